@@ -1,0 +1,1 @@
+"""Offhook: phone calls on Telnyx Call Control as event-sourced sessions."""

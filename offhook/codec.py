@@ -1,0 +1,136 @@
+"""Facts ↔ bytes: stored names, versions, and the reading of old ones. Pure.
+
+A fact's type and version travel in headers (`Offhook-Type`, `Offhook-Version`), its fields as JSON.
+A webhook is stored as the bytes that were signed. To change a fact, raise its version in `VERSIONS`
+and add the step from the old one to `UPCASTS`; the steps run in order up to the newest.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from offhook.errors import RecordUnreadable
+from offhook.events import (
+    CommandAttempted,
+    CommandFailed,
+    CommandRequested,
+    CommandSucceeded,
+    Decided,
+    Fact,
+    SessionParked,
+    SessionResumed,
+    WebhookReceived,
+)
+from offhook.webhooks import read_webhook
+
+FACTS: dict[str, type[Fact]] = {
+    kind.__name__: kind
+    for kind in (
+        WebhookReceived,
+        CommandRequested,
+        SessionResumed,
+        Decided,
+        CommandAttempted,
+        CommandSucceeded,
+        CommandFailed,
+        SessionParked,
+    )
+}
+VERSIONS: dict[str, int] = dict.fromkeys(FACTS, 1)
+UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""(type, version) -> the fields as the next version has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """A fact as it goes into the log. `fact_id` is its de-duplication id."""
+
+    type: str
+    version: int
+    fact_id: str
+    body: bytes
+
+
+def encode(fact: Fact, session_id: str) -> Encoded:
+    """Any fact but a webhook, which is stored as it came: see `encoded_webhook`."""
+    assert not isinstance(fact, WebhookReceived), (
+        "a webhook is stored as the bytes that were signed"
+    )
+    name = type(fact).__name__
+    return Encoded(
+        type=name,
+        version=VERSIONS[name],
+        fact_id=fact_id_of(fact, session_id),
+        body=msgspec.json.encode(fact),
+    )
+
+
+def encoded_webhook(body: bytes, event_id: str) -> Encoded:
+    """A webhook's raw body, ready for the log."""
+    return Encoded(type="WebhookReceived", version=1, fact_id=event_id, body=body)
+
+
+def decode(type_name: str, version: int, body: bytes) -> Fact:
+    """The fact in the newest version. Raises RecordUnreadable."""
+    kind = FACTS.get(type_name)
+    if kind is None:
+        raise RecordUnreadable(
+            f"record type {type_name!r} is not known to this version of Offhook"
+        )
+    if kind is WebhookReceived:
+        webhook = read_webhook(body)
+        return WebhookReceived(event=webhook.event, attempt=webhook.attempt)
+    newest = VERSIONS[type_name]
+    if not 1 <= version <= newest:
+        raise RecordUnreadable(
+            f"{type_name} has version {version}; known: 1 to {newest}"
+        )
+    try:
+        if version == newest:
+            return msgspec.json.decode(body, type=kind)
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+        for step in range(version, newest):
+            fields = UPCASTS[type_name, step](fields)
+        return msgspec.convert(fields, kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordUnreadable(f"{type_name} version {version}: {error}") from error
+
+
+def fact_id_of(fact: Fact, session_id: str) -> str:
+    """What makes a fact unique in its session: also its `Nats-Msg-Id`, so spelt to be unique there.
+
+    A repeated webhook has the carrier's event id; a command id is unique for one leg, or among
+    dials, as with the carrier; a decision is a worker's own, so that finding its id in the log
+    means having won; an outcome is one per command. Parking and resuming may repeat: no id.
+    """
+    match fact:
+        case WebhookReceived(event=event):
+            return event.event_id
+        case CommandRequested(command=command):
+            return f"request:{command.call_control_id or 'dial'}:{command.command_id}"
+        case Decided(cause_seq=cause_seq, worker=worker):
+            return f"decided:{session_id}:{cause_seq}:{worker}"
+        case CommandAttempted(command_id=command_id, attempt=attempt, worker=worker):
+            return f"attempt:{command_id}:{attempt}:{worker}"
+        case (
+            CommandSucceeded(command_id=command_id)
+            | CommandFailed(command_id=command_id)
+        ):
+            return f"outcome:{command_id}"
+        case SessionParked() | SessionResumed():
+            return ""
+
+
+def fields_of(fact: Fact) -> Mapping[str, Any]:
+    """The fact's fields as plain JSON values, for timelines and pages."""
+    if isinstance(fact, WebhookReceived):
+        event: dict[str, Any] = msgspec.to_builtins(fact.event)
+        return {"attempt": fact.attempt, **event}
+    fields: dict[str, Any] = msgspec.to_builtins(fact)
+    return fields
+
+
+assert all(dataclasses.is_dataclass(kind) for kind in FACTS.values())

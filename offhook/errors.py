@@ -1,0 +1,116 @@
+"""Every error Offhook raises on purpose, in three families.
+
+OffhookError
+├── SenderFault                 what was sent is wrong: refuse it, never retry
+│   ├── WebhookRefused
+│   │   ├── SignatureMissing    no signature or timestamp header, or an empty one
+│   │   ├── SignatureInvalid    signed by no known key, or the body was altered
+│   │   ├── TimestampOutside    authentic, but older or newer than the tolerance
+│   │   └── WebhookVersionOne   an API v1 webhook (HMAC header)
+│   ├── ParameterInvalid        a command's parameter: names operation, field and value
+│   ├── OperationUnknown        no such call control operation
+│   ├── RecordUnreadable        bytes in the log that no known version decodes
+│   └── SettingInvalid          an OFFHOOK_* variable: names it and what was expected
+├── PassingFault                may work later: retry with backoff, do not acknowledge
+│   ├── LogUnavailable          JetStream did not answer in time
+│   ├── PositionTaken           somebody else appended first: read again, decide again
+│   └── CarrierUnavailable      no answer, or a 5xx, from the carrier
+└── OperatorFault               the deployment is wrong: stop, and say what to change
+    ├── LogUnsafe               the server would lose acknowledged writes
+    ├── LogMissing              a stream or consumer was never provisioned
+    └── PartMissing             an embedded server's wheel is not installed
+
+Our own mistakes are assertions; nothing catches them.
+"""
+
+
+class OffhookError(Exception):
+    """The root: anything Offhook raises on purpose."""
+
+
+class SenderFault(OffhookError):
+    """What was sent is wrong. Sending it again gives the same answer."""
+
+
+class WebhookRefused(SenderFault):
+    """A webhook that is not kept."""
+
+
+class SignatureMissing(WebhookRefused):
+    """No signature or timestamp header, or an empty one."""
+
+
+class SignatureInvalid(WebhookRefused):
+    """Signed by none of the known keys, or changed on the way."""
+
+
+class TimestampOutside(WebhookRefused):
+    """Authentic, but signed longer ago (or further ahead) than the tolerance."""
+
+
+class WebhookVersionOne(WebhookRefused):
+    """An API v1 webhook: the application's webhook_api_version is "1"."""
+
+
+class ParameterInvalid(SenderFault):
+    """A parameter that the carrier's documents do not allow. `value` is None if there was none."""
+
+    def __init__(self, operation: str, field: str, value: object, rule: str) -> None:
+        self.operation = operation
+        self.field = field
+        self.value = value
+        self.rule = rule
+        given = "is missing" if value is None else f"is {_shown(value)}"
+        super().__init__(f"{operation}: {field} {given}; {rule}")
+
+
+class OperationUnknown(SenderFault):
+    """No such call control operation."""
+
+
+class RecordUnreadable(SenderFault):
+    """Bytes in the log that no known record version decodes."""
+
+
+class SettingInvalid(SenderFault):
+    """An environment variable with a value Offhook cannot use."""
+
+
+class PassingFault(OffhookError):
+    """May work later."""
+
+
+class LogUnavailable(PassingFault):
+    """JetStream did not answer in time."""
+
+
+class PositionTaken(PassingFault):
+    """The expected last sequence no longer holds: somebody else appended first."""
+
+
+class CarrierUnavailable(PassingFault):
+    """No answer from the carrier, or a 5xx."""
+
+
+class OperatorFault(OffhookError):
+    """The deployment is wrong; nothing gets better by retrying."""
+
+
+class LogUnsafe(OperatorFault):
+    """The server does not report sync_always and would lose acknowledged writes."""
+
+
+class LogMissing(OperatorFault):
+    """A stream or consumer that `offhook provision` would have made."""
+
+
+class PartMissing(OperatorFault):
+    """An embedded server's wheel is not installed."""
+
+
+_SHOWN_CHARS_MAX = 80
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"

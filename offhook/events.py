@@ -1,0 +1,240 @@
+"""Every fact: what the carrier told us, and what Offhook recorded. Names are the storage format.
+
+A fact in the log is for ever: add a field with a default or a new fact; never rename one or change
+what it means. `offhook.codec` turns facts into bytes and back, `offhook.webhooks` reads the
+carrier's JSON.
+
+    facts on `.in`     WebhookReceived, CommandRequested, SessionResumed
+    facts on `.out`    Decided, CommandAttempted, CommandSucceeded, CommandFailed, SessionParked
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarrierEvent:
+    """What every webhook of a call carries. A field the carrier left out is None.
+
+    `occurred_at` is the carrier's clock, microseconds, UTC. `payload` is the whole payload as it
+    came: fields without a name here are kept there.
+    """
+
+    event_type: str = ""
+    event_id: str = ""
+    occurred_at: datetime | None = None
+    call_control_id: str | None = None
+    call_leg_id: str | None = None
+    call_session_id: str | None = None
+    connection_id: str | None = None
+    client_state: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallInitiated(CarrierEvent):
+    """A leg exists: incoming and parked until it is answered, or outgoing and ringing.
+
+    The only event with `direction`; outgoing ones come without `start_time`.
+    """
+
+    event_type: str = "call.initiated"
+    direction: str | None = None  # incoming, outgoing
+    state: str | None = None  # parked, bridging
+    from_: str | None = None
+    to: str | None = None
+    start_time: datetime | None = None  # the start of the leg
+    caller_id_name: str | None = None
+    calling_party_type: str | None = None
+    from_sip_uri: str | None = None
+    to_sip_uri: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallAnswered(CarrierEvent):
+    """The leg was answered, at `occurred_at`; `start_time` is the start of the leg."""
+
+    event_type: str = "call.answered"
+    from_: str | None = None
+    to: str | None = None
+    start_time: datetime | None = None
+    calling_party_type: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallBridged(CarrierEvent):
+    """The leg's audio was joined with another leg's; each side gets its own event."""
+
+    event_type: str = "call.bridged"
+    from_: str | None = None
+    to: str | None = None
+    start_time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallHangup(CarrierEvent):
+    """The leg ended. Causes are open enums: new values appear without notice."""
+
+    event_type: str = "call.hangup"
+    from_: str | None = None
+    to: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    hangup_cause: str | None = None  # normal_clearing, user_busy, timeout …
+    hangup_source: str | None = None  # caller, callee, unknown
+    sip_hangup_cause: str | None = None  # a SIP code as text, or "unspecified"
+    call_quality_stats: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownEvent(CarrierEvent):
+    """Any other webhook, or a body that is no event at all; `payload` has what there was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuedCommand:
+    """A command as it is stored and sent: plain values, so that old ones stay readable.
+
+    `call_control_id` is the leg; None for dial. `parameters` is the request body without
+    `command_id`.
+    """
+
+    command_id: str
+    operation: str
+    call_control_id: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookReceived:
+    """An authentic webhook. Stored as the raw bytes that were signed."""
+
+    event: CarrierEvent
+    attempt: int | None = None  # the carrier's meta.attempt, from 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandRequested:
+    """An application asked for a command through the API."""
+
+    command: IssuedCommand
+    requested_by: str = ""  # the name of the token
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionResumed:
+    """An operator lets a parked session go on."""
+
+    resumed_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """The one decision on the record at `cause_seq`; no commands is a decision too.
+
+    The worker holds the session for `lease_s` seconds from the log's time stamp of this record.
+    """
+
+    cause_seq: int  # stream sequence of the record decided on
+    cause_id: str  # its event id or command id
+    flow: str
+    flow_version: str
+    worker: str
+    lease_s: float
+    commands: tuple[IssuedCommand, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandAttempted:
+    """An attempt failed in passing and another one follows; renews the lease."""
+
+    command_id: str
+    attempt: int  # the attempt that follows, from 2
+    because: str
+    worker: str
+    lease_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSucceeded:
+    """The carrier took the command (or it was needless: a hangup of an ended call)."""
+
+    command_id: str
+    http_status: int | None = None
+    answer: dict[str, Any] = field(default_factory=dict)  # the carrier's whole body
+    note: str = ""  # why it counts as success, where that is not plain
+
+
+FailureReason = Literal["invalid", "refused", "call_ended", "deadline", "unauthorized"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandFailed:
+    """A command will not be done; a flow can decide on it.
+
+    invalid       a parameter the documents do not allow: nothing was sent
+    refused       the carrier said no, with `http_status` and `errors`
+    call_ended    the leg is gone
+    deadline      not accepted in time; the carrier's webhooks tell what really happened
+    unauthorized  401 or 403: the key is wrong, not the call
+    """
+
+    command_id: str
+    operation: str
+    reason: FailureReason
+    detail: str = ""
+    call_control_id: str | None = None
+    http_status: int | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)  # the carrier's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionParked:
+    """The flow raised on the record at `cause_seq` again and again; the session waits."""
+
+    cause_seq: int
+    error: str
+    attempts: int
+
+
+CallEvent = CallInitiated | CallAnswered | CallBridged | CallHangup | UnknownEvent
+"""What webhooks become."""
+
+Event = CallEvent | CommandFailed
+"""What a flow decides on."""
+
+Fact = (
+    WebhookReceived
+    | CommandRequested
+    | SessionResumed
+    | Decided
+    | CommandAttempted
+    | CommandSucceeded
+    | CommandFailed
+    | SessionParked
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A fact at its place in the log."""
+
+    seq: int  # stream sequence: the only order there is
+    stored_at: datetime  # the log's clock
+    session_id: str
+    fact: Fact
+    fact_id: str = ""  # the event id or command id that makes the fact unique
+
+
+_SESSION_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+
+
+def session_id_from(text: str) -> str:
+    """`text` if it can be a subject token, else a hash of it; the same for ever."""
+    if _SESSION_ID.match(text):
+        return text
+    return "h" + hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,66 @@
+"""A flow: a plain function from an event and its session to commands. Pure.
+
+    def decide(event: Event, session: Session) -> list[Command]: ...
+    frontdesk = Flow(name="frontdesk", version="2026-11-22", decide=decide)
+
+`session` is the fold up to and including the event, so a replay decides the same.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from offhook.commands import Command, LegCommand
+from offhook.events import Event
+from offhook.session import Session
+
+Decide = Callable[[Event, Session], Sequence[Command]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Name and version are in every Decided. Without ids and numbers a flow takes any call."""
+
+    name: str
+    version: str
+    decide: Decide
+    connection_ids: frozenset[str] = frozenset()  # calls of these applications
+    numbers: frozenset[str] = frozenset()  # incoming calls to these numbers
+
+
+NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])
+"""Decides nothing: calls are recorded, and commanded through the API alone."""
+
+
+def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
+    """The first flow that asks for the leg's number, else for its connection, else for any call."""
+    leg = session.leg(event.call_control_id)
+    connection_id = leg.connection_id if leg is not None else None
+    number = leg.to if leg is not None and leg.direction == "incoming" else None
+    by_number = (flow for flow in flows if number in flow.numbers)
+    by_connection = (flow for flow in flows if connection_id in flow.connection_ids)
+    for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
+    for candidates in (by_number, by_connection, for_any):
+        if (flow := next(candidates, None)) is not None:
+            return flow
+    return NO_FLOW
+
+
+AnyCommand = TypeVar("AnyCommand", bound=Command)
+
+
+def addressed(command: AnyCommand, event: Event) -> AnyCommand:
+    """The command with its leg filled in: the event's own, where the flow named none."""
+    if isinstance(command, LegCommand) and command.call_control_id is None:
+        return dataclasses.replace(command, call_control_id=event.call_control_id)
+    return command
+
+
+_COMMAND_IDS = uuid.UUID("6f66c8f1-2f9e-5d0c-9a53-6f66686f6f6b")
+
+
+def command_id_for(session_id: str, cause_seq: int, ordinal: int) -> str:
+    """The same id for the same decision, whoever makes it and however often."""
+    return str(uuid.uuid5(_COMMAND_IDS, f"{session_id}/{cause_seq}/{ordinal}"))

@@ -1,0 +1,1 @@
+"""The carrier: how Telnyx Call Control looks over HTTP."""

@@ -6,6 +6,8 @@ and add the step from the old one to `UPCASTS`; the steps run in order up to the
 """
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,25 +71,26 @@ def encode(fact: Fact, session_id: str) -> Encoded:
 
 
 def encoded_webhook(body: bytes, event_id: str) -> Encoded:
-    """A webhook's raw body, ready for the log."""
+    """A webhook's raw body, ready for the log. An id that no header can carry is hashed."""
+    if not _HEADER_TEXT.match(event_id):
+        event_id = "sha256-" + hashlib.sha256(event_id.encode("utf-8", "replace")).hexdigest()
     return Encoded(type="WebhookReceived", version=1, fact_id=event_id, body=body)
+
+
+_HEADER_TEXT = re.compile(r"^[!-~]{1,128}$")
 
 
 def decode(type_name: str, version: int, body: bytes) -> Fact:
     """The fact in the newest version. Raises RecordUnreadable."""
     kind = FACTS.get(type_name)
     if kind is None:
-        raise RecordUnreadable(
-            f"record type {type_name!r} is not known to this version of Offhook"
-        )
+        raise RecordUnreadable(f"record type {type_name!r} is not known to this version of Offhook")
+    newest = VERSIONS[type_name]
+    if not 1 <= version <= newest:
+        raise RecordUnreadable(f"{type_name} has version {version}; known: 1 to {newest}")
     if kind is WebhookReceived:
         webhook = read_webhook(body)
         return WebhookReceived(event=webhook.event, attempt=webhook.attempt)
-    newest = VERSIONS[type_name]
-    if not 1 <= version <= newest:
-        raise RecordUnreadable(
-            f"{type_name} has version {version}; known: 1 to {newest}"
-        )
     try:
         if version == newest:
             return msgspec.json.decode(body, type=kind)
@@ -95,7 +98,7 @@ def decode(type_name: str, version: int, body: bytes) -> Fact:
         for step in range(version, newest):
             fields = UPCASTS[type_name, step](fields)
         return msgspec.convert(fields, kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordUnreadable(f"{type_name} version {version}: {error}") from error
 
 
@@ -115,10 +118,7 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
             return f"decided:{session_id}:{cause_seq}:{worker}"
         case CommandAttempted(command_id=command_id, attempt=attempt, worker=worker):
             return f"attempt:{command_id}:{attempt}:{worker}"
-        case (
-            CommandSucceeded(command_id=command_id)
-            | CommandFailed(command_id=command_id)
-        ):
+        case CommandSucceeded(command_id=command_id) | CommandFailed(command_id=command_id):
             return f"outcome:{command_id}"
         case SessionParked() | SessionResumed():
             return ""

@@ -14,26 +14,31 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+# Patterns end in \Z: `$` would let a line break at the end through.
 # The carrier takes a telephone number in E.164 or a SIP URI (error 10016 otherwise).
-PhoneOrSip = Annotated[
-    str, msgspec.Meta(pattern=r"^(\+[1-9][0-9]{1,14}|sips?:[^\s@]+@[^\s@]+)$")
-]
-SipUri = Annotated[str, msgspec.Meta(pattern=r"^sips?:[^\s@]+@[^\s@]+$")]
+PhoneOrSip = Annotated[str, msgspec.Meta(pattern=r"^(\+[1-9][0-9]{1,14}|sips?:[^\s@]+@[^\s@]+)\Z")]
+SipUri = Annotated[str, msgspec.Meta(pattern=r"^sips?:[^\s@]+@[^\s@]+\Z")]
 # An empty string is valid base64 and clears the state (error 90017 for anything else).
 Base64 = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        pattern=r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z",
     ),
 ]
 Text1 = Annotated[str, msgspec.Meta(min_length=1)]
 Uuid = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
+    msgspec.Meta(pattern=r"^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"),
 ]
 HeaderList = list[dict[str, str]]
 Detection = Literal[
-    "premium", "detect", "detect_beep", "detect_words", "greeting_end", "disabled"
+    "premium",
+    "premium_ios_call_screening_detection",
+    "detect",
+    "detect_beep",
+    "detect_words",
+    "greeting_end",
+    "disabled",
 ]
 StreamCodec = Literal["PCMU", "PCMA", "G722", "OPUS", "AMR-WB", "L16", "default"]
 BidirectionalCodec = Literal["PCMU", "PCMA", "G722", "OPUS", "AMR-WB", "L16"]
@@ -67,9 +72,7 @@ class Recording:
 
     record: Literal["record-from-answer"] | None = None
     record_channels: Literal["single", "dual"] | None = None
-    record_custom_file_name: (
-        Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None
-    ) = None
+    record_custom_file_name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
     record_format: Literal["wav", "mp3"] | None = None
     record_max_length: Annotated[int, msgspec.Meta(ge=0, le=43200)] | None = None
     record_timeout_secs: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -102,9 +105,7 @@ class Media:
     stream_bidirectional_mode: Literal["mp3", "rtp"] | None = None
     stream_bidirectional_target_legs: Literal["both", "self", "opposite"] | None = None
     stream_codec: StreamCodec | None = None
-    stream_track: Literal["inbound_track", "outbound_track", "both_tracks"] | None = (
-        None
-    )
+    stream_track: Literal["inbound_track", "outbound_track", "both_tracks"] | None = None
     stream_url: str | None = None
     transcription: bool | None = None
     transcription_config: dict[str, Any] | None = None
@@ -159,9 +160,7 @@ class Dial(Command, NewLeg, Media, Recording, WebhookTargets):
     prevent_double_bridge: bool | None = None
     retry_on_timeout: bool | None = None
     stream_auth_token: Annotated[str, msgspec.Meta(max_length=4000)] | None = None
-    stream_bidirectional_sampling_rate: (
-        Literal[8000, 16000, 22050, 24000, 48000] | None
-    ) = None
+    stream_bidirectional_sampling_rate: Literal[8000, 16000, 22050, 24000, 48000] | None = None
     stream_establish_before_call_originate: bool | None = None
     supervise_call_control_id: str | None = None
     supervisor_role: Literal["barge", "whisper", "monitor"] | None = None
@@ -233,7 +232,7 @@ class Hangup(LegCommand):
     custom_headers: HeaderList | None = None
     # SIP Reason text on the CANCEL of an outbound leg that is not answered yet (SDK 4.189.0).
     reason: (
-        Annotated[str, msgspec.Meta(pattern='^[^"\\\\\\x00-\\x1f\\x7f]*$')] | None
+        Annotated[str, msgspec.Meta(pattern=r'^[^"\\\x00-\x1f\x7f\U00010000-\U0010ffff]*\Z')] | None
     ) = None
 
 
@@ -265,9 +264,7 @@ class SendSipInfo(LegCommand):
 
     operation: ClassVar[str] = "send_sip_info"
 
-    content_type: Annotated[
-        str, msgspec.Meta(pattern=r"^[\w.+-]+/[\w.+-]+(?:\s*;.*)?$")
-    ]
+    content_type: Annotated[str, msgspec.Meta(pattern=r"^[\w.+-]+/[\w.+-]+(?:\s*;.*)?\Z")]
     body: str
 
     def __post_init__(self) -> None:

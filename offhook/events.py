@@ -95,6 +95,10 @@ class UnknownEvent(CarrierEvent):
     """Any other webhook, or a body that is no event at all; `payload` has what there was."""
 
 
+CallEvent = CallInitiated | CallAnswered | CallBridged | CallHangup | UnknownEvent
+"""What webhooks become."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class IssuedCommand:
     """A command as it is stored and sent: plain values, so that old ones stay readable.
@@ -113,7 +117,7 @@ class IssuedCommand:
 class WebhookReceived:
     """An authentic webhook. Stored as the raw bytes that were signed."""
 
-    event: CarrierEvent
+    event: CallEvent
     attempt: int | None = None  # the carrier's meta.attempt, from 1
 
 
@@ -201,9 +205,6 @@ class SessionParked:
     attempts: int
 
 
-CallEvent = CallInitiated | CallAnswered | CallBridged | CallHangup | UnknownEvent
-"""What webhooks become."""
-
 Event = CallEvent | CommandFailed
 """What a flow decides on."""
 
@@ -228,13 +229,20 @@ class Record:
     session_id: str
     fact: Fact
     fact_id: str = ""  # the event id or command id that makes the fact unique
+    traceparent: str = ""  # W3C trace context, handed on from cause to effect
+
+    @property
+    def side(self) -> Literal["in", "out"]:
+        """Facts from outside are on `.in`, what workers recorded on `.out`."""
+        from_outside = isinstance(self.fact, WebhookReceived | CommandRequested | SessionResumed)
+        return "in" if from_outside else "out"
 
 
-_SESSION_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def session_id_from(text: str) -> str:
     """`text` if it can be a subject token, else a hash of it; the same for ever."""
-    if _SESSION_ID.match(text):
+    if _SESSION_ID.fullmatch(text):
         return text
     return "h" + hashlib.sha256(text.encode()).hexdigest()[:32]

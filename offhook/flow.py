@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from offhook.commands import Command, LegCommand
-from offhook.events import Event
+from offhook.events import CommandFailed, Event
 from offhook.session import Session
 
 Decide = Callable[[Event, Session], Sequence[Command]]
@@ -35,14 +35,22 @@ NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])
 
 
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
-    """The first flow that asks for the leg's number, else for its connection, else for any call."""
+    """The first flow that asks for the called number, else for the connection, else for any call.
+
+    A failed command goes back to the flow that gave it. A leg that was dialled or transferred to
+    belongs to the call that came in, if the session has one: it has no called number of its own.
+    """
     leg = session.leg(event.call_control_id)
-    connection_id = leg.connection_id if leg is not None else None
-    number = leg.to if leg is not None and leg.direction == "incoming" else None
-    by_number = (flow for flow in flows if number in flow.numbers)
-    by_connection = (flow for flow in flows if connection_id in flow.connection_ids)
+    incoming = [other for other in session.legs.values() if other.direction == "incoming"]
+    called = [leg] if leg is not None and leg.direction == "incoming" else incoming
+    numbers = {other.to for other in called}
+    connection_ids = {other.connection_id for other in ([leg] if leg is not None else incoming)}
+    failed = session.commands.get(event.command_id) if isinstance(event, CommandFailed) else None
+    by_name = (flow for flow in flows if failed is not None and flow.name == failed.flow)
+    by_number = (flow for flow in flows if numbers & flow.numbers)
+    by_connection = (flow for flow in flows if connection_ids & flow.connection_ids)
     for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
-    for candidates in (by_number, by_connection, for_any):
+    for candidates in (by_name, by_number, by_connection, for_any):
         if (flow := next(candidates, None)) is not None:
             return flow
     return NO_FLOW

@@ -14,7 +14,7 @@ after it still lands.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, assert_never
 
 from offhook.events import (
@@ -134,13 +134,9 @@ class Session:
     session_id: str
     legs: Mapping[str, Leg] = field(default_factory=dict)  # by call_control_id
     commands: Mapping[str, CommandState] = field(default_factory=dict)  # by command_id
-    facts: Mapping[str, int] = field(
-        default_factory=dict, repr=False
-    )  # fact id -> first sequence
+    facts: Mapping[str, int] = field(default_factory=dict, repr=False)  # fact id -> first sequence
     decided: frozenset[int] = field(default_factory=frozenset, repr=False)  # sequences
-    undecided: frozenset[int] = (
-        frozenset()
-    )  # sequences of records that still want a Decided
+    undecided: frozenset[int] = frozenset()  # sequences of records that still want a Decided
     open_commands: frozenset[str] = frozenset()  # decided, without an outcome
     lease: Lease | None = None
     parked: Record | None = None  # the last SessionParked or SessionResumed
@@ -149,11 +145,7 @@ class Session:
     def status(self) -> Literal["empty", "active", "ended"]:
         if not self.legs:
             return "empty"
-        return (
-            "ended"
-            if all(leg.state == "ended" for leg in self.legs.values())
-            else "active"
-        )
+        return "ended" if all(leg.state == "ended" for leg in self.legs.values()) else "active"
 
     @property
     def is_parked(self) -> bool:
@@ -232,8 +224,8 @@ def _seen(session: Session, record: Record) -> Session:
 def _after_event(session: Session, record: Record, event: CarrierEvent) -> Session:
     if event.call_control_id is None:
         return session
-    leg = session.legs.get(event.call_control_id)
-    leg = leg or Leg(call_control_id=event.call_control_id)
+    held = session.legs.get(event.call_control_id)
+    leg = held or Leg(call_control_id=event.call_control_id)
     # A webhook without a time of its own counts from when it was stored.
     occurred_at = event.occurred_at or record.stored_at
     learnt = _learnt(event, occurred_at)
@@ -241,8 +233,10 @@ def _after_event(session: Session, record: Record, event: CarrierEvent) -> Sessi
     # A null client_state is news only where the carrier sent the field at all.
     if "client_state" in event.payload:
         known["client_state"] = event.client_state
-    updated = _updated(leg, known, (occurred_at, event.event_id))
-    if updated is leg:
+    # "The latest wins" would let a repeated webhook without a time overtake what came between.
+    told_at = event.occurred_at or _NEVER
+    updated = _updated(leg, known, (occurred_at, event.event_id), (told_at, event.event_id))
+    if updated is held:
         return session
     return replace(session, legs={**session.legs, leg.call_control_id: updated})
 
@@ -283,18 +277,20 @@ def _learnt(event: CarrierEvent, occurred_at: datetime) -> dict[str, Any]:
 _LATEST_WINS = frozenset({"client_state"})
 
 
-def _updated(leg: Leg, known: Mapping[str, Any], stamp: Stamp) -> Leg:
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _updated(leg: Leg, known: Mapping[str, Any], first: Stamp, last: Stamp) -> Leg:
+    """`first` is the stamp for fields where the earliest event wins, `last` for the others."""
     changed: dict[str, Any] = {}
+    stamps = dict(leg.stamps)
     for name, value in known.items():
-        held = leg.stamps.get(name)
-        newer = held is None or (stamp > held if name in _LATEST_WINS else stamp < held)
-        if newer:
+        held = stamps.get(name)
+        stamp = last if name in _LATEST_WINS else first
+        if held is None or (stamp > held if name in _LATEST_WINS else stamp < held):
             changed[name] = value
-    if not changed:
-        return leg
-    return replace(
-        leg, **changed, stamps={**leg.stamps, **dict.fromkeys(changed, stamp)}
-    )
+            stamps[name] = stamp
+    return replace(leg, **changed, stamps=stamps) if changed else leg
 
 
 def _after_request(session: Session, record: Record, fact: CommandRequested) -> Session:
@@ -316,6 +312,9 @@ def _after_request(session: Session, record: Record, fact: CommandRequested) -> 
 def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
     for ordinal, command in enumerate(fact.commands):
         state = _command(session, command.command_id)
+        # The first decision on a command_id stands, in whatever order the records are read.
+        if state.decided_at is not None and state.decided_at <= record.stored_at:
+            continue
         state = replace(
             state,
             issued=command,
@@ -340,9 +339,7 @@ def _after_outcome(
     state = _command(session, fact.command_id)
     if state.settled_seq is not None and state.settled_seq <= record.seq:
         return session
-    state = replace(
-        state, outcome=fact, settled_at=record.stored_at, settled_seq=record.seq
-    )
+    state = replace(state, outcome=fact, settled_at=record.stored_at, settled_seq=record.seq)
     return _with_command(session, state)
 
 
@@ -356,15 +353,11 @@ def _with_command(session: Session, state: CommandState) -> Session:
     return replace(
         session,
         commands={**session.commands, state.command_id: state},
-        open_commands=session.open_commands | single
-        if is_open
-        else session.open_commands - single,
+        open_commands=session.open_commands | single if is_open else session.open_commands - single,
     )
 
 
-def _with_lease(
-    session: Session, record: Record, worker: str, lease_s: float
-) -> Session:
+def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -> Session:
     if session.lease is not None and session.lease.seq >= record.seq:
         return session
     until = record.stored_at + timedelta(seconds=lease_s)

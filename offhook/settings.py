@@ -21,6 +21,7 @@ class Settings:
 
     # The log.
     nats_url: str = "nats://127.0.0.1:4222"
+    nats_monitor_urls: tuple[str, ...] = ("http://127.0.0.1:8222",)  # of every server
     stream_replicas: int = 1  # 3 on a cluster
 
     # The views; any SQLAlchemy URL of Postgres, the asyncpg driver is put in where it is missing.
@@ -33,6 +34,10 @@ class Settings:
     api_port: int = 8081
     simulator_host: str = "127.0.0.1"
     simulator_port: int = 8082
+    worker_host: str = "127.0.0.1"
+    worker_port: int = 0  # health and metrics only; 0 takes a free port, so many share a machine
+    projector_host: str = "127.0.0.1"
+    projector_port: int = 0
 
     # Webhooks: base64 public keys as the portal shows them (several during a rotation).
     public_keys: tuple[str, ...] = ()
@@ -56,9 +61,7 @@ class Settings:
     webhook_url: str = "http://127.0.0.1:8080/webhooks/telnyx"
     simulator_seed: int = 1
     simulator_duplicates: float = 0.0  # share of webhooks sent twice, 0 to 1
-    simulator_disorder: float = (
-        0.0  # share of webhooks held back behind later ones, 0 to 1
-    )
+    simulator_disorder: float = 0.0  # share of webhooks held back behind later ones, 0 to 1
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -70,9 +73,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             continue
         if variable not in fields:
             known = ", ".join(sorted(fields))
-            raise SettingInvalid(
-                f"{variable} is not a setting of Offhook; known: {known}"
-            )
+            raise SettingInvalid(f"{variable} is not a setting of Offhook; known: {known}")
         values[fields[variable].name] = _value(variable, text, fields[variable].type)
     return Settings(**values)
 
@@ -81,9 +82,7 @@ def environment_from(settings: Settings) -> dict[str, str]:
     """The environment variables that give the same settings to a child process."""
     default = Settings()
     return {
-        PREFIX + item.name.upper(): ",".join(value)
-        if isinstance(value, tuple)
-        else str(value)
+        PREFIX + item.name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
         for item in dataclasses.fields(Settings)
         if (value := getattr(settings, item.name)) != getattr(default, item.name)
     }
@@ -101,6 +100,4 @@ def _value(variable: str, text: str, kind: Any) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:
-        raise SettingInvalid(
-            f"{variable} is {text!r}; expected {_EXPECTED[kind]}"
-        ) from None
+        raise SettingInvalid(f"{variable} is {text!r}; expected {_EXPECTED[kind]}") from None

@@ -17,7 +17,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -28,7 +27,6 @@ from offhook.events import (
     CallEvent,
     CallHangup,
     CallInitiated,
-    CarrierEvent,
     UnknownEvent,
     session_id_from,
 )
@@ -75,11 +73,7 @@ def form_of(document: object) -> Form:
     if not isinstance(document, dict):
         return "unknown"
     data = document.get("data")
-    if (
-        isinstance(data, dict)
-        and _is_text(data.get("event_type"))
-        and _is_text(data.get("id"))
-    ):
+    if isinstance(data, dict) and _is_text(data.get("event_type")) and _is_text(data.get("id")):
         return "v2"
     if _is_text(document.get("event_type")):
         return "portal" if "webhook_id" in document else "v1"
@@ -92,7 +86,7 @@ def wire_body(event: CallEvent, *, attempt: int = 1, delivered_to: str = "") -> 
     """The v2 body that reads as `event`: for tests and flows on a bench; `payload` wins."""
     payload = {
         wire: _plain(value)
-        for name, wire, _ in _fields(type(event))
+        for name, wire, _ in _FIELDS[type(event)]
         if (value := getattr(event, name)) is not None
     }
     data = {
@@ -118,9 +112,7 @@ def _event_from(data: Mapping[str, Any]) -> CallEvent:
     payload = data.get("payload")
     payload = payload if isinstance(payload, dict) else {}
     kind = _TYPED.get(data["event_type"], UnknownEvent)
-    values = {
-        name: _value(payload.get(wire), what) for name, wire, what in _fields(kind)
-    }
+    values = {name: _value(payload.get(wire), what) for name, wire, what in _FIELDS[kind]}
     # The documents put occurred_at inside payload for some events, real ones have it in data.
     occurred_at = _time(data.get("occurred_at")) or _time(payload.get("occurred_at"))
     return kind(
@@ -146,9 +138,7 @@ def _session_id_of(event: CallEvent) -> str:
 _ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
 
 
-@cache
-def _fields(kind: type[CarrierEvent]) -> tuple[tuple[str, str, type], ...]:
-    """(field, the carrier's name, type) of what an event takes from the payload."""
+def _fields_of(kind: type[CallEvent]) -> tuple[tuple[str, str, type], ...]:
     kinds = {"str | None": str, "datetime | None": datetime}
     return tuple(
         (item.name, item.name.rstrip("_"), kinds.get(_type_text(item.type), dict))
@@ -159,6 +149,10 @@ def _fields(kind: type[CarrierEvent]) -> tuple[tuple[str, str, type], ...]:
 
 def _type_text(kind: Any) -> str:
     return str(kind).replace("datetime.datetime", "datetime")
+
+
+_FIELDS = {kind: _fields_of(kind) for kind in (*_TYPED.values(), UnknownEvent)}
+"""(field, the carrier's name, type) of what each event takes from the payload."""
 
 
 def _value(value: Any, kind: type) -> Any:
@@ -173,14 +167,14 @@ def _time(value: Any) -> datetime | None:
         return None
     try:
         time = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (msgspec.ValidationError, OverflowError):  # no such day, or none in UTC
         return None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return value
 
 

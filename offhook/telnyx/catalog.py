@@ -43,16 +43,12 @@ def command_from(
     kind = COMMANDS.get(operation)
     if kind is None:
         known = ", ".join(sorted(COMMANDS))
-        raise OperationUnknown(
-            f"{operation!r} is not a call control operation; known: {known}"
-        )
+        raise OperationUnknown(f"{operation!r} is not a call control operation; known: {known}")
     fields = _fields_by_wire_name(kind)
     for name, value in parameters.items():
         if name not in fields:
             raise ParameterInvalid(operation, name, value, "there is no such parameter")
-    values = {
-        fields[name]: value for name, value in parameters.items() if value is not None
-    }
+    values = {fields[name]: value for name, value in parameters.items() if value is not None}
     if issubclass(kind, LegCommand):
         values["call_control_id"] = call_control_id
     try:
@@ -107,18 +103,14 @@ _PATTERN_WORDS = {
 }
 _AT = re.compile(r" - at `\$\.(?P<path>[^`]+)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")
-_PATTERN = re.compile(
-    r"^Expected `str` matching regex (?P<pattern>'.*'|\".*\")$", re.DOTALL
-)
+_PATTERN = re.compile(r"^Expected `str` matching regex (?P<pattern>'.*'|\".*\")$", re.DOTALL)
 
 
 def _named(operation: str, values: Mapping[str, Any], message: str) -> ParameterInvalid:
     """msgspec's message as an error with operation, field, value and what is allowed."""
     if missing := _MISSING.match(message):
         name = missing["name"]
-        return ParameterInvalid(
-            operation, _WIRE_NAMES.get(name, name), None, "it is required"
-        )
+        return ParameterInvalid(operation, _WIRE_NAMES.get(name, name), None, "it is required")
     at = _AT.search(message)
     if at is None:  # a rule over several fields, raised by the command's __post_init__
         name, _, rule = message.partition(": ")
@@ -131,20 +123,14 @@ def _named(operation: str, values: Mapping[str, Any], message: str) -> Parameter
         expected = _PATTERN_WORDS.get(text, f"expected text matching {text}")
     elif expected.startswith("Invalid enum value"):
         expected = f"expected one of {', '.join(map(repr, _choices(operation, name)))}"
-    return ParameterInvalid(
-        operation, _WIRE_NAMES.get(name, name), values.get(name), expected
-    )
+    return ParameterInvalid(operation, _WIRE_NAMES.get(name, name), values.get(name), expected)
 
 
 def _choices(operation: str, name: str) -> tuple[object, ...]:
     kind = msgspec.inspect.type_info(COMMANDS[operation])
     assert isinstance(kind, msgspec.inspect.DataclassType)
     field = next(field for field in kind.fields if field.name == name)
-    union = (
-        field.type.types
-        if isinstance(field.type, msgspec.inspect.UnionType)
-        else (field.type,)
-    )
+    union = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
     return tuple(
         value
         for part in union

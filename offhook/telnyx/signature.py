@@ -74,13 +74,9 @@ def verify(
         missing = TIMESTAMP_HEADER if signature else SIGNATURE_HEADER
         raise SignatureMissing(f"header {missing} is missing or empty")
     if not (timestamp.isascii() and timestamp.isdigit()):
-        raise SignatureInvalid(
-            f"{TIMESTAMP_HEADER} is {timestamp!r}; expected Unix seconds"
-        )
+        raise SignatureInvalid(f"{TIMESTAMP_HEADER} is {timestamp!r}; expected Unix seconds")
     if not _signed_by_any(keys, timestamp.encode() + b"|" + body, signature):
-        raise SignatureInvalid(
-            f"{SIGNATURE_HEADER} fits none of {len(keys)} known public keys"
-        )
+        raise SignatureInvalid(f"{SIGNATURE_HEADER} fits none of {len(keys)} known public keys")
     age_s = now_s - int(timestamp)
     if abs(age_s) > tolerance_s:
         raise TimestampOutside(
@@ -99,9 +95,7 @@ def sign(body: bytes, key: SigningKey, now_s: float) -> dict[str, str]:
     }
 
 
-def _signed_by_any(
-    keys: Sequence[VerifyKey], signed: bytes, signature_text: str
-) -> bool:
+def _signed_by_any(keys: Sequence[VerifyKey], signed: bytes, signature_text: str) -> bool:
     try:
         signature = base64.b64decode(signature_text, validate=True)
     except (binascii.Error, ValueError):

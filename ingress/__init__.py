@@ -1,0 +1,1 @@
+"""Facts in: verify, append, answer. Holds no state."""

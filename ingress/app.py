@@ -1,0 +1,49 @@
+"""Composition root of ingress: settings → log → one route, on FastStream's ASGI application."""
+
+import time
+
+from faststream.asgi import AsgiFastStream
+from faststream.nats import NatsBroker
+
+from ingress.webhook import PATH, Metrics, WebhookEndpoint
+from offhook.errors import OffhookError, SettingInvalid
+from offhook.jetstream.connection import client_options, first_connection
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import require_provisioned
+from offhook.process import AsgiApp, health_routes, serve
+from offhook.settings import Settings
+from offhook.telnyx.signature import public_keys_from
+
+
+async def run(settings: Settings) -> None:
+    """Take webhooks until SIGTERM. Raises OffhookError if it cannot start."""
+    if not settings.public_keys:
+        raise SettingInvalid(
+            "OFFHOOK_PUBLIC_KEYS is not set; expected the base64 public key that the portal shows"
+        )
+    keys = public_keys_from(settings.public_keys)
+    broker = NatsBroker(**client_options(settings.nats_url, "ingress"))
+    client = await first_connection(settings.nats_url, broker.connect())
+    await require_provisioned(client, settings.nats_monitor_urls)
+
+    async def unready() -> str:
+        try:
+            await require_provisioned(client, settings.nats_monitor_urls)
+        except OffhookError as error:
+            return str(error)
+        return ""
+
+    metrics = Metrics()
+    endpoint = WebhookEndpoint(
+        log=JetStreamLog(client),
+        keys=keys,
+        tolerance_s=settings.signature_tolerance_s,
+        now_s=time.time,
+        metrics=metrics,
+    )
+    routes: list[tuple[str, AsgiApp]] = [
+        (PATH, endpoint),
+        *health_routes(unready, metrics.registry),
+    ]
+    app = AsgiFastStream(broker, asgi_routes=routes, logger=None)
+    await serve(app, host=settings.ingress_host, port=settings.ingress_port)

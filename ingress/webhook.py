@@ -1,0 +1,165 @@
+"""POST /webhooks/telnyx: one webhook in, one answer out.
+
+    case                                                        answer
+    authentic, and acknowledged by the log (also a repeated one) 200, empty
+    no or bad signature, or a wrong key                          403, nothing stored
+    authentic, but outside the tolerance                         408, so that the carrier retries
+    an API v1 webhook                                            403, and what to set
+    over 256 KiB / not POST                                      413 / 405
+    the log does not acknowledge within 1.5 s                    503, the carrier retries
+
+Authentic but unreadable bodies are stored as they are. The carrier's default patience is 2 s.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+
+from nacl.signing import VerifyKey
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from offhook.codec import encoded_webhook
+from offhook.errors import (
+    LogUnavailable,
+    SignatureMissing,
+    TimestampOutside,
+    WebhookRefused,
+    WebhookVersionOne,
+)
+from offhook.jetstream.log import TRACE_HEADER, EventLog
+from offhook.jetstream.stream import MESSAGE_BYTES_MAX
+from offhook.process import Receive, Scope, Send, respond
+from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
+from offhook.webhooks import read_webhook
+
+PATH = "/webhooks/telnyx"
+LOG_TIMEOUT_S = 1.5
+
+_log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """What ingress counts; reasons are a closed list."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.answers = Counter(
+            "offhook_webhooks",
+            "Webhooks by what became of them: stored, duplicate, or the reason of the refusal.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "offhook_webhook_seconds",
+            "From the whole body to the answer.",
+            buckets=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 1, 2),
+            registry=self.registry,
+        )
+
+
+class WebhookEndpoint:
+    """An ASGI application for one path. `now_s` is Unix time."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        keys: Sequence[VerifyKey],
+        tolerance_s: int,
+        now_s: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        self._log = log
+        self._keys = tuple(keys)
+        self._tolerance_s = tolerance_s
+        self._now_s = now_s
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await self._refuse(send, 405, "method", "only POST is taken here", (_ALLOW_POST,))
+            return
+        body = await _body(receive)
+        if body is None:
+            text = f"the body is over {MESSAGE_BYTES_MAX} bytes"
+            # What is left of the body is not read, so the connection cannot go on.
+            await self._refuse(send, 413, "too_large", text, (_CLOSE,))
+            return
+        with self._metrics.seconds.time():
+            await self._receive(scope, body, send)
+
+    async def _receive(self, scope: Scope, body: bytes, send: Send) -> None:
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        try:
+            signature = verify(body, headers, self._keys, self._now_s(), self._tolerance_s)
+        except TimestampOutside as error:
+            await self._refuse(send, 408, "timestamp", str(error))
+            return
+        except WebhookRefused as error:
+            await self._refuse(send, 403, _reason_of(error), str(error))
+            return
+        webhook = read_webhook(body)
+        kept = {SIGNATURE_HEADER: signature.signature, TIMESTAMP_HEADER: signature.timestamp}
+        if _TRACEPARENT.match(trace := headers.get(TRACE_HEADER, "")):
+            kept[TRACE_HEADER] = trace
+        try:
+            appended = await self._log.append(
+                webhook.session_id,
+                "in",
+                encoded_webhook(body, webhook.event.event_id),
+                headers=kept,
+                timeout_s=LOG_TIMEOUT_S,
+            )
+        except LogUnavailable as error:
+            # It may land all the same; then the carrier's next attempt is a known duplicate.
+            await self._refuse(send, 503, "log_unavailable", str(error))
+            return
+        result = "duplicate" if appended.duplicate else "stored"
+        self._metrics.answers.labels(result=result).inc()
+        await respond(send, 200)
+
+    async def _refuse(
+        self,
+        send: Send,
+        status: int,
+        reason: str,
+        text: str,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self._metrics.answers.labels(result=reason).inc()
+        _log.warning("webhook refused", extra={"status": status, "reason": reason, "detail": text})
+        await respond(send, status, f"{text}\n".encode(), headers=headers)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None if it is over the bound."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > MESSAGE_BYTES_MAX:
+            return None
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _reason_of(error: WebhookRefused) -> str:
+    match error:
+        case SignatureMissing():
+            return "no_signature"
+        case WebhookVersionOne():
+            return "api_v1"
+        case _:
+            return "bad_signature"
+
+
+_ALLOW_POST = (b"allow", b"POST")
+_CLOSE = (b"connection", b"close")
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")

@@ -1,0 +1,78 @@
+"""One connection to NATS, with the settings that live calls need."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from offhook.errors import LogUnavailable
+
+RECONNECT_WAIT_S = 0.25
+PING_INTERVAL_S = 10
+DRAIN_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 2
+FIRST_CONNECTION_S = 5
+
+_log = logging.getLogger(__name__)
+
+
+async def connect(url: str, role: str) -> Client:
+    """A client that reconnects for ever. Raises LogUnavailable if nobody listens at `url`."""
+    return await first_connection(url, nats.connect(**client_options(url, role)))
+
+
+def client_options(url: str, role: str) -> dict[str, Any]:
+    """The settings of every client, also of FastStream's broker.
+
+    The defaults of nats-py give up after two minutes and notice a dead link after four; a denied
+    publish is told to the error callback alone, so it is logged.
+    """
+
+    async def on_error(error: Exception) -> None:
+        _log.warning("nats error", extra={"error": repr(error)})
+
+    async def on_disconnected() -> None:
+        _log.warning("nats disconnected")
+
+    async def on_reconnected() -> None:
+        _log.info("nats reconnected")
+
+    return {
+        "servers": [part.strip() for part in url.split(",")],
+        "name": f"offhook-{role}",
+        "inbox_prefix": f"_INBOX.{role}",
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": RECONNECT_WAIT_S,
+        "ping_interval": PING_INTERVAL_S,
+        "max_outstanding_pings": 2,
+        "drain_timeout": DRAIN_TIMEOUT_S,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "error_cb": on_error,
+        "disconnected_cb": on_disconnected,
+        "reconnected_cb": on_reconnected,
+    }
+
+
+async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
+    """The client, once connected. Raises LogUnavailable if that takes too long.
+
+    With endless reconnecting nats-py also retries the very first connection for ever, and a wrong
+    address would never be told.
+    """
+    try:
+        async with asyncio.timeout(FIRST_CONNECTION_S):
+            return await connecting
+    except (OSError, NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"no NATS server answers at {url}: {error!r}") from error
+
+
+async def close(client: Client) -> None:
+    """Drain, bounded; a client that cannot drain any more is closed."""
+    try:
+        await client.drain()
+    except (NatsError, TimeoutError):
+        await client.close()

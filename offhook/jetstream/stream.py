@@ -1,0 +1,139 @@
+"""The stream and its consumers as values, and the step that makes them (`offhook provision`).
+
+Provisioning is idempotent and apart from the services: they only bind. It refuses a server that
+would lose acknowledged writes: without `sync_interval: always` JetStream acknowledges at once and
+flushes every two minutes (nats-server issue 7564, jepsen.io analysis of 2.12.1).
+"""
+
+from collections.abc import Sequence
+
+import httpx
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StoreCompression,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError
+
+from offhook.errors import LogMissing, LogUnavailable, LogUnsafe
+from offhook.jetstream.subjects import ALL_CALLS, ALL_IN
+
+STREAM = "CALLS"
+WORKER = "worker"
+PROJECTOR = "projector"
+
+MESSAGE_BYTES_MAX = 256 * 1024
+DUPLICATE_WINDOW_S = 600
+
+ACK_WAIT_S = 4.0
+"""How long a killed worker delays its calls, at most; workers say `in progress` well before."""
+
+WORKER_PENDING_MAX = 4096
+PROJECTOR_BATCH_MAX = 500
+
+
+def stream_config(replicas: int) -> StreamConfig:
+    """Keep everything, for ever, compressed, and refuse rather than forget."""
+    return StreamConfig(
+        name=STREAM,
+        subjects=[ALL_CALLS],
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        max_age=0,
+        max_msg_size=MESSAGE_BYTES_MAX + _HEADER_BYTES_MAX,
+        duplicate_window=DUPLICATE_WINDOW_S,
+        allow_direct=True,
+        compression=StoreCompression.S2,
+        metadata={"offhook": "1"},
+    )
+
+
+# The stream's limit counts headers too, and a webhook of the full size must still fit.
+_HEADER_BYTES_MAX = 4 * 1024
+
+
+def consumer_configs() -> tuple[ConsumerConfig, ...]:
+    """The two durable pull consumers: the workers' shared one and the projector's."""
+    return (
+        ConsumerConfig(
+            durable_name=WORKER,
+            filter_subject=ALL_IN,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            max_deliver=-1,
+            max_ack_pending=WORKER_PENDING_MAX,
+        ),
+        ConsumerConfig(
+            durable_name=PROJECTOR,
+            filter_subject=ALL_CALLS,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=30.0,
+            max_deliver=-1,
+            max_ack_pending=PROJECTOR_BATCH_MAX,
+        ),
+    )
+
+
+async def provision(client: Client, monitor_urls: Sequence[str], replicas: int = 1) -> None:
+    """Make or update stream and consumers. Raises LogUnsafe, or LogUnavailable."""
+    await require_sync_always(monitor_urls)
+    js = client.jetstream(timeout=_API_TIMEOUT_S)
+    wanted = stream_config(replicas)
+    try:
+        try:
+            await js.stream_info(STREAM)
+        except NotFoundError:
+            await js.add_stream(wanted)
+        else:
+            await js.update_stream(wanted)
+        for config in consumer_configs():
+            await js.add_consumer(STREAM, config)
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"stream {STREAM} cannot be provisioned: {error!r}") from error
+
+
+async def require_provisioned(
+    client: Client, monitor_urls: Sequence[str], consumer: str | None = None
+) -> None:
+    """Raise LogMissing or LogUnsafe unless a service that binds `consumer` may become ready."""
+    await require_sync_always(monitor_urls)
+    js = client.jetstream(timeout=_API_TIMEOUT_S)
+    try:
+        await js.stream_info(STREAM)
+        if consumer is not None:
+            await js.consumer_info(STREAM, consumer)
+    except NotFoundError as error:
+        what = f"stream {STREAM}" + (f" with consumer {consumer}" if consumer else "")
+        raise LogMissing(f"{what} is not there: run `offhook provision`") from error
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"JetStream does not answer: {error!r}") from error
+
+
+async def require_sync_always(monitor_urls: Sequence[str]) -> None:
+    """Raise LogUnsafe unless every server says that it flushes before it acknowledges."""
+    async with httpx.AsyncClient(timeout=_API_TIMEOUT_S) as http:
+        for url in monitor_urls:
+            try:
+                answer = await http.get(f"{url}/jsz", params={"config": "true"})
+                config = answer.raise_for_status().json().get("config") or {}
+            except (httpx.HTTPError, ValueError) as error:
+                raise LogUnavailable(f"no NATS monitoring answers at {url}: {error!r}") from error
+            if config.get("sync_always") is not True:
+                raise LogUnsafe(
+                    f"the NATS server at {url} would lose acknowledged writes: set "
+                    "`sync_interval: always` in its jetstream block"
+                )
+
+
+_API_TIMEOUT_S = 5.0

@@ -1,0 +1,57 @@
+"""The subject grammar: `calls.<slot>.<session>.<side>`. Pure; fixed for ever.
+
+    calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.in     facts from outside
+    calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.out    what workers recorded
+    wake.<worker>                                        core NATS, not stored: look at a session
+
+Subjects cannot be erased, so no telephone number is ever in one.
+"""
+
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["in", "out"]
+
+SLOTS = 64
+"""Lets consumers and projectors be sharded later. Never change it: stored subjects carry it."""
+
+ALL_CALLS = "calls.>"
+ALL_IN = "calls.*.*.in"
+
+_SUBJECT = re.compile(
+    r"^calls\.(?P<slot>\d{1,2})\.(?P<session>[A-Za-z0-9_-]{1,64})\.(?P<side>in|out)$"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallSubject:
+    """A subject of the log, taken apart."""
+
+    session_id: str
+    side: Side
+
+
+def subject_of(session_id: str, side: Side) -> str:
+    """The subject of one side of a session. `session_id` is a token (`session_id_from`)."""
+    return f"calls.{slot_of(session_id)}.{session_id}.{side}"
+
+
+def slot_of(session_id: str) -> int:
+    """0 to 63, the same for ever."""
+    return zlib.crc32(session_id.encode()) % SLOTS
+
+
+def parse(subject: str) -> CallSubject | None:
+    """The session and side of a log subject; None if it is none, or its slot is wrong."""
+    found = _SUBJECT.match(subject)
+    if found is None or int(found["slot"]) != slot_of(found["session"]):
+        return None
+    side: Side = "in" if found["side"] == "in" else "out"
+    return CallSubject(session_id=found["session"], side=side)
+
+
+def wake_subject(worker: str) -> str:
+    """Where a worker is told that a session it holds has news."""
+    return f"wake.{worker}"

@@ -1,0 +1,130 @@
+"""What every process does around its work: logs, liveness, readiness, metrics, an orderly end.
+
+GET /health/live     200 while the process runs
+GET /health/ready    200, or 503 with what is wrong
+GET /metrics         Prometheus text
+"""
+
+import json
+import logging
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+GRACE_S = 20
+"""How long an orderly end may take; compose gives 30 s before it kills."""
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+Ready = Callable[[], Awaitable[str]]
+"""What keeps the process from being ready, as one line; empty if nothing does."""
+
+
+def health_routes(ready: Ready, registry: CollectorRegistry) -> list[tuple[str, AsgiApp]]:
+    """The three paths above."""
+
+    async def live(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, msgspec.json.encode({"live": True}), "application/json")
+
+    async def readiness(scope: Scope, receive: Receive, send: Send) -> None:
+        because = await ready()
+        body = msgspec.json.encode({"ready": not because, "because": because or None})
+        await respond(send, 503 if because else 200, body, "application/json")
+
+    async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, generate_latest(registry), CONTENT_TYPE_LATEST)
+
+    return [("/health/live", live), ("/health/ready", readiness), ("/metrics", metrics)]
+
+
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes = b"",
+    content_type: str = "text/plain; charset=utf-8",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    """One whole HTTP answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type.encode()),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def serve(app: Any, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way. Port 0 takes a free one."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config)
+    await server.serve()
+    if not server.started:
+        raise SystemExit(1)  # uvicorn has logged why: an address in use, for instance
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens: with port 0 nobody else knows."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            _log.info("listening", extra={"host": host, "port": port})
+
+
+def configure_logs(role: str) -> None:
+    """One JSON object a line on standard error, with whatever was given as `extra`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines(role))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for quiet in ("httpx", "httpcore", "faststream"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+class _JsonLines(logging.Formatter):
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "at": f"{at}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "role": self._role,
+            "what": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _OWN_FIELDS}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -1,0 +1,65 @@
+"""The stand-in log: a list. It passes the same suite as JetStream (`test_event_log.py`)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from offhook.codec import Encoded, decode, fact_id_of
+from offhook.errors import PositionTaken
+from offhook.events import Record
+from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, Appended
+from offhook.jetstream.subjects import Side
+
+
+class MemoryLog:
+    """`now` is its clock: set it to move time."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 22, tzinfo=UTC)) -> None:
+        self.now = now
+        self._stored: list[tuple[Side, Record]] = []
+        self._seqs: dict[str, int] = {}
+
+    async def append(
+        self,
+        session_id: str,
+        side: Side,
+        encoded: Encoded,
+        *,
+        expected_seq: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = APPEND_TIMEOUT_S,
+    ) -> Appended:
+        known = self._seqs.get(encoded.fact_id)
+        if known is not None:
+            return Appended(seq=known, duplicate=True)
+        here = [
+            record.seq
+            for stored_side, record in self._stored
+            if stored_side == side and record.session_id == session_id
+        ]
+        if expected_seq is not None and expected_seq != max(here, default=0):
+            raise PositionTaken(f"{session_id}.{side} has moved on from sequence {expected_seq}")
+        seq = len(self._stored) + 1
+        fact = decode(encoded.type, encoded.version, encoded.body)
+        record = Record(
+            seq=seq,
+            stored_at=self.now,
+            session_id=session_id,
+            fact=fact,
+            fact_id=fact_id_of(fact, session_id),
+            traceparent=(headers or {}).get(TRACE_HEADER, ""),
+        )
+        self._stored.append((side, record))
+        if encoded.fact_id:
+            self._seqs[encoded.fact_id] = seq
+        self.now += timedelta(microseconds=1)
+        return Appended(seq=seq)
+
+    async def read(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0
+    ) -> Sequence[Record]:
+        after = {"in": in_after, "out": out_after}
+        return [
+            record
+            for side, record in self._stored
+            if record.session_id == session_id and record.seq > after[side]
+        ]

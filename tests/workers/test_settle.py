@@ -1,0 +1,435 @@
+"""Settling a session on the stand-in log, with a scripted carrier and a clock that jumps."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.commands import Answer, Command, Hangup, Transfer
+from offhook.events import (
+    CallAnswered,
+    CallEvent,
+    CallHangup,
+    CallInitiated,
+    CommandAttempted,
+    CommandFailed,
+    CommandRequested,
+    CommandSucceeded,
+    Decided,
+    Event,
+    Fact,
+    IssuedCommand,
+    SessionParked,
+    SessionResumed,
+)
+from offhook.flow import Flow
+from offhook.jetstream.log import Appended
+from offhook.jetstream.subjects import Side
+from offhook.session import Session
+from offhook.telnyx.client import Accepted, Busy, NoAnswer, Outcome, Refused
+from offhook.webhooks import wire_body
+from tests.memory_log import MemoryLog
+from workers.carry_out import Timing
+from workers.metrics import Metrics
+from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
+
+SESSION = "session-1"
+LEG = "v3:leg-a"
+ACCEPTED = Accepted(status=200, answer={"data": {"result": "ok"}})
+
+
+class ScriptedCarrier:
+    """Answers in the order given, then accepts; remembers what it was sent."""
+
+    def __init__(self, log: MemoryLog, *answers: Outcome, slow_s: float = 0) -> None:
+        self._log = log
+        self._answers = list(answers)
+        self._slow_s = slow_s
+        self.sent: list[tuple[IssuedCommand, bool]] = []
+
+    async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+        self.sent.append((command, repeated))
+        self._log.now += timedelta(seconds=self._slow_s)
+        return self._answers.pop(0) if self._answers else ACCEPTED
+
+    @property
+    def operations(self) -> list[str]:
+        return [command.operation for command, _ in self.sent]
+
+
+def reception(event: Event, session: Session) -> Sequence[Command]:
+    match event:
+        case CallInitiated(direction="incoming"):
+            return [Answer()]
+        case CallAnswered():
+            return [Transfer(to="+12025550123")]
+        case CommandFailed(operation="transfer"):
+            return [Hangup()]
+        case _:
+            return []
+
+
+RECEPTION = Flow(name="reception", version="1", decide=reception)
+
+
+def settler_on(
+    log: MemoryLog, carrier: ScriptedCarrier, flow: Flow = RECEPTION, worker: str = "w1"
+) -> Settler:
+    async def sleep(seconds: float) -> None:
+        log.now += timedelta(seconds=seconds)
+
+    return Settler(
+        worker=worker,
+        log=log,
+        sender=carrier,
+        flows=[flow],
+        timing=Timing(now=lambda: log.now, sleep=sleep, chance=lambda: 1.0),
+        try_s=2.0,
+        metrics=Metrics(),
+    )
+
+
+def initiated(event_id: str = "e1") -> CallInitiated:
+    return CallInitiated(
+        event_id=event_id, call_control_id=LEG, direction="incoming", to="+12025550100"
+    )
+
+
+def answered(event_id: str = "e2") -> CallAnswered:
+    return CallAnswered(event_id=event_id, call_control_id=LEG)
+
+
+def hung_up(event_id: str = "e3") -> CallHangup:
+    return CallHangup(event_id=event_id, call_control_id=LEG, hangup_cause="normal_clearing")
+
+
+async def arrive(log: MemoryLog, *events: CallEvent) -> int:
+    for event in events:
+        body = wire_body(event)
+        placed = await log.append(SESSION, "in", encoded_webhook(body, event.event_id))
+    return placed.seq
+
+
+async def request(log: MemoryLog, operation: str, **parameters: object) -> IssuedCommand:
+    command = IssuedCommand(
+        command_id=f"c-{operation}",
+        operation=operation,
+        call_control_id=LEG,
+        parameters=dict(parameters),
+    )
+    await log.append(SESSION, "in", encode(CommandRequested(command=command), SESSION))
+    return command
+
+
+async def facts(log: MemoryLog, *kinds: type[Fact]) -> list[Fact]:
+    records = await log.read(SESSION)
+    return [record.fact for record in records if not kinds or isinstance(record.fact, kinds)]
+
+
+async def test_an_event_is_decided_once_and_its_command_sent_once() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+
+    for _ in range(3):
+        assert await settler_on(log, carrier).settle(SESSION, seq) == Settled()
+
+    assert carrier.operations == ["answer"]
+    (decided,) = await facts(log, Decided)
+    assert isinstance(decided, Decided)
+    assert (decided.cause_seq, decided.flow, decided.flow_version) == (seq, "reception", "1")
+    (succeeded,) = await facts(log, CommandSucceeded)
+    assert isinstance(succeeded, CommandSucceeded)
+    assert succeeded.command_id == decided.commands[0].command_id
+    assert succeeded.answer == {"data": {"result": "ok"}}
+
+
+async def test_an_event_that_asks_for_nothing_is_decided_too() -> None:
+    log = MemoryLog()
+    await arrive(log, hung_up())
+    await settler_on(log, ScriptedCarrier(log)).settle(SESSION)
+    (decided,) = await facts(log, Decided)
+    assert isinstance(decided, Decided)
+    assert decided.commands == ()
+
+
+async def test_events_are_decided_in_the_order_of_the_log() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    await arrive(log, initiated(), answered())
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["answer", "transfer"]
+
+
+async def test_a_repeated_event_is_not_decided_again() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    settler = settler_on(log, carrier)
+    await arrive(log, initiated())
+    await settler.settle(SESSION)
+    # The log's own window is over, so the copy is stored.
+    log._seqs.clear()
+    await arrive(log, initiated())
+    await settler.settle(SESSION)
+    assert carrier.operations == ["answer"]
+    assert len(await facts(log, Decided)) == 1
+
+
+async def test_each_decision_sees_only_what_came_before_it() -> None:
+    seen: list[str | None] = []
+
+    def decide(event: Event, session: Session) -> list[Command]:
+        leg = session.leg(LEG)
+        seen.append(leg.state if leg else None)
+        return []
+
+    log = MemoryLog()
+    await arrive(log, initiated(), answered(), hung_up())
+    flow = Flow(name="watch", version="1", decide=decide)
+    await settler_on(log, ScriptedCarrier(log), flow).settle(SESSION)
+    assert seen == ["initiated", "answered", "ended"]
+
+
+async def test_no_answer_is_tried_again_with_the_same_command_id() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, NoAnswer(detail="ReadTimeout"), NoAnswer(detail="503"))
+    await arrive(log, initiated())
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["answer"] * 3
+    assert len({command.command_id for command, _ in carrier.sent}) == 1
+    assert [repeated for _, repeated in carrier.sent] == [False, True, True]
+    attempts = await facts(log, CommandAttempted)
+    assert [fact.attempt for fact in attempts if isinstance(fact, CommandAttempted)] == [2, 3]
+
+
+async def test_a_busy_carrier_is_waited_for_as_long_as_it_says() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, Busy(retry_after_s=7, detail="429"))
+    await arrive(log, initiated())
+    before = log.now
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["answer", "answer"]
+    assert log.now - before >= timedelta(seconds=7)
+    assert [repeated for _, repeated in carrier.sent] == [False, False]
+
+
+async def test_after_45_seconds_a_command_is_given_up() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, *[NoAnswer(detail="ReadTimeout")] * 100, slow_s=2)
+    await arrive(log, answered())
+    decided_at = log.now
+    await settler_on(log, carrier).settle(SESSION)
+    failed = [f for f in await facts(log, CommandFailed) if isinstance(f, CommandFailed)]
+    assert (failed[0].operation, failed[0].reason) == ("transfer", "deadline")
+    transfers = [each for each, _ in carrier.sent if each.operation == "transfer"]
+    assert 5 <= len(transfers) <= 23
+    # The flow heard of it, and its hangup had 45 seconds of its own.
+    assert failed[1].operation == "hangup"
+    assert log.now - decided_at < timedelta(seconds=95)
+
+
+async def test_a_retry_is_not_made_for_a_call_that_ended_meanwhile() -> None:
+    log = MemoryLog()
+
+    class HangingUp(ScriptedCarrier):
+        async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+            await arrive(log, hung_up())
+            return await super().send(command, repeated=repeated)
+
+    carrier = HangingUp(log, NoAnswer(detail="ReadTimeout"))
+    await arrive(log, answered())
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["transfer"]
+    failed = [f for f in await facts(log, CommandFailed) if isinstance(f, CommandFailed)]
+    assert [f.reason for f in failed] == ["call_ended"]
+    # The flow's hangup of the ended leg is needless, and counts as done.
+    outcomes = await facts(log, CommandSucceeded)
+    assert [f.note for f in outcomes if isinstance(f, CommandSucceeded)] == [
+        "the call had already ended"
+    ]
+
+
+async def test_a_refused_command_is_told_to_the_flow() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, Refused(status=422, reason="refused", detail="422 90034"))
+    await arrive(log, answered())
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["transfer", "hangup"]
+
+
+async def test_a_wrong_parameter_is_never_sent() -> None:
+    def decide(event: Event, session: Session) -> list[Command]:
+        return [Transfer(to="nobody")] if isinstance(event, CallAnswered) else []
+
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    await arrive(log, answered())
+    await settler_on(log, carrier, Flow(name="f", version="1", decide=decide)).settle(SESSION)
+    assert carrier.sent == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "invalid"
+    assert "'nobody'" in failed.detail
+
+
+async def test_a_requested_command_is_sent_and_the_flow_is_not_asked() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, Refused(status=422, reason="refused", detail="422"))
+    command = await request(log, "transfer", to="+12025550123")
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.sent == [(command, False)]
+    decided = [f for f in await facts(log, Decided) if isinstance(f, Decided)]
+    assert [f.flow for f in decided] == ["api", "api"]
+
+
+async def test_a_request_that_waited_too_long_is_not_sent() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    await request(log, "hangup")
+    log.now += timedelta(seconds=46)
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.sent == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "deadline"
+
+
+async def test_a_session_that_another_worker_holds_is_left_to_it() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+    result = await settler_on(log, carrier).settle(SESSION)
+    assert isinstance(result, HeldElsewhere)
+    assert result.worker == "w2"
+    assert 0 < result.for_s <= 3
+    assert carrier.sent == []
+
+
+async def test_a_stale_lease_is_taken_over_with_the_same_command_id() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+    log.now += timedelta(seconds=4)
+    assert await settler_on(log, carrier).settle(SESSION) == Settled()
+    ((command, repeated),) = carrier.sent
+    assert command.command_id == "c-of-w2"
+    assert repeated
+    assert len(await facts(log, Decided)) == 1
+
+
+async def test_a_decision_found_too_old_is_given_up_not_sent() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+    log.now += timedelta(seconds=46)
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.sent == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "deadline"
+
+
+async def test_a_worker_that_was_overtaken_records_nothing() -> None:
+    """The zombie: it comes back from the carrier after another worker has taken over."""
+    log = MemoryLog()
+    other = ScriptedCarrier(log)
+
+    class Overtaken(ScriptedCarrier):
+        async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+            log.now += timedelta(seconds=10)
+            assert await settler_on(log, other, worker="w2").settle(SESSION) == Settled()
+            return await super().send(command, repeated=repeated)
+
+    zombie = Overtaken(log)
+    await arrive(log, initiated())
+    assert await settler_on(log, zombie).settle(SESSION) == Settled()
+    sent = {command.command_id for command, _ in zombie.sent + other.sent}
+    assert len(sent) == 1
+    assert len(await facts(log, CommandSucceeded)) == 1
+
+
+async def test_of_two_workers_deciding_at_once_the_first_to_record_sends() -> None:
+    class Overtaking(MemoryLog):
+        """Lets the second worker in between the first one's reading and its Decided."""
+
+        overtaken = False
+
+        async def append(
+            self, session_id: str, side: Side, encoded: Encoded, **more: Any
+        ) -> Appended:
+            if encoded.type == "Decided" and not self.overtaken:
+                self.overtaken = True
+                assert await settler_on(self, second, worker="w2").settle(SESSION) == Settled()
+            return await super().append(session_id, side, encoded, **more)
+
+    log = Overtaking()
+    first, second = ScriptedCarrier(log), ScriptedCarrier(log)
+    await arrive(log, initiated())
+
+    assert await settler_on(log, first, worker="w1").settle(SESSION) == Settled()
+
+    assert (first.operations, second.operations) == ([], ["answer"])
+    (decided,) = await facts(log, Decided)
+    assert isinstance(decided, Decided)
+    assert decided.worker == "w2"
+
+
+async def test_a_flow_that_raises_leaves_nothing_decided() -> None:
+    def decide(event: Event, session: Session) -> list[Command]:
+        raise KeyError("menu")
+
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    settler = settler_on(log, carrier, Flow(name="broken", version="7", decide=decide))
+    seq = await arrive(log, initiated())
+    with pytest.raises(FlowRaised, match=r"flow broken 7: KeyError: 'menu'") as raised:
+        await settler.settle(SESSION)
+    assert await facts(log, Decided) == []
+
+    await settler.park(raised.value, attempts=5)
+
+    (parked,) = await facts(log, SessionParked)
+    assert isinstance(parked, SessionParked)
+    assert (parked.cause_seq, parked.attempts) == (seq, 5)
+    assert await settler.settle(SESSION) == Settled()
+    assert await facts(log, Decided) == []
+
+
+async def test_a_parked_session_still_takes_what_applications_ask_for() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    parked = SessionParked(cause_seq=seq, error="KeyError", attempts=5)
+    await log.append(SESSION, "out", encode(parked, SESSION))
+    await request(log, "hangup")
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["hangup"]
+
+
+async def test_a_resumed_session_is_decided_from_where_it_stopped() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    parked = SessionParked(cause_seq=seq, error="KeyError", attempts=5)
+    await log.append(SESSION, "out", encode(parked, SESSION))
+    await log.append(SESSION, "in", encode(SessionResumed(resumed_by="ops"), SESSION))
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["answer"]
+
+
+def held_by(worker: str, cause_seq: int) -> Decided:
+    command = IssuedCommand(command_id="c-of-w2", operation="answer", call_control_id=LEG)
+    return Decided(
+        cause_seq=cause_seq,
+        cause_id="e1",
+        flow="reception",
+        flow_version="1",
+        worker=worker,
+        lease_s=3,
+        commands=(command,),
+    )

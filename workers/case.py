@@ -1,0 +1,118 @@
+"""A session as a worker knows it between two looks at the log, and the bounded cache of them.
+
+`session` is what a decision may see: the fold of everything up to the oldest record that still
+wants one, plus all that workers recorded. Later facts wait in `ahead`, so that every record is
+decided on exactly what came before it, and a replay decides the same.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from offhook.events import CommandFailed, CommandRequested, Record, SessionResumed
+from offhook.jetstream.log import EventLog
+from offhook.session import CommandState, Leg, Session, evolve
+
+CASES_CACHED_MAX = 10_000
+
+
+@dataclass(kw_only=True)
+class Case:
+    """Kept by one lane at a time. Positions are stream sequences of the last record read."""
+
+    session: Session
+    in_seq: int = 0
+    out_seq: int = 0
+    ahead: list[Record] = field(default_factory=list)  # facts not yet decided on, oldest first
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Take in what a read gave."""
+        for record in records:
+            if record.side == "in":
+                self.in_seq = max(self.in_seq, record.seq)
+                self.ahead.append(record)
+                continue
+            self.out_seq = max(self.out_seq, record.seq)
+            self.session = evolve(self.session, record)
+            if isinstance(record.fact, CommandFailed):
+                self.ahead.append(record)
+        self.ahead.sort(key=lambda record: record.seq)
+
+    def next_cause(self) -> tuple[Record, Session] | None:
+        """The oldest record that wants a decision, and the session it is decided on.
+
+        In a parked session only what applications ask for is decided: they may still hang up.
+        """
+        parked = self.is_parked()
+        position = 0
+        while position < len(self.ahead):
+            record = self.ahead[position]
+            folded = evolve(self.session, record)
+            if record.seq not in folded.undecided:
+                # Decided already, a repeated event, or a fact that wants no decision.
+                self.session = folded
+                self.ahead.pop(position)
+            elif parked and not isinstance(record.fact, CommandRequested):
+                position += 1
+            else:
+                return record, folded
+        return None
+
+    def latest(self) -> Session:
+        """The session with everything read so far, decided on or not."""
+        session = self.session
+        for record in self.ahead:
+            session = evolve(session, record)
+        return session
+
+    def is_parked(self) -> bool:
+        """Whether the flow failed on this session and nobody has resumed it since."""
+        if not self.session.is_parked:
+            return False
+        assert self.session.parked is not None
+        parked_seq = self.session.parked.seq
+        return not any(
+            isinstance(record.fact, SessionResumed) and record.seq > parked_seq
+            for record in self.ahead
+        )
+
+    def open_commands(self) -> list[CommandState]:
+        """Decided commands without an outcome, in the order they were decided."""
+        states = (self.session.commands[each] for each in self.session.open_commands)
+        return sorted(states, key=lambda state: (state.cause_seq or 0, state.ordinal))
+
+    def ended_leg(self, call_control_id: str | None) -> Leg | None:
+        """The leg, if it is known to have ended."""
+        leg = self.latest().leg(call_control_id)
+        return leg if leg is not None and leg.state == "ended" else None
+
+
+class Cases:
+    """The cases of the sessions seen last. A case is dropped when anything is in doubt."""
+
+    def __init__(self, log: EventLog, cached_max: int = CASES_CACHED_MAX) -> None:
+        self._log = log
+        self._cached_max = cached_max
+        self._cases: OrderedDict[str, Case] = OrderedDict()
+
+    async def look(self, session_id: str) -> Case:
+        """The session's case with all that was appended since the last look."""
+        case = self._cases.get(session_id) or Case(session=Session(session_id=session_id))
+        await self.refresh(case)
+        self._cases[session_id] = case
+        self._cases.move_to_end(session_id)
+        while len(self._cases) > self._cached_max:
+            self._cases.popitem(last=False)
+        return case
+
+    async def refresh(self, case: Case) -> None:
+        """Read the session's tail. Its cost does not grow with the length of the call."""
+        case.add(
+            await self._log.read(
+                case.session.session_id, in_after=case.in_seq, out_after=case.out_seq
+            )
+        )
+
+    def drop(self, session_id: str) -> None:
+        """Read this session from its first record next time."""
+        self._cases.pop(session_id, None)

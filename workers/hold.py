@@ -1,0 +1,71 @@
+"""A worker's hold on a session: every record is appended exactly where the last one left off."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from offhook.codec import encode
+from offhook.events import CommandAttempted, Decided, Fact
+from offhook.jetstream.log import TRACE_HEADER, EventLog
+from offhook.session import Leg
+from workers.case import Case, Cases
+
+
+class Hold:
+    """Whoever else appends meanwhile takes the hold away: PositionTaken from then on."""
+
+    def __init__(
+        self,
+        case: Case,
+        *,
+        cases: Cases,
+        log: EventLog,
+        worker: str,
+        lease_s: float,
+        now: Callable[[], datetime],
+        trace: str = "",
+    ) -> None:
+        self.case = case
+        self._cases = cases
+        self._log = log
+        self._worker = worker
+        self._lease_s = lease_s
+        self._now = now
+        self._headers = {TRACE_HEADER: trace} if trace else {}
+        self._position = case.out_seq
+        self._until = now()
+
+    async def append(self, fact: Fact) -> None:
+        """Record a fact. Raises PositionTaken, or LogUnavailable."""
+        session_id = self.case.session.session_id
+        appended = await self._log.append(
+            session_id,
+            "out",
+            encode(fact, session_id),
+            expected_seq=self._position,
+            headers=self._headers,
+        )
+        self._position = appended.seq
+        if isinstance(fact, Decided | CommandAttempted):
+            self._until = self._now() + timedelta(seconds=self._lease_s)
+
+    async def renew(self, command_id: str, attempt: int, because: str) -> None:
+        """Record the attempt that follows; it renews the lease."""
+        await self.append(
+            CommandAttempted(
+                command_id=command_id,
+                attempt=attempt,
+                because=because,
+                worker=self._worker,
+                lease_s=self._lease_s,
+            )
+        )
+
+    async def keep(self, command_id: str, for_s: float) -> None:
+        """Renew the lease unless it lasts for one more try of `for_s` seconds."""
+        if (self._until - self._now()).total_seconds() < for_s:
+            await self.renew(command_id, 1, "the lease was running out")
+
+    async def ended_leg(self, call_control_id: str | None) -> Leg | None:
+        """The leg, if the log by now says that it has ended."""
+        await self._cases.refresh(self.case)
+        return self.case.ended_leg(call_control_id)

@@ -1,0 +1,158 @@
+"""Lanes: one session at a time, many sessions at once, and never more than a fixed number.
+
+A delivery for a session that is being settled joins its lane: the session is looked at once more
+before the lane is let go. While a lane works, its deliveries are kept from being redelivered.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from workers.metrics import Metrics
+from workers.settle import FlowRaised, HeldElsewhere, Settler
+
+POISON_DELIVERIES = 5
+"""So often a flow may raise on a session before it is parked."""
+
+RETRY_S = 0.2
+RETRY_MAX_S = 5.0
+HANDED_OVER_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Delivery(Protocol):
+    """A wake-up from the worker consumer."""
+
+    session_id: str
+    seq: int  # stream sequence of the record that arrived
+    count: int  # how often it was delivered, from 1
+
+    async def ack(self) -> None: ...
+    async def nak(self, delay_s: float) -> None: ...
+    async def in_progress(self) -> None: ...
+
+
+@dataclass(kw_only=True)
+class _Lane:
+    session_id: str
+    woken: bool = True
+    waiting: list[Delivery] = field(default_factory=list)
+
+
+class Lanes:
+    """`hand_over(worker, session_id)` tells another worker to look at a session it holds."""
+
+    def __init__(
+        self,
+        settler: Settler,
+        hand_over: Callable[[str, str], Awaitable[None]],
+        metrics: Metrics,
+        *,
+        lanes_max: int,
+    ) -> None:
+        self._settler = settler
+        self._hand_over = hand_over
+        self._metrics = metrics
+        self._free = asyncio.Semaphore(lanes_max)
+        self._lanes: dict[str, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held: set[Delivery] = set()
+        self._draining = False
+
+    async def take(self, delivery: Delivery) -> None:
+        """Give a delivery its lane. Returns when it has one, not when it is settled."""
+        if self._draining:
+            await delivery.nak(0)
+            return
+        self._held.add(delivery)
+        await self._enter(delivery.session_id, [delivery])
+
+    async def wake(self, session_id: str) -> None:
+        """Look at a session that another worker believes we hold; no delivery goes with it."""
+        await self._enter(session_id, [])
+
+    async def heartbeat(self, every_s: float) -> None:
+        """Until cancelled, keep what is held from being redelivered."""
+        while True:
+            await asyncio.sleep(every_s)
+            for delivery in tuple(self._held):
+                with contextlib.suppress(Exception):
+                    await delivery.in_progress()
+
+    async def drain(self) -> None:
+        """Wait until every lane is done; what arrives meanwhile is left to other workers."""
+        self._draining = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _enter(self, session_id: str, deliveries: list[Delivery]) -> None:
+        if self._joined(session_id, deliveries):
+            return
+        await self._free.acquire()
+        # While we waited for a free lane, the session may have got one.
+        if self._joined(session_id, deliveries):
+            self._free.release()
+            return
+        lane = _Lane(session_id=session_id, waiting=deliveries)
+        self._lanes[session_id] = lane
+        self._metrics.lanes.set(len(self._lanes))
+        task = asyncio.create_task(self._run(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _joined(self, session_id: str, deliveries: list[Delivery]) -> bool:
+        lane = self._lanes.get(session_id)
+        if lane is None:
+            return False
+        lane.waiting += deliveries
+        lane.woken = True
+        return True
+
+    async def _run(self, lane: _Lane) -> None:
+        try:
+            while lane.woken:
+                lane.woken = False
+                deliveries, lane.waiting = lane.waiting, []
+                try:
+                    await self._settle(lane.session_id, deliveries)
+                finally:
+                    self._held.difference_update(deliveries)
+        finally:
+            # No await between the last look at `woken` and this: nobody can join a dead lane.
+            del self._lanes[lane.session_id]
+            self._metrics.lanes.set(len(self._lanes))
+            self._free.release()
+
+    async def _settle(self, session_id: str, deliveries: list[Delivery]) -> None:
+        wake_seq = max((delivery.seq for delivery in deliveries), default=0)
+        count = max((delivery.count for delivery in deliveries), default=0)
+        retry_s = min(RETRY_S * 2 ** max(0, count - 1), RETRY_MAX_S)
+        try:
+            result = await self._settler.settle(session_id, wake_seq)
+            if isinstance(result, HeldElsewhere):
+                self._metrics.handed_over.inc()
+                await self._hand_over(result.worker, session_id)
+                await _nak(deliveries, min(HANDED_OVER_S, result.for_s))
+                return
+        except FlowRaised as raised:
+            _log.error("flow raised", extra={"session": session_id}, exc_info=raised)
+            if count < POISON_DELIVERIES:
+                await _nak(deliveries, retry_s)
+                return
+            await self._settler.park(raised, count)
+        except Exception:
+            # Nothing is lost: the log has what was done, and the wake-up comes again.
+            _log.exception("session not settled", extra={"session": session_id})
+            await _nak(deliveries, retry_s)
+            return
+        for delivery in deliveries:
+            await delivery.ack()
+
+
+async def _nak(deliveries: list[Delivery], delay_s: float) -> None:
+    for delivery in deliveries:
+        await delivery.nak(delay_s)

@@ -1,0 +1,36 @@
+"""What a worker counts. Labels are bounded: never a session or a subject."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """One set a process; `authorized` turns false when the carrier refuses the key."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.authorized = True
+        self.decided = Counter(
+            "offhook_decisions", "Records decided on.", ["flow"], registry=self.registry
+        )
+        self.commands = Counter(
+            "offhook_commands",
+            "Commands settled, by operation and outcome (ok or the reason of the failure).",
+            ["operation", "outcome"],
+            registry=self.registry,
+        )
+        self.conflicts = Counter(
+            "offhook_conflicts", "Appends that another worker was first at.", registry=self.registry
+        )
+        self.handed_over = Counter(
+            "offhook_handed_over", "Wake-ups given to the session's holder.", registry=self.registry
+        )
+        self.parked = Counter(
+            "offhook_sessions_parked", "Sessions whose flow kept raising.", registry=self.registry
+        )
+        self.lanes = Gauge("offhook_lanes", "Sessions being settled now.", registry=self.registry)
+        self.seconds_to_command = Histogram(
+            "offhook_seconds_to_command",
+            "From a record in the log to its command being sent, by the two machines' clocks.",
+            buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8),
+            registry=self.registry,
+        )

@@ -1,0 +1,108 @@
+"""The composition root: put the simulator together from plain values, or run it from settings."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random, SystemRandom
+
+import uvicorn
+from starlette.applications import Starlette
+
+from offhook.errors import SettingInvalid
+from offhook.settings import Settings
+from offhook.telnyx.signature import signing_key_from
+from simulator.carrier import application
+from simulator.delivery import RETRY_PAUSES_S, Delivery, Faults
+from simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulator:
+    """The ASGI application, and the exchange behind it for calls placed in the same process."""
+
+    application: Starlette
+    exchange: Exchange
+
+
+def build(
+    *,
+    webhook_url: str,
+    signing_key: str,
+    seed: int = 1,
+    speed: float = 1.0,
+    duplicates: float = 0.0,
+    disorder: float = 0.0,
+    key: str | None = None,
+    connections: Collection[str] | None = None,
+    duplicate_answer: DuplicateAnswer = "first",
+    slow_answer_s: float = SLOW_ANSWER_S,
+    retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    identities: Random | None = None,
+) -> Simulator:
+    """A simulator that nobody has started yet. Raises SettingInvalid for a bad `signing_key`.
+
+    `seed` decides the faults. Ids never come from it unless `identities` is given: a log that
+    remembers them for ever would take the events of a second run for those of the first.
+    """
+    delivery = Delivery(
+        webhook_url=webhook_url,
+        signing_key=signing_key_from(signing_key),
+        clock=clock,
+        dice=Random(seed),
+        faults=Faults(duplicates=duplicates, disorder=disorder),
+        retry_pauses_s=retry_pauses_s,
+    )
+    exchange = Exchange(
+        delivery=delivery,
+        clock=clock,
+        identities=identities or SystemRandom(),
+        speed=speed,
+        connections=connections,
+        duplicate_answer=duplicate_answer,
+        slow_answer_s=slow_answer_s,
+    )
+    carrier = application(exchange, clock=clock, key=key)
+    return Simulator(application=carrier, exchange=exchange)
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM; then finish the requests and the webhooks that are on their way.
+
+    Raises SettingInvalid without a key to sign with.
+    """
+    if not settings.signing_key:
+        raise SettingInvalid(
+            "OFFHOOK_SIGNING_KEY is empty; the simulator signs its webhooks with it and expects "
+            "base64 of 32 bytes"
+        )
+    simulator = build(
+        webhook_url=settings.webhook_url,
+        signing_key=settings.signing_key,
+        seed=settings.simulator_seed,
+        speed=settings.simulator_speed,
+        duplicates=settings.simulator_duplicates,
+        disorder=settings.simulator_disorder,
+        key=settings.carrier_key or None,
+    )
+    log.info(
+        "simulator on http://%s:%d/v2, webhooks to %s, seed %d",
+        settings.simulator_host,
+        settings.simulator_port,
+        settings.webhook_url,
+        settings.simulator_seed,
+    )
+    # uvicorn ends the lifespan, and with it the drain, before it lets the signal through.
+    config = uvicorn.Config(
+        simulator.application,
+        host=settings.simulator_host,
+        port=settings.simulator_port,
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+    )
+    await uvicorn.Server(config).serve()

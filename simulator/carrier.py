@@ -1,0 +1,191 @@
+"""The HTTP face of the exchange: the carrier's own operations, and the controls of the simulator.
+
+    POST /v2/calls                                            dial
+    POST /v2/calls/{call_control_id}/actions/{operation}      answer, transfer, hangup, bridge,
+                                                              reject, refer, send_sip_info
+    GET  /v2/calls/{call_control_id}                          retrieve status
+    GET  /v2/connections/{connection_id}/active_calls         active calls
+
+    POST /simulator/calls      an inbound call: {"from", "to", "connection_id"} and, if wanted,
+                               "patience_s" and "hangup_after_s" in seconds of the call
+    GET  /simulator/effects    everything that was performed, sent and left
+    GET  /simulator/health     that it is there
+
+Below /v2 any non-empty bearer token will do, unless one was configured. The controls need none.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from offhook.commands import COMMANDS, PhoneOrSip, Text1
+from simulator import refusals
+from simulator.answers import active_shown, call_shown
+from simulator.exchange import Exchange
+from simulator.ledger import DIALS
+from simulator.legs import InboundCall
+from simulator.paging import page_of
+from simulator.refusals import Refused
+
+DRAIN_S = 5.0
+SECONDS_MAX = 1_000_000
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=SECONDS_MAX)]
+
+
+def application(
+    exchange: Exchange, *, clock: Callable[[], datetime], key: str | None = None
+) -> Starlette:
+    """The carrier as an ASGI application; its lifespan opens the exchange and drains it."""
+    face = _Face(exchange, clock, key)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        exchange.open()
+        yield
+        await exchange.close(DRAIN_S)
+
+    carrier = [
+        Route("/calls", face.dial, methods=["POST"]),
+        Route("/calls/{call_control_id}", face.status, methods=["GET"]),
+        Route("/calls/{call_control_id}/actions/{operation}", face.act, methods=["POST"]),
+        Route("/connections/{connection_id}/active_calls", face.active_calls, methods=["GET"]),
+    ]
+    controls = [
+        Route("/calls", face.place_inbound, methods=["POST"]),
+        Route("/effects", face.effects, methods=["GET"]),
+        Route("/health", face.health, methods=["GET"]),
+    ]
+    return Starlette(
+        routes=[Mount("/v2", routes=carrier), Mount("/simulator", routes=controls)],
+        exception_handlers={Refused: _refused, HTTPException: _no_such_route},
+        lifespan=lifespan,
+    )
+
+
+class _InboundRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /simulator/calls."""
+
+    from_: PhoneOrSip = msgspec.field(name="from")
+    to: PhoneOrSip
+    connection_id: Text1
+    patience_s: Seconds = InboundCall.patience_s
+    hangup_after_s: Seconds = InboundCall.hangup_after_s
+
+
+class _Face:
+    """The endpoints."""
+
+    def __init__(self, exchange: Exchange, clock: Callable[[], datetime], key: str | None) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._key = key
+
+    async def dial(self, request: Request) -> Response:
+        self._authenticate(request)
+        return await self._perform(DIALS, None, await _body_of(request))
+
+    async def act(self, request: Request) -> Response:
+        self._authenticate(request)
+        operation = request.path_params["operation"]
+        if operation not in COMMANDS or operation == DIALS:
+            raise refusals.not_found()
+        call_control_id = request.path_params["call_control_id"]
+        return await self._perform(operation, call_control_id, await _body_of(request))
+
+    async def status(self, request: Request) -> Response:
+        self._authenticate(request)
+        leg = self._exchange.leg(request.path_params["call_control_id"])
+        return _json({"data": call_shown(leg, self._clock())})
+
+    async def active_calls(self, request: Request) -> Response:
+        self._authenticate(request)
+        legs = self._exchange.active(request.path_params["connection_id"])
+        page = page_of(legs, request.query_params, request.url.path)
+        now = self._clock()
+        return _json({"data": [active_shown(leg, now) for leg in page.legs], "meta": page.meta})
+
+    async def place_inbound(self, request: Request) -> Response:
+        try:
+            asked = msgspec.json.decode(await request.body(), type=_InboundRequest)
+        except msgspec.ValidationError as error:
+            raise refusals.not_possible(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise refusals.body_not_json() from None
+        leg = self._exchange.call(
+            InboundCall(
+                from_=asked.from_,
+                to=asked.to,
+                connection_id=asked.connection_id,
+                patience_s=asked.patience_s,
+                hangup_after_s=asked.hangup_after_s,
+            )
+        )
+        ids = {
+            "call_control_id": leg.call_control_id,
+            "call_leg_id": leg.call_leg_id,
+            "call_session_id": leg.call_session_id,
+        }
+        return _json({"data": ids}, status=201)
+
+    async def effects(self, _: Request) -> Response:
+        return _json(self._exchange.report())
+
+    async def health(self, _: Request) -> Response:
+        return _json({"status": "ok", "live_legs": self._exchange.live_legs()})
+
+    async def _perform(
+        self, operation: str, call_control_id: str | None, body: dict[str, Any]
+    ) -> Response:
+        reply = self._exchange.command(operation, call_control_id, body)
+        if reply.after_s > 0:
+            await asyncio.sleep(reply.after_s)
+        return _json({"data": reply.data})
+
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        known = (
+            bool(token)
+            if self._key is None
+            else secrets.compare_digest(token.encode(), self._key.encode())
+        )
+        if scheme.lower() != "bearer" or not known:
+            raise refusals.not_authenticated()
+
+
+async def _body_of(request: Request) -> dict[str, Any]:
+    """The body's object; an action may have none."""
+    raw = await request.body()
+    try:
+        return msgspec.json.decode(raw or b"{}", type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise refusals.body_not_json() from None
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    content = msgspec.json.encode(value)
+    return Response(content, status_code=status, media_type="application/json")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    content = msgspec.json.encode(error.body)
+    return Response(
+        content, status_code=error.status, headers=error.headers, media_type="application/json"
+    )
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return await _refused(request, refusals.method_not_allowed())
+    return await _refused(request, refusals.not_found())

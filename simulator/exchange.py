@@ -1,0 +1,291 @@
+"""The exchange: the calls that are up. It applies steps, keeps their timers and sends webhooks.
+
+What a step *is*, is decided in `behaviour`; here are the state and the clock. A request passes, in
+this order: its call is known, its command_id is new, its parameters are allowed, the called number
+makes no trouble, the leg's state allows it. Only then is it performed, counted and remembered.
+"""
+
+import asyncio
+import itertools
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Literal
+
+from offhook.commands import Answer, Command, Dial
+from offhook.errors import ParameterInvalid
+from offhook.telnyx.catalog import command_from
+from simulator import behaviour, refusals
+from simulator.answers import leg_shown
+from simulator.delivery import Delivery, record_shown, totals_shown
+from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
+from simulator.legs import Happening, InboundCall, Leg, Step, uuid_from
+from simulator.numbers import Trouble, trouble_of
+from simulator.refusals import Refused
+
+LIVE_LEGS_MAX = 10_000
+ENDED_LEGS_MAX = 100_000
+FAILED_ONCE_MAX = 10_000
+READABLE_AFTER_END = timedelta(minutes=10)
+SLOW_ANSWER_S = 2.5
+RATE_LIMIT_RESET_S = 1
+
+DuplicateAnswer = Literal["first", "empty", "error"]
+"""What a repeated command_id is answered with: the first answer again, `ok` without ids, a 4xx."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """The answer to a performed command. It is held back for `after_s` seconds of real time."""
+
+    data: Mapping[str, Any]
+    after_s: float = 0.0
+
+
+class Exchange:
+    """Runs inside one event loop. `speed` divides every second of the call, and nothing else.
+
+    `connections` are the connection ids that exist; None means that any does.
+    """
+
+    def __init__(
+        self,
+        *,
+        delivery: Delivery,
+        clock: Callable[[], datetime],
+        identities: Random,
+        speed: float = 1.0,
+        connections: Collection[str] | None = None,
+        duplicate_answer: DuplicateAnswer = "first",
+        slow_answer_s: float = SLOW_ANSWER_S,
+    ) -> None:
+        assert speed > 0, f"speed is {speed}"
+        self._delivery = delivery
+        self._clock = clock
+        self._identities = identities
+        self._speed = speed
+        self._connections = connections
+        self._duplicate_answer = duplicate_answer
+        self._slow_answer_s = slow_answer_s
+        self._legs: dict[str, Leg] = {}
+        self._timers: dict[str, list[asyncio.TimerHandle]] = {}  # of the legs that are up
+        self._ended: deque[str] = deque()
+        self._ledger = Ledger()
+        self._book = EffectBook()
+        self._failed_once: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._ignored: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._legs_forgotten = 0
+
+    def call(self, call: InboundCall) -> Leg:
+        """Somebody calls in. Raises Refused (10015 or 90041)."""
+        self._check_connection(call.connection_id)
+        self._check_capacity()
+        step = behaviour.ring(call, self._clock(), self._identities)
+        self._apply(step)
+        assert step.leg is not None
+        return step.leg
+
+    def command(self, operation: str, call_control_id: str | None, body: dict[str, Any]) -> Reply:
+        """Perform a command, once for each command_id. Raises Refused."""
+        try:
+            return self._command(operation, call_control_id, body)
+        except Refused as refused:
+            self._refused[refused.code] += 1
+            raise
+
+    def leg(self, call_control_id: str) -> Leg:
+        """A leg that is up, or ended at most 10 minutes ago. Raises Refused (90015)."""
+        leg = self._legs.get(call_control_id)
+        if leg is None or (leg.ended_at and self._clock() - leg.ended_at > READABLE_AFTER_END):
+            raise refusals.call_unknown()
+        return leg
+
+    def active(self, connection_id: str) -> list[Leg]:
+        """The legs of a connection that have not ended, oldest first. Raises Refused (10015)."""
+        self._check_connection(connection_id)
+        legs = self._legs.values()
+        return [leg for leg in legs if leg.connection_id == connection_id and not leg.ended]
+
+    def report(self) -> dict[str, Any]:
+        """Everything that was performed, sent and left: what GET /simulator/effects answers."""
+        records = self._delivery.records()
+        return {
+            "effects": [effect_shown(effect) for effect in self._book.effects()],
+            "totals": dict(self._book.totals),
+            "doubled": [effect_shown(effect) for effect in self._book.doubled()],
+            "ignored": dict(self._ignored),
+            "refused": dict(self._refused),
+            "webhooks": totals_shown(records),
+            "events": [record_shown(record) for record in records],
+            "legs": [leg_shown(leg) for leg in self._legs.values()],
+            "forgotten": {
+                "effects": self._book.forgotten,
+                "events": self._delivery.forgotten,
+                "legs": self._legs_forgotten,
+            },
+        }
+
+    def live_legs(self) -> int:
+        return len(self._timers)
+
+    def open(self) -> None:
+        """Call once, inside the event loop, before the first call."""
+        self._delivery.open()
+
+    async def close(self, wait_s: float) -> None:
+        """Stop the clockwork, then give the webhooks on their way so long to arrive."""
+        for timer in itertools.chain.from_iterable(self._timers.values()):
+            timer.cancel()
+        await self._delivery.close(wait_s)
+
+    def _command(self, operation: str, call_control_id: str | None, body: dict[str, Any]) -> Reply:
+        now = self._clock()
+        leg = None if call_control_id is None else self.leg(call_control_id)
+        scope = DIALS if leg is None else leg.call_control_id
+        parameters = dict(body)
+        command_id = _command_id_in(parameters)
+        if command_id is not None:
+            first = self._ledger.first_answer(scope, command_id, now)
+            if first is not None:
+                self._ignored[operation] += 1
+                return self._duplicate_reply(first)
+        try:
+            command = command_from(operation, parameters, call_control_id)
+        except ParameterInvalid as error:
+            raise refusals.parameter_invalid(error) from None
+        if isinstance(command, Dial):
+            self._check_connection(command.connection_id)
+            self._check_capacity()
+        trouble = self._trouble_with(command, leg, (scope, operation, command_id or ""))
+        step = behaviour.obey(command, call_control_id, self._legs, now, self._identities)
+        self._apply(step)
+        reply = Reply(data=_data_of(command, step, self._identities))
+        self._enter(operation, scope, command_id, step, now)
+        if command_id is not None:
+            self._ledger.remember(scope, command_id, reply, now)
+        if trouble is Trouble.FAILS_AFTER:
+            raise refusals.unexpected_error()
+        if trouble is Trouble.SLOW:
+            return Reply(data=reply.data, after_s=self._slow_answer_s)
+        return reply
+
+    def _duplicate_reply(self, first: Reply) -> Reply:
+        match self._duplicate_answer:
+            case "first":
+                return first
+            case "empty":
+                return Reply(data={"result": "ok"})
+            case "error":
+                raise refusals.duplicate_command()
+
+    def _trouble_with(
+        self, command: Command, leg: Leg | None, key: tuple[str, str, str]
+    ) -> Trouble:
+        """The trouble this try is in. Raises Refused if nothing is to be performed."""
+        if isinstance(command, Dial):
+            called = command.to if isinstance(command.to, str) else command.to[0]
+        else:
+            assert leg is not None
+            called = leg.to
+            if leg.ended:
+                return Trouble.NONE
+        trouble = trouble_of(called)
+        if trouble is Trouble.UNAVAILABLE:
+            raise refusals.unavailable()
+        if trouble in (Trouble.NONE, Trouble.SLOW):
+            return trouble
+        if key in self._failed_once:
+            del self._failed_once[key]
+            return Trouble.NONE
+        self._failed_once[key] = None
+        while len(self._failed_once) > FAILED_ONCE_MAX:
+            self._failed_once.popitem(last=False)
+        if trouble is Trouble.FAILS_BEFORE:
+            raise refusals.unexpected_error()
+        if trouble is Trouble.LIMITED:
+            raise refusals.too_many_requests(RATE_LIMIT_RESET_S)
+        return trouble
+
+    def _enter(
+        self, operation: str, scope: str, command_id: str | None, step: Step, now: datetime
+    ) -> None:
+        assert step.leg is not None
+        self._book.enter(
+            scope,
+            Effect(
+                at=now,
+                operation=operation,
+                call_control_id=step.leg.call_control_id,
+                call_session_id=step.leg.call_session_id,
+                command_id=command_id,
+                repeated=int(step.repeated),
+            ),
+        )
+
+    def _apply(self, step: Step) -> None:
+        for leg in step.legs:
+            self._put(leg)
+        for webhook in step.webhooks:
+            self._delivery.send(webhook)
+        loop = asyncio.get_running_loop()
+        for later in step.later:
+            timers = self._timers.get(later.happening.call_control_id)
+            if timers is not None:
+                delay_s = later.after_s / self._speed
+                timers.append(loop.call_later(delay_s, self._happen, later.happening))
+
+    def _happen(self, happening: Happening) -> None:
+        self._apply(behaviour.happen(happening, self._legs, self._clock(), self._identities))
+
+    def _put(self, leg: Leg) -> None:
+        self._legs[leg.call_control_id] = leg
+        if not leg.ended:
+            self._timers.setdefault(leg.call_control_id, [])
+            return
+        for timer in self._timers.pop(leg.call_control_id, []):
+            timer.cancel()
+        self._ended.append(leg.call_control_id)
+        while len(self._ended) > ENDED_LEGS_MAX:
+            del self._legs[self._ended.popleft()]
+            self._legs_forgotten += 1
+
+    def _check_connection(self, connection_id: str) -> None:
+        if self._connections is not None and connection_id not in self._connections:
+            raise refusals.connection_unknown()
+
+    def _check_capacity(self) -> None:
+        if len(self._timers) >= LIVE_LEGS_MAX:
+            raise refusals.channels_exhausted()
+
+
+def _data_of(command: Command, step: Step, identities: Random) -> dict[str, Any]:
+    """The `data` of the answer: a dial gives the new leg's ids, anything else a result."""
+    assert step.leg is not None
+    if isinstance(command, Dial):
+        data = {
+            "call_control_id": step.leg.call_control_id,
+            "call_leg_id": step.leg.call_leg_id,
+            "call_session_id": step.leg.call_session_id,
+            "is_alive": False,  # dialling has only begun; so the documents
+            "record_type": "call",
+        }
+        if step.leg.client_state is not None:
+            data["client_state"] = step.leg.client_state
+    else:
+        data = {"result": "ok"}
+    if isinstance(command, Dial | Answer) and command.record is not None:
+        data["recording_id"] = uuid_from(identities)
+    return data
+
+
+def _command_id_in(parameters: dict[str, Any]) -> str | None:
+    """Take the command_id out of a body: it belongs to the sending, not to the command."""
+    command_id = parameters.pop("command_id", None)
+    if command_id is None or isinstance(command_id, str):
+        return command_id
+    raise refusals.parameter_invalid(
+        ParameterInvalid("any", "command_id", command_id, "Expected `str`, got something else")
+    )

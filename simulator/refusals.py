@@ -1,0 +1,202 @@
+"""Every "no" of the carrier: HTTP status, code, title and detail, in its own words.
+
+Source: examples of team-telnyx/openapi `spec3.yml`; developers.telnyx.com api-errors page.
+Status *and* code tell an error apart: 10007 and 10011 are each used with several statuses.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from offhook.errors import ParameterInvalid, SenderFault
+
+
+class Refused(SenderFault):
+    """A request that is answered with an error; `pointer` and `parameter` name what is wrong.
+
+    The one is a place in the request's body, the other a name in its query.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        *,
+        pointer: str | None = None,
+        parameter: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status}/{code} {title}: {detail}")
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+        error: dict[str, Any] = {"code": code, "title": title, "detail": detail}
+        if pointer is not None:
+            error["source"] = {"pointer": pointer}
+        elif parameter is not None:
+            error["source"] = {"parameter": parameter}
+        self.body = {"errors": [error]}
+
+
+def not_authenticated() -> Refused:
+    return Refused(
+        401,
+        "10009",
+        "Authentication failed",
+        "The required authentication headers were either invalid or not included in the request.",
+    )
+
+
+def not_found() -> Refused:
+    return Refused(
+        404,
+        "10005",
+        "Resource not found",
+        "The requested resource or URL could not be found.",
+    )
+
+
+def method_not_allowed() -> Refused:
+    return Refused(
+        405, "10030", "Method not allowed", "The URL is valid, but the method is not allowed."
+    )
+
+
+def body_not_json() -> Refused:
+    return Refused(400, "10023", "Invalid JSON", "The supplied JSON is invalid.")
+
+
+def call_unknown(pointer: str = "/call_control_id") -> Refused:
+    return Refused(
+        422,
+        "90015",
+        "Invalid Call Control ID",
+        f"The {pointer.removeprefix('/')} provided was not valid.",
+        pointer=pointer,
+    )
+
+
+def call_ended() -> Refused:
+    return Refused(
+        422,
+        "90018",
+        "Call has already ended",
+        "This call is no longer active and can't receive commands.",
+    )
+
+
+def call_not_answered() -> Refused:
+    return Refused(
+        422,
+        "90034",
+        "Call not answered yet",
+        "This call can't receive this command because it has not been answered yet.",
+    )
+
+
+def answer_of_outbound() -> Refused:
+    return Refused(
+        422,
+        "90102",
+        "Command is invalid",
+        "Call answer command cannot be issued for outbound calls.",
+    )
+
+
+def not_possible(detail: str) -> Refused:
+    """Understood, but it cannot be done to this leg in this state."""
+    return Refused(422, "10027", "Unprocessable Entity", detail)
+
+
+def connection_unknown() -> Refused:
+    return Refused(
+        422,
+        "10015",
+        "Invalid value for connection_id (Call Control App ID)",
+        "The requested connection_id (Call Control App ID) is either invalid or does not exist. "
+        "Only Call Control Apps with valid webhook URL are accepted.",
+        pointer="/connection_id",
+    )
+
+
+def channels_exhausted() -> Refused:
+    return Refused(
+        422, "90041", "User channel limit exceeded", "Too many calls are up at the same time."
+    )
+
+
+def duplicate_command() -> Refused:
+    """What a repeated command_id might be answered with; the documents do not say."""
+    return Refused(
+        422, "10012", "Duplicate resource", "A command with this command_id was received before."
+    )
+
+
+def page_out_of_range(parameter: str, size_max: int) -> Refused:
+    return Refused(
+        422,
+        "10033",
+        "Value outside of range",
+        f"The value is outside of allowed range 1 to {size_max}",
+        parameter=parameter,
+    )
+
+
+def cursor_invalid(parameter: str) -> Refused:
+    return Refused(
+        422, "10015", "Bad Request", "The cursor is not one of this list.", parameter=parameter
+    )
+
+
+def unexpected_error() -> Refused:
+    return Refused(500, "10007", "Internal server error", "Internal server error")
+
+
+def unavailable() -> Refused:
+    return Refused(503, "10007", "Service unavailable", "Service unavailable")
+
+
+def too_many_requests(reset_s: int) -> Refused:
+    return Refused(
+        429,
+        "10011",
+        "Too many requests",
+        "You have exceeded the maximum number of allowed requests.",
+        headers={
+            "x-ratelimit-limit": "1",
+            "x-ratelimit-remaining": "0",
+            "x-ratelimit-reset": str(reset_s),
+        },
+    )
+
+
+def parameter_invalid(error: ParameterInvalid) -> Refused:
+    """The carrier's code for what the catalog found wrong with a body."""
+    name, rule = error.field, error.rule
+    if error.value is None or (error.value == "" and name in ("to", "from")):
+        code, title = "10004", "Missing required parameter"
+        detail = "The '{name}' parameter is required and cannot be blank."
+    elif name in ("client_state", "target_leg_client_state") and "base64" in rule:
+        code, title = "90017", "Invalid value for client_state"
+        detail = "The '{name}' parameter must be a valid base64 string."
+    else:
+        code, title, detail = next(found for pattern, *found in _CODES if re.search(pattern, rule))
+    return Refused(422, code, title, detail.format(name=name, rule=rule), pointer=f"/{name}")
+
+
+# What the catalog's rule looks like, and the code, title and detail for it; the first match counts.
+_CODES: list[tuple[str, str, str, str]] = [
+    (
+        r"E\.164",
+        "10016",
+        "Phone number must be in +E164 format",
+        "The '{name}' parameter must be in E164 format.",
+    ),
+    (r"^expected one of", "10032", "Invalid enumerated value", "{name}: {rule}."),
+    (r"of length", "10025", "String length out of range", "{name}: {rule}."),
+    (r"^Expected `\w+` [<>]=", "10033", "Value outside of range", "{name}: {rule}."),
+    (r"^Expected .*, got", "10026", "Invalid parameter type", "{name}: {rule}."),
+    (r"", "10015", "Bad Request", "{name}: {rule}."),
+]

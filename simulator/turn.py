@@ -1,0 +1,60 @@
+"""One turn of the state machine: the legs as they were, and what has changed so far."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from random import Random
+
+from simulator.legs import Happening, Later, Leg, Step, Webhook, uuid_from
+from simulator.payloads import payload_of
+
+Legs = Mapping[str, Leg]
+
+
+class Turn:
+    """Collects what one command or happening changes. It never touches the legs it was given."""
+
+    def __init__(self, legs: Legs, now: datetime, identities: Random) -> None:
+        self.now = now
+        self.identities = identities
+        self._legs = legs
+        self._changed: dict[str, Leg] = {}
+        self._webhooks: list[Webhook] = []
+        self._later: list[Later] = []
+
+    def find(self, call_control_id: str) -> Leg | None:
+        """The leg as this turn has left it so far."""
+        return self._changed.get(call_control_id) or self._legs.get(call_control_id)
+
+    def put(self, leg: Leg) -> Leg:
+        self._changed[leg.call_control_id] = leg
+        return leg
+
+    def place(self, leg: Leg) -> Leg:
+        """A new leg, and its call.initiated."""
+        self.put(leg)
+        self.tell("call.initiated", leg)
+        return leg
+
+    def tell(self, event_type: str, leg: Leg, **more: object) -> None:
+        """Send the application an event of the leg."""
+        self._webhooks.append(
+            Webhook(
+                id=uuid_from(self.identities),
+                event_type=event_type,
+                occurred_at=self.now,
+                payload=payload_of(event_type, leg) | more,
+                url=leg.webhook_urls.get(event_type, leg.webhook_url),
+            )
+        )
+
+    def later(self, after_s: float, happening: Happening) -> None:
+        self._later.append(Later(after_s=after_s, happening=happening))
+
+    def step(self, leg: Leg | None, *, repeated: bool = False) -> Step:
+        return Step(
+            leg=None if leg is None else self.find(leg.call_control_id),
+            legs=tuple(self._changed.values()),
+            webhooks=tuple(self._webhooks),
+            later=tuple(self._later),
+            repeated=repeated,
+        )

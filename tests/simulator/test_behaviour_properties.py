@@ -1,0 +1,86 @@
+"""Whatever is commanded, in whatever order, the legs stay sane."""
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.commands import Answer, Bridge, Hangup, Refer, Reject, Transfer
+from simulator.legs import Leg, LegState
+from simulator.refusals import Refused
+from tests.simulator.calls import BUSY, FRIEND, SILENT, TALKS, Calls
+
+MOVES = (
+    "ring",
+    "dial",
+    "answer",
+    "reject",
+    "hangup",
+    "transfer",
+    "bridge",
+    "refer",
+    "wait a moment",
+    "wait long",
+)
+NUMBERS = (FRIEND, BUSY, SILENT, TALKS)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(MOVES), st.integers(0, 9), st.integers(0, 9), st.sampled_from(NUMBERS)
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_is_commanded_the_legs_stay_sane(
+    moves: list[tuple[str, int, int, str]],
+) -> None:
+    """Each leg is initiated, answered and hung up at most once, and bridges have two ends."""
+    calls = Calls()
+    for move, one, two, number in moves:
+        ids = list(calls.legs) or ["v3:nobody"]
+        with contextlib.suppress(Refused):
+            make(calls, move, ids[one % len(ids)], ids[two % len(ids)], number)
+        for call_control_id, leg in calls.legs.items():
+            assert_sane(calls, call_control_id, leg)
+    calls.wait(20_000)
+    assert all(leg.ended for leg in calls.legs.values())
+    assert len({hook.id for hook in calls.webhooks}) == len(calls.webhooks)
+
+
+def make(calls: Calls, move: str, leg: str, other: str, number: str) -> None:
+    match move:
+        case "ring":
+            calls.ring()
+        case "dial":
+            calls.dial(number)
+        case "answer":
+            calls.do(Answer(), leg)
+        case "reject":
+            calls.do(Reject(cause="USER_BUSY"), leg)
+        case "hangup":
+            calls.do(Hangup(), leg)
+        case "transfer":
+            calls.do(Transfer(to=number), leg)
+        case "bridge":
+            calls.do(Bridge(call_control_id_to_bridge_with=other), leg)
+        case "refer":
+            calls.do(Refer(sip_address=f"sip:{number}@example.com"), leg)
+        case "wait a moment":
+            calls.wait(1)
+        case _:
+            calls.wait(20)
+
+
+def assert_sane(calls: Calls, call_control_id: str, leg: Leg) -> None:
+    events = calls.events(call_control_id)
+    assert events[0] == "call.initiated"
+    assert events.count("call.initiated") == 1
+    assert events.count("call.answered") == (leg.answered_at is not None)
+    assert events.count("call.hangup") == leg.ended
+    if leg.ended:
+        assert events[-1] == "call.hangup"
+    assert (leg.bridged_with is not None) == (leg.state is LegState.BRIDGED)
+    if leg.bridged_with is not None:
+        assert calls.legs[leg.bridged_with].bridged_with == call_control_id

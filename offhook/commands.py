@@ -30,6 +30,9 @@ Uuid = Annotated[
     str,
     msgspec.Meta(pattern=r"^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"),
 ]
+MediaType = Annotated[str, msgspec.Meta(pattern=r"^[\w.+-]+/[\w.+-]+(?:\s*;.*)?\Z")]
+# What fits between the quotes of a SIP Reason header; the carrier answers 422 to the rest.
+QuotableText = Annotated[str, msgspec.Meta(pattern=r'^[^"\\\x00-\x1f\x7f\U00010000-\U0010ffff]*\Z')]
 HeaderList = list[dict[str, str]]
 Detection = Literal[
     "premium",
@@ -231,9 +234,7 @@ class Hangup(LegCommand):
 
     custom_headers: HeaderList | None = None
     # SIP Reason text on the CANCEL of an outbound leg that is not answered yet (SDK 4.189.0).
-    reason: (
-        Annotated[str, msgspec.Meta(pattern=r'^[^"\\\x00-\x1f\x7f\U00010000-\U0010ffff]*\Z')] | None
-    ) = None
+    reason: QuotableText | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +265,7 @@ class SendSipInfo(LegCommand):
 
     operation: ClassVar[str] = "send_sip_info"
 
-    content_type: Annotated[str, msgspec.Meta(pattern=r"^[\w.+-]+/[\w.+-]+(?:\s*;.*)?\Z")]
+    content_type: MediaType
     body: str
 
     def __post_init__(self) -> None:

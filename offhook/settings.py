@@ -59,6 +59,7 @@ class Settings:
     # The simulator: the base64 seed it signs with, where its webhooks go, and its seeded faults.
     signing_key: str = field(default="", repr=False)
     webhook_url: str = "http://127.0.0.1:8080/webhooks/telnyx"
+    simulator_speed: float = 1.0  # how much faster than life its calls run
     simulator_seed: int = 1
     simulator_duplicates: float = 0.0  # share of webhooks sent twice, 0 to 1
     simulator_disorder: float = 0.0  # share of webhooks held back behind later ones, 0 to 1

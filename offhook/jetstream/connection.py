@@ -36,7 +36,7 @@ def client_options(url: str, role: str) -> dict[str, Any]:
         _log.warning("nats error", extra={"error": repr(error)})
 
     async def on_disconnected() -> None:
-        _log.warning("nats disconnected")
+        _log.info("nats disconnected")  # also told at an orderly end
 
     async def on_reconnected() -> None:
         _log.info("nats reconnected")

@@ -22,7 +22,9 @@ from offhook.commands import (
     Base64,
     Command,
     LegCommand,
+    MediaType,
     PhoneOrSip,
+    QuotableText,
     SipUri,
     Uuid,
 )
@@ -100,6 +102,9 @@ _PATTERN_WORDS = {
     _pattern_of(SipUri): "expected a SIP URI (sip:user@host)",
     _pattern_of(Base64): "expected base64",
     _pattern_of(Uuid): "expected a UUID",
+    _pattern_of(MediaType): "expected a media type (text/plain)",
+    _pattern_of(QuotableText): "expected text without double quotes, backslashes, control "
+    "characters and characters beyond U+FFFF",
 }
 _AT = re.compile(r" - at `\$\.(?P<path>[^`]+)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")

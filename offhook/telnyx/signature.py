@@ -117,5 +117,6 @@ def _key_bytes(text: str, name: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != 32:
-        raise SettingInvalid(f"{name} {text!r} is not base64 of 32 bytes")
+        # A signing key is a secret, so its text is not shown; its length is hint enough.
+        raise SettingInvalid(f"{name} of {len(text)} characters is not base64 of 32 bytes")
     return key

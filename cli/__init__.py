@@ -1,0 +1,1 @@
+"""The command `offhook`: every role, the embedded servers, the demo."""

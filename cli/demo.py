@@ -1,0 +1,185 @@
+"""`offhook demo`: calls through the whole picture, live numbers, and a verdict at the end."""
+
+import asyncio
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from nats.aio.client import Client
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.stack import Stack, with_free_ports
+from cli.traffic import Traffic
+from cli.verdict import EXAMPLES_MAX, Verdict, verdict
+from offhook.errors import OperatorFault
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
+from offhook.settings import Settings
+from projections.checkpoint import read_checkpoint
+from projections.database import open_database
+
+SPEED = 10.0
+QUIET_TIMEOUT_S = 90.0
+LOOK_S = 0.25
+
+
+def run_demo(
+    console: Console, *, calls: int, rate_s: float, workers: int, faults: float, seed: int
+) -> bool:
+    """Place calls, wait until all is quiet, judge. True if nothing was lost or doubled."""
+    settings = with_free_ports(
+        Settings(
+            flows=("cli.reception:reception",),
+            simulator_speed=SPEED,
+            simulator_seed=seed,
+            simulator_duplicates=faults,
+            simulator_disorder=faults,
+        )
+    )
+    with tempfile.TemporaryDirectory(prefix="offhook-demo-") as name:
+        with Stack(Path(name), settings, workers=workers, say=console.log) as stack:
+            traffic = Traffic(
+                simulator_url=stack.addresses["simulator"],
+                api_url=stack.addresses["api"],
+                token=stack.token,
+                calls=calls,
+                rate_s=rate_s,
+                seed=seed,
+            )
+            found = asyncio.run(_Demo(console, stack, traffic).run())
+        _tell(console, found, faults=faults, seed=seed)
+        return found.is_clean
+
+
+class _Demo:
+    def __init__(self, console: Console, stack: Stack, traffic: Traffic) -> None:
+        self._console = console
+        self._stack = stack
+        self._traffic = traffic
+        self._stopping = False
+        self._started = time.monotonic()
+
+    async def run(self) -> Verdict:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        self._console.log(
+            f"placing {self._traffic.calls} calls at {self._traffic.rate_s:g} a second; "
+            "Ctrl-C stops placing and lets the rest finish"
+        )
+        async with httpx.AsyncClient(timeout=10) as http:
+            with Live(self._table({}), console=self._console, refresh_per_second=8) as live:
+                placing = asyncio.create_task(self._traffic.run(lambda: not self._stopping))
+                while not placing.done():
+                    await asyncio.sleep(LOOK_S)
+                    live.update(self._table(await self._books(http)))
+                await placing
+                books = await self._quiet(http, live)
+        engine = open_database(self._stack.settings.postgres_url)
+        try:
+            await self._at_rest(engine)
+            return await verdict(engine, books)
+        finally:
+            await engine.dispose()
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    async def _books(self, http: httpx.AsyncClient) -> dict[str, Any]:
+        self._require_alive()
+        answer = await http.get(f"{self._stack.addresses['simulator']}/simulator/effects")
+        books: dict[str, Any] = answer.raise_for_status().json()
+        return books
+
+    def _require_alive(self) -> None:
+        for name, process in self._stack.processes.items():
+            if (status := process.poll()) is not None:
+                tail = self._stack.log_tail(name)
+                raise OperatorFault(f"{name} ended with status {status}\n{tail}")
+
+    async def _quiet(self, http: httpx.AsyncClient, live: Live) -> dict[str, Any]:
+        """The books once every leg has ended and every webhook has arrived."""
+        deadline = time.monotonic() + QUIET_TIMEOUT_S
+        while True:
+            books = await self._books(http)
+            live.update(self._table(books))
+            busy = [leg for leg in books["legs"] if leg["state"] != "ended"]
+            if not busy and not books["webhooks"]["pending"]:
+                return books
+            if time.monotonic() > deadline:
+                self._console.log(f"{len(busy)} legs are still up after {QUIET_TIMEOUT_S:.0f} s")
+                return books
+            await asyncio.sleep(LOOK_S)
+
+    async def _at_rest(self, engine: AsyncEngine) -> None:
+        """Wait until workers have nothing left to do and the views have all of the log."""
+        client = await connect(self._stack.nats.url, "demo")
+        try:
+            deadline = time.monotonic() + QUIET_TIMEOUT_S
+            while time.monotonic() < deadline:
+                if await _is_at_rest(client, engine):
+                    return
+                await asyncio.sleep(LOOK_S)
+        finally:
+            await close(client)
+
+    def _table(self, books: dict[str, Any]) -> Table:
+        table = Table(title="calls through the whole picture", title_justify="left")
+        for column in ("placed", "legs up", "ended", "webhooks", "repeated", "late", "commands"):
+            table.add_column(column, justify="right")
+        legs = books.get("legs", [])
+        ended = sum(leg["state"] == "ended" for leg in legs)
+        webhooks = books.get("webhooks", {})
+        table.add_row(
+            str(self._traffic.placed),
+            str(len(legs) - ended),
+            str(ended),
+            str(webhooks.get("events", 0)),
+            str(webhooks.get("duplicates", 0)),
+            str(webhooks.get("held_back", 0)),
+            str(sum(books.get("totals", {}).values())),
+        )
+        return table
+
+
+async def _is_at_rest(client: Client, engine: AsyncEngine) -> bool:
+    js = client.jetstream()
+    worker = await js.consumer_info(STREAM, WORKER)
+    last_seq = (await js.stream_info(STREAM)).state.last_seq
+    async with engine.connect() as connection:
+        checkpoint = await read_checkpoint(connection, PROJECTOR)
+    idle = not worker.num_pending and not worker.num_ack_pending
+    return idle and checkpoint is not None and checkpoint.seq >= last_seq
+
+
+def _tell(console: Console, found: Verdict, *, faults: float, seed: int) -> None:
+    table = Table(title="verdict: the carrier's books against the views", title_justify="left")
+    table.add_column("what")
+    table.add_column("count", justify="right")
+    p50, p99 = found.percentile_ms(50), found.percentile_ms(99)
+    rows = {
+        "calls": str(found.calls),
+        "legs": str(found.legs),
+        "events": str(found.events),
+        "  sent again on purpose": str(found.copies),
+        "  held back on purpose": str(found.held_back),
+        "commands": str(found.commands),
+        "webhook → command, p50": "–" if p50 is None else f"{p50:.1f} ms",
+        "webhook → command, p99": "–" if p99 is None else f"{p99:.1f} ms",
+        "lost": str(len(found.lost)),
+        "doubled": str(len(found.doubled)),
+    }
+    for what, count in rows.items():
+        table.add_row(what, count)
+    console.print(table)
+    for problem in [*found.lost[:EXAMPLES_MAX], *found.doubled[:EXAMPLES_MAX]]:
+        console.print(f"  {problem}", style="red")
+    style = "bold green" if found.is_clean else "bold red"
+    console.print(f"{len(found.lost)} lost, {len(found.doubled)} doubled", style=style)
+    console.print(f"faults {faults:g}, seed {seed}: run it again with --seed {seed}", style="dim")

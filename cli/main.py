@@ -1,0 +1,181 @@
+"""`offhook`: one command for everything."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+
+from offhook.errors import OffhookError
+from offhook.process import configure_logs
+from offhook.settings import Settings, settings_from
+
+app = typer.Typer(
+    name="offhook",
+    help="Event-sourced call sessions for Telnyx Call Control.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_console = Console()
+_errors = Console(stderr=True)
+
+
+@app.command()
+def demo(
+    calls: Annotated[int, typer.Option(help="Stop after so many calls.", min=1)] = 200,
+    rate: Annotated[float, typer.Option(help="Calls placed a second.", min=0.1)] = 10.0,
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
+    faults: Annotated[
+        float, typer.Option(help="Share of webhooks sent twice, and sent late.", min=0, max=1)
+    ] = 0.2,
+    seed: Annotated[int | None, typer.Option(help="Repeat a run.")] = None,
+) -> None:
+    """Place calls through everything, embedded; ends with a verdict. Status 1 if it is bad."""
+    from cli.demo import run_demo
+
+    chosen = seed if seed is not None else int.from_bytes(os.urandom(3))
+    clean = run_demo(
+        _console, calls=calls, rate_s=rate, workers=workers, faults=faults, seed=chosen
+    )
+    raise typer.Exit(0 if clean else 1)
+
+
+@app.command()
+def up(
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
+    data: Annotated[Path | None, typer.Option(help="Keep log and views here.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write addresses and keys here as JSON once all is ready.")
+    ] = None,
+    free_ports: Annotated[bool, typer.Option(help="Take free ports, not the settings'.")] = False,
+) -> None:
+    """Run everything here, for your own flow (OFFHOOK_FLOWS) and carrier (OFFHOOK_CARRIER_KEY)."""
+    from cli.up import run_up
+
+    run_up(
+        _console,
+        _settings(),
+        workers=workers,
+        directory=data,
+        ready_file=ready_file,
+        free_ports=free_ports,
+    )
+
+
+@app.command()
+def ingress() -> None:
+    """Take webhooks: verify, append to the log, answer."""
+    from ingress.app import run
+
+    _serve("ingress", run)
+
+
+@app.command()
+def worker() -> None:
+    """Settle sessions: decide and command. Start as many as you like."""
+    from workers.app import run
+
+    _serve("worker", run)
+
+
+@app.command()
+def projector() -> None:
+    """Fold the log into the views. A second one stands by."""
+    from projections.app import run
+
+    _serve("projector", run)
+
+
+@app.command()
+def api() -> None:
+    """Answer applications: Telnyx-compatible calls, sessions, status."""
+    from api.app import run
+
+    _serve("api", run)
+
+
+@app.command()
+def simulator() -> None:
+    """Be the carrier, on this machine."""
+    from simulator.app import run
+
+    _serve("simulator", run)
+
+
+@app.command()
+def provision() -> None:
+    """Make the stream and its consumers. Doing it again changes nothing."""
+    from cli.prepare import provision_log
+
+    asyncio.run(provision_log(_settings()))
+    _console.print("stream CALLS, consumers worker and projector: provisioned")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest revision. Doing it again changes nothing."""
+    from cli.prepare import migrate_database
+
+    asyncio.run(migrate_database(_settings()))
+    _console.print("database: migrated")
+
+
+@app.command()
+def send(
+    files: Annotated[list[Path], typer.Argument(help="Webhook JSON, one event a file.")],
+    url: Annotated[str, typer.Option(help="Where to; else OFFHOOK_WEBHOOK_URL.")] = "",
+    key: Annotated[str, typer.Option(help="Base64 seed; else OFFHOOK_SIGNING_KEY.")] = "",
+    rebuild: Annotated[
+        bool, typer.Option(help="Make the HTTP body from portal or payload forms.")
+    ] = False,
+    event_type: Annotated[str, typer.Option(help="Of payloads, which do not tell it.")] = "",
+) -> None:
+    """Sign captured webhooks with the development key and post them, in order."""
+    from cli import send as sending
+
+    settings = _settings()
+    # Every file is read before the first is sent: one wrong file, and nothing is.
+    bodies = [
+        (path, sending.body_of(path, rebuild=rebuild, event_type=event_type)) for path in files
+    ]
+    target = url or settings.webhook_url
+    try:
+        sent = sending.send(
+            bodies, url=target, signing_key=key or settings.signing_key, now_s=time.time()
+        )
+    except httpx.HTTPError as error:
+        _fail(f"{target}: {error or type(error).__name__}")
+    for each in sent:
+        _console.print(f"{each.status}  {each.path}  {each.answer}".rstrip(), soft_wrap=True)
+    raise typer.Exit(0 if all(each.status == httpx.codes.OK for each in sent) else 1)
+
+
+def main() -> None:
+    """The console script. What Offhook raises on purpose is one line, not a traceback."""
+    try:
+        app()
+    except OffhookError as error:
+        _fail(str(error))
+
+
+def _settings() -> Settings:
+    return settings_from(os.environ)
+
+
+def _serve(role: str, run: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    configure_logs(role)
+    asyncio.run(run(_settings()))
+
+
+def _fail(message: str) -> None:
+    _errors.print(f"offhook: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The demo's flow: a reception that answers, connects the caller, and hangs up when that fails.
+
+Webhooks come in any order, so it looks at where the call *is* rather than at which event came
+when. Numbers that end in an odd digit are transferred, even ones are dialled and bridged.
+"""
+
+from collections.abc import Sequence
+
+from offhook.commands import Answer, Bridge, Command, Dial, Hangup, Reject, Transfer
+from offhook.events import CallAnswered, CallHangup, CallInitiated, CommandFailed, Event
+from offhook.flow import Flow
+from offhook.session import Leg, Session
+
+BLOCKED_CALLER = "+12025550166"
+STAFF = {
+    "+12025550101": "+12025550121",
+    "+12025550102": "+12025550122",
+    "+12025550103": "+12025550186",  # busy
+    "+12025550104": "+12025550188",  # never answers
+}
+RING_S = 20
+
+
+def decide(event: Event, session: Session) -> Sequence[Command]:
+    caller = _caller(session)
+    if caller is None:
+        return _after_outbound(event)
+    match event:
+        case CallInitiated() | CallAnswered() if event.call_control_id == caller.call_control_id:
+            return _receive(caller, session)
+        case CallAnswered() if caller.state == "answered" and not _did(session, "transfer"):
+            staff = event.call_control_id
+            return [
+                Bridge(call_control_id=caller.call_control_id, call_control_id_to_bridge_with=staff)
+            ]
+        case CallHangup() | CommandFailed() if caller.state == "answered":
+            # The far end is busy, does not answer, or is gone before the two were connected.
+            return [Hangup(call_control_id=caller.call_control_id)]
+        case _:
+            return []
+
+
+def _receive(caller: Leg, session: Session) -> Sequence[Command]:
+    match caller.state:
+        case "initiated" if caller.from_ == BLOCKED_CALLER:
+            return [Reject(cause="USER_BUSY")]
+        case "initiated" if not _did(session, "answer"):
+            return [Answer()]
+        case "answered" if not (_did(session, "transfer") or _did(session, "dial")):
+            return [_connect(caller)]
+        case _:
+            return []
+
+
+def _connect(caller: Leg) -> Command:
+    number = caller.to or ""
+    staff = STAFF.get(number, "+12025550121")
+    if number[-1:] in "13579":
+        return Transfer(to=staff, timeout_secs=RING_S)
+    return Dial(
+        to=staff,
+        from_=number,
+        connection_id=caller.connection_id or "",
+        link_to=caller.call_control_id,
+        timeout_secs=RING_S,
+    )
+
+
+def _after_outbound(event: Event) -> Sequence[Command]:
+    """A call that an application placed: it said what it had to say."""
+    return [Hangup()] if isinstance(event, CallAnswered) else []
+
+
+def _caller(session: Session) -> Leg | None:
+    return next((leg for leg in session.legs.values() if leg.direction == "incoming"), None)
+
+
+def _did(session: Session, operation: str) -> bool:
+    return any(
+        state.issued is not None and state.issued.operation == operation
+        for state in session.commands.values()
+    )
+
+
+reception = Flow(name="reception", version="2026-11-22", decide=decide)

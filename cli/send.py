@@ -1,0 +1,104 @@
+"""`offhook send`: sign captured webhooks with the development key, and post them to an ingress."""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from offhook.errors import SenderFault
+from offhook.telnyx.signature import sign, signing_key_from
+from offhook.webhooks import Form, form_of
+
+POST_TIMEOUT_S = 5.0
+
+_FORM_WORDS: dict[Form, str] = {
+    "v2": "the HTTP body form",
+    "v1": "an API v1 webhook",
+    "portal": "the form that the portal and the manuals show",
+    "call_events": "a record of GET /call_events",
+    "payload": "the inside of data.payload alone",
+    "unknown": "no form of webhook that Offhook knows",
+}
+
+
+class NotSendable(SenderFault):
+    """A file that is not what an endpoint receives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What became of one file."""
+
+    path: Path
+    status: int
+    answer: str
+
+
+def body_of(path: Path, *, rebuild: bool = False, event_type: str = "") -> bytes:
+    """The HTTP body in the file, byte for byte. Raises NotSendable, naming the form it has.
+
+    With `rebuild` the body is put together from a form that shows the same event otherwise;
+    a payload alone does not tell its `event_type`, which must then be given.
+    """
+    try:
+        text = path.read_bytes()
+        document = msgspec.json.decode(text)
+    except OSError as error:
+        raise NotSendable(f"{path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise NotSendable(f"{path} is not JSON: {error}") from error
+    form = form_of(document)
+    if form == "v2":
+        return text
+    if rebuild:
+        return msgspec.json.encode(_rebuilt(path, form, document, event_type))
+    more = " (--rebuild makes that from it)" if form in ("portal", "payload") else ""
+    raise NotSendable(
+        f"{path} is {_FORM_WORDS[form]}, not what an endpoint receives: "
+        f"{{data: {{event_type, id, occurred_at, payload}}, meta}}{more}"
+    )
+
+
+def send(
+    bodies: Sequence[tuple[Path, bytes]], *, url: str, signing_key: str, now_s: float
+) -> list[Sent]:
+    """Post each body, in order. Raises httpx.HTTPError when nobody answers at `url`."""
+    key = signing_key_from(signing_key)
+    sent = []
+    with httpx.Client(timeout=POST_TIMEOUT_S) as http:
+        for path, body in bodies:
+            headers = {"content-type": "application/json", **sign(body, key, now_s)}
+            answer = http.post(url, content=body, headers=headers)
+            sent.append(Sent(path=path, status=answer.status_code, answer=answer.text.strip()))
+    return sent
+
+
+def _rebuilt(path: Path, form: Form, document: dict[str, Any], event_type: str) -> dict[str, Any]:
+    match form:
+        case "portal":
+            payload = dict(document.get("payload") or {})
+            data = {
+                "event_type": document["event_type"],
+                "id": document["webhook_id"],
+                "occurred_at": payload.pop("occurred_at", document.get("created_at")),
+            }
+        case "payload":
+            payload = document
+            if not event_type:
+                raise NotSendable(f"{path} does not tell its event type: give --event-type")
+            # Nothing else in the file is unique to the event, so a copy of it is a duplicate.
+            digest = hashlib.sha256(event_type.encode() + msgspec.json.encode(document))
+            data = {"event_type": event_type, "id": str(uuid.UUID(bytes=digest.digest()[:16]))}
+            if event_type == "call.initiated" and "start_time" in payload:
+                data["occurred_at"] = payload["start_time"]
+        case _:
+            raise NotSendable(f"{path} is {_FORM_WORDS[form]}; no webhook can be made from it")
+    return {
+        "data": {"record_type": "event", **data, "payload": payload},
+        "meta": {"attempt": 1, "delivered_to": ""},
+    }

@@ -1,0 +1,237 @@
+"""The whole picture on one machine: embedded servers, and every role as a process of its own."""
+
+import base64
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Self
+
+import httpx
+from nacl.signing import SigningKey
+
+from cli.prepare import prepare
+from cli.servers import NatsServer, PostgresServer
+from offhook.errors import OperatorFault
+from offhook.settings import Settings, environment_from
+from offhook.telnyx.signature import public_key_text, signing_key_from
+
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 25.0
+CONNECTION_ID = "2811212257810187800"
+"""The Call Control Application that the simulator's calls belong to."""
+
+Say = Callable[[str], None]
+
+
+def with_free_ports(settings: Settings) -> Settings:
+    """The settings with a free loopback port for every role."""
+    ports = iter([_free_port() for _ in range(4)])
+    return dataclasses.replace(
+        settings,
+        ingress_port=next(ports),
+        api_port=next(ports),
+        simulator_port=next(ports),
+        projector_port=next(ports),
+    )
+
+
+class Stack:
+    """Leaving the `with` block drains the processes, then stops the servers.
+
+    With the simulator the carrier is its address; without it, the one in the settings.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: Settings,
+        *,
+        workers: int = 2,
+        with_simulator: bool = True,
+        say: Say = lambda line: None,
+    ) -> None:
+        self._directory = directory
+        self._workers = [f"worker-{number}" for number in range(1, workers + 1)]
+        self._with_simulator = with_simulator
+        self._say = say
+        self._closing = ExitStack()
+        self._ports: dict[str, int] = {}
+        self.settings = settings
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._closing.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @property
+    def token(self) -> str:
+        """A bearer token of the API."""
+        return self.settings.api_tokens[0].partition(":")[2]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """What another program needs to attach; secrets of this stack included."""
+        settings = self.settings
+        found = {
+            "ingress": f"http://{settings.ingress_host}:{settings.ingress_port}",
+            "api": f"http://{settings.api_host}:{settings.api_port}",
+            "nats": self.nats.url,
+            "postgres": self.postgres.libpq_url,
+            "token": self.token,
+            "public_key": public_key_text(signing_key_from(settings.signing_key)),
+            "signing_key": settings.signing_key,
+            "connection_id": CONNECTION_ID,
+        }
+        if self._with_simulator:
+            found["simulator"] = f"http://{settings.simulator_host}:{settings.simulator_port}"
+        return found
+
+    def start(self, name: str) -> None:
+        """Start a role and return at once; a `worker-…` of any name is one more worker."""
+        command = name.partition("-")[0]
+        port = self._ports.setdefault(name, self._port_of(command))
+        settings = self.settings
+        if command == "worker":
+            settings = dataclasses.replace(settings, worker_port=port)
+        with (self._directory / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", command],
+                env={**_clean_environment(), **environment_from(settings)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C reaches this process alone, which then ends the others in order.
+                start_new_session=True,
+            )
+
+    def wait_ready(self, name: str) -> None:
+        """Return once the role's readiness is green. Raises OperatorFault with its log's end."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        path = "/simulator/health" if name == "simulator" else "/health/ready"
+        url = f"http://127.0.0.1:{self._ports[name]}{path}"
+        last = "nobody listens yet"
+        while time.monotonic() < deadline:
+            if (status := self.processes[name].poll()) is not None:
+                last = f"it ended with status {status}"
+                break
+            try:
+                answer = httpx.get(url, timeout=1)
+                if answer.status_code == httpx.codes.OK:
+                    return
+                last = answer.text
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.02)
+        raise OperatorFault(f"{name} did not become ready: {last}\n{self.log_tail(name)}")
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """The end of a role's log."""
+        text = (self._directory / f"{name}.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self, name: str) -> None:
+        """Drain a role and wait for its end."""
+        process = self.processes.pop(name)
+        process.terminate()
+        _wait_or_kill(process, STOP_TIMEOUT_S)
+
+    def kill(self, name: str) -> None:
+        """kill -9: what a crash looks like."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def _start(self) -> None:
+        started = time.monotonic()
+        self.nats = self._closing.enter_context(NatsServer(self._directory / "nats"))
+        self.postgres = self._closing.enter_context(PostgresServer(self._directory / "postgres"))
+        self._say(f"NATS and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
+        self.settings = self._completed(self.settings)
+        prepare(self.settings)
+        self._closing.callback(self._stop_all)
+        roles = ["projector", *self._workers, "api", "ingress"]
+        if self._with_simulator:
+            roles.append("simulator")
+        for name in roles:
+            self.start(name)
+        for name in roles:
+            self.wait_ready(name)
+        self._say(f"{', '.join(roles)} are ready ({time.monotonic() - started:.1f} s)")
+
+    def _completed(self, settings: Settings) -> Settings:
+        """The settings with this stack's addresses, and with keys and tokens where none are set."""
+        settings = dataclasses.replace(
+            settings,
+            nats_url=self.nats.url,
+            nats_monitor_urls=(self.nats.monitor_url,),
+            postgres_url=self.postgres.url,
+            signing_key=settings.signing_key or _new_signing_key(),
+            api_tokens=settings.api_tokens or (f"admin:{token_urlsafe(24)}",),
+            webhook_url=f"http://127.0.0.1:{settings.ingress_port}/webhooks/telnyx",
+        )
+        development = public_key_text(signing_key_from(settings.signing_key))
+        settings = dataclasses.replace(settings, public_keys=(*settings.public_keys, development))
+        if not self._with_simulator:
+            return settings
+        carrier_url = f"http://127.0.0.1:{settings.simulator_port}/v2"
+        return dataclasses.replace(settings, carrier_url=carrier_url, carrier_key="simulator")
+
+    def _port_of(self, command: str) -> int:
+        fixed = {
+            "ingress": self.settings.ingress_port,
+            "api": self.settings.api_port,
+            "simulator": self.settings.simulator_port,
+            "projector": self.settings.projector_port,
+        }
+        return fixed.get(command) or _free_port()
+
+    def _stop_all(self) -> None:
+        """What lets events in goes first, what reads them last."""
+        order = ("simulator", "ingress", "api", "worker", "projector")
+        for command in order:
+            names = [name for name in self.processes if name.partition("-")[0] == command]
+            for name in names:
+                self.processes[name].terminate()
+            for name in names:
+                _wait_or_kill(self.processes.pop(name), STOP_TIMEOUT_S)
+
+
+def _wait_or_kill(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours without OFFHOOK_*: the settings are handed over whole. Modules are found from here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    here = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.getcwd()])
+    path = os.pathsep.join(part for part in (here, kept.get("PYTHONPATH", "")) if part)
+    return {**kept, "PYTHONPATH": path}
+
+
+def _new_signing_key() -> str:
+    return base64.b64encode(bytes(SigningKey.generate())).decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,99 @@
+"""`offhook up`: everything on this machine, for your own flow, until Ctrl-C."""
+
+import json
+import os
+import signal
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from cli.stack import Stack, with_free_ports
+from offhook.errors import OperatorFault
+from offhook.settings import Settings
+
+LOOK_S = 0.25
+
+
+def run_up(
+    console: Console,
+    settings: Settings,
+    *,
+    workers: int,
+    directory: Path | None,
+    ready_file: Path | None,
+    free_ports: bool,
+) -> None:
+    """Run until SIGINT or SIGTERM. Raises OperatorFault if one of the processes ends by itself.
+
+    Without a carrier key the simulator is the carrier. Without a directory nothing is kept.
+    """
+    if free_ports:
+        settings = with_free_ports(settings)
+    stopped = _stop_on_signals()
+    with ExitStack() as closing:
+        if directory is None:
+            name = closing.enter_context(tempfile.TemporaryDirectory(prefix="offhook-up-"))
+            directory = Path(name)
+        with_simulator = not settings.carrier_key
+        stack = closing.enter_context(
+            Stack(
+                directory,
+                settings,
+                workers=workers,
+                with_simulator=with_simulator,
+                say=console.log,
+            )
+        )
+        _tell(console, stack, directory)
+        if ready_file is not None:
+            closing.callback(ready_file.unlink, missing_ok=True)
+            _write_whole(ready_file, json.dumps(stack.addresses, indent=2) + "\n")
+        while not stopped():
+            for role, process in stack.processes.items():
+                if (status := process.poll()) is not None:
+                    tail = stack.log_tail(role)
+                    raise OperatorFault(f"{role} ended with status {status}\n{tail}")
+            time.sleep(LOOK_S)
+        console.log("draining")
+
+
+class _Stopped:
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        return self._stopped
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopped = True
+
+
+def _stop_on_signals() -> _Stopped:
+    stopped = _Stopped()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stopped.on_signal)
+    return stopped
+
+
+def _tell(console: Console, stack: Stack, directory: Path) -> None:
+    addresses = stack.addresses
+    console.print(f"webhooks to   {addresses['ingress']}/webhooks/telnyx")
+    console.print(f"API           {addresses['api']}  (pages at /docs)")
+    if "simulator" in addresses:
+        console.print(f"simulator     {addresses['simulator']}/v2  (no OFFHOOK_CARRIER_KEY is set)")
+    console.print(f"token         {addresses['token']}")
+    console.print(f"logs, data    {directory}")
+    if not stack.settings.flows:
+        console.print("no OFFHOOK_FLOWS is set: calls are recorded and left alone", style="yellow")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A reader sees the whole file or none."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.chmod(part, 0o600)  # it holds a token and a signing key
+    part.replace(path)

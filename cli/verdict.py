@@ -1,0 +1,128 @@
+"""Was anything lost or doubled? The carrier's own books against the views.
+
+lost      a webhook that was sent but is not in the log; a leg whose end, cause or answer the
+          views do not have; a command that was asked for and has no outcome, or whose success
+          the carrier's books do not show
+doubled   an effect that the carrier performed twice; an event that is in the log twice
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import quantiles
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from projections import tables
+
+EXAMPLES_MAX = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Counts, and the first few things that are wrong. Times in milliseconds."""
+
+    calls: int
+    legs: int
+    events: int
+    copies: int  # webhooks sent again on purpose
+    held_back: int  # webhooks sent late on purpose
+    commands: int
+    lost: Sequence[str] = field(default_factory=list)
+    doubled: Sequence[str] = field(default_factory=list)
+    command_ms: Sequence[float] = field(default_factory=list)  # webhook in the log -> at carrier
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.lost and not self.doubled
+
+    def percentile_ms(self, percent: int) -> float | None:
+        """Of the latencies; None with fewer than two of them."""
+        if len(self.command_ms) < 2:
+            return None
+        return quantiles(self.command_ms, n=100, method="inclusive")[percent - 1]
+
+
+async def verdict(engine: AsyncEngine, books: Mapping[str, Any]) -> Verdict:
+    """`books` is the simulator's `GET /simulator/effects`, read when all was quiet."""
+    async with engine.connect() as connection:
+        stored = {
+            row.event_id: row
+            for row in await connection.execute(
+                select(tables.event_log.c.event_id, tables.event_log.c.seq).where(
+                    tables.event_log.c.event_id.is_not(None)
+                )
+            )
+        }
+        legs = {row.call_control_id: row for row in await connection.execute(select(tables.legs))}
+        commands = list(await connection.execute(select(tables.commands)))
+        causes = {
+            row.seq: row.stored_at
+            for row in await connection.execute(
+                select(tables.event_log.c.seq, tables.event_log.c.stored_at).where(
+                    tables.event_log.c.side == "in"
+                )
+            )
+        }
+    effects = books["effects"]
+    performed = {effect["command_id"]: effect for effect in effects if effect["command_id"]}
+    lost = [
+        *(f"webhook {e['event_type']} {e['id']}" for e in books["events"] if e["id"] not in stored),
+        *(problem for leg in books["legs"] if (problem := _leg_problem(leg, legs))),
+        *(problem for row in commands if (problem := _command_problem(row, performed))),
+        *(
+            f"the books are short of {count} {name}"
+            for name, count in books["forgotten"].items()
+            if count
+        ),
+    ]
+    doubled = [f"{e['operation']} {e['command_id']} × {e['count']}" for e in books["doubled"]]
+    latencies = [
+        (_time(effect["at"]) - causes[row.cause_seq]).total_seconds() * 1000
+        for row in commands
+        if (effect := performed.get(row.command_id)) and row.cause_seq in causes
+    ]
+    return Verdict(
+        calls=len({leg["call_session_id"] for leg in books["legs"]}),
+        legs=len(books["legs"]),
+        events=len(books["events"]),
+        copies=books["webhooks"]["duplicates"],
+        held_back=books["webhooks"]["held_back"],
+        commands=len(commands),
+        lost=lost,
+        doubled=doubled,
+        command_ms=latencies,
+    )
+
+
+def _leg_problem(leg: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+    row = rows.get(leg["call_control_id"])
+    name = f"leg {leg['call_control_id']}"
+    if row is None:
+        return f"{name} is in no view"
+    pairs = {
+        "session": (leg["call_session_id"], row.session_id),
+        "answered_at": (_time(leg["answered_at"]), row.answered_at),
+        "ended_at": (_time(leg["ended_at"]), row.ended_at),
+        "hangup_cause": (leg["hangup_cause"], row.hangup_cause),
+    }
+    wrong = [f"{what} is {has}, was {was}" for what, (was, has) in pairs.items() if was != has]
+    return f"{name}: {'; '.join(wrong)}" if wrong else ""
+
+
+def _command_problem(row: Any, performed: Mapping[str, Any]) -> str:
+    name = f"command {row.operation} {row.command_id}"
+    if row.status not in ("succeeded", "failed"):
+        return f"{name} has no outcome"
+    if row.status == "failed" and row.reason == "deadline":
+        return f"{name} was given up at its deadline"
+    # A hangup of an ended call succeeds without an effect; its answer is then empty.
+    if row.status == "succeeded" and row.answer and row.command_id not in performed:
+        return f"{name} succeeded in the views, but was never performed"
+    return ""
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,52 @@
+"""What every test may ask for: the real servers, a free port, the captured webhooks.
+
+A missing server fails the tests that need it; nothing is skipped.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from cli.servers import NatsServer, PostgresServer
+
+# Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
+# Hypothesis by itself draws the same examples every time wherever it detects a CI machine.
+# No deadline: a busy machine is not a failed property.
+hypothesis.settings.register_profile(
+    "offhook", max_examples=100, derandomize=False, print_blob=True, deadline=None
+)
+hypothesis.settings.load_profile("offhook")
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NatsServer]:
+    """One for the run. Tests keep apart by stream names and sessions of their own."""
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One for the run. Tests keep apart by a `create_database` of their own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def capture_files() -> list[Path]:
+    """The captured webhooks in the directory OFFHOOK_CAPTURES, by name; none if it is unset."""
+    directory = os.environ.get("OFFHOOK_CAPTURES")
+    return sorted(Path(directory).glob("*.json")) if directory else []

@@ -1,0 +1,79 @@
+"""The shape of the tree, where no linter looks: packages, tests, locks."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Canonical name -> version."""
+    text = (ROOT / lock).read_text()
+    return {
+        canonicalize_name(name): version
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, flags=re.MULTILINE)
+    }
+
+
+def packages_of_the_tree() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    listed = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(listed) == packages_of_the_tree()
+
+
+def test_every_package_is_under_the_import_contracts() -> None:
+    contracts = PYPROJECT["tool"]["importlinter"]
+    assert set(contracts["root_packages"]) == packages_of_the_tree()
+    floors = next(one for one in contracts["contracts"] if one["id"] == "floors")
+    assert set(re.findall(r"\w+", " ".join(floors["layers"]))) == packages_of_the_tree()
+
+
+def test_every_package_is_type_checked() -> None:
+    assert packages_of_the_tree() <= set(PYPROJECT["tool"]["mypy"]["files"])
+
+
+@pytest.mark.parametrize("folder", ["tests", "migrations", "bench"])
+def test_what_is_no_package_has_no_init_file(folder: str) -> None:
+    """One below `tests/cli` alone would hide the real `cli` from every test there."""
+    assert list((ROOT / folder).rglob("__init__.py")) == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_names_no_index(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert not [line for line in text.splitlines() if line.startswith(("-", "#"))]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_of_the_lock_has_a_hash(lock: str) -> None:
+    entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_satisfies_pyproject(lock: str) -> None:
+    project = PYPROJECT["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["embedded"]
+    if "dev" in lock:
+        wanted = wanted + PYPROJECT["dependency-groups"]["dev"]
+    locked = pins(lock)
+    for text in wanted:
+        requirement = Requirement(text)
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{lock} lacks {text}: run scripts/lock"
+        assert requirement.specifier.contains(version), f"{lock} has {version}, not {text}"
+
+
+def test_the_tests_run_what_users_run() -> None:
+    assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()

@@ -177,6 +177,7 @@ def _tell(console: Console, found: Verdict, *, faults: float, seed: int) -> None
     }
     for what, count in rows.items():
         table.add_row(what, count)
+    console.print()
     console.print(table)
     for problem in [*found.lost[:EXAMPLES_MAX], *found.doubled[:EXAMPLES_MAX]]:
         console.print(f"  {problem}", style="red")

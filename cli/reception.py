@@ -25,6 +25,8 @@ def decide(event: Event, session: Session) -> Sequence[Command]:
     caller = _caller(session)
     if caller is None:
         return _after_outbound(event)
+    if caller.state == "ended":
+        return [Hangup(call_control_id=each) for each in _left_alone(session)]
     match event:
         case CallInitiated() | CallAnswered() if event.call_control_id == caller.call_control_id:
             return _receive(caller, session)
@@ -73,6 +75,15 @@ def _after_outbound(event: Event) -> Sequence[Command]:
 
 def _caller(session: Session) -> Leg | None:
     return next((leg for leg in session.legs.values() if leg.direction == "incoming"), None)
+
+
+def _left_alone(session: Session) -> list[str]:
+    """Legs that were dialled for a caller who is gone; bridged ones end by themselves."""
+    return [
+        leg.call_control_id
+        for leg in session.legs.values()
+        if leg.direction != "incoming" and leg.state in ("initiated", "answered")
+    ]
 
 
 def _did(session: Session, operation: str) -> bool:

@@ -100,6 +100,10 @@ class Stack:
             found["simulator"] = f"http://{settings.simulator_host}:{settings.simulator_port}"
         return found
 
+    def url_of(self, name: str) -> str:
+        """Where a role answers: health and metrics, or what it is for."""
+        return f"http://127.0.0.1:{self._ports[name]}"
+
     def start(self, name: str) -> None:
         """Start a role and return at once; a `worker-…` of any name is one more worker."""
         command = name.partition("-")[0]
@@ -122,7 +126,7 @@ class Stack:
         """Return once the role's readiness is green. Raises OperatorFault with its log's end."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         path = "/simulator/health" if name == "simulator" else "/health/ready"
-        url = f"http://127.0.0.1:{self._ports[name]}{path}"
+        url = f"{self.url_of(name)}{path}"
         last = "nobody listens yet"
         while time.monotonic() < deadline:
             if (status := self.processes[name].poll()) is not None:

@@ -1,0 +1,153 @@
+"""Several workers, nothing configured: killed, raced, and none the wiser."""
+
+import asyncio
+import re
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli.stack import Stack, with_free_ports
+from offhook.events import CallAnswered, CallInitiated, WebhookReceived
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import EventLog, JetStreamLog
+from offhook.jetstream.stream import ACK_WAIT_S
+from offhook.settings import Settings
+from tests.whole.callers import Caller, post
+from tests.whole.stub_carrier import StubCarrier, stub_carrier
+
+PAIRS = 500
+KILLED_DELAY_MAX_S = 6.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path, free_port: int) -> Iterator[Stack]:
+    settings = Settings(
+        flows=("tests.whole.flows:answer_then_transfer",),
+        carrier_url=f"http://127.0.0.1:{free_port}/v2",
+        carrier_key="stub",
+    )
+    with Stack(tmp_path, with_free_ports(settings), workers=2, with_simulator=False) as stack:
+        yield stack
+
+
+async def test_two_events_within_20_ms_are_settled_in_order_and_once(
+    stack: Stack, free_port: int
+) -> None:
+    callers = [Caller() for _ in range(PAIRS)]
+    posted_at: dict[str, float] = {}
+    async with (
+        stub_carrier(free_port, delay_s=0.05) as carrier,
+        httpx.AsyncClient(timeout=10) as http,
+    ):
+        for caller in callers:
+            posted_at[caller.call_control_id] = time.time()
+            await asyncio.gather(
+                post(http, stack, caller.initiated()),
+                _after(0.002, post(http, stack, caller.answered())),
+            )
+        await _until_commands(carrier, 2 * PAIRS)
+        legs = carrier.by_leg()
+        handed_over = await _counter(http, stack, "offhook_handed_over_total")
+
+    client = await connect(stack.nats.url, "test")
+    for caller in callers:
+        sent = [command.operation for command in legs[caller.call_control_id]]
+        assert sent == await _wanted(JetStreamLog(client), caller)
+    await close(client)
+    assert len(carrier.arrivals) == 2 * PAIRS, "a command was sent again without need"
+    slowest = max(legs[leg][-1].at - at for leg, at in posted_at.items())
+    assert slowest < ACK_WAIT_S, f"an event waited {slowest:.2f} s"
+    assert handed_over > 0, "no pair ever met at two workers: the test has tested nothing"
+
+
+async def test_a_worker_killed_while_it_holds_calls_delays_them_by_6_seconds_at_most(
+    stack: Stack, free_port: int
+) -> None:
+    callers = [Caller() for _ in range(60)]
+    posted_at: dict[str, float] = {}
+    async with (
+        stub_carrier(free_port, delay_s=0.3) as carrier,
+        httpx.AsyncClient(timeout=10) as http,
+    ):
+        for number, caller in enumerate(callers):
+            posted_at[caller.call_control_id] = time.time()
+            await post(http, stack, caller.initiated())
+            if number == len(callers) // 2:
+                assert await _lanes(http, stack, "worker-1") > 0, "the worker held nothing"
+                stack.kill("worker-1")
+        await _until_commands(carrier, len(callers))
+        legs = carrier.by_leg()
+
+    assert {leg: [c.operation for c in commands] for leg, commands in legs.items()} == {
+        caller.call_control_id: ["answer"] for caller in callers
+    }
+    # A command on its way when its worker died goes out again, with the same id.
+    slowest = max(_last_arrival(carrier, leg) - at for leg, at in posted_at.items())
+    assert slowest <= KILLED_DELAY_MAX_S, f"a call waited {slowest:.2f} s"
+
+
+async def test_a_worker_may_join_and_leave_while_calls_run(stack: Stack, free_port: int) -> None:
+    callers = [Caller() for _ in range(60)]
+    async with (
+        stub_carrier(free_port, delay_s=0.1) as carrier,
+        httpx.AsyncClient(timeout=10) as http,
+    ):
+        for number, caller in enumerate(callers):
+            await post(http, stack, caller.initiated())
+            if number == 10:
+                stack.start("worker-3")
+            if number == 40:
+                await asyncio.to_thread(stack.stop, "worker-1")
+        await _until_commands(carrier, len(callers))
+
+    assert len(carrier.arrivals) == len(callers), "draining a worker repeated a command"
+    assert len(carrier.by_leg()) == len(callers)
+
+
+async def _wanted(log: EventLog, caller: Caller) -> list[str]:
+    """The commands that the two events ask for, in the order of the log."""
+    records = await log.read(caller.session_id)
+    asks = {CallInitiated: "answer", CallAnswered: "transfer"}
+    return [
+        asks[type(record.fact.event)]
+        for record in records
+        if isinstance(record.fact, WebhookReceived)
+    ]
+
+
+async def _after(delay_s: float, work: Coroutine[None, None, None]) -> None:
+    await asyncio.sleep(delay_s)
+    await work
+
+
+async def _until_commands(carrier: StubCarrier, count: int, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while len({arrival.command_id for arrival in carrier.arrivals}) < count:
+        missing = count - len({arrival.command_id for arrival in carrier.arrivals})
+        assert time.monotonic() < deadline, f"{missing} of {count} commands never came"
+        await asyncio.sleep(0.05)
+    # Anything sent twice shows within a redelivery's time.
+    await asyncio.sleep(ACK_WAIT_S + 1)
+
+
+def _last_arrival(carrier: StubCarrier, leg: str) -> float:
+    return max(arrival.at for arrival in carrier.arrivals if arrival.call_control_id == leg)
+
+
+async def _lanes(http: httpx.AsyncClient, stack: Stack, worker: str) -> float:
+    return await _metric(http, stack, worker, "offhook_lanes")
+
+
+async def _counter(http: httpx.AsyncClient, stack: Stack, name: str) -> float:
+    workers = [name for name in stack.processes if name.startswith("worker")]
+    return sum([await _metric(http, stack, worker, name) for worker in workers])
+
+
+async def _metric(http: httpx.AsyncClient, stack: Stack, worker: str, name: str) -> float:
+    answer = await http.get(f"{stack.url_of(worker)}/metrics")
+    found = re.search(rf"^{name} (\S+)$", answer.text, re.MULTILINE)
+    assert found, f"{worker} has no metric {name}"
+    return float(found[1])

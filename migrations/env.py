@@ -1,0 +1,13 @@
+"""What Alembic runs around a migration: on the connection that `projections.schema` hands in."""
+
+from alembic import context
+
+from projections.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    # One transaction for all of them, begun and committed by the caller.
+    transaction_per_migration=False,
+)
+context.run_migrations()

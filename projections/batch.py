@@ -1,0 +1,272 @@
+"""One batch of records into the tables, inside the caller's transaction.
+
+    copy into event_log ─▶ fold the touched sessions ─▶ upsert the views ─▶ move the checkpoint
+      an event id that          one that raises
+      repeats is left out       is parked, the others go on
+
+A parked session is tried again from its first record whenever one more of it arrives, and at every
+start of the projector: so that an upgrade that can read it heals it.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.session import Session
+from projections import checkpoint, tables
+from projections.arrivals import Arrival, read_stored
+from projections.bulk import insert_new, upsert_newer
+from projections.fold import Folded, advanced
+from projections.rows import Rows, rows_of, session_row, storable
+
+SESSIONS_CACHED_MAX = 10_000
+PARKED_RETRIED_MAX = 1_000
+ERROR_CHARS_MAX = 2_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What a batch did; it counts only once its transaction is committed."""
+
+    seq: int  # stream sequence of its last record
+    copied: int = 0
+    repeated: int = 0  # records whose event id was known
+    folded: Sequence[Folded] = ()
+    parked: Mapping[str, str] = field(default_factory=dict)  # session id -> error
+
+
+class Projection:
+    """Folds batches. Keeps the sessions that were folded last, to save reading them again."""
+
+    def __init__(self, name: str, *, sessions_cached_max: int = SESSIONS_CACHED_MAX) -> None:
+        self._name = name
+        self._cached_max = sessions_cached_max
+        self._cached: OrderedDict[str, Folded] = OrderedDict()
+
+    async def apply(
+        self, connection: AsyncConnection, arrivals: Sequence[Arrival], expected_seq: int
+    ) -> Applied:
+        """Apply records above `expected_seq`, in order of seq. Raises CheckpointMoved.
+
+        `expected_seq` is the stream sequence at which the checkpoint is. After the commit call
+        `keep`, after a rollback `forget`.
+        """
+        last = arrivals[-1]
+        kept = await _copied(connection, arrivals)
+        by_session: dict[str, list[Arrival]] = {}
+        for arrival in kept:
+            by_session.setdefault(arrival.session_id, []).append(arrival)
+        folded, parked = await self._fold(connection, by_session, expected_seq)
+        await checkpoint.advance(
+            connection,
+            self._name,
+            expected_seq=expected_seq,
+            seq=last.seq,
+            stored_at=last.stored_at,
+        )
+        return Applied(
+            seq=last.seq,
+            copied=len(kept),
+            repeated=len(arrivals) - len(kept),
+            folded=folded,
+            parked=parked,
+        )
+
+    async def retry_parked(self, connection: AsyncConnection, position: int) -> Applied:
+        """Fold the parked sessions again, those not tried for longest first."""
+        result = await connection.execute(
+            text("select session_id from parked_sessions order by tried_at limit :limit"),
+            {"limit": PARKED_RETRIED_MAX},
+        )
+        by_session: dict[str, list[Arrival]] = {key: [] for key in result.scalars()}
+        folded, parked = await self._fold(connection, by_session, position)
+        return Applied(seq=position, folded=folded, parked=parked)
+
+    def keep(self, applied: Applied) -> None:
+        """The batch is committed: remember its sessions."""
+        for folded in applied.folded:
+            self._cached[folded.session.session_id] = folded
+            self._cached.move_to_end(folded.session.session_id)
+        for session_id in applied.parked:
+            self._cached.pop(session_id, None)
+        while len(self._cached) > self._cached_max:
+            self._cached.popitem(last=False)
+
+    def forget(self) -> None:
+        """The batch was rolled back, or may have been."""
+        self._cached.clear()
+
+    async def _fold(
+        self,
+        connection: AsyncConnection,
+        by_session: Mapping[str, Sequence[Arrival]],
+        position: int,
+    ) -> tuple[list[Folded], dict[str, str]]:
+        """Fold the sessions and write their rows; those that fail come back with their error."""
+        if not by_session:
+            return [], {}
+        was_parked = await _parked_among(connection, by_session)
+        unknown = {key for key in by_session if key not in self._cached or key in was_parked}
+        earlier = await _earlier(connection, unknown, position)
+        done: list[tuple[Folded, Rows]] = []
+        parked: dict[str, str] = {}
+        for session_id, arrivals in by_session.items():
+            try:
+                if session_id in unknown:
+                    before = _folded(_nothing(session_id), earlier.get(session_id, ()))
+                else:
+                    before = self._cached[session_id]
+                after = _folded(before, arrivals)
+                # What had not changed since the last batch is in the views already.
+                in_views = 0 if session_id in was_parked else before.last_seq
+                done.append((after, rows_of(after, in_views)))
+            except Exception as error:
+                parked[session_id] = _told(error)
+        parked |= await _written(connection, done)
+        since = {key: _first_seq(by_session[key], position) for key in parked}
+        await _park(connection, parked, since)
+        await _unpark(connection, was_parked - parked.keys())
+        return [each for each, _ in done if each.session.session_id not in parked], parked
+
+
+def _nothing(session_id: str) -> Folded:
+    return Folded(session=Session(session_id=session_id))
+
+
+def _folded(folded: Folded, arrivals: Iterable[Arrival]) -> Folded:
+    for arrival in arrivals:
+        if arrival.record is None:
+            raise _Unreadable(arrival.error)
+        folded = advanced(folded, arrival.record)
+    return folded
+
+
+class _Unreadable(Exception):
+    """A record of the session cannot be read."""
+
+
+def _told(error: Exception) -> str:
+    said = str(error) if isinstance(error, _Unreadable) else repr(error)
+    return str(storable(said))[:ERROR_CHARS_MAX]
+
+
+def _first_seq(arrivals: Sequence[Arrival], position: int) -> int:
+    return arrivals[0].seq if arrivals else position
+
+
+async def _copied(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """Copy into event_log; returns the records that are in it, without repeated event ids."""
+    new = await insert_new(connection, tables.event_log, [arrival.row() for arrival in arrivals])
+    missing = [arrival.seq for arrival in arrivals if arrival.seq not in new]
+    if missing:
+        # Either an event id that was seen before, or this very record: the checkpoint was set back.
+        result = await connection.execute(
+            text("select seq from event_log where seq = any(:seqs)"), {"seqs": missing}
+        )
+        new |= set(result.scalars())
+    return [arrival for arrival in arrivals if arrival.seq in new]
+
+
+async def _earlier(
+    connection: AsyncConnection, session_ids: Iterable[str], position: int
+) -> dict[str, list[Arrival]]:
+    """The sessions' records up to `position`, oldest first."""
+    if not (wanted := list(session_ids)):
+        return {}
+    result = await connection.execute(
+        text(
+            "select seq, session_id, side, type, version, stored_at, body from event_log"
+            " where session_id = any(:session_ids) and seq <= :position order by seq"
+        ),
+        {"session_ids": wanted, "position": position},
+    )
+    found: dict[str, list[Arrival]] = {}
+    for row in result:
+        found.setdefault(row.session_id, []).append(read_stored(**row._mapping))
+    return found
+
+
+async def _parked_among(connection: AsyncConnection, session_ids: Iterable[str]) -> set[str]:
+    result = await connection.execute(
+        text("select session_id from parked_sessions where session_id = any(:session_ids)"),
+        {"session_ids": list(session_ids)},
+    )
+    return set(result.scalars())
+
+
+async def _written(
+    connection: AsyncConnection, done: Sequence[tuple[Folded, Rows]]
+) -> dict[str, str]:
+    """Upsert all rows at once; if Postgres refuses one, session by session, to find whose."""
+    try:
+        async with connection.begin_nested():
+            await _upsert(connection, [rows for _, rows in done])
+    except Exception as error:
+        if not _is_of_the_data(error):
+            raise
+    else:
+        return {}
+    refused: dict[str, str] = {}
+    for folded, rows in done:
+        try:
+            async with connection.begin_nested():
+                await _upsert(connection, [rows])
+        except Exception as error:
+            if not _is_of_the_data(error):
+                raise
+            refused[folded.session.session_id] = _told(error)
+    return refused
+
+
+async def _upsert(connection: AsyncConnection, several: Sequence[Rows]) -> None:
+    for table in (tables.sessions, tables.legs, tables.commands):
+        rows: list[dict[str, Any]] = [row for rows in several for row in getattr(rows, table.name)]
+        await upsert_newer(connection, table, rows)
+
+
+def _is_of_the_data(error: Exception) -> bool:
+    """Whether a value is at fault, not the connection, the server or the schema."""
+    if isinstance(error, DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
+        return sqlstate.startswith(("22", "54"))
+    return isinstance(error, ValueError | TypeError | OverflowError)
+
+
+async def _park(
+    connection: AsyncConnection, parked: Mapping[str, str], since: Mapping[str, int]
+) -> None:
+    for session_id, error in parked.items():
+        _log.error("session parked", extra={"session_id": session_id, "error": error})
+        await connection.execute(
+            text(
+                "insert into parked_sessions"
+                " (session_id, since_seq, error, attempts, parked_at, tried_at)"
+                " values (:session_id, :since_seq, :error, 1, now(), now())"
+                " on conflict (session_id) do update set error = excluded.error,"
+                " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at"
+            ),
+            {"session_id": session_id, "since_seq": since[session_id], "error": error},
+        )
+    # A session that never could be folded is listed all the same, as an empty one.
+    stubs = [
+        {**session_row(_nothing(session_id)), "first_seq": since[session_id]}
+        for session_id in parked
+    ]
+    await insert_new(connection, tables.sessions, stubs)
+
+
+async def _unpark(connection: AsyncConnection, session_ids: set[str]) -> None:
+    if session_ids:
+        await connection.execute(
+            text("delete from parked_sessions where session_id = any(:session_ids)"),
+            {"session_ids": sorted(session_ids)},
+        )

@@ -1,0 +1,141 @@
+"""The projector's durable consumer: records in order of seq, each once, or a doubt.
+
+After a reset the server numbers the consumer's deliveries from 1. Each delivery must carry the next
+number: one that is missing went to another client, or to a request that was given up.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from offhook.errors import LogMissing, LogUnavailable, OperatorFault, PassingFault
+from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
+
+FETCH_TIMEOUT_S = 1.0
+"""Short: a request that a reconnect lost is only waited out, and so bounds a drain too."""
+
+API_TIMEOUT_S = 5.0
+
+
+class DeliveryDoubtful(PassingFault):
+    """A record may be missing or out of order: reset the consumer to the checkpoint."""
+
+
+class LogReplaced(OperatorFault):
+    """The stream is not the one that the views were made from, or has lost records."""
+
+
+class Deliveries:
+    """Open at a position, take batches, acknowledge them after the commit."""
+
+    def __init__(
+        self,
+        jetstream: JetStreamContext,
+        consumer: str,
+        subscription: JetStreamContext.PullSubscription,
+        after_seq: int,
+    ) -> None:
+        self._jetstream = jetstream
+        self._consumer = consumer
+        self._subscription = subscription
+        self._seq = after_seq  # stream sequence of the last record handed out
+        self._delivery = 0  # the consumer's number of that delivery
+
+    @classmethod
+    async def open(cls, client: Client, consumer: str, after_seq: int) -> Self:
+        """Reset the consumer to what follows `after_seq`. Raises LogMissing or LogUnavailable."""
+        jetstream = client.jetstream(timeout=API_TIMEOUT_S)
+        # An inbox of its own, so that nothing asked for before the reset can come in after it.
+        subscription = await jetstream.pull_subscribe_bind(consumer=consumer, stream=STREAM)
+        try:
+            await jetstream.reset_consumer(STREAM, consumer, seq=after_seq + 1)
+        except NotFoundError as error:
+            await subscription.unsubscribe()
+            raise LogMissing(
+                f"stream {STREAM} has no consumer {consumer}: run `offhook provision`"
+            ) from error
+        except (NatsError, TimeoutError) as error:
+            await subscription.unsubscribe()
+            raise LogUnavailable(f"consumer {consumer} cannot be reset: {error!r}") from error
+        return cls(jetstream, consumer, subscription, after_seq)
+
+    async def next(self, timeout_s: float = FETCH_TIMEOUT_S) -> list[Msg]:
+        """The next records in order of seq; none if none came. Raises DeliveryDoubtful."""
+        try:
+            messages = await self._subscription.fetch(PROJECTOR_BATCH_MAX, timeout=timeout_s)
+        except TimeoutError:
+            return []
+        except NatsError as error:
+            raise DeliveryDoubtful(f"consumer {self._consumer}: {error!r}") from error
+        for message in messages:
+            place = message.metadata.sequence
+            if place.consumer != self._delivery + 1 or place.stream <= self._seq:
+                raise DeliveryDoubtful(
+                    f"consumer {self._consumer}: delivery {place.consumer} is seq {place.stream}, "
+                    f"after delivery {self._delivery}, which was seq {self._seq}"
+                )
+            self._delivery, self._seq = place.consumer, place.stream
+        return messages
+
+    async def acknowledge(self, messages: Sequence[Msg]) -> None:
+        """Make room for the next batch. One that is lost makes its record come again: a doubt."""
+        for message in messages:
+            await message.ack()
+
+    async def check(self) -> int:
+        """How many records wait. Raises LogMissing, LogUnavailable, or DeliveryDoubtful.
+
+        To be asked when nothing came for a while: a consumer that was deleted is silent.
+        """
+        try:
+            info = await self._jetstream.consumer_info(STREAM, self._consumer)
+        except NotFoundError as error:
+            raise LogMissing(
+                f"stream {STREAM} has no consumer {self._consumer}: run `offhook provision`"
+            ) from error
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"consumer {self._consumer} is not told: {error!r}") from error
+        delivered = info.delivered.consumer_seq if info.delivered else 0
+        if delivered != self._delivery:
+            raise DeliveryDoubtful(
+                f"consumer {self._consumer} made {delivered} deliveries, {self._delivery} came here"
+            )
+        return info.num_pending or 0
+
+    async def close(self) -> None:
+        # Before a drain: nats-py would wait for a pull subscription until the drain times out.
+        with contextlib.suppress(NatsError):  # a closed connection has no subscriptions left
+            await self._subscription.unsubscribe()
+
+
+async def require_same_stream(client: Client, seq: int, created_at: datetime | None) -> datetime:
+    """When the stream was created. Raises LogReplaced, LogMissing or LogUnavailable.
+
+    `seq` and `created_at` are the checkpoint's; None for a projector without one.
+    """
+    jetstream = client.jetstream(timeout=API_TIMEOUT_S)
+    try:
+        info = await jetstream.stream_info(STREAM)
+    except NotFoundError as error:
+        raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"stream {STREAM} is not told: {error!r}") from error
+    assert info.created is not None
+    if created_at is not None and info.created != created_at:
+        raise LogReplaced(
+            f"stream {STREAM} was created at {info.created}, the views were made from one of "
+            f"{created_at}: bring that one back, or project into an empty database"
+        )
+    if info.state.last_seq < seq:
+        raise LogReplaced(
+            f"stream {STREAM} ends at seq {info.state.last_seq}, the views are at {seq}: "
+            "it was restored from an older backup, or has lost records"
+        )
+    return info.created

@@ -1,0 +1,63 @@
+"""A session's fold with what the views add to it: which record last changed each row. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from offhook.events import Decided, Record
+from offhook.flow import NO_FLOW
+from offhook.session import Session, evolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """A session as of `last_seq`. All sequences are the stream's."""
+
+    session: Session
+    first_seq: int = 0  # of its first record
+    last_seq: int = 0  # of its last record
+    leg_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by call_control_id
+    command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
+    flow: str | None = None  # of the last decision that a flow made
+    flow_version: str | None = None
+
+
+def folded_from(session_id: str, records: Iterable[Record]) -> Folded:
+    """The fold of a session's records, in order of seq."""
+    folded = Folded(session=Session(session_id=session_id))
+    for record in records:
+        folded = advanced(folded, record)
+    return folded
+
+
+def advanced(folded: Folded, record: Record) -> Folded:
+    """The fold after the next record; unchanged by one that is already in it."""
+    if record.seq <= folded.last_seq:
+        return folded
+    before, after = folded.session, evolve(folded.session, record)
+    flow, flow_version = folded.flow, folded.flow_version
+    if isinstance(record.fact, Decided) and record.fact.flow not in _NO_FLOWS:
+        flow, flow_version = record.fact.flow, record.fact.flow_version
+    return Folded(
+        session=after,
+        first_seq=folded.first_seq or record.seq,
+        last_seq=record.seq,
+        leg_seqs=_changed(before.legs, after.legs, folded.leg_seqs, record.seq),
+        command_seqs=_changed(before.commands, after.commands, folded.command_seqs, record.seq),
+        flow=flow,
+        flow_version=flow_version,
+    )
+
+
+def _changed(
+    before: Mapping[str, Any], after: Mapping[str, Any], seqs: Mapping[str, int], seq: int
+) -> Mapping[str, int]:
+    # evolve makes a new value where it changes one, so identity tells, and cheaply.
+    if before is after:
+        return seqs
+    changed = {key: seq for key, value in after.items() if before.get(key) is not value}
+    return {**seqs, **changed}
+
+
+# What a worker writes where no flow was asked: none is there, or an application wants a command.
+_NO_FLOWS = frozenset({NO_FLOW.name, "api"})

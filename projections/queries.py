@@ -1,0 +1,243 @@
+"""What the API reads. Each function takes a connection and returns plain values.
+
+Take the checkpoint first, then the rows: the rows are then at least as new as it says.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.codec import fields_of
+from offhook.errors import RecordUnreadable
+from projections.arrivals import Arrival, read_stored
+from projections.fold import folded_from
+from projections.rows import rows_of, storable
+from projections.tables import commands, event_log, legs, parked_sessions, sessions
+from projections.views import (
+    CommandView,
+    LegPage,
+    LegView,
+    SessionDetail,
+    SessionFilter,
+    SessionView,
+    TimelineEntry,
+)
+
+PAGE_MAX = 250
+TIMELINE_MAX = 1_000
+DIALS_MAX = 100
+
+
+async def read_session(connection: AsyncConnection, session_id: str) -> SessionDetail | None:
+    """The session as the views have it; None if nothing was heard of it."""
+    found = await connection.execute(_sessions().where(sessions.c.session_id == session_id))
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return SessionDetail(
+        session=SessionView(**row._mapping),
+        legs=_in_order_of_start(await _legs(connection, legs.c.session_id == session_id)),
+        commands=_in_order_of_decision(
+            await _commands(connection, commands.c.session_id == session_id)
+        ),
+    )
+
+
+async def read_session_as_of(
+    connection: AsyncConnection, session_id: str, seq: int
+) -> SessionDetail | None:
+    """The session as it was once the record at `seq` was in. Raises RecordUnreadable."""
+    arrivals = await _stored(
+        connection, event_log.c.session_id == session_id, event_log.c.seq <= seq
+    )
+    if not arrivals:
+        return None
+    records = []
+    for arrival in arrivals:
+        if arrival.record is None:
+            raise RecordUnreadable(arrival.error)
+        records.append(arrival.record)
+    rows = rows_of(folded_from(session_id, records))
+    return SessionDetail(
+        session=SessionView(**rows.sessions[0]),
+        legs=_in_order_of_start([LegView(**row) for row in rows.legs]),
+        commands=_in_order_of_decision([CommandView(**row) for row in rows.commands]),
+    )
+
+
+async def list_sessions(
+    connection: AsyncConnection,
+    wanted: SessionFilter,
+    *,
+    limit: int,
+    before_seq: int | None = None,
+) -> list[SessionView]:
+    """At most `limit` sessions, newest first. The next page is before the last one's first_seq."""
+    conditions = {
+        sessions.c.status: wanted.status,
+        sessions.c.connection_id: wanted.connection_id,
+        sessions.c.from_number: wanted.from_number,
+        sessions.c.to_number: wanted.to_number,
+    }
+    query = _sessions().order_by(sessions.c.first_seq.desc()).limit(_bounded(limit))
+    for column, value in conditions.items():
+        if value is not None:
+            query = query.where(column == storable(value))
+    if wanted.started_from is not None:
+        query = query.where(sessions.c.started_at >= wanted.started_from)
+    if wanted.started_before is not None:
+        query = query.where(sessions.c.started_at < wanted.started_before)
+    if before_seq is not None:
+        query = query.where(sessions.c.first_seq < before_seq)
+    found = await connection.execute(query)
+    return [SessionView(**row._mapping) for row in found]
+
+
+async def read_timeline(
+    connection: AsyncConnection, session_id: str, *, after_seq: int = 0, limit: int = TIMELINE_MAX
+) -> list[TimelineEntry]:
+    """The session's records above `after_seq`, oldest first, at most `limit`.
+
+    With those of the dials that placed its legs: they are stored under the session that dialled.
+    """
+    bounded = max(1, min(limit, TIMELINE_MAX))
+    after = event_log.c.seq > after_seq
+    own = await _stored(connection, event_log.c.session_id == session_id, after, limit=bounded)
+    if (placing := await _placing(connection, session_id)) is not None:
+        own += await _stored(connection, placing, after, limit=bounded)
+    return [_entry(arrival) for arrival in sorted(own, key=lambda each: each.seq)[:bounded]]
+
+
+async def read_commands(connection: AsyncConnection, command_id: str) -> list[CommandView]:
+    """The commands of that id, the latest first: it is unique only for one leg, or among dials."""
+    found = await _commands(connection, commands.c.command_id == storable(command_id))
+    return sorted(found, key=lambda command: -command.last_seq)
+
+
+async def read_leg(connection: AsyncConnection, call_control_id: str) -> LegView | None:
+    """The leg. Where events without a session id put it in several sessions, the fullest."""
+    found = await _legs(connection, legs.c.call_control_id == storable(call_control_id))
+    return max(found, key=lambda leg: (leg.state != "unseen", leg.last_seq), default=None)
+
+
+async def list_active_legs(
+    connection: AsyncConnection,
+    connection_id: str,
+    *,
+    limit: int,
+    offset: int = 0,
+    after: str | None = None,
+    before: str | None = None,
+) -> LegPage:
+    """Legs of the carrier's connection that are up, by call_control_id.
+
+    A page starts at `offset`, or follows the call_control_id `after`, or ends ahead of `before`.
+    """
+    active = (
+        (legs.c.connection_id == storable(connection_id))
+        & legs.c.ended_at.is_(None)
+        & (legs.c.state != "unseen")
+    )
+    bounded = _bounded(limit)
+    total = await connection.execute(select(func.count()).select_from(legs).where(active))
+    order = legs.c.call_control_id.desc() if before is not None else legs.c.call_control_id
+    query = select(legs).where(active).order_by(order).limit(bounded + 1).offset(max(0, offset))
+    if after is not None:
+        query = query.where(legs.c.call_control_id > storable(after))
+    if before is not None:
+        query = query.where(legs.c.call_control_id < storable(before))
+    found = [LegView(**row._mapping) for row in await connection.execute(query)]
+    page = found[:bounded]
+    if before is not None:
+        page.reverse()
+    return LegPage(legs=page, total=total.scalar_one(), has_more=len(found) > bounded)
+
+
+def _sessions() -> "Select[Any]":
+    joined = sessions.outerjoin(
+        parked_sessions, parked_sessions.c.session_id == sessions.c.session_id
+    )
+    return select(sessions, parked_sessions.c.error.label("fold_error")).select_from(joined)
+
+
+async def _legs(connection: AsyncConnection, condition: Any) -> list[LegView]:
+    found = await connection.execute(select(legs).where(condition))
+    return [LegView(**row._mapping) for row in found]
+
+
+async def _commands(connection: AsyncConnection, condition: Any) -> list[CommandView]:
+    found = await connection.execute(select(commands).where(condition))
+    return [CommandView(**row._mapping) for row in found]
+
+
+async def _stored(
+    connection: AsyncConnection, *conditions: Any, limit: int | None = None
+) -> list[Arrival]:
+    """Records of event_log in order of seq."""
+    columns = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
+    query = (
+        select(*(event_log.c[name] for name in columns))
+        .where(*conditions)
+        .order_by(event_log.c.seq)
+        .limit(limit)
+    )
+    return [read_stored(**row._mapping) for row in await connection.execute(query)]
+
+
+async def _placing(connection: AsyncConnection, session_id: str) -> Any:
+    """The condition for the records of the dials that placed the session; None without one."""
+    dials = await connection.execute(
+        select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
+        .where(commands.c.answer_session_id == session_id, commands.c.session_id != session_id)
+        .limit(DIALS_MAX)
+    )
+    # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.
+    fact_id = event_log.c.fact_id
+    conditions = [
+        (event_log.c.session_id == dial.session_id)
+        & or_(
+            fact_id == f"request:dial:{dial.command_id}",
+            fact_id == f"outcome:{dial.session_id}:{dial.command_id}",
+            fact_id.startswith(f"attempt:{dial.session_id}:{dial.command_id}:", autoescape=True),
+            fact_id.startswith(f"decided:{dial.session_id}:{dial.cause_seq}:", autoescape=True),
+        )
+        for dial in dials
+    ]
+    return or_(*conditions) if conditions else None
+
+
+def _entry(arrival: Arrival) -> TimelineEntry:
+    record = arrival.record
+    return TimelineEntry(
+        seq=arrival.seq,
+        session_id=arrival.session_id,
+        side=arrival.side,
+        type=arrival.type,
+        version=arrival.version,
+        stored_at=arrival.stored_at,
+        fact_id=record.fact_id if record is not None else "",
+        fields=fields_of(record.fact) if record is not None else {},
+        error=arrival.error,
+    )
+
+
+def _in_order_of_start(found: Sequence[LegView]) -> list[LegView]:
+    return sorted(
+        found,
+        key=lambda leg: (
+            leg.started_at is None,
+            leg.started_at.timestamp() if leg.started_at else 0.0,
+            leg.call_control_id,
+        ),
+    )
+
+
+def _in_order_of_decision(found: Sequence[CommandView]) -> list[CommandView]:
+    undecided = 2**63
+    return sorted(found, key=lambda command: (command.cause_seq or undecided, command.ordinal))
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(limit, PAGE_MAX))

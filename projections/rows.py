@@ -1,0 +1,154 @@
+"""A folded session → the rows of sessions, legs and commands. Pure.
+
+Text from the carrier can hold what Postgres cannot: a NUL becomes U+FFFD here; the raw bytes stay
+in event_log.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from offhook.events import CommandFailed, CommandSucceeded, session_id_from
+from offhook.session import CommandState, Leg
+from projections.fold import Folded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows by table, each a value for every column."""
+
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    legs: list[dict[str, Any]] = field(default_factory=list)
+    commands: list[dict[str, Any]] = field(default_factory=list)
+
+
+def rows_of(folded: Folded, after_seq: int = 0) -> Rows:
+    """The session's row, and those of the legs and commands that changed after `after_seq`."""
+    session = folded.session
+    return Rows(
+        sessions=[session_row(folded)],
+        legs=[
+            leg_row(leg, session.session_id, seq)
+            for call_control_id, leg in session.legs.items()
+            if (seq := folded.leg_seqs[call_control_id]) > after_seq
+        ],
+        commands=[
+            command_row(state, session.session_id, seq)
+            for command_id, state in session.commands.items()
+            if (seq := folded.command_seqs[command_id]) > after_seq
+        ],
+    )
+
+
+def session_row(folded: Folded) -> dict[str, Any]:
+    session = folded.session
+    first = first_leg(session.legs)
+    row = {
+        "session_id": session.session_id,
+        "status": session.status,
+        "started_at": session.started_at,
+        "answered_at": session.answered_at,
+        "ended_at": session.ended_at,
+        "leg_count": len(session.legs),
+        "call_control_id": first.call_control_id if first else None,
+        "connection_id": first.connection_id if first else None,
+        "direction": first.direction if first else None,
+        "from_number": first.from_ if first else None,
+        "to_number": first.to if first else None,
+        "hangup_cause": first.hangup_cause if first else None,
+        "hangup_source": first.hangup_source if first else None,
+        "sip_hangup_cause": first.sip_hangup_cause if first else None,
+        "flow": folded.flow,
+        "flow_version": folded.flow_version,
+        "parked": session.is_parked,
+        "first_seq": folded.first_seq,
+        "last_seq": folded.last_seq,
+    }
+    return {name: storable(value) for name, value in row.items()}
+
+
+def leg_row(leg: Leg, session_id: str, last_seq: int) -> dict[str, Any]:
+    row = {
+        "call_control_id": leg.call_control_id,
+        "session_id": session_id,
+        "call_leg_id": leg.call_leg_id,
+        "connection_id": leg.connection_id,
+        "direction": leg.direction,
+        "from_number": leg.from_,
+        "to_number": leg.to,
+        "state": leg.state,
+        "client_state": leg.client_state,
+        "started_at": leg.started_at,
+        "answered_at": leg.answered_at,
+        "bridged_at": leg.bridged_at,
+        "ended_at": leg.ended_at,
+        "hangup_cause": leg.hangup_cause,
+        "hangup_source": leg.hangup_source,
+        "sip_hangup_cause": leg.sip_hangup_cause,
+        "talk_s": leg.talk_s,
+        "quality": leg.quality,
+        "last_seq": last_seq,
+    }
+    return {name: storable(value) for name, value in row.items()}
+
+
+def command_row(state: CommandState, session_id: str, last_seq: int) -> dict[str, Any]:
+    issued, outcome = state.issued, state.outcome
+    failed = outcome if isinstance(outcome, CommandFailed) else None
+    succeeded = outcome if isinstance(outcome, CommandSucceeded) else None
+    row = {
+        "session_id": session_id,
+        "command_id": state.command_id,
+        "operation": issued.operation if issued else failed.operation if failed else None,
+        "call_control_id": (
+            issued.call_control_id if issued else failed.call_control_id if failed else None
+        ),
+        "parameters": issued.parameters if issued else None,
+        "status": state.status,
+        "reason": failed.reason if failed else None,
+        "detail": failed.detail if failed else succeeded.note if succeeded else None,
+        "http_status": outcome.http_status if outcome else None,
+        "answer": succeeded.answer if succeeded else None,
+        "answer_session_id": _session_of_answer(succeeded.answer) if succeeded else None,
+        "errors": failed.errors if failed else None,
+        "attempts": state.attempts,
+        "flow": state.flow or None,
+        "flow_version": state.flow_version or None,
+        "cause_seq": state.cause_seq,
+        "ordinal": state.ordinal,
+        "requested_at": state.requested_at,
+        "decided_at": state.decided_at,
+        "settled_at": state.settled_at,
+        "last_seq": last_seq,
+    }
+    return {name: storable(value) for name, value in row.items()}
+
+
+def first_leg(legs: Mapping[str, Leg]) -> Leg | None:
+    """The leg that started first, whatever order its facts came in."""
+    return min(
+        legs.values(), key=lambda leg: (leg.started_at or _NEVER, leg.call_control_id), default=None
+    )
+
+
+def storable(value: Any) -> Any:
+    """The value with what Postgres cannot store replaced."""
+    match value:
+        case str():
+            return value.replace("\0", "�") if "\0" in value else value
+        case Mapping():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable(item) for item in value]
+        case _:
+            return value
+
+
+def _session_of_answer(answer: Mapping[str, Any]) -> str | None:
+    data = answer.get("data")
+    told = data.get("call_session_id") if isinstance(data, Mapping) else None
+    return session_id_from(told) if isinstance(told, str) and told else None
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,83 @@
+"""Migrations, run from code: there is no alembic.ini, and the folder is handed in.
+
+The folder is `migrations` in a checkout and somewhere else in a wheel; whoever starts the process
+knows which.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from offhook.errors import OperatorFault
+from projections.database import open_database
+
+REVISION = "0001"
+"""The newest migration."""
+
+
+async def migrate(url: str, folder: Path, revision: str = "head") -> None:
+    """Bring the database up to `revision`. Several at once wait for one another."""
+
+    def upgrade(connection: Connection) -> None:
+        command.upgrade(_config(folder, connection), revision)
+
+    await _run(url, upgrade)
+
+
+async def downgrade(url: str, folder: Path, revision: str) -> None:
+    """Take migrations back to `revision`; "base" leaves nothing."""
+
+    def back(connection: Connection) -> None:
+        command.downgrade(_config(folder, connection), revision)
+
+    await _run(url, back)
+
+
+async def revision(url: str) -> str | None:
+    """The revision the database is at; None before the first migration."""
+    engine = open_database(url, "offhook-migrate")
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision)
+    finally:
+        await engine.dispose()
+
+
+async def require_migrated(url: str) -> None:
+    """Raise OperatorFault unless the database is at the revision this code was written for."""
+    found = await revision(url)
+    if found != REVISION:
+        raise OperatorFault(
+            f"the database is at revision {found}, this version of Offhook needs {REVISION}: "
+            "run `offhook migrate`"
+        )
+
+
+async def _run(url: str, work: Callable[[Connection], None]) -> None:
+    # An index on a long table takes as long as it takes.
+    engine = open_database(url, "offhook-migrate", statement_timeout_s=None)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def _config(folder: Path, connection: Connection) -> Config:
+    config = Config()
+    # Config reads % as a reference of its own.
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+_LOCK_KEY = 0x0FF40013

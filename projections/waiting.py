@@ -1,0 +1,95 @@
+"""Waiting until the views have a record: for readers that must see what they have written."""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.jetstream.stream import PROJECTOR
+from projections.checkpoint import CHANNEL, read_checkpoint
+
+POLL_S = 0.5
+"""A backstop only: a notification that is lost with its connection is not repeated."""
+
+_log = logging.getLogger(__name__)
+
+
+class PositionWatch:
+    """Knows the projector's position, over one connection for any number of waiting readers.
+
+    Use it as a context manager, once a process.
+    """
+
+    def __init__(self, engine: AsyncEngine, name: str = PROJECTOR) -> None:
+        self._engine = engine
+        self._name = name
+        self._seq = 0
+        self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def seq(self) -> int:
+        """The stream sequence of the last record in the views, as last heard."""
+        return self._seq
+
+    async def wait_for(self, seq: int, timeout_s: float) -> int:
+        """The position, as soon as it is at `seq` or above; after timeout_s whatever it is."""
+        if self._seq < seq:
+            waiting = (seq, asyncio.get_running_loop().create_future())
+            self._waiting.add(waiting)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await waiting[1]
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting.discard(waiting)
+        return self._seq
+
+    async def __aenter__(self) -> Self:
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    await self._listen(connection)
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("not hearing of the views", extra={"error": repr(error)})
+                await asyncio.sleep(POLL_S)
+
+    async def _listen(self, connection: AsyncConnection) -> None:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        try:
+            await driver.add_listener(CHANNEL, self._notified)
+            while True:
+                async with connection.begin():
+                    found = await read_checkpoint(connection, self._name)
+                if found is not None:
+                    self._moved(found.seq)
+                await asyncio.sleep(POLL_S)
+        finally:
+            # Not given back to the pool: it would go on listening there.
+            await connection.invalidate()
+
+    def _notified(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        name, _, seq = payload.rpartition(":")
+        if name == self._name:
+            self._moved(int(seq))
+
+    def _moved(self, seq: int) -> None:
+        self._seq = max(self._seq, seq)
+        for wanted, reached in self._waiting:
+            if wanted <= self._seq and not reached.done():
+                reached.set_result(None)

@@ -1,0 +1,588 @@
+"""The carrier's answers: what each means, and what happens when there is none."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import CarrierUnavailable, OffhookError, ParameterInvalid, SettingInvalid
+from offhook.events import IssuedCommand
+from offhook.telnyx import client
+from offhook.telnyx.client import (
+    ANSWER_BYTES_MAX,
+    ERRORS_MAX,
+    Accepted,
+    Busy,
+    Carrier,
+    NoAnswer,
+    Outcome,
+    Refused,
+    outcome_of,
+)
+
+
+def errors(*codes: str | int, **more: Any) -> bytes:
+    return json.dumps({"errors": [{"code": c, "title": f"T{c}", **more} for c in codes]}).encode()
+
+
+def summary(outcome: Outcome) -> tuple[Any, ...]:
+    """What a table can show of an outcome."""
+    match outcome:
+        case Accepted():
+            return ("accepted", outcome.answer, outcome.note)
+        case Refused():
+            return ("refused", outcome.reason, outcome.detail)
+        case Busy():
+            return ("busy", outcome.retry_after_s, outcome.detail)
+        case NoAnswer():
+            return ("no answer", outcome.maybe_taken, outcome.detail)
+
+
+OK = b'{"data":{"result":"ok"}}'
+IDS = b'{"data":{"call_control_id":"v3:new","call_leg_id":"l","call_session_id":"s"}}'
+
+# ------------------------------------------------------------------ a first try
+
+FIRST: list[tuple[str, int, bytes, tuple[Any, ...]]] = [
+    ("answer", 200, OK, ("accepted", {"data": {"result": "ok"}}, "")),
+    ("dial", 200, IDS, ("accepted", json.loads(IDS), "")),
+    ("dial", 201, b"{}", ("accepted", {}, "")),
+    ("dial", 204, b"", ("accepted", {}, "its answer could not be read")),
+    ("dial", 200, b"<html>", ("accepted", {}, "its answer could not be read")),
+    ("dial", 200, b'{"data":{"call_con', ("accepted", {}, "its answer could not be read")),
+    ("dial", 200, b'["ok"]', ("accepted", {}, "its answer could not be read")),
+    ("hangup", 422, errors("90018"), ("accepted", {}, "already ended")),
+    ("hangup", 422, errors(90018), ("accepted", {}, "already ended")),
+    ("answer", 422, errors("90018"), ("refused", "call_ended", "422 90018 T90018")),
+    ("reject", 422, errors("90018"), ("refused", "call_ended", "422 90018 T90018")),
+    ("hangup", 404, errors("90018"), ("refused", "refused", "404 90018 T90018")),
+    ("hangup", 422, errors("90015"), ("refused", "refused", "422 90015 T90015")),
+    ("answer", 422, errors("90034"), ("refused", "refused", "422 90034 T90034")),
+    ("dial", 422, errors("10011"), ("refused", "refused", "422 10011 T10011")),
+    ("dial", 422, errors("10012"), ("refused", "refused", "422 10012 T10012")),
+    (
+        "dial",
+        400,
+        errors("10015", detail="no such connection"),
+        ("refused", "refused", "400 10015 T10015: no such connection"),
+    ),
+    ("dial", 404, errors("10007"), ("refused", "refused", "404 10007 T10007")),
+    ("dial", 404, b"<html>not here", ("refused", "refused", "404")),
+    ("dial", 409, errors("10036"), ("refused", "refused", "409 10036 T10036")),
+    ("dial", 401, errors("10009"), ("refused", "unauthorized", "401 10009 T10009")),
+    ("dial", 403, errors("10010"), ("refused", "unauthorized", "403 10010 T10010")),
+    ("hangup", 403, errors("90018"), ("refused", "unauthorized", "403 90018 T90018")),
+    ("dial", 301, b"", ("refused", "refused", "301")),
+    ("dial", 429, errors("10011"), ("busy", 1.0, "429 10011 T10011")),
+    ("dial", 429, errors("90103"), ("busy", 1.0, "429 90103 T90103")),
+    ("dial", 429, b"", ("busy", 1.0, "429")),
+    ("dial", 408, b"", ("no answer", True, "408")),
+    ("dial", 500, errors("10007"), ("no answer", True, "500 10007 T10007")),
+    ("dial", 502, b"<html>", ("no answer", True, "502")),
+    ("hangup", 503, errors("90018"), ("no answer", True, "503 90018 T90018")),
+]
+
+
+@pytest.mark.parametrize(("operation", "status", "body", "wanted"), FIRST)
+def test_what_an_answer_means(
+    operation: str, status: int, body: bytes, wanted: tuple[Any, ...]
+) -> None:
+    assert summary(outcome_of(operation, status, {}, body)) == wanted
+
+
+# ------------------------------------------------------------------ a repeated try
+
+TAKEN = "taken before: the carrier rejects the repeated command_id"
+UNCLEAR = "taken before, as far as can be told: webhooks tell what happened"
+
+REPEATED: list[tuple[str, int, bytes, tuple[Any, ...]]] = [
+    # The three ways a duplicate may be answered.
+    ("dial", 200, IDS, ("accepted", json.loads(IDS), "")),
+    ("dial", 200, OK, ("accepted", {"data": {"result": "ok"}}, "")),
+    ("dial", 422, errors("10012"), ("accepted", {}, f"{UNCLEAR} (422 10012 T10012)")),
+    (
+        "dial",
+        422,
+        errors("10012", detail="A command with this command_id was received before."),
+        (
+            "accepted",
+            {},
+            f"{TAKEN} (422 10012 T10012: A command with this command_id was received before.)",
+        ),
+    ),
+    (
+        "transfer",
+        400,
+        errors("10015", source={"pointer": "/command_id"}),
+        ("accepted", {}, f"{TAKEN} (400 10015 T10015)"),
+    ),
+    ("answer", 409, errors("10036"), ("accepted", {}, f"{UNCLEAR} (409 10036 T10036)")),
+    ("answer", 409, b"", ("accepted", {}, f"{UNCLEAR} (409)")),
+    ("dial", 422, errors("77777"), ("accepted", {}, f"{UNCLEAR} (422 77777 T77777)")),
+    # The first dial may be the call that fills the channel.
+    ("dial", 422, errors("90041"), ("accepted", {}, f"{UNCLEAR} (422 90041 T90041)")),
+    # Refusals that the first try would have met as well.
+    ("dial", 422, errors("10016"), ("refused", "refused", "422 10016 T10016")),
+    (
+        "dial",
+        422,
+        errors("10015", source={"pointer": "/connection_id"}),
+        ("refused", "refused", "422 10015 T10015"),
+    ),
+    ("answer", 422, errors("90034"), ("refused", "refused", "422 90034 T90034")),
+    ("answer", 422, errors("90015"), ("refused", "refused", "422 90015 T90015")),
+    ("answer", 404, errors("10005"), ("refused", "refused", "404 10005 T10005")),
+    ("dial", 401, errors("10009"), ("refused", "unauthorized", "401 10009 T10009")),
+    ("dial", 403, b"", ("refused", "unauthorized", "403")),
+    ("hangup", 403, errors("90018"), ("refused", "unauthorized", "403 90018 T90018")),
+    # The leg is gone, whoever ended it.
+    ("transfer", 422, errors("90018"), ("refused", "call_ended", "422 90018 T90018")),
+    ("hangup", 422, errors("90018"), ("accepted", {}, "already ended")),
+    ("reject", 422, errors("90018"), ("accepted", {}, "already ended (422 90018 T90018)")),
+    ("hangup", 404, errors("10005"), ("accepted", {}, "already ended (404 10005 T10005)")),
+    ("hangup", 422, errors("90015"), ("accepted", {}, "already ended (422 90015 T90015)")),
+    # Nothing else changes.
+    ("dial", 429, errors("10011"), ("busy", 1.0, "429 10011 T10011")),
+    ("dial", 503, b"", ("no answer", True, "503")),
+    ("dial", 302, b"", ("refused", "refused", "302")),
+]
+
+
+@pytest.mark.parametrize(("operation", "status", "body", "wanted"), REPEATED)
+def test_what_an_answer_to_a_repeated_command_means(
+    operation: str, status: int, body: bytes, wanted: tuple[Any, ...]
+) -> None:
+    assert summary(outcome_of(operation, status, {}, body, repeated=True)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, 1.0),
+        ({"x-ratelimit-reset": "3"}, 3.0),
+        ({"retry-after": "2"}, 2.0),
+        ({"x-ratelimit-reset": "3", "retry-after": "7"}, 7.0),
+        ({"x-ratelimit-reset": "0"}, 0.1),
+        ({"x-ratelimit-reset": "0.5"}, 0.5),
+        ({"x-ratelimit-reset": "1763868600"}, 60.0),
+        ({"x-ratelimit-reset": "-5"}, 1.0),
+        ({"x-ratelimit-reset": "nan"}, 1.0),
+        ({"x-ratelimit-reset": "inf"}, 1.0),
+        ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT"}, 1.0),
+        (httpx.Headers({"X-RateLimit-Reset": "4"}), 4.0),
+    ],
+)
+def test_how_long_a_busy_carrier_wants_us_to_wait(
+    headers: Mapping[str, str], wait_s: float
+) -> None:
+    outcome = outcome_of("dial", 429, headers, errors("10011"))
+    assert outcome == Busy(retry_after_s=wait_s, detail="429 10011 T10011")
+
+
+def test_what_is_kept_of_an_answer_has_a_bound() -> None:
+    big = b'{"data":"' + b"x" * ANSWER_BYTES_MAX + b'"}'
+    accepted = outcome_of("dial", 200, {}, big)
+    assert accepted == Accepted(status=200, note=f"its answer of {len(big)} bytes was not kept")
+    refused = outcome_of("dial", 422, {}, errors(*range(ERRORS_MAX + 5)))
+    assert isinstance(refused, Refused)
+    assert [error["code"] for error in refused.errors] == list(range(ERRORS_MAX))
+    assert outcome_of("dial", 422, {}, big) == Refused(status=422, reason="refused", detail="422")
+
+
+bodies = st.binary(max_size=60) | st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.just("90018"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["errors", "code", "source", "title"]), inner)
+    ),
+).map(lambda document: json.dumps(document).encode())
+
+
+@given(
+    operation=st.sampled_from(["dial", "hangup", "reject", "answer"]),
+    status=st.integers(200, 599),
+    headers=st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset"]), st.text()),
+    body=bodies,
+    repeated=st.booleans(),
+)
+def test_any_answer_means_something(
+    operation: str, status: int, headers: dict[str, str], body: bytes, repeated: bool
+) -> None:
+    outcome = outcome_of(operation, status, headers, body, repeated=repeated)
+    if status < 300:
+        assert isinstance(outcome, Accepted)
+    elif status in (401, 403):
+        assert isinstance(outcome, Refused)
+        assert outcome.reason == "unauthorized"
+    elif status == 429:
+        assert isinstance(outcome, Busy)
+        assert 0.1 <= outcome.retry_after_s <= 60
+    elif status >= 500:
+        assert isinstance(outcome, NoAnswer)
+    else:
+        assert isinstance(outcome, Accepted | Refused | NoAnswer)
+
+
+# ------------------------------------------------------------------ over HTTP
+
+Handler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
+HANG_UP = IssuedCommand(
+    command_id="c-1",
+    operation="hangup",
+    call_control_id="v3:a/b",
+    parameters={"client_state": "YQ=="},
+)
+DIAL = IssuedCommand(
+    command_id="c-2",
+    operation="dial",
+    parameters={"to": "+12025550123", "from": "+12025550199", "connection_id": "1"},
+)
+
+
+def carrier(handler: Handler, timeout_s: float = 5.0) -> Carrier:
+    return Carrier(
+        base_url="https://carrier.example/v2",
+        key="KEY1",
+        timeout_s=timeout_s,
+        transport=httpx.MockTransport(handler),
+    )
+
+
+def answering(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Handler:
+    async def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=body, headers=headers)
+
+    return handler
+
+
+def raising(error: Exception) -> Handler:
+    async def handler(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    return handler
+
+
+async def test_a_command_is_sent_as_the_documents_say() -> None:
+    seen: list[httpx.Request] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=OK)
+
+    async with carrier(handler) as telnyx:
+        assert await telnyx.send(HANG_UP) == Accepted(status=200, answer=json.loads(OK))
+        await telnyx.send(DIAL)
+    hang_up, dial = seen
+    assert hang_up.method == "POST"
+    assert str(hang_up.url) == "https://carrier.example/v2/calls/v3:a%2Fb/actions/hangup"
+    assert json.loads(hang_up.content) == {"client_state": "YQ==", "command_id": "c-1"}
+    assert hang_up.headers["authorization"] == "Bearer KEY1"
+    assert hang_up.headers["content-type"] == "application/json"
+    assert str(dial.url) == "https://carrier.example/v2/calls"
+    assert json.loads(dial.content) == {**DIAL.parameters, "command_id": "c-2"}
+
+
+async def test_sending_is_one_try() -> None:
+    tries = 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal tries
+        tries += 1
+        return httpx.Response(503)
+
+    async with carrier(handler) as telnyx:
+        assert await telnyx.send(DIAL) == NoAnswer(detail="503")
+    assert tries == 1
+
+
+async def test_a_repeated_command_is_judged_as_one() -> None:
+    async with carrier(answering(422, errors("10012"))) as telnyx:
+        assert isinstance(await telnyx.send(DIAL), Refused)
+        assert isinstance(await telnyx.send(DIAL, repeated=True), Accepted)
+
+
+async def test_the_wait_of_a_busy_carrier_is_read_from_its_headers() -> None:
+    headers = {"X-RateLimit-Reset": "4"}
+    async with carrier(answering(429, errors("10011"), headers)) as telnyx:
+        assert summary(await telnyx.send(DIAL)) == ("busy", 4.0, "429 10011 T10011")
+
+
+@pytest.mark.parametrize(
+    ("error", "maybe_taken", "detail"),
+    [
+        (httpx.ConnectError("refused"), False, "ConnectError: refused"),
+        (httpx.ConnectTimeout("slow"), False, "ConnectTimeout: slow"),
+        (httpx.PoolTimeout("full"), False, "PoolTimeout: full"),
+        (httpx.ReadTimeout(""), True, "ReadTimeout"),
+        (httpx.WriteError("broken pipe"), True, "WriteError: broken pipe"),
+        (httpx.RemoteProtocolError("gone"), True, "RemoteProtocolError: gone"),
+    ],
+)
+async def test_no_answer_says_whether_the_carrier_may_have_it(
+    error: Exception, maybe_taken: bool, detail: str
+) -> None:
+    async with carrier(raising(error)) as telnyx:
+        assert await telnyx.send(DIAL) == NoAnswer(detail=detail, maybe_taken=maybe_taken)
+
+
+async def test_a_slow_carrier_is_given_up_after_the_time_out() -> None:
+    async def handler(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        return httpx.Response(200)
+
+    async with carrier(handler, timeout_s=0.05) as telnyx, asyncio.timeout(5):
+        assert await telnyx.send(DIAL) == NoAnswer(detail="TimeoutError")
+
+
+async def test_being_cancelled_is_no_answer_to_swallow() -> None:
+    started = asyncio.Event()
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        started.set()
+        await asyncio.sleep(60)
+        return httpx.Response(200)
+
+    async with carrier(handler) as telnyx:
+        sending = asyncio.create_task(telnyx.send(DIAL))
+        await started.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+
+async def test_a_wrong_address_is_not_a_passing_fault() -> None:
+    async with Carrier(base_url="carrier.example/v2", key="K", timeout_s=1.0) as telnyx:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await telnyx.send(DIAL)
+
+
+# A body that breaks off after the status line, on a real socket.
+
+
+@asynccontextmanager
+async def served(head: bytes, *, hangs_up: bool = True) -> AsyncIterator[str]:
+    """The address of a server that answers one request with `head`, and may leave it at that."""
+    connections: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await writer.drain()
+        if not hangs_up:
+            await reader.read()  # until the other side has had enough
+        writer.close()
+        await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server:
+        yield f"http://{host}:{port}/v2"
+    await asyncio.gather(*connections, return_exceptions=True)
+
+
+CUT = b"\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n" + b'{"data":{"call'
+
+
+@pytest.mark.parametrize("hangs_up", [True, False], ids=["cut off", "too late"])
+@pytest.mark.parametrize(
+    ("status_line", "outcome"),
+    [
+        (b"HTTP/1.1 200 OK", Accepted(status=200, note="its answer could not be read")),
+        (
+            b"HTTP/1.1 422 Unprocessable",
+            NoAnswer(detail="422, but the answer's body was lost", maybe_taken=False),
+        ),
+        (
+            b"HTTP/1.1 401 Unauthorized",
+            NoAnswer(detail="401, but the answer's body was lost", maybe_taken=False),
+        ),
+        (b"HTTP/1.1 429 Busy", Busy(retry_after_s=1.0, detail="429")),
+        (b"HTTP/1.1 503 Unavailable", NoAnswer(detail="503")),
+    ],
+)
+async def test_the_status_line_counts_although_the_body_breaks_off(
+    status_line: bytes, outcome: Outcome, hangs_up: bool
+) -> None:
+    async with (
+        served(status_line + CUT, hangs_up=hangs_up) as address,
+        Carrier(base_url=address, key="K", timeout_s=0.5) as telnyx,
+    ):
+        assert await telnyx.send(DIAL) == outcome
+
+
+async def test_a_port_where_nobody_listens_certainly_took_nothing() -> None:
+    async with served(b"") as address:
+        pass
+    async with Carrier(base_url=address, key="K", timeout_s=2.0) as telnyx:
+        outcome = await telnyx.send(DIAL)
+    assert isinstance(outcome, NoAnswer)
+    assert not outcome.maybe_taken
+
+
+# ------------------------------------------------------------------ reading
+
+
+async def test_the_status_of_a_call_is_the_carriers_json() -> None:
+    seen: list[httpx.Request] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"data": {"is_alive": True}})
+
+    async with carrier(handler) as telnyx:
+        assert await telnyx.retrieve_status("v3:a/b") == {"data": {"is_alive": True}}
+    assert (seen[0].method, str(seen[0].url)) == (
+        "GET",
+        "https://carrier.example/v2/calls/v3:a%2Fb",
+    )
+    assert "content-type" not in seen[0].headers
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "10005"), (422, "90015"), (422, "90018")])
+async def test_a_call_that_the_carrier_does_not_know_has_no_status(status: int, code: str) -> None:
+    async with carrier(answering(status, errors(code))) as telnyx:
+        assert await telnyx.retrieve_status("v3:a") is None
+
+
+READING: list[tuple[Handler, type[OffhookError], str]] = [
+    (answering(503, b""), CarrierUnavailable, "retrieve_status: 503"),
+    (answering(429, errors("10011")), CarrierUnavailable, "retrieve_status: 429 10011 T10011"),
+    (raising(httpx.ConnectError("no")), CarrierUnavailable, "retrieve_status: ConnectError: no"),
+    (
+        answering(200, b"<html>"),
+        CarrierUnavailable,
+        "retrieve_status: 200, but its answer could not be read",
+    ),
+    (
+        answering(401, errors("10009")),
+        SettingInvalid,
+        "the carrier's key was refused for retrieve_status: 401 10009 T10009",
+    ),
+    (
+        answering(422, errors("10015")),
+        ParameterInvalid,
+        "retrieve_status: call_control_id is 'v3:a'; the carrier refuses it: 422 10015 T10015",
+    ),
+]
+
+
+@pytest.mark.parametrize(("handler", "kind", "message"), READING)
+async def test_a_status_that_cannot_be_read_says_why(
+    handler: Handler, kind: type[OffhookError], message: str
+) -> None:
+    async with carrier(handler) as telnyx:
+        with pytest.raises(kind) as raised:
+            await telnyx.retrieve_status("v3:a")
+    assert str(raised.value) == message
+
+
+CALLS = [{"call_control_id": f"v3:{number}", "call_duration": number} for number in range(5)]
+Query = Mapping[str, str]
+Pages = Callable[[Query], dict[str, Any]]
+
+
+def by_cursor(query: Query) -> dict[str, Any]:
+    """Two a page; the documents' own meta, with a cursor on the last page too."""
+    start = int(query.get("page[after]", "v1:0").removeprefix("v1:"))
+    after = f"v1:{start + 2}" if start + 2 <= len(CALLS) else None
+    meta = {"cursors": {"after": after, "before": "v1:0"}, "next": "…", "total_items": 5}
+    return {"data": CALLS[start : start + 2], "meta": meta}
+
+
+def by_cursor_for_ever(query: Query) -> dict[str, Any]:
+    """A server that always has another cursor, also where there is nothing more."""
+    start = int(query.get("page[after]", "v1:0").removeprefix("v1:"))
+    return {
+        "data": CALLS[start : start + 2],
+        "meta": {"cursors": {"after": f"v1:{start + 2}"}},
+    }
+
+
+def by_number(query: Query) -> dict[str, Any]:
+    """Two a page; the meta that the official SDK models."""
+    number = int(query.get("page[number]", "1"))
+    meta = {"page_number": number, "page_size": 2, "total_pages": 3, "total_results": 5}
+    return {"data": CALLS[2 * number - 2 : 2 * number], "meta": meta}
+
+
+def by_number_that_is_ignored(query: Query) -> dict[str, Any]:
+    """A server that gives its first page whatever is asked."""
+    return {"data": CALLS, "meta": {"page_number": 1, "page_size": 5, "total_pages": 2}}
+
+
+def by_cursor_that_is_ignored(query: Query) -> dict[str, Any]:
+    return {"data": CALLS, "meta": {"cursors": {"after": "v1:1"}}}
+
+
+def all_at_once(query: Query) -> dict[str, Any]:
+    return {"data": CALLS}
+
+
+def listed(pages: Pages, seen: list[Query]) -> Handler:
+    async def handler(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v2/connections/123/active_calls"
+        query = dict(request.url.params)
+        seen.append(query)
+        return httpx.Response(200, json=pages(query))
+
+    return handler
+
+
+async def collected(calls: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [call async for call in calls]
+
+
+@pytest.mark.parametrize(
+    ("pages", "requests_max"),
+    [
+        (by_cursor, 3),
+        (by_cursor_for_ever, 4),
+        (by_number, 3),
+        (by_number_that_is_ignored, 2),
+        (by_cursor_that_is_ignored, 2),
+        (all_at_once, 1),
+    ],
+)
+async def test_active_calls_are_listed_once_each_and_end(pages: Pages, requests_max: int) -> None:
+    seen: list[Query] = []
+    async with carrier(listed(pages, seen)) as telnyx, asyncio.timeout(5):
+        assert await collected(telnyx.list_active_calls("123")) == CALLS
+    assert seen[0] == {"page[limit]": "250"}
+    assert len(seen) == requests_max
+
+
+async def test_no_active_calls_are_no_calls() -> None:
+    async with carrier(listed(lambda query: {"data": [], "meta": {}}, [])) as telnyx:
+        assert await collected(telnyx.list_active_calls("123")) == []
+
+
+async def test_a_list_without_end_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(query: Query) -> dict[str, Any]:
+        start = int(query.get("page[after]", "0"))
+        return {
+            "data": [{"call_control_id": f"v3:{start}"}],
+            "meta": {"cursors": {"after": str(start + 1)}},
+        }
+
+    monkeypatch.setattr(client, "ACTIVE_CALLS_PAGES_MAX", 4)
+    async with carrier(listed(endless, [])) as telnyx:
+        with pytest.raises(CarrierUnavailable, match="connection 123 has more than 4 pages"):
+            await collected(telnyx.list_active_calls("123"))
+
+
+async def test_a_list_that_cannot_be_read_says_why() -> None:
+    async with carrier(answering(403, errors("10010"))) as telnyx:
+        with pytest.raises(SettingInvalid, match="key was refused for list_active_calls: 403"):
+            await collected(telnyx.list_active_calls("123"))
+    async with carrier(answering(500, b"")) as telnyx:
+        with pytest.raises(CarrierUnavailable, match="list_active_calls: 500"):
+            await collected(telnyx.list_active_calls("123"))

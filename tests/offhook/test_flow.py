@@ -1,0 +1,183 @@
+"""Flows: which one a call gets, whose leg a command means, and ids that never change."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.codec import fact_id_of
+from offhook.commands import Answer, Command, Dial, Hangup
+from offhook.events import (
+    CallAnswered,
+    CallEvent,
+    CallInitiated,
+    CommandFailed,
+    Decided,
+    Event,
+    Fact,
+    IssuedCommand,
+    Record,
+    UnknownEvent,
+    WebhookReceived,
+)
+from offhook.flow import NO_FLOW, Flow, addressed, command_id_for, flow_for
+from offhook.session import Session, fold
+
+
+def decide_nothing(event: Event, session: Session) -> Sequence[Command]:
+    return []
+
+
+def flow(name: str, *, numbers: Sequence[str] = (), connections: Sequence[str] = ()) -> Flow:
+    return Flow(
+        name=name,
+        version="1",
+        decide=decide_nothing,
+        numbers=frozenset(numbers),
+        connection_ids=frozenset(connections),
+    )
+
+
+ANY = flow("any")
+SECOND_ANY = flow("second-any")
+SALES = flow("sales", numbers=["+12025550100"])
+SHOP = flow("shop", connections=["shop"])
+FLOWS = [ANY, SECOND_ANY, SALES, SHOP]
+
+INCOMING = CallInitiated(
+    event_id="e1",
+    call_control_id="leg-a",
+    direction="incoming",
+    to="+12025550100",
+    connection_id="shop",
+)
+OUTGOING = CallInitiated(
+    event_id="e2",
+    call_control_id="leg-b",
+    direction="outgoing",
+    to="+12025550100",
+    connection_id="shop",
+)
+
+
+def session_of(*facts: CallEvent | Fact) -> Session:
+    records = []
+    for seq, item in enumerate(facts, start=1):
+        fact: Fact = WebhookReceived(event=item) if isinstance(item, CallEvent) else item
+        records.append(
+            Record(
+                seq=seq,
+                stored_at=datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=seq),
+                session_id="s",
+                fact=fact,
+                fact_id=fact_id_of(fact, "s"),
+            )
+        )
+    return fold("s", records)
+
+
+def test_the_called_number_comes_before_the_connection() -> None:
+    assert flow_for(FLOWS, INCOMING, session_of(INCOMING)) is SALES
+    assert flow_for([ANY, SHOP], INCOMING, session_of(INCOMING)) is SHOP
+    assert flow_for([ANY, SECOND_ANY], INCOMING, session_of(INCOMING)) is ANY
+
+
+def test_a_number_that_we_call_is_not_a_called_number() -> None:
+    assert flow_for(FLOWS, OUTGOING, session_of(OUTGOING)) is SHOP
+
+
+def test_a_leg_that_was_transferred_to_belongs_to_the_call_that_came_in() -> None:
+    other = CallInitiated(
+        event_id="e3", call_control_id="leg-c", direction="outgoing", to="+12025550177"
+    )
+    assert flow_for(FLOWS, other, session_of(INCOMING, other)) is SALES
+
+
+def test_an_event_without_a_leg_belongs_to_the_call_that_came_in() -> None:
+    unknown = UnknownEvent(event_type="conference.created", event_id="e4")
+    assert flow_for(FLOWS, unknown, session_of(INCOMING, unknown)) is SALES
+    assert flow_for(FLOWS, unknown, session_of(unknown)) is ANY
+
+
+def test_a_failed_command_goes_back_to_the_flow_that_gave_it() -> None:
+    decided = Decided(
+        cause_seq=1,
+        cause_id="e1",
+        flow="shop",
+        flow_version="1",
+        worker="w",
+        lease_s=4.0,
+        commands=(IssuedCommand(command_id="c1", operation="dial"),),
+    )
+    failed = CommandFailed(command_id="c1", operation="dial", reason="refused")
+    stranger = CommandFailed(command_id="c2", operation="dial", reason="refused")
+    session = session_of(OUTGOING, decided, failed)
+    assert flow_for(FLOWS, failed, session) is SHOP
+    assert flow_for([ANY, SALES], failed, session) is ANY
+    assert flow_for(FLOWS, stranger, session) is ANY
+
+
+def test_a_call_that_nobody_asks_for_gets_no_flow() -> None:
+    picked = flow_for([SALES], OUTGOING, session_of(OUTGOING))
+    assert picked is NO_FLOW
+    assert list(picked.decide(OUTGOING, session_of(OUTGOING))) == []
+    assert flow_for([], INCOMING, session_of(INCOMING)) is NO_FLOW
+
+
+def test_an_unknown_number_matches_no_flow() -> None:
+    silent = CallInitiated(event_id="e5", call_control_id="leg-a", direction="incoming")
+    assert flow_for(FLOWS, silent, session_of(silent)) is ANY
+
+
+# ------------------------------------------------------------------ whose leg
+
+ANSWERED = CallAnswered(event_id="e6", call_control_id="leg-a")
+
+
+def test_a_command_without_a_leg_means_the_events_own() -> None:
+    assert addressed(Hangup(), ANSWERED) == Hangup(call_control_id="leg-a")
+
+
+def test_a_command_with_a_leg_keeps_it() -> None:
+    command = Answer(call_control_id="leg-z")
+    assert addressed(command, ANSWERED) is command
+
+
+def test_a_dial_has_no_leg() -> None:
+    dial = Dial(to="+12025550123", from_="+12025550199", connection_id="1")
+    assert addressed(dial, ANSWERED) is dial
+
+
+# ------------------------------------------------------------------ ids
+
+
+@pytest.mark.parametrize(
+    ("session_id", "cause_seq", "ordinal", "command_id"),
+    [
+        ("session-1", 7, 0, "1085b3b0-0367-5307-adf4-9d1266365524"),
+        ("session-1", 7, 1, "12f7a715-1b2d-591f-a7cd-0a626bcd5e9b"),
+        ("session-1", 8, 0, "04b76d8d-476f-5e95-a1b9-a5b2489c7d30"),
+        ("session-2", 7, 0, "30b033ac-552e-5547-b8be-5c9d0524917d"),
+    ],
+)
+def test_a_command_id_is_the_same_for_ever(
+    session_id: str, cause_seq: int, ordinal: int, command_id: str
+) -> None:
+    """A worker that takes over must send the ids that the one before it sent."""
+    assert command_id_for(session_id, cause_seq, ordinal) == command_id
+
+
+decisions = st.tuples(
+    st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    st.integers(1, 2**63),
+    st.integers(0, 100),
+)
+
+
+@given(decisions, decisions)
+def test_two_decisions_never_share_a_command_id(
+    one: tuple[str, int, int], other: tuple[str, int, int]
+) -> None:
+    assert (command_id_for(*one) == command_id_for(*other)) == (one == other)

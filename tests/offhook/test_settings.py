@@ -1,0 +1,112 @@
+"""Settings: a wrong value names its variable and what was expected."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.errors import SettingInvalid
+from offhook.settings import PREFIX, Settings, environment_from, settings_from
+
+FIELDS = dataclasses.fields(Settings)
+LIST = tuple[str, ...]
+EXPECTED = {int: "a whole number", float: "a number"}
+
+
+def variable_of(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def test_without_variables_there_are_defaults() -> None:
+    assert settings_from({}) == Settings()
+    assert settings_from({"PATH": "/bin", "offhook_nats_url": "lower case"}) == Settings()
+
+
+def test_every_variable_is_read_as_its_fields_type() -> None:
+    settings = settings_from(
+        {
+            "OFFHOOK_NATS_URL": "nats://log:4222",
+            "OFFHOOK_INGRESS_PORT": "9000",
+            "OFFHOOK_CARRIER_TIMEOUT_S": "1.5",
+            "OFFHOOK_PUBLIC_KEYS": " key1 , key2,,",
+            "OFFHOOK_FLOWS": "",
+        }
+    )
+    assert settings == Settings(
+        nats_url="nats://log:4222",
+        ingress_port=9000,
+        carrier_timeout_s=1.5,
+        public_keys=("key1", "key2"),
+        flows=(),
+    )
+
+
+WRONG_TEXTS = {int: ["", "many", "1.5", "0x10", "true"], float: ["", "soon", "1,5", "2 s"]}
+WRONG: list[tuple[str, str, str]] = [
+    (variable_of(item.name), text, EXPECTED[item.type])
+    for item in FIELDS
+    if item.type in (int, float)
+    for text in WRONG_TEXTS[item.type]
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "expected"), WRONG)
+def test_a_wrong_value_names_variable_and_expectation(
+    variable: str, text: str, expected: str
+) -> None:
+    with pytest.raises(SettingInvalid) as raised:
+        settings_from({variable: text})
+    assert str(raised.value) == f"{variable} is {text!r}; expected {expected}"
+
+
+def test_an_unknown_variable_lists_the_known_ones() -> None:
+    with pytest.raises(SettingInvalid) as raised:
+        settings_from({"OFFHOOK_NATS_URI": "nats://log:4222"})
+    message = str(raised.value)
+    assert message.startswith("OFFHOOK_NATS_URI is not a setting of Offhook; known: ")
+    assert all(variable_of(item.name) in message for item in FIELDS)
+
+
+def test_variables_of_the_test_run_are_no_settings() -> None:
+    assert settings_from({"OFFHOOK_CAPTURES": "/captures"}) == Settings()
+
+
+def test_secrets_are_not_shown() -> None:
+    secrets = Settings(carrier_key="KEY-1", api_tokens=("admin:TOKEN-1",), signing_key="SEED-1")
+    shown = repr(secrets)
+    assert not any(secret in shown for secret in ("KEY-1", "TOKEN-1", "SEED-1"))
+
+
+# ------------------------------------------------------------------ to a child process
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    str: texts,
+    int: st.integers(-(2**63), 2**63 - 1),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    LIST: st.lists(
+        texts.map(lambda text: text.replace(",", "").strip()).filter(bool), max_size=3
+    ).map(tuple),
+}
+
+
+@given(st.fixed_dictionaries({}, optional={item.name: VALUES[item.type] for item in FIELDS}))
+def test_a_child_process_reads_the_same_settings(values: dict[str, Any]) -> None:
+    settings = Settings(**values)
+    environment = environment_from(settings)
+    assert settings_from(environment) == settings
+    assert all(isinstance(text, str) for text in environment.values())
+
+
+def test_only_what_differs_is_handed_on() -> None:
+    assert environment_from(Settings()) == {}
+    assert environment_from(Settings(api_port=9001, public_keys=("a", "b"))) == {
+        "OFFHOOK_API_PORT": "9001",
+        "OFFHOOK_PUBLIC_KEYS": "a,b",
+    }
+
+
+def test_every_field_has_a_type_that_can_be_read() -> None:
+    assert {item.type for item in FIELDS} <= {str, int, float, LIST}

@@ -1,0 +1,226 @@
+"""The test sentence itself: what it fills in, and what it says when it fails."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from offhook.commands import Answer, Command, Dial, Hangup, Reject, Transfer
+from offhook.events import (
+    CallAnswered,
+    CallHangup,
+    CallInitiated,
+    CommandFailed,
+    CommandSucceeded,
+    Decided,
+    Event,
+    IssuedCommand,
+    UnknownEvent,
+)
+from offhook.flow import Flow
+from offhook.session import Session
+from offhook.testing import EXAMPLE_LEG, EXAMPLE_SESSION, EXAMPLE_TIME, given
+
+DESK = "+12025550123"
+
+
+def decide(event: Event, session: Session) -> list[Command]:
+    """Answer, put through to the desk; reject what comes while a transfer was refused."""
+    match event:
+        case CallInitiated(direction="incoming"):
+            return [Answer()]
+        case CallAnswered(call_control_id=leg) if leg == EXAMPLE_LEG:
+            return [Transfer(to=DESK, timeout_secs=20)]
+        case CommandFailed(operation="transfer"):
+            return [Hangup()]
+        case UnknownEvent(event_type="call.dtmf.received", payload={"digit": "9"}):
+            return [Hangup(), Hangup(call_control_id="other-leg")]
+        case _:
+            return []
+
+
+FRONTDESK = Flow(name="frontdesk", version="1", decide=decide)
+
+
+def flow_of(*commands: Command) -> Flow:
+    """A flow that always decides this."""
+    return Flow(name="fixed", version="1", decide=lambda event, session: list(commands))
+
+
+def test_a_flow_decides_on_an_event_without_any_ids() -> None:
+    given(FRONTDESK).when(CallInitiated(direction="incoming")).then(Answer())
+    given(FRONTDESK, CallInitiated(direction="incoming")).when(CallAnswered()).then(
+        Transfer(to=DESK, timeout_secs=20)
+    )
+
+
+def test_a_flow_that_does_nothing() -> None:
+    given(FRONTDESK, CallInitiated()).when(CallHangup(hangup_cause="user_busy")).then_nothing()
+
+
+def test_the_expected_command_may_name_the_leg() -> None:
+    given(FRONTDESK).when(CallInitiated(direction="incoming")).then(
+        Answer(call_control_id=EXAMPLE_LEG)
+    )
+
+
+def test_an_event_keeps_the_leg_it_names() -> None:
+    given(FRONTDESK).when(CallAnswered(call_control_id="leg-b")).then_nothing()
+
+
+def test_unknown_events_have_their_payload() -> None:
+    event = UnknownEvent(event_type="call.dtmf.received", payload={"digit": "9"})
+    given(FRONTDESK).when(event).then(Hangup(), Hangup(call_control_id="other-leg"))
+
+
+def test_a_failed_command_is_an_event_too() -> None:
+    failed = CommandFailed(command_id="c1", operation="transfer", reason="refused")
+    given(FRONTDESK, CallAnswered()).when(failed).then(Hangup())
+    given(FRONTDESK, CallAnswered(), failed).when(CallHangup()).then_nothing()
+
+
+def test_a_failed_dial_has_no_leg() -> None:
+    failed = CommandFailed(command_id="c1", operation="dial", reason="refused")
+    decision = given(FRONTDESK).when(failed)
+    decision.then_nothing()
+    assert decision.event.call_control_id is None
+
+
+def test_the_session_is_the_fold_of_everything_said() -> None:
+    hang_up = IssuedCommand(command_id="c1", operation="hangup", call_control_id=EXAMPLE_LEG)
+    decided = Decided(
+        cause_seq=2,
+        cause_id="event-2",
+        flow="frontdesk",
+        flow_version="1",
+        worker="w",
+        lease_s=4.0,
+        commands=(hang_up,),
+    )
+    session = (
+        given(
+            FRONTDESK,
+            CallInitiated(direction="incoming", to="+12025550199"),
+            CallAnswered(),
+            decided,
+            CommandSucceeded(command_id="c1", http_status=200),
+        )
+        .when(CallHangup(hangup_cause="normal_clearing"))
+        .session
+    )
+    assert session.session_id == EXAMPLE_SESSION
+    assert session.commands["c1"].status == "succeeded"
+    leg = session.leg(EXAMPLE_LEG)
+    assert leg is not None
+    assert (leg.state, leg.direction, leg.to) == ("ended", "incoming", "+12025550199")
+    assert (leg.initiated_at, leg.answered_at) == (
+        EXAMPLE_TIME,
+        EXAMPLE_TIME + timedelta(seconds=1),
+    )
+    assert leg.ended_at == EXAMPLE_TIME + timedelta(seconds=4)
+    assert (leg.hangup_cause, leg.talk_s) == ("normal_clearing", 3.0)
+
+
+def test_times_go_on_from_the_last_one_given() -> None:
+    later = EXAMPLE_TIME + timedelta(hours=1)
+    decision = given(FRONTDESK, CallAnswered(occurred_at=later)).when(CallHangup())
+    assert decision.event.occurred_at == later + timedelta(seconds=1)
+
+
+def test_the_events_of_one_test_share_the_session_that_one_of_them_names() -> None:
+    decision = given(FRONTDESK, CallInitiated()).when(CallHangup(call_session_id="mine"))
+    assert decision.session.session_id == "mine"
+    assert decision.session.status == "ended"
+
+
+def test_the_flow_sees_what_it_would_see_of_a_real_event() -> None:
+    event = given(FRONTDESK).when(CallInitiated(from_="+12025550100")).event
+    assert event.payload["from"] == "+12025550100"
+    assert event.payload["call_session_id"] == EXAMPLE_SESSION
+    assert (event.event_id, event.occurred_at) == ("event-1", EXAMPLE_TIME)
+
+
+# ------------------------------------------------------------------ what it says
+
+
+def message_of(decided: Sequence[Command], expected: Sequence[Command]) -> str:
+    with pytest.raises(AssertionError) as raised:
+        given(flow_of(*decided)).when(CallAnswered()).then(*expected)
+    return str(raised.value)
+
+
+def test_a_mismatch_shows_both_sides_one_command_a_line() -> None:
+    message = message_of(
+        [Hangup(), Transfer(to=DESK, call_control_id="leg-b")], [Transfer(to=DESK), Hangup()]
+    )
+    assert message == (
+        "flow 'fixed' on call.answered\n"
+        "  expected:\n"
+        "    Transfer(to='+12025550123')\n"
+        "    Hangup()\n"
+        "  decided:\n"
+        "    Hangup()\n"
+        "    Transfer(call_control_id='leg-b', to='+12025550123')"
+    )
+
+
+def test_the_order_of_commands_matters() -> None:
+    assert "expected" in message_of([Answer(), Hangup()], [Hangup(), Answer()])
+
+
+def test_nothing_is_shown_as_nothing() -> None:
+    assert message_of([], [Hangup()]).endswith("decided:\n    nothing")
+    assert "expected:\n    nothing\n" in message_of([Hangup()], [])
+
+
+def test_a_flow_that_decides_by_chance_is_found_out() -> None:
+    numbers = count(1)
+    fickle = Flow(
+        name="fickle",
+        version="1",
+        decide=lambda event, session: [Transfer(to=f"+1202555010{next(numbers)}")],
+    )
+    with pytest.raises(AssertionError) as raised:
+        given(fickle).when(CallAnswered())
+    assert str(raised.value) == (
+        "flow 'fickle' on call.answered: the flow is not deterministic\n"
+        "  first run:\n"
+        "    Transfer(to='+12025550101')\n"
+        "  second run:\n"
+        "    Transfer(to='+12025550102')"
+    )
+
+
+def test_a_command_that_the_carrier_would_refuse_fails_the_test() -> None:
+    with pytest.raises(AssertionError) as raised:
+        given(flow_of(Dial(to="12025550123", from_=DESK, connection_id="1"))).when(CallAnswered())
+    message = str(raised.value)
+    assert message.startswith("the carrier does not allow this command: Expected `str` matching")
+    assert message.endswith("Dial(to='12025550123', from_='+12025550123', connection_id='1')")
+
+
+def test_a_decision_that_is_no_command_is_named() -> None:
+    broken = Flow(name="broken", version="1", decide=lambda event, session: ["hangup"])  # type: ignore[list-item]
+    with pytest.raises(
+        AssertionError, match=r"^flow 'broken' on call.answered: 'hangup' is not a "
+    ):
+        given(broken).when(CallAnswered())
+
+
+def test_an_unknown_event_needs_a_type() -> None:
+    with pytest.raises(AssertionError, match="UnknownEvent needs an event_type"):
+        given(FRONTDESK).when(UnknownEvent())
+
+
+def test_what_the_flow_raises_comes_through() -> None:
+    def raises(event: Event, session: Session) -> list[Command]:
+        raise LookupError("no such desk")
+
+    with pytest.raises(LookupError, match="no such desk"):
+        given(Flow(name="raises", version="1", decide=raises)).when(CallAnswered())
+
+
+def test_the_commands_can_be_looked_at_by_hand() -> None:
+    decision = given(flow_of(Reject(cause="USER_BUSY"))).when(CallInitiated())
+    assert decision.commands == (Reject(cause="USER_BUSY", call_control_id=EXAMPLE_LEG),)

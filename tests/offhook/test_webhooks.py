@@ -1,0 +1,357 @@
+"""The carrier's JSON: every form is recognised, and nothing at all makes the reader raise."""
+
+import hashlib
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.events import (
+    CallAnswered,
+    CallBridged,
+    CallEvent,
+    CallHangup,
+    CallInitiated,
+    UnknownEvent,
+    session_id_from,
+)
+from offhook.webhooks import Form, form_of, read_webhook, wire_body
+
+PAYLOAD = {
+    "call_control_id": "v3:example",
+    "call_leg_id": "aaaa0000-0000-11f0-8000-02420a1f0b69",
+    "call_session_id": "bbbb0000-0000-11f0-8000-02420a1f0b69",
+    "client_state": None,
+    "connection_id": "1234567890123456789",
+    "direction": "incoming",
+    "from": "+12025550123",
+    "start_time": "2026-11-22T09:00:00.000001Z",
+    "state": "parked",
+    "to": "+12025550199",
+}
+V2 = {
+    "data": {
+        "event_type": "call.initiated",
+        "id": "cccc0000-0000-4000-8000-000000000001",
+        "occurred_at": "2026-11-22T09:00:00.076316Z",
+        "payload": PAYLOAD,
+        "record_type": "event",
+    },
+    "meta": {"attempt": 1, "delivered_to": "https://hooks.example.com/webhooks/telnyx"},
+}
+
+
+def body_of(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+def v2_with(**data: Any) -> bytes:
+    return body_of({"data": {"event_type": "call.x", "id": "event-1", **data}})
+
+
+# ------------------------------------------------------------------ forms
+
+FORMS: list[tuple[Form, Any]] = [
+    ("v2", V2),
+    ("v2", {"data": V2["data"]}),  # without meta, as the models of the specification
+    ("v2", {"data": {"event_type": "message.received", "id": "test-123"}}),
+    (
+        "v1",
+        {
+            "record_type": "event",
+            "event_type": "call_initiated",
+            "id": "0ccc7b54-4df3-4bca-a65a-3da1ecc777f0",
+            "created_at": "2026-11-22T09:00:00.076316Z",
+            "payload": PAYLOAD,
+        },
+    ),
+    (
+        "portal",
+        {
+            "created_at": "2026-11-22T09:00:00.076316Z",
+            "event_type": "call.initiated",
+            "payload": PAYLOAD,
+            "record_type": "event",
+            "webhook_id": "0ccc7b54-4df3-4bca-a65a-3da1ecc777f0",
+        },
+    ),
+    (
+        "call_events",
+        {
+            "call_leg_id": "aaaa",
+            "call_session_id": "bbbb",
+            "event_timestamp": "2026-11-22T09:00:00.076316Z",
+            "metadata": {"attempt": 1, "event": V2["data"]},
+            "name": "call.initiated",
+            "type": "webhook",
+        },
+    ),
+    ("payload", PAYLOAD),
+    ("unknown", {}),
+    ("unknown", {"data": {"event_type": "call.initiated"}}),
+    ("unknown", {"data": {"event_type": "", "id": "x"}}),
+    ("unknown", {"data": {"event_type": "call.initiated", "id": 7}}),
+    ("unknown", []),
+    ("unknown", None),
+    ("unknown", "call.initiated"),
+    ("unknown", 7),
+]
+
+
+@pytest.mark.parametrize(("form", "document"), FORMS)
+def test_every_form_is_recognised(form: Form, document: Any) -> None:
+    webhook = read_webhook(body_of(document))
+    assert webhook.form == form_of(document) == form
+    if form != "v2":
+        digest = hashlib.sha256(body_of(document)).hexdigest()
+        assert webhook.event.event_id == f"sha256-{digest}"
+        assert isinstance(webhook.event, UnknownEvent)
+        assert webhook.event.payload == (document if isinstance(document, dict) else {})
+
+
+def test_a_webhook_becomes_a_typed_event() -> None:
+    webhook = read_webhook(body_of(V2))
+    assert webhook.event == CallInitiated(
+        event_id="cccc0000-0000-4000-8000-000000000001",
+        occurred_at=datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC),
+        call_control_id="v3:example",
+        call_leg_id="aaaa0000-0000-11f0-8000-02420a1f0b69",
+        call_session_id="bbbb0000-0000-11f0-8000-02420a1f0b69",
+        connection_id="1234567890123456789",
+        direction="incoming",
+        state="parked",
+        from_="+12025550123",
+        to="+12025550199",
+        start_time=datetime(2026, 11, 22, 9, 0, 0, 1, tzinfo=UTC),
+        payload=PAYLOAD,
+    )
+    assert webhook.attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("event_type", "kind"),
+    [
+        ("call.initiated", CallInitiated),
+        ("call.answered", CallAnswered),
+        ("call.bridged", CallBridged),
+        ("call.hangup", CallHangup),
+        ("call.recording.saved", UnknownEvent),
+        ("call.Hangup", UnknownEvent),
+    ],
+)
+def test_the_event_type_alone_says_what_it_is(event_type: str, kind: type[CallEvent]) -> None:
+    event = read_webhook(v2_with(event_type=event_type, payload={"direction": "incoming"})).event
+    assert type(event) is kind
+    assert event.event_type == event_type
+
+
+def test_a_field_of_the_wrong_type_is_none_and_stays_in_the_payload() -> None:
+    payload = {"from": 12025550123, "start_time": "soon", "call_quality_stats": [1], "to": "+12"}
+    event = read_webhook(v2_with(event_type="call.hangup", payload=payload)).event
+    assert isinstance(event, CallHangup)
+    assert (event.from_, event.start_time, event.call_quality_stats) == (None, None, None)
+    assert event.to == "+12"
+    assert event.payload == payload
+
+
+@pytest.mark.parametrize("payload", [None, [], "text", 7])
+def test_a_payload_that_is_no_object_is_empty(payload: Any) -> None:
+    assert read_webhook(v2_with(payload=payload)).event.payload == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-22T09:00:00.076316Z", datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC)),
+        ("2026-11-22T09:00:00Z", datetime(2026, 11, 22, 9, tzinfo=UTC)),
+        ("2026-11-22T10:00:00+01:00", datetime(2026, 11, 22, 9, tzinfo=UTC)),
+        ("2026-11-22T09:00:00.076316", datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC)),
+        ("2026-13-22T09:00:00Z", None),
+        ("0001-01-01T00:00:00+23:59", None),  # before the first day there is in UTC
+        ("9999-12-31T23:59:59-23:59", None),
+        ("", None),
+        (1763868600, None),
+    ],
+)
+def test_times_are_aware_and_in_utc(text: Any, time: datetime | None) -> None:
+    assert read_webhook(v2_with(occurred_at=text)).event.occurred_at == time
+
+
+def test_occurred_at_may_stand_in_the_payload() -> None:
+    event = read_webhook(v2_with(payload={"occurred_at": "2026-11-22T09:00:00Z"})).event
+    assert event.occurred_at == datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("meta", "attempt"), [({"attempt": 3}, 3), ({"attempt": "3"}, None)])
+def test_the_attempt_is_the_carriers_own(meta: Any, attempt: int | None) -> None:
+    data = {"event_type": "call.x", "id": "event-1"}
+    assert read_webhook(body_of({"data": data, "meta": meta})).attempt == attempt
+    assert read_webhook(body_of({"data": data, "meta": None})).attempt is None
+
+
+# ------------------------------------------------------------------ sessions
+
+
+@pytest.mark.parametrize(
+    ("payload", "session_id"),
+    [
+        ({"call_session_id": "a-session_1"}, "a-session_1"),
+        ({"call_session_id": "a", "creator_call_session_id": "b", "conference_id": "c"}, "a"),
+        ({"creator_call_session_id": "b", "conference_id": "c"}, "b"),
+        ({"call_session_id": "", "conference_id": "c"}, "c"),
+        ({"call_session_id": None, "conference_id": 7}, "event-1"),
+        ({"from": "+12025550123"}, "event-1"),
+        ({"call_session_id": "x" * 64}, "x" * 64),
+        ({"call_session_id": "x" * 65}, "h" + hashlib.sha256(b"x" * 65).hexdigest()[:32]),
+        ({"call_session_id": "a.b"}, "h" + hashlib.sha256(b"a.b").hexdigest()[:32]),
+        ({"call_session_id": "calls.*.>"}, "h" + hashlib.sha256(b"calls.*.>").hexdigest()[:32]),
+        ({"call_session_id": "abc\n"}, "h" + hashlib.sha256(b"abc\n").hexdigest()[:32]),
+        ({"call_session_id": "ü"}, "h" + hashlib.sha256("ü".encode()).hexdigest()[:32]),
+    ],
+)
+def test_the_session_is_a_safe_subject_token(payload: Any, session_id: str) -> None:
+    assert read_webhook(v2_with(payload=payload)).session_id == session_id
+
+
+def test_the_hash_of_a_session_id_is_the_same_for_ever() -> None:
+    assert session_id_from("a session with spaces") == "h71c43804d117897d1cc2b982d5a494eb"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_session_id_makes_one_token(text: str) -> None:
+    token = session_id_from(text)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", token)
+    assert session_id_from(token) == token
+
+
+# ------------------------------------------------------------------ junk
+
+
+@given(st.binary(max_size=200))
+def test_bytes_of_any_kind_are_an_event_of_their_own(body: bytes) -> None:
+    webhook = read_webhook(body)
+    assert webhook == read_webhook(body)
+    assert webhook.session_id
+    assert webhook.event.event_id
+
+
+json_documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+NAMES = ["call_session_id", "occurred_at", "start_time", "from", "client_state", "conference_id"]
+
+
+@given(
+    event_type=st.sampled_from(["call.initiated", "call.hangup", "call.x"]) | json_documents,
+    event_id=st.text(max_size=10) | json_documents,
+    occurred_at=st.datetimes().map(str) | json_documents,
+    payload=st.dictionaries(st.sampled_from(NAMES), json_documents) | json_documents,
+    meta=json_documents,
+)
+def test_json_of_any_kind_is_read(
+    event_type: Any, event_id: Any, occurred_at: Any, payload: Any, meta: Any
+) -> None:
+    data = {
+        "event_type": event_type,
+        "id": event_id,
+        "occurred_at": occurred_at,
+        "payload": payload,
+    }
+    webhook = read_webhook(body_of({"data": data, "meta": meta}))
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", webhook.session_id)
+    assert webhook.event.occurred_at is None or webhook.event.occurred_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"data":' * 50_000,
+        b'{"data":{"event_type":"\\ud800","id":"x"}}',
+        b'{"a":1e999}',
+        b'{"a":' + b"9" * 5_000 + b"}",
+        b"from=%2B12025550123&to=%2B12025550199",
+    ],
+    ids=["empty", "no text", "deep list", "deep object", "surrogate", "float", "integer", "form"],
+)
+def test_what_no_json_reader_takes_is_kept_as_unknown(body: bytes) -> None:
+    assert read_webhook(body).form == "unknown"
+
+
+# ------------------------------------------------------------------ the way back
+
+texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+times = st.none() | st.datetimes(timezones=st.just(UTC))
+COMMON = {
+    "event_id": st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+    "occurred_at": times,
+    "call_control_id": texts,
+    "call_leg_id": texts,
+    "call_session_id": texts,
+    "connection_id": texts,
+    "client_state": texts,
+    "from_": texts,
+    "to": texts,
+    "start_time": times,
+}
+typed_events: st.SearchStrategy[CallEvent] = st.one_of(
+    st.builds(CallInitiated, **COMMON, direction=texts, state=texts, caller_id_name=texts),
+    st.builds(CallAnswered, **COMMON, calling_party_type=texts),
+    st.builds(CallBridged, **COMMON),
+    st.builds(CallHangup, **COMMON, end_time=times, hangup_cause=texts, sip_hangup_cause=texts),
+)
+
+
+@given(typed_events, st.integers(1, 9))
+def test_an_event_written_to_the_wire_reads_the_same(event: CallEvent, attempt: int) -> None:
+    webhook = read_webhook(wire_body(event, attempt=attempt))
+    assert webhook.attempt == attempt
+    written = {**vars(webhook.event), "payload": {}}
+    assert written == vars(event)
+    again = read_webhook(wire_body(webhook.event, attempt=attempt))
+    assert again == webhook
+
+
+def test_what_the_payload_says_wins_on_the_wire() -> None:
+    event = CallAnswered(event_id="e1", to="+12025550123", payload={"to": "+12025550199", "x": 1})
+    read = read_webhook(wire_body(event)).event
+    assert isinstance(read, CallAnswered)
+    assert (read.to, read.payload["x"]) == ("+12025550199", 1)
+
+
+# ------------------------------------------------------------------ real captures
+
+CAPTURES = os.environ.get("OFFHOOK_CAPTURES")
+
+
+@pytest.mark.skipif(CAPTURES is None, reason="OFFHOOK_CAPTURES names no folder of captures")
+def test_captured_bodies_are_recognised_and_survive_the_way_back() -> None:
+    folder = Path(CAPTURES or "")
+    index = json.loads((folder / "index.json").read_text())
+    forms: dict[str, set[Form]] = {
+        "v2_envelope": {"v2"},
+        "v2_data_wrapper": {"v2"},
+        "portal_flat": {"portal"},
+        "data_only": {"v1"},  # the inside of `data` has an event_type and an id at its top
+        "payload_only": {"payload"},
+    }
+    for entry in index["files"]:
+        webhook = read_webhook((folder / entry["file"]).read_bytes())
+        assert webhook.form in forms[entry["form"]], entry["file"]
+        if webhook.form == "v2":
+            assert webhook.event.event_type == entry["event_type"]
+            assert webhook.event.occurred_at is not None
+            again = read_webhook(wire_body(webhook.event))
+            assert (again.event, again.session_id) == (webhook.event, webhook.session_id)

@@ -1,0 +1,61 @@
+"""A log and a migrated database for each test, both on real servers."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.servers import NatsServer, PostgresServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import provision
+from projections.database import open_database
+from projections.schema import migrate
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+
+@pytest.fixture
+def migrations() -> Path:
+    return MIGRATIONS
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> str:
+    return postgres_server.create_database(f"projections_{uuid4().hex}")
+
+
+@pytest.fixture
+async def database_url(empty_database_url: str) -> str:
+    await migrate(empty_database_url, MIGRATIONS)
+    return empty_database_url
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = open_database(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def own_nats_server() -> Iterator[NatsServer]:
+    """A server whose stream a test may delete; it starts in milliseconds."""
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
+    client = await connect(own_nats_server.url, "test")
+    await provision(client, [own_nats_server.monitor_url])
+    yield client
+    await close(client)
+
+
+@pytest.fixture
+def log(client: Client) -> JetStreamLog:
+    return JetStreamLog(client)

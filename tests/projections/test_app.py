@@ -1,0 +1,85 @@
+"""The projector's process: health, metrics, an orderly end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.servers import NatsServer
+from offhook.jetstream.log import JetStreamLog
+from tests.projections.story import call, caught_up, cold_views, publish, stored_views
+
+START_TIMEOUT_S = 20.0
+
+
+async def test_the_process_projects_reports_and_drains(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    database_url: str,
+    free_port: int,
+) -> None:
+    await publish(log, call("s"))
+    settings = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OFFHOOK_NATS_URL": own_nats_server.url,
+        "OFFHOOK_NATS_MONITOR_URLS": own_nats_server.monitor_url,
+        "OFFHOOK_POSTGRES_URL": database_url,
+        "OFFHOOK_PROJECTOR_PORT": str(free_port),
+    }
+    process = _start(settings)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as http:
+            await _ready(http)
+            await caught_up(client, engine)
+            metrics = (await http.get("/metrics")).text
+            assert f"offhook_projector_records_total {len(call('s'))}.0" in metrics
+            assert "offhook_projector_active 1.0" in metrics
+        process.send_signal(signal.SIGTERM)
+        _, logs = process.communicate(timeout=10)
+        # uvicorn ends with the signal that it was sent, once everything is in order.
+        assert process.returncode in (0, -signal.SIGTERM)
+        assert b"projector stopped" in logs
+    finally:
+        process.kill()
+        process.wait()
+    assert await stored_views(engine) == await cold_views(log, ["s"])
+
+
+SCRIPT = """
+import asyncio, os
+from offhook.process import configure_logs
+from offhook.settings import settings_from
+from projections.app import run
+
+configure_logs("projector")
+asyncio.run(run(settings_from(os.environ)))
+"""
+
+
+def _start(settings: dict[str, str]) -> "subprocess.Popen[bytes]":
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OFFHOOK_")}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        env=clean | settings,
+        stderr=subprocess.PIPE,
+    )
+
+
+async def _ready(http: httpx.AsyncClient) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            answer = await http.get("/health/ready")
+        except httpx.TransportError:
+            answer = None
+        if answer is not None and answer.status_code == 200:
+            return
+        assert time.monotonic() < deadline, answer and answer.text

@@ -1,0 +1,165 @@
+"""A projector process killed in the middle of its work leaves no trace in the views."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.servers import NatsServer
+from offhook.jetstream.log import JetStreamLog
+from projections.batch import Applied, Projection
+from projections.project import Projector
+from tests.projections.story import (
+    call,
+    caught_up,
+    checkpoint_seq,
+    cold_views,
+    interleaved,
+    projecting,
+    publish,
+    stored_views,
+)
+
+RUNNER = Path(__file__).with_name("run_projector.py")
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def process(server: NatsServer, database_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    started = subprocess.Popen(
+        [sys.executable, str(RUNNER), server.url, database_url],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+async def test_killed_between_writing_and_committing(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    database_url: str,
+) -> None:
+    names = [f"s{number}" for number in range(12)]
+    entries = interleaved([call(name) for name in names])
+    third = len(entries) // 3
+    await publish(log, entries[:1])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    for part in (entries[1:third], entries[third : 2 * third]):
+        await publish(log, part)
+        before = await checkpoint_seq(engine)
+        # The checkpoint moves last in a batch: whoever holds its row catches the projector with
+        # everything written and nothing committed.
+        async with engine.connect() as holding:
+            await holding.execute(text("select seq from checkpoint for update"))
+            with process(own_nats_server, database_url):
+                await _blocked_on_checkpoint(engine)
+            await holding.rollback()
+        assert await checkpoint_seq(engine) == before
+    await publish(log, entries[2 * third :])
+    with process(own_nats_server, database_url) as last:
+        await caught_up(client, engine)
+        last.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(last.wait, 10) == 0
+    assert await stored_views(engine) == await cold_views(log, names)
+
+
+async def test_killed_at_random_again_and_again(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    database_url: str,
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    names = [f"s{number}" for number in range(60)]
+    publishing = asyncio.create_task(publish(log, interleaved([call(name) for name in names])))
+    for _ in range(5):
+        before = await checkpoint_seq(engine)
+        with process(own_nats_server, database_url):
+            await _moved_from(engine, before, publishing)
+            await asyncio.sleep(chance.random() * 0.1)
+    await publishing
+    with process(own_nats_server, database_url):
+        await caught_up(client, engine)
+    assert await stored_views(engine) == await cold_views(log, names)
+
+
+async def test_the_servers_killed_under_a_projector(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, own_nats_server: NatsServer
+) -> None:
+    async with projecting(Projector(client, engine)) as projector:
+        await publish(log, call("a"))
+        await caught_up(client, engine)
+        own_nats_server.kill()
+        own_nats_server.start()
+        await publish(log, call("b"))
+        await caught_up(client, engine)
+        async with engine.connect() as connection:
+            await connection.execute(
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                )
+            )
+        await publish(log, call("c"))
+        await caught_up(client, engine)
+        assert projector.progress.restarts >= 1
+    assert await stored_views(engine) == await cold_views(log, ["a", "b", "c"])
+
+
+async def test_a_commit_whose_answer_was_lost(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Projection.keep
+    lost = 0
+
+    def lose_some(self: Projection, applied: Applied) -> None:
+        nonlocal lost
+        if applied.copied and applied.seq % 2 == 0:
+            lost += 1
+            raise OSError("the connection broke after the commit")
+        kept(self, applied)
+
+    monkeypatch.setattr(Projection, "keep", lose_some)
+    async with projecting(Projector(client, engine)):
+        for entry in call("s"):
+            await publish(log, [entry])
+            await caught_up(client, engine)
+    assert lost > 0
+    assert await stored_views(engine) == await cold_views(log, ["s"])
+
+
+async def _blocked_on_checkpoint(engine: AsyncEngine) -> None:
+    asked = text(
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and wait_event_type = 'Lock' and query like 'update checkpoint%'"
+    )
+    async with asyncio.timeout(20), engine.connect() as connection:
+        while not (await connection.execute(asked)).scalar_one():
+            await connection.rollback()  # a transaction sees the same activity for ever
+            await asyncio.sleep(0.02)
+
+
+async def _moved_from(engine: AsyncEngine, seq: int, publishing: "asyncio.Task[None]") -> None:
+    async with asyncio.timeout(20):
+        while not publishing.done() and await checkpoint_seq(engine) == seq:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

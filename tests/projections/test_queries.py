@@ -1,0 +1,243 @@
+"""What the API reads off the views."""
+
+import asyncio
+import time
+from dataclasses import asdict
+from datetime import timedelta
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.codec import Encoded
+from offhook.errors import RecordUnreadable
+from offhook.events import CallInitiated, CommandSucceeded, Decided
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import PROJECTOR
+from projections.checkpoint import read_checkpoint
+from projections.project import Projector
+from projections.queries import (
+    list_active_legs,
+    list_sessions,
+    read_commands,
+    read_leg,
+    read_session,
+    read_session_as_of,
+    read_timeline,
+)
+from projections.views import SessionFilter
+from projections.waiting import PositionWatch
+from tests.projections.story import (
+    NOON,
+    Entry,
+    call,
+    caught_up,
+    events_of,
+    fact,
+    last_seq,
+    projecting,
+    publish,
+    request_of,
+    webhook,
+)
+
+
+@pytest.fixture
+async def projected(client: Client, log: JetStreamLog, engine: AsyncEngine) -> int:
+    """The last seq, with calls s0 to s4 in the views; s4 is still up."""
+    for number in range(4):
+        await publish(log, call(f"s{number}"))
+    await publish(log, call("s4")[:6])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    return await last_seq(client)
+
+
+async def test_a_session_with_its_legs_and_commands(projected: int, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        found = await read_session(connection, "s1")
+        assert found is not None
+        assert found.session.status == "ended"
+        assert found.session.fold_error is None
+        assert [leg.call_control_id for leg in found.legs] == ["v3:s1", "v3:s1-2"]
+        assert [command.operation for command in found.commands] == ["answer", "hangup"]
+        assert found.commands[0].answer == {"data": {"result": "ok"}}
+        assert await read_session(connection, "unheard-of") is None
+
+
+async def test_a_session_as_it_was(projected: int, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        now = await read_session(connection, "s1")
+        assert now is not None
+        assert await read_session_as_of(connection, "s1", projected) == now
+        first = now.session.first_seq
+        before = await read_session_as_of(connection, "s1", first)
+        assert before is not None
+        assert (before.session.status, len(before.legs), before.commands) == ("active", 1, [])
+        assert await read_session_as_of(connection, "s1", first - 1) is None
+
+
+async def test_sessions_come_newest_first_page_by_page(projected: int, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        page = await list_sessions(connection, SessionFilter(), limit=3)
+        assert [session.session_id for session in page] == ["s4", "s3", "s2"]
+        page = await list_sessions(
+            connection, SessionFilter(), limit=3, before_seq=page[-1].first_seq
+        )
+        assert [session.session_id for session in page] == ["s1", "s0"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (SessionFilter(status="active"), 1),
+        (SessionFilter(status="ended", connection_id="connection-1"), 4),
+        (SessionFilter(connection_id="another"), 0),
+        (SessionFilter(from_number="+12025550100", to_number="+12025550101"), 5),
+        (SessionFilter(to_number="+12025550100"), 0),
+        (SessionFilter(started_from=NOON), 5),
+        (SessionFilter(started_from=NOON + timedelta(seconds=1)), 0),
+        (SessionFilter(started_before=NOON), 0),
+    ],
+)
+async def test_sessions_by_what_they_have_in_common(
+    projected: int, engine: AsyncEngine, wanted: SessionFilter, found: int
+) -> None:
+    async with engine.connect() as connection:
+        assert len(await list_sessions(connection, wanted, limit=250)) == found
+
+
+async def test_a_timeline_is_the_log_of_the_session(projected: int, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        entries = await read_timeline(connection, "s1")
+        assert len(entries) == len(call("s1"))
+        assert [entry.seq for entry in entries] == sorted(entry.seq for entry in entries)
+        assert entries[0].fields["event_type"] == "call.initiated"
+        assert entries[1].fields["commands"][0]["operation"] == "answer"
+        rest = await read_timeline(connection, "s1", after_seq=entries[4].seq, limit=2)
+        assert rest == entries[5:7]
+
+
+async def test_a_timeline_has_the_dial_that_placed_the_call(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    request = request_of("desk")
+    decided = Decided(
+        cause_seq=1, cause_id="x", flow="api", flow_version="1", worker="w", lease_s=3.0,
+        commands=(request.command,),
+    )  # fmt: skip
+    answer = {"data": {"call_session_id": "placed"}}
+    await publish(
+        log,
+        [
+            fact("desk", request, "in"),
+            fact("desk", decided),
+            fact("desk", CommandSucceeded(command_id="desk-dial", answer=answer)),
+            fact("desk", CommandSucceeded(command_id="something-else")),
+            *call("placed"),
+        ],
+    )
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        entries = await read_timeline(connection, "placed")
+    types = [entry.type for entry in entries]
+    assert types[:4] == ["CommandRequested", "Decided", "CommandSucceeded", "WebhookReceived"]
+    assert len(entries) == 3 + len(call("placed"))
+
+
+async def test_an_unreadable_record_is_in_the_timeline_and_marks_the_session(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    unheard = Encoded(type="Unheard", version=3, fact_id="", body=b"{}")
+    await publish(log, [*call("s")[:2], Entry(session_id="s", side="out", encoded=unheard)])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        entries = await read_timeline(connection, "s")
+        assert (entries[-1].type, entries[-1].fields) == ("Unheard", {})
+        assert "Unheard" in entries[-1].error
+        [session] = await list_sessions(connection, SessionFilter(), limit=10)
+        assert "Unheard" in str(session.fold_error)
+        with pytest.raises(RecordUnreadable, match="Unheard"):
+            await read_session_as_of(connection, "s", 3)
+
+
+async def test_commands_and_legs_by_their_ids(projected: int, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        [command] = await read_commands(connection, "s2-answer")
+        assert (command.session_id, command.status) == ("s2", "succeeded")
+        assert await read_commands(connection, "unheard-of") == []
+        leg = await read_leg(connection, "v3:s2")
+        assert leg is not None
+        assert (leg.session_id, leg.state, leg.talk_s) == ("s2", "ended", 57.0)
+        assert await read_leg(connection, "unheard-of") is None
+
+
+async def test_active_legs_by_offset_and_by_cursor(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    names = [f"s{number}" for number in range(7)]
+    await publish(log, [webhook(name, events_of(name)[0]) for name in names])
+    await publish(log, call("over"))
+    elsewhere = CallInitiated(
+        event_id="e", call_control_id="v3:e", connection_id="another", occurred_at=NOON
+    )
+    await publish(log, [webhook("elsewhere", elsewhere)])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+
+    async def page(**position: object) -> tuple[list[str], int, bool]:
+        async with engine.connect() as connection:
+            found = await list_active_legs(connection, "connection-1", **position)  # type: ignore[arg-type]
+        return [leg.session_id for leg in found.legs], found.total, found.has_more
+
+    assert await page(limit=3) == (["s0", "s1", "s2"], 7, True)
+    assert await page(limit=3, offset=6) == (["s6"], 7, False)
+    assert await page(limit=3, after="v3:s2") == (["s3", "s4", "s5"], 7, True)
+    assert await page(limit=3, before="v3:s3") == (["s0", "s1", "s2"], 7, False)
+    assert await page(limit=2, before="v3:s3") == (["s1", "s2"], 7, True)
+
+
+async def test_readers_wait_until_the_views_have_a_record(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    async with PositionWatch(engine) as watch, projecting(Projector(client, engine)):
+        waiting = [asyncio.create_task(watch.wait_for(seq, 10)) for seq in range(1, 14)]
+        await publish(log, call("s"))
+        reached = await asyncio.gather(*waiting)
+        assert all(position >= seq for seq, position in enumerate(reached, start=1))
+        assert watch.seq == len(call("s"))
+        started = time.monotonic()
+        assert await watch.wait_for(1000, 0.1) == watch.seq
+        assert time.monotonic() - started < 1
+
+
+async def test_a_watch_survives_its_connection(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    async with PositionWatch(engine) as watch, projecting(Projector(client, engine)):
+        await publish(log, call("a"))
+        assert await watch.wait_for(1, 10) >= 1
+        async with engine.connect() as connection:
+            await connection.execute(
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                )
+            )
+        await publish(log, call("b"))
+        wanted = await last_seq(client)
+        assert await watch.wait_for(wanted, 10) == wanted
+
+
+async def test_the_checkpoint_tells_how_far_and_how_fast(
+    projected: int, engine: AsyncEngine
+) -> None:
+    async with engine.connect() as connection:
+        found = await read_checkpoint(connection, PROJECTOR)
+    assert found is not None
+    assert found.seq == projected
+    assert 0 <= found.lag_ms < 60_000
+    assert "lag_ms" not in asdict(found)

@@ -1,0 +1,79 @@
+"""The migrations, against `projections.tables`."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.errors import OperatorFault
+from projections.database import asyncpg_url, open_database
+from projections.schema import REVISION, downgrade, migrate, require_migrated, revision
+from projections.tables import metadata
+
+
+async def test_migrations_make_the_tables_that_the_code_knows(engine: AsyncEngine) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_indexes_have_the_order_and_the_condition_that_the_code_knows(
+    engine: AsyncEngine, empty_database_url: str
+) -> None:
+    # compare_metadata does not look at conditions.
+    asked = text(
+        "select indexdef from pg_indexes where schemaname = 'public'"
+        " and tablename <> 'alembic_version' order by indexname"
+    )
+    async with engine.begin() as connection:
+        migrated = (await connection.execute(asked)).scalars().all()
+        await connection.run_sync(metadata.drop_all)
+        await connection.run_sync(metadata.create_all)
+        assert (await connection.execute(asked)).scalars().all() == migrated
+
+
+async def test_migrating_twice_changes_nothing(database_url: str, migrations: Path) -> None:
+    await migrate(database_url, migrations)
+    assert await revision(database_url) == REVISION
+
+
+async def test_downgrade_leaves_nothing(database_url: str, migrations: Path) -> None:
+    await downgrade(database_url, migrations, "base")
+    assert await revision(database_url) is None
+    engine = open_database(database_url)
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text("select tablename from pg_tables where schemaname = 'public'")
+        )
+        assert found.scalars().all() == ["alembic_version"]
+    await engine.dispose()
+    await migrate(database_url, migrations)
+    assert await revision(database_url) == REVISION
+
+
+async def test_a_database_that_was_not_migrated_is_refused(empty_database_url: str) -> None:
+    with pytest.raises(OperatorFault, match="run `offhook migrate`"):
+        await require_migrated(empty_database_url)
+
+
+def test_the_revision_in_the_code_is_the_newest_migration(migrations: Path) -> None:
+    assert ScriptDirectory(str(migrations)).get_current_head() == REVISION
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://offhook:p%40ss@db:5432/calls",
+        "postgresql+asyncpg://offhook:p%40ss@db:5432/calls",
+        "postgresql+psycopg://offhook:p%40ss@db:5432/calls",
+    ],
+)
+def test_any_postgres_url_gets_the_driver(url: str) -> None:
+    assert asyncpg_url(url) == "postgresql+asyncpg://offhook:p%40ss@db:5432/calls"

@@ -68,10 +68,16 @@ async def verdict(engine: AsyncEngine, books: Mapping[str, Any]) -> Verdict:
         }
     effects = books["effects"]
     performed = {effect["command_id"]: effect for effect in effects if effect["command_id"]}
+    known = {row.command_id for row in commands}
     lost = [
         *(f"webhook {e['event_type']} {e['id']}" for e in books["events"] if e["id"] not in stored),
         *(problem for leg in books["legs"] if (problem := _leg_problem(leg, legs))),
         *(problem for row in commands if (problem := _command_problem(row, performed))),
+        *(
+            f"effect {effect['operation']} {command_id} is in no view"
+            for command_id, effect in performed.items()
+            if command_id not in known
+        ),
         *(
             f"the books are short of {count} {name}"
             for name, count in books["forgotten"].items()

@@ -107,7 +107,8 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
 
     A repeated webhook has the carrier's event id; a command id is unique for one leg, or among
     dials, as with the carrier; a decision is a worker's own, so that finding its id in the log
-    means having won; an outcome is one per command. Parking and resuming may repeat: no id.
+    means having won; an outcome is one per command of a session: two calls may have commands with
+    the same id of an application's. Parking and resuming may repeat: no id.
     """
     match fact:
         case WebhookReceived(event=event):
@@ -117,9 +118,9 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
         case Decided(cause_seq=cause_seq, worker=worker):
             return f"decided:{session_id}:{cause_seq}:{worker}"
         case CommandAttempted(command_id=command_id, attempt=attempt, worker=worker):
-            return f"attempt:{command_id}:{attempt}:{worker}"
+            return f"attempt:{session_id}:{command_id}:{attempt}:{worker}"
         case CommandSucceeded(command_id=command_id) | CommandFailed(command_id=command_id):
-            return f"outcome:{command_id}"
+            return f"outcome:{session_id}:{command_id}"
         case SessionParked() | SessionResumed():
             return ""
 

@@ -14,10 +14,13 @@ OffhookError
 ├── PassingFault                may work later: retry with backoff, do not acknowledge
 │   ├── LogUnavailable          JetStream did not answer in time
 │   ├── PositionTaken           somebody else appended first: read again, decide again
+│   ├── DeliveryDoubtful        a record may be missing or out of order: back to the checkpoint
+│   ├── CheckpointMoved         another projector was here: nothing of this batch may be committed
 │   └── CarrierUnavailable      no answer, or a 5xx, from the carrier
 └── OperatorFault               the deployment is wrong: stop, and say what to change
     ├── LogUnsafe               the server would lose acknowledged writes
     ├── LogMissing              a stream or consumer was never provisioned
+    ├── LogReplaced             the stream is not the one that the views were made from
     └── PartMissing             an embedded server's wheel is not installed
 
 Our own mistakes are assertions; nothing catches them.
@@ -60,7 +63,8 @@ class ParameterInvalid(SenderFault):
         self.field = field
         self.value = value
         self.rule = rule
-        given = "is missing" if value is None else f"is {_shown(value)}"
+        shown = "a secret" if field in _SECRET_FIELDS else _shown(value)
+        given = "is missing" if value is None else f"is {shown}"
         super().__init__(f"{operation}: {field} {given}; {rule}")
 
 
@@ -88,6 +92,14 @@ class PositionTaken(PassingFault):
     """The expected last sequence no longer holds: somebody else appended first."""
 
 
+class DeliveryDoubtful(PassingFault):
+    """A record may be missing or out of order: reset the consumer to the checkpoint."""
+
+
+class CheckpointMoved(PassingFault):
+    """Another projector has moved the checkpoint: nothing of this batch may be committed."""
+
+
 class CarrierUnavailable(PassingFault):
     """No answer from the carrier, or a 5xx."""
 
@@ -104,10 +116,16 @@ class LogMissing(OperatorFault):
     """A stream or consumer that `offhook provision` would have made."""
 
 
+class LogReplaced(OperatorFault):
+    """The stream is not the one that the views were made from, or has lost records."""
+
+
 class PartMissing(OperatorFault):
     """An embedded server's wheel is not installed."""
 
 
+# Messages end in logs and in the log, so these values are never in one.
+_SECRET_FIELDS = frozenset({"sip_auth_password", "stream_auth_token"})
 _SHOWN_CHARS_MAX = 80
 
 

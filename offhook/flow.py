@@ -33,6 +33,9 @@ class Flow:
 NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])
 """Decides nothing: calls are recorded, and commanded through the API alone."""
 
+API_FLOW = Flow(name="api", version="1", decide=lambda event, session: [])
+"""Stands in Decided for what an application asked for itself."""
+
 
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     """The first flow that asks for the called number, else for the connection, else for any call.

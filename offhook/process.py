@@ -5,12 +5,15 @@ GET /health/ready    200, or 503 with what is wrong
 GET /metrics         Prometheus text
 """
 
+import asyncio
 import json
 import logging
+import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -90,7 +93,21 @@ async def serve(app: Any, *, host: str, port: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens: with port 0 nobody else knows."""
+    """Says where it listens (with port 0 nobody else knows), and ends like any other program.
+
+    uvicorn raises the signal again once it has drained, so nothing after `serve` would ever run.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

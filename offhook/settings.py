@@ -6,13 +6,21 @@ Only composition roots (`*/app.py`, `cli`) import it; everything below is handed
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
 from offhook.errors import SettingInvalid
 
 PREFIX = "OFFHOOK_"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+WholeSeconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Factor = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,52 +30,53 @@ class Settings:
     # The log.
     nats_url: str = "nats://127.0.0.1:4222"
     nats_monitor_urls: tuple[str, ...] = ("http://127.0.0.1:8222",)  # of every server
-    stream_replicas: int = 1  # 3 on a cluster
+    stream_replicas: Count = 1  # 3 on a cluster
 
     # The views; any SQLAlchemy URL of Postgres, the asyncpg driver is put in where it is missing.
     postgres_url: str = "postgresql://postgres@127.0.0.1:5432/postgres"
 
     # Where the roles listen.
     ingress_host: str = "127.0.0.1"
-    ingress_port: int = 8080
+    ingress_port: Port = 8080
     api_host: str = "127.0.0.1"
-    api_port: int = 8081
+    api_port: Port = 8081
     simulator_host: str = "127.0.0.1"
-    simulator_port: int = 8082
+    simulator_port: Port = 8082
     worker_host: str = "127.0.0.1"
-    worker_port: int = 0  # health and metrics only; 0 takes a free port, so many share a machine
+    worker_port: Port = 0  # health and metrics only; 0 takes a free port, so many share a machine
     projector_host: str = "127.0.0.1"
-    projector_port: int = 0
+    projector_port: Port = 0
 
     # Webhooks: base64 public keys as the portal shows them (several during a rotation).
     public_keys: tuple[str, ...] = ()
-    signature_tolerance_s: int = 300
+    signature_tolerance_s: WholeSeconds = 300
 
     # The carrier.
     carrier_url: str = "https://api.telnyx.com/v2"
     carrier_key: str = field(default="", repr=False)
-    carrier_timeout_s: float = 2.0
+    carrier_timeout_s: Seconds = 2.0
 
     # Workers: `module:attribute` of each Flow; the first is the default.
     flows: tuple[str, ...] = ()
-    lanes_max: int = 64  # calls that one worker process handles at once
+    lanes_max: Count = 64  # calls that one worker process handles at once
 
     # The API: bearer tokens, `scope:token` with scope read, command or admin.
     api_tokens: tuple[str, ...] = field(default=(), repr=False)
-    answer_timeout_s: float = 10.0  # how long a command waits for the carrier's answer
+    answer_timeout_s: Seconds = 10.0  # how long a command waits for the carrier's answer
 
     # The simulator: the base64 seed it signs with, where its webhooks go, and its seeded faults.
     signing_key: str = field(default="", repr=False)
     webhook_url: str = "http://127.0.0.1:8080/webhooks/telnyx"
-    simulator_speed: float = 1.0  # how much faster than life its calls run
-    simulator_seed: int = 1
-    simulator_duplicates: float = 0.0  # share of webhooks sent twice, 0 to 1
-    simulator_disorder: float = 0.0  # share of webhooks held back behind later ones, 0 to 1
+    simulator_speed: Factor = 1.0  # how much faster than life its calls run
+    simulator_seed: Seed = 1
+    simulator_duplicates: Share = 0.0  # share of webhooks sent twice, 0 to 1
+    simulator_disorder: Share = 0.0  # share of webhooks held back behind later ones, 0 to 1
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """Settings from environment variables. Raises SettingInvalid naming the variable."""
-    fields = {PREFIX + item.name.upper(): item for item in dataclasses.fields(Settings)}
+    kinds = get_type_hints(Settings, include_extras=True)
+    fields = {PREFIX + name.upper(): name for name in kinds}
     values: dict[str, Any] = {}
     for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:
@@ -75,7 +84,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         if variable not in fields:
             known = ", ".join(sorted(fields))
             raise SettingInvalid(f"{variable} is not a setting of Offhook; known: {known}")
-        values[fields[variable].name] = _value(variable, text, fields[variable].type)
+        name = fields[variable]
+        values[name] = _value(variable, text, kinds[name])
     return Settings(**values)
 
 
@@ -92,8 +102,6 @@ def environment_from(settings: Settings) -> dict[str, str]:
 # Set for the test run, not for the service.
 _NOT_SETTINGS = frozenset({PREFIX + "CAPTURES"})
 
-_EXPECTED: dict[Any, str] = {int: "a whole number", float: "a number", str: "text"}
-
 
 def _value(variable: str, text: str, kind: Any) -> Any:
     if kind == tuple[str, ...]:
@@ -101,4 +109,18 @@ def _value(variable: str, text: str, kind: Any) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:
-        raise SettingInvalid(f"{variable} is {text!r}; expected {_EXPECTED[kind]}") from None
+        raise SettingInvalid(f"{variable} is {text!r}; expected {_expected(kind)}") from None
+
+
+def _expected(kind: Any) -> str:
+    """The kind in words: "a whole number from 0 to 65535"."""
+    shape = msgspec.inspect.type_info(kind)
+    match shape:
+        case msgspec.inspect.IntType():
+            words = "a whole number"
+        case msgspec.inspect.FloatType():
+            words = "a number"
+        case _:
+            return "text"
+    lowest = f"above {shape.gt}" if shape.gt is not None else f"from {shape.ge}"
+    return f"{words} {lowest} to {shape.le}"

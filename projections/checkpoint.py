@@ -6,14 +6,10 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.errors import PassingFault
+from offhook.errors import CheckpointMoved
 
 CHANNEL = "offhook_projected"
 """Postgres notifies here with `<name>:<position>`, when a batch is committed."""
-
-
-class CheckpointMoved(PassingFault):
-    """Another projector has moved the checkpoint: nothing of this batch may be committed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,21 +15,13 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, LogUnavailable, OperatorFault, PassingFault
+from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
 
 FETCH_TIMEOUT_S = 1.0
 """Short: a request that a reconnect lost is only waited out, and so bounds a drain too."""
 
 API_TIMEOUT_S = 5.0
-
-
-class DeliveryDoubtful(PassingFault):
-    """A record may be missing or out of order: reset the consumer to the checkpoint."""
-
-
-class LogReplaced(OperatorFault):
-    """The stream is not the one that the views were made from, or has lost records."""
 
 
 class Deliveries:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offhook.events import Decided, Record
-from offhook.flow import NO_FLOW
+from offhook.flow import API_FLOW, NO_FLOW
 from offhook.session import Session, evolve
 
 
@@ -60,4 +60,4 @@ def _changed(
 
 
 # What a worker writes where no flow was asked: none is there, or an application wants a command.
-_NO_FLOWS = frozenset({NO_FLOW.name, "api"})
+_NO_FLOWS = frozenset({NO_FLOW.name, API_FLOW.name})

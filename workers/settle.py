@@ -27,7 +27,7 @@ from offhook.events import (
     SessionParked,
     WebhookReceived,
 )
-from offhook.flow import Flow, addressed, command_id_for, flow_for
+from offhook.flow import API_FLOW, Flow, addressed, command_id_for, flow_for
 from offhook.jetstream.log import EventLog
 from offhook.session import CommandState, Session
 from offhook.telnyx.catalog import parameters_of
@@ -41,9 +41,6 @@ LEASE_MARGIN_S = 1.0
 
 STALE_READS_MAX = 20
 STALE_READ_PAUSE_S = 0.05
-
-API_FLOW = Flow(name="api", version="1", decide=lambda event, session: [])
-"""Stands in Decided for what an application asked for itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.errors import SettingInvalid
-from offhook.settings import PREFIX, Settings, environment_from, settings_from
+from offhook.settings import (
+    PREFIX,
+    Count,
+    Factor,
+    Port,
+    Seconds,
+    Seed,
+    Settings,
+    Share,
+    WholeSeconds,
+    environment_from,
+    settings_from,
+)
 
 FIELDS = dataclasses.fields(Settings)
 LIST = tuple[str, ...]
-EXPECTED = {int: "a whole number", float: "a number"}
 
 
 def variable_of(name: str) -> str:
@@ -43,12 +54,30 @@ def test_every_variable_is_read_as_its_fields_type() -> None:
     )
 
 
-WRONG_TEXTS = {int: ["", "many", "1.5", "0x10", "true"], float: ["", "soon", "1,5", "2 s"]}
+NUMBERS = {
+    Port: (int, "a whole number from 0 to 65535"),
+    Count: (int, "a whole number from 1 to 10000"),
+    WholeSeconds: (int, "a whole number from 1 to 86400"),
+    Seconds: (float, "a number above 0 to 3600"),
+    Share: (float, "a number from 0 to 1"),
+    Factor: (float, "a number above 0 to 1000"),
+    Seed: (int, "a whole number from 0 to 4294967295"),
+}
+WRONG_TEXTS = {
+    int: ["", "many", "1.5", "0x10", "true"],
+    float: ["", "soon", "1,5", "2 s", "nan", "inf", "-1", "99999"],
+}
 WRONG: list[tuple[str, str, str]] = [
-    (variable_of(item.name), text, EXPECTED[item.type])
+    (variable_of(item.name), text, NUMBERS[item.type][1])
     for item in FIELDS
-    if item.type in (int, float)
-    for text in WRONG_TEXTS[item.type]
+    if item.type in NUMBERS
+    for text in WRONG_TEXTS[NUMBERS[item.type][0]]
+]
+WRONG += [
+    ("OFFHOOK_API_PORT", "65536", NUMBERS[Port][1]),
+    ("OFFHOOK_API_PORT", "-1", NUMBERS[Port][1]),
+    ("OFFHOOK_LANES_MAX", "0", NUMBERS[Count][1]),
+    ("OFFHOOK_CARRIER_TIMEOUT_S", "0", NUMBERS[Seconds][1]),
 ]
 
 
@@ -84,8 +113,13 @@ def test_secrets_are_not_shown() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     str: texts,
-    int: st.integers(-(2**63), 2**63 - 1),
-    float: st.floats(allow_nan=False, allow_infinity=False),
+    Seed: st.integers(0, 4_294_967_295),
+    Port: st.integers(0, 65535),
+    Count: st.integers(1, 10_000),
+    WholeSeconds: st.integers(1, 86_400),
+    Seconds: st.floats(0, 3600, exclude_min=True),
+    Share: st.floats(0, 1),
+    Factor: st.floats(0, 1000, exclude_min=True),
     LIST: st.lists(
         texts.map(lambda text: text.replace(",", "").strip()).filter(bool), max_size=3
     ).map(tuple),
@@ -109,4 +143,4 @@ def test_only_what_differs_is_handed_on() -> None:
 
 
 def test_every_field_has_a_type_that_can_be_read() -> None:
-    assert {item.type for item in FIELDS} <= {str, int, float, LIST}
+    assert {item.type for item in FIELDS} <= {str, LIST, *NUMBERS}

@@ -17,8 +17,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR, STREAM, provision, stream_config
 from projections.arrivals import Arrival, read_stored
 from projections.batch import Projection
-from projections.checkpoint import CheckpointMoved, begin, read_checkpoint
-from projections.deliveries import LogReplaced
+from projections.checkpoint import begin, read_checkpoint
 from projections.project import Projector
 from projections.rows import rows_of
 from tests.projections.story import (

@@ -1,0 +1,104 @@
+"""`offhook up`: other programs attach by its ready file, and nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from tests.cli.test_demo import processes_below
+
+TIMEOUT_S = 60
+KEYS = {
+    "ingress",
+    "api",
+    "simulator",
+    "nats",
+    "postgres",
+    "token",
+    "public_key",
+    "signing_key",
+    "connection_id",
+}
+
+
+def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
+    ready, data = tmp_path / "ready.json", tmp_path / "data"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "cli.main", "up", "--free-ports"),
+            *("--ready-file", str(ready), "--data", str(data)),
+        ],
+        env={**os.environ, "OFFHOOK_FLOWS": "cli.reception:reception"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        found = _when_ready(process, ready)
+        assert set(found) == KEYS
+        placed = httpx.post(
+            f"{found['simulator']}/simulator/calls",
+            json={
+                "from": "+12025550170",
+                "to": "+12025550101",
+                "connection_id": found["connection_id"],
+            },
+        )
+        session_id = placed.json()["data"]["call_session_id"]
+        headers = {"authorization": f"Bearer {found['token']}"}
+        session = _until(
+            lambda: httpx.get(f"{found['api']}/sessions/{session_id}", headers=headers)
+        )
+        assert session.json()["data"]["session_id"] == session_id
+
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, output
+    finally:
+        process.kill()
+        process.wait()
+    assert not ready.exists()
+    assert processes_below(tmp_path) == []
+    assert (data / "nats").is_dir()
+
+
+def test_a_process_that_ends_ends_everything_and_says_why(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "cli.main", "up", "--free-ports", "--data", str(tmp_path / "d")],
+        env={**os.environ, "OFFHOOK_FLOWS": "no_such_module:flow"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "worker-1 did not become ready" in process.stderr
+    assert "no_such_module" in process.stderr
+    assert processes_below(tmp_path) == []
+
+
+def _when_ready(process: "subprocess.Popen[str]", path: Path) -> dict[str, str]:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not path.exists():
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < deadline, "never ready"
+        time.sleep(0.05)
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def _until(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    deadline = time.monotonic() + 10
+    while True:
+        answer = ask()
+        if answer.status_code == httpx.codes.OK:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)

@@ -56,7 +56,7 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
         session = _until(
             lambda: httpx.get(f"{found['api']}/sessions/{session_id}", headers=headers)
         )
-        assert session.json()["data"]["session_id"] == session_id
+        assert session.json()["data"]["session"]["session_id"] == session_id
 
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=TIMEOUT_S)

@@ -1,0 +1,1 @@
+"""The HTTP face for your applications: Telnyx-compatible calls, sessions, commands."""

@@ -1,0 +1,77 @@
+"""What came of a command → what the application is answered. Pure.
+
+    outcome                                       answer
+    succeeded                                     200, the carrier's own body; {"data": {"result":
+                                                  "ok"}} if it sent none (or nothing was needed)
+    refused, unauthorized, call_ended by carrier  the carrier's status and errors
+    call_ended, nothing was sent                  422 with 90018
+    invalid                                       422 with 10015
+    deadline, or no outcome in time               504 with 10008
+
+504 means "nobody knows yet", which no other status says. The official SDKs would send the command
+again after a 5xx, and without a command_id of the caller's that is a second call: so the header
+x-should-retry says "false". It is left out where the caller gave the command_id and the outcome is
+still open: the repeated request then waits for the same command.
+"""
+
+from typing import Any, assert_never
+
+from api.errors import RETRY_HEADER, ErrorAnswer, refusal
+from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
+
+
+def answer_of(outcome: CommandSucceeded | CommandFailed) -> tuple[int, dict[str, Any]]:
+    """Status and body of a success. Raises ErrorAnswer for anything else."""
+    if isinstance(outcome, CommandFailed):
+        raise _failure(outcome)
+    # A success can have a 4xx: a hangup of a call that had ended, a command taken before.
+    status = outcome.http_status or 200
+    if not outcome.answer or not 200 <= status < 300:
+        return 200, {"data": {"result": "ok"}}
+    return status, outcome.answer
+
+
+def no_outcome(command: IssuedCommand, waited_s: float, *, given: bool) -> ErrorAnswer:
+    """The command is in the log, and nobody can say yet what comes of it."""
+    return refusal(
+        504,
+        "10008",
+        f"The {command.operation} with command_id {command.command_id} was accepted, but had no "
+        f"outcome within {waited_s:g} s. It may still be carried out until 45 s after the request. "
+        f"GET /commands/{command.command_id} tells; another request with this command_id waits "
+        "for the same command",
+        headers={} if given else {RETRY_HEADER: "false"},
+    )
+
+
+def not_appended(command: IssuedCommand, why: str, *, given: bool) -> ErrorAnswer:
+    """The log did not acknowledge in time, which does not mean that it has not stored it."""
+    return refusal(
+        503,
+        "10007",
+        f"The {command.operation} with command_id {command.command_id} could not be accepted for "
+        f"certain: {why}. It may be carried out all the same; a request with this command_id does "
+        "not repeat it",
+        headers={} if given else {RETRY_HEADER: "false"},
+    )
+
+
+def _failure(failed: CommandFailed) -> ErrorAnswer:
+    match failed.reason:
+        case "refused" | "unauthorized" | "call_ended" if failed.http_status is not None:
+            if failed.errors:
+                return ErrorAnswer(failed.http_status, failed.errors)
+            detail = f"The carrier answered {failed.detail} without saying why"
+            return refusal(failed.http_status, "10015", detail)
+        case "call_ended":
+            return refusal(422, "90018", failed.detail)
+        case "invalid" | "refused" | "unauthorized":
+            return refusal(422, "10015", failed.detail)
+        case "deadline":
+            detail = (
+                f"The {failed.operation} with command_id {failed.command_id} was given up: "
+                f"{failed.detail}. Webhooks tell what the carrier did"
+            )
+            return refusal(504, "10008", detail, headers={RETRY_HEADER: "false"})
+        case _:
+            assert_never(failed.reason)

@@ -1,0 +1,129 @@
+"""Composition root of the API: settings → log, views, carrier → routes, on FastAPI."""
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from asyncpg import PostgresError
+from fastapi import APIRouter, FastAPI
+from nats.aio.client import Client
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from starlette.routing import Route
+
+from api.applications import applications_router, carrier_http
+from api.auth import tokens_from
+from api.calls import calls_router
+from api.commands import Commands
+from api.errors import install
+from api.freshness import Views
+from api.legs import Legs
+from api.metrics import Metrics
+from api.openapi import ERRORS, TAGS
+from api.outcomes import Outcomes
+from api.sessions import sessions_router
+from api.stream import Stream
+from offhook.errors import OffhookError, PassingFault, SettingInvalid
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import require_provisioned
+from offhook.process import AsgiApp, Ready, Receive, Scope, Send, health_routes, serve
+from offhook.settings import Settings
+from projections.database import open_database
+from projections.schema import require_migrated
+from projections.waiting import PositionWatch
+
+
+async def run(settings: Settings) -> None:
+    """Answer until SIGTERM. Raises OffhookError if it cannot start."""
+    tokens = tokens_from(settings.api_tokens)
+    if not settings.carrier_url.startswith(("http://", "https://")):
+        raise SettingInvalid(
+            f"OFFHOOK_CARRIER_URL is {settings.carrier_url!r}; expected http:// or https://"
+        )
+    client = await connect(settings.nats_url, "api")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(close, client)
+        await require_provisioned(client, settings.nats_monitor_urls)
+        await _require_views(settings.postgres_url)
+        engine = open_database(settings.postgres_url, "offhook-api")
+        stack.push_async_callback(engine.dispose)
+        carrier = carrier_http(
+            settings.carrier_url, settings.carrier_key, settings.answer_timeout_s
+        )
+        stack.push_async_callback(carrier.aclose)
+        log, stream = JetStreamLog(client), Stream(client)
+        watch = await stack.enter_async_context(PositionWatch(engine))
+        outcomes = await stack.enter_async_context(Outcomes(client, log))
+        views = Views(engine, watch, stream, _now)
+        legs = Legs(views)
+        commands = Commands(
+            log=log,
+            stream=stream,
+            outcomes=outcomes,
+            legs=legs,
+            answer_timeout_s=settings.answer_timeout_s,
+        )
+        metrics = Metrics()
+
+        app = _application(
+            calls_router(
+                tokens=tokens, commands=commands, legs=legs, views=views, now=_now, metrics=metrics
+            ),
+            applications_router(tokens=tokens, carrier=carrier),
+            sessions_router(tokens=tokens, views=views),
+        )
+        for path, endpoint in health_routes(_readiness(settings, client), metrics.registry):
+            app.router.routes.append(Route(path, _Endpoint(endpoint)))
+        await serve(metrics.counting(app), host=settings.api_host, port=settings.api_port)
+
+
+def _application(calls: APIRouter, applications: APIRouter, sessions: APIRouter) -> FastAPI:
+    app = FastAPI(
+        title="Offhook",
+        summary="Telnyx Call Control with a memory",
+        version="1",
+        redoc_url=None,
+        openapi_tags=TAGS,
+        responses={"4XX": ERRORS, "5XX": ERRORS},
+    )
+    app.include_router(calls)
+    app.include_router(applications)
+    app.include_router(sessions)
+    install(app)
+    return app
+
+
+def _readiness(settings: Settings, client: Client) -> Ready:
+    async def unready() -> str:
+        try:
+            await require_provisioned(client, settings.nats_monitor_urls)
+            await _require_views(settings.postgres_url)
+        except OffhookError as error:
+            return str(error)
+        return ""
+
+    return unready
+
+
+async def _require_views(postgres_url: str) -> None:
+    """Raise OffhookError unless Postgres is there, with the tables this version reads."""
+    try:
+        await require_migrated(postgres_url)
+    except ArgumentError as error:
+        # Not its value: there may be a password in it.
+        raise SettingInvalid("OFFHOOK_POSTGRES_URL is no URL; expected postgresql://…") from error
+    except (SQLAlchemyError, PostgresError, OSError) as error:
+        raise PassingFault(f"Postgres does not answer: {error}") from error
+
+
+class _Endpoint:
+    """An ASGI application as a route's endpoint; a plain function would be taken for a handler."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,223 @@
+"""A command from an application: check it, append it, wait for what a worker made of it.
+
+    body ─check─▶ known in the session's log? ──no──▶ append CommandRequested ─▶ wait ─▶ answer
+                     │ the same: wait for its outcome                             ▲
+                     │ another:  422                    the log knew it elsewhere ┘
+
+The command_id is the caller's, or made here and told in the header Offhook-Command-Id. A request
+that is repeated with the same command_id gets the same answer and has no second effect, for ever.
+Without one of the caller's every request is a command of its own, also one that an HTTP client or
+an SDK repeats by itself after a broken connection or its own timeout: nothing here guesses that
+two of them were meant as one. So whoever lets requests be repeated must give a command_id.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from api.answers import answer_of, no_outcome, not_appended
+from api.auth import Caller
+from api.errors import ErrorAnswer, parameter_invalid, refusal
+from api.legs import Legs
+from api.outcomes import Outcome, Outcomes
+from api.stream import Stream
+from offhook.codec import encode
+from offhook.errors import LogUnavailable, ParameterInvalid
+from offhook.events import CommandRequested, IssuedCommand, session_id_from
+from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog
+from offhook.session import fold
+from offhook.telnyx.catalog import command_from, parameters_of
+
+COMMAND_ID_HEADER = "offhook-command-id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A checked command. `given`: its command_id is the caller's."""
+
+    command: IssuedCommand
+    given: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the application is told of a command that succeeded."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+def request_from(operation: str, call_control_id: str | None, body: bytes) -> Request:
+    """The command in a request body. Raises ErrorAnswer naming the first field that is wrong."""
+    if call_control_id is not None and not _IN_HEADERS.fullmatch(call_control_id):
+        raise refusal(
+            422,
+            "90015",
+            f"{operation}: call_control_id {call_control_id[:80]!r} is none; expected up to 256 "
+            "printable ASCII characters",
+            parameter="call_control_id",
+        )
+    try:
+        parameters = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refusal(400, "10023", f"The body is not a JSON object: {error}") from None
+    command_id = parameters.pop("command_id", None)
+    try:
+        if command_id is not None:
+            _check_command_id(operation, command_id)
+        command = command_from(operation, parameters, call_control_id)
+    except ParameterInvalid as error:
+        raise parameter_invalid(error) from None
+    issued = IssuedCommand(
+        command_id=command_id or str(uuid.uuid4()),
+        operation=operation,
+        call_control_id=call_control_id,
+        parameters=parameters_of(command),
+    )
+    return Request(command=issued, given=command_id is not None)
+
+
+class Commands:
+    """Carries commands through. `answer_timeout_s` bounds a request from append to answer."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        stream: Stream,
+        outcomes: Outcomes,
+        legs: Legs,
+        answer_timeout_s: float,
+    ) -> None:
+        self._log = log
+        self._stream = stream
+        self._outcomes = outcomes
+        self._legs = legs
+        self._answer_timeout_s = answer_timeout_s
+
+    async def carry_through(self, request: Request, caller: Caller, traceparent: str) -> Answer:
+        """The carrier's own answer. Raises ErrorAnswer, also with the carrier's own errors."""
+        headers = {COMMAND_ID_HEADER: request.command.command_id}
+        try:
+            with self._outcomes.place():
+                outcome = await self._outcome(request, caller, traceparent)
+            status, body = answer_of(outcome)
+        except ErrorAnswer as error:
+            error.headers.update(headers)
+            raise
+        self._legs.placed(body)
+        return Answer(status=status, body=body, headers=headers)
+
+    async def _outcome(self, request: Request, caller: Caller, traceparent: str) -> Outcome:
+        command = request.command
+        until = asyncio.get_running_loop().time() + self._answer_timeout_s
+        session_id, after_seq = await self._session_of(command), 0
+        known_in = await self._known(session_id, command) if request.given else None
+        if known_in is not None:
+            session_id = known_in
+        else:
+            session_id, after_seq = await self._append(
+                session_id, request, caller, traceparent, until
+            )
+        outcome = await self._outcomes.wait(
+            session_id, command.command_id, after_seq=after_seq, until=until
+        )
+        if outcome is None:
+            raise no_outcome(command, self._answer_timeout_s, given=request.given)
+        return outcome
+
+    async def _session_of(self, command: IssuedCommand) -> str:
+        """Actions, and dials linked to a leg, belong to its session; other dials have their own."""
+        leg = command.call_control_id or command.parameters.get("link_to")
+        if isinstance(leg, str):
+            return await self._legs.session_of(leg)
+        return session_id_from(command.command_id)
+
+    async def _known(self, session_id: str, command: IssuedCommand) -> str | None:
+        """The session that has this very command; None if none has it.
+
+        Raises ErrorAnswer if there is another one by this id.
+        """
+        # What came before the leg's session was known has a session of its own, so two are read.
+        alone = session_id_from(command.call_control_id or command.command_id)
+        for place in dict.fromkeys((session_id, alone)):
+            session = fold(place, await self._log.read(place))
+            state = session.commands.get(command.command_id)
+            if state is not None and state.issued is not None:
+                _require_same(command, state.issued)
+                return place
+        return None
+
+    async def _append(
+        self,
+        session_id: str,
+        request: Request,
+        caller: Caller,
+        traceparent: str,
+        until: float,
+    ) -> tuple[str, int]:
+        """Where the request is in the log: the session, and the stream sequence."""
+        command = request.command
+        left_s = until - asyncio.get_running_loop().time()
+        try:
+            appended = await self._log.append(
+                session_id,
+                "in",
+                encode(CommandRequested(command=command, requested_by=caller.name), session_id),
+                headers={TRACE_HEADER: traceparent} if _TRACEPARENT.match(traceparent) else None,
+                timeout_s=max(0.1, min(APPEND_TIMEOUT_S, left_s)),
+            )
+            if not appended.duplicate:
+                return session_id, appended.seq
+            # The log had it, perhaps in another session: the leg's was not known the first time.
+            first = await self._stream.record_at(appended.seq)
+        except LogUnavailable as error:
+            raise not_appended(command, str(error), given=request.given) from error
+        if first is None or not isinstance(first.fact, CommandRequested):
+            return session_id, 0
+        _require_same(command, first.fact.command)
+        return first.session_id, first.seq
+
+
+def _require_same(command: IssuedCommand, first: IssuedCommand) -> None:
+    names = command.parameters.keys() | first.parameters.keys()
+    other = sorted(
+        name for name in names if command.parameters.get(name) != first.parameters.get(name)
+    )
+    if command.operation == first.operation and command.call_control_id == first.call_control_id:
+        if not other:
+            return
+        # Only the names: a value may be a password.
+        used = f"with other values of {', '.join(other)}"
+    else:
+        leg = f" of {first.call_control_id}" if first.call_control_id else ""
+        used = f"for {first.operation}{leg}"
+    raise refusal(
+        422,
+        "10015",
+        f"{command.operation}: command_id {command.command_id} was used before, {used}; "
+        "another command needs a command_id of its own",
+        pointer="/command_id",
+    )
+
+
+def _check_command_id(operation: str, command_id: Any) -> None:
+    # It becomes part of a header of the log's, so nothing may be in it that ends a header.
+    if not isinstance(command_id, str) or not _COMMAND_ID.fullmatch(command_id):
+        raise ParameterInvalid(
+            operation,
+            "command_id",
+            command_id,
+            "expected 1 to 128 printable ASCII characters without a space at either end",
+        )
+
+
+_COMMAND_ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
+_IN_HEADERS = re.compile(r"[!-~]{1,256}")
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")

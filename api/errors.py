@@ -1,0 +1,183 @@
+"""Every "no" of the API, in the carrier's shape: {"errors": [{code, title, detail, source?}]}.
+
+    401 10009  no known token             404 10005  no such thing, or no such path
+    403 10010  the token's scope          405 10030  another method
+    400 10023  the body is not JSON       413 10015  the body is over the bound
+    422 10004, 10016, 10015               a parameter: missing, not E.164, anything else
+    422 90018  the call has ended         429 10011  too many commands wait already
+    500, 503 10007                        our own mistake; the log or the views do not answer
+    504 10008  not in time
+
+Titles are the carrier's. Source: developers.telnyx.com `api-errors`.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from asyncpg import PostgresError
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid
+
+RETRY_HEADER = "x-should-retry"
+"""The official SDKs retry 408, 409, 429 and 5xx by themselves, unless this header says "false"."""
+
+_log = logging.getLogger(__name__)
+
+
+class ErrorAnswer(OffhookError):
+    """A request that is answered with errors."""
+
+    def __init__(
+        self,
+        status: int,
+        errors: Sequence[Mapping[str, Any]],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {errors}")
+        self.status = status
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        return json_response({"errors": self.errors}, self.status, self.headers)
+
+
+def error(
+    code: str, detail: str, *, pointer: str | None = None, parameter: str | None = None
+) -> dict[str, Any]:
+    """One error. `pointer` is a place in the body, `parameter` a name in path or query."""
+    told: dict[str, Any] = {"code": code, "title": TITLES[code], "detail": detail}
+    if pointer is not None:
+        told["source"] = {"pointer": pointer}
+    elif parameter is not None:
+        told["source"] = {"parameter": parameter}
+    return told
+
+
+def refusal(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    pointer: str | None = None,
+    parameter: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ErrorAnswer:
+    """An answer with a single error."""
+    return ErrorAnswer(status, [error(code, detail, pointer=pointer, parameter=parameter)], headers)
+
+
+def parameter_invalid(invalid: ParameterInvalid) -> ErrorAnswer:
+    """422, pointing at the field; the detail names operation, field, value and rule."""
+    if invalid.value is None:
+        code = "10004"
+    elif invalid.field in ("to", "from") and "E.164" in invalid.rule:
+        code = "10016"
+    else:
+        code = "10015"
+    return refusal(422, code, str(invalid), pointer=f"/{invalid.field}")
+
+
+def not_found(detail: str) -> ErrorAnswer:
+    return refusal(404, "10005", detail)
+
+
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error that leaves an endpoint, FastAPI's own too, in the carrier's shape."""
+    app.add_exception_handler(ErrorAnswer, _told)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(LogUnavailable, _log_unavailable)
+    # The driver's own error is what a connection that could not be made ends with.
+    for kind in (OperationalError, InterfaceError, PoolTimeout, PostgresError, OSError):
+        app.add_exception_handler(kind, _views_unavailable)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _told(_: Request, raised: Exception) -> Response:
+    assert isinstance(raised, ErrorAnswer)
+    return raised.response()
+
+
+async def _not_valid(_: Request, raised: Exception) -> Response:
+    assert isinstance(raised, RequestValidationError)
+    return ErrorAnswer(422, [_of_validation(each) for each in raised.errors()]).response()
+
+
+def _of_validation(found: Mapping[str, Any]) -> dict[str, Any]:
+    where, *path = (str(part) for part in found["loc"])
+    name = "/".join(path)
+    if found["type"] == "missing":
+        return error("10004", f"{name} is missing; it is required", parameter=name)
+    detail = f"{name} is {found['input']!r}; {found['msg']}"
+    place = {"pointer": f"/{name}"} if where == "body" else {"parameter": name}
+    return error("10015", detail, **place)
+
+
+async def _of_the_framework(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, HTTPException)
+    path = request.url.path
+    match raised.status_code:
+        case 404:
+            answer = not_found(f"There is nothing at {path}; see /docs")
+        case 405:
+            detail = f"{request.method} is not possible at {path}; see /docs"
+            answer = refusal(405, "10030", detail, headers=raised.headers)
+        case status:
+            answer = refusal(status, "10015", str(raised.detail), headers=raised.headers)
+    return answer.response()
+
+
+async def _log_unavailable(_: Request, raised: Exception) -> Response:
+    _log.warning("the log is not available", extra={"error": str(raised)})
+    return refusal(503, "10007", f"The event log does not answer: {raised}").response()
+
+
+async def _views_unavailable(_: Request, raised: Exception) -> Response:
+    _log.warning("the views are not available", extra={"error": repr(raised)})
+    return refusal(503, "10007", "The views cannot be read: Postgres does not answer").response()
+
+
+async def _unexpected(request: Request, raised: Exception) -> Response:
+    # uvicorn logs it with its traceback. A command may be in the log already.
+    return refusal(
+        500,
+        "10007",
+        "An unexpected error occurred; the server's log has it",
+        headers={} if request.method == "GET" else {RETRY_HEADER: "false"},
+    ).response()
+
+
+TITLES = {
+    "10004": "Missing required parameter",
+    "10005": "Resource not found",
+    "10007": "Unexpected error",
+    "10008": "Request timeout",
+    "10009": "Authentication failed",
+    "10010": "Authorization failed",
+    "10011": "Too many requests",
+    "10015": "Bad Request",
+    "10016": "Phone number must be in +E.164 format",
+    "10023": "Invalid JSON",
+    "10030": "Method not allowed",
+    "90015": "Invalid Call Control ID",
+    "90018": "Call has already ended",
+}

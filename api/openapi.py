@@ -1,0 +1,117 @@
+"""The parts of /docs that FastAPI cannot know: bodies of commands, and the shape of errors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from offhook.commands import COMMANDS, LegCommand
+
+TAGS = [
+    {
+        "name": "calls",
+        "description": "Telnyx Call Control, unchanged: set `base_url` of the official SDK to "
+        "`…/v2` here. A command is stored, carried out once by a worker, and answered with the "
+        "carrier's own answer; the same `command_id` gives the same answer and has no second "
+        "effect. Status and active calls come from the views.",
+    },
+    {
+        "name": "call control applications",
+        "description": "Handed on to the carrier, with its answers and errors as they are.",
+    },
+    {
+        "name": "sessions",
+        "description": "Calls with all their legs, from the views. `meta.as_of_seq` says how far "
+        "the views have come, `meta.lag_ms` for how long the oldest record they lack has waited; "
+        "`min_seq` waits for a record.",
+    },
+    {
+        "name": "commands",
+        "description": "What became of a command, whoever gave it: an application or a flow.",
+    },
+]
+
+ERRORS = {
+    "description": "Not done; every error of the API has this shape",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["errors"],
+                "properties": {
+                    "errors": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["code", "title"],
+                            "properties": {
+                                "code": {"type": "string", "examples": ["10015"]},
+                                "title": {"type": "string", "examples": ["Bad Request"]},
+                                "detail": {"type": "string"},
+                                "source": {
+                                    "type": "object",
+                                    "properties": {
+                                        "pointer": {"type": "string", "examples": ["/to"]},
+                                        "parameter": {"type": "string"},
+                                    },
+                                },
+                            },
+                        },
+                    }
+                },
+            }
+        }
+    },
+}
+
+
+def command_body(operation: str) -> dict[str, Any]:
+    """The `requestBody` of an operation, from the command's own type."""
+    kind = COMMANDS[operation]
+    _, components = msgspec.json.schema_components([kind], ref_template="#/{name}")
+    schema = components[kind.__name__]
+    own = {
+        name: value
+        for name, value in schema["properties"].items()
+        if not (issubclass(kind, LegCommand) and name == "call_control_id")
+    }
+    properties: dict[str, Any] = {
+        "command_id": {
+            "type": "string",
+            "maxLength": 128,
+            "description": "Makes the command yours: repeated with the same id it is not repeated",
+        }
+    }
+    properties |= {_wire_name(name): _optional(value) for name, value in own.items()}
+    required = [_wire_name(name) for name in schema.get("required", ())]
+    return {
+        "required": bool(required),
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "title": kind.__name__,
+                    "required": required,
+                    "properties": properties,
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+
+
+def _wire_name(field: str) -> str:
+    # As `offhook.telnyx.catalog` names them in JSON.
+    return field.removesuffix("_").removesuffix("_to_bridge_with")
+
+
+def _optional(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Without "or null" and the default null: what is left out is not sent."""
+    kept = {key: value for key, value in schema.items() if key != "default"}
+    if "anyOf" in kept:
+        kept["anyOf"] = [_optional(each) for each in kept["anyOf"] if each != {"type": "null"}]
+        if len(kept["anyOf"]) == 1:
+            return {**kept.pop("anyOf")[0], **kept}
+    if "pattern" in kept:
+        kept["pattern"] = kept["pattern"].replace(r"\Z", "$")  # JSON Schema knows no \Z
+    return kept

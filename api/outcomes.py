@@ -1,0 +1,116 @@
+"""Waiting for what came of a command: a message wakes, the log tells.
+
+Messages on `.out` reach plain subscribers before the stream has stored them, and also when it then
+refuses them (a conflict), so none is believed: it only says that the log is worth a look.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from api.errors import refusal
+from offhook.codec import fact_id_of
+from offhook.errors import LogUnavailable
+from offhook.events import CommandFailed, CommandSucceeded
+from offhook.jetstream.log import ID_HEADER, EventLog
+from offhook.jetstream.subjects import subject_of
+
+Outcome = CommandSucceeded | CommandFailed
+
+ALL_OUT = "calls.*.*.out"
+WAITING_MAX = 2_000
+"""So many commands may wait for their outcome at once in this process."""
+
+POLL_S = 0.25
+"""A backstop only: a message can be lost."""
+
+LOOK_FIRST_S = 0.001
+"""After a wake-up: storing a record, flushed to disk, takes a few of these."""
+
+
+class Outcomes:
+    """Use as a context manager, once a process."""
+
+    def __init__(self, client: Client, log: EventLog) -> None:
+        self._client = client
+        self._log = log
+        self._waiting: dict[tuple[str, str], set[asyncio.Event]] = {}
+        self._count = 0
+        self._subscription: Subscription | None = None
+
+    async def __aenter__(self) -> "Outcomes":
+        self._subscription = await self._client.subscribe(ALL_OUT, cb=self._heard)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._subscription is not None:
+            with suppress(NatsError):  # a closed connection has no subscriptions left
+                await self._subscription.unsubscribe()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for one more command. Raises ErrorAnswer 429, before anything was appended."""
+        if self._count >= WAITING_MAX:
+            raise refusal(
+                429,
+                "10011",
+                f"{WAITING_MAX} commands wait for their outcome already; nothing was done",
+                headers={"retry-after": "1"},
+            )
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+    async def wait(
+        self, session_id: str, command_id: str, *, after_seq: int, until: float
+    ) -> Outcome | None:
+        """The command's outcome above `after_seq`; None if there is none by `until` (loop time)."""
+        fact_id = fact_id_of(CommandSucceeded(command_id=command_id), session_id)
+        with self._listening((subject_of(session_id, "out"), fact_id)) as woken:
+            seen, pause_s = after_seq, POLL_S
+            while True:
+                try:
+                    records = await self._log.read(session_id, in_after=after_seq, out_after=seen)
+                except LogUnavailable:
+                    records = []  # the next look may succeed; the time is bounded
+                for record in records:
+                    if record.side == "out":
+                        seen = record.seq
+                    fact = record.fact
+                    if isinstance(fact, Outcome) and fact.command_id == command_id:
+                        return fact
+                left_s = until - asyncio.get_running_loop().time()
+                if left_s <= 0:
+                    return None
+                try:
+                    async with asyncio.timeout(min(pause_s, left_s)):
+                        await woken.wait()
+                except TimeoutError:
+                    pause_s = min(pause_s * 2, POLL_S)
+                else:
+                    woken.clear()
+                    pause_s = LOOK_FIRST_S
+
+    @contextmanager
+    def _listening(self, key: tuple[str, str]) -> Iterator[asyncio.Event]:
+        woken = asyncio.Event()
+        self._waiting.setdefault(key, set()).add(woken)
+        try:
+            yield woken
+        finally:
+            others = self._waiting[key]
+            others.discard(woken)
+            if not others:
+                del self._waiting[key]
+
+    async def _heard(self, message: Msg) -> None:
+        fact_id = (message.headers or {}).get(ID_HEADER, "")
+        for woken in self._waiting.get((message.subject, fact_id), ()):
+            woken.set()

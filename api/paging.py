@@ -1,0 +1,90 @@
+"""Pages of active calls, in both forms that the carrier takes.
+
+    page[number], page[size]                  numbered pages from 1
+    page[after], page[before], page[limit]    cursors; a leg's place, which outlives the leg
+
+The answer's `meta` carries what both forms need. The carrier's documents promise the cursors only,
+but the official SDK reads page_number and total_pages, and without them asks for page after page
+for ever; a page that it asks for beyond the last one is empty, which ends it in any case.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from api.errors import refusal
+from projections.views import LegPage
+
+SIZE_DEFAULT = 20
+SIZE_MAX = 250
+NUMBER_MAX = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The page asked for. Only one of `number`, `after` and `before` counts."""
+
+    size: int
+    number: int = 1
+    after: str | None = None  # call_control_id
+    before: str | None = None  # call_control_id
+
+
+def wanted_from(query: Mapping[str, str]) -> Wanted:
+    """The page that a query asks for. Raises ErrorAnswer."""
+    size_name = "page[size]" if "page[size]" in query else "page[limit]"
+    size = _number(query, size_name, SIZE_DEFAULT, SIZE_MAX)
+    if "page[number]" in query:
+        return Wanted(size=size, number=_number(query, "page[number]", 1, NUMBER_MAX))
+    if "page[after]" in query:
+        return Wanted(size=size, after=_leg_in(query, "page[after]"))
+    if "page[before]" in query:
+        return Wanted(size=size, before=_leg_in(query, "page[before]"))
+    return Wanted(size=size)
+
+
+def meta_of(page: LegPage, wanted: Wanted, start: int, path: str) -> dict[str, Any]:
+    """The `meta` of a page whose first leg is the `start`th, from 0; `path` is the list's own."""
+    meta: dict[str, Any] = {
+        "total_items": page.total,
+        "page_number": start // wanted.size + 1,
+        "page_size": wanted.size,
+        "total_pages": max(1, -(-page.total // wanted.size)),
+        "total_results": page.total,
+    }
+    if page.legs:
+        before = _cursor(page.legs[0].call_control_id)
+        after = _cursor(page.legs[-1].call_control_id)
+        meta["cursors"] = {"before": before, "after": after}
+        if start + len(page.legs) < page.total:
+            meta["next"] = f"{path}?page[after]={quote(after)}&page[limit]={wanted.size}"
+        if start > 0:
+            meta["previous"] = f"{path}?page[before]={quote(before)}&page[limit]={wanted.size}"
+    return meta
+
+
+def _cursor(call_control_id: str) -> str:
+    return "v1:" + base64.urlsafe_b64encode(call_control_id.encode()).decode()
+
+
+def _leg_in(query: Mapping[str, str], parameter: str) -> str:
+    version, _, text = query[parameter].partition(":")
+    try:
+        if version == "v1" and (leg := base64.b64decode(text, b"-_", validate=True).decode()):
+            return leg
+        raise ValueError(version)
+    except ValueError:
+        detail = f"{parameter} is {query[parameter]!r}; expected a cursor of this list"
+        raise refusal(422, "10015", detail, parameter=parameter) from None
+
+
+def _number(query: Mapping[str, str], parameter: str, default: int, largest: int) -> int:
+    text = query.get(parameter)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= largest):
+        detail = f"{parameter} is {text!r}; expected a whole number from 1 to {largest}"
+        raise refusal(422, "10015", detail, parameter=parameter)
+    return int(text)

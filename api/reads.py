@@ -1,0 +1,62 @@
+"""What the API reads beyond `projections.queries`."""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.paging import Wanted
+from projections.queries import list_active_legs
+from projections.rows import storable
+from projections.tables import event_log, legs
+from projections.views import LegPage
+
+
+async def read_active_page(
+    connection: AsyncConnection, connection_id: str, wanted: Wanted
+) -> tuple[LegPage, int]:
+    """A page of a connection's active legs, and the place of its first one, from 0."""
+    if wanted.after is not None:
+        start = await _active_up_to(connection, connection_id, wanted.after)
+        page = await list_active_legs(
+            connection, connection_id, limit=wanted.size, after=wanted.after
+        )
+    elif wanted.before is not None:
+        stop = await _active_up_to(connection, connection_id, wanted.before, itself=False)
+        page = await list_active_legs(
+            connection, connection_id, limit=wanted.size, before=wanted.before
+        )
+        start = max(0, stop - len(page.legs))
+    else:
+        start = (wanted.number - 1) * wanted.size
+        page = await list_active_legs(connection, connection_id, limit=wanted.size, offset=start)
+    return page, start
+
+
+async def read_seq_at(connection: AsyncConnection, session_id: str, at: datetime) -> int | None:
+    """The stream sequence of the session's last record stored by `at`; None if there is none."""
+    found = await connection.execute(
+        select(func.max(event_log.c.seq)).where(
+            event_log.c.session_id == storable(session_id), event_log.c.stored_at <= at
+        )
+    )
+    seq: int | None = found.scalar_one()
+    return seq
+
+
+async def _active_up_to(
+    connection: AsyncConnection, connection_id: str, leg: str, *, itself: bool = True
+) -> int:
+    """How many active legs the list has up to `leg`: those of `list_active_legs`."""
+    place = legs.c.call_control_id
+    found = await connection.execute(
+        select(func.count())
+        .select_from(legs)
+        .where(
+            legs.c.connection_id == storable(connection_id),
+            legs.c.ended_at.is_(None),
+            legs.c.state != "unseen",
+            place <= storable(leg) if itself else place < storable(leg),
+        )
+    )
+    return found.scalar_one()

@@ -1,0 +1,37 @@
+"""Passwords and tokens in what applications read: they are in the log, and are not told again."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from projections.views import CommandView, SessionDetail, TimelineEntry
+
+HIDDEN = "(hidden)"
+_SECRET = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)
+
+
+def hidden(value: Any) -> Any:
+    """The JSON value without the texts under names like `sip_auth_password`."""
+    match value:
+        case Mapping():
+            return {
+                name: HIDDEN if isinstance(item, str) and _SECRET.search(name) else hidden(item)
+                for name, item in value.items()
+            }
+        case list() | tuple():
+            return [hidden(item) for item in value]
+        case _:
+            return value
+
+
+def told_command(command: CommandView) -> CommandView:
+    return replace(command, parameters=hidden(command.parameters))
+
+
+def told_session(detail: SessionDetail) -> SessionDetail:
+    return replace(detail, commands=[told_command(each) for each in detail.commands])
+
+
+def told_entry(entry: TimelineEntry) -> TimelineEntry:
+    return replace(entry, fields=hidden(entry.fields))

@@ -1,0 +1,216 @@
+"""Sessions and commands as the views have them, now or as they were.
+
+    GET /sessions                          newest first, by pages
+    GET /sessions/{session_id}             with its legs and commands; as_of= a time or a sequence
+    GET /sessions/{session_id}/timeline    its records, oldest first, by pages
+    GET /commands/{command_id}             what became of a command
+
+Every answer says in `meta` how new it is; with min_seq it waits until it is new enough.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+
+from api.auth import Tokens
+from api.errors import not_found, refusal
+from api.freshness import Meta, Views
+from api.reads import read_seq_at
+from api.redact import told_command, told_entry, told_session
+from projections.queries import (
+    PAGE_MAX,
+    TIMELINE_MAX,
+    list_sessions,
+    read_commands,
+    read_session,
+    read_session_as_of,
+    read_timeline,
+)
+from projections.views import (
+    CommandView,
+    SessionDetail,
+    SessionFilter,
+    SessionView,
+    TimelineEntry,
+)
+
+PAGE_DEFAULT = 50
+WAIT_MAX_S = 10.0
+SEQ_MAX = 2**63 - 1  # what Postgres can hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageMeta(Meta):
+    """`next` is the parameter for the following page; null on the last one."""
+
+    next: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionList:
+    data: Sequence[SessionView]
+    meta: PageMeta
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionReply:
+    data: SessionDetail
+    meta: Meta
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineReply:
+    data: Sequence[TimelineEntry]
+    meta: PageMeta
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandReply:
+    """`others` have the same command_id, and were for other legs."""
+
+    data: CommandView
+    others: Sequence[CommandView]
+    meta: Meta
+
+
+MinSeq = Annotated[
+    int, Query(ge=0, le=SEQ_MAX, description="Wait until the views have this stream sequence")
+]
+WaitS = Annotated[
+    float, Query(ge=0, le=WAIT_MAX_S, description="How long min_seq may wait; 504 after that")
+]
+_WAIT_S = 2.0
+
+
+def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
+    """The routes above."""
+    router = APIRouter(dependencies=[Depends(tokens.allow("read"))])
+
+    @router.get("/sessions", tags=["sessions"], summary="List sessions")
+    async def listed(
+        status: Literal["empty", "active", "ended"] | None = None,
+        connection_id: str | None = None,
+        from_number: str | None = None,
+        to_number: str | None = None,
+        started_from: datetime | None = None,
+        started_before: datetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
+        before_seq: Annotated[
+            int | None,
+            Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one"),
+        ] = None,
+        min_seq: MinSeq = 0,
+        timeout_s: WaitS = _WAIT_S,
+    ) -> SessionList:
+        """Newest first. A session without legs is a command that no call came of (yet)."""
+        wanted = SessionFilter(
+            status=status,
+            connection_id=connection_id,
+            from_number=from_number,
+            to_number=to_number,
+            started_from=_aware("started_from", started_from),
+            started_before=_aware("started_before", started_before),
+        )
+        async with views.look(min_seq, timeout_s) as look:
+            found = await list_sessions(look.connection, wanted, limit=limit, before_seq=before_seq)
+        following = found[-1].first_seq if len(found) == limit else None
+        return SessionList(data=found, meta=_page_meta(look.meta, following))
+
+    @router.get("/sessions/{session_id}", tags=["sessions"], summary="Read a session")
+    async def one(
+        session_id: str,
+        as_of: Annotated[
+            str | None,
+            Query(description="A stream sequence, or a time of the log's clock in RFC 3339"),
+        ] = None,
+        min_seq: MinSeq = 0,
+        timeout_s: WaitS = _WAIT_S,
+    ) -> SessionReply:
+        """The session with its legs and commands, now or as it was at `as_of`."""
+        place = None if as_of is None else _place_in(as_of)
+        async with views.look(min_seq, timeout_s) as look:
+            match place:
+                case None:
+                    found = await read_session(look.connection, session_id)
+                case datetime():
+                    seq = await read_seq_at(look.connection, session_id, place) or 0
+                    found = await read_session_as_of(look.connection, session_id, seq)
+                case seq:
+                    found = await read_session_as_of(look.connection, session_id, seq)
+        if found is None:
+            raise _no_session(session_id, "" if as_of is None else f" as of {as_of}")
+        return SessionReply(data=told_session(found), meta=look.meta)
+
+    @router.get("/sessions/{session_id}/timeline", tags=["sessions"], summary="Read its records")
+    async def timeline(
+        session_id: str,
+        after_seq: Annotated[
+            int, Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one")
+        ] = 0,
+        limit: Annotated[int, Query(ge=1, le=TIMELINE_MAX)] = TIMELINE_MAX,
+        min_seq: MinSeq = 0,
+        timeout_s: WaitS = _WAIT_S,
+    ) -> TimelineReply:
+        """What the log has of the session, oldest first, with the dials that placed its legs."""
+        async with views.look(min_seq, timeout_s) as look:
+            found = await read_timeline(
+                look.connection, session_id, after_seq=after_seq, limit=limit
+            )
+            if not found and await read_session(look.connection, session_id) is None:
+                raise _no_session(session_id)
+        following = found[-1].seq if len(found) == limit else None
+        return TimelineReply(
+            data=[told_entry(each) for each in found], meta=_page_meta(look.meta, following)
+        )
+
+    @router.get("/commands/{command_id}", tags=["commands"], summary="Read a command")
+    async def command(
+        command_id: str, min_seq: MinSeq = 0, timeout_s: WaitS = _WAIT_S
+    ) -> CommandReply:
+        """What was asked, what was tried, and what the carrier answered."""
+        async with views.look(min_seq, timeout_s) as look:
+            found = await read_commands(look.connection, command_id)
+        if not found:
+            # Its request may have been appended a moment ago.
+            await views.catch_up()
+            async with views.look() as look:
+                found = await read_commands(look.connection, command_id)
+        if not found:
+            raise not_found(f"No command with command_id {command_id!r} was heard of")
+        latest, *others = map(told_command, found)
+        return CommandReply(data=latest, others=others, meta=look.meta)
+
+    return router
+
+
+def _place_in(as_of: str) -> int | datetime:
+    if as_of.isascii() and as_of.isdigit():
+        return min(int(as_of[:20]), SEQ_MAX)
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        at = msgspec.convert(as_of.replace(" ", "+"), datetime)
+    except (msgspec.ValidationError, OverflowError):
+        at = None
+    if at is None or at.tzinfo is None:
+        detail = f"as_of is {as_of[:80]!r}; expected a stream sequence or a time in RFC 3339"
+        raise refusal(422, "10015", detail, parameter="as_of")
+    return at
+
+
+def _aware(parameter: str, at: datetime | None) -> datetime | None:
+    if at is not None and at.tzinfo is None:
+        detail = f"{parameter} is {at.isoformat()!r}; expected a time with its offset from UTC"
+        raise refusal(422, "10015", detail, parameter=parameter)
+    return at
+
+
+def _page_meta(meta: Meta, following: int | None) -> PageMeta:
+    return PageMeta(as_of_seq=meta.as_of_seq, lag_ms=meta.lag_ms, next=following)
+
+
+def _no_session(session_id: str, when: str = "") -> Exception:
+    return not_found(f"No session {session_id!r} was heard of{when}")

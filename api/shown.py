@@ -1,0 +1,33 @@
+"""A leg as the carrier shows a call: field by field what the official SDK's models expect. Pure."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from projections.views import LegView
+
+
+def call_shown(leg: LegView, now: datetime) -> dict[str, Any]:
+    """A leg as the carrier answers "retrieve status"; `end_time` is there once it has ended."""
+    shown = active_shown(leg, now) | {"is_alive": leg.ended_at is None}
+    if leg.started_at is not None:
+        shown["start_time"] = _milliseconds(leg.started_at)
+    if leg.ended_at is not None:
+        shown["end_time"] = _milliseconds(leg.ended_at)
+    return shown
+
+
+def active_shown(leg: LegView, now: datetime) -> dict[str, Any]:
+    """A leg as the list of active calls shows it: no state, no direction, no numbers."""
+    lasted_s = ((leg.ended_at or now) - leg.started_at).total_seconds() if leg.started_at else 0
+    return {
+        "call_control_id": leg.call_control_id,
+        "call_duration": max(0, int(lasted_s)),
+        "call_leg_id": leg.call_leg_id or "",
+        "call_session_id": leg.session_id,
+        "client_state": leg.client_state or "",
+        "record_type": "call",
+    }
+
+
+def _milliseconds(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,37 @@
+"""The whole of Offhook around the simulator, as processes of its own: one stack for these tests."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from telnyx import AsyncTelnyx
+
+from cli.servers import NatsServer, PostgresServer
+from tests.api.stack import ADMIN, CARRIER_KEY, Stack, started
+
+
+@pytest.fixture(scope="session")
+def stack(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A NATS server of its own: the stream has one name, and these tests fill it."""
+    logs: Path = tmp_path_factory.mktemp("api-logs")
+    with NatsServer() as nats, started(nats, postgres_server, logs) as running:
+        yield running
+
+
+@pytest.fixture
+async def sdk(stack: Stack) -> AsyncIterator[AsyncTelnyx]:
+    """The official SDK at the API."""
+    async with AsyncTelnyx(api_key=ADMIN, base_url=f"{stack.api_url}/v2", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(params=["api", "carrier"])
+async def either(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[AsyncTelnyx]:
+    """The official SDK at the API with the simulator behind it, and at the simulator itself."""
+    url, key = (
+        (stack.api_url, ADMIN) if request.param == "api" else (stack.simulator_url, CARRIER_KEY)
+    )
+    async with AsyncTelnyx(api_key=key, base_url=f"{url}/v2", max_retries=0) as client:
+        yield client

@@ -1,0 +1,235 @@
+"""Every role as a process of its own, on free ports, ended by its pid."""
+
+import asyncio
+import base64
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from nacl.signing import SigningKey
+
+from cli.servers import NatsServer, PostgresServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.stream import provision
+from offhook.settings import Settings, environment_from
+from offhook.telnyx.signature import public_key_text
+from projections.schema import migrate
+
+ROOT = Path(__file__).parent.parent.parent
+ADMIN, COMMANDER, READER = "admin-token", "command-token", "read-token"
+CARRIER_KEY = "carrier-key"
+OURS, CALLER, FRIEND = "+12025550102", "+12025550101", "+12025550110"
+WORKERS = 2
+START_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 8.0
+DEADLINE_S = 20.0
+POLL_S = 0.02
+ANSWER_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The running roles. `settings` are those they were started with."""
+
+    settings: Settings
+    api_url: str
+    simulator_url: str
+
+    def http(self, token: str | None = ADMIN) -> httpx.AsyncClient:
+        """A plain client at the API."""
+        headers = {"authorization": f"Bearer {token}"} if token is not None else {}
+        return httpx.AsyncClient(
+            base_url=self.api_url, headers=headers, timeout=DEADLINE_S, trust_env=False
+        )
+
+    async def ring(self, connection_id: str = "1", **more: Any) -> dict[str, str]:
+        """Somebody calls in: the ids of the parked leg."""
+        body = {"from": CALLER, "to": OURS, "connection_id": connection_id, **more}
+        async with httpx.AsyncClient(trust_env=False) as http:
+            response = await http.post(f"{self.simulator_url}/simulator/calls", json=body)
+        assert response.status_code == 201, response.text
+        ids: dict[str, str] = response.json()["data"]
+        return ids
+
+    async def effects(self) -> dict[str, Any]:
+        """What the carrier really did."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            response = await http.get(f"{self.simulator_url}/simulator/effects")
+        report: dict[str, Any] = response.json()
+        return report
+
+    async def performed(self, command_id: str) -> list[dict[str, Any]]:
+        """The effects under a command_id; each has its `count`."""
+        found = (await self.effects())["effects"]
+        return [effect for effect in found if effect["command_id"] == command_id]
+
+    async def leg(self, call_control_id: str) -> dict[str, Any]:
+        """The carrier's own idea of a leg."""
+        legs: list[dict[str, Any]] = (await self.effects())["legs"]
+        return next(leg for leg in legs if leg["call_control_id"] == call_control_id)
+
+    async def in_state(self, call_control_id: str, state: str) -> dict[str, Any]:
+        """The carrier's leg, once it is in that state."""
+
+        async def reached() -> dict[str, Any] | None:
+            leg = await self.leg(call_control_id)
+            return leg if leg["state"] == state else None
+
+        found: dict[str, Any] = await until(reached, f"{call_control_id} to be {state}")
+        return found
+
+    async def session(self, session_id: str, status: str = "active") -> dict[str, Any]:
+        """GET /sessions/{session_id}, once the views have it with that status."""
+
+        async def reached() -> dict[str, Any] | None:
+            async with self.http() as http:
+                response = await http.get(f"/sessions/{session_id}")
+            found: dict[str, Any] = response.json()
+            is_there = response.status_code == 200
+            return found if is_there and found["data"]["session"]["status"] == status else None
+
+        there: dict[str, Any] = await until(reached, f"session {session_id} to be {status}")
+        return there
+
+
+async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """What `look` finds, once it finds something."""
+    give_up_at = time.monotonic() + DEADLINE_S
+    while not (found := await look()):
+        assert time.monotonic() < give_up_at, f"waited {DEADLINE_S} s for {what}"
+        await asyncio.sleep(POLL_S)
+    return found
+
+
+@contextmanager
+def started(nats: NatsServer, postgres: PostgresServer, logs: Path) -> Iterator[Stack]:
+    """Everything, until the block is left."""
+    key = SigningKey.generate()
+    api, ingress, simulator, projector, *workers = (free_port() for _ in range(4 + WORKERS))
+    settings = Settings(
+        nats_url=nats.url,
+        nats_monitor_urls=(nats.monitor_url,),
+        postgres_url=postgres.create_database(f"api_{secrets.token_hex(4)}"),
+        api_port=api,
+        ingress_port=ingress,
+        simulator_port=simulator,
+        projector_port=projector,
+        public_keys=(public_key_text(key),),
+        signing_key=base64.b64encode(bytes(key)).decode(),
+        webhook_url=f"http://127.0.0.1:{ingress}/webhooks/telnyx",
+        carrier_url=f"http://127.0.0.1:{simulator}/v2",
+        carrier_key=CARRIER_KEY,
+        api_tokens=(f"admin:{ADMIN}", f"command:{COMMANDER}", f"read:{READER}"),
+        answer_timeout_s=ANSWER_TIMEOUT_S,
+    )
+    asyncio.run(_prepare(settings))
+    with ExitStack() as running:
+        processes = [
+            _start(role, chosen, logs, port)
+            for role, chosen, port in (
+                ("simulator", settings, simulator),
+                ("ingress", settings, ingress),
+                ("projections", settings, projector),
+                *(("workers", replace(settings, worker_port=port), port) for port in workers),
+                ("api", settings, api),
+            )
+        ]
+        running.callback(_end, processes)
+        for process in processes:
+            _wait_until_ready(process)
+        yield Stack(
+            settings=settings,
+            api_url=f"http://127.0.0.1:{api}",
+            simulator_url=f"http://127.0.0.1:{simulator}",
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def _prepare(settings: Settings) -> None:
+    client = await connect(settings.nats_url, "test")
+    await provision(client, settings.nats_monitor_urls)
+    await close(client)
+    await migrate(settings.postgres_url, ROOT / "migrations")
+
+
+_START = """
+import asyncio, os
+from {role}.app import run
+from offhook.process import configure_logs
+from offhook.settings import settings_from
+configure_logs("{role}")
+asyncio.run(run(settings_from(os.environ)))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Process:
+    role: str
+    child: subprocess.Popen[bytes]
+    ready_url: str
+    log_path: Path
+
+
+def _start(role: str, settings: Settings, logs: Path, port: int) -> _Process:
+    others = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    log_path = logs / f"{role}-{port}.log"
+    with log_path.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _START.format(role=role)],
+            cwd=ROOT,
+            env=others | environment_from(settings),
+            stdout=log,
+            stderr=log,
+        )
+    path = "/simulator/health" if role == "simulator" else "/health/ready"
+    url = f"http://127.0.0.1:{port}{path}"
+    return _Process(role=role, child=child, ready_url=url, log_path=log_path)
+
+
+def _end(processes: Sequence[_Process]) -> None:
+    """End all in order. Raises AssertionError if one did not end by itself."""
+    for process in processes:
+        process.child.send_signal(signal.SIGTERM)
+    late: list[str] = []
+    give_up_at = time.monotonic() + END_TIMEOUT_S
+    for process in processes:
+        try:
+            process.child.wait(max(0.1, give_up_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.child.kill()
+            process.child.wait()
+            late.append(process.role)
+    # A worker goes on with a command that a silent carrier was sent, for up to 45 s.
+    assert set(late) <= {"workers"}, f"{late} did not end by themselves"
+
+
+def _wait_until_ready(process: _Process) -> None:
+    give_up_at = time.monotonic() + START_TIMEOUT_S
+    last = "nothing was answered"
+    while process.child.poll() is None and time.monotonic() < give_up_at:
+        try:
+            response = httpx.get(process.ready_url, trust_env=False)
+            if response.status_code == 200:
+                return
+            last = response.text
+        except httpx.TransportError:
+            pass
+        time.sleep(POLL_S)
+    said = process.log_path.read_text()[-4000:]
+    raise AssertionError(f"{process.role} is not ready: {last}\n{said}")

@@ -1,0 +1,250 @@
+"""What the API adds to the carrier: one effect for ever, honest answers when nobody knows."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+from telnyx import AsyncTelnyx, InternalServerError, PermissionDeniedError, UnprocessableEntityError
+
+from tests.api.stack import (
+    ANSWER_TIMEOUT_S,
+    COMMANDER,
+    FRIEND,
+    OURS,
+    READER,
+    Stack,
+    until,
+)
+
+PERFORMED_BUT_500 = "+12025550151"
+UNAVAILABLE = "+12025550153"
+LIMITED = "+12025550159"
+DIAL = {"to": FRIEND, "from": OURS, "connection_id": "1"}
+
+
+async def post(stack: Stack, path: str, body: Any = None, token: str | None = COMMANDER) -> Any:
+    async with stack.http(token) as http:
+        return await http.post(path, json=body)
+
+
+def error_in(response: Any) -> dict[str, Any]:
+    (error,) = response.json()["errors"]
+    return dict(error)
+
+
+async def test_the_command_id_made_here_is_told(stack: Stack) -> None:
+    response = await post(stack, "/v2/calls", DIAL)
+    assert response.status_code == 200
+    command_id = response.headers["offhook-command-id"]
+    assert len(await stack.performed(command_id)) == 1
+    assert (await post(stack, "/v2/calls", DIAL)).headers["offhook-command-id"] != command_id
+
+
+async def test_ten_requests_at_once_with_one_command_id_have_one_effect(stack: Stack) -> None:
+    body = DIAL | {"command_id": secrets.token_hex(8)}
+    answers = await asyncio.gather(*(post(stack, "/v2/calls", body) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    (effect,) = await stack.performed(body["command_id"])
+    assert effect["count"] == 1
+    assert (await stack.session(body["command_id"], "empty"))["data"]["commands"] != []
+
+
+async def test_a_command_id_for_something_else_is_refused(stack: Stack) -> None:
+    command_id = secrets.token_hex(8)
+    placed = (await post(stack, "/v2/calls", DIAL | {"command_id": command_id})).json()["data"]
+    other = await post(stack, "/v2/calls", DIAL | {"command_id": command_id, "timeout_secs": 9})
+    assert other.status_code == 422
+    assert error_in(other)["code"] == "10015"
+    assert error_in(other)["source"] == {"pointer": "/command_id"}
+    assert command_id in error_in(other)["detail"]
+    assert "timeout_secs" in error_in(other)["detail"]
+    actions = f"/v2/calls/{placed['call_control_id']}/actions"
+    assert (await post(stack, f"{actions}/hangup", {"command_id": "x"})).status_code == 200
+    renamed = await post(stack, f"{actions}/reject", {"command_id": "x", "cause": "USER_BUSY"})
+    assert renamed.status_code == 422
+    assert "hangup" in error_in(renamed)["detail"]
+
+
+async def test_one_dial_by_a_command_id_among_all_dials(stack: Stack) -> None:
+    """Linked to a call it belongs to another session, and still is the same command_id."""
+    command_id = secrets.token_hex(8)
+    leg = (await stack.ring())["call_control_id"]
+    assert (await post(stack, "/v2/calls", DIAL | {"command_id": command_id})).status_code == 200
+    linked = DIAL | {"command_id": command_id, "link_to": leg}
+    response = await post(stack, "/v2/calls", linked)
+    assert response.status_code == 422
+    assert "link_to" in error_in(response)["detail"]
+
+
+async def test_a_linked_dial_joins_the_session(stack: Stack, sdk: AsyncTelnyx) -> None:
+    leg = await stack.ring()
+    await sdk.calls.actions.answer(leg["call_control_id"])
+    dialled = await sdk.calls.dial(
+        to=FRIEND,
+        from_=OURS,
+        connection_id="1",
+        link_to=leg["call_control_id"],
+        bridge_on_answer=True,
+        bridge_intent=True,
+    )
+    assert dialled.data is not None
+    assert dialled.data.call_session_id == leg["call_session_id"]
+    await stack.in_state(leg["call_control_id"], "bridged")
+
+
+async def test_a_dial_that_the_carrier_performs_and_answers_500_is_one_call(stack: Stack) -> None:
+    body = DIAL | {"to": PERFORMED_BUT_500, "command_id": secrets.token_hex(8)}
+    response = await post(stack, "/v2/calls", body)
+    assert response.status_code == 200
+    assert response.json()["data"]["call_control_id"]
+    (effect,) = await stack.performed(body["command_id"])
+    assert effect["count"] == 1
+
+
+async def test_a_busy_carrier_is_waited_for(stack: Stack) -> None:
+    response = await post(stack, "/v2/calls", DIAL | {"to": LIMITED})
+    assert response.status_code == 200
+
+
+async def test_an_unknown_outcome_is_not_repeated_by_the_sdk(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    """The SDK would send a second command: it repeats what gets a 5xx, and knows no command_id."""
+    patient = sdk.with_options(max_retries=2)
+    with pytest.raises(InternalServerError) as raised:
+        await patient.calls.dial(to=UNAVAILABLE, from_=OURS, connection_id="1")
+    response = raised.value.response
+    assert response.status_code == 504
+    assert response.headers["x-should-retry"] == "false"
+    assert response.request.headers["x-stainless-retry-count"] == "0"
+    command_id = response.headers["offhook-command-id"]
+    error = error_in(response)
+    assert error["code"] == "10008"
+    assert command_id in error["detail"]
+    assert f"{ANSWER_TIMEOUT_S:g} s" in error["detail"]
+    async with stack.http(READER) as http:
+        told = await http.get(f"/commands/{command_id}")
+    assert told.json()["data"]["status"] == "pending"
+
+
+async def test_an_unknown_outcome_may_be_asked_for_again_by_its_own_command_id(
+    stack: Stack,
+) -> None:
+    body = DIAL | {"to": UNAVAILABLE, "command_id": secrets.token_hex(8)}
+    response = await post(stack, "/v2/calls", body)
+    assert response.status_code == 504
+    assert "x-should-retry" not in response.headers
+
+
+async def test_hanging_up_a_call_that_has_ended_is_no_error(stack: Stack, sdk: AsyncTelnyx) -> None:
+    leg = await stack.ring()
+    for _ in range(2):
+        answer = await sdk.calls.actions.hangup(leg["call_control_id"])
+        assert answer.data is not None
+        assert answer.data.result == "ok"
+    await stack.session(leg["call_session_id"], "ended")
+    await sdk.calls.actions.hangup(leg["call_control_id"])
+    with pytest.raises(UnprocessableEntityError) as raised:
+        await sdk.calls.actions.answer(leg["call_control_id"])
+    assert error_in(raised.value.response)["code"] == "90018"
+
+
+async def test_actions_are_recorded_in_the_session_of_their_leg(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    leg = await stack.ring()
+    await stack.session(leg["call_session_id"])
+    await sdk.calls.actions.answer(leg["call_control_id"], command_id="first")
+
+    async def recorded() -> Any:
+        found = await stack.session(leg["call_session_id"])
+        return [one for one in found["data"]["commands"] if one["status"] == "succeeded"]
+
+    (command,) = await until(recorded, "the command in its session")
+    assert command["command_id"] == "first"
+    assert command["operation"] == "answer"
+    assert command["flow"] == "api"
+
+
+async def test_no_token_and_too_small_a_scope(stack: Stack, sdk: AsyncTelnyx) -> None:
+    for path in ("/v2/calls", "/v2/calls/x/actions/hangup", "/v2/calls/x/actions/nonsense"):
+        response = await post(stack, path, DIAL, token=None)
+        assert response.status_code == 401
+        assert error_in(response)["code"] == "10009"
+        assert response.headers["www-authenticate"] == "Bearer"
+        response = await post(stack, path, DIAL, token=READER)
+        assert response.status_code == 403
+        assert error_in(response)["code"] == "10010"
+    with pytest.raises(PermissionDeniedError):
+        await sdk.with_options(api_key=READER).calls.actions.hangup("x")
+    response = await post(stack, "/v2/call_control_applications", {}, token=COMMANDER)
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b'"text"', b"\xff", b"[" * 100_000])
+async def test_a_body_that_is_no_json_object(stack: Stack, body: bytes) -> None:
+    async with stack.http() as http:
+        response = await http.post("/v2/calls", content=body)
+    assert response.status_code == 400
+    assert error_in(response)["code"] == "10023"
+
+
+async def test_a_body_over_the_bound(stack: Stack) -> None:
+    response = await post(stack, "/v2/calls", DIAL | {"audio_url": "x" * 200_000})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("command_id", ["", " x", "a\r\nNats-Msg-Id: b", "ä", "x" * 129, 7])
+async def test_a_command_id_that_no_header_can_carry(stack: Stack, command_id: Any) -> None:
+    response = await post(stack, "/v2/calls", DIAL | {"command_id": command_id})
+    assert response.status_code == 422
+    assert error_in(response)["source"] == {"pointer": "/command_id"}
+
+
+@pytest.mark.parametrize("leg", ["a%0d%0aNats-Msg-Id:b", "x" * 300, "%C3%A4"])
+async def test_a_call_control_id_that_no_header_can_carry(stack: Stack, leg: str) -> None:
+    response = await post(stack, f"/v2/calls/{leg}/actions/hangup")
+    assert response.status_code == 422
+    assert error_in(response)["code"] == "90015"
+    response = await post(stack, "/v2/calls", DIAL | {"link_to": "a\r\nb"})
+    assert response.status_code == 422
+
+
+async def test_every_error_has_the_carriers_shape(stack: Stack) -> None:
+    async with stack.http() as http:
+        for response, status, code in (
+            (await http.get("/nowhere"), 404, "10005"),
+            (await http.put("/v2/calls"), 405, "10030"),
+            (await http.get("/sessions", params={"limit": "many"}), 422, "10015"),
+            (await http.get("/v2/connections/1/active_calls?page[size]=0"), 422, "10015"),
+            (await http.get("/v2/connections/1/active_calls?page[after]=@"), 422, "10015"),
+        ):
+            assert response.status_code == status
+            assert error_in(response)["code"] == code
+            assert error_in(response)["title"]
+            assert error_in(response)["detail"]
+
+
+async def test_a_command_that_came_before_its_call_was_known_is_found_again(
+    stack: Stack,
+) -> None:
+    """Sent at once its leg may have no session yet; sent again it has."""
+    ids = await stack.ring()
+    leg, body = ids["call_control_id"], {"command_id": secrets.token_hex(8)}
+    for _ in range(2):
+        response = await post(stack, f"/v2/calls/{leg}/actions/answer", body)
+        assert response.status_code == 200
+        await stack.session(ids["call_session_id"])
+    (effect,) = await stack.performed(body["command_id"])
+    assert effect["count"] == 1
+
+
+async def test_a_command_id_counts_for_one_call_only(stack: Stack) -> None:
+    command_id = secrets.token_hex(8)
+    for _ in range(2):
+        leg = (await stack.ring())["call_control_id"]
+        response = await post(stack, f"/v2/calls/{leg}/actions/answer", {"command_id": command_id})
+        assert response.status_code == 200
+        assert (await stack.leg(leg))["state"] == "answered"

@@ -1,0 +1,71 @@
+"""Errors that no request should meet, in the carrier's shape all the same."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from nats.aio.client import Client
+
+from api.auth import tokens_from
+from api.errors import install
+from api.freshness import Views
+from api.sessions import sessions_router
+from api.stream import Stream
+from offhook.errors import LogUnavailable
+from projections.database import open_database
+from projections.waiting import PositionWatch
+
+
+@pytest.fixture
+async def http(free_port: int) -> AsyncIterator[httpx.AsyncClient]:
+    """An API without Postgres, and with endpoints that fail."""
+    engine = open_database(f"postgresql://postgres@127.0.0.1:{free_port}/nothing")
+    views = Views(engine, PositionWatch(engine), Stream(Client()), lambda: datetime.now(UTC))
+    app = FastAPI()
+    app.include_router(sessions_router(tokens=tokens_from(["read:r"]), views=views))
+    install(app)
+
+    @app.api_route("/mistake", methods=["GET", "POST"])
+    async def mistake() -> None:
+        raise AssertionError("our own")
+
+    @app.get("/log")
+    async def log() -> None:
+        raise LogUnavailable("no acknowledgement in 8 s")
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        base_url="http://api",
+        headers={"authorization": "Bearer r"},
+    ) as client:
+        yield client
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/mistake", 500, "unexpected"),
+        ("/log", 503, "no acknowledgement in 8 s"),
+        ("/sessions", 503, "Postgres does not answer"),
+        ("/sessions/x", 503, "Postgres does not answer"),
+    ],
+)
+async def test_what_is_not_the_callers_fault(
+    http: httpx.AsyncClient, path: str, status: int, told: str
+) -> None:
+    response = await http.get(path)
+    assert response.status_code == status
+    (error,) = response.json()["errors"]
+    assert error["code"] == "10007"
+    assert told in error["detail"]
+    assert "our own" not in response.text
+
+
+async def test_only_what_changes_nothing_may_be_repeated_after_a_mistake(
+    http: httpx.AsyncClient,
+) -> None:
+    assert "x-should-retry" not in (await http.get("/mistake")).headers
+    assert (await http.post("/mistake")).headers["x-should-retry"] == "false"

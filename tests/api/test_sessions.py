@@ -1,0 +1,209 @@
+"""Sessions, timelines and commands over HTTP, with how new they are."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from telnyx import AsyncTelnyx
+
+from tests.api.stack import FRIEND, OURS, READER, Stack, until
+
+
+async def get(stack: Stack, path: str, **query: Any) -> httpx.Response:
+    async with stack.http(READER) as http:
+        return await http.get(path, params=query)
+
+
+async def ended_call(stack: Stack, telnyx: AsyncTelnyx) -> tuple[str, str]:
+    """The session and leg of a call that was answered and hung up, once the views have it."""
+    ids = await stack.ring()
+    await stack.session(ids["call_session_id"])
+    await telnyx.calls.actions.answer(ids["call_control_id"])
+    await telnyx.calls.actions.hangup(ids["call_control_id"])
+    await stack.session(ids["call_session_id"], "ended")
+    return ids["call_session_id"], ids["call_control_id"]
+
+
+async def test_a_session_is_read_with_its_legs_and_commands(stack: Stack, sdk: AsyncTelnyx) -> None:
+    session_id, leg = await ended_call(stack, sdk)
+
+    async def settled() -> Any:
+        found = (await get(stack, f"/sessions/{session_id}")).json()
+        done = [one for one in found["data"]["commands"] if one["status"] == "succeeded"]
+        return found if len(done) == 2 else None
+
+    reply = await until(settled, "both commands")
+    assert reply["data"]["session"]["session_id"] == session_id
+    assert reply["data"]["session"]["to_number"] == OURS
+    assert [one["call_control_id"] for one in reply["data"]["legs"]] == [leg]
+    assert {one["operation"] for one in reply["data"]["commands"]} == {"answer", "hangup"}
+    assert reply["meta"]["as_of_seq"] >= reply["data"]["session"]["last_seq"]
+    assert reply["meta"]["lag_ms"] >= 0
+
+
+async def test_a_session_is_read_as_it_was(stack: Stack, sdk: AsyncTelnyx) -> None:
+    session_id, _ = await ended_call(stack, sdk)
+    timeline = (await get(stack, f"/sessions/{session_id}/timeline")).json()["data"]
+    first, last = timeline[0], timeline[-1]
+    then = await get(stack, f"/sessions/{session_id}", as_of=first["seq"])
+    assert then.json()["data"]["session"]["status"] == "active"
+    assert then.json()["data"]["commands"] == []
+    at = await get(stack, f"/sessions/{session_id}", as_of=first["stored_at"])
+    assert at.json()["data"] == then.json()["data"]
+    at = await get(stack, f"/sessions/{session_id}", as_of=last["stored_at"])
+    assert at.json()["data"]["session"]["status"] == "ended"
+    early = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    for as_of in (early, first["seq"] - 1):
+        response = await get(stack, f"/sessions/{session_id}", as_of=as_of)
+        assert response.status_code == 404
+    for as_of in ("yesterday", "2026-01-01T00:00:00", "-1"):
+        response = await get(stack, f"/sessions/{session_id}", as_of=as_of)
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["source"] == {"parameter": "as_of"}
+
+
+async def test_a_timeline_is_read_page_by_page(stack: Stack, sdk: AsyncTelnyx) -> None:
+    session_id, _ = await ended_call(stack, sdk)
+    path = f"/sessions/{session_id}/timeline"
+    whole = (await get(stack, path)).json()
+    assert whole["meta"]["next"] is None
+    assert whole["data"][0]["type"] == "WebhookReceived"
+    assert whole["data"][0]["fields"]["event_type"] == "call.initiated"
+    pages: list[int] = []
+    page = (await get(stack, path, limit=2)).json()
+    while True:
+        pages += [entry["seq"] for entry in page["data"]]
+        if page["meta"]["next"] is None:
+            break
+        page = (await get(stack, path, limit=2, after_seq=page["meta"]["next"])).json()
+    assert pages == sorted(pages)
+    assert pages[: len(whole["data"])] == [entry["seq"] for entry in whole["data"]]
+
+
+async def test_the_dial_is_in_the_timeline_of_the_call_it_placed(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    dialled = await sdk.calls.dial(to=FRIEND, from_=OURS, connection_id="1")
+    assert dialled.data is not None
+    session_id = dialled.data.call_session_id
+    await stack.session(session_id)
+
+    async def types() -> Any:
+        entries = (await get(stack, f"/sessions/{session_id}/timeline")).json()["data"]
+        found = [entry["type"] for entry in entries]
+        return found if "CommandSucceeded" in found else None
+
+    assert (await until(types, "the dial's outcome"))[:2] == ["CommandRequested", "Decided"]
+
+
+async def test_sessions_are_listed_newest_first_by_pages(stack: Stack) -> None:
+    connection_id = "77001"
+    placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(5)]
+    for session_id in placed:
+        await stack.session(session_id)
+    found: list[str] = []
+    query: dict[str, Any] = {"connection_id": connection_id, "limit": 2}
+    while True:
+        page = (await get(stack, "/sessions", **query)).json()
+        found += [one["session_id"] for one in page["data"]]
+        if page["meta"]["next"] is None:
+            break
+        query["before_seq"] = page["meta"]["next"]
+    assert set(found) == set(placed)
+    assert len(found) == 5
+    for filters in (
+        {"status": "active", "to_number": OURS, "connection_id": connection_id},
+        {"started_from": "2026-01-01T00:00:00Z", "connection_id": connection_id},
+    ):
+        assert len((await get(stack, "/sessions", **filters)).json()["data"]) == 5
+    before = {"started_before": "2020-01-01T00:00:00Z", "connection_id": connection_id}
+    assert (await get(stack, "/sessions", **before)).json()["data"] == []
+    response = await get(stack, "/sessions", started_from="2026-01-01T00:00:00")
+    assert response.status_code == 422
+
+
+async def test_min_seq_waits_for_the_views(stack: Stack, sdk: AsyncTelnyx) -> None:
+    session_id, _ = await ended_call(stack, sdk)
+    as_of = (await get(stack, f"/sessions/{session_id}")).json()["meta"]["as_of_seq"]
+    reached = await get(stack, f"/sessions/{session_id}", min_seq=as_of)
+    assert reached.status_code == 200
+    assert reached.json()["meta"]["as_of_seq"] >= as_of
+    response = await get(stack, "/sessions", min_seq=as_of + 10**6, timeout_s=0.2)
+    assert response.status_code == 504
+    assert response.json()["errors"][0]["code"] == "10008"
+
+
+async def test_a_command_is_read_by_its_id(stack: Stack, sdk: AsyncTelnyx) -> None:
+    dialled = await sdk.calls.with_raw_response.dial(to=FRIEND, from_=OURS, connection_id="1")
+    command_id = dialled.headers["offhook-command-id"]
+
+    async def succeeded() -> Any:
+        reply = (await get(stack, f"/commands/{command_id}")).json()
+        return reply if reply["data"]["status"] == "succeeded" else None
+
+    reply = await until(succeeded, "the dial's outcome")
+    assert reply["data"]["operation"] == "dial"
+    assert reply["data"]["parameters"]["to"] == FRIEND
+    assert reply["data"]["answer"]["data"]["call_control_id"]
+    assert reply["others"] == []
+
+
+async def test_passwords_are_not_told_again(stack: Stack, sdk: AsyncTelnyx) -> None:
+    dialled = await sdk.calls.with_raw_response.dial(
+        to=FRIEND, from_=OURS, connection_id="1", sip_auth_password="open sesame"
+    )
+    command_id = dialled.headers["offhook-command-id"]
+    command = (await get(stack, f"/commands/{command_id}")).json()["data"]
+    assert command["parameters"]["sip_auth_password"] == "(hidden)"
+    for path in ("", "/timeline"):
+        reply = await get(stack, f"/sessions/{command['session_id']}{path}")
+        assert reply.status_code == 200
+        assert "(hidden)" in reply.text
+        assert "open sesame" not in reply.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/sessions/nothing", "/sessions/nothing/timeline", "/commands/nothing"]
+)
+async def test_what_nobody_heard_of(stack: Stack, path: str) -> None:
+    response = await get(stack, path)
+    assert response.status_code == 404
+    (error,) = response.json()["errors"]
+    assert error["code"] == "10005"
+    assert "'nothing'" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/sessions", "/sessions/x", "/sessions/x/timeline", "/commands/x"]
+)
+async def test_sessions_need_a_token(stack: Stack, path: str) -> None:
+    async with stack.http(None) as http:
+        assert (await http.get(path)).status_code == 401
+    async with stack.http("wrong") as http:
+        assert (await http.get(path)).status_code == 401
+
+
+async def test_health_metrics_and_docs(stack: Stack, sdk: AsyncTelnyx) -> None:
+    await sdk.calls.dial(to=FRIEND, from_=OURS, connection_id="1")
+    async with stack.http(None) as http:
+        assert (await http.get("/health/live")).json() == {"live": True}
+        assert (await http.get("/health/ready")).json()["ready"] is True
+        metrics = (await http.get("/metrics")).text
+        assert (await http.get("/docs")).status_code == 200
+        openapi = (await http.get("/openapi.json")).json()
+    assert 'offhook_api_requests_total{method="POST",route="/v2/calls",status="200"}' in metrics
+    assert 'offhook_api_command_seconds_count{operation="dial",status="200"}' in metrics
+    assert "v3:" not in metrics
+    dial = openapi["paths"]["/v2/calls"]["post"]
+    schema = dial["requestBody"]["content"]["application/json"]["schema"]
+    assert {"to", "from", "connection_id"} == set(schema["required"])
+    assert "command_id" in schema["properties"]
+    assert "/v2/calls/{call_control_id}/actions/send_sip_info" in openapi["paths"]
+    assert "/v2/calls/{call_control_id}/actions/{operation}" not in openapi["paths"]
+    assert {tag["name"] for tag in openapi["tags"]} == {
+        tag
+        for path in openapi["paths"].values()
+        for operation in path.values()
+        for tag in operation["tags"]
+    }

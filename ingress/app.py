@@ -21,10 +21,17 @@ async def run(settings: Settings) -> None:
         raise SettingInvalid(
             "OFFHOOK_PUBLIC_KEYS is not set; expected the base64 public key that the portal shows"
         )
-    keys = public_keys_from(settings.public_keys)
-    broker = NatsBroker(**client_options(settings.nats_url, "ingress"))
+    try:
+        keys = public_keys_from(settings.public_keys)
+    except SettingInvalid as error:
+        raise SettingInvalid(f"OFFHOOK_PUBLIC_KEYS: {error}") from error
+    broker = NatsBroker(**client_options(settings.nats_url, "ingress"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
-    await require_provisioned(client, settings.nats_monitor_urls)
+    try:
+        await require_provisioned(client, settings.nats_monitor_urls)
+    except OffhookError:
+        await broker.stop()
+        raise
 
     async def unready() -> str:
         try:

@@ -7,17 +7,20 @@
     an API v1 webhook                                            403, and what to set
     over 256 KiB / not POST                                      413 / 405
     the log does not acknowledge within 1.5 s                    503, the carrier retries
+    the sender leaves before the body is complete                none, nothing stored
 
 Authentic but unreadable bodies are stored as they are. The carrier's default patience is 2 s.
 """
 
 import logging
 import re
+import time
 from collections.abc import Callable, Sequence
 
 from nacl.signing import VerifyKey
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from ingress.place import place_of
 from offhook.codec import encoded_webhook
 from offhook.errors import (
     LogUnavailable,
@@ -28,12 +31,20 @@ from offhook.errors import (
 )
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
-from offhook.process import Receive, Scope, Send, respond
-from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
-from offhook.webhooks import read_webhook
+from offhook.process import Message, Receive, Scope, Send, respond
+from offhook.telnyx.signature import (
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    VERSION_ONE_HEADER,
+    verify,
+)
 
 PATH = "/webhooks/telnyx"
 LOG_TIMEOUT_S = 1.5
+
+DISCARDED_BYTES_MAX = 4 * 1024 * 1024
+"""So much is read of a body that is refused for its size: a connection that is closed with bytes
+unread is reset, and the sender may never see the answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +60,9 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        # Looked up once, not for every webhook.
+        self.stored = self.answers.labels(result="stored")
+        self.duplicate = self.answers.labels(result="duplicate")
         self.seconds = Histogram(
             "offhook_webhook_seconds",
             "From the whole body to the answer.",
@@ -79,18 +93,27 @@ class WebhookEndpoint:
         if scope["method"] != "POST":
             await self._refuse(send, 405, "method", "only POST is taken here", (_ALLOW_POST,))
             return
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except _SenderLeft:
+            self._metrics.answers.labels(result="left").inc()
+            return
         if body is None:
             text = f"the body is over {MESSAGE_BYTES_MAX} bytes"
-            # What is left of the body is not read, so the connection cannot go on.
+            # What may be left of the body is not read, so the connection cannot go on.
             await self._refuse(send, 413, "too_large", text, (_CLOSE,))
             return
-        with self._metrics.seconds.time():
+        started = time.perf_counter()
+        try:
             await self._receive(scope, body, send)
+        finally:
+            self._metrics.seconds.observe(time.perf_counter() - started)
 
     async def _receive(self, scope: Scope, body: bytes, send: Send) -> None:
         headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+            name.decode(): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in _HEADERS_READ
         }
         try:
             signature = verify(body, headers, self._keys, self._now_s(), self._tolerance_s)
@@ -100,15 +123,15 @@ class WebhookEndpoint:
         except WebhookRefused as error:
             await self._refuse(send, 403, _reason_of(error), str(error))
             return
-        webhook = read_webhook(body)
+        place = place_of(body)
         kept = {SIGNATURE_HEADER: signature.signature, TIMESTAMP_HEADER: signature.timestamp}
         if _TRACEPARENT.match(trace := headers.get(TRACE_HEADER, "")):
             kept[TRACE_HEADER] = trace
         try:
             appended = await self._log.append(
-                webhook.session_id,
+                place.session_id,
                 "in",
-                encoded_webhook(body, webhook.event.event_id),
+                encoded_webhook(body, place.event_id),
                 headers=kept,
                 timeout_s=LOG_TIMEOUT_S,
             )
@@ -116,9 +139,9 @@ class WebhookEndpoint:
             # It may land all the same; then the carrier's next attempt is a known duplicate.
             await self._refuse(send, 503, "log_unavailable", str(error))
             return
-        result = "duplicate" if appended.duplicate else "stored"
-        self._metrics.answers.labels(result=result).inc()
-        await respond(send, 200)
+        (self._metrics.duplicate if appended.duplicate else self._metrics.stored).inc()
+        await send(_TAKEN)
+        await send(_NO_BODY)
 
     async def _refuse(
         self,
@@ -133,21 +156,25 @@ class WebhookEndpoint:
         await respond(send, status, f"{text}\n".encode(), headers=headers)
 
 
+class _SenderLeft(Exception):
+    """The connection ended before the body did; there is nobody to answer."""
+
+
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None if it is over the bound."""
+    """The whole body; None if it is over the bound. Raises _SenderLeft if the rest never came."""
     parts: list[bytes] = []
     size = 0
-    while True:
+    while size <= DISCARDED_BYTES_MAX:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise _SenderLeft
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size > MESSAGE_BYTES_MAX:
-            return None
-        parts.append(part)
+        if size <= MESSAGE_BYTES_MAX:
+            parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
+            return b"".join(parts) if size <= MESSAGE_BYTES_MAX else None
+    return None
 
 
 def _reason_of(error: WebhookRefused) -> str:
@@ -160,6 +187,15 @@ def _reason_of(error: WebhookRefused) -> str:
             return "bad_signature"
 
 
+_HEADERS_READ = frozenset(
+    name.encode() for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, VERSION_ONE_HEADER, TRACE_HEADER)
+)
+_TAKEN: Message = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-length", b"0")],
+}
+_NO_BODY: Message = {"type": "http.response.body", "body": b""}
 _ALLOW_POST = (b"allow", b"POST")
 _CLOSE = (b"connection", b"close")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")

@@ -72,12 +72,12 @@ def encode(fact: Fact, session_id: str) -> Encoded:
 
 def encoded_webhook(body: bytes, event_id: str) -> Encoded:
     """A webhook's raw body, ready for the log. An id that no header can carry is hashed."""
-    if not _HEADER_TEXT.match(event_id):
+    if not _HEADER_TEXT.fullmatch(event_id):
         event_id = "sha256-" + hashlib.sha256(event_id.encode("utf-8", "replace")).hexdigest()
     return Encoded(type="WebhookReceived", version=1, fact_id=event_id, body=body)
 
 
-_HEADER_TEXT = re.compile(r"^[!-~]{1,128}$")
+_HEADER_TEXT = re.compile(r"[!-~]{1,128}")
 
 
 def decode(type_name: str, version: int, body: bytes) -> Fact:

@@ -1,0 +1,87 @@
+"""Child processes under measurement: started, found by the port they announce, and ended."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from offhook.settings import Settings, environment_from
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 25.0
+_ROOT = Path(__file__).resolve().parent.parent
+
+ROLE = """
+import os
+from {package}.app import run
+from offhook.process import configure_logs, run_to_end
+from offhook.settings import settings_from
+configure_logs("{package}")
+run_to_end(run(settings_from(os.environ)))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A running child process that listens on loopback."""
+
+    pid: int
+    port: int
+
+    def cpu_s(self) -> float:
+        """Processor time it has used so far; nan where there is no /proc."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            return float("nan")
+        user, system = fields[11:13]  # utime and stime of proc(5), after pid and name
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def role(package: str, settings: Settings, log: Path) -> Iterator[Child]:
+    """A role of Offhook as a process of its own."""
+    program = ["-c", ROLE.format(package=package)]
+    with child(program, environment_from(settings), log) as running:
+        yield running
+
+
+@contextmanager
+def child(program: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Child]:
+    """Python with these arguments, once it has written the line `listening` to standard error."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OFFHOOK_")}
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, *program],
+            env={**clean, **environment},
+            cwd=_ROOT,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        yield Child(pid=process.pid, port=_port_of(process, log))
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        for line in log.read_text().splitlines():
+            if line.startswith("{") and line.endswith("}"):
+                entry = json.loads(line)
+                if entry["what"] == "listening":
+                    return int(entry["port"])
+        time.sleep(0.02)
+    raise RuntimeError(f"{process.args!r} does not listen: {log.read_text()[-2000:]}")

@@ -1,0 +1,58 @@
+"""The floor under ingress: verify, publish once, answer. Nothing is checked that could be left out.
+
+Run by `bench.ingress`: `python -m bench.floor_ingress NATS_URL PUBLIC_KEY STREAM`.
+"""
+
+import base64
+import json
+import sys
+
+import nats
+from nacl.signing import VerifyKey
+from nats.aio.client import Client
+
+from offhook.process import AsgiApp, Receive, Scope, Send, configure_logs, run_to_end, serve
+
+
+async def run(nats_url: str, public_key: str, stream: str) -> None:
+    client = await nats.connect(nats_url)
+    application = _application(client, VerifyKey(base64.b64decode(public_key)), stream)
+    await serve(application, host="127.0.0.1", port=0)
+
+
+def _application(client: Client, key: VerifyKey, stream: str) -> AsgiApp:
+    jetstream = client.jetstream()
+    subject = f"{stream}.in"
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = dict(scope["headers"])
+        signature = base64.b64decode(headers[b"telnyx-signature-ed25519"])
+        key.verify(headers[b"telnyx-timestamp"] + b"|" + body, signature)
+        event_id = json.loads(body)["data"]["id"]
+        await jetstream.publish(subject, body, headers={"Nats-Msg-Id": event_id})
+        await send(_START)
+        await send({"type": "http.response.body"})
+
+    return application
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+_START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
+
+if __name__ == "__main__":
+    configure_logs("floor")
+    run_to_end(run(*sys.argv[1:4]))

@@ -1,0 +1,182 @@
+"""Webhooks verified and durably acknowledged by one ingress process: `python -m bench.ingress`.
+
+    offhook   the real ingress process
+    floor     raw ASGI, one PyNaCl verify, one JetStream publish with a dedupe id
+    usual     FastAPI, the official SDK's `unwrap`, an insert into PostgreSQL through SQLAlchemy
+
+Same load generator, same uvicorn settings, same machine, rounds in turn; a number is the median of
+its rounds. `CPU ms each` is the server process alone, the steadiest number on a busy machine.
+NATS flushes before it acknowledges, PostgreSQL before it commits.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from nacl.signing import SigningKey
+from rich.console import Console
+from rich.table import Table
+
+from bench.children import Child, child, role
+from bench.load import Measured, at_rate, saturate, webhooks
+from bench.machine import describe, median, percentile
+from cli.servers import NatsServer, PostgresServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.stream import STREAM, provision, stream_config
+from offhook.settings import Settings
+from offhook.telnyx.signature import public_key_text
+
+ROUNDS = 5
+CONNECTIONS = 32
+PER_SESSION = 5
+PER_S_MAX = 4000
+"""How many webhooks are signed beforehand for a second of saturation."""
+
+FLOOR_STREAM = "FLOOR"
+TARGETS = {"floor": 0.75, "usual": 6.0}
+
+
+@dataclass(kw_only=True)
+class Contender:
+    """One server under measurement and what its rounds gave."""
+
+    name: str
+    child: Child
+    cpu_s: float = 0.0  # of its process, while saturated
+    saturated: list[Measured] = field(default_factory=list)
+    paced: list[Measured] = field(default_factory=list)
+
+    @property
+    def per_s(self) -> float:
+        return median([each.per_s for each in self.saturated])
+
+    @property
+    def cpu_ms_each(self) -> float:
+        return self.cpu_s * 1000 / sum(each.taken for each in self.saturated)
+
+    @property
+    def refused(self) -> int:
+        return sum(each.refused for each in (*self.saturated, *self.paced))
+
+    def latency_ms(self, percent: int) -> float:
+        return median([percentile(each.latencies_ms, percent) for each in self.paced])
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench.ingress")
+    options.add_argument("--seconds", type=float, default=3.0, help="of saturation, each round")
+    options.add_argument("--rate", type=float, default=100.0, help="webhooks/s for the latencies")
+    options.add_argument("--rounds", type=int, default=ROUNDS)
+    given = options.parse_args()
+    console = Console(width=100)
+    console.print(describe("bench.ingress"), highlight=False)
+    contenders = uvloop.run(measure(given.seconds, given.rate, given.rounds))
+    console.print(table_of(contenders, given.rate))
+
+
+async def measure(seconds: float, rate: float, rounds: int) -> list[Contender]:
+    """All contenders, in turn, `rounds` times."""
+    key = SigningKey.generate()
+    with ExitStack() as stack:
+        contenders = await _started(stack, key)
+        for each in contenders:
+            await saturate(
+                each.child.port,
+                webhooks(300, key, per_session=PER_SESSION),
+                connections=CONNECTIONS,
+                seconds=1,
+            )
+        for _ in range(rounds):
+            for each in contenders:
+                work = webhooks(int(seconds * PER_S_MAX), key, per_session=PER_SESSION)
+                used_s = each.child.cpu_s()
+                each.saturated.append(
+                    await saturate(each.child.port, work, connections=CONNECTIONS, seconds=seconds)
+                )
+                each.cpu_s += each.child.cpu_s() - used_s
+            for each in contenders:
+                work = webhooks(int(seconds * rate), key, per_session=PER_SESSION)
+                each.paced.append(
+                    await at_rate(each.child.port, work, per_s=rate, connections=CONNECTIONS)
+                )
+    return contenders
+
+
+async def _started(stack: ExitStack, key: SigningKey) -> list[Contender]:
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
+    nats_server = stack.enter_context(NatsServer())
+    postgres_server = stack.enter_context(PostgresServer())
+    client = await connect(nats_server.url, "bench")
+    await provision(client, [nats_server.monitor_url])
+    floor = dataclasses.replace(stream_config(1), name=FLOOR_STREAM, subjects=[f"{FLOOR_STREAM}.>"])
+    await client.jetstream().add_stream(floor)
+    assert {STREAM, FLOOR_STREAM} == {
+        info.config.name for info in await client.jetstream().streams_info()
+    }
+    await close(client)
+    public_key = public_key_text(key)
+    settings = Settings(
+        nats_url=nats_server.url,
+        nats_monitor_urls=(nats_server.monitor_url,),
+        ingress_port=0,
+        public_keys=(public_key,),
+    )
+    ours = role("ingress", settings, directory / "offhook.log")
+    bare = child(
+        ["-m", "bench.floor_ingress", nats_server.url, public_key, FLOOR_STREAM],
+        {},
+        directory / "floor.log",
+    )
+    usual = child(
+        ["-m", "bench.usual_ingress", postgres_server.url, public_key], {}, directory / "usual.log"
+    )
+    return [
+        Contender(name="offhook", child=stack.enter_context(ours)),
+        Contender(name="floor", child=stack.enter_context(bare)),
+        Contender(name="usual", child=stack.enter_context(usual)),
+    ]
+
+
+def table_of(contenders: list[Contender], rate: float) -> Table:
+    """Throughputs with their ratios, and the latencies at the fixed rate."""
+    ours = contenders[0]
+    table = Table(
+        title=(
+            f"Webhooks verified and durably acknowledged, one process; p50 and p99 at {rate:g}/s"
+        )
+    )
+    table.add_column("")
+    for heading in (
+        "webhooks/s",
+        "rounds",
+        "offhook is",
+        "target",
+        "CPU ms each",
+        "p50 ms",
+        "p99 ms",
+        "not 200",
+    ):
+        table.add_column(heading, justify="right")
+    for each in contenders:
+        target = TARGETS.get(each.name)
+        speeds = [measured.per_s for measured in each.saturated]
+        table.add_row(
+            each.name,
+            f"{each.per_s:.0f}",
+            f"{min(speeds):.0f}–{max(speeds):.0f}",
+            f"{ours.per_s / each.per_s:.2f} ×" if target else "",
+            f"≥ {target:g} ×" if target else "",
+            f"{each.cpu_ms_each:.2f}",
+            f"{each.latency_ms(50):.2f}",
+            f"{each.latency_ms(99):.2f}",
+            str(each.refused),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""From a webhook's sending to its command's arrival at the carrier: `python -m bench.latency`.
+
+    offhook   HTTP → ingress process → log → worker process (flow `bench.flows:ANSWERING`) → carrier
+    floor     publish to JetStream → a bare pull consumer's process → carrier
+
+Both at the same fixed rate, one webhook a call, rounds in turn, the same carrier stub, and all
+commands over HTTP by httpx. The floor neither verifies nor records: it shows what the machine,
+NATS and httpx cost by themselves.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from nacl.signing import SigningKey
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from rich.console import Console
+from rich.table import Table
+
+from bench import carrier as stub
+from bench.children import Child, child, role
+from bench.load import Webhook, at_rate, webhooks
+from bench.machine import describe, percentile
+from cli.servers import NatsServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.stream import provision, stream_config
+from offhook.settings import Settings
+from offhook.telnyx.signature import public_key_text
+
+ROUNDS = 4
+CONNECTIONS = 32
+WARM_UP = 100
+LATE_S = 5.0
+POLL_S = 0.05
+FLOOR_STREAM = "FLOOR"
+
+
+@dataclass(kw_only=True)
+class Route:
+    """One way from a webhook to a command, and how long each took."""
+
+    name: str
+    sent: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+
+    def add(self, sent_at: dict[str, float], arrived_at: dict[str, float]) -> None:
+        self.sent += len(sent_at)
+        self.latencies_ms += [
+            (arrived_at[each] - at) * 1000 for each, at in sent_at.items() if each in arrived_at
+        ]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench.latency")
+    options.add_argument("--seconds", type=float, default=20.0, help="for each of the two, in all")
+    options.add_argument("--rate", type=float, default=100.0, help="webhooks/s")
+    given = options.parse_args()
+    console = Console(width=100)
+    console.print(describe("bench.latency"), highlight=False)
+    console.print(table_of(*uvloop.run(measure(given.seconds, given.rate)), given.rate))
+
+
+async def measure(seconds: float, rate: float) -> tuple[Route, Route]:
+    """Offhook and the floor, in turn."""
+    key = SigningKey.generate()
+    ours, floor = Route(name="offhook"), Route(name="floor")
+    count = int(seconds * rate / ROUNDS)
+    async with stub.listening() as carrier:
+        with ExitStack() as stack:
+            nats_server = stack.enter_context(NatsServer())
+            await _prepare(nats_server)
+            # In a thread: meanwhile the carrier must be able to answer.
+            ingress = await asyncio.to_thread(_started, stack, nats_server, carrier, key)
+            client = await connect(nats_server.url, "bench")
+            publisher = Publisher(client.jetstream())
+            for size, counts in ((WARM_UP, False), *[(count, True)] * ROUNDS):
+                for route in (ours, floor):
+                    work = webhooks(size, key, per_session=1)
+                    sent_at: dict[str, float] = {}
+                    if route is ours:
+                        await _by_http(ingress.port, work, rate, sent_at)
+                    else:
+                        await publisher.at_rate(work, rate, sent_at)
+                    await _all_arrived(sent_at, carrier)
+                    if counts:
+                        route.add(sent_at, carrier.arrived_at)
+            await close(client)
+            await asyncio.to_thread(stack.close)
+    return ours, floor
+
+
+async def _by_http(
+    port: int, work: Sequence[Webhook], rate: float, sent_at: dict[str, float]
+) -> None:
+    def sending(webhook: Webhook, at: float) -> None:
+        sent_at[webhook.call_control_id] = at
+
+    measured = await at_rate(port, work, per_s=rate, connections=CONNECTIONS, sending=sending)
+    assert not measured.refused, f"{measured.refused} webhooks were not taken"
+
+
+class Publisher:
+    """Publishes the bodies straight to JetStream, as many at once as are due."""
+
+    def __init__(self, jetstream: JetStreamContext) -> None:
+        self._jetstream = jetstream
+        self._tasks: set[asyncio.Task[PubAck]] = set()
+
+    async def at_rate(
+        self, work: Sequence[Webhook], rate: float, sent_at: dict[str, float]
+    ) -> None:
+        started = time.perf_counter()
+        for number, webhook in enumerate(work):
+            await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+            sent_at[webhook.call_control_id] = time.perf_counter()
+            task = asyncio.create_task(self._publish(webhook))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _publish(self, webhook: Webhook) -> PubAck:
+        body = webhook.request.partition(b"\r\n\r\n")[2]
+        headers = {"Nats-Msg-Id": webhook.call_control_id}
+        return await self._jetstream.publish(f"{FLOOR_STREAM}.in", body, headers=headers)
+
+
+async def _prepare(nats_server: NatsServer) -> None:
+    client = await connect(nats_server.url, "bench")
+    await provision(client, [nats_server.monitor_url])
+    floor = dataclasses.replace(stream_config(1), name=FLOOR_STREAM, subjects=[f"{FLOOR_STREAM}.>"])
+    await client.jetstream().add_stream(floor)
+    await close(client)
+
+
+def _started(
+    stack: ExitStack, nats_server: NatsServer, carrier: stub.Carrier, key: SigningKey
+) -> Child:
+    """Every process but the carrier; the ingress."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
+    settings = Settings(
+        nats_url=nats_server.url,
+        nats_monitor_urls=(nats_server.monitor_url,),
+        ingress_port=0,
+        public_keys=(public_key_text(key),),
+        carrier_url=carrier.url,
+        carrier_key="bench",
+        flows=("bench.flows:ANSWERING",),
+    )
+    bare = ["-m", "bench.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
+    stack.enter_context(child(bare, {}, directory / "floor.log"))
+    stack.enter_context(role("workers", settings, directory / "worker.log"))
+    return stack.enter_context(role("ingress", settings, directory / "ingress.log"))
+
+
+async def _all_arrived(sent_at: dict[str, float], carrier: stub.Carrier) -> None:
+    """Wait until every call's command has come, or LATE_S."""
+    for _ in range(int(LATE_S / POLL_S)):
+        if sent_at.keys() <= carrier.arrived_at.keys():
+            return
+        await asyncio.sleep(POLL_S)
+
+
+def table_of(ours: Route, floor: Route, rate: float) -> Table:
+    table = Table(title=f"Webhook sent → command at the carrier, {rate:g} webhooks/s")
+    table.add_column("")
+    for heading in ("sent", "no command", "p50 ms", "p90 ms", "p99 ms", "max ms"):
+        table.add_column(heading, justify="right")
+    for each in (ours, floor):
+        missing = each.sent - len(each.latencies_ms)
+        figures = [f"{percentile(each.latencies_ms, percent):.1f}" for percent in PERCENTS]
+        table.add_row(each.name, str(each.sent), str(missing), *figures)
+    ratios = [
+        f"{percentile(ours.latencies_ms, percent) / percentile(floor.latencies_ms, percent):.1f} ×"
+        for percent in PERCENTS
+    ]
+    table.add_row("offhook / floor", "", "", *ratios)
+    return table
+
+
+PERCENTS = (50, 90, 99, 100)
+
+if __name__ == "__main__":
+    main()

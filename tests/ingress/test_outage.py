@@ -1,0 +1,214 @@
+"""The log goes away and comes back: 503 in time, and nothing that was answered 200 is lost."""
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli.servers import NatsServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import ID_HEADER
+from tests.ingress.stand import (
+    PATH,
+    Ingress,
+    body_of,
+    post,
+    provisioned,
+    running_ingress,
+    settings_on,
+    signed,
+    stored,
+    until,
+)
+
+ANSWER_MAX_S = 2.5
+"""1.5 s for the log, and room for a busy machine."""
+
+SENDERS = 8
+UNDER_WAY = 40
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    """One that a test may stop."""
+    with NatsServer() as own:
+        asyncio.run(provisioned(own))
+        yield own
+
+
+@pytest.fixture
+def ingress(server: NatsServer, tmp_path: Path) -> Iterator[Ingress]:
+    with running_ingress(settings_on(server), tmp_path / "log") as running:
+        yield running
+
+
+@pytest.fixture
+async def http(ingress: Ingress) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=10) as client:
+        yield client
+
+
+async def ids_in_the_log(server: NatsServer, session_id: str) -> Counter[str]:
+    client = await connect(server.url, "test")
+    try:
+        messages = await stored(client, session_id)
+    finally:
+        await close(client)
+    return Counter((message.headers or {})[ID_HEADER] for message in messages)
+
+
+async def test_without_the_log_a_webhook_is_answered_503_in_time_and_taken_later(
+    server: NatsServer, ingress: Ingress, http: httpx.AsyncClient
+) -> None:
+    session_id = str(uuid.uuid4())
+    bodies = {
+        name: body_of(event_id=name, session_id=session_id)
+        for name in ("before", "during", "after")
+    }
+    assert (await post(http, bodies["before"])).status_code == 200
+    await asyncio.to_thread(server.stop)
+
+    for _ in range(3):
+        started = time.monotonic()
+        answer = await post(http, bodies["during"])
+        assert answer.status_code == 503
+        assert time.monotonic() - started < ANSWER_MAX_S
+    assert ingress.counted("log_unavailable") == 3
+
+    await asyncio.to_thread(server.start)
+
+    async def taken() -> bool:
+        return (await post(http, bodies["during"])).status_code == 200
+
+    await until(taken)
+    assert (await post(http, bodies["after"])).status_code == 200
+    assert await ids_in_the_log(server, session_id) == {"before": 1, "during": 1, "after": 1}
+
+
+async def test_many_at_once_are_all_answered_503_in_time(
+    server: NatsServer, http: httpx.AsyncClient
+) -> None:
+    await asyncio.to_thread(server.stop)
+    started = time.monotonic()
+    answers = await asyncio.gather(*[post(http, body_of()) for _ in range(UNDER_WAY)])
+    assert {answer.status_code for answer in answers} == {503}
+    assert time.monotonic() - started < ANSWER_MAX_S
+
+
+async def test_a_log_that_hangs_is_a_log_that_is_away(
+    server: NatsServer, http: httpx.AsyncClient
+) -> None:
+    session_id = str(uuid.uuid4())
+    body = body_of(event_id="late", session_id=session_id)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        assert (await post(http, body)).status_code == 503
+        assert time.monotonic() - started < ANSWER_MAX_S
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+    async def taken() -> bool:
+        return (await post(http, body)).status_code == 200
+
+    await until(taken)
+    assert await ids_in_the_log(server, session_id) == {"late": 1}
+
+
+async def test_a_killed_log_loses_nothing_that_was_answered_200(
+    server: NatsServer, http: httpx.AsyncClient
+) -> None:
+    session_id = str(uuid.uuid4())
+    taken: list[str] = []
+    refused = 0
+    stopping = asyncio.Event()
+
+    async def send() -> None:
+        nonlocal refused
+        while not stopping.is_set():
+            event_id = str(uuid.uuid4())
+            body = body_of(event_id=event_id, session_id=session_id)
+            # As the carrier does: the same webhook again until it is taken.
+            while (await post(http, body)).status_code != 200:
+                refused += 1
+                await asyncio.sleep(0.05)
+            taken.append(event_id)
+
+    senders = [asyncio.create_task(send()) for _ in range(SENDERS)]
+    for _ in range(2):
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(server.start)
+    await asyncio.sleep(0.5)
+    stopping.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*senders)
+
+    assert len(taken) > SENDERS
+    assert await ids_in_the_log(server, session_id) == Counter(taken)
+
+
+async def test_readiness_follows_the_log_and_liveness_does_not(
+    server: NatsServer, http: httpx.AsyncClient
+) -> None:
+    await asyncio.to_thread(server.stop)
+    ready = await http.get("/health/ready")
+    assert ready.status_code == 503
+    assert ready.json()["ready"] is False
+    assert server.monitor_url in ready.json()["because"]
+    assert (await http.get("/health/live")).status_code == 200
+
+    await asyncio.to_thread(server.start)
+
+    async def is_ready() -> bool:
+        return (await http.get("/health/ready")).status_code == 200
+
+    await until(is_ready)
+
+
+async def test_sigterm_lets_webhooks_under_way_be_answered(
+    server: NatsServer, ingress: Ingress, http: httpx.AsyncClient
+) -> None:
+    session_id = str(uuid.uuid4())
+    bodies = [body_of(session_id=session_id) for _ in range(UNDER_WAY)]
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        answers = [asyncio.create_task(post(http, body)) for body in bodies]
+        await asyncio.sleep(0.5)
+        ingress.terminate()
+        await asyncio.sleep(0.2)
+        assert ingress.process.poll() is None
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert {answer.status_code for answer in await asyncio.gather(*answers)} == {200}
+    assert await asyncio.to_thread(ingress.process.wait, 10) == 0
+    assert sum((await ids_in_the_log(server, session_id)).values()) == UNDER_WAY
+
+
+async def test_sigterm_waits_for_the_rest_of_a_body(server: NatsServer, ingress: Ingress) -> None:
+    session_id = str(uuid.uuid4())
+    body = body_of(event_id="half", session_id=session_id)
+    head = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
+    start = f"POST {PATH} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingress.port)
+    writer.write(start.encode() + body[:50])
+    await writer.drain()
+    await asyncio.sleep(0.3)
+    ingress.terminate()
+    await asyncio.sleep(0.3)
+    writer.write(body[50:])
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200")
+    writer.close()
+    await writer.wait_closed()
+    assert await asyncio.to_thread(ingress.process.wait, 10) == 0
+    assert await ids_in_the_log(server, session_id) == {"half": 1}

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from offhook.errors import OffhookError
-from offhook.process import configure_logs
+from offhook.process import configure_logs, run_to_end
 from offhook.settings import Settings, settings_from
 
 app = typer.Typer(
@@ -169,7 +169,7 @@ def _settings() -> Settings:
 
 def _serve(role: str, run: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     configure_logs(role)
-    asyncio.run(run(_settings()))
+    run_to_end(run(_settings()))
 
 
 def _fail(message: str) -> None:

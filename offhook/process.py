@@ -12,12 +12,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import uvicorn
+import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -73,6 +74,12 @@ async def respond(
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def run_to_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine, on uvloop: less time in the loop than asyncio's own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
 
 async def serve(app: Any, *, host: str, port: int) -> None:

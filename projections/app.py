@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> None:
     """Project until SIGTERM. Raises OffhookError if it cannot start or must not go on."""
-    broker = NatsBroker(**client_options(settings.nats_url, "projector"))
+    broker = NatsBroker(**client_options(settings.nats_url, "projector"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
     await require_provisioned(client, settings.nats_monitor_urls, PROJECTOR)
     await require_migrated(settings.postgres_url)

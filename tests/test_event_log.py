@@ -5,7 +5,6 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.memory_log import MemoryLog
 
 from cli.servers import NatsServer
 from offhook.codec import encode, encoded_webhook
@@ -21,6 +20,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog
 from offhook.jetstream.stream import provision
 from offhook.webhooks import wire_body
+from tests.memory_log import MemoryLog
 
 
 @pytest.fixture(params=["memory", "jetstream"])

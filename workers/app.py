@@ -43,7 +43,7 @@ async def run(settings: Settings) -> None:
     """Settle sessions until SIGTERM. Raises OffhookError if it cannot start."""
     flows = flows_from(settings.flows)
     worker = f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**4):04x}".replace(".", "-")
-    broker = NatsBroker(**client_options(settings.nats_url, "worker"))
+    broker = NatsBroker(**client_options(settings.nats_url, "worker"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
     await require_provisioned(client, settings.nats_monitor_urls, WORKER)
 

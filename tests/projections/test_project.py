@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers import NatsServer
 from offhook.codec import Encoded
+from offhook.errors import CheckpointMoved, LogReplaced
 from offhook.events import UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR, STREAM, provision, stream_config

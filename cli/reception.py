@@ -22,7 +22,7 @@ RING_S = 20
 
 
 def decide(event: Event, session: Session) -> Sequence[Command]:
-    caller = _caller(session)
+    caller = session.caller
     if caller is None:
         return _after_outbound(event)
     if caller.state == "ended":
@@ -30,7 +30,7 @@ def decide(event: Event, session: Session) -> Sequence[Command]:
     match event:
         case CallInitiated() | CallAnswered() if event.call_control_id == caller.call_control_id:
             return _receive(caller, session)
-        case CallAnswered() if caller.state == "answered" and not _did(session, "transfer"):
+        case CallAnswered() if caller.state == "answered" and not session.was_asked("transfer"):
             staff = event.call_control_id
             return [
                 Bridge(call_control_id=caller.call_control_id, call_control_id_to_bridge_with=staff)
@@ -46,9 +46,9 @@ def _receive(caller: Leg, session: Session) -> Sequence[Command]:
     match caller.state:
         case "initiated" if caller.from_ == BLOCKED_CALLER:
             return [Reject(cause="USER_BUSY")]
-        case "initiated" if not _did(session, "answer"):
+        case "initiated" if not session.was_asked("answer"):
             return [Answer()]
-        case "answered" if not (_did(session, "transfer") or _did(session, "dial")):
+        case "answered" if not (session.was_asked("transfer") or session.was_asked("dial")):
             return [_connect(caller)]
         case _:
             return []
@@ -71,26 +71,6 @@ def _connect(caller: Leg) -> Command:
 def _after_outbound(event: Event) -> Sequence[Command]:
     """A call that an application placed: it said what it had to say."""
     return [Hangup()] if isinstance(event, CallAnswered) else []
-
-
-def _caller(session: Session) -> Leg | None:
-    return next((leg for leg in session.legs.values() if leg.direction == "incoming"), None)
-
-
-def _left_alone(session: Session) -> list[str]:
-    """Legs that were dialled for a caller who is gone; bridged ones end by themselves."""
-    return [
-        leg.call_control_id
-        for leg in session.legs.values()
-        if leg.direction != "incoming" and leg.state in ("initiated", "answered")
-    ]
-
-
-def _did(session: Session, operation: str) -> bool:
-    return any(
-        state.issued is not None and state.issued.operation == operation
-        for state in session.commands.values()
-    )
 
 
 reception = Flow(name="reception", version="2026-11-22", decide=decide)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Self
+from typing import Any, Self
 
 import httpx
 from nacl.signing import SigningKey
@@ -108,9 +108,9 @@ class Stack:
         """Start a role and return at once; a `worker-…` of any name is one more worker."""
         command = name.partition("-")[0]
         port = self._ports.setdefault(name, self._port_of(command))
-        settings = self.settings
-        if command == "worker":
-            settings = dataclasses.replace(settings, worker_port=port)
+        # Roles that only show their health take any free port; it must be known here.
+        found: dict[str, Any] = {f"{command}_port": port}
+        settings = dataclasses.replace(self.settings, **found)
         with (self._directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", command],

@@ -128,7 +128,7 @@ def configure_logs(role: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(role))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for quiet in ("httpx", "httpcore", "faststream"):
+    for quiet in ("httpx", "httpcore", "faststream", "uvicorn", "alembic"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
 

@@ -170,6 +170,23 @@ class Session:
             return None
         return max(leg.ended_at for leg in self.legs.values() if leg.ended_at)
 
+    @property
+    def caller(self) -> Leg | None:
+        """The leg that called in, the first of several; None if none did, or none is known yet."""
+        incoming = (leg for leg in self.legs.values() if leg.direction == "incoming")
+        return min(incoming, key=lambda leg: leg.stamps["direction"], default=None)
+
+    def was_asked(self, operation: str) -> bool:
+        """Whether a command of this operation was ever decided or requested in the session.
+
+        Webhooks come in any order, so a flow does well to ask where the call is, and what was
+        asked already, rather than which event came when.
+        """
+        return any(
+            state.issued is not None and state.issued.operation == operation
+            for state in self.commands.values()
+        )
+
     def leg(self, call_control_id: str | None) -> Leg | None:
         return None if call_control_id is None else self.legs.get(call_control_id)
 

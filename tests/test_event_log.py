@@ -162,6 +162,16 @@ async def test_more_records_than_one_batch_are_all_read(log: EventLog) -> None:
     assert [record.seq for record in records] == sorted({record.seq for record in records})
 
 
+async def test_more_bytes_than_one_batch_are_all_read(log: EventLog) -> None:
+    """The server ends a batch at 64 MB, whatever the number of records asked for."""
+    session = new_session()
+    count, body = 280, b" " * 250_000
+    for start in range(0, count, 40):
+        ids = [f"{session}-{number}" for number in range(start, start + 40)]
+        await asyncio.gather(*(log.append(session, "in", encoded_webhook(body, i)) for i in ids))
+    assert len(await log.read(session)) == count
+
+
 async def test_a_request_keeps_its_parameters(log: EventLog) -> None:
     session = new_session()
     command = IssuedCommand(

@@ -11,16 +11,19 @@ import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, OffhookError, SettingInvalid
-from offhook.flow import Flow
+from offhook.errors import LogMissing, LogUnavailable, OffhookError, SettingInvalid
+from offhook.flow import API_FLOW, NO_FLOW, Flow
 from offhook.jetstream.connection import client_options, first_connection
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import ACK_WAIT_S, STREAM, WORKER, require_provisioned
@@ -28,6 +31,7 @@ from offhook.jetstream.subjects import ALL_IN, parse, wake_subject
 from offhook.process import health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
+from workers.asyncapi import describe
 from workers.carry_out import Timing
 from workers.lanes import Lanes
 from workers.metrics import Metrics
@@ -35,15 +39,21 @@ from workers.settle import Settler
 
 FETCH_MAX = 32
 FETCH_WAIT_S = 1.0
+FETCH_PAUSE_S = 0.1
 HEARTBEAT_S = ACK_WAIT_S / 3
 WATCH_S = 10.0
 
+DRAIN_S = 15.0
+"""How long calls may take to finish at the end; well within the 30 s that compose gives."""
 
-async def run(settings: Settings) -> None:
-    """Settle sessions until SIGTERM. Raises OffhookError if it cannot start."""
+
+async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
+    """Settle sessions until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
     flows = flows_from(settings.flows)
     worker = f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**4):04x}".replace(".", "-")
-    broker = NatsBroker(**client_options(settings.nats_url, "worker"), logger=None)
+    # Without `apply_types=False` every delivery would take a detour through a thread.
+    options = client_options(settings.nats_url, "worker")
+    broker = NatsBroker(**options, logger=None, apply_types=False)
     client = await first_connection(settings.nats_url, broker.connect())
     await require_provisioned(client, settings.nats_monitor_urls, WORKER)
 
@@ -67,7 +77,20 @@ async def run(settings: Settings) -> None:
         await client.publish(wake_subject(holder), session_id.encode())
 
     lanes = Lanes(settler, hand_over, metrics, lanes_max=settings.lanes_max)
-    _subscribe(broker, lanes, worker)
+    subscriber = _subscribe(broker, lanes, worker)
+    fetching: PatientFetching | None = None
+    ending = asyncio.Event()
+
+    async def be_patient() -> None:
+        nonlocal fetching
+        fetching = PatientFetching(subscriber.subscription)
+        subscriber.subscription = fetching
+
+    async def drain() -> None:
+        ending.set()
+        if fetching is not None:
+            fetching.stopped = True
+        await lanes.drain(DRAIN_S)
 
     async def unready() -> str:
         if not metrics.authorized:
@@ -78,17 +101,19 @@ async def run(settings: Settings) -> None:
             return str(error)
         return ""
 
+    describe(broker)
     app = AsgiFastStream(
         broker,
         asgi_routes=health_routes(unready, metrics.registry),
         logger=None,
-        on_shutdown=[lanes.drain],
+        after_startup=[be_patient],
+        on_shutdown=[drain],
         after_shutdown=[carrier.aclose],
     )
     await _first_of(
         serve(app, host=settings.worker_host, port=settings.worker_port),
         lanes.heartbeat(HEARTBEAT_S),
-        _watch_consumer(client),
+        _watch(client, watch_s, ending),
     )
 
 
@@ -107,12 +132,19 @@ async def _first_of(*work: Coroutine[None, None, None]) -> None:
 def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
     """The flows at `module:attribute`. Raises SettingInvalid naming the one that is not there."""
     sys.path.insert(0, "")  # the user's module is usually beside the command
-    return tuple(_flow_from(name) for name in names)
+    flows = tuple(_flow_from(name) for name in names)
+    # A failed command finds back to its flow by the flow's name.
+    taken = {NO_FLOW.name, API_FLOW.name}
+    for name, flow in zip(names, flows, strict=True):
+        if flow.name in taken:
+            raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: the name {flow.name!r} is taken")
+        taken.add(flow.name)
+    return flows
 
 
 def _flow_from(name: str) -> Flow:
-    module_name, separator, attribute = name.partition(":")
-    if not separator:
+    module_name, _, attribute = name.partition(":")
+    if not module_name or module_name.startswith(".") or not attribute:
         raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}; expected module:attribute")
     try:
         flow = getattr(importlib.import_module(module_name), attribute)
@@ -145,40 +177,89 @@ class _Delivery:
         await self._message.in_progress()
 
 
-async def _raw(message: NatsMessage) -> bytes:
+async def _whole(message: NatsMessage) -> NatsMessage:
     # FastStream would decode by content type, and what it cannot decode never reaches a handler.
-    return message.body
+    return message
 
 
-def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> None:
-    @broker.subscriber(
+class PatientFetching:
+    """What FastStream's loop fetches from, in place of the subscription itself.
+
+    That loop asks again at once after an error: without a consumer leader it takes half a core, and
+    on a connection that is closed for good it never yields, so that nothing else runs any more.
+    """
+
+    def __init__(self, subscription: JetStreamContext.PullSubscription) -> None:
+        self._subscription = subscription
+        self.stopped = False
+
+    async def fetch(self, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109
+        if self.stopped:
+            await asyncio.sleep(FETCH_PAUSE_S)
+            return []
+        try:
+            return await self._subscription.fetch(batch, timeout)
+        except TimeoutError:
+            raise  # nothing came
+        except NatsError:
+            await asyncio.sleep(FETCH_PAUSE_S)
+            raise
+
+    async def unsubscribe(self) -> None:
+        await self._subscription.unsubscribe()
+
+
+def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> Any:
+    """FastStream's subscriber to the worker consumer."""
+    subscriber = broker.subscriber(
         ALL_IN,
         durable=WORKER,
         stream=JStream(STREAM, declare=False),
         pull_sub=PullSub(batch_size=FETCH_MAX, timeout=FETCH_WAIT_S),
         ack_policy=AckPolicy.MANUAL,
-        decoder=_raw,
+        decoder=_whole,
         no_reply=True,
+        include_in_schema=False,
     )
-    async def on_record(body: bytes, message: NatsMessage) -> None:
+
+    @subscriber
+    async def on_record(message: NatsMessage) -> None:
         place = parse(message.raw_message.subject)
         if place is None:
             await message.reject()  # not a subject of ours; nothing is ever stored there
             return
         await lanes.take(_Delivery(message, place.session_id))
 
-    @broker.subscriber(wake_subject(worker), decoder=_raw, no_reply=True)
-    async def on_wake(body: bytes) -> None:
-        await lanes.wake(body.decode())
+    @broker.subscriber(wake_subject(worker), decoder=_whole, no_reply=True, include_in_schema=False)
+    async def on_wake(message: NatsMessage) -> None:
+        await lanes.wake(message.body.decode())
+
+    return subscriber
 
 
-async def _watch_consumer(client: Client) -> None:
-    """Raise LogMissing when the consumer is gone: its subscriber would wait in silence for ever."""
+async def _watch(client: Client, every_s: float, ending: asyncio.Event) -> None:
+    """Raise what a subscriber would wait out in silence for ever; not once the process is ending.
+
+    LogMissing when the consumer is gone; LogUnavailable when the server refused the connection:
+    nats-py then closes it, or FastStream's error callback ends the reconnecting.
+    """
+    was_refused = False
     while True:
-        await asyncio.sleep(WATCH_S)
+        await asyncio.sleep(every_s)
+        if ending.is_set():
+            continue
+        if not client.is_connected:
+            # A server that is only gone shows as an OSError or a time out, and comes back.
+            error = client.last_error
+            is_refused = isinstance(error, NatsError) and not isinstance(error, TimeoutError)
+            if client.is_closed or (is_refused and was_refused):
+                raise LogUnavailable(f"the NATS server refuses this worker: {error!r}")
+            was_refused = is_refused
+            continue
+        was_refused = False
         try:
             await client.jetstream().consumer_info(STREAM, WORKER)
-        except NotFoundError as error:
-            raise LogMissing(f"consumer {WORKER} of stream {STREAM} is gone") from error
+        except NotFoundError as missing:
+            raise LogMissing(f"consumer {WORKER} of stream {STREAM} is gone") from missing
         except (NatsError, TimeoutError):
             continue  # not now; the client reconnects by itself

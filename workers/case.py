@@ -6,14 +6,18 @@ decided on exactly what came before it, and a replay decides the same.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from offhook.errors import LogUnavailable
 from offhook.events import CommandFailed, CommandRequested, Record, SessionResumed
 from offhook.jetstream.log import EventLog
 from offhook.session import CommandState, Leg, Session, evolve
 
 CASES_CACHED_MAX = 10_000
+
+STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+"""How long a replica that lags is waited for, from read to read."""
 
 
 @dataclass(kw_only=True)
@@ -23,6 +27,7 @@ class Case:
     session: Session
     in_seq: int = 0
     out_seq: int = 0
+    appended_seq: int = 0  # stream sequence of the last record we appended ourselves
     ahead: list[Record] = field(default_factory=list)  # facts not yet decided on, oldest first
 
     def add(self, records: Sequence[Record]) -> None:
@@ -90,27 +95,44 @@ class Case:
 class Cases:
     """The cases of the sessions seen last. A case is dropped when anything is in doubt."""
 
-    def __init__(self, log: EventLog, cached_max: int = CASES_CACHED_MAX) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        sleep: Callable[[float], Awaitable[None]],
+        cached_max: int = CASES_CACHED_MAX,
+    ) -> None:
         self._log = log
+        self._sleep = sleep
         self._cached_max = cached_max
         self._cases: OrderedDict[str, Case] = OrderedDict()
 
-    async def look(self, session_id: str) -> Case:
-        """The session's case with all that was appended since the last look."""
+    async def look(self, session_id: str, wake_seq: int = 0) -> Case:
+        """The session's case with all that was appended since the last look; see `refresh`."""
         case = self._cases.get(session_id) or Case(session=Session(session_id=session_id))
-        await self.refresh(case)
+        await self.refresh(case, wake_seq)
         self._cases[session_id] = case
         self._cases.move_to_end(session_id)
         while len(self._cases) > self._cached_max:
             self._cases.popitem(last=False)
         return case
 
-    async def refresh(self, case: Case) -> None:
-        """Read the session's tail. Its cost does not grow with the length of the call."""
-        case.add(
-            await self._log.read(
-                case.session.session_id, in_after=case.in_seq, out_after=case.out_seq
-            )
+    async def refresh(self, case: Case, wake_seq: int = 0) -> None:
+        """Read the session's tail. Its cost does not grow with the length of the call.
+
+        A replica that lags is asked again: the record that woke us must be in what was read, and
+        what we appended ourselves, or it would be decided and sent once more. Raises LogUnavailable
+        when that takes too long.
+        """
+        session_id = case.session.session_id
+        for pause_s in (*STALE_READ_PAUSES_S, None):
+            case.add(await self._log.read(session_id, in_after=case.in_seq, out_after=case.out_seq))
+            if case.in_seq >= wake_seq and case.out_seq >= case.appended_seq:
+                return
+            if pause_s is not None:
+                await self._sleep(pause_s)
+        raise LogUnavailable(
+            f"{session_id}: reads end at {case.in_seq} (in) and {case.out_seq} (out), "
+            f"but the log has {wake_seq} (in) and {case.appended_seq} (out)"
         )
 
     def drop(self, session_id: str) -> None:

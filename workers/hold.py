@@ -45,6 +45,7 @@ class Hold:
             headers=self._headers,
         )
         self._position = appended.seq
+        self.case.appended_seq = max(self.case.appended_seq, appended.seq)
         if isinstance(fact, Decided | CommandAttempted):
             self._until = self._now() + timedelta(seconds=self._lease_s)
 
@@ -64,6 +65,17 @@ class Hold:
         """Renew the lease unless it lasts for one more try of `for_s` seconds."""
         if (self._until - self._now()).total_seconds() < for_s:
             await self.renew(command_id, 1, "the lease was running out")
+
+    async def began(self, at: datetime) -> datetime:
+        """`at`, a time stamp of the log, by our own clock: the two may differ.
+
+        Measured at the last lease record, so ask right after one was appended.
+        """
+        await self._cases.refresh(self.case)
+        lease = self.case.session.lease
+        assert lease is not None
+        age = lease.until - timedelta(seconds=self._lease_s) - at
+        return self._now() - age
 
     async def ended_leg(self, call_control_id: str | None) -> Leg | None:
         """The leg, if the log by now says that it has ended."""

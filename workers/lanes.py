@@ -7,7 +7,7 @@ before the lane is let go. While a lane works, its deliveries are kept from bein
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,7 @@ POISON_DELIVERIES = 5
 """So often a flow may raise on a session before it is parked."""
 
 RETRY_S = 0.2
+RETRY_DOUBLINGS_MAX = 5
 RETRY_MAX_S = 5.0
 HANDED_OVER_S = 0.5
 
@@ -65,15 +66,20 @@ class Lanes:
 
     async def take(self, delivery: Delivery) -> None:
         """Give a delivery its lane. Returns when it has one, not when it is settled."""
-        if self._draining:
-            await delivery.nak(0)
-            return
-        self._held.add(delivery)
-        await self._enter(delivery.session_id, [delivery])
+        if not self._draining:
+            self._held.add(delivery)
+            await self._enter(delivery.session_id, [delivery])
+        else:
+            await _answer([delivery], nak_s=0)
 
     async def wake(self, session_id: str) -> None:
-        """Look at a session that another worker believes we hold; no delivery goes with it."""
-        await self._enter(session_id, [])
+        """Look at a session that another worker believes we hold; no delivery goes with it.
+
+        Without a free lane nothing is done, or wake-ups for sessions with a lane would wait behind
+        it: the other worker's delivery comes again.
+        """
+        if not self._joined(session_id, []) and not self._draining and not self._free.locked():
+            await self._enter(session_id, [])
 
     async def heartbeat(self, every_s: float) -> None:
         """Until cancelled, keep what is held from being redelivered."""
@@ -83,11 +89,18 @@ class Lanes:
                 with contextlib.suppress(Exception):
                     await delivery.in_progress()
 
-    async def drain(self) -> None:
-        """Wait until every lane is done; what arrives meanwhile is left to other workers."""
+    async def drain(self, within_s: float) -> None:
+        """Wait until every lane is done; what arrives meanwhile is left to other workers.
+
+        A lane that takes longer is stopped where it is: the log tells the next worker all it needs.
+        """
         self._draining = True
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=within_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _enter(self, session_id: str, deliveries: list[Delivery]) -> None:
         if self._joined(session_id, deliveries):
@@ -96,6 +109,11 @@ class Lanes:
         # While we waited for a free lane, the session may have got one.
         if self._joined(session_id, deliveries):
             self._free.release()
+            return
+        if self._draining:
+            self._free.release()
+            self._held.difference_update(deliveries)
+            await _answer(deliveries, nak_s=0)
             return
         lane = _Lane(session_id=session_id, waiting=deliveries)
         self._lanes[session_id] = lane
@@ -117,42 +135,54 @@ class Lanes:
             while lane.woken:
                 lane.woken = False
                 deliveries, lane.waiting = lane.waiting, []
+                nak_s: float | None = RETRY_S
                 try:
-                    await self._settle(lane.session_id, deliveries)
+                    nak_s = await self._settle(lane.session_id, deliveries)
                 finally:
                     self._held.difference_update(deliveries)
+                    await _answer(deliveries, nak_s)
         finally:
             # No await between the last look at `woken` and this: nobody can join a dead lane.
+            self._held.difference_update(lane.waiting)  # some only if this lane was stopped
             del self._lanes[lane.session_id]
             self._metrics.lanes.set(len(self._lanes))
             self._free.release()
 
-    async def _settle(self, session_id: str, deliveries: list[Delivery]) -> None:
+    async def _settle(self, session_id: str, deliveries: list[Delivery]) -> float | None:
+        """None when the session is settled, else the seconds after which to come again."""
         wake_seq = max((delivery.seq for delivery in deliveries), default=0)
         count = max((delivery.count for delivery in deliveries), default=0)
-        retry_s = min(RETRY_S * 2 ** max(0, count - 1), RETRY_MAX_S)
         try:
-            result = await self._settler.settle(session_id, wake_seq)
+            try:
+                result = await self._settler.settle(session_id, wake_seq)
+            except FlowRaised as raised:
+                _log.error("flow raised", extra={"session": session_id}, exc_info=raised)
+                if count < POISON_DELIVERIES:
+                    return _retry_s(count)
+                await self._settler.park(raised, count)
+                return None
             if isinstance(result, HeldElsewhere):
                 self._metrics.handed_over.inc()
                 await self._hand_over(result.worker, session_id)
-                await _nak(deliveries, min(HANDED_OVER_S, result.for_s))
-                return
-        except FlowRaised as raised:
-            _log.error("flow raised", extra={"session": session_id}, exc_info=raised)
-            if count < POISON_DELIVERIES:
-                await _nak(deliveries, retry_s)
-                return
-            await self._settler.park(raised, count)
+                return min(HANDED_OVER_S, result.for_s)
         except Exception:
             # Nothing is lost: the log has what was done, and the wake-up comes again.
             _log.exception("session not settled", extra={"session": session_id})
-            await _nak(deliveries, retry_s)
-            return
-        for delivery in deliveries:
-            await delivery.ack()
+            return _retry_s(count)
+        return None
 
 
-async def _nak(deliveries: list[Delivery], delay_s: float) -> None:
+def _retry_s(count: int) -> float:
+    # A delivery may have been counted thousands of times: 2 to the power of that is no float.
+    doublings = min(max(0, count - 1), RETRY_DOUBLINGS_MAX)
+    return min(RETRY_S * float(2**doublings), RETRY_MAX_S)
+
+
+async def _answer(deliveries: Sequence[Delivery], nak_s: float | None) -> None:
+    """Acknowledge them, or have them come again; one that cannot be answered comes by itself."""
     for delivery in deliveries:
-        await delivery.nak(delay_s)
+        with contextlib.suppress(Exception):
+            if nak_s is None:
+                await delivery.ack()
+            else:
+                await delivery.nak(nak_s)

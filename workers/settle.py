@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from offhook.codec import encode
 from offhook.errors import PositionTaken
 from offhook.events import (
@@ -39,8 +41,8 @@ from workers.metrics import Metrics
 LEASE_MARGIN_S = 1.0
 """A lease outlasts one try of a command by this much."""
 
-STALE_READS_MAX = 20
-STALE_READ_PAUSE_S = 0.05
+COMMANDS_BYTES_MAX = 192 * 1024
+"""One decision's commands; the log, whose records have a bound of 256 KiB, has to take them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Settler:
         self._lease_s = try_s + LEASE_MARGIN_S
         self._try_s = try_s
         self._metrics = metrics
-        self._cases = Cases(log)
+        self._cases = Cases(log, timing.sleep)
 
     async def settle(self, session_id: str, wake_seq: int = 0) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
@@ -95,7 +97,7 @@ class Settler:
         Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
         try:
-            return await self._settle(await self._look(session_id, wake_seq))
+            return await self._settle(await self._cases.look(session_id, wake_seq))
         except BaseException:
             self._cases.drop(session_id)
             raise
@@ -108,24 +110,16 @@ class Settler:
         self._cases.drop(record.session_id)
         self._metrics.parked.inc()
 
-    async def _look(self, session_id: str, wake_seq: int) -> Case:
-        case = await self._cases.look(session_id)
-        for _ in range(STALE_READS_MAX):
-            if case.in_seq >= wake_seq:
-                break
-            # A replica that lags: the record that woke us must be in what we read.
-            await self._timing.sleep(STALE_READ_PAUSE_S)
-            await self._cases.refresh(case)
-        return case
-
     async def _settle(self, case: Case) -> Settled | HeldElsewhere:
         while True:
             try:
+                # First, for it folds in the requests that the open commands were decided on.
+                cause = case.next_cause()
                 if opened := case.open_commands():
                     if (held := self._held_elsewhere(case)) is not None:
                         return held
                     await self._take_over(case, opened)
-                elif (cause := case.next_cause()) is not None:
+                elif cause is not None:
                     await self._decide(case, *cause)
                 else:
                     return Settled()
@@ -143,13 +137,14 @@ class Settler:
     async def _take_over(self, case: Case, opened: Sequence[CommandState]) -> None:
         """Go on with a decision whose worker is gone, or with an own one that was interrupted."""
         hold = self._hold(case)
-        for state in opened:
+        for position, state in enumerate(opened):
             assert state.issued is not None
             assert state.decided_at is not None
-            attempts = max(state.attempts, 1)
+            # Commands are sent one after the other: only the first may be with the carrier already.
+            attempts = state.attempts if position else max(state.attempts, 1)
             # The record fences the former holder before anything is sent.
             await hold.renew(state.command_id, attempts + 1, "taken over")
-            since = state.requested_at or state.decided_at
+            since = await hold.began(state.requested_at or state.decided_at)
             await self._carry_out(hold, state.issued, since=since, attempts=attempts)
 
     async def _decide(self, case: Case, record: Record, session: Session) -> None:
@@ -160,8 +155,6 @@ class Settler:
         match fact:
             case CommandRequested(command=command):
                 flow, commands = API_FLOW, (command,)
-                # The application was told after its own wait that nothing came of it.
-                since = record.stored_at
             case WebhookReceived(event=event):
                 flow, commands = self._ask_flow(record, event, session)
             case CommandFailed():
@@ -183,6 +176,9 @@ class Settler:
         )
         hold = self._hold(case, trace=record.traceparent)
         await hold.append(decided)
+        if isinstance(fact, CommandRequested):
+            # The application was told after its own wait that nothing came of it.
+            since = await hold.began(record.stored_at)
         self._metrics.decided.labels(flow=flow.name).inc()
         for command in commands:
             self._metrics.seconds_to_command.observe(
@@ -207,7 +203,7 @@ class Settler:
         flow = flow_for(self._flows, event, session)
         try:
             commands = [addressed(command, event) for command in flow.decide(event, session)]
-            return flow, tuple(
+            issued = tuple(
                 IssuedCommand(
                     command_id=command_id_for(record.session_id, record.seq, ordinal),
                     operation=command.operation,
@@ -216,8 +212,11 @@ class Settler:
                 )
                 for ordinal, command in enumerate(commands)
             )
+            if (size := len(msgspec.json.encode(issued))) > COMMANDS_BYTES_MAX:
+                raise ValueError(f"its commands take {size} bytes; at most {COMMANDS_BYTES_MAX}")
         except Exception as error:
             raise FlowRaised(flow, record, error) from error
+        return flow, issued
 
     async def _carry_out(
         self, hold: Hold, command: IssuedCommand, *, since: datetime, attempts: int

@@ -197,9 +197,9 @@ class _Replies:
         messages: list[Msg] = []
         try:
             while True:
-                batch = await self._read_batch(subject, from_seq)
+                batch, is_last = await self._read_batch(subject, from_seq)
                 messages += batch
-                if len(batch) < READ_BATCH_MAX:
+                if is_last:
                     return messages
                 from_seq = _seq_of(batch[-1]) + 1
         except (NatsError, TimeoutError) as error:
@@ -218,7 +218,7 @@ class _Replies:
         if queue is not None:
             queue.put_nowait(message)
 
-    async def _read_batch(self, subject: str, from_seq: int) -> list[Msg]:
+    async def _read_batch(self, subject: str, from_seq: int) -> tuple[list[Msg], bool]:
         self._count += 1
         token = str(self._count)
         queue: asyncio.Queue[Msg] = asyncio.Queue()
@@ -235,7 +235,8 @@ class _Replies:
             del self._waiting[token]
 
 
-async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> list[Msg]:
+async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:
+    """A batch, and whether it is the last one: 64 MB end a batch before its number does."""
     messages: list[Msg] = []
     async with asyncio.timeout(READ_TIMEOUT_S):
         while True:
@@ -245,7 +246,8 @@ async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> list[Msg]:
                 case None:
                     messages.append(message)
                 case "204" | "404":  # the end of the batch, or nothing stored
-                    return messages
+                    is_last = not messages or headers.get("Nats-Num-Pending", "0") == "0"
+                    return messages, is_last
                 case status:
                     description = headers.get("Description", "")
                     raise LogUnavailable(f"{subject}: read answered {status} {description}")

@@ -1,5 +1,6 @@
 """Settling a session on the stand-in log, with a scripted carrier and a clock that jumps."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.commands import Answer, Command, Hangup, Transfer
+from offhook.errors import LogUnavailable
 from offhook.events import (
     CallAnswered,
     CallEvent,
@@ -21,6 +23,7 @@ from offhook.events import (
     Event,
     Fact,
     IssuedCommand,
+    Record,
     SessionParked,
     SessionResumed,
 )
@@ -75,8 +78,14 @@ RECEPTION = Flow(name="reception", version="1", decide=reception)
 
 
 def settler_on(
-    log: MemoryLog, carrier: ScriptedCarrier, flow: Flow = RECEPTION, worker: str = "w1"
+    log: MemoryLog,
+    carrier: ScriptedCarrier,
+    flow: Flow = RECEPTION,
+    worker: str = "w1",
+    ahead_s: float = 0,
 ) -> Settler:
+    """`ahead_s` is how much the worker's clock is ahead of the log's."""
+
     async def sleep(seconds: float) -> None:
         log.now += timedelta(seconds=seconds)
 
@@ -85,7 +94,9 @@ def settler_on(
         log=log,
         sender=carrier,
         flows=[flow],
-        timing=Timing(now=lambda: log.now, sleep=sleep, chance=lambda: 1.0),
+        timing=Timing(
+            now=lambda: log.now + timedelta(seconds=ahead_s), sleep=sleep, chance=lambda: 1.0
+        ),
         try_s=2.0,
         metrics=Metrics(),
     )
@@ -422,8 +433,128 @@ async def test_a_resumed_session_is_decided_from_where_it_stopped() -> None:
     assert carrier.operations == ["answer"]
 
 
-def held_by(worker: str, cause_seq: int) -> Decided:
-    command = IssuedCommand(command_id="c-of-w2", operation="answer", call_control_id=LEG)
+async def test_a_request_that_is_taken_over_counts_from_the_request() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    command = await request(log, "hangup")
+    log.now += timedelta(seconds=30)
+    decided = dataclasses.replace(held_by("w2", 1), flow="api", commands=(command,))
+    await log.append(SESSION, "out", encode(decided, SESSION))
+    log.now += timedelta(seconds=20)
+
+    await settler_on(log, carrier).settle(SESSION)
+
+    assert carrier.sent == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "deadline"
+
+
+@pytest.mark.parametrize("ahead_s", [-30, 30])
+async def test_a_deadline_goes_by_the_clock_of_the_log(ahead_s: float) -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    for age_s, sent in ((40, 1), (46, 0)):
+        seq = await arrive(log, initiated(f"e-{age_s}"))
+        decided = held_by("w2", seq, command_id=f"c-{age_s}")
+        await log.append(SESSION, "out", encode(decided, SESSION))
+        log.now += timedelta(seconds=age_s)
+        carrier.sent.clear()
+        await settler_on(log, carrier, ahead_s=ahead_s).settle(SESSION)
+        assert len(carrier.sent) == sent
+
+
+async def test_a_request_is_as_old_as_the_log_says() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    await request(log, "hangup")
+    log.now += timedelta(seconds=46)
+    await settler_on(log, carrier, ahead_s=-30).settle(SESSION)
+    assert carrier.sent == []
+
+
+async def test_of_commands_taken_over_only_the_first_may_have_been_sent() -> None:
+    log = MemoryLog()
+    refused = Refused(status=422, reason="refused", detail="422")
+    carrier = ScriptedCarrier(log, ACCEPTED, refused)
+    seq = await arrive(log, initiated())
+    decided = held_by("w2", seq)
+    second = dataclasses.replace(decided.commands[0], command_id="second")
+    decided = dataclasses.replace(decided, commands=(*decided.commands, second))
+    await log.append(SESSION, "out", encode(decided, SESSION))
+    log.now += timedelta(seconds=4)
+    await settler_on(log, carrier).settle(SESSION)
+    sent = [(command.command_id, repeated) for command, repeated in carrier.sent]
+    assert sent == [("c-of-w2", True), ("second", False)]
+
+
+class Lagging(MemoryLog):
+    """A replica: what was appended last is only read after so many reads."""
+
+    def __init__(self, reads: int) -> None:
+        super().__init__()
+        self.reads = reads
+        self._behind = 0
+
+    async def append(self, session_id: str, side: Side, encoded: Encoded, **more: Any) -> Appended:
+        self._behind = self.reads
+        return await super().append(session_id, side, encoded, **more)
+
+    async def read(self, session_id: str, **after: int) -> Sequence[Record]:
+        records = await super().read(session_id, **after)
+        if self._behind:
+            self._behind -= 1
+            newest = len(self._stored)
+            return [record for record in records if record.seq != newest]
+        return records
+
+
+async def test_a_replica_that_lags_makes_nothing_be_sent_again() -> None:
+    log = Lagging(reads=3)
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated(), answered())
+    assert await settler_on(log, carrier).settle(SESSION, seq) == Settled()
+    assert carrier.operations == ["answer", "transfer"]
+    assert [repeated for _, repeated in carrier.sent] == [False, False]
+
+
+async def test_a_wake_up_whose_record_cannot_be_read_is_not_settled() -> None:
+    log = Lagging(reads=1000)
+    seq = await arrive(log, initiated())
+    with pytest.raises(LogUnavailable, match=f"the log has {seq}"):
+        await settler_on(log, ScriptedCarrier(log)).settle(SESSION, seq)
+
+
+async def test_commands_that_the_log_cannot_take_are_the_flows_fault() -> None:
+    def decide(event: Event, session: Session) -> list[Command]:
+        return [Answer(client_state="A" * 300_000)]
+
+    log = MemoryLog()
+    await arrive(log, initiated())
+    settler = settler_on(log, ScriptedCarrier(log), Flow(name="f", version="1", decide=decide))
+    with pytest.raises(FlowRaised, match=r"300\d{3} bytes"):
+        await settler.settle(SESSION)
+
+
+async def test_a_failure_left_undecided_by_a_crash_is_decided_at_the_next_delivery() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, answered())
+    decided = held_by("w2", seq, operation="transfer")
+    await log.append(SESSION, "out", encode(decided, SESSION))
+    failed = CommandFailed(
+        command_id="c-of-w2", operation="transfer", reason="refused", call_control_id=LEG
+    )
+    await log.append(SESSION, "out", encode(failed, SESSION))
+    # The worker died here, before it acknowledged: the same delivery comes again.
+    assert await settler_on(log, carrier).settle(SESSION, seq) == Settled()
+    assert carrier.operations == ["hangup"]
+
+
+def held_by(
+    worker: str, cause_seq: int, *, command_id: str = "c-of-w2", operation: str = "answer"
+) -> Decided:
+    command = IssuedCommand(command_id=command_id, operation=operation, call_control_id=LEG)
     return Decided(
         cause_seq=cause_seq,
         cause_id="e1",

@@ -1,0 +1,217 @@
+"""A worker process on a real log: how it starts, drains, and ends when it cannot go on."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError
+
+from cli.servers import NatsServer
+from offhook.codec import encoded_webhook
+from offhook.errors import SettingInvalid
+from offhook.events import CommandSucceeded, Decided, WebhookReceived
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import STREAM, WORKER, provision
+from offhook.settings import Settings, environment_from
+from offhook.webhooks import wire_body
+from tests.whole.callers import Caller
+from tests.whole.stub_carrier import StubCarrier, stub_carrier
+from workers.app import FETCH_PAUSE_S, PatientFetching, flows_from
+
+WATCH_S = 0.3
+END_TIMEOUT_S = 20.0
+FLOW = "tests.whole.flows:answer_then_transfer"
+
+
+def test_flows_are_found_by_module_and_attribute() -> None:
+    (flow,) = flows_from([FLOW])
+    assert (flow.name, flow.version) == ("answer-then-transfer", "1")
+    assert flows_from([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("tests.whole.flows", "expected module:attribute"),
+        ("tests.whole.flows:", "expected module:attribute"),
+        (":answer_then_transfer", "expected module:attribute"),
+        (".flows:answer_then_transfer", "expected module:attribute"),
+        ("no_such_module:flow", "No module named 'no_such_module'"),
+        ("tests.whole.flows:nothing", "has no attribute 'nothing'"),
+        ("tests.whole.flows:decide", "a function; expected a Flow"),
+        ("offhook.flow:API_FLOW", "the name 'api' is taken"),
+    ],
+)
+def test_a_flow_that_is_not_there_is_named(name: str, complaint: str) -> None:
+    with pytest.raises(SettingInvalid, match=complaint) as raised:
+        flows_from([FLOW, name])
+    assert f"OFFHOOK_FLOWS has {name!r}" in str(raised.value)
+
+
+def test_two_flows_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingInvalid, match="the name 'answer-then-transfer' is taken"):
+        flows_from([FLOW, FLOW])
+
+
+class GuardedNats(NatsServer):
+    """Asks for a password once `is_guarded` is set and it is started again."""
+
+    is_guarded = False
+
+    def _config(self) -> str:
+        guard = "authorization { user: u, password: p }\n" if self.is_guarded else ""
+        return super()._config() + "\n" + guard
+
+
+@pytest.fixture
+def nats() -> Iterator[GuardedNats]:
+    with GuardedNats() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(nats: GuardedNats) -> AsyncIterator[Client]:
+    client = await connect(nats.url, "test")
+    await provision(client, [nats.monitor_url])
+    yield client
+    await close(client)
+
+
+@contextmanager
+def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A worker that has become ready; killed at the end, if it still runs."""
+    settings = Settings(
+        nats_url=nats.url,
+        nats_monitor_urls=(nats.monitor_url,),
+        flows=(FLOW,),
+        carrier_url=f"http://127.0.0.1:{carrier_port}/v2",
+        carrier_key="stub",
+        carrier_timeout_s=5.0,
+    )
+    with (
+        log_path.open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM],
+            env={**os.environ, **environment_from(settings), "PYTHONPATH": "."},
+            stdout=log,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + END_TIMEOUT_S
+            while '"listening"' not in log_path.read_text():
+                assert process.poll() is None, log_path.read_text()
+                assert time.monotonic() < deadline, log_path.read_text()
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+
+
+_PROGRAM = f"""
+import asyncio, os, sys
+from offhook.errors import OffhookError
+from offhook.process import configure_logs
+from offhook.settings import settings_from
+from workers.app import run
+configure_logs("worker")
+try:
+    asyncio.run(run(settings_from(os.environ), watch_s={WATCH_S}))
+except OffhookError as error:
+    sys.exit(f"offhook: {{error}}")
+"""
+
+
+async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothing_new(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    log = JetStreamLog(client)
+    first, late = Caller(), Caller()
+    async with stub_carrier(free_port, delay_s=1.5) as carrier:
+        with worker(nats, free_port, tmp_path / "log") as process:
+            await _arrive(log, first)
+            await _until_sent(carrier)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.3)
+            await _arrive(log, late)
+            status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
+
+    assert status == 0, (tmp_path / "log").read_text()
+    kinds = [type(record.fact) for record in await log.read(first.session_id)]
+    assert kinds == [WebhookReceived, Decided, CommandSucceeded]
+    assert len(carrier.arrivals) == 1
+    # The late one waits for another worker, and did not go to and fro meanwhile.
+    assert len(await log.read(late.session_id)) == 1
+    info = await client.jetstream().consumer_info(STREAM, WORKER)
+    assert (info.num_pending or 0) + (info.num_ack_pending or 0) == 1
+    assert info.delivered is not None
+    assert info.delivered.consumer_seq <= 3
+
+
+async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    with worker(nats, free_port, tmp_path / "log") as process:
+        await client.jetstream().delete_consumer(STREAM, WORKER)
+        status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
+    assert status == 1
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert last == "offhook: consumer worker of stream CALLS is gone"
+
+
+async def test_a_worker_that_the_log_no_longer_lets_in_ends_and_says_so(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    with worker(nats, free_port, tmp_path / "log") as process:
+        await close(client)
+        nats.stop()
+        nats.is_guarded = True
+        nats.start()
+        status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
+    assert status == 1
+    lines = (tmp_path / "log").read_text().splitlines()
+    (why,) = [line for line in lines if line.startswith("offhook: ")]
+    assert why.startswith("offhook: the NATS server refuses this worker:")
+    assert "Authorization Violation" in why
+
+
+async def test_fetching_from_a_closed_connection_lets_other_work_run(client: Client) -> None:
+    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
+    fetching = PatientFetching(bound)
+    await client.close()
+    started = time.monotonic()
+    with pytest.raises(ConnectionClosedError):
+        await fetching.fetch(8, 1.0)
+    assert time.monotonic() - started >= FETCH_PAUSE_S
+
+
+async def test_stopped_fetching_leaves_what_there_is_to_other_workers(client: Client) -> None:
+    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
+    fetching = PatientFetching(bound)
+    await _arrive(JetStreamLog(client), Caller())
+    fetching.stopped = True
+    assert await fetching.fetch(8, 1.0) == []
+    fetching.stopped = False
+    assert len(await fetching.fetch(8, 1.0)) == 1
+
+
+async def _arrive(log: JetStreamLog, caller: Caller) -> None:
+    event = caller.initiated()
+    await log.append(caller.session_id, "in", encoded_webhook(wire_body(event), event.event_id))
+
+
+async def _until_sent(carrier: StubCarrier) -> None:
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while not carrier.arrivals:
+        assert time.monotonic() < deadline, "no command came"
+        await asyncio.sleep(0.01)

@@ -31,7 +31,7 @@ from offhook.jetstream.subjects import ALL_IN, parse, wake_subject
 from offhook.process import health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
-from workers.asyncapi import describe
+from workers.asyncapi import ROUTE, SPECIFICATION, describe
 from workers.carry_out import Timing
 from workers.lanes import Lanes
 from workers.metrics import Metrics
@@ -106,6 +106,8 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         broker,
         asgi_routes=health_routes(unready, metrics.registry),
         logger=None,
+        specification=SPECIFICATION,
+        asyncapi_path=ROUTE,
         after_startup=[be_patient],
         on_shutdown=[drain],
         after_shutdown=[carrier.aclose],

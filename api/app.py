@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from starlette.routing import Route
 
+from api.analytics import analytics_router
 from api.applications import applications_router, carrier_http
 from api.auth import tokens_from
 from api.calls import calls_router
@@ -70,13 +71,14 @@ async def run(settings: Settings) -> None:
             ),
             applications_router(tokens=tokens, carrier=carrier),
             sessions_router(tokens=tokens, views=views),
+            analytics_router(tokens=tokens, views=views, now=_now),
         )
         for path, endpoint in health_routes(_readiness(settings, client), metrics.registry):
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
         await serve(metrics.counting(app), host=settings.api_host, port=settings.api_port)
 
 
-def _application(calls: APIRouter, applications: APIRouter, sessions: APIRouter) -> FastAPI:
+def _application(*routers: APIRouter) -> FastAPI:
     app = FastAPI(
         title="Offhook",
         summary="Telnyx Call Control with a memory",
@@ -85,9 +87,8 @@ def _application(calls: APIRouter, applications: APIRouter, sessions: APIRouter)
         openapi_tags=TAGS,
         responses={"4XX": ERRORS, "5XX": ERRORS},
     )
-    app.include_router(calls)
-    app.include_router(applications)
-    app.include_router(sessions)
+    for router in routers:
+        app.include_router(router)
     install(app)
     return app
 

@@ -6,6 +6,17 @@ from typing import Any
 import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
+from projections.kpis import COUNTERS, RATIOS
+
+
+def _kpis() -> str:
+    """Every ratio and every counter, from the definitions themselves."""
+    lines = ["\n| ratio | formula | what it is | source |", "|---|---|---|---|"]
+    lines += [f"| {one.name} | `{one.formula}` | {one.meaning} | {one.source} |" for one in RATIOS]
+    lines += ["\n| counter | calls |", "|---|---|"]
+    lines += [f"| {one.name} | {one.meaning} |" for one in COUNTERS]
+    return "\n".join(lines)
+
 
 TAGS = [
     {
@@ -28,6 +39,11 @@ TAGS = [
     {
         "name": "commands",
         "description": "What became of a command, whoever gave it: an application or a flow.",
+    },
+    {
+        "name": "analytics",
+        "description": "Calls in numbers, for a range of time or each bucket of it. A call here is "
+        f"one leg; a call in progress is neither a success nor a failure.\n{_kpis()}",
     },
 ]
 

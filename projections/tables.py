@@ -123,6 +123,8 @@ legs = Table(
     _optional("quality", JSONB),
     _required("last_seq", BigInteger),
     Index("legs_session_id_index", "session_id"),
+    Index("legs_started_at_index", "started_at"),
+    Index("legs_ended_at_index", "ended_at"),
     Index(
         "legs_active_index",
         "connection_id",

@@ -1,0 +1,18 @@
+"""Legs by when they started and ended: analytics read a range of time, not every leg there was."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("legs_started_at_index", "legs", ["started_at"])
+    op.create_index("legs_ended_at_index", "legs", ["ended_at"])
+
+
+def downgrade() -> None:
+    op.drop_index("legs_ended_at_index", "legs")
+    op.drop_index("legs_started_at_index", "legs")

@@ -1,0 +1,226 @@
+"""Calls in numbers over HTTP: shapes, filters, ranges, and what is refused.
+
+That the numbers are right is shown in tests/projections/test_analytics.py.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from telnyx import AsyncTelnyx
+
+from api.analytics import RANGE_MAX
+from projections.analytics import BUCKETS_MAX
+from projections.kpis import COUNTERS, RATIOS
+from tests.api.stack import FRIEND, OURS, READER, Stack, until
+
+BUSY = "+12025550186"
+DAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+BOTH = pytest.mark.parametrize("path", ["summary", "timeseries"])
+
+
+async def get(stack: Stack, path: str, **query: Any) -> httpx.Response:
+    async with stack.http(READER) as http:
+        return await http.get(f"/analytics/{path}", params=query)
+
+
+async def error_of(stack: Stack, path: str, **query: Any) -> dict[str, Any]:
+    response = await get(stack, path, **query)
+    assert response.status_code == 422, response.text
+    (error,) = response.json()["errors"]
+    assert error["code"] == "10015"
+    found: dict[str, Any] = error
+    return found
+
+
+async def called(stack: Stack, telnyx: AsyncTelnyx, connection_id: str) -> dict[str, Any]:
+    """One call in, answered and hung up; one out to a busy number, one out that is up."""
+    ids = await stack.ring(connection_id)
+    await stack.session(ids["call_session_id"])
+    await telnyx.calls.actions.answer(ids["call_control_id"])
+    await telnyx.calls.actions.hangup(ids["call_control_id"])
+    await telnyx.calls.dial(to=BUSY, from_=OURS, connection_id=connection_id)
+    await telnyx.calls.dial(to=FRIEND, from_=OURS, connection_id=connection_id)
+
+    async def all_there() -> Any:
+        reply = (await get(stack, "summary", connection_id=connection_id)).json()
+        counts = reply["data"]["counts"]
+        is_there = (counts["calls"], counts["ended"], counts["answered"]) == (3, 2, 2)
+        return reply if is_there else None
+
+    reply: dict[str, Any] = await until(all_there, "two calls to end and one to be answered")
+    return reply
+
+
+async def test_a_summary_tells_counts_ratios_durations_concurrency_and_causes(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    connection_id = "880001"
+    reply = await called(stack, sdk, connection_id)
+    data = reply["data"]
+    assert list(data["counts"]) == [counter.name for counter in COUNTERS]
+    assert list(data["ratios"]) == [rule.name for rule in RATIOS]
+    assert data["counts"]["in_progress"] == 1
+    assert data["ratios"]["asr"] == {
+        "value": 2 / 3,
+        "numerator": 2,
+        "denominator": 3,
+        "formula": "answered / (answered + unanswered)",
+    }
+    assert data["ratios"]["ner"]["value"] == 1
+    assert data["ratios"]["short_call"]["value"] is None  # the one that was answered is still up
+    acd = data["durations"]["acd_s"]
+    assert (acd["denominator"], acd["value"]) == (1, acd["numerator"])
+    delay = data["durations"]["answer_delay"]
+    assert (delay["samples"], delay["p50_s"]) == (1, delay["p95_s"])
+    assert data["concurrency"]["peak"] >= 1
+    assert 0 < data["concurrency"]["erlangs"]["value"] < 1
+    assert 86_399 < data["concurrency"]["erlangs"]["denominator"] <= 86_400
+    causes = data["hangup_causes"]
+    assert {"hangup_cause": "user_busy", "sip_hangup_cause": "486", "count": 1} in causes[
+        "most_frequent"
+    ]
+    assert causes["others"] == 0
+    assert "started in the range" in reply["grouping"]["counts, ratios, hangup_causes"]
+    assert "ended in the range" in reply["grouping"]["durations"]
+    assert reply["asked"]["connection_id"] == connection_id
+    assert reply["meta"]["as_of_seq"] > 0
+    assert reply["meta"]["lag_ms"] >= 0
+
+    for direction, calls in (("incoming", 1), ("outgoing", 2)):
+        chosen = {"connection_id": connection_id, "direction": direction}
+        reply = (await get(stack, "summary", **chosen)).json()
+        assert reply["data"]["counts"]["calls"] == calls
+        assert reply["asked"]["direction"] == direction
+    reply = (await get(stack, "summary", connection_id="nobody's")).json()
+    assert reply["data"]["counts"]["calls"] == 0
+    assert reply["data"]["ratios"]["asr"]["value"] is None
+
+
+async def test_a_timeseries_is_the_summary_in_parts(stack: Stack, sdk: AsyncTelnyx) -> None:
+    connection_id = "880002"
+    whole = await called(stack, sdk, connection_id)
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    asked = {
+        "from": start.isoformat(),
+        "to": (start + timedelta(hours=3)).isoformat(),
+        "connection_id": connection_id,
+    }
+    for bucket, count in (("minute", 180), ("5m", 36), ("15m", 12), ("hour", 3), ("day", None)):
+        reply = (await get(stack, "timeseries", bucket=bucket, **asked)).json()
+        buckets = reply["data"]
+        assert count is None or len(buckets) == count
+        assert sum(each["counts"]["calls"] for each in buckets) == 3
+        assert [each["end"] for each in buckets[:-1]] == [each["start"] for each in buckets[1:]]
+        assert [set(each) for each in buckets] == [set(whole["data"])] * len(buckets)
+        assert reply["asked"]["bucket"] == bucket
+    first = (await get(stack, "timeseries", bucket="minute", **asked)).json()["data"][0]
+    assert first["counts"]["calls"] == 0
+    assert {ratio["value"] for ratio in first["ratios"].values()} == {None}
+    assert first["durations"]["acd_s"]["value"] is None
+    assert first["durations"]["answer_delay"]["p95_s"] is None
+    assert first["concurrency"]["peak"] == 0
+    assert first["concurrency"]["erlangs"]["value"] == 0
+    assert first["hangup_causes"] == {"most_frequent": [], "others": 0}
+
+
+async def test_without_a_range_it_is_the_last_day_by_the_hour(stack: Stack) -> None:
+    reply = (await get(stack, "timeseries")).json()
+    start, end = (datetime.fromisoformat(reply["asked"][name]) for name in ("from", "to"))
+    assert end - start == timedelta(days=1)
+    assert abs(datetime.now(UTC) - end) < timedelta(minutes=1)
+    assert len(reply["data"]) in (24, 25)
+    assert reply["data"][0]["start"] == reply["asked"]["from"]
+    reply = (await get(stack, "summary", to="2026-01-02T03:00:00+03:00")).json()
+    assert (reply["asked"]["from"], reply["asked"]["to"]) == (DAY["from"], DAY["to"])
+
+
+@BOTH
+@pytest.mark.parametrize("parameter", ["from", "to"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "yesterday",
+        "1767225600",
+        "2026-01-01",
+        "2026-01-01T00:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "2200-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
+async def test_a_time_has_its_offset(stack: Stack, path: str, parameter: str, value: str) -> None:
+    error = await error_of(stack, path, **{parameter: value})
+    assert error["source"] == {"parameter": parameter}
+    assert f"{parameter} is {value!r}" in error["detail"]
+
+
+@BOTH
+async def test_a_range_has_a_length(stack: Stack, path: str) -> None:
+    for start in (DAY["to"], "2027-01-01T00:00:00Z"):
+        error = await error_of(stack, path, **(DAY | {"from": start}))
+        assert error["source"] == {"parameter": "from"}
+        assert f"from is {start}" in error["detail"]
+    error = await error_of(stack, path, **(DAY | {"from": "2024-12-31T00:00:00Z"}))
+    assert error["source"] == {"parameter": "from"}
+    assert f"at most {RANGE_MAX.days}" in error["detail"]
+
+
+async def test_buckets_have_a_bound(stack: Stack) -> None:
+    error = await error_of(
+        stack, "timeseries", bucket="minute", **(DAY | {"to": "2026-01-02T01:00:01Z"})
+    )
+    assert error["source"] == {"parameter": "bucket"}
+    assert "bucket is 'minute'" in error["detail"]
+    assert "1501 buckets" in error["detail"]
+    assert f"at most {BUCKETS_MAX}" in error["detail"]
+    widest = DAY | {"to": "2026-01-02T01:00:00Z"}
+    response = await get(stack, "timeseries", bucket="minute", **widest)
+    assert len(response.json()["data"]) == BUCKETS_MAX
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "value"),
+    [
+        ("summary", "direction", "sideways"),
+        ("timeseries", "direction", ""),
+        ("timeseries", "bucket", "week"),
+        ("summary", "min_seq", "-1"),
+    ],
+)
+async def test_what_is_none_of_the_choices(
+    stack: Stack, path: str, parameter: str, value: str
+) -> None:
+    error = await error_of(stack, path, **{parameter: value})
+    assert error["source"] == {"parameter": parameter}
+    assert f"{parameter} is {value!r}" in error["detail"]
+
+
+@BOTH
+async def test_analytics_wait_for_the_views(stack: Stack, path: str) -> None:
+    as_of = (await get(stack, path)).json()["meta"]["as_of_seq"]
+    assert (await get(stack, path, min_seq=as_of)).status_code == 200
+    response = await get(stack, path, min_seq=as_of + 10**6, timeout_s=0.1)
+    assert response.status_code == 504
+    assert response.json()["errors"][0]["code"] == "10008"
+
+
+@BOTH
+async def test_analytics_need_a_token(stack: Stack, path: str) -> None:
+    for token in (None, "wrong"):
+        async with stack.http(token) as http:
+            assert (await http.get(f"/analytics/{path}")).status_code == 401
+
+
+async def test_the_docs_tell_every_formula(stack: Stack) -> None:
+    async with stack.http(None) as http:
+        openapi = (await http.get("/openapi.json")).json()
+    (tag,) = (tag for tag in openapi["tags"] if tag["name"] == "analytics")
+    for rule in RATIOS:
+        assert f"| {rule.name} | `{rule.formula}` |" in tag["description"]
+    asked = openapi["paths"]["/analytics/timeseries"]["get"]["parameters"]
+    assert {"bucket", "from", "to", "direction", "connection_id", "min_seq"} <= {
+        parameter["name"] for parameter in asked
+    }

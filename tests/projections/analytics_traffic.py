@@ -1,0 +1,190 @@
+"""Two days of made-up calls, as the raw JSON the carrier would send: late, twice, or not at all."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+Event = dict[str, Any]
+
+OPENS_AT = datetime(2026, 11, 20, tzinfo=UTC)
+OPEN_S = 42 * 3600
+NOW = OPENS_AT + timedelta(seconds=OPEN_S)
+CONNECTIONS = ("1001", "1002", "1003")
+
+REPEATED, LOST = 0.12, 0.01
+DISORDER = 400  # places that an event may be from where it belongs
+SKEW_US = 2_000  # by which a few calls end before they start
+ODD_CODES = 60  # more than a reply tells of
+
+_Cause = tuple[str | None, str | None]
+
+_UNANSWERED: tuple[_Cause, ...] = (
+    ("user_busy", "486"),
+    ("user_busy", "600"),
+    ("call_rejected", "603"),
+    ("call_rejected", "403"),
+    ("no_answer", "480"),
+    ("timeout", "408"),
+    ("timeout", "487"),
+    ("originator_cancel", "487"),
+    ("originator_cancel", None),
+    ("not_found", "404"),
+    ("unspecified", "302"),
+    ("unspecified", "500"),
+    ("unspecified", "503"),
+    ("unspecified", "5030"),
+    ("unspecified", "1486"),
+    ("unspecified", "1503"),
+    ("unspecified", "1302"),
+    (None, None),
+)
+_ANSWERED: tuple[_Cause, ...] = (
+    *[("normal_clearing", "200")] * 6,
+    ("time_limit", "200"),
+    ("unspecified", "408"),
+    ("user_busy", "486"),
+    ("no_answer", "503"),
+    ("call_rejected", "603"),
+    ("originator_cancel", "302"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Leg:
+    ids: dict[str, Any]
+    direction: str
+    events: list[Event] = field(default_factory=list)
+
+
+def traffic(seed: int, calls: int) -> list[Event]:
+    """The events of that many calls, in the order in which they arrive."""
+    chance = random.Random(seed)
+    events = [event for _ in range(calls) for event in _call(chance)]
+    arriving = sorted(events, key=lambda event: str(event["data"]["occurred_at"]))
+    arriving = [event for event in arriving if chance.random() >= LOST]
+    arriving += [event for event in arriving if chance.random() < REPEATED]
+    places = [(place + chance.uniform(0, DISORDER), place) for place in range(len(arriving))]
+    return [arriving[place] for _, place in sorted(places)]
+
+
+def _call(chance: random.Random) -> Iterator[Event]:
+    # Half of the calls keep to whole seconds, so that many start as others end, and on the edges
+    # of buckets.
+    step_us = chance.choice((1, 1_000_000))
+    session_id = _uuid(chance)
+    connection_id = chance.choice(CONNECTIONS)
+    start_us = _stepped(chance.uniform(0, OPEN_S), step_us)
+    direction = chance.choice(("incoming", "outgoing"))
+    first = _leg(chance, session_id, connection_id, direction)
+    end_us = _live(chance, first, start_us, step_us, answers=chance.random() < 0.65)
+    yield from first.events
+    if end_us is not None and chance.random() < 0.2:
+        # A transfer: the second leg starts while the first is up.
+        second = _leg(chance, session_id, connection_id, "outgoing")
+        begins_us = _stepped(chance.uniform(start_us, end_us) / 1e6, step_us)
+        _live(chance, second, begins_us, step_us, answers=chance.random() < 0.8)
+        yield from second.events
+    if chance.random() < 0.02:
+        # Without a session id this is a session of its own, with a leg nobody knows anything of.
+        stray = _event(chance, first, "call.recording.saved", start_us)
+        del stray["data"]["payload"]["call_session_id"]
+        yield stray
+
+
+def _leg(chance: random.Random, session_id: str, connection_id: str, direction: str) -> _Leg:
+    ids = {
+        "call_control_id": f"v3:{_uuid(chance)}",
+        "call_leg_id": _uuid(chance),
+        "call_session_id": session_id,
+        "connection_id": connection_id,
+        "from": "+12025550100",
+        "to": "+12025550101",
+    }
+    return _Leg(ids=ids, direction=direction)
+
+
+def _live(
+    chance: random.Random, leg: _Leg, start_us: int, step_us: int, *, answers: bool
+) -> int | None:
+    """Note the leg's events; returns when it ended, None if it was not answered."""
+    started = {"start_time": _text(start_us)}
+    told = started if leg.direction == "incoming" else {}
+    # The webhook is a little later than what it tells of; only an outgoing start is its own time.
+    late_us = chance.randrange(0, 900_000) if told else 0
+    noted = {"direction": leg.direction, **told}
+    _note(chance, leg, "call.initiated", start_us + late_us, noted)
+    if not answers:
+        end_us = start_us + _stepped(chance.uniform(0, 60), step_us)
+        cause: _Cause = chance.choice(_UNANSWERED)
+    else:
+        # Now and then the clocks disagree, and the answer comes before the start.
+        delay_s = chance.choice((0, -0.25, *[chance.uniform(0, 40)] * 20))
+        answer_us = start_us + _stepped(delay_s, step_us)
+        _note(chance, leg, "call.answered", answer_us, started)
+        if chance.random() < 0.3:
+            _note(chance, leg, "call.bridged", answer_us + 100_000, started)
+        end_us = answer_us + _talk_us(chance, step_us)
+        cause = chance.choice(_ANSWERED)
+    if chance.random() < 0.005:
+        end_us = start_us - SKEW_US
+    if leg.direction == "incoming" and chance.random() < 0.9:
+        cause = (cause[0], "unspecified")
+    elif chance.random() < 0.03:
+        cause = ("unspecified", f"odd-{chance.randrange(ODD_CODES)}")
+    if end_us < OPEN_S * 1_000_000 and chance.random() >= 0.01:
+        named = {"hangup_cause": cause[0], "sip_hangup_cause": cause[1]}
+        ended = {name: value for name, value in named.items() if value is not None}
+        if chance.random() < 0.9:
+            ended["end_time"] = _text(end_us)
+        _note(chance, leg, "call.hangup", end_us, {**started, **ended})
+    return end_us if answers else None
+
+
+def _talk_us(chance: random.Random, step_us: int) -> int:
+    """Around the bound of a short call, a usual talk, or one that takes hours."""
+    match chance.randrange(20):
+        case 0:
+            return 6_000_000
+        case 1:
+            return 6_000_001
+        case 2 | 3:
+            return _stepped(chance.uniform(0, 12), step_us)
+        case 4:
+            return _stepped(chance.uniform(0, 20 * 3600), step_us)
+        case _:
+            return _stepped(chance.expovariate(1 / 180), step_us)
+
+
+def _note(chance: random.Random, leg: _Leg, kind: str, at_us: int, more: Event) -> None:
+    leg.events.append(_event(chance, leg, kind, at_us, more))
+
+
+def _event(
+    chance: random.Random, leg: _Leg, kind: str, at_us: int, more: Event | None = None
+) -> Event:
+    return {
+        "data": {
+            "record_type": "event",
+            "event_type": kind,
+            "id": _uuid(chance),
+            "occurred_at": _text(at_us),
+            "payload": {**leg.ids, **(more or {})},
+        },
+        "meta": {"attempt": 1},
+    }
+
+
+def _stepped(seconds: float, step_us: int) -> int:
+    return int(seconds * 1_000_000) // step_us * step_us
+
+
+def _text(at_us: int) -> str:
+    at = OPENS_AT + timedelta(microseconds=at_us)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _uuid(chance: random.Random) -> str:
+    return str(UUID(int=chance.getrandbits(128), version=4))

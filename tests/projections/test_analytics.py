@@ -1,0 +1,195 @@
+"""Analytics against an oracle that shares no code with them, and the rules it cannot show."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.codec import encoded_webhook
+from offhook.events import CallHangup, CallInitiated
+from offhook.jetstream.log import JetStreamLog
+from offhook.webhooks import read_webhook
+from projections.analytics import (
+    BucketView,
+    CallFilter,
+    read_summary,
+    read_timeseries,
+)
+from projections.project import Projector
+from tests.projections.analytics_oracle import Leg, Numbers, cut, legs_of, numbers_of
+from tests.projections.analytics_traffic import (
+    CONNECTIONS,
+    NOW,
+    OPENS_AT,
+    REPEATED,
+    Event,
+    traffic,
+)
+from tests.projections.story import NOON, call, caught_up, projecting, publish, webhook
+
+CALLS = 5_000
+APPENDING_MAX = 256
+DAY = timedelta(days=1)
+
+
+async def test_every_number_is_the_one_of_an_independent_count(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")  # noqa: T201 - shown if it fails
+    events = traffic(seed, CALLS)
+    legs = legs_of(events)
+    assert len(events) > CALLS * 3
+    async with projecting(Projector(client, engine)) as projector:
+        await append(log, events)
+        await caught_up(client, engine, timeout_s=60)
+        assert projector.progress.repeated > REPEATED / 2 * len(events)
+    async with engine.connect() as connection:
+        for wanted in summaries_of(random.Random(seed), legs):
+            found = await read_summary(connection, wanted, NOW)
+            assert_equal([found], legs, wanted, [(wanted.start, wanted.end)])
+        for wanted, width in timeseries_of(random.Random(seed)):
+            series = await read_timeseries(connection, wanted, width, NOW)
+            edges = cut(wanted.start, wanted.end, int(width.total_seconds()))
+            assert_equal(series, legs, wanted, edges)
+
+
+def summaries_of(chance: random.Random, legs: Sequence[Leg]) -> list[CallFilter]:
+    """All there is, and parts of it; some begin or end amid calls, before all or after `NOW`."""
+    starts = [at_us(leg.start) for leg in legs]
+    ends = [at_us(leg.end) for leg in legs if leg.end is not None]
+    instants = [at_us(leg.start) for leg in legs if leg.start == leg.end and leg.answer is not None]
+    edges = [chance.choice(each) for each in (starts, ends, instants) for _ in range(2)]
+    whole: dict[str, Any] = {"start": OPENS_AT - DAY, "end": OPENS_AT + 3 * DAY}
+    at = OPENS_AT + timedelta(microseconds=chance.randrange(36 * 3600 * 10**6))
+    return [
+        CallFilter(**whole),
+        *(CallFilter(**whole, direction=direction) for direction in ("incoming", "outgoing")),
+        *(CallFilter(**whole, connection_id=each) for each in CONNECTIONS),
+        CallFilter(start=OPENS_AT, end=NOW, direction="outgoing", connection_id=CONNECTIONS[0]),
+        CallFilter(start=at, end=at + timedelta(hours=2, microseconds=7)),
+        CallFilter(start=at, end=at + timedelta(microseconds=1)),
+        CallFilter(start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1)),
+        CallFilter(start=NOW, end=NOW + DAY),
+        CallFilter(start=OPENS_AT - 9 * DAY, end=OPENS_AT - 8 * DAY),
+        CallFilter(**whole, connection_id="nobody's"),
+        # On the very instant at which a call starts, ends or does both.
+        *(CallFilter(start=edge, end=edge + DAY) for edge in edges),
+        *(CallFilter(start=edge - DAY, end=edge) for edge in edges),
+    ]
+
+
+def at_us(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def timeseries_of(chance: random.Random) -> list[tuple[CallFilter, timedelta]]:
+    at = OPENS_AT + timedelta(microseconds=chance.randrange(36 * 3600 * 10**6))
+    hour = timedelta(hours=1)
+    return [
+        (CallFilter(start=OPENS_AT - hour, end=OPENS_AT + 2 * DAY), hour),
+        (CallFilter(start=OPENS_AT - DAY, end=OPENS_AT + 2 * DAY, direction="incoming"), DAY),
+        (CallFilter(start=at, end=at + 3 * hour, direction="outgoing"), timedelta(minutes=1)),
+        (CallFilter(start=at, end=at + 9 * hour, connection_id=CONNECTIONS[1]), 5 * hour / 60),
+        (CallFilter(start=NOW - hour, end=NOW + hour), timedelta(minutes=15)),
+        (CallFilter(start=at, end=at + timedelta(seconds=1)), hour),
+    ]
+
+
+def assert_equal(
+    found: Sequence[BucketView],
+    legs: Sequence[Leg],
+    wanted: CallFilter,
+    edges: Sequence[tuple[datetime, datetime]],
+) -> None:
+    assert [(bucket.start, bucket.end) for bucket in found] == list(edges)
+    expected = numbers_of(legs, edges, NOW, wanted.direction, wanted.connection_id)
+    for bucket, numbers in zip(found, expected, strict=True):
+        assert flat(bucket) == numbers, f"{bucket.start} to {bucket.end} of {wanted}"
+
+
+def flat(bucket: BucketView) -> Numbers:
+    """The bucket's numbers under the names the oracle has for them."""
+
+    def triple(ratio: dict[str, Any]) -> tuple[Any, ...]:
+        return (ratio["value"], ratio["numerator"], ratio["denominator"])
+
+    told = asdict(bucket)
+    delay = told["durations"]["answer_delay"]
+    causes = told["hangup_causes"]
+    return {
+        **told["counts"],
+        **{name: triple(ratio) for name, ratio in told["ratios"].items()},
+        "acd_s": triple(told["durations"]["acd_s"]),
+        "p50_s": delay["p50_s"],
+        "p95_s": delay["p95_s"],
+        "samples": delay["samples"],
+        "peak": told["concurrency"]["peak"],
+        "erlangs": triple(told["concurrency"]["erlangs"]),
+        "causes": [tuple(cause.values()) for cause in causes["most_frequent"]],
+        "other_causes": causes["others"],
+    }
+
+
+async def append(log: JetStreamLog, events: Iterable[Event]) -> None:
+    """Append as ingress does, many at once, and repeated ones again as after the log's window."""
+    room = asyncio.Semaphore(APPENDING_MAX)
+
+    async def one(event: Event) -> None:
+        body = msgspec.json.encode(event)
+        read = read_webhook(body)
+        async with room:
+            await log.append(
+                read.session_id,
+                "in",
+                replace(encoded_webhook(body, ""), fact_id=""),
+                headers={"Nats-Msg-Id": uuid4().hex},
+                timeout_s=30,
+            )
+
+    await asyncio.gather(*(one(event) for event in events))
+
+
+async def summary(connection: AsyncConnection, **chosen: Any) -> Numbers:
+    wanted = CallFilter(start=NOON - DAY, end=NOON + DAY, **chosen)
+    return flat(await read_summary(connection, wanted, NOON + timedelta(seconds=30)))
+
+
+async def test_a_transferred_call_is_two_calls_up_at_once(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await publish(log, call("s"))
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        found = await summary(connection)
+        assert (found["calls"], found["answered"], found["asr"][0], found["peak"]) == (2, 2, 1, 2)
+        # They talk for 57 s and 51 s, and are answered after 3 s and 5 s.
+        assert found["acd_s"] == (54.0, 108.0, 2)
+        assert (found["p50_s"], found["p95_s"]) == (3.0, 5.0)
+        assert found["causes"] == [("normal_clearing", "200", 2)]
+        assert (await summary(connection, direction="incoming"))["calls"] == 1
+        assert (await summary(connection, connection_id="connection\0-1"))["calls"] == 0
+
+
+async def test_a_leg_whose_events_lack_the_session_counts_once(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    leg: dict[str, Any] = {"call_control_id": "v3:l", "start_time": NOON}
+    begun = CallInitiated(event_id="1", occurred_at=NOON, call_session_id="s", **leg)
+    ended = CallHangup(event_id="2", occurred_at=NOON + timedelta(seconds=9), **leg)
+    await publish(log, [webhook("s", begun), webhook("of-its-own", ended)])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        found = await summary(connection)
+    assert (found["calls"], found["unanswered"], found["in_progress"]) == (1, 1, 0)
+    assert found["causes"] == [(None, None, 1)]

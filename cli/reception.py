@@ -73,4 +73,13 @@ def _after_outbound(event: Event) -> Sequence[Command]:
     return [Hangup()] if isinstance(event, CallAnswered) else []
 
 
+def _left_alone(session: Session) -> list[str]:
+    """Legs that were dialled for a caller who is gone; bridged ones end by themselves."""
+    return [
+        leg.call_control_id
+        for leg in session.legs.values()
+        if leg.direction != "incoming" and leg.state in ("initiated", "answered")
+    ]
+
+
 reception = Flow(name="reception", version="2026-11-22", decide=decide)

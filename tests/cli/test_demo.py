@@ -27,8 +27,7 @@ def demo(tmp_path: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
     try:
         yield process
     finally:
-        process.kill()
-        process.wait()
+        end(process)
 
 
 def test_the_demo_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -60,6 +59,16 @@ def test_ctrl_c_lets_the_calls_finish_and_cleans_up(tmp_path: Path) -> None:
     assert 0 < count_of("calls", output) < 100
     assert processes_below(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Let it stop what it started: killed at once it would leave its servers behind."""
+    process.terminate()
+    try:
+        process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def count_of(what: str, output: str) -> int:

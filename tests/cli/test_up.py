@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.cli.test_demo import processes_below
+from tests.cli.test_demo import end, processes_below
 
 TIMEOUT_S = 60
 KEYS = {
@@ -62,8 +62,7 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0, output
     finally:
-        process.kill()
-        process.wait()
+        end(process)
     assert not ready.exists()
     assert processes_below(tmp_path) == []
     assert (data / "nats").is_dir()

@@ -1,6 +1,7 @@
 """`offhook`: one command for everything."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+parked = typer.Typer(help="Sessions that wait for an operator.", no_args_is_help=True)
+app.add_typer(parked, name="parked")
 _console = Console(log_path=False)
 _errors = Console(stderr=True)
 
@@ -126,6 +129,46 @@ def migrate() -> None:
 
 
 @app.command()
+def rebuild() -> None:
+    """Fold the views anew from the log's first event; goes on where it was killed."""
+    from cli.rebuild import run_rebuild
+
+    run_rebuild(_console, _settings())
+
+
+@app.command()
+def show(
+    session: Annotated[str, typer.Argument(help="Its id, the carrier's call_session_id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Print a session's records from the log, and what the session was after each."""
+    from cli.show import run_show
+
+    run_show(_console, _settings(), session, as_json=as_json)
+
+
+@parked.command("list")
+def parked_list() -> None:
+    """Print the sessions that wait for an operator, and why."""
+    from cli.parked import run_list
+
+    run_list(_console, _settings())
+
+
+@parked.command("retry")
+def parked_retry(
+    sessions: Annotated[list[str] | None, typer.Argument(help="Session ids.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every parked session.")] = False,
+) -> None:
+    """Let parked sessions go on: their flow is asked again, their views are folded again."""
+    from cli.parked import run_retry
+
+    if bool(sessions) == every:
+        raise typer.BadParameter("name sessions, or say --all")
+    run_retry(_console, _settings(), sessions or [], every=every)
+
+
+@app.command()
 def send(
     files: Annotated[list[Path], typer.Argument(help="Webhook JSON, one event a file.")],
     url: Annotated[str, typer.Option(help="Where to; else OFFHOOK_WEBHOOK_URL.")] = "",
@@ -153,6 +196,14 @@ def send(
     for each in sent:
         _console.print(f"{each.status}  {each.path}  {each.answer}".rstrip(), soft_wrap=True)
     raise typer.Exit(0 if all(each.status == httpx.codes.OK for each in sent) else 1)
+
+
+@app.command()
+def asyncapi() -> None:
+    """Print the AsyncAPI document of the log: subjects, records, their fields."""
+    from workers.asyncapi import document
+
+    print(json.dumps(document(), indent=1, sort_keys=True))  # noqa: T201, rich would wrap it
 
 
 def main() -> None:

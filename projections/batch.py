@@ -80,11 +80,17 @@ class Projection:
             parked=parked,
         )
 
-    async def retry_parked(self, connection: AsyncConnection, position: int) -> Applied:
-        """Fold the parked sessions again, those not tried for longest first."""
+    async def retry_parked(
+        self, connection: AsyncConnection, position: int, session_id: str | None = None
+    ) -> Applied:
+        """Fold the parked sessions again, or that one; those not tried for longest first."""
         result = await connection.execute(
-            text("select session_id from parked_sessions order by tried_at limit :limit"),
-            {"limit": PARKED_RETRIED_MAX},
+            text(
+                "select session_id from parked_sessions"
+                " where session_id = coalesce(cast(:session_id as text), session_id)"
+                " order by tried_at limit :limit"
+            ),
+            {"session_id": session_id, "limit": PARKED_RETRIED_MAX},
         )
         by_session: dict[str, list[Arrival]] = {key: [] for key in result.scalars()}
         folded, parked = await self._fold(connection, by_session, position)

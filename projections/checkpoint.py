@@ -40,6 +40,20 @@ async def become_active(connection: AsyncConnection, name: str) -> bool:
     return bool(answer.scalar_one())
 
 
+async def hold_off_projectors(connection: AsyncConnection, schema: str = "") -> None:
+    """Until this transaction ends no projector writes the views; readers read on.
+
+    `schema` is a quoted identifier; without one the search path finds the tables.
+    """
+    prefix = f"{schema}." if schema else ""
+    names = ", ".join(f"{prefix}{name}" for name in _WRITTEN_IN_ORDER)
+    await connection.execute(text(f"lock table {names} in share row exclusive mode"))
+
+
+# As a projector comes to them: in another order the two could wait for each other.
+_WRITTEN_IN_ORDER = ("event_log", "sessions", "legs", "commands", "parked_sessions")
+
+
 async def begin(connection: AsyncConnection, name: str, stream_created_at: datetime) -> Checkpoint:
     """The checkpoint, made at 0 if there was none."""
     await connection.execute(

@@ -1,4 +1,4 @@
-"""The projector's durable consumer: records in order of seq, each once, or a doubt.
+"""A consumer of the log: records in order of seq, each once, or a doubt.
 
 After a reset the server numbers the consumer's deliveries from 1. Each delivery must carry the next
 number: one that is missing went to another client, or to a request that was given up.
@@ -13,15 +13,20 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
+from offhook.jetstream.subjects import ALL_CALLS
 
 FETCH_TIMEOUT_S = 1.0
 """Short: a request that a reconnect lost is only waited out, and so bounds a drain too."""
 
 API_TIMEOUT_S = 5.0
+
+UNUSED_S = 60.0
+"""A consumer of one reader is forgotten by the server when it was not asked for so long."""
 
 
 class Deliveries:
@@ -58,10 +63,37 @@ class Deliveries:
             raise LogUnavailable(f"consumer {consumer} cannot be reset: {error!r}") from error
         return cls(jetstream, consumer, subscription, after_seq)
 
-    async def next(self, timeout_s: float = FETCH_TIMEOUT_S) -> list[Msg]:
+    @classmethod
+    async def open_alone(cls, client: Client, after_seq: int) -> Self:
+        """What follows `after_seq`, by a consumer made for this reader: nothing to acknowledge.
+
+        Raises LogMissing or LogUnavailable.
+        """
+        jetstream = client.jetstream(timeout=API_TIMEOUT_S)
+        config = ConsumerConfig(
+            filter_subject=ALL_CALLS,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=after_seq + 1,
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=UNUSED_S,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        try:
+            info = await jetstream.add_consumer(STREAM, config)
+        except NotFoundError as error:
+            raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"stream {STREAM} takes no consumer: {error!r}") from error
+        subscription = await jetstream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
+        return cls(jetstream, info.name, subscription, after_seq)
+
+    async def next(
+        self, timeout_s: float = FETCH_TIMEOUT_S, *, batch_max: int = PROJECTOR_BATCH_MAX
+    ) -> list[Msg]:
         """The next records in order of seq; none if none came. Raises DeliveryDoubtful."""
         try:
-            messages = await self._subscription.fetch(PROJECTOR_BATCH_MAX, timeout=timeout_s)
+            messages = await self._subscription.fetch(batch_max, timeout=timeout_s)
         except TimeoutError:
             return []
         except NatsError as error:

@@ -1,0 +1,181 @@
+"""`offhook parked list` and `retry`: sessions that wait for an operator, for one of two reasons.
+
+flow     the flow raised on one of its records, five times over: a worker parked it (in the log)
+views    its records cannot be read or folded: the projector parked it (in Postgres)
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.client import Client
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.codec import encode
+from offhook.errors import OperatorFault, RecordUnreadable
+from offhook.events import SessionParked, SessionResumed
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import PROJECTOR
+from offhook.session import fold
+from offhook.settings import Settings
+from projections.arrivals import read_stored
+from projections.batch import Projection
+from projections.checkpoint import hold_off_projectors, read_checkpoint
+from projections.database import open_database
+from projections.schema import require_migrated
+
+LISTED_MAX = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """A parked session. `since_seq` is the stream sequence of what it was parked on."""
+
+    session_id: str
+    by: str  # flow, views
+    since_seq: int
+    since: datetime
+    error: str
+
+
+def run_list(console: Console, settings: Settings) -> None:
+    """Print what is parked, the longest parked first."""
+    found, seq = asyncio.run(_read_once(settings))
+    if not found:
+        console.print(f"nothing is parked, as of seq {seq:,}")
+        return
+    table = Table()
+    for column in ("session", "by", "at seq", "since (UTC)", "error"):
+        table.add_column(column, overflow="fold", justify="right" if column == "at seq" else "left")
+    for each in found[:LISTED_MAX]:
+        since = f"{each.since:%Y-%m-%d %H:%M:%S}"
+        # As text: an error may hold brackets, which would be taken for markup.
+        table.add_row(each.session_id, each.by, str(each.since_seq), since, Text(each.error))
+    console.print(table)
+    more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
+    console.print(f"{more}{len(found):,} parked, as of seq {seq:,}: `offhook parked retry`")
+
+
+def run_retry(
+    console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool
+) -> None:
+    """Let the sessions go on, or all of them. Raises OperatorFault if one is not parked."""
+    asyncio.run(_retry(console, settings, session_ids, every=every))
+
+
+async def _retry(
+    console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool
+) -> None:
+    engine = open_database(settings.postgres_url, "offhook-parked")
+    try:
+        found, seq = await _read(engine)
+        wanted = [each.session_id for each in found] if every else session_ids
+        if not wanted:
+            console.print(f"nothing is parked, as of seq {seq:,}")
+            return
+        by_views = {each.session_id for each in found if each.by == "views"}
+        client = await connect(settings.nats_url, "parked")
+        try:
+            for session_id in dict.fromkeys(wanted):
+                resumed = await _resumed(console, client, session_id)
+                if session_id in by_views:
+                    await _fold_again(console, engine, session_id)
+                elif not (resumed or every):
+                    raise OperatorFault(f"session {session_id} is not parked")
+        finally:
+            await close(client)
+    finally:
+        await engine.dispose()
+
+
+async def _resumed(console: Console, client: Client, session_id: str) -> bool:
+    """Let the flow be asked again, if it is parked by the log; the views may not say so yet."""
+    log = JetStreamLog(client)
+    try:
+        if not fold(session_id, await log.read(session_id)).is_parked:
+            return False
+    except RecordUnreadable:
+        return False  # no worker can go on with it either
+    resumed = encode(SessionResumed(resumed_by=f"cli:{os.environ.get('USER', '')}"), session_id)
+    appended = await log.append(session_id, "in", resumed)
+    console.print(f"{session_id}: resumed at seq {appended.seq:,}, its flow is asked again")
+    return True
+
+
+async def _fold_again(console: Console, engine: AsyncEngine, session_id: str) -> None:
+    """What a projector does at its start: fold it from its first record."""
+    async with engine.begin() as connection:
+        await hold_off_projectors(connection)
+        position = await read_checkpoint(connection, PROJECTOR)
+        assert position is not None, "a session is parked, so records were projected"
+        tried = await Projection(PROJECTOR).retry_parked(connection, position.seq, session_id)
+    if error := tried.parked.get(session_id):
+        console.print(f"{session_id}: its views still cannot follow: {error}", markup=False)
+    else:
+        console.print(f"{session_id}: its views have its records again")
+
+
+async def _read_once(settings: Settings) -> tuple[list[Parked], int]:
+    await require_migrated(settings.postgres_url)
+    engine = open_database(settings.postgres_url, "offhook-parked")
+    try:
+        return await _read(engine)
+    finally:
+        await engine.dispose()
+
+
+async def _read(engine: AsyncEngine) -> tuple[list[Parked], int]:
+    """What is parked, the longest parked first, and the position of the views."""
+    async with engine.connect() as connection:
+        position = await read_checkpoint(connection, PROJECTOR)
+        found = [*await _by_flow(connection), *await _by_views(connection)]
+    return sorted(found, key=lambda each: each.since), position.seq if position else 0
+
+
+async def _by_flow(connection: AsyncConnection) -> list[Parked]:
+    result = await connection.execute(
+        text(
+            "select distinct on (session_id)"
+            " seq, session_id, side, type, version, stored_at, body from event_log"
+            " where type = 'SessionParked'"
+            " and session_id in (select session_id from sessions where parked)"
+            " order by session_id, seq desc"
+        )
+    )
+    found = []
+    for row in result:
+        arrival = read_stored(**row._mapping)
+        fact = arrival.record.fact if arrival.record else None
+        found.append(
+            Parked(
+                session_id=arrival.session_id,
+                by="flow",
+                since_seq=fact.cause_seq if isinstance(fact, SessionParked) else arrival.seq,
+                since=arrival.stored_at,
+                error=fact.error if isinstance(fact, SessionParked) else arrival.error,
+            )
+        )
+    return found
+
+
+async def _by_views(connection: AsyncConnection) -> list[Parked]:
+    result = await connection.execute(
+        text("select session_id, since_seq, parked_at, error from parked_sessions")
+    )
+    return [
+        Parked(
+            session_id=row.session_id,
+            by="views",
+            since_seq=row.since_seq,
+            since=row.parked_at,
+            error=row.error,
+        )
+        for row in result
+    ]

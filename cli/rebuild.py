@@ -1,0 +1,154 @@
+"""`offhook rebuild`: fold the views anew from the log, show how far it is, tell what differed."""
+
+import asyncio
+import time
+
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from offhook.errors import OperatorFault, PassingFault
+from offhook.jetstream.connection import close, connect
+from offhook.settings import Settings
+from projections.database import open_database
+from projections.rebuild import Compared, Progress, Rebuilt, rebuild
+from projections.schema import require_migrated
+
+TOLD_EVERY_S = 2.0
+"""Where there is no terminal to draw a bar on."""
+
+
+def run_rebuild(console: Console, settings: Settings) -> None:
+    """Rebuild the views and print both checksums of every table. Raises OffhookError."""
+    showing = _Showing(console)
+    started = time.monotonic()
+    try:
+        with showing.bar, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            found = runner.run(_rebuild(settings, showing))
+    except KeyboardInterrupt:
+        console.print(f"interrupted: `offhook rebuild` goes on behind seq {showing.seq:,}")
+        raise SystemExit(130) from None
+    except (PassingFault, SQLAlchemyError, OSError) as error:
+        raise OperatorFault(
+            f"{getattr(error, 'orig', None) or error}. The views are as they were:"
+            " run `offhook rebuild` again, it goes on with what is done"
+        ) from error
+    _tell(console, found, showing, time.monotonic() - started)
+
+
+async def _rebuild(settings: Settings, showing: "_Showing") -> Rebuilt:
+    await require_migrated(settings.postgres_url)
+    # The comparison takes as long as the tables are large.
+    engine = open_database(settings.postgres_url, "offhook-rebuild", statement_timeout_s=None)
+    try:
+        client = await connect(settings.nats_url, "rebuild")
+        try:
+            return await rebuild(client, engine, on_progress=showing)
+        finally:
+            await close(client)
+    finally:
+        await engine.dispose()
+
+
+class _Showing:
+    """Draws the bar, or prints a line now and then; knows how long the folding took."""
+
+    def __init__(self, console: Console) -> None:
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TextColumn("{task.fields[rate]:,.0f} events/s"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.seq = 0
+        self.records = 0
+        self.folded_s = 0.0
+        self._console = console
+        self._started = 0.0
+        self._told = 0.0
+        self._task = self.bar.add_task("folding", total=None, visible=False, rate=0.0)
+
+    @property
+    def rate(self) -> float:
+        """Events folded a second, in this run."""
+        return self.records / self.folded_s if self.folded_s else 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if not self._started:
+            self._started = self._told = now
+            self._begin(progress)
+        if progress.records > self.records:
+            self.folded_s = now - self._started
+        self.seq, self.records = progress.seq, progress.records
+        self.bar.update(
+            self._task,
+            completed=progress.seq,
+            total=progress.target_seq,
+            rate=self.rate,
+            visible=True,
+        )
+        if not self._console.is_terminal and now - self._told >= TOLD_EVERY_S:
+            self._told = now
+            self._console.print(
+                f"folded {progress.seq:,} of {progress.target_seq:,}, {self.rate:,.0f} events/s"
+            )
+
+    def _begin(self, progress: Progress) -> None:
+        self._console.print(
+            f"The views are at seq {progress.target_seq:,}. They are folded anew beside the live"
+            " ones, which stay in use."
+        )
+        if progress.started_seq:
+            self._console.print(f"Resumed behind seq {progress.started_seq:,}.")
+
+
+def _tell(console: Console, found: Rebuilt, showing: _Showing, took_s: float) -> None:
+    console.print(
+        f"{showing.records:,} events folded in {showing.folded_s:.1f} s,"
+        f" {showing.rate:,.0f} events/s; {took_s:.1f} s in all"
+    )
+    table = Table()
+    for column in ("table", "rows", "checksum before", "checksum after", ""):
+        table.add_column(column, justify="right" if column == "rows" else "left")
+    for each in found.compared:
+        table.add_row(
+            each.table,
+            _rows(each),
+            each.before.checksum[:_SHOWN],
+            each.after.checksum[:_SHOWN],
+            "identical" if each.identical else _difference(each),
+            style=None if each.identical else "yellow",
+        )
+    console.print(table)
+    if found.parked:
+        console.print(
+            f"{found.parked:,} sessions cannot be folded and keep the rows they had:"
+            " `offhook parked list`",
+            style="yellow",
+        )
+    if found.identical:
+        console.print(f"views at seq {found.seq:,}: identical before and after", style="green")
+    else:
+        console.print(f"views at seq {found.seq:,}: they differed and are repaired", style="yellow")
+
+
+_SHOWN = 16
+"""Of 32 characters: the whole is compared, the half is enough to look at."""
+
+
+def _rows(each: Compared) -> str:
+    if each.before.rows == each.after.rows:
+        return f"{each.after.rows:,}"
+    return f"{each.before.rows:,} → {each.after.rows:,}"
+
+
+def _difference(each: Compared) -> str:
+    return f"differed: {each.removed:,} rows removed, {each.written:,} written"

@@ -1,0 +1,226 @@
+"""`offhook show SESSION`: a session's records from the log, and what the session was after each.
+
+It reads the log alone: it works without Postgres, and shows what the views should say.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import msgspec
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from api.redact import hidden
+from offhook.codec import fields_of
+from offhook.errors import OperatorFault, RecordUnreadable
+from offhook.events import (
+    CallEvent,
+    CallHangup,
+    CallInitiated,
+    CommandAttempted,
+    CommandFailed,
+    CommandRequested,
+    CommandSucceeded,
+    Decided,
+    IssuedCommand,
+    Record,
+    SessionParked,
+    SessionResumed,
+    WebhookReceived,
+    session_id_from,
+)
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.session import Session
+from offhook.settings import Settings
+from projections.fold import Folded, advanced
+from projections.rows import rows_of
+
+SETTLED_SHOWN_MAX = 4
+"""Of more commands that are done and did not change, only the number is shown."""
+
+CHANGED = "▸"
+
+
+def run_show(console: Console, settings: Settings, session: str, *, as_json: bool) -> None:
+    """Print the session. Raises OperatorFault if the log has no record of it."""
+    session_id = session_id_from(session)
+    records = asyncio.run(_read(settings, session_id))
+    if not records:
+        raise OperatorFault(f"the log has no record of session {session}")
+    if as_json:
+        print(msgspec.json.encode(_as_json(session_id, records)).decode())  # noqa: T201
+    else:
+        console.print(told(session_id, records))
+
+
+async def _read(settings: Settings, session_id: str) -> Sequence[Record]:
+    client = await connect(settings.nats_url, "show")
+    try:
+        return await JetStreamLog(client).read(session_id)
+    except RecordUnreadable as error:
+        raise RecordUnreadable(
+            f"session {session_id} has a record that this version cannot read: {error}"
+        ) from error
+    finally:
+        await close(client)
+
+
+def _steps(session_id: str, records: Sequence[Record]) -> Iterator[tuple[Record, Folded, Folded]]:
+    """Each record with the fold before it and after it."""
+    folded = Folded(session=Session(session_id=session_id))
+    for record in records:
+        before, folded = folded, advanced(folded, record)
+        yield record, before, folded
+
+
+def _as_json(session_id: str, records: Sequence[Record]) -> Mapping[str, Any]:
+    """The session after each record is shaped as the API answers `/sessions/{id}?as_of=`."""
+    told = []
+    for record, _, after in _steps(session_id, records):
+        rows = rows_of(after)
+        told.append(
+            {
+                "seq": record.seq,
+                "stored_at": record.stored_at,
+                "side": record.side,
+                "type": type(record.fact).__name__,
+                "fact_id": record.fact_id,
+                "fields": hidden(fields_of(record.fact)),
+                "after": hidden(
+                    {"session": rows.sessions[0], "legs": rows.legs, "commands": rows.commands}
+                ),
+            }
+        )
+    return {"session_id": session_id, "records": told}
+
+
+def told(session_id: str, records: Sequence[Record]) -> Group:
+    """The records as they are printed: a line for each, under it the session after it."""
+    names = _Names()
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(justify="right", no_wrap=True)
+    lines.add_column(no_wrap=True)
+    lines.add_column(no_wrap=True)
+    lines.add_column(overflow="fold")
+    day = ""
+    status = "empty"
+    for record, before, after in _steps(session_id, records):
+        if (this_day := f"{record.stored_at:%Y-%m-%d}") != day:
+            day = this_day
+            lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
+        body = Text.assemble((_kind(record), "bold"), "  ", _what(record, names), "\n")
+        body.append(_state(before.session, after.session, names))
+        lines.add_row(str(record.seq), f"{record.stored_at:%H:%M:%S.%f}"[:-3], record.side, body)
+        status = _status(after.session)
+    title = Text(f"session {session_id}: {len(records):,} records, {status}", style="bold")
+    legs = [Text(f"{name}  {leg}", overflow="fold") for leg, name in names.legs.items()]
+    return Group(title, *legs, lines)
+
+
+@dataclass
+class _Names:
+    """Short names: the carrier's ids of legs have 60 characters and more."""
+
+    legs: dict[str, str] = field(default_factory=dict)  # by call_control_id, in order of mention
+    commands: dict[str, str] = field(default_factory=dict)  # by command_id
+
+    def leg(self, call_control_id: str | None) -> str:
+        if call_control_id is None:
+            return ""
+        return self.legs.setdefault(call_control_id, f"L{len(self.legs) + 1}")
+
+    def command(self, command_id: str, issued: IssuedCommand | None = None) -> str:
+        if command_id in self.commands:
+            return self.commands[command_id]
+        if issued is None:
+            return command_id
+        name = f"{issued.operation} {self.leg(issued.call_control_id)}".rstrip()
+        count = sum(_numberless(known) == name for known in self.commands.values())
+        return self.commands.setdefault(command_id, f"{name} #{count + 1}" if count else name)
+
+
+def _numberless(name: str) -> str:
+    return name.partition(" #")[0]
+
+
+def _kind(record: Record) -> str:
+    if isinstance(record.fact, WebhookReceived):
+        return record.fact.event.event_type or "webhook without a type"
+    return type(record.fact).__name__
+
+
+def _what(record: Record, names: _Names) -> str:
+    """What the record says, in a line."""
+    fact = record.fact
+    match fact:
+        case WebhookReceived(event=event, attempt=attempt):
+            again = f"attempt {attempt}" if attempt and attempt > 1 else ""
+            return _joined(f"{names.leg(event.call_control_id)} {_what_happened(event)}", again)
+        case CommandRequested(command=command, requested_by=requested_by):
+            return f"{names.command(command.command_id, command)} by {requested_by or 'nobody'}"
+        case Decided():
+            issued = [names.command(command.command_id, command) for command in fact.commands]
+            by = f"{fact.flow} {fact.flow_version}"
+            return f"on {fact.cause_seq} by {by}: {', '.join(issued) or 'nothing'}"
+        case CommandAttempted():
+            return f"{names.command(fact.command_id)}, attempt {fact.attempt}: {fact.because}"
+        case CommandSucceeded():
+            http = f"HTTP {fact.http_status}" if fact.http_status else ""
+            return _joined(names.command(fact.command_id), http, fact.note)
+        case CommandFailed():
+            http = f"HTTP {fact.http_status}" if fact.http_status else ""
+            codes = " ".join(str(each.get("code", "")) for each in fact.errors)
+            return _joined(names.command(fact.command_id), fact.reason, http, codes, fact.detail)
+        case SessionParked():
+            return f"on {fact.cause_seq} after {fact.attempts} attempts: {fact.error}"
+        case SessionResumed(resumed_by=resumed_by):
+            return f"by {resumed_by or 'nobody'}"
+        case _:
+            assert_never(fact)
+
+
+def _what_happened(event: CallEvent) -> str:
+    match event:
+        case CallInitiated():
+            return _joined(event.direction or "", f"{event.from_} → {event.to}")
+        case CallHangup():
+            by = f"by {event.hangup_source}" if event.hangup_source else ""
+            sip = f"SIP {event.sip_hangup_cause}" if event.sip_hangup_cause else ""
+            return _joined(event.hangup_cause or "", by, sip)
+        case _:
+            return ""
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(stripped for part in parts if (stripped := part.strip()))
+
+
+def _state(before: Session, after: Session, names: _Names) -> Text:
+    """The session after the record; what changed is marked and bright, the rest is dim."""
+    parts = [(_status(after), _status(after) != _status(before))]
+    for call_control_id, leg in after.legs.items():
+        held = before.legs.get(call_control_id)
+        changed = held is None or held.state != leg.state
+        parts.append((f"{names.leg(call_control_id)} {leg.state}", changed))
+    settled: list[tuple[str, bool]] = []
+    for command_id, command in after.commands.items():
+        known = before.commands.get(command_id)
+        changed = known is None or known.status != command.status
+        part = (f"{names.command(command_id, command.issued)} {command.status}", changed)
+        done = command.outcome is not None and not changed
+        (settled if done else parts).append(part)
+    if len(settled) > SETTLED_SHOWN_MAX:
+        settled = [(f"{len(settled)} commands settled before", False)]
+    text = Text()
+    for shown, changed in [*parts, *settled]:
+        text.append(" · " if text else "", "dim")
+        text.append(f"{CHANGED}{shown}" if changed else shown, "green" if changed else "dim")
+    return text
+
+
+def _status(session: Session) -> str:
+    return f"{session.status}, parked" if session.is_parked else session.status

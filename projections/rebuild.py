@@ -1,0 +1,382 @@
+"""Fold the views anew from the first record of the log, and put right where they differ.
+
+    log ─▶ a schema aside, batch by batch,          ─▶ one transaction, projectors held off:
+           its own checkpoint moves with each batch     compare, replace the rows that differ,
+           (killed: the next rebuild goes on there)     drop the schema aside
+
+The projector's own code does the folding: the tables aside have the same names, and only the
+search path differs. The target is the position of the live views, so that like is compared with
+like; readers and the projector go on meanwhile, and neither ever sees a half-made view. (A
+projector of an older version goes on folding as it did: start the new one first, then rebuild.)
+
+A session that cannot be folded keeps the rows it had, and is listed as parked: how much of it came
+into the views depends on how its records fell into batches.
+"""
+
+import asyncio
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.errors import OperatorFault, PassingFault
+from offhook.jetstream.stream import PROJECTOR
+from offhook.session import Session
+from projections import tables
+from projections.arrivals import arrival_from
+from projections.batch import Projection
+from projections.checkpoint import Checkpoint, become_active, begin, hold_off_projectors
+from projections.deliveries import Deliveries, require_same_stream
+
+NAME = "rebuild"
+"""Of its lock and of the checkpoint aside; who waits for the projector's position ignores it."""
+
+BATCH_MAX = 2_000
+"""Measured: larger ones are not faster, and a killed rebuild loses more of its work."""
+
+CLAIM_TIMEOUT_S = 10.0
+"""Postgres notices only after the statement at hand that a killed rebuild is gone."""
+
+RETRY_AFTER_S = 1.0
+ANALYTIC_MEMORY = "64MB"
+
+REBUILT = (tables.event_log, tables.sessions, tables.legs, tables.commands)
+_ASIDE = (*REBUILT, tables.parked_sessions, tables.checkpoint)
+_MARK = "offhook rebuild"
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Positions are stream sequences."""
+
+    started_seq: int = 0  # where this run began: 0, or where the one before it was killed
+    seq: int = 0  # of the last record that is folded and committed aside
+    target_seq: int = 0  # of the last record in the live views
+    records: int = 0  # read from the log by this run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a table holds, without the sessions that cannot be folded; the order is no matter."""
+
+    rows: int
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A table of the live views before and after. Both counts are 0 if nothing differed."""
+
+    table: str
+    before: Content
+    after: Content
+    removed: int = 0  # rows that were wrong, or should not have been there
+    written: int = 0  # rows put in their place, and rows that were missing
+
+    @property
+    def identical(self) -> bool:
+        return self.before == self.after
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """The outcome. `seq` is the stream sequence of the last record in the views."""
+
+    seq: int
+    compared: tuple[Compared, ...]
+    parked: int  # sessions that cannot be folded
+
+    @property
+    def identical(self) -> bool:
+        return all(each.identical for each in self.compared)
+
+
+async def rebuild(
+    client: Client,
+    engine: AsyncEngine,
+    *,
+    batch_max: int = BATCH_MAX,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Rebuilt:
+    """Rebuild the views. Raises OperatorFault, LogReplaced, or what failed twice at one place."""
+    progress = Progress()
+    failed_at = -1
+    while True:
+        async with engine.connect() as connection:
+            try:
+                run = _Rebuild(client, connection, progress, batch_max, on_progress)
+                return await run.to_end()
+            except PassingFault:
+                if progress.seq == failed_at:
+                    raise
+                failed_at = progress.seq
+            finally:
+                await connection.invalidate()  # its search path is no other's
+        await asyncio.sleep(RETRY_AFTER_S)
+
+
+class _Rebuild:
+    """One try, on one connection: its lock, its search path and all its transactions."""
+
+    def __init__(
+        self,
+        client: Client,
+        connection: AsyncConnection,
+        progress: Progress,
+        batch_max: int,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._client = client
+        self._connection = connection
+        self._progress = progress
+        self._batch_max = batch_max
+        self._on_progress = on_progress
+        self._projection = Projection(NAME)
+
+    async def to_end(self) -> Rebuilt:
+        connection = self._connection
+        await self._claim()
+        async with connection.begin():
+            self._live = await _schema_of_views(connection)
+            self._aside = _quoted(self._live.strip('"') + "_rebuild")
+            live = await self._live_checkpoint()
+        created_at = await require_same_stream(self._client, live.seq, live.stream_created_at)
+        async with connection.begin():
+            await self._prepare_aside(f"{_MARK} {_fingerprint()} {created_at.isoformat()}")
+            await connection.execute(text(f"set search_path to {self._aside}"))
+            seq = (await begin(connection, NAME, created_at)).seq
+        if not self._progress.records:
+            self._progress.started_seq = seq
+        self._progress.seq, self._progress.target_seq = seq, live.seq
+        self._on_progress(self._progress)
+        records = _Records(await Deliveries.open_alone(self._client, seq), self._batch_max)
+        try:
+            while await self._folded(records):
+                pass
+            return await self._settled(records)
+        finally:
+            await records.close()
+
+    async def _claim(self) -> None:
+        try:
+            async with asyncio.timeout(CLAIM_TIMEOUT_S):
+                while not await self._is_claimed():  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise OperatorFault("another rebuild of these views is at work") from None
+
+    async def _is_claimed(self) -> bool:
+        async with self._connection.begin():
+            return await become_active(self._connection, NAME)
+
+    async def _live_checkpoint(self) -> Checkpoint:
+        found = await self._connection.execute(
+            text(f"select seq, stream_created_at from {self._live}.checkpoint where name = :name"),
+            {"name": PROJECTOR},
+        )
+        row = found.one_or_none()
+        if row is None or row.seq == 0:
+            raise OperatorFault(
+                "the views are empty: start `offhook projector`, which folds them from the first"
+                " record of the log"
+            )
+        return Checkpoint(**row._mapping)
+
+    async def _prepare_aside(self, mark: str) -> None:
+        """Make the tables aside, unless there are some of the same code and the same stream."""
+        found = await self._connection.execute(
+            text("select obj_description(to_regnamespace(:name), 'pg_namespace')"),
+            {"name": self._aside},
+        )
+        left = found.scalar_one_or_none() or ""
+        if left == mark:
+            return
+        # A schema of that name that bears no mark is not ours to drop, and making one fails.
+        statements = [f"drop schema {self._aside} cascade"] if left.startswith(_MARK) else []
+        statements += [
+            f"create schema {self._aside}",
+            f"comment on schema {self._aside} is '{mark}'",
+        ]
+        for table in _ASIDE:
+            # Unlogged: half the writing. A crash of Postgres empties all of them, checkpoint
+            # included, and the rebuild begins again.
+            like = f"create unlogged table {self._aside}.{table.name} (like {self._live}."
+            if table is tables.event_log:
+                statements.append(f"{like}{table.name} including indexes)")
+            else:
+                keys = ", ".join(column.name for column in table.primary_key.columns)
+                statements.append(f"{like}{table.name}, primary key ({keys}))")
+        for statement in statements:
+            await self._connection.execute(text(statement))
+
+    async def _folded(self, records: "_Records") -> bool:
+        """Fold a batch in a transaction of its own; whether the live views were still ahead."""
+        async with self._connection.begin():
+            self._progress.target_seq = (await self._live_checkpoint()).seq
+            more = await self._fold(records)
+        self._on_progress(self._progress)
+        return more
+
+    async def _fold(self, records: "_Records") -> bool:
+        progress = self._progress
+        if progress.seq >= progress.target_seq:
+            return False
+        messages = await records.next(progress.target_seq)
+        if not messages:
+            return False  # records at the end of the log were purged since they were projected
+        arrivals = [arrival_from(message) for message in messages]
+        applied = await self._projection.apply(self._connection, arrivals, progress.seq)
+        # Should the commit fail after all, this whole try is given up, and the cache with it.
+        self._projection.keep(applied)
+        progress.seq = applied.seq
+        progress.records += len(messages)
+        return True
+
+    async def _settled(self, records: "_Records") -> Rebuilt:
+        """Catch up with the last records, compare, replace what differs, clean up: all or none."""
+        connection = self._connection
+        async with connection.begin():
+            await connection.execute(text(f"set local work_mem to '{ANALYTIC_MEMORY}'"))
+            await connection.execute(text(f"analyze {', '.join(each.name for each in REBUILT)}"))
+            await hold_off_projectors(connection, self._live)
+            self._progress.target_seq = (await self._live_checkpoint()).seq
+            while await self._fold(records):
+                pass
+            compared = [await self._put_right(table) for table in REBUILT]
+            parked = await self._list_parked()
+            await connection.execute(text(f"drop schema {self._aside} cascade"))
+        self._on_progress(self._progress)
+        return Rebuilt(seq=self._progress.target_seq, compared=tuple(compared), parked=parked)
+
+    async def _put_right(self, table: Table) -> Compared:
+        before = await self._content(table, self._live, parked_in=self._live)
+        wanted = await self._content(table, self._aside, parked_in=self._aside)
+        if before == wanted:
+            return Compared(table=table.name, before=before, after=wanted)
+        removed, written = await self._replaced(table)
+        after = await self._content(table, self._live, parked_in=self._aside)
+        assert after == wanted, f"{table.name} was to be {wanted} and is {after}"
+        return Compared(
+            table=table.name, before=before, after=after, removed=removed, written=written
+        )
+
+    async def _content(self, table: Table, schema: str, *, parked_in: str) -> Content:
+        found = await self._connection.execute(
+            text(
+                "select count(*) as total,"
+                " coalesce(sum(hashtextextended(whole, 0)), 0) as first,"
+                " coalesce(sum(hashtextextended(whole, 1)), 0) as second"
+                # Offset 0: or the text of each row would be made twice.
+                f" from (select {_whole(table, 'each')} as whole from {schema}.{table.name} as each"
+                f" where {_foldable(table, 'each', parked_in)} offset 0) as wholes"
+            )
+        )
+        row = found.one()
+        checksum = f"{int(row.first) % 2**64:016x}{int(row.second) % 2**64:016x}"
+        return Content(rows=row.total, checksum=checksum)
+
+    async def _replaced(self, table: Table) -> tuple[int, int]:
+        """Make the live table like the one aside; how many rows were removed, and written."""
+        live, aside = f"{self._live}.{table.name}", f"{self._aside}.{table.name}"
+        names = ", ".join(column.name for column in table.columns)
+        same_key = " and ".join(
+            f"old.{column.name} = new.{column.name}" for column in table.primary_key.columns
+        )
+        removed = await self._connection.execute(
+            text(
+                f"delete from {live} as old where {_foldable(table, 'old', self._aside)}"
+                f" and not exists (select from {aside} as new where {same_key}"
+                f" and {_whole(table, 'old')} = {_whole(table, 'new')})"
+            )
+        )
+        written = await self._connection.execute(
+            text(
+                f"insert into {live} ({names}) select {names} from {aside} as new"
+                f" where not exists (select from {live} as old where {same_key})"
+            )
+        )
+        return removed.rowcount, written.rowcount
+
+    async def _list_parked(self) -> int:
+        """List the sessions that cannot be folded, and only those; how many there are."""
+        live, aside = f"{self._live}.parked_sessions", f"{self._aside}.parked_sessions"
+        names = ", ".join(column.name for column in tables.parked_sessions.columns)
+        for statement in (
+            f"delete from {live} where session_id not in (select session_id from {aside})",
+            f"insert into {live} ({names}) select {names} from {aside} on conflict do nothing",
+        ):
+            await self._connection.execute(text(statement))
+        found = await self._connection.execute(text(f"select count(*) from {live}"))
+        return int(found.scalar_one())
+
+
+class _Records:
+    """The log's records, the next fetch always under way while the last one is being folded."""
+
+    def __init__(self, deliveries: Deliveries, batch_max: int) -> None:
+        self._deliveries = deliveries
+        self._batch_max = batch_max
+        self._held: list[Msg] = []
+        self._fetching = self._fetch()
+
+    async def next(self, until_seq: int) -> list[Msg]:
+        """At most a batch, not beyond `until_seq`; none if there are none, or no more at all."""
+        while not self._held:
+            self._held = await self._fetching
+            at_end = not self._held and not await self._deliveries.check()
+            self._fetching = self._fetch()
+            if at_end:
+                return []
+        count = sum(message.metadata.sequence.stream <= until_seq for message in self._held)
+        taken, self._held = self._held[:count], self._held[count:]
+        return taken
+
+    async def close(self) -> None:
+        self._fetching.cancel()
+        await asyncio.gather(self._fetching, return_exceptions=True)
+        await self._deliveries.close()
+
+    def _fetch(self) -> "asyncio.Task[list[Msg]]":
+        return asyncio.create_task(self._deliveries.next(batch_max=self._batch_max))
+
+
+async def _schema_of_views(connection: AsyncConnection) -> str:
+    found = await connection.execute(
+        text(
+            "select nspname from pg_namespace join pg_class on pg_namespace.oid = relnamespace"
+            " where pg_class.oid = to_regclass('checkpoint')"
+        )
+    )
+    return _quoted(found.scalar_one())
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _whole(table: Table, alias: str) -> str:
+    """A row as one text: what is compared is what the checksum is of."""
+    columns = ", ".join(f"{alias}.{column.name}" for column in table.columns)
+    return f"cast(row({columns}) as text)"
+
+
+def _foldable(table: Table, alias: str, parked_in: str) -> str:
+    """The condition for rows that are of no session that is parked in that schema."""
+    if table is tables.event_log:
+        return "true"  # every record is copied, those that cannot be read too
+    return f"{alias}.session_id not in (select session_id from {parked_in}.parked_sessions)"
+
+
+def _fingerprint() -> str:
+    """Of all code that a fold runs through: half a fold by other code is of no use."""
+    digest = hashlib.sha256()
+    for folder in (Path(inspect.getfile(Session)).parent, Path(__file__).parent):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]

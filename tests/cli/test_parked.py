@@ -1,0 +1,180 @@
+"""`offhook parked`: from a flow that raises to a call that goes on."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+from rich.console import Console
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.parked import run_list, run_retry
+from cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.codec import Encoded, encode
+from offhook.errors import OperatorFault
+from offhook.events import SessionResumed
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.settings import Settings, environment_from
+from projections.database import open_database
+
+TIMEOUT_S = 30
+ROOT = Path(__file__).parents[2]
+
+Found = TypeVar("Found")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One for all tests here: each leaves nothing parked."""
+    settings = Settings(flows=("tests.cli.flow_parked:raising",))
+    directory = tmp_path_factory.mktemp("stack")
+    with Stack(directory, with_free_ports(settings), workers=1) as stack:
+        yield stack
+
+
+def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
+    assert "nothing is parked, as of seq" in _list(stack)
+    first, second = _call(stack), _call(stack)
+    listed = _until(lambda: _list(stack), lambda text: "2 parked" in text)
+    for session_id in (first, second):
+        row = next(line for line in listed.splitlines() if session_id in line)
+        assert re.search(
+            r"flow +│ +\d+ │ [\d-]+ [\d:]+ │ flow digits 1: ValueError: no such digit: \[x\]", row
+        )
+
+    stack.stop("worker-1")
+    stack.settings = replace(stack.settings, flows=("tests.cli.flow_parked:corrected",))
+    stack.start("worker-1")
+    stack.wait_ready("worker-1")
+    assert _is_parked(stack, first)
+
+    answer = _offhook(stack.settings, "retry", first)
+    assert answer.returncode == 0, answer.stderr
+    assert re.fullmatch(
+        rf"{first}: resumed at seq [\d,]+, its flow is asked again\n", answer.stdout
+    )
+    _until(lambda: _commands(stack, first), lambda found: found == [("answer", "succeeded")])
+    assert _commands(stack, second) == []
+    assert not _is_parked(stack, first)
+    with pytest.raises(OperatorFault, match=f"session {first} is not parked"):
+        _retry(stack, first)
+
+    _until(lambda: _list(stack), lambda text: "1 parked" in text)
+    assert second in _retry(stack)
+    # By now its caller may have given up, and the carrier refuses; what counts is that it goes on.
+    _until(
+        lambda: _commands(stack, second), lambda found: [each for each, _ in found] == ["answer"]
+    )
+    _until(lambda: _list(stack), lambda text: "nothing is parked" in text)
+    assert "nothing is parked" in _retry(stack)
+
+
+def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(stack: Stack) -> None:
+    asyncio.run(_append_unheard(stack.nats.url, "strange"))
+    listed = _until(lambda: _list(stack), lambda text: "1 parked" in text)
+    assert re.search(r"strange │ views │ +\d+ │", listed)
+    assert "strange: its views still cannot follow: seq" in _retry(stack)
+    assert "1 parked" in _list(stack)
+    # As if this command were of a version that can read it.
+    asyncio.run(_make_readable(stack.settings.postgres_url, "strange"))
+    assert "strange: its views have its records again" in _retry(stack, "strange")
+    assert "nothing is parked" in _list(stack)
+
+
+@pytest.mark.parametrize("arguments", [["retry"], ["retry", "--all", "s"]])
+def test_which_sessions_must_be_said(arguments: list[str]) -> None:
+    answer = CliRunner().invoke(app, ["parked", *arguments])
+    assert answer.exit_code == 2
+    assert "name sessions, or say --all" in answer.output
+
+
+async def _append_unheard(url: str, session_id: str) -> None:
+    client = await connect(url, "test")
+    unheard = Encoded(type="Unheard", version=1, fact_id="", body=b"{}")
+    await JetStreamLog(client).append(session_id, "out", unheard)
+    await close(client)
+
+
+async def _make_readable(url: str, session_id: str) -> None:
+    resumed = encode(SessionResumed(), session_id)
+    engine = open_database(url)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("update event_log set type = :type, body = :body where session_id = :session_id"),
+            {"type": resumed.type, "body": resumed.body, "session_id": session_id},
+        )
+    await engine.dispose()
+
+
+def _call(stack: Stack) -> str:
+    placed = httpx.post(
+        f"{stack.addresses['simulator']}/simulator/calls",
+        json={"from": "+12025550170", "to": "+12025550101", "connection_id": CONNECTION_ID},
+    )
+    session_id: str = placed.raise_for_status().json()["data"]["call_session_id"]
+    return session_id
+
+
+def _detail(stack: Stack, session_id: str) -> dict[str, object]:
+    headers = {"authorization": f"Bearer {stack.token}"}
+    answer = httpx.get(f"{stack.addresses['api']}/sessions/{session_id}", headers=headers)
+    found: dict[str, object] = answer.raise_for_status().json()["data"]
+    return found
+
+
+def _is_parked(stack: Stack, session_id: str) -> bool:
+    session = _detail(stack, session_id)["session"]
+    assert isinstance(session, dict)
+    return bool(session["parked"])
+
+
+def _commands(stack: Stack, session_id: str) -> list[tuple[str, str]]:
+    commands = _detail(stack, session_id)["commands"]
+    assert isinstance(commands, list)
+    return [(each["operation"], each["status"]) for each in commands]
+
+
+def _list(stack: Stack) -> str:
+    console = Console(width=160)
+    with console.capture() as captured:
+        run_list(console, stack.settings)
+    return captured.get()
+
+
+def _retry(stack: Stack, *session_ids: str) -> str:
+    console = Console(width=160)
+    with console.capture() as captured:
+        run_retry(console, stack.settings, session_ids, every=not session_ids)
+    return captured.get()
+
+
+def _offhook(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "parked", *arguments],
+        cwd=ROOT,
+        env={**kept, **environment_from(settings), "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def _until(ask: Callable[[], Found], is_good: Callable[[Found], bool]) -> Found:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not is_good(found := ask()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found

@@ -1,0 +1,171 @@
+"""`offhook show`: what it prints of a known session, and that it reads it from the log."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cli.servers import NatsServer
+from cli.show import told
+from offhook.codec import decode, fact_id_of
+from offhook.events import IssuedCommand, Record, SessionParked, SessionResumed
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import provision
+from offhook.settings import Settings, environment_from
+from tests.projections.story import NOON, Entry, call, fact, publish, request_of
+
+ROOT = Path(__file__).parents[2]
+PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]", attempts=5)
+
+PRINTED = """\
+session s: 16 records, ended
+L1  v3:s
+L2  v3:s-2
+seq  2026-11-22         times are UTC, of the log's clock
+  1  12:00:01.123  in   call.initiated  L1 incoming, +12025550100 → +12025550101
+                        ▸active · ▸L1 initiated
+  2  12:00:02.123  out  Decided  on 1 by frontdesk 7: answer L1, hangup L1
+                        active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
+  3  12:00:03.123  out  CommandAttempted  answer L1, attempt 2: 503
+                        active · L1 initiated · answer L1 pending · hangup L1 pending
+  4  12:00:04.123  in   call.answered  L1
+                        active · ▸L1 answered · answer L1 pending · hangup L1 pending
+  5  12:00:05.123  in   call.initiated  L2 outgoing, +12025550100 → +12025550101
+                        active · L1 answered · ▸L2 initiated · answer L1 pending · hangup L1 pending
+  6  12:00:06.123  in   call.answered  L2
+                        active · L1 answered · ▸L2 answered · answer L1 pending · hangup L1 pending
+  7  12:00:07.123  in   call.bridged  L1
+                        active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1 pending
+  8  12:00:08.123  out  CommandSucceeded  answer L1, HTTP 200
+                        active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup L1 pending
+  9  12:00:09.123  in   call.bridged  L2
+                        active · L1 bridged · ▸L2 bridged · hangup L1 pending · answer L1 succeeded
+ 10  12:00:10.123  in   call.hangup  L1 normal_clearing, by caller, SIP 200
+                        active · ▸L1 ended · L2 bridged · hangup L1 pending · answer L1 succeeded
+ 11  12:00:11.123  in   call.hangup  L2 normal_clearing, by caller, SIP 200
+                        ▸ended · L1 ended · ▸L2 ended · hangup L1 pending · answer L1 succeeded
+ 12  12:00:12.123  in   call.recording.saved  L1
+                        ended · L1 ended · L2 ended · hangup L1 pending · answer L1 succeeded
+ 13  12:00:13.123  out  CommandFailed  hangup L1, refused, HTTP 422, 90015
+                        ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1 succeeded
+ 14  12:00:14.123  in   CommandRequested  dial by tests
+                        ended · L1 ended · L2 ended · ▸dial requested · answer L1 succeeded · hangup
+                        L1 failed
+ 15  12:00:15.123  out  SessionParked  on 1 after 5 attempts: flow frontdesk 7: ValueError: no [x]
+                        ▸ended, parked · L1 ended · L2 ended · dial requested · answer L1 succeeded
+                        · hangup L1 failed
+ 16  12:00:16.123  in   SessionResumed  by cli:root
+                        ▸ended · L1 ended · L2 ended · dial requested · answer L1 succeeded · hangup
+                        L1 failed
+"""
+
+
+@pytest.fixture
+def own_nats() -> Iterator[NatsServer]:
+    with NatsServer() as server:
+        yield server
+
+
+def test_each_record_is_printed_with_the_session_after_it() -> None:
+    entries = [
+        *call("s"),
+        fact("s", request_of("s"), "in"),
+        fact("s", PARKED),
+        fact("s", SessionResumed(resumed_by="cli:root"), "in"),
+    ]
+    assert _printed("s", entries, width=100) == PRINTED
+    assert all(len(line) <= 80 for line in _printed("s", entries, width=80).splitlines())
+
+
+def test_of_many_settled_commands_only_the_number_is_told() -> None:
+    entries = [entry for _ in range(6) for entry in call("s")]
+    for number, entry in enumerate(entries):
+        body = entry.encoded.body.replace(b"s-answer", f"s-answer-{number // 13}".encode())
+        entries[number] = _with_body(entry, body)
+    lines = _printed("s", entries, width=100).splitlines()
+    assert any("commands settled before" in line for line in lines)
+    assert any("answer L1 #6 succeeded" in line for line in lines)
+
+
+async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> None:
+    client = await connect(own_nats.url, "test")
+    await provision(client, [own_nats.monitor_url])
+    secret = {"sip_auth_password": "hunter2"}
+    dial = request_of("s").command
+    dial = IssuedCommand(command_id=dial.command_id, operation="dial", parameters=secret)
+    asked = fact("s", type(request_of("s"))(command=dial), "in")
+    await publish(JetStreamLog(client), [*call("s"), asked])
+    await close(client)
+
+    shown = _show(own_nats, "s")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("session s: 14 records, ended\nL1  v3:s\nL2  v3:s-2\n")
+
+    shown = _show(own_nats, "s", "--json")
+    assert "hunter2" not in shown.stdout
+    found = json.loads(shown.stdout)
+    assert found["session_id"] == "s"
+    assert [record["seq"] for record in found["records"]] == list(range(1, 15))
+    first, last = found["records"][0], found["records"][-1]
+    assert (first["side"], first["type"]) == ("in", "WebhookReceived")
+    assert first["fields"]["event_type"] == "call.initiated"
+    assert [leg["state"] for leg in first["after"]["legs"]] == ["initiated"]
+    assert [leg["state"] for leg in last["after"]["legs"]] == ["ended", "ended"]
+    assert last["after"]["session"]["status"] == "ended"
+    statuses = [command["status"] for command in last["after"]["commands"]]
+    assert statuses == ["succeeded", "failed", "requested"]
+
+
+async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
+    client = await connect(own_nats.url, "test")
+    await provision(client, [own_nats.monitor_url])
+    await close(client)
+    shown = _show(own_nats, "nobody")
+    assert shown.returncode == 1
+    assert shown.stdout == ""
+    assert shown.stderr == "offhook: the log has no record of session nobody\n"
+
+
+def _printed(session_id: str, entries: Sequence[Entry], *, width: int) -> str:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(told(session_id, [*_records(session_id, entries)]))
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _records(session_id: str, entries: Sequence[Entry]) -> Iterator[Record]:
+    for seq, entry in enumerate(entries, start=1):
+        value = decode(entry.encoded.type, entry.encoded.version, entry.encoded.body)
+        yield Record(
+            seq=seq,
+            stored_at=NOON + timedelta(seconds=seq),
+            session_id=session_id,
+            fact=value,
+            fact_id=fact_id_of(value, session_id),
+        )
+
+
+def _with_body(entry: Entry, body: bytes) -> Entry:
+    return replace(entry, encoded=replace(entry.encoded, body=body))
+
+
+def _show(server: NatsServer, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    settings = Settings(nats_url=server.url, postgres_url="postgresql://nobody@127.0.0.1:1/none")
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "show", *arguments],
+        cwd=ROOT,
+        env={**kept, **environment_from(settings), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

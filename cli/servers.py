@@ -31,8 +31,7 @@ POLL_S = 0.01
 
 # A socket's whole path fits in 108 bytes on Linux, 104 on macOS, closing zero included.
 SOCKET_PATH_BYTES_MAX = 100
-_SOCKET = ".s.PGSQL.5432"
-_POSTGRES_PORT = 5432  # names the socket file; nothing listens on a network
+_POSTGRES_PORT = 5432  # names the socket file; without a port asked for, nothing listens there
 
 
 class _Server:
@@ -225,20 +224,24 @@ class NatsServer(_Server):
 
 
 class PostgresServer(_Server):
-    """One PostgreSQL, reached by a Unix socket only; superuser `postgres`, no password.
+    """One PostgreSQL, reached by a Unix socket; superuser `postgres`, no password.
 
-    PostgreSQL refuses to run as root. Started by root it runs as `nobody`, which is then let
-    through (o+x, not read) the directories above its files.
+    Given a port it listens there on loopback too. PostgreSQL refuses to run as root. Started
+    by root it runs as `nobody`, which is then let through (o+x, not read) the directories above
+    its files.
     """
 
     name = "postgres"
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, port: int | None = None) -> None:
         self._binaries = _postgres_binaries()
         super().__init__(directory)
+        self._port = port or _POSTGRES_PORT
+        self._listen = "" if port is None else "127.0.0.1"
         self._data = self.directory / "data"
         self._sockets = self.directory
-        if len(os.fsencode(self._sockets / _SOCKET)) > SOCKET_PATH_BYTES_MAX:
+        socket_path = self._sockets / f".s.PGSQL.{self._port}"
+        if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES_MAX:
             self._sockets = self._temporary_directory("/tmp")
         self._identity: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -258,7 +261,8 @@ class PostgresServer(_Server):
 
     def create_database(self, name: str) -> str:
         """Makes an empty database and returns its `url_of`. Raises OperatorFault if it is there."""
-        self._tool("createdb", "-h", str(self._sockets), "-U", "postgres", name)
+        where = ("-h", str(self._sockets), "-p", str(self._port))
+        self._tool("createdb", *where, "-U", "postgres", name)
         return self.url_of(name)
 
     def stop(self) -> None:
@@ -267,7 +271,7 @@ class PostgresServer(_Server):
 
     def _host(self) -> str:
         # The port is spelt out since both libpq and asyncpg would else take it from PGPORT.
-        return f"host={quote(str(self._sockets), safe='/')}&port={_POSTGRES_PORT}"
+        return f"host={quote(str(self._sockets), safe='/')}&port={self._port}"
 
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
         if self._identity:
@@ -284,7 +288,7 @@ class PostgresServer(_Server):
         return self._run(
             [
                 *(str(self._binaries / "postgres"), "-D", str(self._data)),
-                *("-h", "", "-k", str(self._sockets), "-p", str(_POSTGRES_PORT)),
+                *("-h", self._listen, "-k", str(self._sockets), "-p", str(self._port)),
             ],
             lock,
             **self._surroundings(),

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random, SystemRandom
 
-import uvicorn
 from starlette.applications import Starlette
 
 from offhook.errors import SettingInvalid
+from offhook.process import serve
 from offhook.settings import Settings
 from offhook.telnyx.signature import signing_key_from
 from simulator.carrier import application
@@ -95,14 +95,4 @@ async def run(settings: Settings) -> None:
         settings.webhook_url,
         settings.simulator_seed,
     )
-    # uvicorn ends the lifespan, and with it the drain, before it lets the signal through.
-    config = uvicorn.Config(
-        simulator.application,
-        host=settings.simulator_host,
-        port=settings.simulator_port,
-        lifespan="on",
-        ws="none",
-        log_config=None,
-        access_log=False,
-    )
-    await uvicorn.Server(config).serve()
+    await serve(simulator.application, host=settings.simulator_host, port=settings.simulator_port)

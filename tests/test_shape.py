@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+EVERY_LOCK = (*LOCKS, "requirements-image.lock")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -48,14 +49,14 @@ def test_what_is_no_package_has_no_init_file(folder: str) -> None:
     assert list((ROOT / folder).rglob("__init__.py")) == []
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", EVERY_LOCK)
 def test_the_lock_names_no_index(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert not [line for line in text.splitlines() if line.startswith(("-", "#"))]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", EVERY_LOCK)
 def test_every_pin_of_the_lock_has_a_hash(lock: str) -> None:
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []

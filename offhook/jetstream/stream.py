@@ -5,7 +5,9 @@ would lose acknowledged writes: without `sync_interval: always` JetStream acknow
 flushes every two minutes (nats-server issue 7564, jepsen.io analysis of 2.12.1).
 """
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 from nats.aio.client import Client
@@ -121,19 +123,35 @@ async def require_provisioned(
 
 
 async def require_sync_always(monitor_urls: Sequence[str]) -> None:
-    """Raise LogUnsafe unless every server says that it flushes before it acknowledges."""
+    """Raise LogUnsafe unless every server that answers flushes before it acknowledges.
+
+    A node of a cluster may be away without taking the services with it: LogUnavailable is raised
+    only if none answers.
+    """
+    if not monitor_urls:
+        raise LogUnsafe("OFFHOOK_NATS_MONITOR_URLS is empty: no server can say that it is safe")
     async with httpx.AsyncClient(timeout=_API_TIMEOUT_S) as http:
-        for url in monitor_urls:
-            try:
-                answer = await http.get(f"{url}/jsz", params={"config": "true"})
-                config = answer.raise_for_status().json().get("config") or {}
-            except (httpx.HTTPError, ValueError) as error:
-                raise LogUnavailable(f"no NATS monitoring answers at {url}: {error!r}") from error
-            if config.get("sync_always") is not True:
-                raise LogUnsafe(
-                    f"the NATS server at {url} would lose acknowledged writes: set "
-                    "`sync_interval: always` in its jetstream block"
-                )
+        answers = await asyncio.gather(*(_ask(http, url) for url in monitor_urls))
+    silent: list[LogUnavailable] = []
+    for url, answer in zip(monitor_urls, answers, strict=True):
+        if isinstance(answer, LogUnavailable):
+            silent.append(answer)
+        elif answer.get("sync_always") is not True:
+            raise LogUnsafe(
+                f"the NATS server at {url} would lose acknowledged writes: set "
+                "`sync_interval: always` in its jetstream block"
+            )
+    if len(silent) == len(answers):
+        raise silent[0]
+
+
+async def _ask(http: httpx.AsyncClient, url: str) -> dict[str, Any] | LogUnavailable:
+    """What a server says of its JetStream, or that it says nothing."""
+    try:
+        answer = await http.get(f"{url}/jsz", params={"config": "true"})
+        return answer.raise_for_status().json().get("config") or {}
+    except (httpx.HTTPError, ValueError) as error:
+        return LogUnavailable(f"no NATS monitoring answers at {url}: {error!r}")
 
 
 _API_TIMEOUT_S = 5.0

@@ -1,7 +1,6 @@
 """The log or the database goes away while calls run, and comes back."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import httpx
 import pytest
 
 from cli.stack import CONNECTION_ID, Stack, with_free_ports
-from cli.verdict import Verdict, verdict
 from offhook.settings import Settings
-from projections.database import open_database
+from tests.whole.books import books_when_quiet, settled_verdict
 
 CALLS = 30
+QUIET_TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -37,9 +36,9 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(
             if number == 2 * CALLS // 3:
                 await asyncio.to_thread(part.start)
             await asyncio.sleep(0.05)
-        books = await _quiet(http)
+        books = await books_when_quiet(stack.addresses["simulator"], QUIET_TIMEOUT_S)
 
-    found = await _settled_verdict(stack, books)
+    found = await settled_verdict(stack.settings.postgres_url, books)
     assert found.is_clean, (found.lost, found.doubled)
     assert found.calls == CALLS
     assert all(process.poll() is None for process in stack.processes.values())
@@ -55,30 +54,3 @@ async def _call(http: httpx.AsyncClient) -> None:
     }
     answer = await http.post("/simulator/calls", json=body)
     assert answer.status_code == 201, answer.text
-
-
-async def _quiet(http: httpx.AsyncClient) -> dict[str, object]:
-    deadline = time.monotonic() + 60
-    while True:
-        books: dict[str, object] = (await http.get("/simulator/effects")).json()
-        legs, webhooks = books["legs"], books["webhooks"]
-        assert isinstance(legs, list)
-        assert isinstance(webhooks, dict)
-        if all(leg["state"] == "ended" for leg in legs) and not webhooks["pending"]:
-            return books
-        assert time.monotonic() < deadline, f"never quiet: {webhooks}"
-        await asyncio.sleep(0.25)
-
-
-async def _settled_verdict(stack: Stack, books: dict[str, object]) -> Verdict:
-    """The verdict, once the views have caught up (or after 20 s, whatever it is then)."""
-    engine = open_database(stack.settings.postgres_url)
-    deadline = time.monotonic() + 20
-    try:
-        while True:
-            found = await verdict(engine, books)
-            if found.is_clean or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(0.5)
-    finally:
-        await engine.dispose()

@@ -1,0 +1,21 @@
+# One image for every role: the command says which. It holds no server of its own.
+#   docker build --tag offhook .        docker run offhook --help
+
+FROM python:3.11-slim-trixie AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /source
+RUN python -m venv /opt/offhook
+# The dependencies first: they change less often than the code.
+COPY requirements-image.lock ./
+RUN /opt/offhook/bin/pip install --require-hashes --only-binary :all: -r requirements-image.lock
+COPY . .
+RUN /opt/offhook/bin/pip install --no-deps --no-build-isolation --no-index .
+
+FROM python:3.11-slim-trixie
+ENV PATH="/opt/offhook/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY --from=build /opt/offhook /opt/offhook
+RUN useradd --system --uid 10001 offhook
+# Flows are mounted or copied here; the working directory is where their modules are found.
+WORKDIR /flows
+USER offhook
+ENTRYPOINT ["offhook"]

@@ -1,0 +1,53 @@
+"""The end of a run: calls over, webhooks delivered, views caught up; then the verdict."""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import httpx
+
+from cli.verdict import Verdict, verdict
+from projections.database import open_database
+
+VIEWS_TIMEOUT_S = 20.0
+
+
+async def books_when_quiet(simulator_url: str, timeout_s: float = 40.0) -> dict[str, Any]:
+    """The carrier's books, once no leg is up and no webhook is on its way. Fails after a while."""
+    deadline = time.monotonic() + timeout_s
+    async with httpx.AsyncClient(base_url=simulator_url, timeout=10) as http:
+        while True:
+            books: dict[str, Any] = (await http.get("/simulator/effects")).raise_for_status().json()
+            busy = [leg for leg in books["legs"] if leg["state"] != "ended"]
+            if not busy and not books["webhooks"]["pending"]:
+                return books
+            assert time.monotonic() < deadline, f"{len(busy)} legs up, {books['webhooks']}"
+            await asyncio.sleep(0.25)
+
+
+async def settled_verdict(postgres_url: str, books: dict[str, Any]) -> Verdict:
+    """Once it is clean; else what it is when the views have had their time."""
+    engine = open_database(postgres_url)
+    deadline = time.monotonic() + VIEWS_TIMEOUT_S
+    try:
+        while True:
+            found = await verdict(engine, books)
+            if found.is_clean or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.5)
+    finally:
+        await engine.dispose()
+
+
+def say(line: str) -> None:
+    """Shown by `pytest -s`, and beside a failure."""
+    sys.stdout.write(f"{line}\n")
+
+
+def said(found: Verdict) -> str:
+    """The verdict in a line."""
+    return (
+        f"{found.calls} calls, {found.events} webhooks, {found.commands} commands: "
+        f"{len(found.lost)} lost, {len(found.doubled)} doubled"
+    )

@@ -1,0 +1,75 @@
+"""Nothing is configured and nobody is told: workers start, stop and are killed while calls run."""
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.stack import Stack, with_free_ports
+from offhook.settings import Settings
+from tests.whole.books import books_when_quiet, said, say, settled_verdict
+from tests.whole.traffic import Traffic
+
+CALLS = 1000
+RATE_S = 40.0
+WORKERS_MAX = 4
+PAUSE_S = (0.3, 1.5)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    settings = Settings(flows=("cli.reception:reception",), simulator_speed=20)
+    with Stack(tmp_path, with_free_ports(settings), workers=2) as stack:
+        yield stack
+
+
+async def test_workers_come_and_go_at_random_during_1000_calls(stack: Stack) -> None:
+    seed = int.from_bytes(os.urandom(3))
+    say(f"seed {seed}")
+    traffic = Traffic(
+        simulator_url=stack.addresses["simulator"],
+        api_url=stack.addresses["api"],
+        token=stack.token,
+        calls=CALLS,
+        rate_s=RATE_S,
+        seed=seed,
+    )
+    placing = asyncio.create_task(traffic.run())
+    happened = await _stir(stack, random.Random(seed), placing)
+    await placing
+    books = await books_when_quiet(stack.addresses["simulator"])
+    found = await settled_verdict(stack.settings.postgres_url, books)
+    say(f"{said(found)}; workers {', '.join(f'{what} × {n}' for what, n in happened.items())}")
+    assert found.is_clean, (found.lost, found.doubled)
+    assert found.calls == CALLS
+    assert min(happened[what] for what in ("started", "stopped", "killed")) >= 3, happened
+
+
+async def _stir(stack: Stack, dice: random.Random, placing: "asyncio.Task[None]") -> Counter[str]:
+    """Start, stop and kill workers until all calls are placed, but the last; how often each."""
+    happened: Counter[str] = Counter()
+    number = len(_workers(stack))
+    while not placing.done():
+        workers = _workers(stack)
+        choices = ["started"] if len(workers) < WORKERS_MAX else []
+        if len(workers) > 1:
+            choices += ["stopped", "killed"]
+        what = dice.choice(choices)
+        if what == "started":
+            number += 1
+            stack.start(f"worker-{number}")
+        else:
+            # In a thread: a drain takes its time.
+            end = stack.stop if what == "stopped" else stack.kill
+            await asyncio.to_thread(end, dice.choice(workers))
+        happened[what] += 1
+        await asyncio.sleep(dice.uniform(*PAUSE_S))
+    return happened
+
+
+def _workers(stack: Stack) -> list[str]:
+    return [name for name in stack.processes if name.startswith("worker-")]

@@ -1,0 +1,77 @@
+"""Calls from both sides while things break: callers ring, and an application dials, and insists."""
+
+import asyncio
+import random
+import uuid
+from dataclasses import dataclass, field
+
+import httpx
+
+from cli.reception import STAFF
+from cli.stack import CONNECTION_ID
+from cli.traffic import OUTBOUND_NUMBERS
+
+OUTBOUND_EVERY = 5
+INSISTS = 6
+
+
+@dataclass(kw_only=True)
+class Traffic:
+    """Places `calls` calls at `rate_s` a second; `seed` decides who calls whom.
+
+    A command that the API answers with a 5xx is repeated with the same `command_id`, as an
+    application should.
+    """
+
+    simulator_url: str
+    api_url: str
+    token: str
+    calls: int
+    rate_s: float
+    seed: int
+    repeated: int = 0
+    _dice: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.seed)
+
+    async def run(self) -> None:
+        """Place them all, on schedule. Fails if a call could not be placed."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        headers = {"authorization": f"Bearer {self.token}"}
+        async with (
+            httpx.AsyncClient(timeout=15, headers=headers) as http,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for number in range(self.calls):
+                await asyncio.sleep(max(0.0, started + number / self.rate_s - loop.time()))
+                place = self._dial if number % OUTBOUND_EVERY == 0 else self._ring
+                tasks.create_task(place(http))
+
+    async def _ring(self, http: httpx.AsyncClient) -> None:
+        body: dict[str, str | float] = {
+            "from": f"+1202555{self._dice.randrange(170, 180):04d}",
+            "to": self._dice.choice(list(STAFF)),
+            "connection_id": CONNECTION_ID,
+            "hangup_after_s": self._dice.uniform(4, 12),
+            # As long as it takes to elect a leader or to take over from a killed worker.
+            "patience_s": 600,
+        }
+        answer = await http.post(f"{self.simulator_url}/simulator/calls", json=body)
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+
+    async def _dial(self, http: httpx.AsyncClient) -> None:
+        body = {
+            "to": self._dice.choice(OUTBOUND_NUMBERS),
+            "from": "+12025550100",
+            "connection_id": CONNECTION_ID,
+            "command_id": str(uuid.uuid4()),
+        }
+        for _ in range(INSISTS):
+            answer = await http.post(f"{self.api_url}/v2/calls", json=body)
+            if not answer.is_server_error:
+                break
+            self.repeated += 1
+            await asyncio.sleep(0.5)
+        assert answer.status_code == httpx.codes.OK, answer.text

@@ -1,4 +1,4 @@
-"""A carrier that accepts everything at once and remembers when each call's command arrived."""
+"""A carrier that accepts everything, at once or after a while, and notes what arrived when."""
 
 import asyncio
 import re
@@ -6,14 +6,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import unquote
 
 
 @dataclass(kw_only=True)
 class Carrier:
-    """`arrived_at` is by `perf_counter`, of the first command for a call control id."""
+    """`arrived_at` is by `perf_counter`, of the first command for a call control id.
 
+    Each answer comes `answer_s` seconds after its command.
+    """
+
+    answer_s: float = 0.0
     port: int = 0
     commands: int = 0
     arrived_at: dict[str, float] = field(default_factory=dict)
@@ -22,10 +26,20 @@ class Carrier:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v2"
 
+    def arrived(self, call_control_id: str, command_id: str) -> None:
+        self.commands += 1
+        self.arrived_at.setdefault(call_control_id, time.perf_counter())
+
+    def answered(self) -> None:
+        """Told after each answer."""
+
+
+AnyCarrier = TypeVar("AnyCarrier", bound=Carrier)
+
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Carrier]:
-    carrier = Carrier()
+async def listening(carrier: AnyCarrier) -> AsyncIterator[AnyCarrier]:
+    """The carrier, on a free loopback port while the block runs."""
     server = await asyncio.get_running_loop().create_server(
         lambda: _Exchange(carrier), "127.0.0.1", 0
     )
@@ -56,13 +70,22 @@ class _Exchange(asyncio.Protocol):
         self._received = b""
         call = _CALL.match(head)
         assert call is not None, head
-        self._carrier.commands += 1
-        self._carrier.arrived_at.setdefault(unquote(call[1].decode()), time.perf_counter())
+        command_id = _COMMAND_ID.search(body)
+        assert command_id is not None, body
+        self._carrier.arrived(unquote(call[1].decode()), command_id[1].decode())
+        if self._carrier.answer_s:
+            asyncio.get_running_loop().call_later(self._carrier.answer_s, self._answer)
+        else:
+            self._answer()
+
+    def _answer(self) -> None:
         assert self._transport is not None
         self._transport.write(_ACCEPTED)
+        self._carrier.answered()
 
 
 _CALL = re.compile(rb"POST /v2/calls/([^/]+)/actions/answer ")
+_COMMAND_ID = re.compile(rb'"command_id" *: *"([^"]+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _BODY = b'{"data":{"result":"ok"}}'
 _ACCEPTED = (

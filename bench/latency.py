@@ -73,7 +73,7 @@ async def measure(seconds: float, rate: float) -> tuple[Route, Route]:
     key = SigningKey.generate()
     ours, floor = Route(name="offhook"), Route(name="floor")
     count = int(seconds * rate / ROUNDS)
-    async with stub.listening() as carrier:
+    async with stub.listening(stub.Carrier()) as carrier:
         with ExitStack() as stack:
             nats_server = stack.enter_context(NatsServer())
             await _prepare(nats_server)

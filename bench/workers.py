@@ -7,19 +7,19 @@ them at a carrier that takes 200 ms for each. With 16 lanes the limit of one wor
 
 import argparse
 import asyncio
-import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.carrier import Carrier, listening
 from bench.children import Child, role
 from bench.machine import describe, median
 from cli.servers import NatsServer
@@ -43,32 +43,30 @@ TIMEOUT_S = 60.0
 
 
 @dataclass(kw_only=True)
-class SlowCarrier:
-    """Accepts every command after ANSWER_S. `arrivals` counts requests, by command id."""
+class SlowCarrier(Carrier):
+    """`arrivals` counts requests, by command id."""
 
-    port: int = 0
+    answer_s: float = ANSWER_S
     expected: int = 0
-    arrivals: dict[str, int] = field(default_factory=dict)
-    answered: int = 0
+    arrivals: Counter[str] = field(default_factory=Counter)
+    answers: int = 0
     all_answered: asyncio.Event = field(default_factory=asyncio.Event)
     last_at: float = 0.0  # by `perf_counter`, of the last answer
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v2"
 
     def expect(self, commands: int) -> None:
         """Begin to count anew."""
         self.expected = commands
         self.arrivals.clear()
-        self.answered = 0
+        self.answers = 0
         self.all_answered.clear()
 
-    def count(self, at: float) -> None:
-        """One more answer; `at` is by `perf_counter`."""
-        self.answered += 1
-        self.last_at = at
-        if len(self.arrivals) == self.expected and self.answered >= sum(self.arrivals.values()):
+    def arrived(self, call_control_id: str, command_id: str) -> None:
+        self.arrivals[command_id] += 1
+
+    def answered(self) -> None:
+        self.answers += 1
+        self.last_at = time.perf_counter()
+        if len(self.arrivals) == self.expected and self.answers >= self.arrivals.total():
             self.all_answered.set()
 
 
@@ -99,7 +97,7 @@ def main() -> None:
 async def measure(calls: int, rounds: int) -> Sequence[Crew]:
     """Every crew in turn, so that what else the machine does meets all of them."""
     crews = [Crew(workers=workers) for workers in WORKERS]
-    async with listening() as carrier:
+    async with listening(SlowCarrier()) as carrier:
         with ExitStack() as stack:
             nats_server = stack.enter_context(NatsServer())
             client = await connect(nats_server.url, "bench")
@@ -134,7 +132,7 @@ async def _round(
         began = await _burst(log, carrier, calls)
         crew.cpu_ms.append((sum(each.cpu_s() for each in children) - cpu_s) * 1000 / calls)
         crew.per_s.append(calls / (carrier.last_at - began))
-        crew.repeated += sum(carrier.arrivals.values()) - calls
+        crew.repeated += carrier.arrivals.total() - calls
         await asyncio.to_thread(stack.close)
 
 
@@ -170,48 +168,6 @@ def _call(name: str) -> CallInitiated:
     )
 
 
-@asynccontextmanager
-async def listening() -> AsyncIterator[SlowCarrier]:
-    carrier = SlowCarrier()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Exchange(carrier), "127.0.0.1", 0)
-    carrier.port = server.sockets[0].getsockname()[1]
-    try:
-        yield carrier
-    finally:
-        server.close()
-
-
-class _Exchange(asyncio.Protocol):
-    """One kept-alive connection; the clients measured here never pipeline."""
-
-    def __init__(self, carrier: SlowCarrier) -> None:
-        self._carrier = carrier
-        self._transport: asyncio.Transport | None = None
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        if not end or len(body) < (int(length[1]) if length else 0):
-            return
-        self._received = b""
-        found = _COMMAND_ID.search(body)
-        assert found is not None, body
-        command_id = found[1].decode()
-        self._carrier.arrivals[command_id] = self._carrier.arrivals.get(command_id, 0) + 1
-        asyncio.get_running_loop().call_later(ANSWER_S, self._answer)
-
-    def _answer(self) -> None:
-        assert self._transport is not None
-        self._transport.write(_ACCEPTED)
-        self._carrier.count(time.perf_counter())
-
-
 def table_of(crews: Sequence[Crew], calls: int) -> Table:
     title = f"{calls} calls at once, {LANES} lanes a worker, {ANSWER_S * 1000:g} ms a command"
     table = Table(title=title)
@@ -236,13 +192,6 @@ def table_of(crews: Sequence[Crew], calls: int) -> Table:
         )
     return table
 
-
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_COMMAND_ID = re.compile(rb'"command_id" *: *"([^"]+)"')
-_BODY = b'{"data":{"result":"ok"}}'
-_ACCEPTED = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_BODY)
-) + _BODY
 
 if __name__ == "__main__":
     main()

@@ -67,7 +67,7 @@ class _Demo:
 
     async def run(self) -> Verdict:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop)
         self._console.log(
             f"placing {self._traffic.calls} calls at {self._traffic.rate_s:g} a second; "
@@ -131,7 +131,7 @@ class _Demo:
 
     def _table(self, books: dict[str, Any]) -> Table:
         table = Table(title="calls through the whole picture", title_justify="left")
-        for column in ("placed", "legs up", "ended", "webhooks", "repeated", "late", "commands"):
+        for column in ("placed", "legs up", "ended", "webhooks", "repeated", "late", "performed"):
             table.add_column(column, justify="right")
         legs = books.get("legs", [])
         ended = sum(leg["state"] == "ended" for leg in legs)

@@ -12,7 +12,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, SettingInvalid
 from offhook.process import configure_logs, run_to_end
 from offhook.settings import Settings, settings_from
 
@@ -187,6 +187,11 @@ def send(
         (path, sending.body_of(path, rebuild=rebuild, event_type=event_type)) for path in files
     ]
     target = url or settings.webhook_url
+    if not (key or settings.signing_key):
+        raise SettingInvalid(
+            "there is no key to sign with: give --key or set OFFHOOK_SIGNING_KEY "
+            "(`signing_key` in the file of `offhook up --ready-file`)"
+        )
     try:
         sent = sending.send(
             bodies, url=target, signing_key=key or settings.signing_key, now_s=time.time()
@@ -212,6 +217,8 @@ def main() -> None:
         app()
     except OffhookError as error:
         _fail(str(error))
+    except ConnectionError as error:
+        _fail(f"a server does not answer: {error}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
 
 
 def _settings() -> Settings:

@@ -35,7 +35,9 @@ def decide(event: Event, session: Session) -> Sequence[Command]:
             return [
                 Bridge(call_control_id=caller.call_control_id, call_control_id_to_bridge_with=staff)
             ]
-        case CallHangup() | CommandFailed() if caller.state == "answered":
+        case CallHangup() | CommandFailed() if caller.state == "answered" and not session.was_asked(
+            "hangup"
+        ):
             # The far end is busy, does not answer, or is gone before the two were connected.
             return [Hangup(call_control_id=caller.call_control_id)]
         case _:

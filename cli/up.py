@@ -74,7 +74,8 @@ class _Stopped:
 
 def _stop_on_signals() -> _Stopped:
     stopped = _Stopped()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # SIGHUP: a terminal that is closed must not leave the processes behind.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stopped.on_signal)
     return stopped
 
@@ -87,6 +88,7 @@ def _tell(console: Console, stack: Stack, directory: Path) -> None:
         console.print(f"simulator     {addresses['simulator']}/v2  (no OFFHOOK_CARRIER_KEY is set)")
     console.print(f"token         {addresses['token']}")
     console.print(f"logs, data    {directory}")
+    console.print("the rest      --ready-file FILE writes every address and key")
     if not stack.settings.flows:
         console.print("no OFFHOOK_FLOWS is set: calls are recorded and left alone", style="yellow")
 

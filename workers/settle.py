@@ -42,6 +42,9 @@ LEASE_MARGIN_S = 1.0
 """A lease outlasts one try of a command by this much."""
 
 COMMANDS_BYTES_MAX = 192 * 1024
+
+COMMANDS_PER_SESSION_MAX = 1000
+"""The brake for a flow that answers its own commands for ever: its session is parked."""
 """One decision's commands; the log, whose records have a bound of 256 KiB, has to take them."""
 
 
@@ -214,6 +217,8 @@ class Settler:
             )
             if (size := len(msgspec.json.encode(issued))) > COMMANDS_BYTES_MAX:
                 raise ValueError(f"its commands take {size} bytes; at most {COMMANDS_BYTES_MAX}")
+            if issued and len(session.commands) + len(issued) > COMMANDS_PER_SESSION_MAX:
+                raise ValueError(f"over {COMMANDS_PER_SESSION_MAX} commands in a session: a loop?")
         except Exception as error:
             raise FlowRaised(flow, record, error) from error
         return flow, issued

@@ -36,7 +36,7 @@ from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from workers.carry_out import Timing
 from workers.metrics import Metrics
-from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
+from workers.settle import COMMANDS_PER_SESSION_MAX, FlowRaised, HeldElsewhere, Settled, Settler
 
 SESSION = "session-1"
 LEG = "v3:leg-a"
@@ -564,3 +564,17 @@ def held_by(
         lease_s=3,
         commands=(command,),
     )
+
+
+async def test_a_flow_that_answers_its_own_failures_for_ever_is_stopped() -> None:
+    def decide(event: Event, session: Session) -> list[Command]:
+        return [Hangup()]
+
+    log = MemoryLog()
+    refused = Refused(status=422, reason="refused", detail="422 90015")
+    carrier = ScriptedCarrier(log, *[refused] * (2 * COMMANDS_PER_SESSION_MAX))
+    await arrive(log, answered())
+    flow = Flow(name="loop", version="1", decide=decide)
+    with pytest.raises(FlowRaised, match="over 1000 commands in a session: a loop"):
+        await settler_on(log, carrier, flow).settle(SESSION)
+    assert len(carrier.sent) == COMMANDS_PER_SESSION_MAX

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Self
@@ -34,7 +35,7 @@ SOCKET_PATH_BYTES_MAX = 100
 _POSTGRES_PORT = 5432  # names the socket file; without a port asked for, nothing listens there
 
 
-class _Server:
+class _Server(ABC):
     """One child process and its directory. Leaving the `with` block stops it."""
 
     name: str
@@ -88,11 +89,13 @@ class _Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @abstractmethod
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
+        """The process, started; it inherits the lock."""
 
+    @abstractmethod
     def _is_ready(self) -> bool:
-        raise NotImplementedError
+        """Whether it answers by now."""
 
     def _take(self, lock: IO[str]) -> None:
         """Two servers on one store would ruin it, and NATS takes no lock of its own.

@@ -21,6 +21,7 @@ from nacl.signing import VerifyKey
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ingress.place import place_of
+from ingress.turns import Turns
 from offhook.codec import encoded_webhook
 from offhook.errors import (
     LogUnavailable,
@@ -88,6 +89,7 @@ class WebhookEndpoint:
         self._tolerance_s = tolerance_s
         self._now_s = now_s
         self._metrics = metrics
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -105,6 +107,7 @@ class WebhookEndpoint:
             return
         started = time.perf_counter()
         try:
+            await self._turns.mine()
             await self._receive(scope, body, send)
         finally:
             self._metrics.seconds.observe(time.perf_counter() - started)

@@ -91,6 +91,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody here asks who the client is
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)

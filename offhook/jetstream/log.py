@@ -7,21 +7,22 @@ id); a read of one session is two exact-subject reads, never a wildcard (0.5 ms 
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from nats.js.errors import APIError, NoStreamResponseError
 
 from offhook.codec import Encoded, decode, fact_id_of
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import Record
+from offhook.jetstream.inbox import Inbox
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side, parse, subject_of
 
@@ -81,9 +82,7 @@ class JetStreamLog:
     """The event log on a JetStream stream."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._js = client.jetstream()
-        self._replies = _Replies(client)
+        self._inbox = Inbox(client)
 
     async def append(
         self,
@@ -97,47 +96,39 @@ class JetStreamLog:
     ) -> Appended:
         subject = subject_of(session_id, side)
         fields = _headers(encoded, expected_seq, headers)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._append(subject, encoded, fields, expected_seq, timeout_s)
-        except TimeoutError as error:
-            raise LogUnavailable(f"{subject}: no acknowledgement in {timeout_s} s") from error
-
-    async def _append(
-        self,
-        subject: str,
-        encoded: Encoded,
-        headers: Mapping[str, str],
-        expected_seq: int | None,
-        timeout_s: float,
-    ) -> Appended:
-        pause_s = _PAUSE_FIRST_S
-        while True:
-            try:
-                # nats-py writes into the headers it is given, so every try gets its own.
-                ack = await self._js.publish(
-                    subject,
-                    encoded.body,
-                    timeout=min(_TRY_S, timeout_s),
-                    headers=dict(headers),
-                )
-            except APIError as error:
-                if error.err_code in _TAKEN:
+        deadline = time.monotonic() + timeout_s
+        left_s, pause_s = timeout_s, _PAUSE_FIRST_S
+        while left_s > 0:
+            answer = await self._publish(subject, encoded.body, fields, min(_TRY_S, left_s))
+            match answer:
+                case _Ack(error=None):
+                    return Appended(seq=answer.seq, duplicate=answer.duplicate)
+                case _Ack(error=_Error(err_code=err_code)) if err_code in _TAKEN:
                     return await self._own(subject, encoded.fact_id, expected_seq or 0)
-                if error.code != _UNAVAILABLE and error.err_code != _IN_PROCESS:
-                    raise LogUnavailable(f"{subject}: {error!r}") from error
-            except (NoStreamResponseError, NoRespondersError, TimeoutError):
-                pass
-            except NatsError as error:
-                raise LogUnavailable(f"{subject}: {error!r}") from error
-            else:
-                return Appended(seq=ack.seq, duplicate=bool(ack.duplicate))
-            await asyncio.sleep(pause_s)
+                case _Ack(error=_Error(code=code, err_code=err_code) as error):
+                    if code != _UNAVAILABLE and err_code != _IN_PROCESS:
+                        raise LogUnavailable(f"{subject}: {error!r}")
+            await asyncio.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
+            left_s = deadline - time.monotonic()
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+        raise LogUnavailable(f"{subject}: no acknowledgement in {timeout_s} s")
+
+    async def _publish(
+        self, subject: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> "_Ack | None":
+        """The stream's answer; None if there was none, as while a cluster elects a leader."""
+        try:
+            answer = await self._inbox.request(subject, body, headers, timeout_s)
+            # No data: the server says that nobody listens on the subject.
+            return _ACKS.decode(answer.data) if answer.data else None
+        except (NoRespondersError, TimeoutError):
+            return None
+        except (NatsError, msgspec.DecodeError) as error:
+            raise LogUnavailable(f"{subject}: {error!r}") from error
 
     async def _own(self, subject: str, fact_id: str, expected_seq: int) -> Appended:
         """The place of our own fact after a conflict. Raises PositionTaken if it is another's."""
-        for message in await self._replies.read(subject, expected_seq + 1):
+        for message in await self._read(subject, expected_seq + 1):
             if fact_id and (message.headers or {}).get(ID_HEADER) == fact_id:
                 return Appended(seq=_seq_of(message), duplicate=True)
         raise PositionTaken(f"{subject} has moved on from sequence {expected_seq}")
@@ -146,11 +137,26 @@ class JetStreamLog:
         self, session_id: str, *, in_after: int = 0, out_after: int = 0
     ) -> Sequence[Record]:
         both = await asyncio.gather(
-            self._replies.read(subject_of(session_id, "in"), in_after + 1),
-            self._replies.read(subject_of(session_id, "out"), out_after + 1),
+            self._read(subject_of(session_id, "in"), in_after + 1),
+            self._read(subject_of(session_id, "out"), out_after + 1),
         )
         records = [record_of(message) for side in both for message in side]
         return sorted(records, key=lambda record: record.seq)
+
+    async def _read(self, subject: str, from_seq: int) -> list[Msg]:
+        """Every message on exactly `subject` from a stream sequence on, oldest first."""
+        messages: list[Msg] = []
+        try:
+            while True:
+                ask = {"seq": from_seq, "batch": READ_BATCH_MAX, "next_by_subj": subject}
+                async with self._inbox.answers(_DIRECT_GET, json.dumps(ask).encode()) as queue:
+                    batch, is_last = await _collect(queue, subject)
+                messages += batch
+                if is_last:
+                    return messages
+                from_seq = _seq_of(batch[-1]) + 1
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(f"{subject}: no answer to a read: {error!r}") from error
 
 
 def record_of(message: Msg) -> Record:
@@ -180,59 +186,21 @@ def record_of(message: Msg) -> Record:
     )
 
 
-class _Replies:
-    """Direct-get reads over one long-lived inbox: a subscription a read would cost more."""
+class _Error(msgspec.Struct):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._prefix = client.new_inbox()
-        self._waiting: dict[str, asyncio.Queue[Msg]] = {}
-        self._subscription: Subscription | None = None
-        self._count = 0
-        self._starting = asyncio.Lock()
 
-    async def read(self, subject: str, from_seq: int) -> list[Msg]:
-        """Every message on exactly `subject` from a stream sequence on, oldest first."""
-        await self._start()
-        messages: list[Msg] = []
-        try:
-            while True:
-                batch, is_last = await self._read_batch(subject, from_seq)
-                messages += batch
-                if is_last:
-                    return messages
-                from_seq = _seq_of(batch[-1]) + 1
-        except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"{subject}: no answer to a read: {error!r}") from error
+class _Ack(msgspec.Struct):
+    """What JetStream answers to a publish."""
 
-    async def _start(self) -> None:
-        if self._subscription is None:
-            async with self._starting:
-                if self._subscription is None:
-                    self._subscription = await self._client.subscribe(
-                        f"{self._prefix}.*", cb=self._arrived
-                    )
+    seq: int = 0
+    duplicate: bool = False
+    error: _Error | None = None
 
-    async def _arrived(self, message: Msg) -> None:
-        queue = self._waiting.get(message.subject.rpartition(".")[2])
-        if queue is not None:
-            queue.put_nowait(message)
 
-    async def _read_batch(self, subject: str, from_seq: int) -> tuple[list[Msg], bool]:
-        self._count += 1
-        token = str(self._count)
-        queue: asyncio.Queue[Msg] = asyncio.Queue()
-        self._waiting[token] = queue
-        ask = {"seq": from_seq, "batch": READ_BATCH_MAX, "next_by_subj": subject}
-        try:
-            await self._client.publish(
-                f"$JS.API.DIRECT.GET.{STREAM}",
-                json.dumps(ask).encode(),
-                reply=f"{self._prefix}.{token}",
-            )
-            return await _collect(queue, subject)
-        finally:
-            del self._waiting[token]
+_ACKS = msgspec.json.Decoder(_Ack)
 
 
 async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:
@@ -284,6 +252,7 @@ _TAKEN = frozenset({10071, 10164})
 # 10158: the first copy of this very message is still on its way through the cluster.
 _IN_PROCESS = 10158
 _UNAVAILABLE = 503
+_DIRECT_GET = f"$JS.API.DIRECT.GET.{STREAM}"
 _TRY_S = 1.0
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 1.0

@@ -97,7 +97,7 @@ def sign(body: bytes, key: SigningKey, now_s: float) -> dict[str, str]:
 
 def _signed_by_any(keys: Sequence[VerifyKey], signed: bytes, signature_text: str) -> bool:
     try:
-        signature = base64.b64decode(signature_text, validate=True)
+        signature = binascii.a2b_base64(signature_text, strict_mode=True)
     except (binascii.Error, ValueError):
         return False
     if len(signature) != 64:

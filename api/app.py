@@ -20,6 +20,7 @@ from api.legs import Legs
 from api.metrics import Metrics
 from api.openapi import ERRORS, TAGS
 from api.outcomes import Outcomes
+from api.repeats import Repeats
 from api.sessions import sessions_router
 from api.stream import Stream
 from offhook.errors import OffhookError, PassingFault, SettingInvalid
@@ -67,7 +68,13 @@ async def run(settings: Settings) -> None:
 
         app = _application(
             calls_router(
-                tokens=tokens, commands=commands, legs=legs, views=views, now=_now, metrics=metrics
+                tokens=tokens,
+                commands=commands,
+                repeats=Repeats(views=views, log=log, now=_now),
+                legs=legs,
+                views=views,
+                now=_now,
+                metrics=metrics,
             ),
             applications_router(tokens=tokens, carrier=carrier),
             sessions_router(tokens=tokens, views=views),

@@ -24,6 +24,7 @@ from api.metrics import Metrics
 from api.openapi import command_body
 from api.paging import meta_of, wanted_from
 from api.reads import read_active_page
+from api.repeats import Repeats
 from api.shown import active_shown, call_shown
 from offhook.commands import COMMANDS
 from offhook.jetstream.log import TRACE_HEADER
@@ -38,6 +39,7 @@ def calls_router(
     *,
     tokens: Tokens,
     commands: Commands,
+    repeats: Repeats,
     legs: Legs,
     views: Views,
     now: Callable[[], datetime],
@@ -54,7 +56,8 @@ def calls_router(
         with metrics.command(operation):
             asked = request_from(operation, call_control_id, await body_of(request))
             traceparent = request.headers.get(TRACE_HEADER, "")
-            answer = await commands.carry_through(asked, caller, traceparent)
+            async with repeats.told_apart(asked, caller, request) as meant:
+                answer = await commands.carry_through(meant, caller, traceparent)
         return json_response(answer.body, answer.status, answer.headers)
 
     @router.post(

@@ -6,9 +6,7 @@
 
 The command_id is the caller's, or made here and told in the header Offhook-Command-Id. A request
 that is repeated with the same command_id gets the same answer and has no second effect, for ever.
-Without one of the caller's every request is a command of its own, also one that an HTTP client or
-an SDK repeats by itself after a broken connection or its own timeout: nothing here guesses that
-two of them were meant as one. So whoever lets requests be repeated must give a command_id.
+What is repeated without one is told apart in `api.repeats`.
 """
 
 import asyncio
@@ -38,10 +36,15 @@ COMMAND_ID_HEADER = "offhook-command-id"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A checked command. `given`: its command_id is the caller's."""
+    """A checked command.
+
+    `given`: its command_id is the caller's, so whoever repeats the request means the same command.
+    `repeated`: an earlier try of it may be in the log, see `api.repeats`.
+    """
 
     command: IssuedCommand
     given: bool
+    repeated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,8 @@ class Commands:
         command = request.command
         until = asyncio.get_running_loop().time() + self._answer_timeout_s
         session_id, after_seq = await self._session_of(command), 0
-        known_in = await self._known(session_id, command) if request.given else None
+        may_be_known = request.given or request.repeated
+        known_in = await self._known(session_id, command) if may_be_known else None
         if known_in is not None:
             session_id = known_in
         else:

@@ -77,9 +77,10 @@ class Views:
         async with self._engine.connect() as connection:
             yield connection
 
-    async def catch_up(self) -> None:
-        """Wait, within bounds, until the views have everything the log has now."""
-        await self._watch.wait_for(await self._stream.last_seq(), CATCH_UP_S)
+    async def catch_up(self) -> bool:
+        """Wait, within bounds, until the views have everything the log has now; False if not."""
+        last_seq = await self._stream.last_seq()
+        return await self._watch.wait_for(last_seq, CATCH_UP_S) >= last_seq
 
     async def next_batch(self, timeout_s: float) -> None:
         """Wait until the views have moved on, but at most so long."""

@@ -6,10 +6,13 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.paging import Wanted
+from offhook.events import IssuedCommand
 from projections.queries import list_active_legs
 from projections.rows import storable
-from projections.tables import event_log, legs
-from projections.views import LegPage
+from projections.tables import commands, event_log, legs
+from projections.views import CommandView, LegPage
+
+ALIKE_MAX = 20
 
 
 async def read_active_page(
@@ -42,6 +45,27 @@ async def read_seq_at(connection: AsyncConnection, session_id: str, at: datetime
     )
     seq: int | None = found.scalar_one()
     return seq
+
+
+async def list_recent_commands(
+    connection: AsyncConnection, command: IssuedCommand, *, since: datetime
+) -> list[CommandView]:
+    """Commands of applications that ask for the same, requested after `since`; the latest first."""
+    decided_at = commands.c.decided_at
+    undecided = decided_at.is_(None) & (commands.c.requested_at > since)
+    found = await connection.execute(
+        select(commands)
+        .where(
+            (decided_at > since) | undecided,
+            commands.c.requested_at.is_not(None),
+            commands.c.operation == command.operation,
+            commands.c.call_control_id.is_not_distinct_from(storable(command.call_control_id)),
+            commands.c.parameters == storable(command.parameters),
+        )
+        .order_by(commands.c.last_seq.desc())
+        .limit(ALIKE_MAX)
+    )
+    return [CommandView(**row._mapping) for row in found]
 
 
 async def _active_up_to(

@@ -1,4 +1,6 @@
-"""The whole of Offhook around the simulator, as processes of its own: one stack for these tests."""
+"""The whole of Offhook as processes of its own: one stack around the simulator for these tests, and
+one around a carrier that notes what it is asked.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,6 +9,7 @@ import pytest
 from telnyx import AsyncTelnyx
 
 from cli.servers import NatsServer, PostgresServer
+from tests.api.recorder import Recorder, recording
 from tests.api.stack import ADMIN, CARRIER_KEY, Stack, started
 
 
@@ -17,6 +20,26 @@ def stack(
     """A NATS server of its own: the stream has one name, and these tests fill it."""
     logs: Path = tmp_path_factory.mktemp("api-logs")
     with NatsServer() as nats, started(nats, postgres_server, logs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def recorder() -> Iterator[Recorder]:
+    """The carrier of `recorded`."""
+    with recording() as recorder:
+        yield recorder
+
+
+@pytest.fixture(scope="session")
+def recorded(
+    recorder: Recorder, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A stack whose carrier is the recorder."""
+    logs: Path = tmp_path_factory.mktemp("recorded-logs")
+    with (
+        NatsServer() as nats,
+        started(nats, postgres_server, logs, carrier_url=recorder.url) as running,
+    ):
         yield running
 
 

@@ -112,8 +112,10 @@ async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
 
 
 @contextmanager
-def started(nats: NatsServer, postgres: PostgresServer, logs: Path) -> Iterator[Stack]:
-    """Everything, until the block is left."""
+def started(
+    nats: NatsServer, postgres: PostgresServer, logs: Path, carrier_url: str | None = None
+) -> Iterator[Stack]:
+    """Everything, until the block is left; with another carrier neither simulator nor ingress."""
     key = SigningKey.generate()
     api, ingress, simulator, projector, *workers = (free_port() for _ in range(4 + WORKERS))
     settings = Settings(
@@ -127,7 +129,7 @@ def started(nats: NatsServer, postgres: PostgresServer, logs: Path) -> Iterator[
         public_keys=(public_key_text(key),),
         signing_key=base64.b64encode(bytes(key)).decode(),
         webhook_url=f"http://127.0.0.1:{ingress}/webhooks/telnyx",
-        carrier_url=f"http://127.0.0.1:{simulator}/v2",
+        carrier_url=carrier_url or f"http://127.0.0.1:{simulator}/v2",
         carrier_key=CARRIER_KEY,
         api_tokens=(f"admin:{ADMIN}", f"command:{COMMANDER}", f"read:{READER}"),
         answer_timeout_s=ANSWER_TIMEOUT_S,
@@ -137,8 +139,11 @@ def started(nats: NatsServer, postgres: PostgresServer, logs: Path) -> Iterator[
         processes = [
             _start(role, chosen, logs, port)
             for role, chosen, port in (
-                ("simulator", settings, simulator),
-                ("ingress", settings, ingress),
+                *(
+                    [("simulator", settings, simulator), ("ingress", settings, ingress)]
+                    if carrier_url is None
+                    else []
+                ),
                 ("projections", settings, projector),
                 *(("workers", replace(settings, worker_port=port), port) for port in workers),
                 ("api", settings, api),

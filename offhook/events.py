@@ -185,6 +185,9 @@ class CommandFailed:
     call_ended    the leg is gone
     deadline      not accepted in time; the carrier's webhooks tell what really happened
     unauthorized  401 or 403: the key is wrong, not the call
+
+    `group` says more of a "no" by the carrier: capacity, wrong_state, not_permitted … They are
+    listed in `offhook.telnyx.error_codes` and docs/errors.md.
     """
 
     command_id: str
@@ -194,6 +197,7 @@ class CommandFailed:
     call_control_id: str | None = None
     http_status: int | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)  # the carrier's own
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

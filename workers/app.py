@@ -36,6 +36,7 @@ from workers.carry_out import Timing
 from workers.lanes import Lanes
 from workers.metrics import Metrics
 from workers.settle import Settler
+from workers.standing import Standing
 
 FETCH_MAX = 32
 FETCH_WAIT_S = 1.0
@@ -58,6 +59,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     await require_provisioned(client, settings.nats_monitor_urls, WORKER)
 
     metrics = Metrics()
+    standing = Standing()
     carrier = Carrier(
         base_url=settings.carrier_url,
         key=settings.carrier_key,
@@ -71,6 +73,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         timing=Timing(now=lambda: datetime.now(UTC), sleep=asyncio.sleep, chance=random.random),
         try_s=settings.carrier_timeout_s,
         metrics=metrics,
+        standing=standing,
     )
 
     async def hand_over(holder: str, session_id: str) -> None:
@@ -93,8 +96,8 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         await lanes.drain(DRAIN_S)
 
     async def unready() -> str:
-        if not metrics.authorized:
-            return "the carrier refuses OFFHOOK_CARRIER_KEY (401 or 403)"
+        if standing.trouble:
+            return standing.trouble
         try:
             await require_provisioned(client, settings.nats_monitor_urls, WORKER)
         except OffhookError as error:

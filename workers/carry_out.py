@@ -17,7 +17,7 @@ from typing import Protocol, assert_never
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 from offhook.telnyx.catalog import command_from
-from offhook.telnyx.client import Accepted, Busy, NoAnswer, Outcome, Refused
+from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
 
 DEADLINE_S = 45.0
@@ -76,6 +76,7 @@ async def carry_out(
                     operation=command.operation,
                     call_control_id=command.call_control_id,
                     reason=outcome.reason,
+                    group=outcome.group,
                     detail=outcome.detail,
                     http_status=outcome.status,
                     errors=list(outcome.errors),

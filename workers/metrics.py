@@ -4,11 +4,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Metrics:
-    """One set a process; `authorized` turns false when the carrier refuses the key."""
+    """One set a process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.authorized = True
         self.decided = Counter(
             "offhook_decisions", "Records decided on.", ["flow"], registry=self.registry
         )

@@ -37,15 +37,16 @@ from workers.carry_out import Sender, Timing, carry_out
 from workers.case import Case, Cases
 from workers.hold import Hold
 from workers.metrics import Metrics
+from workers.standing import Standing
 
 LEASE_MARGIN_S = 1.0
 """A lease outlasts one try of a command by this much."""
 
 COMMANDS_BYTES_MAX = 192 * 1024
+"""One decision's commands; the log, whose records have a bound of 256 KiB, has to take them."""
 
 COMMANDS_PER_SESSION_MAX = 1000
 """The brake for a flow that answers its own commands for ever: its session is parked."""
-"""One decision's commands; the log, whose records have a bound of 256 KiB, has to take them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ class Settler:
         timing: Timing,
         try_s: float,
         metrics: Metrics,
+        standing: Standing,
     ) -> None:
         self._worker = worker
         self._log = log
@@ -92,6 +94,7 @@ class Settler:
         self._lease_s = try_s + LEASE_MARGIN_S
         self._try_s = try_s
         self._metrics = metrics
+        self._standing = standing
         self._cases = Cases(log, timing.sleep)
 
     async def settle(self, session_id: str, wake_seq: int = 0) -> Settled | HeldElsewhere:
@@ -238,7 +241,4 @@ class Settler:
         await hold.append(outcome)
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"
         self._metrics.commands.labels(operation=command.operation, outcome=reason).inc()
-        if reason == "unauthorized":
-            self._metrics.authorized = False
-        elif reason == "ok":
-            self._metrics.authorized = True
+        self._standing.learn(command.operation, outcome)

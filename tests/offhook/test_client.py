@@ -1,4 +1,4 @@
-"""The carrier's answers: what each means, and what happens when there is none."""
+"""Requests to the carrier over HTTP, and what happens when there is no answer."""
 
 import asyncio
 import json
@@ -8,23 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from offhook.errors import CarrierUnavailable, OffhookError, ParameterInvalid, SettingInvalid
 from offhook.events import IssuedCommand
 from offhook.telnyx import client
-from offhook.telnyx.client import (
-    ANSWER_BYTES_MAX,
-    ERRORS_MAX,
-    Accepted,
-    Busy,
-    Carrier,
-    NoAnswer,
-    Outcome,
-    Refused,
-    outcome_of,
-)
+from offhook.telnyx.client import Carrier
+from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 
 
 def errors(*codes: str | int, **more: Any) -> bytes:
@@ -45,189 +34,6 @@ def summary(outcome: Outcome) -> tuple[Any, ...]:
 
 
 OK = b'{"data":{"result":"ok"}}'
-IDS = b'{"data":{"call_control_id":"v3:new","call_leg_id":"l","call_session_id":"s"}}'
-
-# ------------------------------------------------------------------ a first try
-
-FIRST: list[tuple[str, int, bytes, tuple[Any, ...]]] = [
-    ("answer", 200, OK, ("accepted", {"data": {"result": "ok"}}, "")),
-    ("dial", 200, IDS, ("accepted", json.loads(IDS), "")),
-    ("dial", 201, b"{}", ("accepted", {}, "")),
-    ("dial", 204, b"", ("accepted", {}, "its answer could not be read")),
-    ("dial", 200, b"<html>", ("accepted", {}, "its answer could not be read")),
-    ("dial", 200, b'{"data":{"call_con', ("accepted", {}, "its answer could not be read")),
-    ("dial", 200, b'["ok"]', ("accepted", {}, "its answer could not be read")),
-    ("hangup", 422, errors("90018"), ("accepted", {}, "already ended")),
-    ("hangup", 422, errors(90018), ("accepted", {}, "already ended")),
-    ("answer", 422, errors("90018"), ("refused", "call_ended", "422 90018 T90018")),
-    ("reject", 422, errors("90018"), ("refused", "call_ended", "422 90018 T90018")),
-    ("hangup", 404, errors("90018"), ("refused", "refused", "404 90018 T90018")),
-    ("hangup", 422, errors("90015"), ("refused", "refused", "422 90015 T90015")),
-    ("answer", 422, errors("90034"), ("refused", "refused", "422 90034 T90034")),
-    ("dial", 422, errors("10011"), ("refused", "refused", "422 10011 T10011")),
-    ("dial", 422, errors("10012"), ("refused", "refused", "422 10012 T10012")),
-    (
-        "dial",
-        400,
-        errors("10015", detail="no such connection"),
-        ("refused", "refused", "400 10015 T10015: no such connection"),
-    ),
-    ("dial", 404, errors("10007"), ("refused", "refused", "404 10007 T10007")),
-    ("dial", 404, b"<html>not here", ("refused", "refused", "404")),
-    ("dial", 409, errors("10036"), ("refused", "refused", "409 10036 T10036")),
-    ("dial", 401, errors("10009"), ("refused", "unauthorized", "401 10009 T10009")),
-    ("dial", 403, errors("10010"), ("refused", "unauthorized", "403 10010 T10010")),
-    ("hangup", 403, errors("90018"), ("refused", "unauthorized", "403 90018 T90018")),
-    ("dial", 301, b"", ("refused", "refused", "301")),
-    ("dial", 429, errors("10011"), ("busy", 1.0, "429 10011 T10011")),
-    ("dial", 429, errors("90103"), ("busy", 1.0, "429 90103 T90103")),
-    ("dial", 429, b"", ("busy", 1.0, "429")),
-    ("dial", 408, b"", ("no answer", True, "408")),
-    ("dial", 500, errors("10007"), ("no answer", True, "500 10007 T10007")),
-    ("dial", 502, b"<html>", ("no answer", True, "502")),
-    ("hangup", 503, errors("90018"), ("no answer", True, "503 90018 T90018")),
-]
-
-
-@pytest.mark.parametrize(("operation", "status", "body", "wanted"), FIRST)
-def test_what_an_answer_means(
-    operation: str, status: int, body: bytes, wanted: tuple[Any, ...]
-) -> None:
-    assert summary(outcome_of(operation, status, {}, body)) == wanted
-
-
-# ------------------------------------------------------------------ a repeated try
-
-TAKEN = "taken before: the carrier rejects the repeated command_id"
-UNCLEAR = "taken before, as far as can be told: webhooks tell what happened"
-
-REPEATED: list[tuple[str, int, bytes, tuple[Any, ...]]] = [
-    # The three ways a duplicate may be answered.
-    ("dial", 200, IDS, ("accepted", json.loads(IDS), "")),
-    ("dial", 200, OK, ("accepted", {"data": {"result": "ok"}}, "")),
-    ("dial", 422, errors("10012"), ("accepted", {}, f"{UNCLEAR} (422 10012 T10012)")),
-    (
-        "dial",
-        422,
-        errors("10012", detail="A command with this command_id was received before."),
-        (
-            "accepted",
-            {},
-            f"{TAKEN} (422 10012 T10012: A command with this command_id was received before.)",
-        ),
-    ),
-    (
-        "transfer",
-        400,
-        errors("10015", source={"pointer": "/command_id"}),
-        ("accepted", {}, f"{TAKEN} (400 10015 T10015)"),
-    ),
-    ("answer", 409, errors("10036"), ("accepted", {}, f"{UNCLEAR} (409 10036 T10036)")),
-    ("answer", 409, b"", ("accepted", {}, f"{UNCLEAR} (409)")),
-    ("dial", 422, errors("77777"), ("accepted", {}, f"{UNCLEAR} (422 77777 T77777)")),
-    # The first dial may be the call that fills the channel.
-    ("dial", 422, errors("90041"), ("accepted", {}, f"{UNCLEAR} (422 90041 T90041)")),
-    # Refusals that the first try would have met as well.
-    ("dial", 422, errors("10016"), ("refused", "refused", "422 10016 T10016")),
-    (
-        "dial",
-        422,
-        errors("10015", source={"pointer": "/connection_id"}),
-        ("refused", "refused", "422 10015 T10015"),
-    ),
-    ("answer", 422, errors("90034"), ("refused", "refused", "422 90034 T90034")),
-    ("answer", 422, errors("90015"), ("refused", "refused", "422 90015 T90015")),
-    ("answer", 404, errors("10005"), ("refused", "refused", "404 10005 T10005")),
-    ("dial", 401, errors("10009"), ("refused", "unauthorized", "401 10009 T10009")),
-    ("dial", 403, b"", ("refused", "unauthorized", "403")),
-    ("hangup", 403, errors("90018"), ("refused", "unauthorized", "403 90018 T90018")),
-    # The leg is gone, whoever ended it.
-    ("transfer", 422, errors("90018"), ("refused", "call_ended", "422 90018 T90018")),
-    ("hangup", 422, errors("90018"), ("accepted", {}, "already ended")),
-    ("reject", 422, errors("90018"), ("accepted", {}, "already ended (422 90018 T90018)")),
-    ("hangup", 404, errors("10005"), ("accepted", {}, "already ended (404 10005 T10005)")),
-    ("hangup", 422, errors("90015"), ("accepted", {}, "already ended (422 90015 T90015)")),
-    # Nothing else changes.
-    ("dial", 429, errors("10011"), ("busy", 1.0, "429 10011 T10011")),
-    ("dial", 503, b"", ("no answer", True, "503")),
-    ("dial", 302, b"", ("refused", "refused", "302")),
-]
-
-
-@pytest.mark.parametrize(("operation", "status", "body", "wanted"), REPEATED)
-def test_what_an_answer_to_a_repeated_command_means(
-    operation: str, status: int, body: bytes, wanted: tuple[Any, ...]
-) -> None:
-    assert summary(outcome_of(operation, status, {}, body, repeated=True)) == wanted
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait_s"),
-    [
-        ({}, 1.0),
-        ({"x-ratelimit-reset": "3"}, 3.0),
-        ({"retry-after": "2"}, 2.0),
-        ({"x-ratelimit-reset": "3", "retry-after": "7"}, 7.0),
-        ({"x-ratelimit-reset": "0"}, 0.1),
-        ({"x-ratelimit-reset": "0.5"}, 0.5),
-        ({"x-ratelimit-reset": "1763868600"}, 60.0),
-        ({"x-ratelimit-reset": "-5"}, 1.0),
-        ({"x-ratelimit-reset": "nan"}, 1.0),
-        ({"x-ratelimit-reset": "inf"}, 1.0),
-        ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT"}, 1.0),
-        (httpx.Headers({"X-RateLimit-Reset": "4"}), 4.0),
-    ],
-)
-def test_how_long_a_busy_carrier_wants_us_to_wait(
-    headers: Mapping[str, str], wait_s: float
-) -> None:
-    outcome = outcome_of("dial", 429, headers, errors("10011"))
-    assert outcome == Busy(retry_after_s=wait_s, detail="429 10011 T10011")
-
-
-def test_what_is_kept_of_an_answer_has_a_bound() -> None:
-    big = b'{"data":"' + b"x" * ANSWER_BYTES_MAX + b'"}'
-    accepted = outcome_of("dial", 200, {}, big)
-    assert accepted == Accepted(status=200, note=f"its answer of {len(big)} bytes was not kept")
-    refused = outcome_of("dial", 422, {}, errors(*range(ERRORS_MAX + 5)))
-    assert isinstance(refused, Refused)
-    assert [error["code"] for error in refused.errors] == list(range(ERRORS_MAX))
-    assert outcome_of("dial", 422, {}, big) == Refused(status=422, reason="refused", detail="422")
-
-
-bodies = st.binary(max_size=60) | st.recursive(
-    st.none() | st.integers() | st.text(max_size=5) | st.just("90018"),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["errors", "code", "source", "title"]), inner)
-    ),
-).map(lambda document: json.dumps(document).encode())
-
-
-@given(
-    operation=st.sampled_from(["dial", "hangup", "reject", "answer"]),
-    status=st.integers(200, 599),
-    headers=st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset"]), st.text()),
-    body=bodies,
-    repeated=st.booleans(),
-)
-def test_any_answer_means_something(
-    operation: str, status: int, headers: dict[str, str], body: bytes, repeated: bool
-) -> None:
-    outcome = outcome_of(operation, status, headers, body, repeated=repeated)
-    if status < 300:
-        assert isinstance(outcome, Accepted)
-    elif status in (401, 403):
-        assert isinstance(outcome, Refused)
-        assert outcome.reason == "unauthorized"
-    elif status == 429:
-        assert isinstance(outcome, Busy)
-        assert 0.1 <= outcome.retry_after_s <= 60
-    elif status >= 500:
-        assert isinstance(outcome, NoAnswer)
-    else:
-        assert isinstance(outcome, Accepted | Refused | NoAnswer)
-
 
 # ------------------------------------------------------------------ over HTTP
 
@@ -286,6 +92,13 @@ async def test_a_command_is_sent_as_the_documents_say() -> None:
     assert hang_up.headers["content-type"] == "application/json"
     assert str(dial.url) == "https://carrier.example/v2/calls"
     assert json.loads(dial.content) == {**DIAL.parameters, "command_id": "c-2"}
+
+
+@pytest.mark.parametrize("key", ["", "KEY 1", "KEY1\n", "KEYé"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_told(key: str) -> None:
+    with pytest.raises(SettingInvalid, match=r"^OFFHOOK_CARRIER_KEY is ") as raised:
+        Carrier(base_url="https://carrier.example/v2", key=key, timeout_s=1.0)
+    assert "KEY1" not in str(raised.value)
 
 
 async def test_sending_is_one_try() -> None:

@@ -202,7 +202,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
         "CommandFailed",
         b'{"command_id":"c-2","operation":"answer","reason":"call_ended","detail":"422 90018",'
         b'"call_control_id":"v3:a","http_status":422,"errors":[{"code":"90018","title":"Call '
-        b'has already ended"}]}',
+        b'has already ended"}],"group":"call_ended"}',
         CommandFailed(
             command_id="c-2",
             operation="answer",
@@ -211,6 +211,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
             call_control_id="v3:a",
             http_status=422,
             errors=[{"code": "90018", "title": "Call has already ended"}],
+            group="call_ended",
         ),
     ),
     (
@@ -243,6 +244,12 @@ def test_every_fact_has_a_stored_sample_and_a_version() -> None:
 def test_fields_that_a_writer_left_out_have_their_defaults() -> None:
     fact = decode("CommandSucceeded", 1, b'{"command_id":"c-2"}')
     assert fact == CommandSucceeded(command_id="c-2")
+
+
+def test_a_failure_stored_before_it_had_a_group_has_none() -> None:
+    body = b'{"command_id":"c-2","operation":"answer","reason":"refused","errors":[]}'
+    fact = decode("CommandFailed", 1, body)
+    assert fact == CommandFailed(command_id="c-2", operation="answer", reason="refused", group="")
 
 
 def test_a_field_that_a_newer_writer_added_is_passed_over() -> None:

@@ -31,12 +31,13 @@ from offhook.flow import Flow
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.session import Session
-from offhook.telnyx.client import Accepted, Busy, NoAnswer, Outcome, Refused
+from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from workers.carry_out import Timing
 from workers.metrics import Metrics
 from workers.settle import COMMANDS_PER_SESSION_MAX, FlowRaised, HeldElsewhere, Settled, Settler
+from workers.standing import Standing
 
 SESSION = "session-1"
 LEG = "v3:leg-a"
@@ -83,6 +84,7 @@ def settler_on(
     flow: Flow = RECEPTION,
     worker: str = "w1",
     ahead_s: float = 0,
+    standing: Standing | None = None,
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -99,6 +101,7 @@ def settler_on(
         ),
         try_s=2.0,
         metrics=Metrics(),
+        standing=standing or Standing(),
     )
 
 
@@ -264,10 +267,28 @@ async def test_a_retry_is_not_made_for_a_call_that_ended_meanwhile() -> None:
 
 async def test_a_refused_command_is_told_to_the_flow() -> None:
     log = MemoryLog()
-    carrier = ScriptedCarrier(log, Refused(status=422, reason="refused", detail="422 90034"))
+    carrier = ScriptedCarrier(log, Refused(status=422, group="wrong_state", detail="422 90034"))
     await arrive(log, answered())
     await settler_on(log, carrier).settle(SESSION)
     assert carrier.operations == ["transfer", "hangup"]
+
+
+async def test_a_refusal_says_its_group_and_one_that_stops_all_turns_readiness_red() -> None:
+    log = MemoryLog()
+    no_funds = Refused(status=422, group="account", detail="422 20100 Insufficient Funds")
+    full = Refused(status=422, group="capacity", detail="422 90041")
+    carrier = ScriptedCarrier(log, no_funds, ACCEPTED, full, ACCEPTED)
+    standing = Standing()
+    settler = settler_on(log, carrier, standing=standing)
+    await arrive(log, answered())
+    await settler.settle(SESSION)
+    assert carrier.operations == ["transfer", "hangup"]
+    stopped = "the carrier has stopped the account: transfer: 422 20100 Insufficient Funds"
+    assert standing.trouble == stopped
+    await arrive(log, answered("e-again"))
+    await settler.settle(SESSION)
+    failed = [f.group for f in await facts(log, CommandFailed) if isinstance(f, CommandFailed)]
+    assert failed == ["account", "capacity"]
 
 
 async def test_a_wrong_parameter_is_never_sent() -> None:
@@ -287,7 +308,7 @@ async def test_a_wrong_parameter_is_never_sent() -> None:
 
 async def test_a_requested_command_is_sent_and_the_flow_is_not_asked() -> None:
     log = MemoryLog()
-    carrier = ScriptedCarrier(log, Refused(status=422, reason="refused", detail="422"))
+    carrier = ScriptedCarrier(log, Refused(status=422, group="unexplained", detail="422"))
     command = await request(log, "transfer", to="+12025550123")
     await settler_on(log, carrier).settle(SESSION)
     assert carrier.sent == [(command, False)]
@@ -475,7 +496,7 @@ async def test_a_request_is_as_old_as_the_log_says() -> None:
 
 async def test_of_commands_taken_over_only_the_first_may_have_been_sent() -> None:
     log = MemoryLog()
-    refused = Refused(status=422, reason="refused", detail="422")
+    refused = Refused(status=422, group="unexplained", detail="422")
     carrier = ScriptedCarrier(log, ACCEPTED, refused)
     seq = await arrive(log, initiated())
     decided = held_by("w2", seq)
@@ -571,7 +592,7 @@ async def test_a_flow_that_answers_its_own_failures_for_ever_is_stopped() -> Non
         return [Hangup()]
 
     log = MemoryLog()
-    refused = Refused(status=422, reason="refused", detail="422 90015")
+    refused = Refused(status=422, group="leg_unknown", detail="422 90015")
     carrier = ScriptedCarrier(log, *[refused] * (2 * COMMANDS_PER_SESSION_MAX))
     await arrive(log, answered())
     flow = Flow(name="loop", version="1", decide=decide)

@@ -1,0 +1,138 @@
+"""The carrier's error codes in groups, by what a worker and a flow can do about them. Data.
+
+    group            meaning                                        its answer counts as
+    unauthorized     the key is wrong                               refused, readiness red
+    account          the account is stopped: no funds, blocked      refused, readiness red
+    not_permitted    this account may not do this                   refused
+    rate             too many requests; nothing was done            wait, the same again
+    no_answer        nobody knows                                   back off, the same again
+    call_ended       the leg is over                                done for a hangup, else refused
+    leg_unknown      no such leg (any more)                         refused
+    not_found        something that the command names is not there  refused
+    already_so       the state that the command asks for, or left   refused; done if repeated
+    duplicate        the same thing is there, or under way          refused; done if repeated
+    capacity         channels, queues, conferences are full         refused; done if repeated
+    wrong_state      not possible in this state                     refused
+    media_failed     the carrier could not fetch or start media     refused
+    wrong_value      a parameter, or the request's form             refused
+    unexplained      no code, an unknown or an unspecific one       refused; done if repeated
+
+"Done if repeated": the first try of the same command may have been taken, and then this refusal is
+what its repetition meets (`offhook.telnyx.outcomes`). An error is told by status *and* code, for
+the carrier uses 10007 and 10011 with several statuses.
+
+Capacity is not tried again: the carrier may know a refused command_id for 60 s, and a dial that
+gets through late rings for somebody who is gone. The flow hears of it and can dial anew.
+
+Source: developers.telnyx.com `api-errors`, as copied in team-telnyx/knowledge-base 96101f56; error
+examples of team-telnyx/openapi `spec3.yml` 12de4dd0; `dials-per-second-limit`; for codes with a D
+`sip-response-codes` (the carrier's own skills say that a forbidden dial is answered with them).
+"""
+
+from collections.abc import Collection
+from typing import Literal
+
+Group = Literal[
+    "unauthorized",
+    "account",
+    "not_permitted",
+    "rate",
+    "no_answer",
+    "call_ended",
+    "leg_unknown",
+    "not_found",
+    "already_so",
+    "duplicate",
+    "capacity",
+    "wrong_state",
+    "media_failed",
+    "wrong_value",
+    "unexplained",
+]
+
+DIALS_PER_SECOND = "90103"
+"""The one rate limit that stops dials alone."""
+
+
+def group_of(status: int, codes: Collection[str]) -> Group:
+    """The group of an answer that is not a 2xx, by its status and all codes in it."""
+    if status >= 500 or status == 408:
+        return "no_answer"
+    if status == 429:
+        return "rate"
+    found = {_GROUPS[code] for code in codes if code in _GROUPS}
+    if status in (401, 403):
+        # Nothing else is believed: whoever is not let in learns nothing about a leg.
+        return _first(found & _OF_THE_DOOR) or "unauthorized"
+    if status == 422 and CALL_ENDED in codes:
+        return "call_ended"
+    if status == 404 and not found & _OF_THE_DOOR:
+        return "not_found"
+    if status == 405:
+        return "wrong_value"
+    return _first(found) or "unexplained"
+
+
+def is_own_doing(group: Group) -> bool:
+    """Whether a command may meet this refusal just because its first try was taken."""
+    return group in ("already_so", "duplicate", "capacity", "unexplained")
+
+
+def stops_everything(group: str) -> bool:
+    """Whether other commands will be refused as well, until somebody does something."""
+    return group in ("unauthorized", "account")
+
+
+CALL_ENDED = "90018"
+
+# In the order in which they count where an answer has errors of several groups.
+CODES: dict[Group, tuple[str, ...]] = {
+    "unauthorized": ("10009", "10010", "20001", "20002", "20003", "20006", "20008"),
+    "account": ("20012", "20013", "20100"),
+    "not_permitted": (
+        *("10038", "20014", "20015", "20016", "20017"),
+        *(f"D{number}" for number in (*range(10, 18), *range(24, 32), 35, 36, 38, 41, 42, 49)),
+        *(f"D{number}" for number in (51, 52, 53, 54, 57)),
+    ),
+    "rate": (DIALS_PER_SECOND,),
+    "no_answer": ("10008", "10037"),
+    "leg_unknown": ("90015",),
+    "call_ended": (CALL_ENDED,),
+    "not_found": ("10001", "10005", "10013", "10017", "90058"),
+    "capacity": (
+        *("10039", "90032", "90036", "90041", "90042", "90043"),
+        *("D1", "D2", "D3", "D5", "D22", "D56"),
+    ),
+    "wrong_value": (
+        # The request's form.
+        *("10004", "10014", "10020", "10023", "10024", "10025", "10026", "10028", "10029", "10030"),
+        *("10032", "10033", "10034"),
+        # A value in it.
+        "10011",  # media encryption is not possible; with 429 it means too many requests
+        *("10002", "10003", "10006", "10016", "10022", "90017", "90028", "90029", "90057", "90059"),
+        *(f"{code}" for code in range(90000, 90015)),
+        *("90016", *(f"{code}" for code in range(90021, 90028)), "90030", "90049", "90056"),
+        # Of the carrier's other products; no call command is documented to meet one.
+        *("10018", "10019", "10031", "10700", "20000", "20004", "20005", "20007", "20009", "20010"),
+        *("20011", *(f"{code}" for code in range(20200, 20210)), "90100", "90101"),
+    ),
+    "wrong_state": (
+        *("10021", "90020", "90034", "90037", "90050", "90053", "90055", "90080", "90081", "90102"),
+    ),
+    "media_failed": ("90040", "90046"),
+    "already_so": (
+        *("90019", "90031", "90033", "90035", "90038", "90044", "90045", "90047", "90048", "90054"),
+        "90061",
+    ),
+    "duplicate": ("10012", "10035", "10036"),
+    "unexplained": ("10007", "10015", "10027"),
+}
+
+_GROUPS: dict[str, Group] = {code: group for group, codes in CODES.items() for code in codes}
+_OF_THE_DOOR: frozenset[Group] = frozenset(
+    {"unauthorized", "account", "not_permitted", "capacity", "rate"}
+)
+
+
+def _first(found: Collection[Group]) -> Group | None:
+    return next((group for group in CODES if group in found), None)

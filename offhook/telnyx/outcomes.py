@@ -1,0 +1,214 @@
+"""What an answer of the carrier means. Pure; no retry policy: that is the worker's.
+
+    answer                              outcome    what a worker does
+    2xx, whatever the body              Accepted   record the success
+    422 with 90018, for a hangup        Accepted   record it: the leg had ended already
+    any other 4xx (also 3xx)            Refused    record the failure, with its group
+    a 4xx that rejects a duplicate      Accepted   record it: see `outcome_of`
+    429, 90103                          Busy       wait `retry_after_s`, send the same again
+    408, 5xx, 10008, 10037              NoAnswer   back off, send the same again
+
+Errors are told by status and code (`offhook.telnyx.error_codes`).
+Source: developers.telnyx.com `sending-commands`, `command-retries`, `rate-limiting`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from offhook.events import FailureReason
+from offhook.telnyx.error_codes import DIALS_PER_SECOND, Group, group_of, is_own_doing
+
+# What is kept of an answer goes into the log, whose records have a bound of 256 KiB.
+ANSWER_BYTES_MAX = 128 * 1024
+ERRORS_MAX = 10
+RETRY_AFTER_DEFAULT_S = 1.0
+RETRY_AFTER_MIN_S = 0.1
+RETRY_AFTER_MAX_S = 60.0
+
+LEG_GONE: frozenset[Group] = frozenset({"call_ended", "leg_unknown", "not_found"})
+"""The leg that the command is for is not there (any more)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """The carrier has the command, or it was needless; `note` says so where it is not plain.
+
+    `answer` is the carrier's whole body, empty if there was none to read: ids then come from the
+    webhooks alone.
+    """
+
+    status: int
+    answer: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The carrier said no. Sending it again gives the same answer."""
+
+    status: int
+    group: Group
+    detail: str
+    errors: tuple[dict[str, Any], ...] = ()  # the carrier's own
+
+    @property
+    def reason(self) -> FailureReason:
+        """The group as the log tells it."""
+        return self.group if self.group in ("unauthorized", "call_ended") else "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy:
+    """Not now, and nothing was done: the identical command may go again after `retry_after_s`."""
+
+    retry_after_s: float
+    detail: str
+    dials_only: bool = False  # too many dials: other commands may go
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAnswer:
+    """Nobody knows; the identical command may go again.
+
+    `maybe_taken` is False where this try certainly had no effect (no connection was made, or the
+    status was a refusal whose body got lost). From the first True on, further tries are `repeated`.
+    """
+
+    detail: str
+    maybe_taken: bool = True
+
+
+Outcome = Accepted | Refused | Busy | NoAnswer
+
+
+def outcome_of(
+    operation: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    repeated: bool = False,
+) -> Outcome:
+    """What an answer means. `headers` have lower-case names, or ignore case as httpx's do.
+
+    `repeated` says that the carrier may have taken this `command_id` already: an earlier try ended
+    in `NoAnswer(maybe_taken=True)`, or a worker that did not report back may have sent it. The
+    documents say that a repeated `command_id` is ignored for 60 s, not how that is answered:
+
+    - the first answer again: a 2xx with the ids; nothing special;
+    - a 2xx without ids: accepted with what there is; the ids come from the webhooks;
+    - a 4xx: it may reject the duplicate (so the first try was taken) or judge the command (so the
+      first try never arrived, or got the same refusal). A refusal that the first try would have met
+      as well is believed: one of a group that is not the first try's own doing (`is_own_doing`),
+      or an error that points at a parameter other than `command_id`. Anything else counts as
+      accepted, with a note. For if that is wrong, the flow waits for a webhook that does not come
+      and its timer takes over; believing "failed" wrongly would let it dial a second time.
+      A repeated hangup or reject whose leg is gone (90018, 90015, 404) has done what it was for.
+    """
+    if 200 <= status < 300:
+        return _accepted(status, body)
+    errors = _errors_of(body)
+    detail = _detail_of(status, errors)
+    codes = frozenset(str(error.get("code")) for error in errors)
+    group = group_of(status, codes)
+    if group == "rate":
+        return Busy(
+            retry_after_s=_retry_after_s(headers),
+            detail=detail,
+            dials_only=DIALS_PER_SECOND in codes,
+        )
+    if group == "no_answer":
+        return NoAnswer(detail=detail)
+    if operation == "hangup" and group == "call_ended":
+        return Accepted(status=status, note="already ended")
+    if repeated and (note := _taken_before(operation, status, group, errors)):
+        return Accepted(status=status, note=f"{note} ({detail})")
+    return Refused(status=status, group=group, detail=detail, errors=errors)
+
+
+def _taken_before(
+    operation: str, status: int, group: Group, errors: tuple[dict[str, Any], ...]
+) -> str:
+    """Why a refusal of a repeated command counts as accepted; empty if it does not."""
+    if status < 400 or status == 401 or group in ("unauthorized", "account", "not_permitted"):
+        return ""
+    if operation in ("hangup", "reject") and group in LEG_GONE:
+        return "already ended"
+    if any(_is_about_command_id(error) for error in errors):
+        return "taken before: the carrier rejects the repeated command_id"
+    points_elsewhere = any(_place_of(error) for error in errors)
+    if not is_own_doing(group) or points_elsewhere:
+        return ""
+    return "taken before, as far as can be told: webhooks tell what happened"
+
+
+def _is_about_command_id(error: Mapping[str, Any]) -> bool:
+    if "command_id" in _place_of(error):
+        return True
+    words = f"{error.get('title', '')} {error.get('detail', '')}".lower()
+    return "command_id" in words or "duplicate" in words
+
+
+def _place_of(error: Mapping[str, Any]) -> str:
+    """Where in the request the carrier sees the error: `/to`, `connection_id` …"""
+    source = error.get("source")
+    if not isinstance(source, dict):
+        return ""
+    return str(source.get("pointer") or source.get("parameter") or "").strip("/")
+
+
+def _accepted(status: int, body: bytes) -> Accepted:
+    if len(body) > ANSWER_BYTES_MAX:
+        return Accepted(status=status, note=f"its answer of {len(body)} bytes was not kept")
+    answer = _json_of(body)
+    if not isinstance(answer, dict):
+        # The status says that it was taken; sending it again could only do harm.
+        return Accepted(status=status, note="its answer could not be read")
+    return Accepted(status=status, answer=answer)
+
+
+def _json_of(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _errors_of(body: bytes) -> tuple[dict[str, Any], ...]:
+    document = _json_of(body) if len(body) <= ANSWER_BYTES_MAX else None
+    errors = document.get("errors") if isinstance(document, dict) else None
+    if not isinstance(errors, list):
+        return ()
+    return tuple(error for error in errors if isinstance(error, dict))[:ERRORS_MAX]
+
+
+def _detail_of(status: int, errors: tuple[dict[str, Any], ...]) -> str:
+    if not errors:
+        return str(status)
+    first = errors[0]
+    words = [str(status), str(first.get("code", "")), str(first.get("title", ""))]
+    detail = first.get("detail")
+    return " ".join(word for word in words if word) + (f": {detail}" if detail else "")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float:
+    """The longer of the two headers' seconds, within bounds; a date or a word does not count."""
+    waits = [
+        wait
+        for name in ("x-ratelimit-reset", "retry-after")
+        if (wait := _seconds(headers.get(name))) is not None
+    ]
+    wait_s = max(waits, default=RETRY_AFTER_DEFAULT_S)
+    return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

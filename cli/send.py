@@ -18,6 +18,7 @@ POST_TIMEOUT_S = 5.0
 
 _FORM_WORDS: dict[Form, str] = {
     "v2": "the HTTP body form",
+    "flat": "the HTTP body form without `data` around it",
     "v1": "an API v1 webhook",
     "portal": "the form that the portal and the manuals show",
     "call_events": "a record of GET /call_events",
@@ -53,7 +54,7 @@ def body_of(path: Path, *, rebuild: bool = False, event_type: str = "") -> bytes
     except msgspec.DecodeError as error:
         raise NotSendable(f"{path} is not JSON: {error}") from error
     form = form_of(document)
-    if form == "v2":
+    if form in ("v2", "flat"):
         return text
     if rebuild:
         return msgspec.json.encode(_rebuilt(path, form, document, event_type))

@@ -2,7 +2,7 @@
 
 A fact in the log is for ever: add a field with a default or a new fact; never rename one or change
 what it means. `offhook.codec` turns facts into bytes and back, `offhook.webhooks` reads the
-carrier's JSON.
+carrier's JSON. The carrier's events are in `offhook.carrier_events` and can be imported from here.
 
     facts on `.in`     WebhookReceived, CommandRequested, SessionResumed
     facts on `.out`    Decided, CommandAttempted, CommandSucceeded, CommandFailed, SessionParked
@@ -10,93 +10,12 @@ carrier's JSON.
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-
-@dataclass(frozen=True, kw_only=True)
-class CarrierEvent:
-    """What every webhook of a call carries. A field the carrier left out is None.
-
-    `occurred_at` is the carrier's clock, microseconds, UTC. `payload` is the whole payload as it
-    came: fields without a name here are kept there.
-    """
-
-    event_type: str = ""
-    event_id: str = ""
-    occurred_at: datetime | None = None
-    call_control_id: str | None = None
-    call_leg_id: str | None = None
-    call_session_id: str | None = None
-    connection_id: str | None = None
-    client_state: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallInitiated(CarrierEvent):
-    """A leg exists: incoming and parked until it is answered, or outgoing and ringing.
-
-    The only event with `direction`; outgoing ones come without `start_time`.
-    """
-
-    event_type: str = "call.initiated"
-    direction: str | None = None  # incoming, outgoing
-    state: str | None = None  # parked, bridging
-    from_: str | None = None
-    to: str | None = None
-    start_time: datetime | None = None  # the start of the leg
-    caller_id_name: str | None = None
-    calling_party_type: str | None = None
-    from_sip_uri: str | None = None
-    to_sip_uri: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallAnswered(CarrierEvent):
-    """The leg was answered, at `occurred_at`; `start_time` is the start of the leg."""
-
-    event_type: str = "call.answered"
-    from_: str | None = None
-    to: str | None = None
-    start_time: datetime | None = None
-    calling_party_type: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallBridged(CarrierEvent):
-    """The leg's audio was joined with another leg's; each side gets its own event."""
-
-    event_type: str = "call.bridged"
-    from_: str | None = None
-    to: str | None = None
-    start_time: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallHangup(CarrierEvent):
-    """The leg ended. Causes are open enums: new values appear without notice."""
-
-    event_type: str = "call.hangup"
-    from_: str | None = None
-    to: str | None = None
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    hangup_cause: str | None = None  # normal_clearing, user_busy, timeout …
-    hangup_source: str | None = None  # caller, callee, unknown
-    sip_hangup_cause: str | None = None  # a SIP code as text, or "unspecified"
-    call_quality_stats: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnknownEvent(CarrierEvent):
-    """Any other webhook, or a body that is no event at all; `payload` has what there was."""
-
-
-CallEvent = CallInitiated | CallAnswered | CallBridged | CallHangup | UnknownEvent
-"""What webhooks become."""
+from offhook.carrier_events import *  # noqa: F403
+from offhook.carrier_events import CallEvent
 
 
 @dataclass(frozen=True, kw_only=True)

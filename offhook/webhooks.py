@@ -2,36 +2,31 @@
 
     form         shape                                                      where
     v2           {data: {event_type, id, occurred_at, payload}, meta}       over the wire
+    flat         {event_type, id, occurred_at, payload}                     over the wire, rare
     v1           {event_type: "call_initiated", id, created_at, payload}    over the wire, old
     portal       {event_type, webhook_id, created_at, payload}              portal and manuals
     call_events  {name, metadata: {event: {…}}}                             GET /call_events
     payload      the inside of data.payload alone                           logs, forum posts
     unknown      anything else, JSON or not
 
-Only v2 is what an endpoint receives, so only v2 becomes a typed event; every other form is kept as
-an UnknownEvent. Source: team-telnyx/knowledge-base `webhook-fundamentals`, real payloads.
+Only the first two are what an endpoint receives, so only they become typed events; every other form
+is kept as an UnknownEvent. Sources: team-telnyx/knowledge-base `webhook-fundamentals`, real
+payloads; flat is how team-telnyx/openapi spec3.yml 12de4dd0 has `conference.floor.changed`.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
-from offhook.events import (
-    CallAnswered,
-    CallBridged,
-    CallEvent,
-    CallHangup,
-    CallInitiated,
-    UnknownEvent,
-    session_id_from,
-)
+from offhook.carrier_events import BY_TYPE
+from offhook.events import CallEvent, UnknownEvent, session_id_from
 
-Form = Literal["v2", "v1", "portal", "call_events", "payload", "unknown"]
+Form = Literal["v2", "flat", "v1", "portal", "call_events", "payload", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +46,12 @@ def read_webhook(body: bytes) -> Webhook:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
     form = form_of(document)
-    if form != "v2":
+    if form not in ("v2", "flat"):
         event_id = "sha256-" + hashlib.sha256(body).hexdigest()
         payload = document if isinstance(document, dict) else {}
         unknown = UnknownEvent(event_id=event_id, payload=payload)
         return Webhook(form=form, session_id=session_id_from(event_id), event=unknown)
-    data = document["data"]
+    data = document["data"] if form == "v2" else document
     meta = document.get("meta")
     attempt = meta.get("attempt") if isinstance(meta, dict) else None
     event = _event_from(data)
@@ -76,6 +71,8 @@ def form_of(document: object) -> Form:
     if isinstance(data, dict) and _is_text(data.get("event_type")) and _is_text(data.get("id")):
         return "v2"
     if _is_text(document.get("event_type")):
+        if _is_text(document.get("id")) and "occurred_at" in document:
+            return "flat"
         return "portal" if "webhook_id" in document else "v1"
     if isinstance(document.get("metadata"), dict) and "name" in document:
         return "call_events"
@@ -86,7 +83,7 @@ def wire_body(event: CallEvent, *, attempt: int = 1, delivered_to: str = "") -> 
     """The v2 body that reads as `event`: for tests and flows on a bench; `payload` wins."""
     payload = {
         wire: _plain(value)
-        for name, wire, _ in _FIELDS[type(event)]
+        for wire, (name, _, _) in _PLACES[type(event)].items()
         if (value := getattr(event, name)) is not None
     }
     data = {
@@ -100,19 +97,20 @@ def wire_body(event: CallEvent, *, attempt: int = 1, delivered_to: str = "") -> 
     return msgspec.json.encode({"data": data, "meta": meta})
 
 
-_TYPED: dict[str, type[CallEvent]] = {
-    "call.initiated": CallInitiated,
-    "call.answered": CallAnswered,
-    "call.bridged": CallBridged,
-    "call.hangup": CallHangup,
-}
-
-
 def _event_from(data: Mapping[str, Any]) -> CallEvent:
     payload = data.get("payload")
     payload = payload if isinstance(payload, dict) else {}
-    kind = _TYPED.get(data["event_type"], UnknownEvent)
-    values = {name: _value(payload.get(wire), what) for name, wire, what in _FIELDS[kind]}
+    kind = BY_TYPE.get(data["event_type"], UnknownEvent)
+    places = _PLACES[kind]
+    values: dict[str, Any] = {}
+    for wire, value in payload.items():
+        if value is None or (place := places.get(wire)) is None:
+            continue
+        name, exact, read = place
+        if type(value) is exact:
+            values[name] = value
+        elif read is not None:
+            values[name] = read(value)
     # The documents put occurred_at inside payload for some events, real ones have it in data.
     occurred_at = _time(data.get("occurred_at")) or _time(payload.get("occurred_at"))
     return kind(
@@ -135,33 +133,6 @@ def _session_id_of(event: CallEvent) -> str:
     return session_id_from(event.event_id)
 
 
-_ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
-
-
-def _fields_of(kind: type[CallEvent]) -> tuple[tuple[str, str, type], ...]:
-    kinds = {"str | None": str, "datetime | None": datetime}
-    return tuple(
-        (item.name, item.name.rstrip("_"), kinds.get(_type_text(item.type), dict))
-        for item in dataclasses.fields(kind)
-        if item.name not in _ENVELOPE
-    )
-
-
-def _type_text(kind: Any) -> str:
-    return str(kind).replace("datetime.datetime", "datetime")
-
-
-_FIELDS = {kind: _fields_of(kind) for kind in (*_TYPED.values(), UnknownEvent)}
-"""(field, the carrier's name, type) of what each event takes from the payload."""
-
-
-def _value(value: Any, kind: type) -> Any:
-    """`value` if it is what the documents say, else None: the payload still has it."""
-    if kind is datetime:
-        return _time(value)
-    return value if isinstance(value, kind) else None
-
-
 def _time(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
@@ -170,6 +141,55 @@ def _time(value: Any) -> datetime | None:
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (msgspec.ValidationError, OverflowError):  # no such day, or none in UTC
         return None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if type(value) is int else None
+
+
+def _texts(value: Any) -> Sequence[str] | None:
+    return value if _is_list_of(value, str) else None
+
+
+def _objects(value: Any) -> Sequence[Mapping[str, Any]] | None:
+    return value if _is_list_of(value, dict) else None
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return type(value) is list and all(type(item) is kind for item in value)
+
+
+_Reader = Callable[[Any], Any]
+_READERS: dict[Any, tuple[type | None, _Reader | None]] = {
+    str | None: (str, None),
+    int | None: (int, None),  # a number told as text stays in the payload
+    bool | None: (bool, None),
+    float | None: (float, _number),
+    datetime | None: (None, _time),
+    Sequence[str] | None: (None, _texts),
+    Sequence[Mapping[str, Any]] | None: (None, _objects),
+    Mapping[str, Any] | None: (dict, None),
+    Mapping[str, Any] | str | None: (dict, lambda value: value if type(value) is str else None),
+    Any: (None, lambda value: value),
+}
+"""By a field's type: the JSON type taken as it is, and what makes a value or None of any other.
+
+What is not as the documents say becomes None: the payload still has it.
+"""
+
+_ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
+
+
+def _places_in(kind: type[CallEvent]) -> dict[str, tuple[str, type | None, _Reader | None]]:
+    return {
+        item.name.rstrip("_"): (item.name, *_READERS[item.type])
+        for item in dataclasses.fields(kind)
+        if item.name not in _ENVELOPE
+    }
+
+
+_PLACES = {kind: _places_in(kind) for kind in (*BY_TYPE.values(), UnknownEvent)}
+"""The carrier's name of what each event takes from the payload -> field and how to read it."""
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from offhook.commands import Answer, Command, Dial, Hangup, Reject, Transfer
 from offhook.events import (
     CallAnswered,
+    CallDtmfReceived,
     CallHangup,
     CallInitiated,
     CommandFailed,
@@ -34,7 +35,7 @@ def decide(event: Event, session: Session) -> list[Command]:
             return [Transfer(to=DESK, timeout_secs=20)]
         case CommandFailed(operation="transfer"):
             return [Hangup()]
-        case UnknownEvent(event_type="call.dtmf.received", payload={"digit": "9"}):
+        case CallDtmfReceived(digit="9") | UnknownEvent(payload={"digit": "9"}):
             return [Hangup(), Hangup(call_control_id="other-leg")]
         case _:
             return []
@@ -69,8 +70,14 @@ def test_an_event_keeps_the_leg_it_names() -> None:
     given(FRONTDESK).when(CallAnswered(call_control_id="leg-b")).then_nothing()
 
 
-def test_unknown_events_have_their_payload() -> None:
-    event = UnknownEvent(event_type="call.dtmf.received", payload={"digit": "9"})
+@pytest.mark.parametrize(
+    "event",
+    [
+        CallDtmfReceived(digit="9"),
+        UnknownEvent(event_type="call.never_heard_of", payload={"digit": "9"}),
+    ],
+)
+def test_known_events_have_their_fields_and_unknown_ones_their_payload(event: Event) -> None:
     given(FRONTDESK).when(event).then(Hangup(), Hangup(call_control_id="other-leg"))
 
 

@@ -18,6 +18,10 @@ from offhook.events import (
     CallEvent,
     CallHangup,
     CallInitiated,
+    CallRecordingSaved,
+    ConferenceFloorChanged,
+    RecordingSaved,
+    StreamingStarted,
     UnknownEvent,
     session_id_from,
 )
@@ -35,7 +39,7 @@ PAYLOAD = {
     "state": "parked",
     "to": "+12025550199",
 }
-V2 = {
+V2: dict[str, Any] = {
     "data": {
         "event_type": "call.initiated",
         "id": "cccc0000-0000-4000-8000-000000000001",
@@ -61,6 +65,7 @@ FORMS: list[tuple[Form, Any]] = [
     ("v2", V2),
     ("v2", {"data": V2["data"]}),  # without meta, as the models of the specification
     ("v2", {"data": {"event_type": "message.received", "id": "test-123"}}),
+    ("flat", V2["data"]),  # as the specification has conference.floor.changed
     (
         "v1",
         {
@@ -108,15 +113,16 @@ FORMS: list[tuple[Form, Any]] = [
 def test_every_form_is_recognised(form: Form, document: Any) -> None:
     webhook = read_webhook(body_of(document))
     assert webhook.form == form_of(document) == form
-    if form != "v2":
+    if form not in ("v2", "flat"):
         digest = hashlib.sha256(body_of(document)).hexdigest()
         assert webhook.event.event_id == f"sha256-{digest}"
         assert isinstance(webhook.event, UnknownEvent)
         assert webhook.event.payload == (document if isinstance(document, dict) else {})
 
 
-def test_a_webhook_becomes_a_typed_event() -> None:
-    webhook = read_webhook(body_of(V2))
+@pytest.mark.parametrize("document", [V2, {**V2["data"], "meta": V2["meta"]}])
+def test_a_webhook_becomes_a_typed_event(document: Any) -> None:
+    webhook = read_webhook(body_of(document))
     assert webhook.event == CallInitiated(
         event_id="cccc0000-0000-4000-8000-000000000001",
         occurred_at=datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC),
@@ -141,8 +147,13 @@ def test_a_webhook_becomes_a_typed_event() -> None:
         ("call.answered", CallAnswered),
         ("call.bridged", CallBridged),
         ("call.hangup", CallHangup),
-        ("call.recording.saved", UnknownEvent),
+        ("call.recording.saved", CallRecordingSaved),
+        ("recording_saved", RecordingSaved),
+        ("streaming.started", StreamingStarted),
+        ("conference.floor.changed", ConferenceFloorChanged),
+        ("call.never_heard_of", UnknownEvent),
         ("call.Hangup", UnknownEvent),
+        ("call_hangup", UnknownEvent),
     ],
 )
 def test_the_event_type_alone_says_what_it_is(event_type: str, kind: type[CallEvent]) -> None:
@@ -344,13 +355,14 @@ def test_captured_bodies_are_recognised_and_survive_the_way_back() -> None:
         "v2_envelope": {"v2"},
         "v2_data_wrapper": {"v2"},
         "portal_flat": {"portal"},
-        "data_only": {"v1"},  # the inside of `data` has an event_type and an id at its top
+        "data_only": {"flat"},
         "payload_only": {"payload"},
     }
     for entry in index["files"]:
         webhook = read_webhook((folder / entry["file"]).read_bytes())
         assert webhook.form in forms[entry["form"]], entry["file"]
-        if webhook.form == "v2":
+        if webhook.form in ("v2", "flat"):
+            assert not isinstance(webhook.event, UnknownEvent)
             assert webhook.event.event_type == entry["event_type"]
             assert webhook.event.occurred_at is not None
             again = read_webhook(wire_body(webhook.event))

@@ -12,9 +12,12 @@ import httpx
 import typer
 from rich.console import Console
 
+from cli import ready_file as ready_files
+from cli.call import app as call
+from cli.options import AsJson, ReadyFile, settings_of_command
 from offhook.errors import OffhookError, SettingInvalid
 from offhook.process import configure_logs, run_to_end
-from offhook.settings import Settings, settings_from
+from offhook.settings import Settings
 
 app = typer.Typer(
     name="offhook",
@@ -23,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 parked = typer.Typer(help="Sessions that wait for an operator.", no_args_is_help=True)
+app.add_typer(call, name="call")
 app.add_typer(parked, name="parked")
 _console = Console(log_path=False)
 _errors = Console(stderr=True)
@@ -53,7 +57,11 @@ def up(
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
     data: Annotated[Path | None, typer.Option(help="Keep log and views here.")] = None,
     ready_file: Annotated[
-        Path | None, typer.Option(help="Write addresses and keys here as JSON once all is ready.")
+        Path | None,
+        typer.Option(
+            envvar=ready_files.VARIABLE,
+            help="Write addresses and keys here as JSON once all is ready.",
+        ),
     ] = None,
     free_ports: Annotated[bool, typer.Option(help="Take free ports, not the settings'.")] = False,
 ) -> None:
@@ -62,7 +70,7 @@ def up(
 
     run_up(
         _console,
-        _settings(),
+        settings_of_command(),
         workers=workers,
         directory=data,
         ready_file=ready_file,
@@ -115,7 +123,7 @@ def provision() -> None:
     """Make the stream and its consumers. Doing it again changes nothing."""
     from cli.prepare import provision_log
 
-    asyncio.run(provision_log(_settings()))
+    asyncio.run(provision_log(settings_of_command()))
     _console.print("stream CALLS, consumers worker and projector: provisioned")
 
 
@@ -124,7 +132,7 @@ def migrate() -> None:
     """Bring the database to the newest revision. Doing it again changes nothing."""
     from cli.prepare import migrate_database
 
-    asyncio.run(migrate_database(_settings()))
+    asyncio.run(migrate_database(settings_of_command()))
     _console.print("database: migrated")
 
 
@@ -133,39 +141,41 @@ def rebuild() -> None:
     """Fold the views anew from the log's first event; goes on where it was killed."""
     from cli.rebuild import run_rebuild
 
-    run_rebuild(_console, _settings())
+    run_rebuild(_console, settings_of_command())
 
 
 @app.command()
 def show(
     session: Annotated[str, typer.Argument(help="Its id, the carrier's call_session_id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Print a session's records from the log, and what the session was after each."""
     from cli.show import run_show
 
-    run_show(_console, _settings(), session, as_json=as_json)
+    run_show(_console, settings_of_command(ready_file), session, as_json=as_json)
 
 
 @parked.command("list")
-def parked_list() -> None:
+def parked_list(ready_file: ReadyFile = None) -> None:
     """Print the sessions that wait for an operator, and why."""
     from cli.parked import run_list
 
-    run_list(_console, _settings())
+    run_list(_console, settings_of_command(ready_file))
 
 
 @parked.command("retry")
 def parked_retry(
     sessions: Annotated[list[str] | None, typer.Argument(help="Session ids.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every parked session.")] = False,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Let parked sessions go on: their flow is asked again, their views are folded again."""
     from cli.parked import run_retry
 
     if bool(sessions) == every:
         raise typer.BadParameter("name sessions, or say --all")
-    run_retry(_console, _settings(), sessions or [], every=every)
+    run_retry(_console, settings_of_command(ready_file), sessions or [], every=every)
 
 
 @app.command()
@@ -177,11 +187,12 @@ def send(
         bool, typer.Option(help="Make the HTTP body from portal or payload forms.")
     ] = False,
     event_type: Annotated[str, typer.Option(help="Of payloads, which do not tell it.")] = "",
+    ready_file: ReadyFile = None,
 ) -> None:
     """Sign captured webhooks with the development key and post them, in order."""
     from cli import send as sending
 
-    settings = _settings()
+    settings = settings_of_command(ready_file)
     # Every file is read before the first is sent: one wrong file, and nothing is.
     bodies = [
         (path, sending.body_of(path, rebuild=rebuild, event_type=event_type)) for path in files
@@ -189,8 +200,8 @@ def send(
     target = url or settings.webhook_url
     if not (key or settings.signing_key):
         raise SettingInvalid(
-            "there is no key to sign with: give --key or set OFFHOOK_SIGNING_KEY "
-            "(`signing_key` in the file of `offhook up --ready-file`)"
+            "there is no key to sign with: give --key, set OFFHOOK_SIGNING_KEY, "
+            "or name the --ready-file of `offhook up`"
         )
     try:
         sent = sending.send(
@@ -221,13 +232,9 @@ def main() -> None:
         _fail(f"a server does not answer: {error}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
 
 
-def _settings() -> Settings:
-    return settings_from(os.environ)
-
-
 def _serve(role: str, run: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     configure_logs(role)
-    run_to_end(run(_settings()))
+    run_to_end(run(settings_of_command()))
 
 
 def _fail(message: str) -> None:

@@ -17,6 +17,7 @@ import httpx
 from nacl.signing import SigningKey
 
 from cli.prepare import prepare
+from cli.ready_file import SIMULATOR_KEY
 from cli.servers import NatsServer, PostgresServer
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
@@ -90,6 +91,7 @@ class Stack:
             "ingress": f"http://{settings.ingress_host}:{settings.ingress_port}",
             "api": f"http://{settings.api_host}:{settings.api_port}",
             "nats": self.nats.url,
+            "nats_monitor": self.nats.monitor_url,
             "postgres": self.postgres.libpq_url,
             "token": self.token,
             "public_key": public_key_text(signing_key_from(settings.signing_key)),
@@ -192,7 +194,7 @@ class Stack:
         if not self._with_simulator:
             return settings
         carrier_url = f"http://127.0.0.1:{settings.simulator_port}/v2"
-        return dataclasses.replace(settings, carrier_url=carrier_url, carrier_key="simulator")
+        return dataclasses.replace(settings, carrier_url=carrier_url, carrier_key=SIMULATOR_KEY)
 
     def _port_of(self, command: str) -> int:
         fixed = {

@@ -1,7 +1,5 @@
 """`offhook up`: everything on this machine, for your own flow, until Ctrl-C."""
 
-import json
-import os
 import signal
 import tempfile
 import time
@@ -11,6 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from cli import ready_file as ready_files
 from cli.stack import Stack, with_free_ports
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
@@ -51,7 +50,7 @@ def run_up(
         _tell(console, stack, directory)
         if ready_file is not None:
             closing.callback(ready_file.unlink, missing_ok=True)
-            _write_whole(ready_file, json.dumps(stack.addresses, indent=2) + "\n")
+            ready_files.write(ready_file, stack.addresses)
         while not stopped():
             for role, process in stack.processes.items():
                 if (status := process.poll()) is not None:
@@ -91,11 +90,3 @@ def _tell(console: Console, stack: Stack, directory: Path) -> None:
     console.print("the rest      --ready-file FILE writes every address and key")
     if not stack.settings.flows:
         console.print("no OFFHOOK_FLOWS is set: calls are recorded and left alone", style="yellow")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """A reader sees the whole file or none."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.chmod(part, 0o600)  # it holds a token and a signing key
-    part.replace(path)

@@ -64,6 +64,11 @@ class Settings:
     api_tokens: tuple[str, ...] = field(default=(), repr=False)
     answer_timeout_s: Seconds = 10.0  # how long a command waits for the carrier's answer
 
+    # The command line: an API elsewhere, a token of it, and your Call Control Application's id.
+    api_url: str = ""  # empty: the one of api_host and api_port
+    api_token: str = field(default="", repr=False)  # empty: the one of api_tokens that may most
+    connection_id: str = ""
+
     # The simulator: the base64 seed it signs with, where its webhooks go, and its seeded faults.
     signing_key: str = field(default="", repr=False)
     webhook_url: str = "http://127.0.0.1:8080/webhooks/telnyx"
@@ -99,8 +104,8 @@ def environment_from(settings: Settings) -> dict[str, str]:
     }
 
 
-# Set for the test run, not for the service.
-_NOT_SETTINGS = frozenset({PREFIX + "CAPTURES"})
+# Of the test run, and where other commands find what `offhook up` wrote.
+_NOT_SETTINGS = frozenset({PREFIX + "CAPTURES", PREFIX + "READY_FILE"})
 
 
 def _value(variable: str, text: str, kind: Any) -> Any:

@@ -75,6 +75,12 @@ def check(command: Command) -> None:
     command_from(command.operation, parameters_of(command), leg)
 
 
+def kinds_of(operation: str, name: str) -> tuple[msgspec.inspect.Type, ...]:
+    """What a parameter, by the carrier's name, may be; empty if the operation has none such."""
+    field = _fields_by_wire_name(COMMANDS[operation]).get(name)
+    return () if field is None else _kinds(operation, field)
+
+
 def path_of(operation: str, call_control_id: str | None) -> str:
     """The request path below the carrier's base address (`…/v2`)."""
     if operation == "dial":
@@ -131,14 +137,17 @@ def _named(operation: str, values: Mapping[str, Any], message: str) -> Parameter
     return ParameterInvalid(operation, _WIRE_NAMES.get(name, name), values.get(name), expected)
 
 
-def _choices(operation: str, name: str) -> tuple[object, ...]:
-    kind = msgspec.inspect.type_info(COMMANDS[operation])
-    assert isinstance(kind, msgspec.inspect.DataclassType)
-    field = next(field for field in kind.fields if field.name == name)
-    union = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
+def _choices(operation: str, field: str) -> tuple[object, ...]:
     return tuple(
         value
-        for part in union
-        if isinstance(part, msgspec.inspect.LiteralType)
-        for value in part.values
+        for kind in _kinds(operation, field)
+        if isinstance(kind, msgspec.inspect.LiteralType)
+        for value in kind.values
     )
+
+
+def _kinds(operation: str, name: str) -> tuple[msgspec.inspect.Type, ...]:
+    command = msgspec.inspect.type_info(COMMANDS[operation])
+    assert isinstance(command, msgspec.inspect.DataclassType)
+    field = next(field for field in command.fields if field.name == name)
+    return field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)

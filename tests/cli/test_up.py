@@ -19,6 +19,7 @@ KEYS = {
     "api",
     "simulator",
     "nats",
+    "nats_monitor",
     "postgres",
     "token",
     "public_key",

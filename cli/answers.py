@@ -1,0 +1,35 @@
+"""How answers of the API and of the carrier are printed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.exchange import Refused
+
+
+def told(refused: Refused, *, as_json: bool, command_id: str | None = None) -> Exception:
+    """The refusal as it leaves the command: one for people, or status 1 after its JSON."""
+    if not as_json:
+        return refused
+    print_json({"command_id": command_id} | refused.body if command_id else refused.body)
+    return typer.Exit(1)
+
+
+def fields_table(values: Mapping[str, Any]) -> Table:
+    """A name and its value a line; what is no text as JSON."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        table.add_row(f"  {name}", Text("–" if value is None else shown))
+    return table
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One line of JSON."""
+    print(msgspec.json.encode(value).decode())  # noqa: T201, rich would wrap it

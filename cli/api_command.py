@@ -1,0 +1,131 @@
+"""One command from a terminal through Offhook's API: check it, send it, print the answer.
+
+So a command is durable and once in effect. Each carries a command_id, made here if none was given:
+where the answer got lost, the same command with the same id asks for it again.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import typer
+from msgspec.inspect import ListType, LiteralType, StrType, Type
+from rich.console import Console
+
+from cli.answers import fields_table, print_json, told
+from cli.exchange import NoAnswer, Refused, Server
+from offhook.errors import SettingInvalid
+from offhook.settings import Settings
+from offhook.telnyx.catalog import command_from, kinds_of, path_of
+
+ANSWER_GRACE_S = 5.0
+"""How much longer than the API itself to wait for the carrier's answer."""
+
+
+def send_command(
+    console: Console,
+    settings: Settings,
+    operation: str,
+    leg: str | None,
+    given: Mapping[str, str | None],
+    more: Sequence[str] | None,
+    command_id: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Check, send, print. Raises ParameterInvalid, or OffhookError if it did not take effect."""
+    texts = {name: text for name, text in given.items() if text is not None}
+    for name, text in _named(more or []):
+        if name == "command_id" or (name == "call_control_id" and operation != "bridge"):
+            raise typer.BadParameter(f"--param {name}: there is an option or argument for it")
+        if name in texts:
+            raise typer.BadParameter(f"{name} is given twice: {texts[name]!r} and {text!r}")
+        texts[name] = text
+    if operation == "dial" and settings.connection_id:
+        texts.setdefault("connection_id", settings.connection_id)
+    parameters = {name: _value_of(operation, name, text) for name, text in texts.items()}
+    command_from(operation, parameters, leg)
+    command_id = command_id or str(uuid.uuid4())
+    with open_api(settings) as api:
+        try:
+            found = api.ask(
+                "POST",
+                f"/v2{path_of(operation, leg)}",
+                body={**parameters, "command_id": command_id},
+            )
+        except Refused as refused:
+            raise told(refused, as_json=as_json, command_id=command_id) from None
+        except NoAnswer as error:
+            if not error.maybe_taken:
+                raise
+            raise NoAnswer(
+                f"{error}. It may have the command all the same; once more with "
+                f"--command-id {command_id} asks for its answer, and does nothing twice",
+                maybe_taken=True,
+            ) from error
+    if as_json:
+        print_json({"command_id": command_id, **found.body})
+        return
+    console.print(f"{operation}: {found.status}, command_id {command_id}", highlight=False)
+    console.print(fields_table(found.body.get("data") or {}))
+
+
+def _named(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Name and value of each `name=value`."""
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"--param {text!r}: expected NAME=VALUE")
+        yield name, value
+
+
+def _value_of(operation: str, name: str, text: str) -> Any:
+    """The text as it stands where the parameter may be a text, else the JSON in it.
+
+    "+1202…", an id of digits alone and a message of `true` are meant as text; 30, true and [ ] are
+    meant as what they are where they may be that.
+    """
+    try:
+        value = msgspec.json.decode(text.encode())
+    except msgspec.DecodeError:
+        return text
+    kinds = kinds_of(operation, name)
+    if isinstance(value, list) and any(isinstance(kind, ListType) for kind in kinds):
+        return value
+    return text if not kinds or any(_is_text(kind) for kind in kinds) else value
+
+
+def _is_text(kind: Type) -> bool:
+    if isinstance(kind, LiteralType):
+        return any(isinstance(value, str) for value in kind.values)
+    return isinstance(kind, StrType)
+
+
+def open_api(settings: Settings) -> Server:
+    """The API, with a token that may command if there is one."""
+    token = settings.api_token or _ablest(settings.api_tokens)
+    if not token:
+        raise SettingInvalid(
+            "there is no token for the API: set OFFHOOK_API_TOKEN, or name the --ready-file of "
+            "`offhook up`"
+        )
+    # What the official SDKs call base_url ends in /v2; here it may.
+    url = settings.api_url.removesuffix("/").removesuffix("/v2")
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    return Server(
+        name="the API",
+        url=url or f"http://{host}:{settings.api_port}",
+        token=token,
+        timeout_s=settings.answer_timeout_s + ANSWER_GRACE_S,
+        see="OFFHOOK_API_URL, or give --ready-file",
+    )
+
+
+def _ablest(tokens: Sequence[str]) -> str:
+    """The token with the largest scope among `scope:token` texts; empty if there is none."""
+    for scope in ("admin", "command", "read"):
+        for text in tokens:
+            if text.startswith(f"{scope}:"):
+                return text.partition(":")[2]
+    return ""

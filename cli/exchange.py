@@ -1,0 +1,136 @@
+"""One request from a terminal to Offhook's API or to the carrier; both answer in one shape."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from offhook.errors import OperatorFault, SenderFault
+
+PAGES_MAX = 1_000
+_TEXT_SHOWN_MAX = 200
+
+
+class Refused(SenderFault):
+    """An answer that says no. `body` is the server's own, with its errors."""
+
+    def __init__(self, server: str, status: int, body: dict[str, Any]) -> None:
+        self.status = status
+        self.body = body
+        super().__init__("\n".join([f"{server} answers {status}", *_lines_of(body)]))
+
+
+class NoAnswer(OperatorFault):
+    """Nobody answered, or nobody that speaks JSON. `maybe_taken`: the request may have arrived."""
+
+    def __init__(self, message: str, *, maybe_taken: bool) -> None:
+        self.maybe_taken = maybe_taken
+        super().__init__(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A 2xx."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class Server:
+    """The API or the carrier. `name` is how messages call it, `see` what to look at if it is away.
+
+    Closed by leaving the `with` block.
+    """
+
+    def __init__(self, *, name: str, url: str, token: str, timeout_s: float, see: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise OperatorFault(f"{name} is at {url!r}; expected http:// or https://: see {see}")
+        self._name = name
+        self._url = url
+        self._see = see
+        headers = {"accept": "application/json", "user-agent": "offhook"}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        try:
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        except UnicodeEncodeError:
+            raise OperatorFault(f"the token for {name} is not ASCII") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to one request. Raises Refused or NoAnswer."""
+        try:
+            response = self._http.request(method, path, json=body, params=query)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            words = f"{type(error).__name__} {error}".strip()
+            raise NoAnswer(
+                f"{self._name} does not answer at {self._url}: {words}; see {self._see}",
+                maybe_taken=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
+            ) from error
+        answered = _json_of(response.content)
+        if not response.is_success and "errors" in answered:
+            raise Refused(f"{self._name} at {self._url}", response.status_code, answered)
+        if not response.is_success or (response.content and not answered):
+            text = response.text[:_TEXT_SHOWN_MAX].strip()
+            raise NoAnswer(
+                f"what answers {response.status_code} at {response.url} is not {self._name}; see "
+                f"{self._see}. It says: {text!r}",
+                maybe_taken=True,
+            )
+        return Answer(status=response.status_code, body=answered)
+
+    def pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The bodies of a list's pages, to the last one; follows cursors or page numbers."""
+        following: Mapping[str, str] | None = query
+        for _ in range(PAGES_MAX):
+            if following is None:
+                return
+            body = self.ask("GET", path, query=following).body
+            yield body
+            following = _next_page(body.get("meta"), query) if body.get("data") else None
+
+
+def _next_page(meta: object, query: Mapping[str, str]) -> Mapping[str, str] | None:
+    if not isinstance(meta, dict):
+        return None
+    cursors = meta.get("cursors")
+    if meta.get("next") and isinstance(cursors, dict) and cursors.get("after"):
+        return {**query, "page[after]": str(cursors["after"])}
+    number, total = meta.get("page_number"), meta.get("total_pages")
+    if not meta.get("cursors") and isinstance(number, int) and isinstance(total, int):
+        return {**query, "page[number]": str(number + 1)} if number < total else None
+    return None
+
+
+def _json_of(content: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _lines_of(body: Mapping[str, Any]) -> Iterator[str]:
+    """The errors, a line or two each: "10016 Phone number must be …: the detail (at /to)"."""
+    errors = body.get("errors")
+    for error in errors if isinstance(errors, list) else []:
+        if not isinstance(error, dict):
+            continue
+        place = error.get("source")
+        where = next(iter(place.values()), "") if isinstance(place, dict) else ""
+        yield f"  {error.get('code', '')} {error.get('title', '')}".rstrip()
+        if detail := error.get("detail"):
+            yield f"    {detail}" + (f" (at {where})" if where else "")

@@ -1,0 +1,76 @@
+"""The ready file: what `offhook up` writes for other programs, and other commands read back.
+
+in the file                  the setting it stands for
+nats, nats_monitor           nats_url, nats_monitor_urls
+postgres                     postgres_url
+api, token                   api_url, api_token
+ingress                      webhook_url, with the path of webhooks
+public_key, signing_key      public_keys, signing_key
+simulator                    carrier_url and carrier_key; left out where the carrier is real
+connection_id                connection_id
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from offhook.errors import OperatorFault
+from offhook.settings import PREFIX, Settings
+
+VARIABLE = PREFIX + "READY_FILE"
+SIMULATOR_KEY = "simulator"
+
+
+def write(path: Path, addresses: Mapping[str, str]) -> None:
+    """A reader sees the whole file or none."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(addresses, indent=2) + "\n")
+    os.chmod(part, 0o600)  # it holds a token and a signing key
+    part.replace(path)
+
+
+def attached(settings: Settings, path: Path) -> Settings:
+    """The settings, with what the file says in their place. Raises OperatorFault naming the file.
+
+    The file wins over variables: it was named for this very command, they may be of last week.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        raise OperatorFault(
+            f"{path} is not there: `offhook up --ready-file {path}` writes it once all is ready, "
+            "and removes it at its end"
+        ) from None
+    except OSError as error:
+        raise OperatorFault(f"{path} cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise OperatorFault(f"{path} is no ready file of `offhook up`: {error}") from error
+    return dataclasses.replace(settings, **_settings_in(found))
+
+
+def _settings_in(found: Mapping[str, str]) -> dict[str, Any]:
+    names = {
+        "nats": "nats_url",
+        "postgres": "postgres_url",
+        "api": "api_url",
+        "token": "api_token",
+        "signing_key": "signing_key",
+        "connection_id": "connection_id",
+    }
+    values: dict[str, Any] = {names[key]: found[key] for key in names if key in found}
+    if "nats_monitor" in found:
+        values["nats_monitor_urls"] = (found["nats_monitor"],)
+    if "public_key" in found:
+        values["public_keys"] = (found["public_key"],)
+    if "ingress" in found:
+        from ingress.webhook import PATH  # not at the top: it brings the whole NATS client along
+
+        values["webhook_url"] = found["ingress"] + PATH
+    if "simulator" in found:
+        values |= {"carrier_url": f"{found['simulator']}/v2", "carrier_key": SIMULATOR_KEY}
+    return values

@@ -1,0 +1,325 @@
+"""`offhook call`: from a terminal through API, log and worker to the carrier, and what is said."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+
+from cli import ready_file
+from cli.api_command import _value_of
+from cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.settings import Settings, environment_from
+from tests.cli.terminal import Terminal
+
+TIMEOUT_S = 20
+FRIEND = "+12025550131"  # answers after a while and stays
+OURS = "+12025550100"
+
+Found = TypeVar("Found")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """No flow: nothing happens but what the terminal says."""
+    settings = with_free_ports(Settings(simulator_speed=5))
+    with Stack(tmp_path_factory.mktemp("stack"), settings, workers=1) as stack:
+        yield stack
+
+
+@pytest.fixture
+def offhook(
+    stack: Stack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Terminal:
+    """A newcomer's terminal: the ready file is all it has."""
+    path = tmp_path / "ready.json"
+    ready_file.write(path, stack.addresses)
+    return Terminal(monkeypatch, capsys, {ready_file.VARIABLE: str(path)})
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """A terminal whose API is not there: what is refused here was never sent."""
+    variables = {"OFFHOOK_API_URL": "http://127.0.0.1:1", "OFFHOOK_API_TOKENS": "command:t"}
+    return Terminal(monkeypatch, capsys, variables)
+
+
+def test_a_call_from_dial_to_hangup(offhook: Terminal, stack: Stack) -> None:
+    dialled = offhook("call", "dial", FRIEND, "--from", OURS, "--json", "-p", "timeout_secs=30")
+    assert dialled.status == 0, dialled.errors
+    leg = dialled.json["data"]["call_control_id"]
+
+    def up() -> list[str]:
+        return [
+            each["call_control_id"] for each in offhook("call", "active", "--json").json["data"]
+        ]
+
+    _until(up, lambda legs: leg in legs)
+    listed = offhook("call", "active")
+    assert f"active on connection {CONNECTION_ID}" in listed.output
+    assert _until(lambda: offhook("call", "status", leg), lambda found: found.status == 0)
+    shown = offhook("call", "status", leg)
+    assert "is_alive" in shown.output
+    assert "true" in shown.output
+
+    hung_up = offhook("call", "hangup", leg)
+    assert hung_up.status == 0, hung_up.errors
+    assert hung_up.output.startswith("hangup: 200, command_id ")
+    assert "result  ok" in hung_up.output
+    _until(up, lambda legs: leg not in legs)
+    assert offhook("call", "status", leg, "--json").json["data"]["is_alive"] is False
+    assert _performed(stack, dialled.json["command_id"]) == [("dial", 1)]
+
+
+def test_a_command_given_twice_with_its_id_is_performed_once(
+    offhook: Terminal, stack: Stack
+) -> None:
+    dial = ("call", "dial", FRIEND, "--from", OURS, "--command-id", "desk-1", "--json")
+    first, second = offhook(*dial), offhook(*dial)
+    assert first.status == second.status == 0
+    assert first.json == second.json
+    assert first.json["command_id"] == "desk-1"
+    assert _performed(stack, "desk-1") == [("dial", 1)]
+
+
+def test_every_command_reaches_the_carrier(offhook: Terminal, stack: Stack) -> None:
+    first, second, third = _ringing(stack), _ringing(stack), _ringing(stack)
+    commands = [
+        ("answer", first, "--client-state", "MTIz"),
+        ("answer", second, "-p", "transcription=false", "-p", "send_silence_when_idle=true"),
+        ("bridge", first, second, "--park-after-unbridge", "self"),
+        ("sip-info", first, "--body", '{"a": 1}', "--content-type", "application/json"),
+        ("refer", first, "sip:desk@example.com"),
+        ("transfer", second, FRIEND, "--from", OURS, "--timeout-secs", "20"),
+        ("reject", third, "--cause", "USER_BUSY"),
+        ("hangup", first, "-p", 'custom_headers=[{"name": "X-Why", "value": "done"}]'),
+    ]
+    for name, leg, *more in commands:
+        asked = offhook("call", name, leg, *more, "--json", "--command-id", f"{name}-{leg}")
+        assert asked.status == 0, asked.errors
+        operation = "send_sip_info" if name == "sip-info" else name
+        assert _performed(stack, f"{name}-{leg}") == [(operation, 1)]
+
+
+def test_a_refusal_is_told_with_code_title_and_detail(offhook: Terminal) -> None:
+    refused = offhook("call", "answer", "v3:nobody")
+    assert refused.status == 1
+    assert refused.output == ""
+    first, *lines = refused.errors.splitlines()
+    assert first.startswith("offhook: the API at http://127.0.0.1:")
+    assert first.endswith(" answers 422")
+    assert lines == [
+        "  90015 Invalid Call Control ID",
+        "    The call_control_id provided was not valid. (at /call_control_id)",
+    ]
+    refused = offhook("call", "answer", "v3:nobody", "--json", "--command-id", "desk-2")
+    assert refused.status == 1
+    assert refused.json["command_id"] == "desk-2"
+    assert [error["code"] for error in refused.json["errors"]] == ["90015"]
+    unheard = offhook("call", "status", "v3:nobody")
+    assert unheard.status == 1
+    assert "10005 Resource not found" in unheard.errors
+
+
+def test_a_token_may_be_wrong(offhook: Terminal, stack: Stack) -> None:
+    api = {"OFFHOOK_API_URL": stack.addresses["api"] + "/v2/"}
+    offhook.variables = {**api, "OFFHOOK_API_TOKEN": "nobodys"}
+    assert "10009 Authentication failed" in offhook("call", "active", "1").errors
+    offhook.variables = {**api, "OFFHOOK_API_TOKENS": f"read:x,admin:{stack.token}"}
+    assert offhook("call", "active", "1").output == "0 active on connection 1\n"
+
+
+def test_the_other_commands_take_the_ready_file_too(offhook: Terminal, stack: Stack) -> None:
+    call = _placed(stack)
+    shown = _until(
+        lambda: offhook("show", call["call_session_id"], "--json"), lambda found: found.status == 0
+    )
+    assert shown.json["session_id"] == call["call_session_id"]
+    listed = offhook("parked", "list")
+    assert listed.status == 0
+    assert "nothing is parked" in listed.output
+
+
+WRONG = [
+    (["dial", "555", "--from", OURS], "dial: to is '555'; expected a number in E.164"),
+    (
+        ["dial", FRIEND, "--from", OURS, "--timeout-secs", "3"],
+        "dial: timeout_secs is 3; Expected `int` >= 5",
+    ),
+    (["dial", FRIEND, "--from", OURS, "--timeout-secs", "soon"], "timeout_secs is 'soon'"),
+    (["dial", FRIEND, "--from", OURS, "-p", "timeout=9"], "timeout is '9'; there is no such"),
+    (["dial", FRIEND, "--from", OURS, "-p", "link_to="], "dial: link_to is ''"),
+    (["bridge", "v3:a"], "exactly one of call_control_id (the leg to bridge with), queue"),
+    (["refer", "v3:a", "desk"], "sip_address is 'desk'; expected a SIP URI"),
+    (["reject", "v3:a", "--cause", "NO"], "cause is 'NO'; expected one of 'CALL_REJECTED'"),
+    (["sip-info", "v3:a", "--body", "x" * 1401], "it has 1401 bytes; at most 1400 are allowed"),
+    (["answer", "v3:a", "--client-state", "?"], "client_state is '?'; expected base64"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[each for _, each in WRONG])
+def test_what_is_not_documented_is_not_sent(
+    offline: Terminal, arguments: list[str], message: str
+) -> None:
+    if arguments[0] == "dial":
+        arguments = [*arguments, "--connection-id", "12"]
+    refused = offline("call", *arguments)
+    assert refused.status == 1
+    assert message in refused.errors
+    assert refused.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["answer", "v3:a", "-p", "record"], "--param 'record': expected NAME=VALUE"),
+        (["answer", "v3:a", "-p", "command_id=1"], "--param command_id: there is an option"),
+        (["answer", "v3:a", "-p", "record=1", "-p", "record=2"], "record is given twice: '1' and"),
+        (["active"], "name an application, or set OFFHOOK_CONNECTION_ID"),
+    ],
+)
+def test_a_wrong_command_line_is_status_2(
+    offline: Terminal, arguments: list[str], message: str
+) -> None:
+    refused = offline("call", *arguments)
+    assert refused.status == 2
+    assert message in refused.errors
+
+
+def test_an_api_that_is_not_there(offline: Terminal) -> None:
+    refused = offline("call", "hangup", "v3:a")
+    assert refused.status == 1
+    assert "the API does not answer at http://127.0.0.1:1: ConnectError" in refused.errors
+    assert "see OFFHOOK_API_URL, or give --ready-file" in refused.errors
+    assert "--command-id" not in refused.errors  # nothing was sent
+    offline.variables.pop("OFFHOOK_API_TOKENS")
+    assert (
+        "there is no token for the API: set OFFHOOK_API_TOKEN"
+        in offline("call", "active", "1").errors
+    )
+    offline.variables = {"OFFHOOK_API_URL": "localhost:8081", "OFFHOOK_API_TOKEN": "t"}
+    assert "at 'localhost:8081'; expected http://" in offline("call", "status", "v3:a").errors
+
+
+def test_a_lost_answer_is_asked_for_by_the_commands_id(offline: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def take_and_hang_up() -> None:
+            connection, _ = listening.accept()
+            connection.recv(65536)
+            connection.close()
+
+        taking = threading.Thread(target=take_and_hang_up)
+        taking.start()
+        offline.variables["OFFHOOK_API_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        asked = offline("call", "hangup", "v3:a", "--command-id", "desk-3")
+        taking.join()
+    assert asked.status == 1
+    assert (
+        "once more with --command-id desk-3 asks for its answer, and does nothing" in asked.errors
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("to", "+12025550131", "+12025550131"),
+        ("to", '["+12025550131", "+12025550132"]', ["+12025550131", "+12025550132"]),
+        ("connection_id", "2811212257810187800", "2811212257810187800"),
+        ("timeout_secs", "30", 30),
+        ("bridge_on_answer", "true", True),
+        ("client_state", "1234", "1234"),
+        ("record_channels", "dual", "dual"),
+        ("stream_bidirectional_sampling_rate", "8000", 8000),
+        ("custom_headers", '[{"name": "X", "value": "1"}]', [{"name": "X", "value": "1"}]),
+        ("webhook_urls", '{"call.hangup": "https://x"}', {"call.hangup": "https://x"}),
+        ("webhook_urls", "{not json", "{not json"),
+        ("unheard_of", "1", "1"),
+    ],
+)
+def test_a_text_is_read_as_what_the_parameter_may_be(name: str, text: str, value: object) -> None:
+    assert _value_of("dial", name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is not there: `offhook up --ready-file"),
+        ("{", "is no ready file of `offhook up`"),
+        ('{"api": 1}', "is no ready file of `offhook up`: Expected `str`, got `int`"),
+    ],
+)
+def test_a_wrong_ready_file_is_named(
+    offline: Terminal, tmp_path: Path, text: str | None, message: str
+) -> None:
+    path = tmp_path / "other.json"
+    if text is not None:
+        path.write_text(text)
+    refused = offline("call", "active", "--ready-file", str(path))
+    assert refused.status == 1
+    assert f"{path} {message}" in refused.errors
+
+
+def test_the_ready_file_gives_the_settings_of_the_stack(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "ready.json"
+    ready_file.write(path, stack.addresses)
+    attached = ready_file.attached(Settings(), path)
+    assert path.stat().st_mode & 0o077 == 0
+    own, found = environment_from(stack.settings), environment_from(attached)
+    assert found.pop("OFFHOOK_API_URL") == stack.addresses["api"]
+    assert found.pop("OFFHOOK_API_TOKEN") == stack.token
+    assert found.pop("OFFHOOK_CONNECTION_ID") == CONNECTION_ID
+    assert found.pop("OFFHOOK_POSTGRES_URL") == stack.postgres.libpq_url
+    assert found.items() <= own.items()
+    assert set(found) == {
+        "OFFHOOK_NATS_URL",
+        "OFFHOOK_NATS_MONITOR_URLS",
+        "OFFHOOK_PUBLIC_KEYS",
+        "OFFHOOK_SIGNING_KEY",
+        "OFFHOOK_WEBHOOK_URL",
+        "OFFHOOK_CARRIER_URL",
+        "OFFHOOK_CARRIER_KEY",
+    }
+
+
+def _ringing(stack: Stack) -> str:
+    """The leg of a caller who waits to be answered."""
+    return _placed(stack)["call_control_id"]
+
+
+def _placed(stack: Stack) -> dict[str, str]:
+    body = {
+        "from": "+12025550170",
+        "to": "+12025550101",
+        "connection_id": CONNECTION_ID,
+        "patience_s": 600,
+        "hangup_after_s": 600,
+    }
+    answer = httpx.post(f"{stack.addresses['simulator']}/simulator/calls", json=body)
+    ids: dict[str, str] = answer.raise_for_status().json()["data"]
+    return ids
+
+
+def _performed(stack: Stack, command_id: str) -> list[tuple[str, int]]:
+    """Operation and count of what the carrier did under a command_id."""
+    books = httpx.get(f"{stack.addresses['simulator']}/simulator/effects").json()
+    return [
+        (effect["operation"], effect["count"])
+        for effect in books["effects"]
+        if effect["command_id"] == command_id
+    ]
+
+
+def _until(ask: Callable[[], Found], is_good: Callable[[Found], bool]) -> Found:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not is_good(found := ask()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found

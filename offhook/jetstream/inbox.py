@@ -20,7 +20,6 @@ class Inbox:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._loop = asyncio.get_running_loop()
         self._prefix = client.new_inbox()
         self._waiting: dict[str, Answered] = {}
         self._subscription: Subscription | None = None
@@ -38,10 +37,11 @@ class Inbox:
         """The first answer. Raises TimeoutError after timeout_s, and what nats-py raises."""
         if self._subscription is None:
             await self._start()
-        answer: asyncio.Future[Msg] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Msg] = loop.create_future()
         token = self._expect(lambda message: _answer(answer, message))
         # One timer, not a task or a context that cancels one: there is a request for every append.
-        late = self._loop.call_later(timeout_s, _expire, answer)
+        late = loop.call_later(timeout_s, _expire, answer)
         try:
             # nats-py writes into the headers it is given.
             reply = f"{self._prefix}.{token}"

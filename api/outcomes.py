@@ -36,9 +36,10 @@ LOOK_FIRST_S = 0.001
 class Outcomes:
     """Use as a context manager, once a process."""
 
-    def __init__(self, client: Client, log: EventLog) -> None:
+    def __init__(self, client: Client, log: EventLog, *, waiting_max: int = WAITING_MAX) -> None:
         self._client = client
         self._log = log
+        self._waiting_max = waiting_max
         self._waiting: dict[tuple[str, str], set[asyncio.Event]] = {}
         self._count = 0
         self._subscription: Subscription | None = None
@@ -55,11 +56,11 @@ class Outcomes:
     @contextmanager
     def place(self) -> Iterator[None]:
         """Room for one more command. Raises ErrorAnswer 429, before anything was appended."""
-        if self._count >= WAITING_MAX:
+        if self._count >= self._waiting_max:
             raise refusal(
                 429,
                 "10011",
-                f"{WAITING_MAX} commands wait for their outcome already; nothing was done",
+                f"{self._waiting_max} commands wait for their outcome already; nothing was done",
                 headers={"retry-after": "1"},
             )
         self._count += 1

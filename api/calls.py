@@ -111,7 +111,7 @@ def calls_router(
         """The leg as the views have it, also long after its end."""
         leg = await legs.read(call_control_id)
         if leg is None:
-            raise not_found(f"No call with call_control_id {call_control_id!r} was heard of")
+            raise not_found(f"No call with call_control_id {call_control_id[:80]!r} was heard of")
         return json_response({"data": call_shown(leg, now())})
 
     @router.get(

@@ -158,12 +158,13 @@ async def _views_unavailable(_: Request, raised: Exception) -> Response:
 
 
 async def _unexpected(request: Request, raised: Exception) -> Response:
-    # uvicorn logs it with its traceback. A command may be in the log already.
+    # uvicorn logs it with its traceback, and drops the connection. A command may be in the log.
+    repeatable = request.method == "GET"
     return refusal(
         500,
         "10007",
         "An unexpected error occurred; the server's log has it",
-        headers={} if request.method == "GET" else {RETRY_HEADER: "false"},
+        headers={"connection": "close"} | ({} if repeatable else {RETRY_HEADER: "false"}),
     ).response()
 
 

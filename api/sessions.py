@@ -180,7 +180,7 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
             async with views.look() as look:
                 found = await read_commands(look.connection, command_id)
         if not found:
-            raise not_found(f"No command with command_id {command_id!r} was heard of")
+            raise not_found(f"No command with command_id {command_id[:80]!r} was heard of")
         latest, *others = map(told_command, found)
         return CommandReply(data=latest, others=others, meta=look.meta)
 
@@ -213,4 +213,4 @@ def _page_meta(meta: Meta, following: int | None) -> PageMeta:
 
 
 def _no_session(session_id: str, when: str = "") -> Exception:
-    return not_found(f"No session {session_id!r} was heard of{when}")
+    return not_found(f"No session {session_id[:80]!r} was heard of{when}")

@@ -32,15 +32,17 @@ DIALS_MAX = 100
 
 async def read_session(connection: AsyncConnection, session_id: str) -> SessionDetail | None:
     """The session as the views have it; None if nothing was heard of it."""
-    found = await connection.execute(_sessions().where(sessions.c.session_id == session_id))
+    found = await connection.execute(
+        _sessions().where(sessions.c.session_id == storable(session_id))
+    )
     row = found.one_or_none()
     if row is None:
         return None
     return SessionDetail(
         session=SessionView(**row._mapping),
-        legs=_in_order_of_start(await _legs(connection, legs.c.session_id == session_id)),
+        legs=_in_order_of_start(await _legs(connection, legs.c.session_id == row.session_id)),
         commands=_in_order_of_decision(
-            await _commands(connection, commands.c.session_id == session_id)
+            await _commands(connection, commands.c.session_id == row.session_id)
         ),
     )
 
@@ -50,7 +52,7 @@ async def read_session_as_of(
 ) -> SessionDetail | None:
     """The session as it was once the record at `seq` was in. Raises RecordUnreadable."""
     arrivals = await _stored(
-        connection, event_log.c.session_id == session_id, event_log.c.seq <= seq
+        connection, event_log.c.session_id == storable(session_id), event_log.c.seq <= seq
     )
     if not arrivals:
         return None
@@ -104,7 +106,9 @@ async def read_timeline(
     """
     bounded = max(1, min(limit, TIMELINE_MAX))
     after = event_log.c.seq > after_seq
-    own = await _stored(connection, event_log.c.session_id == session_id, after, limit=bounded)
+    own = await _stored(
+        connection, event_log.c.session_id == storable(session_id), after, limit=bounded
+    )
     if (placing := await _placing(connection, session_id)) is not None:
         own += await _stored(connection, placing, after, limit=bounded)
     return [_entry(arrival) for arrival in sorted(own, key=lambda each: each.seq)[:bounded]]
@@ -190,7 +194,10 @@ async def _placing(connection: AsyncConnection, session_id: str) -> Any:
     """The condition for the records of the dials that placed the session; None without one."""
     dials = await connection.execute(
         select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
-        .where(commands.c.answer_session_id == session_id, commands.c.session_id != session_id)
+        .where(
+            commands.c.answer_session_id == storable(session_id),
+            commands.c.session_id != storable(session_id),
+        )
         .limit(DIALS_MAX)
     )
     # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.

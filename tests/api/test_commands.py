@@ -212,19 +212,42 @@ async def test_a_call_control_id_that_no_header_can_carry(stack: Stack, leg: str
     assert response.status_code == 422
 
 
-async def test_every_error_has_the_carriers_shape(stack: Stack) -> None:
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status", "code"),
+    [
+        ("GET", "/nowhere", {}, 404, "10005"),
+        ("GET", "/v2/call_control_applications/1/2", {}, 404, "10005"),
+        ("POST", "/v2/calls/v3:x/actions/speek", {}, 404, "10005"),
+        ("GET", "/v2/calls/v3:%00", {}, 404, "10005"),
+        ("GET", "/sessions/%00", {}, 404, "10005"),
+        ("GET", "/sessions/%00/timeline", {}, 404, "10005"),
+        ("GET", "/sessions/%00?as_of=1", {}, 404, "10005"),
+        ("PUT", "/v2/calls", {}, 405, "10030"),
+        ("OPTIONS", "/v2/calls", {}, 405, "10030"),
+        ("POST", "/sessions", {}, 405, "10030"),
+        ("POST", "/v2/calls", {"content": "to=1&from=2", "headers": FORM}, 400, "10023"),
+        ("POST", "/v2/calls", {"files": {"to": b"1"}}, 400, "10023"),
+        ("POST", "/v2/calls", {"content": b"\x1f\x8b"}, 400, "10023"),
+        ("POST", "/v2/calls", {"content": b"{" + b" " * 200_000}, 413, "10015"),
+        ("GET", "/sessions?limit=many", {}, 422, "10015"),
+        ("GET", "/v2/connections/1/active_calls?page[size]=0", {}, 422, "10015"),
+        ("GET", "/v2/connections/1/active_calls?page[size]=251", {}, 422, "10015"),
+        ("GET", "/v2/connections/1/active_calls?page[after]=@", {}, 422, "10015"),
+    ],
+)
+async def test_every_error_has_the_carriers_shape(
+    stack: Stack, method: str, path: str, sent: dict[str, Any], status: int, code: str
+) -> None:
     async with stack.http() as http:
-        for response, status, code in (
-            (await http.get("/nowhere"), 404, "10005"),
-            (await http.put("/v2/calls"), 405, "10030"),
-            (await http.get("/sessions", params={"limit": "many"}), 422, "10015"),
-            (await http.get("/v2/connections/1/active_calls?page[size]=0"), 422, "10015"),
-            (await http.get("/v2/connections/1/active_calls?page[after]=@"), 422, "10015"),
-        ):
-            assert response.status_code == status
-            assert error_in(response)["code"] == code
-            assert error_in(response)["title"]
-            assert error_in(response)["detail"]
+        response = await http.request(method, path, **sent)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    assert error_in(response).keys() >= {"code", "title", "detail"}
+    assert error_in(response)["code"] == code
+    assert all(error_in(response).values())
 
 
 async def test_a_command_that_came_before_its_call_was_known_is_found_again(

@@ -69,3 +69,9 @@ async def test_only_what_changes_nothing_may_be_repeated_after_a_mistake(
 ) -> None:
     assert "x-should-retry" not in (await http.get("/mistake")).headers
     assert (await http.post("/mistake")).headers["x-should-retry"] == "false"
+
+
+async def test_the_connection_that_is_dropped_after_a_mistake_is_not_used_again(
+    http: httpx.AsyncClient,
+) -> None:
+    assert (await http.get("/mistake")).headers["connection"] == "close"

@@ -1,27 +1,21 @@
 """The session: what a call's records add up to. Pure, and used unchanged wherever calls are read.
 
-    leg:      (unseen) ──initiated──▶ initiated ──answered──▶ answered ──bridged──▶ bridged
-                                          └───────────────┴────────hangup────────────┴──▶ ended
     session:  active while one of its legs is not ended; ended after that
     command:  requested ▶ decided ▶ pending ▶ succeeded | failed
 
 `evolve` converges: records may come in any order, more than once, or not at all, and the same
-records always give the same session. So each fact of a leg keeps the stamp (the carrier's time,
-event id) of the event it came from, and every field has one rule: the earliest event wins, or the
-latest. A hangup is a fact like the others, so no late event takes it back, and what is learnt
-after it still lands.
+records always give the same session. What becomes of a leg is in `offhook.leg`; conferences and
+recordings are in `offhook.conference`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal, assert_never
 
+from offhook.conference import Conference, Recording, conferences_after, recordings_after
 from offhook.events import (
-    CallAnswered,
-    CallBridged,
-    CallHangup,
-    CallInitiated,
     CarrierEvent,
     CommandAttempted,
     CommandFailed,
@@ -34,57 +28,11 @@ from offhook.events import (
     SessionResumed,
     WebhookReceived,
 )
+from offhook.folding import altered
+from offhook.leg import Leg as Leg
+from offhook.leg import leg_after
 
-LegState = Literal["unseen", "initiated", "answered", "bridged", "ended"]
 CommandStatus = Literal["requested", "pending", "succeeded", "failed"]
-
-Stamp = tuple[datetime, str]
-"""When the carrier says it happened, and the event's id to break a tie."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leg:
-    """One leg of a call. Times are UTC; what the carrier never told is None."""
-
-    call_control_id: str
-    call_leg_id: str | None = None
-    connection_id: str | None = None
-    direction: str | None = None  # incoming, outgoing
-    from_: str | None = None
-    to: str | None = None
-    client_state: str | None = None  # the latest one told
-    initiated_at: datetime | None = None  # call.initiated
-    start_time: datetime | None = None  # the carrier's start of the leg
-    answered_at: datetime | None = None  # call.answered
-    bridged_at: datetime | None = None  # the first call.bridged
-    ended_at: datetime | None = None  # end_time of call.hangup, else when that occurred
-    hangup_cause: str | None = None
-    hangup_source: str | None = None
-    sip_hangup_cause: str | None = None
-    quality: Mapping[str, Any] | None = None  # call_quality_stats of call.hangup
-    stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
-
-    @property
-    def state(self) -> LegState:
-        if self.ended_at is not None:
-            return "ended"
-        if self.bridged_at is not None:
-            return "bridged"
-        if self.answered_at is not None:
-            return "answered"
-        return "initiated" if self.started_at is not None else "unseen"
-
-    @property
-    def started_at(self) -> datetime | None:
-        """The start of the leg. Outgoing call.initiated has no start_time; later events have."""
-        return self.start_time or self.initiated_at
-
-    @property
-    def talk_s(self) -> float | None:
-        """Seconds from answer to end; None while the leg is up or if it was never answered."""
-        if self.answered_at is None or self.ended_at is None:
-            return None
-        return max(0.0, (self.ended_at - self.answered_at).total_seconds())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +75,13 @@ class Lease:
 class Session:
     """A group of legs that belong to one call, with the commands sent for it.
 
-    The last six fields are for whoever settles the session; a flow reads the first three.
+    The last six fields are for whoever settles the session; a flow reads those before.
     """
 
     session_id: str
     legs: Mapping[str, Leg] = field(default_factory=dict)  # by call_control_id
+    conferences: Mapping[str, Conference] = field(default_factory=dict)  # by conference_id
+    recordings: Mapping[str, Recording] = field(default_factory=dict)  # by recording_id
     commands: Mapping[str, CommandState] = field(default_factory=dict)  # by command_id
     facts: Mapping[str, int] = field(default_factory=dict, repr=False)  # fact id -> first sequence
     decided: frozenset[int] = field(default_factory=frozenset, repr=False)  # sequences
@@ -174,6 +124,23 @@ class Session:
         """The leg that called in, the first of several; None if none did, or none is known yet."""
         incoming = (leg for leg in self.legs.values() if leg.direction == "incoming")
         return min(incoming, key=lambda leg: leg.stamps["direction"], default=None)
+
+    @property
+    def cost_total(self) -> Decimal | None:
+        """What the legs cost together, as far as it is told; None if in several currencies."""
+        told = [leg.cost_total for leg in self.legs.values() if leg.cost_total is not None]
+        return sum(told, Decimal(0)) if told and self.currency is not None else None
+
+    @property
+    def currency(self) -> str | None:
+        """Of the cost: the one that the legs have in common."""
+        told = {leg.currency for leg in self.legs.values() if leg.cost_total is not None}
+        return told.pop() if len(told) == 1 else None
+
+    def participants(self, conference_id: str) -> list[Leg]:
+        """This session's legs that are in the conference now."""
+        legs = self.legs.values()
+        return [leg for leg in legs if leg.is_in_conference and leg.conference_id == conference_id]
 
     def was_asked(self, operation: str) -> bool:
         """Whether a command of this operation was ever decided or requested in the session.
@@ -234,77 +201,24 @@ def _seen(session: Session, record: Record) -> Session:
     if record.seq not in session.decided:
         undecided = undecided | {record.seq}
     facts = {**session.facts, record.fact_id: record.seq}
-    return replace(session, facts=facts, undecided=undecided)
+    return altered(session, facts=facts, undecided=undecided)
 
 
 def _after_event(session: Session, record: Record, event: CarrierEvent) -> Session:
-    if event.call_control_id is None:
-        return session
-    held = session.legs.get(event.call_control_id)
-    leg = held or Leg(call_control_id=event.call_control_id)
-    # A webhook without a time of its own counts from when it was stored.
-    occurred_at = event.occurred_at or record.stored_at
-    learnt = _learnt(event, occurred_at)
-    known = {name: value for name, value in learnt.items() if value is not None}
-    # A null client_state is news only where the carrier sent the field at all.
-    if "client_state" in event.payload:
-        known["client_state"] = event.client_state
-    # "The latest wins" would let a repeated webhook without a time overtake what came between.
-    told_at = event.occurred_at or _NEVER
-    updated = _updated(leg, known, (occurred_at, event.event_id), (told_at, event.event_id))
-    if updated is held:
-        return session
-    return replace(session, legs={**session.legs, leg.call_control_id: updated})
-
-
-def _learnt(event: CarrierEvent, occurred_at: datetime) -> dict[str, Any]:
-    """What an event says of its leg, by the leg's field names."""
-    learnt: dict[str, Any] = {
-        "call_leg_id": event.call_leg_id,
-        "connection_id": event.connection_id,
-        "client_state": event.client_state,
-    }
-    match event:
-        case CallInitiated():
-            learnt["direction"] = event.direction
-            learnt["initiated_at"] = occurred_at
-        case CallAnswered():
-            learnt["answered_at"] = occurred_at
-        case CallBridged():
-            learnt["bridged_at"] = occurred_at
-        case CallHangup():
-            learnt["ended_at"] = event.end_time or occurred_at
-            learnt["hangup_cause"] = event.hangup_cause
-            learnt["hangup_source"] = event.hangup_source
-            learnt["sip_hangup_cause"] = event.sip_hangup_cause
-            learnt["quality"] = event.call_quality_stats
-        case _:
-            return learnt
-    return {
-        **learnt,
-        "from_": event.from_,
-        "to": event.to,
-        "start_time": event.start_time,
-    }
-
-
-_LATEST_WINS = frozenset({"client_state"})
-
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-def _updated(leg: Leg, known: Mapping[str, Any], first: Stamp, last: Stamp) -> Leg:
-    """`first` is the stamp for fields where the earliest event wins, `last` for the others."""
-    changed: dict[str, Any] = {}
-    stamps = dict(leg.stamps)
-    for name, value in known.items():
-        held = stamps.get(name)
-        stamp = last if name in _LATEST_WINS else first
-        if held is None or (stamp > held if name in _LATEST_WINS else stamp < held):
-            changed[name] = value
-            stamps[name] = stamp
-    return replace(leg, **changed, stamps=stamps) if changed else leg
+    changes: dict[str, Any] = {}
+    if event.call_control_id is not None:
+        held = session.legs.get(event.call_control_id)
+        leg = held or Leg(call_control_id=event.call_control_id)
+        leg = leg_after(leg, event, record.stored_at)
+        if leg is not held:
+            changes["legs"] = {**session.legs, leg.call_control_id: leg}
+    conferences = conferences_after(session.conferences, event)
+    if conferences is not session.conferences:
+        changes["conferences"] = conferences
+    recordings = recordings_after(session.recordings, event)
+    if recordings is not session.recordings:
+        changes["recordings"] = recordings
+    return altered(session, **changes) if changes else session
 
 
 def _after_request(session: Session, record: Record, fact: CommandRequested) -> Session:

@@ -1,15 +1,18 @@
 """The session fold: any order, any repetition and any gap give a sane session, and the same one."""
 
+import dataclasses
 import os
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.carrier_events import BY_TYPE
 from offhook.codec import fact_id_of
 from offhook.events import (
     CallAnswered,
@@ -75,38 +78,49 @@ event_times = st.one_of(st.none(), st.integers(0, 30).map(at))
 client_states = st.sampled_from([None, "YQ==", "Yg=="])
 
 
+# What tells one leg, conference or recording from another repeats, and so does what flows ask for.
+FIELD_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "call_control_id": st.sampled_from([*LEGS, None]),
+    "conference_id": st.sampled_from(["conference-1", "conference-2", "conference-3", None]),
+    "recording_id": st.sampled_from(["recording-1", "recording-2", "recording-3", None]),
+    "client_state": client_states,
+    "digit": st.sampled_from(["1", "2", "#", None]),
+    "total_cost": st.sampled_from(["0.004", "1", "-", "NaN", "1e9999", None]),
+    "cost_parts": st.sampled_from([None, [], [{"currency": "USD"}], [{"currency": 7}, {}]]),
+}
+TYPE_VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    str | None: st.sampled_from(["one", "two", None]),
+    int | None: st.sampled_from([7, None]),
+    float | None: st.sampled_from([0.5, None]),
+    bool | None: st.sampled_from([True, None]),
+    datetime | None: event_times,
+}
+KINDS: tuple[type[CallEvent], ...] = (*BY_TYPE.values(), UnknownEvent)
+VALUES = {
+    kind: st.fixed_dictionaries(
+        {
+            item.name: FIELD_VALUES.get(item.name, TYPE_VALUES.get(item.type, st.none()))
+            for item in dataclasses.fields(kind)
+            if item.name not in ("event_type", "event_id", "occurred_at", "payload")
+        }
+    )
+    for kind in KINDS
+}
+
+
 @st.composite
 def call_events(draw: st.DrawFn, number: int) -> CallEvent:
-    kinds: list[type[CallEvent]] = [
-        CallInitiated,
-        CallAnswered,
-        CallBridged,
-        CallHangup,
-        UnknownEvent,
-    ]
-    kind = draw(st.sampled_from(kinds))
-    client_state = draw(client_states)
-    told_null = {"client_state": None} if draw(st.booleans()) and client_state is None else {}
-    extra: dict[str, Any] = {}
-    if kind is CallInitiated:
-        extra = {"direction": draw(st.sampled_from(["incoming", "outgoing", None]))}
-    if kind is CallHangup:
-        causes = st.sampled_from(["normal_clearing", "user_busy", None])
-        extra = {"hangup_cause": draw(causes), "end_time": draw(event_times)}
-    if kind is UnknownEvent:
-        extra = {"event_type": "call.recording.saved"}
-    else:
-        extra |= {"from_": draw(st.sampled_from(["+12025550123", None]))}
-        extra |= {"to": f"+1202555{number:04}", "start_time": draw(event_times)}
+    """An event of any type. Those that make a leg's state are drawn as often as all the others."""
+    states: list[type[CallEvent]] = [CallInitiated, CallAnswered, CallBridged, CallHangup]
+    kind = draw(st.sampled_from(states) | st.sampled_from(KINDS))
+    values = dict(draw(VALUES[kind]))
+    told_null = draw(st.booleans()) and values["client_state"] is None
+    values |= {"event_type": "call.never_heard_of"} if kind is UnknownEvent else {}
     return kind(
         event_id=f"event-{number}",
         occurred_at=draw(event_times),
-        call_control_id=draw(st.sampled_from([*LEGS, None])),
-        call_session_id=SESSION,
-        connection_id=draw(st.sampled_from(["connection-1", None])),
-        client_state=client_state,
-        payload=told_null,
-        **extra,
+        payload={"client_state": None} if told_null else {},
+        **values,
     )
 
 
@@ -165,6 +179,39 @@ def shuffled_logs(draw: st.DrawFn) -> tuple[list[Record], list[Record]]:
 def test_every_order_gives_the_same_session(pair: tuple[list[Record], list[Record]]) -> None:
     log, shuffled = pair
     assert fold(SESSION, shuffled) == fold(SESSION, log)
+
+
+@given(shuffled_logs())
+def test_every_order_gives_the_same_session_when_bounds_are_reached(
+    pair: tuple[list[Record], list[Record]],
+) -> None:
+    log, shuffled = pair
+    with (
+        patch("offhook.leg.DTMF_MAX", 2),
+        patch("offhook.leg.CONFERENCES_MAX", 1),
+        patch("offhook.conference.CONFERENCES_MAX", 1),
+        patch("offhook.conference.RECORDINGS_MAX", 1),
+    ):
+        session = fold(SESSION, log)
+        assert fold(SESSION, [*shuffled, *shuffled]) == session
+    assert len(session.conferences) <= 1
+    assert len(session.recordings) <= 1
+    assert all(len(leg.keys) <= 2 for leg in session.legs.values())
+    assert all(len(leg.memberships) <= 1 for leg in session.legs.values())
+
+
+@given(logs())
+def test_whatever_is_told_the_session_answers_every_question(log: list[Record]) -> None:
+    session = fold(SESSION, log)
+    for value in (
+        session,
+        *session.legs.values(),
+        *session.conferences.values(),
+        *session.recordings.values(),
+    ):
+        for name, item in vars(type(value)).items():
+            if isinstance(item, property):
+                getattr(value, name)
 
 
 @given(shuffled_logs(), st.data())

@@ -29,6 +29,10 @@ from offhook.events import (
     Record,
     SessionParked,
     SessionResumed,
+    TimerCancelled,
+    TimerFired,
+    TimerOrder,
+    TimerSet,
     WebhookReceived,
     session_id_from,
 )
@@ -163,9 +167,10 @@ def _what(record: Record, names: _Names) -> str:
         case CommandRequested(command=command, requested_by=requested_by):
             return f"{names.command(command.command_id, command)} by {requested_by or 'nobody'}"
         case Decided():
-            issued = [names.command(command.command_id, command) for command in fact.commands]
+            said = [names.command(command.command_id, command) for command in fact.commands]
+            said += [_ordered(order) for order in fact.timers]
             by = f"{fact.flow} {fact.flow_version}"
-            return f"on {fact.cause_seq} by {by}: {', '.join(issued) or 'nothing'}"
+            return f"on {fact.cause_seq} by {by}: {', '.join(said) or 'nothing'}"
         case CommandAttempted():
             return f"{names.command(fact.command_id)}, attempt {fact.attempt}: {fact.because}"
         case CommandSucceeded():
@@ -175,12 +180,22 @@ def _what(record: Record, names: _Names) -> str:
             http = f"HTTP {fact.http_status}" if fact.http_status else ""
             codes = " ".join(str(each.get("code", "")) for each in fact.errors)
             return _joined(names.command(fact.command_id), fact.reason, http, codes, fact.detail)
+        case TimerSet(name=name, due_at=due_at):
+            return f"{name}, due {due_at:%H:%M:%S.%f}"[:-3]
+        case TimerCancelled(name=name) | TimerFired(name=name):
+            return name
         case SessionParked():
             return f"on {fact.cause_seq} after {fact.attempts} attempts: {fact.error}"
         case SessionResumed(resumed_by=resumed_by):
             return f"by {resumed_by or 'nobody'}"
         case _:
             assert_never(fact)
+
+
+def _ordered(order: TimerOrder) -> str:
+    if order.after_s is None:
+        return f"cancel timer {order.name}"
+    return f"timer {order.name} in {order.after_s:g} s"
 
 
 def _what_happened(event: CallEvent) -> str:
@@ -206,6 +221,9 @@ def _state(before: Session, after: Session, names: _Names) -> Text:
         held = before.legs.get(call_control_id)
         changed = held is None or held.state != leg.state
         parts.append((f"{names.leg(call_control_id)} {leg.state}", changed))
+    for name, timer in after.timers.items():
+        changed = timer.timer_id not in before.timer_states
+        parts.append((f"timer {name} set", changed))
     settled: list[tuple[str, bool]] = []
     for command_id, command in after.commands.items():
         known = before.commands.get(command_id)

@@ -24,6 +24,9 @@ from offhook.events import (
     Fact,
     SessionParked,
     SessionResumed,
+    TimerCancelled,
+    TimerFired,
+    TimerSet,
     WebhookReceived,
 )
 from offhook.webhooks import read_webhook
@@ -38,6 +41,9 @@ FACTS: dict[str, type[Fact]] = {
         CommandAttempted,
         CommandSucceeded,
         CommandFailed,
+        TimerSet,
+        TimerCancelled,
+        TimerFired,
         SessionParked,
     )
 }
@@ -108,7 +114,8 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
     A repeated webhook has the carrier's event id; a command id is unique for one leg, or among
     dials, as with the carrier; a decision is a worker's own, so that finding its id in the log
     means having won; an outcome is one per command of a session: two calls may have commands with
-    the same id of an application's. Parking and resuming may repeat: no id.
+    the same id of an application's; a timer is set, cancelled and fires once. Parking and resuming
+    may repeat: no id.
     """
     match fact:
         case WebhookReceived(event=event):
@@ -121,6 +128,12 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
             return f"attempt:{session_id}:{command_id}:{attempt}:{worker}"
         case CommandSucceeded(command_id=command_id) | CommandFailed(command_id=command_id):
             return f"outcome:{session_id}:{command_id}"
+        case TimerSet(timer_id=timer_id):
+            return f"timer-set:{session_id}:{timer_id}"
+        case TimerCancelled(timer_id=timer_id):
+            return f"timer-cancelled:{session_id}:{timer_id}"
+        case TimerFired(timer_id=timer_id):
+            return f"timer-fired:{session_id}:{timer_id}"
         case SessionParked() | SessionResumed():
             return ""
 

@@ -5,7 +5,8 @@ what it means. `offhook.codec` turns facts into bytes and back, `offhook.webhook
 carrier's JSON. The carrier's events are in `offhook.carrier_events` and can be imported from here.
 
     facts on `.in`     WebhookReceived, CommandRequested, SessionResumed
-    facts on `.out`    Decided, CommandAttempted, CommandSucceeded, CommandFailed, SessionParked
+    facts on `.out`    Decided, CommandAttempted, CommandSucceeded, CommandFailed, TimerSet,
+                       TimerCancelled, TimerFired, SessionParked
 """
 
 import hashlib
@@ -56,6 +57,19 @@ class SessionResumed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimerOrder:
+    """A timer as a decision sets or cancels it: plain values, like a command's.
+
+    `call_control_id` is the leg of the event that it was decided on.
+    """
+
+    timer_id: str  # unique in its session
+    name: str
+    call_control_id: str | None = None
+    after_s: float | None = None  # from the log's time stamp of the decision; None cancels
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decided:
     """The one decision on the record at `cause_seq`; no commands is a decision too.
 
@@ -69,6 +83,7 @@ class Decided:
     worker: str
     lease_s: float
     commands: tuple[IssuedCommand, ...] = ()
+    timers: tuple[TimerOrder, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +135,36 @@ class CommandFailed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimerSet:
+    """A decided timer is scheduled: somebody will be woken when it is due."""
+
+    timer_id: str
+    name: str
+    due_at: datetime  # the log's clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimerCancelled:
+    """A timer was cancelled, or replaced by one of the same name: its flow never sees it fire."""
+
+    timer_id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimerFired:
+    """A timer is due; its flow decides on it. Recorded once, never before `due_at`.
+
+    `call_control_id` is the leg of the event on which the timer was set.
+    """
+
+    name: str
+    timer_id: str = ""
+    due_at: datetime | None = None  # the log's clock
+    call_control_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionParked:
     """The flow raised on the record at `cause_seq` again and again; the session waits."""
 
@@ -128,7 +173,7 @@ class SessionParked:
     attempts: int
 
 
-Event = CallEvent | CommandFailed
+Event = CallEvent | CommandFailed | TimerFired
 """What a flow decides on."""
 
 Fact = (
@@ -139,6 +184,9 @@ Fact = (
     | CommandAttempted
     | CommandSucceeded
     | CommandFailed
+    | TimerSet
+    | TimerCancelled
+    | TimerFired
     | SessionParked
 )
 

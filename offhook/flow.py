@@ -1,6 +1,6 @@
-"""A flow: a plain function from an event and its session to commands. Pure.
+"""A flow: a plain function from an event and its session to orders. Pure.
 
-    def decide(event: Event, session: Session) -> list[Command]: ...
+    def decide(event: Event, session: Session) -> list[Order]: ...
     frontdesk = Flow(name="frontdesk", version="2026-11-22", decide=decide)
 
 `session` is the fold up to and including the event, so a replay decides the same.
@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from offhook.commands import Command, LegCommand
-from offhook.events import CommandFailed, Event
+from offhook.events import CommandFailed, Event, TimerFired
 from offhook.session import Session
+from offhook.timers import CancelTimer, SetTimer
 
-Decide = Callable[[Event, Session], Sequence[Command]]
+Order = Command | SetTimer | CancelTimer
+"""What a flow may say: a command for the carrier, or a timer of its own."""
+
+Decide = Callable[[Event, Session], Sequence[Order]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +44,16 @@ API_FLOW = Flow(name="api", version="1", decide=lambda event, session: [])
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     """The first flow that asks for the called number, else for the connection, else for any call.
 
-    A failed command goes back to the flow that gave it. A leg that was dialled or transferred to
-    belongs to the call that came in, if the session has one: it has no called number of its own.
+    A failed command goes back to the flow that gave it, a timer to the one that set it. A leg that
+    was dialled or transferred to belongs to the call that came in, if the session has one: it has
+    no called number of its own.
     """
     leg = session.leg(event.call_control_id)
     incoming = [other for other in session.legs.values() if other.direction == "incoming"]
     called = [leg] if leg is not None and leg.direction == "incoming" else incoming
     numbers = {other.to for other in called}
     connection_ids = {other.connection_id for other in ([leg] if leg is not None else incoming)}
-    failed = session.commands.get(event.command_id) if isinstance(event, CommandFailed) else None
-    by_name = (flow for flow in flows if failed is not None and flow.name == failed.flow)
+    by_name = (flow for flow in flows if flow.name == _given_by(event, session))
     by_number = (flow for flow in flows if numbers & flow.numbers)
     by_connection = (flow for flow in flows if connection_ids & flow.connection_ids)
     for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
@@ -59,14 +63,27 @@ def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     return NO_FLOW
 
 
-AnyCommand = TypeVar("AnyCommand", bound=Command)
+def _given_by(event: Event, session: Session) -> str | None:
+    """The flow that the event is an answer to, by name; None if it is news from outside."""
+    match event:
+        case CommandFailed(command_id=command_id):
+            failed = session.commands.get(command_id)
+            return None if failed is None else failed.flow
+        case TimerFired(timer_id=timer_id):
+            fired = session.timer_states.get(timer_id)
+            return None if fired is None else fired.flow
+        case _:
+            return None
 
 
-def addressed(command: AnyCommand, event: Event) -> AnyCommand:
-    """The command with its leg filled in: the event's own, where the flow named none."""
-    if isinstance(command, LegCommand) and command.call_control_id is None:
-        return dataclasses.replace(command, call_control_id=event.call_control_id)
-    return command
+AnyOrder = TypeVar("AnyOrder", bound=Order)
+
+
+def addressed(order: AnyOrder, event: Event) -> AnyOrder:
+    """A command with its leg filled in: the event's own, where the flow named none."""
+    if isinstance(order, LegCommand) and order.call_control_id is None:
+        return dataclasses.replace(order, call_control_id=event.call_control_id)
+    return order
 
 
 _COMMAND_IDS = uuid.UUID("6f66c8f1-2f9e-5d0c-9a53-6f66686f6f6b")

@@ -26,11 +26,15 @@ from offhook.events import (
     Record,
     SessionParked,
     SessionResumed,
+    TimerCancelled,
+    TimerFired,
+    TimerSet,
     WebhookReceived,
 )
 from offhook.folding import altered
 from offhook.leg import Leg as Leg
 from offhook.leg import leg_after
+from offhook.timers import TimerState, timers_after
 
 CommandStatus = Literal["requested", "pending", "succeeded", "failed"]
 
@@ -75,7 +79,8 @@ class Lease:
 class Session:
     """A group of legs that belong to one call, with the commands sent for it.
 
-    The last six fields are for whoever settles the session; a flow reads those before.
+    The last seven fields are for whoever settles the session; a flow reads those before, and
+    `timers`.
     """
 
     session_id: str
@@ -87,6 +92,7 @@ class Session:
     decided: frozenset[int] = field(default_factory=frozenset, repr=False)  # sequences
     undecided: frozenset[int] = frozenset()  # sequences of records that still want a Decided
     open_commands: frozenset[str] = frozenset()  # decided, without an outcome
+    timer_states: Mapping[str, TimerState] = field(default_factory=dict, repr=False)  # by timer id
     lease: Lease | None = None
     parked: Record | None = None  # the last SessionParked or SessionResumed
 
@@ -142,6 +148,11 @@ class Session:
         legs = self.legs.values()
         return [leg for leg in legs if leg.is_in_conference and leg.conference_id == conference_id]
 
+    @property
+    def timers(self) -> Mapping[str, TimerState]:
+        """The timers that are set, neither fired nor cancelled, by name."""
+        return {state.name: state for state in self.timer_states.values() if state.is_pending}
+
     def was_asked(self, operation: str) -> bool:
         """Whether a command of this operation was ever decided or requested in the session.
 
@@ -184,6 +195,10 @@ def evolve(session: Session, record: Record) -> Session:
             return _after_outcome(session, record, fact)
         case CommandFailed():
             return _after_outcome(_seen(session, record), record, fact)
+        case TimerSet() | TimerCancelled():
+            return _with_timers(session, record)
+        case TimerFired():
+            return _with_timers(_seen(session, record), record)
         case SessionParked() | SessionResumed():
             if session.parked is not None and session.parked.seq >= record.seq:
                 return session
@@ -253,6 +268,8 @@ def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
             decided_at=record.stored_at,
         )
         session = _with_command(session, state)
+    if fact.timers:
+        session = _with_timers(session, record)
     session = replace(
         session,
         decided=session.decided | {fact.cause_seq},
@@ -283,6 +300,10 @@ def _with_command(session: Session, state: CommandState) -> Session:
         commands={**session.commands, state.command_id: state},
         open_commands=session.open_commands | single if is_open else session.open_commands - single,
     )
+
+
+def _with_timers(session: Session, record: Record) -> Session:
+    return replace(session, timer_states=timers_after(session.timer_states, record))
 
 
 def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -> Session:

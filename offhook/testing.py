@@ -1,16 +1,17 @@
-"""Test a flow in one sentence: given what happened, when an event arrives, then these commands.
+"""Test a flow in one sentence: given what happened, when an event arrives, then these orders.
 
-    given(frontdesk, CallInitiated(direction="incoming")).when(CallAnswered()).then(Hangup())
+    past = CallInitiated(direction="incoming"), Answer(), SetTimer(name="no-answer", after_s=20)
+    given(frontdesk, *past).when(TimerFired(name="no-answer")).then(Hangup())
 
 Events get what they leave out of one example call: leg, session, connection, an id, and a time one
 second after the last. They pass through the carrier's JSON on the way, so the flow sees what it
-would see of a real one (`payload` is filled). Facts may stand among the past events:
-a `Decided` for commands that were given, `CommandSucceeded`, `CommandFailed`, `CommandRequested`.
-The first past event has sequence 1.
+would see of a real one (`payload` is filled). Orders among the past events are what the flow said
+to the event before them. Facts may stand there too: `CommandSucceeded`, `CommandFailed`,
+`TimerFired`, `CommandRequested`, a whole `Decided`. The first past event has sequence 1.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,18 +20,21 @@ import msgspec
 
 from offhook.codec import fact_id_of
 from offhook.commands import Command
+from offhook.decision import stored
 from offhook.events import (
     CallEvent,
     CallHangup,
     CarrierEvent,
     CommandFailed,
+    Decided,
     Event,
     Fact,
     Record,
+    TimerFired,
     WebhookReceived,
     session_id_from,
 )
-from offhook.flow import Flow, addressed
+from offhook.flow import Flow, Order, addressed
 from offhook.session import Session, fold
 from offhook.webhooks import read_webhook, wire_body
 
@@ -42,7 +46,10 @@ EXAMPLE_TIME = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 _STEP = timedelta(seconds=1)
 
 
-def given(flow: Flow, *past: CallEvent | Fact) -> "Given":
+Past = CallEvent | Fact | Order
+
+
+def given(flow: Flow, *past: Past) -> "Given":
     """A call to which `past` happened, oldest first; without any, a call nothing is known of."""
     return Given(flow=flow, past=past)
 
@@ -52,17 +59,17 @@ class Given:
     """A flow and what happened before."""
 
     flow: Flow
-    past: Sequence[CallEvent | Fact]
+    past: Sequence[Past]
 
     def when(self, event: Event) -> "Decision":
         """Let the flow decide on `event`, as a worker would: its session includes the event.
 
         Raises AssertionError if two runs differ, or if the carrier would refuse a command.
         """
-        records = _records_of((*self.past, event))
+        records = _records_of(self.flow, (*self.past, event))
         last = records[-1].fact
         happened = last.event if isinstance(last, WebhookReceived) else last
-        assert isinstance(happened, CarrierEvent | CommandFailed)
+        assert isinstance(happened, CarrierEvent | CommandFailed | TimerFired)
         session = fold(records[-1].session_id, records)
         first, second = (self._decide(happened, session) for _ in range(2))
         if first != second:
@@ -71,18 +78,16 @@ class Given:
                 f"{_listed('first run', first, happened)}\n"
                 f"{_listed('second run', second, happened)}"
             )
-        for command in first:
-            _check(command)
-        return Decision(
-            commands=first, event=happened, session=session, title=self._title(happened)
-        )
+        for order in first:
+            _check(order)
+        return Decision(orders=first, event=happened, session=session, title=self._title(happened))
 
-    def _decide(self, event: Any, session: Session) -> tuple[Command, ...]:
-        commands = tuple(self.flow.decide(event, session))
-        for command in commands:
-            if not isinstance(command, Command):
-                raise AssertionError(f"{self._title(event)}: {command!r} is not a command")
-        return tuple(addressed(command, event) for command in commands)
+    def _decide(self, event: Any, session: Session) -> tuple[Order, ...]:
+        orders = tuple(self.flow.decide(event, session))
+        for order in orders:
+            if not isinstance(order, Order):
+                raise AssertionError(f"{self._title(event)}: {order!r} is no command and no timer")
+        return tuple(addressed(order, event) for order in orders)
 
     def _title(self, event: Any) -> str:
         name = event.event_type if isinstance(event, CarrierEvent) else type(event).__name__
@@ -93,44 +98,57 @@ class Given:
 class Decision:
     """What the flow decided; `session` is what it decided on."""
 
-    commands: tuple[Command, ...]
+    orders: tuple[Order, ...]
     event: Any
     session: Session
     title: str
 
-    def then(self, *commands: Command) -> None:
-        """Exactly these commands, in this order; one without a leg means the event's own."""
-        expected = tuple(addressed(command, self.event) for command in commands)
-        if self.commands != expected:
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The orders without the timers."""
+        return tuple(order for order in self.orders if isinstance(order, Command))
+
+    def then(self, *orders: Order) -> None:
+        """Exactly these orders, in this order; a command without a leg means the event's own."""
+        expected = tuple(addressed(order, self.event) for order in orders)
+        if self.orders != expected:
             raise AssertionError(
                 f"{self.title}\n"
                 f"{_listed('expected', expected, self.event)}\n"
-                f"{_listed('decided', self.commands, self.event)}"
+                f"{_listed('decided', self.orders, self.event)}"
             )
 
     def then_nothing(self) -> None:
-        """No command at all."""
+        """No order at all."""
         self.then()
 
 
-def _records_of(happened: Sequence[CallEvent | Fact]) -> list[Record]:
+def _records_of(flow: Flow, happened: Sequence[Past]) -> list[Record]:
     records: list[Record] = []
     latest = EXAMPLE_TIME - _STEP
-    session = _session_of(happened)
-    session_id = session_id_from(session)
-    for seq, item in enumerate(happened, start=1):
+    session_id = session_id_from(_session_of(happened))
+    for item in _with_decisions(happened):
+        seq = len(records) + 1
+        known = fold(session_id, records)
         fact: Fact
-        if isinstance(item, CarrierEvent):
-            event = _filled(item, seq, session, latest + _STEP)
-            fact = WebhookReceived(event=event, attempt=1)
-        elif isinstance(item, CommandFailed) and item.call_control_id is None:
-            # A dial that failed has no leg; every other command is for one.
-            is_dial = item.operation == "dial"
-            fact = dataclasses.replace(item, call_control_id=None if is_dial else EXAMPLE_LEG)
-        else:
-            fact = item
+        match item:
+            case CarrierEvent():
+                event = _filled(item, seq, _session_of(happened), latest + _STEP)
+                fact = WebhookReceived(event=event, attempt=1)
+            case CommandFailed(call_control_id=None):
+                # A dial that failed has no leg; every other command is for one.
+                is_dial = item.operation == "dial"
+                fact = dataclasses.replace(item, call_control_id=None if is_dial else EXAMPLE_LEG)
+            case TimerFired(timer_id=""):
+                fact = _fired(item, seq, known)
+            case _Orders():
+                fact = _decided(flow, item, records, known)
+            case _:
+                fact = item
         if isinstance(fact, WebhookReceived) and fact.event.occurred_at is not None:
             latest = max(latest, fact.event.occurred_at)
+        elif isinstance(fact, TimerFired) and fact.due_at is not None:
+            latest = max(latest + _STEP, fact.due_at)
         else:
             latest += _STEP
         records.append(
@@ -145,7 +163,56 @@ def _records_of(happened: Sequence[CallEvent | Fact]) -> list[Record]:
     return records
 
 
-def _session_of(happened: Sequence[CallEvent | Fact]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Orders:
+    """What the flow said to the event before."""
+
+    orders: tuple[Order, ...]
+
+
+def _with_decisions(happened: Sequence[Past]) -> Iterator[CallEvent | Fact | _Orders]:
+    """The same, with orders that stand side by side as one decision."""
+    said: tuple[Order, ...] = ()
+    for item in happened:
+        if isinstance(item, Order):
+            said += (item,)
+            continue
+        if said:
+            yield _Orders(orders=said)
+        said = ()
+        yield item
+    assert not said, "an event comes last"
+
+
+def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Session) -> Decided:
+    assert records, f"{said.orders[0]!r} needs an event before it"
+    cause = records[-1]
+    event: Any = cause.fact.event if isinstance(cause.fact, WebhookReceived) else cause.fact
+    commands, timers = stored(said.orders, event, known, cause.seq)
+    return Decided(
+        cause_seq=cause.seq,
+        cause_id=cause.fact_id,
+        flow=flow.name,
+        flow_version=flow.version,
+        worker="test",
+        lease_s=0,
+        commands=commands,
+        timers=timers,
+    )
+
+
+def _fired(fired: TimerFired, seq: int, known: Session) -> TimerFired:
+    """As the session's timer of that name, if it is set; else as one on the example's leg."""
+    timer = known.timers.get(fired.name)
+    return dataclasses.replace(
+        fired,
+        timer_id=f"timer-{seq}" if timer is None else timer.timer_id,
+        due_at=fired.due_at if timer is None else timer.due_at,
+        call_control_id=EXAMPLE_LEG if timer is None else timer.call_control_id,
+    )
+
+
+def _session_of(happened: Sequence[Past]) -> str:
     events = (item.event if isinstance(item, WebhookReceived) else item for item in happened)
     return next(
         (
@@ -174,8 +241,10 @@ def _filled(event: CallEvent, seq: int, session: str, occurred_at: datetime) -> 
     return read_webhook(wire_body(dataclasses.replace(event, **values))).event
 
 
-def _check(command: Command) -> None:
+def _check(command: Order) -> None:
     """A worker fails an invalid command without sending it; a test should say so first."""
+    if not isinstance(command, Command):
+        return
     values = {item.name: getattr(command, item.name) for item in dataclasses.fields(command)}
     try:
         msgspec.convert(values, type(command))
@@ -186,18 +255,18 @@ def _check(command: Command) -> None:
         ) from None
 
 
-def _listed(title: str, commands: Sequence[Command], event: Any) -> str:
-    lines = [_shown(command, event) for command in commands] or ["nothing"]
+def _listed(title: str, orders: Sequence[Order], event: Any) -> str:
+    lines = [_shown(order, event) for order in orders] or ["nothing"]
     return "\n".join([f"  {title}:", *(f"    {line}" for line in lines)])
 
 
-def _shown(command: Command, event: Any) -> str:
-    """The command as one would write it: without what was left out, or is the event's own leg."""
+def _shown(order: Order, event: Any) -> str:
+    """The order as one would write it: without what was left out, or is the event's own leg."""
     own_leg = getattr(event, "call_control_id", None)
     arguments = [
         f"{item.name}={value!r}"
-        for item in dataclasses.fields(command)
-        if (value := getattr(command, item.name)) is not None
+        for item in dataclasses.fields(order)
+        if (value := getattr(order, item.name)) is not None
         and not (item.name == "call_control_id" and value == own_leg)
     ]
-    return f"{type(command).__name__}({', '.join(arguments)})"
+    return f"{type(order).__name__}({', '.join(arguments)})"

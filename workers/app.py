@@ -26,8 +26,16 @@ from offhook.errors import LogMissing, LogUnavailable, OffhookError, SettingInva
 from offhook.flow import API_FLOW, NO_FLOW, Flow
 from offhook.jetstream.connection import client_options, first_connection
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import ACK_WAIT_S, STREAM, WORKER, require_provisioned
-from offhook.jetstream.subjects import ALL_IN, parse, wake_subject
+from offhook.jetstream.stream import (
+    ACK_WAIT_S,
+    STREAM,
+    TIMERS,
+    WORKER,
+    WORKER_TIMERS,
+    require_provisioned,
+)
+from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, parse, wake_subject
+from offhook.jetstream.timetable import Alarm, JetStreamTimetable, alarm_from
 from offhook.process import health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
@@ -68,6 +76,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     settler = Settler(
         worker=worker,
         log=JetStreamLog(client),
+        timetable=JetStreamTimetable(client),
         sender=carrier,
         flows=flows,
         timing=Timing(now=lambda: datetime.now(UTC), sleep=asyncio.sleep, chance=random.random),
@@ -80,19 +89,19 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         await client.publish(wake_subject(holder), session_id.encode())
 
     lanes = Lanes(settler, hand_over, metrics, lanes_max=settings.lanes_max)
-    subscriber = _subscribe(broker, lanes, worker)
-    fetching: PatientFetching | None = None
+    subscribers = _subscribe(broker, lanes, worker)
+    fetching: list[PatientFetching] = []
     ending = asyncio.Event()
 
     async def be_patient() -> None:
-        nonlocal fetching
-        fetching = PatientFetching(subscriber.subscription)
-        subscriber.subscription = fetching
+        for subscriber in subscribers:
+            subscriber.subscription = PatientFetching(subscriber.subscription)
+            fetching.append(subscriber.subscription)
 
     async def drain() -> None:
         ending.set()
-        if fetching is not None:
-            fetching.stopped = True
+        for each in fetching:
+            each.stopped = True
         await lanes.drain(DRAIN_S)
 
     async def unready() -> str:
@@ -163,13 +172,14 @@ def _flow_from(name: str) -> Flow:
 
 
 class _Delivery:
-    """A wake-up from the worker consumer, as the lanes want it."""
+    """A wake-up from a consumer, as the lanes want it: a record, or an alarm."""
 
-    def __init__(self, message: NatsMessage, session_id: str) -> None:
+    def __init__(self, message: NatsMessage, session_id: str, alarm: Alarm | None = None) -> None:
         self._message = message
         metadata = message.raw_message.metadata
         self.session_id = session_id
-        self.seq = metadata.sequence.stream
+        self.seq = 0 if alarm is not None else metadata.sequence.stream
+        self.alarm = alarm
         self.count = metadata.num_delivered
 
     async def ack(self) -> None:
@@ -214,20 +224,31 @@ class PatientFetching:
         await self._subscription.unsubscribe()
 
 
-def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> Any:
-    """FastStream's subscriber to the worker consumer."""
-    subscriber = broker.subscriber(
+def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> tuple[Any, ...]:
+    """FastStream's subscribers to the workers' two consumers."""
+    pulling = PullSub(batch_size=FETCH_MAX, timeout=FETCH_WAIT_S)
+    records = broker.subscriber(
         ALL_IN,
         durable=WORKER,
         stream=JStream(STREAM, declare=False),
-        pull_sub=PullSub(batch_size=FETCH_MAX, timeout=FETCH_WAIT_S),
+        pull_sub=pulling,
+        ack_policy=AckPolicy.MANUAL,
+        decoder=_whole,
+        no_reply=True,
+        include_in_schema=False,
+    )
+    alarms = broker.subscriber(
+        ALL_FIRED,
+        durable=WORKER_TIMERS,
+        stream=JStream(TIMERS, declare=False),
+        pull_sub=pulling,
         ack_policy=AckPolicy.MANUAL,
         decoder=_whole,
         no_reply=True,
         include_in_schema=False,
     )
 
-    @subscriber
+    @records
     async def on_record(message: NatsMessage) -> None:
         place = parse(message.raw_message.subject)
         if place is None:
@@ -235,11 +256,19 @@ def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> Any:
             return
         await lanes.take(_Delivery(message, place.session_id))
 
+    @alarms
+    async def on_alarm(message: NatsMessage) -> None:
+        alarm = alarm_from(message.raw_message)
+        if alarm is None:
+            await message.reject()  # nobody of ours set it
+            return
+        await lanes.take(_Delivery(message, alarm.session_id, alarm))
+
     @broker.subscriber(wake_subject(worker), decoder=_whole, no_reply=True, include_in_schema=False)
     async def on_wake(message: NatsMessage) -> None:
         await lanes.wake(message.body.decode())
 
-    return subscriber
+    return records, alarms
 
 
 async def _watch(client: Client, every_s: float, ending: asyncio.Event) -> None:
@@ -262,9 +291,10 @@ async def _watch(client: Client, every_s: float, ending: asyncio.Event) -> None:
             was_refused = is_refused
             continue
         was_refused = False
-        try:
-            await client.jetstream().consumer_info(STREAM, WORKER)
-        except NotFoundError as missing:
-            raise LogMissing(f"consumer {WORKER} of stream {STREAM} is gone") from missing
-        except (NatsError, TimeoutError):
-            continue  # not now; the client reconnects by itself
+        for stream, consumer in ((STREAM, WORKER), (TIMERS, WORKER_TIMERS)):
+            try:
+                await client.jetstream().consumer_info(stream, consumer)
+            except NotFoundError as missing:
+                raise LogMissing(f"consumer {consumer} of stream {stream} is gone") from missing
+            except (NatsError, TimeoutError):
+                continue  # not now; the client reconnects by itself

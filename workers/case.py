@@ -8,11 +8,13 @@ decided on exactly what came before it, and a replay decides the same.
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from offhook.errors import LogUnavailable
-from offhook.events import CommandFailed, CommandRequested, Record, SessionResumed
+from offhook.events import CommandFailed, CommandRequested, Record, SessionResumed, TimerFired
 from offhook.jetstream.log import EventLog
 from offhook.session import CommandState, Leg, Session, evolve
+from offhook.timers import TimerState
 
 CASES_CACHED_MAX = 10_000
 
@@ -27,7 +29,7 @@ class Case:
     session: Session
     in_seq: int = 0
     out_seq: int = 0
-    appended_seq: int = 0  # stream sequence of the last record we appended ourselves
+    known_seq: int = 0  # stream sequence of the last record on `.out` that must be there
     ahead: list[Record] = field(default_factory=list)  # facts not yet decided on, oldest first
 
     def add(self, records: Sequence[Record]) -> None:
@@ -38,6 +40,10 @@ class Case:
                 self.ahead.append(record)
                 continue
             self.out_seq = max(self.out_seq, record.seq)
+            if isinstance(record.fact, TimerFired):
+                # To a decision on an earlier record the timer is still set, and may be cancelled.
+                self.ahead.append(record)
+                continue
             self.session = evolve(self.session, record)
             if isinstance(record.fact, CommandFailed):
                 self.ahead.append(record)
@@ -86,6 +92,16 @@ class Case:
         states = (self.session.commands[each] for each in self.session.open_commands)
         return sorted(states, key=lambda state: (state.cause_seq or 0, state.ordinal))
 
+    def open_timers(self) -> list[TimerState]:
+        """Timers to schedule, and cancelled ones to tell of, in the order they were decided."""
+        states = (state for state in self.session.timer_states.values() if state.is_open)
+        return sorted(states, key=lambda state: state.decided_seq or 0)
+
+    def due_timers(self, by: datetime) -> list[TimerState]:
+        """Timers that are set and due by this time of the log's clock, the first due first."""
+        pending = [state for state in self.latest().timers.values() if state.is_due(by)]
+        return sorted(pending, key=lambda state: (state.due_at or by, state.timer_id))
+
     def ended_leg(self, call_control_id: str | None) -> Leg | None:
         """The leg, if it is known to have ended."""
         leg = self.latest().leg(call_control_id)
@@ -106,9 +122,13 @@ class Cases:
         self._cached_max = cached_max
         self._cases: OrderedDict[str, Case] = OrderedDict()
 
-    async def look(self, session_id: str, wake_seq: int = 0) -> Case:
-        """The session's case with all that was appended since the last look; see `refresh`."""
+    async def look(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> Case:
+        """The session's case with all that was appended since the last look; see `refresh`.
+
+        `decided_seq` is the stream sequence of a decision whose alarm rang.
+        """
         case = self._cases.get(session_id) or Case(session=Session(session_id=session_id))
+        case.known_seq = max(case.known_seq, decided_seq)
         await self.refresh(case, wake_seq)
         self._cases[session_id] = case
         self._cases.move_to_end(session_id)
@@ -120,19 +140,19 @@ class Cases:
         """Read the session's tail. Its cost does not grow with the length of the call.
 
         A replica that lags is asked again: the record that woke us must be in what was read, and
-        what we appended ourselves, or it would be decided and sent once more. Raises LogUnavailable
-        when that takes too long.
+        what we know to be there, our own appends first of all, or it would be decided and sent once
+        more. Raises LogUnavailable when that takes too long.
         """
         session_id = case.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
             case.add(await self._log.read(session_id, in_after=case.in_seq, out_after=case.out_seq))
-            if case.in_seq >= wake_seq and case.out_seq >= case.appended_seq:
+            if case.in_seq >= wake_seq and case.out_seq >= case.known_seq:
                 return
             if pause_s is not None:
                 await self._sleep(pause_s)
         raise LogUnavailable(
             f"{session_id}: reads end at {case.in_seq} (in) and {case.out_seq} (out), "
-            f"but the log has {wake_seq} (in) and {case.appended_seq} (out)"
+            f"but the log has {wake_seq} (in) and {case.known_seq} (out)"
         )
 
     def drop(self, session_id: str) -> None:

@@ -45,7 +45,7 @@ class Hold:
             headers=self._headers,
         )
         self._position = appended.seq
-        self.case.appended_seq = max(self.case.appended_seq, appended.seq)
+        self.case.known_seq = max(self.case.known_seq, appended.seq)
         if isinstance(fact, Decided | CommandAttempted):
             self._until = self._now() + timedelta(seconds=self._lease_s)
 

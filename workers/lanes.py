@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from offhook.jetstream.timetable import Alarm
 from workers.metrics import Metrics
 from workers.settle import FlowRaised, HeldElsewhere, Settler
 
@@ -26,10 +27,11 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery(Protocol):
-    """A wake-up from the worker consumer."""
+    """A wake-up from one of the workers' consumers: a record arrived, or an alarm rang."""
 
     session_id: str
-    seq: int  # stream sequence of the record that arrived
+    seq: int  # stream sequence of the record that arrived; 0 for an alarm
+    alarm: Alarm | None
     count: int  # how often it was delivered, from 1
 
     async def ack(self) -> None: ...
@@ -151,10 +153,11 @@ class Lanes:
     async def _settle(self, session_id: str, deliveries: list[Delivery]) -> float | None:
         """None when the session is settled, else the seconds after which to come again."""
         wake_seq = max((delivery.seq for delivery in deliveries), default=0)
+        alarms = [delivery.alarm for delivery in deliveries if delivery.alarm is not None]
         count = max((delivery.count for delivery in deliveries), default=0)
         try:
             try:
-                result = await self._settler.settle(session_id, wake_seq)
+                result = await self._settler.settle(session_id, wake_seq, alarms)
             except FlowRaised as raised:
                 _log.error("flow raised", extra={"session": session_id}, exc_info=raised)
                 if count < POISON_DELIVERIES:

@@ -1,14 +1,20 @@
 """Settle one session: decide on what nobody decided on yet, and carry the decisions out.
 
     look ──▶ open commands? ──foreign fresh lease──▶ held elsewhere: hand the wake-up over
-      ▲           │ own, or stale: take over with the same command ids
+      ▲       open timers?
+      │           │ own, or stale: take over with the same command ids
       │           ▼
       ├────── carry out, record each outcome ◀── append Decided (OCC) ◀── decide
       │                                                                     ▲
-      └──── PositionTaken: somebody else was first        oldest record without a Decided
+      │                                                   oldest record without a Decided
+      │                                                                     ▲
+      ├──────────────── none, and a timer is due: append TimerFired (OCC) ──┘
+      │
+      └──── PositionTaken: somebody else was first
 
 A message is only a wake-up: what is to be done is read from the log, so delivery order,
-redelivery and a worker that wakes from the dead change nothing.
+redelivery and a worker that wakes from the dead change nothing. An alarm is one too: whether its
+timer is still set is read from the log, and what else has happened is decided on first.
 """
 
 from collections.abc import Sequence
@@ -18,6 +24,7 @@ from datetime import datetime
 import msgspec
 
 from offhook.codec import encode
+from offhook.decision import NOTHING, Stored, stored
 from offhook.errors import PositionTaken
 from offhook.events import (
     CommandFailed,
@@ -27,12 +34,16 @@ from offhook.events import (
     IssuedCommand,
     Record,
     SessionParked,
+    TimerCancelled,
+    TimerFired,
+    TimerSet,
     WebhookReceived,
 )
-from offhook.flow import API_FLOW, Flow, addressed, command_id_for, flow_for
+from offhook.flow import API_FLOW, Flow, flow_for
 from offhook.jetstream.log import EventLog
+from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
-from offhook.telnyx.catalog import parameters_of
+from offhook.timers import TimerState
 from workers.carry_out import Sender, Timing, carry_out
 from workers.case import Case, Cases
 from workers.hold import Hold
@@ -42,11 +53,12 @@ from workers.standing import Standing
 LEASE_MARGIN_S = 1.0
 """A lease outlasts one try of a command by this much."""
 
-COMMANDS_BYTES_MAX = 192 * 1024
-"""One decision's commands; the log, whose records have a bound of 256 KiB, has to take them."""
+ORDERS_BYTES_MAX = 192 * 1024
+"""One decision's orders; the log, whose records have a bound of 256 KiB, has to take them."""
 
 COMMANDS_PER_SESSION_MAX = 1000
-"""The brake for a flow that answers its own commands for ever: its session is parked."""
+TIMERS_PER_SESSION_MAX = 1000
+"""The brakes for a flow that answers itself for ever: its session is parked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +91,7 @@ class Settler:
         *,
         worker: str,
         log: EventLog,
+        timetable: Timetable,
         sender: Sender,
         flows: Sequence[Flow],
         timing: Timing,
@@ -88,6 +101,7 @@ class Settler:
     ) -> None:
         self._worker = worker
         self._log = log
+        self._timetable = timetable
         self._sender = sender
         self._flows = flows
         self._timing = timing
@@ -97,13 +111,17 @@ class Settler:
         self._standing = standing
         self._cases = Cases(log, timing.sleep)
 
-    async def settle(self, session_id: str, wake_seq: int = 0) -> Settled | HeldElsewhere:
+    async def settle(
+        self, session_id: str, wake_seq: int = 0, alarms: Sequence[Alarm] = ()
+    ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
         Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
+        decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:
-            return await self._settle(await self._cases.look(session_id, wake_seq))
+            case = await self._cases.look(session_id, wake_seq, decided_seq)
+            return await self._settle(case, alarms)
         except BaseException:
             self._cases.drop(session_id)
             raise
@@ -116,18 +134,22 @@ class Settler:
         self._cases.drop(record.session_id)
         self._metrics.parked.inc()
 
-    async def _settle(self, case: Case) -> Settled | HeldElsewhere:
+    async def _settle(self, case: Case, alarms: Sequence[Alarm]) -> Settled | HeldElsewhere:
         while True:
             try:
                 # First, for it folds in the requests that the open commands were decided on.
                 cause = case.next_cause()
-                if opened := case.open_commands():
+                if (commands := case.open_commands()) or case.open_timers():
                     if (held := self._held_elsewhere(case)) is not None:
                         return held
-                    await self._take_over(case, opened)
+                    await self._take_over(case, commands)
+                    await self._tell_timers(case)
                 elif cause is not None:
                     await self._decide(case, *cause)
+                elif due := self._due_timers(case, alarms):
+                    await self._fire(case, due[0])
                 else:
+                    await self._set_again(case, alarms)
                     return Settled()
             except PositionTaken:
                 self._metrics.conflicts.inc()
@@ -139,6 +161,9 @@ class Settler:
             return None
         for_s = (lease.until - self._timing.now()).total_seconds()
         return HeldElsewhere(worker=lease.worker, for_s=for_s) if for_s > 0 else None
+
+    def _due_timers(self, case: Case, alarms: Sequence[Alarm]) -> list[TimerState]:
+        return case.due_timers(max(alarm.rang_at for alarm in alarms)) if alarms else []
 
     async def _take_over(self, case: Case, opened: Sequence[CommandState]) -> None:
         """Go on with a decision whose worker is gone, or with an own one that was interrupted."""
@@ -153,22 +178,66 @@ class Settler:
             since = await hold.began(state.requested_at or state.decided_at)
             await self._carry_out(hold, state.issued, since=since, attempts=attempts)
 
+    async def _tell_timers(self, case: Case) -> None:
+        """Schedule what was set, and record what was cancelled; again, if a worker died at it."""
+        hold = self._hold(case)
+        for state in case.open_timers():
+            if state.is_cancelled:
+                await hold.append(TimerCancelled(timer_id=state.timer_id, name=state.name))
+                continue
+            await self._set(case, state)
+            assert state.due_at is not None
+            await hold.append(
+                TimerSet(timer_id=state.timer_id, name=state.name, due_at=state.due_at)
+            )
+
+    async def _fire(self, case: Case, state: TimerState) -> None:
+        """The record wakes nobody: who appends it decides on it, or its alarm rings again."""
+        await self._hold(case).append(
+            TimerFired(
+                timer_id=state.timer_id,
+                name=state.name,
+                due_at=state.due_at,
+                call_control_id=state.call_control_id,
+            )
+        )
+
+    async def _set_again(self, case: Case, alarms: Sequence[Alarm]) -> None:
+        """An alarm that rang before its timer was due (a clock was put back) has to ring again."""
+        for alarm in alarms:
+            state = case.session.timer_states.get(alarm.timer_id)
+            if state is not None and state.is_pending and not state.is_due(alarm.rang_at):
+                await self._set(case, state)
+
+    async def _set(self, case: Case, state: TimerState) -> None:
+        assert state.due_at is not None
+        assert state.decided_seq is not None
+        await self._timetable.set(
+            case.session.session_id,
+            state.timer_id,
+            due_at=state.due_at,
+            decided_seq=state.decided_seq,
+        )
+
     async def _decide(self, case: Case, record: Record, session: Session) -> None:
         fact = record.fact
         since = self._timing.now()
-        flow: Flow
-        commands: tuple[IssuedCommand, ...]
+        flow, said = API_FLOW, NOTHING
         match fact:
             case CommandRequested(command=command):
-                flow, commands = API_FLOW, (command,)
+                said = Stored(commands=(command,), timers=())
             case WebhookReceived(event=event):
-                flow, commands = self._ask_flow(record, event, session)
+                flow, said = self._ask_flow(record, event, session)
             case CommandFailed():
                 state = session.commands.get(fact.command_id)
-                if state is not None and state.flow == API_FLOW.name:
-                    flow, commands = API_FLOW, ()
+                if state is None or state.flow != API_FLOW.name:
+                    flow, said = self._ask_flow(record, fact, session)
+            case TimerFired(timer_id=timer_id):
+                if session.timer_states[timer_id].is_cancelled:
+                    # The decision that cancelled it was still to be made when it fired.
+                    flow = flow_for(self._flows, fact, session)
                 else:
-                    flow, commands = self._ask_flow(record, fact, session)
+                    flow, said = self._ask_flow(record, fact, session)
             case _:
                 raise AssertionError(f"{type(fact).__name__} wants no decision")
         decided = Decided(
@@ -178,7 +247,8 @@ class Settler:
             flow_version=flow.version,
             worker=self._worker,
             lease_s=self._lease_s,
-            commands=commands,
+            commands=said.commands,
+            timers=said.timers,
         )
         hold = self._hold(case, trace=record.traceparent)
         await hold.append(decided)
@@ -186,7 +256,7 @@ class Settler:
             # The application was told after its own wait that nothing came of it.
             since = await hold.began(record.stored_at)
         self._metrics.decided.labels(flow=flow.name).inc()
-        for command in commands:
+        for command in said.commands:
             self._metrics.seconds_to_command.observe(
                 max(0.0, (self._timing.now() - record.stored_at).total_seconds())
             )
@@ -203,28 +273,24 @@ class Settler:
             trace=trace,
         )
 
-    def _ask_flow(
-        self, record: Record, event: Event, session: Session
-    ) -> tuple[Flow, tuple[IssuedCommand, ...]]:
+    def _ask_flow(self, record: Record, event: Event, session: Session) -> tuple[Flow, Stored]:
         flow = flow_for(self._flows, event, session)
         try:
-            commands = [addressed(command, event) for command in flow.decide(event, session)]
-            issued = tuple(
-                IssuedCommand(
-                    command_id=command_id_for(record.session_id, record.seq, ordinal),
-                    operation=command.operation,
-                    call_control_id=getattr(command, "call_control_id", None),
-                    parameters=parameters_of(command),
-                )
-                for ordinal, command in enumerate(commands)
-            )
-            if (size := len(msgspec.json.encode(issued))) > COMMANDS_BYTES_MAX:
-                raise ValueError(f"its commands take {size} bytes; at most {COMMANDS_BYTES_MAX}")
-            if issued and len(session.commands) + len(issued) > COMMANDS_PER_SESSION_MAX:
+            said = stored(flow.decide(event, session), event, session, record.seq)
+            if (size := len(msgspec.json.encode(said))) > ORDERS_BYTES_MAX:
+                raise ValueError(f"its orders take {size} bytes; at most {ORDERS_BYTES_MAX}")
+            if said.commands and len(session.commands) + len(said.commands) > (
+                COMMANDS_PER_SESSION_MAX
+            ):
                 raise ValueError(f"over {COMMANDS_PER_SESSION_MAX} commands in a session: a loop?")
+            if (
+                said.timers
+                and len(session.timer_states) + len(said.timers) > TIMERS_PER_SESSION_MAX
+            ):
+                raise ValueError(f"over {TIMERS_PER_SESSION_MAX} timers in a session: a loop?")
         except Exception as error:
             raise FlowRaised(flow, record, error) from error
-        return flow, issued
+        return flow, said
 
     async def _carry_out(
         self, hold: Hold, command: IssuedCommand, *, since: datetime, attempts: int

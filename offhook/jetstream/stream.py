@@ -1,4 +1,9 @@
-"""The stream and its consumers as values, and the step that makes them (`offhook provision`).
+"""The streams and their consumers as values, and the step that makes them (`offhook provision`).
+
+    stream    consumers            what is in it
+    CALLS     worker, projector    the log
+    TIMERS    worker-timers        alarms that are set, and those that rang; scheduled messages
+                                   cannot live in a stream that discards new ones
 
 Provisioning is idempotent and apart from the services: they only bind. It refuses a server that
 would lose acknowledged writes: without `sync_interval: always` JetStream acknowledges at once and
@@ -25,11 +30,13 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from offhook.errors import LogMissing, LogUnavailable, LogUnsafe
-from offhook.jetstream.subjects import ALL_CALLS, ALL_IN
+from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET
 
 STREAM = "CALLS"
 WORKER = "worker"
 PROJECTOR = "projector"
+TIMERS = "TIMERS"
+WORKER_TIMERS = "worker-timers"
 
 MESSAGE_BYTES_MAX = 256 * 1024
 DUPLICATE_WINDOW_S = 600
@@ -39,6 +46,11 @@ ACK_WAIT_S = 4.0
 
 WORKER_PENDING_MAX = 4096
 PROJECTOR_BATCH_MAX = 500
+
+
+ALARM_KEPT_S = 7 * 86_400
+"""From when it was set: longer than any timer (`offhook.timers.AFTER_S_MAX`), by six days in which
+the workers may all be away."""
 
 
 def stream_config(replicas: int) -> StreamConfig:
@@ -63,8 +75,29 @@ def stream_config(replicas: int) -> StreamConfig:
 _HEADER_BYTES_MAX = 4 * 1024
 
 
+def timers_config(replicas: int) -> StreamConfig:
+    """Alarms are wake-ups: what they are about is in the log, so old ones may go."""
+    return StreamConfig(
+        name=TIMERS,
+        subjects=[ALL_SET, ALL_FIRED],
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_age=ALARM_KEPT_S,
+        max_msg_size=_ALARM_BYTES_MAX,
+        allow_msg_schedules=True,
+        allow_rollup_hdrs=True,  # without it the server takes no schedules
+        compression=StoreCompression.S2,
+        metadata={"offhook": "1"},
+    )
+
+
+_ALARM_BYTES_MAX = 4 * 1024
+
+
 def consumer_configs() -> tuple[ConsumerConfig, ...]:
-    """The two durable pull consumers: the workers' shared one and the projector's."""
+    """The log's two durable pull consumers: the workers' shared one and the projector's."""
     return (
         ConsumerConfig(
             durable_name=WORKER,
@@ -87,36 +120,65 @@ def consumer_configs() -> tuple[ConsumerConfig, ...]:
     )
 
 
+def timers_consumer_config() -> ConsumerConfig:
+    """The workers' shared consumer of alarms that rang."""
+    return ConsumerConfig(
+        durable_name=WORKER_TIMERS,
+        filter_subject=ALL_FIRED,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_S,
+        max_deliver=-1,
+        max_ack_pending=WORKER_PENDING_MAX,
+    )
+
+
 async def provision(client: Client, monitor_urls: Sequence[str], replicas: int = 1) -> None:
-    """Make or update stream and consumers. Raises LogUnsafe, or LogUnavailable."""
+    """Make or update streams and consumers. Raises LogUnsafe, or LogUnavailable."""
     await require_sync_always(monitor_urls)
     js = client.jetstream(timeout=_API_TIMEOUT_S)
-    wanted = stream_config(replicas)
-    try:
+    for wanted, consumers in (
+        (stream_config(replicas), consumer_configs()),
+        (timers_config(replicas), (timers_consumer_config(),)),
+    ):
+        assert wanted.name is not None
         try:
-            await js.stream_info(STREAM)
-        except NotFoundError:
-            await js.add_stream(wanted)
-        else:
-            await js.update_stream(wanted)
-        for config in consumer_configs():
-            await js.add_consumer(STREAM, config)
-    except (NatsError, TimeoutError) as error:
-        raise LogUnavailable(f"stream {STREAM} cannot be provisioned: {error!r}") from error
+            try:
+                await js.stream_info(wanted.name)
+            except NotFoundError:
+                await js.add_stream(wanted)
+            else:
+                await js.update_stream(wanted)
+            for config in consumers:
+                await js.add_consumer(wanted.name, config)
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(
+                f"stream {wanted.name} cannot be provisioned: {error!r}"
+            ) from error
 
 
 async def require_provisioned(
     client: Client, monitor_urls: Sequence[str], consumer: str | None = None
 ) -> None:
-    """Raise LogMissing or LogUnsafe unless a service that binds `consumer` may become ready."""
+    """Raise LogMissing or LogUnsafe unless a service that binds `consumer` may become ready.
+
+    Workers bind two: with the log's goes that of the timers.
+    """
     await require_sync_always(monitor_urls)
+    await require_consumer(client, STREAM, consumer)
+    if consumer == WORKER:
+        await require_consumer(client, TIMERS, WORKER_TIMERS)
+
+
+async def require_consumer(client: Client, stream: str, consumer: str | None) -> None:
+    """Raise LogMissing unless the stream is there, and the consumer if one is named."""
     js = client.jetstream(timeout=_API_TIMEOUT_S)
     try:
-        await js.stream_info(STREAM)
+        await js.stream_info(stream)
         if consumer is not None:
-            await js.consumer_info(STREAM, consumer)
+            await js.consumer_info(stream, consumer)
     except NotFoundError as error:
-        what = f"stream {STREAM}" + (f" with consumer {consumer}" if consumer else "")
+        what = f"stream {stream}" + (f" with consumer {consumer}" if consumer else "")
         raise LogMissing(f"{what} is not there: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(f"JetStream does not answer: {error!r}") from error

@@ -2,6 +2,8 @@
 
     calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.in     facts from outside
     calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.out    what workers recorded
+    timers.set.<session>.<timer id>                      an alarm, while it is set
+    timers.fired.<session>                               an alarm that rang: look at the session
     wake.<worker>                                        core NATS, not stored: look at a session
 
 Subjects cannot be erased, so no telephone number is ever in one.
@@ -19,6 +21,8 @@ SLOTS = 64
 
 ALL_CALLS = "calls.>"
 ALL_IN = "calls.*.*.in"
+ALL_SET = "timers.set.*.*"
+ALL_FIRED = "timers.fired.*"
 
 _SUBJECT = re.compile(
     r"^calls\.(?P<slot>\d{1,2})\.(?P<session>[A-Za-z0-9_-]{1,64})\.(?P<side>in|out)$"
@@ -50,6 +54,16 @@ def parse(subject: str) -> CallSubject | None:
         return None
     side: Side = "in" if found["side"] == "in" else "out"
     return CallSubject(session_id=found["session"], side=side)
+
+
+def set_subject(session_id: str, timer_id: str) -> str:
+    """Where an alarm waits; a timer's id is a token, and never used again in its session."""
+    return f"timers.set.{session_id}.{timer_id}"
+
+
+def fired_subject(session_id: str) -> str:
+    """Where a session's alarms ring."""
+    return f"timers.fired.{session_id}"
 
 
 def wake_subject(worker: str) -> str:

@@ -1,5 +1,6 @@
 """`offhook show`: what it prints of a known session, and that it reads it from the log."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,7 +16,17 @@ from rich.console import Console
 from cli.servers import NatsServer
 from cli.show import told
 from offhook.codec import decode, fact_id_of
-from offhook.events import IssuedCommand, Record, SessionParked, SessionResumed
+from offhook.events import (
+    Decided,
+    IssuedCommand,
+    Record,
+    SessionParked,
+    SessionResumed,
+    TimerCancelled,
+    TimerFired,
+    TimerOrder,
+    TimerSet,
+)
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision
@@ -83,6 +94,43 @@ def test_each_record_is_printed_with_the_session_after_it() -> None:
     ]
     assert _printed("s", entries, width=100) == PRINTED
     assert all(len(line) <= 80 for line in _printed("s", entries, width=80).splitlines())
+
+
+def test_a_timer_is_shown_from_its_decision_to_its_end() -> None:
+    def decided(cause_seq: int, *timers: TimerOrder) -> Decided:
+        return Decided(
+            cause_seq=cause_seq,
+            cause_id="e",
+            flow="frontdesk",
+            flow_version="7",
+            worker="w",
+            lease_s=3,
+            timers=timers,
+        )
+
+    order = TimerOrder(timer_id="1-0", name="menu", after_s=5)
+    again = TimerOrder(timer_id="2-0", name="menu", after_s=8)
+    due_at = NOON + timedelta(seconds=6)
+    entries = [
+        fact("s", decided(1, order)),
+        fact("s", TimerSet(timer_id="1-0", name="menu", due_at=due_at)),
+        fact("s", decided(2, dataclasses.replace(order, after_s=None), again)),
+        fact("s", TimerCancelled(timer_id="1-0", name="menu")),
+        fact("s", TimerFired(timer_id="2-0", name="menu", due_at=due_at)),
+    ]
+    said = [line.strip() for line in _printed("s", entries, width=100).splitlines()[2:]]
+    assert said == [
+        "1  12:00:01.123  out  Decided  on 1 by frontdesk 7: timer menu in 5 s",
+        "empty · ▸timer menu set",
+        "2  12:00:02.123  out  TimerSet  menu, due 12:00:06.123",
+        "empty · timer menu set",
+        "3  12:00:03.123  out  Decided  on 2 by frontdesk 7: cancel timer menu, timer menu in 8 s",
+        "empty · ▸timer menu set",
+        "4  12:00:04.123  out  TimerCancelled  menu",
+        "empty · timer menu set",
+        "5  12:00:05.123  out  TimerFired  menu",
+        "empty",
+    ]
 
 
 def test_of_many_settled_commands_only_the_number_is_told() -> None:

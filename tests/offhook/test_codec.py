@@ -31,6 +31,10 @@ from offhook.events import (
     IssuedCommand,
     SessionParked,
     SessionResumed,
+    TimerCancelled,
+    TimerFired,
+    TimerOrder,
+    TimerSet,
     UnknownEvent,
     WebhookReceived,
 )
@@ -56,6 +60,14 @@ issued_commands = st.builds(
     call_control_id=st.none() | text,
     parameters=json_objects,
 )
+timer_orders = st.builds(
+    TimerOrder,
+    timer_id=text,
+    name=text,
+    call_control_id=st.none() | text,
+    after_s=st.none() | st.floats(0, 86_400, exclude_min=True),
+)
+times = st.datetimes(timezones=st.just(UTC))
 facts: st.SearchStrategy[Fact] = st.one_of(
     st.builds(CommandRequested, command=issued_commands, requested_by=text),
     st.builds(SessionResumed, resumed_by=text),
@@ -68,6 +80,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         worker=text,
         lease_s=leases,
         commands=st.lists(issued_commands, max_size=3).map(tuple),
+        timers=st.lists(timer_orders, max_size=3).map(tuple),
     ),
     st.builds(
         CommandAttempted,
@@ -95,6 +108,15 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         errors=st.lists(json_objects, max_size=3),
     ),
     st.builds(SessionParked, cause_seq=seqs, error=text, attempts=st.integers(0, 99)),
+    st.builds(TimerSet, timer_id=text, name=text, due_at=times),
+    st.builds(TimerCancelled, timer_id=text, name=text),
+    st.builds(
+        TimerFired,
+        timer_id=text,
+        name=text,
+        due_at=st.none() | times,
+        call_control_id=st.none() | text,
+    ),
 )
 
 
@@ -125,6 +147,8 @@ def test_a_webhook_cannot_be_encoded_from_its_event() -> None:
 
 # What version 1 wrote. A test that fails here says that stored calls can no longer be read:
 # do not change the samples; raise the version and add the step to UPCASTS.
+DUE_AT = datetime(2026, 11, 22, 9, 0, 20, 1, tzinfo=UTC)
+
 STORED: list[tuple[str, bytes, Fact]] = [
     (
         "WebhookReceived",
@@ -168,7 +192,9 @@ STORED: list[tuple[str, bytes, Fact]] = [
         "Decided",
         b'{"cause_seq":7,"cause_id":"e-1","flow":"frontdesk","flow_version":"2026-11-22",'
         b'"worker":"w-1","lease_s":4.0,"commands":[{"command_id":"c-2","operation":"answer",'
-        b'"call_control_id":"v3:a","parameters":{"client_state":"YQ=="}}]}',
+        b'"call_control_id":"v3:a","parameters":{"client_state":"YQ=="}}],'
+        b'"timers":[{"timer_id":"7-0","name":"no-answer","call_control_id":"v3:a","after_s":20.0},'
+        b'{"timer_id":"3-0","name":"menu","call_control_id":null,"after_s":null}]}',
         Decided(
             cause_seq=7,
             cause_id="e-1",
@@ -183,6 +209,10 @@ STORED: list[tuple[str, bytes, Fact]] = [
                     call_control_id="v3:a",
                     parameters={"client_state": "YQ=="},
                 ),
+            ),
+            timers=(
+                TimerOrder(timer_id="7-0", name="no-answer", call_control_id="v3:a", after_s=20.0),
+                TimerOrder(timer_id="3-0", name="menu"),
             ),
         ),
     ),
@@ -219,10 +249,54 @@ STORED: list[tuple[str, bytes, Fact]] = [
         b'{"cause_seq":7,"error":"ValueError: no","attempts":5}',
         SessionParked(cause_seq=7, error="ValueError: no", attempts=5),
     ),
+    (
+        "TimerSet",
+        b'{"timer_id":"7-0","name":"no-answer","due_at":"2026-11-22T09:00:20.000001Z"}',
+        TimerSet(timer_id="7-0", name="no-answer", due_at=DUE_AT),
+    ),
+    (
+        "TimerCancelled",
+        b'{"timer_id":"7-0","name":"no-answer"}',
+        TimerCancelled(timer_id="7-0", name="no-answer"),
+    ),
+    (
+        "TimerFired",
+        b'{"name":"no-answer","timer_id":"7-0","due_at":"2026-11-22T09:00:20.000001Z",'
+        b'"call_control_id":"v3:a"}',
+        TimerFired(name="no-answer", timer_id="7-0", due_at=DUE_AT, call_control_id="v3:a"),
+    ),
 ]
 
+BEFORE_TIMERS = (
+    "Decided",
+    b'{"cause_seq":7,"cause_id":"e-1","flow":"frontdesk","flow_version":"2026-11-22",'
+    b'"worker":"w-1","lease_s":4.0,"commands":[{"command_id":"c-2","operation":"answer",'
+    b'"call_control_id":"v3:a","parameters":{"client_state":"YQ=="}}]}',
+    Decided(
+        cause_seq=7,
+        cause_id="e-1",
+        flow="frontdesk",
+        flow_version="2026-11-22",
+        worker="w-1",
+        lease_s=4.0,
+        commands=(
+            IssuedCommand(
+                command_id="c-2",
+                operation="answer",
+                call_control_id="v3:a",
+                parameters={"client_state": "YQ=="},
+            ),
+        ),
+    ),
+)
+"""As it was written before a decision could set timers."""
 
-@pytest.mark.parametrize(("name", "body", "fact"), STORED, ids=[name for name, _, _ in STORED])
+
+@pytest.mark.parametrize(
+    ("name", "body", "fact"),
+    [*STORED, BEFORE_TIMERS],
+    ids=[*(name for name, _, _ in STORED), "Decided before timers"],
+)
 def test_what_version_1_stored_is_readable_for_ever(name: str, body: bytes, fact: Fact) -> None:
     assert decode(name, 1, body) == fact
 

@@ -19,6 +19,8 @@ from offhook.events import (
     Fact,
     IssuedCommand,
     Record,
+    TimerFired,
+    TimerOrder,
     UnknownEvent,
     WebhookReceived,
 )
@@ -119,6 +121,25 @@ def test_a_failed_command_goes_back_to_the_flow_that_gave_it() -> None:
     assert flow_for(FLOWS, stranger, session) is ANY
 
 
+def test_a_timer_goes_back_to_the_flow_that_set_it() -> None:
+    order = TimerOrder(timer_id="1-0", name="menu", call_control_id="leg-b", after_s=5)
+    decided = Decided(
+        cause_seq=1,
+        cause_id="e1",
+        flow="shop",
+        flow_version="1",
+        worker="w",
+        lease_s=4.0,
+        timers=(order,),
+    )
+    fired = TimerFired(timer_id="1-0", name="menu", call_control_id="leg-b")
+    stranger = TimerFired(timer_id="2-0", name="menu", call_control_id="leg-b")
+    session = session_of(OUTGOING, decided, fired)
+    assert flow_for(FLOWS, fired, session) is SHOP
+    assert flow_for([ANY, SALES], fired, session) is ANY
+    assert flow_for([ANY, SHOP], stranger, session) is SHOP, "as any event of the leg"
+
+
 def test_a_call_that_nobody_asks_for_gets_no_flow() -> None:
     picked = flow_for([SALES], OUTGOING, session_of(OUTGOING))
     assert picked is NO_FLOW
@@ -138,6 +159,8 @@ ANSWERED = CallAnswered(event_id="e6", call_control_id="leg-a")
 
 def test_a_command_without_a_leg_means_the_events_own() -> None:
     assert addressed(Hangup(), ANSWERED) == Hangup(call_control_id="leg-a")
+    fired = TimerFired(name="menu", call_control_id="leg-a")
+    assert addressed(Hangup(), fired) == Hangup(call_control_id="leg-a")
 
 
 def test_a_command_with_a_leg_keeps_it() -> None:

@@ -30,6 +30,10 @@ from offhook.events import (
     Record,
     SessionParked,
     SessionResumed,
+    TimerCancelled,
+    TimerFired,
+    TimerOrder,
+    TimerSet,
     UnknownEvent,
     WebhookReceived,
 )
@@ -134,6 +138,8 @@ def other_facts(draw: st.DrawFn) -> Fact:
         parameters={"client_state": draw(st.sampled_from(["YQ==", "Yg=="]))},
     )
     worker = draw(st.sampled_from(["worker-1", "worker-2"]))
+    timer_id = draw(st.sampled_from(["1-0", "2-0"]))
+    timer = TimerOrder(timer_id=timer_id, name="t", after_s=draw(st.sampled_from([None, 20.0])))
     facts: list[Fact] = [
         CommandRequested(command=issued, requested_by="app"),
         Decided(
@@ -144,6 +150,7 @@ def other_facts(draw: st.DrawFn) -> Fact:
             worker=worker,
             lease_s=4.0,
             commands=(issued,) if draw(st.booleans()) else (),
+            timers=(timer,) if draw(st.booleans()) else (),
         ),
         CommandAttempted(
             command_id=command_id,
@@ -156,6 +163,9 @@ def other_facts(draw: st.DrawFn) -> Fact:
         CommandFailed(command_id=command_id, operation="hangup", reason="refused"),
         SessionParked(cause_seq=draw(st.integers(1, 12)), error="boom", attempts=5),
         SessionResumed(resumed_by="operator"),
+        TimerSet(timer_id=timer_id, name="t", due_at=at(20)),
+        TimerCancelled(timer_id=timer_id, name="t"),
+        TimerFired(timer_id=timer_id, name="t", due_at=at(20)),
     ]
     return draw(st.sampled_from(facts))
 
@@ -275,7 +285,7 @@ def test_what_is_open_is_what_the_records_leave_open(
     session = fold(SESSION, shuffled)
     first_seqs: dict[str, int] = {}
     for record in log:
-        if isinstance(record.fact, WebhookReceived | CommandRequested | CommandFailed):
+        if isinstance(record.fact, WebhookReceived | CommandRequested | CommandFailed | TimerFired):
             first_seqs.setdefault(record.fact_id, record.seq)
     facts = [record.fact for record in log]
     decisions = [fact for fact in facts if isinstance(fact, Decided)]

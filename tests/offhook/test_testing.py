@@ -17,11 +17,13 @@ from offhook.events import (
     Decided,
     Event,
     IssuedCommand,
+    TimerFired,
     UnknownEvent,
 )
-from offhook.flow import Flow
+from offhook.flow import Flow, Order
 from offhook.session import Session
 from offhook.testing import EXAMPLE_LEG, EXAMPLE_SESSION, EXAMPLE_TIME, given
+from offhook.timers import CancelTimer, SetTimer
 
 DESK = "+12025550123"
 
@@ -209,9 +211,7 @@ def test_a_command_that_the_carrier_would_refuse_fails_the_test() -> None:
 
 def test_a_decision_that_is_no_command_is_named() -> None:
     broken = Flow(name="broken", version="1", decide=lambda event, session: ["hangup"])  # type: ignore[list-item]
-    with pytest.raises(
-        AssertionError, match=r"^flow 'broken' on call.answered: 'hangup' is not a "
-    ):
+    with pytest.raises(AssertionError, match=r"^flow 'broken' on call.answered: 'hangup' is no "):
         given(broken).when(CallAnswered())
 
 
@@ -231,3 +231,66 @@ def test_what_the_flow_raises_comes_through() -> None:
 def test_the_commands_can_be_looked_at_by_hand() -> None:
     decision = given(flow_of(Reject(cause="USER_BUSY"))).when(CallInitiated())
     assert decision.commands == (Reject(cause="USER_BUSY", call_control_id=EXAMPLE_LEG),)
+
+
+# ------------------------------------------------------------------ orders and timers
+
+INCOMING = CallInitiated(direction="incoming")
+
+
+def patience(event: Event, session: Session) -> list[Order]:
+    """Ring for 20 s, once; hang up who has not answered by then."""
+    match event:
+        case CallInitiated() if not session.timers:
+            return [SetTimer(name="no-answer", after_s=20)]
+        case CallAnswered() if "no-answer" in session.timers:
+            return [CancelTimer(name="no-answer")]
+        case TimerFired(name="no-answer") if not session.was_asked("hangup"):
+            return [Hangup()]
+        case _:
+            return []
+
+
+PATIENCE = Flow(name="patience", version="1", decide=patience)
+
+
+def test_a_flow_sets_and_cancels_timers() -> None:
+    no_answer = SetTimer(name="no-answer", after_s=20)
+    given(PATIENCE).when(INCOMING).then(no_answer)
+    given(PATIENCE, INCOMING, no_answer).when(CallAnswered()).then(CancelTimer(name="no-answer"))
+    given(PATIENCE, INCOMING).when(CallAnswered()).then_nothing()
+
+
+def test_a_fired_timer_is_an_event_on_the_leg_it_was_set_on() -> None:
+    initiated = CallInitiated(call_control_id="leg-b")
+    no_answer = SetTimer(name="no-answer", after_s=20)
+    decision = given(PATIENCE, initiated, no_answer).when(TimerFired(name="no-answer"))
+    decision.then(Hangup(call_control_id="leg-b"))
+    # The decision is stored a second after the event.
+    assert decision.event.due_at == EXAMPLE_TIME + timedelta(seconds=21)
+    assert decision.session.timers == {}
+
+
+def test_a_timer_nobody_set_may_fire_too() -> None:
+    given(PATIENCE).when(TimerFired(name="no-answer")).then(Hangup())
+
+
+def test_orders_in_the_past_were_given_on_the_event_before_them() -> None:
+    past = INCOMING, SetTimer(name="no-answer", after_s=20), Hangup(), CallHangup()
+    decision = given(PATIENCE, *past).when(TimerFired(name="no-answer"))
+    decision.then_nothing()
+    (hangup,) = decision.session.commands.values()
+    assert hangup.issued is not None
+    assert (hangup.flow, hangup.cause_seq) == ("patience", 1)
+    assert hangup.issued.call_control_id == EXAMPLE_LEG
+
+
+def test_an_order_needs_an_event_before_it() -> None:
+    with pytest.raises(AssertionError, match="needs an event before it"):
+        given(PATIENCE, Answer()).when(CallAnswered())
+
+
+def test_a_timer_that_was_not_expected_is_shown() -> None:
+    with pytest.raises(AssertionError) as raised:
+        given(PATIENCE).when(INCOMING).then_nothing()
+    assert "SetTimer(name='no-answer', after_s=20)" in str(raised.value)

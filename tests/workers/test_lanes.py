@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -11,6 +11,7 @@ import pytest
 
 from offhook.events import Record, WebhookReceived
 from offhook.flow import NO_FLOW
+from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
 from workers.lanes import HANDED_OVER_S, POISON_DELIVERIES, RETRY_MAX_S, Lanes
 from workers.metrics import Metrics
@@ -26,6 +27,7 @@ class FakeDelivery:
 
     session_id: str
     seq: int = 1
+    alarm: Alarm | None = None
     count: int = 1
     answers: list[str | float] = field(default_factory=list)
     heartbeats: int = 0
@@ -55,16 +57,20 @@ class FakeSettler:
         self.gate.set()
         self.script: dict[str, list[Settled | HeldElsewhere | Exception]] = {}
         self.settled: list[tuple[str, int]] = []
+        self.alarms: list[Alarm] = []
         self.parked: list[int] = []
         self.park_error: Exception | None = None
         self.running: list[str] = []
         self.running_max = 0
 
-    async def settle(self, session_id: str, wake_seq: int = 0) -> Settled | HeldElsewhere:
+    async def settle(
+        self, session_id: str, wake_seq: int = 0, alarms: Sequence[Alarm] = ()
+    ) -> Settled | HeldElsewhere:
         assert session_id not in self.running, "two lanes for one session"
         self.running.append(session_id)
         self.running_max = max(self.running_max, len(self.running))
         self.settled.append((session_id, wake_seq))
+        self.alarms += alarms
         try:
             await self.gate.wait()
         finally:
@@ -119,6 +125,17 @@ def flow_raised() -> FlowRaised:
         fact=WebhookReceived(event=webhook.event),
     )
     return FlowRaised(NO_FLOW, record, KeyError("menu"))
+
+
+async def test_an_alarm_is_told_to_who_settles_and_is_no_record_to_look_for() -> None:
+    bench = Bench()
+    alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
+    delivery = FakeDelivery(session_id="s", seq=0, alarm=alarm)
+    await bench.lanes.take(delivery)
+    await until_answered(delivery)
+    assert bench.settler.settled == [("s", 0)]
+    assert bench.settler.alarms == [alarm]
+    assert delivery.answers == ["ack"]
 
 
 async def test_a_settled_delivery_is_acknowledged_last() -> None:

@@ -30,10 +30,12 @@ from offhook.events import (
 from offhook.flow import Flow
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
+from offhook.jetstream.timetable import Timetable
 from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
+from tests.memory_timetable import MemoryTimetable
 from workers.carry_out import Timing
 from workers.metrics import Metrics
 from workers.settle import COMMANDS_PER_SESSION_MAX, FlowRaised, HeldElsewhere, Settled, Settler
@@ -85,6 +87,7 @@ def settler_on(
     worker: str = "w1",
     ahead_s: float = 0,
     standing: Standing | None = None,
+    timetable: Timetable | None = None,
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -94,6 +97,7 @@ def settler_on(
     return Settler(
         worker=worker,
         log=log,
+        timetable=timetable or MemoryTimetable(log),
         sender=carrier,
         flows=[flow],
         timing=Timing(

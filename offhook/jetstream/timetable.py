@@ -1,0 +1,104 @@
+"""The timetable: alarms that wake a worker when a timer is due, as JetStream's scheduled messages.
+
+An alarm is a wake-up like any other. It says which decision it comes from, so that a replica that
+lags is noticed; whether the timer is still set, and due, the log tells. So it may ring twice, late,
+or for a timer that was cancelled long ago: that is cheaper than taking it back.
+
+Seen on nats-server 2.15.1: never before its time, to the microsecond, and up to half a second after
+it, in no order; at once if the time has passed, also after a restart of the server.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
+
+from offhook.errors import LogUnavailable
+from offhook.jetstream.log import APPEND_TIMEOUT_S
+from offhook.jetstream.subjects import fired_subject, set_subject
+
+
+class Timetable(Protocol):
+    """What workers ask of it; the stand-in of the tests keeps to it too."""
+
+    async def set(
+        self, session_id: str, timer_id: str, *, due_at: datetime, decided_seq: int
+    ) -> None:
+        """Have an alarm ring for the session at `due_at`, durably.
+
+        Setting the same again changes nothing. `decided_seq` is the stream sequence of the decision
+        that set the timer. Raises LogUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """An alarm that rang. `rang_at` is the server's clock, which is the log's too."""
+
+    session_id: str
+    timer_id: str
+    decided_seq: int
+    rang_at: datetime
+
+
+class JetStreamTimetable:
+    """The timetable on a JetStream stream."""
+
+    def __init__(self, client: Client) -> None:
+        self._js = client.jetstream()
+
+    async def set(
+        self, session_id: str, timer_id: str, *, due_at: datetime, decided_seq: int
+    ) -> None:
+        # A subject has one schedule: publishing again replaces it by the same.
+        subject = set_subject(session_id, timer_id)
+        body = msgspec.json.encode(_Body(timer_id=timer_id, decided_seq=decided_seq))
+        at = due_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        headers = {
+            "Nats-Schedule": f"@at {at}Z",
+            "Nats-Schedule-Target": fired_subject(session_id),
+        }
+        try:
+            async with asyncio.timeout(APPEND_TIMEOUT_S):
+                await self._publish(subject, body, headers)
+        except (TimeoutError, NatsError) as error:
+            raise LogUnavailable(f"{subject}: no alarm could be set: {error!r}") from error
+
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        while True:
+            try:
+                await self._js.publish(subject, body, timeout=_TRY_S, headers=dict(headers))
+                return
+            except (NoStreamResponseError, ServiceUnavailableError, TimeoutError):
+                await asyncio.sleep(_PAUSE_S)  # a server that restarts, a cluster that elects
+
+
+def alarm_from(message: Msg) -> Alarm | None:
+    """The alarm in a delivery of the timers' consumer; None if it is none of ours."""
+    session_id = message.subject.rpartition(".")[2]
+    try:
+        body = msgspec.json.decode(message.data, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Alarm(
+        session_id=session_id,
+        timer_id=body.timer_id,
+        decided_seq=body.decided_seq,
+        rang_at=message.metadata.timestamp.astimezone(UTC),
+    )
+
+
+class _Body(msgspec.Struct):
+    timer_id: str
+    decided_seq: int
+
+
+_TRY_S = 1.0
+_PAUSE_S = 0.25

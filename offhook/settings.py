@@ -76,6 +76,7 @@ class Settings:
     simulator_seed: Seed = 1
     simulator_duplicates: Share = 0.0  # share of webhooks sent twice, 0 to 1
     simulator_disorder: Share = 0.0  # share of webhooks held back behind later ones, 0 to 1
+    simulator_loss: Share = 0.0  # share of webhooks that are never sent, 0 to 1
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

@@ -10,10 +10,10 @@ def call_shown(leg: Leg, now: datetime) -> dict[str, Any]:
     """A leg as the carrier's status read answers it; times have milliseconds here."""
     shown = active_shown(leg, now) | {
         "is_alive": not leg.ended,
-        "start_time": _milliseconds(leg.started_at),
+        "start_time": milliseconds(leg.started_at),
     }
     if leg.ended_at is not None:
-        shown["end_time"] = _milliseconds(leg.ended_at)
+        shown["end_time"] = milliseconds(leg.ended_at)
     return shown
 
 
@@ -52,5 +52,6 @@ def leg_shown(leg: Leg) -> dict[str, Any]:
     }
 
 
-def _milliseconds(at: datetime) -> str:
+def milliseconds(at: datetime) -> str:
+    """Three digits and Z, as in what the carrier answers."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

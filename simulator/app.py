@@ -12,6 +12,7 @@ from offhook.errors import SettingInvalid
 from offhook.process import serve
 from offhook.settings import Settings
 from offhook.telnyx.signature import signing_key_from
+from simulator.applications import Applications
 from simulator.carrier import application
 from simulator.delivery import RETRY_PAUSES_S, Delivery, Faults
 from simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
@@ -35,6 +36,7 @@ def build(
     speed: float = 1.0,
     duplicates: float = 0.0,
     disorder: float = 0.0,
+    loss: float = 0.0,
     key: str | None = None,
     connections: Collection[str] | None = None,
     duplicate_answer: DuplicateAnswer = "first",
@@ -48,18 +50,19 @@ def build(
     `seed` decides the faults. Ids never come from it unless `identities` is given: a log that
     remembers them for ever would take the events of a second run for those of the first.
     """
+    chance = identities or SystemRandom()
     delivery = Delivery(
-        webhook_url=webhook_url,
         signing_key=signing_key_from(signing_key),
         clock=clock,
         dice=Random(seed),
-        faults=Faults(duplicates=duplicates, disorder=disorder),
+        faults=Faults(duplicates=duplicates, disorder=disorder, loss=loss),
         retry_pauses_s=retry_pauses_s,
     )
     exchange = Exchange(
         delivery=delivery,
+        applications=Applications(webhook_url=webhook_url, clock=clock, identities=chance),
         clock=clock,
-        identities=identities or SystemRandom(),
+        identities=chance,
         speed=speed,
         connections=connections,
         duplicate_answer=duplicate_answer,
@@ -86,6 +89,7 @@ async def run(settings: Settings) -> None:
         speed=settings.simulator_speed,
         duplicates=settings.simulator_duplicates,
         disorder=settings.simulator_disorder,
+        loss=settings.simulator_loss,
         key=settings.carrier_key or None,
     )
     log.info(

@@ -48,6 +48,7 @@ from offhook.commands import (
     Reject,
     SendSipInfo,
     Transfer,
+    WebhookTargets,
 )
 from simulator import refusals
 from simulator.legs import (
@@ -55,6 +56,7 @@ from simulator.legs import (
     TIMEOUT_S,
     Ending,
     Happening,
+    Hooks,
     InboundCall,
     Leg,
     LegEnds,
@@ -185,8 +187,7 @@ def _dial(turn: Turn, command: Dial) -> Leg:
             state=LegState.BRIDGING,
             started_at=turn.now,
             client_state=command.client_state,
-            webhook_url=command.webhook_url,
-            webhook_urls=command.webhook_urls or {},
+            hooks=_hooks_of(command, Hooks()),
             time_limit_s=command.time_limit_secs or TIME_LIMIT_S,
             parks=command.park_after_unbridge == "self",
             bridges_on_answer=command.link_to if command.bridge_on_answer else None,
@@ -211,8 +212,7 @@ def _transfer(turn: Turn, leg: Leg, command: Transfer) -> bool:
             state=LegState.BRIDGING,
             started_at=turn.now,
             client_state=command.target_leg_client_state,
-            webhook_url=command.webhook_url or leg.webhook_url,
-            webhook_urls=command.webhook_urls or leg.webhook_urls,
+            hooks=_hooks_of(command, leg.hooks),
             time_limit_s=command.time_limit_secs or TIME_LIMIT_S,
             bridges_on_answer=leg.call_control_id,
         )
@@ -252,12 +252,7 @@ def _answer(turn: Turn, leg: Leg, command: Answer) -> bool:
         raise refusals.answer_of_outbound()
     if not leg.unanswered:
         return True
-    leg = replace(
-        leg,
-        webhook_url=command.webhook_url or leg.webhook_url,
-        webhook_urls=command.webhook_urls or leg.webhook_urls,
-    )
-    _take(turn, leg)
+    _take(turn, replace(leg, hooks=_hooks_of(command, leg.hooks)))
     return False
 
 
@@ -367,6 +362,20 @@ def _live(turn: Turn, call_control_id: str, pointer: str = "/call_control_id") -
     if leg.ended:
         raise refusals.call_ended()
     return leg
+
+
+def _hooks_of(command: WebhookTargets, before: Hooks) -> Hooks:
+    """Where webhooks go from now on: what the command leaves out stays as it was."""
+    policies = command.webhook_retries_policies
+    return Hooks(
+        url=command.webhook_url or before.url,
+        method=command.webhook_url_method or before.method,
+        urls=command.webhook_urls or before.urls,
+        urls_method=command.webhook_urls_method or before.urls_method,
+        retries_ms={event_type: policy["retries_ms"] for event_type, policy in policies.items()}
+        if policies
+        else before.retries_ms,
+    )
 
 
 def _control_id(identities: Random) -> str:

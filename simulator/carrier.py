@@ -6,6 +6,11 @@
     GET  /v2/calls/{call_control_id}                          retrieve status
     GET  /v2/connections/{connection_id}/active_calls         active calls
 
+    GET, POST            /v2/call_control_applications        list, create
+    GET, PATCH, DELETE   /v2/call_control_applications/{id}   retrieve, update, delete
+    GET  /v2/call_events                                      webhooks and commands of calls
+    GET  /v2/webhook_deliveries, /v2/webhook_deliveries/{id}  every try of every webhook
+
     POST /simulator/calls      an inbound call: {"from", "to", "connection_id"} and, if wanted,
                                "patience_s" and "hangup_after_s" in seconds of the call
     GET  /simulator/effects    everything that was performed, sent and left
@@ -16,7 +21,7 @@ Below /v2 any non-empty bearer token will do, unless one was configured. The con
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -34,7 +39,7 @@ from simulator.answers import active_shown, call_shown
 from simulator.exchange import Exchange
 from simulator.ledger import DIALS
 from simulator.legs import InboundCall
-from simulator.paging import page_of
+from simulator.paging import numbered, page_of
 from simulator.refusals import Refused
 
 DRAIN_S = 5.0
@@ -59,6 +64,15 @@ def application(
         Route("/calls/{call_control_id}", face.status, methods=["GET"]),
         Route("/calls/{call_control_id}/actions/{operation}", face.act, methods=["POST"]),
         Route("/connections/{connection_id}/active_calls", face.active_calls, methods=["GET"]),
+        Route("/call_control_applications", face.applications, methods=["GET", "POST"]),
+        Route(
+            "/call_control_applications/{id}",
+            face.application,
+            methods=["GET", "PATCH", "DELETE"],
+        ),
+        Route("/call_events", face.call_events, methods=["GET"]),
+        Route("/webhook_deliveries", face.webhook_deliveries, methods=["GET"]),
+        Route("/webhook_deliveries/{id}", face.webhook_delivery, methods=["GET"]),
     ]
     controls = [
         Route("/calls", face.place_inbound, methods=["POST"]),
@@ -113,6 +127,37 @@ class _Face:
         page = page_of(legs, request.query_params, request.url.path)
         now = self._clock()
         return _json({"data": [active_shown(leg, now) for leg in page.legs], "meta": page.meta})
+
+    async def applications(self, request: Request) -> Response:
+        self._authenticate(request)
+        applications = self._exchange.applications
+        if request.method == "POST":
+            return _json({"data": applications.create(await _body_of(request))}, status=201)
+        return _page(applications.listed(request.query_params), request)
+
+    async def application(self, request: Request) -> Response:
+        self._authenticate(request)
+        applications, application_id = self._exchange.applications, request.path_params["id"]
+        match request.method:
+            case "PATCH":
+                found = applications.update(application_id, await _body_of(request))
+            case "DELETE":
+                found = applications.delete(application_id)
+            case _:
+                found = applications.get(application_id)
+        return _json({"data": found})
+
+    async def call_events(self, request: Request) -> Response:
+        self._authenticate(request)
+        return _page(self._exchange.call_events(request.query_params), request)
+
+    async def webhook_deliveries(self, request: Request) -> Response:
+        self._authenticate(request)
+        return _page(self._exchange.webhook_deliveries(request.query_params), request)
+
+    async def webhook_delivery(self, request: Request) -> Response:
+        self._authenticate(request)
+        return _json({"data": self._exchange.webhook_delivery(request.path_params["id"])})
 
     async def place_inbound(self, request: Request) -> Response:
         try:
@@ -169,6 +214,11 @@ async def _body_of(request: Request) -> dict[str, Any]:
         return msgspec.json.decode(raw or b"{}", type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise refusals.body_not_json() from None
+
+
+def _page(items: Sequence[Any], request: Request) -> Response:
+    shown, meta = numbered(items, request.query_params)
+    return _json({"data": shown, "meta": meta})
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -1,9 +1,15 @@
 """Webhooks on their way: signed, posted, tried again, and disturbed on purpose.
 
     a 2xx answer                         delivered
-    408, 429, 5xx, or no answer in 2 s   tried again with the next meta.attempt, a fresh signature
+    408, 429, 5xx, or no answer in time  tried again with the next meta.attempt, a fresh signature
                                          and a growing pause, until the pauses are used up
     anything else                        undelivered at once
+
+Time is the application's `webhook_timeout_secs`, or 2 s. The pauses are the call's own
+`webhook_retries_policies`, if it has one for the event. With a failover address the first two tries
+go to the first address, the others there; a refusal at the first leads there at once. A call's own
+addresses (`webhook_url`, `webhook_urls`) come before the application's, and share its failover.
+The documents contradict each other here; this is the reading that most of them allow.
 
 Without disorder the first attempts of a session's events leave in the order in which they happened,
 one after the other; the real carrier promises no order at all. Each event draws its faults when it
@@ -13,43 +19,67 @@ is sent, from one seeded source, so that the same calls have the same faults.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 from typing import Any
+from uuid import UUID, uuid5
 
 import httpx
-import msgspec
 from nacl.signing import SigningKey
 
-from offhook.telnyx.signature import sign
+from simulator.applications import Application
+from simulator.envelopes import Envelope, envelope_of
 from simulator.legs import Webhook, stamp
 
 TIMEOUT_S = 2.0
 RETRY_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
+FIRST_ADDRESS_TRIES = 2
 HELD_BACK_S = (0.2, 1.0)
 SECOND_COPY_S = (0.0, 0.3)
 CONNECTIONS_MAX = 100
 IN_FLIGHT_MAX = 20_000
 RECORDS_MAX = 200_000
+ANSWER_KEPT_MAX = 1_000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """Shares of webhooks, 0 to 1: sent twice, and held back so that later ones overtake."""
+    """Shares of webhooks, 0 to 1: sent twice, held back so that later ones overtake, never sent."""
 
     duplicates: float = 0.0
     disorder: float = 0.0
+    loss: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try. `status` is None if the receiver gave none in time; `answer` is its body's start."""
+
+    number: int
+    url: str
+    started_at: datetime
+    finished_at: datetime
+    status: int | None
+    answer: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
 
 
 @dataclass(kw_only=True)
 class Record:
-    """What became of one event. `delivered` is None while it is on its way."""
+    """What became of one event at one address. `delivered` is None while it is on its way."""
 
+    id: str
     webhook: Webhook
-    attempts: int = 0
+    application: Application
+    url: str
+    attempts: list[Attempt] = field(default_factory=list)  # bounded by the pauses
     copies: int = 1
     held_back: bool = False
+    lost: bool = False
     delivered: bool | None = None
 
 
@@ -59,7 +89,6 @@ class Delivery:
     def __init__(
         self,
         *,
-        webhook_url: str,
         signing_key: SigningKey,
         clock: Callable[[], datetime],
         dice: Random,
@@ -67,7 +96,6 @@ class Delivery:
         retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
         records_max: int = RECORDS_MAX,
     ) -> None:
-        self._webhook_url = webhook_url
         self._signing_key = signing_key
         self._clock = clock
         self._dice = dice
@@ -83,10 +111,8 @@ class Delivery:
     def open(self) -> None:
         """Call once, inside the event loop, before the first webhook."""
         self._client = httpx.AsyncClient(
-            # Waiting for a free connection is our own affair, not the receiver's delay.
-            timeout=httpx.Timeout(TIMEOUT_S, pool=None),
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-            headers={"content-type": "application/json", "user-agent": "telnyx-webhooks"},
+            headers={"user-agent": "telnyx-webhooks"},
             trust_env=False,
         )
 
@@ -100,28 +126,38 @@ class Delivery:
         if self._client is not None:
             await self._client.aclose()
 
-    def send(self, webhook: Webhook) -> None:
-        """Put an event on its way; what becomes of it is in `records`."""
-        record = self._record(webhook)
-        twice = self._dice.random() < self._faults.duplicates
-        second_after_s = self._dice.choice((0.0, self._dice.uniform(*SECOND_COPY_S)))
-        record.held_back = self._dice.random() < self._faults.disorder
-        hold_s = self._dice.uniform(*HELD_BACK_S) if record.held_back else 0.0
-        if len(self._posting) >= IN_FLIGHT_MAX:
-            record.delivered = False
-            return
-        self._start(self._deliver_in_turn(record, hold_s))
-        if twice:
-            record.copies = 2
-            self._start(self._deliver(record, hold_s + second_after_s))
+    def send(self, webhook: Webhook, application: Application) -> None:
+        """Put an event on its way to each of its addresses; what becomes of it is in `records`."""
+        for url in webhook.urls or (application.webhook_event_url,):
+            self._send(webhook, application, url)
 
     def records(self) -> list[Record]:
         """Oldest first."""
         return list(self._records.values())
 
-    def _record(self, webhook: Webhook) -> Record:
-        record = Record(webhook=webhook)
-        self._records[webhook.id] = record
+    def record(self, delivery_id: str) -> Record | None:
+        return self._records.get(delivery_id)
+
+    def _send(self, webhook: Webhook, application: Application, url: str) -> None:
+        record = self._record(webhook, application, url)
+        twice = self._dice.random() < self._faults.duplicates
+        second_after_s = self._dice.choice((0.0, self._dice.uniform(*SECOND_COPY_S)))
+        held_back = self._dice.random() < self._faults.disorder
+        hold_s = self._dice.uniform(*HELD_BACK_S) if held_back else 0.0
+        record.lost = self._dice.random() < self._faults.loss
+        if record.lost or len(self._posting) >= IN_FLIGHT_MAX:
+            record.delivered = False
+            return
+        record.held_back = held_back
+        self._start(self._deliver_in_turn(record, hold_s))
+        if twice:
+            record.copies = 2
+            self._start(self._deliver(record, hold_s + second_after_s))
+
+    def _record(self, webhook: Webhook, application: Application, url: str) -> Record:
+        delivery_id = str(uuid5(UUID(webhook.id), url))
+        record = Record(id=delivery_id, webhook=webhook, application=application, url=url)
+        self._records[delivery_id] = record
         while len(self._records) > self._records_max:
             self._records.popitem(last=False)
             self.forgotten += 1
@@ -153,48 +189,70 @@ class Delivery:
         self, record: Record, after_s: float, tried: asyncio.Event | None = None
     ) -> None:
         await asyncio.sleep(after_s)
-        for attempt, pause_s in enumerate((*self._retry_pauses_s, None), start=1):
-            record.attempts += 1
-            status = await self._post(record.webhook, attempt)
+        url, failover_url = record.url, record.application.webhook_event_failover_url
+        for number, pause_s in enumerate((*self._pauses_s(record.webhook), None), start=1):
+            if failover_url and number > FIRST_ADDRESS_TRIES:
+                url = failover_url
+            attempt = await self._post(record, number, url)
+            record.attempts.append(attempt)
             if tried is not None:
                 tried.set()
-            if status is not None and 200 <= status < 300:
+            if attempt.delivered:
                 record.delivered = True
                 return
-            if pause_s is None or not _worth_another_try(status):
+            if pause_s is None:
                 break
-            await asyncio.sleep(pause_s)
+            if _worth_another_try(attempt.status):
+                await asyncio.sleep(pause_s)
+            elif failover_url and url != failover_url:
+                url = failover_url
+            else:
+                break
         # The other copy may have got through, or may still.
         if record.delivered is None:
             record.delivered = False
 
-    async def _post(self, webhook: Webhook, attempt: int) -> int | None:
-        """The receiver's status; None if it gave none."""
+    def _pauses_s(self, webhook: Webhook) -> tuple[float, ...]:
+        if webhook.retries_ms is None:
+            return self._retry_pauses_s
+        return tuple(pause_ms / 1000 for pause_ms in webhook.retries_ms)
+
+    async def _post(self, record: Record, number: int, url: str) -> Attempt:
         assert self._client is not None, "open() comes first"
-        url = webhook.url or self._webhook_url
-        body = body_of(webhook, attempt, url)
-        headers = sign(body, self._signing_key, self._clock().timestamp())
+        started_at = self._clock()
+        version = record.application.webhook_api_version
+        sent = envelope_of(
+            record.webhook, number, url, version, self._signing_key, started_at.timestamp()
+        )
+        timeout_s = record.application.webhook_timeout_secs or TIMEOUT_S
+        status, answer = await self._answer(sent, record.webhook.method, url, timeout_s)
+        return Attempt(
+            number=number,
+            url=url,
+            started_at=started_at,
+            finished_at=self._clock(),
+            status=status,
+            answer=answer,
+        )
+
+    async def _answer(
+        self, sent: Envelope, method: str, url: str, timeout_s: float
+    ) -> tuple[int | None, str]:
+        """The receiver's status and the start of its body; no status if it gave none."""
+        assert self._client is not None
         try:
-            response = await self._client.post(url, content=body, headers=headers)
+            response = await self._client.request(
+                method,
+                url,
+                content=sent.body or None,
+                params=sent.query or None,
+                headers=sent.headers,
+                # Waiting for a free connection is our own affair, not the receiver's delay.
+                timeout=httpx.Timeout(timeout_s, pool=None),
+            )
         except (httpx.HTTPError, httpx.InvalidURL):
-            return None
-        return response.status_code
-
-
-def body_of(webhook: Webhook, attempt: int, url: str) -> bytes:
-    """The event in its v2 envelope, as it goes over the wire."""
-    return msgspec.json.encode(
-        {
-            "data": {
-                "event_type": webhook.event_type,
-                "id": webhook.id,
-                "occurred_at": stamp(webhook.occurred_at),
-                "payload": webhook.payload,
-                "record_type": "event",
-            },
-            "meta": {"attempt": attempt, "delivered_to": url},
-        }
-    )
+            return None, ""
+        return response.status_code, response.text[:ANSWER_KEPT_MAX]
 
 
 def record_shown(record: Record) -> dict[str, Any]:
@@ -206,20 +264,22 @@ def record_shown(record: Record) -> dict[str, Any]:
         "call_control_id": webhook.call_control_id,
         "call_session_id": webhook.call_session_id,
         "occurred_at": stamp(webhook.occurred_at),
-        "attempts": record.attempts,
+        "attempts": len(record.attempts),
         "copies": record.copies,
         "held_back": record.held_back,
+        "lost": record.lost,
         "delivered": record.delivered,
     }
 
 
 def totals_shown(records: Sequence[Record]) -> dict[str, int]:
-    """How many events there were, and what became of them."""
+    """How many events there were, and what became of them; the lost are undelivered too."""
     return {
         "events": len(records),
-        "attempts": sum(record.attempts for record in records),
+        "attempts": sum(len(record.attempts) for record in records),
         "duplicates": sum(record.copies - 1 for record in records),
         "held_back": sum(record.held_back for record in records),
+        "lost": sum(record.lost for record in records),
         "delivered": sum(record.delivered is True for record in records),
         "undelivered": sum(record.delivered is False for record in records),
         "pending": sum(record.delivered is None for record in records),

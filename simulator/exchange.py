@@ -19,9 +19,11 @@ from offhook.errors import ParameterInvalid
 from offhook.telnyx.catalog import command_from
 from simulator import behaviour, refusals
 from simulator.answers import leg_shown
+from simulator.applications import Applications
 from simulator.delivery import Delivery, record_shown, totals_shown
 from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
 from simulator.legs import Happening, InboundCall, Leg, Step, uuid_from
+from simulator.lookback import call_events, delivery_shown, webhook_deliveries
 from simulator.numbers import Trouble, trouble_of
 from simulator.refusals import Refused
 
@@ -47,13 +49,15 @@ class Reply:
 class Exchange:
     """Runs inside one event loop. `speed` divides every second of the call, and nothing else.
 
-    `connections` are the connection ids that exist; None means that any does.
+    `connections` are the connection ids that exist; None means that any does, and counts as the
+    default application's where no application has it.
     """
 
     def __init__(
         self,
         *,
         delivery: Delivery,
+        applications: Applications,
         clock: Callable[[], datetime],
         identities: Random,
         speed: float = 1.0,
@@ -63,6 +67,7 @@ class Exchange:
     ) -> None:
         assert speed > 0, f"speed is {speed}"
         self._delivery = delivery
+        self.applications = applications
         self._clock = clock
         self._identities = identities
         self._speed = speed
@@ -108,6 +113,22 @@ class Exchange:
         self._check_connection(connection_id)
         legs = self._legs.values()
         return [leg for leg in legs if leg.connection_id == connection_id and not leg.ended]
+
+    def call_events(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What GET /call_events answers, before paging. Raises Refused."""
+        effects = self._book.effects()
+        return call_events(self._delivery.records(), effects, self._legs, query, self._clock())
+
+    def webhook_deliveries(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What GET /webhook_deliveries answers, before paging. Raises Refused."""
+        return webhook_deliveries(self._delivery.records(), query)
+
+    def webhook_delivery(self, delivery_id: str) -> dict[str, Any]:
+        """Raises Refused (404) if it is not known, or not over."""
+        record = self._delivery.record(delivery_id)
+        if record is None or record.delivered is None or not record.attempts:
+            raise refusals.not_found()
+        return delivery_shown(record)
 
     def report(self) -> dict[str, Any]:
         """Everything that was performed, sent and left: what GET /simulator/effects answers."""
@@ -229,7 +250,8 @@ class Exchange:
         for leg in step.legs:
             self._put(leg)
         for webhook in step.webhooks:
-            self._delivery.send(webhook)
+            connection_id = str(webhook.payload["connection_id"])
+            self._delivery.send(webhook, self.applications.of_call(connection_id))
         loop = asyncio.get_running_loop()
         for later in step.later:
             timers = self._timers.get(later.happening.call_control_id)
@@ -253,7 +275,8 @@ class Exchange:
             self._legs_forgotten += 1
 
     def _check_connection(self, connection_id: str) -> None:
-        if self._connections is not None and connection_id not in self._connections:
+        known = self._connections is None or connection_id in self._connections
+        if not (known and self.applications.takes_calls(connection_id)):
             raise refusals.connection_unknown()
 
     def _check_capacity(self) -> None:

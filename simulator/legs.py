@@ -1,7 +1,7 @@
 """A leg of a call, and what one step of the state machine changes. Values only."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -34,6 +34,20 @@ class Ending:
     sip: str
 
 
+Method = Literal["POST", "GET"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Where a leg wants its webhooks and how often they are tried, if not as its application."""
+
+    url: str | None = None
+    method: Method = "POST"
+    urls: Mapping[str, str | list[str]] = field(default_factory=dict)  # by event type
+    urls_method: Method = "POST"
+    retries_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)  # by event type
+
+
 @dataclass(frozen=True, kw_only=True)
 class Leg:
     """One party's line. Every id and number is as the webhooks show it."""
@@ -51,8 +65,8 @@ class Leg:
     ended_at: datetime | None = None
     ending: Ending | None = None
     client_state: str | None = None
-    webhook_url: str | None = None
-    webhook_urls: Mapping[str, str] = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=Hooks)
+    tells_cost: bool = False
 
     time_limit_s: float = TIME_LIMIT_S  # counted from the answer
     talk_s: float | None = None  # the party hangs up so long after the answer
@@ -134,13 +148,18 @@ class Later:
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """One event. `url` is where the leg wants it; None means the application's address."""
+    """One event. `urls` are where the leg wants it; none means the application's address.
+
+    `retries_ms` are the pauses between the tries, if the leg has its own.
+    """
 
     id: str
     event_type: str
     occurred_at: datetime
     payload: Mapping[str, Any]
-    url: str | None
+    urls: tuple[str, ...] = ()
+    method: Method = "POST"
+    retries_ms: tuple[int, ...] | None = None
 
     @property
     def call_control_id(self) -> str:

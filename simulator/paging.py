@@ -1,10 +1,11 @@
-"""Pages of active calls, in both forms that the carrier takes.
+"""Pages of what the carrier lists. Active calls come in both forms, anything else is numbered.
 
     page[number], page[size]                  numbered pages from 1
     page[after], page[before], page[limit]    cursors; a leg's place, which outlives the leg
 
-The answer's `meta` carries what both forms need. The documents promise the cursors only, but the
-official SDK reads page_number and total_pages, and without them asks for page after page for ever.
+The `meta` of active calls carries what both forms need. The documents promise the cursors only, but
+the official SDK reads page_number and total_pages, and without them asks for page after page for
+ever.
 """
 
 import base64
@@ -12,7 +13,7 @@ import binascii
 import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from simulator import refusals
@@ -21,6 +22,22 @@ from simulator.legs import Leg, stamp
 SIZE_DEFAULT = 20
 SIZE_MAX = 250
 NUMBER_MAX = 1_000_000
+One = TypeVar("One")
+
+
+def numbered(
+    items: Sequence[One], query: Mapping[str, str]
+) -> tuple[Sequence[One], dict[str, int]]:
+    """The numbered page that the query asks for, and its `meta`. Raises Refused."""
+    number = _number(query, "page[number]", 1, NUMBER_MAX)
+    size = _number(query, "page[size]", SIZE_DEFAULT, SIZE_MAX)
+    start = (number - 1) * size
+    return items[start : start + size], {
+        "page_number": number,
+        "page_size": size,
+        "total_pages": max(1, -(-len(items) // size)),
+        "total_results": len(items),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,6 +150,36 @@ def cursor_invalid(parameter: str) -> Refused:
     )
 
 
+def search_too_short(parameter: str) -> Refused:
+    return Refused(
+        400,
+        "10025",
+        "String length out of range",
+        "At least three characters are required.",
+        parameter=parameter,
+    )
+
+
+def sort_unknown(sort: str, known: list[str]) -> Refused:
+    return Refused(
+        400,
+        "10032",
+        "Invalid enumerated value",
+        f"{sort!r} is none of {', '.join(known)}.",
+        parameter="sort",
+    )
+
+
+def filter_invalid(parameter: str, value: str, expected: str) -> Refused:
+    return Refused(
+        422,
+        "10015",
+        "Bad Request",
+        f"{value!r} is not {expected}.",
+        parameter=parameter,
+    )
+
+
 def unexpected_error() -> Refused:
     return Refused(500, "10007", "Internal server error", "Internal server error")
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 from random import Random
+from typing import Any
 
-from simulator.legs import Happening, Later, Leg, Step, Webhook, uuid_from
+from simulator.legs import Happening, Hooks, Later, Leg, Step, Webhook, uuid_from
 from simulator.payloads import payload_of
 
 Legs = Mapping[str, Leg]
@@ -43,7 +44,7 @@ class Turn:
                 event_type=event_type,
                 occurred_at=self.now,
                 payload=payload_of(event_type, leg) | more,
-                url=leg.webhook_urls.get(event_type, leg.webhook_url),
+                **_way_of(event_type, leg.hooks),
             )
         )
 
@@ -58,3 +59,15 @@ class Turn:
             later=tuple(self._later),
             repeated=repeated,
         )
+
+
+def _way_of(event_type: str, hooks: Hooks) -> dict[str, Any]:
+    """Where an event goes and how: `webhook_urls` counts before `webhook_url`."""
+    own = hooks.urls.get(event_type)
+    urls = own or hooks.url or ()
+    retries_ms = hooks.retries_ms.get(event_type)
+    return {
+        "urls": (urls,) if isinstance(urls, str) else tuple(urls),
+        "method": hooks.urls_method if own else hooks.method,
+        "retries_ms": None if retries_ms is None else tuple(retries_ms),
+    }

@@ -49,6 +49,7 @@ class Received:
     path: str
     text: str
     headers: dict[str, str]
+    query: dict[str, str]
 
     @property
     def envelope(self) -> Any:
@@ -72,7 +73,12 @@ class Receiver:
 
     async def take(self, request: Request) -> Response:
         text = (await request.body()).decode()
-        received = Received(path=request.url.path, text=text, headers=dict(request.headers))
+        received = Received(
+            path=request.url.path,
+            text=text,
+            headers=dict(request.headers),
+            query=dict(request.query_params),
+        )
         self.deliveries.append(received)
         return Response(status_code=self.answer(received))
 
@@ -102,6 +108,7 @@ class Stand:
     receiver: Receiver
     clock: Clock
     public_key: str
+    webhook_url: str
 
     async def dial(self, to: str, **more: Any) -> Any:
         """The `data` of a dial that went well."""
@@ -157,7 +164,7 @@ async def until(holds: Callable[[], bool], what: str) -> None:
 async def stand(**choices: Any) -> AsyncIterator[Stand]:
     """A simulator with the given choices of `simulator.app.build`, until the block is left."""
     receiver, clock, key = Receiver(), Clock(), SigningKey.generate()
-    hooks = Route("/{path:path}", receiver.take, methods=["POST"])
+    hooks = Route("/{path:path}", receiver.take, methods=["GET", "POST"])
     async with AsyncExitStack() as stack:
         hooks_url = await stack.enter_async_context(_serving(Starlette(routes=[hooks])))
         values: dict[str, Any] = {
@@ -184,6 +191,7 @@ async def stand(**choices: Any) -> AsyncIterator[Stand]:
             receiver=receiver,
             clock=clock,
             public_key=public_key_text(key),
+            webhook_url=f"{hooks_url}/webhooks/telnyx",
         )
 
 

@@ -351,4 +351,4 @@ def test_a_leg_may_have_its_own_addresses_for_webhooks() -> None:
         webhook_url="http://one", webhook_urls={"call.hangup": "http://two"}, timeout_secs=5
     )
     calls.do(Hangup(), leg)
-    assert [hook.url for hook in calls.webhooks] == ["http://one", "http://two"]
+    assert [hook.urls for hook in calls.webhooks] == [("http://one",), ("http://two",)]

@@ -51,6 +51,7 @@ async def test_without_faults_a_session_is_told_in_order() -> None:
             "attempts": 8,
             "duplicates": 0,
             "held_back": 0,
+            "lost": 0,
             "delivered": 8,
             "undelivered": 0,
             "pending": 0,
@@ -92,6 +93,43 @@ async def test_a_command_may_name_its_own_webhook_address() -> None:
         there = here["delivered_to"].replace("/webhooks/telnyx", "/elsewhere")
         leg = await carrier.dial_answered(webhook_url=there)
         assert {one.path for one in carrier.receiver.of("call.answered", leg)} == {"/elsewhere"}
+
+
+async def test_a_command_may_name_addresses_by_event_a_method_and_its_own_pauses() -> None:
+    async with stand() as carrier:
+        here = carrier.webhook_url
+        two = here.replace("/webhooks/telnyx", "/two")
+        carrier.receiver.answer = lambda one: 500 if one.path == "/two" else 200
+        leg = await carrier.ring()
+        await carrier.act(
+            leg,
+            "answer",
+            webhook_url=here.replace("/webhooks/telnyx", "/asked"),
+            webhook_url_method="GET",
+            webhook_urls={"call.hangup": two},
+            webhook_retries_policies={"call.hangup": {"retries_ms": [10, 10, 10]}},
+        )
+        await carrier.act(leg, "hangup")
+        await carrier.settled()
+        paths = Counter(received.path for received in carrier.receiver.deliveries)
+        assert paths == {"/webhooks/telnyx": 1, "/asked": 1, "/two": 4}
+        (asked,) = (each for each in carrier.receiver.deliveries if each.path == "/asked")
+        assert asked.text == ""
+        assert asked.query["event_type"] == "call.answered"
+        assert asked.query["call_control_id"] == leg
+        assert "telnyx-signature-ed25519" in asked.headers
+
+
+async def test_a_lost_event_is_counted_and_never_sent() -> None:
+    async with stand(loss=0.5, seed=5) as carrier:
+        for _ in range(20):
+            await carrier.ring()
+        report = await carrier.settled()
+        lost = {event["id"] for event in report["events"] if event["lost"]}
+        assert 0 < len(lost) < 20
+        assert report["webhooks"]["lost"] == report["webhooks"]["undelivered"] == len(lost)
+        arrived = {one.envelope["data"]["id"] for one in carrier.receiver.deliveries}
+        assert arrived == {event["id"] for event in report["events"]} - lost
 
 
 async def test_a_duplicated_event_comes_twice_under_one_id() -> None:

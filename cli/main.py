@@ -124,7 +124,7 @@ def provision() -> None:
     from cli.prepare import provision_log
 
     asyncio.run(provision_log(settings_of_command()))
-    _console.print("stream CALLS, consumers worker and projector: provisioned")
+    _console.print("streams CALLS and TIMERS with their consumers: provisioned")
 
 
 @app.command()
@@ -212,6 +212,32 @@ def send(
     for each in sent:
         _console.print(f"{each.status}  {each.path}  {each.answer}".rstrip(), soft_wrap=True)
     raise typer.Exit(0 if all(each.status == httpx.codes.OK for each in sent) else 1)
+
+
+@app.command()
+def doctor(
+    connection: Annotated[
+        str, typer.Option(help="Your Call Control Application; else OFFHOOK_CONNECTION_ID.")
+    ] = "",
+    webhook_url: Annotated[
+        str, typer.Option(help="Where its webhooks must go; else OFFHOOK_WEBHOOK_URL if set.")
+    ] = "",
+    ingress: Annotated[str, typer.Option(help="An ingress to look at: http://host:port.")] = "",
+    as_json: AsJson = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Look at everything, and say what is wrong and how to mend it. Status 1 if anything is."""
+    from cli.doctor.run import run_doctor
+
+    clean = run_doctor(
+        _console,
+        ready_file,
+        connection=connection,
+        webhook_url=webhook_url,
+        ingress_url=ingress,
+        as_json=as_json,
+    )
+    raise typer.Exit(0 if clean else 1)
 
 
 @app.command()

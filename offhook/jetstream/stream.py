@@ -133,14 +133,21 @@ def timers_consumer_config() -> ConsumerConfig:
     )
 
 
+def wanted_streams(
+    replicas: int,
+) -> tuple[tuple[StreamConfig, tuple[ConsumerConfig, ...]], ...]:
+    """All that is provisioned: each stream with its consumers."""
+    return (
+        (stream_config(replicas), consumer_configs()),
+        (timers_config(replicas), (timers_consumer_config(),)),
+    )
+
+
 async def provision(client: Client, monitor_urls: Sequence[str], replicas: int = 1) -> None:
     """Make or update streams and consumers. Raises LogUnsafe, or LogUnavailable."""
     await require_sync_always(monitor_urls)
     js = client.jetstream(timeout=_API_TIMEOUT_S)
-    for wanted, consumers in (
-        (stream_config(replicas), consumer_configs()),
-        (timers_config(replicas), (timers_consumer_config(),)),
-    ):
+    for wanted, consumers in wanted_streams(replicas):
         assert wanted.name is not None
         try:
             try:

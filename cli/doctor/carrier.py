@@ -1,0 +1,217 @@
+"""The carrier: does it take the key, and would its webhooks reach ingress in the right form."""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import msgspec
+
+from cli.doctor.finding import Finding, Findings, Now, clock, good, unknown, wrong
+from ingress.webhook import PATH
+from offhook.errors import SettingInvalid
+from offhook.settings import Settings
+from offhook.telnyx.signature import public_keys_from
+
+TIMEOUT_S = 5.0
+APPLICATIONS = "/call_control_applications"
+LISTED_MAX = 10
+
+PUBLIC_KEY = "/public_key"
+"""Answers `data.public`. Official SDKs have it (telnyx-ruby, telnyx-python before 2), and Telnyx's
+own examples fetch it there; the OpenAPI description and SDK 4.189.0 do not. So another answer than
+a key says nothing."""
+
+SKEW_SHARE = 0.1
+"""Of the tolerance of signatures: a clock that is so far off goes on drifting."""
+
+Application = Mapping[str, Any]
+
+
+async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Findings:
+    """Key, clock, public key, then the application; what needs the key is left out without it."""
+    if not settings.carrier_url.startswith(("http://", "https://")):
+        fix = "set OFFHOOK_CARRIER_URL to http://… or https://…"
+        yield wrong("carrier", "key", f"its address is {settings.carrier_url!r}", fix)
+        return
+    if not settings.carrier_key:
+        fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal"
+        yield wrong("carrier", "key", "OFFHOOK_CARRIER_KEY is not set", fix)
+        return
+    if not settings.carrier_key.isascii():
+        fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal"
+        yield wrong("carrier", "key", "OFFHOOK_CARRIER_KEY is not ASCII", fix)
+        return
+    async with httpx.AsyncClient(
+        base_url=settings.carrier_url,
+        headers={"authorization": f"Bearer {settings.carrier_key}", "user-agent": "offhook"},
+        timeout=TIMEOUT_S,
+    ) as http:
+        asked_at = now()
+        try:
+            answer = await http.get(APPLICATIONS, params={"page[size]": "250"})
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            found = f"not reachable at {settings.carrier_url}: {type(error).__name__} {error}"
+            fix = "see OFFHOOK_CARRIER_URL, the name server, proxy and firewall"
+            yield wrong("carrier", "key", found, fix)
+            return
+        yield (key := _key(settings.carrier_url, answer))
+        if skew := _clock(settings, answer, asked_at=asked_at, now=now):
+            yield skew
+        if key.state != "good":
+            return
+        yield await _same_public_key(http, settings)
+        async for finding in _application(http, settings, answer, webhook_url):
+            yield finding
+
+
+def _key(url: str, answer: httpx.Response) -> Finding:
+    status, words = answer.status_code, _words(answer)
+    if status == 200 and isinstance(_body(answer).get("data"), list):
+        return good("carrier", "key", f"{url} takes it")
+    match status:
+        case 401:
+            found = f"{words}: the carrier does not know it"
+            fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal that is in use"
+        case 403:
+            found = f"{words}: the carrier knows it, but it may not read applications"
+            fix = "give the key its rights in the portal, or set OFFHOOK_CARRIER_KEY to another"
+        case 429 | 500 | 502 | 503 | 504:
+            found, fix = f"{words}: the carrier cannot say now", "run it again in a while"
+        case _:
+            found = f"{words}: there are no Call Control Applications at {url}"
+            fix = "OFFHOOK_CARRIER_URL ends in /v2, as https://api.telnyx.com/v2 does"
+    return wrong("carrier", "key", found, fix)
+
+
+def _clock(
+    settings: Settings, answer: httpx.Response, *, asked_at: Any, now: Now
+) -> Finding | None:
+    """By the answer's Date, which is in whole seconds; None if there is none."""
+    try:
+        theirs = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    return clock(
+        "carrier",
+        asked_at=asked_at,
+        theirs=theirs,
+        answered_at=now(),
+        skew_max_s=settings.signature_tolerance_s * SKEW_SHARE,
+        because="signatures older than OFFHOOK_SIGNATURE_TOLERANCE_S are refused",
+        resolution_s=1.0,
+    )
+
+
+async def _same_public_key(http: httpx.AsyncClient, settings: Settings) -> Finding:
+    check = "signs with our key"
+    told: object = None
+    try:
+        answer = await http.get(PUBLIC_KEY)
+        data = _body(answer).get("data")
+        if answer.status_code == 200 and isinstance(data, dict):
+            told = data.get("public")
+        if isinstance(told, str):
+            public_keys_from([told])
+    except (httpx.TransportError, SettingInvalid):
+        told = None
+    if not isinstance(told, str):
+        found = "this carrier does not tell its public key"
+        return unknown("carrier", check, found, "compare OFFHOOK_PUBLIC_KEYS with the portal")
+    if told in settings.public_keys:
+        return good("carrier", check, f"{told} is among OFFHOOK_PUBLIC_KEYS")
+    found = f"{told} is not among OFFHOOK_PUBLIC_KEYS: every webhook would be refused"
+    return wrong("carrier", check, found, f"add it: OFFHOOK_PUBLIC_KEYS={told}")
+
+
+async def _application(
+    http: httpx.AsyncClient, settings: Settings, listed: httpx.Response, webhook_url: str
+) -> Findings:
+    known = [each for each in _body(listed)["data"] if isinstance(each, dict)]
+    wanted = settings.connection_id
+    if not wanted and len(known) != 1:
+        found = f"which of them? {_names(known)}" if known else "the account has none"
+        fix = "name it by --connection ID or OFFHOOK_CONNECTION_ID"
+        make = "make one: offhook apps create NAME https://…" + PATH
+        yield wrong("carrier", "application", found, fix if known else make)
+        return
+    application: Application
+    if wanted:
+        answer = await http.get(f"{APPLICATIONS}/{quote(wanted, safe='')}")
+        data = _body(answer).get("data")
+        if answer.status_code != 200 or not isinstance(data, dict):
+            found = f"{_words(answer)}: there is no {wanted!r}; there are {_names(known) or 'none'}"
+            fix = "name another by --connection ID or OFFHOOK_CONNECTION_ID"
+            yield wrong("carrier", "application", found, fix)
+            return
+        application = data
+    else:
+        application = known[0]
+    name = f"{application.get('id')} ({application.get('application_name')})"
+    yield good("carrier", "application", name if wanted else f"{name}, the only one")
+    for finding in application_findings(application, webhook_url):
+        yield finding
+
+
+def application_findings(application: Application, webhook_url: str) -> list[Finding]:
+    """Whether its webhooks come to ingress, in the form it reads. An empty `webhook_url`: any."""
+    update = f"offhook apps update {application.get('id')}"
+    found = [_webhook_url(application, webhook_url, update)]
+    if failover := application.get("webhook_event_failover_url"):
+        found.append(_failover_url(str(failover), update))
+    version = application.get("webhook_api_version")
+    if version == "2":
+        found.append(good("carrier", "webhook version", '"2", signed with Ed25519'))
+    else:
+        # The carrier's default for a new application, and ingress refuses each of its webhooks.
+        told = f"{msgspec.json.encode(version).decode()}, which ingress refuses"
+        fix = f"{update} --webhook-api-version 2"
+        found.append(wrong("carrier", "webhook version", told, fix))
+    if application.get("active") is True:
+        found.append(good("carrier", "active", "yes"))
+    else:
+        told = "no: it takes and places no calls"
+        found.append(wrong("carrier", "active", told, f"{update} --active"))
+    return found
+
+
+def _webhook_url(application: Application, expected: str, update: str) -> Finding:
+    url = application.get("webhook_event_url") or ""
+    fix = f"{update} --webhook-event-url {expected or 'https://…' + PATH}"
+    if expected and url != expected:
+        return wrong("carrier", "webhook URL", f"{url or 'none'}, not {expected}", fix)
+    if urlsplit(url).path != PATH:
+        found = f"{url or 'none'} does not end in {PATH}, where ingress listens"
+        return wrong("carrier", "webhook URL", found, fix)
+    return good("carrier", "webhook URL", url)
+
+
+def _failover_url(url: str, update: str) -> Finding:
+    if urlsplit(url).path == PATH:
+        return good("carrier", "failover URL", url)
+    found = f"{url} does not end in {PATH}, where ingress listens"
+    fix = f"{update} --webhook-event-failover-url https://…{PATH}"
+    return wrong("carrier", "failover URL", found, fix)
+
+
+def _names(applications: list[dict[str, Any]]) -> str:
+    names = [f"{each.get('id')} ({each.get('application_name')})" for each in applications]
+    more = f" and {len(names) - LISTED_MAX:,} more" if len(names) > LISTED_MAX else ""
+    return ", ".join(names[:LISTED_MAX]) + more
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _words(answer: httpx.Response) -> str:
+    """Status, code and title: "401 10009 Authentication failed"."""
+    errors = _body(answer).get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else {}
+    known = first if isinstance(first, dict) else {}
+    parts = (answer.status_code, known.get("code"), known.get("title"))
+    return " ".join(str(part) for part in parts if part)

@@ -1,0 +1,65 @@
+"""What is on this side: settings, flows, public keys, and ingress where its address is given."""
+
+import os
+
+import httpx
+import msgspec
+
+from cli.doctor.finding import Findings, good, unknown, wrong
+from offhook.errors import SettingInvalid
+from offhook.settings import PREFIX, Settings
+from offhook.telnyx.signature import public_keys_from
+from workers.app import flows_from
+
+TIMEOUT_S = 5.0
+
+
+async def examine_settings(settings: Settings) -> Findings:
+    """They were read, or there were none of them; and what of them is a name or a key."""
+    count = sum(name.startswith(PREFIX) for name in os.environ)
+    yield good("settings", "readable", f"{PREFIX}* variables: {count}")
+    try:
+        flows = flows_from(settings.flows)
+    except SettingInvalid as error:
+        fix = "OFFHOOK_FLOWS is module:attribute of each Flow, found from where you are"
+        yield wrong("settings", "flows", str(error), fix)
+    else:
+        named = ", ".join(f"{flow.name} {flow.version}" for flow in flows)
+        yield good("settings", "flows", named or "none: calls are recorded and left alone")
+    fix = "set OFFHOOK_PUBLIC_KEYS to the base64 public key that the portal shows"
+    if not settings.public_keys:
+        yield wrong("settings", "public keys", "OFFHOOK_PUBLIC_KEYS is not set", fix)
+        return
+    try:
+        keys = public_keys_from(settings.public_keys)
+    except SettingInvalid as error:
+        yield wrong("settings", "public keys", f"OFFHOOK_PUBLIC_KEYS: {error}", fix)
+    else:
+        yield good("settings", "public keys", f"{len(keys)}, base64 of 32 bytes")
+
+
+async def examine_ingress(url: str) -> Findings:
+    """Whether it is ready; unknown where no address is given."""
+    if not url:
+        yield unknown("ingress", "ready", "not looked at", "give its address: --ingress URL")
+        return
+    fix = f"start `offhook ingress`, or give another address than {url}"
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+            answer = await http.get(f"{url.rstrip('/')}/health/ready")
+    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        found = f"not reachable at {url}: {type(error).__name__} {error}"
+        yield wrong("ingress", "ready", found, fix)
+        return
+    try:
+        told = msgspec.json.decode(answer.content, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = {}
+    if "ready" not in told:
+        found = f"what answers {answer.status_code} at {url} is no ingress"
+        yield wrong("ingress", "ready", found, fix)
+    elif answer.status_code == httpx.codes.OK:
+        yield good("ingress", "ready", f"at {url}")
+    else:
+        fix = "mend what it says, then look again"
+        yield wrong("ingress", "ready", f"{told.get('because')}", fix)

@@ -1,0 +1,142 @@
+"""The log: NATS there and safe, its stream and consumers as provisioning makes them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import httpx
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.errors import NotFoundError
+
+from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
+from offhook.errors import LogUnavailable, LogUnsafe
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.drift import Difference, differences
+from offhook.jetstream.stream import require_sync_always, wanted_streams
+from offhook.settings import Settings
+
+TIMEOUT_S = 5.0
+SKEW_MAX_S = 1.0
+"""Workers tell by the log's time stamps whether another's lease of a few seconds has run out."""
+
+
+async def examine_servers(settings: Settings, now: Now) -> Findings:
+    """What each server's monitoring says: that it flushes every write, and its clock."""
+    if not settings.nats_monitor_urls:
+        fix = "set OFFHOOK_NATS_MONITOR_URLS to the monitoring address of every server"
+        yield wrong("log", "flushes every write", "OFFHOOK_NATS_MONITOR_URLS is empty", fix)
+    for url in settings.nats_monitor_urls:
+        check = "flushes every write"
+        try:
+            await require_sync_always([url])
+        except LogUnsafe:
+            found = f"{url}: no; it would lose acknowledged writes"
+            fix = "put `sync_interval: always` in its jetstream block and restart it"
+            yield wrong("log", check, found, fix)
+        except LogUnavailable as error:
+            fix = "see OFFHOOK_NATS_MONITOR_URLS; monitoring is `http: …` in the server's file"
+            yield wrong("log", check, str(error), fix)
+            continue
+        else:
+            yield good("log", check, f"{url}: sync_always")
+        if skew := await _clock(url, now):
+            yield skew
+
+
+async def examine_log(settings: Settings) -> Findings:
+    """The connection, then stream and consumers against what provisioning would make."""
+    try:
+        client = await connect(settings.nats_url, "doctor")
+    except LogUnavailable as error:
+        fix = "start it, or see OFFHOOK_NATS_URL"
+        yield wrong("log", "NATS", str(error), fix)
+        return
+    try:
+        server = client.connected_server_version
+        found = f"{settings.nats_url}, version {server.major}.{server.minor}.{server.patch}"
+        yield good("log", "NATS", found)
+        for stream, consumers in wanted_streams(settings.stream_replicas):
+            yield (finding := await _stream(client, stream))
+            if finding.state == "wrong" and finding.found == _MISSING:
+                continue
+            for consumer in consumers:
+                yield await _consumer(client, stream, consumer)
+    finally:
+        await close(client)
+
+
+async def _stream(client: Client, wanted: StreamConfig) -> Finding:
+    check = f"stream {wanted.name}"
+    assert wanted.name is not None
+    try:
+        info = await client.jetstream(timeout=TIMEOUT_S).stream_info(wanted.name)
+    except NotFoundError:
+        return wrong("log", check, _MISSING, _PROVISION)
+    except (NatsError, TimeoutError) as error:
+        return _silent(check, error)
+    found = differences(wanted, info.config)
+    if not found:
+        replicas = f", {wanted.num_replicas} replicas" if wanted.num_replicas != 1 else ""
+        return good("log", check, f"{info.state.messages:,} records{replicas}")
+    fix = _PROVISION
+    if any(each.fixed for each in found):
+        fix = f"no update can change that: back {wanted.name} up, and restore it as a new stream"
+    return wrong("log", check, _told(found), fix)
+
+
+async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig) -> Finding:
+    check = f"consumer {wanted.durable_name}"
+    assert stream.name is not None
+    assert wanted.durable_name is not None
+    try:
+        js = client.jetstream(timeout=TIMEOUT_S)
+        info = await js.consumer_info(stream.name, wanted.durable_name)
+    except NotFoundError:
+        return wrong("log", check, _MISSING, _PROVISION)
+    except (NatsError, TimeoutError) as error:
+        return _silent(check, error)
+    assert info.config is not None
+    found = differences(wanted, info.config)
+    remove = f"nats consumer rm {stream.name} {wanted.durable_name}"
+    if any(each.fixed for each in found):
+        # Positions are found again: decisions are in the log, the projector's is in Postgres.
+        return wrong("log", check, _told(found), f"{remove}, then {_PROVISION}: nothing is lost")
+    if found:
+        return wrong("log", check, _told(found), _PROVISION)
+    if info.paused:
+        resume = f"nats consumer resume {stream.name} {wanted.durable_name}"
+        return wrong("log", check, "it is paused: nothing is delivered", resume)
+    return good("log", check, f"{info.num_pending or 0:,} waiting, {info.num_ack_pending:,} held")
+
+
+def _told(found: Sequence[Difference]) -> str:
+    return "; ".join(str(each) for each in found)
+
+
+def _silent(check: str, error: Exception) -> Finding:
+    fix = "is JetStream on, and has this user the right to its API?"
+    return wrong("log", check, f"JetStream does not answer: {error!r}", fix)
+
+
+async def _clock(url: str, now: Now) -> Finding | None:
+    """By the `now` of the server's general information; None if it does not tell."""
+    async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+        asked_at = now()
+        try:
+            answer = await http.get(f"{url}/varz")
+            theirs = datetime.fromisoformat(answer.json()["now"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+    return clock(
+        "log",
+        asked_at=asked_at,
+        theirs=theirs,
+        answered_at=now(),
+        skew_max_s=SKEW_MAX_S,
+        because="workers compare leases of a few seconds by them",
+    )
+
+
+_MISSING = "it is not there"
+_PROVISION = "offhook provision"

@@ -1,0 +1,57 @@
+"""The views: Postgres there, at the revision this version of Offhook reads, by the same clock."""
+
+from asyncpg import PostgresError
+from sqlalchemy import text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from cli.doctor.finding import Findings, Now, clock, good, wrong
+from offhook.settings import Settings
+from projections.database import open_database
+from projections.schema import REVISION, revision
+
+SKEW_MAX_S = 1.0
+"""As for the log: times of both are shown side by side."""
+
+
+async def examine_views(settings: Settings, now: Now) -> Findings:
+    """The connection, the server's clock, the schema."""
+    see = "start it, or see OFFHOOK_POSTGRES_URL"
+    try:
+        engine = open_database(settings.postgres_url, "offhook-doctor")
+    except ArgumentError:
+        # Not its value: there may be a password in it.
+        fix = "set OFFHOOK_POSTGRES_URL to postgresql://…"
+        yield wrong("views", "Postgres", "OFFHOOK_POSTGRES_URL is no URL", fix)
+        return
+    try:
+        async with engine.connect() as connection:
+            asked_at = now()
+            row = await connection.execute(
+                text("select clock_timestamp(), current_setting('server_version')")
+            )
+            theirs, version = row.one()
+            answered_at = now()
+        yield good("views", "Postgres", f"version {version.partition(' ')[0]}")
+        yield clock(
+            "views",
+            asked_at=asked_at,
+            theirs=theirs,
+            answered_at=answered_at,
+            skew_max_s=SKEW_MAX_S,
+            because="times of the log and of the views are shown side by side",
+        )
+        found = await revision(settings.postgres_url)
+    except (SQLAlchemyError, PostgresError, OSError) as error:
+        words = str(getattr(error, "orig", None) or error) or type(error).__name__
+        yield wrong("views", "Postgres", f"it does not answer: {words.splitlines()[0]}", see)
+        return
+    finally:
+        await engine.dispose()
+    if found == REVISION:
+        yield good("views", "revision", f"{found}, the newest")
+    elif found is not None and found > REVISION:
+        told = f"{found}, of a later Offhook than this, which reads {REVISION}"
+        yield wrong("views", "revision", told, "install the Offhook that the services run")
+    else:
+        told = f"{found or 'none'}; this Offhook reads {REVISION}"
+        yield wrong("views", "revision", told, "offhook migrate")

@@ -1,0 +1,494 @@
+"""`offhook doctor`: everything good, then each thing wrong for real, and what it says to do."""
+
+import asyncio
+import base64
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from nacl.signing import SigningKey
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
+from rich.console import Console
+from sqlalchemy import text
+
+from cli.doctor.finding import Finding
+from cli.doctor.run import examine, report
+from cli.prepare import prepare, provision_log
+from cli.servers import NatsServer, PostgresServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, stream_config
+from offhook.settings import Settings, environment_from
+from offhook.telnyx.signature import public_key_text
+from projections.database import open_database
+from projections.schema import REVISION
+from tests.cli.carrier import KEY, WEBHOOKS, Carrier, carrier
+from tests.cli.terminal import Terminal
+
+PUBLIC_KEY = public_key_text(SigningKey(b"\x01" * 32))
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def at_carrier() -> Iterator[Carrier]:
+    with carrier() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_nats() -> Iterator[NatsServer]:
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    at_carrier: Carrier, own_nats: NatsServer, postgres_server: PostgresServer
+) -> Settings:
+    """A deployment where all is good; the carrier has application 12."""
+    settings = Settings(
+        nats_url=own_nats.url,
+        nats_monitor_urls=(own_nats.monitor_url,),
+        postgres_url=postgres_server.create_database(f"doctor_{uuid4().hex}"),
+        public_keys=(PUBLIC_KEY,),
+        carrier_url=at_carrier.url,
+        carrier_key=KEY,
+    )
+    prepare(settings)
+    return settings
+
+
+@pytest.fixture
+def good(prepared: Settings, at_carrier: Carrier) -> Settings:
+    at_carrier.reset(desk12={})
+    return prepared
+
+
+def look(
+    settings: Settings,
+    *,
+    webhook_url: str = WEBHOOKS,
+    ingress_url: str = "",
+    ahead_s: float = 0.0,
+    place_timeout_s: float = 15.0,
+) -> dict[tuple[str, str], Finding]:
+    """The findings by place and check, by a clock that is ahead."""
+    found = asyncio.run(
+        examine(
+            settings,
+            webhook_url=webhook_url,
+            ingress_url=ingress_url,
+            now=lambda: datetime.now(UTC) + timedelta(seconds=ahead_s),
+            place_timeout_s=place_timeout_s,
+        )
+    )
+    return {(each.place, each.check): each for each in found}
+
+
+def only_wrong(found: dict[tuple[str, str], Finding]) -> Finding:
+    """The one thing that is wrong."""
+    [finding] = [each for each in found.values() if each.state == "wrong"]
+    return finding
+
+
+def test_where_all_is_good_nothing_is_wrong(good: Settings, at_carrier: Carrier) -> None:
+    at_carrier.public_key = PUBLIC_KEY
+    found = look(good)
+    assert {each.state for each in found.values() if each.place != "ingress"} == {"good"}
+    assert list(found) == [
+        ("settings", "readable"),
+        ("settings", "flows"),
+        ("settings", "public keys"),
+        ("carrier", "key"),
+        ("carrier", "clock"),
+        ("carrier", "signs with our key"),
+        ("carrier", "application"),
+        ("carrier", "webhook URL"),
+        ("carrier", "webhook version"),
+        ("carrier", "active"),
+        ("ingress", "ready"),
+        ("log", "flushes every write"),
+        ("log", "clock"),
+        ("log", "NATS"),
+        ("log", "stream CALLS"),
+        ("log", "consumer worker"),
+        ("log", "consumer projector"),
+        ("log", "stream TIMERS"),
+        ("log", "consumer worker-timers"),
+        ("views", "Postgres"),
+        ("views", "clock"),
+        ("views", "revision"),
+    ]
+    assert found["carrier", "application"].found == "12 (desk12), the only one"
+    assert found["views", "revision"].found == f"{REVISION}, the newest"
+    assert not [finding for finding in found.values() if finding.state == "good" and finding.fix]
+
+
+def test_it_prints_and_ends_as_it_found(
+    good: Settings,
+    at_carrier: Carrier,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    offhook = Terminal(monkeypatch, capsys, environment_from(good))
+    looked = offhook("doctor", "--connection", "12", "--webhook-url", WEBHOOKS)
+    assert looked.status == 0, looked.output
+    assert "carrier · ──▶ ingress · ──▶ log ✓ ──▶ views ✓" in looked.output
+    assert "all good, 2 not looked at" in looked.output
+
+    at_carrier.applications["12"]["webhook_api_version"] = "1"
+    looked = offhook("doctor")
+    assert looked.status == 1
+    assert "settings ✓   carrier ✗ ──▶ ingress · ──▶ log ✓ ──▶ views ✓" in looked.output
+    assert "→ offhook apps update 12 --webhook-api-version 2" in looked.output
+    assert "1 of " in looked.output
+
+    looked = offhook("doctor", "--json")
+    assert looked.status == 1
+    assert looked.json["good"] is False
+    [wrong] = [each for each in looked.json["checks"] if each["state"] == "wrong"]
+    assert wrong == {
+        "place": "carrier",
+        "check": "webhook version",
+        "state": "wrong",
+        "found": '"1", which ingress refuses',
+        "fix": "offhook apps update 12 --webhook-api-version 2",
+    }
+
+    offhook.variables["OFFHOOK_API_PORT"] = "many"
+    looked = offhook("doctor", "--json")
+    assert looked.status == 1
+    assert [each["check"] for each in looked.json["checks"]] == ["readable"]
+    assert "OFFHOOK_API_PORT is 'many'; expected" in looked.json["checks"][0]["found"]
+
+
+# ------------------------------------------------------------------ settings and ingress
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "words"),
+    [
+        ({"flows": ("nowhere:flow",)}, "flows", "OFFHOOK_FLOWS has 'nowhere:flow': No module"),
+        ({"public_keys": ()}, "public keys", "OFFHOOK_PUBLIC_KEYS is not set"),
+        (
+            {"public_keys": ("c2hvcnQ=",)},
+            "public keys",
+            "OFFHOOK_PUBLIC_KEYS: public key of 8 characters is not base64 of 32 bytes",
+        ),
+    ],
+)
+def test_settings_that_no_service_would_start_with(
+    good: Settings, change: dict[str, tuple[str, ...]], check: str, words: str
+) -> None:
+    finding = look(replace(good, **change))["settings", check]  # type: ignore[arg-type]
+    assert finding.state == "wrong"
+    assert words in finding.found
+    assert "OFFHOOK_" in finding.fix
+
+
+def test_an_ingress_that_is_not_there_or_is_something_else(
+    good: Settings, at_carrier: Carrier
+) -> None:
+    away = only_wrong(look(good, ingress_url=NOBODY))
+    assert (away.place, away.check) == ("ingress", "ready")
+    assert away.found.startswith(f"not reachable at {NOBODY}: ConnectError")
+    other = only_wrong(look(good, ingress_url=at_carrier.url))
+    assert other.found == f"what answers 404 at {at_carrier.url} is no ingress"
+
+
+# ------------------------------------------------------------------ the carrier
+
+
+def _error(code: str, title: str) -> dict[str, object]:
+    return {"errors": [{"code": code, "title": title}]}
+
+
+@pytest.mark.parametrize(
+    ("instead", "found", "fix"),
+    [
+        ((401, _error("10009", "Authentication failed")), "401 10009 Authentication failed", "KEY"),
+        ((403, _error("10010", "Authorization failed")), "403 10010 Authorization failed", "right"),
+        ((404, "not here"), "404: there are no Call Control Applications at", "ends in /v2"),
+        ((200, "<html>"), "200: there are no Call Control Applications at", "ends in /v2"),
+        (
+            (503, _error("10007", "Unavailable")),
+            "503 10007 Unavailable: the carrier cannot",
+            "again",
+        ),
+    ],
+)
+def test_what_the_carrier_says_of_the_key(
+    good: Settings, at_carrier: Carrier, instead: tuple[int, object], found: str, fix: str
+) -> None:
+    at_carrier.instead = instead
+    finding = only_wrong(look(good))
+    assert finding.check == "key"
+    assert found in finding.found
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"carrier_key": "another"}, "401 10009 Authentication failed: the carrier does not know"),
+        ({"carrier_key": ""}, "OFFHOOK_CARRIER_KEY is not set"),
+        ({"carrier_url": f"{NOBODY}/v2"}, f"not reachable at {NOBODY}/v2: ConnectError"),
+        ({"carrier_url": "api.telnyx.com/v2"}, "its address is 'api.telnyx.com/v2'"),
+    ],
+)
+def test_a_carrier_that_cannot_be_asked(good: Settings, change: dict[str, str], found: str) -> None:
+    finding = only_wrong(look(replace(good, **change)))  # type: ignore[arg-type]
+    assert (finding.place, finding.check) == ("carrier", "key")
+    assert finding.found.startswith(found)
+    assert "OFFHOOK_CARRIER_" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "found", "fix"),
+    [
+        ({"webhook_api_version": "1"}, "webhook version", '"1", which', "--webhook-api-version 2"),
+        ({"active": False}, "active", "no: it takes and places no calls", "--active"),
+        (
+            {"webhook_event_url": "https://old.example.com/hook"},
+            "webhook URL",
+            f"https://old.example.com/hook, not {WEBHOOKS}",
+            f"--webhook-event-url {WEBHOOKS}",
+        ),
+        (
+            {"webhook_event_failover_url": "https://old.example.com/"},
+            "failover URL",
+            "https://old.example.com/ does not end in /webhooks/telnyx, where ingress listens",
+            "--webhook-event-failover-url https://…/webhooks/telnyx",
+        ),
+    ],
+)
+def test_an_application_whose_webhooks_would_not_come(
+    good: Settings, at_carrier: Carrier, change: dict[str, object], check: str, found: str, fix: str
+) -> None:
+    at_carrier.applications["12"].update(change)
+    finding = only_wrong(look(good))
+    assert finding.check == check
+    assert finding.found.startswith(found)
+    assert finding.fix == f"offhook apps update 12 {fix}"
+
+
+def test_without_an_expected_address_its_path_must_be_right(
+    good: Settings, at_carrier: Carrier
+) -> None:
+    assert look(good, webhook_url="")["carrier", "webhook URL"].state == "good"
+    at_carrier.applications["12"]["webhook_event_url"] = "https://calls.example.com/"
+    finding = only_wrong(look(good, webhook_url=""))
+    assert "does not end in /webhooks/telnyx" in finding.found
+
+
+def test_which_application_must_be_clear(good: Settings, at_carrier: Carrier) -> None:
+    at_carrier.reset(desk12={}, night13={"webhook_api_version": "1"})
+    assert only_wrong(look(good)).found == "which of them? 12 (desk12), 13 (night13)"
+    night = look(replace(good, connection_id="13"))
+    assert night["carrier", "application"].found == "13 (night13)"
+    assert only_wrong(night).check == "webhook version"
+    missing = only_wrong(look(replace(good, connection_id="14")))
+    assert missing.found.endswith("there is no '14'; there are 12 (desk12), 13 (night13)")
+    assert "--connection ID or OFFHOOK_CONNECTION_ID" in missing.fix
+    at_carrier.reset()
+    none = only_wrong(look(good))
+    assert none.found == "the account has none"
+    assert none.fix.startswith("make one: offhook apps create")
+
+
+def test_the_carriers_public_key_is_compared_where_it_tells_one(
+    good: Settings, at_carrier: Carrier
+) -> None:
+    assert look(good)["carrier", "signs with our key"].state == "unknown"
+    at_carrier.public_key = base64.b64encode(b"\x02" * 32).decode()
+    finding = only_wrong(look(good))
+    assert finding.found.startswith(f"{at_carrier.public_key} is not among OFFHOOK_PUBLIC_KEYS")
+    assert (
+        look(replace(good, public_keys=(PUBLIC_KEY, at_carrier.public_key)))[
+            "carrier", "signs with our key"
+        ].state
+        == "good"
+    )
+    at_carrier.public_key = "something else"
+    assert look(good)["carrier", "signs with our key"].state == "unknown"
+
+
+def test_clocks_that_differ(good: Settings) -> None:
+    found = look(good, ahead_s=10)
+    assert [each.place for each in found.values() if each.state == "wrong"] == ["log", "views"]
+    assert re.match(r"(9|10)\.\d s behind ours, ±", found["log", "clock"].found)
+    assert found["log", "clock"].fix.startswith("set both clocks by NTP")
+    found = look(good, ahead_s=-40)
+    wrong = [each for each in found.values() if each.state == "wrong"]
+    assert [each.place for each in wrong] == ["carrier", "log", "views"]
+    assert {each.check for each in wrong} == {"clock"}
+    assert re.search(r"s ahead of ours, ±[\d.]+ s; at most 30 s$", wrong[0].found)
+
+
+# ------------------------------------------------------------------ the log
+
+
+def test_a_server_that_would_lose_writes(good: Settings) -> None:
+    with NatsServer(sync_always=False) as unsafe:
+        finding = only_wrong(look(replace(good, nats_monitor_urls=(unsafe.monitor_url,))))
+        assert finding.check == "flushes every write"
+        assert "it would lose acknowledged writes" in finding.found
+        assert "sync_interval: always" in finding.fix
+        found = look(replace(good, nats_url=unsafe.url))
+        missing = [each for each in found.values() if each.state == "wrong"]
+        assert [each.check for each in missing] == ["stream CALLS", "stream TIMERS"]
+        assert {each.found for each in missing} == {"it is not there"}
+        assert {each.fix for each in missing} == {"offhook provision"}
+
+
+def test_servers_that_do_not_answer(good: Settings) -> None:
+    found = look(replace(good, nats_monitor_urls=(*good.nats_monitor_urls, NOBODY)))
+    assert f"no NATS monitoring answers at {NOBODY}" in only_wrong(found).found
+    assert only_wrong(look(replace(good, nats_monitor_urls=()))).found.endswith("is empty")
+
+
+def test_what_listens_and_never_answers_is_told_in_time(good: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        silenced = replace(
+            good,
+            carrier_url=f"http://{where}/v2",
+            nats_monitor_urls=(f"http://{where}",),
+            postgres_url=f"postgresql://postgres@{where}/postgres",
+        )
+        found = asyncio.run(
+            examine(
+                silenced,
+                webhook_url=WEBHOOKS,
+                ingress_url=f"http://{where}",
+                now=lambda: datetime.now(UTC),
+                place_timeout_s=0.3,
+            )
+        )
+    late = [each for each in found if each.check == "answers in time"]
+    assert [each.place for each in late] == ["carrier", "ingress", "log", "views"]
+    assert {each.found for each in late} == {"nothing more within 0.3 s"}
+
+
+async def _changed(url: str, stream: StreamConfig | None, consumer: ConsumerConfig | None) -> None:
+    client = await connect(url, "test")
+    js = client.jetstream()
+    if stream is not None:
+        await js.update_stream(stream)
+    if consumer is not None:
+        assert consumer.durable_name is not None
+        await js.delete_consumer(STREAM, consumer.durable_name)
+        await js.add_consumer(STREAM, consumer)
+    await close(client)
+
+
+def test_a_stream_or_consumer_that_somebody_changed(good: Settings) -> None:
+    worker = next(each for each in consumer_configs() if each.durable_name == WORKER)
+    changed = worker.evolve(ack_wait=30.0, filter_subject="calls.1.*.in")
+    stream = stream_config(1).evolve(discard=DiscardPolicy.OLD, max_bytes=10_000_000)
+    asyncio.run(_changed(good.nats_url, stream, changed))
+    found = look(good)
+    assert found["log", f"stream {STREAM}"].found == (
+        "max_bytes is 10000000, not -1; discard is old, not new"
+    )
+    assert found["log", f"consumer {WORKER}"].found == (
+        "ack_wait is 30.0, not 4.0; filter_subject is calls.1.*.in, not calls.*.*.in"
+    )
+    wrong = [each for each in found.values() if each.state == "wrong"]
+    assert [each.fix for each in wrong] == ["offhook provision"] * 2
+    asyncio.run(provision_log(good))
+    assert not [each for each in look(good).values() if each.state == "wrong"]
+
+    asyncio.run(_changed(good.nats_url, None, worker.evolve(ack_policy=AckPolicy.ALL)))
+    finding = only_wrong(look(good))
+    assert finding.found == "ack_policy is all, not explicit"
+    assert finding.fix == (
+        f"nats consumer rm {STREAM} {WORKER}, then offhook provision: nothing is lost"
+    )
+    asyncio.run(_changed(good.nats_url, None, worker))
+
+
+def test_a_missing_consumer(good: Settings) -> None:
+    async def remove() -> None:
+        client = await connect(good.nats_url, "test")
+        await client.jetstream().delete_consumer(STREAM, WORKER)
+        await close(client)
+
+    asyncio.run(remove())
+    finding = only_wrong(look(good))
+    assert (finding.check, finding.found) == (f"consumer {WORKER}", "it is not there")
+    asyncio.run(provision_log(good))
+    assert not [each for each in look(good).values() if each.state == "wrong"]
+
+
+# ------------------------------------------------------------------ the views
+
+
+def test_a_database_that_was_not_migrated_or_too_far(
+    good: Settings, postgres_server: PostgresServer
+) -> None:
+    async def set_revision(url: str, revision: str) -> None:
+        engine = open_database(url)
+        async with engine.begin() as connection:
+            await connection.execute(
+                text("create table if not exists alembic_version (version_num text primary key)")
+            )
+            await connection.execute(text("delete from alembic_version"))
+            await connection.execute(
+                text("insert into alembic_version values (:revision)"), {"revision": revision}
+            )
+        await engine.dispose()
+
+    url = postgres_server.create_database(f"doctor_{uuid4().hex}")
+    empty = replace(good, postgres_url=url)
+    finding = only_wrong(look(empty))
+    assert finding.found == f"none; this Offhook reads {REVISION}"
+    assert finding.fix == "offhook migrate"
+    asyncio.run(set_revision(url, "0001"))
+    assert only_wrong(look(empty)).found.startswith("0001; ")
+    asyncio.run(set_revision(url, "9999"))
+    later = only_wrong(look(empty))
+    assert later.found.startswith("9999, of a later Offhook")
+    assert "install the Offhook" in later.fix
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgresql://postgres@127.0.0.1:1/postgres", "it does not answer: "),
+        ("not a url", "OFFHOOK_POSTGRES_URL is no URL"),
+    ],
+)
+def test_a_database_that_is_not_there(good: Settings, url: str, found: str) -> None:
+    finding = only_wrong(look(replace(good, postgres_url=url)))
+    assert (finding.place, finding.check) == ("views", "Postgres")
+    assert finding.found.startswith(found)
+    assert "OFFHOOK_POSTGRES_URL" in finding.fix
+
+
+def test_a_database_by_another_name_does_not_exist(
+    good: Settings, postgres_server: PostgresServer
+) -> None:
+    gone = replace(good, postgres_url=postgres_server.url_of("nobodys"))
+    assert 'database "nobodys" does not exist' in only_wrong(look(gone)).found
+
+
+# ------------------------------------------------------------------ the report
+
+
+def test_what_was_found_is_printed_as_it_is() -> None:
+    console = Console(width=80)
+    findings = [Finding(place="log", check="NATS", state="wrong", found="no [x]", fix="see [y]")]
+    with console.capture() as captured:
+        report(console, findings, as_json=False)
+    assert [line.rstrip() for line in captured.get().splitlines()] == [
+        "settings ·   carrier · ──▶ ingress · ──▶ log ✗ ──▶ views ·",
+        "",
+        "log       ✗  NATS  no [x]",
+        "             → see [y]",
+        "",
+        "1 of 1 checks: wrong",
+    ]

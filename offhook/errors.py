@@ -56,16 +56,23 @@ class WebhookVersionOne(WebhookRefused):
 
 
 class ParameterInvalid(SenderFault):
-    """A parameter that the carrier's documents do not allow. `value` is None if there was none."""
+    """A parameter that the carrier's documents do not allow. `value` is None if there was none.
 
-    def __init__(self, operation: str, field: str, value: object, rule: str) -> None:
+    `field` is the parameter, `inside` the place in it that is wrong (`.type`, `[1].name`), if any.
+    """
+
+    def __init__(
+        self, operation: str, field: str, value: object, rule: str, *, inside: str = ""
+    ) -> None:
         self.operation = operation
         self.field = field
+        self.inside = inside
         self.value = value
         self.rule = rule
+        place = field + inside
         shown = "a secret" if field in _SECRET_FIELDS else _shown(value)
         given = "is missing" if value is None else f"is {shown}"
-        super().__init__(f"{operation}: {field} {given}; {rule}")
+        super().__init__(f"{operation}: {place} {given}; {rule}")
 
 
 class OperationUnknown(SenderFault):
@@ -125,7 +132,7 @@ class PartMissing(OperatorFault):
 
 
 # Messages end in logs and in the log, so these values are never in one.
-_SECRET_FIELDS = frozenset({"sip_auth_password", "stream_auth_token"})
+_SECRET_FIELDS = frozenset({"payment_token", "sip_auth_password", "stream_auth_token"})
 _SHOWN_CHARS_MAX = 80
 
 

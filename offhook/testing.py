@@ -248,7 +248,8 @@ def _check(command: Order) -> None:
     values = {item.name: getattr(command, item.name) for item in dataclasses.fields(command)}
     try:
         msgspec.convert(values, type(command))
-    except msgspec.ValidationError as error:
+        command.check()
+    except ValueError as error:  # msgspec's is one
         shown = _shown(command, None)
         raise AssertionError(
             f"the carrier does not allow this command: {error}\n    {shown}"

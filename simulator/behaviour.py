@@ -47,6 +47,7 @@ from offhook.commands import (
     Refer,
     Reject,
     SendSipInfo,
+    Stateful,
     Transfer,
     WebhookTargets,
 )
@@ -118,7 +119,7 @@ def obey(
     leg = _live(turn, call_control_id or "")
     if leg.unanswered and not isinstance(command, Answer | Reject | Hangup):
         raise refusals.call_not_answered()
-    if command.client_state is not None:
+    if isinstance(command, Stateful) and command.client_state is not None:
         leg = turn.put(replace(leg, client_state=command.client_state))
     repeated = _obey(turn, leg, command)
     return turn.step(leg, repeated=repeated)
@@ -169,7 +170,7 @@ def _obey(turn: Turn, leg: Leg, command: LegCommand) -> bool:
                 turn.tell("call.sip_info.received", other)
             return False
         case _:
-            raise AssertionError(f"{type(command).__name__} is not known here")
+            raise refusals.not_found()
 
 
 def _dial(turn: Turn, command: Dial) -> Leg:
@@ -372,7 +373,9 @@ def _hooks_of(command: WebhookTargets, before: Hooks) -> Hooks:
         method=command.webhook_url_method or before.method,
         urls=command.webhook_urls or before.urls,
         urls_method=command.webhook_urls_method or before.urls_method,
-        retries_ms={event_type: policy["retries_ms"] for event_type, policy in policies.items()}
+        retries_ms={
+            event_type: policy.get("retries_ms", []) for event_type, policy in policies.items()
+        }
         if policies
         else before.retries_ms,
     )

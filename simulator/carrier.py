@@ -33,7 +33,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from offhook.commands import COMMANDS, PhoneOrSip, Text1
+from offhook.commands import COMMANDS
+from offhook.parameters import PhoneOrSip, Text1
 from simulator import refusals
 from simulator.answers import active_shown, call_shown
 from simulator.exchange import Exchange

@@ -12,7 +12,7 @@ import msgspec
 
 from offhook.errors import CarrierUnavailable, ParameterInvalid, SettingInvalid
 from offhook.events import IssuedCommand
-from offhook.telnyx.catalog import path_of
+from offhook.telnyx.catalog import method_of, path_of, takes_command_id
 from offhook.telnyx.outcomes import (
     LEG_GONE,
     Accepted,
@@ -89,9 +89,11 @@ class Carrier:
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
         """One try. `repeated`: the carrier may have taken this command before; see `outcome_of`."""
-        body = {**command.parameters, "command_id": command.command_id}
+        body = dict(command.parameters)
+        if takes_command_id(command.operation):
+            body["command_id"] = command.command_id
         answer = await self._ask(
-            "POST",
+            method_of(command.operation),
             path_of(command.operation, command.call_control_id),
             content=msgspec.json.encode(body),
         )

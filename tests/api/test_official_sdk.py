@@ -254,7 +254,7 @@ async def test_a_command_after_the_end(either: AsyncTelnyx, stack: Stack) -> Non
 
 async def test_an_action_that_does_not_exist(either: AsyncTelnyx) -> None:
     with pytest.raises(NotFoundError) as raised:
-        await either.calls.actions.start_recording(UNKNOWN_LEG, channels="dual", format="mp3")
+        await either.post(f"/calls/{UNKNOWN_LEG}/actions/shout", cast_to=object)
     assert told(raised)["code"] == "10005"
 
 

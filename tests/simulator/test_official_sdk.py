@@ -92,7 +92,7 @@ async def test_errors_arrive_as_the_sdks_own_exceptions() -> None:
         with pytest.raises(InternalServerError):
             await dial(to="+12025550153", from_=OURS, connection_id=CONNECTION)
         with pytest.raises(NotFoundError):
-            await telnyx.calls.actions.start_recording("x", channels="dual", format="mp3")
+            await telnyx.post("/calls/x/actions/shout", cast_to=object)
         with pytest.raises(AuthenticationError):
             await telnyx.with_options(api_key="wrong").calls.retrieve_status("v3:nobody")
 

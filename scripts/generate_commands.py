@@ -1,0 +1,365 @@
+"""Writes the generated commands anew from the official SDK, which is a development dependency.
+
+    .venv/bin/python -m scripts.generate_commands
+
+    offhook/parameter_objects.py   the objects that parameters may be
+    offhook/call_actions.py        a command for every action that is not written by hand
+
+Names, types, enums and what is required are the SDK's; what only its descriptions tell is in
+`scripts/command_refinements.py`. A test generates them again and compares.
+"""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
+
+import telnyx
+from telnyx.resources.calls.actions import ActionsResource
+from telnyx.resources.calls.calls import CallsResource
+from typing_extensions import NoExtraItems, get_type_hints, is_typeddict
+
+from scripts.command_refinements import BY_HAND, DOCS, NAMES, RULES, TYPES, UNTYPED
+
+ROOT = Path(__file__).resolve().parents[1]
+LONG_ENUM = 9
+"""An enum with this many values gets a name of its own."""
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file and its contents."""
+    operations = sorted(sdk_operations(), key=lambda operation: operation.name)
+    objects = Objects()
+    commands = [command_source(operation, objects) for operation in operations]
+    actions = [source for source in commands if source]
+    return {
+        ROOT / "offhook/parameter_objects.py": _formatted(objects_source(objects)),
+        ROOT / "offhook/call_actions.py": _formatted(actions_source(actions, objects)),
+    }
+
+
+# ------------------------------------------------------------------ what the SDK has
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdkOperation:
+    """One operation as the SDK has it."""
+
+    name: str  # the last part of its path; dial
+    sdk_method: str
+    http_method: str
+    path: str
+    parameters: type  # a TypedDict
+    description: str
+
+    @property
+    def class_name(self) -> str:
+        return re.sub(r"^(Action|Call)|Params$", "", self.parameters.__name__)
+
+
+def sdk_operations() -> Iterator[SdkOperation]:
+    """Dial, and every action on a leg, read off the SDK's methods."""
+    for resource in (CallsResource, ActionsResource):
+        module = inspect.getmodule(resource)
+        tree = ast.parse(textwrap.dedent(inspect.getsource(resource)))
+        for method in ast.walk(tree):
+            if not isinstance(method, ast.FunctionDef):
+                continue
+            call = next(_http_calls(method), None)
+            if call is None:
+                continue
+            path = next(
+                node.value
+                for node in ast.walk(call.args[0])
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            )
+            name = "dial" if path == "/calls" else path.rpartition("/")[2]
+            module_name, class_name = next(
+                (node.value.id, node.attr)
+                for node in ast.walk(call)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.attr.endswith("Params")
+            )
+            yield SdkOperation(
+                name=name,
+                sdk_method=method.name,
+                http_method=call.func.attr[1:].upper(),  # type: ignore[attr-defined]
+                path=path,
+                parameters=getattr(vars(module)[module_name], class_name),
+                description=ast.get_docstring(method) or "",
+            )
+
+
+def _http_calls(method: ast.FunctionDef) -> Iterator[ast.Call]:
+    for node in ast.walk(method):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="_post" | "_put")):
+                yield node
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A parameter of an operation, or an entry of an object."""
+
+    name: str  # the carrier's
+    kind: Any
+    required: bool
+
+
+def entries_of(typed_dict: type) -> list[Entry]:
+    """The carrier's names and types, required ones first, else as the SDK orders them."""
+    entries = []
+    for name, hint in get_type_hints(typed_dict, include_extras=True).items():
+        required = get_origin(hint) is Required
+        kind = get_args(hint)[0] if required else hint
+        if get_origin(kind) is Annotated:
+            kind, *extras = get_args(kind)
+            name = next((one.alias for one in extras if getattr(one, "alias", None)), name)
+        entries.append(Entry(name, kind, required))
+    return sorted(entries, key=lambda entry: not entry.required)
+
+
+# ------------------------------------------------------------------ types in our words
+
+
+@dataclass
+class Objects:
+    """The named types met so far, each after those that it is made of."""
+
+    sources: dict[str, str] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+
+    def type_of(self, entry: Entry, owner: str) -> str:
+        """The type's source. `owner` is the operation, or the object that the entry belongs to."""
+        for known in (f"{owner}.{entry.name}", entry.name):
+            if known in TYPES:
+                return TYPES[known]
+        untyped = {f"{owner}.{entry.name}", entry.name} & UNTYPED
+        return self._source(entry.kind, f"{owner}.{entry.name}", bool(untyped))
+
+    def _source(self, kind: Any, place: str, untyped: bool = False) -> str:
+        origin, arguments = get_origin(kind), get_args(kind)
+        if origin is Literal:
+            return self._enum(arguments, place)
+        if is_typeddict(kind):
+            return "dict[str, Any]" if untyped else self._object(kind)
+        if origin in (Union, types.UnionType):
+            if all(is_typeddict(one) for one in arguments):
+                return "dict[str, Any]" if untyped else self._tagged(arguments, place)
+            return " | ".join(self._source(one, place, untyped) for one in arguments)
+        if origin is dict:
+            return f"dict[str, {self._source(arguments[1], place, untyped)}]"
+        if origin is not None and issubclass(origin, Iterable):
+            return f"list[{self._source(arguments[0], place, untyped)}]"
+        if kind is type(None):
+            return "None"
+        return "Any" if kind is object else str(kind.__name__)
+
+    def _enum(self, values: Sequence[object], place: str) -> str:
+        if set(values) == {True, False}:
+            return "bool"
+        listed = ", ".join(
+            f'"{value}"' if isinstance(value, str) else repr(value) for value in values
+        )
+        if len(values) < LONG_ENUM:
+            return f"Literal[{listed}]"
+        name = _named(place)
+        wrapper = textwrap.TextWrapper(
+            96, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+        )
+        lines = wrapper.wrap(listed + ",")
+        source = "\n".join([f"{name} = Literal[", *lines, "]  # fmt: skip"])
+        assert self.sources.setdefault(name, source) == source, f"two enums are called {name}"
+        return name
+
+    def _object(self, typed_dict: type) -> str:
+        key = f"{typed_dict.__module__.rpartition('.')[2]}.{typed_dict.__name__}"
+        name = NAMES.get(key) or re.sub(r"Params?$", "", typed_dict.__name__)
+        is_open = getattr(typed_dict, "__extra_items__", NoExtraItems) is not NoExtraItems
+        return self._typed_dict(name, entries_of(typed_dict), is_open)
+
+    def _tagged(self, members: Sequence[type], place: str) -> str:
+        """Objects told apart by a tag, as one object: the tag is required, the rest is not."""
+        merged: dict[str, Entry] = {}
+        for member in members:
+            for entry in entries_of(member):
+                known = merged.get(entry.name)
+                kind = known.kind | entry.kind if known and known.kind != entry.kind else entry.kind
+                if get_origin(kind) in (Union, types.UnionType) and known:
+                    values = [value for one in get_args(kind) for value in get_args(one)]
+                    kind = Literal[tuple(values)]  # type: ignore[valid-type]
+                merged[entry.name] = Entry(entry.name, kind, False)
+        tag = next(name for name in ("type", "role") if name in merged)
+        merged[tag] = Entry(tag, merged[tag].kind, True)
+        is_open = any(
+            getattr(member, "__extra_items__", NoExtraItems) is not NoExtraItems
+            for member in members
+        )
+        entries = sorted(merged.values(), key=lambda entry: not entry.required)
+        return self._typed_dict(_named(place), entries, is_open)
+
+    def _typed_dict(self, name: str, entries: Sequence[Entry], is_open: bool) -> str:
+        types_of = {entry.name: self.type_of(entry, name) for entry in entries}
+        if any(not entry.name.isidentifier() for entry in entries):
+            assert not any(entry.required for entry in entries), name
+            lines = [f'    "{entry}": {kind},' for entry, kind in types_of.items()]
+            source = "\n".join(
+                [f'{name} = TypedDict("{name}", {{', *lines, "}, total=False)"],
+            )
+        else:
+            lines = [
+                f"    {entry.name}: "
+                + (f"Required[{types_of[entry.name]}]" if entry.required else types_of[entry.name])
+                for entry in entries
+            ]
+            source = "\n".join([f"class {name}(TypedDict, total=False):", *lines])
+        assert self.sources.setdefault(name, source) == source, f"two objects are called {name}"
+        if is_open:
+            self.open.add(name)
+        return name
+
+
+def _named(place: str) -> str:
+    names = (NAMES.get(place), NAMES.get(place.partition(".")[2]))
+    name = next((name for name in names if name), None)
+    assert name, f"{place} needs a name in NAMES"
+    return name
+
+
+# ------------------------------------------------------------------ sources
+
+
+def command_source(operation: SdkOperation, objects: Objects) -> str:
+    """The command's class; empty for one that is written by hand."""
+    entries = entries_of(operation.parameters)
+    known = {entry.name: entry for entry in entries}
+    fields = []
+    for entry in entries:
+        if entry.name == "command_id" or (entry.name == "client_state" and not entry.required):
+            continue
+        if operation.name in BY_HAND and get_origin(entry.kind) is Literal:
+            continue
+        kind = objects.type_of(entry, operation.name)
+        fields.append(f"{entry.name}: {kind}" + ("" if entry.required else " | None = None"))
+    if operation.name in BY_HAND:
+        return ""
+    stateful = "client_state" in known and not known["client_state"].required
+    bases = "LegCommand, Stateful" if stateful else "LegCommand"
+    classvars = [f'operation: ClassVar[str] = "{operation.name}"']
+    if operation.http_method != "POST":
+        classvars.append(f'method: ClassVar[Literal["POST", "PUT"]] = "{operation.http_method}"')
+    if "command_id" not in known:
+        classvars.append("takes_command_id: ClassVar[bool] = False")
+    if rules := RULES.get(operation.name):
+        classvars.append(f"rules: ClassVar[tuple[Rule, ...]] = ({', '.join(rules)},)")
+    lines = [
+        "@dataclass(frozen=True, kw_only=True)",
+        f"class {operation.class_name}({bases}):",
+        f'    """{DOCS[operation.name]}"""',
+        "",
+        *(f"    {line}" for line in classvars),
+        "",
+        *(f"    {line}" for line in fields),
+    ]
+    return "\n".join(lines)
+
+
+def objects_source(objects: Objects) -> str:
+    """The module `offhook.parameter_objects`."""
+    body = "\n\n\n".join(objects.sources.values())
+    names = ", ".join(sorted(objects.open))
+    return f'''"""The objects that parameters may be, and the longer enums. Generated: do not edit.
+
+Made by `scripts/generate_commands.py` from the official Python SDK {telnyx.__version__}, with the
+bounds of `scripts/command_refinements.py`. Values are dictionaries; `offhook.telnyx.catalog` checks
+them, and refuses an entry that has no name here, but for those of OPEN_OBJECTS.
+"""
+
+{_imports(body, {_PARAMETERS: _defined_in(_PARAMETERS)})}
+
+{body}
+
+
+OPEN_OBJECTS: frozenset[object] = frozenset({{{names}}})
+"""What the SDK says may carry more than it names."""
+'''
+
+
+_PARAMETERS = "offhook.parameters"
+_BASE = "offhook.command_base"
+_OBJECTS = "offhook.parameter_objects"
+
+
+def actions_source(commands: Sequence[str], objects: Objects) -> str:
+    """The module `offhook.call_actions`."""
+    body = "\n\n\n".join(commands)
+    names = re.findall(r"^class (\w+)", body, re.MULTILINE)
+    listed = "".join(f'    "{name}",\n' for name in names)
+    kinds = "".join(f"    {name},\n" for name in names)
+    ours = {name: _defined_in(name) for name in (_PARAMETERS, _BASE)}
+    ours[_OBJECTS] = set(objects.sources)
+    return f'''"""Commands for the actions that are not written by hand. Generated: do not edit.
+
+Made by `scripts/generate_commands.py` from the official Python SDK {telnyx.__version__};
+docstrings, bounds and rules are in `scripts/command_refinements.py`. Import the commands from
+`offhook.commands`, which has them all.
+"""
+
+{_imports(body, ours)}
+
+__all__ = [
+    "ACTIONS",
+{listed}]
+
+
+{body}
+
+
+ACTIONS: tuple[type[LegCommand], ...] = (
+{kinds})
+'''
+
+
+def _imports(body: str, ours: Mapping[str, set[str]]) -> str:
+    """The imports that `body` needs; `ours` has what each module of ours defines."""
+    used = set(re.findall(r"\b[A-Za-z]\w*\b", re.sub(r'"[^"\n]*"', "", body)))
+    names = ", ".join(sorted(used & {"Annotated", "Any", "ClassVar", "Literal", *_TYPED_DICT}))
+    lines = ["from dataclasses import dataclass"] if "dataclass" in used else []
+    lines += [f"from typing import {names}", "", "from msgspec import Meta", ""]
+    lines += [
+        f"from {module} import {', '.join(sorted(used & names))}"
+        for module, names in sorted(ours.items())
+    ]
+    return "\n".join(lines)
+
+
+_TYPED_DICT = ("Required", "TypedDict")
+
+
+def _defined_in(module: str) -> set[str]:
+    """The names that a module of ours binds at its top."""
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    targets = [one for node in tree.body if isinstance(node, ast.Assign) for one in node.targets]
+    return classes | {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _formatted(source: str) -> str:
+    ruff = Path(sys.executable).parent / "ruff"
+    command = [str(ruff), "format", "--stdin-filename", "generated.py", "-"]
+    return subprocess.run(
+        command, input=source, capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+
+if __name__ == "__main__":
+    for path, contents in generated().items():
+        path.write_text(contents)

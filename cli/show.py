@@ -38,6 +38,7 @@ from offhook.events import (
 )
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
+from offhook.leg import Leg
 from offhook.session import Session
 from offhook.settings import Settings
 from projections.fold import Folded, advanced
@@ -207,7 +208,26 @@ def _what_happened(event: CallEvent) -> str:
             sip = f"SIP {event.sip_hangup_cause}" if event.sip_hangup_cause else ""
             return _joined(event.hangup_cause or "", by, sip)
         case _:
-            return ""
+            told = (getattr(event, name, None) for name in _TELLING)
+            return _joined(*(str(value) for value in told if isinstance(value, str | int)))
+
+
+_TELLING = (
+    "queue",
+    "conference_id",
+    "recording_id",
+    "digit",
+    "digits",
+    "status",
+    "result",
+    "reason",
+    "failure_reason",
+    "failure_cause",
+    "error_message",
+    "sip_notify_response",
+    "total_cost",
+)
+"""Fields that say in a word what an event is about, where its type does not."""
 
 
 def _joined(*parts: str) -> str:
@@ -219,8 +239,9 @@ def _state(before: Session, after: Session, names: _Names) -> Text:
     parts = [(_status(after), _status(after) != _status(before))]
     for call_control_id, leg in after.legs.items():
         held = before.legs.get(call_control_id)
-        changed = held is None or held.state != leg.state
-        parts.append((f"{names.leg(call_control_id)} {leg.state}", changed))
+        state = _leg_state(leg)
+        changed = held is None or _leg_state(held) != state
+        parts.append((f"{names.leg(call_control_id)} {state}", changed))
     for name, timer in after.timers.items():
         changed = timer.timer_id not in before.timer_states
         parts.append((f"timer {name} set", changed))
@@ -238,6 +259,15 @@ def _state(before: Session, after: Session, names: _Names) -> Text:
         text.append(" · " if text else "", "dim")
         text.append(f"{CHANGED}{shown}" if changed else shown, "green" if changed else "dim")
     return text
+
+
+def _leg_state(leg: Leg) -> str:
+    return _joined(
+        leg.state,
+        "held" if leg.is_held else "",
+        f"in queue {leg.queue}" if leg.is_queued else "",
+        f"in conference {leg.conference_id}" if leg.is_in_conference else "",
+    )
 
 
 def _status(session: Session) -> str:

@@ -165,7 +165,7 @@ class Leg:
         if self.dequeued is None:
             return None
         if self.dequeued.wait_time_secs is not None:
-            return float(self.dequeued.wait_time_secs)
+            return float(min(self.dequeued.wait_time_secs, _WAIT_S_MAX))
         since = self.enqueued.occurred_at if self.enqueued is not None else None
         if since is None or self.dequeued.occurred_at is None:
             return None
@@ -354,6 +354,7 @@ _STARTED = (
     SiprecStarted,
 )
 
+_WAIT_S_MAX = 10**9  # the carrier's JSON may have a number that no float holds
 _AMOUNT = re.compile(r"-?\d{1,12}(\.\d{1,12})?", re.ASCII)
 
 

@@ -132,16 +132,17 @@ class Session:
         return min(incoming, key=lambda leg: leg.stamps["direction"], default=None)
 
     @property
-    def cost_total(self) -> Decimal | None:
-        """What the legs cost together, as far as it is told; None if in several currencies."""
-        told = [leg.cost_total for leg in self.legs.values() if leg.cost_total is not None]
-        return sum(told, Decimal(0)) if told and self.currency is not None else None
+    def cost(self) -> tuple[Decimal | None, str | None]:
+        """What the legs cost together, as far as it is told, and the currency.
 
-    @property
-    def currency(self) -> str | None:
-        """Of the cost: the one that the legs have in common."""
-        told = {leg.currency for leg in self.legs.values() if leg.cost_total is not None}
-        return told.pop() if len(told) == 1 else None
+        Both are None while nothing is told, or if the legs have several currencies.
+        """
+        told = [leg for leg in self.legs.values() if leg.cost is not None]
+        totals = [total for leg in told if (total := leg.cost_total) is not None]
+        currencies = {leg.currency for leg in told}
+        if not totals or len(currencies) != 1:
+            return None, None
+        return sum(totals, Decimal(0)), currencies.pop()
 
     def participants(self, conference_id: str) -> list[Leg]:
         """This session's legs that are in the conference now."""

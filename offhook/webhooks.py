@@ -144,7 +144,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if type(value) is int else None
+    return float(value) if type(value) is int and abs(value) < _INTEGERS_BELOW else None
 
 
 def _texts(value: Any) -> Sequence[str] | None:
@@ -159,6 +159,7 @@ def _is_list_of(value: Any, kind: type) -> bool:
     return type(value) is list and all(type(item) is kind for item in value)
 
 
+_INTEGERS_BELOW = 2**63
 _Reader = Callable[[Any], Any]
 _READERS: dict[Any, tuple[type | None, _Reader | None]] = {
     str | None: (str, None),

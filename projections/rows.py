@@ -7,11 +7,24 @@ in event_log.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, get_args
 
-from offhook.events import CommandFailed, CommandSucceeded, session_id_from
-from offhook.session import CommandState, Leg
+import msgspec
+
+from offhook.events import (
+    CallAiGatherEnded,
+    CallGatherEnded,
+    CarrierEvent,
+    CommandFailed,
+    CommandSucceeded,
+    session_id_from,
+)
+from offhook.leg import Leg, Media
+from offhook.session import CommandState, Session
 from projections.fold import Folded
+
+MEDIA: tuple[Media, ...] = get_args(Media)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +57,7 @@ def rows_of(folded: Folded, after_seq: int = 0) -> Rows:
 def session_row(folded: Folded) -> dict[str, Any]:
     session = folded.session
     first = first_leg(session.legs)
+    cost, currency = session.cost
     row = {
         "session_id": session.session_id,
         "status": session.status,
@@ -59,16 +73,22 @@ def session_row(folded: Folded) -> dict[str, Any]:
         "hangup_cause": first.hangup_cause if first else None,
         "hangup_source": first.hangup_source if first else None,
         "sip_hangup_cause": first.sip_hangup_cause if first else None,
+        "cost": cost,
+        "currency": currency,
+        "recording_count": len(session.recordings),
+        "recordings": _recordings(session),
+        "conferences": _conferences(session),
         "flow": folded.flow,
         "flow_version": folded.flow_version,
         "parked": session.is_parked,
         "first_seq": folded.first_seq,
         "last_seq": folded.last_seq,
     }
-    return {name: storable(value) for name, value in row.items()}
+    return _storable_row(row)
 
 
 def leg_row(leg: Leg, session_id: str, last_seq: int) -> dict[str, Any]:
+    enqueued, dequeued = leg.enqueued, leg.dequeued
     row = {
         "call_control_id": leg.call_control_id,
         "session_id": session_id,
@@ -88,9 +108,27 @@ def leg_row(leg: Leg, session_id: str, last_seq: int) -> dict[str, Any]:
         "sip_hangup_cause": leg.sip_hangup_cause,
         "talk_s": leg.talk_s,
         "quality": leg.quality,
+        "held_since": leg.held_since,
+        "queue": leg.queue,
+        "enqueued_at": enqueued.occurred_at if enqueued else None,
+        "dequeued_at": dequeued.occurred_at if dequeued else None,
+        "queue_wait_s": leg.queue_wait_s,
+        "queue_reason": dequeued.reason if dequeued else None,
+        "conference_id": leg.conference_id,
+        "machine_detection": leg.machine_detection,
+        "machine_greeting": leg.machine_greeting,
+        "dtmf": leg.dtmf or None,
+        "gathered": _gathered(leg),
+        "refer": _refer(leg),
+        "media": {name: _end_of(leg.latest[name]) for name in MEDIA if name in leg.latest} or None,
+        "transcribed_at": leg.transcribed_at,
+        "recording_error": leg.recording_error,
+        "cost": leg.cost_total,
+        "currency": leg.currency,
+        "cost_parts": leg.cost.cost_parts if leg.cost else None,
         "last_seq": last_seq,
     }
-    return {name: storable(value) for name, value in row.items()}
+    return _storable_row(row)
 
 
 def command_row(state: CommandState, session_id: str, last_seq: int) -> dict[str, Any]:
@@ -122,7 +160,7 @@ def command_row(state: CommandState, session_id: str, last_seq: int) -> dict[str
         "settled_at": state.settled_at,
         "last_seq": last_seq,
     }
-    return {name: storable(value) for name, value in row.items()}
+    return _storable_row(row)
 
 
 def first_leg(legs: Mapping[str, Leg]) -> Leg | None:
@@ -145,10 +183,65 @@ def storable(value: Any) -> Any:
             return value
 
 
+def _storable_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value if type(value) in _ALWAYS_STORABLE else storable(value)
+        for name, value in row.items()
+    }
+
+
+def _recordings(session: Session) -> list[dict[str, Any]] | None:
+    if not session.recordings:
+        return None
+    found = sorted(session.recordings.values(), key=lambda recording: recording.stamp)
+    told: list[dict[str, Any]] = msgspec.to_builtins(found)
+    return [{name: item for name, item in each.items() if name != "stamp"} for each in told]
+
+
+def _conferences(session: Session) -> list[dict[str, Any]] | None:
+    if not session.conferences:
+        return None
+    told = [
+        {
+            "conference_id": conference.conference_id,
+            "created_at": conference.created_at,
+            "ended_at": conference.ended_at,
+            "end_reason": conference.end_reason,
+        }
+        for _, conference in sorted(session.conferences.items())
+    ]
+    plain: list[dict[str, Any]] = msgspec.to_builtins(told)
+    return plain
+
+
+def _gathered(leg: Leg) -> dict[str, Any] | None:
+    match leg.gathered:
+        case CallGatherEnded() as event:
+            return {"status": event.status, "digits": event.digits}
+        case CallAiGatherEnded() as event:
+            return {"status": event.status, "result": event.result}
+        case None:
+            return None
+
+
+def _refer(leg: Leg) -> dict[str, Any] | None:
+    if leg.refer is None:
+        return None
+    return {"state": _end_of(leg.refer), "sip_status": leg.refer.sip_notify_response}
+
+
+def _end_of(event: CarrierEvent) -> str:
+    """How far it has come, by its type: started, ended, stopped, completed, failed."""
+    return event.event_type.rpartition(".")[2]
+
+
 def _session_of_answer(answer: Mapping[str, Any]) -> str | None:
     data = answer.get("data")
     told = data.get("call_session_id") if isinstance(data, Mapping) else None
     return session_id_from(told) if isinstance(told, str) and told else None
 
+
+# Most values are of these, and to ask whether they are a Mapping is slow.
+_ALWAYS_STORABLE = frozenset({type(None), bool, int, float, datetime, Decimal})
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

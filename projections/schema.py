@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from offhook.errors import OperatorFault
 from projections.database import open_database
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration."""
 
 

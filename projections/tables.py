@@ -22,6 +22,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     Table,
     Text,
     desc,
@@ -84,6 +85,12 @@ sessions = Table(
     _optional("hangup_cause"),
     _optional("hangup_source"),
     _optional("sip_hangup_cause"),
+    # Of all its legs, as far as it is told; null if in several currencies.
+    _optional("cost", Numeric),
+    _optional("currency"),
+    _required("recording_count", Integer),
+    _optional("recordings", JSONB),  # as in `offhook.conference.Recording`, oldest first
+    _optional("conferences", JSONB),  # conference_id, created_at, ended_at, end_reason
     # Of the last decision that a flow made.
     _optional("flow"),
     _optional("flow_version"),
@@ -121,6 +128,24 @@ legs = Table(
     _optional("sip_hangup_cause"),
     _optional("talk_s", Double),
     _optional("quality", JSONB),
+    _optional("held_since", _Time),  # null unless it is held now
+    _optional("queue"),  # the one it waits in, or did last
+    _optional("enqueued_at", _Time),
+    _optional("dequeued_at", _Time),
+    _optional("queue_wait_s", Double),
+    _optional("queue_reason"),  # why it left
+    _optional("conference_id"),  # the one it is in, or was last
+    _optional("machine_detection"),  # human, machine, not_sure …
+    _optional("machine_greeting"),  # beep_detected, ended …
+    _optional("dtmf"),  # the keys pressed
+    _optional("gathered", JSONB),  # status, and digits or an assistant's result
+    _optional("refer", JSONB),  # state: started, completed, failed; sip_status
+    _optional("media", JSONB),  # speak, playback, streaming, fork, siprec: started, ended …
+    _optional("transcribed_at", _Time),
+    _optional("recording_error"),
+    _optional("cost", Numeric),
+    _optional("currency"),
+    _optional("cost_parts", JSONB),
     _required("last_seq", BigInteger),
     Index("legs_session_id_index", "session_id"),
     Index("legs_started_at_index", "started_at"),

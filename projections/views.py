@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 
@@ -24,6 +25,11 @@ class SessionView:
     hangup_cause: str | None
     hangup_source: str | None
     sip_hangup_cause: str | None
+    cost: Decimal | None
+    currency: str | None
+    recording_count: int
+    recordings: Sequence[Mapping[str, Any]] | None
+    conferences: Sequence[Mapping[str, Any]] | None
     flow: str | None
     flow_version: str | None
     parked: bool
@@ -54,6 +60,24 @@ class LegView:
     sip_hangup_cause: str | None
     talk_s: float | None
     quality: Mapping[str, Any] | None
+    held_since: datetime | None
+    queue: str | None
+    enqueued_at: datetime | None
+    dequeued_at: datetime | None
+    queue_wait_s: float | None
+    queue_reason: str | None
+    conference_id: str | None
+    machine_detection: str | None
+    machine_greeting: str | None
+    dtmf: str | None
+    gathered: Mapping[str, Any] | None
+    refer: Mapping[str, Any] | None
+    media: Mapping[str, str] | None
+    transcribed_at: datetime | None
+    recording_error: str | None
+    cost: Decimal | None
+    currency: str | None
+    cost_parts: Sequence[Mapping[str, Any]] | None
     last_seq: int
 
 

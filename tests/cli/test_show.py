@@ -31,7 +31,8 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision
 from offhook.settings import Settings, environment_from
-from tests.projections.story import NOON, Entry, call, fact, publish, request_of
+from tests.example_events import example_event
+from tests.projections.story import NOON, Entry, call, fact, publish, request_of, webhook
 
 ROOT = Path(__file__).parents[2]
 PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]", attempts=5)
@@ -141,6 +142,33 @@ def test_of_many_settled_commands_only_the_number_is_told() -> None:
     lines = _printed("s", entries, width=100).splitlines()
     assert any("commands settled before" in line for line in lines)
     assert any("answer L1 #6 succeeded" in line for line in lines)
+
+
+def test_what_an_event_is_about_is_told_in_a_word_and_how_the_leg_is() -> None:
+    entries = [
+        webhook("s", event)
+        for event in (
+            example_event("call.hold"),
+            example_event("call.enqueued", queue="support"),
+            example_event("conference.participant.joined", conference_id="c"),
+            example_event("call.dtmf.received", digit="5"),
+            example_event("call.gather.ended", digits="5", status="valid"),
+        )
+    ]
+    lines = [line.strip() for line in _printed("s", entries, width=100).splitlines()]
+    state = "L1 unseen, held, in queue support, in conference c"
+    assert [line.partition("  in  ")[2] or line for line in lines[3:]] == [
+        "call.hold  L1",
+        "▸active · ▸L1 unseen, held",
+        "call.enqueued  L1 support",
+        "active · ▸L1 unseen, held, in queue support",
+        "conference.participant.joined  L1 c",
+        f"active · ▸{state}",
+        "call.dtmf.received  L1 5",
+        f"active · {state}",
+        "call.gather.ended  L1 5, valid",
+        f"active · {state}",
+    ]
 
 
 async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> None:

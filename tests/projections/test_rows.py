@@ -3,20 +3,23 @@
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
 
 from offhook.codec import decode, encoded_webhook, fact_id_of
-from offhook.events import CommandSucceeded, Decided, IssuedCommand, Record
+from offhook.events import CallEvent, CommandSucceeded, Decided, IssuedCommand, Record
 from offhook.session import Session
 from offhook.webhooks import read_webhook
 from projections import tables
 from projections.arrivals import INDEXED_CHARS_MAX, arrival_from, indexable, read_stored
 from projections.fold import Folded, advanced, folded_from
 from projections.rows import Rows, rows_of, storable
-from tests.projections.story import NOON, Entry, call, fact
+from tests.example_events import AT, example_event
+from tests.projections.story import NOON, Entry, call, fact, webhook
 
 
 def record(entry: Entry, seq: int) -> Record:
@@ -53,6 +56,97 @@ def test_a_whole_call_becomes_one_session_two_legs_two_commands() -> None:
     assert (answer["status"], answer["attempts"], answer["http_status"]) == ("succeeded", 2, 200)
     assert (hangup["status"], hangup["reason"], hangup["ordinal"]) == ("failed", "refused", 1)
     assert hangup["errors"] == [{"code": "90015"}]
+
+
+def test_what_a_leg_tells_beside_its_states() -> None:
+    row = leg_row_of(
+        told("call.hold", 1),
+        told("call.enqueued", 2, queue="support"),
+        told("call.dequeued", 9, queue="support", wait_time_secs=7, reason="bridged"),
+        told("conference.participant.joined", 10, conference_id="c"),
+        told("call.machine.detection.ended", 11, result="human"),
+        told("call.machine.greeting.ended", 11, result="ended"),
+        told("call.dtmf.received", 12, digit="1"),
+        told("call.dtmf.received", 13, digit="#"),
+        told("call.gather.ended", 14, status="valid", digits="1"),
+        told("call.refer.failed", 15, sip_notify_response=603),
+        told("call.playback.ended", 16),
+        told("streaming.started", 17),
+        told("call.transcription", 18),
+        told("call.recording.error", 19, reason="Internal server error"),
+        told("call.cost", 20, total_cost="0.0040", cost_parts=[{"currency": "USD"}]),
+    )
+    assert row["held_since"] == seconds(1)
+    assert (row["queue"], row["queue_wait_s"], row["queue_reason"]) == ("support", 7.0, "bridged")
+    assert (row["enqueued_at"], row["dequeued_at"]) == (seconds(2), seconds(9))
+    assert row["conference_id"] == "c"
+    assert (row["machine_detection"], row["machine_greeting"]) == ("human", "ended")
+    assert (row["dtmf"], row["gathered"]) == ("1#", {"status": "valid", "digits": "1"})
+    assert row["refer"] == {"state": "failed", "sip_status": 603}
+    assert row["media"] == {"playback": "ended", "streaming": "started"}
+    assert row["transcribed_at"] == seconds(18)
+    assert row["recording_error"] == "Internal server error"
+    assert (row["cost"], row["currency"]) == (Decimal("0.0040"), "USD")
+    assert row["cost_parts"] == [{"currency": "USD"}]
+
+
+def test_an_assistants_gather_has_its_result() -> None:
+    row = leg_row_of(told("call.ai_gather.ended", status="valid", result={"age": 7}))
+    assert row["gathered"] == {"status": "valid", "result": {"age": 7}}
+
+
+def test_a_session_has_its_recordings_conferences_and_cost() -> None:
+    usd = {"cost_parts": [{"currency": "USD"}]}
+    entries = [
+        webhook("s", event)
+        for event in (
+            told("call.recording.saved", 2, recording_id="late", call_control_id=None),
+            told("call.recording.saved", 1, recording_id="early", channels="dual"),
+            told("conference.created", 1, conference_id="c"),
+            told("conference.ended", 9, conference_id="c", reason="all_left"),
+            told("call.cost", 3, total_cost="0.5", **usd),
+            told("call.cost", 3, total_cost="0.25", call_control_id="v3:other", **usd),
+        )
+    ]
+    [row] = rows_of(folded_from("s", records(entries))).sessions
+    assert [each["recording_id"] for each in row["recordings"]] == ["early", "late"]
+    assert row["recordings"][0] == {
+        "recording_id": "early",
+        "call_control_id": "v3:example",
+        "call_leg_id": "call_leg_id",
+        "conference_id": None,
+        "channels": "dual",
+        "format": "format",
+        "started_at": "2026-11-22T09:00:00.076316Z",
+        "ended_at": "2026-11-22T09:00:00.076316Z",
+        "urls": {"name": "recording_urls"},
+        "public_urls": {"name": "public_recording_urls"},
+    }
+    assert row["recording_count"] == 2
+    assert row["conferences"] == [
+        {
+            "conference_id": "c",
+            "created_at": "2026-11-22T09:00:01.076316Z",
+            "ended_at": "2026-11-22T09:00:09.076316Z",
+            "end_reason": "all_left",
+        }
+    ]
+    assert (row["cost"], row["currency"]) == (Decimal("0.75"), "USD")
+
+
+def told(event_type: str, second: int = 0, **values: Any) -> CallEvent:
+    event_id = f"{event_type}-{second}-{values.get('call_control_id')}"
+    return example_event(event_type, second=second, event_id=event_id, **values)
+
+
+def leg_row_of(*events: CallEvent) -> dict[str, Any]:
+    rows = rows_of(folded_from("s", records([webhook("s", event) for event in events])))
+    [row] = rows.legs
+    return row
+
+
+def seconds(count: int) -> datetime:
+    return AT + timedelta(seconds=count)
 
 
 def test_every_column_has_a_value() -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from projections.database import asyncpg_url, open_database
+from projections.queries import read_session
 from projections.schema import REVISION, downgrade, migrate, require_migrated, revision
 from projections.tables import metadata
 
@@ -56,6 +57,26 @@ async def test_downgrade_leaves_nothing(database_url: str, migrations: Path) -> 
     await engine.dispose()
     await migrate(database_url, migrations)
     assert await revision(database_url) == REVISION
+
+
+async def test_rows_from_before_survive_the_columns_that_came_later(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0002")
+    engine = open_database(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "insert into sessions (session_id, status, leg_count, parked, first_seq, last_seq)"
+                " values ('s', 'ended', 1, false, 1, 2)"
+            )
+        )
+    await migrate(empty_database_url, migrations)
+    async with engine.connect() as connection:
+        found = await read_session(connection, "s")
+    await engine.dispose()
+    assert found is not None
+    assert (found.session.recording_count, found.session.cost) == (0, None)
 
 
 async def test_a_database_that_was_not_migrated_is_refused(empty_database_url: str) -> None:

@@ -1,0 +1,91 @@
+"""A flow's next version goes live while calls are up: start the new workers, stop the old."""
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.events import CommandFailed, Decided, Record, WebhookReceived
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.settings import Settings
+from tests.whole.books import books_when_quiet, said, say, settled_verdict
+
+CALLS_MIN = 60
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    settings = Settings(flows=("tests.whole.versions:before",), simulator_speed=10)
+    with Stack(tmp_path, with_free_ports(settings), workers=2) as stack:
+        yield stack
+
+
+async def test_a_new_version_takes_over_calls_that_are_up_and_loses_none(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.addresses["simulator"], timeout=10) as http:
+        for number in range(CALLS_MIN):
+            await _call(http)
+            if number == CALLS_MIN // 2:
+                releasing = asyncio.create_task(asyncio.to_thread(_release, stack))
+            await asyncio.sleep(0.05)
+        while not releasing.done():
+            await _call(http)
+            await asyncio.sleep(0.05)
+        await releasing
+    books = await books_when_quiet(stack.addresses["simulator"])
+    found = await settled_verdict(stack.settings.postgres_url, books)
+    say(said(found))
+    assert found.is_clean, (found.lost, found.doubled)
+    assert found.calls >= CALLS_MIN
+
+    sessions = {leg["call_session_id"] for leg in books["legs"]}
+    versions: Counter[frozenset[str]] = Counter()
+    client = await connect(stack.nats.url, "test")
+    log = JetStreamLog(client)
+    for session_id in sessions:
+        versions[_versions(await log.read(session_id))] += 1
+    await close(client)
+    say(str(versions))
+    assert versions[frozenset("1")] > 0
+    assert versions[frozenset("2")] > 0
+    assert versions[frozenset("12")] > 0, "no call was up when the version changed"
+
+
+def _release(stack: Stack) -> None:
+    """What an operator does."""
+    stack.settings = dataclasses.replace(stack.settings, flows=("tests.whole.versions:after",))
+    for name in ("worker-3", "worker-4"):
+        stack.start(name)
+        stack.wait_ready(name)
+    for name in ("worker-1", "worker-2"):
+        stack.stop(name)
+
+
+def _versions(records: Sequence[Record]) -> frozenset[str]:
+    """The versions that decided; every record that wants it was decided on exactly once."""
+    decided = [record.fact for record in records if isinstance(record.fact, Decided)]
+    wanting = {
+        record.fact_id: record.seq
+        for record in reversed(records)
+        if isinstance(record.fact, WebhookReceived | CommandFailed)
+    }
+    causes = Counter(fact.cause_seq for fact in decided)
+    assert causes == Counter(wanting.values()), "a record decided twice, or not at all"
+    return frozenset(fact.flow_version for fact in decided)
+
+
+async def _call(http: httpx.AsyncClient) -> None:
+    body: dict[str, str | float] = {
+        "from": "+12025550170",
+        "to": "+12025550101",
+        "connection_id": CONNECTION_ID,
+        "hangup_after_s": 20,
+        "patience_s": 100,
+    }
+    answer = await http.post("/simulator/calls", json=body)
+    assert answer.status_code == httpx.codes.CREATED, answer.text

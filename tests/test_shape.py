@@ -43,7 +43,7 @@ def test_every_package_is_type_checked() -> None:
     assert packages_of_the_tree() <= set(PYPROJECT["tool"]["mypy"]["files"])
 
 
-@pytest.mark.parametrize("folder", ["tests", "migrations", "bench"])
+@pytest.mark.parametrize("folder", ["tests", "migrations", "bench", "examples"])
 def test_what_is_no_package_has_no_init_file(folder: str) -> None:
     """One below `tests/cli` alone would hide the real `cli` from every test there."""
     assert list((ROOT / folder).rglob("__init__.py")) == []

@@ -1,0 +1,77 @@
+"""The notification: given what happened, when an event arrives, then these orders."""
+
+import pytest
+
+from examples.notification import DETECTION_S, VOICE, Notification, notification
+from offhook.client_state import client_state
+from offhook.commands import Hangup, Speak
+from offhook.events import (
+    CallAnswered,
+    CallHangup,
+    CallInitiated,
+    CallMachineDetectionEnded,
+    CallMachineGreetingEnded,
+    CallSpeakEnded,
+    CommandFailed,
+    TimerFired,
+)
+from offhook.testing import given
+from offhook.timers import CancelTimer, SetTimer
+
+STATE = client_state(Notification(text="Your parcel is here."))
+DIALLED = CallInitiated(direction="outgoing", client_state=STATE)
+ANSWERED = CallAnswered(client_state=STATE)
+WAIT = SetTimer(name="detection", after_s=DETECTION_S)
+WAITING = DIALLED, ANSWERED, WAIT
+SAY = Speak(payload="Your parcel is here.", voice=VOICE)
+LISTENING = CancelTimer(name="detection"), SAY
+MACHINE = CallMachineDetectionEnded(result="machine")
+SAID = CallSpeakEnded(status="completed")
+
+
+def test_who_answers_is_listened_to_first() -> None:
+    given(notification).when(DIALLED).then_nothing()
+    given(notification, DIALLED).when(ANSWERED).then(WAIT)
+
+
+@pytest.mark.parametrize("result", ["human", "not_sure"])
+def test_a_person_hears_it_at_once(result: str) -> None:
+    detected = CallMachineDetectionEnded(result=result)
+    given(notification, *WAITING).when(detected).then(*LISTENING)
+
+
+def test_a_machine_hears_it_after_its_greeting() -> None:
+    given(notification, *WAITING).when(MACHINE).then_nothing()
+    greeted = CallMachineGreetingEnded(result="ended")
+    given(notification, *WAITING, MACHINE).when(greeted).then(*LISTENING)
+
+
+def test_a_detection_that_never_ends_is_not_waited_for() -> None:
+    given(notification, *WAITING).when(TimerFired(name="detection")).then(*LISTENING)
+    given(notification, *WAITING, MACHINE).when(TimerFired(name="detection")).then(*LISTENING)
+
+
+def test_when_all_is_said_the_call_ends() -> None:
+    past = *WAITING, CallMachineDetectionEnded(result="human"), *LISTENING
+    given(notification, *past).when(SAID).then(Hangup())
+    given(notification, *past, SAID, Hangup()).when(SAID).then_nothing()
+
+
+def test_what_cannot_be_said_ends_the_call() -> None:
+    past = *WAITING, CallMachineDetectionEnded(result="human"), *LISTENING
+    failed = CommandFailed(command_id="c", operation="speak", reason="refused")
+    given(notification, *past).when(failed).then(Hangup())
+
+
+def test_a_call_that_has_ended_waits_for_nothing() -> None:
+    given(notification, *WAITING).when(CallHangup()).then(CancelTimer(name="detection"))
+
+
+def test_nothing_is_said_twice_when_events_are_late() -> None:
+    human = CallMachineDetectionEnded(result="human", client_state=STATE)
+    given(notification).when(human).then(*LISTENING)
+    given(notification, human, *LISTENING).when(ANSWERED).then_nothing()
+
+
+def test_a_call_of_somebody_else_is_left_alone() -> None:
+    given(notification, CallInitiated(direction="outgoing")).when(CallAnswered()).then_nothing()

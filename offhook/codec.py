@@ -125,7 +125,8 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
         case Decided(cause_seq=cause_seq, worker=worker):
             return f"decided:{session_id}:{cause_seq}:{worker}"
         case CommandAttempted(command_id=command_id, attempt=attempt, worker=worker):
-            return f"attempt:{session_id}:{command_id}:{attempt}:{worker}"
+            renewal = f":{fact.renewal}" if fact.renewal else ""
+            return f"attempt:{session_id}:{command_id}:{attempt}:{worker}{renewal}"
         case CommandSucceeded(command_id=command_id) | CommandFailed(command_id=command_id):
             return f"outcome:{session_id}:{command_id}"
         case TimerSet(timer_id=timer_id):

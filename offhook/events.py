@@ -88,13 +88,17 @@ class Decided:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandAttempted:
-    """An attempt failed in passing and another one follows; renews the lease."""
+    """An attempt failed in passing and another follows, or it waits for its turn; renews the lease.
+
+    `renewal` counts such records of one worker and one attempt, from 0.
+    """
 
     command_id: str
-    attempt: int  # the attempt that follows, from 2
+    attempt: int  # the attempt that follows, from 2; 1 if the first one had to wait
     because: str
     worker: str
     lease_s: float
+    renewal: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 WholeSeconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Factor = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Rate = Annotated[float, msgspec.Meta(ge=0, le=10_000)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)]
 
 
@@ -59,6 +60,10 @@ class Settings:
     # Workers: `module:attribute` of each Flow; the first is the default.
     flows: tuple[str, ...] = ()
     lanes_max: Count = 64  # calls that one worker process handles at once
+
+    # The carrier's limits, for all workers together; 0 is none. What its answers say is obeyed too.
+    dials_per_s: Rate = 30.0  # averaged over 5 s; the carrier's own default
+    commands_per_s: Rate = 0.0  # commands of any kind, dials included
 
     # The API: bearer tokens, `scope:token` with scope read, command or admin.
     api_tokens: tuple[str, ...] = field(default=(), repr=False)

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -40,11 +41,15 @@ from offhook.process import health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
 from workers.asyncapi import ROUTE, SPECIFICATION, describe
+from workers.budget import Budget, limits_of
 from workers.carry_out import Timing
+from workers.fleet import Fleet
 from workers.lanes import Lanes
 from workers.metrics import Metrics
+from workers.places import Places
 from workers.settle import Settler
 from workers.standing import Standing
+from workers.turns import Turns
 
 FETCH_MAX = 32
 FETCH_WAIT_S = 1.0
@@ -73,6 +78,15 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         key=settings.carrier_key,
         timeout_s=settings.carrier_timeout_s,
     )
+    places = Places(settings.lanes_max)
+    budget = Budget(
+        worker,
+        limits_of(dials_per_s=settings.dials_per_s, commands_per_s=settings.commands_per_s),
+        time.monotonic(),
+    )
+    turns = Turns(budget, places, metrics)
+    fleet = Fleet(client, budget, turns, metrics)
+    await fleet.join()
     settler = Settler(
         worker=worker,
         log=JetStreamLog(client),
@@ -83,12 +97,13 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         try_s=settings.carrier_timeout_s,
         metrics=metrics,
         standing=standing,
+        turns=turns,
     )
 
     async def hand_over(holder: str, session_id: str) -> None:
         await client.publish(wake_subject(holder), session_id.encode())
 
-    lanes = Lanes(settler, hand_over, metrics, lanes_max=settings.lanes_max)
+    lanes = Lanes(settler, hand_over, metrics, places=places, hurry=turns.hurry)
     subscribers = _subscribe(broker, lanes, worker)
     fetching: list[PatientFetching] = []
     ending = asyncio.Event()
@@ -103,6 +118,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         for each in fetching:
             each.stopped = True
         await lanes.drain(DRAIN_S)
+        await fleet.leave()
 
     async def unready() -> str:
         if standing.trouble:
@@ -127,6 +143,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     await _first_of(
         serve(app, host=settings.worker_host, port=settings.worker_port),
         lanes.heartbeat(HEARTBEAT_S),
+        fleet.keep_telling(),
         _watch(client, watch_s, ending),
     )
 

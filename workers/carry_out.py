@@ -3,7 +3,8 @@
     the call has ended            succeeded for a hangup, else failed (call_ended); nothing is sent
     a wrong parameter             failed (invalid); nothing is sent
     accepted / refused            succeeded / failed (refused, call_ended, unauthorized)
-    no answer, 5xx, 429           the identical command again, backing off, the lease renewed
+    no answer, 5xx                the identical command again, backing off, the lease renewed
+    429, or no turn yet           the identical command when its turn comes (workers/turns.py)
     45 s after its decision       failed (deadline): late is worse than not at all on a phone
 
 The carrier ignores a repeated `command_id` for 60 s only, hence the 45.
@@ -19,10 +20,22 @@ from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 from offhook.telnyx.catalog import command_from
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
+from workers.turns import WAITING_MAX, Turn, Turns
 
 DEADLINE_S = 45.0
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
+
+WAITING_LEASE_S = 6.0
+"""While a command waits for its turn, which costs a record each time it runs out; if its worker
+dies, the call is delayed by so much at most."""
+
+RENEWED_BEFORE_S = 1.0
+"""So long before its end a lease is renewed."""
+
+
+_Last = Busy | NoAnswer | None
+"""What the try before this one came to."""
 
 
 class Sender(Protocol):
@@ -48,6 +61,7 @@ async def carry_out(
     sender: Sender,
     hold: Hold,
     timing: Timing,
+    turns: Turns,
 ) -> CommandSucceeded | CommandFailed:
     """The command's outcome. `attempts` counts the tries that may have been made before.
 
@@ -61,10 +75,27 @@ async def carry_out(
     pause_s = PAUSE_FIRST_S
     attempt = attempts + 1
     maybe_taken = attempts > 0
+    last: _Last = None
     while True:
         if timing.now() >= deadline:
-            return _failed_by_deadline(command, attempt - 1)
-        outcome = await sender.send(command, repeated=maybe_taken)
+            return _failed_by_deadline(command, attempt - 1, last)
+        turn = turns.take(command.operation)
+        has_waited = turn is None or last is not None
+        if turn is None:
+            came = await _turn_of(command, attempt, last, deadline, hold, timing, turns)
+            if not isinstance(came, Turn):
+                return came
+            turn = came
+        with turn:
+            if has_waited and await hold.ended_leg(command.call_control_id) is not None:
+                return _ended(command)
+            if last is not None:
+                await hold.renew(command.command_id, attempt, last.detail)
+            else:
+                await hold.keep(command.command_id, attempt)
+            turn.sending()
+            outcome = await sender.send(command, repeated=maybe_taken)
+            turns.learn(outcome)
         match outcome:
             case Accepted(status=status, answer=answer, note=note):
                 return CommandSucceeded(
@@ -81,22 +112,56 @@ async def carry_out(
                     http_status=outcome.status,
                     errors=list(outcome.errors),
                 )
-            case Busy(retry_after_s=wait_s, detail=detail):
-                pass
-            case NoAnswer(detail=detail):
+            case Busy():
+                last = outcome  # the next turn is not before the carrier's time
+            case NoAnswer():
+                last = outcome
                 maybe_taken = maybe_taken or outcome.maybe_taken
                 # Half to all of the pause, so that workers do not retry in step.
                 wait_s = pause_s * (0.5 + timing.chance() / 2)
                 pause_s = min(pause_s * 2, PAUSE_MAX_S)
+                if timing.now() + timedelta(seconds=wait_s) >= deadline:
+                    return _failed_by_deadline(command, attempt, last)
+                await timing.sleep(wait_s)
             case _:
                 assert_never(outcome)
-        if timing.now() + timedelta(seconds=wait_s) >= deadline:
-            return _failed_by_deadline(command, attempt, detail)
-        await timing.sleep(wait_s)
-        if await hold.ended_leg(command.call_control_id) is not None:
-            return _ended(command)
         attempt += 1
-        await hold.renew(command.command_id, attempt, detail)
+
+
+async def _turn_of(
+    command: IssuedCommand,
+    attempt: int,
+    last: _Last,
+    deadline: datetime,
+    hold: Hold,
+    timing: Timing,
+    turns: Turns,
+) -> Turn | CommandSucceeded | CommandFailed:
+    """The command's turn; or its outcome, if it is not sent (again) at all.
+
+    While it waits the session stays ours, and is looked at again each time that takes a record.
+    """
+    session_id = hold.case.session.session_id
+    if turns.are_full_for(command.operation):
+        because = f"{WAITING_MAX} commands wait already: given up"
+        return _failed_by_deadline(command, attempt - 1, last, because)
+    async with turns.queue(command.operation, session_id) as waiting:
+        while True:
+            left_s = (deadline - timing.now()).total_seconds()
+            if left_s <= 0 or turns.closed_s(command.operation) >= left_s:
+                because = f"its turn does not come within {DEADLINE_S:.0f} s: given up"
+                return _failed_by_deadline(command, attempt - 1, last, because)
+            lasts_s = max(0.0, hold.left_s - RENEWED_BEFORE_S)
+            turn = await waiting.turn(within_s=min(left_s, lasts_s))
+            if turn is not None:
+                return turn
+            if await hold.ended_leg(command.call_control_id) is not None:
+                return _ended(command)
+            if hold.case.ahead:
+                turns.hurry(session_id)
+            await hold.renew(
+                command.command_id, attempt, "it waits for its turn", lease_s=WAITING_LEASE_S
+            )
 
 
 def _ended(command: IssuedCommand) -> CommandSucceeded | CommandFailed:
@@ -129,12 +194,19 @@ def _invalid(command: IssuedCommand) -> CommandFailed | None:
     return None
 
 
-def _failed_by_deadline(command: IssuedCommand, attempts: int, last: str = "") -> CommandFailed:
+def _failed_by_deadline(
+    command: IssuedCommand, attempts: int, last: _Last, because: str = ""
+) -> CommandFailed:
+    """`because` says why there is no use in waiting until the deadline."""
     tried = f"after {attempts} attempts" if attempts else "and was never sent"
+    detail = f"{because or f'{DEADLINE_S:.0f} s have passed'} {tried}"
+    if last is not None:
+        detail += f"; last: {last.detail}"
     return CommandFailed(
         command_id=command.command_id,
         operation=command.operation,
         call_control_id=command.call_control_id,
         reason="deadline",
-        detail=f"{DEADLINE_S:.0f} s have passed {tried}" + (f"; last: {last}" if last else ""),
+        group="no_answer" if isinstance(last, NoAnswer) else "rate" if because or last else "",
+        detail=detail,
     )

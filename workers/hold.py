@@ -9,6 +9,9 @@ from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.session import Leg
 from workers.case import Case, Cases
 
+LEASE_MARGIN_S = 1.0
+"""A lease outlasts one try of a command by this much."""
+
 
 class Hold:
     """Whoever else appends meanwhile takes the hold away: PositionTaken from then on."""
@@ -20,7 +23,7 @@ class Hold:
         cases: Cases,
         log: EventLog,
         worker: str,
-        lease_s: float,
+        try_s: float,
         now: Callable[[], datetime],
         trace: str = "",
     ) -> None:
@@ -28,11 +31,14 @@ class Hold:
         self._cases = cases
         self._log = log
         self._worker = worker
-        self._lease_s = lease_s
+        self._try_s = try_s
+        self._lease_s = try_s + LEASE_MARGIN_S
         self._now = now
         self._headers = {TRACE_HEADER: trace} if trace else {}
         self._position = case.out_seq
         self._until = now()
+        self._attempt: tuple[str, int] = ("", 0)
+        self._renewal = 0
 
     async def append(self, fact: Fact) -> None:
         """Record a fact. Raises PositionTaken, or LogUnavailable."""
@@ -47,24 +53,35 @@ class Hold:
         self._position = appended.seq
         self.case.known_seq = max(self.case.known_seq, appended.seq)
         if isinstance(fact, Decided | CommandAttempted):
-            self._until = self._now() + timedelta(seconds=self._lease_s)
+            self._until = self._now() + timedelta(seconds=fact.lease_s)
 
-    async def renew(self, command_id: str, attempt: int, because: str) -> None:
-        """Record the attempt that follows; it renews the lease."""
+    @property
+    def left_s(self) -> float:
+        """How long the lease still runs."""
+        return (self._until - self._now()).total_seconds()
+
+    async def renew(
+        self, command_id: str, attempt: int, because: str, *, lease_s: float | None = None
+    ) -> None:
+        """Record what keeps the attempt that follows; it renews the lease."""
+        same = self._attempt == (command_id, attempt)
+        self._renewal = self._renewal + 1 if same else 0
+        self._attempt = (command_id, attempt)
         await self.append(
             CommandAttempted(
                 command_id=command_id,
                 attempt=attempt,
                 because=because,
                 worker=self._worker,
-                lease_s=self._lease_s,
+                lease_s=lease_s or self._lease_s,
+                renewal=self._renewal,
             )
         )
 
-    async def keep(self, command_id: str, for_s: float) -> None:
-        """Renew the lease unless it lasts for one more try of `for_s` seconds."""
-        if (self._until - self._now()).total_seconds() < for_s:
-            await self.renew(command_id, 1, "the lease was running out")
+    async def keep(self, command_id: str, attempt: int) -> None:
+        """Renew the lease unless it lasts for one more try."""
+        if self.left_s < self._try_s:
+            await self.renew(command_id, attempt, "the lease was running out")
 
     async def began(self, at: datetime) -> datetime:
         """`at`, a time stamp of the log, by our own clock: the two may differ.

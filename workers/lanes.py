@@ -1,4 +1,4 @@
-"""Lanes: one session at a time, many sessions at once, and never more than a fixed number.
+"""Lanes: one session at a time, many sessions at once, no more at work than there are places.
 
 A delivery for a session that is being settled joins its lane: the session is looked at once more
 before the lane is let go. While a lane works, its deliveries are kept from being redelivered.
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from offhook.jetstream.timetable import Alarm
 from workers.metrics import Metrics
+from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settler
 
 POISON_DELIVERIES = 5
@@ -47,7 +48,11 @@ class _Lane:
 
 
 class Lanes:
-    """`hand_over(worker, session_id)` tells another worker to look at a session it holds."""
+    """`hand_over(worker, session_id)` tells another worker to look at a session it holds.
+
+    `hurry(session_id)` is called when there is news for a session that has a lane: what it waits
+    for holds the news up.
+    """
 
     def __init__(
         self,
@@ -55,12 +60,14 @@ class Lanes:
         hand_over: Callable[[str, str], Awaitable[None]],
         metrics: Metrics,
         *,
-        lanes_max: int,
+        places: Places,
+        hurry: Callable[[str], None],
     ) -> None:
         self._settler = settler
         self._hand_over = hand_over
         self._metrics = metrics
-        self._free = asyncio.Semaphore(lanes_max)
+        self._places = places
+        self._hurry = hurry
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: set[Delivery] = set()
@@ -80,7 +87,7 @@ class Lanes:
         Without a free lane nothing is done, or wake-ups for sessions with a lane would wait behind
         it: the other worker's delivery comes again.
         """
-        if not self._joined(session_id, []) and not self._draining and not self._free.locked():
+        if not self._joined(session_id, []) and not self._draining and not self._places.all_taken():
             await self._enter(session_id, [])
 
     async def heartbeat(self, every_s: float) -> None:
@@ -107,13 +114,13 @@ class Lanes:
     async def _enter(self, session_id: str, deliveries: list[Delivery]) -> None:
         if self._joined(session_id, deliveries):
             return
-        await self._free.acquire()
+        await self._places.take()
         # While we waited for a free lane, the session may have got one.
         if self._joined(session_id, deliveries):
-            self._free.release()
+            self._places.leave()
             return
         if self._draining:
-            self._free.release()
+            self._places.leave()
             self._held.difference_update(deliveries)
             await _answer(deliveries, nak_s=0)
             return
@@ -130,6 +137,7 @@ class Lanes:
             return False
         lane.waiting += deliveries
         lane.woken = True
+        self._hurry(session_id)
         return True
 
     async def _run(self, lane: _Lane) -> None:
@@ -148,7 +156,7 @@ class Lanes:
             self._held.difference_update(lane.waiting)  # some only if this lane was stopped
             del self._lanes[lane.session_id]
             self._metrics.lanes.set(len(self._lanes))
-            self._free.release()
+            self._places.leave()
 
     async def _settle(self, session_id: str, deliveries: list[Delivery]) -> float | None:
         """None when the session is settled, else the seconds after which to come again."""

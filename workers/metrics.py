@@ -27,6 +27,23 @@ class Metrics:
             "offhook_sessions_parked", "Sessions whose flow kept raising.", registry=self.registry
         )
         self.lanes = Gauge("offhook_lanes", "Sessions being settled now.", registry=self.registry)
+        self.waiting = Gauge(
+            "offhook_commands_waiting",
+            "Commands that wait for their turn: the carrier takes no more of them now.",
+            registry=self.registry,
+        )
+        self.budget_left = Gauge(
+            "offhook_budget_left",
+            "Commands this worker may still send at once, by limit; told each second.",
+            ["limit"],
+            registry=self.registry,
+        )
+        self.busy = Counter(
+            "offhook_carrier_busy",
+            "Commands answered with 429, by what there were too many of: commands or dials.",
+            ["of"],
+            registry=self.registry,
+        )
         self.seconds_to_command = Histogram(
             "offhook_seconds_to_command",
             "From a record in the log to its command being sent, by the two machines' clocks.",

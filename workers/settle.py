@@ -46,12 +46,10 @@ from offhook.session import CommandState, Session
 from offhook.timers import TimerState
 from workers.carry_out import Sender, Timing, carry_out
 from workers.case import Case, Cases
-from workers.hold import Hold
+from workers.hold import LEASE_MARGIN_S, Hold
 from workers.metrics import Metrics
 from workers.standing import Standing
-
-LEASE_MARGIN_S = 1.0
-"""A lease outlasts one try of a command by this much."""
+from workers.turns import Turns
 
 ORDERS_BYTES_MAX = 192 * 1024
 """One decision's orders; the log, whose records have a bound of 256 KiB, has to take them."""
@@ -98,6 +96,7 @@ class Settler:
         try_s: float,
         metrics: Metrics,
         standing: Standing,
+        turns: Turns,
     ) -> None:
         self._worker = worker
         self._log = log
@@ -109,6 +108,7 @@ class Settler:
         self._try_s = try_s
         self._metrics = metrics
         self._standing = standing
+        self._turns = turns
         self._cases = Cases(log, timing.sleep)
 
     async def settle(
@@ -268,7 +268,7 @@ class Settler:
             cases=self._cases,
             log=self._log,
             worker=self._worker,
-            lease_s=self._lease_s,
+            try_s=self._try_s,
             now=self._timing.now,
             trace=trace,
         )
@@ -295,7 +295,6 @@ class Settler:
     async def _carry_out(
         self, hold: Hold, command: IssuedCommand, *, since: datetime, attempts: int
     ) -> None:
-        await hold.keep(command.command_id, self._try_s)
         outcome = await carry_out(
             command,
             decided_at=since,
@@ -303,6 +302,7 @@ class Settler:
             sender=self._sender,
             hold=hold,
             timing=self._timing,
+            turns=self._turns,
         )
         await hold.append(outcome)
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"

@@ -44,7 +44,9 @@ DUPLICATE_WINDOW_S = 600
 ACK_WAIT_S = 4.0
 """How long a killed worker delays its calls, at most; workers say `in progress` well before."""
 
-WORKER_PENDING_MAX = 4096
+WORKER_PENDING_MAX = 16_384
+"""More than a fleet has commands waiting for their turn: a hangup must still be delivered."""
+
 PROJECTOR_BATCH_MAX = 500
 
 

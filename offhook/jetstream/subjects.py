@@ -5,6 +5,7 @@
     timers.set.<session>.<timer id>                      an alarm, while it is set
     timers.fired.<session>                               an alarm that rang: look at the session
     wake.<worker>                                        core NATS, not stored: look at a session
+    limits                                               core NATS, not stored: workers' reports
 
 Subjects cannot be erased, so no telephone number is ever in one.
 """
@@ -23,6 +24,8 @@ ALL_CALLS = "calls.>"
 ALL_IN = "calls.*.*.in"
 ALL_SET = "timers.set.*.*"
 ALL_FIRED = "timers.fired.*"
+LIMITS = "limits"
+"""Where workers tell each other how much of the carrier's limits they use."""
 
 _SUBJECT = re.compile(
     r"^calls\.(?P<slot>\d{1,2})\.(?P<session>[A-Za-z0-9_-]{1,64})\.(?P<side>in|out)$"

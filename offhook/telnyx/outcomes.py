@@ -34,6 +34,15 @@ LEG_GONE: frozenset[Group] = frozenset({"call_ended", "leg_unknown", "not_found"
 
 
 @dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """What an answer says of the carrier's limit on requests, for the whole account."""
+
+    limit: int
+    remaining: int
+    reset_s: float  # until it counts anew
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accepted:
     """The carrier has the command, or it was needless; `note` says so where it is not plain.
 
@@ -44,6 +53,7 @@ class Accepted:
     status: int
     answer: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    rate: RateLimit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,7 @@ class Refused:
     group: Group
     detail: str
     errors: tuple[dict[str, Any], ...] = ()  # the carrier's own
+    rate: RateLimit | None = None
 
     @property
     def reason(self) -> FailureReason:
@@ -109,8 +120,9 @@ def outcome_of(
       and its timer takes over; believing "failed" wrongly would let it dial a second time.
       A repeated hangup or reject whose leg is gone (90018, 90015, 404) has done what it was for.
     """
+    rate = rate_limit_of(headers)
     if 200 <= status < 300:
-        return _accepted(status, body)
+        return _accepted(status, body, rate)
     errors = _errors_of(body)
     detail = _detail_of(status, errors)
     codes = frozenset(str(error.get("code")) for error in errors)
@@ -124,10 +136,10 @@ def outcome_of(
     if group == "no_answer":
         return NoAnswer(detail=detail)
     if operation == "hangup" and group == "call_ended":
-        return Accepted(status=status, note="already ended")
+        return Accepted(status=status, note="already ended", rate=rate)
     if repeated and (note := _taken_before(operation, status, group, errors)):
-        return Accepted(status=status, note=f"{note} ({detail})")
-    return Refused(status=status, group=group, detail=detail, errors=errors)
+        return Accepted(status=status, note=f"{note} ({detail})", rate=rate)
+    return Refused(status=status, group=group, detail=detail, errors=errors, rate=rate)
 
 
 def _taken_before(
@@ -161,14 +173,15 @@ def _place_of(error: Mapping[str, Any]) -> str:
     return str(source.get("pointer") or source.get("parameter") or "").strip("/")
 
 
-def _accepted(status: int, body: bytes) -> Accepted:
+def _accepted(status: int, body: bytes, rate: RateLimit | None) -> Accepted:
     if len(body) > ANSWER_BYTES_MAX:
-        return Accepted(status=status, note=f"its answer of {len(body)} bytes was not kept")
+        note = f"its answer of {len(body)} bytes was not kept"
+        return Accepted(status=status, note=note, rate=rate)
     answer = _json_of(body)
     if not isinstance(answer, dict):
         # The status says that it was taken; sending it again could only do harm.
-        return Accepted(status=status, note="its answer could not be read")
-    return Accepted(status=status, answer=answer)
+        return Accepted(status=status, note="its answer could not be read", rate=rate)
+    return Accepted(status=status, answer=answer, rate=rate)
 
 
 def _json_of(body: bytes) -> Any:
@@ -200,15 +213,25 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
     waits = [
         wait
         for name in ("x-ratelimit-reset", "retry-after")
-        if (wait := _seconds(headers.get(name))) is not None
+        if (wait := _number(headers.get(name))) is not None
     ]
     wait_s = max(waits, default=RETRY_AFTER_DEFAULT_S)
     return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
 
 
-def _seconds(text: str | None) -> float | None:
+def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
+    """From the three rate headers; None unless all are there and make sense."""
+    limit, remaining, reset_s = (
+        _number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset")
+    )
+    if limit is None or remaining is None or reset_s is None:
+        return None
+    return RateLimit(limit=int(limit), remaining=int(remaining), reset_s=reset_s)
+
+
+def _number(text: str | None) -> float | None:
     try:
-        seconds = float(text or "")
+        number = float(text or "")
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return number if math.isfinite(number) and number >= 0 else None

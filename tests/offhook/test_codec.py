@@ -218,8 +218,11 @@ STORED: list[tuple[str, bytes, Fact]] = [
     ),
     (
         "CommandAttempted",
-        b'{"command_id":"c-2","attempt":2,"because":"503","worker":"w-1","lease_s":4.5}',
-        CommandAttempted(command_id="c-2", attempt=2, because="503", worker="w-1", lease_s=4.5),
+        b'{"command_id":"c-2","attempt":2,"because":"503","worker":"w-1","lease_s":4.5,'
+        b'"renewal":3}',
+        CommandAttempted(
+            command_id="c-2", attempt=2, because="503", worker="w-1", lease_s=4.5, renewal=3
+        ),
     ),
     (
         "CommandSucceeded",
@@ -324,6 +327,15 @@ def test_a_failure_stored_before_it_had_a_group_has_none() -> None:
     body = b'{"command_id":"c-2","operation":"answer","reason":"refused","errors":[]}'
     fact = decode("CommandFailed", 1, body)
     assert fact == CommandFailed(command_id="c-2", operation="answer", reason="refused", group="")
+
+
+def test_an_attempt_stored_before_leases_were_renewed_is_the_first_record_of_its_attempt() -> None:
+    body = b'{"command_id":"c-2","attempt":2,"because":"503","worker":"w-1","lease_s":4.5}'
+    fact = decode("CommandAttempted", 1, body)
+    assert fact == CommandAttempted(
+        command_id="c-2", attempt=2, because="503", worker="w-1", lease_s=4.5, renewal=0
+    )
+    assert fact_id_of(fact, "s") == "attempt:s:c-2:2:w-1"
 
 
 def test_a_field_that_a_newer_writer_added_is_passed_over() -> None:

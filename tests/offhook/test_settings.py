@@ -13,6 +13,7 @@ from offhook.settings import (
     Count,
     Factor,
     Port,
+    Rate,
     Seconds,
     Seed,
     Settings,
@@ -61,6 +62,7 @@ NUMBERS = {
     Seconds: (float, "a number above 0 to 3600"),
     Share: (float, "a number from 0 to 1"),
     Factor: (float, "a number above 0 to 1000"),
+    Rate: (float, "a number from 0 to 10000"),
     Seed: (int, "a whole number from 0 to 4294967295"),
 }
 WRONG_TEXTS = {
@@ -120,6 +122,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     Seconds: st.floats(0, 3600, exclude_min=True),
     Share: st.floats(0, 1),
     Factor: st.floats(0, 1000, exclude_min=True),
+    Rate: st.floats(0, 10_000),
     LIST: st.lists(
         texts.map(lambda text: text.replace(",", "").strip()).filter(bool), max_size=3
     ).map(tuple),

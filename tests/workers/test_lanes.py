@@ -15,6 +15,7 @@ from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
 from workers.lanes import HANDED_OVER_S, POISON_DELIVERIES, RETRY_MAX_S, Lanes
 from workers.metrics import Metrics
+from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 DRAIN_S = 5.0
@@ -94,7 +95,14 @@ class Bench:
         self.settler = FakeSettler()
         self.handed_over: list[tuple[str, str]] = []
         settler = cast(Settler, self.settler)
-        self.lanes = Lanes(settler, self._hand_over, Metrics(), lanes_max=lanes_max)
+        self.hurried: list[str] = []
+        self.lanes = Lanes(
+            settler,
+            self._hand_over,
+            Metrics(),
+            places=Places(lanes_max),
+            hurry=self.hurried.append,
+        )
 
     async def take(self, session_id: str = "s", *, seq: int = 1, count: int = 1) -> FakeDelivery:
         delivery = FakeDelivery(session_id=session_id, seq=seq, count=count)

@@ -36,10 +36,13 @@ from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
+from workers.budget import Budget, limits_of
 from workers.carry_out import Timing
 from workers.metrics import Metrics
+from workers.places import Places
 from workers.settle import COMMANDS_PER_SESSION_MAX, FlowRaised, HeldElsewhere, Settled, Settler
 from workers.standing import Standing
+from workers.turns import Turns
 
 SESSION = "session-1"
 LEG = "v3:leg-a"
@@ -94,6 +97,9 @@ def settler_on(
     async def sleep(seconds: float) -> None:
         log.now += timedelta(seconds=seconds)
 
+    metrics = Metrics()
+    limits = limits_of(dials_per_s=30.0, commands_per_s=0)
+    budget = Budget(worker, limits, log.now.timestamp())
     return Settler(
         worker=worker,
         log=log,
@@ -104,8 +110,9 @@ def settler_on(
             now=lambda: log.now + timedelta(seconds=ahead_s), sleep=sleep, chance=lambda: 1.0
         ),
         try_s=2.0,
-        metrics=Metrics(),
+        metrics=metrics,
         standing=standing or Standing(),
+        turns=Turns(budget, Places(64), metrics, clock=lambda: log.now.timestamp(), sleep=sleep),
     )
 
 

@@ -1,0 +1,179 @@
+"""One budget for the whole fleet: a burst far over the carrier's limit, on three workers."""
+
+import asyncio
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli.servers import NatsServer
+from offhook.codec import encode
+from offhook.events import CommandFailed, CommandRequested, CommandSucceeded, IssuedCommand
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import provision
+from offhook.settings import Settings, environment_from
+from tests.whole.stub_carrier import StubCarrier, stub_carrier
+
+WORKERS = 3
+LIMIT_PER_S = 20
+BURST = 300
+BUSY_MAX = BURST // 100
+LANES = 8
+"""A worker's: far fewer than the dials that wait, so that those must not keep the hangups out."""
+
+TAKEN_IN_MAX = 25
+"""So many dials may be sent before the last hangup of the burst has come to a worker at all."""
+
+TIMEOUT_S = 60.0
+SEED = 20
+OPERATIONS = ("hangup", "answer", "transfer", "dial")
+
+
+@pytest.fixture
+def nats() -> Iterator[NatsServer]:
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def log(nats: NatsServer) -> AsyncIterator[JetStreamLog]:
+    client = await connect(nats.url, "test")
+    await provision(client, [nats.monitor_url])
+    yield JetStreamLog(client)
+    await close(client)
+
+
+async def test_a_burst_over_the_carriers_limit_is_spread_by_the_fleet_and_hangups_go_first(
+    nats: NatsServer, log: JetStreamLog, free_port: int, tmp_path: Path
+) -> None:
+    burst = [command(operation) for operation in OPERATIONS for _ in range(BURST // 4)]
+    random.Random(SEED).shuffle(burst)
+    async with stub_carrier(free_port, delay_s=0.02, limit_per_s=LIMIT_PER_S) as carrier:
+        with ExitStack() as stack:
+            logs = [tmp_path / f"worker-{number}" for number in range(WORKERS)]
+            for each in logs:
+                stack.enter_context(worker(nats, free_port, each))
+            addresses = [await asyncio.to_thread(address_in, each) for each in logs]
+            # One command, and the fleet knows the carrier's limit from its answer.
+            await request(log, command("answer"))
+            await until_all_know_the_limit(addresses)
+            carrier.arrivals.clear()
+            await asyncio.gather(*(request(log, each) for each in burst))
+            await until_done(carrier, {each.command_id for each in burst})
+            busy = await counted(addresses, "offhook_carrier_busy_total")
+
+    sent = [arrival for arrival in carrier.arrivals if not arrival.was_busy]
+    refused = len(carrier.arrivals) - len(sent)
+    assert refused <= BUSY_MAX, f"{refused} of {BURST} commands were answered with 429"
+    assert busy == refused
+    assert Counter(arrival.command_id for arrival in sent) == Counter(
+        each.command_id for each in burst
+    ), "a command was lost or sent twice"
+
+    # Each worker has a queue of its own, so the order is not exact across them.
+    order = [arrival.operation for arrival in sent]
+    last_hangup = len(order) - 1 - order[::-1].index("hangup")
+    assert order[:last_hangup].count("dial") <= TAKEN_IN_MAX
+    middles = {operation: middle_of(operation, order) for operation in OPERATIONS}
+    assert sorted(middles, key=lambda each: middles[each]) == [*OPERATIONS], middles
+
+    for wanted in burst[::15]:
+        facts = [record.fact for record in await log.read(wanted.command_id)]
+        assert any(isinstance(fact, CommandSucceeded) for fact in facts)
+        assert not any(isinstance(fact, CommandFailed) for fact in facts)
+
+
+def command(operation: str) -> IssuedCommand:
+    """For a leg and a session of its own; the session is named like the command."""
+    dialled = {"to": "+12025550123", "from": "+12025550100", "connection_id": "1"}
+    parameters: dict[str, dict[str, str]] = {
+        "dial": dialled,
+        "transfer": {"to": "+12025550121"},
+    }
+    return IssuedCommand(
+        command_id=str(uuid.uuid4()),
+        operation=operation,
+        call_control_id=None if operation == "dial" else f"v3:{uuid.uuid4().hex}",
+        parameters=parameters.get(operation, {}),
+    )
+
+
+async def request(log: JetStreamLog, each: IssuedCommand) -> None:
+    fact = CommandRequested(command=each)
+    await log.append(each.command_id, "in", encode(fact, each.command_id))
+
+
+def middle_of(operation: str, order: list[str]) -> float:
+    """The median place in the order."""
+    return statistics.median(place for place, each in enumerate(order) if each == operation)
+
+
+@contextmanager
+def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[None]:
+    """A worker on its way up; killed at the end."""
+    settings = Settings(
+        nats_url=nats.url,
+        nats_monitor_urls=(nats.monitor_url,),
+        carrier_url=f"http://127.0.0.1:{carrier_port}/v2",
+        carrier_key="stub",
+        lanes_max=LANES,
+    )
+    with (
+        log_path.open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "worker"],
+            env={**os.environ, **environment_from(settings), "PYTHONPATH": "."},
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def address_in(log_path: Path) -> str:
+    """Where the worker listens, once it says so in its log."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while (found := re.search(r'"port": (\d+)', log_path.read_text())) is None:
+        assert time.monotonic() < deadline, log_path.read_text()
+        time.sleep(0.02)
+    return f"http://127.0.0.1:{found[1]}"
+
+
+async def until_all_know_the_limit(addresses: list[str]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    async with httpx.AsyncClient() as http:
+        for address in addresses:
+            while 'limit="carrier"' not in (await http.get(f"{address}/metrics")).text:
+                assert time.monotonic() < deadline, "a worker never heard of the limit"
+                await asyncio.sleep(0.1)
+
+
+async def until_done(carrier: StubCarrier, command_ids: set[str]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while missing := command_ids - {
+        arrival.command_id for arrival in carrier.arrivals if not arrival.was_busy
+    }:
+        assert time.monotonic() < deadline, f"{len(missing)} commands never came"
+        await asyncio.sleep(0.1)
+
+
+async def counted(addresses: list[str], name: str) -> float:
+    async with httpx.AsyncClient() as http:
+        texts = [(await http.get(f"{address}/metrics")).text for address in addresses]
+    found = [re.findall(rf"^{name}{{.*}} (\S+)$", text, re.MULTILINE) for text in texts]
+    return sum(float(value) for values in found for value in values)

@@ -1,0 +1,285 @@
+"""The arithmetic of limits: what one worker may send, and what the fleet sends in all."""
+
+import heapq
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.budget import (
+    CARRIER_LIMIT_S,
+    MEMBER_S,
+    REPORT_S,
+    SETTLED_S,
+    Budget,
+    Limit,
+    Report,
+    Window,
+    limits_of,
+    part_of,
+    urgency_of,
+)
+
+
+def budget(
+    worker: str = "w1", *, dials_per_s: float = 0, commands_per_s: float = 0, now: float = 0.0
+) -> Budget:
+    limits = limits_of(dials_per_s=dials_per_s, commands_per_s=commands_per_s)
+    return Budget(worker, limits, now)
+
+
+def taken(budget: Budget, operation: str, now: float) -> int:
+    """How many turns there are at once; they are all sent, and answered at once."""
+    count = 0
+    while (windows := budget.take(operation, now)) is not None:
+        for window in windows:
+            window.give_back(now, sent=True)
+        count += 1
+    return count
+
+
+def test_ending_a_call_goes_first_and_a_new_one_last() -> None:
+    operations = ["dial", "speak", "answer", "transfer", "reject", "hangup"]
+    assert sorted(operations, key=urgency_of) == [
+        *("reject", "hangup"),
+        "answer",
+        *("speak", "transfer"),
+        "dial",
+    ]
+
+
+def test_rates_are_limits_over_the_carriers_windows() -> None:
+    assert limits_of(dials_per_s=30, commands_per_s=20) == {
+        "dials": Limit(count=150, window_s=5.0),
+        "commands": Limit(count=20, window_s=1.0),
+    }
+    assert limits_of(dials_per_s=0.1, commands_per_s=0) == {"dials": Limit(count=1, window_s=10.0)}
+    assert limits_of(dials_per_s=0, commands_per_s=0.3) == {
+        "commands": Limit(count=1, window_s=1 / 0.3)
+    }
+
+
+# ------------------------------------------------------------------ parts
+
+fleets = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.booleans(), min_size=1)
+
+
+@given(count=st.integers(1, 500), fleet=fleets)
+def test_the_parts_of_a_fleet_add_up_to_its_limit(count: int, fleet: dict[str, bool]) -> None:
+    limit = Limit(count=count, window_s=2.0)
+    parts = [part_of(limit, worker, fleet) for worker in fleet]
+    assert all(part.count >= 1 for part in parts)
+    rate = sum(part.count / part.window_s for part in parts)
+    assert rate == pytest.approx(limit.count / limit.window_s)
+    if len(fleet) <= count:
+        assert {part.window_s for part in parts} == {2.0}
+
+
+def test_who_is_pressed_has_more_and_who_is_not_can_still_send_at_once() -> None:
+    limit = Limit(count=20, window_s=1.0)
+    one = {"a": True, "b": False, "c": False}
+    assert [part_of(limit, worker, one).count for worker in one] == [12, 4, 4]
+    for all_alike in ({"a": True, "b": True, "c": True}, {"a": False, "b": False, "c": False}):
+        parts = [part_of(limit, worker, all_alike).count for worker in all_alike]
+        assert sorted(parts) == [6, 7, 7]
+
+
+# ------------------------------------------------------------------ one worker
+
+
+@given(
+    count=st.integers(1, 30),
+    tries=st.lists(
+        st.tuples(st.floats(0, 0.3), st.floats(0, 3), st.floats(0, 1)), min_size=1, max_size=150
+    ),
+)
+def test_no_more_than_the_limit_arrives_within_any_window(
+    count: int, tries: list[tuple[float, float, float]]
+) -> None:
+    """Each try: the pause before it, how long its answer takes, and when on the way it arrives."""
+    mine = budget(commands_per_s=count)
+    now = 0.0
+    answers: list[tuple[float, int, Callable[[], None]]] = []
+    arrivals: list[float] = []
+    for number, (pause_s, takes_s, share) in enumerate(tries):
+        now += pause_s
+        while answers and answers[0][0] <= now:
+            heapq.heappop(answers)[2]()
+        windows = mine.take("answer", now)
+        if windows is None:
+            assert mine.free_at("answer", now) != now
+            continue
+        arrivals.append(now + takes_s * share)
+        at = now + takes_s
+
+        def answered(windows: tuple[Window, ...] = windows, at: float = at) -> None:
+            for window in windows:
+                window.give_back(at, sent=True)
+
+        heapq.heappush(answers, (at, number, answered))
+    arrivals.sort()
+    for start, first in enumerate(arrivals):
+        within = [at for at in arrivals[start:] if at < first + 1.0 - 1e-9]
+        assert len(within) <= count
+
+
+def test_a_place_is_free_again_a_window_after_its_answer() -> None:
+    mine = budget(commands_per_s=2)
+    (window,) = mine.take("answer", 0.0) or ()
+    (other,) = mine.take("answer", 0.1) or ()
+    assert mine.take("answer", 0.2) is None
+    assert mine.free_at("answer", 0.2) is None, "no answer came yet: who knows"
+    other.give_back(0.5, sent=True)
+    assert mine.free_at("answer", 0.5) == 1.5
+    assert mine.take("answer", 1.4) is None
+    assert mine.take("answer", 1.5) is not None
+    window.give_back(1.6, sent=False)
+    assert mine.take("answer", 1.6) is not None, "nothing was sent, so nothing is used up"
+
+
+def test_dials_have_a_limit_of_their_own_and_leave_places_to_the_others() -> None:
+    mine = budget(dials_per_s=2, commands_per_s=16)
+    assert taken(mine, "dial", 0.0) == 10, "2 a second over 5 s"
+    assert taken(mine, "transfer", 0.0) == 6
+    mine = budget(commands_per_s=16)
+    assert taken(mine, "dial", 0.0) == 14
+    assert taken(mine, "hangup", 0.0) == 2
+
+
+def test_without_a_limit_nothing_waits() -> None:
+    mine = budget()
+    assert all(mine.take(operation, 0.0) == () for operation in ("dial", "answer") * 500)
+    assert mine.left(0.0) == {}
+
+
+# ------------------------------------------------------------------ what the carrier says
+
+
+def test_a_carrier_that_is_busy_closes_everything_or_dials_alone() -> None:
+    mine = budget()
+    mine.close(3.0, dials_only=True)
+    assert mine.take("answer", 2.9) == ()
+    assert mine.take("dial", 2.9) is None
+    assert mine.free_at("dial", 2.9) == 3.0
+    mine.close(5.0)
+    assert mine.take("hangup", 4.9) is None
+    assert mine.take("dial", 5.0) == ()
+
+
+def test_the_carriers_limit_is_learned_over_the_longest_reset() -> None:
+    mine = budget()
+    mine.learn(10, 0.4, now=0.0)
+    assert taken(mine, "answer", 0.0) == 10
+    mine.learn(10, 3.0, now=0.5)
+    mine.learn(10, 1.0, now=0.6)
+    assert mine.free_at("answer", 1.0) == 3.0
+    mine.learn(4, 1.0, now=4.0)
+    assert taken(mine, "answer", 4.0) == 4
+    assert mine.free_at("answer", 4.0) == 5.0
+
+
+def test_a_limit_that_makes_no_sense_is_none() -> None:
+    mine = budget()
+    for count, reset_s in ((0, 1.0), (10**9, 1.0), (10, 1_763_868_600.0)):
+        mine.learn(count, reset_s, now=0.0)
+    assert mine.take("answer", 0.0) == ()
+
+
+def test_a_limit_that_is_not_mentioned_any_more_is_forgotten() -> None:
+    mine = budget()
+    mine.learn(1, 1.0, now=0.0)
+    mine.unmentioned(CARRIER_LIMIT_S)
+    assert mine.left(CARRIER_LIMIT_S) == {"carrier": 1}
+    mine.unmentioned(CARRIER_LIMIT_S + 0.1)
+    assert mine.left(CARRIER_LIMIT_S) == {}
+
+
+# ------------------------------------------------------------------ the fleet
+
+
+def test_a_worker_that_is_heard_of_has_its_part_at_once_and_a_new_one_is_told() -> None:
+    mine = budget("a", commands_per_s=20)
+    assert mine.left(0.0) == {"commands": 20}
+    assert mine.hear(Report(worker="b"), 0.0)
+    assert not mine.hear(Report(worker="b"), 0.5)
+    assert not mine.hear(Report(worker="a"), 0.5), "its own"
+    assert mine.left(0.5) == {"commands": 10}
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_the_part_of_a_worker_that_is_gone_is_taken_once_it_has_run_out(in_order: bool) -> None:
+    mine = budget("a", commands_per_s=20)
+    mine.hear(Report(worker="b"), 0.0)
+    gone_at = 1.0 if in_order else MEMBER_S + 0.1
+    if in_order:
+        mine.hear(Report(worker="b", is_leaving=True), gone_at)
+    else:
+        mine.report(gone_at)
+    just_before = gone_at + 1.0 + SETTLED_S - 0.01
+    assert mine.left(just_before) == {"commands": 10}
+    assert mine.left(just_before + 0.02) == {"commands": 20}
+
+
+def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
+    told, other = budget("a"), budget("b")
+    told.learn(10, 2.0, now=100.0)
+    told.close(103.0)
+    told.close(109.0, dials_only=True)
+    # Clocks of different machines have nothing in common.
+    other.hear(told.report(101.0), 5.0)
+    assert other.closed_until("answer") == 7.0
+    assert other.closed_until("dial") == 13.0
+    assert other.left(7.0) == {"carrier": 5}
+    # An older word does not win over a newer one.
+    other.learn(30, 2.0, now=8.0)
+    other.hear(told.report(105.0), 9.0)
+    assert other.left(20.0) == {"carrier": 15}
+
+
+@given(
+    limit=st.integers(3, 40),
+    pressed=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=8, max_size=8),
+    delay_s=st.floats(0.001, 0.2),
+    takes_s=st.floats(0, 0.8),
+)
+def test_a_fleet_that_knows_itself_never_exceeds_its_limit(
+    limit: int, pressed: list[list[bool]], delay_s: float, takes_s: float
+) -> None:
+    """`pressed`: which workers have more to send than they may, second by second."""
+    names = ["a", "b", "c"]
+    fleet = {name: budget(name, commands_per_s=limit, now=-100.0) for name in names}
+    for name in names:
+        for other in names:
+            fleet[name].hear(Report(worker=other), -50.0)
+    arrivals: list[float] = []
+    todo: list[tuple[float, int, Callable[[], object]]] = []
+    step_s = 0.05
+    for step in range(int(len(pressed) / step_s)):
+        now = step * step_s
+        while todo and todo[0][0] <= now:
+            heapq.heappop(todo)[2]()
+        for place, name in enumerate(names):
+            # Each reports at a moment of its own, and is heard a little later.
+            if step % int(REPORT_S / step_s) == 6 * place:
+                report = fleet[name].report(now)
+                for other in names:
+                    at = now + delay_s
+
+                    def hear(other: str = other, report: Report = report, at: float = at) -> None:
+                        fleet[other].hear(report, at)
+
+                    heapq.heappush(todo, (at, len(todo) + 1000 * step, hear))
+            if not pressed[int(now)][place]:
+                continue
+            while (windows := fleet[name].take("answer", now)) is not None:
+                arrivals.append(now)
+                at = now + takes_s
+
+                def answered(windows: tuple[Window, ...] = windows, at: float = at) -> None:
+                    for window in windows:
+                        window.give_back(at, sent=True)
+
+                heapq.heappush(todo, (at, len(todo) + 1000 * step, answered))
+    for start, first in enumerate(arrivals):
+        assert len([at for at in arrivals[start:] if at < first + 1.0 - 1e-9]) <= limit

@@ -1,0 +1,85 @@
+"""Workers that tell each other of their limits, over a real NATS server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from nats.aio.client import Client
+
+from cli.servers import NatsServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.subjects import LIMITS
+from offhook.telnyx.outcomes import Busy
+from workers.budget import Budget, limits_of
+from workers.fleet import Fleet
+from workers.metrics import Metrics
+from workers.places import Places
+from workers.turns import Turns
+
+TIMEOUT_S = 10.0
+
+
+class Worker:
+    """As much of one as takes part; `clock` is a clock of its own."""
+
+    def __init__(self, client: Client, name: str, started_at: float) -> None:
+        self._started_at = started_at - asyncio.get_running_loop().time()
+        self.metrics = Metrics()
+        limits = limits_of(dials_per_s=0, commands_per_s=30)
+        self.budget = Budget(name, limits, self.clock())
+        self.turns = Turns(self.budget, Places(8), self.metrics, clock=self.clock)
+        self.fleet = Fleet(client, self.budget, self.turns, self.metrics, clock=self.clock)
+
+    def clock(self) -> float:
+        return self._started_at + asyncio.get_running_loop().time()
+
+    @property
+    def left(self) -> int:
+        return self.budget.left(self.clock())["commands"]
+
+
+@pytest.fixture
+async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
+    client = await connect(nats_server.url, "test")
+    yield client
+    await close(client)
+
+
+async def test_a_newcomer_knows_the_fleet_at_once_and_is_known(client: Client) -> None:
+    workers = [Worker(client, name, at) for name, at in (("a", 0.0), ("b", 5e5), ("c", 9e9))]
+    for worker in workers:
+        await worker.fleet.join()
+    await until(lambda: [worker.left for worker in workers] == [10, 10, 10])
+
+
+async def test_a_429_to_one_worker_is_told_to_all(client: Client) -> None:
+    told, other = Worker(client, "a", 0.0), Worker(client, "b", 5e5)
+    await told.fleet.join()
+    await other.fleet.join()
+    telling = asyncio.create_task(told.fleet.keep_telling())
+    await asyncio.sleep(0)
+    told.turns.learn(Busy(retry_after_s=30.0, detail="429"))
+    await until(lambda: other.turns.closed_s("hangup") > 25)
+    await until(lambda: told.metrics.registry.get_sample_value(*LEFT) is not None)
+    telling.cancel()
+
+
+async def test_a_report_that_cannot_be_read_is_passed_over(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(client, "a", 0.0)
+    await worker.fleet.join()
+    await client.publish(LIMITS, b"{")
+    await until(lambda: "a report of limits cannot be read" in caplog.text)
+    assert worker.left == 30
+
+
+LEFT = ("offhook_budget_left", {"limit": "commands"})
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not is_so():
+        assert time.monotonic() < deadline, "it never became so"
+        await asyncio.sleep(0.01)

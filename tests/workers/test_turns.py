@@ -1,0 +1,226 @@
+"""Whose turn it is: urgency, places in lanes, news, and what the carrier says."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from offhook.telnyx.outcomes import Accepted, Busy, RateLimit
+from tests.virtual_clock import VirtualClock
+from workers import turns as module
+from workers.budget import Budget, limits_of
+from workers.metrics import Metrics
+from workers.places import Places
+from workers.turns import Turns
+
+FOR_EVER_S = 1e6
+
+
+class Bench:
+    """Turns at one command a second, and who was sent in which order and when."""
+
+    def __init__(self, commands_per_s: float = 1.0, places: int = 8) -> None:
+        self.clock = VirtualClock()
+        self.places = Places(places)
+        self.metrics = Metrics()
+        limits = limits_of(dials_per_s=0, commands_per_s=commands_per_s)
+        self.turns = Turns(
+            Budget("w", limits, 0.0),
+            self.places,
+            self.metrics,
+            clock=lambda: self.clock.now,
+            sleep=self.clock.sleep,
+        )
+        self.sent: list[tuple[str, float]] = []
+
+    @property
+    def order(self) -> list[str]:
+        return [operation for operation, _ in self.sent]
+
+    async def send(self, operation: str, session_id: str = "s") -> None:
+        """As a lane does it: in a place, which is lent while it waits."""
+        await self.places.take()
+        turn = self.turns.take(operation)
+        if turn is None:
+            async with self.turns.queue(operation, session_id) as waiting:
+                turn = await waiting.turn(FOR_EVER_S)
+        assert turn is not None
+        with turn:
+            turn.sending()
+            self.sent.append((operation, self.clock.now))
+        self.places.leave()
+
+    async def all(self, *operations: str) -> None:
+        await asyncio.gather(*(self.send(operation) for operation in operations))
+
+    def waiting(self) -> float | None:
+        return self.metrics.registry.get_sample_value("offhook_commands_waiting")
+
+
+async def test_who_comes_first_goes_first_among_the_equally_urgent() -> None:
+    bench = Bench(commands_per_s=2)
+    names = ["speak", "transfer", "bridge", "speak", "refer"]
+    await bench.clock.run(bench.all(*names))
+    assert bench.sent == list(zip(names, [0, 0, 1, 1, 2], strict=True))
+
+
+async def test_the_most_urgent_goes_next_however_many_wait() -> None:
+    bench = Bench()
+    await bench.clock.run(bench.all("dial", "dial", "transfer", "answer", "dial", "hangup"))
+    assert bench.order == ["dial", "hangup", "answer", "transfer", "dial", "dial"]
+    assert bench.waiting() == 0
+
+
+async def test_dials_that_wait_in_every_lane_keep_no_hangup_out() -> None:
+    bench = Bench(places=1)
+
+    async def burst() -> None:
+        dials = asyncio.gather(*(bench.send("dial") for _ in range(20)))
+        await bench.clock.sleep(2.5)
+        assert bench.waiting() == 17
+        await bench.send("hangup")
+        await dials
+
+    await bench.clock.run(burst())
+    assert bench.sent[:4] == [("dial", 0), ("dial", 1), ("dial", 2), ("hangup", 3)]
+    assert len(bench.sent) == 21
+    assert not bench.places.all_taken()
+
+
+async def test_a_newcomer_does_not_overtake_its_equals() -> None:
+    bench = Bench()
+
+    async def burst() -> None:
+        first = asyncio.gather(bench.send("speak", "a"), bench.send("speak", "b"))
+        await bench.clock.sleep(0.5)
+        assert bench.turns.take("speak") is None
+        await first
+
+    await bench.clock.run(burst())
+
+
+async def test_a_command_that_holds_up_news_goes_first_of_its_kind() -> None:
+    bench = Bench()
+    sessions: list[str] = []
+
+    async def send(session_id: str) -> None:
+        await bench.send("dial", session_id)
+        sessions.append(session_id)
+
+    async def burst() -> None:
+        every = asyncio.gather(*(send(each) for each in ("a", "b", "c", "with news", "e")))
+        await bench.clock.sleep(0.5)
+        bench.turns.hurry("with news")
+        bench.turns.hurry("another session's")
+        await every
+
+    await bench.clock.run(burst())
+    assert sessions == ["a", "with news", "b", "c", "e"]
+
+
+async def test_a_turn_that_came_too_late_goes_to_the_next() -> None:
+    bench = Bench()
+
+    async def gives_up() -> None:
+        async with bench.turns.queue("hangup", "s"):
+            await bench.clock.sleep(5)  # its turn comes meanwhile, and it does not look
+            raise TimeoutError
+
+    async def burst() -> None:
+        await bench.send("answer")
+        late = asyncio.create_task(gives_up())
+        await bench.clock.sleep(0.1)
+        await bench.send("answer")
+        with pytest.raises(TimeoutError):
+            await late
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("answer", 0), ("answer", 5)]
+
+
+async def test_nobody_is_sent_before_a_busy_carriers_time() -> None:
+    bench = Bench(commands_per_s=0)
+
+    async def burst() -> None:
+        bench.turns.learn(Busy(retry_after_s=4.0, detail="429"))
+        assert bench.turns.told_busy.is_set()
+        await bench.all("dial", "hangup")
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("hangup", 4), ("dial", 4)]
+    busy = bench.metrics.registry.get_sample_value("offhook_carrier_busy_total", {"of": "commands"})
+    assert busy == 1
+
+
+async def test_too_many_dials_hold_up_dials_alone() -> None:
+    bench = Bench(commands_per_s=0)
+
+    async def burst() -> None:
+        bench.turns.learn(Busy(retry_after_s=4.0, detail="429 90103", dials_only=True))
+        await bench.all("dial", "transfer")
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("transfer", 0), ("dial", 4)]
+
+
+async def test_the_rate_headers_of_an_answer_are_obeyed() -> None:
+    bench = Bench(commands_per_s=0)
+
+    async def burst() -> None:
+        bench.turns.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=1, reset_s=3.0)))
+        await bench.all("speak", "speak", "speak")
+        bench.turns.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=0, reset_s=2.0)))
+        await bench.send("hangup")
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("speak", 0), ("speak", 0), ("speak", 3), ("hangup", 5)]
+
+
+async def test_no_more_wait_than_could_be_sent_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_MAX", 2)
+    bench = Bench()
+
+    async def burst() -> None:
+        every = asyncio.create_task(bench.all("dial", "dial", "dial"))
+        await bench.clock.sleep(0.5)
+        assert bench.turns.are_full_for("dial")
+        assert not bench.turns.are_full_for("hangup")
+        assert not bench.turns.are_full_for("answer")
+        await every
+
+    await bench.clock.run(burst())
+
+
+# ------------------------------------------------------------------ places
+
+
+async def within_a_moment(work: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(0.01):
+            await work
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_who_comes_back_to_a_lent_place_need_not_queue() -> None:
+    places = Places(1)
+    await places.take()
+    async with places.lent():
+        assert await within_a_moment(places.take())
+    # Two are at work now, so the next one waits until both are done.
+    places.leave()
+    assert places.all_taken()
+    assert not await within_a_moment(places.take())
+    places.leave()
+    assert await within_a_moment(places.take())
+
+
+async def test_a_lent_place_that_nobody_took_is_simply_taken_back() -> None:
+    places = Places(1)
+    await places.take()
+    async with places.lent():
+        assert not places.all_taken()
+    assert places.all_taken()
+    places.leave()
+    assert not places.all_taken()

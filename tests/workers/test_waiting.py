@@ -1,0 +1,238 @@
+"""A command that waits for its turn: its session stays held, and it goes only if still wanted."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from offhook.codec import encode, encoded_webhook
+from offhook.events import (
+    CallHangup,
+    CommandAttempted,
+    CommandFailed,
+    CommandRequested,
+    CommandSucceeded,
+    Fact,
+    IssuedCommand,
+)
+from offhook.telnyx.outcomes import Accepted, Busy, Outcome
+from offhook.webhooks import wire_body
+from tests.memory_log import MemoryLog
+from tests.memory_timetable import MemoryTimetable
+from tests.virtual_clock import VirtualClock
+from workers.budget import Budget, limits_of
+from workers.carry_out import WAITING_LEASE_S, Timing
+from workers.metrics import Metrics
+from workers.places import Places
+from workers.settle import HeldElsewhere, Settled, Settler
+from workers.standing import Standing
+from workers.turns import Turns
+
+ACCEPTED = Accepted(status=200, answer={"data": {"result": "ok"}})
+DIALLED = {"to": "+12025550123", "from": "+12025550100", "connection_id": "1"}
+
+
+class World:
+    """Workers on one log, in virtual time; `closed_s` is how long the carrier takes nothing."""
+
+    def __init__(self, closed_s: float, *answers: Outcome) -> None:
+        self.log = MemoryLog()
+        self.clock = VirtualClock(on_jump=self._jumped)
+        self.answers = list(answers)
+        self.sent: list[tuple[str, bool, float]] = []  # operation, repeated, when
+        self.closed_s = closed_s
+        self.turns: dict[str, Turns] = {}
+
+    def _jumped(self, seconds: float) -> None:
+        self.log.now += timedelta(seconds=seconds)
+
+    def worker(self, name: str) -> Settler:
+        metrics = Metrics()
+        budget = Budget(name, limits_of(dials_per_s=0, commands_per_s=0), self.clock.now)
+        budget.close(self.clock.now + self.closed_s)
+        turns = Turns(
+            budget, Places(8), metrics, clock=lambda: self.clock.now, sleep=self.clock.sleep
+        )
+        self.turns[name] = turns
+        timing = Timing(now=lambda: self.log.now, sleep=self.clock.sleep, chance=lambda: 1.0)
+        return Settler(
+            worker=name,
+            log=self.log,
+            timetable=MemoryTimetable(self.log),
+            sender=self,
+            flows=[],
+            timing=timing,
+            try_s=2.0,
+            metrics=metrics,
+            standing=Standing(),
+            turns=turns,
+        )
+
+    async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+        self.sent.append((command.operation, repeated, round(self.clock.now, 3)))
+        return self.answers.pop(0) if self.answers else ACCEPTED
+
+    async def request(self, operation: str, session_id: str = "s", **parameters: str) -> None:
+        command = IssuedCommand(
+            command_id=f"c-{operation}",
+            operation=operation,
+            call_control_id=None if operation == "dial" else f"v3:{session_id}",
+            parameters=dict(parameters),
+        )
+        fact = CommandRequested(command=command)
+        await self.log.append(session_id, "in", encode(fact, session_id))
+
+    async def hang_up(self) -> None:
+        event = CallHangup(event_id="e-hangup", call_control_id="v3:s", call_session_id="s")
+        await self.log.append("s", "in", encoded_webhook(wire_body(event), event.event_id))
+
+    async def facts(self, *kinds: type[Fact]) -> Sequence[Fact]:
+        records = await self.log.read("s")
+        return [record.fact for record in records if isinstance(record.fact, kinds)]
+
+
+async def test_while_a_command_waits_its_session_stays_held_and_it_is_sent_as_a_first_try() -> None:
+    world = World(20.0)
+    seen: list[object] = []
+
+    async def look_on() -> None:
+        other = world.worker("w2")
+        while not world.sent:
+            await world.clock.sleep(0.5)
+            if not world.sent:
+                seen.append(await other.settle("s"))
+
+    async def both() -> None:
+        await world.request("transfer", to="+12025550123")
+        await asyncio.gather(world.worker("w1").settle("s"), look_on())
+
+    await world.clock.run(both())
+    assert world.sent == [("transfer", False, 20.0)]
+    assert len(seen) >= 30
+    assert all(isinstance(each, HeldElsewhere) and each.for_s > 0.9 for each in seen)
+    renewals = await world.facts(CommandAttempted)
+    assert 3 <= len(renewals) <= 6, "one a few seconds, not one a look"
+    assert {fact.attempt for fact in renewals if isinstance(fact, CommandAttempted)} == {1}
+    assert len(await world.facts(CommandSucceeded)) == 1
+
+
+async def test_a_call_that_ends_while_its_command_waits_needs_none() -> None:
+    world = World(20.0)
+
+    async def story() -> None:
+        await world.request("transfer", to="+12025550123")
+        settling = asyncio.create_task(world.worker("w1").settle("s"))
+        await world.clock.sleep(7)
+        await world.hang_up()
+        await settling
+        assert world.clock.now < 20, "it was noticed before its turn came"
+
+    await world.clock.run(story())
+    assert world.sent == []
+    (failed,) = await world.facts(CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert (failed.reason, failed.http_status) == ("call_ended", None)
+
+
+async def test_a_call_that_ended_just_before_its_commands_turn_needs_none() -> None:
+    world = World(5.0)
+
+    async def story() -> None:
+        await world.request("hangup")
+        settling = asyncio.create_task(world.worker("w1").settle("s"))
+        await world.clock.sleep(4.9)
+        await world.hang_up()
+        await settling
+
+    await world.clock.run(story())
+    assert world.sent == []
+    (done,) = await world.facts(CommandSucceeded)
+    assert isinstance(done, CommandSucceeded)
+    assert done.note == "the call had already ended"
+
+
+async def test_a_command_whose_turn_does_not_come_in_time_is_given_up_and_never_sent() -> None:
+    world = World(44.0)
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        settling = asyncio.create_task(world.worker("w1").settle("s"))
+        for _ in range(5):
+            await world.clock.sleep(10)
+            # The carrier goes on to be busy.
+            world.turns["w1"].learn(Busy(retry_after_s=8.0, detail="429"))
+        assert await settling == Settled()
+
+    await world.clock.run(story())
+    assert world.sent == []
+    (failed,) = await world.facts(CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert (failed.reason, failed.group) == ("deadline", "rate")
+    assert failed.detail == "its turn does not come within 45 s: given up and was never sent"
+
+
+async def test_a_carrier_that_is_busy_for_longer_than_a_command_may_wait_ends_it_at_once() -> None:
+    world = World(0.0, Busy(retry_after_s=60.0, detail="429 10011 Too many requests"))
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        await world.worker("w1").settle("s")
+        assert world.clock.now < 1
+
+    await world.clock.run(story())
+    (failed,) = await world.facts(CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert (failed.reason, failed.group) == ("deadline", "rate")
+    assert "after 1 attempts; last: 429 10011" in failed.detail
+
+
+async def test_a_command_answered_with_429_goes_again_at_the_carriers_time() -> None:
+    world = World(0.0, Busy(retry_after_s=7.0, detail="429"))
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        await world.worker("w1").settle("s")
+
+    await world.clock.run(story())
+    assert world.sent == [("dial", False, 0.0), ("dial", False, 7.0)]
+
+
+async def test_a_worker_that_dies_while_a_command_waits_is_followed_by_another_one() -> None:
+    world = World(10.0)
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        dying = asyncio.create_task(world.worker("w1").settle("s"))
+        await world.clock.sleep(4)
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        world.closed_s = 0
+        other = world.worker("w2")
+        while isinstance(await other.settle("s"), HeldElsewhere):
+            await world.clock.sleep(0.5)
+        assert world.clock.now <= 4 + WAITING_LEASE_S
+
+    await world.clock.run(story())
+    ((operation, _, _),) = world.sent
+    assert operation == "dial"
+
+
+async def test_a_command_that_holds_up_its_own_sessions_hangup_goes_before_its_equals() -> None:
+    world = World(9.0)
+    worker = world.worker("w1")
+
+    async def story() -> None:
+        settling = []
+        for session_id in ("other", "s"):
+            await world.request("transfer", session_id, to="+12025550123")
+            settling.append(asyncio.create_task(worker.settle(session_id)))
+            await world.clock.sleep(0.1)
+        await world.request("hangup")
+        await asyncio.gather(*settling)
+
+    await world.clock.run(story())
+    assert len(world.sent) == 3
+    first, second = [
+        next(record.seq for record in records if isinstance(record.fact, CommandSucceeded))
+        for records in (await world.log.read("s"), await world.log.read("other"))
+    ]
+    assert first < second

@@ -1,0 +1,42 @@
+"""Places to work in: a bounded number, which may be lent while their holder only waits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Places:
+    """`count` of them. Who comes back to a lent place gets one at once, if need be one too many.
+
+    So a holder whose turn has come need not queue behind newcomers; until somebody leaves, there
+    are more at work than places, by as many as came back.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._too_many = 0
+
+    def all_taken(self) -> bool:
+        return self._free.locked()
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        await self._free.acquire()
+
+    def leave(self) -> None:
+        if self._too_many:
+            self._too_many -= 1
+        else:
+            self._free.release()
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Somebody else may have our place inside the block."""
+        self.leave()
+        try:
+            yield
+        finally:
+            if self.all_taken():
+                self._too_many += 1
+            else:
+                await self.take()  # free, so this does not wait

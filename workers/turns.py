@@ -1,0 +1,197 @@
+"""Whose command is sent next when there are more of them than the carrier takes.
+
+    take ── a place, and nobody as urgent waits ──▶ send      the usual way: no waiting, no await
+      │ none
+      ▼
+    queue by urgency ── its turn ──▶ look again whether it is wanted ──▶ send
+      0 hangup, reject   1 answer   2 the rest   3 dial
+
+A session that waits lends its lane to others: however many dials wait, the hangup of a live call
+comes to the head of the queue, and is sent with the next place there is. Whoever holds up its own
+session's news (a hangup may be among them) is hurried to the head of its kind.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
+from workers.budget import ANSWERS, LAST, Budget, Window, urgency_of
+from workers.metrics import Metrics
+from workers.places import Places
+
+WAITING_MAX = 1000
+"""So many commands may wait in a process, hangups and answers aside: more would be late anyway."""
+
+
+class Turn:
+    """Leave to send one command: a context manager around the sending."""
+
+    def __init__(self, turns: "Turns", taken: tuple[Window, ...]) -> None:
+        self._turns = turns
+        self._taken = taken
+        self._sent = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._turns.give_back(self._taken, sent=self._sent)
+
+    def sending(self) -> None:
+        """From here on the place is used up."""
+        self._sent = True
+
+
+@dataclass(eq=False, kw_only=True)
+class Waiting:
+    """A command in the queue."""
+
+    operation: str
+    session_id: str
+    granted: asyncio.Future[Turn] = field(default_factory=asyncio.Future)
+    is_fetched: bool = False
+    sleep: Callable[[float], Awaitable[None]]
+
+    async def turn(self, within_s: float) -> Turn | None:
+        """The turn, once it has come; None if that takes longer."""
+        if not self.granted.done():
+            pause = asyncio.ensure_future(self.sleep(within_s))
+            either: list[asyncio.Future[Any]] = [self.granted, pause]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
+        self.is_fetched = self.granted.done()
+        return self.granted.result() if self.is_fetched else None
+
+
+class Turns:
+    """One a process. `tell` is called when the carrier has said 429: the others should know."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        places: Places,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._budget = budget
+        self._places = places
+        self._metrics = metrics
+        self._clock = clock
+        self._sleep = sleep
+        self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(LAST + 1))
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at = 0.0
+        self.told_busy = asyncio.Event()  # set when the carrier has said 429
+
+    def take(self, operation: str) -> Turn | None:
+        """A turn at once, if there is a place and nobody as urgent waits for one."""
+        if any(self._queues[each] for each in range(urgency_of(operation) + 1)):
+            return None
+        return self._turn(operation)
+
+    def are_full_for(self, operation: str) -> bool:
+        """Whether so many wait already that another one had better not."""
+        return urgency_of(operation) > ANSWERS and self._count() >= WAITING_MAX
+
+    def closed_s(self, operation: str) -> float:
+        """For how long the carrier takes no command of this kind, by its own words."""
+        return self._budget.closed_until(operation) - self._clock()
+
+    @asynccontextmanager
+    async def queue(self, operation: str, session_id: str) -> AsyncIterator[Waiting]:
+        """Wait inside the block, where others may use our lane."""
+        waiting = Waiting(operation=operation, session_id=session_id, sleep=self._sleep)
+        queue = self._queues[urgency_of(operation)]
+        queue.append(waiting)
+        self._metrics.waiting.set(self._count())
+        try:
+            self.look()
+            async with self._places.lent():
+                yield waiting
+        finally:
+            if waiting in queue:
+                queue.remove(waiting)
+            elif not waiting.is_fetched:
+                with waiting.granted.result():
+                    pass  # it came too late, and goes to the next one
+            self._metrics.waiting.set(self._count())
+
+    def hurry(self, session_id: str) -> None:
+        """There is news for a session: if its own command waits, that goes first of its kind."""
+        for queue in self._queues:
+            for waiting in queue:
+                if waiting.session_id == session_id:
+                    queue.remove(waiting)
+                    queue.appendleft(waiting)
+                    return
+
+    def learn(self, outcome: Outcome) -> None:
+        """Obey what an answer says of the carrier's limits."""
+        now = self._clock()
+        match outcome:
+            case Busy(retry_after_s=retry_after_s, dials_only=dials_only):
+                self._metrics.busy.labels(of="dials" if dials_only else "commands").inc()
+                self._budget.close(now + retry_after_s, dials_only=dials_only)
+                self.told_busy.set()
+            case Accepted(rate=None) | Refused(rate=None):
+                self._budget.unmentioned(now)
+            case Accepted(rate=rate) | Refused(rate=rate) if rate is not None:
+                self._budget.learn(rate.limit, rate.reset_s, now)
+                if rate.remaining == 0:
+                    self._budget.close(now + rate.reset_s)
+            case _:
+                pass
+
+    def give_back(self, taken: tuple[Window, ...], *, sent: bool) -> None:
+        now = self._clock()
+        for window in taken:
+            window.give_back(now, sent=sent)
+        self.look()
+
+    def look(self) -> None:
+        """Give out the turns there are; to be called when something may have changed."""
+        for queue in self._queues:
+            while queue and (turn := self._turn(queue[0].operation)) is not None:
+                queue.popleft().granted.set_result(turn)
+        self._set_alarm()
+
+    def _turn(self, operation: str) -> Turn | None:
+        taken = self._budget.take(operation, self._clock())
+        return None if taken is None else Turn(self, taken)
+
+    def _count(self) -> int:
+        return sum(len(queue) for queue in self._queues)
+
+    def _set_alarm(self) -> None:
+        """Look again when the next place is free."""
+        now = self._clock()
+        times = [self._budget.free_at(queue[0].operation, now) for queue in self._queues if queue]
+        at = min((each for each in times if each is not None), default=None)
+        if self._alarm is not None and not self._alarm.done():
+            if at is not None and self._alarm_at <= at:
+                return
+            self._alarm.cancel()
+        self._alarm = None
+        if at is not None:
+            self._alarm_at = at
+            self._alarm = asyncio.create_task(self._look_after(at - now))
+
+    async def _look_after(self, seconds: float) -> None:
+        await self._sleep(seconds)
+        self._alarm = None
+        self.look()

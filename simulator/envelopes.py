@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 from nacl.signing import SigningKey
 
+from offhook.telnyx.applications import ApiVersion
 from offhook.telnyx.signature import VERSION_ONE_HEADER, sign
-from simulator.applications import ApiVersion
 from simulator.legs import Webhook, stamp
 
 

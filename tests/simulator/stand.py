@@ -20,9 +20,10 @@ from starlette.routing import Route
 
 from offhook.telnyx.signature import public_key_text
 from simulator.app import build
+from simulator.applications import DEFAULT_ID
 from simulator.exchange import Exchange
 
-CONNECTION = "2811212257810187875"
+CONNECTION = DEFAULT_ID
 CALLER = "+12025550101"
 OURS = "+12025550102"
 FRIEND = "+12025550110"

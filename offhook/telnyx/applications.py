@@ -1,0 +1,119 @@
+"""Call Control Applications: what a request about one may say, and its check.
+
+    POST /call_control_applications           create    name and webhook URL are required
+    PATCH /call_control_applications/{id}     update    the documents require both here too
+
+Source of fields, defaults and bounds: team-telnyx/openapi `spec3.yml` 12de4dd0; SDK 4.189.0 has the
+same. The documents only say of a URL that it must include a scheme.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+
+import msgspec
+
+from offhook.errors import ParameterInvalid
+
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+\S*\Z")]
+FailoverUrl = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+\S*)?\Z")]
+TimeoutSecs = Annotated[int, msgspec.Meta(ge=0, le=30)]
+ApiVersion = Literal["1", "2"]
+DtmfType = Literal["RFC 2833", "Inband", "SIP INFO"]
+Anchorsite = Literal[
+    "Latency",
+    "Chicago, IL",
+    "Ashburn, VA",
+    "San Jose, CA",
+    "London, UK",
+    "Chennai, IN",
+    "Amsterdam, Netherlands",
+    "Toronto, Canada",
+    "Sydney, Australia",
+]
+ReceiveSettings = Literal["only_my_connections", "from_anyone"]
+
+
+class Inbound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for calls to the application's numbers."""
+
+    channel_limit: int | None = None
+    shaken_stir_enabled: bool = False
+    sip_subdomain: str | None = None
+    sip_subdomain_receive_settings: ReceiveSettings = "from_anyone"
+
+
+class Outbound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for calls that the application places."""
+
+    channel_limit: int | None = None
+    outbound_voice_profile_id: str | None = None
+
+
+class NewApplication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a create, with the carrier's defaults for what it leaves out."""
+
+    application_name: Annotated[str, msgspec.Meta(min_length=1)]
+    webhook_event_url: Url
+    active: bool = True
+    anchorsite_override: Anchorsite = "Latency"
+    call_cost_in_webhooks: bool = False
+    dtmf_type: DtmfType = "RFC 2833"
+    first_command_timeout: bool = False
+    first_command_timeout_secs: int = 30
+    inbound: Inbound = Inbound()
+    outbound: Outbound = Outbound()
+    redact_dtmf_debug_logging: bool = False
+    webhook_api_version: ApiVersion = "1"
+    webhook_event_failover_url: FailoverUrl | None = ""
+    webhook_timeout_secs: TimeoutSecs | None = None
+
+
+class ChangedApplication(NewApplication, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of an update."""
+
+    tags: tuple[str, ...] = ()
+
+
+Body = TypeVar("Body", bound=NewApplication)
+
+
+def application_from(body: Mapping[str, Any], kind: type[Body]) -> Body:
+    """The request. Raises ParameterInvalid naming the first field that is wrong."""
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        raise _named(body, str(error)) from None
+
+
+_PLACE = re.compile(r"^(?P<rule>.*?)(?: - at `\$\.(?P<path>[\w.]+).*`)?$")
+_NAMED = re.compile(r"(?P<trouble>missing required|unknown) field `(?P<name>[^`]*)`")
+_ENUMS: dict[str, Any] = {
+    "anchorsite_override": Anchorsite,
+    "dtmf_type": DtmfType,
+    "inbound.sip_subdomain_receive_settings": ReceiveSettings,
+    "webhook_api_version": ApiVersion,
+}
+
+
+def _named(body: Mapping[str, Any], text: str) -> ParameterInvalid:
+    """What the type checker found, with the field it is about."""
+    found = _PLACE.match(text)
+    assert found is not None
+    rule, path = found["rule"], found["path"] or ""
+    if (inside := _NAMED.search(rule)) is not None:
+        path = f"{path}.{inside['name']}".removeprefix(".")
+        rule = "it is required" if inside["trouble"] == "missing required" else _NO_SUCH
+    elif path in _ENUMS:
+        rule = "expected one of " + ", ".join(map(repr, get_args(_ENUMS[path])))
+    elif path.endswith("_url"):
+        rule = "expected a URL with its scheme (https://example.com/webhooks)"
+    value: Any = body
+    for name in path.split("."):
+        value = cast(dict[str, Any], value).get(name) if isinstance(value, dict) else None
+    if rule == _NO_SUCH and value is None:
+        value = "null"  # a field that is there and null is not a missing one
+    return ParameterInvalid("call_control_application", path.replace(".", "/"), value, rule)
+
+
+_NO_SUCH = "there is no such parameter"

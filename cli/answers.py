@@ -1,6 +1,6 @@
 """How answers of the API and of the carrier are printed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -20,14 +20,22 @@ def told(refused: Refused, *, as_json: bool, command_id: str | None = None) -> E
 
 
 def fields_table(values: Mapping[str, Any]) -> Table:
-    """A name and its value a line; what is no text as JSON."""
+    """A name and its value a line; what is inside an object as `inbound.channel_limit`."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, value in values.items():
+    for name, value in _flat(values, ""):
         shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         table.add_row(f"  {name}", Text("–" if value is None else shown))
     return table
+
+
+def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli import ready_file as ready_files
+from cli.apps import app as apps
 from cli.call import app as call
 from cli.options import AsJson, ReadyFile, settings_of_command
 from offhook.errors import OffhookError, SettingInvalid
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 parked = typer.Typer(help="Sessions that wait for an operator.", no_args_is_help=True)
 app.add_typer(call, name="call")
+app.add_typer(apps, name="apps")
 app.add_typer(parked, name="parked")
 _console = Console(log_path=False)
 _errors = Console(stderr=True)

@@ -22,10 +22,11 @@ from cli.servers import NatsServer, PostgresServer
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text, signing_key_from
+from simulator.applications import DEFAULT_ID
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 25.0
-CONNECTION_ID = "2811212257810187800"
+CONNECTION_ID = DEFAULT_ID
 """The Call Control Application that the simulator's calls belong to."""
 
 Say = Callable[[str], None]

@@ -1,5 +1,6 @@
-"""A carrier that has Call Control Applications and nothing else, as the documents describe them."""
+"""Carriers for the command line's tests: the simulator, and one that can be anything but well."""
 
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -8,145 +9,96 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from nacl.signing import SigningKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from simulator.app import build
+
 KEY = "KEY-of-the-portal"
 WEBHOOKS = "https://calls.example.com/webhooks/telnyx"
 START_TIMEOUT_S = 10.0
 
-# The documents' defaults for what a new application leaves out.
-DEFAULTS: dict[str, Any] = {
-    "active": True,
-    "anchorsite_override": "Latency",
-    "call_cost_in_webhooks": False,
-    "dtmf_type": "RFC 2833",
-    "first_command_timeout": False,
-    "first_command_timeout_secs": 30,
-    "inbound": {},
-    "outbound": {},
-    "redact_dtmf_debug_logging": False,
-    "webhook_api_version": "1",
-    "webhook_event_failover_url": "",
-    "webhook_timeout_secs": None,
-}
+_GOOD = {"active": True, "webhook_api_version": "2", "webhook_event_url": WEBHOOKS}
 
 
 @dataclass(kw_only=True)
 class Carrier:
-    """`instead` answers in place of everything; `public_key` is told where there is one."""
+    """It tells its applications, and a public key if it has one; `instead` is answered to all."""
 
     url: str = ""
     applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     instead: tuple[int, Any] | None = None
     public_key: str = ""
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)
 
-    def reset(self, **applications: dict[str, Any]) -> None:
-        """Only these, each as a good one with what it says on top; ids are the names' digits."""
+    def reset(self, **changes: dict[str, Any]) -> None:
+        """Well, and with good applications but for these changes; the id is the name's number."""
         self.instead, self.public_key = None, ""
-        self.asked.clear()
-        self.applications.clear()
-        for name, more in applications.items():
-            good = {"application_name": name, "webhook_event_url": WEBHOOKS}
-            self._add(
-                name.lstrip("_abcdefghijklmnopqrstuvwxyz"),
-                good | {"webhook_api_version": "2"} | more,
-            )
+        self.applications = {
+            name[-2:]: {"id": name[-2:], "application_name": name} | _GOOD | change
+            for name, change in changes.items()
+        }
 
     async def answer(self, request: Request) -> Response:
-        body: Any = await request.json() if await request.body() else {}
-        self.asked.append((request.method, request.url.path, body))
         if self.instead is not None:
             status, content = self.instead
             if isinstance(content, str):
                 return Response(content, status_code=status)
             return JSONResponse(content, status)
         if request.headers.get("authorization") != f"Bearer {KEY}":
-            return _error(401, "10009", "Authentication failed", "The API key is not known.")
+            return _error(401, "10009", "Authentication failed")
         if request.url.path.endswith("/public_key"):
-            if not self.public_key:
-                return _error(404, "10005", "Resource not found", "There is no such path.")
-            return JSONResponse({"data": {"public": self.public_key, "record_type": "public_key"}})
-        if "id" in request.path_params:
-            return self._one(request.method, request.path_params["id"], body)
-        if request.method == "POST":
-            for name in ("application_name", "webhook_event_url"):
-                if not body.get(name):
-                    return _missing(name)
-            return JSONResponse({"data": self._add(str(1000 + len(self.applications)), body)}, 201)
-        return self._listed(request)
-
-    def _add(self, id: str, values: dict[str, Any]) -> dict[str, Any]:
-        made = {"id": id, "record_type": "call_control_application", **DEFAULTS, **values}
-        self.applications[id] = made
-        return made
-
-    def _one(self, method: str, id: str, body: Any) -> Response:
-        found = self.applications.get(id)
-        if found is None:
-            return _error(404, "10005", "Resource not found", f"There is no application {id}.")
-        if method == "PATCH":
-            for name in ("application_name", "webhook_event_url"):
-                if not body.get(name):
-                    return _missing(name)
-            found.update(body)
-        if method == "DELETE":
-            del self.applications[id]
-        return JSONResponse({"data": found})
-
-    def _listed(self, request: Request) -> Response:
-        number = int(request.query_params.get("page[number]", "1"))
-        size = int(request.query_params.get("page[size]", "20"))
-        contains = request.query_params.get("filter[application_name][contains]", "").lower()
-        found = [
-            each
-            for each in self.applications.values()
-            if contains in each["application_name"].lower()
-        ]
-        meta = {
-            "page_number": number,
-            "page_size": size,
-            "total_pages": -(-len(found) // size),
-            "total_results": len(found),
-        }
-        return JSONResponse({"data": found[(number - 1) * size : number * size], "meta": meta})
+            told = {"public": self.public_key} if self.public_key else None
+        elif "id" in request.path_params:
+            told = self.applications.get(request.path_params["id"])
+        else:
+            return JSONResponse({"data": list(self.applications.values())})
+        if told is None:
+            return _error(404, "10005", "Resource not found")
+        return JSONResponse({"data": told})
 
 
-def _error(status: int, code: str, title: str, detail: str) -> Response:
-    return JSONResponse({"errors": [{"code": code, "title": title, "detail": detail}]}, status)
-
-
-def _missing(name: str) -> Response:
-    detail = f"The '{name}' parameter is required and cannot be blank."
-    return _error(422, "10004", "Missing required parameter", detail)
+def _error(status: int, code: str, title: str) -> Response:
+    return JSONResponse({"errors": [{"code": code, "title": title}]}, status)
 
 
 @contextmanager
 def carrier() -> Iterator[Carrier]:
-    """Listening while the block runs, in a thread of its own."""
+    """Listening while the block runs."""
     carrier = Carrier()
     path = "/v2/call_control_applications"
-    routes = [
-        Route(path, carrier.answer, methods=["GET", "POST"]),
-        Route(f"{path}/{{id}}", carrier.answer, methods=["GET", "PATCH", "DELETE"]),
-        Route("/v2/public_key", carrier.answer, methods=["GET"]),
-    ]
-    config = uvicorn.Config(Starlette(routes=routes), port=0, log_config=None, access_log=False)
+    routes = [Route(each, carrier.answer) for each in (path, f"{path}/{{id}}", "/v2/public_key")]
+    with _serving(Starlette(routes=routes)) as url:
+        carrier.url = f"{url}/v2"
+        yield carrier
+
+
+@contextmanager
+def simulated() -> Iterator[str]:
+    """The simulator's address as a carrier, while the block runs. It takes KEY alone."""
+    seed = base64.b64encode(bytes(SigningKey.generate())).decode()
+    simulator = build(webhook_url=WEBHOOKS, signing_key=seed, key=KEY)
+    with _serving(simulator.application) as url:
+        yield f"{url}/v2"
+
+
+@contextmanager
+def _serving(application: Starlette) -> Iterator[str]:
+    """Its address; it runs in a thread of its own, so that a test may wait for a command."""
+    config = uvicorn.Config(application, port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     serving = threading.Thread(target=server.run)
     serving.start()
     try:
         give_up_at = time.monotonic() + START_TIMEOUT_S
         while not server.started:
-            assert serving.is_alive(), "the stub carrier did not start"
-            assert time.monotonic() < give_up_at, "the stub carrier did not start in time"
+            assert serving.is_alive(), "the carrier did not start"
+            assert time.monotonic() < give_up_at, "the carrier did not start in time"
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        carrier.url = f"http://127.0.0.1:{port}/v2"
-        yield carrier
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        yield f"http://{host}:{port}"
     finally:
         server.should_exit = True
         serving.join()

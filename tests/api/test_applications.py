@@ -1,120 +1,167 @@
-"""Call control applications reach the carrier and come back as they are."""
+"""Call control applications reach the carrier and come back as they are.
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+What each method of the official SDK sends is compared in test_surface, and what the carrier may
+answer in test_exceptions; here the simulator keeps the applications.
+"""
+
+import secrets
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from telnyx import AsyncTelnyx, NotFoundError, PermissionDeniedError
+from telnyx import (
+    AsyncTelnyx,
+    NotFoundError,
+    PermissionDeniedError,
+    UnprocessableEntityError,
+)
 
-from api.applications import applications_router
+from api.applications import applications_router, carrier_http
 from api.auth import tokens_from
 from api.errors import install
+from tests.api.stack import ADMIN, READER, Stack
 
-APPLICATION = {"id": "12", "application_name": "desk", "webhook_event_url": "https://x.example"}
-
-
-@dataclass(kw_only=True)
-class Carrier:
-    """A carrier that knows one application, and notes what it is asked."""
-
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)
-    down: bool = False
-
-    async def answer(self, request: Request) -> Response:
-        if self.down:
-            raise httpx.ConnectError("refused")
-        assert request.headers["authorization"] == "Bearer carrier-key"
-        body = await request.body()
-        self.asked.append((request.method, request.url.query, body and await request.json()))
-        if request.path_params.get("id", "12") != "12":
-            error = {"code": "10005", "title": "Resource not found"}
-            return JSONResponse({"errors": [error]}, 404)
-        if request.method == "POST":
-            return JSONResponse({"data": APPLICATION}, 201, headers={"x-ratelimit-limit": "9"})
-        if "id" in request.path_params:
-            return JSONResponse({"data": APPLICATION})
-        meta = {"page_number": 1, "total_pages": 1, "page_size": 20, "total_results": 1}
-        return JSONResponse({"data": [APPLICATION], "meta": meta})
+WANTED: dict[str, Any] = {
+    "active": False,
+    "anchorsite_override": "Amsterdam, Netherlands",
+    "call_cost_in_webhooks": True,
+    "dtmf_type": "Inband",
+    "first_command_timeout": True,
+    "first_command_timeout_secs": 10,
+    "inbound": {
+        "channel_limit": 10,
+        "shaken_stir_enabled": True,
+        "sip_subdomain": "desk",
+        "sip_subdomain_receive_settings": "only_my_connections",
+    },
+    "outbound": {"channel_limit": 11, "outbound_voice_profile_id": "1293384261075731499"},
+    "redact_dtmf_debug_logging": True,
+    "webhook_api_version": "2",
+    "webhook_event_failover_url": "https://failover.example.com",
+    "webhook_event_url": "https://example.com/hooks",
+    "webhook_timeout_secs": 25,
+}
 
 
-@pytest.fixture
-def carrier() -> Carrier:
-    return Carrier()
-
-
-@pytest.fixture
-async def telnyx(carrier: Carrier) -> AsyncIterator[AsyncTelnyx]:
-    path = "/v2/call_control_applications"
-    upstream = Starlette(
-        routes=[
-            Route(path, carrier.answer, methods=["GET", "POST"]),
-            Route(f"{path}/{{id}}", carrier.answer, methods=["GET", "PATCH", "DELETE"]),
-        ]
+async def test_an_application_from_its_creation_to_its_end(either: AsyncTelnyx) -> None:
+    applications, name = either.call_control_applications, secrets.token_hex(8)
+    response = await applications.with_raw_response.create(application_name=name, **WANTED)
+    assert response.status_code == 201
+    created = (await response.parse()).data
+    assert created is not None
+    assert created.id is not None
+    told = created.model_dump()
+    assert {field: told[field] for field in WANTED} == WANTED
+    assert told["application_name"] == name
+    assert told["record_type"] == "call_control_application"
+    assert told["created_at"] is not None
+    retrieved = (await applications.retrieve(created.id)).data
+    assert retrieved == created
+    updated = await applications.update(
+        created.id,
+        application_name=name,
+        webhook_event_url="https://example.com/other",
+        webhook_timeout_secs=None,
+        webhook_event_failover_url=None,
     )
-    to_carrier = httpx.AsyncClient(
-        transport=httpx.ASGITransport(upstream),
-        base_url="http://carrier/v2",
-        headers={"authorization": "Bearer carrier-key"},
-    )
-    app = FastAPI()
-    tokens = tokens_from(["admin:a", "read:r"])
-    app.include_router(applications_router(tokens=tokens, carrier=to_carrier))
-    install(app)
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(app))
-    async with AsyncTelnyx(
-        api_key="a", base_url="http://api/v2", http_client=http, max_retries=2
-    ) as client:
-        yield client
-    await to_carrier.aclose()
-
-
-async def test_every_operation_is_handed_on(telnyx: AsyncTelnyx, carrier: Carrier) -> None:
-    applications = telnyx.call_control_applications
-    listed = [one.id async for one in applications.list(page_size=20)]
-    assert listed == ["12"]
-    wanted: dict[str, Any] = {"application_name": "desk", "webhook_event_url": "https://x.example"}
-    created = await applications.with_raw_response.create(**wanted)
-    assert created.status_code == 201
-    assert created.headers["x-ratelimit-limit"] == "9"
-    assert (await applications.retrieve("12")).data is not None
-    updated = await applications.update("12", **wanted)
     assert updated.data is not None
-    assert updated.data.application_name == "desk"
-    assert (await applications.delete("12")).data is not None
-    assert [method for method, _, _ in carrier.asked] == ["GET", "POST", "GET", "PATCH", "DELETE"]
-    assert unquote(carrier.asked[0][1]) == "page[size]=20"
-    assert carrier.asked[1][2] == wanted
+    assert updated.data.webhook_event_url == "https://example.com/other"
+    assert updated.data.webhook_timeout_secs is None
+    assert updated.data.dtmf_type == "Inband"
+    deleted = (await applications.delete(created.id)).data
+    assert deleted is not None
+    assert deleted.id == created.id
+    for gone in (applications.retrieve, applications.delete):
+        with pytest.raises(NotFoundError) as raised:
+            await gone(created.id)
+        (error,) = raised.value.response.json()["errors"]
+        assert error["code"] == "10005"
 
 
-async def test_the_carriers_errors_are_its_own(telnyx: AsyncTelnyx) -> None:
-    with pytest.raises(NotFoundError) as raised:
-        await telnyx.call_control_applications.retrieve("13")
-    assert raised.value.response.json() == {
-        "errors": [{"code": "10005", "title": "Resource not found"}]
-    }
+async def test_iterating_the_applications_comes_to_an_end(either: AsyncTelnyx) -> None:
+    applications, name = either.call_control_applications, secrets.token_hex(8)
+    placed = [
+        await applications.create(
+            application_name=f"{name} {place}", webhook_event_url="https://example.com"
+        )
+        for place in range(5)
+    ]
+    wanted: Any = {"application_name": {"contains": name}}
+    for choice in ({}, {"page_size": 2}, {"page_size": 5}, {"page_number": 1, "page_size": 1}):
+        found = applications.list(filter=wanted, sort="connection_name", **choice)  # type: ignore[arg-type]
+        listed = [one.id async for one in found]
+        assert sorted(listed, key=str) == sorted(
+            (each.data.id for each in placed if each.data is not None), key=str
+        )
+    assert [one async for one in applications.list(filter=wanted, page_number=2)] == []
+    assert len([one async for one in applications.list()]) >= 6
 
 
-async def test_who_may_read_may_not_change(telnyx: AsyncTelnyx, carrier: Carrier) -> None:
-    reader = telnyx.with_options(api_key="r")
-    assert (await reader.call_control_applications.retrieve("12")).data is not None
-    with pytest.raises(PermissionDeniedError):
-        await reader.call_control_applications.delete("12")
-    assert len(carrier.asked) == 1
+async def test_the_carriers_refusals_are_its_own(either: AsyncTelnyx) -> None:
+    applications = either.call_control_applications
+    cases: list[tuple[Any, str]] = [
+        (
+            applications.create(application_name="x", webhook_event_url="nowhere"),
+            "webhook_event_url",
+        ),
+        (
+            applications.create(
+                application_name="x",
+                webhook_event_url="https://example.com",
+                webhook_api_version="3",  # type: ignore[arg-type]
+            ),
+            "webhook_api_version",
+        ),
+        (
+            either.post("/call_control_applications", cast_to=object, body={}),
+            "application_name",
+        ),
+    ]
+    for asking, field in cases:
+        with pytest.raises(UnprocessableEntityError) as raised:
+            await asking
+        (error,) = raised.value.response.json()["errors"]
+        assert error["source"] == {"pointer": f"/{field}"}
+        assert error["title"]
 
 
-async def test_a_carrier_that_is_away(telnyx: AsyncTelnyx, carrier: Carrier) -> None:
-    carrier.down = True
-    answer = await telnyx.with_options(max_retries=0)._client.post(
-        "http://api/v2/call_control_applications", json={}, headers={"authorization": "Bearer a"}
+async def test_who_may_read_may_not_change(sdk: AsyncTelnyx, stack: Stack) -> None:
+    created = await sdk.call_control_applications.create(
+        application_name="kept", webhook_event_url="https://example.com"
     )
-    assert answer.status_code == 503
-    assert answer.headers["x-should-retry"] == "false"
-    assert answer.json()["errors"][0]["code"] == "10007"
+    assert created.data is not None
+    assert created.data.id is not None
+    reader = sdk.with_options(api_key=READER).call_control_applications
+    changes: list[Any] = [
+        reader.delete(created.data.id),
+        reader.update(created.data.id, application_name="x", webhook_event_url="https://x.example"),
+        reader.create(application_name="x", webhook_event_url="https://x.example"),
+    ]
+    for change in changes:
+        with pytest.raises(PermissionDeniedError) as raised:
+            await change
+        assert "'admin' is needed here" in raised.value.response.json()["errors"][0]["detail"]
+    assert (await reader.retrieve(created.data.id)).data == created.data
+
+
+async def test_a_carrier_that_is_away(free_port: int) -> None:
+    """Only what changes nothing may be repeated by the SDK."""
+    app = FastAPI()
+    async with carrier_http(f"http://127.0.0.1:{free_port}/v2", "key", 1.0) as carrier:
+        app.include_router(
+            applications_router(tokens=tokens_from([f"admin:{ADMIN}"]), carrier=carrier)
+        )
+        install(app)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://api/v2",
+            headers={"authorization": f"Bearer {ADMIN}"},
+        ) as http:
+            read = await http.get("/call_control_applications")
+            changed = await http.post("/call_control_applications", json={})
+    for answer in (read, changed):
+        assert answer.status_code == 503
+        assert answer.json()["errors"][0]["code"] == "10007"
+    assert "x-should-retry" not in read.headers
+    assert changed.headers["x-should-retry"] == "false"

@@ -18,7 +18,7 @@ from api.errors import install
 from api.freshness import Views
 from api.legs import Legs
 from api.metrics import Metrics
-from api.openapi import ERRORS, TAGS
+from api.openapi import ERRORS, TAGS, parameter_objects
 from api.outcomes import Outcomes
 from api.repeats import Repeats
 from api.sessions import sessions_router
@@ -97,6 +97,8 @@ def _application(*routers: APIRouter) -> FastAPI:
     for router in routers:
         app.include_router(router)
     install(app)
+    # Of the objects in commands' bodies FastAPI knows nothing.
+    app.openapi()["components"]["schemas"] |= parameter_objects()
     return app
 
 

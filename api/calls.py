@@ -1,8 +1,8 @@
 """The carrier's own operations, compatible to the last field: the official SDK works unchanged.
 
 POST /v2/calls                                            dial
-POST /v2/calls/{call_control_id}/actions/{operation}      answer, transfer, hangup, bridge,
-                                                          reject, refer, send_sip_info
+POST /v2/calls/{call_control_id}/actions/{operation}      every other operation of COMMANDS; PUT
+                                                          for client_state_update
 GET  /v2/calls/{call_control_id}                          retrieve status
 GET  /v2/connections/{connection_id}/active_calls         active calls
 """
@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Request, Response, Security
 from api.auth import Caller, Tokens
 from api.bodies import body_of
 from api.commands import Commands, request_from
-from api.errors import json_response, not_found
+from api.errors import json_response, not_found, refusal
 from api.freshness import Views
 from api.legs import Legs
 from api.metrics import Metrics
@@ -28,6 +28,7 @@ from api.repeats import Repeats
 from api.shown import active_shown, call_shown
 from offhook.commands import COMMANDS
 from offhook.jetstream.log import TRACE_HEADER
+from offhook.telnyx.catalog import method_of
 
 DIAL = "dial"
 ACTIONS = tuple(operation for operation in COMMANDS if operation != DIAL)
@@ -84,7 +85,7 @@ def calls_router(
         router.add_api_route(
             f"/calls/{{call_control_id}}/actions/{operation}",
             action(operation),
-            methods=["POST"],
+            methods=[method_of(operation)],
             name=operation,
             tags=_TAGS,
             summary=operation.replace("_", " ").capitalize(),
@@ -92,14 +93,19 @@ def calls_router(
             openapi_extra={"requestBody": command_body(operation)},
         )
 
-    @router.post(
+    @router.api_route(
         "/calls/{call_control_id}/actions/{operation}",
+        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         include_in_schema=False,
         dependencies=[Depends(may_command)],
     )
-    async def unknown_action(call_control_id: str, operation: str) -> Response:
-        known = ", ".join(sorted(ACTIONS))
-        raise not_found(f"There is no action {operation!r} here; there are {known}")
+    async def no_such_action(call_control_id: str, operation: str, request: Request) -> Response:
+        if operation not in ACTIONS:
+            known = ", ".join(sorted(ACTIONS))
+            raise not_found(f"There is no action {operation[:80]!r} here; there are {known}")
+        method = method_of(operation)
+        detail = f"{operation} is not done by {request.method} but by {method}"
+        raise refusal(405, "10030", detail, headers={"allow": method})
 
     @router.get(
         "/calls/{call_control_id}",

@@ -13,6 +13,7 @@ Titles are the carrier's. Source: developers.telnyx.com `api-errors`.
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,14 +77,15 @@ def refusal(
 
 
 def parameter_invalid(invalid: ParameterInvalid) -> ErrorAnswer:
-    """422, pointing at the field; the detail names operation, field, value and rule."""
+    """422, pointing at the place; the detail names operation, place, value and rule."""
     if invalid.value is None:
         code = "10004"
     elif invalid.field in ("to", "from") and "E.164" in invalid.rule:
         code = "10016"
     else:
         code = "10015"
-    return refusal(422, code, str(invalid), pointer=f"/{invalid.field}")
+    place = re.sub(r"[.\[]", "/", invalid.field + invalid.inside).replace("]", "")
+    return refusal(422, code, str(invalid), pointer=f"/{place}")
 
 
 def not_found(detail: str) -> ErrorAnswer:

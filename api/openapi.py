@@ -81,24 +81,34 @@ ERRORS = {
 }
 
 
+_, _COMPONENTS = msgspec.json.schema_components(
+    tuple(COMMANDS.values()), ref_template="#/components/schemas/{name}"
+)
+_COMMAND_NAMES = frozenset(kind.__name__ for kind in COMMANDS.values())
+
+
+def parameter_objects() -> dict[str, Any]:
+    """The schemas of the objects that parameters may be, by name: `components` of the document."""
+    return {
+        name: _in_json_schema(schema)
+        for name, schema in _COMPONENTS.items()
+        if name not in _COMMAND_NAMES
+    }
+
+
 def command_body(operation: str) -> dict[str, Any]:
     """The `requestBody` of an operation, from the command's own type."""
     kind = COMMANDS[operation]
-    _, components = msgspec.json.schema_components([kind], ref_template="#/{name}")
-    schema = components[kind.__name__]
+    schema = _COMPONENTS[kind.__name__]
     own = {
         name: value
         for name, value in schema["properties"].items()
         if not (issubclass(kind, LegCommand) and name == "call_control_id")
     }
-    properties: dict[str, Any] = {
-        "command_id": {
-            "type": "string",
-            "maxLength": 128,
-            "description": "Makes the command yours: repeated with the same id it is not repeated",
-        }
+    properties: dict[str, Any] = {"command_id": _COMMAND_ID}
+    properties |= {
+        _wire_name(name): _in_json_schema(_optional(value)) for name, value in own.items()
     }
-    properties |= {_wire_name(name): _optional(value) for name, value in own.items()}
     required = [_wire_name(name) for name in schema.get("required", ())]
     return {
         "required": bool(required),
@@ -116,6 +126,13 @@ def command_body(operation: str) -> dict[str, Any]:
     }
 
 
+_COMMAND_ID = {
+    "type": "string",
+    "maxLength": 128,
+    "description": "Makes the command yours: repeated with the same id it is not repeated",
+}
+
+
 def _wire_name(field: str) -> str:
     # As `offhook.telnyx.catalog` names them in JSON.
     return field.removesuffix("_").removesuffix("_to_bridge_with")
@@ -128,6 +145,20 @@ def _optional(schema: Mapping[str, Any]) -> dict[str, Any]:
         kept["anyOf"] = [_optional(each) for each in kept["anyOf"] if each != {"type": "null"}]
         if len(kept["anyOf"]) == 1:
             return {**kept.pop("anyOf")[0], **kept}
-    if "pattern" in kept:
-        kept["pattern"] = kept["pattern"].replace(r"\Z", "$")  # JSON Schema knows no \Z
     return kept
+
+
+def _in_json_schema(schema: Any) -> Any:
+    """The schema with its patterns as JSON Schema has them: it knows no \\Z."""
+    match schema:
+        case Mapping():
+            return {
+                key: value.replace(r"\Z", "$")
+                if key == "pattern" and isinstance(value, str)
+                else _in_json_schema(value)
+                for key, value in schema.items()
+            }
+        case list():
+            return [_in_json_schema(each) for each in schema]
+        case _:
+            return schema

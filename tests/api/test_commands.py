@@ -212,6 +212,20 @@ async def test_a_call_control_id_that_no_header_can_carry(stack: Stack, leg: str
     assert response.status_code == 422
 
 
+async def test_a_wrong_method_is_told_the_right_one(stack: Stack) -> None:
+    async with stack.http() as http:
+        for method, operation, right in (
+            ("GET", "speak", "POST"),
+            ("PUT", "hangup", "POST"),
+            ("POST", "client_state_update", "PUT"),
+        ):
+            response = await http.request(method, f"/v2/calls/v3:x/actions/{operation}")
+            assert response.status_code == 405
+            assert response.headers["allow"] == right
+            expected = f"{operation} is not done by {method} but by {right}"
+            assert error_in(response)["detail"] == expected
+
+
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -228,6 +242,8 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
         ("PUT", "/v2/calls", {}, 405, "10030"),
         ("OPTIONS", "/v2/calls", {}, 405, "10030"),
         ("POST", "/sessions", {}, 405, "10030"),
+        ("GET", "/v2/calls/v3:x/actions/speak", {}, 405, "10030"),
+        ("POST", "/v2/calls/v3:x/actions/client_state_update", {}, 405, "10030"),
         ("POST", "/v2/calls", {"content": "to=1&from=2", "headers": FORM}, 400, "10023"),
         ("POST", "/v2/calls", {"files": {"to": b"1"}}, 400, "10023"),
         ("POST", "/v2/calls", {"content": b"\x1f\x8b"}, 400, "10023"),

@@ -9,11 +9,11 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 
 from api.auth import tokens_from
-from api.errors import install
+from api.errors import install, parameter_invalid
 from api.freshness import Views
 from api.sessions import sessions_router
 from api.stream import Stream
-from offhook.errors import LogUnavailable
+from offhook.errors import LogUnavailable, ParameterInvalid
 from projections.database import open_database
 from projections.waiting import PositionWatch
 
@@ -75,3 +75,19 @@ async def test_the_connection_that_is_dropped_after_a_mistake_is_not_used_again(
     http: httpx.AsyncClient,
 ) -> None:
     assert (await http.get("/mistake")).headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("inside", "pointer"),
+    [
+        ("", "/to"),
+        ("[1]", "/to/1"),
+        (".type", "/to/type"),
+        ("[1].targets[0].to", "/to/1/targets/0/to"),
+    ],
+)
+def test_a_wrong_parameter_is_pointed_at_in_the_body(inside: str, pointer: str) -> None:
+    invalid = ParameterInvalid("dial", "to", "110", "expected a number in E.164", inside=inside)
+    (error,) = parameter_invalid(invalid).errors
+    assert error["source"] == {"pointer": pointer}
+    assert error["code"] == "10016"

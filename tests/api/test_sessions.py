@@ -1,5 +1,7 @@
 """Sessions, timelines and commands over HTTP, with how new they are."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +9,8 @@ import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
+from offhook.commands import COMMANDS
+from offhook.telnyx.catalog import method_of
 from tests.api.stack import FRIEND, OURS, READER, Stack, until
 
 
@@ -199,8 +203,14 @@ async def test_health_metrics_and_docs(stack: Stack, sdk: AsyncTelnyx) -> None:
     schema = dial["requestBody"]["content"]["application/json"]["schema"]
     assert {"to", "from", "connection_id"} == set(schema["required"])
     assert "command_id" in schema["properties"]
-    assert "/v2/calls/{call_control_id}/actions/send_sip_info" in openapi["paths"]
+    for operation in COMMANDS:
+        if operation != "dial":
+            path = openapi["paths"][f"/v2/calls/{{call_control_id}}/actions/{operation}"]
+            assert list(path) == [method_of(operation).lower()]
     assert "/v2/calls/{call_control_id}/actions/{operation}" not in openapi["paths"]
+    referred_to = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(openapi)))
+    assert referred_to <= openapi["components"]["schemas"].keys()
+    assert r"\Z" not in json.dumps(openapi)
     assert {tag["name"] for tag in openapi["tags"]} == {
         tag
         for path in openapi["paths"].values()

@@ -22,10 +22,13 @@ class Asked:
 
     @property
     def json(self) -> Any:
-        """The body; numbers as they were written, so that 1, 1.0 and true are three things."""
-        return (
-            json.loads(self.body, parse_float=lambda text: f"float {text}") if self.body else None
-        )
+        return json.loads(self.body)
+
+    def json_text(self, *, without: str = "") -> str:
+        """The body with its keys in order and numbers as they were written, less one parameter."""
+        body = json.loads(self.body, parse_float=lambda text: f"float {text}")
+        body.pop(without, None)
+        return json.dumps(body, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)

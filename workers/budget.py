@@ -36,8 +36,8 @@ MEMBER_S = 3.5
 CARRIER_LIMIT_S = 60.0
 """A limit that the carrier's answers have not mentioned for so long is forgotten."""
 
-CARRIER_WINDOW_MAX_S = 3600.0
 COUNT_MAX = 100_000
+"""A higher limit of the carrier's is none that a fleet would reach."""
 
 ENDS, ANSWERS, REST, LAST = range(4)
 _URGENCY = {"hangup": ENDS, "reject": ENDS, "answer": ANSWERS, "dial": LAST}
@@ -247,7 +247,7 @@ class Budget:
 
         How long it counts is not said; the longest time to go that was seen comes closest.
         """
-        if count < 1 or count > COUNT_MAX or reset_s > CARRIER_WINDOW_MAX_S:
+        if not 1 <= count <= COUNT_MAX:
             return
         known = self._limits.get("carrier")
         window_s = max(reset_s, COMMANDS_WINDOW_S)

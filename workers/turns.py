@@ -28,6 +28,10 @@ from workers.places import Places
 WAITING_MAX = 1000
 """So many commands may wait in a process, hangups and answers aside: more would be late anyway."""
 
+NOTHING_LEFT_MAX_S = 5.0
+"""So long an answer that was no 429 may hold commands up by saying that nothing is left: if it is
+meant otherwise than we read it, a hangup must still be tried."""
+
 
 class Turn:
     """Leave to send one command: a context manager around the sending."""
@@ -153,7 +157,7 @@ class Turns:
             case Accepted(rate=rate) | Refused(rate=rate) if rate is not None:
                 self._budget.learn(rate.limit, rate.reset_s, now)
                 if rate.remaining == 0:
-                    self._budget.close(now + rate.reset_s)
+                    self._budget.close(now + min(rate.reset_s, NOTHING_LEFT_MAX_S))
             case _:
                 pass
 

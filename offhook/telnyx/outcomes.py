@@ -28,6 +28,7 @@ ERRORS_MAX = 10
 RETRY_AFTER_DEFAULT_S = 1.0
 RETRY_AFTER_MIN_S = 0.1
 RETRY_AFTER_MAX_S = 60.0
+RESET_MAX_S = 3600.0
 
 LEG_GONE: frozenset[Group] = frozenset({"call_ended", "leg_unknown", "not_found"})
 """The leg that the command is for is not there (any more)."""
@@ -220,11 +221,14 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 
 
 def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
-    """From the three rate headers; None unless all are there and make sense."""
+    """From the three rate headers; None unless all are there and make sense.
+
+    The reset is documented as the seconds to go; a point in time, as others send, is no such thing.
+    """
     limit, remaining, reset_s = (
         _number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset")
     )
-    if limit is None or remaining is None or reset_s is None:
+    if limit is None or remaining is None or reset_s is None or reset_s > RESET_MAX_S:
         return None
     return RateLimit(limit=int(limit), remaining=int(remaining), reset_s=reset_s)
 

@@ -17,6 +17,7 @@ from offhook.telnyx.outcomes import (
     Busy,
     NoAnswer,
     Outcome,
+    RateLimit,
     Refused,
     outcome_of,
 )
@@ -319,3 +320,30 @@ def test_any_answer_means_something(
         assert isinstance(outcome, NoAnswer)
     else:
         assert isinstance(outcome, Accepted | Refused | NoAnswer)
+
+
+# ------------------------------------------------------------------ the carrier's limit
+
+RATE = {"x-ratelimit-limit": "20", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "0.5"}
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, OK), (422, errors("90034"))])
+def test_an_answer_tells_the_carriers_limit(status: int, body: bytes) -> None:
+    outcome = outcome_of("answer", status, RATE, body)
+    assert isinstance(outcome, Accepted | Refused)
+    assert outcome.rate == RateLimit(limit=20, remaining=3, reset_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("x-ratelimit-limit", ""),
+        ("x-ratelimit-remaining", "-1"),
+        ("x-ratelimit-reset", "soon"),
+        ("x-ratelimit-reset", "1763868600"),
+    ],
+)
+def test_rate_headers_that_make_no_sense_tell_nothing(header: str, value: str) -> None:
+    outcome = outcome_of("answer", 200, {**RATE, header: value}, OK)
+    assert isinstance(outcome, Accepted)
+    assert outcome.rate is None

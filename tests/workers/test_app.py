@@ -21,6 +21,7 @@ from offhook.events import CommandSucceeded, Decided, WebhookReceived
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, WORKER, provision
+from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
 from tests.whole.callers import Caller
@@ -122,6 +123,7 @@ _PROGRAM = f"""
 import asyncio, os, sys
 from offhook.errors import OffhookError
 from offhook.process import configure_logs
+from offhook.jetstream.subjects import LIMITS
 from offhook.settings import settings_from
 from workers.app import run
 configure_logs("worker")
@@ -137,6 +139,7 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
 ) -> None:
     log = JetStreamLog(client)
     first, late = Caller(), Caller()
+    reports = await client.subscribe(LIMITS)
     async with stub_carrier(free_port, delay_s=1.5) as carrier:
         with worker(nats, free_port, tmp_path / "log") as process:
             await _arrive(log, first)
@@ -156,6 +159,9 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
     assert (info.num_pending or 0) + (info.num_ack_pending or 0) == 1
     assert info.delivered is not None
     assert info.delivered.consumer_seq <= 3
+    # The last it said is that its part of the carrier's limits is the others' now.
+    told = [(await reports.next_msg(1)).data for _ in range(reports.pending_msgs)]
+    assert [b'"is_leaving":true' in each for each in told] == [*[False] * (len(told) - 1), True]
 
 
 async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(

@@ -193,6 +193,19 @@ async def test_a_wake_makes_a_working_lane_look_again() -> None:
     await until(lambda: len(bench.settler.settled) == 2)
 
 
+async def test_news_for_a_working_lane_hurry_what_it_waits_for() -> None:
+    bench = Bench()
+    bench.settler.gate.clear()
+    first = await bench.take()
+    assert bench.hurried == []
+    second = await bench.take(seq=2)
+    await bench.take("another")
+    await bench.lanes.wake("s")
+    assert bench.hurried == ["s", "s"]
+    bench.settler.gate.set()
+    await until_answered(first, second)
+
+
 async def test_a_wake_for_an_idle_session_looks_at_it() -> None:
     bench = Bench()
     await bench.lanes.wake("s")

@@ -176,6 +176,18 @@ async def test_the_rate_headers_of_an_answer_are_obeyed() -> None:
     assert bench.sent == [("speak", 0), ("speak", 0), ("speak", 3), ("hangup", 5)]
 
 
+async def test_an_answer_that_says_nothing_is_left_for_long_holds_nobody_up_for_long() -> None:
+    bench = Bench(commands_per_s=0)
+
+    async def burst() -> None:
+        rate = RateLimit(limit=1000, remaining=0, reset_s=3000.0)
+        bench.turns.learn(Accepted(status=200, rate=rate))
+        await bench.send("hangup")
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("hangup", module.NOTHING_LEFT_MAX_S)]
+
+
 async def test_no_more_wait_than_could_be_sent_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_MAX", 2)
     bench = Bench()

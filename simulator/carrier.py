@@ -34,7 +34,9 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from offhook.commands import COMMANDS
+from offhook.errors import ParameterInvalid
 from offhook.parameters import PhoneOrSip, Text1
+from offhook.telnyx.catalog import command_from
 from simulator import refusals
 from simulator.answers import active_shown, call_shown
 from simulator.exchange import Exchange
@@ -164,7 +166,7 @@ class _Face:
         try:
             asked = msgspec.json.decode(await request.body(), type=_InboundRequest)
         except msgspec.ValidationError as error:
-            raise refusals.not_possible(str(error)) from None
+            raise refusals.not_possible(_words(await request.body()) or str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise refusals.body_not_json() from None
         leg = self._exchange.call(
@@ -206,6 +208,20 @@ class _Face:
         )
         if scheme.lower() != "bearer" or not known:
             raise refusals.not_authenticated()
+
+
+def _words(body: bytes) -> str:
+    """What the catalog says of the numbers and the connection, which a dial has too; empty if it
+    finds nothing wrong with them."""
+    given = msgspec.json.decode(body)
+    if not isinstance(given, dict):
+        return ""
+    dialled = {name: given.get(name) for name in ("to", "from", "connection_id")}
+    try:
+        command_from(DIALS, dialled)
+    except ParameterInvalid as error:
+        return str(error).replace(f"{DIALS}:", "call:", 1)
+    return ""
 
 
 async def _body_of(request: Request) -> dict[str, Any]:

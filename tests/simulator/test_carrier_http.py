@@ -224,6 +224,16 @@ async def test_a_wrong_inbound_call_is_refused() -> None:
             response = await carrier.http.post("/simulator/calls", json={**good, **change})
             assert response.status_code == 422
         assert (await carrier.http.post("/simulator/calls", content=b"{")).status_code == 400
+        wrong: list[tuple[dict[str, Any], str]] = [
+            ({"to": "555"}, "call: to is '555'; expected a number in E.164"),
+            ({"from": None}, "call: from is missing; it is required"),
+            ({"patience_s": -1}, "Expected `float` >= 0.0 - at `$.patience_s`"),
+        ]
+        for bad, words in wrong:
+            response = await carrier.http.post("/simulator/calls", json={**good, **bad})
+            assert response.json()["errors"][0]["detail"].startswith(words)
+        response = await carrier.http.post("/simulator/calls", json=[])
+        assert response.json()["errors"][0]["detail"] == "Expected `object`, got `array`"
 
 
 async def test_health_counts_the_live_legs() -> None:

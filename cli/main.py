@@ -16,7 +16,7 @@ from cli import ready_file as ready_files
 from cli.apps import app as apps
 from cli.call import app as call
 from cli.options import AsJson, ReadyFile, settings_of_command
-from offhook.errors import OffhookError, SettingInvalid
+from offhook.errors import AddressUnusable, OffhookError, OperatorFault, SettingInvalid
 from offhook.process import configure_logs, run_to_end
 from offhook.settings import Settings
 
@@ -262,7 +262,11 @@ def main() -> None:
 
 def _serve(role: str, run: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     configure_logs(role)
-    run_to_end(run(settings_of_command()))
+    try:
+        run_to_end(run(settings_of_command()))
+    except AddressUnusable as error:
+        name = f"OFFHOOK_{role.upper()}"
+        raise OperatorFault(f"{error}: see {name}_PORT and {name}_HOST") from error
 
 
 def _fail(message: str) -> None:

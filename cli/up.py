@@ -13,6 +13,7 @@ from cli import ready_file as ready_files
 from cli.stack import Stack, with_free_ports
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
+from workers.app import flows_from
 
 LOOK_S = 0.25
 
@@ -28,8 +29,10 @@ def run_up(
 ) -> None:
     """Run until SIGINT or SIGTERM. Raises OperatorFault if one of the processes ends by itself.
 
-    Without a carrier key the simulator is the carrier. Without a directory nothing is kept.
+    A flow that is not there is told before anything starts: SettingInvalid. Without a carrier key
+    the simulator is the carrier. Without a directory nothing is kept.
     """
+    flows_from(settings.flows)
     if free_ports:
         settings = with_free_ports(settings)
     stopped = _stop_on_signals()

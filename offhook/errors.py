@@ -21,7 +21,8 @@ OffhookError
     ├── LogUnsafe               the server would lose acknowledged writes
     ├── LogMissing              a stream or consumer was never provisioned
     ├── LogReplaced             the stream is not the one that the views were made from
-    └── PartMissing             an embedded server's wheel is not installed
+    ├── PartMissing             an embedded server's wheel is not installed
+    └── AddressUnusable         a role cannot listen where its settings say
 
 Our own mistakes are assertions; nothing catches them.
 """
@@ -129,6 +130,10 @@ class LogReplaced(OperatorFault):
 
 class PartMissing(OperatorFault):
     """An embedded server's wheel is not installed."""
+
+
+class AddressUnusable(OperatorFault):
+    """A role cannot listen where its settings say: another process does, or nobody can."""
 
 
 # Messages end in logs and in the log, so these values are never in one.

@@ -8,6 +8,7 @@ GET /metrics         Prometheus text
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -21,6 +22,8 @@ import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from offhook.errors import AddressUnusable
 
 GRACE_S = 20
 """How long an orderly end may take; compose gives 30 s before it kills."""
@@ -83,7 +86,10 @@ def run_to_end(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def serve(app: Any, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way. Port 0 takes a free one."""
+    """Serve until SIGTERM or SIGINT, then finish what is under way. Port 0 takes a free one.
+
+    Raises AddressUnusable if it cannot listen there.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -97,7 +103,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
     server = _Server(config)
     await server.serve()
     if not server.started:
-        raise SystemExit(1)  # uvicorn has logged why: an address in use, for instance
+        raise SystemExit(1)  # uvicorn has logged why
 
 
 class _Server(uvicorn.Server):
@@ -118,7 +124,17 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as ended:
+            # uvicorn ends the process where it stands; the error behind it tells who can mend it.
+            if not isinstance(error := ended.__context__, OSError):
+                raise
+            # What asyncio says of a socket repeats the address; a name's own error has no number.
+            plain = isinstance(error, socket.gaierror) or error.errno is None
+            why = error.strerror if plain else os.strerror(error.errno or 0)
+            where = f"{self.config.host}:{self.config.port}"
+            raise AddressUnusable(f"cannot listen on {where}: {why}") from None
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             _log.info("listening", extra={"host": host, "port": port})

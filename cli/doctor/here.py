@@ -23,6 +23,9 @@ async def examine_settings(settings: Settings) -> Findings:
     except SettingInvalid as error:
         fix = "OFFHOOK_FLOWS is module:attribute of each Flow, found from where you are"
         yield wrong("settings", "flows", str(error), fix)
+    except Exception as error:  # whatever a module of the user's raises when it is loaded
+        found = f"{', '.join(settings.flows)}: {type(error).__name__}: {error}"
+        yield wrong("settings", "flows", found, "mend the module: a worker could not load it")
     else:
         named = ", ".join(f"{flow.name} {flow.version}" for flow in flows)
         yield good("settings", "flows", named or "none: calls are recorded and left alone")

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -197,6 +198,16 @@ def test_an_ingress_that_is_not_there_or_is_something_else(
     assert away.found.startswith(f"not reachable at {NOBODY}: ConnectError")
     other = only_wrong(look(good, ingress_url=at_carrier.url))
     assert other.found == f"what answers 404 at {at_carrier.url} is no ingress"
+
+
+def test_a_flow_whose_module_raises(
+    good: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_flow.py").write_text("flow = [}")
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = only_wrong(look(replace(good, flows=("broken_flow:flow",))))
+    assert finding.found.startswith("broken_flow:flow: SyntaxError: ")
+    assert "(broken_flow.py, line 1)" in finding.found
 
 
 # ------------------------------------------------------------------ the carrier

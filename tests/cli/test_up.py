@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,18 +71,42 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ends_ends_everything_and_says_why(tmp_path: Path) -> None:
-    process = subprocess.run(
-        [sys.executable, "-m", "cli.main", "up", "--free-ports", "--data", str(tmp_path / "d")],
-        env={**os.environ, "OFFHOOK_FLOWS": "no_such_module:flow"},
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = _ended(tmp_path, OFFHOOK_INGRESS_PORT=str(port), **_FREE)
+    assert ended.returncode == 1
+    assert "ingress did not become ready: it ended with status 1" in ended.stderr
+    assert (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use:"
+        " see OFFHOOK_INGRESS_PORT and OFFHOOK_INGRESS_HOST" in ended.stderr
+    )
+    assert processes_below(tmp_path) == []
+
+
+def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    ended = _ended(tmp_path, OFFHOOK_FLOWS="no_such_module:flow", **_FREE)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "offhook: OFFHOOK_FLOWS has 'no_such_module:flow': No module named 'no_such_module'\n"
+    )
+    assert ended.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+_FREE = {"OFFHOOK_API_PORT": "0", "OFFHOOK_SIMULATOR_PORT": "0"}
+
+
+def _ended(tmp_path: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """An `offhook up` that cannot go on."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "up", "--data", str(tmp_path / "d")],
+        env={**kept, **settings},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert process.returncode == 1
-    assert "worker-1 did not become ready" in process.stderr
-    assert "no_such_module" in process.stderr
-    assert processes_below(tmp_path) == []
 
 
 def _when_ready(process: "subprocess.Popen[str]", path: Path) -> dict[str, str]:

@@ -86,6 +86,19 @@ async def test_a_caller_that_hangs_up_and_repeats_gets_the_answer_of_its_one_cal
     assert len(recorder.asked(body["to"])) == 1
 
 
+async def test_a_refusal_is_told_again_and_not_asked_for_again(
+    recorded: Stack, recorder: Recorder
+) -> None:
+    body = dialling(a_number(), command_id=secrets.token_hex(8))
+    errors = [{"code": "10015", "title": "Bad Request", "detail": "The carrier's own."}]
+    recorder.answer(body["to"], Answer(status=422, body={"errors": errors}))
+    async with recorded.http(COMMANDER) as http:
+        answers = [await http.post("/v2/calls", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert [answer.json() for answer in answers] == [{"errors": errors}] * 2
+    assert len(recorder.asked(body["to"])) == 1
+
+
 async def test_an_sdk_that_repeats_by_itself_without_a_command_id_dials_once(
     recorded: Stack, recorder: Recorder
 ) -> None:

@@ -24,8 +24,8 @@ TAGS = [
         "description": "Telnyx Call Control, unchanged: set `base_url` of the official SDK to "
         "`…/v2` here. A command is stored, carried out once by a worker, and answered with the "
         "carrier's own answer; the same `command_id` gives the same answer and has no second "
-        "effect. An `Idempotency-Key` header stands for one; without either one is made, and told in "
-        "`Offhook-Command-Id`. Status and active calls come from the views.",
+        "effect. An `Idempotency-Key` header stands for one; without either one is made, and told "
+        "in `Offhook-Command-Id`. Status and active calls come from the views.",
     },
     {
         "name": "call control applications",

@@ -1,8 +1,13 @@
 """A carrier on a laptop: Telnyx Call Control over HTTP, its webhooks and its faults.
 
     numbers       what a called number does: the magic numbers
-    legs          a leg, and what one step of a call changes: values only
+    legs          a leg, and `activities`, what goes on on it: values only
+    steps         what time brings, and what one step of a call changes: values only
     behaviour     the leg state machine: commands and happenings in, steps out
+    placing       new legs, and what begins when one is answered
+    endings       ends and bridges
+    sounds, gathering, recording, detection, queues, media, assistants, conferences
+                  what may go on on a leg, a family of operations each
     turn          what one step has changed so far
     payloads      the fields that each webhook carries
     refusals      every "no" in the carrier's words: status, code, title
@@ -18,5 +23,14 @@
     app           the composition root
 
 The official documents and captures of real webhooks are the model; the official SDK is the judge.
-Nobody talks here: audio, recordings, streams, queues and conferences are accepted and not acted on.
+There is no audio: what is said, played, streamed and recorded is told, and takes its time. Time is
+handed to the state machine, so a test can let hours pass at once (`tests/simulator/calls.py`).
+
+    answered, not acted out            why
+    video rooms (refused)              nothing here would be seen
+    assistants, relays, payments       nobody talks with them (`simulator.assistants`)
+    noise suppression, sound changes   there is no audio
+    `target_legs`, `mute_dtmf`, hold   no event tells of them
+    supervisor roles                   no event tells of them
+    `keep_after_hangup` of a queue     an ended leg is always dequeued
 """

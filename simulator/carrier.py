@@ -1,8 +1,8 @@
 """The HTTP face of the exchange: the carrier's own operations, and the controls of the simulator.
 
     POST /v2/calls                                            dial
-    POST /v2/calls/{call_control_id}/actions/{operation}      answer, transfer, hangup, bridge,
-                                                              reject, refer, send_sip_info
+    POST /v2/calls/{call_control_id}/actions/{operation}      every call control action
+    PUT  /v2/calls/{call_control_id}/actions/client_state_update
     GET  /v2/calls/{call_control_id}                          retrieve status
     GET  /v2/connections/{connection_id}/active_calls         active calls
 
@@ -12,7 +12,9 @@
     GET  /v2/webhook_deliveries, /v2/webhook_deliveries/{id}  every try of every webhook
 
     POST /simulator/calls      an inbound call: {"from", "to", "connection_id"} and, if wanted,
-                               "patience_s" and "hangup_after_s" in seconds of the call
+                               "patience_s" and "hangup_after_s" in seconds of the call, and
+                               "keys": what the caller keys in each time it is asked, in order
+    POST /simulator/calls/{call_control_id}/keys   the party of a leg keys in {"keys": "12#"}
     GET  /simulator/effects    everything that was performed, sent and left
     GET  /simulator/health     that it is there
 
@@ -24,7 +26,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -36,7 +38,7 @@ from starlette.routing import Mount, Route
 from offhook.commands import COMMANDS
 from offhook.errors import ParameterInvalid
 from offhook.parameters import PhoneOrSip, Text1
-from offhook.telnyx.catalog import command_from
+from offhook.telnyx.catalog import command_from, method_of
 from simulator import refusals
 from simulator.answers import active_shown, call_shown
 from simulator.exchange import Exchange
@@ -48,6 +50,7 @@ from simulator.refusals import Refused
 DRAIN_S = 5.0
 SECONDS_MAX = 1_000_000
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=SECONDS_MAX)]
+Keys = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-D*#]{1,128}\Z")]
 
 
 def application(
@@ -65,7 +68,7 @@ def application(
     carrier = [
         Route("/calls", face.dial, methods=["POST"]),
         Route("/calls/{call_control_id}", face.status, methods=["GET"]),
-        Route("/calls/{call_control_id}/actions/{operation}", face.act, methods=["POST"]),
+        Route("/calls/{call_control_id}/actions/{operation}", face.act, methods=["POST", "PUT"]),
         Route("/connections/{connection_id}/active_calls", face.active_calls, methods=["GET"]),
         Route("/call_control_applications", face.applications, methods=["GET", "POST"]),
         Route(
@@ -79,6 +82,7 @@ def application(
     ]
     controls = [
         Route("/calls", face.place_inbound, methods=["POST"]),
+        Route("/calls/{call_control_id}/keys", face.press_keys, methods=["POST"]),
         Route("/effects", face.effects, methods=["GET"]),
         Route("/health", face.health, methods=["GET"]),
     ]
@@ -95,8 +99,18 @@ class _InboundRequest(msgspec.Struct, forbid_unknown_fields=True):
     from_: PhoneOrSip = msgspec.field(name="from")
     to: PhoneOrSip
     connection_id: Text1
+    keys: list[Keys] = []
     patience_s: Seconds = InboundCall.patience_s
     hangup_after_s: Seconds = InboundCall.hangup_after_s
+
+
+class _KeysRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /simulator/calls/{call_control_id}/keys."""
+
+    keys: Keys
+
+
+Asked = TypeVar("Asked", _InboundRequest, _KeysRequest)
 
 
 class _Face:
@@ -116,6 +130,8 @@ class _Face:
         operation = request.path_params["operation"]
         if operation not in COMMANDS or operation == DIALS:
             raise refusals.not_found()
+        if request.method != method_of(operation):
+            raise refusals.method_not_allowed()
         call_control_id = request.path_params["call_control_id"]
         return await self._perform(operation, call_control_id, await _body_of(request))
 
@@ -163,12 +179,7 @@ class _Face:
         return _json({"data": self._exchange.webhook_delivery(request.path_params["id"])})
 
     async def place_inbound(self, request: Request) -> Response:
-        try:
-            asked = msgspec.json.decode(await request.body(), type=_InboundRequest)
-        except msgspec.ValidationError as error:
-            raise refusals.not_possible(_words(await request.body()) or str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise refusals.body_not_json() from None
+        asked = _asked(await request.body(), _InboundRequest)
         leg = self._exchange.call(
             InboundCall(
                 from_=asked.from_,
@@ -176,6 +187,7 @@ class _Face:
                 connection_id=asked.connection_id,
                 patience_s=asked.patience_s,
                 hangup_after_s=asked.hangup_after_s,
+                keys=tuple(asked.keys),
             )
         )
         ids = {
@@ -184,6 +196,11 @@ class _Face:
             "call_session_id": leg.call_session_id,
         }
         return _json({"data": ids}, status=201)
+
+    async def press_keys(self, request: Request) -> Response:
+        asked = _asked(await request.body(), _KeysRequest)
+        self._exchange.press_keys(request.path_params["call_control_id"], asked.keys)
+        return Response(status_code=204)
 
     async def effects(self, _: Request) -> Response:
         return _json(self._exchange.report())
@@ -208,6 +225,17 @@ class _Face:
         )
         if scheme.lower() != "bearer" or not known:
             raise refusals.not_authenticated()
+
+
+def _asked(body: bytes, kind: type[Asked]) -> Asked:
+    """The body of a control. Raises Refused."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        words = _words(body) if kind is _InboundRequest else ""
+        raise refusals.not_possible(words or str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise refusals.body_not_json() from None
 
 
 def _words(body: bytes) -> str:

@@ -20,7 +20,8 @@ from nacl.signing import SigningKey
 
 from offhook.telnyx.applications import ApiVersion
 from offhook.telnyx.signature import VERSION_ONE_HEADER, sign
-from simulator.legs import Webhook, stamp
+from simulator.legs import stamp
+from simulator.steps import Webhook
 
 
 @dataclass(frozen=True, kw_only=True)

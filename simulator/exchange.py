@@ -14,18 +14,19 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Literal
 
-from offhook.commands import Answer, Command, Dial
+from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
-from offhook.telnyx.catalog import command_from
+from offhook.telnyx.catalog import command_from, takes_command_id
 from simulator import behaviour, refusals
 from simulator.answers import leg_shown
 from simulator.applications import Applications
 from simulator.delivery import Delivery, record_shown, totals_shown
 from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
-from simulator.legs import Happening, InboundCall, Leg, Step, uuid_from
+from simulator.legs import InboundCall, Leg
 from simulator.lookback import call_events, delivery_shown, webhook_deliveries
 from simulator.numbers import Trouble, trouble_of
 from simulator.refusals import Refused
+from simulator.steps import EventDue, Happening, KeysPressed, Step
 
 LIVE_LEGS_MAX = 10_000
 ENDED_LEGS_MAX = 100_000
@@ -76,6 +77,7 @@ class Exchange:
         self._slow_answer_s = slow_answer_s
         self._legs: dict[str, Leg] = {}
         self._timers: dict[str, list[asyncio.TimerHandle]] = {}  # of the legs that are up
+        self._late: set[asyncio.TimerHandle] = set()  # events that are told of ended legs too
         self._ended: deque[str] = deque()
         self._ledger = Ledger()
         self._book = EffectBook()
@@ -88,7 +90,8 @@ class Exchange:
         """Somebody calls in. Raises Refused (10015 or 90041)."""
         self._check_connection(call.connection_id)
         self._check_capacity()
-        step = behaviour.ring(call, self._clock(), self._identities)
+        tells_cost = self.applications.of_call(call.connection_id).call_cost_in_webhooks
+        step = behaviour.ring(call, self._clock(), self._identities, tells_cost=tells_cost)
         self._apply(step)
         assert step.leg is not None
         return step.leg
@@ -100,6 +103,15 @@ class Exchange:
         except Refused as refused:
             self._refused[refused.code] += 1
             raise
+
+    def press_keys(self, call_control_id: str, keys: str) -> None:
+        """The party of a leg that is up types; the first key at once. Raises Refused."""
+        leg = self.leg(call_control_id)
+        if leg.ended:
+            raise refusals.call_ended()
+        if leg.unanswered:
+            raise refusals.call_not_answered()
+        self._happen(KeysPressed(call_control_id=call_control_id, keys=keys))
 
     def leg(self, call_control_id: str) -> Leg:
         """A leg that is up, or ended at most 10 minutes ago. Raises Refused (90015)."""
@@ -133,13 +145,14 @@ class Exchange:
     def report(self) -> dict[str, Any]:
         """Everything that was performed, sent and left: what GET /simulator/effects answers."""
         records = self._delivery.records()
+        totals = totals_shown(records)
         return {
             "effects": [effect_shown(effect) for effect in self._book.effects()],
             "totals": dict(self._book.totals),
             "doubled": [effect_shown(effect) for effect in self._book.doubled()],
             "ignored": dict(self._ignored),
             "refused": dict(self._refused),
-            "webhooks": totals_shown(records),
+            "webhooks": totals | {"pending": totals["pending"] + len(self._late)},
             "events": [record_shown(record) for record in records],
             "legs": [leg_shown(leg) for leg in self._legs.values()],
             "forgotten": {
@@ -158,7 +171,7 @@ class Exchange:
 
     async def close(self, wait_s: float) -> None:
         """Stop the clockwork, then give the webhooks on their way so long to arrive."""
-        for timer in itertools.chain.from_iterable(self._timers.values()):
+        for timer in itertools.chain(self._late, *self._timers.values()):
             timer.cancel()
         await self._delivery.close(wait_s)
 
@@ -167,7 +180,7 @@ class Exchange:
         leg = None if call_control_id is None else self.leg(call_control_id)
         scope = DIALS if leg is None else leg.call_control_id
         parameters = dict(body)
-        command_id = _command_id_in(parameters)
+        command_id = _command_id_in(parameters) if takes_command_id(operation) else None
         if command_id is not None:
             first = self._ledger.first_answer(scope, command_id, now)
             if first is not None:
@@ -177,13 +190,17 @@ class Exchange:
             command = command_from(operation, parameters, call_control_id)
         except ParameterInvalid as error:
             raise refusals.parameter_invalid(error) from None
+        tells_cost = False
         if isinstance(command, Dial):
             self._check_connection(command.connection_id)
             self._check_capacity()
+            tells_cost = self.applications.of_call(command.connection_id).call_cost_in_webhooks
         trouble = self._trouble_with(command, leg, (scope, operation, command_id or ""))
-        step = behaviour.obey(command, call_control_id, self._legs, now, self._identities)
+        step = behaviour.obey(
+            command, call_control_id, self._legs, now, self._identities, tells_cost=tells_cost
+        )
         self._apply(step)
-        reply = Reply(data=_data_of(command, step, self._identities))
+        reply = Reply(data=_data_of(command, step))
         self._enter(operation, scope, command_id, step, now)
         if command_id is not None:
             self._ledger.remember(scope, command_id, reply, now)
@@ -214,8 +231,12 @@ class Exchange:
             if leg.ended:
                 return Trouble.NONE
         trouble = trouble_of(called)
-        if trouble is Trouble.UNAVAILABLE:
-            raise refusals.unavailable()
+        if (always := _ALWAYS.get(trouble)) is not None:
+            raise always()
+        if trouble in (Trouble.NO_CHANNEL, Trouble.TOO_MANY_DIALS) and leg is not None:
+            return Trouble.NONE  # of dials only
+        if trouble is Trouble.NO_CHANNEL:
+            raise refusals.channels_exhausted()
         if trouble in (Trouble.NONE, Trouble.SLOW):
             return trouble
         if key in self._failed_once:
@@ -228,6 +249,8 @@ class Exchange:
             raise refusals.unexpected_error()
         if trouble is Trouble.LIMITED:
             raise refusals.too_many_requests(RATE_LIMIT_RESET_S)
+        if trouble is Trouble.TOO_MANY_DIALS:
+            raise refusals.dials_exceeded()
         return trouble
 
     def _enter(
@@ -254,10 +277,21 @@ class Exchange:
             self._delivery.send(webhook, self.applications.of_call(connection_id))
         loop = asyncio.get_running_loop()
         for later in step.later:
+            if isinstance(later.happening, EventDue) and later.happening.outlives:
+                self._tell_late(later.happening, later.after_s / self._speed)
+                continue
             timers = self._timers.get(later.happening.call_control_id)
             if timers is not None:
                 delay_s = later.after_s / self._speed
                 timers.append(loop.call_later(delay_s, self._happen, later.happening))
+
+    def _tell_late(self, event: EventDue, delay_s: float) -> None:
+        def tell() -> None:
+            self._late.discard(timer)
+            self._happen(event)
+
+        timer = asyncio.get_running_loop().call_later(delay_s, tell)
+        self._late.add(timer)
 
     def _happen(self, happening: Happening) -> None:
         self._apply(behaviour.happen(happening, self._legs, self._clock(), self._identities))
@@ -284,23 +318,28 @@ class Exchange:
             raise refusals.channels_exhausted()
 
 
-def _data_of(command: Command, step: Step, identities: Random) -> dict[str, Any]:
+_ALWAYS = {
+    Trouble.UNAVAILABLE: refusals.unavailable,
+    Trouble.FORBIDDEN: refusals.not_authorized,
+    Trouble.INACTIVE: refusals.account_inactive,
+}
+
+
+def _data_of(command: Command, step: Step) -> dict[str, Any]:
     """The `data` of the answer: a dial gives the new leg's ids, anything else a result."""
     assert step.leg is not None
-    if isinstance(command, Dial):
-        data = {
-            "call_control_id": step.leg.call_control_id,
-            "call_leg_id": step.leg.call_leg_id,
-            "call_session_id": step.leg.call_session_id,
-            "is_alive": False,  # dialling has only begun; so the documents
-            "record_type": "call",
-        }
-        if step.leg.client_state is not None:
-            data["client_state"] = step.leg.client_state
-    else:
-        data = {"result": "ok"}
-    if isinstance(command, Dial | Answer) and command.record is not None:
-        data["recording_id"] = uuid_from(identities)
+    if not isinstance(command, Dial):
+        return {"result": "ok", **step.answer}
+    data = {
+        "call_control_id": step.leg.call_control_id,
+        "call_leg_id": step.leg.call_leg_id,
+        "call_session_id": step.leg.call_session_id,
+        "is_alive": False,  # dialling has only begun; so the documents
+        "record_type": "call",
+        **step.answer,
+    }
+    if step.leg.client_state is not None:
+        data["client_state"] = step.leg.client_state
     return data
 
 

@@ -1,12 +1,22 @@
-"""A leg of a call, and what one step of the state machine changes. Values only."""
+"""A leg of a call: values only."""
 
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
+
+from simulator.activities import (
+    Conversation,
+    Gathering,
+    OnAnswer,
+    Recording,
+    Seat,
+    Sound,
+    Waiting,
+)
 
 Direction = Literal["incoming", "outgoing"]
 
@@ -70,12 +80,27 @@ class Leg:
 
     time_limit_s: float = TIME_LIMIT_S  # counted from the answer
     talk_s: float | None = None  # the party hangs up so long after the answer
+    keys: tuple[str, ...] = ()  # what the party keys in when asked; the last one again and again
     bridged_with: str | None = None
     parks: bool = False  # stays up when its bridge ends
     bridges_on_answer: str | None = None
     prevents_double_bridge: bool = False
     transfer_leg: str | None = None  # the newest leg that a transfer of this one placed
     referred_to: str | None = None
+    supervises: str | None = None
+
+    on_answer: OnAnswer = field(default_factory=OnAnswer)
+    sounds: tuple[Sound, ...] = ()  # those begun are heard
+    gathering: Gathering | None = None
+    gathers: int = 0  # how many there were
+    recordings: tuple[Recording, ...] = ()
+    waiting: Waiting | None = None
+    streams: Mapping[str, str] = field(default_factory=dict)  # stream id -> URL
+    forked: bool = False
+    siprec: bool = False
+    transcribed: bool = False
+    conversation: Conversation | None = None
+    seat: Seat | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -84,6 +109,15 @@ class Leg:
     @property
     def ended(self) -> bool:
         return self.state is LegState.ENDED
+
+    @property
+    def party(self) -> str:
+        """The number or SIP URI of the other person."""
+        return self.from_ if self.direction == "incoming" else self.to
+
+    @property
+    def calling_party_type(self) -> Literal["pstn", "sip"]:
+        return "sip" if self.from_.startswith("sip") else "pstn"
 
     @property
     def near_side(self) -> Literal["caller", "callee"]:
@@ -101,7 +135,7 @@ class InboundCall:
     """Somebody calls one of the user's numbers.
 
     The caller gives up after `patience_s` if nobody answers, and hangs up after `hangup_after_s`
-    of talk. Both are seconds of the call.
+    of talk. Both are seconds of the call. `keys` are what it keys in when asked, first to last.
     """
 
     from_: str
@@ -109,80 +143,7 @@ class InboundCall:
     connection_id: str
     patience_s: float = 30.0
     hangup_after_s: float = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartyAnswers:
-    """The called party picks up."""
-
-    call_control_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LegEnds:
-    """The leg ends by itself, if it still is in the half of its life that `only` names."""
-
-    call_control_id: str
-    ending: Ending
-    only: Literal["unanswered", "answered"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReferSettles:
-    """The referred party's final SIP response arrives."""
-
-    call_control_id: str
-    sip_response: int
-
-
-Happening = PartyAnswers | LegEnds | ReferSettles
-
-
-@dataclass(frozen=True, kw_only=True)
-class Later:
-    """A happening, so many seconds of the call from now."""
-
-    after_s: float
-    happening: Happening
-
-
-@dataclass(frozen=True, kw_only=True)
-class Webhook:
-    """One event. `urls` are where the leg wants it; none means the application's address.
-
-    `retries_ms` are the pauses between the tries, if the leg has its own.
-    """
-
-    id: str
-    event_type: str
-    occurred_at: datetime
-    payload: Mapping[str, Any]
-    urls: tuple[str, ...] = ()
-    method: Method = "POST"
-    retries_ms: tuple[int, ...] | None = None
-
-    @property
-    def call_control_id(self) -> str:
-        return str(self.payload["call_control_id"])
-
-    @property
-    def call_session_id(self) -> str:
-        return str(self.payload["call_session_id"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """What one command or happening changed.
-
-    `leg` is the one concerned (the new one for a dial), as it was left; None if nothing happened.
-    `repeated` tells that it had been done to this leg before: harmless or not, it was asked twice.
-    """
-
-    leg: Leg | None
-    legs: tuple[Leg, ...] = ()
-    webhooks: tuple[Webhook, ...] = ()
-    later: tuple[Later, ...] = ()
-    repeated: bool = False
+    keys: tuple[str, ...] = ()
 
 
 def stamp(at: datetime) -> str:

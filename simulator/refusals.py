@@ -110,6 +110,74 @@ def not_possible(detail: str) -> Refused:
     return Refused(422, "10027", "Unprocessable Entity", detail)
 
 
+def not_in_queue() -> Refused:
+    return Refused(
+        422,
+        "90035",
+        "Call not in queue",
+        "This call can't receive this command because it has not been put in any queue yet.",
+    )
+
+
+def queue_full() -> Refused:
+    return Refused(422, "90036", "Queue full", "The queue is full and can't accept more calls.")
+
+
+def in_queue_already() -> Refused:
+    return Refused(
+        422, "90038", "Call already in queue", "Call can't be added to a queue it's already in."
+    )
+
+
+def not_forked() -> Refused:
+    return Refused(
+        422,
+        "90031",
+        "Call is not currently forked",
+        "Can't stop forking, because the call isn't currently forked.",
+    )
+
+
+def not_streaming() -> Refused:
+    return Refused(
+        422,
+        "90048",
+        "Media Streaming is not used.",
+        "This command can only be issued when media streaming is used.",
+    )
+
+
+def transcribed_already() -> Refused:
+    return Refused(
+        422,
+        "90054",
+        "Call Transcription is already in progress",
+        "Call Transcription can not be started more than once.",
+    )
+
+
+def assistant_already() -> Refused:
+    return Refused(
+        422,
+        "90061",
+        "AI Assistant is already in progress",
+        "AI Assistant cannot be started more than once.",
+    )
+
+
+def conference_unknown() -> Refused:
+    return Refused(404, "90058", "Invalid conference_id", "The conference does not exist.")
+
+
+def conference_joined_already() -> Refused:
+    return Refused(
+        422,
+        "90044",
+        "Conference join not allowed",
+        "Participant must not join the same conference twice.",
+    )
+
+
 def connection_unknown() -> Refused:
     return Refused(
         422,
@@ -123,7 +191,10 @@ def connection_unknown() -> Refused:
 
 def channels_exhausted() -> Refused:
     return Refused(
-        422, "90041", "User channel limit exceeded", "Too many calls are up at the same time."
+        422,
+        "90041",
+        "User termination channels limit exceeded",
+        "The limit of simultaneous termination channels configured to your user has been reached.",
     )
 
 
@@ -182,6 +253,35 @@ def filter_invalid(parameter: str, value: str, expected: str) -> Refused:
 
 def unexpected_error() -> Refused:
     return Refused(500, "10007", "Internal server error", "Internal server error")
+
+
+def not_authorized() -> Refused:
+    return Refused(
+        403,
+        "10010",
+        "Authorization failed",
+        "You do not have permission to perform the requested action on the specified resource "
+        "or resources.",
+    )
+
+
+def account_inactive() -> Refused:
+    return Refused(
+        403,
+        "20012",
+        "Account inactive",
+        "The request cannot be fulfilled because your account has been deactivated. It may be out "
+        "of funds.",
+    )
+
+
+def dials_exceeded() -> Refused:
+    return Refused(
+        429,
+        "90103",
+        "Dials per second limit exceeded",
+        "Your account has exceeded its limit of dials per second.",
+    )
 
 
 def unavailable() -> Refused:

@@ -1,12 +1,14 @@
 """One turn of the state machine: the legs as they were, and what has changed so far."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from random import Random
 from typing import Any
 
-from simulator.legs import Happening, Hooks, Later, Leg, Step, Webhook, uuid_from
+from simulator import refusals
+from simulator.legs import Hooks, Leg, uuid_from
 from simulator.payloads import payload_of
+from simulator.steps import Happening, Later, Step, Webhook
 
 Legs = Mapping[str, Leg]
 
@@ -14,9 +16,13 @@ Legs = Mapping[str, Leg]
 class Turn:
     """Collects what one command or happening changes. It never touches the legs it was given."""
 
-    def __init__(self, legs: Legs, now: datetime, identities: Random) -> None:
+    def __init__(
+        self, legs: Legs, now: datetime, identities: Random, *, tells_cost: bool = False
+    ) -> None:
         self.now = now
+        self.tells_cost = tells_cost  # whether a new leg does
         self.identities = identities
+        self.answer: dict[str, str] = {}  # what the command's answer tells besides its result
         self._legs = legs
         self._changed: dict[str, Leg] = {}
         self._webhooks: list[Webhook] = []
@@ -25,6 +31,22 @@ class Turn:
     def find(self, call_control_id: str) -> Leg | None:
         """The leg as this turn has left it so far."""
         return self._changed.get(call_control_id) or self._legs.get(call_control_id)
+
+    def live(self, call_control_id: str, pointer: str = "/call_control_id") -> Leg:
+        """A leg that has not ended. Raises Refused (90015, 90018)."""
+        leg = self.find(call_control_id)
+        if leg is None:
+            raise refusals.call_unknown(pointer)
+        if leg.ended:
+            raise refusals.call_ended()
+        return leg
+
+    def live_legs(self) -> Iterator[Leg]:
+        """Every leg that has not ended, as this turn has left it so far."""
+        for call_control_id in {**self._legs, **self._changed}:
+            leg = self.find(call_control_id)
+            if leg is not None and not leg.ended:
+                yield leg
 
     def put(self, leg: Leg) -> Leg:
         self._changed[leg.call_control_id] = leg
@@ -51,6 +73,9 @@ class Turn:
     def later(self, after_s: float, happening: Happening) -> None:
         self._later.append(Later(after_s=after_s, happening=happening))
 
+    def new_id(self) -> str:
+        return uuid_from(self.identities)
+
     def step(self, leg: Leg | None, *, repeated: bool = False) -> Step:
         return Step(
             leg=None if leg is None else self.find(leg.call_control_id),
@@ -58,6 +83,7 @@ class Turn:
             webhooks=tuple(self._webhooks),
             later=tuple(self._later),
             repeated=repeated,
+            answer=self.answer,
         )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from offhook.commands import Answer, Command, Dial
 from simulator import behaviour
-from simulator.legs import Happening, InboundCall, Later, Leg, Step, Webhook
+from simulator.legs import InboundCall, Leg
+from simulator.steps import Happening, Later, Step, Webhook
 
 CALLER, OURS, FRIEND, OTHER = "+12025550101", "+12025550102", "+12025550110", "+12025550111"
 BUSY, REJECTS, NOBODY, SILENT, TALKS = (
@@ -30,13 +31,13 @@ class Calls:
 
     def ring(self, **more: Any) -> str:
         call = InboundCall(from_=CALLER, to=OURS, connection_id="1", **more)
-        return self._apply(behaviour.ring(call, self.now, self.identities))
+        return self.take(behaviour.ring(call, self.now, self.identities))
 
     def dial(self, to: str = FRIEND, **more: Any) -> str:
         return self.do(Dial(to=to, from_=OURS, connection_id="1", **more))
 
     def do(self, command: Command, leg: str | None = None) -> str:
-        return self._apply(behaviour.obey(command, leg, self.legs, self.now, self.identities))
+        return self.take(behaviour.obey(command, leg, self.legs, self.now, self.identities))
 
     def up(self, **more: Any) -> str:
         """An answered inbound leg, whose caller stays."""
@@ -51,7 +52,7 @@ class Calls:
             first = min(due, key=lambda one: one[0])
             self.pending.remove(first)
             self.now, happening = first
-            self._apply(behaviour.happen(happening, self.legs, self.now, self.identities))
+            self.take(behaviour.happen(happening, self.legs, self.now, self.identities))
         self.now = end
 
     def events(self, leg: str) -> list[str]:
@@ -72,7 +73,8 @@ class Calls:
     def transfer_leg(self, leg: str) -> str:
         return str(self.legs[leg].transfer_leg)
 
-    def _apply(self, step: Step) -> str:
+    def take(self, step: Step) -> str:
+        """Take a step; the leg concerned."""
         self.newest = step
         self.legs |= {leg.call_control_id: leg for leg in step.legs}
         self.webhooks += step.webhooks

@@ -1,6 +1,7 @@
 """The carrier: does it take the key, and would its webhooks reach ingress in the right form."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -35,13 +36,10 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
         fix = "set OFFHOOK_CARRIER_URL to http://… or https://…"
         yield wrong("carrier", "key", f"its address is {settings.carrier_url!r}", fix)
         return
-    if not settings.carrier_key:
+    if not settings.carrier_key or not settings.carrier_key.isascii():
+        found = f"OFFHOOK_CARRIER_KEY is not {'ASCII' if settings.carrier_key else 'set'}"
         fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal"
-        yield wrong("carrier", "key", "OFFHOOK_CARRIER_KEY is not set", fix)
-        return
-    if not settings.carrier_key.isascii():
-        fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal"
-        yield wrong("carrier", "key", "OFFHOOK_CARRIER_KEY is not ASCII", fix)
+        yield wrong("carrier", "key", found, fix)
         return
     async with httpx.AsyncClient(
         base_url=settings.carrier_url,
@@ -86,7 +84,7 @@ def _key(url: str, answer: httpx.Response) -> Finding:
 
 
 def _clock(
-    settings: Settings, answer: httpx.Response, *, asked_at: Any, now: Now
+    settings: Settings, answer: httpx.Response, *, asked_at: datetime, now: Now
 ) -> Finding | None:
     """By the answer's Date, which is in whole seconds; None if there is none."""
     try:

@@ -1,9 +1,12 @@
 """The log: NATS there and safe, its stream and consumers as provisioning makes them."""
 
+import asyncio
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
 import httpx
+import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, StreamConfig
@@ -11,7 +14,7 @@ from nats.js.errors import NotFoundError
 
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import LogUnavailable, LogUnsafe
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.drift import Difference, differences
 from offhook.jetstream.stream import require_sync_always, wanted_streams
 from offhook.settings import Settings
@@ -46,15 +49,27 @@ async def examine_servers(settings: Settings, now: Now) -> Findings:
 
 async def examine_log(settings: Settings) -> Findings:
     """The connection, then stream and consumers against what provisioning would make."""
+    where = _without_password(settings.nats_url)
+    told: list[Exception] = []
+
+    async def on_error(error: Exception) -> None:
+        told.append(error)
+
+    # A service waits for the server; here each address is tried, and what it says is kept.
+    once = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1, "error_cb": on_error}
     try:
-        client = await connect(settings.nats_url, "doctor")
-    except LogUnavailable as error:
-        fix = "start it, or see OFFHOOK_NATS_URL"
-        yield wrong("log", "NATS", str(error), fix)
+        async with asyncio.timeout(TIMEOUT_S):
+            client = await nats.connect(**client_options(settings.nats_url, "doctor") | once)
+    except (OSError, NatsError, TimeoutError, ValueError) as error:
+        refusals = [each for each in told if not isinstance(each, OSError)]
+        why = _words(next(iter(refusals or told), error))
+        found = f"no connection to {where}: {why}"
+        fix = "start it, or see OFFHOOK_NATS_URL: its address, user and password"
+        yield wrong("log", "NATS", found, fix)
         return
     try:
         server = client.connected_server_version
-        found = f"{settings.nats_url}, version {server.major}.{server.minor}.{server.patch}"
+        found = f"{where}, version {server.major}.{server.minor}.{server.patch}"
         yield good("log", "NATS", found)
         for stream, consumers in wanted_streams(settings.stream_replicas):
             yield (finding := await _stream(client, stream))
@@ -108,6 +123,15 @@ async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig
         resume = f"nats consumer resume {stream.name} {wanted.durable_name}"
         return wrong("log", check, "it is paused: nothing is delivered", resume)
     return good("log", check, f"{info.num_pending or 0:,} waiting, {info.num_ack_pending:,} held")
+
+
+def _without_password(url: str) -> str:
+    """Every address in the list, without user and password."""
+    return re.sub(r"//[^@/,]*@", "//", url)
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _told(found: Sequence[Difference]) -> str:

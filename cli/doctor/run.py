@@ -5,7 +5,6 @@ carrier ──▶ ingress ──▶ log ──▶ views          beside them: th
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,8 +59,6 @@ def run_doctor(
         webhook_url = settings.webhook_url
     if not ingress_url and ready_file is not None:
         ingress_url = settings.webhook_url.removesuffix(PATH)
-    # What a client logs of a server that is away is told by the findings.
-    logging.getLogger("offhook.jetstream.connection").setLevel(logging.CRITICAL)
     findings = asyncio.run(
         examine(settings, webhook_url=webhook_url, ingress_url=ingress_url, now=_now)
     )

@@ -361,6 +361,25 @@ def test_servers_that_do_not_answer(good: Settings) -> None:
     assert only_wrong(look(replace(good, nats_monitor_urls=()))).found.endswith("is empty")
 
 
+class _Guarded(NatsServer):
+    def _config(self) -> str:
+        return super()._config() + 'authorization { user: "desk", password: "hunter2" }\n'
+
+
+def test_a_server_that_refuses_is_told_from_one_that_is_away(good: Settings) -> None:
+    away = only_wrong(look(replace(good, nats_url="nats://desk:hunter2@127.0.0.1:1")))
+    assert away.found.startswith("no connection to nats://127.0.0.1:1: [Errno 111]")
+    with _Guarded() as guarded:
+        address = guarded.url.removeprefix("nats://")
+        refused = only_wrong(look(replace(good, nats_url=f"nats://desk:hunter1@{address}")))
+        assert "Authorization Violation" in refused.found
+        assert "OFFHOOK_NATS_URL: its address, user and password" in refused.fix
+        let_in = look(replace(good, nats_url=f"nats://desk:hunter2@{address}"))["log", "NATS"]
+    assert let_in.state == "good"
+    assert let_in.found.startswith(f"nats://{address}, version ")
+    assert "hunter" not in f"{away} {refused} {let_in}"
+
+
 def test_what_listens_and_never_answers_is_told_in_time(good: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"

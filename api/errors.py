@@ -13,7 +13,6 @@ Titles are the carrier's. Source: developers.telnyx.com `api-errors`.
 """
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,8 +83,7 @@ def parameter_invalid(invalid: ParameterInvalid) -> ErrorAnswer:
         code = "10016"
     else:
         code = "10015"
-    place = re.sub(r"[.\[]", "/", invalid.field + invalid.inside).replace("]", "")
-    return refusal(422, code, str(invalid), pointer=f"/{place}")
+    return refusal(422, code, str(invalid), pointer=invalid.pointer)
 
 
 def not_found(detail: str) -> ErrorAnswer:

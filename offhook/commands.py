@@ -84,8 +84,8 @@ def _one_target(command: Any) -> None:
     targets = (command.call_control_id_to_bridge_with, command.queue, command.video_room_id)
     if sum(target is not None for target in targets) != 1:
         raise ValueError(
-            "call_control_id: exactly one of call_control_id (the leg to bridge with), "
-            "queue and video_room_id is required"
+            "call_control_id_to_bridge_with: exactly one of call_control_id (the leg to bridge "
+            "with), queue and video_room_id is required"
         )
 
 

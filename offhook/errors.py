@@ -27,6 +27,8 @@ OffhookError
 Our own mistakes are assertions; nothing catches them.
 """
 
+import re
+
 
 class OffhookError(Exception):
     """The root: anything Offhook raises on purpose."""
@@ -74,6 +76,13 @@ class ParameterInvalid(SenderFault):
         shown = "a secret" if field in _SECRET_FIELDS else _shown(value)
         given = "is missing" if value is None else f"is {shown}"
         super().__init__(f"{operation}: {place} {given}; {rule}")
+
+    @property
+    def pointer(self) -> str:
+        """The place as a JSON pointer (RFC 6901): `/to/1`, `/webhook_urls/call.hangup`."""
+        steps = re.findall(r"\['(.*?)'\]|\[(\d+)\]|\.([^.\[]+)", self.inside)
+        names = [self.field, *("".join(step) for step in steps)]
+        return "".join(f"/{name.replace('~', '~0').replace('/', '~1')}" for name in names)
 
 
 class OperationUnknown(SenderFault):

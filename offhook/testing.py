@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from offhook.codec import fact_id_of
 from offhook.commands import Command
 from offhook.decision import stored
+from offhook.errors import ParameterInvalid
 from offhook.events import (
     CallEvent,
     CallHangup,
@@ -36,6 +35,7 @@ from offhook.events import (
 )
 from offhook.flow import Flow, Order, addressed
 from offhook.session import Session, fold
+from offhook.telnyx.catalog import check
 from offhook.webhooks import read_webhook, wire_body
 
 EXAMPLE_LEG = "v3:example-leg"
@@ -188,7 +188,7 @@ def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Sessio
     assert records, f"{said.orders[0]!r} needs an event before it"
     cause = records[-1]
     event: Any = cause.fact.event if isinstance(cause.fact, WebhookReceived) else cause.fact
-    commands, timers = stored(said.orders, event, known, cause.seq)
+    said_so = stored(said.orders, event, known, cause.seq)
     return Decided(
         cause_seq=cause.seq,
         cause_id=cause.fact_id,
@@ -196,8 +196,9 @@ def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Sessio
         flow_version=flow.version,
         worker="test",
         lease_s=0,
-        commands=commands,
-        timers=timers,
+        commands=said_so.commands,
+        timers=said_so.timers,
+        warnings=said_so.warnings,
     )
 
 
@@ -245,11 +246,9 @@ def _check(command: Order) -> None:
     """A worker fails an invalid command without sending it; a test should say so first."""
     if not isinstance(command, Command):
         return
-    values = {item.name: getattr(command, item.name) for item in dataclasses.fields(command)}
     try:
-        msgspec.convert(values, type(command))
-        command.check()
-    except ValueError as error:  # msgspec's is one
+        check(command)
+    except ParameterInvalid as error:
         shown = _shown(command, None)
         raise AssertionError(
             f"the carrier does not allow this command: {error}\n    {shown}"

@@ -313,7 +313,7 @@ def parameter_invalid(error: ParameterInvalid) -> Refused:
         detail = "The '{name}' parameter must be a valid base64 string."
     else:
         code, title, detail = next(found for pattern, *found in _CODES if re.search(pattern, rule))
-    return Refused(422, code, title, detail.format(name=name, rule=rule), pointer=f"/{name}")
+    return Refused(422, code, title, detail.format(name=name, rule=rule), pointer=error.pointer)
 
 
 # What the catalog's rule looks like, and the code, title and detail for it; the first match counts.

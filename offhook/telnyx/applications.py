@@ -113,7 +113,8 @@ def _named(body: Mapping[str, Any], text: str) -> ParameterInvalid:
         value = cast(dict[str, Any], value).get(name) if isinstance(value, dict) else None
     if rule == _NO_SUCH and value is None:
         value = "null"  # a field that is there and null is not a missing one
-    return ParameterInvalid("call_control_application", path.replace(".", "/"), value, rule)
+    field, dot, rest = path.partition(".")
+    return ParameterInvalid("call_control_application", field, value, rule, inside=dot + rest)
 
 
 _NO_SUCH = "there is no such parameter"

@@ -107,10 +107,10 @@ WRONG = [
         ["update", "12", "--anchorsite-override", "Paris"],
         "anchorsite_override is 'Paris'; exp",
     ),
-    (["update", "12", "--outbound-channel-limit", "many"], "outbound/channel_limit is 'many'"),
+    (["update", "12", "--outbound-channel-limit", "many"], "outbound.channel_limit is 'many'"),
     (
         ["update", "12", "--inbound-sip-subdomain-receive-settings", "me"],
-        "inbound/sip_subdomain_receive_settings is 'me'; expected one of 'only_my_connections'",
+        "inbound.sip_subdomain_receive_settings is 'me'; expected one of 'only_my_connections'",
     ),
     (["update", "12", "--webhook-event-failover-url", "x"], "webhook_event_failover_url is 'x'"),
 ]

@@ -156,6 +156,9 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ),
     ("dial", {"answering_machine_detection_config": {"total_analysis_time_ms": 5000}}),
     ("dial", {"webhook_urls": {"call.hangup": 7}}),
+    ("dial", {"webhook_urls": {"call.hangup": "hooks.example.com"}}),
+    ("dial", {"webhook_urls": {"call.hung_up": "https://hooks.example.com"}}),
+    ("answer", {"webhook_retries_policies": {"*": {"retries_ms": [100]}}}),
     ("dial", {"webhook_retries_policies": {"call.hangup": {"retries_ms": [1, 2, 3, 4, 5, 6]}}}),
     ("answer", {"webhook_retries_policies": {"call.hangup": {"retries_ms": [30_000, 30_001]}}}),
     ("answer", {"deepfake_detection": {"enabled": True, "timeout": 61}}),
@@ -205,6 +208,15 @@ def test_the_table_is_about_many_operations() -> None:
 @pytest.mark.parametrize("operation", sorted(RIGHT))
 def test_what_each_case_changes_is_right_before(operation: str) -> None:
     command_from(operation, RIGHT[operation], None if operation == "dial" else "v3:a")
+
+
+def test_the_place_is_also_a_json_pointer() -> None:
+    headers = refused("dial", {"custom_headers": [HEADER, {"name": "X-Order", "value": 7}]})
+    assert headers.pointer == "/custom_headers/1/value"
+    assert refused("dial", {"to": ["+12025550123", "x"]}).pointer == "/to/1"
+    hooks = refused("dial", {"webhook_urls": {"call.hung_up": "https://hooks.example.com"}})
+    assert hooks.pointer == "/webhook_urls/call.hung_up"
+    assert refused("reject", {"cause": None}).pointer == "/cause"
 
 
 def test_no_message_shows_a_secret() -> None:

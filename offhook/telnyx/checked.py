@@ -1,0 +1,176 @@
+"""Values against a type: the first place that is wrong, its value, and what is allowed there.
+
+msgspec finds it and says so in words of types; here they become a place (`to[1]`,
+`conference_config.hold_audio_url`) and a rule in the carrier's terms. Objects with entries that
+they do not have are found too: msgspec reads those without them, which would forward what nobody
+has checked.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.inspect import (
+    DataclassType,
+    DictType,
+    ListType,
+    LiteralType,
+    Metadata,
+    Type,
+    TypedDictType,
+    UnionType,
+    type_info,
+)
+
+from offhook import parameters
+from offhook.parameter_objects import OPEN_OBJECTS
+
+CHOICES_SHOWN_MAX = 50
+
+
+class Wrong(NamedTuple):
+    """`place` starts with the name of a field; `value` is None if there is none."""
+
+    place: str
+    value: object
+    rule: str
+
+    @property
+    def name(self) -> str:
+        return re.split(r"[.\[]", self.place)[0]
+
+    @property
+    def inside(self) -> str:
+        return self.place[len(self.name) :]
+
+
+def wrong_in(kind: type, values: Mapping[str, Any]) -> Wrong | None:
+    """The first place of `values`, the fields of a dataclass, that `kind` does not allow."""
+    try:
+        msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        return _named(kind, values, str(error))
+    unknown = _unknown_in(_type_of(kind), values, "")
+    return next((Wrong(place, value, _NO_SUCH) for place, value in unknown), None)
+
+
+def told(message: str, values: Mapping[str, Any]) -> Wrong:
+    """What a rule told as "place: rule"."""
+    place, _, rule = message.partition(": ")
+    return Wrong(place, _value_at(place, values), rule)
+
+
+def kinds_at(kind: type, name: str) -> tuple[Type, ...]:
+    """What a field of a dataclass may be, without what is only said about it."""
+    return tuple(one for inner in _inside(_type_of(kind), name) for one in _members(inner))
+
+
+_NO_SUCH = "there is no such parameter"
+_PATTERN_WORDS = {
+    meta.pattern: meta.description
+    for kind in vars(parameters).values()
+    for meta in getattr(kind, "__metadata__", ())
+    if meta.pattern is not None
+}
+_AT = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`")
+_PATTERN = re.compile(r"^Expected `str` matching regex (?P<pattern>'.*'|\".*\")$", re.DOTALL)
+
+
+def _named(kind: type, values: Mapping[str, Any], message: str) -> Wrong:
+    """msgspec's message as place, value and what is allowed."""
+    at = _AT.search(message)
+    path = at["path"] if at else ""
+    if missing := _MISSING.match(message):
+        place = f"{path}.{missing['name']}" if path else missing["name"]
+        return Wrong(place, None, "it is required")
+    if at is None:  # one of the type's own rules
+        return told(message, values)
+    # Of a map's entries msgspec does not say which it is: the map is shown.
+    path = path.partition("[...]")[0]
+    expected = message[: at.start()].replace(" | null`", "`")
+    if pattern := _PATTERN.match(expected):
+        text = pattern["pattern"][1:-1].replace("\\\\", "\\")
+        expected = f"expected {_PATTERN_WORDS[text]}"
+    elif expected.startswith("Invalid enum value"):
+        expected = f"expected one of {_listed(_choices(kind, path))}"
+    return Wrong(path, _value_at(path, values), expected)
+
+
+def _listed(choices: Sequence[object]) -> str:
+    shown = ", ".join(map(repr, choices[:CHOICES_SHOWN_MAX]))
+    more = len(choices) - CHOICES_SHOWN_MAX
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _steps(path: str) -> list[str | int]:
+    """`voices[1].type` as names and positions."""
+    return [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", path)]
+
+
+def _value_at(path: str, values: Any) -> Any:
+    for step in _steps(path):
+        values = values[step] if isinstance(step, int) else values.get(step)
+        if values is None:
+            return None
+    return values
+
+
+def _choices(kind: type, path: str) -> tuple[object, ...]:
+    """The enum's values at a place."""
+    kinds = [_type_of(kind)]
+    for step in _steps(path):
+        kinds = [inner for one in kinds for inner in _inside(one, step)]
+    members = [member for one in kinds for member in _members(one)]
+    return tuple(value for one in members if isinstance(one, LiteralType) for value in one.values)
+
+
+@cache
+def _type_of(kind: type) -> Type:
+    return type_info(kind)
+
+
+def _members(kind: Type) -> tuple[Type, ...]:
+    """The members of a union, without what is only said about them."""
+    if isinstance(kind, Metadata):
+        return _members(kind.type)
+    if isinstance(kind, UnionType):
+        return tuple(member for one in kind.types for member in _members(one))
+    return (kind,)
+
+
+def _inside(kind: Type, step: str | int) -> Iterator[Type]:
+    """The types that the value at `step` of a value of this type can have."""
+    for member in _members(kind):
+        if isinstance(member, DataclassType | TypedDictType):
+            yield from (field.type for field in member.fields if field.name == step)
+        elif isinstance(member, DictType):
+            yield member.value_type
+        elif isinstance(member, ListType) and isinstance(step, int):
+            yield member.item_type
+
+
+def _unknown_in(kind: Type, value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Place and value of each entry of an object that the object does not have."""
+    for member in _members(kind):
+        if isinstance(value, Mapping):
+            known = _names_of(member)
+            for name, one in value.items():
+                inner_place = f"{place}.{name}" if place else name
+                if known is not None and name not in known:
+                    yield inner_place, one
+                for inner in _inside(member, name):
+                    yield from _unknown_in(inner, one, inner_place)
+        elif isinstance(value, list):
+            for position, one in enumerate(value):
+                for inner in _inside(member, position):
+                    yield from _unknown_in(inner, one, f"{place}[{position}]")
+
+
+def _names_of(kind: Type) -> frozenset[str] | None:
+    """The entries an object of this type can have; None if it is open, or no object."""
+    if not isinstance(kind, DataclassType | TypedDictType) or kind.cls in OPEN_OBJECTS:
+        return None
+    return frozenset(field.name for field in kind.fields)

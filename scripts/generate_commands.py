@@ -4,29 +4,29 @@
 
     offhook/parameter_objects.py   the objects that parameters may be
     offhook/call_actions.py        a command for every action that is not written by hand
+    docs/operations.md             operation, command, endpoint, SDK call, events to expect
 
 Names, types, enums and what is required are the SDK's; what only its descriptions tell is in
 `scripts/command_refinements.py`. A test generates them again and compares.
 """
 
 import ast
-import inspect
 import re
 import subprocess
 import sys
 import textwrap
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import telnyx
-from telnyx.resources.calls.actions import ActionsResource
-from telnyx.resources.calls.calls import CallsResource
-from typing_extensions import NoExtraItems, get_type_hints, is_typeddict
+from typing_extensions import NoExtraItems, is_typeddict
 
 from scripts.command_refinements import BY_HAND, DOCS, NAMES, RULES, TYPES, UNTYPED
+from scripts.operations_page import page
+from scripts.sdk import Entry, SdkOperation, entries_of, sdk_operations
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG_ENUM = 9
@@ -42,89 +42,8 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "offhook/parameter_objects.py": _formatted(objects_source(objects)),
         ROOT / "offhook/call_actions.py": _formatted(actions_source(actions, objects)),
+        ROOT / "docs/operations.md": page(operations),
     }
-
-
-# ------------------------------------------------------------------ what the SDK has
-
-
-@dataclass(frozen=True, kw_only=True)
-class SdkOperation:
-    """One operation as the SDK has it."""
-
-    name: str  # the last part of its path; dial
-    sdk_method: str
-    http_method: str
-    path: str
-    parameters: type  # a TypedDict
-    description: str
-
-    @property
-    def class_name(self) -> str:
-        return re.sub(r"^(Action|Call)|Params$", "", self.parameters.__name__)
-
-
-def sdk_operations() -> Iterator[SdkOperation]:
-    """Dial, and every action on a leg, read off the SDK's methods."""
-    for resource in (CallsResource, ActionsResource):
-        module = inspect.getmodule(resource)
-        tree = ast.parse(textwrap.dedent(inspect.getsource(resource)))
-        for method in ast.walk(tree):
-            if not isinstance(method, ast.FunctionDef):
-                continue
-            call = next(_http_calls(method), None)
-            if call is None:
-                continue
-            path = next(
-                node.value
-                for node in ast.walk(call.args[0])
-                if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            )
-            name = "dial" if path == "/calls" else path.rpartition("/")[2]
-            module_name, class_name = next(
-                (node.value.id, node.attr)
-                for node in ast.walk(call)
-                if isinstance(node, ast.Attribute)
-                and isinstance(node.value, ast.Name)
-                and node.attr.endswith("Params")
-            )
-            yield SdkOperation(
-                name=name,
-                sdk_method=method.name,
-                http_method=call.func.attr[1:].upper(),  # type: ignore[attr-defined]
-                path=path,
-                parameters=getattr(vars(module)[module_name], class_name),
-                description=ast.get_docstring(method) or "",
-            )
-
-
-def _http_calls(method: ast.FunctionDef) -> Iterator[ast.Call]:
-    for node in ast.walk(method):
-        match node:
-            case ast.Call(func=ast.Attribute(attr="_post" | "_put")):
-                yield node
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A parameter of an operation, or an entry of an object."""
-
-    name: str  # the carrier's
-    kind: Any
-    required: bool
-
-
-def entries_of(typed_dict: type) -> list[Entry]:
-    """The carrier's names and types, required ones first, else as the SDK orders them."""
-    entries = []
-    for name, hint in get_type_hints(typed_dict, include_extras=True).items():
-        required = get_origin(hint) is Required
-        kind = get_args(hint)[0] if required else hint
-        if get_origin(kind) is Annotated:
-            kind, *extras = get_args(kind)
-            name = next((one.alias for one in extras if getattr(one, "alias", None)), name)
-        entries.append(Entry(name, kind, required))
-    return sorted(entries, key=lambda entry: not entry.required)
 
 
 # ------------------------------------------------------------------ types in our words

@@ -22,7 +22,8 @@ from offhook.commands import (
     UpdateClientState,
 )
 from scripts.command_refinements import BY_HAND
-from scripts.generate_commands import SdkOperation, generated, sdk_operations
+from scripts.generate_commands import generated
+from scripts.sdk import SdkOperation, sdk_operations
 
 SDK = {operation.name: operation for operation in sdk_operations()}
 OPERATIONS = sorted(COMMANDS)

@@ -171,7 +171,8 @@ def _what(record: Record, names: _Names) -> str:
             said = [names.command(command.command_id, command) for command in fact.commands]
             said += [_ordered(order) for order in fact.timers]
             by = f"{fact.flow} {fact.flow_version}"
-            return f"on {fact.cause_seq} by {by}: {', '.join(said) or 'nothing'}"
+            warned = "".join(f"; warning: {warning}" for warning in fact.warnings)
+            return f"on {fact.cause_seq} by {by}: {', '.join(said) or 'nothing'}{warned}"
         case CommandAttempted():
             return f"{names.command(fact.command_id)}, attempt {fact.attempt}: {fact.because}"
         case CommandSucceeded():

@@ -1,9 +1,9 @@
 """What a flow said → what its `Decided` stores: plain values, with the ids they keep. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from offhook.commands import Command
+from offhook.commands import Answer, Command, Hangup, Reject
 from offhook.events import Event, IssuedCommand, TimerOrder
 from offhook.flow import Order, addressed, command_id_for
 from offhook.session import Session
@@ -12,13 +12,14 @@ from offhook.timers import orders_from
 
 
 class Stored(NamedTuple):
-    """Two fields of `Decided`."""
+    """Three fields of `Decided`."""
 
-    commands: tuple[IssuedCommand, ...]
-    timers: tuple[TimerOrder, ...]
+    commands: tuple[IssuedCommand, ...] = ()
+    timers: tuple[TimerOrder, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-NOTHING = Stored(commands=(), timers=())
+NOTHING = Stored()
 
 
 def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: int) -> Stored:
@@ -44,4 +45,28 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
             cause_seq=cause_seq,
             call_control_id=event.call_control_id,
         ),
+        warnings=tuple(_unanswered(commands, session)),
     )
+
+
+def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
+    """A warning for each command to an incoming leg that nobody has asked to answer.
+
+    "You must issue this command [answer] before executing subsequent commands on an incoming call"
+    (SDK 4.189.0); the carrier refuses the rest with 90034. It is sent all the same: webhooks may be
+    late, and the carrier knows better.
+    """
+    told = (state.issued for state in session.commands.values() if state.issued is not None)
+    asked = {issued.call_control_id for issued in told if issued.operation == Answer.operation}
+    for command in commands:
+        leg = session.leg(getattr(command, "call_control_id", None))
+        if isinstance(command, Answer):
+            asked.add(command.call_control_id)
+        elif (
+            leg is not None
+            and leg.direction == "incoming"
+            and leg.state == "initiated"
+            and leg.call_control_id not in asked
+            and not isinstance(command, Reject | Hangup)
+        ):
+            yield f"{command.operation}: the incoming call was not answered yet (90034)"

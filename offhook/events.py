@@ -84,6 +84,7 @@ class Decided:
     lease_s: float
     commands: tuple[IssuedCommand, ...] = ()
     timers: tuple[TimerOrder, ...] = ()
+    warnings: tuple[str, ...] = ()  # what the flow forgot, as far as it can be told
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -225,7 +225,7 @@ class Settler:
         flow, said = API_FLOW, NOTHING
         match fact:
             case CommandRequested(command=command):
-                said = Stored(commands=(command,), timers=())
+                said = Stored(commands=(command,))
             case WebhookReceived(event=event):
                 flow, said = self._ask_flow(record, event, session)
             case CommandFailed():
@@ -249,6 +249,7 @@ class Settler:
             lease_s=self._lease_s,
             commands=said.commands,
             timers=said.timers,
+            warnings=said.warnings,
         )
         hold = self._hold(case, trace=record.traceparent)
         await hold.append(decided)

@@ -134,6 +134,20 @@ def test_a_timer_is_shown_from_its_decision_to_its_end() -> None:
     ]
 
 
+def test_a_decision_shows_its_warnings() -> None:
+    decided = Decided(
+        cause_seq=1,
+        cause_id="e",
+        flow="frontdesk",
+        flow_version="7",
+        worker="w",
+        lease_s=3,
+        warnings=("speak: the incoming call was not answered yet (90034)",),
+    )
+    printed = _printed("s", [fact("s", decided)], width=140)
+    assert "nothing; warning: speak: the incoming call was not answered yet (90034)" in printed
+
+
 def test_of_many_settled_commands_only_the_number_is_told() -> None:
     entries = [entry for _ in range(6) for entry in call("s")]
     for number, entry in enumerate(entries):

@@ -194,7 +194,8 @@ STORED: list[tuple[str, bytes, Fact]] = [
         b'"worker":"w-1","lease_s":4.0,"commands":[{"command_id":"c-2","operation":"answer",'
         b'"call_control_id":"v3:a","parameters":{"client_state":"YQ=="}}],'
         b'"timers":[{"timer_id":"7-0","name":"no-answer","call_control_id":"v3:a","after_s":20.0},'
-        b'{"timer_id":"3-0","name":"menu","call_control_id":null,"after_s":null}]}',
+        b'{"timer_id":"3-0","name":"menu","call_control_id":null,"after_s":null}],'
+        b'"warnings":["speak: too early"]}',
         Decided(
             cause_seq=7,
             cause_id="e-1",
@@ -214,6 +215,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
                 TimerOrder(timer_id="7-0", name="no-answer", call_control_id="v3:a", after_s=20.0),
                 TimerOrder(timer_id="3-0", name="menu"),
             ),
+            warnings=("speak: too early",),
         ),
     ),
     (
@@ -292,7 +294,7 @@ BEFORE_TIMERS = (
         ),
     ),
 )
-"""As it was written before a decision could set timers."""
+"""As it was written before a decision could set timers or have warnings."""
 
 
 @pytest.mark.parametrize(

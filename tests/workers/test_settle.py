@@ -32,7 +32,7 @@ from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.jetstream.timetable import Timetable
 from offhook.session import Session
-from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
+from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused, outcome_of
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
@@ -282,6 +282,27 @@ async def test_a_refused_command_is_told_to_the_flow() -> None:
     await arrive(log, answered())
     await settler_on(log, carrier).settle(SESSION)
     assert carrier.operations == ["transfer", "hangup"]
+
+
+async def test_a_command_before_the_answer_is_sent_with_a_warning_and_its_refusal_told() -> None:
+    def decide(event: Event, session: Session) -> list[Command]:
+        return [Transfer(to="+12025550123")] if isinstance(event, CallInitiated) else []
+
+    log = MemoryLog()
+    refusal = (
+        b'{"errors":[{"code":"90034","title":"Call not answered yet","detail":"This call can\'t '
+        b'receive this command because it has not been answered yet."}]}'
+    )
+    carrier = ScriptedCarrier(log, outcome_of("transfer", 422, {}, refusal))
+    await arrive(log, initiated())
+    await settler_on(log, carrier, Flow(name="f", version="1", decide=decide)).settle(SESSION)
+    decided, _ = [f for f in await facts(log, Decided) if isinstance(f, Decided)]
+    assert decided.warnings == ("transfer: the incoming call was not answered yet (90034)",)
+    assert carrier.operations == ["transfer"]
+    (failed,) = [f for f in await facts(log, CommandFailed) if isinstance(f, CommandFailed)]
+    assert (failed.reason, failed.http_status) == ("refused", 422)
+    assert failed.errors[0]["code"] == "90034"
+    assert failed.detail.startswith("422 90034 Call not answered yet")
 
 
 async def test_a_refusal_says_its_group_and_one_that_stops_all_turns_readiness_red() -> None:

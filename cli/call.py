@@ -33,7 +33,7 @@ Params = Annotated[
         help="Any documented parameter; lists and objects as JSON. May be repeated.",
     ),
 ]
-ClientState = Annotated[str | None, typer.Option(help="Base64, at most a few KB.")]
+ClientState = Annotated[str | None, typer.Option(help="Base64; comes back with every event.")]
 CommandId = Annotated[
     str | None, typer.Option(help="The command's own id; repeated, it has no second effect.")
 ]
@@ -152,7 +152,10 @@ def hangup(
 @app.command()
 def reject(
     leg: Leg,
-    cause: Annotated[str, typer.Option(help="CALL_REJECTED or USER_BUSY.")] = "CALL_REJECTED",
+    cause: Annotated[
+        str,
+        typer.Option(help="CALL_REJECTED, USER_BUSY, NOT_FOUND or TEMPORARILY_UNAVAILABLE."),
+    ] = "CALL_REJECTED",
     client_state: ClientState = None,
     param: Params = None,
     command_id: CommandId = None,

@@ -37,6 +37,7 @@ class StubCarrier:
 
     delay_s: float
     limit_per_s: int | None = None
+    refusal: tuple[int, str] | None = None  # status and code of every answer, while it is set
     url: str = ""
     arrivals: list[Arrival] = field(default_factory=list)
     _taken_at: deque[float] = field(default_factory=deque)
@@ -68,6 +69,9 @@ class StubCarrier:
         if is_busy:
             errors = {"errors": [{"code": "10011", "title": "Too many requests"}]}
             return JSONResponse(errors, 429, headers | {"x-ratelimit-remaining": "0"})
+        if self.refusal is not None:
+            status, code = self.refusal
+            return JSONResponse({"errors": [{"code": code, "title": "No"}]}, status)
         return JSONResponse({"data": {"result": "ok"}}, headers=headers)
 
     def _rate_headers(self, now: float) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A worker process on a real log: how it starts, drains, and ends when it cannot go on."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError
@@ -17,7 +19,7 @@ from nats.errors import ConnectionClosedError
 from cli.servers import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import SettingInvalid
-from offhook.events import CommandSucceeded, Decided, WebhookReceived
+from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, WORKER, provision
@@ -164,6 +166,36 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
     assert [b'"is_leaving":true' in each for each in told] == [*[False] * (len(told) - 1), True]
 
 
+async def test_a_worker_whose_key_is_refused_is_not_ready_until_a_command_succeeds(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    log = JetStreamLog(client)
+    async with stub_carrier(free_port, delay_s=0) as carrier, httpx.AsyncClient() as http:
+        with worker(nats, free_port, tmp_path / "log"):
+            port = json.loads((tmp_path / "log").read_text().splitlines()[-1])["port"]
+
+            async def after_a_call(wanted: tuple[int, str | None]) -> None:
+                caller = Caller()
+                await _arrive(log, caller)
+                await _until_recorded(log, caller)
+                deadline, seen = time.monotonic() + END_TIMEOUT_S, None
+                while seen != wanted:
+                    assert time.monotonic() < deadline, f"{seen}, not {wanted}"
+                    answer = await http.get(f"http://127.0.0.1:{port}/health/ready")
+                    seen = answer.status_code, answer.json()["because"]
+
+            carrier.refusal = (401, "10009")
+            refused = "the carrier refuses OFFHOOK_CARRIER_KEY for answer: 401 10009 No"
+            await after_a_call((503, refused))
+            carrier.refusal = (422, "90034")
+            await after_a_call((503, refused))
+            carrier.refusal = None
+            await after_a_call((200, None))
+            carrier.refusal = (422, "20100")
+            stopped = "the carrier has stopped the account: answer: 422 20100 No"
+            await after_a_call((503, stopped))
+
+
 async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
@@ -220,4 +252,14 @@ async def _until_sent(carrier: StubCarrier) -> None:
     deadline = time.monotonic() + END_TIMEOUT_S
     while not carrier.arrivals:
         assert time.monotonic() < deadline, "no command came"
+        await asyncio.sleep(0.01)
+
+
+async def _until_recorded(log: JetStreamLog, caller: Caller) -> None:
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while not any(
+        isinstance(record.fact, CommandFailed | CommandSucceeded)
+        for record in await log.read(caller.session_id)
+    ):
+        assert time.monotonic() < deadline, "no outcome was recorded"
         await asyncio.sleep(0.01)

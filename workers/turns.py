@@ -81,7 +81,7 @@ class Waiting:
 
 
 class Turns:
-    """One a process. `tell` is called when the carrier has said 429: the others should know."""
+    """One a process. `told_busy` is set when the carrier has said 429: other workers should know."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Turns:
         self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(LAST + 1))
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
-        self.told_busy = asyncio.Event()  # set when the carrier has said 429
+        self.told_busy = asyncio.Event()
 
     def take(self, operation: str) -> Turn | None:
         """A turn at once, if there is a place and nobody as urgent waits for one."""

@@ -104,7 +104,7 @@ class Turns:
 
     def take(self, operation: str) -> Turn | None:
         """A turn at once, if there is a place and nobody as urgent waits for one."""
-        if any(self._queues[each] for each in range(urgency_of(operation) + 1)):
+        if any(self._queues[: urgency_of(operation) + 1]):
             return None
         return self._turn(operation)
 
@@ -169,6 +169,8 @@ class Turns:
 
     def look(self) -> None:
         """Give out the turns there are; to be called when something may have changed."""
+        if not any(self._queues):
+            return
         for queue in self._queues:
             while queue and (turn := self._turn(queue[0].operation)) is not None:
                 queue.popleft().granted.set_result(turn)

@@ -81,7 +81,7 @@ class Waiting:
 
 
 class Turns:
-    """One a process. `told_busy` is set when the carrier has said 429: other workers should know."""
+    """One a process. `told_busy` is set at a 429 of the carrier: other workers should know."""
 
     def __init__(
         self,

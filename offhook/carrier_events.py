@@ -873,3 +873,11 @@ BY_TYPE: dict[str, type[CallEvent]] = {
     kind.event_type: kind for kind in get_args(CallEvent) if kind is not UnknownEvent
 }
 """The class for an `event_type`; any other makes an UnknownEvent."""
+
+OF_A_CONFERENCE_ALONE = (
+    ConferenceSpeakStarted,
+    ConferenceSpeakEnded,
+    ConferencePlaybackStarted,
+    ConferencePlaybackEnded,
+)
+"""Documented without a leg and its session; `creator_call_session_id` says where they belong."""

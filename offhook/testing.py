@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from offhook.carrier_events import OF_A_CONFERENCE_ALONE
 from offhook.codec import fact_id_of
 from offhook.commands import Command
 from offhook.decision import stored
@@ -228,15 +229,18 @@ def _session_of(happened: Sequence[Past]) -> str:
 def _filled(event: CallEvent, seq: int, session: str, occurred_at: datetime) -> CallEvent:
     """The event as it reads off the wire, with the example call's ids where it has none."""
     assert event.event_type, f"{type(event).__name__} needs an event_type"
-    leg = event.call_control_id or EXAMPLE_LEG
     values: dict[str, Any] = {
         "event_id": event.event_id or f"event-{seq}",
         "occurred_at": event.occurred_at or occurred_at,
-        "call_control_id": leg,
-        "call_leg_id": event.call_leg_id or f"leg-of-{leg}",
-        "call_session_id": event.call_session_id or session,
         "connection_id": event.connection_id or EXAMPLE_CONNECTION,
     }
+    if isinstance(event, OF_A_CONFERENCE_ALONE):
+        values["creator_call_session_id"] = event.creator_call_session_id or session
+    else:
+        leg = event.call_control_id or EXAMPLE_LEG
+        values["call_control_id"] = leg
+        values["call_leg_id"] = event.call_leg_id or f"leg-of-{leg}"
+        values["call_session_id"] = event.call_session_id or session
     if isinstance(event, CallHangup):
         values["end_time"] = event.end_time or values["occurred_at"]
     return read_webhook(wire_body(dataclasses.replace(event, **values))).event

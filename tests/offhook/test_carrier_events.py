@@ -1,8 +1,10 @@
 """The carrier's events are what its own SDK says they are: nothing missing, nothing invented."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
@@ -10,10 +12,12 @@ from pydantic import BaseModel
 from telnyx.types.unwrap_webhook_event import UnwrapWebhookEvent
 
 from offhook import events
-from offhook.carrier_events import BY_TYPE, CarrierEvent
+from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE, CarrierEvent
 from offhook.webhooks import read_webhook, wire_body
+from projections.tables import legs, sessions
 from tests.example_events import example_event
 
+EVENTS_PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 BASE = {item.name for item in dataclasses.fields(CarrierEvent)}
 
 # What makes a webhook one of a call or of a conference, and not of a message, a fax or an order.
@@ -118,6 +122,27 @@ def test_every_field_is_read_off_the_wire(event_type: str) -> None:
     read = read_webhook(wire_body(event)).event
     assert dataclasses.replace(read, payload={}) == event
     assert all(value is not None for value in vars(read).values())
+
+
+def test_the_page_of_events_names_every_type_and_nothing_that_is_not_there() -> None:
+    page = EVENTS_PAGE.read_text()
+    named = set(re.findall(r"`((?:call|conference|streaming|siprec|dialogflow)\.[a-z_.]+)`", page))
+    assert named | {"recording_saved"} == set(BY_TYPE)
+    assert "`recording_saved`" in page
+    table, _, of_sessions = page.partition("A session keeps")
+    for text, columns in ((table, legs.columns), (of_sessions, sessions.columns)):
+        cells = [row.split("|")[3] for row in text.splitlines() if row.startswith("| `")]
+        shown = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+        assert shown
+        assert shown <= set(columns.keys())
+
+
+def test_events_of_a_conference_alone_are_documented_without_a_leg() -> None:
+    without = {name for name, model in MODELS.items() if "call_leg_id" not in model.model_fields}
+    # The recording of a conference has a call_control_id instead.
+    assert {kind().event_type for kind in OF_A_CONFERENCE_ALONE} == (
+        without - {"conference.recording.saved"}
+    )
 
 
 WRONG: tuple[Any, ...] = ("x", 7, 1.5, True, [1], ["x", 1], [{}, "x"], {"a": 1}, [], None)

@@ -14,6 +14,7 @@ from offhook.events import (
     CallInitiated,
     CommandFailed,
     CommandSucceeded,
+    ConferenceSpeakEnded,
     Decided,
     Event,
     IssuedCommand,
@@ -81,6 +82,13 @@ def test_an_event_keeps_the_leg_it_names() -> None:
 )
 def test_known_events_have_their_fields_and_unknown_ones_their_payload(event: Event) -> None:
     given(FRONTDESK).when(event).then(Hangup(), Hangup(call_control_id="other-leg"))
+
+
+def test_an_event_of_a_conference_alone_has_no_leg() -> None:
+    decision = given(FRONTDESK).when(ConferenceSpeakEnded(conference_id="c"))
+    assert decision.event.call_control_id is None
+    assert decision.event.creator_call_session_id == EXAMPLE_SESSION
+    assert (set(decision.session.conferences), decision.session.legs) == ({"c"}, {})
 
 
 def test_a_failed_command_is_an_event_too() -> None:

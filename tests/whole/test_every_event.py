@@ -18,7 +18,7 @@ import msgspec
 
 from cli.send import body_of
 from cli.stack import Stack, with_free_ports
-from offhook.carrier_events import BY_TYPE
+from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
 from offhook.events import CallEvent, UnknownEvent
 from offhook.settings import Settings
 from offhook.telnyx.signature import sign, signing_key_from
@@ -28,13 +28,6 @@ from tests.example_events import example_event
 SESSION = "example-session"
 DEADLINE_S = 30.0
 
-# Documented without a leg and its session: they come to the session that created the conference.
-OF_A_CONFERENCE = frozenset(
-    kind.event_type
-    for kind in BY_TYPE.values()
-    if hasattr(kind, "creator_call_session_id") and ".participant." not in kind.event_type
-)
-
 
 def examples() -> list[CallEvent]:
     """An event of every type, a second apart, all of one session."""
@@ -42,7 +35,7 @@ def examples() -> list[CallEvent]:
     events = []
     for second, event_type in enumerate(BY_TYPE):
         told: dict[str, Any] = {}
-        if event_type in OF_A_CONFERENCE:
+        if BY_TYPE[event_type] in OF_A_CONFERENCE_ALONE:
             told = {**no_leg, "creator_call_session_id": SESSION}
         elif event_type == "call.cost":
             told = {"total_cost": "0.0040", "cost_parts": [{"cost": "0.0040", "currency": "USD"}]}

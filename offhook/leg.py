@@ -165,11 +165,11 @@ class Leg:
         if self.dequeued is None:
             return None
         if self.dequeued.wait_time_secs is not None:
-            return float(min(self.dequeued.wait_time_secs, _WAIT_S_MAX))
+            return float(max(0, min(self.dequeued.wait_time_secs, _WAIT_S_MAX)))
         since = self.enqueued.occurred_at if self.enqueued is not None else None
         if since is None or self.dequeued.occurred_at is None:
             return None
-        return (self.dequeued.occurred_at - since).total_seconds()
+        return max(0.0, (self.dequeued.occurred_at - since).total_seconds())
 
     @property
     def conference_id(self) -> str | None:
@@ -235,9 +235,9 @@ class Leg:
     def currency(self) -> str | None:
         """Of the cost: the one that its parts have in common."""
         parts = (self.cost.cost_parts if self.cost is not None else None) or ()
-        told = {part.get("currency") for part in parts}
-        only = told.pop() if len(told) == 1 else None
-        return only if isinstance(only, str) else None
+        told = [part.get("currency") for part in parts]
+        found = {currency for currency in told if isinstance(currency, str)}
+        return found.pop() if len(found) == 1 else None
 
     def is_on(self, media: Media) -> bool:
         """Whether that is going on: text is spoken, audio is played, streamed, forked, recorded."""

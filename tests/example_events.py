@@ -13,7 +13,7 @@ AT = datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC)
 _ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
 
 
-def example_event(event_type: str, *, second: int = 0, **told: Any) -> CallEvent:
+def example_event(event_type: str, second: int = 0, **told: Any) -> CallEvent:
     """The event at that second of the example call; `told` replaces what is made up."""
     kind = BY_TYPE[event_type]
     values = {

@@ -67,8 +67,14 @@ def test_a_leg_waits_in_a_queue_until_it_is_taken_out() -> None:
 def test_the_wait_is_counted_where_the_carrier_does_not_tell_it() -> None:
     left = event("call.dequeued", 20, wait_time_secs=None)
     assert leg_of(event("call.enqueued", 3), left).queue_wait_s == 17.0
+    assert leg_of(event("call.enqueued", 3), event("call.dequeued", 1)).is_queued
     assert leg_of(left).queue_wait_s is None
     assert leg_of(left).queue == "queue"
+
+
+@pytest.mark.parametrize(("told", "wait_s"), [(10**400, 1e9), (-(10**400), 0.0), (0, 0.0)])
+def test_a_wait_is_a_number_of_seconds_whatever_is_told(told: int, wait_s: float) -> None:
+    assert leg_of(event("call.dequeued", wait_time_secs=told)).queue_wait_s == wait_s
 
 
 def test_a_leg_that_ended_waits_no_longer() -> None:
@@ -175,7 +181,8 @@ def test_a_cost_that_is_no_amount_is_no_cost(total: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [[], [{}], [{"currency": "USD"}, {"currency": "EUR"}], [{"currency": 7}]]
+    "parts",
+    [[], [{}], [{"currency": "USD"}, {"currency": "EUR"}], [{"currency": 7}], [{"currency": []}]],
 )
 def test_parts_without_one_currency_have_none(parts: list[dict[str, Any]]) -> None:
     assert leg_of(event("call.cost", cost_parts=parts)).currency is None

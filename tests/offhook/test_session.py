@@ -90,11 +90,13 @@ FIELD_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "client_state": client_states,
     "digit": st.sampled_from(["1", "2", "#", None]),
     "total_cost": st.sampled_from(["0.004", "1", "-", "NaN", "1e9999", None]),
-    "cost_parts": st.sampled_from([None, [], [{"currency": "USD"}], [{"currency": 7}, {}]]),
+    "cost_parts": st.sampled_from(
+        [None, [], [{"currency": "USD"}], [{"currency": 7}, {"currency": []}]]
+    ),
 }
 TYPE_VALUES: dict[Any, st.SearchStrategy[Any]] = {
     str | None: st.sampled_from(["one", "two", None]),
-    int | None: st.sampled_from([7, None]),
+    int | None: st.sampled_from([7, 10**400, -(10**400), None]),
     float | None: st.sampled_from([0.5, None]),
     bool | None: st.sampled_from([True, None]),
     datetime | None: event_times,

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import random
+from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers import NatsServer
+from offhook.carrier_events import BY_TYPE
 from offhook.codec import Encoded
 from offhook.errors import CheckpointMoved, LogReplaced
 from offhook.events import UnknownEvent
@@ -21,6 +24,7 @@ from projections.batch import Projection
 from projections.checkpoint import begin, read_checkpoint
 from projections.project import Projector
 from projections.rows import rows_of
+from tests.example_events import example_event
 from tests.projections.story import (
     NOON,
     Entry,
@@ -182,6 +186,30 @@ async def test_values_that_postgres_refuses_park_only_their_session(
     views = await stored_views(engine)
     assert {row["session_id"] for row in views["sessions"]} == {"odd", "nul", "well"}
     assert "a�b" in {row["call_control_id"] for row in views["legs"]}
+
+
+async def test_what_events_of_every_type_tell_is_stored_as_it_is_folded(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    odd: dict[str, dict[str, Any]] = {
+        "call.dequeued": {"wait_time_secs": 10**400, "reason": "a\0b"},
+        "call.refer.failed": {"sip_notify_response": -(10**400)},
+        "call.dtmf.received": {"digit": "\0"},
+        "call.cost": {"total_cost": "-0.00400", "cost_parts": [{"currency": "USD", "rate": 1.5}]},
+    }
+    for session_id, told in (("plain", {}), ("odd", odd)):
+        events = [
+            example_event(each, second, event_id=f"{session_id}-{each}", **told.get(each, {}))
+            for second, each in enumerate(BY_TYPE)
+        ]
+        await publish(log, [webhook(session_id, event) for event in events])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    assert await _parked(engine) == {}
+    views = await stored_views(engine)
+    assert views == await cold_views(log, ["plain", "odd"])
+    [row] = [row for row in views["legs"] if row["session_id"] == "odd"]
+    assert (row["cost"], row["currency"], row["dtmf"]) == (Decimal("-0.00400"), "USD", "�")
 
 
 async def test_of_two_projectors_at_one_checkpoint_one_is_rolled_back(

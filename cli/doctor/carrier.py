@@ -9,20 +9,13 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
-from cli.doctor.finding import Finding, Findings, Now, clock, good, unknown, wrong
+from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from ingress.webhook import PATH
-from offhook.errors import SettingInvalid
 from offhook.settings import Settings
-from offhook.telnyx.signature import public_keys_from
 
 TIMEOUT_S = 5.0
 APPLICATIONS = "/call_control_applications"
 LISTED_MAX = 10
-
-PUBLIC_KEY = "/public_key"
-"""Answers `data.public`. Official SDKs have it (telnyx-ruby, telnyx-python before 2), and Telnyx's
-own examples fetch it there; the OpenAPI description and SDK 4.189.0 do not. So another answer than
-a key says nothing."""
 
 SKEW_SHARE = 0.1
 """Of the tolerance of signatures: a clock that is so far off goes on drifting."""
@@ -31,7 +24,7 @@ Application = Mapping[str, Any]
 
 
 async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Findings:
-    """Key, clock, public key, then the application; what needs the key is left out without it."""
+    """Key, clock, then the application; what needs the key is left out without it."""
     if not settings.carrier_url.startswith(("http://", "https://")):
         fix = "set OFFHOOK_CARRIER_URL to http://… or https://…"
         yield wrong("carrier", "key", f"its address is {settings.carrier_url!r}", fix)
@@ -59,7 +52,6 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
             yield skew
         if key.state != "good":
             return
-        yield await _same_public_key(http, settings)
         async for finding in _application(http, settings, answer, webhook_url):
             yield finding
 
@@ -100,27 +92,6 @@ def _clock(
         because="signatures older than OFFHOOK_SIGNATURE_TOLERANCE_S are refused",
         resolution_s=1.0,
     )
-
-
-async def _same_public_key(http: httpx.AsyncClient, settings: Settings) -> Finding:
-    check = "signs with our key"
-    told: object = None
-    try:
-        answer = await http.get(PUBLIC_KEY)
-        data = _body(answer).get("data")
-        if answer.status_code == 200 and isinstance(data, dict):
-            told = data.get("public")
-        if isinstance(told, str):
-            public_keys_from([told])
-    except (httpx.TransportError, SettingInvalid):
-        told = None
-    if not isinstance(told, str):
-        found = "this carrier does not tell its public key"
-        return unknown("carrier", check, found, "compare OFFHOOK_PUBLIC_KEYS with the portal")
-    if told in settings.public_keys:
-        return good("carrier", check, f"{told} is among OFFHOOK_PUBLIC_KEYS")
-    found = f"{told} is not among OFFHOOK_PUBLIC_KEYS: every webhook would be refused"
-    return wrong("carrier", check, found, f"add it: OFFHOOK_PUBLIC_KEYS={told}")
 
 
 async def _application(

@@ -4,8 +4,9 @@ import os
 
 import httpx
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
-from cli.doctor.finding import Findings, good, unknown, wrong
+from cli.doctor.finding import Finding, Findings, good, unknown, wrong
 from offhook.errors import SettingInvalid
 from offhook.settings import PREFIX, Settings
 from offhook.telnyx.signature import public_keys_from
@@ -42,7 +43,7 @@ async def examine_settings(settings: Settings) -> Findings:
 
 
 async def examine_ingress(url: str) -> Findings:
-    """Whether it is ready; unknown where no address is given."""
+    """Whether it is ready, and knows the carrier's key; unknown where no address is given."""
     if not url:
         yield unknown("ingress", "ready", "not looked at", "give its address: --ingress URL")
         return
@@ -50,6 +51,7 @@ async def examine_ingress(url: str) -> Findings:
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
             answer = await http.get(f"{url.rstrip('/')}/health/ready")
+            counted = await http.get(f"{url.rstrip('/')}/metrics")
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         found = f"not reachable at {url}: {type(error).__name__} {error}"
         yield wrong("ingress", "ready", found, fix)
@@ -66,3 +68,25 @@ async def examine_ingress(url: str) -> Findings:
     else:
         fix = "mend what it says, then look again"
         yield wrong("ingress", "ready", f"{told.get('because')}", fix)
+    if "ready" in told:
+        yield _same_key(counted.text)
+
+
+def _same_key(metrics: str) -> Finding:
+    """Whether the carrier signs with a key that we know: its API does not tell, webhooks do."""
+    count = {
+        sample.labels["result"]: int(sample.value)
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == "offhook_webhooks_total"
+    }
+    taken = count.get("stored", 0) + count.get("duplicate", 0)
+    refused = count.get("bad_signature", 0)
+    found = f"since it started: {taken} webhooks taken, {refused} with a bad signature"
+    check = "signed with our key"
+    if refused and not taken:
+        fix = "set OFFHOOK_PUBLIC_KEYS to the base64 public key that the portal shows"
+        return wrong("ingress", check, found, fix)
+    if not taken:
+        return unknown("ingress", check, found, "place a call, then look again")
+    return good("ingress", check, found)

@@ -26,16 +26,15 @@ _GOOD = {"active": True, "webhook_api_version": "2", "webhook_event_url": WEBHOO
 
 @dataclass(kw_only=True)
 class Carrier:
-    """It tells its applications, and a public key if it has one; `instead` is answered to all."""
+    """It tells its applications; `instead` is answered to all."""
 
     url: str = ""
     applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     instead: tuple[int, Any] | None = None
-    public_key: str = ""
 
     def reset(self, **changes: dict[str, Any]) -> None:
         """Well, and with good applications but for these changes; the id is the name's number."""
-        self.instead, self.public_key = None, ""
+        self.instead = None
         self.applications = {
             name[-2:]: {"id": name[-2:], "application_name": name} | _GOOD | change
             for name, change in changes.items()
@@ -49,12 +48,9 @@ class Carrier:
             return JSONResponse(content, status)
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _error(401, "10009", "Authentication failed")
-        if request.url.path.endswith("/public_key"):
-            told = {"public": self.public_key} if self.public_key else None
-        elif "id" in request.path_params:
-            told = self.applications.get(request.path_params["id"])
-        else:
+        if "id" not in request.path_params:
             return JSONResponse({"data": list(self.applications.values())})
+        told = self.applications.get(request.path_params["id"])
         if told is None:
             return _error(404, "10005", "Resource not found")
         return JSONResponse({"data": told})
@@ -69,7 +65,7 @@ def carrier() -> Iterator[Carrier]:
     """Listening while the block runs."""
     carrier = Carrier()
     path = "/v2/call_control_applications"
-    routes = [Route(each, carrier.answer) for each in (path, f"{path}/{{id}}", "/v2/public_key")]
+    routes = [Route(each, carrier.answer) for each in (path, f"{path}/{{id}}")]
     with _serving(Starlette(routes=routes)) as url:
         carrier.url = f"{url}/v2"
         yield carrier

@@ -89,7 +89,18 @@ from offhook.commands import (
     Transfer,
     UpdateClientState,
 )
-from simulator import assistants, gathering, media, placing, queues, recording, refusals, sounds
+from simulator import (
+    assistants,
+    conferences,
+    gathering,
+    media,
+    placing,
+    queues,
+    recording,
+    refusals,
+    sounds,
+)
+from simulator.conferences import ConferenceAction
 from simulator.endings import end, hung_up_by_command, join
 from simulator.legs import Ending, InboundCall, Leg
 from simulator.numbers import ANSWER_AFTER_S, Refuses, StaysSilent, far_end_of
@@ -147,6 +158,34 @@ def obey(
         leg = turn.put(replace(leg, client_state=command.client_state))
     repeated = HANDLERS[type(command)](turn, leg, command)
     return turn.step(leg, repeated=repeated)
+
+
+def confer(
+    action: ConferenceAction,
+    conference_id: str | None,
+    asked: conferences.Asked,
+    legs: Legs,
+    now: datetime,
+    identities: Random,
+) -> Step:
+    """What creating, joining or leaving a conference changes. Raises Refused."""
+    turn = Turn(legs, now, identities)
+    leg = turn.live(asked.call_control_id)
+    if leg.unanswered:
+        raise refusals.call_not_answered()
+    if asked.client_state is not None:
+        leg = turn.put(replace(leg, client_state=asked.client_state))
+    match action:
+        case "create":
+            conferences.create(turn, leg, asked.name)
+        case "join":
+            ends_it = asked.end_conference_on_exit
+            conferences.join(turn, leg, conference_id or "", ends_it=ends_it)
+        case "leave":
+            if leg.seat is None or leg.seat.conference_id != conference_id:
+                raise refusals.conference_unknown()
+            conferences.leave(turn, leg)
+    return turn.step(leg)
 
 
 def happen(happening: Happening, legs: Legs, now: datetime, identities: Random) -> Step:

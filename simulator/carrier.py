@@ -8,6 +8,7 @@
 
     GET, POST            /v2/call_control_applications        list, create
     GET, PATCH, DELETE   /v2/call_control_applications/{id}   retrieve, update, delete
+    POST /v2/conferences, /v2/conferences/{id}/actions/{join,leave}
     GET  /v2/call_events                                      webhooks and commands of calls
     GET  /v2/webhook_deliveries, /v2/webhook_deliveries/{id}  every try of every webhook
 
@@ -76,6 +77,8 @@ def application(
             face.application,
             methods=["GET", "PATCH", "DELETE"],
         ),
+        Route("/conferences", face.create_conference, methods=["POST"]),
+        Route("/conferences/{id}/actions/{action}", face.conference, methods=["POST"]),
         Route("/call_events", face.call_events, methods=["GET"]),
         Route("/webhook_deliveries", face.webhook_deliveries, methods=["GET"]),
         Route("/webhook_deliveries/{id}", face.webhook_delivery, methods=["GET"]),
@@ -165,6 +168,20 @@ class _Face:
             case _:
                 found = applications.get(application_id)
         return _json({"data": found})
+
+    async def create_conference(self, request: Request) -> Response:
+        self._authenticate(request)
+        reply = self._exchange.conference("create", None, await _body_of(request))
+        return _json({"data": reply.data})
+
+    async def conference(self, request: Request) -> Response:
+        self._authenticate(request)
+        action = request.path_params["action"]
+        if action not in ("join", "leave"):
+            raise refusals.not_found()
+        conference_id = request.path_params["id"]
+        reply = self._exchange.conference(action, conference_id, await _body_of(request))
+        return _json({"data": reply.data})
 
     async def call_events(self, request: Request) -> Response:
         self._authenticate(request)

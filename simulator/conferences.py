@@ -3,18 +3,64 @@
     created with its first leg ─▶ joined and left by others ─▶ ended with its last, or its host
 
 A conference is the legs that sit in it. It begins by POST /v2/conferences or by the
-`conference_config` of a dial that is answered; both take its name. Nothing else of the resource is
-there: no hold, mute, play, record or list.
+`conference_config` of a dial that is answered. Of the resource there are create, join and leave
+only; of their parameters the leg, the name, the state and who ends it are acted on.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
+import msgspec
+
+from offhook.errors import ParameterInvalid
+from offhook.parameters import Base64, Text1
 from simulator import refusals
 from simulator.activities import Seat
+from simulator.answers import milliseconds
 from simulator.legs import Leg
 from simulator.turn import Turn
+
+ConferenceAction = Literal["create", "join", "leave"]
+EXPIRES_AFTER = timedelta(hours=4)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a create, join or leave; the rest of it changes nothing here."""
+
+    call_control_id: Text1
+    name: str = ""
+    client_state: Base64 | None = None
+    command_id: str | None = None
+    end_conference_on_exit: bool = False
+
+
+def asked_from(body: Mapping[str, Any], action: ConferenceAction) -> Asked:
+    """Raises Refused."""
+    required = ("call_control_id", "name") if action == "create" else ("call_control_id",)
+    for name in required:
+        if not body.get(name):
+            missing = ParameterInvalid("conference", name, None, "it is required")
+            raise refusals.parameter_invalid(missing)
+    try:
+        return msgspec.convert(body, Asked)
+    except msgspec.ValidationError as error:
+        raise refusals.not_possible(str(error)) from None
+
+
+def conference_shown(leg: Leg, seat: Seat, now: datetime) -> dict[str, Any]:
+    """A conference as the answer to its creation shows it."""
+    return {
+        "id": seat.conference_id,
+        "record_type": "conference",
+        "name": seat.name,
+        "connection_id": leg.connection_id,
+        "created_at": milliseconds(now),
+        "updated_at": milliseconds(now),
+        "expires_at": milliseconds(now + EXPIRES_AFTER),
+        "status": "init",
+    }
 
 
 def create(turn: Turn, leg: Leg, name: str) -> Seat:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
 from offhook.telnyx.catalog import command_from, takes_command_id
-from simulator import behaviour, refusals
+from simulator import behaviour, conferences, refusals
 from simulator.answers import leg_shown
 from simulator.applications import Applications
+from simulator.conferences import ConferenceAction
 from simulator.delivery import Delivery, record_shown, totals_shown
 from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
 from simulator.legs import InboundCall, Leg
@@ -104,6 +105,26 @@ class Exchange:
             self._refused[refused.code] += 1
             raise
 
+    def conference(
+        self, action: ConferenceAction, conference_id: str | None, body: dict[str, Any]
+    ) -> Reply:
+        """Create, join or leave a conference, once for each command_id. Raises Refused."""
+        now, operation = self._clock(), f"conference_{action}"
+        asked = conferences.asked_from(body, action)
+        leg = self.leg(asked.call_control_id)
+        scope, command_id = leg.call_control_id, asked.command_id
+        if (first := self._repeated(scope, operation, command_id, now)) is not None:
+            return first
+        step = behaviour.confer(action, conference_id, asked, self._legs, now, self._identities)
+        assert step.leg is not None
+        data: dict[str, Any] = {"result": "ok"}
+        if action == "create":
+            assert step.leg.seat is not None
+            data = conferences.conference_shown(step.leg, step.leg.seat, now)
+        reply = Reply(data=data)
+        self._perform(step, operation, scope, command_id, reply, now)
+        return reply
+
     def press_keys(self, call_control_id: str, keys: str) -> None:
         """The party of a leg that is up types; the first key at once. Raises Refused."""
         leg = self.leg(call_control_id)
@@ -181,11 +202,8 @@ class Exchange:
         scope = DIALS if leg is None else leg.call_control_id
         parameters = dict(body)
         command_id = _command_id_in(parameters) if takes_command_id(operation) else None
-        if command_id is not None:
-            first = self._ledger.first_answer(scope, command_id, now)
-            if first is not None:
-                self._ignored[operation] += 1
-                return self._duplicate_reply(first)
+        if (first := self._repeated(scope, operation, command_id, now)) is not None:
+            return first
         try:
             command = command_from(operation, parameters, call_control_id)
         except ParameterInvalid as error:
@@ -199,16 +217,40 @@ class Exchange:
         step = behaviour.obey(
             command, call_control_id, self._legs, now, self._identities, tells_cost=tells_cost
         )
-        self._apply(step)
         reply = Reply(data=_data_of(command, step))
-        self._enter(operation, scope, command_id, step, now)
-        if command_id is not None:
-            self._ledger.remember(scope, command_id, reply, now)
+        self._perform(step, operation, scope, command_id, reply, now)
         if trouble is Trouble.FAILS_AFTER:
             raise refusals.unexpected_error()
         if trouble is Trouble.SLOW:
             return Reply(data=reply.data, after_s=self._slow_answer_s)
         return reply
+
+    def _repeated(
+        self, scope: str, operation: str, command_id: str | None, now: datetime
+    ) -> Reply | None:
+        """The answer to a command_id that is known; None if it is new, or there is none."""
+        if command_id is None:
+            return None
+        first = self._ledger.first_answer(scope, command_id, now)
+        if first is None:
+            return None
+        self._ignored[operation] += 1
+        return self._duplicate_reply(first)
+
+    def _perform(
+        self,
+        step: Step,
+        operation: str,
+        scope: str,
+        command_id: str | None,
+        reply: Reply,
+        now: datetime,
+    ) -> None:
+        """Apply a step, count it, and remember what is answered."""
+        self._apply(step)
+        self._enter(operation, scope, command_id, step, now)
+        if command_id is not None:
+            self._ledger.remember(scope, command_id, reply, now)
 
     def _duplicate_reply(self, first: Reply) -> Reply:
         match self._duplicate_answer:

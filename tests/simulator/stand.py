@@ -91,6 +91,13 @@ class Receiver:
             and call_control_id in (None, one.payload["call_control_id"])
         ]
 
+    def types_of(self, call_control_id: str) -> list[str]:
+        return [
+            one.event_type
+            for one in self.deliveries
+            if one.payload["call_control_id"] == call_control_id
+        ]
+
     def types(self, call_session_id: str | None = None) -> list[str]:
         return [
             one.event_type

@@ -5,7 +5,27 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.commands import Answer, Bridge, Hangup, Refer, Reject, Transfer
+from offhook.commands import (
+    Answer,
+    Bridge,
+    Enqueue,
+    Gather,
+    GatherUsingAudio,
+    Hangup,
+    LegCommand,
+    Refer,
+    Reject,
+    SendDtmf,
+    Speak,
+    StartAIAssistant,
+    StartForking,
+    StartPlayback,
+    StartRecording,
+    StartSiprec,
+    StartStreaming,
+    StopPlayback,
+    Transfer,
+)
 from simulator.legs import Leg, LegState
 from simulator.refusals import Refused
 from tests.simulator.calls import BUSY, FRIEND, SILENT, TALKS, Calls
@@ -19,8 +39,32 @@ MOVES = (
     "transfer",
     "bridge",
     "refer",
+    "begin",
     "wait a moment",
     "wait long",
+)
+BEGUN: tuple[LegCommand, ...] = (
+    Speak(payload="hello " * 9, voice="female"),
+    StartPlayback(media_name="music", loop="infinity"),
+    StopPlayback(),
+    Gather(maximum_digits=2),
+    GatherUsingAudio(media_name="menu", maximum_digits=1),
+    SendDtmf(digits="12"),
+    StartRecording(channels="dual", format="mp3"),
+    Enqueue(queue_name="support", max_wait_time_secs=30),
+    StartStreaming(stream_url="wss://example.com"),
+    StartForking(),
+    StartSiprec(),
+    StartAIAssistant(),
+)
+PAIRS = (
+    ("call.speak.started", "call.speak.ended"),
+    ("call.playback.started", "call.playback.ended"),
+    ("call.enqueued", "call.dequeued"),
+    ("streaming.started", "streaming.stopped"),
+    ("call.fork.started", "call.fork.stopped"),
+    ("siprec.started", "siprec.stopped"),
+    ("call.conversation.created", "call.conversation.ended"),
 )
 NUMBERS = (FRIEND, BUSY, SILENT, TALKS)
 
@@ -41,18 +85,23 @@ def test_whatever_is_commanded_the_legs_stay_sane(
     for move, one, two, number in moves:
         ids = list(calls.legs) or ["v3:nobody"]
         with contextlib.suppress(Refused):
-            make(calls, move, ids[one % len(ids)], ids[two % len(ids)], number)
+            if move == "begin":
+                calls.do(BEGUN[(one + 10 * two) % len(BEGUN)], ids[one % len(ids)])
+            else:
+                make(calls, move, ids[one % len(ids)], ids[two % len(ids)], number)
         for call_control_id, leg in calls.legs.items():
             assert_sane(calls, call_control_id, leg)
     calls.wait(20_000)
-    assert all(leg.ended for leg in calls.legs.values())
+    for call_control_id, leg in calls.legs.items():
+        assert leg.ended
+        assert_nothing_goes_on(calls, call_control_id, leg)
     assert len({hook.id for hook in calls.webhooks}) == len(calls.webhooks)
 
 
 def make(calls: Calls, move: str, leg: str, other: str, number: str) -> None:
     match move:
         case "ring":
-            calls.ring()
+            calls.ring(keys=("7",))
         case "dial":
             calls.dial(number)
         case "answer":
@@ -80,7 +129,24 @@ def assert_sane(calls: Calls, call_control_id: str, leg: Leg) -> None:
     assert events.count("call.answered") == (leg.answered_at is not None)
     assert events.count("call.hangup") == leg.ended
     if leg.ended:
-        assert events[-1] == "call.hangup"
+        after = events[events.index("call.hangup") + 1 :]
+        assert set(after) <= {"call.recording.saved"}
     assert (leg.bridged_with is not None) == (leg.state is LegState.BRIDGED)
     if leg.bridged_with is not None:
         assert calls.legs[leg.bridged_with].bridged_with == call_control_id
+
+
+def assert_nothing_goes_on(calls: Calls, call_control_id: str, leg: Leg) -> None:
+    """Whatever began has ended, and was told so once."""
+    events = calls.events(call_control_id)
+    for began, ended in PAIRS:
+        # A fork or a SIPREC session that is started again is still the one.
+        assert events.count(began) >= events.count(ended) >= min(1, events.count(began))
+        if not began.startswith(("call.fork", "siprec")):
+            assert events.count(began) == events.count(ended)
+    assert events.count("call.gather.ended") == leg.gathers
+    assert leg.gathering is None
+    assert leg.sounds == ()
+    assert leg.recordings == ()
+    assert leg.waiting is None
+    assert not leg.streams

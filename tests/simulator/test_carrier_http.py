@@ -182,6 +182,80 @@ async def test_a_limited_number_tells_when_to_come_back() -> None:
         assert (await carrier.http.post("/v2/calls", json=body)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("last", "expected"), [("54", (403, "10010")), ("55", (422, "90041")), ("57", (403, "20012"))]
+)
+async def test_some_numbers_are_never_called(last: str, expected: tuple[int, str]) -> None:
+    async with stand() as carrier:
+        body = {**DIAL, "to": f"+120255501{last}"}
+        for _ in range(2):
+            assert code_of(await carrier.http.post("/v2/calls", json=body)) == expected
+        assert carrier.exchange.report()["totals"] == {}
+
+
+async def test_too_many_dials_are_told_once() -> None:
+    async with stand() as carrier:
+        body = {**DIAL, "to": "+12025550156"}
+        assert code_of(await carrier.http.post("/v2/calls", json=body)) == (429, "90103")
+        assert (await carrier.http.post("/v2/calls", json=body)).status_code == 200
+        leg = await carrier.ring(to="+12025550156")
+        assert (await carrier.act(leg, "answer")).status_code == 200  # it is no dial
+
+
+async def test_the_state_is_updated_by_put_and_knows_no_command_id() -> None:
+    async with stand() as carrier:
+        leg = await carrier.ring()
+        path = f"/v2/calls/{leg}/actions/client_state_update"
+        state = {"client_state": "aGVsbG8="}
+        assert (await carrier.http.put(path, json=state)).status_code == 200
+        assert code_of(await carrier.http.post(path, json=state)) == (405, "10030")
+        assert code_of(await carrier.http.put(path, json={**state, "command_id": "x"})) == (
+            422,
+            "10015",
+        )
+        assert code_of(await carrier.http.put(f"/v2/calls/{leg}/actions/hangup")) == (405, "10030")
+
+
+async def test_the_party_of_a_leg_types_what_a_control_says() -> None:
+    async with stand() as carrier:
+        leg = await carrier.ring()
+        path = f"/simulator/calls/{leg}/keys"
+        assert code_of(await carrier.http.post(path, json={"keys": "1"})) == (422, "90034")
+        await carrier.act(leg, "answer")
+        await carrier.act(leg, "gather", maximum_digits=2)
+        assert (await carrier.http.post(path, json={"keys": "12"})).status_code == 204
+        ended = await carrier.event("call.gather.ended", leg)
+        assert (ended.payload["digits"], ended.payload["status"]) == ("12", "valid")
+        assert code_of(await carrier.http.post(path, json={"keys": "x"})) == (422, "10027")
+        await carrier.act(leg, "hangup")
+        assert code_of(await carrier.http.post(path, json={"keys": "1"})) == (422, "90018")
+
+
+async def test_what_is_due_after_a_hangup_counts_as_pending_until_it_is_told() -> None:
+    async with stand(speed=5) as carrier:
+        leg = await carrier.ring_answered()
+        await carrier.act(leg, "record_start", channels="dual", format="mp3")
+        await carrier.act(leg, "hangup")
+        assert carrier.exchange.report()["webhooks"]["pending"] > 0
+        report = await carrier.settled()
+        assert [event["event_type"] for event in report["events"]][-1] == "call.recording.saved"
+
+
+async def test_an_application_that_wants_costs_is_told_them() -> None:
+    async with stand() as carrier:
+        path = f"/v2/call_control_applications/{CONNECTION}"
+        body = {
+            "application_name": "costs",
+            "webhook_event_url": carrier.webhook_url,
+            "call_cost_in_webhooks": True,
+        }
+        assert (await carrier.http.patch(path, json=body)).status_code == 200
+        for leg in (await carrier.ring_answered(), await carrier.dial_answered()):
+            await carrier.act(leg, "hangup")
+            cost = await carrier.event("call.cost", leg)
+            assert cost.payload["status"] == "success"
+
+
 async def test_a_slow_number_performs_before_it_answers() -> None:
     async with stand(slow_answer_s=1.0) as carrier:
         body = {**DIAL, "to": "+12025550152", "command_id": "one"}

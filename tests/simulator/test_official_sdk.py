@@ -80,6 +80,30 @@ async def test_iterating_the_active_calls_comes_to_an_end() -> None:
         assert [call async for call in nothing] == []
 
 
+async def test_a_conference_is_created_joined_and_left() -> None:
+    async with stand() as carrier, sdk(carrier) as telnyx:
+        first, second = await carrier.ring_answered(), await carrier.ring_answered()
+        made = (await telnyx.conferences.create(call_control_id=first, name="standup")).data
+        assert made is not None
+        assert made.name == "standup"
+        actions = telnyx.conferences.actions
+        for _ in range(2):
+            await actions.join(made.id, call_control_id=second, command_id="one")
+        with pytest.raises(UnprocessableEntityError):
+            await actions.join(made.id, call_control_id=second)
+        await actions.leave(made.id, call_control_id=second)
+        await telnyx.calls.actions.hangup(first)
+        with pytest.raises(NotFoundError):
+            await actions.join(made.id, call_control_id=second)
+        ended = await carrier.event("conference.ended", first)
+        assert ended.payload["conference_id"] == made.id
+        for leg, expected in ((first, 2), (second, 2)):
+            told = [one for one in carrier.receiver.types_of(leg) if "participant" in one]
+            assert len(told) == expected
+        totals = (await carrier.settled())["totals"]
+        assert totals["conference_join"] == 1
+
+
 async def test_errors_arrive_as_the_sdks_own_exceptions() -> None:
     async with stand(key="k") as carrier, sdk(carrier) as telnyx:
         dial = telnyx.calls.dial

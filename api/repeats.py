@@ -6,7 +6,9 @@
     counts as a retry of an SDK      if the same token gave the identical command a moment ago:
       that try's caller went away      the same command, whose answer it still waits for
       that try's caller was answered   a new one: that try is done with
-      another process had that try     409, and nothing is done: only its caller knows
+      that try's caller still waits,   409, and nothing is done: it may be another caller, or the
+      or another process had it        same behind a proxy that has not noticed, or in need of an
+                                       answer that a killed process never gave
       there was no such try            a new one: the first never arrived
     any other                        a new one
 
@@ -49,7 +51,7 @@ _KEYS = uuid.UUID("5e0a7d0c-3d6b-4a46-9d1e-0f6d6f2f8f5b")  # chosen once, at ran
 
 @dataclass(kw_only=True)
 class _Try:
-    """A request without a command_id of the caller's. `http` is there while it waits."""
+    """A request without a command_id of the caller's. `http` is there while its caller waits."""
 
     command_id: str
     fingerprint: bytes
@@ -112,10 +114,17 @@ class Repeats:
     async def _first_try(self, asked: Request, caller: Caller, fingerprint: bytes) -> str | None:
         """The command_id of the try that this one repeats; None if it is a new command."""
         since = self._now() - timedelta(seconds=RETRY_WINDOW_S)
-        for one in reversed(list(self._tries.values())):
-            if one.at >= since and one.fingerprint == fingerprint and await one.unheard():
+        alike = [
+            one
+            for one in reversed(self._tries.values())
+            if one.at >= since and one.fingerprint == fingerprint
+        ]
+        for one in alike:
+            if await one.unheard():
                 return one.command_id
-        if (command_id := await self._of_another_process(asked.command, caller, since)) is None:
+        command_id = next((one.command_id for one in alike if one.http is not None), None)
+        command_id = command_id or await self._of_another_process(asked.command, caller, since)
+        if command_id is None:
             return None
         operation = asked.command.operation
         raise refusal(

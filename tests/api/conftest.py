@@ -10,7 +10,7 @@ from telnyx import AsyncTelnyx
 
 from cli.servers import NatsServer, PostgresServer
 from tests.api.recorder import Recorder, recording
-from tests.api.stack import ADMIN, CARRIER_KEY, Stack, started
+from tests.api.stack import ADMIN, CARRIER_KEY, Stack, sdk_at, started
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def recorded(
 @pytest.fixture
 async def sdk(stack: Stack) -> AsyncIterator[AsyncTelnyx]:
     """The official SDK at the API."""
-    async with AsyncTelnyx(api_key=ADMIN, base_url=f"{stack.api_url}/v2", max_retries=0) as client:
+    async with sdk_at(f"{stack.api_url}/v2", ADMIN) as client:
         yield client
 
 
@@ -56,5 +56,5 @@ async def either(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[
     url, key = (
         (stack.api_url, ADMIN) if request.param == "api" else (stack.simulator_url, CARRIER_KEY)
     )
-    async with AsyncTelnyx(api_key=key, base_url=f"{url}/v2", max_retries=0) as client:
+    async with sdk_at(f"{url}/v2", key) as client:
         yield client

@@ -44,7 +44,7 @@ from offhook.jetstream.log import JetStreamLog
 from projections.database import open_database
 from projections.waiting import PositionWatch
 from tests.api.recorder import Answer, Recorder
-from tests.api.stack import ADMIN, CARRIER_KEY, OURS, READER, Stack
+from tests.api.stack import ADMIN, CARRIER_KEY, OURS, READER, Stack, sdk_at
 
 
 def utc_now() -> datetime:
@@ -91,7 +91,7 @@ async def either(
     url, key = (
         (f"{recorded.api_url}/v2", ADMIN) if request.param == "api" else (recorder.url, CARRIER_KEY)
     )
-    async with AsyncTelnyx(api_key=key, base_url=url, max_retries=0) as client:
+    async with sdk_at(url, key) as client:
         yield client
 
 
@@ -144,7 +144,7 @@ async def test_a_refusal_of_the_carriers_that_says_nothing(
 ) -> None:
     leg = f"v3:{secrets.token_hex(16)}"
     recorder.answer(leg, Answer(status=400, body="no errors in here"))
-    async with AsyncTelnyx(api_key=ADMIN, base_url=f"{recorded.api_url}/v2") as telnyx:
+    async with sdk_at(f"{recorded.api_url}/v2", ADMIN) as telnyx:
         with pytest.raises(BadRequestError) as raised:
             await telnyx.calls.actions.answer(leg)
     (error,) = as_told(raised)["errors"]
@@ -158,9 +158,7 @@ async def test_what_the_sdk_repeats_by_itself_after_a_conflict_is_a_command_of_i
     """The carrier refused the first, so nothing was done, and the SDK repeats every 409."""
     leg = f"v3:{secrets.token_hex(16)}"
     recorder.answer(leg, Answer(status=409, body={"errors": ERRORS}))
-    async with AsyncTelnyx(
-        api_key=ADMIN, base_url=f"{recorded.api_url}/v2", max_retries=1
-    ) as telnyx:
+    async with sdk_at(f"{recorded.api_url}/v2", ADMIN, max_retries=1) as telnyx:
         with pytest.raises(ConflictError):
             await telnyx.calls.actions.answer(leg)
     first, second = recorder.asked(leg)
@@ -168,11 +166,12 @@ async def test_what_the_sdk_repeats_by_itself_after_a_conflict_is_a_command_of_i
 
 
 async def test_offhooks_own(recorded: Stack) -> None:
-    def sdk(token: str) -> AsyncTelnyx:
-        return AsyncTelnyx(api_key=token, base_url=f"{recorded.api_url}/v2", max_retries=0)
-
-    leg = f"v3:{secrets.token_hex(16)}"
-    async with sdk(ADMIN) as admin, sdk(READER) as reader, sdk("unknown") as stranger:
+    url, leg = f"{recorded.api_url}/v2", f"v3:{secrets.token_hex(16)}"
+    async with (
+        sdk_at(url, ADMIN) as admin,
+        sdk_at(url, READER) as reader,
+        sdk_at(url, "unknown") as stranger,
+    ):
         cases: list[tuple[Any, Raised, str, str]] = [
             (admin.post("/calls", cast_to=object, body=[1]), BadRequestError, "10023", "JSON"),
             (stranger.calls.actions.answer(leg), AuthenticationError, "10009", "not known"),

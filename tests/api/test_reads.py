@@ -14,7 +14,7 @@ from offhook.codec import encoded_webhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from tests.api.recorder import Recorder
-from tests.api.stack import FRIEND, OURS, READER, Stack, until
+from tests.api.stack import FRIEND, OURS, READER, Stack, sdk_at, until
 
 MANY = 261
 LONG_AGO = datetime(2021, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -22,9 +22,7 @@ LONG_AGO = datetime(2021, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 
 @pytest.fixture
 async def reader(recorded: Stack) -> AsyncIterator[AsyncTelnyx]:
-    async with AsyncTelnyx(
-        api_key=READER, base_url=f"{recorded.api_url}/v2", max_retries=0
-    ) as client:
+    async with sdk_at(f"{recorded.api_url}/v2", READER) as client:
         yield client
 
 

@@ -8,10 +8,8 @@ written. Only a command_id is added where the caller gave none.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 from telnyx import AsyncTelnyx
 from telnyx.resources.call_control_applications import (
@@ -22,7 +20,7 @@ from telnyx.resources.calls.actions import ActionsResource, AsyncActionsResource
 from telnyx.resources.calls.calls import AsyncCallsResource, CallsResource
 
 from tests.api.recorder import Answer, Asked, Recorder
-from tests.api.stack import ADMIN, CARRIER_KEY, Stack
+from tests.api.stack import ADMIN, CARRIER_KEY, Stack, sdk_at
 from tests.api.surface import Call, calls_of, methods_of
 
 ACTIONS = sorted(methods_of(AsyncActionsResource))
@@ -31,14 +29,6 @@ PAGE = {
     "data": [{"id": "12", "application_name": "desk"}],
     "meta": {"page_number": 1, "page_size": 20, "total_pages": 1, "total_results": 1},
 }
-
-
-@asynccontextmanager
-async def sdk_at(url: str, key: str) -> AsyncIterator[AsyncTelnyx]:
-    # Without TLS: reading the certificates is most of what making a client takes.
-    http = httpx.AsyncClient(verify=False, trust_env=False, timeout=60.0)
-    async with AsyncTelnyx(api_key=key, base_url=url, http_client=http, max_retries=0) as sdk:
-        yield sdk
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
     the call has ended            succeeded for a hangup, else failed (call_ended); nothing is sent
     a wrong parameter             failed (invalid); nothing is sent
     accepted / refused            succeeded / failed (refused, call_ended, unauthorized)
-    no answer, 5xx                the identical command again, backing off, the lease renewed
+    no answer, 5xx                the identical command again, backing off, the lease renewed;
+                                  failed (deadline) if a second time could do harm
     429, or no turn yet           the identical command when its turn comes (workers/turns.py)
     45 s after its decision       failed (deadline): late is worse than not at all on a phone
 
@@ -11,13 +12,14 @@ The carrier ignores a repeated `command_id` for 60 s only, hence the 45.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
+from offhook.commands import SwitchSupervisorRole, UpdateClientState
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
-from offhook.telnyx.catalog import command_from
+from offhook.telnyx.catalog import command_from, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
 from workers.turns import WAITING_MAX, Turn, Turns
@@ -79,6 +81,10 @@ async def carry_out(
     while True:
         if timing.now() >= deadline:
             return _failed_by_deadline(command, attempt - 1, last)
+        if maybe_taken and not _may_be_repeated(command.operation):
+            because = "the carrier may have it, and knows no command_id of it: not sent again"
+            failed = _failed_by_deadline(command, attempt - 1, last, because)
+            return replace(failed, group="no_answer")
         turn = turns.take(command.operation)
         has_waited = turn is None or last is not None
         if turn is None:
@@ -126,6 +132,15 @@ async def carry_out(
             case _:
                 assert_never(outcome)
         attempt += 1
+
+
+def _may_be_repeated(operation: str) -> bool:
+    """Whether a second time does no harm: the carrier knows the command again, or it sets a state
+    that is set already. siprec_start alone would start a second session."""
+    return takes_command_id(operation) or operation in _SET_A_STATE
+
+
+_SET_A_STATE = frozenset({UpdateClientState.operation, SwitchSupervisorRole.operation})
 
 
 async def _turn_of(

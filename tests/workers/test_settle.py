@@ -229,6 +229,33 @@ async def test_no_answer_is_tried_again_with_the_same_command_id() -> None:
     assert [fact.attempt for fact in attempts if isinstance(fact, CommandAttempted)] == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("operation", "parameters", "times"),
+    [("siprec_start", {}, 1), ("client_state_update", {"client_state": ""}, 2)],
+)
+async def test_without_a_command_id_only_what_sets_a_state_is_sent_again(
+    operation: str, parameters: dict[str, str], times: int
+) -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, NoAnswer(detail="ReadTimeout"))
+    await request(log, operation, **parameters)
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == [operation] * times
+    failed = [f for f in await facts(log, CommandFailed) if isinstance(f, CommandFailed)]
+    assert [f.reason for f in failed] == ["deadline"] * (2 - times)
+    assert all("knows no command_id of it" in f.detail for f in failed)
+    assert all(f.group == "no_answer" for f in failed)
+
+
+async def test_what_certainly_did_not_arrive_is_sent_again_in_any_case() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, NoAnswer(detail="ConnectError", maybe_taken=False))
+    await request(log, "siprec_start")
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ["siprec_start"] * 2
+    assert len(await facts(log, CommandSucceeded)) == 1
+
+
 async def test_a_busy_carrier_is_waited_for_as_long_as_it_says() -> None:
     log = MemoryLog()
     carrier = ScriptedCarrier(log, Busy(retry_after_s=7, detail="429"))

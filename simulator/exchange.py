@@ -391,5 +391,5 @@ def _command_id_in(parameters: dict[str, Any]) -> str | None:
     if command_id is None or isinstance(command_id, str):
         return command_id
     raise refusals.parameter_invalid(
-        ParameterInvalid("any", "command_id", command_id, "Expected `str`, got something else")
+        ParameterInvalid("any", "command_id", command_id, "expected a text, got something else")
     )

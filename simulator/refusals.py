@@ -325,8 +325,8 @@ _CODES: list[tuple[str, str, str, str]] = [
         "The '{name}' parameter must be in E164 format.",
     ),
     (r"^expected one of", "10032", "Invalid enumerated value", "{name}: {rule}."),
-    (r"of length", "10025", "String length out of range", "{name}: {rule}."),
-    (r"^Expected `\w+` [<>]=", "10033", "Value outside of range", "{name}: {rule}."),
-    (r"^Expected .*, got", "10026", "Invalid parameter type", "{name}: {rule}."),
+    (r" (characters?|entry|entries)$", "10025", "String length out of range", "{name}: {rule}."),
+    (r"^expected (at|more|less) \w+ \S+$", "10033", "Value outside of range", "{name}: {rule}."),
+    (r"^expected .*, got", "10026", "Invalid parameter type", "{name}: {rule}."),
     (r"", "10015", "Bad Request", "{name}: {rule}."),
 ]

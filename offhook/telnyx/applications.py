@@ -7,16 +7,19 @@ Source of fields, defaults and bounds: team-telnyx/openapi `spec3.yml` 12de4dd0;
 same. The documents only say of a URL that it must include a scheme.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from offhook.errors import ParameterInvalid
+from offhook.telnyx.checked import wrong_in
 
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+\S*\Z")]
-FailoverUrl = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+\S*)?\Z")]
+_URL_WORDS = "a URL with its scheme (https://example.com/webhooks)"
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+\S*\Z", description=_URL_WORDS)]
+FailoverUrl = Annotated[
+    str, msgspec.Meta(pattern=r"^(https?://[^\s/]+\S*)?\Z", description=_URL_WORDS)
+]
 TimeoutSecs = Annotated[int, msgspec.Meta(ge=0, le=30)]
 ApiVersion = Literal["1", "2"]
 DtmfType = Literal["RFC 2833", "Inband", "SIP INFO"]
@@ -80,41 +83,8 @@ Body = TypeVar("Body", bound=NewApplication)
 
 def application_from(body: Mapping[str, Any], kind: type[Body]) -> Body:
     """The request. Raises ParameterInvalid naming the first field that is wrong."""
-    try:
-        return msgspec.convert(body, kind)
-    except msgspec.ValidationError as error:
-        raise _named(body, str(error)) from None
-
-
-_PLACE = re.compile(r"^(?P<rule>.*?)(?: - at `\$\.(?P<path>[\w.]+).*`)?$")
-_NAMED = re.compile(r"(?P<trouble>missing required|unknown) field `(?P<name>[^`]*)`")
-_ENUMS: dict[str, Any] = {
-    "anchorsite_override": Anchorsite,
-    "dtmf_type": DtmfType,
-    "inbound.sip_subdomain_receive_settings": ReceiveSettings,
-    "webhook_api_version": ApiVersion,
-}
-
-
-def _named(body: Mapping[str, Any], text: str) -> ParameterInvalid:
-    """What the type checker found, with the field it is about."""
-    found = _PLACE.match(text)
-    assert found is not None
-    rule, path = found["rule"], found["path"] or ""
-    if (inside := _NAMED.search(rule)) is not None:
-        path = f"{path}.{inside['name']}".removeprefix(".")
-        rule = "it is required" if inside["trouble"] == "missing required" else _NO_SUCH
-    elif path in _ENUMS:
-        rule = "expected one of " + ", ".join(map(repr, get_args(_ENUMS[path])))
-    elif path.endswith("_url"):
-        rule = "expected a URL with its scheme (https://example.com/webhooks)"
-    value: Any = body
-    for name in path.split("."):
-        value = cast(dict[str, Any], value).get(name) if isinstance(value, dict) else None
-    if rule == _NO_SUCH and value is None:
-        value = "null"  # a field that is there and null is not a missing one
-    field, dot, rest = path.partition(".")
-    return ParameterInvalid("call_control_application", field, value, rule, inside=dot + rest)
-
-
-_NO_SUCH = "there is no such parameter"
+    if (wrong := wrong_in(kind, body)) is not None:
+        raise ParameterInvalid(
+            "call_control_application", wrong.name, wrong.value, wrong.rule, inside=wrong.inside
+        )
+    return msgspec.convert(body, kind)

@@ -18,13 +18,13 @@ from msgspec.inspect import (
     ListType,
     LiteralType,
     Metadata,
+    StructType,
     Type,
     TypedDictType,
     UnionType,
     type_info,
 )
 
-from offhook import parameters
 from offhook.parameter_objects import OPEN_OBJECTS
 
 CHOICES_SHOWN_MAX = 50
@@ -47,7 +47,7 @@ class Wrong(NamedTuple):
 
 
 def wrong_in(kind: type, values: Mapping[str, Any]) -> Wrong | None:
-    """The first place of `values`, the fields of a dataclass, that `kind` does not allow."""
+    """The first place that `kind`, a dataclass or a struct, does not allow in its fields."""
     try:
         msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -63,40 +63,63 @@ def told(message: str, values: Mapping[str, Any]) -> Wrong:
 
 
 def kinds_at(kind: type, name: str) -> tuple[Type, ...]:
-    """What a field of a dataclass may be, without what is only said about it."""
+    """What a field may be, without what is only said about it."""
     return tuple(one for inner in _inside(_type_of(kind), name) for one in _members(inner))
 
 
 _NO_SUCH = "there is no such parameter"
-_PATTERN_WORDS = {
-    meta.pattern: meta.description
-    for kind in vars(parameters).values()
-    for meta in getattr(kind, "__metadata__", ())
-    if meta.pattern is not None
-}
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`")
-_PATTERN = re.compile(r"^Expected `str` matching regex (?P<pattern>'.*'|\".*\")$", re.DOTALL)
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]+)`")
 
 
 def _named(kind: type, values: Mapping[str, Any], message: str) -> Wrong:
     """msgspec's message as place, value and what is allowed."""
     at = _AT.search(message)
     path = at["path"] if at else ""
-    if missing := _MISSING.match(message):
-        place = f"{path}.{missing['name']}" if path else missing["name"]
-        return Wrong(place, None, "it is required")
+    for trouble, rule in ((_MISSING, "it is required"), (_UNKNOWN, _NO_SUCH)):
+        if found := trouble.match(message):
+            place = f"{path}.{found['name']}" if path else found["name"]
+            return Wrong(place, _value_at(place, values), rule)
     if at is None:  # one of the type's own rules
         return told(message, values)
     # Of a map's entries msgspec does not say which it is: the map is shown.
     path = path.partition("[...]")[0]
-    expected = message[: at.start()].replace(" | null`", "`")
-    if pattern := _PATTERN.match(expected):
-        text = pattern["pattern"][1:-1].replace("\\\\", "\\")
-        expected = f"expected {_PATTERN_WORDS[text]}"
+    expected = message[: at.start()]
+    if "matching regex" in expected:
+        rule = f"expected {_description_at(kind, path)}"
     elif expected.startswith("Invalid enum value"):
-        expected = f"expected one of {_listed(_choices(kind, path))}"
-    return Wrong(path, _value_at(path, values), expected)
+        rule = f"expected one of {_listed(_choices(kind, path))}"
+    else:
+        rule = _in_words(expected)
+    return Wrong(path, _value_at(path, values), rule)
+
+
+_BOUND = re.compile(r"^Expected `(\w+)`( of length)? ([<>]=?) (-?[\d.]+)$")
+_OTHER_TYPE = re.compile(r"^Expected `([^`]+)`, got `(\w+)`$")
+_SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_UNITS = {"str": ("character", "characters"), "array": ("entry", "entries")}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def _in_words(expected: str) -> str:
+    if bound := _BOUND.match(expected):
+        kind, of_length, sign, number = bound.groups()
+        rule = f"expected {_SIGNS[sign]} {number.removesuffix('.0')}"
+        return f"{rule} {_UNITS[kind][number != '1']}" if of_length else rule
+    if other := _OTHER_TYPE.match(expected):
+        wanted, got = other.groups()
+        kinds = [_TYPES[name] for name in wanted.split(" | ") if name != "null"]
+        return f"expected {' or '.join(kinds)}, got {_TYPES[got]}"
+    return expected
 
 
 def _listed(choices: Sequence[object]) -> str:
@@ -118,13 +141,25 @@ def _value_at(path: str, values: Any) -> Any:
     return values
 
 
-def _choices(kind: type, path: str) -> tuple[object, ...]:
-    """The enum's values at a place."""
+def _at(kind: type, path: str) -> list[Type]:
+    """What a place may be."""
     kinds = [_type_of(kind)]
     for step in _steps(path):
         kinds = [inner for one in kinds for inner in _inside(one, step)]
-    members = [member for one in kinds for member in _members(one)]
+    return kinds
+
+
+def _choices(kind: type, path: str) -> tuple[object, ...]:
+    """The enum's values at a place."""
+    members = [member for one in _at(kind, path) for member in _members(one)]
     return tuple(value for one in members if isinstance(one, LiteralType) for value in one.values)
+
+
+def _description_at(kind: type, path: str) -> str:
+    """The words of the type at a place that has a pattern."""
+    unions = [one.types if isinstance(one, UnionType) else (one,) for one in _at(kind, path)]
+    described = (one for members in unions for one in members if isinstance(one, Metadata))
+    return str((next(described).extra_json_schema or {})["description"])
 
 
 @cache
@@ -144,7 +179,7 @@ def _members(kind: Type) -> tuple[Type, ...]:
 def _inside(kind: Type, step: str | int) -> Iterator[Type]:
     """The types that the value at `step` of a value of this type can have."""
     for member in _members(kind):
-        if isinstance(member, DataclassType | TypedDictType):
+        if isinstance(member, DataclassType | StructType | TypedDictType):
             yield from (field.type for field in member.fields if field.name == step)
         elif isinstance(member, DictType):
             yield member.value_type
@@ -171,6 +206,6 @@ def _unknown_in(kind: Type, value: Any, place: str) -> Iterator[tuple[str, Any]]
 
 def _names_of(kind: Type) -> frozenset[str] | None:
     """The entries an object of this type can have; None if it is open, or no object."""
-    if not isinstance(kind, DataclassType | TypedDictType) or kind.cls in OPEN_OBJECTS:
+    if not isinstance(kind, DataclassType | StructType | TypedDictType) or kind.cls in OPEN_OBJECTS:
         return None
     return frozenset(field.name for field in kind.fields)

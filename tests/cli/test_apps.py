@@ -101,8 +101,8 @@ WRONG = [
     (["create", "", WEBHOOKS], "application_name is ''"),
     (["create", "desk", WEBHOOKS, "--webhook-api-version", "v2"], "expected one of '1', '2'"),
     (["create", "desk", WEBHOOKS, "--webhook-timeout-secs", "31"], "webhook_timeout_secs is 31"),
-    (["create", "desk", WEBHOOKS, "--webhook-timeout-secs", "soon"], "is 'soon'; Expected `int"),
-    (["create", "desk", WEBHOOKS, "--dtmf-type", "inband"], "one of 'RFC 2833', 'Inband', 'SIP"),
+    (["create", "desk", WEBHOOKS, "--webhook-timeout-secs", "soon"], "is 'soon'; expected a whole"),
+    (["create", "desk", WEBHOOKS, "--dtmf-type", "inband"], "one of 'Inband', 'RFC 2833', 'SIP"),
     (
         ["update", "12", "--anchorsite-override", "Paris"],
         "anchorsite_override is 'Paris'; exp",
@@ -110,7 +110,7 @@ WRONG = [
     (["update", "12", "--outbound-channel-limit", "many"], "outbound.channel_limit is 'many'"),
     (
         ["update", "12", "--inbound-sip-subdomain-receive-settings", "me"],
-        "inbound.sip_subdomain_receive_settings is 'me'; expected one of 'only_my_connections'",
+        "inbound.sip_subdomain_receive_settings is 'me'; expected one of 'from_anyone', 'only_my",
     ),
     (["update", "12", "--webhook-event-failover-url", "x"], "webhook_event_failover_url is 'x'"),
 ]

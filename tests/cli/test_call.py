@@ -151,7 +151,7 @@ WRONG = [
     (["dial", "555", "--from", OURS], "dial: to is '555'; expected a number in E.164"),
     (
         ["dial", FRIEND, "--from", OURS, "--timeout-secs", "3"],
-        "dial: timeout_secs is 3; Expected `int` >= 5",
+        "dial: timeout_secs is 3; expected at least 5",
     ),
     (["dial", FRIEND, "--from", OURS, "--timeout-secs", "soon"], "timeout_secs is 'soon'"),
     (["dial", FRIEND, "--from", OURS, "-p", "timeout=9"], "timeout is '9'; there is no such"),

@@ -3,7 +3,7 @@
 A method is called in several turns. Each turn takes the next value of an enum, the other of true
 and false, the next of several types, and a list of another length, so that one turn has what the
 other has not. What types do not say (a number must be E.164) is in TEXTS, NUMBERS and KEYS by name;
-which parameters the documents do not allow together is in APART.
+what the documents do not allow together is in RULES.
 """
 
 import base64
@@ -26,8 +26,8 @@ TEXTS: Mapping[str, Sequence[str]] = {
     "billing_group_id": ("f5586561-8ff0-4291-a0ac-84fe544797bd",),
     "body": ('{"a": "\\u00e9 \\n"}', ""),
     "client_state": (base64.b64encode("hällo ☎".encode()).decode(), ""),
-    "content_type": ("application/json", "text/plain; charset=utf-8"),
     "call_control_id_to_bridge_with": ("v3:another-leg",),
+    "content_type": ("application/json", "text/plain; charset=utf-8"),
     "conversation_relay_url": ("wss://example.com/relay",),
     "custom_file_name": ("my-file",),
     "digits": ("1www2WABCD*#",),

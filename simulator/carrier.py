@@ -45,6 +45,7 @@ from simulator.answers import active_shown, call_shown
 from simulator.exchange import Exchange
 from simulator.ledger import DIALS
 from simulator.legs import InboundCall
+from simulator.lookback import call_event_shown, delivery_shown
 from simulator.paging import numbered, page_of
 from simulator.refusals import Refused
 
@@ -155,7 +156,7 @@ class _Face:
         applications = self._exchange.applications
         if request.method == "POST":
             return _json({"data": applications.create(await _body_of(request))}, status=201)
-        return _page(applications.listed(request.query_params), request)
+        return _page(applications.listed(request.query_params), request, lambda one: one)
 
     async def application(self, request: Request) -> Response:
         self._authenticate(request)
@@ -185,11 +186,13 @@ class _Face:
 
     async def call_events(self, request: Request) -> Response:
         self._authenticate(request)
-        return _page(self._exchange.call_events(request.query_params), request)
+        events = self._exchange.call_events(request.query_params)
+        return _page(events, request, call_event_shown)
 
     async def webhook_deliveries(self, request: Request) -> Response:
         self._authenticate(request)
-        return _page(self._exchange.webhook_deliveries(request.query_params), request)
+        deliveries = self._exchange.webhook_deliveries(request.query_params)
+        return _page(deliveries, request, delivery_shown)
 
     async def webhook_delivery(self, request: Request) -> Response:
         self._authenticate(request)
@@ -278,9 +281,9 @@ async def _body_of(request: Request) -> dict[str, Any]:
         raise refusals.body_not_json() from None
 
 
-def _page(items: Sequence[Any], request: Request) -> Response:
-    shown, meta = numbered(items, request.query_params)
-    return _json({"data": shown, "meta": meta})
+def _page(items: Sequence[Any], request: Request, shown: Callable[[Any], Any]) -> Response:
+    found, meta = numbered(items, request.query_params)
+    return _json({"data": [shown(item) for item in found], "meta": meta})
 
 
 def _json(value: Any, status: int = 200) -> Response:

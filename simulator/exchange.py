@@ -21,10 +21,10 @@ from simulator import behaviour, conferences, refusals
 from simulator.answers import leg_shown
 from simulator.applications import Applications
 from simulator.conferences import ConferenceAction
-from simulator.delivery import Delivery, record_shown, totals_shown
+from simulator.delivery import Delivery, Record, record_shown, totals_shown
 from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
 from simulator.legs import InboundCall, Leg
-from simulator.lookback import call_events, delivery_shown, webhook_deliveries
+from simulator.lookback import CallEvent, call_events, delivery_shown, webhook_deliveries
 from simulator.numbers import Trouble, trouble_of
 from simulator.refusals import Refused
 from simulator.steps import EventDue, Happening, KeysPressed, Step
@@ -147,12 +147,12 @@ class Exchange:
         legs = self._legs.values()
         return [leg for leg in legs if leg.connection_id == connection_id and not leg.ended]
 
-    def call_events(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def call_events(self, query: Mapping[str, str]) -> list[CallEvent]:
         """What GET /call_events answers, before paging. Raises Refused."""
         effects = self._book.effects()
         return call_events(self._delivery.records(), effects, self._legs, query, self._clock())
 
-    def webhook_deliveries(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def webhook_deliveries(self, query: Mapping[str, str]) -> list[Record]:
         """What GET /webhook_deliveries answers, before paging. Raises Refused."""
         return webhook_deliveries(self._delivery.records(), query)
 

@@ -1,12 +1,15 @@
 """What the carrier tells afterwards: GET /call_events and GET /webhook_deliveries.
 
 Both read the books that the simulator keeps anyway, so they reach back as far as those do: the
-newest 200,000 webhooks and effects. Shapes and filters: team-telnyx/openapi `spec3.yml` 12de4dd0;
-the `metadata` of a webhook is as in team-telnyx/knowledge-base `webhook-fundamentals`. What stands
-in that of a command is not documented: it is the command_id here.
+newest 200,000 webhooks and effects. Only what is on the page asked for is put into JSON. Shapes and
+filters: team-telnyx/openapi `spec3.yml` 12de4dd0; the `metadata` of a webhook is as in
+team-telnyx/knowledge-base `webhook-fundamentals`. What stands in that of a command is not
+documented: it is the command_id here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,13 +25,24 @@ from simulator.legs import Leg, stamp
 WITHOUT_FILTER = timedelta(hours=24)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Commanded:
+    """A command that was performed, and its leg as it is now."""
+
+    effect: Effect
+    leg: Leg
+
+
+CallEvent = Record | Commanded
+
+
 def call_events(
     records: Iterable[Record],
     effects: Iterable[Effect],
     legs: Mapping[str, Leg],
     query: Mapping[str, str],
     now: datetime,
-) -> list[dict[str, Any]]:
+) -> list[CallEvent]:
     """Webhooks and commands that the query asks for, oldest first. Raises Refused.
 
     Without a leg or a session in the query, those of the last 24 hours.
@@ -39,20 +53,41 @@ def call_events(
     at = _moment_filter(query, "filter[occurred_at]", asked)
     one_call = "filter[leg_id]" in query or "filter[application_session_id]" in query
     since = None if one_call else now - WITHOUT_FILTER
-    wanted = {
-        name: query[f"filter[{name}]"] for name in _EVENT_FILTERS if f"filter[{name}]" in query
-    }
-    found = [
-        (moment, shown)
-        for moment, facts, shown in (*_webhooks(records), *_commands(effects, legs))
-        if at(moment)
-        and (since is None or moment >= since)
-        and all(facts.get(name) == value for name, value in wanted.items())
+    wanted = [
+        (fact, query[f"filter[{name}]"])
+        for name, fact in _FACTS.items()
+        if f"filter[{name}]" in query
     ]
-    return [shown for _, shown in sorted(found, key=lambda one: one[0])]
+    commanded = (
+        Commanded(effect=effect, leg=leg)
+        for effect in effects
+        if (leg := legs.get(effect.call_control_id)) is not None  # the oldest legs are forgotten
+    )
+    events: Iterable[CallEvent] = itertools.chain(records, commanded)
+    found = [
+        event
+        for event in events
+        if all(fact(event) == value for fact, value in wanted)
+        and (since is None or _at(event) >= since)
+        and at(_at(event))
+    ]
+    return sorted(found, key=_at)
 
 
-def webhook_deliveries(records: Sequence[Record], query: Mapping[str, str]) -> list[dict[str, Any]]:
+def call_event_shown(event: CallEvent) -> dict[str, Any]:
+    """An event or a command as GET /call_events shows it."""
+    return {
+        "record_type": "call_event",
+        "call_leg_id": _leg_id(event),
+        "call_session_id": _session_id(event),
+        "event_timestamp": stamp(_at(event)),
+        "name": _name(event),
+        "type": _type(event),
+        "metadata": _metadata(event),
+    }
+
+
+def webhook_deliveries(records: Sequence[Record], query: Mapping[str, str]) -> list[Record]:
     """Deliveries that are over and that the query asks for, newest first. Raises Refused."""
     status = query.get("filter[status][eq]")
     if status not in (None, "delivered", "failed"):
@@ -63,13 +98,14 @@ def webhook_deliveries(records: Sequence[Record], query: Mapping[str, str]) -> l
     in_webhook = query.get("filter[webhook][contains]", "")
     in_attempts = query.get("filter[attempts][contains]", "")
     return [
-        shown
+        record
         for record in reversed(records)
         if record.delivered is not None and record.attempts
+        if status is None or record.delivered == (status == "delivered")
         if types is None or record.webhook.event_type in types.split(",")
         if started(record.attempts[0].started_at) and finished(record.attempts[-1].finished_at)
-        if status in (None, (shown := delivery_shown(record))["status"])
-        if in_webhook in _text(shown["webhook"]) and in_attempts in _text(shown["attempts"])
+        if not in_webhook or in_webhook in _text(data_of(record.webhook))
+        if not in_attempts or in_attempts in _text(_attempts_shown(record))
     ]
 
 
@@ -81,9 +117,14 @@ def delivery_shown(record: Record) -> dict[str, Any]:
         "status": "delivered" if record.delivered else "failed",
         "started_at": milliseconds(record.attempts[0].started_at),
         "finished_at": milliseconds(record.attempts[-1].finished_at),
-        "attempts": [_attempt_shown(attempt) for attempt in reversed(record.attempts)],
+        "attempts": _attempts_shown(record),
         "webhook": data_of(record.webhook),
     }
+
+
+def _attempts_shown(record: Record) -> list[dict[str, Any]]:
+    """The newest first."""
+    return [_attempt_shown(attempt) for attempt in reversed(record.attempts)]
 
 
 def _attempt_shown(attempt: Attempt) -> dict[str, Any]:
@@ -98,100 +139,74 @@ def _attempt_shown(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-_Found = tuple[datetime, Mapping[str, str], dict[str, Any]]
-_EVENT_FILTERS = (
-    "leg_id",
-    "application_session_id",
-    "connection_id",
-    "failed",
-    "from",
-    "to",
-    "name",
-    "type",
-    "product",
-)
-
-
-def _webhooks(records: Iterable[Record]) -> Iterator[_Found]:
-    for record in records:
-        webhook, payload = record.webhook, record.webhook.payload
-        failed = record.delivered is False
-        last = record.attempts[-1] if record.attempts else None
-        facts = {
-            "connection_id": str(payload.get("connection_id")),
-            "failed": str(failed).lower(),
-            "from": str(payload.get("from")),
-            "to": str(payload.get("to")),
-        }
-        metadata = {
-            "attempt": last.number if last else 0,
-            "delivered_to": last.url if last else record.url,
-            "status": "failed" if failed else "delivered",
-            "event": data_of(webhook),
-        }
-        leg_id = str(payload.get("call_leg_id", ""))
-        yield _found(
-            webhook.occurred_at,
-            "webhook",
-            webhook.event_type,
-            leg_id,
-            webhook.call_session_id,
-            facts,
-            metadata,
-        )
-
-
-def _commands(effects: Iterable[Effect], legs: Mapping[str, Leg]) -> Iterator[_Found]:
-    for effect in effects:
-        leg = legs.get(effect.call_control_id)
-        if leg is None:  # forgotten
-            continue
-        facts = {
-            "connection_id": leg.connection_id,
-            "failed": "false",
-            "from": leg.from_,
-            "to": leg.to,
-        }
-        metadata = {"command_id": effect.command_id}
-        yield _found(
-            effect.at,
-            "command",
-            effect.operation,
-            leg.call_leg_id,
-            leg.call_session_id,
-            facts,
-            metadata,
-        )
-
-
-def _found(
-    at: datetime,
-    kind: str,
-    name: str,
-    leg_id: str,
-    session_id: str,
-    facts: Mapping[str, str],
-    metadata: dict[str, Any],
-) -> _Found:
-    everything = {
-        **facts,
-        "leg_id": leg_id,
-        "application_session_id": session_id,
-        "name": name,
-        "type": kind,
-        "product": "call_control",
+def _metadata(event: CallEvent) -> dict[str, Any]:
+    if isinstance(event, Commanded):
+        return {"command_id": event.effect.command_id}
+    last = event.attempts[-1] if event.attempts else None
+    return {
+        "attempt": last.number if last else 0,
+        "delivered_to": last.url if last else event.url,
+        "status": "failed" if event.delivered is False else "delivered",
+        "event": data_of(event.webhook),
     }
-    shown = {
-        "record_type": "call_event",
-        "call_leg_id": leg_id,
-        "call_session_id": session_id,
-        "event_timestamp": stamp(at),
-        "name": name,
-        "type": kind,
-        "metadata": metadata,
-    }
-    return at, everything, shown
 
+
+def _at(event: CallEvent) -> datetime:
+    return event.effect.at if isinstance(event, Commanded) else event.webhook.occurred_at
+
+
+def _name(event: CallEvent) -> str:
+    return event.effect.operation if isinstance(event, Commanded) else event.webhook.event_type
+
+
+def _type(event: CallEvent) -> str:
+    return "command" if isinstance(event, Commanded) else "webhook"
+
+
+def _leg_id(event: CallEvent) -> str:
+    return event.leg.call_leg_id if isinstance(event, Commanded) else _payload(event, "call_leg_id")
+
+
+def _session_id(event: CallEvent) -> str:
+    if isinstance(event, Commanded):
+        return event.leg.call_session_id
+    return event.webhook.call_session_id
+
+
+def _connection_id(event: CallEvent) -> str:
+    if isinstance(event, Commanded):
+        return event.leg.connection_id
+    return _payload(event, "connection_id")
+
+
+def _from(event: CallEvent) -> str:
+    return event.leg.from_ if isinstance(event, Commanded) else _payload(event, "from")
+
+
+def _to(event: CallEvent) -> str:
+    return event.leg.to if isinstance(event, Commanded) else _payload(event, "to")
+
+
+def _failed(event: CallEvent) -> str:
+    return str(isinstance(event, Record) and event.delivered is False).lower()
+
+
+def _payload(record: Record, name: str) -> str:
+    return str(record.webhook.payload.get(name, ""))
+
+
+_FACTS: dict[str, Callable[[CallEvent], str]] = {
+    "leg_id": _leg_id,
+    "application_session_id": _session_id,
+    "connection_id": _connection_id,
+    "failed": _failed,
+    "from": _from,
+    "to": _to,
+    "name": _name,
+    "type": _type,
+    "product": lambda _: "call_control",
+}
+"""What a filter is compared with, by the filter's name."""
 
 _COMPARISONS: dict[str, Callable[[datetime, datetime], bool]] = {
     "eq": lambda one, other: one == other,

@@ -133,6 +133,8 @@ def release_media(turn: Turn, leg: Leg) -> Leg:
 
 
 def _end_streams(turn: Turn, leg: Leg, stream_id: str | None) -> Leg:
+    if not leg.streams:
+        return leg
     ended = {key: url for key, url in leg.streams.items() if stream_id in (None, key)}
     rest = {key: url for key, url in leg.streams.items() if key not in ended}
     leg = turn.put(replace(leg, streams=rest))

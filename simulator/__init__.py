@@ -11,6 +11,7 @@
     turn          what one step has changed so far
     payloads      the fields that each webhook carries
     refusals      every "no" in the carrier's words: status, code, title
+    troubles      which tries fail, by number
     ledger        the 60 s command_id rule, and the count of effects
     applications  the application of a call: where its webhooks go, and how
     envelopes     a webhook on the wire, in each of its forms

@@ -252,8 +252,6 @@ def _bridge(turn: Turn, leg: Leg, command: Bridge) -> bool:
         return True
     if command.prevent_double_bridge and other.bridged_with is not None:
         raise refusals.not_possible("The call is bridged already, and prevent_double_bridge is on.")
-    other = queues.dequeue(turn, other, because="bridged")
-    leg = queues.dequeue(turn, leg, because="bridged")
     leg = recording.begin_recording(turn, leg, recording.asked_recording(turn, command))
     parks = command.park_after_unbridge == "self" or bool(command.hold_after_unbridge)
     join(turn, replace(leg, parks=parks), other)

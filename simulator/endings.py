@@ -48,7 +48,8 @@ def end(turn: Turn, leg: Leg, ending: Ending) -> None:
 
 
 def join(turn: Turn, first: Leg, second: Leg) -> None:
-    """Bridge two answered legs; whoever they were bridged with before is let go."""
+    """Bridge two answered legs: they leave their queues, and whom they were bridged with before."""
+    first, second = (dequeue(turn, leg, because="bridged") for leg in (first, second))
     let_go = [leg.bridged_with for leg in (first, second) if leg.bridged_with is not None]
     pair = [
         turn.put(replace(leg, state=LegState.BRIDGED, bridged_with=other.call_control_id))

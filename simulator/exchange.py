@@ -7,7 +7,7 @@ makes no trouble, the leg's state allows it. Only then is it performed, counted 
 
 import asyncio
 import itertools
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,16 +25,15 @@ from simulator.delivery import Delivery, Record, record_shown, totals_shown
 from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
 from simulator.legs import InboundCall, Leg
 from simulator.lookback import CallEvent, call_events, delivery_shown, webhook_deliveries
-from simulator.numbers import Trouble, trouble_of
+from simulator.numbers import Trouble
 from simulator.refusals import Refused
 from simulator.steps import EventDue, Happening, KeysPressed, Step
+from simulator.troubles import Troubles
 
 LIVE_LEGS_MAX = 10_000
 ENDED_LEGS_MAX = 100_000
-FAILED_ONCE_MAX = 10_000
 READABLE_AFTER_END = timedelta(minutes=10)
 SLOW_ANSWER_S = 2.5
-RATE_LIMIT_RESET_S = 1
 
 DuplicateAnswer = Literal["first", "empty", "error"]
 """What a repeated command_id is answered with: the first answer again, `ok` without ids, a 4xx."""
@@ -82,7 +81,7 @@ class Exchange:
         self._ended: deque[str] = deque()
         self._ledger = Ledger()
         self._book = EffectBook()
-        self._failed_once: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._troubles = Troubles()
         self._ignored: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._legs_forgotten = 0
@@ -213,7 +212,7 @@ class Exchange:
             self._check_connection(command.connection_id)
             self._check_capacity()
             tells_cost = self.applications.of_call(command.connection_id).call_cost_in_webhooks
-        trouble = self._trouble_with(command, leg, (scope, operation, command_id or ""))
+        trouble = self._troubles.of(command, leg, command_id or "")
         step = behaviour.obey(
             command, call_control_id, self._legs, now, self._identities, tells_cost=tells_cost
         )
@@ -260,40 +259,6 @@ class Exchange:
                 return Reply(data={"result": "ok"})
             case "error":
                 raise refusals.duplicate_command()
-
-    def _trouble_with(
-        self, command: Command, leg: Leg | None, key: tuple[str, str, str]
-    ) -> Trouble:
-        """The trouble this try is in. Raises Refused if nothing is to be performed."""
-        if isinstance(command, Dial):
-            called = command.to if isinstance(command.to, str) else command.to[0]
-        else:
-            assert leg is not None
-            called = leg.to
-            if leg.ended:
-                return Trouble.NONE
-        trouble = trouble_of(called)
-        if (always := _ALWAYS.get(trouble)) is not None:
-            raise always()
-        if trouble in (Trouble.NO_CHANNEL, Trouble.TOO_MANY_DIALS) and leg is not None:
-            return Trouble.NONE  # of dials only
-        if trouble is Trouble.NO_CHANNEL:
-            raise refusals.channels_exhausted()
-        if trouble in (Trouble.NONE, Trouble.SLOW):
-            return trouble
-        if key in self._failed_once:
-            del self._failed_once[key]
-            return Trouble.NONE
-        self._failed_once[key] = None
-        while len(self._failed_once) > FAILED_ONCE_MAX:
-            self._failed_once.popitem(last=False)
-        if trouble is Trouble.FAILS_BEFORE:
-            raise refusals.unexpected_error()
-        if trouble is Trouble.LIMITED:
-            raise refusals.too_many_requests(RATE_LIMIT_RESET_S)
-        if trouble is Trouble.TOO_MANY_DIALS:
-            raise refusals.dials_exceeded()
-        return trouble
 
     def _enter(
         self, operation: str, scope: str, command_id: str | None, step: Step, now: datetime
@@ -358,13 +323,6 @@ class Exchange:
     def _check_capacity(self) -> None:
         if len(self._timers) >= LIVE_LEGS_MAX:
             raise refusals.channels_exhausted()
-
-
-_ALWAYS = {
-    Trouble.UNAVAILABLE: refusals.unavailable,
-    Trouble.FORBIDDEN: refusals.not_authorized,
-    Trouble.INACTIVE: refusals.account_inactive,
-}
 
 
 def _data_of(command: Command, step: Step) -> dict[str, Any]:

@@ -4,17 +4,16 @@ A leg placed by dial joins the session of the leg it links to, one placed by a t
 transferred leg. Digits after a number (`+12025550110,42`) are no part of it.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from offhook.commands import Answer, Dial, Media, Transfer, WebhookTargets
 from simulator import refusals
-from simulator.activities import OnAnswer
+from simulator.activities import OnAnswer, Sound
 from simulator.assistants import converse, relay
 from simulator.conferences import join_as_configured
 from simulator.detection import detect, detect_deepfake
-from simulator.endings import end, join
+from simulator.endings import CANCELLED, end, join
 from simulator.legs import (
     TIME_LIMIT_S,
     TIMEOUT_S,
@@ -31,8 +30,6 @@ from simulator.recording import asked_recording, begin_recording
 from simulator.sounds import hear, playback
 from simulator.steps import LegEnds, PartyAnswers
 from simulator.turn import Turn
-
-GAVE_UP = Ending(cause="originator_cancel", source="caller", sip="487")
 
 
 def place_inbound(turn: Turn, call: InboundCall) -> Leg:
@@ -53,7 +50,7 @@ def place_inbound(turn: Turn, call: InboundCall) -> Leg:
             keys=call.keys or keys_of(call.from_),
         )
     )
-    gives_up = LegEnds(call_control_id=leg.call_control_id, ending=GAVE_UP, only="unanswered")
+    gives_up = LegEnds(call_control_id=leg.call_control_id, ending=CANCELLED, only="unanswered")
     turn.later(call.patience_s, gives_up)
     return leg
 
@@ -87,7 +84,7 @@ def dial(turn: Turn, command: Dial) -> Leg:
                 on_answer,
                 detection=command.answering_machine_detection,
                 audio=_audio(turn, command),
-                conference=_plain(command.conference_config),
+                conference=command.conference_config,
             ),
         )
     )
@@ -239,15 +236,11 @@ def _on_answer(turn: Turn, command: Dial | Answer) -> OnAnswer:
     )
 
 
-def _audio(turn: Turn, command: Dial | Transfer) -> Any:
+def _audio(turn: Turn, command: Dial | Transfer) -> Sound | None:
     """The file that the called party hears when it answers."""
     if command.audio_url is None and command.media_name is None:
         return None
     return playback(turn, command.audio_url, command.media_name, False)
-
-
-def _plain(config: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    return None if config is None else dict(config)
 
 
 def _control_id(turn: Turn) -> str:

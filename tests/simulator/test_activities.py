@@ -396,6 +396,16 @@ def test_a_queue_is_left_in_order_by_a_bridge() -> None:
     assert calls.events(second)[-1] == "call.enqueued"
 
 
+def test_a_transfer_that_is_answered_takes_the_call_out_of_its_queue() -> None:
+    calls = Calls()
+    leg = calls.up()
+    calls.do(Enqueue(queue_name="support"), leg)
+    calls.do(Transfer(to=FRIEND), leg)
+    assert calls.events(leg)[-1] == "call.enqueued"
+    calls.wait(1)
+    assert calls.events(leg)[-2:] == ["call.dequeued", "call.bridged"]
+
+
 def test_a_wait_ends_by_leaving_by_its_longest_time_or_by_the_hangup() -> None:
     calls = Calls()
     legs = [calls.up() for _ in range(3)]

@@ -1,0 +1,74 @@
+"""What goes wrong between client and carrier: the trouble that a command's number makes."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from offhook.commands import Command, Dial
+from simulator import refusals
+from simulator.ledger import DIALS
+from simulator.legs import Leg
+from simulator.numbers import Trouble, trouble_of
+from simulator.refusals import Refused
+
+FAILED_ONCE_MAX = 10_000
+RATE_LIMIT_RESET_S = 1
+
+_ALWAYS: Mapping[Trouble, Callable[[], Refused]] = {
+    Trouble.UNAVAILABLE: refusals.unavailable,
+    Trouble.FORBIDDEN: refusals.not_authorized,
+    Trouble.INACTIVE: refusals.account_inactive,
+    Trouble.NO_CHANNEL: refusals.channels_exhausted,
+}
+_OF_DIALS_ONLY = (Trouble.NO_CHANNEL, Trouble.TOO_MANY_DIALS)
+
+
+class Troubles:
+    """Remembers which commands have failed once, as far back as FAILED_ONCE_MAX of them."""
+
+    def __init__(self) -> None:
+        self._failed_once: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+
+    def of(self, command: Command, leg: Leg | None, command_id: str) -> Trouble:
+        """The trouble this try is in; `leg` is None for a dial.
+
+        Raises Refused if nothing is to be performed.
+        """
+        if leg is not None and leg.ended:
+            return Trouble.NONE
+        trouble = trouble_of(_called(command, leg))
+        if leg is not None and trouble in _OF_DIALS_ONLY:
+            return Trouble.NONE
+        if (always := _ALWAYS.get(trouble)) is not None:
+            raise always()
+        if trouble in (Trouble.NONE, Trouble.SLOW):
+            return trouble
+        scope = DIALS if leg is None else leg.call_control_id
+        if not self._is_first((scope, command.operation, command_id)):
+            return Trouble.NONE
+        match trouble:
+            case Trouble.FAILS_BEFORE:
+                raise refusals.unexpected_error()
+            case Trouble.LIMITED:
+                raise refusals.too_many_requests(RATE_LIMIT_RESET_S)
+            case Trouble.TOO_MANY_DIALS:
+                raise refusals.dials_exceeded()
+            case _:
+                return trouble
+
+    def _is_first(self, key: tuple[str, str, str]) -> bool:
+        """Whether a command has not failed yet; after its second try it may fail again."""
+        if key in self._failed_once:
+            del self._failed_once[key]
+            return False
+        self._failed_once[key] = None
+        while len(self._failed_once) > FAILED_ONCE_MAX:
+            self._failed_once.popitem(last=False)
+        return True
+
+
+def _called(command: Command, leg: Leg | None) -> str:
+    """The number that a command concerns."""
+    if leg is not None:
+        return leg.to
+    assert isinstance(command, Dial)
+    return command.to if isinstance(command.to, str) else command.to[0]

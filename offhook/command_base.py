@@ -1,8 +1,9 @@
 """What every command is made of: its base classes, and the rules over several parameters.
 
-A rule that concerns one parameter is its type, and is checked before sending. A rule that concerns
-several is a value in `rules`, and holds from the moment the command is made: such a command is a
-mistake in the flow. Both are told as "parameter: rule", which `offhook.telnyx.catalog` reads.
+A rule that concerns one parameter is its type, or a value in `checks` where no type can say it; it
+is checked before sending, since the value may come from outside. A rule that concerns several is a
+value in `rules`, and holds from the moment the command is made: breaking it is a mistake in the
+flow. Both are told as "parameter: rule", which `offhook.telnyx.catalog` reads.
 """
 
 import re
@@ -23,21 +24,25 @@ class Command:
     operation: ClassVar[str] = ""
     method: ClassVar[Literal["POST", "PUT"]] = "POST"
     takes_command_id: ClassVar[bool] = True
-    # Those of all bases hold as well.
     rules: ClassVar[tuple[Rule, ...]] = ()
     checks: ClassVar[tuple[Rule, ...]] = ()
+    # Those of all bases hold as well.
+    _all_rules: ClassVar[tuple[Rule, ...]] = ()
+    _all_checks: ClassVar[tuple[Rule, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = [vars(kind) for kind in cls.__mro__]
+        cls._all_rules = tuple(rule for names in own for rule in names.get("rules", ()))
+        cls._all_checks = tuple(rule for names in own for rule in names.get("checks", ()))
 
     def __post_init__(self) -> None:
-        self._hold("rules")
+        for rule in self._all_rules:
+            rule(self)
 
     def check(self) -> None:
         """Raise ValueError if a parameter breaks what its type cannot say."""
-        self._hold("checks")
-
-    def _hold(self, name: str) -> None:
-        for kind in type(self).__mro__:
-            for rule in vars(kind).get(name, ()):
-                rule(self)
+        for rule in self._all_checks:
+            rule(self)
 
 
 @dataclass(frozen=True, kw_only=True)

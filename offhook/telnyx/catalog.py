@@ -12,6 +12,7 @@ back. What is wrong with one is told by `offhook.telnyx.checked`, and here with 
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -38,7 +39,7 @@ def command_from(
     if kind is None:
         known = ", ".join(sorted(COMMANDS))
         raise OperationUnknown(f"{operation!r} is not a call control operation; known: {known}")
-    fields = _fields_by_wire_name(kind)
+    fields = _fields_by_wire_name(operation)
     for name, value in parameters.items():
         if name not in fields:
             raise ParameterInvalid(operation, name, value, "there is no such parameter")
@@ -73,7 +74,7 @@ _IN_AN_EXAMPLE = "call.bridge"
 
 def parameters_of(command: Command) -> dict[str, Any]:
     """The command's request body, without `command_id`; what was left out is not in it."""
-    names = _fields_by_wire_name(type(command))
+    names = _fields_by_wire_name(command.operation)
     return {
         wire_name: value
         for wire_name, name in names.items()
@@ -89,7 +90,7 @@ def check(command: Command) -> None:
 
 def kinds_of(operation: str, name: str) -> tuple[Type, ...]:
     """What a parameter, by the carrier's name, may be; empty if the operation has none such."""
-    field = _fields_by_wire_name(COMMANDS[operation]).get(name, "")
+    field = _fields_by_wire_name(operation).get(name, "")
     return kinds_at(COMMANDS[operation], field)
 
 
@@ -111,10 +112,11 @@ def path_of(operation: str, call_control_id: str | None) -> str:
     return f"/calls/{quote(call_control_id, safe=':')}/actions/{operation}"
 
 
-def _fields_by_wire_name(kind: type[Command]) -> dict[str, str]:
+@cache
+def _fields_by_wire_name(operation: str) -> Mapping[str, str]:
     return {
         _WIRE_NAMES.get(field.name, field.name): field.name
-        for field in dataclasses.fields(kind)
+        for field in dataclasses.fields(COMMANDS[operation])
         if field.name != "call_control_id"
     }
 

@@ -47,13 +47,22 @@ class Wrong(NamedTuple):
 
 
 def wrong_in(kind: type, values: Mapping[str, Any]) -> Wrong | None:
-    """The first place that `kind`, a dataclass or a struct, does not allow in its fields."""
+    """The first place that `kind`, a dataclass or a struct, does not allow in its fields.
+
+    That `values` has fields of the type alone is for the type or the caller to see to.
+    """
     try:
         msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         return _named(kind, values, str(error))
-    unknown = _unknown_in(_type_of(kind), values, "")
-    return next((Wrong(place, value, _NO_SUCH) for place, value in unknown), None)
+    unknown = (
+        Wrong(place, one, _NO_SUCH)
+        for name, value in values.items()
+        if isinstance(value, Mapping | list)
+        for inner in _inside(_type_of(kind), name)
+        for place, one in _unknown_in(inner, value, name)
+    )
+    return next(unknown, None)
 
 
 def told(message: str, values: Mapping[str, Any]) -> Wrong:
@@ -193,11 +202,10 @@ def _unknown_in(kind: Type, value: Any, place: str) -> Iterator[tuple[str, Any]]
         if isinstance(value, Mapping):
             known = _names_of(member)
             for name, one in value.items():
-                inner_place = f"{place}.{name}" if place else name
                 if known is not None and name not in known:
-                    yield inner_place, one
+                    yield f"{place}.{name}", one
                 for inner in _inside(member, name):
-                    yield from _unknown_in(inner, one, inner_place)
+                    yield from _unknown_in(inner, one, f"{place}.{name}")
         elif isinstance(value, list):
             for position, one in enumerate(value):
                 for inner in _inside(member, position):

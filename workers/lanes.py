@@ -171,7 +171,9 @@ class Lanes:
                 if count < POISON_DELIVERIES:
                     return _retry_s(count)
                 await self._settler.park(raised, count)
-                return None
+                # What the flow kept waiting, and no other delivery may bring: hangups that
+                # applications asked for, alarms.
+                result = await self._settler.settle(session_id, wake_seq, alarms)
             if isinstance(result, HeldElsewhere):
                 self._metrics.handed_over.inc()
                 await self._hand_over(result.worker, session_id)

@@ -284,6 +284,18 @@ async def test_a_flow_that_raises_is_asked_again_and_parked_after_five_deliverie
     assert bench.settler.parked == [POISON_DELIVERIES]
 
 
+async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups() -> None:
+    bench = Bench()
+    bench.settler.script["s"] = [flow_raised(), HeldElsewhere(worker="w2", for_s=2.5)]
+    alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
+    delivery = FakeDelivery(session_id="s", seq=3, alarm=alarm, count=POISON_DELIVERIES)
+    await bench.lanes.take(delivery)
+    await until_answered(delivery)
+    assert bench.settler.settled == [("s", 3), ("s", 3)]
+    assert bench.settler.alarms == [alarm, alarm]
+    assert delivery.answers == [HANDED_OVER_S], "what it still wakes for is not lost"
+
+
 async def test_a_delivery_that_joined_is_answered_when_parking_fails() -> None:
     bench = Bench()
     bench.settler.gate.clear()

@@ -128,7 +128,7 @@ async def carry_out(
                 pause_s = min(pause_s * 2, PAUSE_MAX_S)
                 if timing.now() + timedelta(seconds=wait_s) >= deadline:
                     return _failed_by_deadline(command, attempt, last)
-                await timing.sleep(wait_s)
+                await turns.pause(wait_s)
             case _:
                 assert_never(outcome)
         attempt += 1

@@ -26,7 +26,8 @@ from workers.metrics import Metrics
 from workers.places import Places
 
 WAITING_MAX = 1000
-"""So many commands may wait in a process, hangups and answers aside: more would be late anyway."""
+"""So many commands may wait in a process, hangups and answers aside: more would be late anyway.
+As many may pause between two tries without a lane."""
 
 NOTHING_LEFT_MAX_S = 5.0
 """So long an answer that was no 429 may hold commands up by saying that nothing is left: if it is
@@ -100,6 +101,7 @@ class Turns:
         self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(LAST + 1))
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
+        self._pausing = 0
         self.told_busy = asyncio.Event()
 
     def take(self, operation: str) -> Turn | None:
@@ -134,6 +136,21 @@ class Turns:
                 with waiting.granted.result():
                     pass  # it came too late, and goes to the next one
             self._metrics.waiting.set(self._count())
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep between two tries; others may use our lane, unless too many pause already.
+
+        Or a carrier that answers no dial would keep the hangup of another call out of the lanes.
+        """
+        if self._pausing >= WAITING_MAX:
+            await self._sleep(seconds)
+            return
+        self._pausing += 1
+        try:
+            async with self._places.lent():
+                await self._sleep(seconds)
+        finally:
+            self._pausing -= 1
 
     def hurry(self, session_id: str) -> None:
         """There is news for a session: if its own command waits, that goes first of its kind."""

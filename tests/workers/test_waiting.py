@@ -14,7 +14,7 @@ from offhook.events import (
     Fact,
     IssuedCommand,
 )
-from offhook.telnyx.outcomes import Accepted, Busy, Outcome
+from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
@@ -45,12 +45,16 @@ class World:
     def _jumped(self, seconds: float) -> None:
         self.log.now += timedelta(seconds=seconds)
 
-    def worker(self, name: str) -> Settler:
+    def worker(self, name: str, places: Places | None = None) -> Settler:
         metrics = Metrics()
         budget = Budget(name, limits_of(dials_per_s=0, commands_per_s=0), self.clock.now)
         budget.close(self.clock.now + self.closed_s)
         turns = Turns(
-            budget, Places(8), metrics, clock=lambda: self.clock.now, sleep=self.clock.sleep
+            budget,
+            places or Places(8),
+            metrics,
+            clock=lambda: self.clock.now,
+            sleep=self.clock.sleep,
         )
         self.turns[name] = turns
         timing = Timing(now=lambda: self.log.now, sleep=self.clock.sleep, chance=lambda: 1.0)
@@ -236,3 +240,23 @@ async def test_a_command_that_holds_up_its_own_sessions_hangup_goes_before_its_e
         for records in (await world.log.read("s"), await world.log.read("other"))
     ]
     assert first < second
+
+
+async def test_a_carrier_that_answers_no_dials_keeps_no_hangup_of_another_call_waiting() -> None:
+    world = World(0.0, NoAnswer(detail="503"))
+    places = Places(1)
+    worker = world.worker("w1", places)
+
+    async def settle_in_a_lane(session_id: str) -> None:
+        await places.take()
+        await worker.settle(session_id)
+        places.leave()
+
+    async def story() -> None:
+        await world.request("dial", "s", **DIALLED)
+        await world.request("hangup", "other")
+        await asyncio.gather(settle_in_a_lane("s"), settle_in_a_lane("other"))
+
+    await world.clock.run(story())
+    assert world.sent == [("dial", False, 0.0), ("hangup", False, 0.0), ("dial", True, 0.1)]
+    assert not places.all_taken()

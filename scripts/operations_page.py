@@ -42,7 +42,8 @@ description of the operation names; many come only if something was asked for or
 _TAIL = """
 ¹ The description of the operation names no event; this one is told by its name.
 
-² The carrier takes no `command_id` here: sent twice, it is done twice.
+² The carrier takes no `command_id` here: sent twice, it is done twice. `siprec_start` is therefore
+not sent again once the carrier may have it.
 
 An incoming call has to be answered before other commands; `reject` and `hangup` need no answer.
 Until then the carrier refuses with 422 and 90034, which a flow hears of as `CommandFailed`. A

@@ -2,7 +2,8 @@
 
 An application says where webhooks go, in which form, how long their receiver has, and whether calls
 tell their cost. One exists from the start: its id is DEFAULT_ID, its address is the configured
-one, and its form is "2". A created one has the carrier's defaults, of which form "1" is one.
+one, and its form is "2". A created one has the carrier's defaults, of which form "1" is one. Fields
+about media, channels and the first command are kept and answered, and change nothing.
 
 Fields, defaults and bounds are in `offhook.telnyx.applications`. Where the documents are silent: an
 update changes what it names and nothing else, and an unknown field is refused.

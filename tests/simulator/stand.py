@@ -67,10 +67,12 @@ class Received:
 
 @dataclass(kw_only=True)
 class Receiver:
-    """What a user's application would have got. `answer` gives each delivery's status."""
+    """What a user's application would have got. `answer` gives each delivery's status, after
+    `delay_s`."""
 
     deliveries: list[Received] = field(default_factory=list)
     answer: Callable[[Received], int] = lambda _: 200
+    delay_s: Callable[[Received], float] = lambda _: 0.0
 
     async def take(self, request: Request) -> Response:
         text = (await request.body()).decode()
@@ -81,6 +83,7 @@ class Receiver:
             query=dict(request.query_params),
         )
         self.deliveries.append(received)
+        await asyncio.sleep(self.delay_s(received))
         return Response(status_code=self.answer(received))
 
     def of(self, event_type: str, call_control_id: str | None = None) -> list[Received]:

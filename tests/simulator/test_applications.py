@@ -10,6 +10,7 @@ from telnyx import AsyncTelnyx, BadRequestError, NotFoundError, UnprocessableEnt
 from simulator.applications import DEFAULT_ID
 from tests.simulator.stand import CALLER, FRIEND, OURS, Stand, stand
 
+SLOW_S = 1.5  # of an application that allows 1 s
 NEW: dict[str, Any] = {
     "application_name": "router",
     "webhook_event_url": "https://example.com/hooks",
@@ -145,6 +146,15 @@ async def test_the_failover_address_takes_over_after_two_tries_or_a_refusal() ->
         attempts = [one.envelope["meta"]["attempt"] for one in carrier.receiver.deliveries]
         assert attempts == [1, 2, 3, 1, 2]
         assert carrier.receiver.deliveries[-1].envelope["meta"]["delivered_to"] == there
+
+
+async def test_a_receiver_that_is_slower_than_its_application_allows_is_asked_again() -> None:
+    async with stand() as carrier:
+        ours = await application(carrier, webhook_timeout_secs=1)
+        carrier.receiver.delay_s = lambda one: SLOW_S if 'attempt":1,' in one.text else 0.0
+        await carrier.ring(connection_id=ours)
+        (event,) = (await carrier.settled())["events"]
+        assert (event["attempts"], event["delivered"]) == (2, True)
 
 
 async def test_an_inactive_application_takes_no_calls() -> None:

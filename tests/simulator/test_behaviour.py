@@ -144,6 +144,9 @@ def test_a_dialled_number_answers_after_a_moment() -> None:
         (REJECTS, ("call_rejected", "callee", "603")),
         (NOBODY, ("not_found", "callee", "404")),
         (SILENT, ("timeout", "unknown", "487")),
+        ("+12025550181", ("unspecified", "callee", "480")),
+        ("+12025550182", ("unspecified", "unknown", "503")),
+        ("+12025550185", ("call_rejected", "unknown", "403")),
         (TALKS, ("normal_clearing", "callee", "200")),
         (f"sip:{BUSY}@example.com", ("user_busy", "callee", "486")),
     ],
@@ -155,6 +158,15 @@ def test_a_magic_number_ends_its_call_in_its_own_way(
     leg = calls.dial(number)
     calls.wait(31)
     assert calls.ending(leg) == ending
+
+
+def test_a_slow_number_answers_after_a_while() -> None:
+    calls = Calls()
+    leg = calls.dial("+12025550187")
+    calls.wait(9)
+    assert calls.events(leg) == ["call.initiated"]
+    calls.wait(1)
+    assert calls.events(leg)[-1] == "call.answered"
 
 
 def test_a_silent_number_rings_as_long_as_the_dial_says() -> None:

@@ -7,7 +7,7 @@ from offhook.session import Session
 from offhook.timers import SetTimer
 from offhook.unbridge import hung_up_after_unbridge
 
-DESKS = {"1": "+12025550121", "2": "+12025550188"}
+DESKS = {"1": "+12025550121", "2": "+12025550122"}
 RING_S = 20
 MESSAGE_S = 60.0
 VOICE = "AWS.Polly.Joanna"

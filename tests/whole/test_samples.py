@@ -1,0 +1,225 @@
+"""The sample flows over simulated calls, webhooks duplicated and late: all end as they say.
+
+SAMPLE_CALLS is how many calls each flow gets; 500 take some minutes.
+"""
+
+import asyncio
+import os
+import random
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.stack import CONNECTION_ID, Stack, with_free_ports
+from examples.click_to_call import ClickToCall
+from examples.notification import Notification
+from offhook.client_state import client_state
+from offhook.settings import Settings
+from tests.whole.books import books_when_quiet, said, say, settled_verdict
+from tests.whole.samples import CLICKS, NOTICES
+
+CALLS_EACH = int(os.environ.get("SAMPLE_CALLS", "60"))
+LIVE_LEGS_MAX, BATCH_MAX, PAUSE_S = 120, 10, 0.1
+FAULTS = 0.2
+SPEED = 20
+INSISTS = 4
+PERSON, BUSY, SILENT = "+12025550121", "+12025550186", "+12025550188"
+
+
+Done = list[list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A way that a call goes: who places it, and what is done to each leg, the first leg first.
+
+    `late` are other good ends, where a party was gone before its turn came: on a busy machine the
+    simulator's webhooks take seconds, of which each is twenty to its parties.
+    """
+
+    body: Mapping[str, Any]
+    done: Done
+    late: tuple[Done, ...] = ()
+
+
+def rings(keys_in: int, *done: list[str]) -> Kind:
+    """Somebody calls the reception, and presses this key when asked."""
+    body = {
+        "from": f"+1202555016{keys_in}",
+        "to": "+12025550101",
+        "connection_id": CONNECTION_ID,
+        "hangup_after_s": 2000,
+        "patience_s": 2000,
+    }
+    return Kind(body=body, done=list(done))
+
+
+def clicks(
+    agent: str, customer: str, *done: list[str], late: tuple[Done, ...] = (), **more: Any
+) -> Kind:
+    """An application connects an agent with a customer."""
+    state = client_state(ClickToCall(customer=customer))
+    body = {"to": agent, "connection_id": CLICKS, "client_state": state, **more}
+    return Kind(body=body, done=list(done), late=late)
+
+
+def notifies(number: str, *done: str) -> Kind:
+    """An application has a text told."""
+    state = client_state(Notification(text="Your parcel is here."))
+    more = {"answering_machine_detection": "greeting_end", "client_state": state}
+    return Kind(body={"to": number, "connection_id": NOTICES, **more}, done=[list(done)])
+
+
+MENU = ["answer", "gather_using_speak"]
+MESSAGE = ["speak", "record_start", "hangup"]
+SAMPLES: list[dict[str, Kind]] = [
+    {
+        "talks to a desk": rings(1, [*MENU, "transfer"], []),
+        "leaves a message: the desk is silent": rings(2, [*MENU, "transfer", *MESSAGE], []),
+        "leaves a message: there is no such key": rings(9, [*MENU, *MESSAGE]),
+    },
+    {
+        "agent and customer talk": clicks(
+            PERSON,
+            PERSON,
+            ["dial", "bridge"],
+            ["dial"],
+            late=([["dial"]], [["dial"], ["dial", "hangup"]]),
+            time_limit_secs=240,
+        ),
+        "the customer is busy": clicks(PERSON, BUSY, ["dial", "hangup"], ["dial"]),
+        "the customer is silent": clicks(PERSON, SILENT, ["dial", "hangup"], ["dial"]),
+        "the agent is busy": clicks(BUSY, PERSON, ["dial"]),
+        "the agent leaves first": clicks(
+            PERSON,
+            SILENT,
+            ["dial"],
+            ["dial", "hangup"],
+            late=([["dial"]], [["dial"], ["dial"]]),
+            time_limit_secs=120,
+        ),
+    },
+    {
+        "a person is told": notifies(PERSON, "dial", "speak", "hangup"),
+        "a machine with a beep is told": notifies("+12025550171", "dial", "speak", "hangup"),
+        "a machine without one is told": notifies("+12025550172", "dial", "speak", "hangup"),
+        "nobody knows who is told": notifies("+12025550173", "dial", "speak", "hangup"),
+        "who is busy is told nothing": notifies(BUSY, "dial"),
+        "who is silent is told nothing": notifies(SILENT, "dial"),
+    },
+]
+
+
+@pytest.fixture
+def seed() -> int:
+    seed = int.from_bytes(os.urandom(3))
+    say(f"seed {seed}")
+    return seed
+
+
+@pytest.fixture
+def stack(tmp_path: Path, seed: int) -> Iterator[Stack]:
+    names = ("reception", "click_to_call", "notification")
+    settings = Settings(
+        flows=tuple(f"tests.whole.samples:{name}" for name in names),
+        dials_per_s=0,
+        simulator_speed=SPEED,
+        simulator_seed=seed,
+        simulator_duplicates=FAULTS,
+        simulator_disorder=FAULTS,
+    )
+    with Stack(tmp_path, with_free_ports(settings), workers=2) as stack:
+        yield stack
+
+
+async def test_the_sample_flows_end_every_call_as_they_say(stack: Stack, seed: int) -> None:
+    placed = await _place_all(stack, random.Random(seed))
+    books = await books_when_quiet(stack.addresses["simulator"], timeout_s=60)
+    found = await settled_verdict(stack.settings.postgres_url, books)
+    say(said(found))
+
+    assert found.is_clean, (found.lost, found.doubled)
+    assert books["doubled"] == []
+    done = _done(books)
+    kinds = {name: kind for sample in SAMPLES for name, kind in sample.items()}
+    ends = Counter((name, _end(kinds[name], done[each])) for each, name in placed.items())
+    say("\n".join(f"{count:4} {name}: {end}" for (name, end), count in sorted(ends.items())))
+    wrong = {each: done[each] for each, name in placed.items() if not _end(kinds[name], done[each])}
+    assert wrong == {}
+    assert len(placed) == len(SAMPLES) * CALLS_EACH
+    late = sum(count for (_, end), count in ends.items() if end == "late")
+    assert late < len(placed) / 10, "this machine is too slow to tell"
+    _check_manners(books)
+
+
+async def _place_all(stack: Stack, dice: random.Random) -> dict[str, str]:
+    """Place all calls, as fast as this machine ends them: session -> the name of its kind."""
+    plans = [dice.choice(list(sample.items())) for sample in SAMPLES for _ in range(CALLS_EACH)]
+    dice.shuffle(plans)
+    placed: dict[str, str] = {}
+    headers = {"authorization": f"Bearer {stack.token}"}
+    async with httpx.AsyncClient(timeout=60, headers=headers) as http:
+        while plans:
+            health = await http.get(f"{stack.addresses['simulator']}/simulator/health")
+            room = min(BATCH_MAX, max(0, LIVE_LEGS_MAX - health.json()["live_legs"]))
+            batch, plans = plans[:room], plans[room:]
+            sessions = await asyncio.gather(*(_place(http, stack, kind) for _, kind in batch))
+            placed.update(zip(sessions, (name for name, _ in batch), strict=True))
+            await asyncio.sleep(PAUSE_S)
+    return placed
+
+
+async def _place(http: httpx.AsyncClient, stack: Stack, kind: Kind) -> str:
+    """The call's session."""
+    if "from" in kind.body:
+        url, body = f"{stack.addresses['simulator']}/simulator/calls", dict(kind.body)
+    else:
+        url = f"{stack.addresses['api']}/v2/calls"
+        body = {"from": "+12025550100", "command_id": str(uuid.uuid4()), **kind.body}
+    for _ in range(INSISTS):
+        answer = await http.post(url, json=body)
+        if not answer.is_server_error:
+            break
+    assert answer.is_success, answer.text
+    session_id: str = answer.json()["data"]["call_session_id"]
+    return session_id
+
+
+def _end(kind: Kind, done: Done) -> str:
+    """How it ended; empty if otherwise than the flow says."""
+    if done == kind.done:
+        return "as told"
+    return "late" if done in kind.late else ""
+
+
+def _done(books: Mapping[str, Any]) -> dict[str, Done]:
+    """What the carrier did to each leg of a session, in order."""
+    by_leg: defaultdict[str, list[str]] = defaultdict(list)
+    for effect in books["effects"]:
+        by_leg[effect["call_control_id"]].append(effect["operation"])
+    by_session: defaultdict[str, Done] = defaultdict(list)
+    for leg in books["legs"]:
+        by_session[leg["call_session_id"]].append(by_leg[leg["call_control_id"]])
+    return by_session
+
+
+def _check_manners(books: Mapping[str, Any]) -> None:
+    """No machine is told anything before its greeting ended."""
+    greeted = {
+        event["call_control_id"]: event["occurred_at"]
+        for event in books["events"]
+        if event["event_type"] == "call.machine.greeting.ended"
+    }
+    spoken = {
+        effect["call_control_id"]: effect["at"]
+        for effect in books["effects"]
+        if effect["operation"] == "speak"
+    }
+    assert greeted, "no machine was called"
+    assert [leg for leg, at in greeted.items() if spoken[leg] < at] == []

@@ -28,7 +28,7 @@ from simulator.turn import Turn
 FIRST_KEY_S = 1.0
 NEXT_KEY_S = 0.3
 
-# Defaults of team-telnyx/openapi spec3.yml.
+# Defaults of developers.telnyx.com, api-reference of `gather`; it tells no number of tries.
 VALID_DIGITS = "0123456789#*"
 TERMINATOR = "#"
 DIGITS_MIN, DIGITS_MAX = 1, 128

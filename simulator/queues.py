@@ -13,7 +13,7 @@ from simulator.legs import Leg
 from simulator.steps import QueueTimesOut
 from simulator.turn import Turn
 
-# Defaults of team-telnyx/openapi spec3.yml.
+# The default of developers.telnyx.com, api-reference of `enqueue`; its wait is the example's.
 SIZE_MAX = 100
 WAIT_S_MAX = 600
 

@@ -77,6 +77,7 @@ def kinds_at(kind: type, name: str) -> tuple[Type, ...]:
 
 
 _NO_SUCH = "there is no such parameter"
+_ANY_ENTRY = "[...]"
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]+)`")
@@ -92,8 +93,6 @@ def _named(kind: type, values: Mapping[str, Any], message: str) -> Wrong:
             return Wrong(place, _value_at(place, values), rule)
     if at is None:  # one of the type's own rules
         return told(message, values)
-    # Of a map's entries msgspec does not say which it is: the map is shown.
-    path = path.partition("[...]")[0]
     expected = message[: at.start()]
     if "matching regex" in expected:
         rule = f"expected {_description_at(kind, path)}"
@@ -101,7 +100,9 @@ def _named(kind: type, values: Mapping[str, Any], message: str) -> Wrong:
         rule = f"expected one of {_listed(_choices(kind, path))}"
     else:
         rule = _in_words(expected)
-    return Wrong(path, _value_at(path, values), rule)
+    # Of a map's entries msgspec does not say which it is: the map is shown.
+    place = path.partition(_ANY_ENTRY)[0]
+    return Wrong(place, _value_at(place, values), rule)
 
 
 _BOUND = re.compile(r"^Expected `(\w+)`( of length)? ([<>]=?) (-?[\d.]+)$")
@@ -138,8 +139,9 @@ def _listed(choices: Sequence[object]) -> str:
 
 
 def _steps(path: str) -> list[str | int]:
-    """`voices[1].type` as names and positions."""
-    return [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", path)]
+    """`voices[1].type` as names and positions; an entry of a map that is not said is one too."""
+    steps = re.findall(r"\[\.\.\.\]|[^.\[\]]+", path)
+    return [int(step) if step.isdigit() else step for step in steps]
 
 
 def _value_at(path: str, values: Any) -> Any:

@@ -157,6 +157,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("dial", {"answering_machine_detection_config": {"total_analysis_time_ms": 5000}}),
     ("dial", {"webhook_urls": {"call.hangup": 7}}),
     ("dial", {"webhook_urls": {"call.hangup": "hooks.example.com"}}),
+    ("dial", {"webhook_urls": {"call.hangup": ["https://hooks.example.com", "hooks"]}}),
     ("dial", {"webhook_urls": {"call.hung_up": "https://hooks.example.com"}}),
     ("answer", {"webhook_retries_policies": {"*": {"retries_ms": [100]}}}),
     ("dial", {"webhook_retries_policies": {"call.hangup": {"retries_ms": [1, 2, 3, 4, 5, 6]}}}),

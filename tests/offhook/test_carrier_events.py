@@ -37,7 +37,7 @@ NOT_DOCUMENTED = {
     ("call.answered", "calling_party_type"): "in real webhooks",
     ("call.answered", "codec"): "in real webhooks",
     ("call.answered", "sampling_rate"): "in real webhooks",
-    ("call.bridged", "start_time"): "here from the beginning; as in the events beside it",
+    ("call.bridged", "start_time"): "seen in real webhooks",
     ("call.hangup", "calling_party_type"): "in real webhooks",
     ("call.hangup", "end_time"): "in real webhooks",
     ("call.hangup", "telnyx_error"): "in real webhooks, as null",

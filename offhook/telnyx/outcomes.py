@@ -210,11 +210,14 @@ def _detail_of(status: int, errors: tuple[dict[str, Any], ...]) -> str:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """The longer of the two headers' seconds, within bounds; a date or a word does not count."""
+    """The longer of the two headers' seconds, within bounds.
+
+    A date, a word or a point in time does not count: the whole fleet waits for it, hangups too.
+    """
     waits = [
         wait
         for name in ("x-ratelimit-reset", "retry-after")
-        if (wait := _number(headers.get(name))) is not None
+        if (wait := _number(headers.get(name))) is not None and wait <= RESET_MAX_S
     ]
     wait_s = max(waits, default=RETRY_AFTER_DEFAULT_S)
     return min(max(wait_s, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)

@@ -261,11 +261,13 @@ def test_too_many_dials_stop_no_other_command() -> None:
         ({"x-ratelimit-reset": "3", "retry-after": "7"}, 7.0),
         ({"x-ratelimit-reset": "0"}, 0.1),
         ({"x-ratelimit-reset": "0.5"}, 0.5),
-        ({"x-ratelimit-reset": "1763868600"}, 60.0),
+        ({"x-ratelimit-reset": "600"}, 60.0),
         ({"x-ratelimit-reset": "-5"}, 1.0),
         ({"x-ratelimit-reset": "nan"}, 1.0),
         ({"x-ratelimit-reset": "inf"}, 1.0),
         ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT"}, 1.0),
+        ({"x-ratelimit-reset": "1795338000"}, 1.0),  # a point in time is no number of seconds
+        ({"x-ratelimit-reset": "1795338000", "retry-after": "2"}, 2.0),
         (httpx.Headers({"X-RateLimit-Reset": "4"}), 4.0),
     ],
 )

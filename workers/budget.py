@@ -14,10 +14,13 @@ until what the others gave up has run out; a worker that joins is the one moment
 its own part at most, and for one window.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from offhook.telnyx.outcomes import RESET_MAX_S, RETRY_AFTER_MAX_S
 
 DIALS_WINDOW_S = 5.0
 """The carrier averages dials per second over so long. Source: its `dials-per-second-limit` page."""
@@ -35,6 +38,9 @@ MEMBER_S = 3.5
 
 CARRIER_LIMIT_S = 60.0
 """A limit that the carrier's answers have not mentioned for so long is forgotten."""
+
+INFERRED_MAX_S = 5.0
+"""So long the end of a call is held up by a limit that is read out of headers, and not by a 429."""
 
 COUNT_MAX = 100_000
 """A higher limit of the carrier's is none that a fleet would reach."""
@@ -102,6 +108,10 @@ def _share(count: int, workers: Sequence[str], worker: str) -> int:
     return each + (workers.index(worker) < over)
 
 
+def _can_be_meant(carrier: Limit) -> bool:
+    return 1 <= carrier.count <= COUNT_MAX and COMMANDS_WINDOW_S <= carrier.window_s <= RESET_MAX_S
+
+
 class Window:
     """A worker's places in one limit. Times are seconds of one monotonic clock."""
 
@@ -128,19 +138,26 @@ class Window:
         count = self.count(now)
         return max(1, count // 8) if count > 1 else 0
 
-    def free(self, now: float) -> int:
-        while self._answered and self._answered[0] + self._window_s <= now:
-            self._answered.popleft()
-        return self.count(now) - self._under_way - len(self._answered)
+    def free(self, now: float, window_s_max: float = math.inf) -> int:
+        return self.count(now) - self._under_way - len(self._counted(now, window_s_max))
 
-    def free_at(self, wanted: int, now: float) -> float | None:
+    def free_at(self, wanted: int, now: float, window_s_max: float = math.inf) -> float | None:
         """When so many will be free if no more are taken; None if that hangs on open answers."""
-        lacking = wanted - self.free(now)
+        lacking = wanted - self.free(now, window_s_max)
         if lacking <= 0:
             return now
-        if lacking > len(self._answered):
+        counted = self._counted(now, window_s_max)
+        if lacking > len(counted):
             return None
-        return self._answered[lacking - 1] + self._window_s
+        return counted[lacking - 1] + min(self._window_s, window_s_max)
+
+    def _counted(self, now: float, window_s_max: float) -> Sequence[float]:
+        """When the answers came that still count."""
+        while self._answered and self._answered[0] + self._window_s <= now:
+            self._answered.popleft()
+        if window_s_max >= self._window_s:
+            return self._answered
+        return [at for at in self._answered if at + window_s_max > now]
 
     def take(self) -> None:
         self._under_way += 1
@@ -194,7 +211,9 @@ class Budget:
         """A place in every window that counts the operation; None if one has none, or is closed."""
         windows = self._windows_of(operation)
         if self.closed_until(operation) > now or any(
-            window.free(now) < self._wanted(operation, window, now) for window in windows
+            window.free(now, self._window_s_max(operation, window))
+            < self._wanted(operation, window, now)
+            for window in windows
         ):
             self._pressed_at = now
             return None
@@ -206,7 +225,8 @@ class Budget:
         """When there will be a place, if nobody else takes it; None if open answers decide that."""
         times = [max(now, self.closed_until(operation))]
         for window in self._windows_of(operation):
-            at = window.free_at(self._wanted(operation, window, now), now)
+            window_s_max = self._window_s_max(operation, window)
+            at = window.free_at(self._wanted(operation, window, now), now, window_s_max)
             if at is None:
                 return None
             times.append(at)
@@ -229,6 +249,16 @@ class Budget:
             if name != "dials" or operation == "dial"
         )
 
+    def _window_s_max(self, operation: str, window: Window) -> float:
+        """How far back a window counts for the operation.
+
+        The carrier's is inferred: if it is meant otherwise than we read it, the end of a call must
+        still be tried.
+        """
+        if urgency_of(operation) == ENDS and window is self._windows.get("carrier"):
+            return INFERRED_MAX_S
+        return math.inf
+
     def _wanted(self, operation: str, window: Window, now: float) -> int:
         spared = operation == "dial" and window is not self._windows.get("dials")
         return 1 + (window.reserve(now) if spared else 0)
@@ -247,19 +277,14 @@ class Budget:
 
         How long it counts is not said; the longest time to go that was seen comes closest.
         """
-        if not 1 <= count <= COUNT_MAX:
-            return
         known = self._limits.get("carrier")
         window_s = max(reset_s, COMMANDS_WINDOW_S)
         if known is not None and known.count == count:
             window_s = max(window_s, known.window_s)
-        self._carrier_at = now
-        self._set_carrier(Limit(count=count, window_s=window_s), now)
-
-    def unmentioned(self, now: float) -> None:
-        """An answer came without a word of any limit."""
-        if "carrier" in self._limits and now - self._carrier_at > CARRIER_LIMIT_S:
-            del self._limits["carrier"], self._windows["carrier"]
+        limit = Limit(count=count, window_s=window_s)
+        if _can_be_meant(limit):
+            self._carrier_at = now
+            self._set_carrier(limit, now)
 
     def _set_carrier(self, limit: Limit, now: float) -> None:
         if self._limits.get("carrier") == limit:
@@ -297,12 +322,13 @@ class Budget:
             self._fleet.pop(report.worker, None)
         else:
             self._fleet[report.worker] = _Member(is_pressed=report.is_pressed, heard_at=now)
-        self.close(now + report.closed_s)
-        self.close(now + report.dials_closed_s, dials_only=True)
-        told_at = now - report.carrier_age_s
-        if report.carrier is not None and told_at > self._carrier_at:
+        self.close(now + min(report.closed_s, RETRY_AFTER_MAX_S))
+        self.close(now + min(report.dials_closed_s, RETRY_AFTER_MAX_S), dials_only=True)
+        told_at = now - max(0.0, report.carrier_age_s)
+        carrier = report.carrier
+        if carrier is not None and _can_be_meant(carrier) and told_at > self._carrier_at:
             self._carrier_at = told_at
-            self._set_carrier(report.carrier, now)
+            self._set_carrier(carrier, now)
         self._share_out(now)
         return is_new
 
@@ -310,6 +336,9 @@ class Budget:
         for worker, member in list(self._fleet.items()):
             if now - member.heard_at > MEMBER_S:
                 del self._fleet[worker]
+        # By its age alone: where it lets nothing through, there is no answer that could correct it.
+        if "carrier" in self._limits and now - self._carrier_at > CARRIER_LIMIT_S:
+            del self._limits["carrier"], self._windows["carrier"]
         for name, window in self._windows.items():
             window.resize(self._part_of(self._limits[name]), now)
 

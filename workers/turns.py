@@ -169,8 +169,6 @@ class Turns:
                 self._metrics.busy.labels(of="dials" if dials_only else "commands").inc()
                 self._budget.close(now + retry_after_s, dials_only=dials_only)
                 self.told_busy.set()
-            case Accepted(rate=None) | Refused(rate=None):
-                self._budget.unmentioned(now)
             case Accepted(rate=rate) | Refused(rate=rate) if rate is not None:
                 self._budget.learn(rate.limit, rate.reset_s, now)
                 if rate.remaining == 0:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.telnyx.outcomes import RETRY_AFTER_MAX_S
 from workers.budget import (
     CARRIER_LIMIT_S,
+    INFERRED_MAX_S,
     MEMBER_S,
     REPORT_S,
     SETTLED_S,
@@ -187,12 +189,29 @@ def test_a_limit_that_makes_no_sense_is_none() -> None:
 
 
 def test_a_limit_that_is_not_mentioned_any_more_is_forgotten() -> None:
+    """Also if nothing is answered any more because it lets nothing through."""
     mine = budget()
-    mine.learn(1, 1.0, now=0.0)
-    mine.unmentioned(CARRIER_LIMIT_S)
-    assert mine.left(CARRIER_LIMIT_S) == {"carrier": 1}
-    mine.unmentioned(CARRIER_LIMIT_S + 0.1)
-    assert mine.left(CARRIER_LIMIT_S) == {}
+    mine.learn(1, 3000.0, now=0.0)
+    assert taken(mine, "answer", 0.0) == 1
+    mine.report(CARRIER_LIMIT_S)
+    assert mine.take("answer", CARRIER_LIMIT_S) is None
+    mine.report(CARRIER_LIMIT_S + 0.1)
+    assert mine.take("answer", CARRIER_LIMIT_S + 0.1) == ()
+
+
+def test_a_limit_that_was_only_inferred_keeps_no_hangup_waiting_for_long() -> None:
+    mine = budget()
+    mine.learn(2, 30.0, now=0.0)
+    assert taken(mine, "answer", 0.0) == 2
+    assert mine.free_at("hangup", 1.0) == INFERRED_MAX_S
+    assert mine.take("hangup", INFERRED_MAX_S - 0.1) is None
+    assert taken(mine, "hangup", INFERRED_MAX_S) == 2
+    assert mine.take("hangup", INFERRED_MAX_S + 1) is None
+    assert mine.free_at("answer", 6.0) == INFERRED_MAX_S + 30.0, "they count like any other"
+
+    mine.learn(1, 1.0, now=100.0)
+    assert taken(mine, "hangup", 100.0) == 1
+    assert mine.free_at("hangup", 100.5) == 101.0
 
 
 # ------------------------------------------------------------------ the fleet
@@ -235,6 +254,25 @@ def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
     other.learn(30, 2.0, now=8.0)
     other.hear(told.report(105.0), 9.0)
     assert other.left(20.0) == {"carrier": 15}
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [Limit(count=0, window_s=1.0), Limit(count=-7, window_s=1.0), Limit(count=9, window_s=1e9)],
+)
+def test_a_report_that_cannot_be_meant_stops_nobody(carrier: Limit) -> None:
+    mine = budget("a", commands_per_s=20)
+    said = Report(worker="b", closed_s=1e300, dials_closed_s=-1.0, carrier=carrier)
+    assert mine.hear(said, 0.0)
+    assert mine.report(0.5).carrier is None
+    assert mine.take("answer", RETRY_AFTER_MAX_S) is not None
+
+    mine.learn(5, 1.0, now=100.0)
+    true = Limit(count=6, window_s=1.0)
+    mine.hear(Report(worker="b", carrier=true, carrier_age_s=-1e9), 101.0)
+    mine.hear(Report(worker="c", carrier=carrier), 102.0)
+    assert mine.report(101.0 + CARRIER_LIMIT_S).carrier == true
+    assert mine.report(101.1 + CARRIER_LIMIT_S).carrier is None
 
 
 @given(

@@ -99,6 +99,8 @@ async def carry_out(
                 await hold.renew(command.command_id, attempt, last.detail)
             else:
                 await hold.keep(command.command_id, attempt)
+            if timing.now() >= deadline:  # only now: the log may have taken its time
+                return _failed_by_deadline(command, attempt - 1, last)
             turn.sending()
             outcome = await sender.send(command, repeated=maybe_taken)
             turns.learn(outcome)

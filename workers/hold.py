@@ -43,6 +43,7 @@ class Hold:
     async def append(self, fact: Fact) -> None:
         """Record a fact. Raises PositionTaken, or LogUnavailable."""
         session_id = self.case.session.session_id
+        asked_at = self._now()  # the lease runs from when the record is stored, not acknowledged
         appended = await self._log.append(
             session_id,
             "out",
@@ -53,7 +54,7 @@ class Hold:
         self._position = appended.seq
         self.case.known_seq = max(self.case.known_seq, appended.seq)
         if isinstance(fact, Decided | CommandAttempted):
-            self._until = self._now() + timedelta(seconds=fact.lease_s)
+            self._until = asked_at + timedelta(seconds=fact.lease_s)
 
     @property
     def left_s(self) -> float:

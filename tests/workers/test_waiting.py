@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from offhook.codec import encode, encoded_webhook
 from offhook.events import (
@@ -14,6 +17,8 @@ from offhook.events import (
     Fact,
     IssuedCommand,
 )
+from offhook.jetstream.log import Appended
+from offhook.jetstream.subjects import Side
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
@@ -31,12 +36,30 @@ ACCEPTED = Accepted(status=200, answer={"data": {"result": "ok"}})
 DIALLED = {"to": "+12025550123", "from": "+12025550100", "connection_id": "1"}
 
 
+class SlowLog(MemoryLog):
+    """From a second of the clock on, workers hear only `after_s` later that a record is stored."""
+
+    def __init__(self, clock: VirtualClock, after_s: float, from_s: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._after_s = after_s
+        self._from_s = from_s
+
+    async def append(self, session_id: str, side: Side, *args: Any, **more: Any) -> Appended:
+        appended = await super().append(session_id, side, *args, **more)
+        if side == "out" and self._clock.now >= self._from_s:
+            await self._clock.sleep(self._after_s)
+        return appended
+
+
 class World:
     """Workers on one log, in virtual time; `closed_s` is how long the carrier takes nothing."""
 
-    def __init__(self, closed_s: float, *answers: Outcome) -> None:
-        self.log = MemoryLog()
+    def __init__(
+        self, closed_s: float, *answers: Outcome, slow_s: float = 0, slow_from_s: float = 0
+    ) -> None:
         self.clock = VirtualClock(on_jump=self._jumped)
+        self.log = SlowLog(self.clock, slow_s, slow_from_s) if slow_s else MemoryLog()
         self.answers = list(answers)
         self.sent: list[tuple[str, bool, float]] = []  # operation, repeated, when
         self.closed_s = closed_s
@@ -94,8 +117,11 @@ class World:
         return [record.fact for record in records if isinstance(record.fact, kinds)]
 
 
-async def test_while_a_command_waits_its_session_stays_held_and_it_is_sent_as_a_first_try() -> None:
-    world = World(20.0)
+@pytest.mark.parametrize("slow_s", [0.0, 2.5])
+async def test_while_a_command_waits_its_session_stays_held_and_it_is_sent_as_a_first_try(
+    slow_s: float,
+) -> None:
+    world = World(20.0, slow_s=slow_s, slow_from_s=1.0)
     seen: list[object] = []
 
     async def look_on() -> None:
@@ -172,6 +198,20 @@ async def test_a_command_whose_turn_does_not_come_in_time_is_given_up_and_never_
     assert isinstance(failed, CommandFailed)
     assert (failed.reason, failed.group) == ("deadline", "rate")
     assert failed.detail == "its turn does not come within 45 s: given up and was never sent"
+
+
+async def test_a_command_whose_turn_came_in_time_is_not_sent_late_by_a_slow_log() -> None:
+    world = World(41.5, slow_s=4.0, slow_from_s=41.5)
+
+    async def story() -> None:
+        await world.request("transfer", to="+12025550123")
+        await world.worker("w1").settle("s")
+
+    await world.clock.run(story())
+    assert world.sent == []
+    (failed,) = await world.facts(CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert (failed.reason, failed.detail) == ("deadline", "45 s have passed and was never sent")
 
 
 async def test_a_carrier_that_is_busy_for_longer_than_a_command_may_wait_ends_it_at_once() -> None:

@@ -64,10 +64,12 @@ async def carry_out(
     hold: Hold,
     timing: Timing,
     turns: Turns,
+    look: Callable[[], Awaitable[None]],
 ) -> CommandSucceeded | CommandFailed:
     """The command's outcome. `attempts` counts the tries that may have been made before.
 
-    Raises PositionTaken when another worker took the session over meanwhile.
+    `look` reads the session's tail, and carries out what may not wait for this command. Raises
+    PositionTaken when another worker took the session over meanwhile.
     """
     deadline = decided_at + timedelta(seconds=DEADLINE_S)
     if hold.case.ended_leg(command.call_control_id) is not None:
@@ -88,7 +90,7 @@ async def carry_out(
         turn = turns.take(command.operation)
         has_waited = turn is None or last is not None
         if turn is None:
-            came = await _turn_of(command, attempt, last, deadline, hold, timing, turns)
+            came = await _turn_of(command, attempt, last, deadline, hold, timing, turns, look)
             if not isinstance(came, Turn):
                 return came
             turn = came
@@ -131,6 +133,7 @@ async def carry_out(
                 if timing.now() + timedelta(seconds=wait_s) >= deadline:
                     return _failed_by_deadline(command, attempt, last)
                 await turns.pause(wait_s)
+                await look()
             case _:
                 assert_never(outcome)
         attempt += 1
@@ -153,16 +156,18 @@ async def _turn_of(
     hold: Hold,
     timing: Timing,
     turns: Turns,
+    look: Callable[[], Awaitable[None]],
 ) -> Turn | CommandSucceeded | CommandFailed:
     """The command's turn; or its outcome, if it is not sent (again) at all.
 
-    While it waits the session stays ours, and is looked at again each time that takes a record.
+    While it waits the session stays ours, and is looked at again whenever there is news.
     """
     session_id = hold.case.session.session_id
     if turns.are_full_for(command.operation):
         because = f"{WAITING_MAX} commands wait already: given up"
         return _failed_by_deadline(command, attempt - 1, last, because)
     async with turns.queue(command.operation, session_id) as waiting:
+        waiting.news.set()  # of what came before it waited nobody has told
         while True:
             left_s = (deadline - timing.now()).total_seconds()
             if left_s <= 0 or turns.closed_s(command.operation) >= left_s:
@@ -172,13 +177,15 @@ async def _turn_of(
             turn = await waiting.turn(within_s=min(left_s, lasts_s))
             if turn is not None:
                 return turn
-            if await hold.ended_leg(command.call_control_id) is not None:
+            await look()
+            if hold.case.ended_leg(command.call_control_id) is not None:
                 return _ended(command)
             if hold.case.ahead:
-                turns.hurry(session_id)
-            await hold.renew(
-                command.command_id, attempt, "it waits for its turn", lease_s=WAITING_LEASE_S
-            )
+                turns.put_first(waiting)
+            if hold.left_s <= RENEWED_BEFORE_S:
+                await hold.renew(
+                    command.command_id, attempt, "it waits for its turn", lease_s=WAITING_LEASE_S
+                )
 
 
 def _ended(command: IssuedCommand) -> CommandSucceeded | CommandFailed:

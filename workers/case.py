@@ -11,10 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from offhook.errors import LogUnavailable
-from offhook.events import CommandFailed, CommandRequested, Record, SessionResumed, TimerFired
+from offhook.events import (
+    CommandFailed,
+    CommandRequested,
+    IssuedCommand,
+    Record,
+    SessionResumed,
+    TimerFired,
+)
+from offhook.flow import API_FLOW
 from offhook.jetstream.log import EventLog
 from offhook.session import CommandState, Leg, Session, evolve
 from offhook.timers import TimerState
+from workers.budget import ENDS, urgency_of
 
 CASES_CACHED_MAX = 10_000
 
@@ -88,9 +97,30 @@ class Case:
         )
 
     def open_commands(self) -> list[CommandState]:
-        """Decided commands without an outcome, in the order they were decided."""
+        """Decided commands without an outcome, in the order they were decided.
+
+        What an application asked for to end a call comes first: it was decided out of order.
+        """
         states = (self.session.commands[each] for each in self.session.open_commands)
-        return sorted(states, key=lambda state: (state.cause_seq or 0, state.ordinal))
+        return sorted(
+            states,
+            key=lambda state: (
+                not (state.flow == API_FLOW.name and _ends(state.issued)),
+                state.cause_seq or 0,
+                state.ordinal,
+            ),
+        )
+
+    def ends_asked_for(self) -> list[Record]:
+        """Requests to end a call that nobody decided on, oldest first."""
+        undecided = self.latest().undecided
+        return [
+            record
+            for record in self.ahead
+            if isinstance(record.fact, CommandRequested)
+            and _ends(record.fact.command)
+            and record.seq in undecided
+        ]
 
     def open_timers(self) -> list[TimerState]:
         """Timers to schedule, and cancelled ones to tell of, in the order they were decided."""
@@ -106,6 +136,10 @@ class Case:
         """The leg, if it is known to have ended."""
         leg = self.latest().leg(call_control_id)
         return leg if leg is not None and leg.state == "ended" else None
+
+
+def _ends(command: IssuedCommand | None) -> bool:
+    return command is not None and urgency_of(command.operation) == ENDS
 
 
 class Cases:

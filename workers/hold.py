@@ -37,8 +37,7 @@ class Hold:
         self._headers = {TRACE_HEADER: trace} if trace else {}
         self._position = case.out_seq
         self._until = now()
-        self._attempt: tuple[str, int] = ("", 0)
-        self._renewal = 0
+        self._renewals: dict[tuple[str, int], int] = {}  # by command id and attempt
 
     async def append(self, fact: Fact) -> None:
         """Record a fact. Raises PositionTaken, or LogUnavailable."""
@@ -65,9 +64,8 @@ class Hold:
         self, command_id: str, attempt: int, because: str, *, lease_s: float | None = None
     ) -> None:
         """Record what keeps the attempt that follows; it renews the lease."""
-        same = self._attempt == (command_id, attempt)
-        self._renewal = self._renewal + 1 if same else 0
-        self._attempt = (command_id, attempt)
+        renewal = self._renewals.get((command_id, attempt), -1) + 1
+        self._renewals[command_id, attempt] = renewal
         await self.append(
             CommandAttempted(
                 command_id=command_id,
@@ -75,7 +73,7 @@ class Hold:
                 because=because,
                 worker=self._worker,
                 lease_s=lease_s or self._lease_s,
-                renewal=self._renewal,
+                renewal=renewal,
             )
         )
 
@@ -89,13 +87,17 @@ class Hold:
 
         Measured at the last lease record, so ask right after one was appended.
         """
-        await self._cases.refresh(self.case)
+        await self.look()
         lease = self.case.session.lease
         assert lease is not None
         age = lease.until - timedelta(seconds=self._lease_s) - at
         return self._now() - age
 
+    async def look(self) -> None:
+        """Read what was appended meanwhile."""
+        await self._cases.refresh(self.case)
+
     async def ended_leg(self, call_control_id: str | None) -> Leg | None:
         """The leg, if the log by now says that it has ended."""
-        await self._cases.refresh(self.case)
+        await self.look()
         return self.case.ended_leg(call_control_id)

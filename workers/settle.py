@@ -44,6 +44,7 @@ from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
 from offhook.timers import TimerState
+from workers.budget import ENDS, urgency_of
 from workers.carry_out import Sender, Timing, carry_out
 from workers.case import Case, Cases
 from workers.hold import LEASE_MARGIN_S, Hold
@@ -168,11 +169,14 @@ class Settler:
     async def _take_over(self, case: Case, opened: Sequence[CommandState]) -> None:
         """Go on with a decision whose worker is gone, or with an own one that was interrupted."""
         hold = self._hold(case)
-        for position, state in enumerate(opened):
+        begun: set[int | None] = set()
+        for state in opened:
             assert state.issued is not None
             assert state.decided_at is not None
-            # Commands are sent one after the other: only the first may be with the carrier already.
-            attempts = state.attempts if position else max(state.attempts, 1)
+            # A decision's commands are sent one after the other: only the first that is open may be
+            # with the carrier already.
+            attempts = state.attempts if state.cause_seq in begun else max(state.attempts, 1)
+            begun.add(state.cause_seq)
             # The record fences the former holder before anything is sent.
             await hold.renew(state.command_id, attempts + 1, "taken over")
             since = await hold.began(state.requested_at or state.decided_at)
@@ -240,6 +244,13 @@ class Settler:
                     flow, said = self._ask_flow(record, fact, session)
             case _:
                 raise AssertionError(f"{type(fact).__name__} wants no decision")
+        hold = self._hold(case, trace=record.traceparent)
+        await self._carry_through(hold, record, flow, said, since)
+
+    async def _carry_through(
+        self, hold: Hold, record: Record, flow: Flow, said: Stored, since: datetime
+    ) -> None:
+        """Record what was decided, and carry it out."""
         decided = Decided(
             cause_seq=record.seq,
             cause_id=record.fact_id,
@@ -251,9 +262,8 @@ class Settler:
             timers=said.timers,
             warnings=said.warnings,
         )
-        hold = self._hold(case, trace=record.traceparent)
         await hold.append(decided)
-        if isinstance(fact, CommandRequested):
+        if isinstance(record.fact, CommandRequested):
             # The application was told after its own wait that nothing came of it.
             since = await hold.began(record.stored_at)
         self._metrics.decided.labels(flow=flow.name).inc()
@@ -296,6 +306,11 @@ class Settler:
     async def _carry_out(
         self, hold: Hold, command: IssuedCommand, *, since: datetime, attempts: int
     ) -> None:
+        async def look() -> None:
+            await hold.look()
+            if urgency_of(command.operation) != ENDS:
+                await self._end_meanwhile(hold)
+
         outcome = await carry_out(
             command,
             decided_at=since,
@@ -304,8 +319,20 @@ class Settler:
             hold=hold,
             timing=self._timing,
             turns=self._turns,
+            look=look,
         )
         await hold.append(outcome)
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"
         self._metrics.commands.labels(operation=command.operation, outcome=reason).inc()
         self._standing.learn(command.operation, outcome)
+
+    async def _end_meanwhile(self, hold: Hold) -> None:
+        """End the calls that applications asked to end while another command waits.
+
+        Out of order, for that command may wait for most of a minute. It takes no flow to decide.
+        """
+        while ends := hold.case.ends_asked_for():
+            record = ends[0]
+            assert isinstance(record.fact, CommandRequested)
+            said = Stored(commands=(record.fact.command,))
+            await self._carry_through(hold, record, API_FLOW, said, self._timing.now())

@@ -8,7 +8,7 @@
 
 A session that waits lends its lane to others: however many dials wait, the hangup of a live call
 comes to the head of the queue, and is sent with the next place there is. Whoever holds up its own
-session's news (a hangup may be among them) is hurried to the head of its kind.
+session's news is hurried to the head of its kind, and looks at them: a hangup does not wait for it.
 """
 
 import asyncio
@@ -65,18 +65,22 @@ class Waiting:
     operation: str
     session_id: str
     granted: asyncio.Future[Turn] = field(default_factory=asyncio.Future)
+    news: asyncio.Event = field(default_factory=asyncio.Event)  # for its session
     is_fetched: bool = False
     sleep: Callable[[float], Awaitable[None]]
 
     async def turn(self, within_s: float) -> Turn | None:
-        """The turn, once it has come; None if that takes longer."""
-        if not self.granted.done():
+        """The turn, once it has come; None if that takes longer, or there is news."""
+        if not self.granted.done() and not self.news.is_set():
             pause = asyncio.ensure_future(self.sleep(within_s))
-            either: list[asyncio.Future[Any]] = [self.granted, pause]
+            heard = asyncio.ensure_future(self.news.wait())
+            either: list[asyncio.Future[Any]] = [self.granted, pause, heard]
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 pause.cancel()
+                heard.cancel()
+        self.news.clear()
         self.is_fetched = self.granted.done()
         return self.granted.result() if self.is_fetched else None
 
@@ -157,9 +161,16 @@ class Turns:
         for queue in self._queues:
             for waiting in queue:
                 if waiting.session_id == session_id:
-                    queue.remove(waiting)
-                    queue.appendleft(waiting)
+                    self.put_first(waiting)
+                    waiting.news.set()
                     return
+
+    def put_first(self, waiting: Waiting) -> None:
+        """It holds up its own session's news: it goes first of its kind, if it still waits."""
+        queue = self._queues[urgency_of(waiting.operation)]
+        if waiting in queue:
+            queue.remove(waiting)
+            queue.appendleft(waiting)
 
     def learn(self, outcome: Outcome) -> None:
         """Obey what an answer says of the carrier's limits."""

@@ -14,6 +14,7 @@ from offhook.events import (
     CommandFailed,
     CommandRequested,
     CommandSucceeded,
+    Decided,
     Fact,
     IssuedCommand,
 )
@@ -300,3 +301,68 @@ async def test_a_carrier_that_answers_no_dials_keeps_no_hangup_of_another_call_w
     await world.clock.run(story())
     assert world.sent == [("dial", False, 0.0), ("hangup", False, 0.0), ("dial", True, 0.1)]
     assert not places.all_taken()
+
+
+async def test_a_hangup_does_not_wait_for_a_dial_of_its_own_session_to_get_its_turn() -> None:
+    world = World(0.0)
+    worker, other = world.worker("w1"), world.worker("w2")
+    world.turns["w1"].learn(Busy(retry_after_s=30.0, detail="429 90103", dials_only=True))
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        settling = asyncio.create_task(worker.settle("s"))
+        await world.clock.sleep(12)
+        await world.request("hangup")
+        world.turns["w1"].hurry("s")  # as the lanes do when the delivery comes
+        await world.clock.sleep(10)
+        assert isinstance(await other.settle("s"), HeldElsewhere)
+        assert await settling == Settled()
+
+    await world.clock.run(story())
+    assert world.sent == [("hangup", False, 12.0), ("dial", False, 30.0)]
+    assert len(await world.facts(CommandSucceeded)) == 2
+    decided = [fact.cause_seq for fact in await world.facts(Decided) if isinstance(fact, Decided)]
+    assert len(decided) == len(set(decided)) == 2
+
+
+async def test_a_hangup_does_not_wait_until_a_dial_of_its_own_session_is_answered() -> None:
+    world = World(0.0, *[NoAnswer(detail="503")] * 4)
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        settling = asyncio.create_task(world.worker("w1").settle("s"))
+        await world.clock.sleep(1.0)
+        await world.request("hangup")
+        await settling
+
+    await world.clock.run(story())
+    operations = [operation for operation, _, _ in world.sent]
+    assert operations == [*["dial"] * 4, "hangup", "dial"]
+
+
+async def test_a_hangup_that_went_before_a_waiting_dial_does_so_after_a_take_over() -> None:
+    world = World(0.0)
+    dying = world.worker("w1")
+    world.turns["w1"].learn(Busy(retry_after_s=30.0, detail="429 90103", dials_only=True))
+
+    async def die(*_: object, **__: object) -> Outcome:
+        raise asyncio.CancelledError
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        settling = asyncio.create_task(dying.settle("s"))
+        await world.clock.sleep(4)
+        await world.request("hangup")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world, "send", die)
+            world.turns["w1"].hurry("s")
+            await asyncio.gather(settling, return_exceptions=True)
+        taking_over = world.worker("w2")
+        world.turns["w2"].learn(Busy(retry_after_s=20.0, detail="429 90103", dials_only=True))
+        while isinstance(await taking_over.settle("s"), HeldElsewhere):
+            await world.clock.sleep(0.5)
+
+    await world.clock.run(story())
+    (hangup, hung_up_at), (dial, _) = [(each[:2], each[2]) for each in world.sent]
+    assert (hangup, dial) == (("hangup", True), ("dial", True))
+    assert hung_up_at <= 4 + WAITING_LEASE_S

@@ -332,6 +332,14 @@ class Budget:
         self._share_out(now)
         return is_new
 
+    def hear_nobody(self, now: float) -> None:
+        """Without a connection silence says nothing: nobody is gone for it.
+
+        Or every worker would take the others' parts, and all of them begin again at once.
+        """
+        for member in self._fleet.values():
+            member.heard_at = now
+
     def _share_out(self, now: float) -> None:
         for worker, member in list(self._fleet.items()):
             if now - member.heard_at > MEMBER_S:

@@ -54,7 +54,10 @@ class Fleet:
                 async with asyncio.timeout(REPORT_S):
                     await self._turns.told_busy.wait()
             self._turns.told_busy.clear()
-            await self._tell()
+            if self._client.is_connected:
+                await self._tell()
+            else:
+                self._budget.hear_nobody(self._clock())
             for limit, left in self._budget.left(self._clock()).items():
                 self._metrics.budget_left.labels(limit=limit).set(left)
             self._turns.look()

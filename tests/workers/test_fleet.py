@@ -11,7 +11,8 @@ from cli.servers import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.subjects import LIMITS
 from offhook.telnyx.outcomes import Busy
-from workers.budget import Budget, limits_of
+from workers import fleet as fleet_module
+from workers.budget import MEMBER_S, Budget, limits_of
 from workers.fleet import Fleet
 from workers.metrics import Metrics
 from workers.places import Places
@@ -33,6 +34,9 @@ class Worker:
 
     def clock(self) -> float:
         return self._started_at + asyncio.get_running_loop().time()
+
+    def pass_by(self, seconds: float) -> None:
+        self._started_at += seconds
 
     @property
     def left(self) -> int:
@@ -73,6 +77,34 @@ async def test_a_report_that_cannot_be_read_is_passed_over(
     await client.publish(LIMITS, b"{")
     await until(lambda: "a report of limits cannot be read" in caplog.text)
     assert worker.left == 30
+
+
+async def test_nobody_is_gone_because_the_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "REPORT_S", 0.02)
+    with NatsServer() as server:
+        clients = [await connect(server.url, "test") for _ in range(2)]
+        worker, other = Worker(clients[0], "a", 0.0), Worker(clients[1], "b", 0.0)
+        await worker.fleet.join()
+        await other.fleet.join()
+        await until(lambda: worker.left == 15)
+        telling = asyncio.create_task(worker.fleet.keep_telling())
+        server.stop()
+        await until(lambda: not clients[0].is_connected)
+        for _ in range(2):
+            worker.pass_by(60.0)
+            await asyncio.sleep(0.2)
+        assert worker.left == 15, "or both send as if they were alone when it is back"
+        server.start()
+        await until(lambda: clients[0].is_connected)
+        await asyncio.sleep(0.2)
+        assert worker.left == 15
+        worker.pass_by(MEMBER_S + 0.1)  # the other one really is silent
+        await asyncio.sleep(0.2)
+        worker.pass_by(60.0)
+        await until(lambda: worker.left == 30)
+        telling.cancel()
+        for each in clients:
+            await close(each)
 
 
 LEFT = ("offhook_budget_left", {"limit": "commands"})

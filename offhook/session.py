@@ -73,6 +73,7 @@ class Lease:
     seq: int  # stream sequence of the record that gave or renewed it
     worker: str
     until: datetime
+    lasts_s: float  # from that record on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,4 +312,6 @@ def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -
     if session.lease is not None and session.lease.seq >= record.seq:
         return session
     until = record.stored_at + timedelta(seconds=lease_s)
-    return replace(session, lease=Lease(seq=record.seq, worker=worker, until=until))
+    return replace(
+        session, lease=Lease(seq=record.seq, worker=worker, until=until, lasts_s=lease_s)
+    )

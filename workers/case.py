@@ -40,6 +40,7 @@ class Case:
     out_seq: int = 0
     known_seq: int = 0  # stream sequence of the last record on `.out` that must be there
     ahead: list[Record] = field(default_factory=list)  # facts not yet decided on, oldest first
+    lease_seen: tuple[int, datetime] | None = None  # sequence, and when by the worker's own clock
 
     def add(self, records: Sequence[Record]) -> None:
         """Take in what a read gave."""

@@ -19,7 +19,7 @@ timer is still set is read from the log, and what else has happened is decided o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -160,7 +160,12 @@ class Settler:
         lease = case.session.lease
         if lease is None or lease.worker == self._worker:
             return None
-        for_s = (lease.until - self._timing.now()).total_seconds()
+        now = self._timing.now()
+        if case.lease_seen is None or case.lease_seen[0] != lease.seq:
+            case.lease_seen = (lease.seq, now)
+        # By the log's clock; or by our own, if that one is far behind.
+        until = min(lease.until, case.lease_seen[1] + timedelta(seconds=lease.lasts_s))
+        for_s = (until - now).total_seconds()
         return HeldElsewhere(worker=lease.worker, for_s=for_s) if for_s > 0 else None
 
     def _due_timers(self, case: Case, alarms: Sequence[Alarm]) -> list[TimerState]:

@@ -544,6 +544,24 @@ async def test_a_deadline_goes_by_the_clock_of_the_log(ahead_s: float) -> None:
         assert len(carrier.sent) == sent
 
 
+async def test_a_worker_whose_clock_is_behind_waits_for_no_lease_longer_than_it_lasts() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+    worker = settler_on(log, carrier, ahead_s=-600)
+    assert await worker.settle(SESSION) == HeldElsewhere(worker="w2", for_s=3.0)
+    log.now += timedelta(seconds=2)
+    attempted = CommandAttempted(
+        command_id="c-of-w2", attempt=2, because="503", worker="w2", lease_s=3
+    )
+    await log.append(SESSION, "out", encode(attempted, SESSION))
+    assert await worker.settle(SESSION) == HeldElsewhere(worker="w2", for_s=3.0)
+    log.now += timedelta(seconds=3)
+    assert await worker.settle(SESSION) == Settled()
+    assert carrier.operations == ["answer"]
+
+
 async def test_a_request_is_as_old_as_the_log_says() -> None:
     log = MemoryLog()
     carrier = ScriptedCarrier(log)

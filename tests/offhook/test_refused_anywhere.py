@@ -1,4 +1,4 @@
-"""Whatever stands at whatever place of a request, it is taken or refused by name; nothing breaks."""
+"""Whatever stands at any place of a request is taken or refused by name; nothing breaks."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +11,7 @@ from scripts.sdk import entries_of, sdk_operations
 from tests.api.surface import value_of
 
 OPERATIONS = {operation.name: operation for operation in sdk_operations()}
-STRANGE = (
+STRANGE: tuple[Any, ...] = (
     *("x", "", -1, 0, 1.5, 10**30, True, [], [[]], [None], [1], ["x"], [{}], {}),
     *({"x": 1}, {"call.hangup": 1}, {"call.hangup": ["x"]}, {"call.hangup": {"retries_ms": [-1]}}),
 )

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
 from workers.budget import ANSWERS, LAST, Budget, Window, urgency_of
 from workers.metrics import Metrics
@@ -32,6 +33,10 @@ As many may pause between two tries without a lane."""
 NOTHING_LEFT_MAX_S = 5.0
 """So long an answer that was no 429 may hold commands up by saying that nothing is left: if it is
 meant otherwise than we read it, a hangup must still be tried."""
+
+DIALS_UNDER_WAY_MAX = CONNECTIONS_MAX * 7 // 8
+"""So many of the connections may wait for answers to dials: a carrier that is slow to answer those,
+or does not, leaves some to the calls that are up."""
 
 
 class Turn:
@@ -106,6 +111,7 @@ class Turns:
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
         self._pausing = 0
+        self._under_way = 0
         self.told_busy = asyncio.Event()
 
     def take(self, operation: str) -> Turn | None:
@@ -189,6 +195,7 @@ class Turns:
 
     def give_back(self, taken: tuple[Window, ...], *, sent: bool) -> None:
         now = self._clock()
+        self._under_way -= 1
         for window in taken:
             window.give_back(now, sent=sent)
         self.look()
@@ -203,8 +210,17 @@ class Turns:
         self._set_alarm()
 
     def _turn(self, operation: str) -> Turn | None:
+        if self._is_busy(operation):
+            return None
         taken = self._budget.take(operation, self._clock())
-        return None if taken is None else Turn(self, taken)
+        if taken is None:
+            return None
+        self._under_way += 1
+        return Turn(self, taken)
+
+    def _is_busy(self, operation: str) -> bool:
+        """Whether so many are under way that only an answer makes room."""
+        return self._under_way >= (DIALS_UNDER_WAY_MAX if operation == "dial" else CONNECTIONS_MAX)
 
     def _count(self) -> int:
         return sum(len(queue) for queue in self._queues)
@@ -212,7 +228,8 @@ class Turns:
     def _set_alarm(self) -> None:
         """Look again when the next place is free."""
         now = self._clock()
-        times = [self._budget.free_at(queue[0].operation, now) for queue in self._queues if queue]
+        heads = [queue[0].operation for queue in self._queues if queue]
+        times = [self._budget.free_at(head, now) for head in heads if not self._is_busy(head)]
         at = min((each for each in times if each is not None), default=None)
         if self._alarm is not None and not self._alarm.done():
             if at is not None and self._alarm_at <= at:

@@ -5,13 +5,14 @@ from collections.abc import Awaitable
 
 import pytest
 
+from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, RateLimit
 from tests.virtual_clock import VirtualClock
 from workers import turns as module
 from workers.budget import Budget, limits_of
 from workers.metrics import Metrics
 from workers.places import Places
-from workers.turns import Turns
+from workers.turns import DIALS_UNDER_WAY_MAX, Turns
 
 FOR_EVER_S = 1e6
 
@@ -201,6 +202,26 @@ async def test_no_more_wait_than_could_be_sent_in_time(monkeypatch: pytest.Monke
         await every
 
     await bench.clock.run(burst())
+
+
+async def test_no_more_are_under_way_than_there_are_connections_and_dials_leave_some() -> None:
+    bench = Bench(commands_per_s=0)
+    under_way = [bench.turns.take("dial") for _ in range(CONNECTIONS_MAX)]
+    assert sum(turn is not None for turn in under_way) == DIALS_UNDER_WAY_MAX
+    assert bench.turns.take("transfer") is not None
+
+    async def burst() -> None:
+        waiting = asyncio.create_task(bench.all("dial", "transfer", "hangup"))
+        await bench.clock.sleep(1)
+        assert sorted(bench.order) == ["hangup", "transfer"]
+        for turn in under_way:
+            if turn is not None:
+                with turn:
+                    turn.sending()
+        await waiting
+
+    await bench.clock.run(burst())
+    assert bench.sent[2:] == [("dial", 1)]
 
 
 # ------------------------------------------------------------------ places

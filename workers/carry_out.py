@@ -68,8 +68,8 @@ async def carry_out(
 ) -> CommandSucceeded | CommandFailed:
     """The command's outcome. `attempts` counts the tries that may have been made before.
 
-    `look` reads the session's tail, and carries out what may not wait for this command. Raises
-    PositionTaken when another worker took the session over meanwhile.
+    `look` reads the session's tail, if it can, and carries out what may not wait for this command.
+    Raises PositionTaken when another worker took the session over meanwhile.
     """
     deadline = decided_at + timedelta(seconds=DEADLINE_S)
     if hold.case.ended_leg(command.call_control_id) is not None:

@@ -25,7 +25,7 @@ import msgspec
 
 from offhook.codec import encode
 from offhook.decision import NOTHING, Stored, stored
-from offhook.errors import PositionTaken
+from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import (
     CommandFailed,
     CommandRequested,
@@ -312,7 +312,12 @@ class Settler:
         self, hold: Hold, command: IssuedCommand, *, since: datetime, attempts: int
     ) -> None:
         async def look() -> None:
-            await hold.look()
+            try:
+                await hold.look()
+            except LogUnavailable:
+                # Nothing is sent without another look. Who gives up here is taken over, if need be
+                # by ourselves, and a command that was never sent would go as a repetition.
+                return
             if urgency_of(command.operation) != ENDS:
                 await self._end_meanwhile(hold)
 

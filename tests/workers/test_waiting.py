@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from offhook.codec import encode, encoded_webhook
+from offhook.errors import LogUnavailable
 from offhook.events import (
     CallHangup,
     CommandAttempted,
@@ -17,6 +18,7 @@ from offhook.events import (
     Decided,
     Fact,
     IssuedCommand,
+    Record,
 )
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
@@ -144,6 +146,26 @@ async def test_while_a_command_waits_its_session_stays_held_and_it_is_sent_as_a_
     assert 3 <= len(renewals) <= 6, "one a few seconds, not one a look"
     assert {fact.attempt for fact in renewals if isinstance(fact, CommandAttempted)} == {1}
     assert len(await world.facts(CommandSucceeded)) == 1
+
+
+async def test_a_log_that_is_away_for_a_moment_makes_no_repetition_of_a_command_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(20.0)
+    read = world.log.read
+
+    async def read_when_it_is_back(session_id: str, **after: int) -> Sequence[Record]:
+        if 3 < world.clock.now < 16:
+            raise LogUnavailable("the server restarts")
+        return await read(session_id, **after)
+
+    async def story() -> None:
+        await world.request("transfer", to="+12025550123")
+        monkeypatch.setattr(world.log, "read", read_when_it_is_back)
+        await world.worker("w1").settle("s")
+
+    await world.clock.run(story())
+    assert world.sent == [("transfer", False, 20.0)]
 
 
 async def test_a_call_that_ends_while_its_command_waits_needs_none() -> None:

@@ -11,6 +11,7 @@
 The carrier ignores a repeated `command_id` for 60 s only, hence the 45.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ from offhook.telnyx.catalog import command_from, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
 from workers.turns import WAITING_MAX, Turn, Turns
+
+_log = logging.getLogger(__name__)
 
 DEADLINE_S = 45.0
 PAUSE_FIRST_S = 0.1
@@ -208,14 +211,20 @@ def _invalid(command: IssuedCommand) -> CommandFailed | None:
                 command.operation, "call_control_id", None, "the event has no leg to command"
             )
     except (ParameterInvalid, OperationUnknown) as error:
-        return CommandFailed(
-            command_id=command.command_id,
-            operation=command.operation,
-            call_control_id=command.call_control_id,
-            reason="invalid",
-            detail=str(error),
-        )
-    return None
+        detail = str(error)
+    except Exception as error:
+        # A mistake in a check of ours must not hold a call up for ever, delivery after delivery.
+        _log.exception("command not checked", extra={"command": command.command_id})
+        detail = f"{command.operation}: it could not be checked: {error!r}"
+    else:
+        return None
+    return CommandFailed(
+        command_id=command.command_id,
+        operation=command.operation,
+        call_control_id=command.call_control_id,
+        reason="invalid",
+        detail=detail,
+    )
 
 
 def _failed_by_deadline(

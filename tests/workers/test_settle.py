@@ -365,6 +365,24 @@ async def test_a_wrong_parameter_is_never_sent() -> None:
     assert "'nobody'" in failed.detail
 
 
+async def test_a_command_whose_check_itself_fails_holds_no_call_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> Command:
+        raise StopIteration
+
+    monkeypatch.setattr("workers.carry_out.command_from", broken)
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    await arrive(log, initiated())
+    await settler_on(log, carrier, RECEPTION).settle(SESSION)
+    assert carrier.sent == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "invalid"
+    assert failed.detail == "answer: it could not be checked: StopIteration()"
+
+
 async def test_a_requested_command_is_sent_and_the_flow_is_not_asked() -> None:
     log = MemoryLog()
     carrier = ScriptedCarrier(log, Refused(status=422, group="unexplained", detail="422"))

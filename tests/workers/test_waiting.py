@@ -388,3 +388,50 @@ async def test_a_hangup_that_went_before_a_waiting_dial_does_so_after_a_take_ove
     (hangup, hung_up_at), (dial, _) = [(each[:2], each[2]) for each in world.sent]
     assert (hangup, dial) == (("hangup", True), ("dial", True))
     assert hung_up_at <= 4 + WAITING_LEASE_S
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+@pytest.mark.parametrize("records", range(1, 12))
+async def test_wherever_a_worker_dies_each_command_has_one_outcome_and_one_first_try(
+    records: int, is_stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies at its record of this number, just before or just after that is stored."""
+    world = World(0.0)
+    dying, other = world.worker("w1"), world.worker("w2")
+    world.turns["w1"].learn(Busy(retry_after_s=20.0, detail="429 90103", dials_only=True))
+    append, appended = world.log.append, 0
+
+    async def die_at(session_id: str, side: Side, *args: Any, **more: Any) -> Appended:
+        nonlocal appended
+        appended += side == "out"
+        dies = side == "out" and appended == records
+        if dies and not is_stored:
+            raise asyncio.CancelledError
+        placed = await append(session_id, side, *args, **more)
+        if dies:
+            raise asyncio.CancelledError
+        return placed
+
+    async def story() -> None:
+        await world.request("dial", **DIALLED)
+        await world.request("transfer", to="+12025550123")
+        monkeypatch.setattr(world.log, "append", die_at)
+        settling = asyncio.create_task(dying.settle("s"))
+        await world.clock.sleep(4)
+        await world.request("hangup")
+        world.turns["w1"].hurry("s")
+        await asyncio.gather(settling, return_exceptions=True)
+        world.turns["w2"].learn(Busy(retry_after_s=3.0, detail="429 90103", dials_only=True))
+        while isinstance(await other.settle("s"), HeldElsewhere):
+            await world.clock.sleep(0.5)
+
+    await world.clock.run(story())
+    outcomes = await world.facts(CommandSucceeded, CommandFailed)
+    assert len(outcomes) == len({getattr(each, "command_id", "") for each in outcomes}) == 3
+    decided = [fact.cause_seq for fact in await world.facts(Decided) if isinstance(fact, Decided)]
+    assert len(decided) == len(set(decided)) == 3
+    again: set[str] = set()
+    for operation, repeated, _ in world.sent:
+        assert repeated or operation not in again, "the second try of a command is a repetition"
+        again.add(operation)
+    assert again == {"dial", "transfer", "hangup"}

@@ -37,7 +37,7 @@ MEMBER_S = 3.5
 """A worker that was not heard of for so long is gone."""
 
 CARRIER_LIMIT_S = 60.0
-"""A limit that the carrier's answers have not mentioned for so long is forgotten."""
+"""A limit that no answer has mentioned for so long is forgotten when commands wait for it."""
 
 INFERRED_MAX_S = 5.0
 """So long the end of a call is held up by a limit that is read out of headers, and not by a 429."""
@@ -344,8 +344,9 @@ class Budget:
         for worker, member in list(self._fleet.items()):
             if now - member.heard_at > MEMBER_S:
                 del self._fleet[worker]
-        # By its age alone: where it lets nothing through, there is no answer that could correct it.
-        if "carrier" in self._limits and now - self._carrier_at > CARRIER_LIMIT_S:
+        # Where it lets nothing through, no answer can correct it; at rest it may well stay.
+        is_pressed = now - self._pressed_at <= 2 * REPORT_S
+        if "carrier" in self._limits and is_pressed and now - self._carrier_at > CARRIER_LIMIT_S:
             del self._limits["carrier"], self._windows["carrier"]
         for name, window in self._windows.items():
             window.resize(self._part_of(self._limits[name]), now)

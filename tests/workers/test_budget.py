@@ -188,15 +188,20 @@ def test_a_limit_that_makes_no_sense_is_none() -> None:
     assert mine.take("answer", 0.0) == ()
 
 
-def test_a_limit_that_is_not_mentioned_any_more_is_forgotten() -> None:
-    """Also if nothing is answered any more because it lets nothing through."""
+def test_a_limit_that_is_not_mentioned_any_more_is_forgotten_once_commands_wait_for_it() -> None:
+    """If it lets nothing through there is no answer that could correct it."""
     mine = budget()
     mine.learn(1, 3000.0, now=0.0)
-    assert taken(mine, "answer", 0.0) == 1
-    mine.report(CARRIER_LIMIT_S)
-    assert mine.take("answer", CARRIER_LIMIT_S) is None
-    mine.report(CARRIER_LIMIT_S + 0.1)
-    assert mine.take("answer", CARRIER_LIMIT_S + 0.1) == ()
+    mine.report(900.0)
+    assert mine.left(900.0) == {"carrier": 1}, "a burst after an hour of rest knows it"
+    mine.learn(1, 3000.0, now=1000.0)
+    assert taken(mine, "answer", 1000.0) == 1
+    forgotten_at = 1000.0 + CARRIER_LIMIT_S
+    assert mine.take("answer", forgotten_at) is None
+    mine.report(forgotten_at)
+    assert mine.take("answer", forgotten_at) is None
+    mine.report(forgotten_at + 0.1)
+    assert mine.take("answer", forgotten_at + 0.1) == ()
 
 
 def test_a_limit_that_was_only_inferred_keeps_no_hangup_waiting_for_long() -> None:
@@ -271,8 +276,10 @@ def test_a_report_that_cannot_be_meant_stops_nobody(carrier: Limit) -> None:
     true = Limit(count=6, window_s=1.0)
     mine.hear(Report(worker="b", carrier=true, carrier_age_s=-1e9), 101.0)
     mine.hear(Report(worker="c", carrier=carrier), 102.0)
-    assert mine.report(101.0 + CARRIER_LIMIT_S).carrier == true
-    assert mine.report(101.1 + CARRIER_LIMIT_S).carrier is None
+    until = 101.0 + CARRIER_LIMIT_S
+    taken(mine, "answer", until)
+    assert mine.report(until).carrier == true
+    assert mine.report(until + 0.1).carrier is None
 
 
 @given(

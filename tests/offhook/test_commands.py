@@ -27,6 +27,7 @@ from scripts.sdk import SdkOperation, sdk_operations
 
 SDK = {operation.name: operation for operation in sdk_operations()}
 OPERATIONS = sorted(COMMANDS)
+SCALARS = (str, int, float, bool)
 
 # The last part of a place -> why our enum differs, on purpose.
 OTHER_ENUM = {
@@ -43,6 +44,10 @@ OTHER_REQUIRED = {
     "one of the three is required here",
 }
 
+OTHER_SCALARS = {
+    "webhook_urls{}": "a list there; the specification has one URL, and both are taken here",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -50,6 +55,7 @@ class Place:
 
     required: bool
     choices: frozenset[object]
+    scalars: frozenset[type]
 
 
 Places = dict[str, Place]
@@ -64,9 +70,10 @@ def places_in(kind: Any, place: str, required: bool = False) -> Places:
     members = list(members_of(kind))
     objects = [objects_in(member, place) for member in members]
     literals = [member for member in members if get_origin(member) is Literal]
-    found = {place: Place(required, frozenset(v for one in literals for v in get_args(one)))}
-    if found[place].choices == {True, False}:
-        found[place] = Place(required, frozenset())
+    choices = frozenset(value for one in literals for value in get_args(one))
+    scalars = frozenset({one for one in members if one in SCALARS} | {type(v) for v in choices})
+    is_bool = choices == {True, False}
+    found = {place: Place(required, frozenset() if is_bool else choices, scalars)}
     inside = [one for one in objects if one]
     for name in dict.fromkeys(name for one in inside for name in one):
         same = [one[name] for one in inside if name in one]
@@ -74,6 +81,7 @@ def places_in(kind: Any, place: str, required: bool = False) -> Places:
         found[name] = Place(
             all(one.required for one in same) and (not is_entry or len(same) == len(inside)),
             frozenset(value for one in same for value in one.choices),
+            frozenset(kind for one in same for kind in one.scalars),
         )
     return found
 
@@ -196,6 +204,13 @@ def test_what_is_required_is_so_in_the_sdk(operation: str) -> None:
     ours, theirs = compared(operation)
     different = {name for name in ours if ours[name].required != theirs[name].required}
     assert different == {name for owner, name in OTHER_REQUIRED if owner == operation}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_texts_and_numbers_are_those_of_the_sdk(operation: str) -> None:
+    ours, theirs = compared(operation)
+    different = {name for name in ours if ours[name].scalars != theirs[name].scalars}
+    assert different == set(OTHER_SCALARS) & set(ours)
 
 
 def test_only_what_a_provider_makes_is_left_untyped() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
+from offhook.telnyx.defaults import DEFAULTS
 from projections.kpis import COUNTERS, RATIOS
 
 
@@ -110,6 +111,9 @@ def command_body(operation: str) -> dict[str, Any]:
     properties |= {
         _wire_name(name): _in_json_schema(_optional(value)) for name, value in own.items()
     }
+    # The carrier's: nothing is filled in here.
+    for name, value in DEFAULTS.get(operation, {}).items():
+        properties[name] |= {"default": value}
     required = [_wire_name(name) for name in schema.get("required", ())]
     return {
         "required": bool(required),

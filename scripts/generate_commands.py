@@ -5,6 +5,7 @@
     offhook/parameter_objects.py   the objects that parameters may be
     offhook/call_actions.py        a command for every action that is not written by hand
     docs/operations.md             operation, command, endpoint, SDK call, events to expect
+    docs/parameters.md             parameters of every command: required, default, allowed
 
 Names, types, enums and what is required are the SDK's; what only its descriptions tell is in
 `scripts/command_refinements.py`. A test generates them again and compares.
@@ -24,8 +25,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import telnyx
 from typing_extensions import NoExtraItems, is_typeddict
 
+from scripts import operations_page, parameters_page
 from scripts.command_refinements import BY_HAND, DOCS, NAMES, RULES, TYPES, UNTYPED
-from scripts.operations_page import page
 from scripts.sdk import Entry, SdkOperation, entries_of, sdk_operations
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +43,8 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "offhook/parameter_objects.py": _formatted(objects_source(objects)),
         ROOT / "offhook/call_actions.py": _formatted(actions_source(actions, objects)),
-        ROOT / "docs/operations.md": page(operations),
+        ROOT / "docs/operations.md": operations_page.page(operations),
+        ROOT / "docs/parameters.md": parameters_page.page(),
     }
 
 

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Required, get_args, get_origin
 
 from telnyx.resources.calls.actions import ActionsResource
@@ -90,3 +91,18 @@ def entries_of(typed_dict: type) -> list[Entry]:
             name = next((one.alias for one in extras if getattr(one, "alias", None)), name)
         entries.append(Entry(name, kind, required))
     return sorted(entries, key=lambda entry: not entry.required)
+
+
+def descriptions_of(typed_dict: type) -> dict[str, str]:
+    """What the SDK says of each parameter, on one line, by the SDK's name for it."""
+    tree = ast.parse(inspect.getsource(typed_dict))
+    (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    descriptions = {}
+    for statement, after in pairwise(definition.body):
+        match statement, after:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                descriptions[name] = " ".join(text.split())
+    return descriptions

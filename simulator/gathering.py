@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from offhook.commands import Gather, GatherUsingAudio, GatherUsingSpeak, SendDtmf, StopGather
+from offhook.telnyx.defaults import DEFAULTS
 from simulator.activities import Gathering, Sound
 from simulator.legs import Leg
 from simulator.sounds import cut, hear, playback, spoken_s
@@ -28,25 +29,17 @@ from simulator.turn import Turn
 FIRST_KEY_S = 1.0
 NEXT_KEY_S = 0.3
 
-# Defaults of developers.telnyx.com, api-reference of `gather`; it tells no number of tries.
-VALID_DIGITS = "0123456789#*"
-TERMINATOR = "#"
-DIGITS_MIN, DIGITS_MAX = 1, 128
-FIRST_MILLIS = 5_000
-BETWEEN_MILLIS = 5_000
-WHOLE_MILLIS = 60_000
-TRIES = 3
-
 
 def gather(turn: Turn, leg: Leg, command: Gather) -> bool:
+    own = DEFAULTS[command.operation]
     told = {"gather_id": command.gather_id} if command.gather_id else {}
     gathering = replace(
         _gathering(turn, command, told),
-        first_s=_seconds(command.initial_timeout_millis, FIRST_MILLIS),
+        first_s=_seconds(command.initial_timeout_millis, own["initial_timeout_millis"]),
     )
     leg = _begin(turn, leg, gathering)
     over = GatherTimesOut(call_control_id=leg.call_control_id, gather_id=gathering.id, turn=None)
-    turn.later(_seconds(command.timeout_millis, WHOLE_MILLIS), over)
+    turn.later(_seconds(command.timeout_millis, own["timeout_millis"]), over)
     return False
 
 
@@ -54,7 +47,7 @@ def gather_using_speak(turn: Turn, leg: Leg, command: GatherUsingSpeak) -> bool:
     gathering = _gathering(turn, command, {})
     prompt = _said(command.payload, gathering.id)
     again = _said(command.invalid_payload, gathering.id) if command.invalid_payload else None
-    _begin(turn, leg, _prompted(gathering, prompt, again, command.maximum_tries))
+    _begin(turn, leg, _prompted(gathering, prompt, again, command))
     return False
 
 
@@ -66,7 +59,7 @@ def gather_using_audio(turn: Turn, leg: Leg, command: GatherUsingAudio) -> bool:
         again = playback(turn, command.invalid_audio_url, command.invalid_media_name, False)
         again = replace(again, gather_id=gathering.id)
     prompt = replace(prompt, gather_id=gathering.id)
-    _begin(turn, leg, _prompted(gathering, prompt, again, command.maximum_tries))
+    _begin(turn, leg, _prompted(gathering, prompt, again, command))
     return False
 
 
@@ -135,23 +128,28 @@ def release_gathering(turn: Turn, leg: Leg, *, because: str) -> Leg:
 def _gathering(
     turn: Turn, command: Gather | GatherUsingSpeak | GatherUsingAudio, told: dict[str, Any]
 ) -> Gathering:
+    own = DEFAULTS[command.operation]
     terminator = command.terminating_digit
     return Gathering(
         id=turn.new_id(),
         told=told,
-        digits_min=command.minimum_digits or DIGITS_MIN,
-        digits_max=command.maximum_digits or DIGITS_MAX,
-        terminator=TERMINATOR if terminator is None else terminator,
-        valid=command.valid_digits or VALID_DIGITS,
-        first_s=_seconds(command.timeout_millis, WHOLE_MILLIS),
-        between_s=_seconds(command.inter_digit_timeout_millis, BETWEEN_MILLIS),
+        digits_min=command.minimum_digits or own["minimum_digits"],
+        digits_max=command.maximum_digits or own["maximum_digits"],
+        terminator=own["terminating_digit"] if terminator is None else terminator,
+        valid=command.valid_digits or own["valid_digits"],
+        first_s=_seconds(command.timeout_millis, own["timeout_millis"]),
+        between_s=_seconds(command.inter_digit_timeout_millis, own["inter_digit_timeout_millis"]),
     )
 
 
 def _prompted(
-    gathering: Gathering, prompt: Sound, again: Sound | None, tries: int | None
+    gathering: Gathering,
+    prompt: Sound,
+    again: Sound | None,
+    command: GatherUsingSpeak | GatherUsingAudio,
 ) -> Gathering:
-    return replace(gathering, prompt=prompt, again=again, tries_left=(tries or TRIES) - 1)
+    tries = command.maximum_tries or DEFAULTS[command.operation]["maximum_tries"]
+    return replace(gathering, prompt=prompt, again=again, tries_left=tries - 1)
 
 
 def _said(text: str, gather_id: str) -> Sound:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 from uuid import UUID
 
+from offhook.telnyx.defaults import DEFAULTS
 from simulator.activities import (
     Conversation,
     Gathering,
@@ -20,9 +21,9 @@ from simulator.activities import (
 
 Direction = Literal["incoming", "outgoing"]
 
-# Defaults of dial and transfer (team-telnyx/openapi spec3.yml).
-TIMEOUT_S = 30
-TIME_LIMIT_S = 14_400
+# Dial and transfer have the same.
+TIMEOUT_S: int = DEFAULTS["dial"]["timeout_secs"]
+TIME_LIMIT_S: int = DEFAULTS["dial"]["time_limit_secs"]
 
 
 class LegState(enum.StrEnum):

@@ -25,6 +25,7 @@ from offhook.commands import (
     StopStreaming,
     StopTranscription,
 )
+from offhook.telnyx.defaults import DEFAULTS
 from simulator import refusals
 from simulator.legs import Leg
 from simulator.steps import EventDue
@@ -79,7 +80,8 @@ def stop_siprec(turn: Turn, leg: Leg, _: StopSiprec) -> bool:
 def start_transcription(turn: Turn, leg: Leg, command: StartTranscription) -> bool:
     if leg.transcribed:
         raise refusals.transcribed_already()
-    begin_transcription(turn, leg, command.transcription_tracks or "inbound")
+    own = DEFAULTS[command.operation]
+    begin_transcription(turn, leg, command.transcription_tracks or own["transcription_tracks"])
     return False
 
 
@@ -101,7 +103,7 @@ def begin_stream(turn: Turn, leg: Leg, url: str, track: str | None) -> Leg:
             leg,
             failure_reason="The connection to the WebSocket could not be made.",
             stream_id=stream_id,
-            stream_params={"stream_url": url, "track": track or "inbound_track"},
+            stream_params={"stream_url": url, "track": track or DEFAULTS["dial"]["stream_track"]},
             stream_type="websocket",
         )
         return leg

@@ -7,14 +7,15 @@ size is what the newest enqueue says. `keep_after_hangup` is not acted on: an en
 from dataclasses import replace
 
 from offhook.commands import Enqueue, LeaveQueue
+from offhook.telnyx.defaults import DEFAULTS
 from simulator import refusals
 from simulator.activities import Waiting
 from simulator.legs import Leg
 from simulator.steps import QueueTimesOut
 from simulator.turn import Turn
 
-# The default of developers.telnyx.com, api-reference of `enqueue`; its wait is the example's.
-SIZE_MAX = 100
+SIZE_MAX: int = DEFAULTS["enqueue"]["max_size"]
+# No default is told; this is the example of developers.telnyx.com, api-reference of `enqueue`.
 WAIT_S_MAX = 600
 
 

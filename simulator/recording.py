@@ -12,12 +12,14 @@ from typing import Any
 
 from offhook.commands import PauseRecording, ResumeRecording, StartRecording, StopRecording
 from offhook.commands import Recording as Asked
+from offhook.telnyx.defaults import DEFAULTS
 from simulator.activities import Recording
 from simulator.legs import Leg, stamp
 from simulator.numbers import recordings_fail
 from simulator.steps import EventDue, RecordingEnds
 from simulator.turn import Turn
 
+_DEFAULTS = DEFAULTS["dial"]  # answer, transfer and bridge have the same
 SAVED_AFTER_S = 1.0
 TRANSCRIBED_AFTER_S = 2.0
 
@@ -33,7 +35,7 @@ def start_recording(turn: Turn, leg: Leg, command: StartRecording) -> bool:
             started_at=turn.now,
             file_name=command.custom_file_name or "",
             transcribed=bool(command.transcription),
-            max_s=command.max_length or 0,
+            max_s=command.max_length or DEFAULTS["record_start"]["max_length"],
         ),
     )
     return False
@@ -59,11 +61,11 @@ def asked_recording(turn: Turn, command: Asked) -> Recording | None:
         return None
     return Recording(
         id=turn.new_id(),
-        channels=command.record_channels or "dual",
-        format=command.record_format or "mp3",
+        channels=command.record_channels or _DEFAULTS["record_channels"],
+        format=command.record_format or _DEFAULTS["record_format"],
         started_at=turn.now,
         file_name=command.record_custom_file_name or "",
-        max_s=command.record_max_length or 0,
+        max_s=command.record_max_length or _DEFAULTS["record_max_length"],
     )
 
 

@@ -1,0 +1,95 @@
+"""`docs/parameters.md`, from the commands' own types and the carrier's defaults."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from api.openapi import command_body
+from offhook.commands import COMMANDS
+from offhook.telnyx.defaults import DEFAULTS
+
+VALUES_SHOWN_MAX = 12
+
+_HEAD = """\
+# Parameters
+
+What every command may say. Generated from the commands' types and `offhook.telnyx.defaults`: do
+not edit (`python -m scripts.generate_commands`).
+
+A default is what the carrier takes for a parameter that is left out; – is one that no source tells.
+Every operation but those of [Operations](operations.md), note 2, has `command_id` as well. Rules
+over several parameters (this one only with that one) are told where they are broken. The objects
+are those of `offhook.parameter_objects`, and `components/schemas` of the API's `/openapi.json`.
+"""
+
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "minLength": "{} or more characters",
+    "maxLength": "{} or fewer characters",
+    "minItems": "{} or more entries",
+    "maxItems": "{} or fewer entries",
+}
+_TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true`, `false`",
+    "object": "object",
+}
+
+
+def page() -> str:
+    """The whole page, the operations in the order of `docs/operations.md`."""
+    return _HEAD + "".join(_section(operation) for operation in COMMANDS)
+
+
+def _section(operation: str) -> str:
+    schema = command_body(operation)["content"]["application/json"]["schema"]
+    rows = [
+        f"| `{name}` | {'yes' if name in schema['required'] else ''} "
+        f"| {_default(operation, name)} | {_words(of_name)} |\n"
+        for name, of_name in schema["properties"].items()
+        if name != "command_id"
+    ]
+    if not rows:
+        return f"\n## {operation}\n\nNo parameters.\n"
+    head = "| parameter | required | default | what it may be |\n|---|---|---|---|\n"
+    return f"\n## {operation}\n\n{head}{''.join(rows)}"
+
+
+def _default(operation: str, name: str) -> str:
+    own = DEFAULTS.get(operation, {})
+    return f"`{json.dumps(own[name])}`" if name in own else "–"
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    """A schema in words: what kind of value, and its bounds."""
+    match schema:
+        case {"anyOf": members}:
+            return " or ".join(map(_words, members))
+        case {"$ref": name}:
+            return f"object `{name.rpartition('/')[2]}`"
+        case {"enum": values}:
+            return _listed(values)
+        case {"type": "array", "items": item}:
+            return ", ".join([f"list, each {_words(item)}", *_bounds(schema)])
+        case {"pattern": _, "description": described}:
+            return ", ".join([described, *_bounds(schema)])
+        case {"type": name}:
+            return ", ".join([_TYPES[name], *_bounds(schema)])
+        case _:
+            return "anything"
+
+
+def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
+    for name, words in _BOUNDS.items():
+        if name in schema:
+            yield words.format(schema[name])
+
+
+def _listed(values: list[object]) -> str:
+    shown = ", ".join(f"`{json.dumps(value)}`" for value in values[:VALUES_SHOWN_MAX])
+    more = len(values) - VALUES_SHOWN_MAX
+    return f"{shown} and {more} more" if more > 0 else shown

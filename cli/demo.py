@@ -35,7 +35,7 @@ def run_demo(
     """Place calls, wait until all is quiet, judge. True if nothing was lost or doubled."""
     settings = with_free_ports(
         Settings(
-            flows=("cli.reception:reception",),
+            flows=("cli.demo_flow:demo",),
             simulator_speed=SPEED,
             simulator_seed=seed,
             simulator_duplicates=faults,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from cli.reception import BLOCKED_CALLER, STAFF
+from cli.demo_flow import BLOCKED_CALLER, STAFF
 from cli.stack import CONNECTION_ID
 
 OUTBOUND_SHARE = 0.25

@@ -36,7 +36,7 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
             *(sys.executable, "-m", "cli.main", "up", "--free-ports"),
             *("--ready-file", str(ready), "--data", str(data)),
         ],
-        env={**os.environ, "OFFHOOK_FLOWS": "cli.reception:reception"},
+        env={**os.environ, "OFFHOOK_FLOWS": "cli.demo_flow:demo"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -32,7 +32,7 @@ TOKEN = "of-the-test"
 def composed(tmp_path: Path) -> Iterator[Composed]:
     flows = tmp_path / "flows"
     flows.mkdir()
-    (flows / "frontdesk.py").write_text("from cli.reception import reception as frontdesk\n")
+    (flows / "frontdesk.py").write_text("from cli.demo_flow import demo as frontdesk\n")
     key = SigningKey.generate()
     variables = {
         "POSTGRES_PASSWORD": secrets.token_hex(24),

@@ -24,7 +24,7 @@ PAUSE_S = (0.3, 1.5)
 def stack(tmp_path: Path) -> Iterator[Stack]:
     # Calls run faster than life, and workers go before the others know: no part of a limit is
     # ever as large as it could be.
-    settings = Settings(flows=("cli.reception:reception",), simulator_speed=20, dials_per_s=0)
+    settings = Settings(flows=("cli.demo_flow:demo",), simulator_speed=20, dials_per_s=0)
     with Stack(tmp_path, with_free_ports(settings), workers=2) as stack:
         yield stack
 

@@ -17,7 +17,7 @@ QUIET_TIMEOUT_S = 60
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    settings = Settings(flows=("cli.reception:reception",), simulator_speed=10)
+    settings = Settings(flows=("cli.demo_flow:demo",), simulator_speed=10)
     with Stack(tmp_path, with_free_ports(settings), workers=2) as stack:
         yield stack
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from cli.reception import STAFF
+from cli.demo_flow import STAFF
 from cli.stack import CONNECTION_ID
 from cli.traffic import OUTBOUND_NUMBERS
 

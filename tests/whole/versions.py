@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from cli.reception import reception
+from cli.demo_flow import demo
 
-before = dataclasses.replace(reception, version="1")
-after = dataclasses.replace(reception, version="2")
+before = dataclasses.replace(demo, version="1")
+after = dataclasses.replace(demo, version="2")

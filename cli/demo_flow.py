@@ -1,4 +1,4 @@
-"""The demo's flow: a reception that answers, connects the caller, and hangs up when that fails.
+"""The demo's flow: answers, connects the caller, and hangs up when that fails.
 
 Webhooks come in any order, so it looks at where the call *is* rather than at which event came
 when. Numbers that end in an odd digit are transferred, even ones are dialled and bridged.
@@ -84,4 +84,4 @@ def _left_alone(session: Session) -> list[str]:
     ]
 
 
-reception = Flow(name="reception", version="2026-11-22", decide=decide)
+demo = Flow(name="demo", version="2026-11-22", decide=decide)

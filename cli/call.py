@@ -3,7 +3,8 @@
 What is documented but has no option is given by `--param`; all of it is checked before it is sent.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -14,7 +15,7 @@ from rich.text import Text
 from cli.answers import fields_table, print_json, told
 from cli.api_command import open_api, send_command
 from cli.exchange import Refused
-from cli.options import AsJson, ReadyFile, settings_of_command
+from cli.options import AsJson, ReadyFile, settings_of_command, with_options_of
 
 PAGE_SIZE = "250"  # the carrier's own bound
 _console = Console()
@@ -43,7 +44,25 @@ ConnectionId = Annotated[
 ]
 
 
+def send(
+    operation: str,
+    leg: str | None,
+    given: Mapping[str, str | None],
+    *,
+    client_state: ClientState = None,
+    param: Params = None,
+    command_id: CommandId = None,
+    as_json: AsJson = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Send what was given; what has a name here is an option of every command that sends."""
+    settings = settings_of_command(ready_file)
+    given = {**given, "client_state": client_state}
+    send_command(_console, settings, operation, leg, given, param, command_id, as_json=as_json)
+
+
 @app.command()
+@with_options_of(send)
 def dial(
     to: Annotated[str, typer.Argument(help="+E.164 or a SIP URI.", show_default=False)],
     from_: Annotated[str, typer.Option("--from", help="The caller: a number of yours.")],
@@ -55,14 +74,9 @@ def dial(
         str | None, typer.Option(help="premium, detect, detect_beep …")
     ] = None,
     link_to: Annotated[str | None, typer.Option(help="Share this leg's session.")] = None,
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
+    **common: Any,
 ) -> None:
     """Place a call."""
-    settings = settings_of_command(ready_file)
     given = {
         "to": to,
         "from": from_,
@@ -72,45 +86,32 @@ def dial(
         "from_display_name": from_display_name,
         "answering_machine_detection": answering_machine_detection,
         "link_to": link_to,
-        "client_state": client_state,
     }
-    send_command(_console, settings, "dial", None, given, param, command_id, as_json=as_json)
+    send("dial", None, given, **common)
 
 
 @app.command()
-def answer(
-    leg: Leg,
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
-) -> None:
+@with_options_of(send)
+def answer(leg: Leg, **common: Any) -> None:
     """Take an incoming call."""
-    settings = settings_of_command(ready_file)
-    given = {"client_state": client_state}
-    send_command(_console, settings, "answer", leg, given, param, command_id, as_json=as_json)
+    send("answer", leg, {}, **common)
 
 
 @app.command()
+@with_options_of(send)
 def transfer(
     leg: Leg,
     to: Annotated[str, typer.Argument(help="+E.164 or a SIP URI.", show_default=False)],
     from_: Annotated[str | None, typer.Option("--from", help="Shown to the one called.")] = None,
     timeout_secs: Annotated[str | None, typer.Option(help="Ring for so long.")] = None,
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
+    **common: Any,
 ) -> None:
     """Dial somebody and join them with this leg."""
-    settings = settings_of_command(ready_file)
-    given = {"to": to, "from": from_, "timeout_secs": timeout_secs, "client_state": client_state}
-    send_command(_console, settings, "transfer", leg, given, param, command_id, as_json=as_json)
+    send("transfer", leg, {"to": to, "from": from_, "timeout_secs": timeout_secs}, **common)
 
 
 @app.command()
+@with_options_of(send)
 def bridge(
     leg: Leg,
     other: Annotated[
@@ -118,89 +119,55 @@ def bridge(
         typer.Argument(help="The leg to join it with; else -p queue=… or -p video_room_id=…."),
     ] = None,
     park_after_unbridge: Annotated[str | None, typer.Option(help="self")] = None,
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
+    **common: Any,
 ) -> None:
     """Join two legs."""
-    settings = settings_of_command(ready_file)
-    given = {
-        "call_control_id": other,
-        "park_after_unbridge": park_after_unbridge,
-        "client_state": client_state,
-    }
-    send_command(_console, settings, "bridge", leg, given, param, command_id, as_json=as_json)
+    given = {"call_control_id": other, "park_after_unbridge": park_after_unbridge}
+    send("bridge", leg, given, **common)
 
 
 @app.command()
-def hangup(
-    leg: Leg,
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
-) -> None:
+@with_options_of(send)
+def hangup(leg: Leg, **common: Any) -> None:
     """End a leg."""
-    settings = settings_of_command(ready_file)
-    given = {"client_state": client_state}
-    send_command(_console, settings, "hangup", leg, given, param, command_id, as_json=as_json)
+    send("hangup", leg, {}, **common)
 
 
 @app.command()
+@with_options_of(send)
 def reject(
     leg: Leg,
     cause: Annotated[
         str,
         typer.Option(help="CALL_REJECTED, USER_BUSY, NOT_FOUND or TEMPORARILY_UNAVAILABLE."),
     ] = "CALL_REJECTED",
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
+    **common: Any,
 ) -> None:
     """Refuse an incoming call that was not answered."""
-    settings = settings_of_command(ready_file)
-    given = {"cause": cause, "client_state": client_state}
-    send_command(_console, settings, "reject", leg, given, param, command_id, as_json=as_json)
+    send("reject", leg, {"cause": cause}, **common)
 
 
 @app.command()
+@with_options_of(send)
 def refer(
     leg: Leg,
     sip_address: Annotated[str, typer.Argument(help="sip:user@host", show_default=False)],
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
+    **common: Any,
 ) -> None:
     """Send SIP REFER: the caller's side calls the address by itself."""
-    settings = settings_of_command(ready_file)
-    given = {"sip_address": sip_address, "client_state": client_state}
-    send_command(_console, settings, "refer", leg, given, param, command_id, as_json=as_json)
+    send("refer", leg, {"sip_address": sip_address}, **common)
 
 
 @app.command("sip-info")
+@with_options_of(send)
 def sip_info(
     leg: Leg,
     body: Annotated[str, typer.Option(help="The message.")],
     content_type: Annotated[str, typer.Option(help="Its media type.")] = "text/plain",
-    client_state: ClientState = None,
-    param: Params = None,
-    command_id: CommandId = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
+    **common: Any,
 ) -> None:
     """Send SIP INFO on a leg."""
-    settings = settings_of_command(ready_file)
-    given = {"body": body, "content_type": content_type, "client_state": client_state}
-    send_command(
-        _console, settings, "send_sip_info", leg, given, param, command_id, as_json=as_json
-    )
+    send("send_sip_info", leg, {"body": body, "content_type": content_type}, **common)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from cli.answers import fields_table, print_json, told
 from cli.exchange import NoAnswer, Refused, Server
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
-from offhook.telnyx.catalog import command_from, kinds_of, path_of
+from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of
 
 ANSWER_GRACE_S = 5.0
 """How much longer than the API itself to wait for the carrier's answer."""
@@ -50,7 +50,7 @@ def send_command(
     with open_api(settings) as api:
         try:
             found = api.ask(
-                "POST",
+                method_of(operation),
                 f"/v2{path_of(operation, leg)}",
                 body={**parameters, "command_id": command_id},
             )

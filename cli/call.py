@@ -16,8 +16,11 @@ from cli.answers import fields_table, print_json, told
 from cli.api_command import open_api, send_command
 from cli.exchange import Refused
 from cli.options import AsJson, ReadyFile, settings_of_command, with_options_of
+from offhook.commands import COMMANDS, LegCommand
+from offhook.errors import OperationUnknown
 
 PAGE_SIZE = "250"  # the carrier's own bound
+ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))
 _console = Console()
 
 app = typer.Typer(
@@ -168,6 +171,22 @@ def sip_info(
 ) -> None:
     """Send SIP INFO on a leg."""
     send("send_sip_info", leg, {"body": body, "content_type": content_type}, **common)
+
+
+@app.command()
+@with_options_of(send)
+def action(
+    operation: Annotated[
+        str, typer.Argument(help="speak, gather, record_start …", show_default=False)
+    ],
+    leg: Leg,
+    **common: Any,
+) -> None:
+    """Do any call action on a leg, by the carrier's name; its parameters with --param."""
+    if operation not in ACTIONS:
+        known = ", ".join(ACTIONS)
+        raise OperationUnknown(f"{operation!r} is no action on a leg; known: {known}")
+    send(operation, leg, {}, **common)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -108,6 +108,34 @@ def test_every_command_reaches_the_carrier(offhook: Terminal, stack: Stack) -> N
         assert _performed(stack, f"{name}-{leg}") == [(operation, 1)]
 
 
+def test_any_action_of_the_carrier_can_be_given(offhook: Terminal, stack: Stack) -> None:
+    leg = _ringing(stack)
+    actions = [
+        ("answer",),
+        ("speak", "-p", "payload=true", "-p", "voice=AWS.Polly.Joanna"),
+        ("gather", "-p", "maximum_digits=4", "-p", "valid_digits=0123"),
+    ]
+    for operation, *more in actions:
+        action = ("call", "action", operation, leg, "--command-id", operation)
+        asked = offhook(*action, *more)
+        assert asked.status == 0, asked.errors
+        assert _performed(stack, operation) == [(operation, 1)]
+    update = ("call", "action", "client_state_update", leg, "--client-state", "MTIz")
+    updated = offhook(*update)  # a PUT, and the carrier has no command_id for it
+    assert updated.status == 0, updated.errors
+    states = {each["call_control_id"]: each["client_state"] for each in _books(stack)["legs"]}
+    assert states[leg] == "MTIz"
+
+
+def test_an_unknown_action_is_told_the_known_ones(offline: Terminal) -> None:
+    for operation in ("spek", "dial"):  # dial is for no leg
+        refused = offline("call", "action", operation, "v3:a", "-p", "payload=hello")
+        assert refused.status == 1
+        assert f"{operation!r} is no action on a leg; known: ai_" in refused.errors
+        assert ", speak, " in refused.errors
+        assert " dial," not in refused.errors
+
+
 def test_a_refusal_is_told_with_code_title_and_detail(offhook: Terminal) -> None:
     refused = offhook("call", "answer", "v3:nobody")
     assert refused.status == 1
@@ -158,6 +186,7 @@ WRONG = [
     (["dial", FRIEND, "--from", OURS, "-p", "link_to="], "dial: link_to is ''"),
     (["bridge", "v3:a"], "exactly one of call_control_id (the leg to bridge with), queue"),
     (["refer", "v3:a", "desk"], "sip_address is 'desk'; expected a SIP URI"),
+    (["action", "speak", "v3:a", "-p", "text=hello"], "speak: text is 'hello'; there is no such"),
     (["reject", "v3:a", "--cause", "NO"], "cause is 'NO'; expected one of 'CALL_REJECTED'"),
     (["sip-info", "v3:a", "--body", "x" * 1401], "it has 1401 bytes; at most 1400 are allowed"),
     (["answer", "v3:a", "--client-state", "?"], "client_state is '?'; expected base64"),
@@ -309,12 +338,18 @@ def _placed(stack: Stack) -> dict[str, str]:
 
 def _performed(stack: Stack, command_id: str) -> list[tuple[str, int]]:
     """Operation and count of what the carrier did under a command_id."""
-    books = httpx.get(f"{stack.addresses['simulator']}/simulator/effects").json()
     return [
         (effect["operation"], effect["count"])
-        for effect in books["effects"]
+        for effect in _books(stack)["effects"]
         if effect["command_id"] == command_id
     ]
+
+
+def _books(stack: Stack) -> dict[str, Any]:
+    """What the simulated carrier did."""
+    answer = httpx.get(f"{stack.addresses['simulator']}/simulator/effects")
+    books: dict[str, Any] = answer.raise_for_status().json()
+    return books
 
 
 def _until(ask: Callable[[], Found], is_good: Callable[[Found], bool]) -> Found:

@@ -2,7 +2,7 @@
 
     form         shape                                                      where
     v2           {data: {event_type, id, occurred_at, payload}, meta}       over the wire
-    flat         {event_type, id, occurred_at, payload}                     over the wire, rare
+    flat         {event_type, id, payload: {…, occurred_at}}                over the wire, rare
     v1           {event_type: "call_initiated", id, created_at, payload}    over the wire, old
     portal       {event_type, webhook_id, created_at, payload}              portal and manuals
     call_events  {name, metadata: {event: {…}}}                             GET /call_events
@@ -71,7 +71,8 @@ def form_of(document: object) -> Form:
     if isinstance(data, dict) and _is_text(data.get("event_type")) and _is_text(data.get("id")):
         return "v2"
     if _is_text(document.get("event_type")):
-        if _is_text(document.get("id")) and "occurred_at" in document:
+        timed = "occurred_at" in document or "created_at" not in document
+        if _is_text(document.get("id")) and timed:
             return "flat"
         return "portal" if "webhook_id" in document else "v1"
     if isinstance(document.get("metadata"), dict) and "name" in document:

@@ -50,6 +50,18 @@ V2: dict[str, Any] = {
     "meta": {"attempt": 1, "delivered_to": "https://hooks.example.com/webhooks/telnyx"},
 }
 
+FLOOR_CHANGED: dict[str, Any] = {  # as the specification has it
+    "event_type": "conference.floor.changed",
+    "id": "0ccc7b54-4df3-4bca-a65a-3da1ecc777f0",
+    "payload": {
+        "call_control_id": "v3:example",
+        "call_session_id": "bbbb0000-0000-11f0-8000-02420a1f0b69",
+        "conference_id": "428c31b6-abf3-3bc1-b7f4-5013ef9657c1",
+        "occurred_at": "2026-11-22T09:00:00.076316Z",
+    },
+    "record_type": "event",
+}
+
 
 def body_of(document: Any) -> bytes:
     return json.dumps(document).encode()
@@ -65,7 +77,8 @@ FORMS: list[tuple[Form, Any]] = [
     ("v2", V2),
     ("v2", {"data": V2["data"]}),  # without meta, as the models of the specification
     ("v2", {"data": {"event_type": "message.received", "id": "test-123"}}),
-    ("flat", V2["data"]),  # as the specification has conference.floor.changed
+    ("flat", V2["data"]),
+    ("flat", FLOOR_CHANGED),
     (
         "v1",
         {
@@ -118,6 +131,18 @@ def test_every_form_is_recognised(form: Form, document: Any) -> None:
         assert webhook.event.event_id == f"sha256-{digest}"
         assert isinstance(webhook.event, UnknownEvent)
         assert webhook.event.payload == (document if isinstance(document, dict) else {})
+
+
+def test_a_flat_webhook_is_read_as_the_specification_has_it() -> None:
+    event = read_webhook(body_of(FLOOR_CHANGED)).event
+    assert event == ConferenceFloorChanged(
+        event_id="0ccc7b54-4df3-4bca-a65a-3da1ecc777f0",
+        occurred_at=datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC),
+        call_control_id="v3:example",
+        call_session_id="bbbb0000-0000-11f0-8000-02420a1f0b69",
+        conference_id="428c31b6-abf3-3bc1-b7f4-5013ef9657c1",
+        payload=FLOOR_CHANGED["payload"],
+    )
 
 
 @pytest.mark.parametrize("document", [V2, {**V2["data"], "meta": V2["meta"]}])

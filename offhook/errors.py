@@ -73,8 +73,8 @@ class ParameterInvalid(SenderFault):
         self.value = value
         self.rule = rule
         place = field + inside
-        shown = "a secret" if field in _SECRET_FIELDS else _shown(value)
-        given = "is missing" if value is None else f"is {shown}"
+        seen = "a secret" if field in _SECRET_FIELDS else shown(value)
+        given = "is missing" if value is None else f"is {seen}"
         super().__init__(f"{operation}: {place} {given}; {rule}")
 
     @property
@@ -150,6 +150,7 @@ _SECRET_FIELDS = frozenset({"payment_token", "sip_auth_password", "stream_auth_t
 _SHOWN_CHARS_MAX = 80
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """The value as a message names it: as in Python, and short."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"

@@ -8,6 +8,7 @@
     endings       ends and bridges
     sounds, gathering, recording, detection, queues, media, assistants, conferences
                   what may go on on a leg, a family of operations each
+    on_request    any event of the carrier's, told because a control asks for it
     turn          what one step has changed so far
     payloads      the fields that each webhook carries
     refusals      every "no" in the carrier's words: status, code, title
@@ -26,6 +27,7 @@
 The official documents and captures of real webhooks are the model; the official SDK is the judge.
 There is no audio: what is said, played, streamed and recorded is told, and takes its time. Time is
 handed to the state machine, so a test can let hours pass at once (`tests/simulator/calls.py`).
+Events that nothing here causes can be asked for: POST /simulator/calls/{call_control_id}/events.
 
     answered, not acted out            why
     video rooms (refused)              nothing here would be seen

@@ -16,6 +16,9 @@
                                "patience_s" and "hangup_after_s" in seconds of the call, and
                                "keys": what the caller keys in each time it is asked, in order
     POST /simulator/calls/{call_control_id}/keys   the party of a leg keys in {"keys": "12#"}
+    POST /simulator/calls/{call_control_id}/events   an event of the leg is told, whether or not it
+                               happened: {"event_type"} and, if wanted, fields of its "payload";
+                               the leg gives its ids and numbers, and is not changed by it
     GET  /simulator/effects    everything that was performed, sent and left
     GET  /simulator/health     that it is there
 
@@ -87,6 +90,7 @@ def application(
     controls = [
         Route("/calls", face.place_inbound, methods=["POST"]),
         Route("/calls/{call_control_id}/keys", face.press_keys, methods=["POST"]),
+        Route("/calls/{call_control_id}/events", face.tell, methods=["POST"]),
         Route("/effects", face.effects, methods=["GET"]),
         Route("/health", face.health, methods=["GET"]),
     ]
@@ -114,7 +118,14 @@ class _KeysRequest(msgspec.Struct, forbid_unknown_fields=True):
     keys: Keys
 
 
-Asked = TypeVar("Asked", _InboundRequest, _KeysRequest)
+class _EventRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /simulator/calls/{call_control_id}/events."""
+
+    event_type: str
+    payload: dict[str, Any] = {}
+
+
+Asked = TypeVar("Asked", _InboundRequest, _KeysRequest, _EventRequest)
 
 
 class _Face:
@@ -222,6 +233,12 @@ class _Face:
         self._exchange.press_keys(request.path_params["call_control_id"], asked.keys)
         return Response(status_code=204)
 
+    async def tell(self, request: Request) -> Response:
+        asked = _asked(await request.body(), _EventRequest)
+        call_control_id = request.path_params["call_control_id"]
+        self._exchange.tell(call_control_id, asked.event_type, asked.payload)
+        return Response(status_code=204)
+
     async def effects(self, _: Request) -> Response:
         return _json(self._exchange.report())
 
@@ -254,7 +271,7 @@ def _asked(body: bytes, kind: type[Asked]) -> Asked:
     except msgspec.ValidationError as error:
         words = _words(body) if kind is _InboundRequest else ""
         raise refusals.not_possible(words or str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise refusals.body_not_json() from None
 
 

@@ -2,11 +2,13 @@
 
     "2"            {data: {event_type, id, occurred_at, payload}, meta}, signed with Ed25519
     "1"            {event_type: "call_initiated", id, created_at, payload}, under an HMAC header
+    "2", flat      {event_type, id, payload}, for conference.floor.changed alone, signed likewise
     "2" by GET     the fields of `data` and of its payload as query parameters, and no body
 
 Sources: real webhooks; team-telnyx/knowledge-base `call-control-migration-to-voice-api` and
-`voice-api-webhooks`. How the HMAC of form "1" is written is in none of them: receivers of form "2"
-see that the header is there, which is what it is for here.
+`voice-api-webhooks`; team-telnyx/openapi spec3.yml 12de4dd0 for the flat form. How the HMAC of form
+"1" is written is in none of them: receivers of form "2" see that the header is there, which is what
+it is for here.
 """
 
 import base64
@@ -18,6 +20,7 @@ from typing import Any
 import msgspec
 from nacl.signing import SigningKey
 
+from offhook.carrier_events import ConferenceFloorChanged
 from offhook.telnyx.applications import ApiVersion
 from offhook.telnyx.signature import VERSION_ONE_HEADER, sign
 from simulator.legs import stamp
@@ -42,9 +45,11 @@ def envelope_of(
         return Envelope(headers=_json_headers(_hmac_header(body, key, sent_at)), body=body)
     if webhook.method == "GET":
         return Envelope(headers=sign(b"", key, sent_at), query=_query(webhook))
-    body = msgspec.json.encode(
-        {"data": data_of(webhook), "meta": {"attempt": attempt, "delivered_to": url}}
-    )
+    if webhook.event_type == ConferenceFloorChanged.event_type:
+        body = _flat(webhook)
+    else:
+        meta = {"attempt": attempt, "delivered_to": url}
+        body = msgspec.json.encode({"data": data_of(webhook), "meta": meta})
     return Envelope(headers=_json_headers(sign(body, key, sent_at)), body=body)
 
 
@@ -57,6 +62,13 @@ def data_of(webhook: Webhook) -> dict[str, Any]:
         "payload": webhook.payload,
         "record_type": "event",
     }
+
+
+def _flat(webhook: Webhook) -> bytes:
+    """The time is in the payload alone."""
+    data = data_of(webhook)
+    occurred_at = data.pop("occurred_at")
+    return msgspec.json.encode({**data, "payload": {**webhook.payload, "occurred_at": occurred_at}})
 
 
 def _version_one(webhook: Webhook) -> bytes:

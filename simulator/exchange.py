@@ -17,7 +17,7 @@ from typing import Any, Literal
 from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
 from offhook.telnyx.catalog import command_from, takes_command_id
-from simulator import behaviour, conferences, refusals
+from simulator import behaviour, conferences, on_request, refusals
 from simulator.answers import leg_shown
 from simulator.applications import Applications
 from simulator.conferences import ConferenceAction
@@ -132,6 +132,13 @@ class Exchange:
         if leg.unanswered:
             raise refusals.call_not_answered()
         self._happen(KeysPressed(call_control_id=call_control_id, keys=keys))
+
+    def tell(self, call_control_id: str, event_type: str, payload: Mapping[str, Any]) -> None:
+        """Send the application an event of a leg, with those fields of its payload.
+
+        It changes no state of the leg: nothing but the webhook comes of it. Raises Refused.
+        """
+        self._happen(on_request.told(event_type, payload, self.leg(call_control_id)))
 
     def leg(self, call_control_id: str) -> Leg:
         """A leg that is up, or ended at most 10 minutes ago. Raises Refused (90015)."""
@@ -280,8 +287,7 @@ class Exchange:
         for leg in step.legs:
             self._put(leg)
         for webhook in step.webhooks:
-            connection_id = str(webhook.payload["connection_id"])
-            self._delivery.send(webhook, self.applications.of_call(connection_id))
+            self._delivery.send(webhook, self.applications.of_call(webhook.connection_id))
         loop = asyncio.get_running_loop()
         for later in step.later:
             if isinstance(later.happening, EventDue) and later.happening.outlives:

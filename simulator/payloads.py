@@ -3,30 +3,24 @@
 Two surprises of the real thing are kept: `direction` and `state` are on call.initiated only, and
 `start_time` is the start of the leg (never the answer), missing on an outgoing call.initiated.
 For call.sip_info.received no schema and no capture exists: it carries the common fields alone.
+What is said and played to a whole conference is of no leg: the documents give it no id of one.
 """
 
+import dataclasses
 from typing import Any
 
+from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
 from simulator.legs import Leg, stamp
 
 PACKETS_PER_S = 50
 
-
 # Events that carry the two numbers besides the ids; of the others the documents list none.
-_WITH_NUMBERS = (
-    "call.initiated",
-    "call.answered",
-    "call.bridged",
-    "call.hangup",
-    "call.dtmf.",
-    "call.gather.",
-    "call.refer.",
-    "call.machine.",
-    "call.ai_gather.",
-    "call.conversation.",
-    "call.payment.",
-    "call.sip_info.",
+_WITH_NUMBERS = frozenset(
+    event_type
+    for event_type, kind in BY_TYPE.items()
+    if "from_" in {item.name for item in dataclasses.fields(kind)}
 )
+_OF_NO_LEG = frozenset(kind.event_type for kind in OF_A_CONFERENCE_ALONE)
 
 
 def payload_of(event_type: str, leg: Leg) -> dict[str, Any]:
@@ -34,6 +28,8 @@ def payload_of(event_type: str, leg: Leg) -> dict[str, Any]:
 
     What is the event's own, and not the leg's, is added by who tells it.
     """
+    if event_type in _OF_NO_LEG:
+        return {"connection_id": leg.connection_id}
     common = {
         "call_control_id": leg.call_control_id,
         "call_leg_id": leg.call_leg_id,
@@ -41,7 +37,7 @@ def payload_of(event_type: str, leg: Leg) -> dict[str, Any]:
         "client_state": leg.client_state,
         "connection_id": leg.connection_id,
     }
-    if event_type.startswith(_WITH_NUMBERS):
+    if event_type in _WITH_NUMBERS:
         common |= {"from": leg.from_, "to": leg.to}
     match event_type:
         case "call.initiated":

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from offhook.errors import ParameterInvalid, SenderFault
+from offhook.errors import ParameterInvalid, SenderFault, shown
 
 
 class Refused(SenderFault):
@@ -108,6 +108,51 @@ def answer_of_outbound() -> Refused:
 def not_possible(detail: str) -> Refused:
     """Understood, but it cannot be done to this leg in this state."""
     return Refused(422, "10027", "Unprocessable Entity", detail)
+
+
+def event_acted_out(event_type: str, how: str) -> Refused:
+    return Refused(
+        422,
+        "10027",
+        "Unprocessable Entity",
+        f"{event_type} is told when it happens, never on request. What causes it: {how}.",
+        pointer="/event_type",
+    )
+
+
+def event_unknown(event_type: str) -> Refused:
+    return Refused(
+        422,
+        "10032",
+        "Invalid enumerated value",
+        f"{shown(event_type)} is no event type that is known here; docs/events.md has them.",
+        pointer="/event_type",
+    )
+
+
+def event_field_unknown(event_type: str, name: str, value: object, known: list[str]) -> Refused:
+    return Refused(
+        422,
+        "10015",
+        "Bad Request",
+        f"{event_type} has no field {shown(name)}, given as {shown(value)}; "
+        f"it has {', '.join(known)}.",
+        pointer=_in_payload(name),
+    )
+
+
+def event_field_invalid(event_type: str, name: str, value: object, rule: str) -> Refused:
+    return Refused(
+        422,
+        "10026",
+        "Invalid parameter type",
+        f"{name} of {event_type} is {shown(value)}: {rule}.",
+        pointer=_in_payload(name),
+    )
+
+
+def _in_payload(name: str) -> str:
+    return f"/payload/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 def not_in_queue() -> Refused:

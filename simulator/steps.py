@@ -121,24 +121,20 @@ class Later:
 class Webhook:
     """One event. `urls` are where the leg wants it; none means the application's address.
 
+    The ids are those of the leg it is told of, whatever the payload says.
     `retries_ms` are the pauses between the tries, if the leg has its own.
     """
 
     id: str
     event_type: str
     occurred_at: datetime
+    call_control_id: str
+    call_session_id: str
+    connection_id: str
     payload: Mapping[str, Any]
     urls: tuple[str, ...] = ()
     method: Method = "POST"
     retries_ms: tuple[int, ...] | None = None
-
-    @property
-    def call_control_id(self) -> str:
-        return str(self.payload["call_control_id"])
-
-    @property
-    def call_session_id(self) -> str:
-        return str(self.payload["call_session_id"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,9 @@ class Turn:
                 id=uuid_from(self.identities),
                 event_type=event_type,
                 occurred_at=self.now,
+                call_control_id=leg.call_control_id,
+                call_session_id=leg.call_session_id,
+                connection_id=leg.connection_id,
                 payload=payload_of(event_type, leg) | more,
                 **_way_of(event_type, leg.hooks),
             )

@@ -58,11 +58,15 @@ class Received:
 
     @property
     def event_type(self) -> str:
-        return str(self.envelope["data"]["event_type"])
+        return str(self._data["event_type"])
 
     @property
     def payload(self) -> Any:
-        return self.envelope["data"]["payload"]
+        return self._data["payload"]
+
+    @property
+    def _data(self) -> Any:
+        return self.envelope.get("data", self.envelope)  # a flat one has none
 
 
 @dataclass(kw_only=True)
@@ -91,21 +95,21 @@ class Receiver:
             one
             for one in self.deliveries
             if one.event_type == event_type
-            and call_control_id in (None, one.payload["call_control_id"])
+            and call_control_id in (None, one.payload.get("call_control_id"))
         ]
 
     def types_of(self, call_control_id: str) -> list[str]:
         return [
             one.event_type
             for one in self.deliveries
-            if one.payload["call_control_id"] == call_control_id
+            if one.payload.get("call_control_id") == call_control_id
         ]
 
     def types(self, call_session_id: str | None = None) -> list[str]:
         return [
             one.event_type
             for one in self.deliveries
-            if call_session_id in (None, one.payload["call_session_id"])
+            if call_session_id in (None, one.payload.get("call_session_id"))
         ]
 
 

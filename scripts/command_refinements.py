@@ -3,13 +3,13 @@
 `scripts/generate_commands.py` takes names, types, enums and what is required from the official
 Python SDK 4.189.0; everything here was read in the descriptions of that SDK (its sentence stands
 beside it) or in team-telnyx/openapi `spec3.yml` 12de4dd0 ("spec"). Types are those of
-`offhook.parameters`, rules those of `offhook.command_base`.
+`offhook.commands.parameters`, rules those of `offhook.commands.base`.
 """
 
 BY_HAND = frozenset(
     {"dial", "answer", "transfer", "bridge", "hangup", "reject", "refer", "send_sip_info"}
 )
-"""Operations whose commands are written in `offhook/commands.py`."""
+"""Operations whose commands are written in `offhook/commands/calls.py`."""
 
 DOCS = {
     "ai_assistant_add_messages": "Add messages to the conversation of the leg's AI assistant.",

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m scripts.generate_commands
 
-    offhook/parameter_objects.py   the objects that parameters may be
-    offhook/call_actions.py        a command for every action that is not written by hand
+    offhook/commands/objects.py   the objects that parameters may be
+    offhook/commands/actions.py        a command for every action that is not written by hand
     docs/operations.md             operation, command, endpoint, SDK call, events to expect
     docs/parameters.md             parameters of every command: required, default, allowed
 
@@ -41,8 +41,8 @@ def generated() -> dict[Path, str]:
     commands = [command_source(operation, objects) for operation in operations]
     actions = [source for source in commands if source]
     return {
-        ROOT / "offhook/parameter_objects.py": _formatted(objects_source(objects)),
-        ROOT / "offhook/call_actions.py": _formatted(actions_source(actions, objects)),
+        ROOT / "offhook/commands/objects.py": _formatted(objects_source(objects)),
+        ROOT / "offhook/commands/actions.py": _formatted(actions_source(actions, objects)),
         ROOT / "docs/operations.md": operations_page.page(operations),
         ROOT / "docs/parameters.md": parameters_page.page(),
     }
@@ -194,7 +194,7 @@ def command_source(operation: SdkOperation, objects: Objects) -> str:
 
 
 def objects_source(objects: Objects) -> str:
-    """The module `offhook.parameter_objects`."""
+    """The module `offhook.commands.objects`."""
     body = "\n\n\n".join(objects.sources.values())
     names = ", ".join(sorted(objects.open))
     return f'''"""The objects that parameters may be, and the longer enums. Generated: do not edit.
@@ -214,13 +214,13 @@ OPEN_OBJECTS: frozenset[object] = frozenset({{{names}}})
 '''
 
 
-_PARAMETERS = "offhook.parameters"
-_BASE = "offhook.command_base"
-_OBJECTS = "offhook.parameter_objects"
+_PARAMETERS = "offhook.commands.parameters"
+_BASE = "offhook.commands.base"
+_OBJECTS = "offhook.commands.objects"
 
 
 def actions_source(commands: Sequence[str], objects: Objects) -> str:
-    """The module `offhook.call_actions`."""
+    """The module `offhook.commands.actions`."""
     body = "\n\n\n".join(commands)
     names = re.findall(r"^class (\w+)", body, re.MULTILINE)
     listed = "".join(f'    "{name}",\n' for name in names)

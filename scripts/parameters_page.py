@@ -19,7 +19,7 @@ not edit (`python -m scripts.generate_commands`).
 A default is what the carrier takes for a parameter that is left out; – is one that no source tells.
 Every operation but those of [Operations](operations.md), note 2, has `command_id` as well. Rules
 over several parameters (this one only with that one) are told where they are broken. The objects
-are those of `offhook.parameter_objects`, and `components/schemas` of the API's `/openapi.json`.
+are those of `offhook.commands.objects`, and `components/schemas` of the API's `/openapi.json`.
 """
 
 _BOUNDS = {

@@ -40,8 +40,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from offhook.commands import COMMANDS
+from offhook.commands.parameters import PhoneOrSip, Text1
 from offhook.errors import ParameterInvalid
-from offhook.parameters import PhoneOrSip, Text1
 from offhook.telnyx.catalog import command_from, method_of
 from simulator import refusals
 from simulator.answers import active_shown, call_shown

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from offhook.commands.parameters import Base64, Text1
 from offhook.errors import ParameterInvalid
-from offhook.parameters import Base64, Text1
 from simulator import refusals
 from simulator.activities import Seat
 from simulator.answers import milliseconds

@@ -7,7 +7,8 @@ transferred leg. Digits after a number (`+12025550110,42`) are no part of it.
 from dataclasses import replace
 from typing import assert_never
 
-from offhook.commands import Answer, Dial, Media, Transfer, WebhookTargets
+from offhook.commands import Answer, Dial, Transfer
+from offhook.commands.calls import Media, WebhookTargets
 from simulator import refusals
 from simulator.activities import OnAnswer, Sound
 from simulator.assistants import converse, relay

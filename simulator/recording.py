@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from offhook.commands import PauseRecording, ResumeRecording, StartRecording, StopRecording
-from offhook.commands import Recording as Asked
+from offhook.commands.calls import Recording as Asked
 from offhook.telnyx.defaults import DEFAULTS
 from simulator.activities import Recording
 from simulator.legs import Leg, stamp

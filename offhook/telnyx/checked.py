@@ -25,7 +25,7 @@ from msgspec.inspect import (
     type_info,
 )
 
-from offhook.parameter_objects import OPEN_OBJECTS
+from offhook.commands.objects import OPEN_OBJECTS
 
 CHOICES_SHOWN_MAX = 50
 

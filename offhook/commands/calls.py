@@ -1,19 +1,7 @@
-"""Every order that can be given to the carrier: one value per operation, checked by its types.
-
-    dial answer transfer bridge hangup reject refer send_sip_info      here, by hand
-    speak gather playback_start record_start … (34 more)               offhook/call_actions.py,
-                                                                       generated
-    what all have in common, and rules over several parameters         offhook/command_base.py
-    the objects that parameters may be                                 offhook/parameter_objects.py
-    what a text or a number may be                                     offhook/parameters.py
-
-Fields are the carrier's own parameter names (Python keywords get a trailing underscore, `from_`).
-What is left out is not sent, so the carrier's defaults hold. `call_control_id` is the leg to
-command; a flow may leave it out and means the leg of the event it decides on.
+"""The eight commands that make, answer, move and end calls, by hand.
 
 Source of names, enums and bounds: team-telnyx/openapi `spec3.yml` 12de4dd0 and the official
 Python SDK 4.189.0, which adds `diversion`, `route_to_mobile` and hangup's `reason`.
-How a command looks over HTTP is in `offhook.telnyx.catalog`.
 """
 
 from dataclasses import dataclass
@@ -21,13 +9,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from offhook.call_actions import *  # noqa: F403
-from offhook.call_actions import ACTIONS
-from offhook.command_base import Command as Command
-from offhook.command_base import LegCommand as LegCommand
-from offhook.command_base import Rule, like, not_both, required_with
-from offhook.command_base import Stateful as Stateful
-from offhook.parameter_objects import (
+from offhook.commands.base import (
+    Command,
+    LegCommand,
+    Rule,
+    Stateful,
+    like,
+    not_both,
+    required_with,
+)
+from offhook.commands.objects import (
     AnsweringMachineDetectionConfig,
     CallAssistant,
     ConferenceConfig,
@@ -40,7 +31,7 @@ from offhook.parameter_objects import (
     TranscriptionSettings,
     WebhookRetriesPolicies,
 )
-from offhook.parameters import (
+from offhook.commands.parameters import (
     AuthToken,
     Base64,
     BidirectionalCodec,
@@ -65,6 +56,17 @@ from offhook.parameters import (
     Uuid,
     WebSocketUrl,
 )
+
+__all__ = [
+    "Answer",
+    "Bridge",
+    "Dial",
+    "Hangup",
+    "Refer",
+    "Reject",
+    "SendSipInfo",
+    "Transfer",
+]
 
 RETRIES_TOTAL_MS_MAX = 60_000
 SIP_INFO_BYTES_MAX = 1400
@@ -293,10 +295,7 @@ class SendSipInfo(LegCommand, Stateful):
     body: str
 
 
-_BY_HAND: tuple[type[Command], ...] = (
+CALLS: tuple[type[Command], ...] = (
     *(Dial, Answer, Transfer, Bridge),
     *(Hangup, Reject, Refer, SendSipInfo),
 )
-
-COMMANDS: dict[str, type[Command]] = {kind.operation: kind for kind in _BY_HAND + ACTIONS}
-"""Operation name -> the command's type."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from offhook.command_base import (
+from offhook.commands.base import (
     LegCommand,
     Rule,
     Stateful,
@@ -22,7 +22,7 @@ from offhook.command_base import (
     required_with,
     zero_or_from,
 )
-from offhook.parameter_objects import (
+from offhook.commands.objects import (
     AIAssistantJoinParticipant,
     AssistantTranscription,
     AssistantVoiceSettings,
@@ -48,7 +48,7 @@ from offhook.parameter_objects import (
     TranscriptionLanguage,
     VoiceSettings,
 )
-from offhook.parameters import (
+from offhook.commands.parameters import (
     AuthToken,
     Base64,
     BidirectionalCodec,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from offhook.parameters import Base64
+from offhook.commands.parameters import Base64
 
 Rule = Callable[[Any], None]
 """Given a command, raises ValueError("parameter: what it breaks")."""
@@ -62,7 +62,8 @@ class Stateful:
 def like(name: str, kind: Any) -> Rule:
     """`name`, or each of its entries, has the pattern of `kind` where it is a text.
 
-    For what may be a list instead, whose type cannot have the pattern: see `offhook.parameters`.
+    For what may be a list instead, whose type cannot have the pattern: see
+    `offhook.commands.parameters`.
     """
     pattern, description = re.compile(_meta_of(kind).pattern), _meta_of(kind).description
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 
 from msgspec import Meta
 
-from offhook.parameters import Base64, RetriesMs, Url, WebSocketUrl
+from offhook.commands.parameters import Base64, RetriesMs, Url, WebSocketUrl
 
 
 class ToolCallFunction(TypedDict, total=False):

@@ -1,6 +1,7 @@
 """Carry out one decided command: try, wait, try again, give up in time. One outcome each.
 
-    the call has ended            succeeded for a hangup, else failed (call_ended); nothing is sent
+    the call has ended            succeeded for a hangup, else failed (call_ended); nothing is sent,
+                                  nor is a dial that is linked to a leg of it
     a wrong parameter             failed (invalid); nothing is sent
     accepted / refused            succeeded / failed (refused, call_ended, unauthorized)
     no answer, 5xx                the identical command again, backing off, the lease renewed;
@@ -75,7 +76,7 @@ async def carry_out(
     Raises PositionTaken when another worker took the session over meanwhile.
     """
     deadline = decided_at + timedelta(seconds=DEADLINE_S)
-    if hold.case.ended_leg(command.call_control_id) is not None:
+    if hold.case.ended_leg(_leg_of(command)) is not None:
         return _ended(command)
     if (invalid := _invalid(command)) is not None:
         return invalid
@@ -98,7 +99,7 @@ async def carry_out(
                 return came
             turn = came
         with turn:
-            if has_waited and await hold.ended_leg(command.call_control_id) is not None:
+            if has_waited and await hold.ended_leg(_leg_of(command)) is not None:
                 return _ended(command)
             if last is not None:
                 await hold.renew(command.command_id, attempt, last.detail)
@@ -142,6 +143,11 @@ async def carry_out(
         attempt += 1
 
 
+def _leg_of(command: IssuedCommand) -> str | None:
+    """The leg that the command is for: of a dial the one it is linked to, whose call it joins."""
+    return command.call_control_id or command.parameters.get("link_to")
+
+
 def _may_be_repeated(operation: str) -> bool:
     """Whether a second time does no harm: the carrier knows the command again, or it sets a state
     that is set already. siprec_start alone would start a second session."""
@@ -181,7 +187,7 @@ async def _turn_of(
             if turn is not None:
                 return turn
             await look()
-            if hold.case.ended_leg(command.call_control_id) is not None:
+            if hold.case.ended_leg(_leg_of(command)) is not None:
                 return _ended(command)
             if hold.case.ahead:
                 turns.put_first(waiting)

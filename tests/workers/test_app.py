@@ -31,7 +31,7 @@ from tests.whole.stub_carrier import StubCarrier, stub_carrier
 from workers.app import FETCH_PAUSE_S, PatientFetching, flows_from
 
 WATCH_S = 0.3
-END_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 60.0
 FLOW = "tests.whole.flows:answer_then_transfer"
 
 

@@ -163,7 +163,7 @@ async def _projected(client: Client, engine: AsyncEngine, *, calls: int) -> int:
     stories = [call(f"s{number}") for number in range(calls)]
     await asyncio.gather(*(publish(log, story) for story in stories))
     async with projecting(Projector(client, engine)):
-        await caught_up(client, engine, timeout_s=TIMEOUT_S)
+        await caught_up(client, engine)
     return sum(len(story) for story in stories)
 
 

@@ -36,11 +36,14 @@ from offhook.jetstream.subjects import Side
 from offhook.webhooks import wire_body
 from projections import tables
 from projections.fold import folded_from
-from projections.project import Projector
+from projections.project import Progress, Projector
 from projections.rows import rows_of
 from projections.waiting import PositionWatch
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+
+TIMEOUT_S = 60.0
+"""For what takes a second at most: a busy machine is not a failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +195,21 @@ async def last_seq(client: Client) -> int:
     return info.state.last_seq
 
 
-async def caught_up(client: Client, engine: AsyncEngine, timeout_s: float = 20) -> None:
+async def caught_up(client: Client, engine: AsyncEngine) -> None:
     """Wait until the checkpoint is at the end of the stream."""
     wanted = await last_seq(client)
     async with PositionWatch(engine) as watch:
-        reached = await watch.wait_for(wanted, timeout_s)
+        reached = await watch.wait_for(wanted, TIMEOUT_S)
     assert reached >= wanted, f"the views are at {reached}, the stream at {wanted}"
+
+
+async def progress_at_end(client: Client, projector: Projector) -> Progress:
+    """What the projector has counted at the end of the stream: it counts after the commit."""
+    wanted = await last_seq(client)
+    async with asyncio.timeout(TIMEOUT_S):
+        while projector.progress.seq < wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return projector.progress
 
 
 async def checkpoint_seq(engine: AsyncEngine) -> int:

@@ -34,6 +34,7 @@ from tests.projections.story import (
     events_of,
     interleaved,
     last_seq,
+    progress_at_end,
     projecting,
     publish,
     stored_views,
@@ -47,10 +48,10 @@ async def test_views_are_the_fold_of_the_log(
     names = [f"s{number}" for number in range(40)]
     await publish(log, interleaved([call(name) for name in names]))
     async with projecting(Projector(client, engine)) as projector:
-        await caught_up(client, engine)
-        assert projector.progress.records == await last_seq(client)
-        assert projector.progress.pending == 0
-        assert projector.progress.restarts == 0
+        progress = await progress_at_end(client, projector)
+        assert progress.records == await last_seq(client)
+        assert progress.pending == 0
+        assert progress.restarts == 0
     assert await stored_views(engine) == await cold_views(log, names)
 
 
@@ -117,8 +118,8 @@ async def test_restart_resumes_behind_the_checkpoint(
         await caught_up(client, engine)
     await publish(log, entries[5:])
     async with projecting(Projector(client, engine)) as projector:
-        await caught_up(client, engine)
-        assert projector.progress.records == len(entries) - 5
+        progress = await progress_at_end(client, projector)
+        assert progress.records == len(entries) - 5
     assert await stored_views(engine) == await cold_views(log, ["s"])
 
 

@@ -18,9 +18,7 @@ from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from offhook.errors import LogMissing, LogUnavailable, OffhookError, SettingInvalid
@@ -43,6 +41,7 @@ from offhook.telnyx.client import Carrier
 from workers.asyncapi import ROUTE, SPECIFICATION, describe
 from workers.budget import Budget, limits_of
 from workers.carry_out import Timing
+from workers.fetching import PatientFetching
 from workers.fleet import Fleet
 from workers.lanes import Lanes
 from workers.metrics import Metrics
@@ -53,7 +52,6 @@ from workers.turns import Turns
 
 FETCH_MAX = 32
 FETCH_WAIT_S = 1.0
-FETCH_PAUSE_S = 0.1
 HEARTBEAT_S = ACK_WAIT_S / 3
 WATCH_S = 10.0
 
@@ -212,33 +210,6 @@ class _Delivery:
 async def _whole(message: NatsMessage) -> NatsMessage:
     # FastStream would decode by content type, and what it cannot decode never reaches a handler.
     return message
-
-
-class PatientFetching:
-    """What FastStream's loop fetches from, in place of the subscription itself.
-
-    That loop asks again at once after an error: without a consumer leader it takes half a core, and
-    on a connection that is closed for good it never yields, so that nothing else runs any more.
-    """
-
-    def __init__(self, subscription: JetStreamContext.PullSubscription) -> None:
-        self._subscription = subscription
-        self.stopped = False
-
-    async def fetch(self, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109
-        if self.stopped:
-            await asyncio.sleep(FETCH_PAUSE_S)
-            return []
-        try:
-            return await self._subscription.fetch(batch, timeout)
-        except TimeoutError:
-            raise  # nothing came
-        except NatsError:
-            await asyncio.sleep(FETCH_PAUSE_S)
-            raise
-
-    async def unsubscribe(self) -> None:
-        await self._subscription.unsubscribe()
 
 
 def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> tuple[Any, ...]:

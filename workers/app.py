@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
@@ -41,7 +40,7 @@ from offhook.telnyx.client import Carrier
 from workers.asyncapi import ROUTE, SPECIFICATION, describe
 from workers.budget import Budget, limits_of
 from workers.carry_out import Timing
-from workers.fetching import PatientFetching
+from workers.fetching import BoundConsumers
 from workers.fleet import Fleet
 from workers.lanes import Lanes
 from workers.metrics import Metrics
@@ -67,6 +66,8 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     options = client_options(settings.nats_url, "worker")
     broker = NatsBroker(**options, logger=None, apply_types=False)
     client = await first_connection(settings.nats_url, broker.connect())
+    consumers = BoundConsumers(client)
+    broker.config.connection_state.connect(client, consumers)
     await require_provisioned(client, settings.nats_monitor_urls, WORKER)
 
     metrics = Metrics()
@@ -102,18 +103,12 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         await client.publish(wake_subject(holder), session_id.encode())
 
     lanes = Lanes(settler, hand_over, metrics, places=places, hurry=turns.hurry)
-    subscribers = _subscribe(broker, lanes, worker)
-    fetching: list[PatientFetching] = []
+    _subscribe(broker, lanes, worker)
     ending = asyncio.Event()
-
-    async def be_patient() -> None:
-        for subscriber in subscribers:
-            subscriber.subscription = PatientFetching(subscriber.subscription)
-            fetching.append(subscriber.subscription)
 
     async def drain() -> None:
         ending.set()
-        for each in fetching:
+        for each in consumers.fetching:
             each.stopped = True
         await lanes.drain(DRAIN_S)
         await fleet.leave()
@@ -134,7 +129,6 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         logger=None,
         specification=SPECIFICATION,
         asyncapi_path=ROUTE,
-        after_startup=[be_patient],
         on_shutdown=[drain],
         after_shutdown=[carrier.aclose],
     )
@@ -212,8 +206,8 @@ async def _whole(message: NatsMessage) -> NatsMessage:
     return message
 
 
-def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> tuple[Any, ...]:
-    """FastStream's subscribers to the workers' two consumers."""
+def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> None:
+    """Have the lanes take what the workers' two consumers deliver, and what other workers say."""
     pulling = PullSub(batch_size=FETCH_MAX, timeout=FETCH_WAIT_S)
     records = broker.subscriber(
         ALL_IN,
@@ -255,8 +249,6 @@ def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> tuple[Any, ...]
     @broker.subscriber(wake_subject(worker), decoder=_whole, no_reply=True, include_in_schema=False)
     async def on_wake(message: NatsMessage) -> None:
         await lanes.wake(message.body.decode())
-
-    return records, alarms
 
 
 async def _watch(client: Client, every_s: float, ending: asyncio.Event) -> None:

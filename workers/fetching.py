@@ -1,12 +1,34 @@
 """How FastStream's subscribers come by their messages."""
 
 import asyncio
+from typing import Any
 
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 
 FETCH_PAUSE_S = 0.1
+
+
+class BoundConsumers(JetStreamContext):
+    """JetStream as FastStream's subscribers get it: they bind a consumer, and never make one.
+
+    nats-py's own makes one that is not there, with the server's defaults: a killed worker's calls
+    would wait for 30 s, and nobody would be told that the provisioned one is gone.
+    """
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.fetching: list[PatientFetching] = []
+
+    async def pull_subscribe(
+        self, *_: Any, subject: str = "", config: Any = None, **options: Any
+    ) -> Any:
+        """What FastStream asks for once a subscriber; the consumer need not be there."""
+        fetching = PatientFetching(await self.pull_subscribe_bind(**options))
+        self.fetching.append(fetching)
+        return fetching
 
 
 class PatientFetching:

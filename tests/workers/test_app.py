@@ -15,6 +15,7 @@ import httpx
 import pytest
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError
+from nats.js.errors import NotFoundError
 
 from cli.servers import NatsServer
 from offhook.codec import encoded_webhook
@@ -91,8 +92,10 @@ async def client(nats: GuardedNats) -> AsyncIterator[Client]:
 
 
 @contextmanager
-def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker that has become ready; killed at the end, if it still runs."""
+def worker(
+    nats: NatsServer, carrier_port: int, log_path: Path, meanwhile: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """A worker that listens, after the Python in `meanwhile`; killed at the end if still there."""
     settings = Settings(
         nats_url=nats.url,
         nats_monitor_urls=(nats.monitor_url,),
@@ -104,7 +107,7 @@ def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[subp
     with (
         log_path.open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
+            [sys.executable, "-c", meanwhile + _PROGRAM],
             env={**os.environ, **environment_from(settings), "PYTHONPATH": "."},
             stdout=log,
             stderr=log,
@@ -206,6 +209,30 @@ async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
     assert status == 1
     last = (tmp_path / "log").read_text().splitlines()[-1]
     assert last == "offhook: consumer worker of stream CALLS is gone"
+
+
+_DELETED_MEANWHILE = """
+import workers.app
+checked = workers.app.require_provisioned
+
+async def then_deleted(client, monitor_urls, consumer):
+    await checked(client, monitor_urls, consumer)
+    await client.jetstream().delete_consumer("CALLS", consumer)
+
+workers.app.require_provisioned = then_deleted
+"""
+
+
+async def test_a_worker_whose_consumer_is_deleted_while_it_starts_makes_no_other(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    with worker(nats, free_port, tmp_path / "log", _DELETED_MEANWHILE) as process:
+        status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
+    assert status == 1
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert last == "offhook: consumer worker of stream CALLS is gone"
+    with pytest.raises(NotFoundError):
+        await client.jetstream().consumer_info(STREAM, WORKER)
 
 
 async def test_a_worker_that_the_log_no_longer_lets_in_ends_and_says_so(

@@ -5,6 +5,7 @@ Any number of these run side by side; nothing is configured and nobody is assign
 
 import asyncio
 import importlib
+import logging
 import os
 import random
 import socket
@@ -56,6 +57,8 @@ WATCH_S = 10.0
 
 DRAIN_S = 15.0
 """How long calls may take to finish at the end; well within the 30 s that compose gives."""
+
+_log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
@@ -110,6 +113,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         ending.set()
         for each in consumers.fetching:
             each.stopped = True
+        _log.info("taking nothing new", extra={"worker": worker})
         await lanes.drain(DRAIN_S)
         await fleet.leave()
 

@@ -115,14 +115,18 @@ def worker(
         ) as process,
     ):
         try:
-            deadline = time.monotonic() + END_TIMEOUT_S
-            while '"listening"' not in log_path.read_text():
-                assert process.poll() is None, log_path.read_text()
-                assert time.monotonic() < deadline, log_path.read_text()
-                time.sleep(0.02)
+            _wait_until_it_says("listening", process, log_path)
             yield process
         finally:
             process.kill()
+
+
+def _wait_until_it_says(what: str, process: "subprocess.Popen[str]", log_path: Path) -> None:
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while f'"what": "{what}"' not in log_path.read_text():
+        assert process.poll() is None, log_path.read_text()
+        assert time.monotonic() < deadline, log_path.read_text()
+        time.sleep(0.02)
 
 
 _PROGRAM = f"""
@@ -151,7 +155,8 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
             await _arrive(log, first)
             await _until_sent(carrier)
             process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)
+            says = ("taking nothing new", process, tmp_path / "log")
+            await asyncio.to_thread(_wait_until_it_says, *says)
             await _arrive(log, late)
             status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
 

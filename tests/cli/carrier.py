@@ -19,7 +19,7 @@ from simulator.app import build
 
 KEY = "KEY-of-the-portal"
 WEBHOOKS = "https://calls.example.com/webhooks/telnyx"
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 _GOOD = {"active": True, "webhook_api_version": "2", "webhook_event_url": WEBHOOKS}
 

@@ -16,7 +16,7 @@ from cli.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings, environment_from
 from tests.cli.terminal import Terminal
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 FRIEND = "+12025550131"  # answers after a while and stays
 OURS = "+12025550100"
 

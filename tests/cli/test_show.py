@@ -256,6 +256,6 @@ def _show(server: NatsServer, *arguments: str) -> "subprocess.CompletedProcess[s
         env={**kept, **environment_from(settings), "COLUMNS": "100"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )

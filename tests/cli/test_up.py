@@ -120,7 +120,7 @@ def _when_ready(process: "subprocess.Popen[str]", path: Path) -> dict[str, str]:
 
 
 def _until(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         answer = ask()
         if answer.status_code == httpx.codes.OK:

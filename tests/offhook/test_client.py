@@ -33,6 +33,7 @@ def summary(outcome: Outcome) -> tuple[Any, ...]:
             return ("no answer", outcome.maybe_taken, outcome.detail)
 
 
+TIMEOUT_S = 60.0
 OK = b'{"data":{"result":"ok"}}'
 
 # ------------------------------------------------------------------ over HTTP
@@ -149,7 +150,7 @@ async def test_a_slow_carrier_is_given_up_after_the_time_out() -> None:
         await asyncio.sleep(60)
         return httpx.Response(200)
 
-    async with carrier(handler, timeout_s=0.05) as telnyx, asyncio.timeout(5):
+    async with carrier(handler, timeout_s=0.05) as telnyx, asyncio.timeout(TIMEOUT_S):
         assert await telnyx.send(DIAL) == NoAnswer(detail="TimeoutError")
 
 
@@ -227,7 +228,7 @@ async def test_the_status_line_counts_although_the_body_breaks_off(
 ) -> None:
     async with (
         served(status_line + CUT, hangs_up=hangs_up) as address,
-        Carrier(base_url=address, key="K", timeout_s=0.5) as telnyx,
+        Carrier(base_url=address, key="K", timeout_s=TIMEOUT_S if hangs_up else 1.0) as telnyx,
     ):
         assert await telnyx.send(DIAL) == outcome
 
@@ -235,7 +236,7 @@ async def test_the_status_line_counts_although_the_body_breaks_off(
 async def test_a_port_where_nobody_listens_certainly_took_nothing() -> None:
     async with served(b"") as address:
         pass
-    async with Carrier(base_url=address, key="K", timeout_s=2.0) as telnyx:
+    async with Carrier(base_url=address, key="K", timeout_s=TIMEOUT_S) as telnyx:
         outcome = await telnyx.send(DIAL)
     assert isinstance(outcome, NoAnswer)
     assert not outcome.maybe_taken
@@ -367,7 +368,7 @@ async def collected(calls: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]
 )
 async def test_active_calls_are_listed_once_each_and_end(pages: Pages, requests_max: int) -> None:
     seen: list[Query] = []
-    async with carrier(listed(pages, seen)) as telnyx, asyncio.timeout(5):
+    async with carrier(listed(pages, seen)) as telnyx, asyncio.timeout(TIMEOUT_S):
         assert await collected(telnyx.list_active_calls("123")) == CALLS
     assert seen[0] == {"page[limit]": "250"}
     assert len(seen) == requests_max

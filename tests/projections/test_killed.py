@@ -20,6 +20,7 @@ from offhook.jetstream.log import JetStreamLog
 from projections.batch import Applied, Projection
 from projections.project import Projector
 from tests.projections.story import (
+    TIMEOUT_S,
     call,
     caught_up,
     checkpoint_seq,
@@ -76,7 +77,7 @@ async def test_killed_between_writing_and_committing(
     with process(own_nats_server, database_url) as last:
         await caught_up(client, engine)
         last.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(last.wait, 10) == 0
+        assert await asyncio.to_thread(last.wait, TIMEOUT_S) == 0
     assert await stored_views(engine) == await cold_views(log, names)
 
 
@@ -153,13 +154,13 @@ async def _blocked_on_checkpoint(engine: AsyncEngine) -> None:
         "select count(*) from pg_stat_activity where datname = current_database()"
         " and wait_event_type = 'Lock' and query like 'update checkpoint%'"
     )
-    async with asyncio.timeout(20), engine.connect() as connection:
+    async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
         while not (await connection.execute(asked)).scalar_one():
             await connection.rollback()  # a transaction sees the same activity for ever
             await asyncio.sleep(0.02)
 
 
 async def _moved_from(engine: AsyncEngine, seq: int, publishing: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_S):
         while not publishing.done() and await checkpoint_seq(engine) == seq:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -27,6 +27,7 @@ from projections.rows import rows_of
 from tests.example_events import example_event
 from tests.projections.story import (
     NOON,
+    TIMEOUT_S,
     Entry,
     call,
     caught_up,
@@ -161,7 +162,7 @@ async def test_a_session_that_can_be_read_again_is_healed_at_the_next_start(
             await caught_up(client, engine)
         assert await _parked(engine) == {"s": 1}
     async with projecting(Projector(client, engine)) as projector:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(TIMEOUT_S):
             while not projector.progress.active:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert await _parked(engine) == {}
@@ -312,7 +313,7 @@ async def test_consumer_deleted_and_provisioned_again(
         await caught_up(client, engine)
         await client.jetstream().delete_consumer(STREAM, PROJECTOR)
         await publish(log, call("b"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             while "offhook provision" not in projector.progress.trouble:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await provision(client, [own_nats_server.monitor_url])

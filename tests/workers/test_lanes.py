@@ -19,6 +19,7 @@ from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 DRAIN_S = 5.0
+TIMEOUT_S = 60.0
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
@@ -114,7 +115,7 @@ class Bench:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
         await asyncio.sleep(0.001)
@@ -217,7 +218,7 @@ async def test_a_wake_never_waits_for_a_free_lane() -> None:
     bench.settler.gate.clear()
     await bench.take("busy")
     await until(lambda: bench.settler.running)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(TIMEOUT_S):
         await bench.lanes.wake("other")
         await bench.lanes.wake("busy")
     bench.settler.gate.set()
@@ -348,13 +349,13 @@ async def test_draining_ends_in_time_whatever_the_lanes_do() -> None:
     bench.settler.gate.clear()
     stuck = await bench.take()
     await until(lambda: bench.settler.running)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(TIMEOUT_S):
         await bench.lanes.drain(0.02)
     assert stuck.answers == [0.2]
 
 
 async def test_draining_idle_lanes_is_nothing() -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(TIMEOUT_S):
         await Bench().lanes.drain(DRAIN_S)
 
 

@@ -7,6 +7,7 @@ before the lane is let go. While a lane works, its deliveries are kept from bein
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,8 +17,16 @@ from workers.metrics import Metrics
 from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settler
 
-POISON_DELIVERIES = 5
-"""So often a flow may raise on a session before it is parked."""
+POISON_RAISES = 5
+"""So often a flow may raise on one record, with one worker, before its session is parked."""
+
+RAISES_KEPT_MAX = 10_000
+"""So many sessions' raises are remembered; of more the ones that raised last."""
+
+POISON_DELIVERIES = 500
+"""A record whose wake-up was delivered so often may be one that ends its worker, which leaves no
+word but this: its flow is not asked any more. Far above what hand-overs and a log that is away for
+a while come to, for they are counted too: half an hour of workers that end."""
 
 RETRY_S = 0.2
 RETRY_DOUBLINGS_MAX = 5
@@ -71,6 +80,7 @@ class Lanes:
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: set[Delivery] = set()
+        self._raises: OrderedDict[str, tuple[int, int]] = OrderedDict()  # on which seq, how often
         self._draining = False
 
     async def take(self, delivery: Delivery) -> None:
@@ -163,14 +173,19 @@ class Lanes:
         wake_seq = max((delivery.seq for delivery in deliveries), default=0)
         alarms = [delivery.alarm for delivery in deliveries if delivery.alarm is not None]
         count = max((delivery.count for delivery in deliveries), default=0)
+        is_deadly = count >= POISON_DELIVERIES
         try:
             try:
-                result = await self._settler.settle(session_id, wake_seq, alarms)
+                result = await self._settler.settle(
+                    session_id, wake_seq, alarms, is_deadly=is_deadly
+                )
             except FlowRaised as raised:
                 _log.error("flow raised", extra={"session": session_id}, exc_info=raised)
-                if count < POISON_DELIVERIES:
-                    return _retry_s(count)
-                await self._settler.park(raised, count)
+                raises = self._count_raise(session_id, raised.record.seq)
+                if raises < POISON_RAISES and not is_deadly:
+                    return _retry_s(raises)
+                await self._settler.park(raised, count if is_deadly else raises)
+                self._raises.pop(session_id, None)
                 # What the flow kept waiting, and no other delivery may bring: hangups that
                 # applications asked for, alarms.
                 result = await self._settler.settle(session_id, wake_seq, alarms)
@@ -178,11 +193,24 @@ class Lanes:
                 self._metrics.handed_over.inc()
                 await self._hand_over(result.worker, session_id)
                 return min(HANDED_OVER_S, result.for_s)
+            self._raises.pop(session_id, None)
         except Exception:
             # Nothing is lost: the log has what was done, and the wake-up comes again.
             _log.exception("session not settled", extra={"session": session_id})
             return _retry_s(count)
         return None
+
+    def _count_raise(self, session_id: str, seq: int) -> int:
+        """How often the flow has raised on this record now, as far as this worker knows.
+
+        Deliveries would be told by the server, but most of them may be hand-overs between workers.
+        """
+        raised_on, times = self._raises.pop(session_id, (seq, 0))
+        times = times + 1 if raised_on == seq else 1
+        self._raises[session_id] = seq, times
+        if len(self._raises) > RAISES_KEPT_MAX:
+            self._raises.popitem(last=False)
+        return times
 
 
 def _retry_s(count: int) -> float:

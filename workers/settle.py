@@ -74,12 +74,15 @@ class HeldElsewhere:
 
 
 class FlowRaised(Exception):
-    """The user's flow raised on a record; `__cause__` is what it raised."""
+    """The user's flow raised on a record, or counts as if it had; `__cause__` is what it raised."""
 
-    def __init__(self, flow: Flow, record: Record, error: Exception) -> None:
+    def __init__(self, record: Record, summary: str) -> None:
         self.record = record
-        self.summary = f"flow {flow.name} {flow.version}: {type(error).__name__}: {error}"
-        super().__init__(f"{self.summary} (session {record.session_id}, sequence {record.seq})")
+        self.summary = summary
+        super().__init__(f"{summary} (session {record.session_id}, sequence {record.seq})")
+
+
+_NOT_ASKED = "not asked any more: no worker that took it up came to decide on it"
 
 
 class Settler:
@@ -113,16 +116,22 @@ class Settler:
         self._cases = Cases(log, timing.sleep)
 
     async def settle(
-        self, session_id: str, wake_seq: int = 0, alarms: Sequence[Alarm] = ()
+        self,
+        session_id: str,
+        wake_seq: int = 0,
+        alarms: Sequence[Alarm] = (),
+        *,
+        is_deadly: bool = False,
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
-        Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
+        If its flow is deadly to workers it is not asked, and counts as raising. Raises FlowRaised,
+        and LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:
             case = await self._cases.look(session_id, wake_seq, decided_seq)
-            return await self._settle(case, alarms)
+            return await self._settle(case, alarms, is_deadly)
         except BaseException:
             self._cases.drop(session_id)
             raise
@@ -135,7 +144,9 @@ class Settler:
         self._cases.drop(record.session_id)
         self._metrics.parked.inc()
 
-    async def _settle(self, case: Case, alarms: Sequence[Alarm]) -> Settled | HeldElsewhere:
+    async def _settle(
+        self, case: Case, alarms: Sequence[Alarm], is_deadly: bool
+    ) -> Settled | HeldElsewhere:
         while True:
             try:
                 # First, for it folds in the requests that the open commands were decided on.
@@ -146,6 +157,8 @@ class Settler:
                     await self._take_over(case, commands)
                     await self._tell_timers(case)
                 elif cause is not None:
+                    if is_deadly and not isinstance(cause[0].fact, CommandRequested):
+                        raise FlowRaised(cause[0], _NOT_ASKED)
                     await self._decide(case, *cause)
                 elif due := self._due_timers(case, alarms):
                     await self._fire(case, due[0])
@@ -305,7 +318,8 @@ class Settler:
             ):
                 raise ValueError(f"over {TIMERS_PER_SESSION_MAX} timers in a session: a loop?")
         except Exception as error:
-            raise FlowRaised(flow, record, error) from error
+            summary = f"flow {flow.name} {flow.version}: {type(error).__name__}: {error}"
+            raise FlowRaised(record, summary) from error
         return flow, said
 
     async def _carry_out(

@@ -10,10 +10,10 @@ from typing import cast
 import pytest
 
 from offhook.events import Record, WebhookReceived
-from offhook.flow import NO_FLOW
 from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
-from workers.lanes import HANDED_OVER_S, POISON_DELIVERIES, RETRY_MAX_S, Lanes
+from workers import lanes as module
+from workers.lanes import HANDED_OVER_S, POISON_RAISES, RETRY_MAX_S, Lanes
 from workers.metrics import Metrics
 from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
@@ -66,7 +66,12 @@ class FakeSettler:
         self.running_max = 0
 
     async def settle(
-        self, session_id: str, wake_seq: int = 0, alarms: Sequence[Alarm] = ()
+        self,
+        session_id: str,
+        wake_seq: int = 0,
+        alarms: Sequence[Alarm] = (),
+        *,
+        is_deadly: bool = False,
     ) -> Settled | HeldElsewhere:
         assert session_id not in self.running, "two lanes for one session"
         self.running.append(session_id)
@@ -110,6 +115,15 @@ class Bench:
         await self.lanes.take(delivery)
         return delivery
 
+    async def answers_of(self, deliveries: int) -> list[str | float]:
+        """What becomes of one wake-up, delivered so often."""
+        answers: list[str | float] = []
+        for count in range(1, deliveries + 1):
+            delivery = await self.take(count=count)
+            await until_answered(delivery)
+            answers += delivery.answers
+        return answers
+
     async def _hand_over(self, worker: str, session_id: str) -> None:
         self.handed_over.append((worker, session_id))
 
@@ -125,15 +139,15 @@ async def until_answered(*deliveries: FakeDelivery) -> None:
     await until(lambda: all(delivery.answers for delivery in deliveries))
 
 
-def flow_raised() -> FlowRaised:
+def flow_raised(seq: int = 1) -> FlowRaised:
     webhook = read_webhook(b"{}")
     record = Record(
-        seq=1,
+        seq=seq,
         stored_at=NOW,
         session_id="s",
         fact=WebhookReceived(event=webhook.event),
     )
-    return FlowRaised(NO_FLOW, record, KeyError("menu"))
+    return FlowRaised(record, "KeyError: 'menu'")
 
 
 async def test_an_alarm_is_told_to_who_settles_and_is_no_record_to_look_for() -> None:
@@ -273,23 +287,53 @@ async def test_a_delivery_counted_thousands_of_times_is_settled_all_the_same() -
     assert delivery.answers == [RETRY_MAX_S]
 
 
-async def test_a_flow_that_raises_is_asked_again_and_parked_after_five_deliveries() -> None:
+async def test_a_flow_that_raises_is_asked_again_and_parked_after_five_raises() -> None:
     bench = Bench()
-    bench.settler.script["s"] = [flow_raised() for _ in range(POISON_DELIVERIES)]
-    answers: list[str | float] = []
-    for count in range(1, POISON_DELIVERIES + 1):
-        delivery = await bench.take(count=count)
+    bench.settler.script["s"] = [flow_raised() for _ in range(POISON_RAISES)]
+    assert await bench.answers_of(POISON_RAISES) == [0.2, 0.4, 0.8, 1.6, "ack"]
+    assert bench.settler.parked == [POISON_RAISES]
+
+
+async def test_hand_overs_and_other_troubles_before_a_raise_are_no_raises() -> None:
+    bench = Bench()
+    held, raised = HeldElsewhere(worker="w2", for_s=2.5), flow_raised()
+    gone = RuntimeError("log gone")
+    bench.settler.script["s"] = [*[held] * 40, gone, raised, held, gone, *[raised] * 4]
+    answers = await bench.answers_of(48)
+    assert bench.settler.parked == [POISON_RAISES]
+    assert answers[-7:] == [0.2, HANDED_OVER_S, RETRY_MAX_S, 0.4, 0.8, 1.6, "ack"]
+
+
+async def test_raises_on_one_record_or_before_it_was_decided_do_not_count_for_the_next() -> None:
+    bench = Bench()
+    few = POISON_RAISES - 1
+    first, next_one = [flow_raised()] * few, [flow_raised(seq=2)] * few
+    bench.settler.script["s"] = [*first, *next_one, Settled(), *next_one]
+    answers = await bench.answers_of(3 * few + 1)
+    assert answers == [0.2, 0.4, 0.8, 1.6] * 2 + ["ack"] + [0.2, 0.4, 0.8, 1.6]
+    assert bench.settler.parked == []
+
+
+async def test_no_more_raises_are_remembered_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RAISES_KEPT_MAX", 1)
+    bench = Bench()
+    for session_id in ("a", "b", "a"):
+        bench.settler.script[session_id] = [flow_raised()]
+        delivery = await bench.take(session_id)
         await until_answered(delivery)
-        answers += delivery.answers
-    assert answers == [0.2, 0.4, 0.8, 1.6, "ack"]
-    assert bench.settler.parked == [POISON_DELIVERIES]
+        assert delivery.answers == [0.2]
 
 
 async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups() -> None:
     bench = Bench()
-    bench.settler.script["s"] = [flow_raised(), HeldElsewhere(worker="w2", for_s=2.5)]
+    held = HeldElsewhere(worker="w2", for_s=2.5)
+    bench.settler.script["s"] = [*[flow_raised()] * POISON_RAISES, held]
+    await bench.answers_of(POISON_RAISES - 1)
+    bench.settler.settled.clear()
     alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
-    delivery = FakeDelivery(session_id="s", seq=3, alarm=alarm, count=POISON_DELIVERIES)
+    delivery = FakeDelivery(session_id="s", seq=3, alarm=alarm)
     await bench.lanes.take(delivery)
     await until_answered(delivery)
     assert bench.settler.settled == [("s", 3), ("s", 3)]
@@ -299,10 +343,11 @@ async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups() -
 
 async def test_a_delivery_that_joined_is_answered_when_parking_fails() -> None:
     bench = Bench()
+    bench.settler.script["s"] = [flow_raised()] * POISON_RAISES
+    await bench.answers_of(POISON_RAISES - 1)
     bench.settler.gate.clear()
-    bench.settler.script["s"] = [flow_raised()]
     bench.settler.park_error = RuntimeError("log gone")
-    poison = await bench.take(count=POISON_DELIVERIES)
+    poison = await bench.take(count=POISON_RAISES)
     await until(lambda: bench.settler.running)
     joined = await bench.take(seq=2)
     bench.settler.gate.set()

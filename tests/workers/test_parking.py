@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from offhook.codec import encode
-from offhook.events import CallAnswered, CallInitiated, Event, SessionResumed, TimerFired
+from offhook.events import (
+    CallAnswered,
+    CallInitiated,
+    Event,
+    SessionParked,
+    SessionResumed,
+    TimerFired,
+)
 from offhook.flow import Flow, Order
+from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.timers import SetTimer
 from tests.memory_log import MemoryLog
@@ -22,7 +30,7 @@ from tests.workers.test_settle import (
     request,
     settler_on,
 )
-from workers.lanes import POISON_DELIVERIES, Lanes
+from workers.lanes import POISON_DELIVERIES, POISON_RAISES, Lanes
 from workers.metrics import Metrics
 from workers.places import Places
 
@@ -35,6 +43,7 @@ class Desk:
         self.timetable = MemoryTimetable(self.log)
         self.carrier = ScriptedCarrier(self.log)
         self.is_broken = True
+        self.asked_in_vain = 0
         self.heard: list[type[Event]] = []
         self.lanes = Lanes(
             settler_on(
@@ -51,12 +60,20 @@ class Desk:
 
     def _decide(self, event: Event, session: Session) -> Sequence[Order]:
         if isinstance(event, CallAnswered) and self.is_broken:
+            self.asked_in_vain += 1
             raise KeyError("menu")
         self.heard.append(type(event))
         return [SetTimer(name="patience", after_s=20)] if isinstance(event, CallInitiated) else []
 
     async def _hand_over(self, worker: str, session_id: str) -> None:
         raise AssertionError("there is one worker")
+
+    async def redeliver(self, times: int, alarm: Alarm | None = None) -> list[str | float]:
+        """What became of the last of so many deliveries of one wake-up."""
+        for count in range(1, times + 1):
+            delivery = FakeDelivery(session_id=SESSION, seq=0, alarm=alarm, count=count)
+            await self.deliver(delivery)
+        return delivery.answers
 
     async def deliver(self, *deliveries: FakeDelivery) -> None:
         await asyncio.gather(*(self.lanes.take(delivery) for delivery in deliveries))
@@ -67,10 +84,44 @@ async def test_a_hangup_asked_for_behind_a_poisonous_event_is_carried_out() -> N
     desk = Desk()
     await arrive(desk.log, initiated(), answered())
     await request(desk.log, "hangup")
+    assert await desk.redeliver(POISON_RAISES) == ["ack"]
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def test_the_first_raise_after_many_hand_overs_parks_no_session() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated(), answered())
+    delivery = FakeDelivery(session_id=SESSION, count=40)
+    await desk.deliver(delivery)
+    assert delivery.answers == [0.2]
+    assert await facts(desk.log, SessionParked) == []
+    desk.is_broken = False
+    await desk.deliver(FakeDelivery(session_id=SESSION, count=41))
+    assert desk.heard == [CallInitiated, CallAnswered]
+
+
+async def test_a_record_that_seems_to_end_its_workers_is_parked_without_asking_its_flow() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated())
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    seq = await arrive(desk.log, answered())
+    await request(desk.log, "hangup")
     delivery = FakeDelivery(session_id=SESSION, count=POISON_DELIVERIES)
     await desk.deliver(delivery)
     assert delivery.answers == ["ack"]
+    assert desk.asked_in_vain == 0
+    (parked,) = await facts(desk.log, SessionParked)
+    assert isinstance(parked, SessionParked)
+    assert (parked.cause_seq, parked.attempts) == (seq, POISON_DELIVERIES)
+    assert desk.carrier.operations == ["hangup"], "an application's command takes no flow"
+
+
+async def test_however_often_it_was_delivered_a_session_with_nothing_to_ask_is_settled() -> None:
+    desk = Desk()
+    await request(desk.log, "hangup")
+    await desk.deliver(FakeDelivery(session_id=SESSION, count=POISON_DELIVERIES))
     assert desk.carrier.operations == ["hangup"]
+    assert await facts(desk.log, SessionParked) == []
 
 
 async def test_a_timer_whose_alarm_meets_a_poisonous_event_fires_after_the_repair() -> None:
@@ -80,9 +131,7 @@ async def test_a_timer_whose_alarm_meets_a_poisonous_event_fires_after_the_repai
     await arrive(desk.log, answered())
     desk.log.now += timedelta(seconds=21)
     (alarm,) = desk.timetable.rings()
-    rang = FakeDelivery(session_id=SESSION, seq=0, alarm=alarm, count=POISON_DELIVERIES)
-    await desk.deliver(rang)
-    assert rang.answers == ["ack"]
+    assert await desk.redeliver(POISON_RAISES, alarm) == ["ack"]
     assert len(await facts(desk.log, TimerFired)) == 1
 
     desk.is_broken = False

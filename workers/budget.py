@@ -7,7 +7,8 @@
 
 A place is taken before a command is sent, and is free again one window after its answer came: so
 the carrier never sees more than the limit arrive within a window, however long requests take on
-their way. What the carrier says goes before: 429, or nothing remaining, closes until its reset.
+their way. What the carrier says goes before: 429, or nothing remaining, closes until its reset, but
+not for longer than CLOSED_MAX_S: one odd header must not stop every call.
 
 The parts of a fleet add up to the limit. A part that shrinks does so at once, one that grows waits
 until what the others gave up has run out; a worker that joins is the one moment of overshoot, by
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from offhook.telnyx.outcomes import RESET_MAX_S, RETRY_AFTER_MAX_S
+from offhook.telnyx.outcomes import RESET_MAX_S
 
 DIALS_WINDOW_S = 5.0
 """The carrier averages dials per second over so long. Source: its `dials-per-second-limit` page."""
@@ -40,7 +41,16 @@ CARRIER_LIMIT_S = 60.0
 """A limit that no answer has mentioned for so long is forgotten when commands wait for it."""
 
 INFERRED_MAX_S = 5.0
-"""So long the end of a call is held up by a limit that is read out of headers, and not by a 429."""
+"""So long the end of a call is held up by a limit that is read out of headers."""
+
+Closed = Literal["ends", "rest", "dials"]
+"""What a 429 closes: the first two, or dials alone. A dial is of the rest too."""
+
+CLOSED_MAX_S: Mapping[Closed, float] = {"ends": 5.0, "rest": 15.0, "dials": DIALS_WINDOW_S}
+"""So long a 429 closes at most, whatever its header says: another one does no harm.
+
+A call that should end goes on meanwhile, so its end is tried soon; the rest, so that what waits can
+still be sent before it is given up. Dials count with the carrier for no longer than its window."""
 
 COUNT_MAX = 100_000
 """A higher limit of the carrier's is none that a fleet would reach."""
@@ -180,6 +190,7 @@ class Report:
     is_pressed: bool = False  # commands have waited in the last second or two
     is_leaving: bool = False
     closed_s: float = 0.0  # how long the carrier takes no command any more
+    ends_closed_s: float = 0.0  # how long none that ends a call
     dials_closed_s: float = 0.0
     carrier: Limit | None = None
     carrier_age_s: float = 0.0  # since an answer mentioned it
@@ -199,8 +210,7 @@ class Budget:
         self._limits = dict(limits)
         self._windows = {name: Window(limit, now) for name, limit in self._limits.items()}
         self._carrier_at = float("-inf")
-        self._closed_until = float("-inf")
-        self._dials_closed_until = float("-inf")
+        self._closed_until: dict[Closed, float] = dict.fromkeys(CLOSED_MAX_S, float("-inf"))
         self._pressed_at = float("-inf")
         self._is_pressed = False  # as the others were told
         self._fleet: dict[str, _Member] = {}
@@ -234,9 +244,10 @@ class Budget:
 
     def closed_until(self, operation: str) -> float:
         """When the carrier takes this operation again; in the past if it does."""
+        closed = self._closed_until
         if operation == "dial":
-            return max(self._closed_until, self._dials_closed_until)
-        return self._closed_until
+            return max(closed["rest"], closed["dials"])
+        return closed["ends" if urgency_of(operation) == ENDS else "rest"]
 
     def left(self, now: float) -> dict[Name, int]:
         """Free places by limit."""
@@ -265,12 +276,11 @@ class Budget:
 
     # -------------------------------------------------------------- what the carrier says
 
-    def close(self, until: float, *, dials_only: bool = False) -> None:
-        """The carrier takes nothing, or no dials, until then."""
-        if dials_only:
-            self._dials_closed_until = max(self._dials_closed_until, until)
-        else:
-            self._closed_until = max(self._closed_until, until)
+    def close(self, told_s: Mapping[Closed, float], now: float) -> None:
+        """The carrier takes no command of these kinds for so long, within CLOSED_MAX_S."""
+        for kind, seconds in told_s.items():
+            until = now + min(seconds, CLOSED_MAX_S[kind])
+            self._closed_until[kind] = max(self._closed_until[kind], until)
 
     def learn(self, count: int, reset_s: float, now: float) -> None:
         """An answer mentioned its limit, and the seconds until it counts anew.
@@ -307,8 +317,9 @@ class Budget:
             worker=self._worker,
             is_pressed=self._is_pressed,
             is_leaving=is_leaving,
-            closed_s=max(0.0, self._closed_until - now),
-            dials_closed_s=max(0.0, self._dials_closed_until - now),
+            closed_s=max(0.0, self._closed_until["rest"] - now),
+            ends_closed_s=max(0.0, self._closed_until["ends"] - now),
+            dials_closed_s=max(0.0, self._closed_until["dials"] - now),
             carrier=carrier,
             carrier_age_s=now - self._carrier_at if carrier else 0.0,
         )
@@ -322,8 +333,12 @@ class Budget:
             self._fleet.pop(report.worker, None)
         else:
             self._fleet[report.worker] = _Member(is_pressed=report.is_pressed, heard_at=now)
-        self.close(now + min(report.closed_s, RETRY_AFTER_MAX_S))
-        self.close(now + min(report.dials_closed_s, RETRY_AFTER_MAX_S), dials_only=True)
+        told_s: dict[Closed, float] = {
+            "ends": report.ends_closed_s,
+            "rest": report.closed_s,
+            "dials": report.dials_closed_s,
+        }
+        self.close(told_s, now)
         told_at = now - max(0.0, report.carrier_age_s)
         carrier = report.carrier
         if carrier is not None and _can_be_meant(carrier) and told_at > self._carrier_at:

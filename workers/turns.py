@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
-from workers.budget import ANSWERS, LAST, Budget, Window, urgency_of
+from workers.budget import ANSWERS, LAST, Budget, Closed, Window, urgency_of
 from workers.metrics import Metrics
 from workers.places import Places
 
@@ -184,12 +184,14 @@ class Turns:
         match outcome:
             case Busy(retry_after_s=retry_after_s, dials_only=dials_only):
                 self._metrics.busy.labels(of="dials" if dials_only else "commands").inc()
-                self._budget.close(now + retry_after_s, dials_only=dials_only)
+                closed: tuple[Closed, ...] = ("dials",) if dials_only else ("ends", "rest")
+                self._budget.close(dict.fromkeys(closed, retry_after_s), now)
                 self.told_busy.set()
             case Accepted(rate=rate) | Refused(rate=rate) if rate is not None:
                 self._budget.learn(rate.limit, rate.reset_s, now)
                 if rate.remaining == 0:
-                    self._budget.close(now + min(rate.reset_s, NOTHING_LEFT_MAX_S))
+                    left_s = min(rate.reset_s, NOTHING_LEFT_MAX_S)
+                    self._budget.close({"ends": left_s, "rest": left_s}, now)
             case _:
                 pass
 

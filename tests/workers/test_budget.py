@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.telnyx.outcomes import RETRY_AFTER_MAX_S
 from workers.budget import (
     CARRIER_LIMIT_S,
+    CLOSED_MAX_S,
+    DIALS_WINDOW_S,
     INFERRED_MAX_S,
     MEMBER_S,
     REPORT_S,
@@ -22,6 +23,7 @@ from workers.budget import (
     part_of,
     urgency_of,
 )
+from workers.carry_out import DEADLINE_S
 
 
 def budget(
@@ -160,13 +162,32 @@ def test_without_a_limit_nothing_waits() -> None:
 
 def test_a_carrier_that_is_busy_closes_everything_or_dials_alone() -> None:
     mine = budget()
-    mine.close(3.0, dials_only=True)
+    mine.close({"dials": 3.0}, 0.0)
     assert mine.take("answer", 2.9) == ()
     assert mine.take("dial", 2.9) is None
     assert mine.free_at("dial", 2.9) == 3.0
-    mine.close(5.0)
-    assert mine.take("hangup", 4.9) is None
+    mine.close({"ends": 4.0, "rest": 5.0}, 0.0)
+    assert mine.take("hangup", 3.9) is None
+    assert mine.take("hangup", 4.0) == ()
+    assert mine.take("answer", 4.9) is None
     assert mine.take("dial", 5.0) == ()
+
+
+@given(seconds=st.floats(0, 1e300), operation=st.sampled_from(["hangup", "answer", "dial"]))
+def test_no_header_of_a_busy_carrier_closes_for_longer_than_a_command_can_wait(
+    seconds: float, operation: str
+) -> None:
+    mine = budget()
+    mine.close({"ends": seconds, "rest": seconds, "dials": seconds}, 100.0)
+    most_s = INFERRED_MAX_S if operation == "hangup" else 15.0
+    assert mine.closed_until(operation) == 100.0 + min(seconds, most_s)
+    assert mine.closed_until(operation) < 100.0 + DEADLINE_S
+
+
+def test_dials_are_closed_for_no_longer_than_they_count_with_the_carrier() -> None:
+    mine = budget()
+    mine.close({"dials": 60.0}, 100.0)
+    assert mine.closed_until("dial") == 100.0 + DIALS_WINDOW_S
 
 
 def test_the_carriers_limit_is_learned_over_the_longest_reset() -> None:
@@ -248,12 +269,12 @@ def test_the_part_of_a_worker_that_is_gone_is_taken_once_it_has_run_out(in_order
 def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
     told, other = budget("a"), budget("b")
     told.learn(10, 2.0, now=100.0)
-    told.close(103.0)
-    told.close(109.0, dials_only=True)
+    told.close({"ends": 2.0, "rest": 3.0, "dials": 5.0}, 100.0)
     # Clocks of different machines have nothing in common.
     other.hear(told.report(101.0), 5.0)
+    assert other.closed_until("hangup") == 6.0
     assert other.closed_until("answer") == 7.0
-    assert other.closed_until("dial") == 13.0
+    assert other.closed_until("dial") == 9.0
     assert other.left(7.0) == {"carrier": 5}
     # An older word does not win over a newer one.
     other.learn(30, 2.0, now=8.0)
@@ -267,10 +288,13 @@ def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
 )
 def test_a_report_that_cannot_be_meant_stops_nobody(carrier: Limit) -> None:
     mine = budget("a", commands_per_s=20)
-    said = Report(worker="b", closed_s=1e300, dials_closed_s=-1.0, carrier=carrier)
+    said = Report(
+        worker="b", closed_s=1e300, ends_closed_s=1e300, dials_closed_s=-1.0, carrier=carrier
+    )
     assert mine.hear(said, 0.0)
     assert mine.report(0.5).carrier is None
-    assert mine.take("answer", RETRY_AFTER_MAX_S) is not None
+    assert mine.take("answer", CLOSED_MAX_S["rest"]) is not None
+    assert mine.take("hangup", CLOSED_MAX_S["ends"]) is not None
 
     mine.learn(5, 1.0, now=100.0)
     true = Limit(count=6, window_s=1.0)

@@ -153,6 +153,31 @@ async def test_nobody_is_sent_before_a_busy_carriers_time() -> None:
     assert busy == 1
 
 
+async def test_one_odd_header_stops_no_call_for_long_and_its_end_least_of_all() -> None:
+    bench = Bench(commands_per_s=0)
+
+    async def burst() -> None:
+        bench.turns.learn(Busy(retry_after_s=60.0, detail="429"))
+        await bench.all("dial", "answer", "hangup")
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("hangup", 5), ("answer", 15), ("dial", 15)]
+
+
+async def test_an_end_that_meets_429_again_tells_how_long_the_rest_waits() -> None:
+    bench = Bench(commands_per_s=0)
+
+    async def burst() -> None:
+        bench.turns.learn(Busy(retry_after_s=18.0, detail="429"))
+        answering = asyncio.create_task(bench.send("answer"))
+        await bench.send("hangup")
+        bench.turns.learn(Busy(retry_after_s=13.0, detail="429"))
+        await answering
+
+    await bench.clock.run(burst())
+    assert bench.sent == [("hangup", 5), ("answer", 18)]
+
+
 async def test_too_many_dials_hold_up_dials_alone() -> None:
     bench = Bench(commands_per_s=0)
 

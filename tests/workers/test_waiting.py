@@ -27,7 +27,7 @@ from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 from tests.virtual_clock import VirtualClock
-from workers.budget import Budget, limits_of
+from workers.budget import Budget
 from workers.carry_out import WAITING_LEASE_S, Timing
 from workers.metrics import Metrics
 from workers.places import Places
@@ -55,6 +55,16 @@ class SlowLog(MemoryLog):
         return appended
 
 
+class ClosedBudget(Budget):
+    """There is no turn for anything, or for a dial, until then: whatever may be the reason."""
+
+    until = dials_until = float("-inf")
+
+    def closed_until(self, operation: str) -> float:
+        dials_until = self.dials_until if operation == "dial" else self.until
+        return max(self.until, dials_until, super().closed_until(operation))
+
+
 class World:
     """Workers on one log, in virtual time; `closed_s` is how long the carrier takes nothing."""
 
@@ -67,14 +77,15 @@ class World:
         self.sent: list[tuple[str, bool, float]] = []  # operation, repeated, when
         self.closed_s = closed_s
         self.turns: dict[str, Turns] = {}
+        self.budgets: dict[str, ClosedBudget] = {}
 
     def _jumped(self, seconds: float) -> None:
         self.log.now += timedelta(seconds=seconds)
 
     def worker(self, name: str, places: Places | None = None) -> Settler:
         metrics = Metrics()
-        budget = Budget(name, limits_of(dials_per_s=0, commands_per_s=0), self.clock.now)
-        budget.close(self.clock.now + self.closed_s)
+        budget = self.budgets[name] = ClosedBudget(name, {}, self.clock.now)
+        budget.until = self.clock.now + self.closed_s
         turns = Turns(
             budget,
             places or Places(8),
@@ -96,6 +107,9 @@ class World:
             standing=Standing(),
             turns=turns,
         )
+
+    def take_no_dials(self, worker: str, for_s: float) -> None:
+        self.budgets[worker].dials_until = self.clock.now + for_s
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
         self.sent.append((command.operation, repeated, round(self.clock.now, 3)))
@@ -237,13 +251,28 @@ async def test_a_command_whose_turn_came_in_time_is_not_sent_late_by_a_slow_log(
     assert (failed.reason, failed.detail) == ("deadline", "45 s have passed and was never sent")
 
 
-async def test_a_carrier_that_is_busy_for_longer_than_a_command_may_wait_ends_it_at_once() -> None:
+@pytest.mark.parametrize(("operation", "tried_at"), [("hangup", 5.0), ("answer", 15.0)])
+async def test_a_carrier_that_says_it_is_busy_for_longer_than_a_command_may_wait_is_asked_again(
+    operation: str, tried_at: float
+) -> None:
     world = World(0.0, Busy(retry_after_s=60.0, detail="429 10011 Too many requests"))
+
+    async def story() -> None:
+        await world.request(operation)
+        await world.worker("w1").settle("s")
+
+    await world.clock.run(story())
+    assert world.sent == [(operation, False, 0.0), (operation, False, tried_at)]
+    assert len(await world.facts(CommandSucceeded)) == 1
+
+
+async def test_a_command_that_would_be_late_after_its_429_is_given_up_at_once() -> None:
+    world = World(40.0, Busy(retry_after_s=60.0, detail="429 10011 Too many requests"))
 
     async def story() -> None:
         await world.request("dial", **DIALLED)
         await world.worker("w1").settle("s")
-        assert world.clock.now < 1
+        assert world.clock.now < 41
 
     await world.clock.run(story())
     (failed,) = await world.facts(CommandFailed)
@@ -328,7 +357,7 @@ async def test_a_carrier_that_answers_no_dials_keeps_no_hangup_of_another_call_w
 async def test_a_hangup_does_not_wait_for_a_dial_of_its_own_session_to_get_its_turn() -> None:
     world = World(0.0)
     worker, other = world.worker("w1"), world.worker("w2")
-    world.turns["w1"].learn(Busy(retry_after_s=30.0, detail="429 90103", dials_only=True))
+    world.take_no_dials("w1", 30.0)
 
     async def story() -> None:
         await world.request("dial", **DIALLED)
@@ -365,7 +394,7 @@ async def test_a_hangup_does_not_wait_until_a_dial_of_its_own_session_is_answere
 async def test_a_hangup_that_went_before_a_waiting_dial_does_so_after_a_take_over() -> None:
     world = World(0.0)
     dying = world.worker("w1")
-    world.turns["w1"].learn(Busy(retry_after_s=30.0, detail="429 90103", dials_only=True))
+    world.take_no_dials("w1", 30.0)
 
     async def die(*_: object, **__: object) -> Outcome:
         raise asyncio.CancelledError
@@ -380,7 +409,7 @@ async def test_a_hangup_that_went_before_a_waiting_dial_does_so_after_a_take_ove
             world.turns["w1"].hurry("s")
             await asyncio.gather(settling, return_exceptions=True)
         taking_over = world.worker("w2")
-        world.turns["w2"].learn(Busy(retry_after_s=20.0, detail="429 90103", dials_only=True))
+        world.take_no_dials("w2", 20.0)
         while isinstance(await taking_over.settle("s"), HeldElsewhere):
             await world.clock.sleep(0.5)
 
@@ -398,7 +427,7 @@ async def test_wherever_a_worker_dies_each_command_has_one_outcome_and_one_first
     """It dies at its record of this number, just before or just after that is stored."""
     world = World(0.0)
     dying, other = world.worker("w1"), world.worker("w2")
-    world.turns["w1"].learn(Busy(retry_after_s=20.0, detail="429 90103", dials_only=True))
+    world.take_no_dials("w1", 20.0)
     append, appended = world.log.append, 0
 
     async def die_at(session_id: str, side: Side, *args: Any, **more: Any) -> Appended:
@@ -421,7 +450,7 @@ async def test_wherever_a_worker_dies_each_command_has_one_outcome_and_one_first
         await world.request("hangup")
         world.turns["w1"].hurry("s")
         await asyncio.gather(settling, return_exceptions=True)
-        world.turns["w2"].learn(Busy(retry_after_s=3.0, detail="429 90103", dials_only=True))
+        world.take_no_dials("w2", 3.0)
         while isinstance(await other.settle("s"), HeldElsewhere):
             await world.clock.sleep(0.5)
 

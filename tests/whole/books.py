@@ -10,13 +10,14 @@ import httpx
 from cli.verdict import Verdict, verdict
 from projections.database import open_database
 
-VIEWS_TIMEOUT_S = 20.0
+QUIET_TIMEOUT_S = 120.0
+VIEWS_TIMEOUT_S = 60.0
 
 
-async def books_when_quiet(simulator_url: str, timeout_s: float = 40.0) -> dict[str, Any]:
+async def books_when_quiet(simulator_url: str) -> dict[str, Any]:
     """The carrier's books, once no leg is up and no webhook is on its way. Fails after a while."""
-    deadline = time.monotonic() + timeout_s
-    async with httpx.AsyncClient(base_url=simulator_url, timeout=10) as http:
+    deadline = time.monotonic() + QUIET_TIMEOUT_S
+    async with httpx.AsyncClient(base_url=simulator_url, timeout=60) as http:
         while True:
             # The books of a long run are large: they are asked for once the calls are over.
             health = (await http.get("/simulator/health")).raise_for_status().json()

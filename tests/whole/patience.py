@@ -8,7 +8,8 @@ from offhook.flow import Flow, Order
 from offhook.session import Session
 from offhook.timers import CancelTimer, SetTimer
 
-RING_S = 3.0
+RING_S = 8.0
+"""Long enough for a slow machine to tell of all answers before the first is due."""
 
 
 def decide(event: Event, session: Session) -> Sequence[Order]:

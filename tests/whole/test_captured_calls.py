@@ -8,7 +8,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -19,9 +18,11 @@ import pytest
 from sqlalchemy import select
 
 from cli.stack import Stack, with_free_ports
+from offhook.jetstream.connection import close, connect
 from offhook.settings import Settings, environment_from
 from projections import tables
 from projections.database import open_database
+from tests.projections.story import caught_up
 
 # Of the captured sequences: which event a payload alone is of.
 PAYLOAD_TYPES = {"x2-1": "call.initiated", "x2-2": "call.answered"}
@@ -53,7 +54,7 @@ def test_captured_calls_give_what_their_payloads_say(
     with Stack(tmp_path / "stack", settings, workers=1, with_simulator=False) as stack:
         for options, batches in groupby(sending, key=lambda batch: batch[1]):
             _send(stack, [path for paths, _ in batches for path in paths], options)
-        legs = asyncio.run(_legs(stack, len({*_legs_told(files)})))
+        legs = asyncio.run(_legs(stack))
 
     assert legs == _legs_told(files)
 
@@ -108,22 +109,18 @@ def _told(document: Any, options: Sequence[str]) -> tuple[str, datetime | None, 
     return event_type, None, document
 
 
-async def _legs(stack: Stack, count: int) -> dict[str, Row]:
-    """The rows of the legs, once there are so many and nothing changes any more."""
+async def _legs(stack: Stack) -> dict[str, Row]:
+    """The rows of the legs, once the views have all that the log has by now."""
+    client = await connect(stack.nats.url, "test")
     engine = open_database(stack.settings.postgres_url)
-    deadline = time.monotonic() + 20
-    found: dict[str, Row] = {}
     try:
-        while time.monotonic() < deadline:
-            async with engine.connect() as connection:
-                rows = list(await connection.execute(select(tables.legs)))
-            before, found = found, {row.call_control_id: _leg(row) for row in rows}
-            if len(found) >= count and found == before:
-                break
-            await asyncio.sleep(0.5)
+        await caught_up(client, engine)
+        async with engine.connect() as connection:
+            rows = list(await connection.execute(select(tables.legs)))
     finally:
         await engine.dispose()
-    return found
+        await close(client)
+    return {row.call_control_id: _leg(row) for row in rows}
 
 
 def _leg(row: Any) -> Row:
@@ -240,7 +237,7 @@ def _offhook(
         env={"PATH": "", **environment_from(settings or Settings())},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

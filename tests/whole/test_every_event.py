@@ -9,7 +9,6 @@ import json
 import random
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ from cli.stack import Stack, with_free_ports
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
 from offhook.events import CallEvent, UnknownEvent
 from offhook.settings import Settings
-from offhook.telnyx.signature import sign, signing_key_from
 from offhook.webhooks import Webhook, read_webhook, wire_body
 from tests.example_events import example_event
+from tests.whole.callers import post_body
 
 SESSION = "example-session"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def examples() -> list[CallEvent]:
@@ -126,12 +125,9 @@ async def deliver(stack: Stack, bodies: Sequence[bytes]) -> None:
     print(f"seed {seed}")  # noqa: T201
     order = [*bodies, *bodies]
     random.Random(seed).shuffle(order)
-    key = signing_key_from(stack.settings.signing_key)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_S) as http:
         for body in order:
-            headers = sign(body, key, datetime.now(UTC).timestamp())
-            answer = await http.post(stack.settings.webhook_url, content=body, headers=headers)
-            assert answer.status_code == 200, answer.text
+            await post_body(http, stack, body)
 
 
 def wait_for_all(stack: Stack, webhooks: Sequence[Webhook]) -> list[dict[str, Any]]:
@@ -154,7 +150,9 @@ def wait_for_all(stack: Stack, webhooks: Sequence[Webhook]) -> list[dict[str, An
 
 def get(stack: Stack, path: str, *, or_none: bool = False) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {stack.token}"}
-    answer = httpx.get(f"{stack.url_of('api')}{path}", headers=headers, trust_env=False)
+    answer = httpx.get(
+        f"{stack.url_of('api')}{path}", headers=headers, trust_env=False, timeout=DEADLINE_S
+    )
     if or_none and answer.status_code == 404:
         return {"data": []}
     assert answer.status_code == 200, answer.text

@@ -12,6 +12,7 @@ import pytest
 from cli.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings
 
+TIMEOUT_S = 60
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -48,10 +49,16 @@ def test_the_readmes_flow_answers_and_transfers_once(beside: Path, tmp_path: Pat
     )
     with Stack(tmp_path / "stack", with_free_ports(settings), workers=1) as stack:
         simulator = stack.addresses["simulator"]
-        body = {"from": "+12025550170", "to": "+12025550101", "connection_id": CONNECTION_ID}
+        body = {
+            "from": "+12025550170",
+            "to": "+12025550101",
+            "connection_id": CONNECTION_ID,
+            "patience_s": 600,
+            "hangup_after_s": 60,
+        }
         for _ in range(5):
             httpx.post(f"{simulator}/simulator/calls", json=body).raise_for_status()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             books = httpx.get(f"{simulator}/simulator/effects").json()
             quiet = all(leg["state"] == "ended" for leg in books["legs"])

@@ -140,7 +140,7 @@ def stack(tmp_path: Path, seed: int) -> Iterator[Stack]:
 
 async def test_the_sample_flows_end_every_call_as_they_say(stack: Stack, seed: int) -> None:
     placed = await _place_all(stack, random.Random(seed))
-    books = await books_when_quiet(stack.addresses["simulator"], timeout_s=60)
+    books = await books_when_quiet(stack.addresses["simulator"])
     found = await settled_verdict(stack.settings.postgres_url, books)
     say(said(found))
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
@@ -13,6 +14,8 @@ from cli.traffic import OUTBOUND_NUMBERS
 
 OUTBOUND_EVERY = 5
 INSISTS = 6
+LEGS_UP_MAX = 250
+LOOK_EVERY = 10
 
 
 @dataclass(kw_only=True)
@@ -29,25 +32,44 @@ class Traffic:
     calls: int
     rate_s: float
     seed: int
+    placed: int = 0
     repeated: int = 0
     _dice: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
 
-    async def run(self) -> None:
-        """Place them all, on schedule. Fails if a call could not be placed."""
+    async def run(self, go_on: Callable[[], bool] = lambda: False) -> None:
+        """Place them all, and more while `go_on()`, on schedule, but no more than can be served.
+
+        Fails if a call could not be placed.
+        """
         loop = asyncio.get_running_loop()
         started = loop.time()
         headers = {"authorization": f"Bearer {self.token}"}
         async with (
-            httpx.AsyncClient(timeout=15, headers=headers) as http,
+            httpx.AsyncClient(timeout=60, headers=headers) as http,
             asyncio.TaskGroup() as tasks,
         ):
-            for number in range(self.calls):
-                await asyncio.sleep(max(0.0, started + number / self.rate_s - loop.time()))
-                place = self._dial if number % OUTBOUND_EVERY == 0 else self._ring
+            while self.placed < self.calls or go_on():
+                if self.placed % LOOK_EVERY == 0:
+                    started += await self._held_up(http)
+                await asyncio.sleep(max(0.0, started + self.placed / self.rate_s - loop.time()))
+                place = self._dial if self.placed % OUTBOUND_EVERY == 0 else self._ring
                 tasks.create_task(place(http))
+                self.placed += 1
+
+    async def _held_up(self, http: httpx.AsyncClient) -> float:
+        """Wait while a slow machine has too many calls up already; for how long."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        while await self._legs_up(http) > LEGS_UP_MAX:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        return loop.time() - asked_at
+
+    async def _legs_up(self, http: httpx.AsyncClient) -> int:
+        answer = await http.get(f"{self.simulator_url}/simulator/health")
+        return int(answer.raise_for_status().json()["live_legs"])
 
     async def _ring(self, http: httpx.AsyncClient) -> None:
         body: dict[str, str | float] = {

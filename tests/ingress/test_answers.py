@@ -23,6 +23,7 @@ from offhook.webhooks import read_webhook
 from tests.ingress.stand import (
     KEY,
     PATH,
+    PATIENT_LOG_TIMEOUT_S,
     Ingress,
     body_of,
     last_seq,
@@ -42,13 +43,14 @@ OLD_KEY = SigningKey.generate()
 def ingress(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
     asyncio.run(provisioned(nats_server))
     log_path: Path = tmp_path_factory.mktemp("ingress") / "log"
-    with running_ingress(settings_on(nats_server, OLD_KEY, KEY), log_path) as running:
+    settings = settings_on(nats_server, OLD_KEY, KEY)
+    with running_ingress(settings, log_path, PATIENT_LOG_TIMEOUT_S) as running:
         yield running
 
 
 @pytest.fixture
 async def http(ingress: Ingress) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=60) as client:
         yield client
 
 

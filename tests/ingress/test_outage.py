@@ -6,7 +6,7 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,8 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER
 from tests.ingress.stand import (
     PATH,
+    PATIENCE_S,
+    PATIENT_LOG_TIMEOUT_S,
     Ingress,
     body_of,
     post,
@@ -33,6 +35,7 @@ ANSWER_MAX_S = 2.5
 
 SENDERS = 8
 UNDER_WAY = 40
+TRIES_MAX = 3
 
 
 @pytest.fixture
@@ -51,8 +54,43 @@ def ingress(server: NatsServer, tmp_path: Path) -> Iterator[Ingress]:
 
 @pytest.fixture
 async def http(ingress: Ingress) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=60) as client:
         yield client
+
+
+@pytest.fixture
+def patient_ingress(server: NatsServer, tmp_path: Path) -> Iterator[Ingress]:
+    """One that waits for the log longer than a busy machine takes for anything."""
+    settings = settings_on(server)
+    with running_ingress(settings, tmp_path / "log", PATIENT_LOG_TIMEOUT_S) as running:
+        yield running
+
+
+async def tries_until_in_time(ask: Callable[[], Awaitable[None]]) -> int:
+    """How often it was asked until an answer was in time; a busy machine gets some tries."""
+    for tries in range(1, TRIES_MAX + 1):
+        started = time.monotonic()
+        await ask()
+        if time.monotonic() - started < ANSWER_MAX_S:
+            return tries
+    raise AssertionError(f"{TRIES_MAX} times no answer in {ANSWER_MAX_S} s")
+
+
+async def heard_all_before(ingress: Ingress) -> None:
+    """Once it has read what was sent to it before: it answers what comes after that."""
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+        assert (await http.get(f"{ingress.url}/health/live")).status_code == 200
+
+
+async def is_ending(ingress: Ingress) -> bool:
+    """Whether it takes no connections any more."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", ingress.port)
+    except OSError:
+        return True
+    writer.close()
+    await writer.wait_closed()
+    return False
 
 
 async def ids_in_the_log(server: NatsServer, session_id: str) -> Counter[str]:
@@ -75,12 +113,11 @@ async def test_without_the_log_a_webhook_is_answered_503_in_time_and_taken_later
     assert (await post(http, bodies["before"])).status_code == 200
     await asyncio.to_thread(server.stop)
 
-    for _ in range(3):
-        started = time.monotonic()
-        answer = await post(http, bodies["during"])
-        assert answer.status_code == 503
-        assert time.monotonic() - started < ANSWER_MAX_S
-    assert ingress.counted("log_unavailable") == 3
+    async def is_refused() -> None:
+        assert (await post(http, bodies["during"])).status_code == 503
+
+    tries = await tries_until_in_time(is_refused)
+    assert ingress.counted("log_unavailable") == tries
 
     await asyncio.to_thread(server.start)
 
@@ -96,10 +133,12 @@ async def test_many_at_once_are_all_answered_503_in_time(
     server: NatsServer, http: httpx.AsyncClient
 ) -> None:
     await asyncio.to_thread(server.stop)
-    started = time.monotonic()
-    answers = await asyncio.gather(*[post(http, body_of()) for _ in range(UNDER_WAY)])
-    assert {answer.status_code for answer in answers} == {503}
-    assert time.monotonic() - started < ANSWER_MAX_S
+
+    async def are_refused() -> None:
+        answers = await asyncio.gather(*[post(http, body_of()) for _ in range(UNDER_WAY)])
+        assert {answer.status_code for answer in answers} == {503}
+
+    await tries_until_in_time(are_refused)
 
 
 async def test_a_log_that_hangs_is_a_log_that_is_away(
@@ -107,11 +146,13 @@ async def test_a_log_that_hangs_is_a_log_that_is_away(
 ) -> None:
     session_id = str(uuid.uuid4())
     body = body_of(event_id="late", session_id=session_id)
+
+    async def is_refused() -> None:
+        assert (await post(http, body)).status_code == 503
+
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        started = time.monotonic()
-        assert (await post(http, body)).status_code == 503
-        assert time.monotonic() - started < ANSWER_MAX_S
+        await tries_until_in_time(is_refused)
     finally:
         os.kill(server.pid, signal.SIGCONT)
 
@@ -149,7 +190,7 @@ async def test_a_killed_log_loses_nothing_that_was_answered_200(
         await asyncio.to_thread(server.start)
     await asyncio.sleep(0.5)
     stopping.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*senders)
 
     assert len(taken) > SENDERS
@@ -175,40 +216,60 @@ async def test_readiness_follows_the_log_and_liveness_does_not(
 
 
 async def test_sigterm_lets_webhooks_under_way_be_answered(
-    server: NatsServer, ingress: Ingress, http: httpx.AsyncClient
+    server: NatsServer, patient_ingress: Ingress
 ) -> None:
-    session_id = str(uuid.uuid4())
+    ingress, session_id = patient_ingress, str(uuid.uuid4())
     bodies = [body_of(session_id=session_id) for _ in range(UNDER_WAY)]
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        answers = [asyncio.create_task(post(http, body)) for body in bodies]
-        await asyncio.sleep(0.5)
-        ingress.terminate()
-        await asyncio.sleep(0.2)
-        assert ingress.process.poll() is None
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-    assert {answer.status_code for answer in await asyncio.gather(*answers)} == {200}
-    assert await asyncio.to_thread(ingress.process.wait, 10) == 0
+    sent = 0
+
+    async def count(event: str, _: object) -> None:
+        nonlocal sent
+        sent += event == "http11.send_request_body.complete"
+
+    async def all_sent() -> bool:
+        return sent == UNDER_WAY
+
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+
+        async def webhook(body: bytes) -> int:
+            extensions = {"trace": count}
+            url, headers = f"{ingress.url}{PATH}", signed(body)
+            answer = await http.post(url, content=body, headers=headers, extensions=extensions)
+            return answer.status_code
+
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            answers = [asyncio.create_task(webhook(body)) for body in bodies]
+            await until(all_sent)
+            await heard_all_before(ingress)
+            ingress.terminate()
+            await until(lambda: is_ending(ingress))
+            assert ingress.process.poll() is None
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert set(await asyncio.gather(*answers)) == {200}
+    assert await asyncio.to_thread(ingress.process.wait, PATIENCE_S) == 0
     assert sum((await ids_in_the_log(server, session_id)).values()) == UNDER_WAY
 
 
-async def test_sigterm_waits_for_the_rest_of_a_body(server: NatsServer, ingress: Ingress) -> None:
-    session_id = str(uuid.uuid4())
+async def test_sigterm_waits_for_the_rest_of_a_body(
+    server: NatsServer, patient_ingress: Ingress
+) -> None:
+    ingress, session_id = patient_ingress, str(uuid.uuid4())
     body = body_of(event_id="half", session_id=session_id)
     head = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
     start = f"POST {PATH} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", ingress.port)
     writer.write(start.encode() + body[:50])
     await writer.drain()
-    await asyncio.sleep(0.3)
+    await heard_all_before(ingress)
     ingress.terminate()
-    await asyncio.sleep(0.3)
+    await until(lambda: is_ending(ingress))
     writer.write(body[50:])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 200")
     writer.close()
     await writer.wait_closed()
-    assert await asyncio.to_thread(ingress.process.wait, 10) == 0
+    assert await asyncio.to_thread(ingress.process.wait, PATIENCE_S) == 0
     assert await ids_in_the_log(server, session_id) == {"half": 1}

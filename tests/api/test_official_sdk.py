@@ -15,6 +15,7 @@ from telnyx import (
 from tests.api.stack import FRIEND, OURS, Stack, until
 
 UNKNOWN_LEG = "v3:nobody"
+SILENT = "+12025550188"
 
 
 async def dial(telnyx: AsyncTelnyx, to: str = FRIEND, **more: Any) -> Any:
@@ -45,7 +46,7 @@ async def test_a_dial_answers_with_the_ids_of_the_new_leg(
 
 
 async def test_a_dialled_leg_is_hung_up_at_once(either: AsyncTelnyx, stack: Stack) -> None:
-    placed = await dial(either)
+    placed = await dial(either, SILENT)
     hung_up = await either.calls.actions.hangup(placed.call_control_id)
     assert hung_up.data is not None
     assert hung_up.data.result == "ok"

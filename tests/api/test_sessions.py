@@ -158,7 +158,11 @@ async def test_passwords_are_not_told_again(stack: Stack, sdk: AsyncTelnyx) -> N
         to=FRIEND, from_=OURS, connection_id="1", sip_auth_password="open sesame"
     )
     command_id = dialled.headers["offhook-command-id"]
-    command = (await get(stack, f"/commands/{command_id}")).json()["data"]
+
+    async def known() -> Any:
+        return (await get(stack, f"/commands/{command_id}")).json().get("data")
+
+    command = await until(known, "the command in the views")
     assert command["parameters"]["sip_auth_password"] == "(hidden)"
     for path in ("", "/timeline"):
         reply = await get(stack, f"/sessions/{command['session_id']}{path}")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.simulator.stand import CALLER, CONNECTION, FRIEND, OURS, stand, until
+from tests.simulator.stand import CALLER, CONNECTION, DEADLINE_S, FRIEND, OURS, stand, until
 
 DIAL = {"to": FRIEND, "from": OURS, "connection_id": CONNECTION}
 
@@ -83,7 +83,7 @@ async def test_a_body_that_is_no_json_object_is_400() -> None:
 async def test_the_legs_state_refuses_what_it_does_not_allow() -> None:
     async with stand() as carrier:
         parked = await carrier.ring()
-        outgoing = (await carrier.dial("+12025550188"))["call_control_id"]
+        outgoing = (await carrier.dial("+12025550188", timeout_secs=600))["call_control_id"]
         assert code_of(await carrier.act("v3:nobody", "hangup")) == (422, "90015")
         assert code_of(await carrier.act(parked, "transfer", to=FRIEND)) == (422, "90034")
         assert code_of(await carrier.act(outgoing, "answer")) == (422, "90102")
@@ -232,7 +232,7 @@ async def test_the_party_of_a_leg_types_what_a_control_says() -> None:
 
 
 async def test_what_is_due_after_a_hangup_counts_as_pending_until_it_is_told() -> None:
-    async with stand(speed=5) as carrier:
+    async with stand(speed=1) as carrier:
         leg = await carrier.ring_answered()
         await carrier.act(leg, "record_start", channels="dual", format="mp3")
         await carrier.act(leg, "hangup")
@@ -259,8 +259,9 @@ async def test_an_application_that_wants_costs_is_told_them() -> None:
 async def test_a_slow_number_performs_before_it_answers() -> None:
     async with stand(slow_answer_s=1.0) as carrier:
         body = {**DIAL, "to": "+12025550152", "command_id": "one"}
+        impatient = httpx.Timeout(DEADLINE_S, read=0.2)
         with pytest.raises(httpx.ReadTimeout):
-            await carrier.http.post("/v2/calls", json=body, timeout=0.2)
+            await carrier.http.post("/v2/calls", json=body, timeout=impatient)
         assert (await carrier.http.post("/v2/calls", json=body)).status_code == 200
         assert carrier.exchange.report()["totals"] == {"dial": 1}
 

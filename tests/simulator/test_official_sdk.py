@@ -97,10 +97,10 @@ async def test_a_conference_is_created_joined_and_left() -> None:
             await actions.join(made.id, call_control_id=second)
         ended = await carrier.event("conference.ended", first)
         assert ended.payload["conference_id"] == made.id
+        totals = (await carrier.settled())["totals"]
         for leg, expected in ((first, 2), (second, 2)):
             told = [one for one in carrier.receiver.types_of(leg) if "participant" in one]
             assert len(told) == expected
-        totals = (await carrier.settled())["totals"]
         assert totals["conference_join"] == 1
 
 

@@ -4,7 +4,7 @@
       │ none
       ▼
     queue by urgency ── its turn ──▶ look again whether it is wanted ──▶ send
-      0 hangup, reject   1 answer   2 the rest   3 dial
+      0 hangup, reject   1 answer   2 the rest   3 dial    (a share for 1 and 2: workers/order.py)
 
 A session that waits lends its lane to others: however many dials wait, the hangup of a live call
 comes to the head of the queue, and is sent with the next place there is. Whoever holds up its own
@@ -14,7 +14,7 @@ session's news is hurried to the head of its kind, and looks at them: a hangup d
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,6 +24,7 @@ from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
 from workers.budget import ANSWERS, LAST, Budget, Closed, Window, urgency_of
 from workers.metrics import Metrics
+from workers.order import Order
 from workers.places import Places
 
 WAITING_MAX = 1000
@@ -108,6 +109,7 @@ class Turns:
         self._clock = clock
         self._sleep = sleep
         self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(LAST + 1))
+        self._order = Order()
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
         self._pausing = 0
@@ -115,10 +117,17 @@ class Turns:
         self.told_busy = asyncio.Event()
 
     def take(self, operation: str) -> Turn | None:
-        """A turn at once, if there is a place and nobody as urgent waits for one."""
-        if any(self._queues[: urgency_of(operation) + 1]):
+        """A turn at once, if there is a place and nobody waits for one who goes before."""
+        waiting = self._waiting()
+        if not waiting:
+            return self._turn(operation)
+        urgency = urgency_of(operation)
+        if urgency in waiting or self._order.among([*waiting, urgency])[0] != urgency:
             return None
-        return self._turn(operation)
+        turn = self._turn(operation)
+        if turn is not None:
+            self._order.gave(urgency, waiting)
+        return turn
 
     def are_full_for(self, operation: str) -> bool:
         """Whether so many wait already that another one had better not."""
@@ -204,12 +213,26 @@ class Turns:
 
     def look(self) -> None:
         """Give out the turns there are; to be called when something may have changed."""
-        if not any(self._queues):
+        waiting = self._waiting()
+        if not waiting:
             return
-        for queue in self._queues:
-            while queue and (turn := self._turn(queue[0].operation)) is not None:
-                queue.popleft().granted.set_result(turn)
+        while waiting and self._give(waiting):
+            waiting = self._waiting()
         self._set_alarm()
+
+    def _give(self, waiting: Sequence[int]) -> bool:
+        """Give the next turn, if there is one for anybody."""
+        for urgency in self._order.among(waiting):
+            queue = self._queues[urgency]
+            if (turn := self._turn(queue[0].operation)) is not None:
+                self._order.gave(urgency, waiting)
+                queue.popleft().granted.set_result(turn)
+                return True
+        return False
+
+    def _waiting(self) -> list[int]:
+        """The urgencies of those that wait."""
+        return [urgency for urgency, queue in enumerate(self._queues) if queue]
 
     def _turn(self, operation: str) -> Turn | None:
         if self._is_busy(operation):

@@ -11,6 +11,7 @@ from tests.virtual_clock import VirtualClock
 from workers import turns as module
 from workers.budget import Budget, limits_of
 from workers.metrics import Metrics
+from workers.order import SHARE
 from workers.places import Places
 from workers.turns import DIALS_UNDER_WAY_MAX, Turns
 
@@ -70,6 +71,38 @@ async def test_the_most_urgent_goes_next_however_many_wait() -> None:
     await bench.clock.run(bench.all("dial", "dial", "transfer", "answer", "dial", "hangup"))
     assert bench.order == ["dial", "hangup", "answer", "transfer", "dial", "dial"]
     assert bench.waiting() == 0
+
+
+async def test_a_flood_of_hangups_that_lasts_leaves_answers_and_the_rest_their_turns() -> None:
+    bench = Bench(places=200)
+
+    async def flood() -> None:
+        every = [asyncio.create_task(bench.all("dial", "answer", "answer", "speak"))]
+        for _ in range(40):
+            every.append(asyncio.create_task(bench.all("hangup", "hangup")))
+            await bench.clock.sleep(1.1)
+        await asyncio.gather(*every)
+
+    await bench.clock.run(flood())
+    turns = {kind: [at for sent, at in bench.sent if sent == kind] for kind in set(bench.order)}
+    assert turns["answer"] == [8, 17]
+    assert turns["speak"] == [9]
+    assert turns["dial"] == [0], "it came before all others"
+    assert len(turns["hangup"]) == 80
+
+
+async def test_a_hangup_that_comes_at_the_right_moment_does_not_take_anothers_share() -> None:
+    bench = Bench()
+
+    async def flood() -> None:
+        await bench.send("answer")
+        waiting = asyncio.create_task(bench.send("answer"))
+        for _ in range(12):
+            await bench.send("hangup")
+        await waiting
+
+    await bench.clock.run(flood())
+    assert bench.order.index("answer", 1) == SHARE
 
 
 async def test_dials_that_wait_in_every_lane_keep_no_hangup_out() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from offhook.settings import Settings, environment_from
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 25.0
 _ROOT = Path(__file__).resolve().parent.parent
+
+_UVICORN_LISTENS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(?P<port>\d+)")
 
 ROLE = """
 import os
@@ -53,7 +56,7 @@ def role(package: str, settings: Settings, log: Path) -> Iterator[Child]:
 
 @contextmanager
 def child(program: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Child]:
-    """Python with these arguments, once it has written the line `listening` to standard error."""
+    """Python with these arguments, once it has said on standard error where it listens."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("OFFHOOK_")}
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -83,5 +86,7 @@ def _port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
                 entry = json.loads(line)
                 if entry["what"] == "listening":
                     return int(entry["port"])
+            if said := _UVICORN_LISTENS.search(line):
+                return int(said["port"])
         time.sleep(0.02)
     raise RuntimeError(f"{process.args!r} does not listen: {log.read_text()[-2000:]}")

@@ -3,15 +3,20 @@
     offhook   the real ingress process
     floor     raw ASGI, one PyNaCl verify, one JetStream publish with a dedupe id
     usual     FastAPI, the official SDK's `unwrap`, an insert into PostgreSQL through SQLAlchemy
+    log       appends alone, as many at once as there are connections: what any ingress is bound by
 
-Same load generator, same uvicorn settings, same machine, rounds in turn; a number is the median of
-its rounds. `CPU ms each` is the server process alone, the steadiest number on a busy machine.
-NATS flushes before it acknowledges, PostgreSQL before it commits.
+Same load generator, same machine, rounds in turn; a number is the median of its rounds. The first
+two are served with the same settings, the usual way as `uvicorn module:app` serves it. `CPU ms
+each` is the server process alone, the steadiest number on a busy machine. NATS flushes before it
+acknowledges, PostgreSQL before it commits.
 """
 
 import argparse
+import asyncio
 import dataclasses
 import tempfile
+import time
+import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +30,14 @@ from bench.children import Child, child, role
 from bench.load import Measured, at_rate, saturate, webhooks
 from bench.machine import describe, median, percentile
 from cli.servers import NatsServer, PostgresServer
+from offhook.codec import encoded_webhook
 from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import EventLog, JetStreamLog
 from offhook.jetstream.stream import provision, stream_config
 from offhook.settings import Settings
-from offhook.telnyx.signature import public_key_text
+from offhook.telnyx.signature import public_key_text, sign
 
-ROUNDS = 5
+ROUNDS = 15
 CONNECTIONS = 32
 PER_SESSION = 5
 PER_S_MAX = 4000
@@ -68,22 +75,29 @@ class Contender:
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench.ingress")
-    options.add_argument("--seconds", type=float, default=3.0, help="of saturation, each round")
+    options.add_argument("--seconds", type=float, default=1.5, help="of saturation, each round")
     options.add_argument("--rate", type=float, default=100.0, help="webhooks/s for the latencies")
     options.add_argument("--rounds", type=int, default=ROUNDS)
     options.add_argument("--connections", type=int, default=CONNECTIONS, help="kept alive")
     given = options.parse_args()
     console = Console(width=100)
     console.print(describe("bench.ingress"), highlight=False)
-    contenders = uvloop.run(measure(given.seconds, given.rate, given.rounds, given.connections))
-    console.print(table_of(contenders, given.rate))
+    contenders, log_per_s = uvloop.run(
+        measure(given.seconds, given.rate, given.rounds, given.connections)
+    )
+    console.print(table_of(contenders, log_per_s, given.rate))
 
 
-async def measure(seconds: float, rate: float, rounds: int, connections: int) -> list[Contender]:
-    """All contenders, in turn, `rounds` times."""
+async def measure(
+    seconds: float, rate: float, rounds: int, connections: int
+) -> tuple[list[Contender], list[float]]:
+    """All contenders, in turn, `rounds` times; and what the log alone took, appends/s."""
     key = SigningKey.generate()
+    log_per_s: list[float] = []
     with ExitStack() as stack:
-        contenders = await _started(stack, key)
+        contenders, nats_url = await _started(stack, key)
+        client = await connect(nats_url, "bench")
+        log = JetStreamLog(client)
         for each in contenders:
             await saturate(
                 each.child.port,
@@ -99,15 +113,37 @@ async def measure(seconds: float, rate: float, rounds: int, connections: int) ->
                     await saturate(each.child.port, work, connections=connections, seconds=seconds)
                 )
                 each.cpu_s += each.child.cpu_s() - used_s
+            log_per_s.append(await _append_alone(log, at_once=connections, seconds=seconds))
             for each in contenders:
                 work = webhooks(int(seconds * rate), key, per_session=PER_SESSION)
                 each.paced.append(
                     await at_rate(each.child.port, work, per_s=rate, connections=connections)
                 )
-    return contenders
+        await close(client)
+    return contenders, log_per_s
 
 
-async def _started(stack: ExitStack, key: SigningKey) -> list[Contender]:
+async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> float:
+    """Appends/s of webhooks of the usual size, with nothing else to do."""
+    key = SigningKey.generate()
+    body = webhooks(1, key, per_session=1)[0].request.partition(b"\r\n\r\n")[2]
+    headers = sign(body, key, time.time())
+    count = 0
+    started = time.perf_counter()
+
+    async def keep_on() -> None:
+        nonlocal count
+        while time.perf_counter() - started < seconds:
+            session_id, event_id = str(uuid.uuid4()), str(uuid.uuid4())
+            await log.append(session_id, "in", encoded_webhook(body, event_id), headers=headers)
+            count += 1
+
+    await asyncio.gather(*(keep_on() for _ in range(at_once)))
+    return count / (time.perf_counter() - started)
+
+
+async def _started(stack: ExitStack, key: SigningKey) -> tuple[list[Contender], str]:
+    """The servers under measurement, and where their NATS is."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
     nats_server = stack.enter_context(NatsServer())
     postgres_server = stack.enter_context(PostgresServer())
@@ -130,16 +166,19 @@ async def _started(stack: ExitStack, key: SigningKey) -> list[Contender]:
         directory / "floor.log",
     )
     usual = child(
-        ["-m", "bench.usual_ingress", postgres_server.url, public_key], {}, directory / "usual.log"
+        ["-m", "uvicorn", "bench.usual_ingress:app", "--port", "0"],
+        {"DATABASE_URL": postgres_server.url, "TELNYX_PUBLIC_KEY": public_key},
+        directory / "usual.log",
     )
-    return [
+    contenders = [
         Contender(name="offhook", child=stack.enter_context(ours)),
         Contender(name="floor", child=stack.enter_context(bare)),
         Contender(name="usual", child=stack.enter_context(usual)),
     ]
+    return contenders, nats_server.url
 
 
-def table_of(contenders: list[Contender], rate: float) -> Table:
+def table_of(contenders: list[Contender], log_per_s: list[float], rate: float) -> Table:
     """Throughputs with their ratios, and the latencies at the fixed rate."""
     ours = contenders[0]
     table = Table(
@@ -173,6 +212,12 @@ def table_of(contenders: list[Contender], rate: float) -> Table:
             f"{each.latency_ms(99):.2f}",
             str(each.refused),
         )
+    table.add_row(
+        "log",
+        f"{median(log_per_s):.0f}",
+        f"{min(log_per_s):.0f}–{max(log_per_s):.0f}",
+        f"{ours.per_s / median(log_per_s):.2f} ×",
+    )
     return table
 
 

@@ -4,7 +4,6 @@ A missing server fails the tests that need it; nothing is skipped.
 """
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import hypothesis
 import pytest
 
 from cli.servers import NatsServer, PostgresServer
+from tests.free_ports import free_port
 
 # Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
 # Hypothesis by itself draws the same examples every time wherever it detects a CI machine.
@@ -36,13 +36,18 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+@pytest.fixture(name="free_port")
+def a_free_port() -> int:
+    """A loopback port for this test alone."""
+    return free_port()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ports_of_stacks() -> Iterator[None]:
+    """A stack chooses its ports seconds before it uses them, and others choose at the same time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cli.stack._free_port", free_port)
+        yield
 
 
 @pytest.fixture(scope="session")

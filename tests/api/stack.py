@@ -5,7 +5,6 @@ import base64
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from offhook.jetstream.stream import provision
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
 from projections.schema import migrate
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 ADMIN, COMMANDER, READER = "admin-token", "command-token", "read-token"
@@ -177,13 +177,6 @@ def started(
             api_url=f"http://127.0.0.1:{api}",
             simulator_url=f"http://127.0.0.1:{simulator}",
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 async def _prepare(settings: Settings) -> None:

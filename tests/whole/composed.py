@@ -11,7 +11,6 @@ import importlib.util
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import asyncpg
 
 from cli.servers import PostgresServer
 from tests.compose_file import ROOT, Compose, Service, entrypoint, working_directory
+from tests.free_ports import free_port
 
 HEALTHY_TIMEOUT_S = 60.0
 ONCE_TIMEOUT_S = 60.0
@@ -248,7 +248,7 @@ class Composed:
     def _port(self, service: str, number: int, port: int) -> int:
         """The free port that stands for a container's, the same each time."""
         if (service, number, port) not in self._ports:
-            self._ports[service, number, port] = _free_port(set(self._ports.values()))
+            self._ports[service, number, port] = free_port()
         return self._ports[service, number, port]
 
     def _check(self, instance: _Instance) -> str:
@@ -292,15 +292,6 @@ def _tail(instance: _Instance) -> str:
     if not instance.log.exists():
         return "no output"
     return "\n".join(instance.log.read_text(errors="replace").splitlines()[-15:])
-
-
-def _free_port(taken: set[int]) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind((_HERE, 0))
-            port: int = probe.getsockname()[1]
-        if port not in taken:
-            return port
 
 
 def _beside(program: str) -> list[str]:

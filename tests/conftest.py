@@ -13,6 +13,8 @@ import pytest
 from cli.servers import NatsServer, PostgresServer
 from tests.free_ports import free_port
 
+LONG = ("tests/whole/", "tests/cli/", "tests/projections/")
+
 # Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
 # Hypothesis by itself draws the same examples every time wherever it detects a CI machine.
 # No deadline: a busy machine is not a failed property.
@@ -48,6 +50,12 @@ def _ports_of_stacks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("cli.stack._free_port", free_port)
         yield
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Dealt out to several processes, long files go first: the last one is waited for alone."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

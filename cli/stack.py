@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -29,18 +30,24 @@ STOP_TIMEOUT_S = 25.0
 CONNECTION_ID = DEFAULT_ID
 """The Call Control Application that the simulator's calls belong to."""
 
+FREE_PORTS = range(20_000, 32_000)
+"""Where a free one is looked for: below those that systems give to connections (Linux from 32,768,
+others from 49,152), of which any may be taken before a role has started."""
+
 Say = Callable[[str], None]
 
 
 def with_free_ports(settings: Settings) -> Settings:
     """The settings with a free loopback port for every role."""
-    ports = iter([_free_port() for _ in range(4)])
+    ports: set[int] = set()
+    while len(ports) < 4:
+        ports.add(_free_port())
     return dataclasses.replace(
         settings,
-        ingress_port=next(ports),
-        api_port=next(ports),
-        simulator_port=next(ports),
-        projector_port=next(ports),
+        ingress_port=ports.pop(),
+        api_port=ports.pop(),
+        simulator_port=ports.pop(),
+        projector_port=ports.pop(),
     )
 
 
@@ -238,7 +245,11 @@ def _new_signing_key() -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    while True:
+        port = random.choice(FREE_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -5,9 +5,7 @@ import random
 import socket
 from itertools import cycle, islice
 
-FIRST, COUNT = 20_000, 12_000
-"""Below those that systems give out by themselves (Linux from 32,768, others from 49,152): there a
-client's connection could take a port between its choice and its use."""
+from cli.stack import FREE_PORTS
 
 PROCESSES_MAX = 12
 
@@ -27,10 +25,10 @@ def free_port() -> int:
 def _own() -> range:
     """A part for each process that pytest-xdist starts; they are called gw0, gw1 ..."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    length = COUNT // PROCESSES_MAX
-    first = FIRST + number % PROCESSES_MAX * length
-    return range(first, first + length)
+    length = len(FREE_PORTS) // PROCESSES_MAX
+    first = number % PROCESSES_MAX * length
+    return FREE_PORTS[first : first + length]
 
 
 # From anywhere on: another run on this machine would else begin with the same.
-_PORTS = islice(cycle(_own()), random.randrange(COUNT), None)
+_PORTS = islice(cycle(_own()), random.randrange(len(FREE_PORTS)), None)

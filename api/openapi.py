@@ -134,7 +134,8 @@ def command_body(operation: str) -> dict[str, Any]:
 _COMMAND_ID = {
     "type": "string",
     "maxLength": 128,
-    "description": "Makes the command yours: repeated with the same id it is not repeated",
+    "description": "Makes the command yours: repeated with the same id it is not repeated. It is "
+    "one command of its session; for another leg, too, give an id of its own",
 }
 
 

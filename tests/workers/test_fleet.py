@@ -65,7 +65,7 @@ async def test_a_429_to_one_worker_is_told_to_all(client: Client) -> None:
     await asyncio.sleep(0)
     told.turns.learn(Busy(retry_after_s=30.0, detail="429"))
     await until(lambda: other.turns.closed_s("answer") > 10)
-    assert 3 < other.turns.closed_s("hangup") <= 5
+    assert other.turns.closed_s("hangup") <= 5
     await until(lambda: told.metrics.registry.get_sample_value(*LEFT) is not None)
     telling.cancel()
 

@@ -13,13 +13,19 @@ import pytest
 from cli.servers import NatsServer, PostgresServer
 from tests.free_ports import free_port
 
+START_TIMEOUT_S = 120.0
 LONG = ("tests/whole/", "tests/cli/", "tests/projections/")
 
 # Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
 # Hypothesis by itself draws the same examples every time wherever it detects a CI machine.
-# No deadline: a busy machine is not a failed property.
+# No deadline, and no check of how long drawing takes: a busy machine is not a failed property.
 hypothesis.settings.register_profile(
-    "offhook", max_examples=100, derandomize=False, print_blob=True, deadline=None
+    "offhook",
+    max_examples=100,
+    derandomize=False,
+    print_blob=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("offhook")
 
@@ -45,10 +51,12 @@ def a_free_port() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ports_of_stacks() -> Iterator[None]:
-    """A stack chooses its ports seconds before it uses them, and others choose at the same time."""
+def _stacks_among_others() -> Iterator[None]:
+    """Stacks start on a busy machine, where another process chooses ports at the same time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("cli.stack._free_port", free_port)
+        patched.setattr("cli.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("cli.servers.START_TIMEOUT_S", START_TIMEOUT_S)
         yield
 
 

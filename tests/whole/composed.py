@@ -25,8 +25,8 @@ from cli.servers import PostgresServer
 from tests.compose_file import ROOT, Compose, Service, entrypoint, working_directory
 from tests.free_ports import free_port
 
-HEALTHY_TIMEOUT_S = 60.0
-ONCE_TIMEOUT_S = 60.0
+HEALTHY_TIMEOUT_S = 120.0
+ONCE_TIMEOUT_S = 120.0
 
 
 @dataclass(kw_only=True)
@@ -155,11 +155,21 @@ class Composed:
                 self.wait_healthy(service)
             case "service_completed_successfully":
                 for instance in self._instances[service]:
-                    assert instance.process is not None
-                    status = instance.process.wait(ONCE_TIMEOUT_S)
+                    status = self._ended(instance)
                     assert status == 0, f"{instance.name} ended with {status}: {_tail(instance)}"
             case _:
                 raise AssertionError(f"{service} is waited for until {condition}")
+
+    def _ended(self, instance: _Instance) -> int:
+        """The status with which it ended, after as many starts as `on-failure:` allows."""
+        more = int(instance.service.restart.removeprefix("on-failure:"))
+        while True:
+            assert instance.process is not None
+            status = instance.process.wait(ONCE_TIMEOUT_S)
+            if status == 0 or not more:
+                return status
+            more -= 1
+            self._start(instance)
 
     def _add(self, service: Service, number: int) -> None:
         directory = self.directory / f"{service.name}-{number}"

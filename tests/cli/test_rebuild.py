@@ -6,15 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cli.prepare import migrate_database
 from cli.servers import NatsServer, PostgresServer
@@ -77,11 +76,11 @@ async def test_killed_three_times_it_goes_on_and_the_views_are_identical(
     events = await _projected(client, engine, calls=770)
     assert events >= 10_000
     before = await stored_views(engine)
+    with pytest.raises(InterruptedError):  # with nothing done yet, but a checkpoint to hold
+        await rebuild(client, engine, on_progress=_interrupted_at_once)
     reached: list[int] = []
     for share in (0.15, 0.4, 0.7):
-        with _rebuild(settings) as process:
-            reached.append(await _aside_at(engine, int(share * events)))
-        assert process.returncode == -9
+        reached.append(await _killed_at(int(share * events), engine, settings))
         assert await stored_views(engine) == before
     assert reached[0] < reached[1] < reached[2] < events
 
@@ -110,7 +109,7 @@ async def test_killed_between_writing_and_committing_the_old_views_stay(
     async with engine.connect() as holding:
         await holding.execute(text("select * from public_rebuild.parked_sessions"))
         with _rebuild(settings):
-            await _blocked_on_drop(engine)
+            await _blocked(engine, "drop schema%")
             assert await stored_views(engine) == tampered  # readers are not held up by it
         await holding.rollback()
     assert await stored_views(engine) == tampered
@@ -167,29 +166,49 @@ async def _projected(client: Client, engine: AsyncEngine, *, calls: int) -> int:
     return sum(len(story) for story in stories)
 
 
+def _interrupted_at_once(_: Progress) -> None:
+    raise InterruptedError
+
+
 def _interrupted(progress: Progress) -> None:
     if progress.seq == progress.target_seq:
         raise InterruptedError
 
 
-async def _aside_at(engine: AsyncEngine, seq: int) -> int:
-    """The position of the views that are being made, once it is there."""
-    asked = text("select max(seq) from public_rebuild.checkpoint")
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            with suppress(ProgrammingError):  # not made yet
-                async with engine.connect() as connection:
-                    if (found := (await connection.execute(asked)).scalar_one() or 0) >= seq:
-                        return int(found)
-            await asyncio.sleep(0.02)
+async def _killed_at(seq: int, engine: AsyncEngine, settings: Settings) -> int:
+    """Kill the command amid a batch, once it is at `seq` or above; where the batch began.
+
+    Each batch moves the checkpoint last, and waits for whoever holds it. Who asks for it meanwhile
+    has it next: so it is let go for one batch at a time.
+    """
+    async with engine.connect() as one, engine.connect() as other:
+        reached = await _hold_checkpoint(one)
+        with _rebuild(settings) as process:
+            await _blocked(engine, "%checkpoint%")
+            while reached < seq:
+                holding = asyncio.create_task(_hold_checkpoint(other))
+                await _blocked(engine, "%checkpoint%", count=2)
+                await one.rollback()
+                reached, one, other = await holding, other, one
+                await _blocked(engine, "%checkpoint%")
+        assert process.returncode == -9
+        await one.rollback()
+    return reached
 
 
-async def _blocked_on_drop(engine: AsyncEngine) -> None:
+async def _hold_checkpoint(connection: AsyncConnection) -> int:
+    """The position of the views that are being made, which stays until the transaction's end."""
+    asked = text("select seq from public_rebuild.checkpoint for update")
+    return int((await connection.execute(asked)).scalar_one())
+
+
+async def _blocked(engine: AsyncEngine, query: str, count: int = 1) -> None:
+    """Wait until so many such statements wait for a lock."""
     asked = text(
         "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock' and query like 'drop schema%'"
+        " and wait_event_type = 'Lock' and query like :query"
     )
     async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
-        while not (await connection.execute(asked)).scalar_one():
+        while (await connection.execute(asked, {"query": query})).scalar_one() < count:
             await connection.rollback()  # a transaction sees the same activity for ever
             await asyncio.sleep(0.02)

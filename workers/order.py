@@ -1,9 +1,11 @@
 """Which kind of command has the next turn when several wait. Pure.
 
-hangup, reject   first
-answer           when none of those waits, and every eighth turn in any case
-the rest         likewise: so a lasting flood of hangups does not take a live call's words away
-dial             when nothing else waits
+    hangup, reject   first
+    answer           when none of those waits; after seven turns of others in any case
+    the rest         likewise, after those
+    dial             when nothing else waits
+
+So a flood of hangups that lasts leaves no caller ringing, and no live call without its commands.
 """
 
 from collections.abc import Collection

@@ -317,7 +317,7 @@ class Settler:
                 and len(session.timer_states) + len(said.timers) > TIMERS_PER_SESSION_MAX
             ):
                 raise ValueError(f"over {TIMERS_PER_SESSION_MAX} timers in a session: a loop?")
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # its sys.exit() is no reason for us to end
             summary = f"flow {flow.name} {flow.version}: {type(error).__name__}: {error}"
             raise FlowRaised(record, summary) from error
         return flow, said

@@ -1,6 +1,7 @@
 """Settling a session on the stand-in log, with a scripted carrier and a clock that jumps."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -511,15 +512,17 @@ async def test_of_two_workers_deciding_at_once_the_first_to_record_sends() -> No
     assert decided.worker == "w2"
 
 
-async def test_a_flow_that_raises_leaves_nothing_decided() -> None:
+@pytest.mark.parametrize("error", [KeyError("menu"), SystemExit("no menu")])
+async def test_a_flow_that_raises_leaves_nothing_decided(error: BaseException) -> None:
     def decide(event: Event, session: Session) -> list[Command]:
-        raise KeyError("menu")
+        raise error
 
     log = MemoryLog()
     carrier = ScriptedCarrier(log)
     settler = settler_on(log, carrier, Flow(name="broken", version="7", decide=decide))
     seq = await arrive(log, initiated())
-    with pytest.raises(FlowRaised, match=r"flow broken 7: KeyError: 'menu'") as raised:
+    summary = f"flow broken 7: {type(error).__name__}: {error}"
+    with pytest.raises(FlowRaised, match=re.escape(summary)) as raised:
         await settler.settle(SESSION)
     assert await facts(log, Decided) == []
 

@@ -16,6 +16,7 @@ from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.reading import log_at
 
 CALLS_MIN = 60
+AFTER = 5
 
 
 @pytest.fixture
@@ -36,6 +37,8 @@ async def test_a_new_version_takes_over_calls_that_are_up_and_loses_none(stack: 
             await _call(http)
             await asyncio.sleep(0.05)
         await releasing
+        for _ in range(AFTER):
+            await _call(http)
     books = await books_when_quiet(stack.addresses["simulator"])
     found = await settled_verdict(stack.settings.postgres_url, books)
     say(said(found))

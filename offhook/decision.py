@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from offhook.commands import Answer, Command, Hangup, Reject
+from offhook.errors import shown
 from offhook.events import Event, IssuedCommand, TimerOrder
 from offhook.flow import Order, addressed, command_id_for
 from offhook.session import Session
@@ -29,6 +30,10 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
             raise TypeError(f"{order!r} is no command and no timer")
     said = [addressed(order, event) for order in orders]
     commands = [order for order in said if isinstance(order, Command)]
+    for command in commands:
+        leg = getattr(command, "call_control_id", None)
+        if not isinstance(leg, str | None):  # its record could never be read again
+            raise TypeError(f"{command.operation}: call_control_id is {shown(leg)}; expected text")
     return Stored(
         commands=tuple(
             IssuedCommand(

@@ -8,11 +8,12 @@
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
 from offhook.commands import Command, LegCommand
+from offhook.errors import shown
 from offhook.events import CommandFailed, Event, TimerFired
 from offhook.session import Session
 from offhook.timers import CancelTimer, SetTimer
@@ -32,6 +33,14 @@ class Flow:
     decide: Decide
     connection_ids: frozenset[str] = frozenset()  # calls of these applications
     numbers: frozenset[str] = frozenset()  # incoming calls to these numbers
+
+    def __post_init__(self) -> None:
+        """Raises TypeError: a Decided with a version that is no text could never be read again."""
+        kinds = {"name": str, "version": str, "connection_ids": Set, "numbers": Set}
+        for name, kind in kinds.items():
+            if not isinstance(value := getattr(self, name), kind):
+                expected = "text" if kind is str else "a frozenset"
+                raise TypeError(f"Flow: {name} is {shown(value)}; expected {expected}")
 
 
 NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])

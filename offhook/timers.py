@@ -38,7 +38,8 @@ class SetTimer:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if not 0 < self.after_s <= AFTER_S_MAX:
+        is_number = isinstance(self.after_s, int | float) and not isinstance(self.after_s, bool)
+        if not (is_number and 0 < self.after_s <= AFTER_S_MAX):
             raise ValueError(
                 f"timer {self.name!r}: after_s is {self.after_s!r}; "
                 f"expected above 0 to {AFTER_S_MAX:.0f}"
@@ -156,5 +157,5 @@ def _state(states: Mapping[str, TimerState], timer_id: str) -> TimerState:
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= NAME_CHARS_MAX:
+    if not (isinstance(name, str) and 1 <= len(name) <= NAME_CHARS_MAX):
         raise ValueError(f"a timer's name is {name!r}; expected 1 to {NAME_CHARS_MAX} characters")

@@ -1,6 +1,7 @@
 """What a decision stores beside its commands: warnings of a leg that nobody answered."""
 
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
@@ -55,6 +56,15 @@ def test_a_command_before_the_answer_is_warned_of_and_stored_all_the_same() -> N
 )
 def test_what_needs_no_answer_is_not_warned_of(command: Command) -> None:
     assert warnings(command) == ()
+
+
+def test_a_leg_that_is_no_text_is_refused_before_it_is_stored() -> None:
+    event, session = ringing()
+    order = Hangup(call_control_id=cast(Any, event))
+    with pytest.raises(
+        TypeError, match=r"^hangup: call_control_id is CallInitiated\(.*; expected text$"
+    ):
+        stored([order], event, session, 1)
 
 
 def test_the_order_counts() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,23 @@ def session_of(*facts: CallEvent | Fact) -> Session:
             )
         )
     return fold("s", records)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("name", None, "text"),
+        ("version", 2, "text"),
+        ("numbers", ["+12025550100"], "a frozenset"),
+        ("connection_ids", "shop", "a frozenset"),
+    ],
+)
+def test_a_flow_that_no_decision_could_name_is_refused(
+    field: str, value: Any, expected: str
+) -> None:
+    right: dict[str, Any] = {"name": "any", "version": "1", "decide": decide_nothing}
+    with pytest.raises(TypeError, match=f"^Flow: {field} is .*; expected {expected}$"):
+        Flow(**{**right, field: value})
 
 
 def test_the_called_number_comes_before_the_connection() -> None:

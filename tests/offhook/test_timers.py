@@ -1,6 +1,7 @@
 """Timers, pure: what may be set, what a decision stores of it, and what a session knows then."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,18 @@ LEG = "v3:leg-a"
 
 @pytest.mark.parametrize(
     ("after_s", "shown"),
-    [(0, "0"), (-1, "-1"), (float("nan"), "nan"), (86_401, "86401"), (float("inf"), "inf")],
+    [
+        *((0, "0"), (-1, "-1"), (float("nan"), "nan"), (86_401, "86401"), (float("inf"), "inf")),
+        *((True, "True"), ("5", "'5'"), (None, "None")),
+    ],
 )
-def test_a_timer_that_cannot_be_kept_is_refused(after_s: float, shown: str) -> None:
+def test_a_timer_that_cannot_be_kept_is_refused(after_s: Any, shown: str) -> None:
     with pytest.raises(ValueError, match=f"timer 'menu': after_s is {shown}; expected above 0 to"):
         SetTimer(name="menu", after_s=after_s)
 
 
-@pytest.mark.parametrize("name", ["", "n" * 65])
-def test_a_timers_name_has_1_to_64_characters(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "n" * 65, None, 5])
+def test_a_timers_name_has_1_to_64_characters(name: Any) -> None:
     with pytest.raises(ValueError, match=r"a timer's name is .* expected 1 to 64 characters"):
         SetTimer(name=name, after_s=1)
     with pytest.raises(ValueError, match="a timer's name is"):

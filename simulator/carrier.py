@@ -27,7 +27,7 @@ Below /v2 any non-empty bearer token will do, unless one was configured. The con
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -266,21 +266,17 @@ class _Face:
 
 def _asked(body: bytes, kind: type[Asked]) -> Asked:
     """The body of a control. Raises Refused."""
+    given = _decoded(body, Any)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        words = _words(body) if kind is _InboundRequest else ""
+        words = _words(given) if kind is _InboundRequest and isinstance(given, dict) else ""
         raise refusals.not_possible(words or str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise refusals.body_not_json() from None
 
 
-def _words(body: bytes) -> str:
+def _words(given: Mapping[str, Any]) -> str:
     """What the catalog says of the numbers and the connection, which a dial has too; empty if it
     finds nothing wrong with them."""
-    given = msgspec.json.decode(body)
-    if not isinstance(given, dict):
-        return ""
     dialled = {name: given.get(name) for name in ("to", "from", "connection_id")}
     try:
         command_from(DIALS, dialled)
@@ -291,10 +287,15 @@ def _words(body: bytes) -> str:
 
 async def _body_of(request: Request) -> dict[str, Any]:
     """The body's object; an action may have none."""
-    raw = await request.body()
+    body: dict[str, Any] = _decoded(await request.body() or b"{}", dict[str, Any])
+    return body
+
+
+def _decoded(body: bytes, kind: Any) -> Any:
+    """The body as JSON. Raises Refused."""
     try:
-        return msgspec.json.decode(raw or b"{}", type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise refusals.body_not_json() from None
 
 

@@ -75,8 +75,13 @@ async def test_a_wrong_dial_is_422_and_names_the_parameter(
 
 async def test_a_body_that_is_no_json_object_is_400() -> None:
     async with stand() as carrier:
-        for content in (b"{", b"[]", b'"x"', b"\xff"):
-            response = await carrier.http.post("/v2/calls", content=content)
+        deep = b'{"a":' * 100_000
+        for content in (b"{", b"[]", b'"x"', b"\xff", deep):
+            for path in ("/v2/calls", "/v2/call_control_applications"):
+                response = await carrier.http.post(path, content=content)
+                assert code_of(response) == (400, "10023")
+        for content in (b'{"to":1} x', b'{"from":1,"to":"\xff"}', b'{"from":1,"x":' + deep):
+            response = await carrier.http.post("/simulator/calls", content=content)
             assert code_of(response) == (400, "10023")
 
 

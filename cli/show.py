@@ -4,7 +4,8 @@ It reads the log alone: it works without Postgres, and shows what the views shou
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -25,6 +26,7 @@ from offhook.events import (
     CommandRequested,
     CommandSucceeded,
     Decided,
+    Fact,
     IssuedCommand,
     Record,
     SessionParked,
@@ -39,7 +41,7 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.leg import Leg
-from offhook.session import Session
+from offhook.session import Session, evolve
 from offhook.settings import Settings
 from projections.fold import Folded, advanced
 from projections.rows import rows_of
@@ -50,16 +52,18 @@ SETTLED_SHOWN_MAX = 4
 CHANGED = "▸"
 
 
-def run_show(console: Console, settings: Settings, session: str, *, as_json: bool) -> None:
-    """Print the session. Raises OperatorFault if the log has no record of it."""
+def run_show(
+    console: Console, settings: Settings, session: str, *, last: int | None, as_json: bool
+) -> None:
+    """Print the session, or its `last` records. Raises OperatorFault if the log has none of it."""
     session_id = session_id_from(session)
     records = asyncio.run(_read(settings, session_id))
     if not records:
         raise OperatorFault(f"the log has no record of session {session}")
     if as_json:
-        print(msgspec.json.encode(_as_json(session_id, records)).decode())  # noqa: T201
+        print(msgspec.json.encode(_as_json(session_id, records, last)).decode())  # noqa: T201
     else:
-        console.print(told(session_id, records))
+        console.print(told(session_id, records, last))
 
 
 async def _read(settings: Settings, session_id: str) -> Sequence[Record]:
@@ -74,19 +78,16 @@ async def _read(settings: Settings, session_id: str) -> Sequence[Record]:
         await close(client)
 
 
-def _steps(session_id: str, records: Sequence[Record]) -> Iterator[tuple[Record, Folded, Folded]]:
-    """Each record with the fold before it and after it."""
-    folded = Folded(session=Session(session_id=session_id))
-    for record in records:
-        before, folded = folded, advanced(folded, record)
-        yield record, before, folded
-
-
-def _as_json(session_id: str, records: Sequence[Record]) -> Mapping[str, Any]:
+def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Mapping[str, Any]:
     """The session after each record is shaped as the API answers `/sessions/{id}?as_of=`."""
     told = []
-    for record, _, after in _steps(session_id, records):
-        rows = rows_of(after)
+    folded = Folded(session=Session(session_id=session_id))
+    unshown = len(records) - (last or len(records))
+    for number, record in enumerate(records):
+        folded = advanced(folded, record)
+        if number < unshown:
+            continue
+        rows = rows_of(folded)
         told.append(
             {
                 "seq": record.seq,
@@ -103,7 +104,7 @@ def _as_json(session_id: str, records: Sequence[Record]) -> Mapping[str, Any]:
     return {"session_id": session_id, "records": told}
 
 
-def told(session_id: str, records: Sequence[Record]) -> Group:
+def told(session_id: str, records: Sequence[Record], last: int | None = None) -> Group:
     """The records as they are printed: a line for each, under it the session after it."""
     names = _Names()
     lines = Table.grid(padding=(0, 2))
@@ -112,26 +113,38 @@ def told(session_id: str, records: Sequence[Record]) -> Group:
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
     day = ""
-    status = "empty"
-    for record, before, after in _steps(session_id, records):
+    session = Session(session_id=session_id)
+    unshown = len(records) - (last or len(records))
+    for number, record in enumerate(records):
+        before, session = session, evolve(session, record)
+        # Also of what is not shown: names are given, and commands settled, from the first record.
+        body = Text.assemble((_kind(record), "bold"), "  ", _what(record, names), "\n")
+        body.append(_state(before, session, record, names))
+        if number < unshown:
+            continue
         if (this_day := f"{record.stored_at:%Y-%m-%d}") != day:
             day = this_day
             lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
-        body = Text.assemble((_kind(record), "bold"), "  ", _what(record, names), "\n")
-        body.append(_state(before.session, after.session, names))
         lines.add_row(str(record.seq), f"{record.stored_at:%H:%M:%S.%f}"[:-3], record.side, body)
-        status = _status(after.session)
-    title = Text(f"session {session_id}: {len(records):,} records, {status}", style="bold")
+    title = f"session {session_id}: {len(records):,} records, {_status(session)}"
+    if unshown > 0:
+        title += f"; the last {last:,}"
     legs = [Text(f"{name}  {leg}", overflow="fold") for leg, name in names.legs.items()]
-    return Group(title, *legs, lines)
+    return Group(Text(title, style="bold"), *legs, lines)
 
 
 @dataclass
 class _Names:
-    """Short names: the carrier's ids of legs have 60 characters and more."""
+    """Short names: the carrier's ids of legs have 60 characters and more.
+
+    And which commands are done, for nobody wants to look through all of them at each record.
+    """
 
     legs: dict[str, str] = field(default_factory=dict)  # by call_control_id, in order of mention
     commands: dict[str, str] = field(default_factory=dict)  # by command_id
+    namesakes: Counter[str] = field(default_factory=Counter)  # commands by name, numbers left out
+    unsettled: dict[str, None] = field(default_factory=dict)  # command_ids, oldest first
+    settled: dict[str, None] = field(default_factory=dict)
 
     def leg(self, call_control_id: str | None) -> str:
         if call_control_id is None:
@@ -144,12 +157,9 @@ class _Names:
         if issued is None:
             return command_id
         name = f"{issued.operation} {self.leg(issued.call_control_id)}".rstrip()
-        count = sum(_numberless(known) == name for known in self.commands.values())
-        return self.commands.setdefault(command_id, f"{name} #{count + 1}" if count else name)
-
-
-def _numberless(name: str) -> str:
-    return name.partition(" #")[0]
+        self.namesakes[name] += 1
+        count = self.namesakes[name]
+        return self.commands.setdefault(command_id, f"{name} #{count}" if count > 1 else name)
 
 
 def _kind(record: Record) -> str:
@@ -235,7 +245,7 @@ def _joined(*parts: str) -> str:
     return ", ".join(stripped for part in parts if (stripped := part.strip()))
 
 
-def _state(before: Session, after: Session, names: _Names) -> Text:
+def _state(before: Session, after: Session, record: Record, names: _Names) -> Text:
     """The session after the record; what changed is marked and bright, the rest is dim."""
     parts = [(_status(after), _status(after) != _status(before))]
     for call_control_id, leg in after.legs.items():
@@ -246,20 +256,40 @@ def _state(before: Session, after: Session, names: _Names) -> Text:
     for name, timer in after.timers.items():
         changed = timer.timer_id not in before.timer_states
         parts.append((f"timer {name} set", changed))
-    settled: list[tuple[str, bool]] = []
-    for command_id, command in after.commands.items():
-        known = before.commands.get(command_id)
+    names.unsettled |= dict.fromkeys(_command_ids(record.fact))
+    for command_id in list(names.unsettled):
+        known, command = before.commands.get(command_id), after.commands[command_id]
         changed = known is None or known.status != command.status
-        part = (f"{names.command(command_id, command.issued)} {command.status}", changed)
-        done = command.outcome is not None and not changed
-        (settled if done else parts).append(part)
-    if len(settled) > SETTLED_SHOWN_MAX:
-        settled = [(f"{len(settled)} commands settled before", False)]
+        if command.outcome is not None and not changed:
+            del names.unsettled[command_id]
+            names.settled[command_id] = None
+        else:
+            name = names.command(command_id, command.issued)
+            parts.append((f"{name} {command.status}", changed))
+    settled = [(f"{len(names.settled)} commands settled before", False)]
+    if len(names.settled) <= SETTLED_SHOWN_MAX:
+        done = [(command_id, after.commands[command_id]) for command_id in names.settled]
+        settled = [
+            (f"{names.command(key, each.issued)} {each.status}", False) for key, each in done
+        ]
     text = Text()
     for shown, changed in [*parts, *settled]:
         text.append(" · " if text else "", "dim")
         text.append(f"{CHANGED}{shown}" if changed else shown, "green" if changed else "dim")
     return text
+
+
+def _command_ids(fact: Fact) -> Sequence[str]:
+    """The commands that the fact may change."""
+    match fact:
+        case CommandRequested(command=command):
+            return [command.command_id]
+        case Decided(commands=commands):
+            return [command.command_id for command in commands]
+        case CommandAttempted() | CommandSucceeded() | CommandFailed():
+            return [fact.command_id]
+        case _:
+            return []
 
 
 def _leg_state(leg: Leg) -> str:

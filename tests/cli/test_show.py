@@ -158,6 +158,17 @@ def test_of_many_settled_commands_only_the_number_is_told() -> None:
     assert any("answer L1 #6 succeeded" in line for line in lines)
 
 
+def test_the_last_records_are_printed_as_they_are_among_all() -> None:
+    entries = [*call("s"), fact("s", request_of("s"), "in"), fact("s", PARKED)]
+    everything = _printed("s", entries, width=100).splitlines()
+    printed = _printed("s", entries, width=100, last=2).splitlines()
+    assert printed[0] == "session s: 15 records, ended, parked; the last 2"
+    assert printed[1:4] == everything[1:4]
+    assert printed[4:] == [line for line in everything[4:] if line][-len(printed[4:]) :]
+    assert printed[4].startswith(" 14  12:00:14.123  in   CommandRequested  dial by tests")
+    assert _printed("s", entries, width=100, last=99).splitlines() == everything
+
+
 def test_what_an_event_is_about_is_told_in_a_word_and_how_the_leg_is() -> None:
     entries = [
         webhook("s", event)
@@ -210,6 +221,8 @@ async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> Non
     assert [leg["state"] for leg in first["after"]["legs"]] == ["initiated"]
     assert [leg["state"] for leg in last["after"]["legs"]] == ["ended", "ended"]
     assert last["after"]["session"]["status"] == "ended"
+    shown = _show(own_nats, "s", "--json", "--last", "2")
+    assert json.loads(shown.stdout)["records"] == found["records"][-2:]
     statuses = [command["status"] for command in last["after"]["commands"]]
     assert statuses == ["succeeded", "failed", "requested"]
 
@@ -224,10 +237,12 @@ async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
     assert shown.stderr == "offhook: the log has no record of session nobody\n"
 
 
-def _printed(session_id: str, entries: Sequence[Entry], *, width: int) -> str:
+def _printed(
+    session_id: str, entries: Sequence[Entry], *, width: int, last: int | None = None
+) -> str:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(told(session_id, [*_records(session_id, entries)]))
+        console.print(told(session_id, [*_records(session_id, entries)], last))
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 

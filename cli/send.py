@@ -51,7 +51,7 @@ def body_of(path: Path, *, rebuild: bool = False, event_type: str = "") -> bytes
         document = msgspec.json.decode(text)
     except OSError as error:
         raise NotSendable(f"{path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotSendable(f"{path} is not JSON: {error}") from error
     form = form_of(document)
     if form in ("v2", "flat"):

@@ -10,7 +10,7 @@ from offhook.errors import OffhookError, SettingInvalid
 from offhook.jetstream.connection import client_options, first_connection
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import require_provisioned
-from offhook.process import AsgiApp, health_routes, serve
+from offhook.process import AsgiApp, Receive, Scope, Send, health_routes, respond, serve
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_keys_from
 
@@ -52,5 +52,15 @@ async def run(settings: Settings) -> None:
         (PATH, endpoint),
         *health_routes(unready, metrics.registry),
     ]
-    app = AsgiFastStream(broker, asgi_routes=routes, logger=None)
+    app = _Ingress(broker, asgi_routes=routes, logger=None)
     await serve(app, host=settings.ingress_host, port=settings.ingress_port)
+
+
+class _Ingress(AsgiFastStream):
+    """Tells whoever has the wrong address of the right one: the carrier's portal shows answers."""
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().not_found(scope, receive, send)
+            return
+        await respond(send, 404, f"webhooks are taken at POST {PATH}\n".encode())

@@ -388,6 +388,13 @@ async def test_a_sender_that_leaves_in_the_middle_is_not_answered_and_not_stored
     assert await stored(nats_client, session_id) == []
 
 
+async def test_another_path_is_told_the_right_one(http: httpx.AsyncClient) -> None:
+    for path in ("/", "/webhooks", "/webhooks/telnyx/"):
+        answer = await http.post(path, content=b"{}")
+        assert answer.status_code == 404
+        assert answer.text == "webhooks are taken at POST /webhooks/telnyx\n"
+
+
 # ------------------------------------------------------------------ health
 
 

@@ -73,6 +73,7 @@ def run_retry(
 async def _retry(
     console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool
 ) -> None:
+    await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-parked")
     try:
         found, seq = await _read(engine)

@@ -4,13 +4,16 @@ The folder is `migrations` in a checkout and somewhere else in a wheel; whoever 
 knows which.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
 from projections.database import open_database
@@ -39,12 +42,8 @@ async def downgrade(url: str, folder: Path, revision: str) -> None:
 
 async def revision(url: str) -> str | None:
     """The revision the database is at; None before the first migration."""
-    engine = open_database(url, "offhook-migrate")
-    try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_revision)
-    finally:
-        await engine.dispose()
+    async with _connected(open_database(url, "offhook-migrate")) as connection:
+        return await connection.run_sync(_revision)
 
 
 async def require_migrated(url: str) -> None:
@@ -60,10 +59,27 @@ async def require_migrated(url: str) -> None:
 async def _run(url: str, work: Callable[[Connection], None]) -> None:
     # An index on a long table takes as long as it takes.
     engine = open_database(url, "offhook-migrate", statement_timeout_s=None)
+    async with _connected(engine) as connection, connection.begin():
+        await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        await connection.run_sync(work)
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """The engine's one connection. Raises OperatorFault if nobody answers, or lets us in."""
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            await connection.run_sync(work)
+        connection = engine.connect()
+        try:
+            await connection.start()
+        except (OSError, SQLAlchemyError) as error:
+            why = getattr(error, "orig", None) or error
+            raise OperatorFault(
+                f"no Postgres answers, or lets us in: {why}; see OFFHOOK_POSTGRES_URL"
+            ) from error
+        try:
+            yield connection
+        finally:
+            await connection.close()
     finally:
         await engine.dispose()
 

@@ -2,9 +2,10 @@
 
 from asyncpg import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from cli.doctor.finding import Findings, Now, clock, good, wrong
+from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from projections.database import open_database
 from projections.schema import REVISION, revision
@@ -18,10 +19,8 @@ async def examine_views(settings: Settings, now: Now) -> Findings:
     see = "start it, or see OFFHOOK_POSTGRES_URL"
     try:
         engine = open_database(settings.postgres_url, "offhook-doctor")
-    except ArgumentError:
-        # Not its value: there may be a password in it.
-        fix = "set OFFHOOK_POSTGRES_URL to postgresql://…"
-        yield wrong("views", "Postgres", "OFFHOOK_POSTGRES_URL is no URL", fix)
+    except SettingInvalid as error:
+        yield wrong("views", "Postgres", str(error), "set OFFHOOK_POSTGRES_URL to postgresql://…")
         return
     try:
         async with engine.connect() as connection:

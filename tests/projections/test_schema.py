@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.errors import OperatorFault
+from offhook.errors import OperatorFault, SettingInvalid
 from projections.database import asyncpg_url, open_database
 from projections.queries import read_session
 from projections.schema import REVISION, downgrade, migrate, require_migrated, revision
@@ -98,3 +98,30 @@ def test_the_revision_in_the_code_is_the_newest_migration(migrations: Path) -> N
 )
 def test_any_postgres_url_gets_the_driver(url: str) -> None:
     assert asyncpg_url(url) == "postgresql+asyncpg://offhook:p%40ss@db:5432/calls"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "calls", "mysql://offhook@db/calls", "postgresql://offhook:secret@db:five/calls"]
+)
+def test_what_is_no_postgres_url_is_refused_without_telling_it(url: str) -> None:
+    with pytest.raises(SettingInvalid, match="OFFHOOK_POSTGRES_URL is no URL") as no:
+        asyncpg_url(url)
+    assert "secret" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://postgres@127.0.0.1:1/postgres",
+        "postgresql://postgres@nobody.invalid/postgres",
+        "postgresql://postgres@/postgres?host=/nowhere",
+    ],
+)
+async def test_a_postgres_that_does_not_answer_is_the_operators_to_mend(
+    url: str, migrations: Path
+) -> None:
+    told = "^no Postgres answers, or lets us in: .*; see OFFHOOK_POSTGRES_URL$"
+    with pytest.raises(OperatorFault, match=told):
+        await require_migrated(url)
+    with pytest.raises(OperatorFault, match=told):
+        await migrate(url, migrations)

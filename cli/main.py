@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -42,9 +43,14 @@ def demo(
     faults: Annotated[
         float, typer.Option(help="Share of webhooks sent twice, and sent late.", min=0, max=1)
     ] = 0.2,
-    seed: Annotated[int | None, typer.Option(help="Repeat a run.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat a run.", min=0, max=4_294_967_295)
+    ] = None,
 ) -> None:
-    """Place calls through everything, embedded; ends with a verdict. Status 1 if it is bad."""
+    """Place calls through everything, embedded; ends with a verdict. Status 1 if it is bad.
+
+    It has a flow and settings of its own, and reads no OFFHOOK_* variable: for yours see `up`.
+    """
     from cli.demo import run_demo
 
     chosen = seed if seed is not None else int.from_bytes(os.urandom(3))
@@ -91,8 +97,10 @@ def ingress() -> None:
 @app.command()
 def worker() -> None:
     """Settle sessions: decide and command. Start as many as you like."""
+    from cli.flows import loaded_flows
     from workers.app import run
 
+    loaded_flows(settings_of_command().flows)
     _serve("worker", run)
 
 
@@ -255,6 +263,8 @@ def asyncapi() -> None:
 
 def main() -> None:
     """The console script. What Offhook raises on purpose is one line, not a traceback."""
+    # Without a handler Python prints warnings bare: "nats error". The error that ends us says more.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         app()
     except OffhookError as error:

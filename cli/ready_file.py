@@ -11,6 +11,7 @@ connection_id                connection_id
 """
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -28,10 +29,25 @@ SIMULATOR_KEY = "simulator"
 
 def write(path: Path, addresses: Mapping[str, str]) -> None:
     """A reader sees the whole file or none."""
-    part = path.with_name(path.name + ".part")
+    part = _part_of(path)
     part.write_text(json.dumps(addresses, indent=2) + "\n")
     os.chmod(part, 0o600)  # it holds a token and a signing key
     part.replace(path)
+
+
+def require_writable(path: Path) -> None:
+    """Raise OperatorFault if `write` could not."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _part_of(path).touch()
+        _part_of(path).unlink()
+    except OSError as error:
+        raise OperatorFault(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def attached(settings: Settings, path: Path) -> Settings:

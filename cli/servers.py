@@ -196,8 +196,9 @@ class NatsServer(_Server):
         return self._run([self._binary, "-c", str(config)], lock)
 
     def _config(self) -> str:
-        directory = json.dumps(str(self.directory))
-        store = json.dumps(str(self.directory / "store"))
+        # The server knows no \u….
+        directory = json.dumps(str(self.directory), ensure_ascii=False)
+        store = json.dumps(str(self.directory / "store"), ensure_ascii=False)
         sync = "sync_interval: always" if self._sync_always else ""
         return (
             f'listen: "127.0.0.1:{self._port}"\n'

@@ -10,10 +10,10 @@ from types import FrameType
 from rich.console import Console
 
 from cli import ready_file as ready_files
+from cli.flows import loaded_flows
 from cli.stack import Stack, with_free_ports
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
-from workers.app import flows_from
 
 LOOK_S = 0.25
 
@@ -29,10 +29,14 @@ def run_up(
 ) -> None:
     """Run until SIGINT or SIGTERM. Raises OperatorFault if one of the processes ends by itself.
 
-    A flow that is not there is told before anything starts: SettingInvalid. Without a carrier key
-    the simulator is the carrier. Without a directory nothing is kept.
+    A flow that is not there, and a path that cannot be written, are told before anything starts.
+    Without a carrier key the simulator is the carrier. Without a directory nothing is kept.
     """
-    flows_from(settings.flows)
+    loaded_flows(settings.flows)
+    if ready_file is not None:
+        ready_files.require_writable(ready_file)
+    if directory is not None:
+        _require_writable(directory)
     if free_ports:
         settings = with_free_ports(settings)
     stopped = _stop_on_signals()
@@ -61,6 +65,14 @@ def run_up(
                     raise OperatorFault(f"{role} ended with status {status}\n{tail}")
             time.sleep(LOOK_S)
         console.log("draining")
+
+
+def _require_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise OperatorFault(f"{directory} cannot be written to: {error.strerror}") from error
 
 
 class _Stopped:

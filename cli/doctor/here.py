@@ -7,10 +7,10 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from cli.doctor.finding import Finding, Findings, good, unknown, wrong
+from cli.flows import loaded_flows
 from offhook.errors import SettingInvalid
 from offhook.settings import PREFIX, Settings
 from offhook.telnyx.signature import public_keys_from
-from workers.app import flows_from
 
 TIMEOUT_S = 5.0
 
@@ -20,13 +20,10 @@ async def examine_settings(settings: Settings) -> Findings:
     count = sum(name.startswith(PREFIX) for name in os.environ)
     yield good("settings", "readable", f"{PREFIX}* variables: {count}")
     try:
-        flows = flows_from(settings.flows)
+        flows = loaded_flows(settings.flows)
     except SettingInvalid as error:
         fix = "OFFHOOK_FLOWS is module:attribute of each Flow, found from where you are"
         yield wrong("settings", "flows", str(error), fix)
-    except Exception as error:  # whatever a module of the user's raises when it is loaded
-        found = f"{', '.join(settings.flows)}: {type(error).__name__}: {error}"
-        yield wrong("settings", "flows", found, "mend the module: a worker could not load it")
     else:
         named = ", ".join(f"{flow.name} {flow.version}" for flow in flows)
         yield good("settings", "flows", named or "none: calls are recorded and left alone")

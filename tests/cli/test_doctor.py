@@ -206,7 +206,9 @@ def test_a_flow_whose_module_raises(
     (tmp_path / "broken_flow.py").write_text("flow = [}")
     monkeypatch.syspath_prepend(tmp_path)
     finding = only_wrong(look(replace(good, flows=("broken_flow:flow",))))
-    assert finding.found.startswith("broken_flow:flow: SyntaxError: ")
+    assert finding.found.startswith(
+        "OFFHOOK_FLOWS has 'broken_flow:flow', which cannot be loaded: SyntaxError: "
+    )
     assert "(broken_flow.py, line 1)" in finding.found
 
 

@@ -55,6 +55,13 @@ def test_an_unsafe_nats_can_be_had_and_reports_it(tmp_path: Path) -> None:
         assert "sync_always" not in jetstream_config(server)
 
 
+def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / 'Anrufe für "uns"') as server:
+        assert jetstream_config(server)["store_dir"] == str(
+            tmp_path / 'Anrufe für "uns"' / "store" / "jetstream"
+        )
+
+
 def test_nats_listens_on_the_port_it_was_given(tmp_path: Path, free_port: int) -> None:
     with NatsServer(tmp_path, port=free_port) as server:
         assert server.url == f"nats://127.0.0.1:{free_port}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.cli.test_demo import end, processes_below
 
+ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
 KEYS = {
     "ingress",
@@ -93,14 +96,54 @@ def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def decide(event, session)\n", r"SyntaxError: expected ':' \(unloaded.py, line 1\)"),
+        ("import os\n1 / 0\n", r"ZeroDivisionError: division by zero \(.*/unloaded.py, line 2\)"),
+        ("raise SystemExit(3)\n", r"SystemExit: 3 \(.*/unloaded.py, line 1\)"),
+    ],
+)
+def test_a_flow_that_cannot_be_loaded_is_told_in_a_line(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "unloaded.py").write_text(text)
+    settings = {"OFFHOOK_FLOWS": "unloaded:flow", "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    for command in (["up"], ["worker"]):
+        ended = _ended_at_once(*command, **settings)
+        assert ended.returncode == 1
+        assert re.fullmatch(
+            f"offhook: OFFHOOK_FLOWS has 'unloaded:flow', which cannot be loaded: {told}\n",
+            ended.stderr,
+        )
+
+
+def test_a_path_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for option, path, told in (
+        ("--data", file / "data", "cannot be written to: Not a directory"),
+        ("--ready-file", tmp_path, "cannot be written: Is a directory"),
+        ("--ready-file", tmp_path / "no" / "r", "cannot be written: No such file or directory"),
+    ):
+        ended = _ended_at_once("up", option, str(path))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == f"offhook: {path} {told}\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 _FREE = {"OFFHOOK_API_PORT": "0", "OFFHOOK_SIMULATOR_PORT": "0"}
 
 
 def _ended(tmp_path: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     """An `offhook up` that cannot go on."""
+    return _ended_at_once("up", "--data", str(tmp_path / "d"), **settings)
+
+
+def _ended_at_once(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "up", "--data", str(tmp_path / "d")],
+        [sys.executable, "-m", "cli.main", *arguments],
         env={**kept, **settings},
         capture_output=True,
         text=True,

@@ -67,7 +67,9 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
         async with asyncio.timeout(FIRST_CONNECTION_S):
             return await connecting
     except (OSError, NatsError, TimeoutError) as error:
-        raise LogUnavailable(f"no NATS server answers at {url}: {error!r}") from error
+        tried = isinstance(error, TimeoutError)
+        why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)
+        raise LogUnavailable(f"no NATS server answers at {url}: {why}") from error
 
 
 async def close(client: Client) -> None:

@@ -2,7 +2,9 @@
 
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
+import offhook
 from offhook.errors import SettingInvalid
 from offhook.flow import Flow
 from workers.app import flows_from
@@ -24,7 +26,12 @@ def loaded_flows(names: Sequence[str]) -> tuple[Flow, ...]:
 
 
 def _place(error: BaseException) -> str:
+    """Where the user's own code raised, or called what raised."""
     if isinstance(error, SyntaxError):
         return ""  # its message has it
-    *_, last = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(error.__traceback__)
+    *_, last = (frame for frame in frames if not frame.filename.startswith((_OFFHOOK, "<")))
     return f" ({last.filename}, line {last.lineno})"
+
+
+_OFFHOOK = str(Path(offhook.__file__).parent)

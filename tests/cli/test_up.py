@@ -101,6 +101,10 @@ def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path)
     [
         ("def decide(event, session)\n", r"SyntaxError: expected ':' \(unloaded.py, line 1\)"),
         ("import os\n1 / 0\n", r"ZeroDivisionError: division by zero \(.*/unloaded.py, line 2\)"),
+        (
+            "from offhook.flow import Flow\nflow = Flow(name='f', version=1, decide=print)\n",
+            r"TypeError: Flow: version is 1; expected text \(.*/unloaded.py, line 2\)",
+        ),
         ("raise SystemExit(3)\n", r"SystemExit: 3 \(.*/unloaded.py, line 1\)"),
     ],
 )

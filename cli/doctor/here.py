@@ -26,7 +26,7 @@ async def examine_settings(settings: Settings) -> Findings:
         yield wrong("settings", "flows", str(error), fix)
     else:
         named = ", ".join(f"{flow.name} {flow.version}" for flow in flows)
-        yield good("settings", "flows", named or "none: calls are recorded and left alone")
+        yield good("settings", "flows", named or "OFFHOOK_FLOWS names none: a worker records calls")
     fix = "set OFFHOOK_PUBLIC_KEYS to the base64 public key that the portal shows"
     if not settings.public_keys:
         yield wrong("settings", "public keys", "OFFHOOK_PUBLIC_KEYS is not set", fix)

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,22 @@ app.add_typer(apps, name="apps")
 app.add_typer(parked, name="parked")
 _console = Console(log_path=False)
 _errors = Console(stderr=True)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        _console.print(f"offhook {version('offhook')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

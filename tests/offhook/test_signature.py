@@ -194,5 +194,5 @@ def test_keys_come_from_their_texts() -> None:
 def test_a_wrong_key_is_refused(text: str) -> None:
     with pytest.raises(SettingInvalid, match="is not base64 of 32 bytes"):
         public_keys_from([text])
-    with pytest.raises(SettingInvalid, match="signing key"):
+    with pytest.raises(SettingInvalid, match="OFFHOOK_SIGNING_KEY"):
         signing_key_from(text)

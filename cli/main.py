@@ -114,10 +114,10 @@ def ingress() -> None:
 @app.command()
 def worker() -> None:
     """Settle sessions: decide and command. Start as many as you like."""
-    from cli.flows import loaded_flows
     from workers.app import run
+    from workers.loading import flows_from
 
-    loaded_flows(settings_of_command().flows)
+    flows_from(settings_of_command().flows)
     _serve("worker", run)
 
 

@@ -10,10 +10,10 @@ from types import FrameType
 from rich.console import Console
 
 from cli import ready_file as ready_files
-from cli.flows import loaded_flows
 from cli.stack import Stack, with_free_ports
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
+from workers.loading import flows_from
 
 LOOK_S = 0.25
 
@@ -32,7 +32,7 @@ def run_up(
     A flow that is not there, and a path that cannot be written, are told before anything starts.
     Without a carrier key the simulator is the carrier. Without a directory nothing is kept.
     """
-    loaded_flows(settings.flows)
+    flows_from(settings.flows)
     if ready_file is not None:
         ready_files.require_writable(ready_file)
     if directory is not None:

@@ -4,14 +4,12 @@ Any number of these run side by side; nothing is configured and nobody is assign
 """
 
 import asyncio
-import importlib
 import logging
 import os
 import random
 import socket
-import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 from faststream import AckPolicy
@@ -21,8 +19,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, LogUnavailable, OffhookError, SettingInvalid
-from offhook.flow import API_FLOW, NO_FLOW, Flow
+from offhook.errors import LogMissing, LogUnavailable, OffhookError
 from offhook.jetstream.connection import client_options, first_connection
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import (
@@ -44,6 +41,7 @@ from workers.carry_out import Timing
 from workers.fetching import BoundConsumers
 from workers.fleet import Fleet
 from workers.lanes import Lanes
+from workers.loading import flows_from
 from workers.metrics import Metrics
 from workers.places import Places
 from workers.settle import Settler
@@ -154,34 +152,6 @@ async def _first_of(*work: Coroutine[None, None, None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
-    """The flows at `module:attribute`. Raises SettingInvalid naming the one that is not there."""
-    sys.path.insert(0, "")  # the user's module is usually beside the command
-    flows = tuple(_flow_from(name) for name in names)
-    # A failed command finds back to its flow by the flow's name.
-    taken = {NO_FLOW.name, API_FLOW.name}
-    for name, flow in zip(names, flows, strict=True):
-        if flow.name in taken:
-            raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: the name {flow.name!r} is taken")
-        taken.add(flow.name)
-    return flows
-
-
-def _flow_from(name: str) -> Flow:
-    module_name, _, attribute = name.partition(":")
-    if not module_name or module_name.startswith(".") or not attribute:
-        raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}; expected module:attribute")
-    try:
-        flow = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: {error}") from error
-    if not isinstance(flow, Flow):
-        raise SettingInvalid(
-            f"OFFHOOK_FLOWS has {name!r}, a {type(flow).__name__}; expected a Flow"
-        )
-    return flow
 
 
 class _Delivery:

@@ -7,10 +7,10 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from cli.doctor.finding import Finding, Findings, good, unknown, wrong
-from cli.flows import loaded_flows
 from offhook.errors import SettingInvalid
 from offhook.settings import PREFIX, Settings
 from offhook.telnyx.signature import public_keys_from
+from workers.loading import flows_from
 
 TIMEOUT_S = 5.0
 
@@ -20,7 +20,7 @@ async def examine_settings(settings: Settings) -> Findings:
     count = sum(name.startswith(PREFIX) for name in os.environ)
     yield good("settings", "readable", f"{PREFIX}* variables: {count}")
     try:
-        flows = loaded_flows(settings.flows)
+        flows = flows_from(settings.flows)
     except SettingInvalid as error:
         fix = "OFFHOOK_FLOWS is module:attribute of each Flow, found from where you are"
         yield wrong("settings", "flows", str(error), fix)

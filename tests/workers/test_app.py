@@ -29,8 +29,8 @@ from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
-from workers.app import flows_from
 from workers.fetching import FETCH_PAUSE_S, PatientFetching
+from workers.loading import flows_from
 
 WATCH_S = 0.3
 END_TIMEOUT_S = 60.0

@@ -1,0 +1,56 @@
+"""The user's flows, loaded from where OFFHOOK_FLOWS names them: what is wrong is told in a line."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import offhook
+from offhook.errors import SettingInvalid
+from offhook.flow import API_FLOW, NO_FLOW, Flow
+
+
+def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
+    """The flows at `module:attribute`. Raises SettingInvalid naming the one that is not there."""
+    sys.path.insert(0, "")  # the user's module is usually beside the command
+    flows = tuple(_flow_from(name) for name in names)
+    # A failed command finds back to its flow by the flow's name.
+    taken = {NO_FLOW.name, API_FLOW.name}
+    for name, flow in zip(names, flows, strict=True):
+        if flow.name in taken:
+            raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: the name {flow.name!r} is taken")
+        taken.add(flow.name)
+    return flows
+
+
+def _flow_from(name: str) -> Flow:
+    module_name, _, attribute = name.partition(":")
+    if not module_name or module_name.startswith(".") or not attribute:
+        raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}; expected module:attribute")
+    try:
+        flow = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a module raises when it is loaded
+        raise SettingInvalid(
+            f"OFFHOOK_FLOWS has {name!r}, which cannot be loaded: "
+            f"{type(error).__name__}: {error}{_place(error)}"
+        ) from error
+    if not isinstance(flow, Flow):
+        raise SettingInvalid(
+            f"OFFHOOK_FLOWS has {name!r}, a {type(flow).__name__}; expected a Flow"
+        )
+    return flow
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's own code raised, or called what raised."""
+    if isinstance(error, SyntaxError):
+        return ""  # its message has it
+    frames = traceback.extract_tb(error.__traceback__)
+    *_, last = (frame for frame in frames if not frame.filename.startswith((_OFFHOOK, "<")))
+    return f" ({last.filename}, line {last.lineno})"
+
+
+_OFFHOOK = str(Path(offhook.__file__).parent)

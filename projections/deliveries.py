@@ -52,6 +52,8 @@ class Deliveries:
         # An inbox of its own, so that nothing asked for before the reset can come in after it.
         subscription = await jetstream.pull_subscribe_bind(consumer=consumer, stream=STREAM)
         try:
+            # Asked for first: nats-server answers no reset of a consumer that it does not have.
+            await jetstream.consumer_info(STREAM, consumer)
             await jetstream.reset_consumer(STREAM, consumer, seq=after_seq + 1)
         except NotFoundError as error:
             await subscription.unsubscribe()

@@ -15,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.servers import NatsServer
 from offhook.carrier_events import BY_TYPE
 from offhook.codec import Encoded
-from offhook.errors import CheckpointMoved, LogReplaced
+from offhook.errors import CheckpointMoved, LogMissing, LogReplaced
 from offhook.events import UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR, STREAM, provision, stream_config
 from projections.arrivals import Arrival, read_stored
 from projections.batch import Projection
 from projections.checkpoint import begin, read_checkpoint
+from projections.deliveries import Deliveries
 from projections.project import Projector
 from projections.rows import rows_of
 from tests.example_events import example_event
@@ -319,6 +320,12 @@ async def test_consumer_deleted_and_provisioned_again(
         await provision(client, [own_nats_server.monitor_url])
         await caught_up(client, engine)
     assert await stored_views(engine) == await cold_views(log, ["a", "b"])
+
+
+async def test_a_missing_consumer_is_told_at_once(client: Client) -> None:
+    await client.jetstream().delete_consumer(STREAM, PROJECTOR)
+    with pytest.raises(LogMissing, match="no consumer projector: run `offhook provision`"):
+        await Deliveries.open(client, PROJECTOR, 0)
 
 
 async def test_consumer_reset_by_somebody_else(

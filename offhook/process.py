@@ -28,6 +28,10 @@ from offhook.errors import AddressUnusable
 GRACE_S = 20
 """How long an orderly end may take; compose gives 30 s before it kills."""
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept: longer than clients do (httpx 5 s, load balancers 60 s).
+Who asks must be who ends it, for what is sent while the other end closes is lost in silence."""
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -98,6 +102,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nobody here asks who the client is
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from offhook.process import KEEP_ALIVE_S
 from simulator.app import build
 
 KEY = "KEY-of-the-portal"
@@ -83,7 +84,9 @@ def simulated() -> Iterator[str]:
 @contextmanager
 def _serving(application: Starlette) -> Iterator[str]:
     """Its address; it runs in a thread of its own, so that a test may wait for a command."""
-    config = uvicorn.Config(application, port=0, log_config=None, access_log=False)
+    config = uvicorn.Config(
+        application, port=0, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S
+    )
     server = uvicorn.Server(config)
     serving = threading.Thread(target=server.run)
     serving.start()

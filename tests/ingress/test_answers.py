@@ -23,6 +23,7 @@ from offhook.webhooks import read_webhook
 from tests.ingress.stand import (
     KEY,
     PATH,
+    PATIENCE_S,
     PATIENT_LOG_TIMEOUT_S,
     Ingress,
     body_of,
@@ -407,6 +408,20 @@ async def test_health_and_metrics_are_told(http: httpx.AsyncClient) -> None:
     metrics = (await http.get("/metrics")).text
     assert 'offhook_webhooks_total{result="stored"}' in metrics
     assert "offhook_webhook_seconds_bucket" in metrics
+
+
+async def test_a_connection_is_kept_longer_than_clients_keep_it(ingress: Ingress) -> None:
+    kept_s = httpx.Limits().keepalive_expiry
+    assert kept_s
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingress.port)
+    for _ in range(2):
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: ingress\r\n\r\n")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            await reader.readuntil(b'{"live":true}')
+        await asyncio.sleep(kept_s + 1)
+    writer.close()
+    await writer.wait_closed()
 
 
 async def _parts(body: bytes) -> AsyncIterator[bytes]:

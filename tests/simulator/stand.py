@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from offhook.process import KEEP_ALIVE_S
 from offhook.telnyx.signature import public_key_text
 from simulator.app import build
 from simulator.applications import DEFAULT_ID
@@ -223,7 +224,9 @@ class _Server(uvicorn.Server):
 async def _serving(application: Starlette) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(application, log_config=None, lifespan="on", ws="none")
+        config = uvicorn.Config(
+            application, log_config=None, lifespan="on", ws="none", timeout_keep_alive=KEEP_ALIVE_S
+        )
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from offhook.process import KEEP_ALIVE_S
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
@@ -101,7 +103,13 @@ async def stub_carrier(
         Route("/v2/calls", carrier.act, methods=["POST"]),
         Route("/v2/calls/{call_control_id}/actions/{operation}", carrier.act, methods=["POST"]),
     ]
-    config = uvicorn.Config(Starlette(routes=routes), port=port, log_config=None, access_log=False)
+    config = uvicorn.Config(
+        Starlette(routes=routes),
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     try:

@@ -54,23 +54,32 @@ class Carrier:
                     else "empty"
                 )
             )
+        self._base_url = base_url
+        self._key = key
         self._timeout_s = timeout_s
+        self._transport = transport
+        self._tls = httpx.create_ssl_context()  # takes long to make, so one for all
+        self._http = self._opened()
+        self._full: httpx.AsyncClient | None = None  # the one before, until there is another
+
+    def _opened(self) -> httpx.AsyncClient:
         # Half of the time to get a connection: so "certainly not sent" can be told from a time out.
-        connect_s = timeout_s / 2
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
+        connect_s = self._timeout_s / 2
+        return httpx.AsyncClient(
+            base_url=self._base_url,
             headers={
-                "authorization": f"Bearer {key}",
+                "authorization": f"Bearer {self._key}",
                 "accept": "application/json",
                 "user-agent": "offhook",
             },
-            timeout=httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s),
+            timeout=httpx.Timeout(self._timeout_s, connect=connect_s, pool=connect_s),
             limits=httpx.Limits(
                 max_connections=CONNECTIONS_MAX,
                 max_keepalive_connections=CONNECTIONS_MAX,
                 keepalive_expiry=IDLE_CONNECTION_S,
             ),
-            transport=transport,
+            transport=self._transport,
+            verify=self._tls,
         )
 
     async def __aenter__(self) -> Self:
@@ -86,6 +95,8 @@ class Carrier:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        if self._full is not None:
+            await self._full.aclose()
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
         """One try. `repeated`: the carrier may have taken this command before; see `outcome_of`."""
@@ -174,15 +185,18 @@ class Carrier:
         response: httpx.Response | None = None
         body: bytes | None = None
         headers = {"content-type": "application/json"} if content is not None else None
+        http = self._http
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._http.stream(
+                http.stream(
                     method, path, content=content, params=query or None, headers=headers
                 ) as response,
             ):
                 body = await response.aread()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            if isinstance(error, httpx.PoolTimeout):
+                await self._begin_anew(http)
             return NoAnswer(detail=_words(error), maybe_taken=False)
         except httpx.UnsupportedProtocol:
             raise
@@ -191,6 +205,19 @@ class Carrier:
                 return NoAnswer(detail=_words(error))
         assert response is not None
         return response.status_code, response.headers, body
+
+    async def _begin_anew(self, full: httpx.AsyncClient) -> None:
+        """Leave a pool without a free connection: some of it may be lost to everybody, for ever.
+
+        httpcore 1.0.9 forgets one whose request is cancelled, as by a time out, in the turn of the
+        loop in which it has connected, or is done: in use, by nobody. What is under way in the pool
+        that is left goes on, until the next one is left.
+        """
+        if full is not self._http:
+            return  # another request was first
+        before, self._full, self._http = self._full, full, self._opened()
+        if before is not None:
+            await before.aclose()
 
 
 _IN_A_HEADER = re.compile(r"[!-~]+")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -240,6 +240,34 @@ async def test_a_port_where_nobody_listens_certainly_took_nothing() -> None:
         outcome = await telnyx.send(DIAL)
     assert isinstance(outcome, NoAnswer)
     assert not outcome.maybe_taken
+
+
+async def test_a_try_that_is_cut_off_at_any_moment_takes_no_connection_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "CONNECTIONS_MAX", 1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with (
+        server,
+        Carrier(base_url=f"http://{host}:{port}/v2", key="K", timeout_s=1.0) as telnyx,
+    ):
+        for turns in range(40):
+            sending = asyncio.create_task(telnyx.send(DIAL))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            # The first may still find no connection: certainly not sent.
+            outcomes = [await telnyx.send(DIAL) for _ in range(2)]
+            assert isinstance(outcomes[-1], Accepted), f"{outcomes}, cut off in turn {turns}"
 
 
 # ------------------------------------------------------------------ reading

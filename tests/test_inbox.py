@@ -1,12 +1,15 @@
 """The reply inbox on a real server: answers find their request, and nothing is left behind."""
 
 import asyncio
+import os
+import signal
+from contextlib import suppress
 
 import pytest
 from nats.aio.msg import Msg
 
 from cli.servers import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.connection import PING_INTERVAL_S, close, connect
 from offhook.jetstream.inbox import Inbox
 
 TIMEOUT_S = 60.0
@@ -44,6 +47,38 @@ async def test_a_request_without_an_answer_times_out_and_is_forgotten(
 
     assert inbox.waiting == 0
     await close(client)
+
+
+async def test_a_server_that_reads_nothing_holds_up_no_request() -> None:
+    with NatsServer() as server:
+        client = await connect(server.url, "test")
+        inbox = Inbox(client)
+        await inbox.request("nobody.listens", b"", {}, TIMEOUT_S)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            # 64 MB: more than socket and buffers take, so that a publish would wait for the server.
+            async with asyncio.timeout(PING_INTERVAL_S):
+                asked = []
+                for _ in range(128):
+                    request = inbox.request("silent", bytes(500_000), {}, 0.5)
+                    asked.append(asyncio.create_task(request))
+                    await asyncio.sleep(0.001)
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+                with pytest.raises(TimeoutError):
+                    async with inbox.answers("silent", bytes(500_000)):
+                        pass
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+        assert {isinstance(answer, TimeoutError) for answer in answers} == {True}
+        assert inbox.waiting == 0
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:  # until what was sent is read
+                with suppress(TimeoutError):
+                    await inbox.request("nobody.listens", b"", {}, 1.0)
+                    break
+                await asyncio.sleep(0.05)
+        await close(client)
 
 
 async def test_a_request_that_is_cancelled_is_forgotten(nats_server: NatsServer) -> None:

@@ -8,11 +8,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_PENDING_SIZE, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import FlushTimeoutError
 
 Answered = Callable[[Msg], None]
+
+UNSENT_BYTES_MAX = DEFAULT_PENDING_SIZE - 64 * 1024
+"""So much may wait for a server that reads nothing. Beyond its own bound nats-py waits in a publish
+until the connection is given up, half a minute later, however long an answer may take; the rest is
+for the headers of the last one."""
 
 
 class Inbox:
@@ -34,7 +40,10 @@ class Inbox:
     async def request(
         self, subject: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> Msg:
-        """The first answer. Raises TimeoutError after timeout_s, and what nats-py raises."""
+        """The first answer. Raises TimeoutError after timeout_s, and what nats-py raises.
+
+        At once if too much waits to be sent already: it is asked again as after any time out.
+        """
         if self._subscription is None:
             await self._start()
         loop = asyncio.get_running_loop()
@@ -45,6 +54,7 @@ class Inbox:
         try:
             # nats-py writes into the headers it is given.
             reply = f"{self._prefix}.{token}"
+            self._require_room(len(body))
             await self._client.publish(subject, body, reply=reply, headers=dict(headers))
             return await answer
         finally:
@@ -53,16 +63,21 @@ class Inbox:
 
     @asynccontextmanager
     async def answers(self, subject: str, body: bytes) -> "AsyncIterator[asyncio.Queue[Msg]]":
-        """All answers as they come, while the context is open."""
+        """All answers as they come, while the context is open. Raises what `request` does."""
         if self._subscription is None:
             await self._start()
         queue: asyncio.Queue[Msg] = asyncio.Queue()
         token = self._expect(queue.put_nowait)
         try:
+            self._require_room(len(body))
             await self._client.publish(subject, body, reply=f"{self._prefix}.{token}")
             yield queue
         finally:
             del self._waiting[token]
+
+    def _require_room(self, size: int) -> None:
+        if self._client.is_connected and self._client.pending_data_size + size > UNSENT_BYTES_MAX:
+            raise FlushTimeoutError
 
     def _expect(self, answered: Answered) -> str:
         self._count += 1

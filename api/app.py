@@ -1,5 +1,6 @@
 """Composition root of the API: settings → log, views, carrier → routes, on FastAPI."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -24,10 +25,10 @@ from api.repeats import Repeats
 from api.sessions import sessions_router
 from api.stream import Stream
 from offhook.errors import OffhookError, PassingFault, SettingInvalid
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.connection import close, connect, until_refused
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import require_provisioned
-from offhook.process import AsgiApp, Ready, Receive, Scope, Send, health_routes, serve
+from offhook.process import AsgiApp, Ready, Receive, Scope, Send, first_of, health_routes, serve
 from offhook.settings import Settings
 from projections.database import open_database
 from projections.schema import require_migrated
@@ -35,7 +36,7 @@ from projections.waiting import PositionWatch
 
 
 async def run(settings: Settings) -> None:
-    """Answer until SIGTERM. Raises OffhookError if it cannot start."""
+    """Answer until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
     tokens = tokens_from(settings.api_tokens)
     if not settings.carrier_url.startswith(("http://", "https://")):
         raise SettingInvalid(
@@ -82,7 +83,10 @@ async def run(settings: Settings) -> None:
         )
         for path, endpoint in health_routes(_readiness(settings, client), metrics.registry):
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
-        await serve(metrics.counting(app), host=settings.api_host, port=settings.api_port)
+        await first_of(
+            serve(metrics.counting(app), host=settings.api_host, port=settings.api_port),
+            until_refused(client, "API", asyncio.Event()),  # closed once nothing is served any more
+        )
 
 
 def _application(*routers: APIRouter) -> FastAPI:

@@ -1,5 +1,6 @@
 """Composition root of ingress: settings → log → one route, on FastStream's ASGI application."""
 
+import asyncio
 import time
 
 from faststream.asgi import AsgiFastStream
@@ -7,16 +8,21 @@ from faststream.nats import NatsBroker
 
 from ingress.webhook import PATH, Metrics, WebhookEndpoint
 from offhook.errors import OffhookError, SettingInvalid
-from offhook.jetstream.connection import client_options, first_connection
+from offhook.jetstream.connection import (
+    WATCH_S,
+    client_options,
+    first_connection,
+    until_refused,
+)
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import require_provisioned
-from offhook.process import AsgiApp, Receive, Scope, Send, health_routes, respond, serve
+from offhook.process import AsgiApp, Receive, Scope, Send, first_of, health_routes, respond, serve
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_keys_from
 
 
-async def run(settings: Settings) -> None:
-    """Take webhooks until SIGTERM. Raises OffhookError if it cannot start."""
+async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
+    """Take webhooks until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
     if not settings.public_keys:
         raise SettingInvalid(
             "OFFHOOK_PUBLIC_KEYS is not set; expected the base64 public key that the portal shows"
@@ -52,8 +58,12 @@ async def run(settings: Settings) -> None:
         (PATH, endpoint),
         *health_routes(unready, metrics.registry),
     ]
-    app = _Ingress(broker, asgi_routes=routes, logger=None)
-    await serve(app, host=settings.ingress_host, port=settings.ingress_port)
+    ending = asyncio.Event()
+    app = _Ingress(broker, asgi_routes=routes, logger=None, on_shutdown=[ending.set])
+    await first_of(
+        serve(app, host=settings.ingress_host, port=settings.ingress_port),
+        until_refused(client, "ingress", ending, watch_s),
+    )
 
 
 class _Ingress(AsgiFastStream):

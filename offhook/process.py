@@ -111,6 +111,18 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         raise SystemExit(1)  # uvicorn has logged why
 
 
+async def first_of(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, and raise what it raised."""
+    tasks = {asyncio.create_task(each) for each in work}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 class _Server(uvicorn.Server):
     """Says where it listens (with port 0 nobody else knows), and ends like any other program.
 

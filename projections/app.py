@@ -7,7 +7,12 @@ from faststream.asgi import AsgiFastStream
 from faststream.nats import NatsBroker
 
 from offhook.errors import OffhookError
-from offhook.jetstream.connection import client_options, first_connection
+from offhook.jetstream.connection import (
+    WATCH_S,
+    client_options,
+    first_connection,
+    until_refused,
+)
 from offhook.jetstream.stream import PROJECTOR, require_provisioned
 from offhook.process import health_routes, serve
 from offhook.settings import Settings
@@ -21,7 +26,7 @@ REPORT_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     """Project until SIGTERM. Raises OffhookError if it cannot start or must not go on."""
     broker = NatsBroker(**client_options(settings.nats_url, "projector"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
@@ -56,15 +61,18 @@ async def run(settings: Settings) -> None:
         serve(app, host=settings.projector_host, port=settings.projector_port)
     )
     reporting = asyncio.create_task(_report(projector))
+    watching = asyncio.create_task(until_refused(client, "projector", stopping, watch_s))
     try:
-        await asyncio.wait({projecting, serving}, return_when=asyncio.FIRST_COMPLETED)
-        if projecting.done():
-            projecting.result()
+        await asyncio.wait({projecting, serving, watching}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (projecting, watching):
+            if task.done():
+                task.result()
         await serving
     finally:
-        for task in (reporting, serving, projecting):
+        tasks = (reporting, watching, serving, projecting)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(reporting, serving, projecting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await engine.dispose()
 
 

@@ -9,7 +9,6 @@ import os
 import random
 import socket
 import time
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 from faststream import AckPolicy
@@ -19,8 +18,13 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, LogUnavailable, OffhookError
-from offhook.jetstream.connection import client_options, first_connection
+from offhook.errors import LogMissing, OffhookError
+from offhook.jetstream.connection import (
+    WATCH_S,
+    client_options,
+    first_connection,
+    until_refused,
+)
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import (
     ACK_WAIT_S,
@@ -32,7 +36,7 @@ from offhook.jetstream.stream import (
 )
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, parse, wake_subject
 from offhook.jetstream.timetable import Alarm, JetStreamTimetable, alarm_from
-from offhook.process import health_routes, serve
+from offhook.process import first_of, health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
 from workers.asyncapi import ROUTE, SPECIFICATION, describe
@@ -51,7 +55,6 @@ from workers.turns import Turns
 FETCH_MAX = 32
 FETCH_WAIT_S = 1.0
 HEARTBEAT_S = ACK_WAIT_S / 3
-WATCH_S = 10.0
 
 DRAIN_S = 15.0
 """How long calls may take to finish at the end; well within the 30 s that compose gives."""
@@ -134,24 +137,13 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         on_shutdown=[drain],
         after_shutdown=[carrier.aclose],
     )
-    await _first_of(
+    await first_of(
         serve(app, host=settings.worker_host, port=settings.worker_port),
         lanes.heartbeat(HEARTBEAT_S),
         fleet.keep_telling(),
-        _watch(client, watch_s, ending),
+        until_refused(client, "worker", ending, watch_s),
+        _until_missing(client, watch_s, ending),
     )
-
-
-async def _first_of(*work: Coroutine[None, None, None]) -> None:
-    """Run all until one ends, and raise what it raised."""
-    tasks = {asyncio.create_task(each) for each in work}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 class _Delivery:
@@ -225,26 +217,12 @@ def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> None:
         await lanes.wake(message.body.decode())
 
 
-async def _watch(client: Client, every_s: float, ending: asyncio.Event) -> None:
-    """Raise what a subscriber would wait out in silence for ever; not once the process is ending.
-
-    LogMissing when the consumer is gone; LogUnavailable when the server refused the connection:
-    nats-py then closes it, or FastStream's error callback ends the reconnecting.
-    """
-    was_refused = False
+async def _until_missing(client: Client, every_s: float, ending: asyncio.Event) -> None:
+    """Raise LogMissing once a consumer is gone, which a subscriber would wait out in silence."""
     while True:
         await asyncio.sleep(every_s)
-        if ending.is_set():
+        if ending.is_set() or not client.is_connected:
             continue
-        if not client.is_connected:
-            # A server that is only gone shows as an OSError or a time out, and comes back.
-            error = client.last_error
-            is_refused = isinstance(error, NatsError) and not isinstance(error, TimeoutError)
-            if client.is_closed or (is_refused and was_refused):
-                raise LogUnavailable(f"the NATS server refuses this worker: {error!r}")
-            was_refused = is_refused
-            continue
-        was_refused = False
         for stream, consumer in ((STREAM, WORKER), (TIMERS, WORKER_TIMERS)):
             try:
                 await client.jetstream().consumer_info(stream, consumer)

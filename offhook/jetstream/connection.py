@@ -16,6 +16,7 @@ PING_INTERVAL_S = 10
 DRAIN_TIMEOUT_S = 5
 CONNECT_TIMEOUT_S = 2
 FIRST_CONNECTION_S = 5
+WATCH_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,31 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
         tried = isinstance(error, TimeoutError)
         why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)
         raise LogUnavailable(f"no NATS server answers at {url}: {why}") from error
+
+
+async def until_refused(
+    client: Client, who: str, ending: asyncio.Event, every_s: float = WATCH_S
+) -> None:
+    """Raise LogUnavailable once the server has refused the connection; not while we are ending.
+
+    Such a client never comes back, also when it would be let in again: nats-py closes it, or
+    FastStream's error callback ends the reconnecting in the middle of a handshake.
+    """
+    was_refused = False
+    while True:
+        await asyncio.sleep(every_s)
+        if ending.is_set():
+            continue
+        # A server that is only gone shows as an OSError or a time out, and comes back.
+        error = client.last_error
+        is_refused = (
+            client.is_connecting
+            and isinstance(error, NatsError)
+            and not isinstance(error, TimeoutError)
+        )
+        if client.is_closed or (is_refused and was_refused):
+            raise LogUnavailable(f"the NATS server refuses this {who}: {error!r}")
+        was_refused = is_refused
 
 
 async def close(client: Client) -> None:

@@ -45,7 +45,7 @@ from offhook.process import configure_logs
 from offhook.settings import settings_from
 configure_logs("ingress")
 webhook.LOG_TIMEOUT_S = {log_timeout_s}
-asyncio.run(run(settings_from(os.environ)))
+asyncio.run(run(settings_from(os.environ), watch_s=0.3))
 """
 
 

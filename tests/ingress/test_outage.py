@@ -15,6 +15,7 @@ import pytest
 from cli.servers import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER
+from tests.guarded_nats import GuardedNats
 from tests.ingress.stand import (
     PATH,
     PATIENCE_S,
@@ -213,6 +214,18 @@ async def test_readiness_follows_the_log_and_liveness_does_not(
         return (await http.get("/health/ready")).status_code == 200
 
     await until(is_ready)
+
+
+async def test_ingress_that_the_log_no_longer_lets_in_ends_and_says_so(tmp_path: Path) -> None:
+    with GuardedNats() as nats:
+        await provisioned(nats)
+        with running_ingress(settings_on(nats), tmp_path / "log") as ingress:
+            await asyncio.to_thread(nats.refuse)
+            status = await asyncio.to_thread(ingress.process.wait, PATIENCE_S)
+    assert status == 1
+    told = (tmp_path / "log").read_text()
+    assert "LogUnavailable: the NATS server refuses this ingress: " in told
+    assert "Authorization Violation" in told
 
 
 async def test_sigterm_lets_webhooks_under_way_be_answered(

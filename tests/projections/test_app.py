@@ -13,7 +13,10 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.servers import NatsServer
+from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import provision
+from tests.guarded_nats import GuardedNats
 from tests.projections.story import (
     TIMEOUT_S,
     call,
@@ -58,6 +61,34 @@ async def test_the_process_projects_reports_and_drains(
     assert await stored_views(engine) == await cold_views(log, ["s"])
 
 
+async def test_a_projector_that_the_log_no_longer_lets_in_ends_and_says_so(
+    database_url: str, free_port: int
+) -> None:
+    with GuardedNats() as nats:
+        client = await connect(nats.url, "test")
+        await provision(client, [nats.monitor_url])
+        await close(client)
+        process = _start(
+            {
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "OFFHOOK_NATS_URL": nats.url,
+                "OFFHOOK_NATS_MONITOR_URLS": nats.monitor_url,
+                "OFFHOOK_POSTGRES_URL": database_url,
+                "OFFHOOK_PROJECTOR_PORT": str(free_port),
+            }
+        )
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as http:
+                await _ready(http)
+            await asyncio.to_thread(nats.refuse)
+            _, logs = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 1
+    assert b"LogUnavailable: the NATS server refuses this projector: " in logs
+
+
 SCRIPT = """
 import asyncio, os
 from offhook.process import configure_logs
@@ -65,7 +96,7 @@ from offhook.settings import settings_from
 from projections.app import run
 
 configure_logs("projector")
-asyncio.run(run(settings_from(os.environ)))
+asyncio.run(run(settings_from(os.environ), watch_s=0.3))
 """
 
 

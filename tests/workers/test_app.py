@@ -27,6 +27,7 @@ from offhook.jetstream.stream import STREAM, WORKER, provision
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
+from tests.guarded_nats import GuardedNats
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
 from workers.fetching import FETCH_PAUSE_S, PatientFetching
@@ -65,16 +66,6 @@ def test_a_flow_that_is_not_there_is_named(name: str, complaint: str) -> None:
 def test_two_flows_of_one_name_are_refused() -> None:
     with pytest.raises(SettingInvalid, match="the name 'answer-then-transfer' is taken"):
         flows_from([FLOW, FLOW])
-
-
-class GuardedNats(NatsServer):
-    """Asks for a password once `is_guarded` is set and it is started again."""
-
-    is_guarded = False
-
-    def _config(self) -> str:
-        guard = "authorization { user: u, password: p }\n" if self.is_guarded else ""
-        return super()._config() + "\n" + guard
 
 
 @pytest.fixture
@@ -245,9 +236,7 @@ async def test_a_worker_that_the_log_no_longer_lets_in_ends_and_says_so(
 ) -> None:
     with worker(nats, free_port, tmp_path / "log") as process:
         await close(client)
-        nats.stop()
-        nats.is_guarded = True
-        nats.start()
+        nats.refuse()
         status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
     assert status == 1
     lines = (tmp_path / "log").read_text().splitlines()

@@ -59,6 +59,8 @@ HEARTBEAT_S = ACK_WAIT_S / 3
 DRAIN_S = 15.0
 """How long calls may take to finish at the end; well within the 30 s that compose gives."""
 
+REST_S = 2 * FETCH_WAIT_S
+
 _log = logging.getLogger(__name__)
 
 
@@ -112,10 +114,10 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
 
     async def drain() -> None:
         ending.set()
-        for each in consumers.fetching:
-            each.stopped = True
+        consumers.stop()
         _log.info("taking nothing new", extra={"worker": worker})
         await lanes.drain(DRAIN_S)
+        await consumers.rest(REST_S)
         await fleet.leave()
 
     async def unready() -> str:

@@ -1,6 +1,7 @@
 """How FastStream's subscribers come by their messages."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from nats.aio.client import Client
@@ -20,14 +21,26 @@ class BoundConsumers(JetStreamContext):
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        self.fetching: list[PatientFetching] = []
+        self._fetching: list[PatientFetching] = []
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        for each in self._fetching:
+            each.stop()
+
+    async def rest(self, within_s: float) -> None:
+        """Wait until all that was asked for before has been taken."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                for each in self._fetching:
+                    await each.rest()
 
     async def pull_subscribe(
         self, *_: Any, subject: str = "", config: Any = None, **options: Any
     ) -> Any:
         """What FastStream asks for once a subscriber; the consumer need not be there."""
         fetching = PatientFetching(await self.pull_subscribe_bind(**options))
-        self.fetching.append(fetching)
+        self._fetching.append(fetching)
         return fetching
 
 
@@ -40,10 +53,23 @@ class PatientFetching:
 
     def __init__(self, subscription: JetStreamContext.PullSubscription) -> None:
         self._subscription = subscription
-        self.stopped = False
+        self._stopped = False
+        self._rests = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for nothing more; what was asked for may still come, and is handed on."""
+        self._stopped = True
+
+    async def rest(self) -> None:
+        """Wait until all of that has been taken: the loop asks again when it is done with a batch.
+
+        What came after that would wait for `ACK_WAIT_S` until another worker gets it.
+        """
+        await self._rests.wait()
 
     async def fetch(self, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109
-        if self.stopped:
+        if self._stopped:
+            self._rests.set()
             await asyncio.sleep(FETCH_PAUSE_S)
             return []
         try:

@@ -1,6 +1,7 @@
 """A worker process on a real log: how it starts, drains, and ends when it cannot go on."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from offhook.errors import SettingInvalid
 from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import STREAM, WORKER, provision
+from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, provision
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
@@ -66,6 +67,22 @@ def test_a_flow_that_is_not_there_is_named(name: str, complaint: str) -> None:
 def test_two_flows_of_one_name_are_refused() -> None:
     with pytest.raises(SettingInvalid, match="the name 'answer-then-transfer' is taken"):
         flows_from([FLOW, FLOW])
+
+
+_HEARD_LATE = """
+import asyncio, os, workers.app
+from workers.fetching import PatientFetching
+fetched = PatientFetching.fetch
+
+async def then_dawdle(self, batch, timeout):
+    messages = await fetched(self, batch, timeout)
+    if messages:
+        print("fetched", flush=True)
+        await asyncio.sleep(0.5)  # as on the way from the server
+    return messages
+
+PatientFetching.fetch = then_dawdle
+"""
 
 
 @pytest.fixture
@@ -166,6 +183,27 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
     assert [b'"is_leaving":true' in each for each in told] == [*[False] * (len(told) - 1), True]
 
 
+async def test_a_worker_that_ends_gives_back_what_was_on_its_way_to_it(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    # What it does not give back comes again only after the test has given up.
+    patient = dataclasses.replace(consumer_configs()[0], ack_wait=2 * END_TIMEOUT_S)
+    await client.jetstream().add_consumer(STREAM, patient)
+    log_path = tmp_path / "log"
+    async with stub_carrier(free_port, delay_s=0):
+        with worker(nats, free_port, log_path, _HEARD_LATE) as process:
+            await _arrive(JetStreamLog(client), Caller())
+            deadline = time.monotonic() + END_TIMEOUT_S
+            while "fetched" not in log_path.read_text():
+                assert time.monotonic() < deadline, log_path.read_text()
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.wait, END_TIMEOUT_S) == 0
+    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
+    (message,) = await bound.fetch(1, END_TIMEOUT_S)
+    assert message.metadata.num_delivered == 2
+
+
 async def test_a_worker_whose_key_is_refused_is_not_ready_until_a_command_succeeds(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
@@ -259,10 +297,23 @@ async def test_stopped_fetching_leaves_what_there_is_to_other_workers(client: Cl
     bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
     fetching = PatientFetching(bound)
     await _arrive(JetStreamLog(client), Caller())
-    fetching.stopped = True
+    fetching.stop()
     assert await fetching.fetch(8, 1.0) == []
-    fetching.stopped = False
-    assert len(await fetching.fetch(8, 1.0)) == 1
+    assert len(await PatientFetching(bound).fetch(8, 1.0)) == 1
+
+
+async def test_fetching_rests_once_what_was_asked_for_has_been_taken(client: Client) -> None:
+    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
+    fetching = PatientFetching(bound)
+    asked = asyncio.create_task(fetching.fetch(8, END_TIMEOUT_S))
+    await asyncio.sleep(0)
+    fetching.stop()
+    resting = asyncio.create_task(fetching.rest())
+    await _arrive(JetStreamLog(client), Caller())
+    assert len(await asked) == 1
+    assert not resting.done()
+    assert await fetching.fetch(8, 1.0) == []
+    await resting
 
 
 async def _arrive(log: JetStreamLog, caller: Caller) -> None:

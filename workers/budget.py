@@ -183,7 +183,9 @@ class Window:
 class Report:
     """What a worker tells the others each second, and at once when the carrier says 429.
 
-    Ages and times to go instead of times: clocks differ between machines.
+    Ages and times to go instead of times: clocks differ between machines. What is closed is
+    told by whom the carrier told it: a time to go grows on its way by as long as that takes, and in
+    a fleet that passed it on it would do so again and again.
     """
 
     worker: str
@@ -211,6 +213,7 @@ class Budget:
         self._windows = {name: Window(limit, now) for name, limit in self._limits.items()}
         self._carrier_at = float("-inf")
         self._closed_until: dict[Closed, float] = dict.fromkeys(CLOSED_MAX_S, float("-inf"))
+        self._told_until = dict(self._closed_until)  # as far as the carrier told us ourselves
         self._pressed_at = float("-inf")
         self._is_pressed = False  # as the others were told
         self._fleet: dict[str, _Member] = {}
@@ -277,10 +280,16 @@ class Budget:
     # -------------------------------------------------------------- what the carrier says
 
     def close(self, told_s: Mapping[Closed, float], now: float) -> None:
-        """The carrier takes no command of these kinds for so long, within CLOSED_MAX_S."""
+        """The carrier told us: no command of these kinds for so long, within CLOSED_MAX_S."""
+        self._close(self._told_until, told_s, now)
+        self._close(self._closed_until, told_s, now)
+
+    def _close(
+        self, closed_until: dict[Closed, float], told_s: Mapping[Closed, float], now: float
+    ) -> None:
         for kind, seconds in told_s.items():
             until = now + min(seconds, CLOSED_MAX_S[kind])
-            self._closed_until[kind] = max(self._closed_until[kind], until)
+            closed_until[kind] = max(closed_until[kind], until)
 
     def learn(self, count: int, reset_s: float, now: float) -> None:
         """An answer mentioned its limit, and the seconds until it counts anew.
@@ -317,9 +326,9 @@ class Budget:
             worker=self._worker,
             is_pressed=self._is_pressed,
             is_leaving=is_leaving,
-            closed_s=max(0.0, self._closed_until["rest"] - now),
-            ends_closed_s=max(0.0, self._closed_until["ends"] - now),
-            dials_closed_s=max(0.0, self._closed_until["dials"] - now),
+            closed_s=max(0.0, self._told_until["rest"] - now),
+            ends_closed_s=max(0.0, self._told_until["ends"] - now),
+            dials_closed_s=max(0.0, self._told_until["dials"] - now),
             carrier=carrier,
             carrier_age_s=now - self._carrier_at if carrier else 0.0,
         )
@@ -338,7 +347,7 @@ class Budget:
             "rest": report.closed_s,
             "dials": report.dials_closed_s,
         }
-        self.close(told_s, now)
+        self._close(self._closed_until, told_s, now)
         told_at = now - max(0.0, report.carrier_age_s)
         carrier = report.carrier
         if carrier is not None and _can_be_meant(carrier) and told_at > self._carrier_at:

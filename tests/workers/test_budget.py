@@ -282,6 +282,20 @@ def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
     assert other.left(20.0) == {"carrier": 15}
 
 
+def test_what_is_closed_is_not_passed_on_so_it_lasts_no_longer_in_a_fleet() -> None:
+    fleet = {name: budget(name) for name in "abcde"}
+    fleet["a"].close({"ends": 5.0, "rest": 15.0}, 100.0)
+    on_the_way_s = 0.05
+    for tenth in range(1, 50):
+        teller = fleet["abcde"[tenth % 5]]
+        report = teller.report(now := 100.0 + tenth / 10)
+        for other in fleet.values():
+            other.hear(report, now + on_the_way_s)
+    for each in fleet.values():
+        assert 105.0 <= each.closed_until("hangup") <= 105.0 + on_the_way_s + 1e-9
+        assert 115.0 <= each.closed_until("answer") <= 115.0 + on_the_way_s + 1e-9
+
+
 @pytest.mark.parametrize(
     "carrier",
     [Limit(count=0, window_s=1.0), Limit(count=-7, window_s=1.0), Limit(count=9, window_s=1e9)],

@@ -29,3 +29,15 @@ async def test_one_unsafe_node_among_safe_ones_is_refused(nats_server: NatsServe
 async def test_without_an_address_to_ask_nothing_is_believed() -> None:
     with pytest.raises(LogUnsafe, match="OFFHOOK_NATS_MONITOR_URLS is empty"):
         await require_sync_always([])
+
+
+async def test_asking_whether_a_server_is_safe_stops_the_loop_once_not_every_time(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await require_sync_always([nats_server.monitor_url])
+
+    def made_again(*_: object, **__: object) -> None:
+        raise AssertionError("certificates are read again")
+
+    monkeypatch.setattr("ssl.create_default_context", made_again)
+    await require_sync_always([nats_server.monitor_url])

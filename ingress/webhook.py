@@ -7,11 +7,13 @@
     an API v1 webhook                                            403, and what to set
     over 256 KiB / not POST                                      413 / 405
     the log does not acknowledge within 1.5 s                    503, the carrier retries
+    the body is not complete within 10 s                         408, nothing stored
     the sender leaves before the body is complete                none, nothing stored
 
 Authentic but unreadable bodies are stored as they are. The carrier's default patience is 2 s.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -42,6 +44,10 @@ from offhook.telnyx.signature import (
 
 PATH = "/webhooks/telnyx"
 LOG_TIMEOUT_S = 1.5
+
+BODY_TIMEOUT_S = 10.0
+"""A sender that stops in the middle would be waited for for ever, each with a part of a body held
+in memory; none of them has shown a signature yet."""
 
 DISCARDED_BYTES_MAX = 4 * 1024 * 1024
 """So much is read of a body that is refused for its size: a connection that is closed with bytes
@@ -96,9 +102,14 @@ class WebhookEndpoint:
             await self._refuse(send, 405, "method", "only POST is taken here", (_ALLOW_POST,))
             return
         try:
-            body = await _body(receive)
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await _body(receive)
         except _SenderLeft:
             self._metrics.answers.labels(result="left").inc()
+            return
+        except TimeoutError:
+            text = f"the body was not complete within {BODY_TIMEOUT_S:.0f} s"
+            await self._refuse(send, 408, "slow", text, (_CLOSE,))
             return
         if body is None:
             text = f"the body is over {MESSAGE_BYTES_MAX} bytes"

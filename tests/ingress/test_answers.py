@@ -13,11 +13,13 @@ from nacl.signing import SigningKey
 from nats.aio.client import Client
 
 from cli.servers import NatsServer
+from ingress import webhook
 from offhook.events import session_id_from
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER, TYPE_HEADER, VERSION_HEADER, JetStreamLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.jetstream.subjects import parse
+from offhook.process import Message
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
 from offhook.webhooks import read_webhook
 from tests.ingress.stand import (
@@ -36,6 +38,7 @@ from tests.ingress.stand import (
     stored,
     until,
 )
+from tests.memory_log import MemoryLog
 
 OLD_KEY = SigningKey.generate()
 
@@ -387,6 +390,33 @@ async def test_a_sender_that_leaves_in_the_middle_is_not_answered_and_not_stored
     await until(counted)
     assert ingress.counted("bad_signature") == refused
     assert await stored(nats_client, session_id) == []
+
+
+async def test_a_sender_that_stops_in_the_middle_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "BODY_TIMEOUT_S", 0.05)
+    parts: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.Future()
+        return parts.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    endpoint = webhook.WebhookEndpoint(
+        log=MemoryLog(),
+        keys=[],
+        tolerance_s=300,
+        now_s=time.time,
+        metrics=webhook.Metrics(),
+    )
+    await endpoint({"type": "http", "method": "POST", "headers": []}, receive, send)
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 async def test_another_path_is_told_the_right_one(http: httpx.AsyncClient) -> None:

@@ -4,10 +4,10 @@ import asyncio
 import time
 
 from faststream.asgi import AsgiFastStream
-from faststream.nats import NatsBroker
 
 from ingress.webhook import PATH, Metrics, WebhookEndpoint
 from offhook.errors import OffhookError, SettingInvalid
+from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,
     client_options,
@@ -31,7 +31,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         keys = public_keys_from(settings.public_keys)
     except SettingInvalid as error:
         raise SettingInvalid(f"OFFHOOK_PUBLIC_KEYS: {error}") from error
-    broker = NatsBroker(**client_options(settings.nats_url, "ingress"), logger=None)
+    broker = Broker(**client_options(settings.nats_url, "ingress"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
     try:
         await require_provisioned(client, settings.nats_monitor_urls)

@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from faststream.asgi import AsgiFastStream
-from faststream.nats import NatsBroker
 
 from offhook.errors import OffhookError
+from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,
     client_options,
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     """Project until SIGTERM. Raises OffhookError if it cannot start or must not go on."""
-    broker = NatsBroker(**client_options(settings.nats_url, "projector"), logger=None)
+    broker = Broker(**client_options(settings.nats_url, "projector"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
     await require_provisioned(client, settings.nats_monitor_urls, PROJECTOR)
     await require_migrated(settings.postgres_url)

@@ -19,6 +19,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from offhook.errors import LogMissing, OffhookError
+from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,
     client_options,
@@ -70,7 +71,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     worker = f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**4):04x}".replace(".", "-")
     # Without `apply_types=False` every delivery would take a detour through a thread.
     options = client_options(settings.nats_url, "worker")
-    broker = NatsBroker(**options, logger=None, apply_types=False)
+    broker = Broker(**options, logger=None, apply_types=False)
     client = await first_connection(settings.nats_url, broker.connect())
     consumers = BoundConsumers(client)
     broker.config.connection_state.connect(client, consumers)

@@ -1,6 +1,7 @@
 """One connection to NATS, with the settings that live calls need."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable
 from typing import Any
@@ -103,4 +104,5 @@ async def close(client: Client) -> None:
     try:
         await client.drain()
     except (NatsError, TimeoutError):
-        await client.close()
+        with contextlib.suppress(OSError):  # it would write what is left to send to nobody
+            await client.close()

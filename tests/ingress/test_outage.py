@@ -216,6 +216,20 @@ async def test_readiness_follows_the_log_and_liveness_does_not(
     await until(is_ready)
 
 
+async def test_ingress_ends_in_order_also_while_the_log_is_away(
+    server: NatsServer, ingress: Ingress
+) -> None:
+    await asyncio.to_thread(server.stop)
+
+    async def has_noticed() -> bool:
+        return any(line["what"] == "nats disconnected" for line in ingress.log_lines())
+
+    await until(has_noticed)
+    ingress.terminate()
+    assert await asyncio.to_thread(ingress.process.wait, PATIENCE_S) == 0
+    assert "Traceback" not in ingress.log_path.read_text()
+
+
 async def test_ingress_that_the_log_no_longer_lets_in_ends_and_says_so(tmp_path: Path) -> None:
     with GuardedNats() as nats:
         await provisioned(nats)

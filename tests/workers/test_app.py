@@ -204,6 +204,19 @@ async def test_a_worker_that_ends_gives_back_what_was_on_its_way_to_it(
     assert message.metadata.num_delivered == 2
 
 
+async def test_a_worker_ends_in_order_also_while_the_log_is_away(
+    client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
+) -> None:
+    with worker(nats, free_port, tmp_path / "log") as process:
+        await close(client)
+        await asyncio.to_thread(nats.stop)
+        says = ("nats disconnected", process, tmp_path / "log")
+        await asyncio.to_thread(_wait_until_it_says, *says)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, END_TIMEOUT_S) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
 async def test_a_worker_whose_key_is_refused_is_not_ready_until_a_command_succeeds(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:

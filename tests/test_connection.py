@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from nats.aio.client import Client
 
 from cli.servers import NatsServer
@@ -9,38 +10,35 @@ from offhook.errors import LogUnavailable
 from offhook.jetstream.connection import close, connect, until_refused
 
 LOOK_S = 0.02
-LOOKS = 20
 TIMEOUT_S = 60.0
 
 
-async def is_told(client: Client, ending: asyncio.Event) -> bool:
-    """Whether some looks find that the connection was refused."""
-    try:
-        async with asyncio.timeout(LOOK_S * LOOKS):
-            await until_refused(client, "worker", ending, LOOK_S)
-    except LogUnavailable:
-        return True
-    except TimeoutError:
-        pass
-    return False
+async def looks(client: Client, ending: asyncio.Event, within_s: float = LOOK_S * 20) -> None:
+    """Look at it that long. Raises LogUnavailable if it is told, else TimeoutError."""
+    async with asyncio.timeout(within_s):
+        await until_refused(client, "worker", ending, LOOK_S)
 
 
 async def test_a_connection_that_was_closed_is_told_unless_we_are_ending() -> None:
     ending = asyncio.Event()
     with NatsServer() as nats:
         client = await connect(nats.url, "test")
-        assert not await is_told(client, ending)
+        with pytest.raises(TimeoutError):
+            await looks(client, ending)
         await client.close()
-        assert await is_told(client, ending)
+        with pytest.raises(LogUnavailable, match="refuses this worker"):
+            await looks(client, ending, TIMEOUT_S)
         ending.set()
-        assert not await is_told(client, ending)
+        with pytest.raises(TimeoutError):
+            await looks(client, ending)
 
 
 async def test_a_server_that_is_only_away_is_not_told() -> None:
     with NatsServer() as nats:
         client = await connect(nats.url, "test")
         await asyncio.to_thread(nats.stop)
-        assert not await is_told(client, asyncio.Event())
+        with pytest.raises(TimeoutError):
+            await looks(client, asyncio.Event())
         await asyncio.to_thread(nats.start)
         async with asyncio.timeout(TIMEOUT_S):
             while not client.is_connected:  # noqa: ASYNC110

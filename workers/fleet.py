@@ -40,6 +40,7 @@ class Fleet:
         self._turns = turns
         self._metrics = metrics
         self._clock = clock
+        self._has_left = False
 
     async def join(self) -> None:
         """Listen to the others, and make them tell of themselves."""
@@ -63,10 +64,13 @@ class Fleet:
             self._turns.look()
 
     async def leave(self) -> None:
-        """Our part is the others' from now on."""
+        """Our part is the others' from now on. The last that is told: else they took us back."""
         await self._tell(is_leaving=True)
 
     async def _tell(self, *, is_leaving: bool = False) -> None:
+        if self._has_left:
+            return
+        self._has_left = is_leaving
         report = self._budget.report(self._clock(), is_leaving=is_leaving)
         # Without a connection there is nothing to send either: a decision is recorded first.
         with contextlib.suppress(NatsError):

@@ -70,6 +70,21 @@ async def test_a_429_to_one_worker_is_told_to_all(client: Client) -> None:
     telling.cancel()
 
 
+async def test_a_worker_that_has_left_is_not_taken_back(client: Client) -> None:
+    leaving, other, newcomer = (Worker(client, name, 0.0) for name in ("a", "b", "c"))
+    await leaving.fleet.join()
+    await other.fleet.join()
+    await until(lambda: other.left == 15)
+    await leaving.fleet.leave()
+    telling = asyncio.create_task(leaving.fleet.keep_telling())
+    await looked(leaving)
+    await newcomer.fleet.join()  # which asks everybody
+    await until(lambda: [leaving.left, newcomer.left] == [10, 15])
+    await client.flush()
+    assert [other.left, newcomer.left] == [15, 15]
+    telling.cancel()
+
+
 async def test_a_report_that_cannot_be_read_is_passed_over(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from typing import Any, Self
 
+import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,6 +14,10 @@ from projections.checkpoint import CHANNEL, read_checkpoint
 
 POLL_S = 0.5
 """A backstop only: a notification that is lost with its connection is not repeated."""
+
+_OF_THE_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What listening raises when its connection breaks: it goes past SQLAlchemy, which wraps no more
+than what goes through it."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ class PositionWatch:
             try:
                 async with self._engine.connect() as connection:
                     await self._listen(connection)
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, *_OF_THE_DRIVER) as error:
                 _log.warning("not hearing of the views", extra={"error": repr(error)})
                 await asyncio.sleep(POLL_S)
 

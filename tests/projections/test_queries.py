@@ -3,7 +3,9 @@
 import asyncio
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
+import asyncpg
 import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
@@ -229,6 +231,26 @@ async def test_a_watch_survives_its_connection(
         await publish(log, call("b"))
         wanted = await last_seq(client)
         assert await watch.wait_for(wanted, TIMEOUT_S) == wanted
+
+
+async def test_a_watch_survives_a_connection_that_breaks_before_it_listens(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen, broken = asyncpg.Connection.add_listener, 0
+
+    async def break_first(connection: asyncpg.Connection, *channel: Any) -> None:
+        nonlocal broken
+        broken += 1
+        if broken == 1:
+            connection.terminate()
+        await listen(connection, *channel)
+
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", break_first)
+    async with PositionWatch(engine) as watch, projecting(Projector(client, engine)):
+        await publish(log, call("a"))
+        wanted = await last_seq(client)
+        assert await watch.wait_for(wanted, TIMEOUT_S) == wanted
+    assert broken == 2
 
 
 async def test_the_checkpoint_tells_how_far_and_how_fast(

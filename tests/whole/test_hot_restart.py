@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 
 from cli.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.events import CommandFailed, Decided, Record, WebhookReceived
+from offhook.jetstream.log import EventLog
 from offhook.settings import Settings
 from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.reading import log_at
 
 CALLS_MIN = 60
 AFTER = 5
+DECIDED_TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ async def test_a_new_version_takes_over_calls_that_are_up_and_loses_none(stack: 
     versions: Counter[frozenset[str]] = Counter()
     async with log_at(stack.nats.url) as log:
         for session_id in sessions:
-            versions[_versions(await log.read(session_id))] += 1
+            versions[_versions(await _decided(log, session_id))] += 1
     say(str(versions))
     assert versions[frozenset("1")] > 0
     assert versions[frozenset("2")] > 0
@@ -66,17 +69,34 @@ def _release(stack: Stack) -> None:
         stack.stop(name)
 
 
+async def _decided(log: EventLog, session_id: str) -> Sequence[Record]:
+    """The session's records, once every one that wants it was decided on: the last a moment ago."""
+    deadline = time.monotonic() + DECIDED_TIMEOUT_S
+    while True:
+        records = await log.read(session_id)
+        decided = {record.fact.cause_seq for record in records if isinstance(record.fact, Decided)}
+        if decided >= _wanting(records):
+            return records
+        assert time.monotonic() < deadline, f"{session_id}: a record was never decided on"
+        await asyncio.sleep(0.05)
+
+
 def _versions(records: Sequence[Record]) -> frozenset[str]:
     """The versions that decided; every record that wants it was decided on exactly once."""
     decided = [record.fact for record in records if isinstance(record.fact, Decided)]
-    wanting = {
+    causes = Counter(fact.cause_seq for fact in decided)
+    assert causes == Counter(_wanting(records)), "a record decided twice, or without need"
+    return frozenset(fact.flow_version for fact in decided)
+
+
+def _wanting(records: Sequence[Record]) -> set[int]:
+    """Stream sequences of the records that want a decision; of one that is repeated the first."""
+    first = {
         record.fact_id: record.seq
         for record in reversed(records)
         if isinstance(record.fact, WebhookReceived | CommandFailed)
     }
-    causes = Counter(fact.cause_seq for fact in decided)
-    assert causes == Counter(wanting.values()), "a record decided twice, or not at all"
-    return frozenset(fact.flow_version for fact in decided)
+    return set(first.values())
 
 
 async def _call(http: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from nats.aio.client import Client
@@ -39,7 +40,13 @@ TAMPERED = {
 
 
 class Killed(Exception):
-    """Stands for kill -9: the connection goes, what it had not committed is rolled back."""
+    """Stands for kill -9: the connection goes, what it had not committed is rolled back.
+
+    `seq` is how far it had come.
+    """
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
 
 
 async def test_the_views_are_identical_and_nothing_is_left_aside(
@@ -58,8 +65,9 @@ async def test_the_views_are_identical_and_nothing_is_left_aside(
         "legs": 2 * len(NAMES),
         "commands": 2 * len(NAMES),
     }
-    assert sorted(told) == told
-    assert {0, 50, 100, 260} <= set(told)
+    assert (told[0], told[-1]) == (0, 13 * len(NAMES))
+    # A log that is slow to deliver makes batches smaller.
+    assert all(0 <= later - earlier <= 50 for earlier, later in pairwise(told))
     assert await _schemas_aside(engine) == 0
     assert await stored_views(engine) == await cold_views(log, NAMES)
 
@@ -99,11 +107,11 @@ async def test_a_rebuild_that_ended_in_the_middle_goes_on_there(
     await _projected(client, log, engine)
     before = await stored_views(engine)
     for seq in (60, 120, 180):
-        with pytest.raises(Killed):
+        with pytest.raises(Killed) as killed:
             await rebuild(client, engine, batch_max=20, on_progress=_killed_at(seq))
         assert await stored_views(engine) == before
     resumed, found = await _started_at(client, engine)
-    assert resumed == 180
+    assert resumed == killed.value.seq
     assert found.identical
 
 
@@ -213,12 +221,13 @@ async def test_a_session_that_can_be_folded_again_is_no_longer_parked(
 async def test_of_two_rebuilds_one_is_refused(
     client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("projections.rebuild.CLAIM_TIMEOUT_S", 0.3)
     await _projected(client, log, engine)
     async with engine.connect() as holding:
         await holding.execute(text("select pg_advisory_lock(hashtextextended('rebuild', 0))"))
-        with pytest.raises(OperatorFault, match="another rebuild"):
-            await rebuild(client, engine)
+        with monkeypatch.context() as patched:
+            patched.setattr("projections.rebuild.CLAIM_TIMEOUT_S", 0.3)
+            with pytest.raises(OperatorFault, match="another rebuild"):
+                await rebuild(client, engine)
         await holding.invalidate()
     assert (await rebuild(client, engine)).identical
 
@@ -253,7 +262,7 @@ async def _projected(client: Client, log: JetStreamLog, engine: AsyncEngine) -> 
 def _killed_at(seq: int) -> Callable[[Progress], None]:
     def kill(progress: Progress) -> None:
         if progress.seq >= seq:
-            raise Killed
+            raise Killed(progress.seq)
 
     return kill
 

@@ -114,7 +114,8 @@ async def hall(request: pytest.FixtureRequest, nats_server: NatsServer) -> Async
 async def test_an_alarm_rings_once_and_not_before_its_time(hall: Hall) -> None:
     due_at = hall.now() + timedelta(seconds=2)
     await hall.timetable.set(hall.session_id, "7-0", due_at=due_at, decided_seq=8)
-    assert await hall.rang() == []
+    early = await hall.rang()
+    assert early == [] or hall.now() > due_at
     (alarm,) = await hall.heard(1)
     assert (alarm.session_id, alarm.timer_id, alarm.decided_seq) == (hall.session_id, "7-0", 8)
     assert alarm.rang_at >= due_at
@@ -128,10 +129,12 @@ async def test_an_alarm_for_a_time_that_has_passed_rings_at_once(hall: Hall) -> 
 
 
 async def test_setting_the_same_alarm_again_changes_nothing(hall: Hall) -> None:
-    due_at = hall.now() + timedelta(seconds=0.3)
+    due_at = hall.now() + timedelta(seconds=1)
     for _ in range(3):
         await hall.timetable.set(hall.session_id, "7-0", due_at=due_at, decided_seq=8)
-    assert len(await hall.heard(1)) == 1
+    was_in_time = hall.now() < due_at
+    rang = await hall.heard(1)
+    assert len(rang) == 1 or not was_in_time  # set once more after it rang, it rings once more
 
 
 async def test_alarms_of_one_session_ring_each_for_itself(hall: Hall) -> None:

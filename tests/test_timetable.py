@@ -152,12 +152,12 @@ async def test_an_alarm_outlives_the_server(how: str) -> None:
         before = await connect(server.url, "test")
         await provision(before, [server.monitor_url])
         timetable = JetStreamTimetable(before)
-        for number, seconds in enumerate((0.2, 2.0)):
+        for number, seconds in enumerate((1.0, 3.0)):
             due_at = datetime.now(UTC) + timedelta(seconds=seconds)
             await timetable.set("s", f"7-{number}", due_at=due_at, decided_seq=8)
         await before.close()
         await asyncio.to_thread(getattr(server, how))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.2)
         await asyncio.to_thread(server.start)
         client = await connect(server.url, "test")
         rang = await JetStreamHall("s", client, JetStreamTimetable(client)).heard(2)

@@ -243,7 +243,7 @@ def _wait_until_ready(process: _Process) -> None:
     last = "nothing was answered"
     while process.child.poll() is None and time.monotonic() < give_up_at:
         try:
-            response = httpx.get(process.ready_url, trust_env=False)
+            response = httpx.get(process.ready_url, trust_env=False, timeout=DEADLINE_S)
             if response.status_code == 200:
                 return
             last = response.text

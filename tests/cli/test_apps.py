@@ -86,7 +86,9 @@ def test_a_delete_asks(offhook: Terminal, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_all_pages_are_listed(offhook: Terminal, carrier_url: str) -> None:
-    with httpx.Client(base_url=carrier_url, headers={"authorization": f"Bearer {KEY}"}) as http:
+    with httpx.Client(
+        base_url=carrier_url, headers={"authorization": f"Bearer {KEY}"}, timeout=60
+    ) as http:
         for number in range(260):
             body = {"application_name": f"many {number}", "webhook_event_url": WEBHOOKS}
             http.post("/call_control_applications", json=body).raise_for_status()

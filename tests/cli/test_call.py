@@ -331,7 +331,7 @@ def _placed(stack: Stack) -> dict[str, str]:
         "patience_s": 600,
         "hangup_after_s": 600,
     }
-    answer = httpx.post(f"{stack.addresses['simulator']}/simulator/calls", json=body)
+    answer = httpx.post(f"{stack.addresses['simulator']}/simulator/calls", json=body, timeout=60)
     ids: dict[str, str] = answer.raise_for_status().json()["data"]
     return ids
 
@@ -347,7 +347,7 @@ def _performed(stack: Stack, command_id: str) -> list[tuple[str, int]]:
 
 def _books(stack: Stack) -> dict[str, Any]:
     """What the simulated carrier did."""
-    answer = httpx.get(f"{stack.addresses['simulator']}/simulator/effects")
+    answer = httpx.get(f"{stack.addresses['simulator']}/simulator/effects", timeout=60)
     books: dict[str, Any] = answer.raise_for_status().json()
     return books
 

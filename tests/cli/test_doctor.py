@@ -332,7 +332,9 @@ def test_webhooks_tell_whether_the_carrier_signs_with_our_key(
 
 def send(running: Ingress, key: SigningKey) -> None:
     body = body_of()
-    httpx.post(f"{running.url}{PATH}", content=body, headers=signed(body, key), trust_env=False)
+    httpx.post(
+        f"{running.url}{PATH}", content=body, headers=signed(body, key), trust_env=False, timeout=60
+    )
 
 
 def test_clocks_that_differ(good: Settings) -> None:

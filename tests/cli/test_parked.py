@@ -123,6 +123,7 @@ def _call(stack: Stack) -> str:
             "connection_id": CONNECTION_ID,
             "patience_s": 600,
         },
+        timeout=60,
     )
     session_id: str = placed.raise_for_status().json()["data"]["call_session_id"]
     return session_id
@@ -130,7 +131,9 @@ def _call(stack: Stack) -> str:
 
 def _detail(stack: Stack, session_id: str) -> dict[str, object]:
     headers = {"authorization": f"Bearer {stack.token}"}
-    answer = httpx.get(f"{stack.addresses['api']}/sessions/{session_id}", headers=headers)
+    answer = httpx.get(
+        f"{stack.addresses['api']}/sessions/{session_id}", headers=headers, timeout=60
+    )
     found: dict[str, object] = answer.raise_for_status().json()["data"]
     return found
 

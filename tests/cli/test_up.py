@@ -55,11 +55,12 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
                 "to": "+12025550101",
                 "connection_id": found["connection_id"],
             },
+            timeout=60,
         )
         session_id = placed.json()["data"]["call_session_id"]
         headers = {"authorization": f"Bearer {found['token']}"}
         session = _until(
-            lambda: httpx.get(f"{found['api']}/sessions/{session_id}", headers=headers)
+            lambda: httpx.get(f"{found['api']}/sessions/{session_id}", headers=headers, timeout=60)
         )
         assert session.json()["data"]["session"]["session_id"] == session_id
 

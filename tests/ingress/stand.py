@@ -69,7 +69,7 @@ class Ingress:
 
     def counted(self, result: str) -> float:
         """How many webhooks had this result so far."""
-        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        text = httpx.get(f"{self.url}/metrics", trust_env=False, timeout=PATIENCE_S).text
         for line in text.splitlines():
             if line.startswith(f'offhook_webhooks_total{{result="{result}"}}'):
                 return float(line.rpartition(" ")[2])

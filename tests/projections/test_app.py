@@ -45,7 +45,7 @@ async def test_the_process_projects_reports_and_drains(
     }
     process = _start(settings)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", timeout=60) as http:
             await _ready(http)
             metrics = await _metrics_at(http, await last_seq(client))
             assert f"offhook_projector_records_total {len(call('s'))}.0" in metrics
@@ -78,7 +78,9 @@ async def test_a_projector_that_the_log_no_longer_lets_in_ends_and_says_so(
             }
         )
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as http:
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{free_port}", timeout=60
+            ) as http:
                 await _ready(http)
             await asyncio.to_thread(nats.refuse)
             _, logs = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)

@@ -158,7 +158,7 @@ def address_in(log_path: Path) -> str:
 
 async def until_all_know_the_limit(addresses: list[str]) -> None:
     deadline = time.monotonic() + TIMEOUT_S
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         for address in addresses:
             while 'limit="carrier"' not in (await http.get(f"{address}/metrics")).text:
                 assert time.monotonic() < deadline, "a worker never heard of the limit"
@@ -187,7 +187,7 @@ async def until_told(log: EventLog, wanted: IssuedCommand) -> None:
 
 
 async def counted(addresses: list[str], name: str) -> float:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         texts = [(await http.get(f"{address}/metrics")).text for address in addresses]
     found = [re.findall(rf"^{name}{{.*}} (\S+)$", text, re.MULTILINE) for text in texts]
     return sum(float(value) for values in found for value in values)

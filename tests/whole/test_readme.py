@@ -54,13 +54,13 @@ def test_the_readmes_flow_answers_and_transfers_once(beside: Path, tmp_path: Pat
             "to": "+12025550101",
             "connection_id": CONNECTION_ID,
             "patience_s": 600,
-            "hangup_after_s": 60,
+            "hangup_after_s": 120,
         }
         for _ in range(5):
-            httpx.post(f"{simulator}/simulator/calls", json=body).raise_for_status()
+            httpx.post(f"{simulator}/simulator/calls", json=body, timeout=60).raise_for_status()
         deadline = time.monotonic() + TIMEOUT_S
         while True:
-            books = httpx.get(f"{simulator}/simulator/effects").json()
+            books = httpx.get(f"{simulator}/simulator/effects", timeout=60).json()
             quiet = all(leg["state"] == "ended" for leg in books["legs"])
             if quiet and len(books["legs"]) == 10:
                 break

@@ -227,7 +227,7 @@ async def test_a_worker_whose_key_is_refused_is_not_ready_until_a_command_succee
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
     log = JetStreamLog(client)
-    async with stub_carrier(free_port, delay_s=0) as carrier, httpx.AsyncClient() as http:
+    async with stub_carrier(free_port, delay_s=0) as carrier, httpx.AsyncClient(timeout=60) as http:
         with worker(nats, free_port, tmp_path / "log"):
             port = json.loads((tmp_path / "log").read_text().splitlines()[-1])["port"]
 

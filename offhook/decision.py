@@ -25,6 +25,7 @@ NOTHING = Stored()
 
 def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: int) -> Stored:
     """The orders on the event at `cause_seq`; the same whoever stores them. Raises TypeError."""
+    orders = tuple(orders)  # of a flow that yields them there is nothing left the second time
     for order in orders:
         if not isinstance(order, Order):
             raise TypeError(f"{order!r} is no command and no timer")

@@ -44,6 +44,12 @@ def test_a_command_before_the_answer_is_warned_of_and_stored_all_the_same() -> N
     assert [command.operation for command in said.commands] == ["speak", "gather"]
 
 
+def test_a_flow_may_yield_its_orders() -> None:
+    event, session = ringing()
+    said = stored((order for order in (Answer(), HELLO)), event, session, 1)  # type: ignore[arg-type]
+    assert [command.operation for command in said.commands] == ["answer", "speak"]
+
+
 @pytest.mark.parametrize(
     "command",
     [

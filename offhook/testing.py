@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from offhook.carrier_events import OF_A_CONFERENCE_ALONE
 from offhook.codec import fact_id_of
 from offhook.commands import Command
-from offhook.decision import stored
+from offhook.decision import Stored, stored
 from offhook.errors import ParameterInvalid
 from offhook.events import (
     CallEvent,
@@ -79,8 +81,7 @@ class Given:
                 f"{_listed('first run', first, happened)}\n"
                 f"{_listed('second run', second, happened)}"
             )
-        for order in first:
-            _check(order)
+        self._check(first, happened, session, records[-1].seq)
         return Decision(orders=first, event=happened, session=session, title=self._title(happened))
 
     def _decide(self, event: Any, session: Session) -> tuple[Order, ...]:
@@ -89,6 +90,28 @@ class Given:
             if not isinstance(order, Order):
                 raise AssertionError(f"{self._title(event)}: {order!r} is no command and no timer")
         return tuple(addressed(order, event) for order in orders)
+
+    def _check(
+        self, orders: tuple[Order, ...], event: Any, session: Session, cause_seq: int
+    ) -> None:
+        """A worker parks what it cannot store, and sends nothing invalid: a test says so first."""
+        try:
+            said = msgspec.json.encode(stored(orders, event, session, cause_seq))
+        except Exception as error:  # whatever is in the orders
+            raise AssertionError(
+                f"{self._title(event)}: its orders cannot be stored: {error}\n"
+                f"{_listed('decided', orders, event)}"
+            ) from None
+        commands = [order for order in orders if isinstance(order, Command)]
+        issued = msgspec.json.decode(said, type=Stored).commands
+        for command, plain in zip(commands, issued, strict=True):
+            try:
+                check(plain)
+            except ParameterInvalid as error:
+                raise AssertionError(
+                    f"the carrier does not allow this command: {error}\n"
+                    f"    {_shown(command, event)}"
+                ) from None
 
     def _title(self, event: Any) -> str:
         name = event.event_type if isinstance(event, CarrierEvent) else type(event).__name__
@@ -244,19 +267,6 @@ def _filled(event: CallEvent, seq: int, session: str, occurred_at: datetime) -> 
     if isinstance(event, CallHangup):
         values["end_time"] = event.end_time or values["occurred_at"]
     return read_webhook(wire_body(dataclasses.replace(event, **values))).event
-
-
-def _check(command: Order) -> None:
-    """A worker fails an invalid command without sending it; a test should say so first."""
-    if not isinstance(command, Command):
-        return
-    try:
-        check(command)
-    except ParameterInvalid as error:
-        shown = _shown(command, None)
-        raise AssertionError(
-            f"the carrier does not allow this command: {error}\n    {shown}"
-        ) from None
 
 
 def _listed(title: str, orders: Sequence[Order], event: Any) -> str:

@@ -21,7 +21,7 @@ from typing import Protocol, assert_never
 from offhook.commands import SwitchSupervisorRole, UpdateClientState
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
-from offhook.telnyx.catalog import command_from, takes_command_id
+from offhook.telnyx.catalog import check, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
 from workers.turns import WAITING_MAX, Turn, Turns
@@ -211,11 +211,7 @@ def _ended(command: IssuedCommand) -> CommandSucceeded | CommandFailed:
 
 def _invalid(command: IssuedCommand) -> CommandFailed | None:
     try:
-        command_from(command.operation, command.parameters, command.call_control_id)
-        if command.operation != "dial" and not command.call_control_id:
-            raise ParameterInvalid(
-                command.operation, "call_control_id", None, "the event has no leg to command"
-            )
+        check(command)
     except (ParameterInvalid, OperationUnknown) as error:
         detail = str(error)
     except Exception as error:

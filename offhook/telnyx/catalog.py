@@ -21,6 +21,7 @@ from msgspec.inspect import Type
 from offhook.carrier_events import BY_TYPE
 from offhook.commands import COMMANDS, Command, LegCommand
 from offhook.errors import OperationUnknown, ParameterInvalid
+from offhook.events import IssuedCommand
 from offhook.telnyx.checked import Wrong, kinds_at, told, wrong_in
 
 # Field name -> the carrier's name, where they differ: `from` is a Python keyword, and bridge has
@@ -82,10 +83,16 @@ def parameters_of(command: Command) -> dict[str, Any]:
     }
 
 
-def check(command: Command) -> None:
-    """Raise ParameterInvalid if the carrier's documents do not allow one of the values."""
-    leg = command.call_control_id if isinstance(command, LegCommand) else None
-    command_from(command.operation, parameters_of(command), leg)
+def check(issued: IssuedCommand) -> None:
+    """Raise ParameterInvalid if the carrier's documents do not allow one of the values.
+
+    So does a command for a leg that has none: its flow was asked about an event of no leg. Raises
+    OperationUnknown too.
+    """
+    command = command_from(issued.operation, issued.parameters, issued.call_control_id)
+    if isinstance(command, LegCommand) and not issued.call_control_id:
+        rule = "the event has no leg to command"
+        raise ParameterInvalid(issued.operation, "call_control_id", None, rule)
 
 
 def kinds_of(operation: str, name: str) -> tuple[Type, ...]:

@@ -20,6 +20,7 @@ from offhook.commands import (
     Transfer,
 )
 from offhook.errors import OperationUnknown, ParameterInvalid
+from offhook.events import IssuedCommand
 from offhook.telnyx.catalog import check, command_from, parameters_of, path_of
 
 DIAL: dict[str, Any] = {"to": "+12025550123", "from": "+12025550199", "connection_id": "1"}
@@ -123,7 +124,12 @@ def test_parameters_become_a_command_and_back(
 ) -> None:
     assert command_from(operation, parameters, leg) == command
     assert parameters_of(command) == parameters
-    check(command)
+
+
+def test_only_a_dial_goes_without_a_leg() -> None:
+    check(issued_of(Dial(to="+12025550123", from_="+12025550199", connection_id="1")))
+    with pytest.raises(ParameterInvalid, match="the event has no leg to command"):
+        check(issued_of(Answer()))
 
 
 def test_a_null_parameter_counts_as_left_out() -> None:
@@ -131,10 +137,20 @@ def test_a_null_parameter_counts_as_left_out() -> None:
     assert command == Answer(call_control_id="v3:a")
 
 
+def issued_of(command: Command) -> IssuedCommand:
+    return IssuedCommand(
+        command_id="c1",
+        operation=command.operation,
+        call_control_id=getattr(command, "call_control_id", None),
+        parameters=parameters_of(command),
+    )
+
+
 def test_a_command_made_in_python_is_checked_by_the_same_rules() -> None:
     with pytest.raises(ParameterInvalid) as raised:
-        check(Transfer(call_control_id="v3:a", to="12025550123"))
+        check(issued_of(Transfer(call_control_id="v3:a", to="12025550123")))
     assert raised.value.field == "to"
+    check(issued_of(Transfer(call_control_id="v3:a", to="+12025550123")))
     with pytest.raises(ValueError, match="link_to: it is required with bridge_intent"):
         Dial(to="+12025550123", from_="+12025550199", connection_id="1", bridge_intent=True)
 

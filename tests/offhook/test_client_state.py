@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.client_state import CLIENT_STATE_CHARS_MAX, client_state, state_of
-from offhook.commands import Answer
 from offhook.events import CallAnswered, CommandFailed, TimerFired
 from offhook.session import Leg
-from offhook.telnyx.catalog import check
+from offhook.telnyx.catalog import command_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ def test_what_goes_in_comes_out(order: Order) -> None:
     text = client_state(order)
     assert state_of(Order, CallAnswered(client_state=text)) == order
     assert state_of(Order, Leg(call_control_id="a", client_state=text)) == order
-    check(Answer(call_control_id="v3:a", client_state=text))
+    command_from("answer", {"client_state": text}, "v3:a")
 
 
 def test_a_state_of_another_class_is_not_taken_for_this_one() -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from itertools import count
 
 import pytest
 
-from offhook.commands import Answer, Command, Dial, Hangup, Reject, Transfer
+from offhook.commands import Answer, Command, Dial, Hangup, Pay, Reject, Transfer
 from offhook.events import (
     CallAnswered,
     CallDtmfReceived,
@@ -217,6 +218,22 @@ def test_a_command_that_the_carrier_would_refuse_fails_the_test() -> None:
         "the carrier does not allow this command: dial: to is '12025550123'; "
     )
     assert message.endswith("Dial(to='12025550123', from_='+12025550123', connection_id='1')")
+
+
+def test_a_command_without_a_leg_on_an_event_of_no_leg_fails_the_test() -> None:
+    failed = CommandFailed(command_id="c1", operation="dial", reason="refused")
+    with pytest.raises(AssertionError, match=r"the event has no leg to command\n    Hangup\(\)$"):
+        given(flow_of(Hangup())).when(failed)
+
+
+def test_a_command_is_checked_as_it_is_stored() -> None:
+    class Name(str):
+        """Not what the log takes."""
+
+    with pytest.raises(AssertionError, match=r"its orders cannot be stored: .*Name"):
+        given(flow_of(Transfer(to=Name(DESK)))).when(CallAnswered())
+    with pytest.raises(AssertionError, match=r"amount is '1\.5'; expected a number"):
+        given(flow_of(Pay(amount=Decimal("1.5")))).when(CallAnswered())  # type: ignore[arg-type]
 
 
 def test_a_decision_that_is_no_command_is_named() -> None:

@@ -392,10 +392,10 @@ async def test_a_wrong_parameter_is_never_sent() -> None:
 async def test_a_command_whose_check_itself_fails_holds_no_call_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(*_: object) -> Command:
+    def broken(*_: object) -> None:
         raise StopIteration
 
-    monkeypatch.setattr("workers.carry_out.command_from", broken)
+    monkeypatch.setattr("workers.carry_out.check", broken)
     log = MemoryLog()
     carrier = ScriptedCarrier(log)
     await arrive(log, initiated())

@@ -227,8 +227,15 @@ def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Sessio
 
 
 def _fired(fired: TimerFired, seq: int, known: Session) -> TimerFired:
-    """As the session's timer of that name, if it is set; else as one on the example's leg."""
+    """As the session's timer of that name, if it is set; else as one on the example's leg.
+
+    Raises AssertionError if it was set, and has fired or was cancelled since.
+    """
     timer = known.timers.get(fired.name)
+    were_set = {state.name for state in known.timer_states.values()}
+    assert timer is not None or fired.name not in were_set, (
+        f"timer {fired.name!r} has fired, or was cancelled: a flow never sees it fire again"
+    )
     return dataclasses.replace(
         fired,
         timer_id=f"timer-{seq}" if timer is None else timer.timer_id,

@@ -302,6 +302,15 @@ def test_a_timer_nobody_set_may_fire_too() -> None:
     given(PATIENCE).when(TimerFired(name="no-answer")).then(Hangup())
 
 
+@pytest.mark.parametrize("end", [CancelTimer(name="no-answer"), TimerFired(name="no-answer")])
+def test_a_timer_that_is_over_fires_no_more(end: CancelTimer | TimerFired) -> None:
+    past = INCOMING, SetTimer(name="no-answer", after_s=20), CallAnswered(), end
+    with pytest.raises(AssertionError, match="timer 'no-answer' has fired, or was cancelled"):
+        given(PATIENCE, *past).when(TimerFired(name="no-answer"))
+    set_again = CallAnswered(), SetTimer(name="no-answer", after_s=20)
+    given(PATIENCE, *past, *set_again).when(TimerFired(name="no-answer")).then(Hangup())
+
+
 def test_orders_in_the_past_were_given_on_the_event_before_them() -> None:
     past = INCOMING, SetTimer(name="no-answer", after_s=20), Hangup(), CallHangup()
     decision = given(PATIENCE, *past).when(TimerFired(name="no-answer"))

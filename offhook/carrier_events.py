@@ -331,6 +331,7 @@ class CallGatherEnded(CarrierEvent):
     event_type: str = "call.gather.ended"
     from_: str | None = None
     to: str | None = None
+    gather_id: str | None = None  # as Gather gave it, else made by the carrier
     digits: str | None = None
     status: str | None = None  # valid, invalid, call_hangup, cancelled, cancelled_amd, timeout
 

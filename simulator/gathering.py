@@ -32,7 +32,7 @@ NEXT_KEY_S = 0.3
 
 def gather(turn: Turn, leg: Leg, command: Gather) -> bool:
     own = DEFAULTS[command.operation]
-    told = {"gather_id": command.gather_id} if command.gather_id else {}
+    told = {"gather_id": command.gather_id or turn.new_id()}
     gathering = replace(
         _gathering(turn, command, told),
         first_s=_seconds(command.initial_timeout_millis, own["initial_timeout_millis"]),

@@ -38,6 +38,7 @@ NOT_DOCUMENTED = {
     ("call.answered", "codec"): "in real webhooks",
     ("call.answered", "sampling_rate"): "in real webhooks",
     ("call.bridged", "start_time"): "seen in real webhooks",
+    ("call.gather.ended", "gather_id"): "the documents of gather say that it comes back",
     ("call.hangup", "calling_party_type"): "in real webhooks",
     ("call.hangup", "end_time"): "in real webhooks",
     ("call.hangup", "telnyx_error"): "in real webhooks, as null",

@@ -230,6 +230,14 @@ def test_a_gather_ends_in_each_of_its_ways(
     assert calls.payload(leg, "call.gather.ended")["gather_id"] == "menu"
 
 
+def test_a_gather_without_an_id_is_given_one() -> None:
+    calls = Calls()
+    leg = calls.up(keys=("1#",))
+    calls.do(Gather(), leg)
+    calls.wait(30)
+    assert calls.payload(leg, "call.gather.ended")["gather_id"]
+
+
 def test_a_gather_is_cancelled_by_a_stop_a_hangup_or_the_next_one() -> None:
     calls = Calls()
     leg = calls.up()

@@ -211,7 +211,5 @@ def fields_of(event: CarrierEvent) -> set[str]:
     """The names of the carrier's fields that the event's type has."""
     ours = {"event_type", "event_id", "occurred_at", "payload"}
     names = {field.name.rstrip("_") for field in dataclasses.fields(event)} - ours
-    # Inside the payload for call.cost, says the schema; `gather_id` is promised by the command.
-    return names | {"call.cost": {"occurred_at"}, "call.gather.ended": {"gather_id"}}.get(
-        event.event_type, set()
-    )
+    # Inside the payload for call.cost, says the schema.
+    return names | {"call.cost": {"occurred_at"}}.get(event.event_type, set())

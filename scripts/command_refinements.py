@@ -103,7 +103,8 @@ TYPES = {
     "SoundModifications.octaves": "Annotated[float, Meta(ge=-1, le=1)]",
     "SoundModifications.pitch": "Annotated[float, Meta(gt=0)]",
     "SoundModifications.semitone": "Annotated[float, Meta(ge=-14, le=14)]",
-    "SoundModifications.track": 'Literal["inbound", "outbound"]',
+    # "Accepted values are `inbound` or `outbound`", but the example beside it has `both`.
+    "SoundModifications.track": 'Literal["inbound", "outbound", "both"]',
     "DeepfakeDetection.rtp_timeout": "Annotated[int, Meta(ge=5, le=120)]",  # spec: bounds
     "DeepfakeDetection.timeout": "Annotated[int, Meta(ge=5, le=60)]",  # spec: bounds
     # "Minimum spectral purity, from 0 to 1"

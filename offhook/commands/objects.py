@@ -172,7 +172,7 @@ class SoundModifications(TypedDict, total=False):
     octaves: Annotated[float, Meta(ge=-1, le=1)]
     pitch: Annotated[float, Meta(gt=0)]
     semitone: Annotated[float, Meta(ge=-14, le=14)]
-    track: Literal["inbound", "outbound"]
+    track: Literal["inbound", "outbound", "both"]
 
 
 TranscriptionEngine = Literal[

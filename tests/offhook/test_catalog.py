@@ -132,6 +132,12 @@ def test_only_a_dial_goes_without_a_leg() -> None:
         check(issued_of(Answer()))
 
 
+def test_sound_is_modified_on_both_tracks_as_in_the_carriers_example() -> None:
+    example = {"octaves": 0.1, "pitch": 0.8, "semitone": -2, "track": "both"}
+    command = command_from("answer", {"sound_modifications": example}, "v3:a")
+    assert parameters_of(command) == {"sound_modifications": example}
+
+
 def test_a_null_parameter_counts_as_left_out() -> None:
     command = command_from("answer", {"client_state": None, "record": None}, "v3:a")
     assert command == Answer(call_control_id="v3:a")

@@ -48,7 +48,12 @@ def end(turn: Turn, leg: Leg, ending: Ending) -> None:
 
 
 def join(turn: Turn, first: Leg, second: Leg) -> None:
-    """Bridge two answered legs: they leave their queues, and whom they were bridged with before."""
+    """Bridge two answered legs: they leave their queues, and whom they were bridged with before.
+
+    Whether `first` parks afterwards is said by what bridges it; what the second one's old bridge
+    said of that counts no more.
+    """
+    second = replace(second, parks=second.parks and second.bridged_with is None)
     first, second = (dequeue(turn, leg, because="bridged") for leg in (first, second))
     let_go = [leg.bridged_with for leg in (first, second) if leg.bridged_with is not None]
     pair = [
@@ -66,8 +71,9 @@ def unbridge(turn: Turn, call_control_id: str) -> None:
     leg = turn.find(call_control_id)
     if leg is None or leg.ended:
         return
-    leg = turn.put(replace(leg, state=LegState.ANSWERED, bridged_with=None))
-    if not leg.parks:
+    parks = leg.parks  # this once: the next bridge has its own word
+    leg = turn.put(replace(leg, state=LegState.ANSWERED, bridged_with=None, parks=False))
+    if not parks:
         end(turn, leg, Ending(cause="normal_clearing", source=leg.near_side, sip="200"))
 
 

@@ -84,6 +84,7 @@ class Leg:
     keys: tuple[str, ...] = ()  # what the party keys in when asked; the last one again and again
     bridged_with: str | None = None
     parks: bool = False  # stays up when its bridge ends
+    parks_other: bool = False  # so does the leg that it is bridged with when it answers
     bridges_on_answer: str | None = None
     prevents_double_bridge: bool = False
     transfer_leg: str | None = None  # the newest leg that a transfer of this one placed

@@ -113,6 +113,7 @@ def transfer(turn: Turn, leg: Leg, command: Transfer) -> bool:
             tells_cost=leg.tells_cost,
             time_limit_s=command.time_limit_secs or TIME_LIMIT_S,
             bridges_on_answer=leg.call_control_id,
+            parks_other=command.park_after_unbridge == "self",
             on_answer=OnAnswer(
                 recording=asked_recording(turn, command),
                 detection=command.answering_machine_detection,
@@ -120,8 +121,7 @@ def transfer(turn: Turn, leg: Leg, command: Transfer) -> bool:
             ),
         )
     )
-    parks = command.park_after_unbridge == "self"
-    turn.put(replace(leg, transfer_leg=new.call_control_id, parks=parks))
+    turn.put(replace(leg, transfer_leg=new.call_control_id))
     _call_far_end(turn, new, command.timeout_secs or TIMEOUT_S, "timeout")
     return earlier is not None and not earlier.ended
 
@@ -148,7 +148,7 @@ def party_answers(turn: Turn, leg: Leg) -> None:
     if leg.prevents_double_bridge and other.bridged_with is not None:
         end(turn, leg, Ending(cause="normal_clearing", source="caller", sip="200"))
     else:
-        join(turn, other, leg)
+        join(turn, replace(other, parks=leg.parks_other), leg)
 
 
 def hooks_of(command: WebhookTargets, before: Hooks) -> Hooks:

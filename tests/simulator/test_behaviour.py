@@ -1,6 +1,6 @@
 """The leg state machine: given legs, when a command or a happening arrives, then these webhooks."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -287,6 +287,39 @@ def test_a_leg_that_parks_outlives_its_bridge(stay: dict[str, Any]) -> None:
     calls.do(Transfer(to=FRIEND), first)
     calls.wait(1)
     assert calls.legs[first].state is LegState.BRIDGED
+
+
+def test_a_leg_parks_after_the_bridge_that_said_so_and_no_other() -> None:
+    calls = Calls()
+    kept, first, second = calls.up(), calls.up(), calls.up()
+    stays = Bridge(call_control_id_to_bridge_with=first, park_after_unbridge="self")
+    calls.do(stays, kept)
+    calls.do(Hangup(), first)
+    calls.do(Bridge(call_control_id_to_bridge_with=kept), second)
+    calls.do(Hangup(), second)
+    assert calls.legs[kept].ended
+
+
+@pytest.mark.parametrize("parks", ["self", None])
+def test_a_transfer_that_fails_leaves_a_bridge_as_it_was(parks: Literal["self"] | None) -> None:
+    calls = Calls()
+    leg, other = calls.up(), calls.up()
+    calls.do(Bridge(call_control_id_to_bridge_with=other, park_after_unbridge=parks), leg)
+    otherwise: Literal["self"] | None = None if parks else "self"
+    calls.do(Transfer(to=BUSY, park_after_unbridge=otherwise), leg)
+    calls.wait(1)
+    calls.do(Hangup(), other)
+    assert calls.legs[leg].ended is (parks is None)
+
+
+@pytest.mark.parametrize("parks", ["self", None])
+def test_a_transferred_leg_parks_if_its_transfer_says_so(parks: Literal["self"] | None) -> None:
+    calls = Calls()
+    leg = calls.up()
+    calls.do(Transfer(to=FRIEND, park_after_unbridge=parks), leg)
+    calls.wait(1)
+    calls.do(Hangup(), calls.transfer_leg(leg))
+    assert calls.legs[leg].ended is (parks is None)
 
 
 def test_bridging_a_bridged_leg_elsewhere_lets_the_old_partner_go() -> None:

@@ -42,9 +42,11 @@ def end(turn: Turn, leg: Leg, ending: Ending) -> None:
         turn.later(COST_AFTER_S, _cost(turn, leg))
     if partner is not None:
         unbridge(turn, partner)
-    ringing = turn.find(leg.transfer_leg) if leg.transfer_leg else None
-    if ringing is not None and ringing.unanswered:
-        end(turn, ringing, CANCELLED)
+    placed = leg.transfer_leg
+    while placed is not None and (ringing := turn.find(placed)) is not None:
+        if ringing.unanswered:
+            end(turn, ringing, CANCELLED)
+        placed = ringing.placed_after
 
 
 def join(turn: Turn, first: Leg, second: Leg) -> None:

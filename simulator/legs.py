@@ -88,6 +88,7 @@ class Leg:
     bridges_on_answer: str | None = None
     prevents_double_bridge: bool = False
     transfer_leg: str | None = None  # the newest leg that a transfer of this one placed
+    placed_after: str | None = None  # the leg that the transfer before this one's placed
     referred_to: str | None = None
     supervises: str | None = None
 

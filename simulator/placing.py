@@ -114,6 +114,7 @@ def transfer(turn: Turn, leg: Leg, command: Transfer) -> bool:
             time_limit_s=command.time_limit_secs or TIME_LIMIT_S,
             bridges_on_answer=leg.call_control_id,
             parks_other=command.park_after_unbridge == "self",
+            placed_after=leg.transfer_leg,
             on_answer=OnAnswer(
                 recording=asked_recording(turn, command),
                 detection=command.answering_machine_detection,

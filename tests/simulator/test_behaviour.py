@@ -258,12 +258,17 @@ def test_a_second_transfer_while_the_first_rings_is_told_as_repeated() -> None:
         assert calls.newest.repeated is repeated
 
 
-def test_a_transfer_that_still_rings_is_cancelled_with_its_call() -> None:
+def test_transfers_that_still_ring_are_cancelled_with_their_call() -> None:
     calls = Calls()
     leg = calls.up()
-    calls.do(Transfer(to=SILENT), leg)
+    placed = []
+    for number in (SILENT, BUSY, SILENT):
+        calls.do(Transfer(to=number), leg)
+        placed.append(calls.transfer_leg(leg))
+    calls.wait(1)
     calls.do(Hangup(), leg)
-    assert calls.ending(calls.transfer_leg(leg))[0] == "originator_cancel"
+    causes = [calls.ending(ringing)[0] for ringing in placed]
+    assert causes == ["originator_cancel", "user_busy", "originator_cancel"]
 
 
 def test_bridged_legs_keep_their_sessions_and_end_together() -> None:

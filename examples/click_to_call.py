@@ -31,11 +31,16 @@ def decide(event: Event, session: Session) -> list[Order]:
     if agent is None or told is None:
         return []
     if isinstance(event, CommandFailed) or any(leg.state == "ended" for leg in legs):
-        # Bridged legs end together; one that is alone is let go.
-        if session.was_asked("hangup"):
-            return []
+        # Bridged legs end together; one that is alone is let go, each once: a customer may be heard
+        # of long after the dial was given up.
+        asked = [state.issued for state in session.commands.values() if state.issued is not None]
+        let_go = {one.call_control_id for one in asked if one.operation == Hangup.operation}
         alone = [leg for leg in legs if leg.state in ("initiated", "answered")]
-        return [Hangup(call_control_id=leg.call_control_id) for leg in alone]
+        return [
+            Hangup(call_control_id=leg.call_control_id)
+            for leg in alone
+            if leg.call_control_id not in let_go
+        ]
     if agent.state == "answered" and not session.was_asked("dial"):
         dial = Dial(
             to=told.customer,

@@ -69,6 +69,15 @@ def test_a_customer_who_is_heard_of_after_the_agent_is_gone_is_let_go_too() -> N
     given(click_to_call, *past).when(ringing).then(Hangup(call_control_id=CUSTOMER))
 
 
+def test_a_customer_of_a_dial_that_got_no_answer_is_let_go_too() -> None:
+    late = CommandFailed(command_id="c", operation="dial", reason="deadline")
+    past = DIALLED, AGENT_ANSWERS, CALL_CUSTOMER, late, Hangup(call_control_id=EXAMPLE_LEG)
+    ringing = CallInitiated(call_control_id=CUSTOMER, direction="outgoing")
+    let_go = Hangup(call_control_id=CUSTOMER)
+    given(click_to_call, *past, CallHangup()).when(ringing).then(let_go)
+    given(click_to_call, *past, CallHangup(), ringing, let_go).when(CUSTOMER_ANSWERS).then_nothing()
+
+
 def test_bridged_legs_end_by_themselves() -> None:
     talking = (
         *RINGING,

@@ -211,7 +211,8 @@ def _wrong(turn: Turn, leg: Leg, gathering: Gathering, status: str) -> Leg:
 
 
 def _ended(turn: Turn, leg: Leg, gathering: Gathering, status: str) -> Leg:
-    leg = cut(turn, leg, gathering.id)
+    because = status if status == "call_hangup" else "cancelled"
+    leg = cut(turn, leg, gathering.id, because=because)
     leg = turn.put(replace(leg, gathering=None))
     turn.tell("call.gather.ended", leg, digits=gathering.digits, status=status, **gathering.told)
     return leg

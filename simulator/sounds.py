@@ -64,11 +64,11 @@ def hear(turn: Turn, leg: Leg, prompt: Sound) -> Leg:
     return _add(turn, leg, replace(prompt, id=turn.new_id(), at_once=True))
 
 
-def cut(turn: Turn, leg: Leg, gather_id: str) -> Leg:
+def cut(turn: Turn, leg: Leg, gather_id: str, *, because: str = "cancelled") -> Leg:
     """Stop the prompt of a gather, if it is still heard."""
     for sound in leg.sounds:
         if sound.gather_id == gather_id:
-            leg = _over(turn, leg, sound, "cancelled")
+            leg = _over(turn, leg, sound, because)
     return leg
 
 

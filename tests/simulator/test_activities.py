@@ -230,6 +230,15 @@ def test_a_gather_ends_in_each_of_its_ways(
     assert calls.payload(leg, "call.gather.ended")["gather_id"] == "menu"
 
 
+def test_a_file_that_asks_for_keys_ends_with_the_call() -> None:
+    calls = Calls()
+    leg = calls.up()
+    calls.do(GatherUsingAudio(media_name="menu"), leg)
+    calls.do(Hangup(), leg)
+    for event in ("call.playback.ended", "call.gather.ended"):
+        assert calls.payload(leg, event)["status"] == "call_hangup"
+
+
 def test_a_gather_without_an_id_is_given_one() -> None:
     calls = Calls()
     leg = calls.up(keys=("1#",))

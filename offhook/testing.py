@@ -8,6 +8,9 @@ second after the last. They pass through the carrier's JSON on the way, so the f
 would see of a real one (`payload` is filled). Orders among the past events are what the flow said
 to the event before them. Facts may stand there too: `CommandSucceeded`, `CommandFailed`,
 `TimerFired`, `CommandRequested`, a whole `Decided`. The first past event has sequence 1.
+
+A worker sends what was decided before it decides on, so commands of the past have succeeded unless
+a `CommandFailed` of their operation (the last such command is meant) or of their id says otherwise.
 """
 
 import dataclasses
@@ -28,6 +31,7 @@ from offhook.events import (
     CallHangup,
     CarrierEvent,
     CommandFailed,
+    CommandSucceeded,
     Decided,
     Event,
     Fact,
@@ -37,7 +41,7 @@ from offhook.events import (
     session_id_from,
 )
 from offhook.flow import Flow, Order, addressed
-from offhook.session import Session, fold
+from offhook.session import CommandState, Session, fold
 from offhook.telnyx.catalog import check
 from offhook.webhooks import read_webhook, wire_body
 
@@ -73,7 +77,7 @@ class Given:
         last = records[-1].fact
         happened = last.event if isinstance(last, WebhookReceived) else last
         assert isinstance(happened, CarrierEvent | CommandFailed | TimerFired)
-        session = fold(records[-1].session_id, records)
+        session = fold(records[-1].session_id, [*records, *_outcomes_of(records)])
         first, second = (self._decide(happened, session) for _ in range(2))
         if first != second:
             raise AssertionError(
@@ -159,10 +163,8 @@ def _records_of(flow: Flow, happened: Sequence[Past]) -> list[Record]:
             case CarrierEvent():
                 event = _filled(item, seq, _session_of(happened), latest + _STEP)
                 fact = WebhookReceived(event=event, attempt=1)
-            case CommandFailed(call_control_id=None):
-                # A dial that failed has no leg; every other command is for one.
-                is_dial = item.operation == "dial"
-                fact = dataclasses.replace(item, call_control_id=None if is_dial else EXAMPLE_LEG)
+            case CommandFailed():
+                fact = _failed(item, known)
             case TimerFired(timer_id=""):
                 fact = _fired(item, seq, known)
             case _Orders():
@@ -223,6 +225,41 @@ def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Sessio
         commands=said_so.commands,
         timers=said_so.timers,
         warnings=said_so.warnings,
+    )
+
+
+def _outcomes_of(records: Sequence[Record]) -> Iterator[Record]:
+    """What a worker has of the commands before it decides on the last of the records."""
+    last = records[-1]
+    opened = sorted(fold(last.session_id, records).open_commands)
+    for seq, command_id in enumerate(opened, start=last.seq + 1):
+        fact = CommandSucceeded(command_id=command_id, http_status=200)
+        fact_id = fact_id_of(fact, last.session_id)
+        yield dataclasses.replace(last, seq=seq, fact=fact, fact_id=fact_id)
+
+
+def _failed(failed: CommandFailed, known: Session) -> CommandFailed:
+    """As the last open command of its operation, if the flow said one, with the leg of that.
+
+    Else as one for the example's leg; a dial that failed has none.
+    """
+    meant = known.commands.get(failed.command_id) or _last_open(failed.operation, known)
+    leg = None if failed.operation == "dial" else EXAMPLE_LEG
+    if meant is not None and meant.issued is not None:
+        leg = meant.issued.call_control_id
+    return dataclasses.replace(
+        failed,
+        command_id=failed.command_id if meant is None else meant.command_id,
+        call_control_id=failed.call_control_id or leg,
+    )
+
+
+def _last_open(operation: str, known: Session) -> CommandState | None:
+    opened = (known.commands[command_id] for command_id in known.open_commands)
+    return max(
+        (state for state in opened if state.issued and state.issued.operation == operation),
+        key=lambda state: (state.cause_seq or 0, state.ordinal),
+        default=None,
     )
 
 

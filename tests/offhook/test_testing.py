@@ -105,6 +105,24 @@ def test_a_failed_dial_has_no_leg() -> None:
     assert decision.event.call_control_id is None
 
 
+def test_what_was_said_was_done_before_the_next_decision() -> None:
+    past = CallInitiated(direction="incoming"), Answer(), CallAnswered(), Transfer(to=DESK)
+    session = given(FRONTDESK, *past).when(CallHangup()).session
+    assert [state.status for state in session.commands.values()] == ["succeeded", "succeeded"]
+    assert session.open_commands == frozenset()
+
+
+def test_a_failed_command_is_the_last_one_of_its_operation() -> None:
+    first, second = (Transfer(to=DESK, call_control_id=leg) for leg in ("leg-a", "leg-b"))
+    failed = CommandFailed(command_id="any", operation="transfer", reason="refused")
+    decision = given(FRONTDESK, CallAnswered(), first, second).when(failed)
+    decision.then(Hangup(call_control_id="leg-b"))
+    states = decision.session.commands.values()
+    assert [state.status for state in states] == ["succeeded", "failed"]
+    both = given(FRONTDESK, CallAnswered(), first, second, failed).when(failed).session
+    assert [state.status for state in both.commands.values()] == ["failed", "failed"]
+
+
 def test_the_session_is_the_fold_of_everything_said() -> None:
     hang_up = IssuedCommand(command_id="c1", operation="hangup", call_control_id=EXAMPLE_LEG)
     decided = Decided(

@@ -3,11 +3,12 @@
     past = CallInitiated(direction="incoming"), Answer(), SetTimer(name="no-answer", after_s=20)
     given(frontdesk, *past).when(TimerFired(name="no-answer")).then(Hangup())
 
-Events get what they leave out of one example call: leg, session, connection, an id, and a time one
-second after the last. They pass through the carrier's JSON on the way, so the flow sees what it
-would see of a real one (`payload` is filled). Orders among the past events are what the flow said
-to the event before them. Facts may stand there too: `CommandSucceeded`, `CommandFailed`,
-`TimerFired`, `CommandRequested`, a whole `Decided`. The first past event has sequence 1.
+Events get what they leave out of one example call: leg, session, connection, an id, a time one
+second after the last, and the `client_state` that their leg has by then. They pass through the
+carrier's JSON on the way, so the flow sees what it would see of a real one (`payload` is filled).
+Orders among the past events are what the flow said to the event before them. Facts may stand there
+too: `CommandSucceeded`, `CommandFailed`, `TimerFired`, `CommandRequested`, a whole `Decided`. The
+first past event has sequence 1.
 
 A worker sends what was decided before it decides on, so commands of the past have succeeded unless
 a `CommandFailed` of their operation (the last such command is meant) or of their id says otherwise.
@@ -161,7 +162,7 @@ def _records_of(flow: Flow, happened: Sequence[Past]) -> list[Record]:
         fact: Fact
         match item:
             case CarrierEvent():
-                event = _filled(item, seq, _session_of(happened), latest + _STEP)
+                event = _filled(item, seq, _session_of(happened), latest + _STEP, records)
                 fact = WebhookReceived(event=event, attempt=1)
             case CommandFailed():
                 fact = _failed(item, known)
@@ -293,7 +294,9 @@ def _session_of(happened: Sequence[Past]) -> str:
     )
 
 
-def _filled(event: CallEvent, seq: int, session: str, occurred_at: datetime) -> CallEvent:
+def _filled(
+    event: CallEvent, seq: int, session: str, occurred_at: datetime, before: Sequence[Record]
+) -> CallEvent:
     """The event as it reads off the wire, with the example call's ids where it has none."""
     assert event.event_type, f"{type(event).__name__} needs an event_type"
     values: dict[str, Any] = {
@@ -308,9 +311,24 @@ def _filled(event: CallEvent, seq: int, session: str, occurred_at: datetime) -> 
         values["call_control_id"] = leg
         values["call_leg_id"] = event.call_leg_id or f"leg-of-{leg}"
         values["call_session_id"] = event.call_session_id or session
+        values["client_state"] = event.client_state or _client_state_of(leg, before)
     if isinstance(event, CallHangup):
         values["end_time"] = event.end_time or values["occurred_at"]
     return read_webhook(wire_body(dataclasses.replace(event, **values))).event
+
+
+def _client_state_of(leg: str, before: Sequence[Record]) -> str | None:
+    """What the carrier brings back with each event of the leg: the last that was set, or told."""
+    state = None
+    for record in before:
+        match record.fact:
+            case WebhookReceived(event=event) if event.call_control_id == leg:
+                state = event.client_state
+            case Decided(commands=commands):
+                for command in commands:
+                    if command.call_control_id == leg:
+                        state = command.parameters.get("client_state", state)
+    return state
 
 
 def _listed(title: str, orders: Sequence[Order], event: Any) -> str:

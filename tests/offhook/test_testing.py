@@ -170,6 +170,19 @@ def test_the_events_of_one_test_share_the_session_that_one_of_them_names() -> No
     assert decision.session.status == "ended"
 
 
+def test_an_event_brings_back_the_state_of_its_leg() -> None:
+    told = CallInitiated(client_state="YQ==")
+    for past, leg, expected in (
+        ((), EXAMPLE_LEG, None),
+        ((told,), EXAMPLE_LEG, "YQ=="),
+        ((told,), "leg-b", None),
+        ((told, Answer(client_state="Yg==")), EXAMPLE_LEG, "Yg=="),
+        ((told, Answer(client_state="Yg=="), CallAnswered(), Hangup()), EXAMPLE_LEG, "Yg=="),
+    ):
+        event = given(FRONTDESK, *past).when(CallHangup(call_control_id=leg)).event
+        assert event.client_state == expected
+
+
 def test_the_flow_sees_what_it_would_see_of_a_real_event() -> None:
     event = given(FRONTDESK).when(CallInitiated(from_="+12025550100")).event
     assert event.payload["from"] == "+12025550100"

@@ -76,7 +76,7 @@ class Exchange:
         self._duplicate_answer = duplicate_answer
         self._slow_answer_s = slow_answer_s
         self._legs: dict[str, Leg] = {}
-        self._timers: dict[str, list[asyncio.TimerHandle]] = {}  # of the legs that are up
+        self._timers: dict[str, set[asyncio.TimerHandle]] = {}  # of the legs that are up
         self._late: set[asyncio.TimerHandle] = set()  # events that are told of ended legs too
         self._ended: deque[str] = deque()
         self._ledger = Ledger()
@@ -288,23 +288,22 @@ class Exchange:
             self._put(leg)
         for webhook in step.webhooks:
             self._delivery.send(webhook, self.applications.of_call(webhook.connection_id))
-        loop = asyncio.get_running_loop()
         for later in step.later:
-            if isinstance(later.happening, EventDue) and later.happening.outlives:
-                self._tell_late(later.happening, later.after_s / self._speed)
-                continue
-            timers = self._timers.get(later.happening.call_control_id)
+            outlives = isinstance(later.happening, EventDue) and later.happening.outlives
+            ours = self._timers.get(later.happening.call_control_id)
+            timers = self._late if outlives else ours
             if timers is not None:
-                delay_s = later.after_s / self._speed
-                timers.append(loop.call_later(delay_s, self._happen, later.happening))
+                self._wait(later.happening, later.after_s / self._speed, timers)
 
-    def _tell_late(self, event: EventDue, delay_s: float) -> None:
-        def tell() -> None:
-            self._late.discard(timer)
-            self._happen(event)
+    def _wait(self, happening: Happening, delay_s: float, timers: set[asyncio.TimerHandle]) -> None:
+        """Let it happen; until then it is one of `timers`."""
 
-        timer = asyncio.get_running_loop().call_later(delay_s, tell)
-        self._late.add(timer)
+        def due() -> None:
+            timers.discard(timer)
+            self._happen(happening)
+
+        timer = asyncio.get_running_loop().call_later(delay_s, due)
+        timers.add(timer)
 
     def _happen(self, happening: Happening) -> None:
         self._apply(behaviour.happen(happening, self._legs, self._clock(), self._identities))
@@ -312,9 +311,9 @@ class Exchange:
     def _put(self, leg: Leg) -> None:
         self._legs[leg.call_control_id] = leg
         if not leg.ended:
-            self._timers.setdefault(leg.call_control_id, [])
+            self._timers.setdefault(leg.call_control_id, set())
             return
-        for timer in self._timers.pop(leg.call_control_id, []):
+        for timer in self._timers.pop(leg.call_control_id, ()):
             timer.cancel()
         self._ended.append(leg.call_control_id)
         while len(self._ended) > ENDED_LEGS_MAX:

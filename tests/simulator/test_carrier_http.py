@@ -236,6 +236,16 @@ async def test_the_party_of_a_leg_types_what_a_control_says() -> None:
         assert code_of(await carrier.http.post(path, json={"keys": "1"})) == (422, "90018")
 
 
+async def test_what_has_happened_to_a_leg_is_not_kept() -> None:
+    async with stand() as carrier:
+        leg = await carrier.ring_answered()
+        for _ in range(3):
+            await carrier.act(leg, "gather", initial_timeout_millis=1, timeout_millis=1)
+        timers = carrier.exchange._timers[leg]
+        # The caller's patience, its hang-up and the time limit are still to come.
+        await until(lambda: len(timers) == 3, "the end of the gathers")
+
+
 async def test_what_is_due_after_a_hangup_counts_as_pending_until_it_is_told() -> None:
     async with stand(speed=1) as carrier:
         leg = await carrier.ring_answered()

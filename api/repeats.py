@@ -105,7 +105,7 @@ class Repeats:
             yield asked
             settled = True
         except ErrorAnswer as error:
-            settled = error.headers.get(RETRY_HEADER) != "false"
+            settled = error.status not in _OPEN and error.headers.get(RETRY_HEADER) != "false"
             raise
         finally:
             one.answered = settled and not await http.is_disconnected()
@@ -170,6 +170,11 @@ class Repeats:
         self._tries.move_to_end(one.command_id)
         while len(self._tries) > TRIES_MAX:
             self._tries.popitem(last=False)
+
+
+_OPEN = frozenset({429, 503})
+"""Such an answer is about the request alone: what an earlier try of the command did is open still.
+The carrier's own never leave a worker."""
 
 
 def _fingerprint(command: IssuedCommand, caller: Caller) -> bytes:

@@ -5,14 +5,19 @@ import json
 import secrets
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from fastapi import Request
+from starlette.types import Message
 from telnyx import ConflictError
 
-from api.auth import tokens_from
+from api.auth import Caller, tokens_from
 from api.commands import request_from
+from api.errors import ErrorAnswer, refusal
+from api.repeats import Repeats
 from offhook.codec import encode
 from offhook.events import CommandRequested, session_id_from
 from offhook.jetstream.connection import close, connect
@@ -254,3 +259,34 @@ async def test_a_retry_after_what_had_no_effect_or_was_another_tokens_is_a_new_c
     # Its failure may come into the views a moment later than the retry.
     assert (await dial_again(recorded, refused, unsure=(409, 503))).status_code == 422
     assert len(recorder.asked(refused)) == len(recorder.asked(anothers)) == 2
+
+
+async def test_a_retry_that_finds_no_room_leaves_its_first_try_open() -> None:
+    """Or the next retry would be a second call, and nobody knows what came of the first."""
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def waiting() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing more comes")
+
+    def trying(count: bytes) -> Request:
+        headers = [(b"x-stainless-retry-count", count)]
+        return Request({"type": "http", "headers": headers}, gone if count == b"0" else waiting)
+
+    unasked: Any = None  # neither views nor log have to be
+    repeats = Repeats(views=unasked, log=unasked, now=lambda: datetime.now(UTC))
+    caller = Caller(name="a", scope="command")
+    body = json.dumps(dialling(a_number())).encode()
+    meant: list[str] = []
+    for count in (b"0", b"1", b"2"):
+        with suppress(ErrorAnswer):
+            async with repeats.told_apart(
+                request_from("dial", None, body), caller, trying(count)
+            ) as asked:
+                meant.append(asked.command.command_id)
+                if count == b"1":
+                    raise refusal(429, "10011", "2000 commands wait already; nothing was done")
+    assert len(meant) == 3
+    assert len(set(meant)) == 1

@@ -44,6 +44,16 @@ def no_outcome(command: IssuedCommand, waited_s: float, *, given: bool) -> Error
     )
 
 
+def not_begun(command: IssuedCommand, waited_s: float) -> ErrorAnswer:
+    """The time was up before the command was in the log: late is worse than not at all."""
+    return refusal(
+        503,
+        "10007",
+        f"The {command.operation} with command_id {command.command_id} could not be accepted "
+        f"within {waited_s:g} s: the log or the views did not answer. This request did nothing",
+    )
+
+
 def not_appended(command: IssuedCommand, why: str, *, given: bool) -> ErrorAnswer:
     """The log did not acknowledge in time, which does not mean that it has not stored it."""
     return refusal(

@@ -56,9 +56,10 @@ def calls_router(
     ) -> Response:
         with metrics.command(operation):
             asked = request_from(operation, call_control_id, await body_of(request))
+            until = commands.until()
             traceparent = request.headers.get(TRACE_HEADER, "")
             async with repeats.told_apart(asked, caller, request) as meant:
-                answer = await commands.carry_through(meant, caller, traceparent)
+                answer = await commands.carry_through(meant, caller, traceparent, until=until)
         return json_response(answer.body, answer.status, answer.headers)
 
     @router.post(

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from api.answers import answer_of, no_outcome, not_appended
+from api.answers import answer_of, no_outcome, not_appended, not_begun
 from api.auth import Caller
 from api.errors import ErrorAnswer, parameter_invalid, refusal
 from api.legs import Legs
@@ -87,7 +87,7 @@ def request_from(operation: str, call_control_id: str | None, body: bytes) -> Re
 
 
 class Commands:
-    """Carries commands through. `answer_timeout_s` bounds a request from append to answer."""
+    """Carries commands through. `answer_timeout_s` bounds a request from its body to its answer."""
 
     def __init__(
         self,
@@ -104,12 +104,18 @@ class Commands:
         self._legs = legs
         self._answer_timeout_s = answer_timeout_s
 
-    async def carry_through(self, request: Request, caller: Caller, traceparent: str) -> Answer:
+    def until(self) -> float:
+        """When a request that came now has to be answered, in the loop's time."""
+        return asyncio.get_running_loop().time() + self._answer_timeout_s
+
+    async def carry_through(
+        self, request: Request, caller: Caller, traceparent: str, *, until: float
+    ) -> Answer:
         """The carrier's own answer. Raises ErrorAnswer, also with the carrier's own errors."""
         headers = {COMMAND_ID_HEADER: request.command.command_id}
         try:
             with self._outcomes.place():
-                outcome = await self._outcome(request, caller, traceparent)
+                outcome = await self._outcome(request, caller, traceparent, until)
             status, body = answer_of(outcome)
         except ErrorAnswer as error:
             error.headers.update(headers)
@@ -117,12 +123,17 @@ class Commands:
         self._legs.placed(body)
         return Answer(status=status, body=body, headers=headers)
 
-    async def _outcome(self, request: Request, caller: Caller, traceparent: str) -> Outcome:
+    async def _outcome(
+        self, request: Request, caller: Caller, traceparent: str, until: float
+    ) -> Outcome:
         command = request.command
-        until = asyncio.get_running_loop().time() + self._answer_timeout_s
-        session_id, after_seq = await self._session_of(command), 0
         may_be_known = request.given or request.repeated
-        known_in = await self._known(session_id, command) if may_be_known else None
+        try:
+            async with asyncio.timeout_at(until):
+                session_id, after_seq = await self._session_of(command), 0
+                known_in = await self._known(session_id, command) if may_be_known else None
+        except TimeoutError:
+            raise not_begun(command, self._answer_timeout_s) from None
         if known_in is not None:
             session_id = known_in
         else:
@@ -169,6 +180,9 @@ class Commands:
         """Where the request is in the log: the session, and the stream sequence."""
         command = request.command
         left_s = until - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            # Whoever asked has given up, or will ask again: nobody expects it any more.
+            raise not_begun(command, self._answer_timeout_s)
         try:
             appended = await self._log.append(
                 session_id,

@@ -5,8 +5,13 @@ import secrets
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from telnyx import AsyncTelnyx, InternalServerError, PermissionDeniedError, UnprocessableEntityError
 
+from offhook.events import session_id_from
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from projections.database import open_database
 from tests.api.stack import (
     ANSWER_TIMEOUT_S,
     COMMANDER,
@@ -287,3 +292,19 @@ async def test_a_command_id_counts_for_one_call_only(stack: Stack) -> None:
         response = await post(stack, f"/v2/calls/{leg}/actions/answer", {"command_id": command_id})
         assert response.status_code == 200
         assert (await stack.leg(leg))["state"] == "answered"
+
+
+async def test_a_command_whose_time_is_up_before_the_log_has_it_is_not_done(stack: Stack) -> None:
+    """Views that cannot be read hold it up; whoever asked has given up long before they can be."""
+    leg = f"v3:{secrets.token_hex(16)}"
+    engine = open_database(stack.settings.postgres_url)
+    async with engine.connect() as holder, holder.begin():
+        await holder.execute(text("lock table legs in access exclusive mode"))
+        response = await post(stack, f"/v2/calls/{leg}/actions/hangup")
+    await engine.dispose()
+    assert response.status_code == 503
+    assert "This request did nothing" in error_in(response)["detail"]
+    assert "x-should-retry" not in response.headers
+    client = await connect(stack.settings.nats_url, "test")
+    assert await JetStreamLog(client).read(session_id_from(leg)) == []
+    await close(client)

@@ -6,7 +6,7 @@ record that is not in them has been waiting: 0 if they have everything, null if 
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -30,12 +30,15 @@ class Meta:
     lag_ms: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Look:
-    """A connection to read with; what is read is at least as new as `meta` says."""
+    """A connection to read with; what is read is at least as new as `meta` says.
+
+    `meta` is there once the connection is given back.
+    """
 
     connection: AsyncConnection
-    meta: Meta
+    meta: Meta = field(init=False)
 
 
 class Views:
@@ -67,9 +70,10 @@ class Views:
         async with self._engine.connect() as connection:
             found = await read_checkpoint(connection, PROJECTOR)
             seq = found.seq if found is not None else 0
-            yield Look(
-                connection=connection, meta=Meta(as_of_seq=seq, lag_ms=await self._lag_ms(seq))
-            )
+            look = Look(connection=connection)
+            yield look
+        # The log may be slow to answer, or away: no connection must be held up by it.
+        look.meta = Meta(as_of_seq=seq, lag_ms=await self._lag_ms(seq))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:

@@ -139,9 +139,15 @@ def _time(value: Any) -> datetime | None:
         return None
     try:
         time = msgspec.convert(value, datetime)
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (msgspec.ValidationError, OverflowError):  # no such day, or none in UTC
         return None
+    return time if _FIRST < time < _LAST else None
+
+
+# The first instant is how some languages spell that there is none (0001-01-01T00:00:00Z), and to
+# Postgres' driver both are infinities, which come back as no time that can be reckoned with.
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def _number(value: Any) -> float | None:

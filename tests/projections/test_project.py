@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ from cli.servers import NatsServer
 from offhook.carrier_events import BY_TYPE
 from offhook.codec import Encoded
 from offhook.errors import CheckpointMoved, LogMissing, LogReplaced
-from offhook.events import UnknownEvent
+from offhook.events import CallHangup, CallInitiated, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR, STREAM, provision, stream_config
 from projections.arrivals import Arrival, read_stored
@@ -189,6 +190,23 @@ async def test_values_that_postgres_refuses_park_only_their_session(
     views = await stored_views(engine)
     assert {row["session_id"] for row in views["sessions"]} == {"odd", "nul", "well"}
     assert "a�b" in {row["call_control_id"] for row in views["legs"]}
+
+
+async def test_times_at_the_ends_of_all_time_are_none(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    """To Postgres' driver they are infinities, which come back as something else."""
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    leg: dict[str, Any] = {"call_control_id": "v3:s", "call_session_id": "s"}
+    initiated = CallInitiated(event_id="1", occurred_at=NOON, start_time=first, **leg)
+    hangup = CallHangup(event_id="2", occurred_at=NOON, end_time=last, **leg)
+    await publish(log, [webhook("s", initiated), webhook("s", hangup)])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    views = await stored_views(engine)
+    assert views == await cold_views(log, ["s"])
+    (row,) = views["legs"]
+    assert (row["started_at"], row["ended_at"]) == (NOON, NOON)
 
 
 async def test_what_events_of_every_type_tell_is_stored_as_it_is_folded(

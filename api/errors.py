@@ -20,7 +20,7 @@ import msgspec
 from asyncpg import PostgresError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -110,6 +110,7 @@ def install(app: FastAPI) -> None:
     # The driver's own error is what a connection that could not be made ends with.
     for kind in (OperationalError, InterfaceError, PoolTimeout, PostgresError, OSError):
         app.add_exception_handler(kind, _views_unavailable)
+    app.add_exception_handler(DBAPIError, _views_refuse)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -155,6 +156,19 @@ async def _log_unavailable(_: Request, raised: Exception) -> Response:
 async def _views_unavailable(_: Request, raised: Exception) -> Response:
     _log.warning("the views are not available", extra={"error": repr(raised)})
     return refusal(503, "10007", "The views cannot be read: Postgres does not answer").response()
+
+
+async def _views_refuse(request: Request, raised: Exception) -> Response:
+    """What Postgres itself says: some of it will pass, all else is a mistake of ours."""
+    assert isinstance(raised, DBAPIError)
+    if str(getattr(raised.orig, "sqlstate", None)).startswith(_PASSING):
+        return await _views_unavailable(request, raised)
+    raise raised
+
+
+# Its classes of errors: connection, rolled back for another's sake, resources, not at the moment,
+# stopped by its operator (also while it starts and stops).
+_PASSING = ("08", "40", "53", "55", "57")
 
 
 async def _unexpected(request: Request, raised: Exception) -> Response:

@@ -1,6 +1,8 @@
 """Errors that no request should meet, in the carrier's shape all the same."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -18,10 +20,43 @@ from projections.database import open_database
 from projections.waiting import PositionWatch
 
 
+@asynccontextmanager
+async def refusing_postgres(sqlstate: str) -> AsyncIterator[int]:
+    """A server that lets nobody in; its port."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = f"SFATAL\0VFATAL\0C{sqlstate}\0Mnobody is let in\0\0".encode()
+        await reader.read(1024)
+        writer.write(b"N")  # no TLS
+        await reader.read(1024)
+        writer.write(b"E" + (len(said) + 4).to_bytes(4) + said)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "status"),
+    [("57P03", 503), ("53300", 503), ("3D000", 500)],  # it starts; too many; no such database
+)
+async def test_what_postgres_says_passes_or_not(sqlstate: str, status: int) -> None:
+    async with refusing_postgres(sqlstate) as port, api(port) as client:
+        response = await client.get("/sessions")
+    assert response.status_code == status
+
+
 @pytest.fixture
 async def http(free_port: int) -> AsyncIterator[httpx.AsyncClient]:
+    async with api(free_port) as client:
+        yield client
+
+
+@asynccontextmanager
+async def api(postgres_port: int) -> AsyncIterator[httpx.AsyncClient]:
     """An API without Postgres, and with endpoints that fail."""
-    engine = open_database(f"postgresql://postgres@127.0.0.1:{free_port}/nothing")
+    engine = open_database(f"postgresql://postgres@127.0.0.1:{postgres_port}/nothing")
     views = Views(engine, PositionWatch(engine), Stream(Client()), lambda: datetime.now(UTC))
     app = FastAPI()
     app.include_router(sessions_router(tokens=tokens_from(["read:r"]), views=views))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
+from projections.checkpoint import hold_off_projectors
 from projections.database import open_database
 
 REVISION = "0003"
@@ -28,7 +29,7 @@ async def migrate(url: str, folder: Path, revision: str = "head") -> None:
     def upgrade(connection: Connection) -> None:
         command.upgrade(_config(folder, connection), revision)
 
-    await _run(url, upgrade)
+    await _run(url, upgrade, REVISION if revision == "head" else revision)
 
 
 async def downgrade(url: str, folder: Path, revision: str) -> None:
@@ -37,7 +38,7 @@ async def downgrade(url: str, folder: Path, revision: str) -> None:
     def back(connection: Connection) -> None:
         command.downgrade(_config(folder, connection), revision)
 
-    await _run(url, back)
+    await _run(url, back, revision)
 
 
 async def revision(url: str) -> str | None:
@@ -56,11 +57,15 @@ async def require_migrated(url: str) -> None:
         )
 
 
-async def _run(url: str, work: Callable[[Connection], None]) -> None:
+async def _run(url: str, work: Callable[[Connection], None], target: str) -> None:
     # An index on a long table takes as long as it takes.
     engine = open_database(url, "offhook-migrate", statement_timeout_s=None)
     async with _connected(engine) as connection, connection.begin():
         await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        found = await connection.run_sync(_revision)
+        if found not in (None, target):
+            # A migration may come to the tables in another order than they do; readers read on.
+            await hold_off_projectors(connection)
         await connection.run_sync(work)
 
 

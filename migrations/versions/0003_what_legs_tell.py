@@ -3,16 +3,21 @@
 Calls from before have nulls until something more comes of them, or `offhook rebuild` is run.
 """
 
+from typing import Any
+
 from alembic import op
 from sqlalchemy import Column, DateTime, Double, Integer, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_LEGS = (
+_Columns = tuple[tuple[str, type[TypeEngine[Any]] | TypeEngine[Any]], ...]
+
+_LEGS: _Columns = (
     ("held_since", DateTime(timezone=True)),
     ("queue", Text),
     ("enqueued_at", DateTime(timezone=True)),
@@ -32,7 +37,7 @@ _LEGS = (
     ("currency", Text),
     ("cost_parts", JSONB),
 )
-_SESSIONS = (
+_SESSIONS: _Columns = (
     ("cost", Numeric),
     ("currency", Text),
     ("recordings", JSONB),
@@ -41,13 +46,14 @@ _SESSIONS = (
 
 
 def upgrade() -> None:
-    for name, kind in _LEGS:
-        op.add_column("legs", Column(name, kind, nullable=True))
+    # Sessions before legs, as readers come to them, or the two could wait for each other.
     for name, kind in _SESSIONS:
         op.add_column("sessions", Column(name, kind, nullable=True))
     count = Column("recording_count", Integer, nullable=False, server_default="0")
     op.add_column("sessions", count)
     op.alter_column("sessions", "recording_count", server_default=None)
+    for name, kind in _LEGS:
+        op.add_column("legs", Column(name, kind, nullable=True))
 
 
 def downgrade() -> None:

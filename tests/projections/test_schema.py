@@ -1,5 +1,6 @@
 """The migrations, against `projections.tables`."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
 from projections.database import asyncpg_url, open_database
 from projections.queries import read_session
 from projections.schema import REVISION, downgrade, migrate, require_migrated, revision
 from projections.tables import metadata
+from tests.projections.story import TIMEOUT_S
 
 
 async def test_migrations_make_the_tables_that_the_code_knows(engine: AsyncEngine) -> None:
@@ -77,6 +79,47 @@ async def test_rows_from_before_survive_the_columns_that_came_later(
     await engine.dispose()
     assert found is not None
     assert (found.session.recording_count, found.session.cost) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (
+            "insert into sessions (session_id, status, leg_count, parked, first_seq, last_seq)"
+            " values ('s', 'ended', 1, false, 1, 2)",
+            "insert into legs (call_control_id, session_id, state, last_seq)"
+            " values ('l', 's', 'ended', 2)",
+        ),
+        ("select session_id from sessions", "select session_id from legs"),
+    ],
+    ids=["a projector", "a reader"],
+)
+async def test_a_migration_waits_for_what_is_at_work(
+    empty_database_url: str, migrations: Path, steps: tuple[str, str]
+) -> None:
+    await migrate(empty_database_url, migrations, "0002")
+    engine = open_database(empty_database_url)
+    async with engine.connect() as looking, engine.connect() as connection, connection.begin():
+        await connection.execute(text(steps[0]))
+        migrating = asyncio.create_task(migrate(empty_database_url, migrations))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not await _is_waited_for(looking):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await connection.execute(text(steps[1]))
+    await migrating
+    await engine.dispose()
+    assert await revision(empty_database_url) == REVISION
+
+
+async def _is_waited_for(looking: AsyncConnection) -> bool:
+    async with looking.begin():
+        found = await looking.execute(
+            text(
+                "select count(*) from pg_stat_activity where datname = current_database()"
+                " and cardinality(pg_blocking_pids(pid)) > 0"
+            )
+        )
+        return bool(found.scalar_one())
 
 
 async def test_a_database_that_was_not_migrated_is_refused(empty_database_url: str) -> None:

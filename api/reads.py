@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.paging import Wanted
 from offhook.events import IssuedCommand
-from projections.queries import list_active_legs
+from projections.queries import is_active, list_active_legs
 from projections.rows import storable
 from projections.tables import commands, event_log, legs
 from projections.views import CommandView, LegPage
@@ -77,9 +77,7 @@ async def _active_up_to(
         select(func.count())
         .select_from(legs)
         .where(
-            legs.c.connection_id == storable(connection_id),
-            legs.c.ended_at.is_(None),
-            legs.c.state != "unseen",
+            is_active(connection_id),
             place <= storable(leg) if itself else place < storable(leg),
         )
     )

@@ -6,7 +6,7 @@ Take the checkpoint first, then the rows: the rows are then at least as new as i
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec import fields_of
@@ -139,11 +139,7 @@ async def list_active_legs(
 
     A page starts at `offset`, or follows the call_control_id `after`, or ends ahead of `before`.
     """
-    active = (
-        (legs.c.connection_id == storable(connection_id))
-        & legs.c.ended_at.is_(None)
-        & (legs.c.state != "unseen")
-    )
+    active = is_active(connection_id)
     bounded = _bounded(limit)
     total = await connection.execute(select(func.count()).select_from(legs).where(active))
     order = legs.c.call_control_id.desc() if before is not None else legs.c.call_control_id
@@ -157,6 +153,27 @@ async def list_active_legs(
     if before is not None:
         page.reverse()
     return LegPage(legs=page, total=total.scalar_one(), has_more=len(found) > bounded)
+
+
+def is_active(connection_id: str) -> "ColumnElement[bool]":
+    """The condition for the connection's legs that are up; each is there once.
+
+    Events without a session id put a leg in several sessions: it has ended if it did in one.
+    """
+    other = legs.alias()
+    newer = or_(other.c.ended_at.is_not(None), other.c.last_seq > legs.c.last_seq)
+    is_told_elsewhere = exists().where(
+        other.c.call_control_id == legs.c.call_control_id,
+        other.c.session_id != legs.c.session_id,
+        other.c.state != "unseen",
+        newer,
+    )
+    return and_(
+        legs.c.connection_id == storable(connection_id),
+        legs.c.ended_at.is_(None),
+        legs.c.state != "unseen",
+        ~is_told_elsewhere,
+    )
 
 
 def _sessions() -> "Select[Any]":

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.codec import Encoded
 from offhook.errors import RecordUnreadable
-from offhook.events import CallInitiated, CommandSucceeded, Decided
+from offhook.events import CallAnswered, CallHangup, CallInitiated, CommandSucceeded, Decided
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
 from projections.checkpoint import read_checkpoint
@@ -175,6 +175,29 @@ async def test_commands_and_legs_by_their_ids(projected: int, engine: AsyncEngin
         assert leg is not None
         assert (leg.session_id, leg.state, leg.talk_s) == ("s2", "ended", 57.0)
         assert await read_leg(connection, "unheard-of") is None
+
+
+async def test_a_leg_that_is_told_of_in_several_sessions_is_active_once_or_not(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    """As where its later events lack the session, and have one of their own each."""
+    legs: list[dict[str, Any]] = [
+        {"call_control_id": f"v3:{name}", "connection_id": "connection-1", "occurred_at": NOON}
+        for name in ("up", "over")
+    ]
+    for leg in legs:
+        name = leg["call_control_id"]
+        begun = CallInitiated(event_id=f"1-{name}", call_session_id="s", **leg)
+        answered = CallAnswered(event_id=f"2-{name}", **leg)
+        await publish(log, [webhook("s", begun), webhook(f"of-its-own-{name[3:]}", answered)])
+    ended = CallHangup(event_id="3", **legs[1])
+    await publish(log, [webhook("of-its-own-too", ended)])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        found = await list_active_legs(connection, "connection-1", limit=9)
+    assert [(leg.call_control_id, leg.state) for leg in found.legs] == [("v3:up", "answered")]
+    assert found.total == 1
 
 
 async def test_active_legs_by_offset_and_by_cursor(

@@ -18,7 +18,12 @@ ALIKE_MAX = 20
 async def read_active_page(
     connection: AsyncConnection, connection_id: str, wanted: Wanted
 ) -> tuple[LegPage, int]:
-    """A page of a connection's active legs, and the place of its first one, from 0."""
+    """A page of a connection's active legs, and the place of its first one, from 0.
+
+    All of it is read at one moment, so `connection` must not have begun: a leg that ends in
+    between would move the place, and the last page would seem to have come before it has.
+    """
+    await connection.execution_options(isolation_level="REPEATABLE READ")
     if wanted.after is not None:
         start = await _active_up_to(connection, connection_id, wanted.after)
         page = await list_active_legs(

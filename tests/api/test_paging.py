@@ -1,0 +1,46 @@
+"""Pages of active calls, while calls begin and end."""
+
+import secrets
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from api import reads
+from api.paging import Wanted, meta_of
+from cli.servers import PostgresServer
+from projections.database import open_database
+from projections.queries import list_active_legs
+from projections.schema import migrate
+from projections.views import LegPage
+from tests.api.stack import ROOT
+
+
+async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
+    await migrate(url, ROOT / "migrations")
+    engine = open_database(url)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "insert into legs (call_control_id, session_id, connection_id, state, last_seq)"
+                " select 'v3:' || n, 's', '1', 'initiated', n from generate_series(0, 4) as n"
+            )
+        )
+
+    async def after_an_end(*given: Any, **more: Any) -> LegPage:
+        async with engine.begin() as other:
+            await other.execute(
+                text("update legs set ended_at = now() where call_control_id = 'v3:0'")
+            )
+        return await list_active_legs(*given, **more)
+
+    monkeypatch.setattr(reads, "list_active_legs", after_an_end)
+    wanted = Wanted(size=2, after="v3:1")
+    async with engine.connect() as connection:
+        page, start = await reads.read_active_page(connection, "1", wanted)
+    await engine.dispose()
+    assert [leg.call_control_id for leg in page.legs] == ["v3:2", "v3:3"]
+    assert "next" in meta_of(page, wanted, start, "/calls")

@@ -10,7 +10,7 @@ Every answer says in `meta` how new it is; with min_seq it waits until it is new
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -195,17 +195,25 @@ def _place_in(as_of: str) -> int | datetime:
         at = msgspec.convert(as_of.replace(" ", "+"), datetime)
     except (msgspec.ValidationError, OverflowError):
         at = None
-    if at is None or at.tzinfo is None:
+    if at is None or not _is_in_utc(at):
         detail = f"as_of is {as_of[:80]!r}; expected a stream sequence or a time in RFC 3339"
         raise refusal(422, "10015", detail, parameter="as_of")
     return at
 
 
 def _aware(parameter: str, at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
+    if at is not None and not _is_in_utc(at):
         detail = f"{parameter} is {at.isoformat()!r}; expected a time with its offset from UTC"
         raise refusal(422, "10015", detail, parameter=parameter)
     return at
+
+
+def _is_in_utc(at: datetime) -> bool:
+    """Whether it says which time in UTC it is; before the first day there is none."""
+    try:
+        return at.tzinfo is not None and at.astimezone(UTC) is not None
+    except OverflowError:
+        return False
 
 
 def _page_meta(meta: Meta, following: int | None) -> PageMeta:

@@ -254,6 +254,8 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
         ("POST", "/v2/calls", {"content": b"\x1f\x8b"}, 400, "10023"),
         ("POST", "/v2/calls", {"content": b"{" + b" " * 200_000}, 413, "10015"),
         ("GET", "/sessions?limit=many", {}, 422, "10015"),
+        ("GET", "/sessions?started_from=0001-01-01T00:00:00%2B14:00", {}, 422, "10015"),
+        ("GET", "/sessions/x?as_of=9999-12-31T23:59:59-12:00", {}, 422, "10015"),
         ("GET", "/v2/connections/1/active_calls?page[size]=0", {}, 422, "10015"),
         ("GET", "/v2/connections/1/active_calls?page[size]=251", {}, 422, "10015"),
         ("GET", "/v2/connections/1/active_calls?page[after]=@", {}, 422, "10015"),

@@ -1,15 +1,33 @@
-"""A request's body, bounded."""
+"""A request's body, bounded in size and in time."""
+
+import asyncio
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from api.errors import refusal
 
 BODY_BYTES_MAX = 128 * 1024
 """A command becomes a record of the log, whose bound is 256 KiB."""
 
+BODY_TIMEOUT_S = 10.0
+"""A command whose end comes later than this is one that nobody waits for any more."""
+
 
 async def body_of(request: Request) -> bytes:
-    """The whole body. Raises ErrorAnswer 413 as soon as it is over the bound."""
+    """The whole body. Raises ErrorAnswer 413 as soon as it is over the bound, 408 if it is late."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _whole(request)
+    except TimeoutError:
+        detail = f"The body was not complete within {BODY_TIMEOUT_S:g} s. Nothing was done"
+        raise refusal(408, "10008", detail, headers={"connection": "close"}) from None
+    except ClientDisconnect:
+        # Nobody hears this; but it is no mistake of ours, which would be logged as one.
+        raise refusal(400, "10015", "The connection ended before the body did") from None
+
+
+async def _whole(request: Request) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():

@@ -3,6 +3,7 @@
     401 10009  no known token             404 10005  no such thing, or no such path
     403 10010  the token's scope          405 10030  another method
     400 10023  the body is not JSON       413 10015  the body is over the bound
+    400 10015  the body never ended       408 10008  the body took too long
     409 10012  a retry without a command_id, perhaps of a command that is named
     422 10004, 10016, 10015               a parameter: missing, not E.164, anything else
     422 90018  the call has ended         429 10011  too many commands wait already

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from nats.aio.client import Client
+from starlette.types import Message
 
 from api.auth import tokens_from
-from api.errors import install, parameter_invalid
+from api.bodies import body_of
+from api.errors import ErrorAnswer, install, parameter_invalid
 from api.freshness import Views
 from api.sessions import sessions_router
 from api.stream import Stream
@@ -126,3 +128,20 @@ def test_a_wrong_parameter_is_pointed_at_in_the_body(inside: str, pointer: str) 
     (error,) = parameter_invalid(invalid).errors
     assert error["source"] == {"pointer": pointer}
     assert error["code"] == "10016"
+
+
+@pytest.mark.parametrize("said", ["nothing", "goodbye"])
+async def test_a_body_that_never_ends(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.bodies.BODY_TIMEOUT_S", 0.01)
+    parts: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
+    if said == "goodbye":
+        parts.append({"type": "http.disconnect"})
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop(0)
+
+    with pytest.raises(ErrorAnswer) as raised:
+        await body_of(Request({"type": "http", "method": "POST"}, receive))
+    assert raised.value.status == (400 if said == "goodbye" else 408)

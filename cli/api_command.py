@@ -22,6 +22,9 @@ from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of
 ANSWER_GRACE_S = 5.0
 """How much longer than the API itself to wait for the carrier's answer."""
 
+INTERRUPTED = 130
+"""The status of a program that Ctrl-C ended."""
+
 
 def send_command(
     console: Console,
@@ -59,16 +62,24 @@ def send_command(
         except NoAnswer as error:
             if not error.maybe_taken:
                 raise
-            raise NoAnswer(
-                f"{error}. It may have the command all the same; once more with "
-                f"--command-id {command_id} asks for its answer, and does nothing twice",
-                maybe_taken=True,
-            ) from error
+            raise NoAnswer(f"{error}. {_once_more(command_id)}", maybe_taken=True) from error
+        except KeyboardInterrupt:
+            # Who ends the waiting will try again, and the id that was made here is not known yet.
+            told_aside = Console(stderr=True)
+            told_aside.print(f"interrupted. {_once_more(command_id)}", markup=False, soft_wrap=True)
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         print_json({"command_id": command_id, **found.body})
         return
     console.print(f"{operation}: {found.status}, command_id {command_id}", highlight=False)
     console.print(fields_table(found.body.get("data") or {}))
+
+
+def _once_more(command_id: str) -> str:
+    return (
+        f"The API may have the command all the same; once more with --command-id {command_id} asks "
+        "for its answer, and does nothing twice"
+    )
 
 
 def _named(texts: Sequence[str]) -> Iterator[tuple[str, str]]:

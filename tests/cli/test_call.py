@@ -256,6 +256,20 @@ def test_a_lost_answer_is_asked_for_by_the_commands_id(offline: Terminal) -> Non
     )
 
 
+def test_ctrl_c_tells_the_commands_id(offline: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dialled again without it, it would be a second call."""
+    sent: list[Any] = []
+
+    def interrupted(*_: object, json: Any, **more: object) -> None:
+        sent.append(json)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("httpx.Client.request", interrupted)
+    dialled = offline("call", "dial", FRIEND, "--from", OURS, "-p", "connection_id=1")
+    assert dialled.status == 130
+    assert f"--command-id {sent[0]['command_id']} asks for its answer" in dialled.errors
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [

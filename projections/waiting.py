@@ -79,10 +79,14 @@ class PositionWatch:
         try:
             await driver.add_listener(CHANNEL, self._notified)
             while True:
+                heard = self._seq
                 async with connection.begin():
                     found = await read_checkpoint(connection, self._name)
-                if found is not None:
-                    self._moved(found.seq)
+                seq = found.seq if found is not None else 0
+                if seq < heard == self._seq:
+                    # What was heard of is committed, so the views were emptied since.
+                    self._seq = seq
+                self._moved(seq)
                 await asyncio.sleep(POLL_S)
         finally:
             # Not given back to the pool: it would go on listening there.

@@ -238,6 +238,19 @@ async def test_readers_wait_until_the_views_have_a_record(
             assert await watch.wait_for(1000, 0.1) == watch.seq
 
 
+async def test_a_watch_hears_of_views_that_were_emptied(
+    projected: int, engine: AsyncEngine
+) -> None:
+    """Or it would say of them that they have everything, until they are filled again."""
+    async with PositionWatch(engine) as watch:
+        assert await watch.wait_for(projected, TIMEOUT_S) == projected
+        async with engine.begin() as connection:
+            await connection.execute(text("truncate checkpoint"))
+        async with asyncio.timeout(TIMEOUT_S):
+            while watch.seq:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_a_watch_survives_its_connection(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

@@ -11,16 +11,25 @@ HIDDEN = "(hidden)"
 _SECRET = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)
 
 
-def hidden(value: Any) -> Any:
+LEVELS_MAX = 100
+TOO_DEEP = "(nested too deep)"
+"""What stands for the rest: a webhook may be nested deeper than an answer can be written."""
+
+
+def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
     """The JSON value without the texts under names like `sip_auth_password`."""
     match value:
+        case Mapping() | list() | tuple() if not levels:
+            return TOO_DEEP
         case Mapping():
             return {
-                name: HIDDEN if isinstance(item, str) and _SECRET.search(name) else hidden(item)
+                name: HIDDEN
+                if isinstance(item, str) and _SECRET.search(name)
+                else hidden(item, levels - 1)
                 for name, item in value.items()
             }
         case list() | tuple():
-            return [hidden(item) for item in value]
+            return [hidden(item, levels - 1) for item in value]
         case _:
             return value
 

@@ -90,6 +90,23 @@ async def test_the_status_of_a_call_that_ended_years_ago(
     assert recorder.asked(ids["call_control_id"]) == []
 
 
+async def test_a_webhook_that_is_nested_deep_is_told_as_far_as_can_be(recorded: Stack) -> None:
+    session_id, nested = secrets.token_hex(16), "[" * 300 + "]" * 300
+    deep = webhook(
+        "call.initiated", datetime.now(UTC), call_session_id=session_id, odd=json.loads(nested)
+    )
+    await heard(recorded, [deep])
+
+    async def told() -> Any:
+        async with recorded.http() as http:
+            response = await http.get(f"/sessions/{session_id}/timeline")
+        return None if response.status_code == 404 else response
+
+    response = await until(told, "the session")
+    assert response.status_code == 200
+    assert "(nested too deep)" in response.text
+
+
 async def test_more_active_calls_than_any_page_holds_are_all_listed(
     recorded: Stack, reader: AsyncTelnyx
 ) -> None:

@@ -115,9 +115,7 @@ def ingress() -> None:
 def worker() -> None:
     """Settle sessions: decide and command. Start as many as you like."""
     from workers.app import run
-    from workers.loading import flows_from
 
-    flows_from(settings_of_command().flows)
     _serve("worker", run)
 
 

@@ -189,7 +189,7 @@ class Commands:
                 "in",
                 encode(CommandRequested(command=command, requested_by=caller.name), session_id),
                 headers={TRACE_HEADER: traceparent} if _TRACEPARENT.match(traceparent) else None,
-                timeout_s=max(0.1, min(APPEND_TIMEOUT_S, left_s)),
+                timeout_s=min(APPEND_TIMEOUT_S, left_s),
             )
             if not appended.duplicate:
                 return session_id, appended.seq

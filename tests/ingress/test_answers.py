@@ -1,6 +1,7 @@
 """What every kind of request to ingress is answered, over real HTTP and the real log."""
 
 import asyncio
+import base64
 import json
 import time
 import uuid
@@ -277,6 +278,7 @@ async def test_any_session_id_becomes_a_subject_of_the_log(
         ("no-base64", 403, "bad_signature", "fits none of 2 known public keys"),
         ("short", 403, "bad_signature", "fits none of 2 known public keys"),
         ("word-time", 403, "bad_signature", "expected Unix seconds"),
+        ("endless-time", 403, "bad_signature", "expected Unix seconds"),
         ("stale-and-altered", 403, "bad_signature", "fits none of 2 known public keys"),
         ("stale", 408, "timestamp", "the tolerance is 300 s"),
         ("ahead", 408, "timestamp", "the tolerance is 300 s"),
@@ -307,6 +309,7 @@ async def test_what_is_not_authentic_is_refused_counted_and_not_stored(
         "no-base64": {**good, SIGNATURE_HEADER: "%%%"},
         "short": {**good, SIGNATURE_HEADER: "AAAA"},
         "word-time": {**good, TIMESTAMP_HEADER: "today"},
+        "endless-time": _signed_at("9" * 400, body),
         "stale-and-altered": signed(body + b" ", age_s=400),
         "stale": signed(body, age_s=310),
         "ahead": signed(body, age_s=-310),
@@ -323,6 +326,11 @@ async def test_what_is_not_authentic_is_refused_counted_and_not_stored(
     line = ingress.log_lines()[-1]
     assert (line["what"], line["status"], line["reason"]) == ("webhook refused", status, reason)
     assert words in line["detail"]
+
+
+def _signed_at(timestamp: str, body: bytes) -> dict[str, str]:
+    signature = base64.b64encode(KEY.sign(timestamp.encode() + b"|" + body).signature).decode()
+    return {SIGNATURE_HEADER: signature, TIMESTAMP_HEADER: timestamp}
 
 
 # ------------------------------------------------------------------ sizes and methods

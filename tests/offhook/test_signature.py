@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import telnyx
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
@@ -178,6 +178,23 @@ def test_what_is_signed_verifies_and_nothing_else_does(
 def test_no_header_makes_it_raise_anything_else(headers: dict[str, str]) -> None:
     with pytest.raises((SignatureMissing, SignatureInvalid, WebhookVersionOne)):
         verify(BODY, headers, [KEY.verify_key], NOW_S)
+
+
+@given(st.one_of(st.integers(0, 10**400).map(str), st.text("0123456789", min_size=1, max_size=500)))
+@example("9" * 400)
+@example("9" * 5000)
+def test_a_signed_time_of_any_length_is_judged(timestamp: str) -> None:
+    signature = KEY.sign(timestamp.encode() + b"|" + BODY).signature
+    headers = {
+        SIGNATURE_HEADER: base64.b64encode(signature).decode(),
+        TIMESTAMP_HEADER: timestamp,
+    }
+    if len(timestamp) <= 19 and abs(int(timestamp) - NOW_S) <= 300:
+        assert verify(BODY, headers, [KEY.verify_key], NOW_S).timestamp == timestamp
+        return
+    with pytest.raises((SignatureInvalid, TimestampOutside)) as raised:
+        verify(BODY, headers, [KEY.verify_key], NOW_S)
+    assert len(str(raised.value)) < 200
 
 
 # ------------------------------------------------------------------ keys

@@ -227,7 +227,7 @@ def _moment_filter(
             try:
                 moment = datetime.fromisoformat(text)
                 asked.append((_COMPARISONS[name], moment.astimezone()))
-            except ValueError:
+            except (ValueError, OverflowError):  # the latter for a time that UTC does not have
                 raise refusals.filter_invalid(
                     f"{parameter}[{name}]", text, "an ISO 8601 time"
                 ) from None

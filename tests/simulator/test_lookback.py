@@ -93,6 +93,8 @@ async def test_a_delivery_tells_every_try_newest_first() -> None:
     "path",
     [
         "/v2/call_events?filter[occurred_at][gt]=yesterday",
+        "/v2/call_events?filter[occurred_at][gt]=9999-12-31T23:59:59-14:00",
+        "/v2/webhook_deliveries?filter[started_at][gte]=0001-01-01T00:00:00%2B14:00",
         "/v2/call_events?filter[occurred_at][gt]=2026-01-01&filter[occurred_at][lt]=2026-02-01",
         "/v2/webhook_deliveries?filter[status][eq]=lost",
         "/v2/webhook_deliveries?page[size]=251",

@@ -14,9 +14,10 @@ import dataclasses
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -28,11 +29,24 @@ SIMULATOR_KEY = "simulator"
 
 
 def write(path: Path, addresses: Mapping[str, str]) -> None:
-    """A reader sees the whole file or none."""
+    """A reader sees the whole file or none, and no other user sees it at all."""
     part = _part_of(path)
-    part.write_text(json.dumps(addresses, indent=2) + "\n")
-    os.chmod(part, 0o600)  # it holds a token and a signing key
+    with private_file(part) as file:
+        file.write(json.dumps(addresses, indent=2) + "\n")
     part.replace(path)
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[TextIO]:
+    """A new file to write secrets to, which nobody else may read, not even for an instant.
+
+    What was there is removed first: its own permissions, or a link's target, would stay.
+    """
+    path.unlink(missing_ok=True)
+    # O_EXCL follows no link that somebody puts there in between.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        yield file
 
 
 def require_writable(path: Path) -> None:

@@ -69,7 +69,8 @@ def run_up(
 
 def _require_writable(directory: Path) -> None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Phone numbers and what was said are in the log: a new directory is for its owner alone.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
         raise OperatorFault(f"{directory} cannot be written to: {error.strerror}") from error

@@ -4,16 +4,17 @@ GET, POST           /v2/call_control_applications
 GET, PATCH, DELETE  /v2/call_control_applications/{id}
 """
 
-from urllib.parse import quote
-
 import httpx
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.auth import Tokens
 from api.bodies import body_of
 from api.errors import RETRY_HEADER, refusal
+from offhook.errors import ParameterInvalid
+from offhook.telnyx.paths import APPLICATIONS, application_path
 
 CONNECTIONS_MAX = 8
+_HEADERS_ON = frozenset({b"content-type", b"accept"})
 _HEADERS_BACK = frozenset(
     {
         "content-type",
@@ -24,7 +25,6 @@ _HEADERS_BACK = frozenset(
         "x-ratelimit-reset",
     }
 )
-_PATH = "/call_control_applications"
 
 
 def carrier_http(base_url: str, key: str, timeout_s: float) -> httpx.AsyncClient:
@@ -43,23 +43,23 @@ def applications_router(*, tokens: Tokens, carrier: httpx.AsyncClient) -> APIRou
     may_read = [Depends(tokens.allow("read"))]
     may_change = [Depends(tokens.allow("admin"))]
 
-    @router.get(_PATH, summary="List", dependencies=may_read)
+    @router.get(APPLICATIONS, summary="List", dependencies=may_read)
     async def list_applications(request: Request) -> Response:
-        return await _handed_on(carrier, request, _PATH)
+        return await _handed_on(carrier, request, APPLICATIONS)
 
-    @router.post(_PATH, summary="Create", status_code=201, dependencies=may_change)
+    @router.post(APPLICATIONS, summary="Create", status_code=201, dependencies=may_change)
     async def create_application(request: Request) -> Response:
-        return await _handed_on(carrier, request, _PATH)
+        return await _handed_on(carrier, request, APPLICATIONS)
 
-    @router.get(f"{_PATH}/{{id}}", summary="Retrieve", dependencies=may_read)
+    @router.get(f"{APPLICATIONS}/{{id}}", summary="Retrieve", dependencies=may_read)
     async def retrieve_application(id: str, request: Request) -> Response:
         return await _handed_on(carrier, request, _path_of(id))
 
-    @router.patch(f"{_PATH}/{{id}}", summary="Update", dependencies=may_change)
+    @router.patch(f"{APPLICATIONS}/{{id}}", summary="Update", dependencies=may_change)
     async def update_application(id: str, request: Request) -> Response:
         return await _handed_on(carrier, request, _path_of(id))
 
-    @router.delete(f"{_PATH}/{{id}}", summary="Delete", dependencies=may_change)
+    @router.delete(f"{APPLICATIONS}/{{id}}", summary="Delete", dependencies=may_change)
     async def delete_application(id: str, request: Request) -> Response:
         return await _handed_on(carrier, request, _path_of(id))
 
@@ -67,16 +67,17 @@ def applications_router(*, tokens: Tokens, carrier: httpx.AsyncClient) -> APIRou
 
 
 def _path_of(application_id: str) -> str:
-    return f"{_PATH}/{quote(application_id, safe='')}"
+    """The carrier's path. Raises ErrorAnswer 422 for an id that would lead to another one."""
+    try:
+        return application_path(application_id)
+    except ParameterInvalid as invalid:
+        raise refusal(422, "10015", str(invalid), parameter="id") from None
 
 
 async def _handed_on(carrier: httpx.AsyncClient, request: Request, path: str) -> Response:
     """The carrier's answer to the same request. Raises ErrorAnswer 503 if it gives none."""
-    headers = {
-        name: value
-        for name in ("content-type", "accept")
-        if (value := request.headers.get(name)) is not None
-    }
+    # As bytes: a value may have any of them, and httpx takes text for ASCII.
+    headers = [each for each in request.headers.raw if each[0] in _HEADERS_ON]
     query = request.url.query
     try:
         answer = await carrier.request(

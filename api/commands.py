@@ -25,13 +25,15 @@ from api.legs import Legs
 from api.outcomes import Outcome, Outcomes
 from api.stream import Stream
 from offhook.codec import encode
-from offhook.errors import LogUnavailable, ParameterInvalid
+from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
 from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog
 from offhook.session import fold
 from offhook.telnyx.catalog import command_from, parameters_of
+from offhook.telnyx.paths import SEGMENT_RULE, is_segment
 
 COMMAND_ID_HEADER = "offhook-command-id"
+CALL_CONTROL_ID_MAX = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,12 @@ class Answer:
 
 def request_from(operation: str, call_control_id: str | None, body: bytes) -> Request:
     """The command in a request body. Raises ErrorAnswer naming the first field that is wrong."""
-    if call_control_id is not None and not _IN_HEADERS.fullmatch(call_control_id):
+    if call_control_id is not None and not is_call_control_id(call_control_id):
         raise refusal(
             422,
             "90015",
-            f"{operation}: call_control_id {call_control_id[:80]!r} is none; expected up to 256 "
-            "printable ASCII characters",
+            f"{operation}: call_control_id {shown(call_control_id)} is not valid; "
+            f"{SEGMENT_RULE}, and at most {CALL_CONTROL_ID_MAX} characters",
             parameter="call_control_id",
         )
     try:
@@ -225,6 +227,11 @@ def _require_same(command: IssuedCommand, first: IssuedCommand) -> None:
     )
 
 
+def is_call_control_id(text: str) -> bool:
+    """Whether the carrier can be asked about it, and a record's header can carry it."""
+    return len(text) <= CALL_CONTROL_ID_MAX and is_segment(text)
+
+
 def _check_command_id(operation: str, command_id: Any) -> None:
     # It becomes part of a header of the log's, so nothing may be in it that ends a header.
     if not isinstance(command_id, str) or not _COMMAND_ID.fullmatch(command_id):
@@ -237,5 +244,4 @@ def _check_command_id(operation: str, command_id: Any) -> None:
 
 
 _COMMAND_ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
-_IN_HEADERS = re.compile(r"[!-~]{1,256}")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")

@@ -7,7 +7,6 @@ they are read from the context, so that no list of them stands here twice.
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -21,8 +20,8 @@ from cli.options import AsJson, ReadyFile, settings_of_command
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.applications import ChangedApplication, NewApplication, application_from
+from offhook.telnyx.paths import APPLICATIONS, application_path
 
-PATH = "/call_control_applications"
 PAGE_SIZE = "250"
 TIMEOUT_S = 15.0
 VERSION_DEFAULT = "2"
@@ -74,7 +73,7 @@ def list_(
         query["sort"] = sort
     with _carrier(settings_of_command(ready_file)) as carrier:
         try:
-            pages = list(carrier.pages(PATH, query))
+            pages = list(carrier.pages(APPLICATIONS, query))
         except Refused as refused:
             raise told(refused, as_json=as_json) from None
     found = [each for page in pages for each in page.get("data", [])]
@@ -103,7 +102,7 @@ def list_(
 def show(id: Id, as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
     """Print an application."""
     with _carrier(settings_of_command(ready_file)) as carrier:
-        _print(_asked(carrier, "GET", _path(id), None, as_json=as_json), as_json=as_json)
+        _print(_asked(carrier, "GET", application_path(id), None, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -139,7 +138,7 @@ def create(
     }
     application_from(body, NewApplication)
     with _carrier(settings_of_command(ready_file)) as carrier:
-        made = _asked(carrier, "POST", PATH, body, as_json=as_json)
+        made = _asked(carrier, "POST", APPLICATIONS, body, as_json=as_json)
     if webhook_api_version is None:
         said = 'webhook_api_version is "2"; the carrier\'s default is "1", which ingress refuses'
         _errors.print(said, style="dim", highlight=False, soft_wrap=True)
@@ -181,10 +180,11 @@ def update(
     # Checked before the carrier is asked anything; what it has stands for what is not named.
     unnamed = {"application_name": "unnamed", "webhook_event_url": "https://unnamed"}
     application_from({**unnamed, **changes}, ChangedApplication)
+    path = application_path(id)
     with _carrier(settings_of_command(ready_file)) as carrier:
-        there = _asked(carrier, "GET", _path(id), None, as_json=as_json).body.get("data") or {}
+        there = _asked(carrier, "GET", path, None, as_json=as_json).body.get("data") or {}
         body = change_of(there, changes)
-        _print(_asked(carrier, "PATCH", _path(id), body, as_json=as_json), as_json=as_json)
+        _print(_asked(carrier, "PATCH", path, body, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -195,13 +195,14 @@ def delete(
     ready_file: ReadyFile = None,
 ) -> None:
     """Delete an application: its numbers take no more calls. Asks before it does."""
+    path = application_path(id)
     with _carrier(settings_of_command(ready_file)) as carrier:
-        there = _asked(carrier, "GET", _path(id), None, as_json=as_json).body.get("data") or {}
+        there = _asked(carrier, "GET", path, None, as_json=as_json).body.get("data") or {}
         name = f"{id} ({there.get('application_name')})"
         if not yes and not typer.confirm(f"delete application {name}?", err=True):
             _errors.print(f"{name}: not deleted", highlight=False, markup=False)
             raise typer.Exit(1)
-        gone = _asked(carrier, "DELETE", _path(id), None, as_json=as_json)
+        gone = _asked(carrier, "DELETE", path, None, as_json=as_json)
     if as_json:
         print_json(gone.body)
     else:
@@ -221,10 +222,6 @@ def _carrier(settings: Settings) -> Server:
         timeout_s=TIMEOUT_S,
         see="OFFHOOK_CARRIER_URL",
     )
-
-
-def _path(id: str) -> str:
-    return f"{PATH}/{quote(id, safe='')}"
 
 
 def _asked(

@@ -5,7 +5,6 @@ What is documented but has no option is given by `--param`; all of it is checked
 
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -18,6 +17,7 @@ from cli.exchange import Refused
 from cli.options import AsJson, ReadyFile, settings_of_command, with_options_of
 from offhook.commands import COMMANDS, LegCommand
 from offhook.errors import OperationUnknown
+from offhook.telnyx.paths import active_calls_path, call_path
 
 PAGE_SIZE = "250"  # the carrier's own bound
 ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))
@@ -194,7 +194,7 @@ def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> N
     """Print a leg as the views have it, also long after its end."""
     with open_api(settings_of_command(ready_file)) as api:
         try:
-            found = api.ask("GET", f"/v2/calls/{quote(leg, safe=':')}").body
+            found = api.ask("GET", f"/v2{call_path(leg)}").body
         except Refused as refused:
             raise told(refused, as_json=as_json) from None
     if as_json:
@@ -216,7 +216,7 @@ def active(
     wanted = connection_id or settings.connection_id
     if not wanted:
         raise typer.BadParameter("name an application, or set OFFHOOK_CONNECTION_ID")
-    path = f"/v2/connections/{quote(wanted, safe='')}/active_calls"
+    path = f"/v2{active_calls_path(wanted)}"
     with open_api(settings) as api:
         try:
             pages = list(api.pages(path, {"page[limit]": PAGE_SIZE}))

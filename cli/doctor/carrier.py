@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -12,9 +12,9 @@ import msgspec
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from ingress.webhook import PATH
 from offhook.settings import Settings
+from offhook.telnyx.paths import APPLICATIONS, SEGMENT_RULE, application_path, is_segment
 
 TIMEOUT_S = 5.0
-APPLICATIONS = "/call_control_applications"
 LISTED_MAX = 10
 
 SKEW_SHARE = 0.1
@@ -107,7 +107,11 @@ async def _application(
         return
     application: Application
     if wanted:
-        answer = await http.get(f"{APPLICATIONS}/{quote(wanted, safe='')}")
+        if not is_segment(wanted):
+            fix = "name another by --connection ID or OFFHOOK_CONNECTION_ID"
+            yield wrong("carrier", "application", f"its id is {wanted!r}; {SEGMENT_RULE}", fix)
+            return
+        answer = await http.get(application_path(wanted))
         data = _body(answer).get("data")
         if answer.status_code != 200 or not isinstance(data, dict):
             found = f"{_words(answer)}: there is no {wanted!r}; there are {_names(known) or 'none'}"

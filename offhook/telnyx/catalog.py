@@ -14,7 +14,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import quote
 
 from msgspec.inspect import Type
 
@@ -23,6 +22,7 @@ from offhook.commands import COMMANDS, Command, LegCommand
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import IssuedCommand
 from offhook.telnyx.checked import Wrong, kinds_at, told, wrong_in
+from offhook.telnyx.paths import SEGMENT_RULE, action_path, is_segment
 
 # Field name -> the carrier's name, where they differ: `from` is a Python keyword, and bridge has
 # one call_control_id in its path and another in its body (the SDK renames them the same way).
@@ -47,6 +47,8 @@ def command_from(
     values = {fields[name]: value for name, value in parameters.items() if value is not None}
     if issubclass(kind, LegCommand):
         values["call_control_id"] = call_control_id
+        if isinstance(call_control_id, str) and not is_segment(call_control_id):
+            raise ParameterInvalid(operation, "call_control_id", call_control_id, SEGMENT_RULE)
     if (wrong := wrong_in(kind, values)) is not None:
         raise _invalid(operation, wrong)
     for name, event_type, value in _unheard_of(parameters):
@@ -112,11 +114,11 @@ def takes_command_id(operation: str) -> bool:
 
 
 def path_of(operation: str, call_control_id: str | None) -> str:
-    """The request path below the carrier's base address (`…/v2`)."""
+    """The request path below the carrier's base address (`…/v2`). Raises ParameterInvalid."""
     if operation == "dial":
         return "/calls"
     assert call_control_id is not None, f"{operation} needs a leg"
-    return f"/calls/{quote(call_control_id, safe=':')}/actions/{operation}"
+    return action_path(call_control_id, operation)
 
 
 @cache

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self, assert_never
-from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -22,6 +21,7 @@ from offhook.telnyx.outcomes import (
     Refused,
     outcome_of,
 )
+from offhook.telnyx.paths import active_calls_path, call_path
 
 CONNECTIONS_MAX = 64
 IDLE_CONNECTION_S = 30.0
@@ -123,8 +123,7 @@ class Carrier:
         It is readable for 10 minutes after the end. Raises CarrierUnavailable, ParameterInvalid, or
         SettingInvalid if the key is refused.
         """
-        path = f"/calls/{quote(call_control_id, safe=':')}"
-        outcome = await self._get("retrieve_status", path, {})
+        outcome = await self._get("retrieve_status", call_path(call_control_id), {})
         if isinstance(outcome, Refused) and outcome.group in LEG_GONE:
             return None
         return _answer_of(outcome, "retrieve_status", "call_control_id", call_control_id)
@@ -137,7 +136,7 @@ class Carrier:
         Raises CarrierUnavailable, ParameterInvalid, or SettingInvalid if the key is refused.
         """
         operation, name = "list_active_calls", "connection_id"
-        path = f"/connections/{quote(connection_id, safe='')}/active_calls"
+        path = active_calls_path(connection_id)
         page = {"page[limit]": str(ACTIVE_CALLS_PAGE_SIZE)}
         seen: set[str] = set()
         for _ in range(ACTIVE_CALLS_PAGES_MAX):

@@ -5,6 +5,8 @@ answer in test_exceptions; here the simulator keeps the applications.
 """
 
 import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -165,3 +167,62 @@ async def test_a_carrier_that_is_away(free_port: int) -> None:
         assert answer.json()["errors"][0]["code"] == "10007"
     assert "x-should-retry" not in read.headers
     assert changed.headers["x-should-retry"] == "false"
+
+
+ELSEWHERE = ("%2e%2e", "%2e", "%2e%2e%5cx", "%20", "a%00", "%c3%a9")
+
+
+async def test_no_id_leads_to_another_path_of_the_carrier() -> None:
+    """The account's key goes along, whoever asks."""
+    asked: list[bytes] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={"data": {}})
+
+    async with api_before(answer) as http:
+        for text in ELSEWHERE:
+            for method in ("GET", "PATCH", "DELETE"):
+                refused = await http.request(method, f"/call_control_applications/{text}")
+                assert refused.status_code == 422, text
+                (error,) = refused.json()["errors"]
+                assert (error["code"], error["source"]) == ("10015", {"parameter": "id"})
+        assert asked == []
+        await http.get("/call_control_applications/a%3Fb%23c%252e")
+    assert asked == [b"/v2/call_control_applications/a%3Fb%23c%252e"]
+
+
+async def test_headers_are_handed_on_byte_by_byte() -> None:
+    """500 before: a header may have any bytes, a text for httpx may not."""
+    seen: list[httpx.Headers] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, json={"data": []})
+
+    async with api_before(answer) as http:
+        found = await http.get("/call_control_applications", headers=[(b"accept", b"\xff/*")])
+    assert found.status_code == 200
+    assert [value for name, value in seen[0].raw if name.lower() == b"accept"] == [b"\xff/*"]
+
+
+@asynccontextmanager
+async def api_before(
+    carrier: Callable[[httpx.Request], Awaitable[httpx.Response]],
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client at the routes, in this process, with that carrier behind them."""
+    app = FastAPI()
+    behind = httpx.AsyncClient(
+        base_url="https://carrier.example/v2", transport=httpx.MockTransport(carrier)
+    )
+    async with behind:
+        app.include_router(
+            applications_router(tokens=tokens_from([f"admin:{ADMIN}"]), carrier=behind)
+        )
+        install(app)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://api/v2",
+            headers={"authorization": f"Bearer {ADMIN}"},
+        ) as http:
+            yield http

@@ -5,7 +5,7 @@ answer in test_exceptions; here the simulator keeps the applications.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -208,7 +208,7 @@ async def test_headers_are_handed_on_byte_by_byte() -> None:
 
 @asynccontextmanager
 async def api_before(
-    carrier: Callable[[httpx.Request], Awaitable[httpx.Response]],
+    carrier: Callable[[httpx.Request], Coroutine[None, None, httpx.Response]],
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client at the routes, in this process, with that carrier behind them."""
     app = FastAPI()

@@ -1,8 +1,9 @@
 """The ready file holds a token and a signing key."""
 
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ def test_no_other_user_can_read_it_at_any_time(
     part = path.with_name("ready.json.part")
     part.write_text("left by a killed process")
     modes: list[int] = []
-    encode = ready_file.json.dumps
+    encode: Callable[..., str] = json.dumps
 
     def looking(*arguments: Any, **more: Any) -> str:
         # Called once the file is open, before the secrets are in it.
         modes.append(stat.S_IMODE(part.stat().st_mode))
         return encode(*arguments, **more)
 
-    monkeypatch.setattr(ready_file.json, "dumps", looking)
+    monkeypatch.setattr(json, "dumps", looking)
     ready_file.write(path, {"token": "secret"})
     assert modes == [0o600]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

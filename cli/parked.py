@@ -1,12 +1,13 @@
 """`offhook parked list` and `retry`: sessions that wait for an operator, for one of two reasons.
 
-flow     the flow raised on one of its records, five times over: a worker parked it (in the log)
+flow     the flow raised on one of its records, five times over: a worker parked it (in the log),
+         and OFFHOOK_PARKED says what becomes of its calls
 views    its records cannot be read or folded: the projector parked it (in Postgres)
 """
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.codec import encode
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import SessionParked, SessionResumed
+from offhook.flow import PARKED
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
@@ -43,6 +45,7 @@ class Parked:
     since_seq: int
     since: datetime
     error: str
+    done: str = ""  # by OFFHOOK_PARKED: "hangup: succeeded"
 
 
 def run_list(console: Console, settings: Settings) -> None:
@@ -52,12 +55,13 @@ def run_list(console: Console, settings: Settings) -> None:
         console.print(f"nothing is parked, as of seq {seq:,}")
         return
     table = Table()
-    for column in ("session", "by", "at seq", "since (UTC)", "error"):
+    for column in ("session", "by", "at seq", "since (UTC)", "error", "policy"):
         table.add_column(column, overflow="fold", justify="right" if column == "at seq" else "left")
     for each in found[:LISTED_MAX]:
         since = f"{each.since:%Y-%m-%d %H:%M:%S}"
         # As text: an error may hold brackets, which would be taken for markup.
-        table.add_row(each.session_id, each.by, str(each.since_seq), since, Text(each.error))
+        told = Text(each.error), Text(each.done)
+        table.add_row(each.session_id, each.by, str(each.since_seq), since, *told)
     console.print(table)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
     console.print(f"{more}{len(found):,} parked, as of seq {seq:,}: `offhook parked retry`")
@@ -97,16 +101,26 @@ async def _retry(
 
 
 async def _resumed(console: Console, client: Client, session_id: str) -> bool:
-    """Let the flow be asked again, if it is parked by the log; the views may not say so yet."""
+    """Let the flow be asked again, if it is parked by the log; the views may not say so yet.
+
+    What the policy for parked sessions decided on is decided: the flow goes on after that.
+    """
     log = JetStreamLog(client)
     try:
-        if not fold(session_id, await log.read(session_id)).is_parked:
+        session = fold(session_id, await log.read(session_id))
+        if not session.is_parked:
             return False
     except RecordUnreadable:
         return False  # no worker can go on with it either
     resumed = encode(SessionResumed(resumed_by=f"cli:{os.environ.get('USER', '')}"), session_id)
     appended = await log.append(session_id, "in", resumed)
-    console.print(f"{session_id}: resumed at seq {appended.seq:,}, its flow is asked again")
+    done = _done(
+        (state.issued.operation, state.status)
+        for state in session.commands.values()
+        if state.flow == PARKED.name and state.issued is not None
+    )
+    after = f" about what came after the parked policy ({done})" if done else ""
+    console.print(f"{session_id}: resumed at seq {appended.seq:,}, its flow is asked again{after}")
     return True
 
 
@@ -150,8 +164,17 @@ async def _by_flow(connection: AsyncConnection) -> list[Parked]:
             " order by session_id, seq desc"
         )
     )
+    rows = list(result)
+    given = await connection.execute(
+        text(
+            "select session_id, operation, status from commands where flow = :flow"
+            " and session_id = any(:ids) order by cause_seq, ordinal"
+        ),
+        {"flow": PARKED.name, "ids": [row.session_id for row in rows]},
+    )
+    commands = list(given)
     found = []
-    for row in result:
+    for row in rows:
         arrival = read_stored(**row._mapping)
         fact = arrival.record.fact if arrival.record else None
         found.append(
@@ -161,9 +184,19 @@ async def _by_flow(connection: AsyncConnection) -> list[Parked]:
                 since_seq=fact.cause_seq if isinstance(fact, SessionParked) else arrival.seq,
                 since=arrival.stored_at,
                 error=fact.error if isinstance(fact, SessionParked) else arrival.error,
+                done=_done(
+                    (each.operation, each.status)
+                    for each in commands
+                    if each.session_id == arrival.session_id
+                ),
             )
         )
     return found
+
+
+def _done(commands: Iterable[tuple[str, str]]) -> str:
+    """The policy's commands with what came of each: "hangup: succeeded"."""
+    return ", ".join(f"{operation}: {status}" for operation, status in commands)
 
 
 async def _by_views(connection: AsyncConnection) -> list[Parked]:

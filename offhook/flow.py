@@ -49,6 +49,9 @@ NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])
 API_FLOW = Flow(name="api", version="1", decide=lambda event, session: [])
 """Stands in Decided for what an application asked for itself."""
 
+PARKED = Flow(name="parked-policy", version="1", decide=lambda event, session: [])
+"""Stands in Decided for what OFFHOOK_PARKED does with the callers of a parked session."""
+
 
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     """The first flow that asks for the called number, else for the connection, else for any call.
@@ -62,7 +65,10 @@ def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     called = [leg] if leg is not None and leg.direction == "incoming" else incoming
     numbers = {other.to for other in called}
     connection_ids = {other.connection_id for other in ([leg] if leg is not None else incoming)}
-    by_name = (flow for flow in flows if flow.name == _given_by(event, session))
+    given_by = _given_by(event, session)
+    if given_by == PARKED.name:
+        return PARKED
+    by_name = (flow for flow in flows if flow.name == given_by)
     by_number = (flow for flow in flows if numbers & flow.numbers)
     by_connection = (flow for flow in flows if connection_ids & flow.connection_ids)
     for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)

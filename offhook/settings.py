@@ -59,6 +59,7 @@ class Settings:
 
     # Workers: `module:attribute` of each Flow; the first is the default.
     flows: tuple[str, ...] = ()
+    parked: str = "hangup"  # the calls of a parked session: hangup, none or transfer:NUMBER
     lanes_max: Count = 64  # calls that one worker process handles at once
 
     # The carrier's limits, for all workers together; 0 is none. What its answers say is obeyed too.

@@ -48,6 +48,7 @@ from workers.fleet import Fleet
 from workers.lanes import Lanes
 from workers.loading import flows_from
 from workers.metrics import Metrics
+from workers.parked_policy import policy_from
 from workers.places import Places
 from workers.settle import Settler
 from workers.standing import Standing
@@ -68,6 +69,7 @@ _log = logging.getLogger(__name__)
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     """Settle sessions until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
     flows = flows_from(settings.flows)
+    policy = policy_from(settings.parked)
     worker = f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**4):04x}".replace(".", "-")
     # Without `apply_types=False` every delivery would take a detour through a thread.
     options = client_options(settings.nats_url, "worker")
@@ -104,6 +106,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         metrics=metrics,
         standing=standing,
         turns=turns,
+        policy=policy,
     )
 
     async def hand_over(holder: str, session_id: str) -> None:

@@ -59,12 +59,13 @@ class Case:
                 self.ahead.append(record)
         self.ahead.sort(key=lambda record: record.seq)
 
-    def next_cause(self) -> tuple[Record, Session] | None:
+    def next_cause(self, *, has_policy: bool = False) -> tuple[Record, Session] | None:
         """The oldest record that wants a decision, and the session it is decided on.
 
-        In a parked session only what applications ask for is decided: they may still hang up.
+        In a parked session only what applications ask for is decided (they may still hang up), and
+        while one of its legs is up everything, if there is a policy for parked sessions.
         """
-        parked = self.is_parked()
+        parked = self.is_parked() and not (has_policy and self.latest().status == "active")
         position = 0
         while position < len(self.ahead):
             record = self.ahead[position]
@@ -193,3 +194,7 @@ class Cases:
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""
         self._cases.pop(session_id, None)
+
+    def start_over(self, session_id: str, known_seq: int) -> None:
+        """Read this session from its first record next time; `known_seq` is on its `.out`."""
+        self._cases[session_id] = Case(session=Session(session_id=session_id), known_seq=known_seq)

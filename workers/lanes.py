@@ -7,21 +7,22 @@ before the lane is let go. While a lane works, its deliveries are kept from bein
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from offhook.jetstream.timetable import Alarm
+from workers.flow_errors import described
 from workers.metrics import Metrics
 from workers.places import Places
-from workers.settle import FlowRaised, HeldElsewhere, Settler
+from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 POISON_RAISES = 5
-"""So often a flow may raise on one record, with one worker, before its session is parked."""
+"""So often a flow may raise on one record before its session is parked."""
 
-RAISES_KEPT_MAX = 10_000
-"""So many sessions' raises are remembered; of more the ones that raised last."""
+RAISED_PAUSE_S = 0.1
+"""A flow is pure, so what it raises is rarely gone the next time: it is asked again after one, two,
+three and four of these, 1 s together, while the caller waits."""
 
 POISON_DELIVERIES = 500
 """A record whose wake-up was delivered so often may be one that ends its worker, which leaves no
@@ -80,7 +81,6 @@ class Lanes:
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: set[Delivery] = set()
-        self._raises: OrderedDict[str, tuple[int, int]] = OrderedDict()  # on which seq, how often
         self._draining = False
 
     async def take(self, delivery: Delivery) -> None:
@@ -173,44 +173,50 @@ class Lanes:
         wake_seq = max((delivery.seq for delivery in deliveries), default=0)
         alarms = [delivery.alarm for delivery in deliveries if delivery.alarm is not None]
         count = max((delivery.count for delivery in deliveries), default=0)
-        is_deadly = count >= POISON_DELIVERIES
         try:
-            try:
-                result = await self._settler.settle(
-                    session_id, wake_seq, alarms, is_deadly=is_deadly
-                )
-            except FlowRaised as raised:
-                _log.error("flow raised", extra={"session": session_id}, exc_info=raised)
-                raises = self._count_raise(session_id, raised.record.seq)
-                if raises < POISON_RAISES and not is_deadly:
-                    return _retry_s(raises)
-                await self._settler.park(raised, count if is_deadly else raises)
-                self._raises.pop(session_id, None)
-                # What the flow kept waiting, and no other delivery may bring: hangups that
-                # applications asked for, alarms.
-                result = await self._settler.settle(session_id, wake_seq, alarms)
+            result = await self._settled(session_id, wake_seq, alarms, count)
             if isinstance(result, HeldElsewhere):
                 self._metrics.handed_over.inc()
                 await self._hand_over(result.worker, session_id)
                 return min(HANDED_OVER_S, result.for_s)
-            self._raises.pop(session_id, None)
         except Exception:
             # Nothing is lost: the log has what was done, and the wake-up comes again.
             _log.exception("session not settled", extra={"session": session_id})
             return _retry_s(count)
         return None
 
-    def _count_raise(self, session_id: str, seq: int) -> int:
-        """How often the flow has raised on this record now, as far as this worker knows.
+    async def _settled(
+        self, session_id: str, wake_seq: int, alarms: Sequence[Alarm], count: int
+    ) -> Settled | HeldElsewhere:
+        """Settle; a flow that raises is asked again a few times, then its session is parked.
 
-        Deliveries would be told by the server, but most of them may be hand-overs between workers.
+        All in this lane: redelivered to other workers, each of them would count anew. After parking
+        it is settled again, for what the flow kept waiting and no other delivery may bring: the
+        policy for its calls, hangups that applications asked for, alarms.
         """
-        raised_on, times = self._raises.pop(session_id, (seq, 0))
-        times = times + 1 if raised_on == seq else 1
-        self._raises[session_id] = seq, times
-        if len(self._raises) > RAISES_KEPT_MAX:
-            self._raises.popitem(last=False)
-        return times
+        is_deadly = count >= POISON_DELIVERIES
+        seq, raises = 0, 0
+        while True:
+            try:
+                return await self._settler.settle(session_id, wake_seq, alarms, is_deadly=is_deadly)
+            except FlowRaised as raised:
+                raises = raises + 1 if raised.record.seq == seq else 1
+                seq = raised.record.seq
+                told = described(raised) | {"attempt": raises, "attempts_max": POISON_RAISES}
+                # One traceback is enough: a pure function raises the same again.
+                _log.error("flow raised", extra=told, exc_info=raised if raises == 1 else None)
+                if raises < POISON_RAISES and not is_deadly:
+                    async with self._places.lent():
+                        await _pause(RAISED_PAUSE_S * raises)
+                    continue
+                attempts = count if is_deadly else raises
+                await self._settler.park(raised, attempts)
+                _log.error("session parked", extra=described(raised) | {"attempts": attempts})
+                raises = 0
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 def _retry_s(count: int) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import offhook
 from offhook.errors import SettingInvalid
-from offhook.flow import API_FLOW, NO_FLOW, Flow
+from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow
 
 
 def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
@@ -16,7 +16,7 @@ def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
     sys.path.insert(0, "")  # the user's module is usually beside the command
     flows = tuple(_flow_from(name) for name in names)
     # A failed command finds back to its flow by the flow's name.
-    taken = {NO_FLOW.name, API_FLOW.name}
+    taken = {NO_FLOW.name, API_FLOW.name, PARKED.name}
     for name, flow in zip(names, flows, strict=True):
         if flow.name in taken:
             raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: the name {flow.name!r} is taken")

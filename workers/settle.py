@@ -39,7 +39,7 @@ from offhook.events import (
     TimerSet,
     WebhookReceived,
 )
-from offhook.flow import API_FLOW, Flow, flow_for
+from offhook.flow import API_FLOW, PARKED, Flow, flow_for
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
@@ -86,7 +86,10 @@ _NOT_ASKED = "not asked any more: no worker that took it up came to decide on it
 
 
 class Settler:
-    """Settles sessions, one call of `settle` at a time for each (the lanes see to that)."""
+    """Settles sessions, one call of `settle` at a time for each (the lanes see to that).
+
+    `policy` decides in parked sessions; None leaves them as they are.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class Settler:
         metrics: Metrics,
         standing: Standing,
         turns: Turns,
+        policy: Flow | None = None,
     ) -> None:
         self._worker = worker
         self._log = log
@@ -113,6 +117,7 @@ class Settler:
         self._metrics = metrics
         self._standing = standing
         self._turns = turns
+        self._policy = policy
         self._cases = Cases(log, timing.sleep)
 
     async def settle(
@@ -140,8 +145,8 @@ class Settler:
         """Set the session aside: the flow failed on it once too often."""
         record = raised.record
         fact = SessionParked(cause_seq=record.seq, error=raised.summary, attempts=attempts)
-        await self._log.append(record.session_id, "out", encode(fact, record.session_id))
-        self._cases.drop(record.session_id)
+        appended = await self._log.append(record.session_id, "out", encode(fact, record.session_id))
+        self._cases.start_over(record.session_id, appended.seq)
         self._metrics.parked.inc()
 
     async def _settle(
@@ -150,14 +155,15 @@ class Settler:
         while True:
             try:
                 # First, for it folds in the requests that the open commands were decided on.
-                cause = case.next_cause()
+                cause = case.next_cause(has_policy=self._policy is not None)
                 if (commands := case.open_commands()) or case.open_timers():
                     if (held := self._held_elsewhere(case)) is not None:
                         return held
                     await self._take_over(case, commands)
                     await self._tell_timers(case)
                 elif cause is not None:
-                    if is_deadly and not isinstance(cause[0].fact, CommandRequested):
+                    asks_flow = not isinstance(cause[0].fact, CommandRequested)
+                    if is_deadly and asks_flow and not case.is_parked():
                         raise FlowRaised(cause[0], _NOT_ASKED)
                     await self._decide(case, *cause)
                 elif due := self._due_timers(case, alarms):
@@ -249,17 +255,17 @@ class Settler:
             case CommandRequested(command=command):
                 said = Stored(commands=(command,))
             case WebhookReceived(event=event):
-                flow, said = self._ask_flow(record, event, session)
+                flow, said = self._ask_flow(case, record, event, session)
             case CommandFailed():
                 state = session.commands.get(fact.command_id)
                 if state is None or state.flow != API_FLOW.name:
-                    flow, said = self._ask_flow(record, fact, session)
+                    flow, said = self._ask_flow(case, record, fact, session)
             case TimerFired(timer_id=timer_id):
                 if session.timer_states[timer_id].is_cancelled:
                     # The decision that cancelled it was still to be made when it fired.
                     flow = flow_for(self._flows, fact, session)
                 else:
-                    flow, said = self._ask_flow(record, fact, session)
+                    flow, said = self._ask_flow(case, record, fact, session)
             case _:
                 raise AssertionError(f"{type(fact).__name__} wants no decision")
         hold = self._hold(case, trace=record.traceparent)
@@ -302,8 +308,17 @@ class Settler:
             trace=trace,
         )
 
-    def _ask_flow(self, record: Record, event: Event, session: Session) -> tuple[Flow, Stored]:
+    def _ask_flow(
+        self, case: Case, record: Record, event: Event, session: Session
+    ) -> tuple[Flow, Stored]:
+        if self._policy is not None and case.is_parked():
+            # On the newest state: a leg that was bridged meanwhile must not be hung up.
+            latest = case.latest()
+            orders = self._policy.decide(event, latest)
+            return self._policy, stored(orders, event, latest, record.seq)
         flow = flow_for(self._flows, event, session)
+        if flow.name == PARKED.name:
+            return flow, NOTHING  # the session was resumed, so its own flow decides again
         try:
             said = stored(flow.decide(event, session), event, session, record.seq)
             if (size := len(msgspec.json.encode(said))) > ORDERS_BYTES_MAX:

@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One for all tests here: each leaves nothing parked."""
-    settings = Settings(flows=("tests.cli.flow_parked:raising",))
+    settings = Settings(flows=("tests.cli.flow_parked:raising",), parked="none")
     directory = tmp_path_factory.mktemp("stack")
     with Stack(directory, with_free_ports(settings), workers=1) as stack:
         yield stack
@@ -53,10 +53,7 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
             r"flow +│ +\d+ │ [\d-]+ [\d:]+ │ flow digits 1: ValueError: no such digit: \[x\]", row
         )
 
-    stack.stop("worker-1")
-    stack.settings = replace(stack.settings, flows=("tests.cli.flow_parked:corrected",))
-    stack.start("worker-1")
-    stack.wait_ready("worker-1")
+    _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:corrected",)))
     assert _is_parked(stack, first)
 
     answer = _offhook(stack.settings, "retry", first)
@@ -89,11 +86,35 @@ def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(stack:
     assert "nothing is parked" in _list(stack)
 
 
+def test_the_caller_of_a_parked_session_hears_no_silence(stack: Stack) -> None:
+    flows = ("tests.cli.flow_parked:raising",)
+    _restart(stack, replace(stack.settings, flows=flows, parked="hangup"))
+    session_id = _call(stack)
+    _until(lambda: _commands(stack, session_id), lambda found: found == [("hangup", "succeeded")])
+    listed = _until(lambda: _list(stack), lambda text: "hangup: succeeded" in text)
+    assert session_id in listed
+
+    _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:corrected",)))
+    assert (
+        "its flow is asked again about what came after the parked policy (hangup: succeeded)"
+        in _retry(stack, session_id)
+    )
+    _until(lambda: _list(stack), lambda text: "nothing is parked" in text)
+    assert _commands(stack, session_id) == [("hangup", "succeeded")]
+
+
 @pytest.mark.parametrize("arguments", [["retry"], ["retry", "--all", "s"]])
 def test_which_sessions_must_be_said(arguments: list[str]) -> None:
     answer = CliRunner().invoke(app, ["parked", *arguments])
     assert answer.exit_code == 2
     assert "name sessions, or say --all" in answer.output
+
+
+def _restart(stack: Stack, settings: Settings) -> None:
+    stack.stop("worker-1")
+    stack.settings = settings
+    stack.start("worker-1")
+    stack.wait_ready("worker-1")
 
 
 async def _append_unheard(url: str, session_id: str) -> None:

@@ -287,64 +287,99 @@ async def test_a_delivery_counted_thousands_of_times_is_settled_all_the_same() -
     assert delivery.answers == [RETRY_MAX_S]
 
 
-async def test_a_flow_that_raises_is_asked_again_and_parked_after_five_raises() -> None:
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between two raises, which take no time."""
+    taken: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        taken.append(seconds)
+
+    monkeypatch.setattr(module, "_pause", pause)
+    return taken
+
+
+async def test_a_flow_that_raises_is_parked_after_five_raises_within_a_second(
+    pauses: list[float],
+) -> None:
     bench = Bench()
     bench.settler.script["s"] = [flow_raised() for _ in range(POISON_RAISES)]
-    assert await bench.answers_of(POISON_RAISES) == [0.2, 0.4, 0.8, 1.6, "ack"]
+    assert await bench.answers_of(1) == ["ack"], "one worker counts them, in one delivery"
     assert bench.settler.parked == [POISON_RAISES]
+    assert pauses == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
-async def test_hand_overs_and_other_troubles_before_a_raise_are_no_raises() -> None:
-    bench = Bench()
-    held, raised = HeldElsewhere(worker="w2", for_s=2.5), flow_raised()
-    gone = RuntimeError("log gone")
-    bench.settler.script["s"] = [*[held] * 40, gone, raised, held, gone, *[raised] * 4]
-    answers = await bench.answers_of(48)
-    assert bench.settler.parked == [POISON_RAISES]
-    assert answers[-7:] == [0.2, HANDED_OVER_S, RETRY_MAX_S, 0.4, 0.8, 1.6, "ack"]
-
-
-async def test_raises_on_one_record_or_before_it_was_decided_do_not_count_for_the_next() -> None:
+async def test_what_a_flow_raises_in_passing_parks_nothing(pauses: list[float]) -> None:
     bench = Bench()
     few = POISON_RAISES - 1
     first, next_one = [flow_raised()] * few, [flow_raised(seq=2)] * few
-    bench.settler.script["s"] = [*first, *next_one, Settled(), *next_one]
-    answers = await bench.answers_of(3 * few + 1)
-    assert answers == [0.2, 0.4, 0.8, 1.6] * 2 + ["ack"] + [0.2, 0.4, 0.8, 1.6]
+    bench.settler.script["s"] = [*first, *next_one]
+    assert await bench.answers_of(1) == ["ack"]
     assert bench.settler.parked == []
 
 
-async def test_no_more_raises_are_remembered_than_there_is_room_for(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_hand_overs_and_other_troubles_before_a_raise_are_no_raises(
+    pauses: list[float],
 ) -> None:
-    monkeypatch.setattr(module, "RAISES_KEPT_MAX", 1)
     bench = Bench()
-    for session_id in ("a", "b", "a"):
-        bench.settler.script[session_id] = [flow_raised()]
-        delivery = await bench.take(session_id)
-        await until_answered(delivery)
-        assert delivery.answers == [0.2]
+    held, raised = HeldElsewhere(worker="w2", for_s=2.5), flow_raised()
+    gone = RuntimeError("log gone")
+    bench.settler.script["s"] = [*[held] * 40, gone, raised, gone]
+    answers = await bench.answers_of(43)
+    assert bench.settler.parked == []
+    assert answers[-3:] == [RETRY_MAX_S, RETRY_MAX_S, "ack"]
 
 
-async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups() -> None:
+async def test_a_flow_that_raises_leaves_its_place_to_other_calls_between_the_raises() -> None:
+    bench = Bench(lanes_max=1)
+    bench.settler.script["s"] = [flow_raised()] * (POISON_RAISES - 1)
+    raising = await bench.take()
+    await until(lambda: bench.settler.settled)
+    other = await bench.take("other")
+    await until_answered(other)
+    assert raising.answers == []
+    await until_answered(raising)
+    assert raising.answers == ["ack"]
+
+
+async def test_each_raise_is_logged_and_the_parking(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    bench.settler.script["s"] = [flow_raised() for _ in range(POISON_RAISES)]
+    await bench.answers_of(1)
+    logged = [
+        (each.message, getattr(each, "attempt", None), bool(each.exc_info))
+        for each in caplog.records
+    ]
+    assert logged == [
+        ("flow raised", 1, True),
+        *(("flow raised", attempt, False) for attempt in range(2, POISON_RAISES + 1)),
+        ("session parked", None, False),
+    ]
+    assert caplog.records[-1].__dict__["attempts"] == POISON_RAISES
+
+
+async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups(
+    pauses: list[float],
+) -> None:
     bench = Bench()
     held = HeldElsewhere(worker="w2", for_s=2.5)
     bench.settler.script["s"] = [*[flow_raised()] * POISON_RAISES, held]
-    await bench.answers_of(POISON_RAISES - 1)
-    bench.settler.settled.clear()
     alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
     delivery = FakeDelivery(session_id="s", seq=3, alarm=alarm)
     await bench.lanes.take(delivery)
     await until_answered(delivery)
-    assert bench.settler.settled == [("s", 3), ("s", 3)]
-    assert bench.settler.alarms == [alarm, alarm]
+    assert bench.settler.settled == [("s", 3)] * (POISON_RAISES + 1)
+    assert bench.settler.alarms == [alarm] * (POISON_RAISES + 1)
     assert delivery.answers == [HANDED_OVER_S], "what it still wakes for is not lost"
 
 
-async def test_a_delivery_that_joined_is_answered_when_parking_fails() -> None:
+async def test_a_delivery_that_joined_is_answered_when_parking_fails(
+    pauses: list[float],
+) -> None:
     bench = Bench()
     bench.settler.script["s"] = [flow_raised()] * POISON_RAISES
-    await bench.answers_of(POISON_RAISES - 1)
     bench.settler.gate.clear()
     bench.settler.park_error = RuntimeError("log gone")
     poison = await bench.take(count=POISON_RAISES)

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
+
 from offhook.codec import encode
 from offhook.events import (
     CallAnswered,
+    CallHangup,
     CallInitiated,
+    Decided,
     Event,
     SessionParked,
     SessionResumed,
@@ -26,23 +30,27 @@ from tests.workers.test_settle import (
     answered,
     arrive,
     facts,
+    hung_up,
     initiated,
     request,
     settler_on,
 )
+from workers import lanes as lanes_module
 from workers.lanes import POISON_DELIVERIES, POISON_RAISES, Lanes
 from workers.metrics import Metrics
+from workers.parked_policy import policy_from
 from workers.places import Places
 
 
 class Desk:
     """One worker's lanes on the stand-ins, with a flow that breaks when a call is answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, parked: str = "none") -> None:
         self.log = MemoryLog()
         self.timetable = MemoryTimetable(self.log)
         self.carrier = ScriptedCarrier(self.log)
         self.is_broken = True
+        self.raises_left = 1_000
         self.asked_in_vain = 0
         self.heard: list[type[Event]] = []
         self.lanes = Lanes(
@@ -51,6 +59,7 @@ class Desk:
                 self.carrier,
                 Flow(name="menu", version="1", decide=self._decide),
                 timetable=self.timetable,
+                policy=policy_from(parked),
             ),
             self._hand_over,
             Metrics(),
@@ -59,7 +68,8 @@ class Desk:
         )
 
     def _decide(self, event: Event, session: Session) -> Sequence[Order]:
-        if isinstance(event, CallAnswered) and self.is_broken:
+        if isinstance(event, CallAnswered) and self.is_broken and self.raises_left:
+            self.raises_left -= 1
             self.asked_in_vain += 1
             raise KeyError("menu")
         self.heard.append(type(event))
@@ -80,23 +90,33 @@ class Desk:
         await until_answered(*deliveries)
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two raises."""
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(lanes_module, "_pause", pause)
+
+
 async def test_a_hangup_asked_for_behind_a_poisonous_event_is_carried_out() -> None:
     desk = Desk()
     await arrive(desk.log, initiated(), answered())
     await request(desk.log, "hangup")
-    assert await desk.redeliver(POISON_RAISES) == ["ack"]
+    assert await desk.redeliver(1) == ["ack"]
+    assert desk.asked_in_vain == POISON_RAISES
     assert desk.carrier.operations == ["hangup"]
 
 
-async def test_the_first_raise_after_many_hand_overs_parks_no_session() -> None:
+async def test_a_raise_in_passing_after_many_hand_overs_parks_no_session() -> None:
     desk = Desk()
+    desk.raises_left = POISON_RAISES - 1
     await arrive(desk.log, initiated(), answered())
     delivery = FakeDelivery(session_id=SESSION, count=40)
     await desk.deliver(delivery)
-    assert delivery.answers == [0.2]
+    assert delivery.answers == ["ack"]
     assert await facts(desk.log, SessionParked) == []
-    desk.is_broken = False
-    await desk.deliver(FakeDelivery(session_id=SESSION, count=41))
     assert desk.heard == [CallInitiated, CallAnswered]
 
 
@@ -131,10 +151,72 @@ async def test_a_timer_whose_alarm_meets_a_poisonous_event_fires_after_the_repai
     await arrive(desk.log, answered())
     desk.log.now += timedelta(seconds=21)
     (alarm,) = desk.timetable.rings()
-    assert await desk.redeliver(POISON_RAISES, alarm) == ["ack"]
+    assert await desk.redeliver(1, alarm) == ["ack"]
     assert len(await facts(desk.log, TimerFired)) == 1
 
     desk.is_broken = False
     resumed = await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
     await desk.deliver(FakeDelivery(session_id=SESSION, seq=resumed.seq))
     assert desk.heard == [CallInitiated, CallAnswered, TimerFired]
+
+
+async def test_the_caller_of_a_parked_session_is_hung_up_once() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated(), answered())
+    assert await desk.redeliver(3) == ["ack"]
+    assert desk.carrier.operations == ["hangup"]
+    assert await decided_by(desk.log) == ["menu", "parked-policy"]
+
+    await arrive(desk.log, hung_up())
+    await desk.redeliver(1)
+    assert desk.carrier.operations == ["hangup"]
+    assert await decided_by(desk.log) == ["menu", "parked-policy"], "the rest waits for a retry"
+
+
+async def test_a_record_that_seems_to_end_its_workers_is_no_reason_for_silence() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated())
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    await arrive(desk.log, answered())
+    await desk.deliver(FakeDelivery(session_id=SESSION, count=POISON_DELIVERIES))
+    assert desk.asked_in_vain == 0
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_worker_that_dies_after_parking_leaves_the_policy_to_the_next() -> None:
+    desk = Desk(parked="hangup")
+    seq = await arrive(desk.log, initiated(), answered())
+    parked = SessionParked(cause_seq=seq, error="KeyError: 'menu'", attempts=POISON_RAISES)
+    await desk.log.append(SESSION, "out", encode(parked, SESSION))
+    await desk.redeliver(2)
+    assert desk.asked_in_vain == 0
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_call_that_is_over_is_left_to_a_retry() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated(), answered(), hung_up())
+    await desk.redeliver(1)
+    assert await decided_by(desk.log) == ["menu"]
+    desk.is_broken = False
+    await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
+    await desk.redeliver(1)
+    assert desk.heard == [CallInitiated, CallAnswered, CallHangup]
+    assert desk.carrier.operations == []
+
+
+async def test_after_the_policy_a_retry_asks_the_flow_about_what_comes_next_alone() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated(), answered())
+    await desk.redeliver(1)
+    await arrive(desk.log, hung_up())
+    desk.is_broken = False
+    await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
+    await desk.redeliver(1)
+    assert desk.heard == [CallInitiated, CallHangup]
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def decided_by(log: MemoryLog) -> list[str]:
+    """The flows of the decisions, oldest first."""
+    return [fact.flow for fact in await facts(log, Decided) if isinstance(fact, Decided)]

@@ -92,6 +92,7 @@ def settler_on(
     ahead_s: float = 0,
     standing: Standing | None = None,
     timetable: Timetable | None = None,
+    policy: Flow | None = None,
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -114,6 +115,7 @@ def settler_on(
         metrics=metrics,
         standing=standing or Standing(),
         turns=Turns(budget, Places(64), metrics, clock=lambda: log.now.timestamp(), sleep=sleep),
+        policy=policy,
     )
 
 

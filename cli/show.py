@@ -44,7 +44,7 @@ from offhook.leg import Leg
 from offhook.session import Session, evolve
 from offhook.settings import Settings
 from projections.fold import Folded, advanced
-from projections.rows import rows_of
+from projections.rows import rows_of, session_row
 
 SETTLED_SHOWN_MAX = 4
 """Of more commands that are done and did not change, only the number is shown."""
@@ -97,7 +97,7 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
                 "fact_id": record.fact_id,
                 "fields": hidden(fields_of(record.fact)),
                 "after": hidden(
-                    {"session": rows.sessions[0], "legs": rows.legs, "commands": rows.commands}
+                    {"session": session_row(folded), "legs": rows.legs, "commands": rows.commands}
                 ),
             }
         )

@@ -9,34 +9,48 @@ from dataclasses import dataclass
 import msgspec
 
 from offhook.events import session_id_from
-from offhook.webhooks import form_of, read_webhook
+from offhook.webhooks import Oddity, concerns_call, read_webhook
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The session a webhook is stored under, and the id that makes it unique there."""
+    """The session a webhook is stored under, and the id that makes it unique there.
+
+    `version` is that of the record, and `oddities` are to be counted.
+    """
 
     session_id: str
     event_id: str
+    version: int = 1
+    oddities: tuple[Oddity, ...] = ()
 
 
 def place_of(body: bytes) -> Place:
-    """Never raises: a body that is not JSON, or no known shape, has a session of its own."""
+    """Never raises: a body that is not JSON, or has no event, has a session of its own."""
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        document = None
-    if form_of(document) != "v2":
+        data = msgspec.json.decode(body)["data"]
+        event_id, payload = data["id"], data.get("payload")
+        is_usual = _is_text(event_id) and _is_text(data["event_type"])
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        is_usual = False
+    if not is_usual:
         webhook = read_webhook(body)
-        return Place(session_id=webhook.session_id, event_id=webhook.event.event_id)
-    data = document["data"]
-    event_id: str = data["id"]
-    payload = data.get("payload")
+        return Place(
+            session_id=webhook.session_id,
+            event_id=webhook.event.event_id,
+            version=webhook.version,
+            oddities=webhook.oddities,
+        )
+    oddities = () if concerns_call(data["event_type"], payload) else _NO_CALL
     for name in _SESSION_FIELDS if isinstance(payload, dict) else ():
-        text = payload.get(name)
-        if isinstance(text, str) and text:
-            return Place(session_id=session_id_from(text), event_id=event_id)
-    return Place(session_id=session_id_from(event_id), event_id=event_id)
+        if _is_text(text := payload.get(name)):
+            return Place(session_id=session_id_from(text), event_id=event_id, oddities=oddities)
+    return Place(session_id=session_id_from(event_id), event_id=event_id, oddities=oddities)
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+_NO_CALL: tuple[Oddity, ...] = ("no_call",)
 _SESSION_FIELDS = ("call_session_id", "creator_call_session_id", "conference_id")

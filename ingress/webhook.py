@@ -10,7 +10,8 @@
     the body is not complete within 10 s                         408, nothing stored
     the sender leaves before the body is complete                none, nothing stored
 
-Authentic but unreadable bodies are stored as they are. The carrier's default patience is 2 s.
+Authentic but unreadable bodies are stored as they are, read as far as they can be, counted and
+logged. The carrier's default patience is 2 s.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from nacl.signing import VerifyKey
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from ingress.place import place_of
+from ingress.place import Place, place_of
 from ingress.turns import Turns
 from offhook.codec import encoded_webhook
 from offhook.errors import (
@@ -65,6 +66,13 @@ class Metrics:
             "offhook_webhooks",
             "Webhooks by what became of them: stored, duplicate, or the reason of the refusal.",
             ["result"],
+            registry=self.registry,
+        )
+        self.oddities = Counter(
+            "offhook_webhooks_odd",
+            "Stored webhooks that are unusual, by how: not_json, lenient_json (an odd part was "
+            "replaced), no_event, no_id, no_call (an event of another product).",
+            ["oddity"],
             registry=self.registry,
         )
         # Looked up once, not for every webhook.
@@ -145,7 +153,7 @@ class WebhookEndpoint:
             appended = await self._log.append(
                 place.session_id,
                 "in",
-                encoded_webhook(body, place.event_id),
+                encoded_webhook(body, place.event_id, place.version),
                 headers=kept,
                 timeout_s=LOG_TIMEOUT_S,
             )
@@ -154,8 +162,21 @@ class WebhookEndpoint:
             await self._refuse(send, 503, "log_unavailable", str(error))
             return
         (self._metrics.duplicate if appended.duplicate else self._metrics.stored).inc()
+        if place.oddities and not appended.duplicate:
+            self._tell_odd(place)
         await send(_TAKEN)
         await send(_NO_BODY)
+
+    def _tell_odd(self, place: Place) -> None:
+        for oddity in place.oddities:
+            self._metrics.oddities.labels(oddity=oddity).inc()
+        if not _UNREADABLE.isdisjoint(place.oddities):
+            detail = {
+                "oddities": place.oddities,
+                "session_id": place.session_id,
+                "event_id": place.event_id,
+            }
+            _log.warning("webhook cannot be read as it is", extra=detail)
 
     async def _refuse(
         self,
@@ -200,6 +221,9 @@ def _reason_of(error: WebhookRefused) -> str:
         case _:
             return "bad_signature"
 
+
+_UNREADABLE = frozenset({"not_json", "lenient_json", "no_event"})
+"""The oddities that are the carrier's fault, or a proxy's; the others are counted alone."""
 
 _HEADERS_READ = frozenset(
     name.encode() for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, VERSION_ONE_HEADER, TRACE_HEADER)

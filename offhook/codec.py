@@ -1,7 +1,8 @@
 """Facts ↔ bytes: stored names, versions, and the reading of old ones. Pure.
 
 A fact's type and version travel in headers (`Offhook-Type`, `Offhook-Version`), its fields as JSON.
-A webhook is stored as the bytes that were signed. To change a fact, raise its version in `VERSIONS`
+A webhook is stored as the bytes that were signed; its version says how they are read, and is the
+lowest that reads them so. To change another fact, raise its version in `VERSIONS`
 and add the step from the old one to `UPCASTS`; the steps run in order up to the newest.
 """
 
@@ -47,7 +48,7 @@ FACTS: dict[str, type[Fact]] = {
         SessionParked,
     )
 }
-VERSIONS: dict[str, int] = dict.fromkeys(FACTS, 1)
+VERSIONS: dict[str, int] = {**dict.fromkeys(FACTS, 1), "WebhookReceived": 2}
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """(type, version) -> the fields as the next version has them."""
 
@@ -76,11 +77,14 @@ def encode(fact: Fact, session_id: str) -> Encoded:
     )
 
 
-def encoded_webhook(body: bytes, event_id: str) -> Encoded:
-    """A webhook's raw body, ready for the log. An id that no header can carry is hashed."""
+def encoded_webhook(body: bytes, event_id: str, version: int = 1) -> Encoded:
+    """A webhook's raw body, ready for the log. An id that no header can carry is hashed.
+
+    `version` says how it is to be read: `offhook.webhooks.read_webhook`.
+    """
     if not _HEADER_TEXT.fullmatch(event_id):
         event_id = "sha256-" + hashlib.sha256(event_id.encode("utf-8", "replace")).hexdigest()
-    return Encoded(type="WebhookReceived", version=1, fact_id=event_id, body=body)
+    return Encoded(type="WebhookReceived", version=version, fact_id=event_id, body=body)
 
 
 _HEADER_TEXT = re.compile(r"[!-~]{1,128}")
@@ -95,7 +99,7 @@ def decode(type_name: str, version: int, body: bytes) -> Fact:
     if not 1 <= version <= newest:
         raise RecordUnreadable(f"{type_name} has version {version}; known: 1 to {newest}")
     if kind is WebhookReceived:
-        webhook = read_webhook(body)
+        webhook = read_webhook(body, version)
         return WebhookReceived(event=webhook.event, attempt=webhook.attempt)
     try:
         if version == newest:

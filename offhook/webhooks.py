@@ -9,13 +9,15 @@
     payload      the inside of data.payload alone                           logs, forum posts
     unknown      anything else, JSON or not
 
-Only the first two are what an endpoint receives, so only they become typed events; every other form
-is kept as an UnknownEvent. Sources: team-telnyx/knowledge-base `webhook-fundamentals`, real
-payloads; flat is how team-telnyx/openapi spec3.yml 12de4dd0 has `conference.floor.changed`.
+Whatever the form, an event belongs to the session that its payload names. One without an id gets
+one from its content, so that a repeated delivery has the same. Sources: team-telnyx/knowledge-base
+`webhook-fundamentals`, real payloads; flat is how team-telnyx/openapi spec3.yml 12de4dd0 has
+`conference.floor.changed`.
 """
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,8 +27,20 @@ import msgspec
 
 from offhook.carrier_events import BY_TYPE
 from offhook.events import CallEvent, UnknownEvent, session_id_from
+from offhook.lenient_json import NotJson, read_json
 
 Form = Literal["v2", "flat", "v1", "portal", "call_events", "payload", "unknown"]
+
+
+Oddity = Literal["not_json", "lenient_json", "no_event", "no_id", "no_call"]
+"""What is unusual about a webhook; ingress counts them.
+
+not_json      no reader can make anything of the body
+lenient_json  JSON readers differ over it, so an odd part was replaced (`offhook.lenient_json`)
+no_event      JSON without an event in it
+no_id         an event without an id of its own
+no_call       an event of another product: messaging, fax, number orders …
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +51,44 @@ class Webhook:
     session_id: str
     event: CallEvent
     attempt: int | None = None
+    version: int = 1  # the lowest version of WebhookReceived that reads it so
+    oddities: tuple[Oddity, ...] = ()
 
 
-def read_webhook(body: bytes) -> Webhook:
-    """Never raises: a body that is not JSON, or no known shape, is an UnknownEvent of its own."""
+def read_webhook(body: bytes, version: int = 2) -> Webhook:
+    """Never raises: a body that is not JSON, or has no event, is an UnknownEvent of its own.
+
+    `version` is that of the stored WebhookReceived. Version 1 took only strict JSON of the forms v2
+    and flat with an id for an event. What it kept apart stays apart, for its session holds nothing
+    else.
+    """
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        document = None
+        document, is_strict = read_json(body)
+    except NotJson:
+        return _of_its_own("unknown", body, None, oddity="not_json")
     form = form_of(document)
-    if form not in ("v2", "flat"):
-        event_id = "sha256-" + hashlib.sha256(body).hexdigest()
-        payload = document if isinstance(document, dict) else {}
-        unknown = UnknownEvent(event_id=event_id, payload=payload)
-        return Webhook(form=form, session_id=session_id_from(event_id), event=unknown)
-    data = document["data"] if form == "v2" else document
-    meta = document.get("meta")
+    data = _data_of(document, form)
+    is_usual = is_strict and form in ("v2", "flat") and _has_type_and_id(data)
+    if version == 1 and not is_usual:
+        return _of_its_own(form, body, document if is_strict else None, oddity="no_event")
+    oddities: list[Oddity] = [] if is_strict else ["lenient_json"]
+    if form == "unknown":
+        oddities.append("no_event")
+    else:
+        if not _is_text(data.get("id")):
+            oddities.append("no_id")
+        if not concerns_call(data.get("event_type"), data.get("payload")):
+            oddities.append("no_call")
+    meta = document.get("meta") if isinstance(document, dict) else None
     attempt = meta.get("attempt") if isinstance(meta, dict) else None
-    event = _event_from(data)
+    event = _event_from(data, _event_id_of(data, document, body))
     return Webhook(
         form=form,
         session_id=_session_id_of(event),
         event=event,
         attempt=attempt if isinstance(attempt, int) else None,
+        version=1 if is_usual else 2,
+        oddities=tuple(oddities),
     )
 
 
@@ -68,16 +97,32 @@ def form_of(document: object) -> Form:
     if not isinstance(document, dict):
         return "unknown"
     data = document.get("data")
-    if isinstance(data, dict) and _is_text(data.get("event_type")) and _is_text(data.get("id")):
+    if isinstance(data, dict) and (_is_text(data.get("event_type")) or "payload" in data):
         return "v2"
     if _is_text(document.get("event_type")):
         timed = "occurred_at" in document or "created_at" not in document
         if _is_text(document.get("id")) and timed:
             return "flat"
-        return "portal" if "webhook_id" in document else "v1"
-    if isinstance(document.get("metadata"), dict) and "name" in document:
+        if "webhook_id" in document:
+            return "portal"
+        return "flat" if timed else "v1"
+    metadata = document.get("metadata")
+    if isinstance(metadata, dict) and "name" in document:
         return "call_events"
-    return "payload" if "call_control_id" in document else "unknown"
+    return "payload" if _CALL_IDS & document.keys() else "unknown"
+
+
+def concerns_call(event_type: object, payload: object) -> bool:
+    """Whether an event is of Call Control, and not of another product.
+
+    Every event type of Call Control is known or begins as below, and of a new one the ids tell
+    (team-telnyx/openapi spec3.yml 12de4dd0: no webhook of another product has any of them).
+    """
+    if isinstance(event_type, str) and (
+        event_type in BY_TYPE or event_type.startswith(("call.", "conference."))
+    ):
+        return True
+    return isinstance(payload, Mapping) and not _CALL_IDS.isdisjoint(payload)
 
 
 def wire_body(event: CallEvent, *, attempt: int = 1, delivered_to: str = "") -> bytes:
@@ -98,10 +143,50 @@ def wire_body(event: CallEvent, *, attempt: int = 1, delivered_to: str = "") -> 
     return msgspec.json.encode({"data": data, "meta": meta})
 
 
-def _event_from(data: Mapping[str, Any]) -> CallEvent:
+def _of_its_own(form: Form, body: bytes, document: Any, *, oddity: Oddity) -> Webhook:
+    event_id = "sha256-" + hashlib.sha256(body).hexdigest()
+    event = UnknownEvent(event_id=event_id, payload=document if isinstance(document, dict) else {})
+    return Webhook(form=form, session_id=session_id_from(event_id), event=event, oddities=(oddity,))
+
+
+def _data_of(document: Any, form: Form) -> Mapping[str, Any]:
+    """The object with event_type, id and payload. Without an event the payload is the document."""
+    match form:
+        case "v2":
+            found: Any = document["data"]
+        case "call_events":
+            found = document["metadata"].get("event")
+        case "flat" | "v1" | "portal":
+            found = document
+        case _:
+            found = {"payload": document}
+    return found if isinstance(found, dict) else {"payload": document}
+
+
+def _has_type_and_id(data: Mapping[str, Any]) -> bool:
+    return _is_text(data.get("event_type")) and _is_text(data.get("id"))
+
+
+def _event_id_of(data: Mapping[str, Any], document: Any, body: bytes) -> str:
+    """Its own, or the portal's name for it, or a hash of all that a retry does not change."""
+    for name in ("id", "webhook_id"):
+        if _is_text(data.get(name)):
+            return str(data[name])
+    lasting = document
+    if isinstance(document, dict):
+        lasting = {name: value for name, value in document.items() if name != "meta"}
+    try:
+        content = json.dumps(lasting, sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):  # more digits or levels than json writes
+        content = body
+    return "sha256-" + hashlib.sha256(content).hexdigest()
+
+
+def _event_from(data: Mapping[str, Any], event_id: str) -> CallEvent:
     payload = data.get("payload")
     payload = payload if isinstance(payload, dict) else {}
-    kind = BY_TYPE.get(data["event_type"], UnknownEvent)
+    event_type = data["event_type"] if _is_text(data.get("event_type")) else ""
+    kind = BY_TYPE.get(event_type, UnknownEvent)
     places = _PLACES[kind]
     values: dict[str, Any] = {}
     for wire, value in payload.items():
@@ -113,10 +198,14 @@ def _event_from(data: Mapping[str, Any]) -> CallEvent:
         elif read is not None:
             values[name] = read(value)
     # The documents put occurred_at inside payload for some events, real ones have it in data.
-    occurred_at = _time(data.get("occurred_at")) or _time(payload.get("occurred_at"))
+    occurred_at = (
+        _time(data.get("occurred_at"))
+        or _time(payload.get("occurred_at"))
+        or _time(data.get("created_at"))
+    )
     return kind(
-        event_type=data["event_type"],
-        event_id=data["id"],
+        event_type=event_type,
+        event_id=event_id,
         occurred_at=occurred_at,
         payload=payload,
         **values,
@@ -184,6 +273,16 @@ _READERS: dict[Any, tuple[type | None, _Reader | None]] = {
 
 What is not as the documents say becomes None: the payload still has it.
 """
+
+_CALL_IDS = frozenset(
+    {
+        "call_control_id",
+        "call_leg_id",
+        "call_session_id",
+        "creator_call_session_id",
+        "conference_id",
+    }
+)
 
 _ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
 

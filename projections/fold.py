@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from offhook.events import Decided, Record
+from offhook.events import Decided, Fact, Record, WebhookReceived
 from offhook.flow import API_FLOW, NO_FLOW
 from offhook.session import Session, evolve
+from offhook.webhooks import concerns_call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Folded:
     command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
     flow: str | None = None  # of the last decision that a flow made
     flow_version: str | None = None
+    is_call: bool = False  # whether any record but of webhooks of other products is in it
 
 
 def folded_from(session_id: str, records: Iterable[Record]) -> Folded:
@@ -46,7 +48,18 @@ def advanced(folded: Folded, record: Record) -> Folded:
         command_seqs=_changed(before.commands, after.commands, folded.command_seqs, record.seq),
         flow=flow,
         flow_version=flow_version,
+        is_call=folded.is_call or _is_of_a_call(record.fact),
     )
+
+
+def _is_of_a_call(fact: Fact) -> bool:
+    match fact:
+        case WebhookReceived(event=event):
+            return concerns_call(event.event_type, event.payload)
+        case Decided():
+            return bool(fact.commands or fact.timers)
+        case _:
+            return True
 
 
 def _changed(

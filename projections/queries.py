@@ -62,6 +62,8 @@ async def read_session_as_of(
             raise RecordUnreadable(arrival.error)
         records.append(arrival.record)
     rows = rows_of(folded_from(session_id, records))
+    if not rows.sessions:
+        return None
     return SessionDetail(
         session=SessionView(**rows.sessions[0]),
         legs=_in_order_of_start([LegView(**row) for row in rows.legs]),

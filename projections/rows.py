@@ -37,10 +37,13 @@ class Rows:
 
 
 def rows_of(folded: Folded, after_seq: int = 0) -> Rows:
-    """The session's row, and those of the legs and commands that changed after `after_seq`."""
+    """The session's row, and those of the legs and commands that changed after `after_seq`.
+
+    What other products sent to the same endpoint is no session: it has none.
+    """
     session = folded.session
     return Rows(
-        sessions=[session_row(folded)],
+        sessions=[session_row(folded)] if folded.is_call else [],
         legs=[
             leg_row(leg, session.session_id, seq)
             for call_control_id, leg in session.legs.items()

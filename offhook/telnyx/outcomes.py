@@ -17,9 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from offhook.events import FailureReason
+from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.error_codes import DIALS_PER_SECOND, Group, group_of, is_own_doing
 
 # What is kept of an answer goes into the log, whose records have a bound of 256 KiB.
@@ -187,8 +186,8 @@ def _accepted(status: int, body: bytes, rate: RateLimit | None) -> Accepted:
 
 def _json_of(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return read_json(body)[0]
+    except NotJson:
         return None
 
 

@@ -69,9 +69,16 @@ class Ingress:
 
     def counted(self, result: str) -> float:
         """How many webhooks had this result so far."""
+        return self._metric(f'offhook_webhooks_total{{result="{result}"}}')
+
+    def odd(self, oddity: str) -> float:
+        """How many stored webhooks had this oddity so far."""
+        return self._metric(f'offhook_webhooks_odd_total{{oddity="{oddity}"}}')
+
+    def _metric(self, name: str) -> float:
         text = httpx.get(f"{self.url}/metrics", trust_env=False, timeout=PATIENCE_S).text
         for line in text.splitlines():
-            if line.startswith(f'offhook_webhooks_total{{result="{result}"}}'):
+            if line.startswith(name):
                 return float(line.rpartition(" ")[2])
         return 0.0
 

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from cli.servers import NatsServer
 from ingress import webhook
-from offhook.events import session_id_from
+from offhook.events import WebhookReceived, session_id_from
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER, TYPE_HEADER, VERSION_HEADER, JetStreamLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
@@ -183,6 +183,65 @@ async def test_an_event_type_nobody_knows_is_stored_with_its_session(
     assert (await post(http, body)).status_code == 200
     (message,) = await stored(nats_client, session_id)
     assert message.data == body
+
+
+ODD_CHARACTER = (
+    b'{"data":{"event_type":"call.initiated","id":"#",'
+    b'"payload":{"call_session_id":"#","note":"\\ud83d"}}}'
+)
+WITHOUT_ID = b'{"data":{"event_type":"call.initiated","payload":{"call_session_id":"#"}}}'
+MESSAGE = b'{"data":{"event_type":"message.received","id":"#","payload":{"text":"hello"}}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "oddity", "version", "is_logged"),
+    [
+        (ODD_CHARACTER, "lenient_json", "2", True),
+        (WITHOUT_ID, "no_id", "2", False),
+        (MESSAGE, "no_call", "1", False),
+        (b"CallSid=#&CallStatus=ringing", "not_json", "1", True),
+        (b'{"hello": "#"}', "no_event", "2", True),
+    ],
+    ids=["odd character", "no id", "message", "texml", "no event"],
+)
+async def test_an_odd_webhook_is_stored_and_counted_once(
+    ingress: Ingress,
+    http: httpx.AsyncClient,
+    nats_client: Client,
+    body: bytes,
+    oddity: str,
+    version: str,
+    is_logged: bool,
+) -> None:
+    body = body.replace(b"#", str(uuid.uuid4()).encode())
+    before = ingress.odd(oddity)
+    for _ in range(2):
+        assert (await post(http, body)).status_code == 200
+    assert ingress.odd(oddity) == before + 1
+    webhook = read_webhook(body)
+    (message,) = await stored(nats_client, webhook.session_id)
+    assert message.data == body
+    assert (message.headers or {})[VERSION_HEADER] == version
+    told = [line for line in ingress.log_lines() if line.get("session_id") == webhook.session_id]
+    assert len(told) == is_logged
+    if is_logged:
+        assert (told[0]["oddities"], told[0]["event_id"]) == ([oddity], webhook.event.event_id)
+    (record,) = await JetStreamLog(nats_client).read(webhook.session_id)
+    assert isinstance(record.fact, WebhookReceived)
+    assert record.fact.event == webhook.event
+
+
+async def test_a_retry_of_an_event_without_an_id_is_a_duplicate(
+    ingress: Ingress, http: httpx.AsyncClient, nats_client: Client
+) -> None:
+    session_id = str(uuid.uuid4())
+    data = {"event_type": "call.initiated", "payload": {"call_session_id": session_id}}
+    before = ingress.counted("duplicate")
+    for attempt in (1, 2, 3):
+        body = json.dumps({"data": data, "meta": {"attempt": attempt}}).encode()
+        assert (await post(http, body)).status_code == 200
+    assert ingress.counted("duplicate") == before + 2
+    assert len(await stored(nats_client, session_id)) == 1
 
 
 async def test_either_of_two_keys_may_sign_during_a_rotation(

@@ -359,7 +359,7 @@ def test_a_field_that_a_newer_writer_added_is_passed_over() -> None:
         ),
         ("Decided", 2, b"{}", "Decided has version 2; known: 1 to 1"),
         ("Decided", 0, b"{}", "Decided has version 0; known: 1 to 1"),
-        ("WebhookReceived", 2, b"{}", "WebhookReceived has version 2; known: 1 to 1"),
+        ("WebhookReceived", 3, b"{}", "WebhookReceived has version 3; known: 1 to 2"),
         (
             "SessionParked",
             1,
@@ -427,7 +427,12 @@ def test_old_versions_are_raised_step_by_step(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_old_version_has_a_step_to_the_next() -> None:
-    wanted = {(name, step) for name, newest in VERSIONS.items() for step in range(1, newest)}
+    wanted = {
+        (name, step)
+        for name, newest in VERSIONS.items()
+        for step in range(1, newest)
+        if name != "WebhookReceived"  # its version says how its bytes are read
+    }
     assert set(codec.UPCASTS) == wanted
 
 

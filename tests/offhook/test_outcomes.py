@@ -49,6 +49,12 @@ FIRST: list[tuple[str, int, bytes, tuple[Any, ...]]] = [
     ("answer", 200, OK, ("accepted", {"data": {"result": "ok"}}, "")),
     ("dial", 200, IDS, ("accepted", json.loads(IDS), "")),
     ("dial", 201, b"{}", ("accepted", {}, "")),
+    (
+        "dial",
+        200,
+        b'{"data":{"call_control_id":"v3:a","client_state":"Jos\xe9"}}',
+        ("accepted", {"data": {"call_control_id": "v3:a", "client_state": "Jos\ufffd"}}, ""),
+    ),
     ("dial", 204, b"", ("accepted", {}, "its answer could not be read")),
     ("dial", 200, b"<html>", ("accepted", {}, "its answer could not be read")),
     ("dial", 200, b'{"data":{"call_con', ("accepted", {}, "its answer could not be read")),

@@ -19,3 +19,5 @@ def decide(event: Event, session: Session) -> Sequence[Command]:
 
 
 answer_then_transfer = Flow(name="answer-then-transfer", version="1", decide=decide)
+
+watching = Flow(name="watching", version="1", decide=lambda event, session: [])

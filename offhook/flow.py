@@ -10,16 +10,21 @@ import dataclasses
 import uuid
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from offhook.commands import Command, LegCommand
 from offhook.errors import shown
-from offhook.events import CommandFailed, Event, TimerFired
+from offhook.events import CallInitiated, CommandFailed, Event, TimerFired
+from offhook.phone_numbers import number_key
 from offhook.session import Session
 from offhook.timers import CancelTimer, SetTimer
 
 Order = Command | SetTimer | CancelTimer
 """What a flow may say: a command for the carrier, or a timer of its own."""
+
+FLOWS_MAX = 1024
+"""Flows whose numbers are kept in the form in which they are compared."""
 
 Decide = Callable[[Event, Session], Sequence[Order]]
 
@@ -32,7 +37,7 @@ class Flow:
     version: str
     decide: Decide
     connection_ids: frozenset[str] = frozenset()  # calls of these applications
-    numbers: frozenset[str] = frozenset()  # incoming calls to these numbers
+    numbers: frozenset[str] = frozenset()  # incoming calls to these numbers, however spelt
 
     def __post_init__(self) -> None:
         """Raises TypeError: a Decided with a version that is no text could never be read again."""
@@ -63,19 +68,38 @@ def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     leg = session.leg(event.call_control_id)
     incoming = [other for other in session.legs.values() if other.direction == "incoming"]
     called = [leg] if leg is not None and leg.direction == "incoming" else incoming
-    numbers = {other.to for other in called}
+    numbers = {number_key(other.to) for other in called if other.to is not None}
     connection_ids = {other.connection_id for other in ([leg] if leg is not None else incoming)}
     given_by = _given_by(event, session)
     if given_by == PARKED.name:
         return PARKED
     by_name = (flow for flow in flows if flow.name == given_by)
-    by_number = (flow for flow in flows if numbers & flow.numbers)
+    by_number = (flow for flow in flows if numbers & _keys_of(frozenset(flow.numbers)))
     by_connection = (flow for flow in flows if connection_ids & flow.connection_ids)
     for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
     for candidates in (by_name, by_number, by_connection, for_any):
         if (flow := next(candidates, None)) is not None:
             return flow
     return NO_FLOW
+
+
+def unmatched(flows: Sequence[Flow], event: Event) -> str:
+    """What to warn of if no flow takes the event's call; empty unless an incoming call begins.
+
+    Without any flow nobody expects one: calls are commanded through the API.
+    """
+    if not flows or not isinstance(event, CallInitiated) or event.direction != "incoming":
+        return ""
+    return (
+        f"no flow takes this call: to is {shown(event.to)} and connection_id is "
+        f"{shown(event.connection_id)}; add one of them to a flow, or load a flow without numbers "
+        "and connection_ids"
+    )
+
+
+@lru_cache(maxsize=FLOWS_MAX)
+def _keys_of(numbers: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(number_key, numbers))
 
 
 def _given_by(event: Event, session: Session) -> str | None:

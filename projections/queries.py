@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
+from offhook.phone_numbers import spellings
 from projections.arrivals import Arrival, read_stored
 from projections.fold import folded_from
 from projections.rows import rows_of, storable
@@ -82,6 +83,8 @@ async def list_sessions(
     conditions = {
         sessions.c.status: wanted.status,
         sessions.c.connection_id: wanted.connection_id,
+    }
+    numbers = {
         sessions.c.from_number: wanted.from_number,
         sessions.c.to_number: wanted.to_number,
     }
@@ -89,6 +92,9 @@ async def list_sessions(
     for column, value in conditions.items():
         if value is not None:
             query = query.where(column == storable(value))
+    for column, number in numbers.items():
+        if number is not None:
+            query = query.where(column.in_(sorted(map(storable, spellings(number)))))
     if wanted.started_from is not None:
         query = query.where(sessions.c.started_at >= wanted.started_from)
     if wanted.started_before is not None:

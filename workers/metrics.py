@@ -26,6 +26,11 @@ class Metrics:
         self.parked = Counter(
             "offhook_sessions_parked", "Sessions whose flow kept raising.", registry=self.registry
         )
+        self.unmatched = Counter(
+            "offhook_calls_without_flow",
+            "Incoming calls that none of the loaded flows takes.",
+            registry=self.registry,
+        )
         self.lanes = Gauge("offhook_lanes", "Sessions being settled now.", registry=self.registry)
         self.waiting = Gauge(
             "offhook_commands_waiting",

@@ -17,6 +17,7 @@ redelivery and a worker that wakes from the dead change nothing. An alarm is one
 timer is still set is read from the log, and what else has happened is decided on first.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,7 +40,7 @@ from offhook.events import (
     TimerSet,
     WebhookReceived,
 )
-from offhook.flow import API_FLOW, PARKED, Flow, flow_for
+from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow, flow_for, unmatched
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
@@ -51,6 +52,8 @@ from workers.hold import LEASE_MARGIN_S, Hold
 from workers.metrics import Metrics
 from workers.standing import Standing
 from workers.turns import Turns
+
+_log = logging.getLogger(__name__)
 
 ORDERS_BYTES_MAX = 192 * 1024
 """One decision's orders; the log, whose records have a bound of 256 KiB, has to take them."""
@@ -287,6 +290,10 @@ class Settler:
             warnings=said.warnings,
         )
         await hold.append(decided)
+        if flow is NO_FLOW and said.warnings:
+            self._metrics.unmatched.inc()
+            detail = {"session_id": record.session_id, "detail": said.warnings[0]}
+            _log.warning("no flow takes the call", extra=detail)
         if isinstance(record.fact, CommandRequested):
             # The application was told after its own wait that nothing came of it.
             since = await hold.began(record.stored_at)
@@ -335,6 +342,8 @@ class Settler:
         except (Exception, SystemExit) as error:  # its sys.exit() is no reason for us to end
             summary = f"flow {flow.name} {flow.version}: {type(error).__name__}: {error}"
             raise FlowRaised(record, summary) from error
+        if flow is NO_FLOW and (warning := unmatched(self._flows, event)):
+            said = said._replace(warnings=(warning,))
         return flow, said
 
     async def _carry_out(

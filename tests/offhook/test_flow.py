@@ -1,5 +1,6 @@
 """Flows: which one a call gets, whose leg a command means, and ids that never change."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from offhook.events import (
     UnknownEvent,
     WebhookReceived,
 )
-from offhook.flow import NO_FLOW, Flow, addressed, command_id_for, flow_for
+from offhook.flow import NO_FLOW, Flow, addressed, command_id_for, flow_for, unmatched
 from offhook.session import Session, fold
 
 
@@ -102,6 +103,27 @@ def test_the_called_number_comes_before_the_connection() -> None:
     assert flow_for(FLOWS, INCOMING, session_of(INCOMING)) is SALES
     assert flow_for([ANY, SHOP], INCOMING, session_of(INCOMING)) is SHOP
     assert flow_for([ANY, SECOND_ANY], INCOMING, session_of(INCOMING)) is ANY
+
+
+@pytest.mark.parametrize(
+    "to", ["12025550100", "sip:+12025550100@acme.sip.telnyx.com", "+1 202-555-0100"]
+)
+@pytest.mark.parametrize("number", ["+12025550100", "12025550100", "+1-202-555-0100"])
+def test_a_number_is_the_same_however_it_is_spelt(number: str, to: str) -> None:
+    event = dataclasses.replace(INCOMING, to=to)
+    sales = flow("sales", numbers=["+12025550199", number])
+    assert flow_for([ANY, sales], event, session_of(event)) is sales
+
+
+def test_an_incoming_call_that_no_flow_takes_is_warned_of() -> None:
+    assert flow_for([SALES], OUTGOING, session_of(OUTGOING)) is NO_FLOW
+    assert unmatched([SALES], INCOMING) == (
+        "no flow takes this call: to is '+12025550100' and connection_id is 'shop'; add one of "
+        "them to a flow, or load a flow without numbers and connection_ids"
+    )
+    assert unmatched([SALES], OUTGOING) == ""
+    assert unmatched([SALES], CallAnswered(event_id="e3")) == ""
+    assert unmatched([], INCOMING) == ""
 
 
 def test_a_number_that_we_call_is_not_a_called_number() -> None:

@@ -98,6 +98,7 @@ async def test_sessions_come_newest_first_page_by_page(projected: int, engine: A
         (SessionFilter(connection_id="another"), 0),
         (SessionFilter(from_number="+12025550100", to_number="+12025550101"), 5),
         (SessionFilter(to_number="+12025550100"), 0),
+        (SessionFilter(from_number="1-202-555-0100", to_number="12025550101"), 5),
         (SessionFilter(started_from=NOON), 5),
         (SessionFilter(started_from=NOON + timedelta(seconds=1)), 0),
         (SessionFilter(started_before=NOON), 0),

@@ -156,6 +156,21 @@ async def facts(log: MemoryLog, *kinds: type[Fact]) -> list[Fact]:
     return [record.fact for record in records if not kinds or isinstance(record.fact, kinds)]
 
 
+async def test_a_call_that_no_flow_takes_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = MemoryLog()
+    sales = Flow(name="sales", version="1", decide=reception, numbers=frozenset({"+12025550199"}))
+    seq = await arrive(log, initiated(), answered(), hung_up())
+    settler = settler_on(log, ScriptedCarrier(log), sales)
+    for _ in range(2):
+        await settler.settle(SESSION, seq)
+    warned = [fact.warnings for fact in await facts(log, Decided) if isinstance(fact, Decided)]
+    assert [len(warnings) for warnings in warned] == [1, 0, 0]
+    assert "to is '+12025550100'" in warned[0][0]
+    assert [record.message for record in caplog.records] == ["no flow takes the call"]
+
+
 async def test_an_event_is_decided_once_and_its_command_sent_once() -> None:
     log = MemoryLog()
     carrier = ScriptedCarrier(log)

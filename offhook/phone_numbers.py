@@ -1,0 +1,43 @@
+"""Whether two texts are the same number. Pure.
+
+The carrier spells a called number in several ways; these are all the same:
+
+    +12025550101   12025550101   +1 (202) 555-0101   tel:+12025550101
+    sip:+12025550101@acme.sip.telnyx.com;transport=tls   +12025550101@203.0.113.7:5060
+
+No country code is ever guessed: 2025550101 is another number. A SIP user that is no number counts
+with its host, whose case does not matter; the user's does (RFC 3261, 19.1.4).
+"""
+
+import re
+from urllib.parse import unquote
+
+
+def number_key(text: str) -> str:
+    """The same for every spelling of a number or a SIP address, and for nothing else."""
+    text = text.strip()
+    scheme = _SCHEME.match(text)
+    address = text[scheme.end() :] if scheme else text
+    user, at, host = address.partition("@")
+    if not at:
+        # Keys to press once it answers may follow a dialled number.
+        user = user.partition(",")[0]
+    user = unquote(user.partition(";")[0].partition(":")[0])
+    digits = _SEPARATORS.sub("", user).removeprefix("+")
+    if _DIGITS.fullmatch(digits):
+        return digits
+    if at:
+        return f"{user}@{re.split('[;:?]', host, maxsplit=1)[0].lower()}"
+    return text
+
+
+def spellings(text: str) -> set[str]:
+    """The text, and how the carrier spells it if it is a number; without SIP addresses."""
+    key = number_key(text)
+    return {text, key, f"+{key}"} if _DIGITS.fullmatch(key) else {text}
+
+
+_SCHEME = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s().-]")
+# Shorter ones are extensions, which are not the same at every host. E.164 has 15 digits at most.
+_DIGITS = re.compile(r"[0-9]{7,15}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import httpx
@@ -13,10 +13,17 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
-from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.drift import Difference, differences
-from offhook.jetstream.stream import require_sync_always, wanted_streams
+from offhook.jetstream.servers import (
+    Refusal,
+    Server,
+    ask_servers,
+    loses_writes,
+    payload_too_small,
+    too_old,
+)
+from offhook.jetstream.stream import RECORD_BYTES_MAX, is_compressed, wanted_streams
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -25,26 +32,36 @@ SKEW_MAX_S = 1.0
 
 
 async def examine_servers(settings: Settings, now: Now) -> Findings:
-    """What each server's monitoring says: that it flushes every write, and its clock."""
+    """What each server's monitoring says: whether it may carry the log, its room, its clock."""
     if not settings.nats_monitor_urls:
         fix = "set OFFHOOK_NATS_MONITOR_URLS to the monitoring address of every server"
         yield wrong("log", "flushes every write", "OFFHOOK_NATS_MONITOR_URLS is empty", fix)
-    for url in settings.nats_monitor_urls:
-        check = "flushes every write"
-        try:
-            await require_sync_always([url])
-        except LogUnsafe:
-            found = f"{url}: no; it would lose acknowledged writes"
-            fix = "put `sync_interval: always` in its jetstream block and restart it"
-            yield wrong("log", check, found, fix)
-        except LogUnavailable as error:
+        return
+    for server in await ask_servers(settings.nats_monitor_urls):
+        if server.silent:
             fix = "see OFFHOOK_NATS_MONITOR_URLS; monitoring is `http: …` in the server's file"
-            yield wrong("log", check, str(error), fix)
+            yield wrong("log", "flushes every write", server.silent, fix)
             continue
-        else:
-            yield good("log", check, f"{url}: sync_always")
-        if skew := await _clock(url, now):
+        for finding in _server(server):
+            yield finding
+        if skew := await _clock(server.url, now):
             yield skew
+
+
+def _server(server: Server) -> Iterator[Finding]:
+    where = server.url
+    payload = f"{where}: {server.max_payload:,} bytes"
+    room = f"{where}: {server.stored_bytes:,} of {server.stored_bytes_max:,} bytes used"
+    yield _unless("version", too_old(server), f"{where}: {server.version}")
+    yield _unless("max_payload", payload_too_small(server, RECORD_BYTES_MAX), payload)
+    yield _unless("flushes every write", loses_writes(server), f"{where}: sync_always")
+    yield _unless("room", server.cannot_write, room)
+
+
+def _unless(check: str, refusal: Refusal | None, otherwise: str) -> Finding:
+    if refusal is not None:
+        return wrong("log", check, refusal.found, refusal.fix)
+    return good("log", check, otherwise)
 
 
 async def examine_log(settings: Settings) -> Findings:
@@ -90,6 +107,9 @@ async def _stream(client: Client, wanted: StreamConfig) -> Finding:
         return wrong("log", check, _MISSING, _PROVISION)
     except (NatsError, TimeoutError) as error:
         return _silent(check, error)
+    if is_compressed(info.config):
+        told = "it is compressed, which breaks replicas whose node is killed"
+        return wrong("log", check, told, "stop every role, then " + _REWRITE)
     found = differences(wanted, info.config)
     if not found:
         replicas = f", {wanted.num_replicas} replicas" if wanted.num_replicas != 1 else ""
@@ -164,3 +184,4 @@ async def _clock(url: str, now: Now) -> Finding | None:
 
 _MISSING = "it is not there"
 _PROVISION = "offhook provision"
+_REWRITE = "offhook provision --rewrite-compressed"

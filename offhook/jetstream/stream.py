@@ -10,15 +10,12 @@ would lose acknowledged writes: without `sync_interval: always` JetStream acknow
 flushes every two minutes (nats-server issue 7564, jepsen.io analysis of 2.12.1).
 """
 
-import asyncio
-import ssl
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from datetime import datetime
 
-import httpx
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -28,10 +25,12 @@ from nats.js.api import (
     StorageType,
     StoreCompression,
     StreamConfig,
+    StreamInfo,
 )
 from nats.js.errors import NotFoundError
 
 from offhook.errors import LogMissing, LogUnavailable, LogUnsafe
+from offhook.jetstream.servers import require_safe_servers
 from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET
 
 STREAM = "CALLS"
@@ -41,6 +40,10 @@ TIMERS = "TIMERS"
 WORKER_TIMERS = "worker-timers"
 
 MESSAGE_BYTES_MAX = 256 * 1024
+
+RECORD_BYTES_MAX = MESSAGE_BYTES_MAX + 4 * 1024
+"""With headers: the stream's limit and the server's `max_payload` count them too."""
+
 DUPLICATE_WINDOW_S = 600
 
 ACK_WAIT_S = 4.0
@@ -58,7 +61,7 @@ the workers may all be away."""
 
 
 def stream_config(replicas: int) -> StreamConfig:
-    """Keep everything, for ever, compressed, and refuse rather than forget."""
+    """Keep everything, forever, and refuse rather than forget."""
     return StreamConfig(
         name=STREAM,
         subjects=[ALL_CALLS],
@@ -67,16 +70,12 @@ def stream_config(replicas: int) -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
         max_age=0,
-        max_msg_size=MESSAGE_BYTES_MAX + _HEADER_BYTES_MAX,
+        max_msg_size=RECORD_BYTES_MAX,
         duplicate_window=DUPLICATE_WINDOW_S,
         allow_direct=True,
-        compression=StoreCompression.S2,
+        compression=StoreCompression.NONE,
         metadata={"offhook": "1"},
     )
-
-
-# The stream's limit counts headers too, and a webhook of the full size must still fit.
-_HEADER_BYTES_MAX = 4 * 1024
 
 
 def timers_config(replicas: int) -> StreamConfig:
@@ -92,7 +91,7 @@ def timers_config(replicas: int) -> StreamConfig:
         max_msg_size=_ALARM_BYTES_MAX,
         allow_msg_schedules=True,
         allow_rollup_hdrs=True,  # without it the server takes no schedules
-        compression=StoreCompression.S2,
+        compression=StoreCompression.NONE,
         metadata={"offhook": "1"},
     )
 
@@ -149,23 +148,40 @@ def wanted_streams(
 
 async def provision(client: Client, monitor_urls: Sequence[str], replicas: int = 1) -> None:
     """Make or update streams and consumers. Raises LogUnsafe, or LogUnavailable."""
-    await require_sync_always(monitor_urls)
+    await require_safe(monitor_urls)
     js = client.jetstream(timeout=_API_TIMEOUT_S)
     for wanted, consumers in wanted_streams(replicas):
         assert wanted.name is not None
         try:
-            try:
-                await js.stream_info(wanted.name)
-            except NotFoundError:
+            found = await _info(js, wanted.name)
+            if await _info(js, wanted.name + REWRITE) or (found and is_compressed(found.config)):
+                raise LogUnsafe(compressed(wanted.name))
+            if found is None:
                 await js.add_stream(wanted)
             else:
-                await js.update_stream(wanted)
+                metadata = {**own_metadata(found.config), **(wanted.metadata or {})}
+                await js.update_stream(wanted.evolve(metadata=metadata))
             for config in consumers:
                 await js.add_consumer(wanted.name, config)
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(
-                f"stream {wanted.name} cannot be provisioned: {error!r}"
-            ) from error
+            why = str(error) or type(error).__name__
+            raise LogUnavailable(f"stream {wanted.name} cannot be provisioned: {why}") from error
+
+
+async def _info(js: JetStreamContext, stream: str) -> StreamInfo | None:
+    try:
+        return await js.stream_info(stream)
+    except NotFoundError:
+        return None
+
+
+def compressed(stream: str) -> str:
+    """Why a compressed stream is refused, and the way out."""
+    return (
+        f"stream {stream} is compressed, or was not rewritten to its end: nats-server corrupts "
+        "compressed replicas when a node is killed; stop every role, then run `offhook provision "
+        "--rewrite-compressed`"
+    )
 
 
 async def require_provisioned(
@@ -175,7 +191,7 @@ async def require_provisioned(
 
     Workers bind two: with the log's goes that of the timers.
     """
-    await require_sync_always(monitor_urls)
+    await require_safe(monitor_urls)
     await require_consumer(client, STREAM, consumer)
     if consumer == WORKER:
         await require_consumer(client, TIMERS, WORKER_TIMERS)
@@ -185,52 +201,45 @@ async def require_consumer(client: Client, stream: str, consumer: str | None) ->
     """Raise LogMissing unless the stream is there, and the consumer if one is named."""
     js = client.jetstream(timeout=_API_TIMEOUT_S)
     try:
-        await js.stream_info(stream)
+        info = await js.stream_info(stream)
+        if is_compressed(info.config):
+            raise LogUnsafe(compressed(stream))
         if consumer is not None:
             await js.consumer_info(stream, consumer)
     except NotFoundError as error:
         what = f"stream {stream}" + (f" with consumer {consumer}" if consumer else "")
         raise LogMissing(f"{what} is not there: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
-        raise LogUnavailable(f"JetStream does not answer: {error!r}") from error
+        why = str(error) or type(error).__name__
+        raise LogUnavailable(f"JetStream does not answer: {why}") from error
 
 
-async def require_sync_always(monitor_urls: Sequence[str]) -> None:
-    """Raise LogUnsafe unless every server that answers flushes before it acknowledges.
-
-    A node of a cluster may be away without taking the services with it: LogUnavailable is raised
-    only if none answers.
-    """
-    if not monitor_urls:
-        raise LogUnsafe("OFFHOOK_NATS_MONITOR_URLS is empty: no server can say that it is safe")
-    async with httpx.AsyncClient(timeout=_API_TIMEOUT_S, verify=_tls()) as http:
-        answers = await asyncio.gather(*(_ask(http, url) for url in monitor_urls))
-    silent: list[LogUnavailable] = []
-    for url, answer in zip(monitor_urls, answers, strict=True):
-        if isinstance(answer, LogUnavailable):
-            silent.append(answer)
-        elif answer.get("sync_always") is not True:
-            raise LogUnsafe(
-                f"the NATS server at {url} would lose acknowledged writes: set "
-                "`sync_interval: always` in its jetstream block"
-            )
-    if len(silent) == len(answers):
-        raise silent[0]
+async def require_safe(monitor_urls: Sequence[str]) -> None:
+    """Raise LogUnsafe unless every server that answers may carry the log, or LogUnavailable."""
+    await require_safe_servers(monitor_urls, RECORD_BYTES_MAX)
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """One for all: making it stops the loop for 20 to 40 ms, and readiness is asked all day."""
-    return httpx.create_ssl_context()
+def is_compressed(config: StreamConfig) -> bool:
+    return config.compression not in (None, StoreCompression.NONE)
 
 
-async def _ask(http: httpx.AsyncClient, url: str) -> dict[str, Any] | LogUnavailable:
-    """What a server says of its JetStream, or that it says nothing."""
-    try:
-        answer = await http.get(f"{url}/jsz", params={"config": "true"})
-        return answer.raise_for_status().json().get("config") or {}
-    except (httpx.HTTPError, ValueError) as error:
-        return LogUnavailable(f"no NATS monitoring answers at {url}: {error!r}")
+def created_at(info: StreamInfo) -> datetime:
+    """When the stream was created; if it was rewritten, when its predecessor was."""
+    kept = own_metadata(info.config).get(CREATED)
+    if kept is not None:
+        return datetime.fromisoformat(kept)
+    assert info.created is not None
+    return info.created
 
+
+def own_metadata(config: StreamConfig) -> dict[str, str]:
+    """Without what the server adds by itself and takes from nobody."""
+    found = config.metadata or {}
+    return {name: value for name, value in found.items() if not name.startswith("_nats.")}
+
+
+CREATED = "offhook-created"
+REWRITE = "_REWRITE"
+"""Ends the name of the stream that a rewrite copies into (`offhook.jetstream.rewrite`)."""
 
 _API_TIMEOUT_S = 5.0

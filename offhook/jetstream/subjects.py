@@ -22,8 +22,10 @@ SLOTS = 64
 
 ALL_CALLS = "calls.>"
 ALL_IN = "calls.*.*.in"
-ALL_SET = "timers.set.*.*"
-ALL_FIRED = "timers.fired.*"
+SET_PREFIX = "timers.set."
+FIRED_PREFIX = "timers.fired."
+ALL_SET = SET_PREFIX + "*.*"
+ALL_FIRED = FIRED_PREFIX + "*"
 LIMITS = "limits"
 """Where workers tell each other how much of the carrier's limits they use."""
 
@@ -61,12 +63,12 @@ def parse(subject: str) -> CallSubject | None:
 
 def set_subject(session_id: str, timer_id: str) -> str:
     """Where an alarm waits; a timer's id is a token, and never used again in its session."""
-    return f"timers.set.{session_id}.{timer_id}"
+    return f"{SET_PREFIX}{session_id}.{timer_id}"
 
 
 def fired_subject(session_id: str) -> str:
     """Where a session's alarms ring."""
-    return f"timers.fired.{session_id}"
+    return f"{FIRED_PREFIX}{session_id}"
 
 
 def wake_subject(worker: str) -> str:

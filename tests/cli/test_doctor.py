@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from nacl.signing import SigningKey
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StoreCompression, StreamConfig
 from rich.console import Console
 from sqlalchemy import text
 
@@ -21,7 +21,13 @@ from cli.doctor.run import examine, report
 from cli.prepare import prepare, provision_log
 from cli.servers import NatsServer, PostgresServer
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, stream_config
+from offhook.jetstream.stream import (
+    RECORD_BYTES_MAX,
+    STREAM,
+    WORKER,
+    consumer_configs,
+    stream_config,
+)
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
 from projections.database import open_database
@@ -111,7 +117,10 @@ def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
         ("carrier", "webhook version"),
         ("carrier", "active"),
         ("ingress", "ready"),
+        ("log", "version"),
+        ("log", "max_payload"),
         ("log", "flushes every write"),
+        ("log", "room"),
         ("log", "clock"),
         ("log", "NATS"),
         ("log", "stream CALLS"),
@@ -356,7 +365,7 @@ def test_a_server_that_would_lose_writes(good: Settings) -> None:
     with NatsServer(sync_always=False) as unsafe:
         finding = only_wrong(look(replace(good, nats_monitor_urls=(unsafe.monitor_url,))))
         assert finding.check == "flushes every write"
-        assert "it would lose acknowledged writes" in finding.found
+        assert "would lose acknowledged writes" in finding.found
         assert "sync_interval: always" in finding.fix
         found = look(replace(good, nats_url=unsafe.url))
         missing = [each for each in found.values() if each.state == "wrong"]
@@ -369,6 +378,33 @@ def test_servers_that_do_not_answer(good: Settings) -> None:
     found = look(replace(good, nats_monitor_urls=(*good.nats_monitor_urls, NOBODY)))
     assert f"no NATS monitoring answers at {NOBODY}" in only_wrong(found).found
     assert only_wrong(look(replace(good, nats_monitor_urls=()))).found.endswith("is empty")
+
+
+class _Narrow(NatsServer):
+    def _config(self) -> str:
+        return super()._config().replace("max_payload: 1MB", "max_payload: 65536")
+
+
+def test_a_server_that_takes_no_webhook_of_full_size(good: Settings) -> None:
+    with _Narrow() as narrow:
+        finding = only_wrong(look(replace(good, nats_monitor_urls=(narrow.monitor_url,))))
+    assert finding.check == "max_payload"
+    assert finding.found.endswith("is 65536 bytes")
+    assert finding.fix.startswith(f"set `max_payload` to at least {RECORD_BYTES_MAX}")
+
+
+def test_a_compressed_stream(good: Settings, tmp_path: Path) -> None:
+    async def compress(server: NatsServer) -> None:
+        client = await connect(server.url, "test")
+        compressed = stream_config(1).evolve(compression=StoreCompression.S2)
+        await client.jetstream().add_stream(compressed)
+        await close(client)
+
+    with NatsServer(tmp_path) as server:
+        asyncio.run(compress(server))
+        found = look(replace(good, nats_url=server.url))["log", f"stream {STREAM}"]
+    assert found.found.startswith("it is compressed")
+    assert found.fix == "stop every role, then offhook provision --rewrite-compressed"
 
 
 class _Guarded(NatsServer):

@@ -144,11 +144,20 @@ def simulator() -> None:
 
 
 @app.command()
-def provision() -> None:
-    """Make the stream and its consumers. Doing it again changes nothing."""
+def provision(
+    rewrite_compressed: Annotated[
+        bool,
+        typer.Option(
+            "--rewrite-compressed",
+            help="First rewrite streams that an older Offhook compressed. Stop every role before.",
+        ),
+    ] = False,
+) -> None:
+    """Make the streams and their consumers. Doing it again changes nothing."""
     from cli.prepare import provision_log
 
-    asyncio.run(provision_log(settings_of_command()))
+    settings = settings_of_command()
+    asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=_console.print))
     _console.print("streams CALLS and TIMERS with their consumers: provisioned")
 
 

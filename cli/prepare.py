@@ -4,21 +4,30 @@ import asyncio
 from pathlib import Path
 
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.stream import provision
+from offhook.jetstream.rewrite import Say, rewrite
+from offhook.jetstream.stream import provision, require_safe
 from offhook.settings import Settings
 from projections.schema import migrate
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, *, rewrite_compressed: bool = False) -> None:
     """Both steps. Doing them again changes nothing."""
-    asyncio.run(provision_log(settings))
+    asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed))
     asyncio.run(migrate_database(settings))
 
 
-async def provision_log(settings: Settings) -> None:
-    """Make stream and consumers. Raises LogUnsafe for a server without sync_interval: always."""
+async def provision_log(
+    settings: Settings, *, rewrite_compressed: bool = False, say: Say = lambda line: None
+) -> None:
+    """Make streams and consumers. Raises LogUnsafe for a server or stream that is refused.
+
+    `rewrite_compressed` moves streams that an older Offhook made; every role must be stopped.
+    """
     client = await connect(settings.nats_url, "provision")
     try:
+        if rewrite_compressed:
+            await require_safe(settings.nats_monitor_urls)
+            await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
         await provision(client, settings.nats_monitor_urls, settings.stream_replicas)
     finally:
         await close(client)

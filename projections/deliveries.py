@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
+from offhook.jetstream.stream import created_at as stream_created_at
 from offhook.jetstream.subjects import ALL_CALLS
 
 FETCH_TIMEOUT_S = 1.0
@@ -153,10 +154,10 @@ async def require_same_stream(client: Client, seq: int, created_at: datetime | N
         raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(f"stream {STREAM} is not told: {error!r}") from error
-    assert info.created is not None
-    if created_at is not None and info.created != created_at:
+    found = stream_created_at(info)
+    if created_at is not None and found != created_at:
         raise LogReplaced(
-            f"stream {STREAM} was created at {info.created}, the views were made from one of "
+            f"stream {STREAM} was created at {found}, the views were made from one of "
             f"{created_at}: bring that one back, or project into an empty database"
         )
     if info.state.last_seq < seq:
@@ -164,4 +165,4 @@ async def require_same_stream(client: Client, seq: int, created_at: datetime | N
             f"stream {STREAM} ends at seq {info.state.last_seq}, the views are at {seq}: "
             "it was restored from an older backup, or has lost records"
         )
-    return info.created
+    return found

@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
         )
         metrics = Metrics()
 
-        app = _application(
+        app = application(
             calls_router(
                 tokens=tokens,
                 commands=commands,
@@ -80,8 +80,12 @@ async def run(settings: Settings) -> None:
             applications_router(tokens=tokens, carrier=carrier),
             sessions_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
+            with_docs=settings.api_docs,
         )
-        for path, endpoint in health_routes(_readiness(settings, client), metrics.registry):
+        health = health_routes(
+            _readiness(settings, client), metrics.registry, metrics_token=settings.metrics_token
+        )
+        for path, endpoint in health:
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
         await first_of(
             serve(metrics.counting(app), host=settings.api_host, port=settings.api_port),
@@ -89,11 +93,14 @@ async def run(settings: Settings) -> None:
         )
 
 
-def _application(*routers: APIRouter) -> FastAPI:
+def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
+    """All routes in one application, with one shape of errors."""
     app = FastAPI(
         title="Offhook",
         summary="Telnyx Call Control with a memory",
         version="1",
+        docs_url="/docs" if with_docs else None,
+        openapi_url="/openapi.json" if with_docs else None,
         redoc_url=None,
         openapi_tags=TAGS,
         responses={"4XX": ERRORS, "5XX": ERRORS},
@@ -102,7 +109,8 @@ def _application(*routers: APIRouter) -> FastAPI:
         app.include_router(router)
     install(app)
     # Of the objects in commands' bodies FastAPI knows nothing.
-    app.openapi()["components"]["schemas"] |= parameter_objects()
+    components = app.openapi().setdefault("components", {})
+    components.setdefault("schemas", {}).update(parameter_objects())
     return app
 
 

@@ -56,7 +56,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     )
     routes: list[tuple[str, AsgiApp]] = [
         (PATH, endpoint),
-        *health_routes(unready, metrics.registry),
+        *health_routes(unready, metrics.registry, metrics_token=settings.metrics_token),
     ]
     ending = asyncio.Event()
     app = _Ingress(broker, asgi_routes=routes, logger=None, on_shutdown=[ending.set])

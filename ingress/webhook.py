@@ -35,6 +35,7 @@ from offhook.errors import (
 )
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
+from offhook.limited_log import LimitedLog
 from offhook.process import Message, Receive, Scope, Send, respond
 from offhook.telnyx.signature import (
     SIGNATURE_HEADER,
@@ -104,6 +105,7 @@ class WebhookEndpoint:
         self._now_s = now_s
         self._metrics = metrics
         self._turns = Turns()
+        self._refusals = LimitedLog(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -187,7 +189,8 @@ class WebhookEndpoint:
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self._metrics.answers.labels(result=reason).inc()
-        _log.warning("webhook refused", extra={"status": status, "reason": reason, "detail": text})
+        said = {"status": status, "reason": reason, "detail": text}
+        self._refusals.warning("webhook refused", kind=reason, extra=said)
         await respond(send, status, f"{text}\n".encode(), headers=headers)
 
 

@@ -6,6 +6,7 @@ GET /metrics         Prometheus text
 """
 
 import asyncio
+import hmac
 import json
 import logging
 import os
@@ -15,7 +16,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 import uvicorn
@@ -23,14 +25,18 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from offhook.connections import KEEP_ALIVE_S, Connection, Connections, connections_max
 from offhook.errors import AddressUnusable
+from offhook.limited_log import LimitedLog
 
 GRACE_S = 20
 """How long an orderly end may take; compose gives 30 s before it kills."""
 
-KEEP_ALIVE_S = 75
-"""How long an idle connection is kept: longer than clients do (httpx 5 s, load balancers 60 s).
-Who asks must be who ends it, for what is sent while the other end closes is lost in silence."""
+READY_FOR_S = 1.0
+"""How long an answer about readiness holds: whoever asks, and how often, it is found out once."""
+
+READY_TIMEOUT_S = 10.0
+"""A check that takes longer counts as failed: nobody must wait for an answer without end."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,21 +50,70 @@ Ready = Callable[[], Awaitable[str]]
 """What keeps the process from being ready, as one line; empty if nothing does."""
 
 
-def health_routes(ready: Ready, registry: CollectorRegistry) -> list[tuple[str, AsgiApp]]:
-    """The three paths above."""
+def health_routes(
+    ready: Ready, registry: CollectorRegistry, *, metrics_token: str = ""
+) -> list[tuple[str, AsgiApp]]:
+    """The three paths above. With a `metrics_token` the metrics ask for it as a bearer token."""
+    readiness_of = _Readiness(ready)
 
     async def live(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, msgspec.json.encode({"live": True}), "application/json")
 
     async def readiness(scope: Scope, receive: Receive, send: Send) -> None:
-        because = await ready()
+        because = await readiness_of()
         body = msgspec.json.encode({"ready": not because, "because": because or None})
         await respond(send, 503 if because else 200, body, "application/json")
 
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
+        if metrics_token and not _bears(scope, metrics_token):
+            text = b"OFFHOOK_METRICS_TOKEN is expected as a bearer token\n"
+            await respond(send, 401, text, headers=[(b"www-authenticate", b"Bearer")])
+            return
         await respond(send, 200, generate_latest(registry), CONTENT_TYPE_LATEST)
 
     return [("/health/live", live), ("/health/ready", readiness), ("/metrics", metrics)]
+
+
+class _Readiness:
+    """The answer of one check for all who ask while it runs, and for READY_FOR_S after it.
+
+    The check opens connections, and anybody may ask: 150 who did at once used up Postgres.
+    """
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._checking: asyncio.Task[str] | None = None
+        self._because = ""
+        self._until = float("-inf")  # in the loop's time
+
+    async def __call__(self) -> str:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._until:
+            return self._because
+        if self._checking is None:
+            self._checking = loop.create_task(self._check())
+        # Whoever started it may leave; the others still wait for it.
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> str:
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                self._because = await self._ready()
+        except TimeoutError:
+            self._because = f"the readiness check did not end within {READY_TIMEOUT_S:g} s"
+        except Exception as error:
+            _log.exception("the readiness check failed")
+            self._because = f"the readiness check failed: {error!r}"
+        finally:
+            self._checking = None
+        self._until = asyncio.get_running_loop().time() + READY_FOR_S
+        return self._because
+
+
+def _bears(scope: Scope, token: str) -> bool:
+    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    scheme, _, found = given.partition(b" ")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(found, token.encode())
 
 
 async def respond(
@@ -92,8 +147,10 @@ def run_to_end(main: Coroutine[Any, Any, None]) -> None:
 async def serve(app: Any, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way. Port 0 takes a free one.
 
-    Raises AddressUnusable if it cannot listen there.
+    What a client may take is in `offhook.connections`. Raises AddressUnusable if it cannot listen
+    there.
     """
+    connections = Connections(connections_max=connections_max())
     config = uvicorn.Config(
         app,
         host=host,
@@ -102,11 +159,14 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nobody here asks who the client is
+        http=cast(Any, partial(Connection, connections)),
+        ws="none",
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config)
-    await server.serve()
+    server = _Server(config, connections)
+    with _limited(logging.getLogger("uvicorn.error")):
+        await server.serve()
     if not server.started:
         raise SystemExit(1)  # uvicorn has logged why
 
@@ -123,11 +183,41 @@ async def first_of(*work: Coroutine[Any, Any, None]) -> None:
             task.cancel()
 
 
+@contextmanager
+def _limited(log: logging.Logger) -> Iterator[None]:
+    """Count uvicorn's warnings rather than write each: a request that is no HTTP gives one."""
+    limited = LimitedLog(_log)
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        limited.warning(record.getMessage(), kind=str(record.msg), extra={})
+        return False
+
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)
+
+
+_TICKS_OF_A_SECOND = 10  # uvicorn's main loop
+
+
 class _Server(uvicorn.Server):
     """Says where it listens (with port 0 nobody else knows), and ends like any other program.
 
     uvicorn raises the signal again once it has drained, so nothing after `serve` would ever run.
     """
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_OF_A_SECOND == 0:
+            self._connections.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -48,6 +48,9 @@ class Settings:
     projector_host: str = "127.0.0.1"
     projector_port: Port = 0
 
+    # Every role but the simulator: with a token, /metrics asks for it as a bearer token.
+    metrics_token: str = field(default="", repr=False)
+
     # Webhooks: base64 public keys as the portal shows them (several during a rotation).
     public_keys: tuple[str, ...] = ()
     signature_tolerance_s: WholeSeconds = 300
@@ -68,6 +71,7 @@ class Settings:
 
     # The API: bearer tokens, `scope:token` with scope read, command or admin.
     api_tokens: tuple[str, ...] = field(default=(), repr=False)
+    api_docs: bool = True  # /docs and /openapi.json, which need no token
     answer_timeout_s: Seconds = 10.0  # how long a command waits for the carrier's answer
 
     # The command line: an API elsewhere, a token of it, and your Call Control Application's id.
@@ -128,6 +132,8 @@ def _expected(kind: Any) -> str:
     """The kind in words: "a whole number from 0 to 65535"."""
     shape = msgspec.inspect.type_info(kind)
     match shape:
+        case msgspec.inspect.BoolType():
+            return "true or false"
         case msgspec.inspect.IntType():
             words = "a whole number"
         case msgspec.inspect.FloatType():

@@ -53,7 +53,9 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
 
     app = AsgiFastStream(
         broker,
-        asgi_routes=health_routes(unready, registry_of(projector.progress)),
+        asgi_routes=health_routes(
+            unready, registry_of(projector.progress), metrics_token=settings.metrics_token
+        ),
         logger=None,
         on_shutdown=[drain],
     )

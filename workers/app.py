@@ -136,7 +136,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     describe(broker)
     app = AsgiFastStream(
         broker,
-        asgi_routes=health_routes(unready, metrics.registry),
+        asgi_routes=health_routes(unready, metrics.registry, metrics_token=settings.metrics_token),
         logger=None,
         specification=SPECIFICATION,
         asyncapi_path=ROUTE,

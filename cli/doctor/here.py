@@ -39,7 +39,7 @@ async def examine_settings(settings: Settings) -> Findings:
         yield good("settings", "public keys", f"{len(keys)}, base64 of 32 bytes")
 
 
-async def examine_ingress(url: str) -> Findings:
+async def examine_ingress(url: str, metrics_token: str) -> Findings:
     """Whether it is ready, and knows the carrier's key; unknown where no address is given."""
     if not url:
         yield unknown("ingress", "ready", "not looked at", "give its address: --ingress URL")
@@ -48,7 +48,8 @@ async def examine_ingress(url: str) -> Findings:
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
             answer = await http.get(f"{url.rstrip('/')}/health/ready")
-            counted = await http.get(f"{url.rstrip('/')}/metrics")
+            bearer = {"authorization": f"Bearer {metrics_token}"} if metrics_token else {}
+            counted = await http.get(f"{url.rstrip('/')}/metrics", headers=bearer)
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         found = f"not reachable at {url}: {type(error).__name__} {error}"
         yield wrong("ingress", "ready", found, fix)
@@ -65,7 +66,10 @@ async def examine_ingress(url: str) -> Findings:
     else:
         fix = "mend what it says, then look again"
         yield wrong("ingress", "ready", f"{told.get('because')}", fix)
-    if "ready" in told:
+    if "ready" in told and counted.status_code == httpx.codes.UNAUTHORIZED:
+        fix = "set OFFHOOK_METRICS_TOKEN to that of ingress"
+        yield unknown("ingress", "signed with our key", "its metrics ask for a token", fix)
+    elif "ready" in told:
         yield _same_key(counted.text)
 
 

@@ -78,7 +78,7 @@ async def examine(
     probes: list[tuple[Place, Findings]] = [
         ("settings", examine_settings(settings)),
         ("carrier", examine_carrier(settings, webhook_url, now)),
-        ("ingress", examine_ingress(ingress_url)),
+        ("ingress", examine_ingress(ingress_url, settings.metrics_token)),
         ("log", examine_servers(settings, now)),
         ("log", examine_log(settings)),
         ("views", examine_views(settings, now)),

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from nats.aio.client import Client
 from starlette.types import Message
 
+from api.app import application
 from api.auth import tokens_from
 from api.bodies import body_of
 from api.errors import ErrorAnswer, install, parameter_invalid
@@ -37,6 +38,17 @@ async def refusing_postgres(sqlstate: str) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(("with_docs", "status"), [(True, 200), (False, 404)])
+async def test_the_documentation_can_be_turned_off(with_docs: bool, status: int) -> None:
+    app = application(with_docs=with_docs)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://api"
+    ) as client:
+        for path in ("/docs", "/openapi.json"):
+            assert (await client.get(path)).status_code == status
+        assert (await client.get("/redoc")).status_code == 404
 
 
 @pytest.mark.parametrize(

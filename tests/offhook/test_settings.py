@@ -44,6 +44,7 @@ def test_every_variable_is_read_as_its_fields_type() -> None:
             "OFFHOOK_CARRIER_TIMEOUT_S": "1.5",
             "OFFHOOK_PUBLIC_KEYS": " key1 , key2,,",
             "OFFHOOK_FLOWS": "",
+            "OFFHOOK_API_DOCS": "false",
         }
     )
     assert settings == Settings(
@@ -52,6 +53,7 @@ def test_every_variable_is_read_as_its_fields_type() -> None:
         carrier_timeout_s=1.5,
         public_keys=("key1", "key2"),
         flows=(),
+        api_docs=False,
     )
 
 
@@ -80,6 +82,7 @@ WRONG += [
     ("OFFHOOK_API_PORT", "-1", NUMBERS[Port][1]),
     ("OFFHOOK_LANES_MAX", "0", NUMBERS[Count][1]),
     ("OFFHOOK_CARRIER_TIMEOUT_S", "0", NUMBERS[Seconds][1]),
+    *(("OFFHOOK_API_DOCS", text, "true or false") for text in ("", "yes", "2", "off")),
 ]
 
 
@@ -105,9 +108,14 @@ def test_variables_of_the_test_run_are_no_settings() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    secrets = Settings(carrier_key="KEY-1", api_tokens=("admin:TOKEN-1",), signing_key="SEED-1")
+    secrets = Settings(
+        carrier_key="KEY-1",
+        api_tokens=("admin:TOKEN-1",),
+        signing_key="SEED-1",
+        metrics_token="SEE-1",
+    )
     shown = repr(secrets)
-    assert not any(secret in shown for secret in ("KEY-1", "TOKEN-1", "SEED-1"))
+    assert not any(secret in shown for secret in ("KEY-1", "TOKEN-1", "SEED-1", "SEE-1"))
 
 
 # ------------------------------------------------------------------ to a child process
@@ -115,6 +123,7 @@ def test_secrets_are_not_shown() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     str: texts,
+    bool: st.booleans(),
     Seed: st.integers(0, 4_294_967_295),
     Port: st.integers(0, 65535),
     Count: st.integers(1, 10_000),
@@ -146,4 +155,4 @@ def test_only_what_differs_is_handed_on() -> None:
 
 
 def test_every_field_has_a_type_that_can_be_read() -> None:
-    assert {item.type for item in FIELDS} <= {str, LIST, *NUMBERS}
+    assert {item.type for item in FIELDS} <= {str, bool, LIST, *NUMBERS}

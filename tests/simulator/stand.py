@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from offhook.process import KEEP_ALIVE_S
+from offhook.connections import KEEP_ALIVE_S
 from offhook.telnyx.signature import public_key_text
 from simulator.app import build
 from simulator.applications import DEFAULT_ID

@@ -1,0 +1,52 @@
+"""Warnings that anybody on the network can cause, in a log that does not grow with them."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+EVERY_S = 10.0
+KINDS_MAX = 100
+
+
+@dataclass(kw_only=True)
+class _Held:
+    """What was not written yet of a kind."""
+
+    message: str
+    count: int = 0
+    last: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LimitedLog:
+    """Writes the first warning of each kind at once, then at most one line each `every_s`.
+
+    Such a line is the last warning, with `repeated`, how many there were, and `within_s`.
+    """
+
+    def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S) -> None:
+        self._log = log
+        self._every_s = every_s
+        self._held: dict[str, _Held] = {}
+
+    def warning(self, message: str, *, kind: str, extra: Mapping[str, Any]) -> None:
+        """`kind` is one of a few, never a text from outside. Call it inside the event loop."""
+        assert len(self._held) < KINDS_MAX, f"{kind} is one kind too many"
+        if (held := self._held.get(kind)) is None:
+            self._log.warning(message, extra=dict(extra))
+            self._hold(kind, message)
+        else:
+            held.message, held.last = message, extra
+            held.count += 1
+
+    def _hold(self, kind: str, message: str) -> None:
+        self._held[kind] = _Held(message=message)
+        asyncio.get_running_loop().call_later(self._every_s, self._report, kind)
+
+    def _report(self, kind: str) -> None:
+        held = self._held.pop(kind)
+        if held.count:
+            counted = {"repeated": held.count, "within_s": self._every_s}
+            self._log.warning(held.message, extra={**held.last, **counted})
+            self._hold(kind, held.message)

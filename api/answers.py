@@ -4,14 +4,16 @@
     succeeded                                     200, the carrier's own body; {"data": {"result":
                                                   "ok"}} if it sent none (or nothing was needed)
     refused, unauthorized, call_ended by carrier  the carrier's status and errors
-    call_ended, nothing was sent                  422 with 90018
+    call_ended before it was done                 422 with 90018
     invalid                                       422 with 10015
-    deadline, or no outcome in time               504 with 10008
+    deadline, and it was not done                 503 with 10007
+    any failure, but it may have been performed   504 with 10008
+    no outcome in time                            504 with 10008
 
-504 means "nobody knows yet", which no other status says. The official SDKs would send the command
-again after a 5xx, and without a command_id of the caller's that is a second call: so the header
-x-should-retry says "false". It is left out where the caller gave the command_id and the outcome is
-still open: the repeated request then waits for the same command.
+504 means "nobody knows", which no other status says: any other is for what was not done. The
+official SDKs would send the command again after a 5xx, and without a command_id of the caller's
+that is a second call: so the header x-should-retry says "false". It is left out where the caller
+gave the command_id and the outcome is open: the repeated request then waits for the same command.
 """
 
 from typing import Any, assert_never
@@ -37,9 +39,9 @@ def no_outcome(command: IssuedCommand, waited_s: float, *, given: bool) -> Error
         504,
         "10008",
         f"The {command.operation} with command_id {command.command_id} was accepted, but had no "
-        f"outcome within {waited_s:g} s. It may still be carried out until 45 s after the request. "
-        f"GET /commands/{command.command_id} tells; another request with this command_id waits "
-        "for the same command",
+        f"outcome within {waited_s:g} s. It may have been performed, or still be until 45 s after "
+        f"the request. GET /commands/{command.command_id} shows its outcome; another request with "
+        "this command_id waits for the same command",
         headers={} if given else {RETRY_HEADER: "false"},
     )
 
@@ -67,6 +69,15 @@ def not_appended(command: IssuedCommand, why: str, *, given: bool) -> ErrorAnswe
 
 
 def _failure(failed: CommandFailed) -> ErrorAnswer:
+    which = f"The {failed.operation} with command_id {failed.command_id}"
+    if _may_have_been_performed(failed):
+        detail = (
+            f"{which} failed, but may have been performed: {failed.detail}. Webhooks tell what the "
+            "carrier did"
+        )
+        if failed.operation == "dial" and failed.reason == "call_ended":
+            detail += "; if its leg comes up, it is hung up"
+        return refusal(504, "10008", detail, headers={RETRY_HEADER: "false"})
     match failed.reason:
         case "refused" | "unauthorized" | "call_ended" if failed.http_status is not None:
             if failed.errors:
@@ -78,10 +89,14 @@ def _failure(failed: CommandFailed) -> ErrorAnswer:
         case "invalid" | "refused" | "unauthorized":
             return refusal(422, "10015", failed.detail)
         case "deadline":
-            detail = (
-                f"The {failed.operation} with command_id {failed.command_id} was given up: "
-                f"{failed.detail}. Webhooks tell what the carrier did"
-            )
-            return refusal(504, "10008", detail, headers={RETRY_HEADER: "false"})
+            detail = f"{which} was given up: {failed.detail}"
+            return refusal(503, "10007", detail, headers={RETRY_HEADER: "false"})
         case _:
             assert_never(failed.reason)
+
+
+def _may_have_been_performed(failed: CommandFailed) -> bool:
+    """Records from before this was kept leave it open where time ran out."""
+    if failed.maybe_performed is None:
+        return failed.reason == "deadline"
+    return failed.maybe_performed

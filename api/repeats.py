@@ -184,7 +184,9 @@ def _fingerprint(command: IssuedCommand, caller: Caller) -> bytes:
 
 
 def _had_no_effect(command: CommandView) -> bool:
-    return command.status == "failed" and command.reason != "deadline"
+    if command.maybe_performed is None:  # it was not kept
+        return command.status == "failed" and command.reason != "deadline"
+    return not command.maybe_performed
 
 
 def _is_retry(http: HttpRequest) -> bool:

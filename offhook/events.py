@@ -104,12 +104,17 @@ class CommandAttempted:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSucceeded:
-    """The carrier took the command (or it was needless: a hangup of an ended call)."""
+    """The carrier took the command (or it was needless: a hangup of an ended call).
+
+    `attempts` counts the tries that were sent, or may have been by a worker that stopped; None in
+    records from before it was kept.
+    """
 
     command_id: str
     http_status: int | None = None
     answer: dict[str, Any] = field(default_factory=dict)  # the carrier's whole body
     note: str = ""  # why it counts as success, where that is not plain
+    attempts: int | None = None
 
 
 FailureReason = Literal["invalid", "refused", "call_ended", "deadline", "unauthorized"]
@@ -117,14 +122,17 @@ FailureReason = Literal["invalid", "refused", "call_ended", "deadline", "unautho
 
 @dataclass(frozen=True, kw_only=True)
 class CommandFailed:
-    """A command will not be done; a flow can decide on it.
+    """A command will not be done (again); a flow can decide on it.
 
-    invalid       a parameter the documents do not allow: nothing was sent
+    invalid       a parameter the documents do not allow
     refused       the carrier said no, with `http_status` and `errors`
-    call_ended    the leg is gone
-    deadline      not accepted in time; the carrier's webhooks tell what really happened
+    call_ended    the leg is gone; of a dial, the leg that it is linked to
+    deadline      not accepted in time
     unauthorized  401 or 403: the key is wrong, not the call
 
+    `maybe_performed` is True if a try that had no answer may have been performed all the same: the
+    carrier's webhooks tell. False: it was not. `attempts` counts the tries that were sent, or may
+    have been by a worker that stopped. Both are None in records from before they were kept.
     `group` says more of a "no" by the carrier: capacity, wrong_state, not_permitted … They are
     listed in `offhook.telnyx.error_codes` and docs/errors.md.
     """
@@ -137,6 +145,8 @@ class CommandFailed:
     http_status: int | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)  # the carrier's own
     group: str = ""
+    maybe_performed: bool | None = None
+    attempts: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -153,7 +153,8 @@ def command_row(state: CommandState, session_id: str, last_seq: int) -> dict[str
         "answer": succeeded.answer if succeeded else None,
         "answer_session_id": _session_of_answer(succeeded.answer) if succeeded else None,
         "errors": failed.errors if failed else None,
-        "attempts": state.attempts,
+        "maybe_performed": failed.maybe_performed if failed else None,
+        "attempts": _attempts(state),
         "flow": state.flow or None,
         "flow_version": state.flow_version or None,
         "cause_seq": state.cause_seq,
@@ -242,6 +243,12 @@ def _session_of_answer(answer: Mapping[str, Any]) -> str | None:
     data = answer.get("data")
     told = data.get("call_session_id") if isinstance(data, Mapping) else None
     return session_id_from(told) if isinstance(told, str) and told else None
+
+
+def _attempts(state: CommandState) -> int:
+    """As the outcome counts them; else what was recorded on the way, the first try not among it."""
+    counted = state.outcome.attempts if state.outcome else None
+    return state.attempts if counted is None else counted
 
 
 # Most values are of these, and to ask whether they are a Mapping is slow.

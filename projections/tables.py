@@ -173,6 +173,7 @@ commands = Table(
     _optional("answer", JSONB),  # the carrier's whole body
     _optional("answer_session_id"),  # the session of the leg that a dial placed
     _optional("errors", JSONB),  # the carrier's own
+    _optional("maybe_performed", Boolean),  # of a failed one; null if that was not kept
     _required("attempts", Integer),
     _optional("flow"),
     _optional("flow_version"),

@@ -97,6 +97,7 @@ class CommandView:
     answer: Mapping[str, Any] | None
     answer_session_id: str | None
     errors: Sequence[Mapping[str, Any]] | None
+    maybe_performed: bool | None
     attempts: int
     flow: str | None
     flow_version: str | None

@@ -1,7 +1,7 @@
 """Carry out one decided command: try, wait, try again, give up in time. One outcome each.
 
-    the call has ended            succeeded for a hangup, else failed (call_ended); nothing is sent,
-                                  nor is a dial that is linked to a leg of it
+    the call has ended            succeeded for a hangup, else failed (call_ended); nothing more is
+                                  sent, nor is a dial that is linked to a leg of it
     a wrong parameter             failed (invalid); nothing is sent
     accepted / refused            succeeded / failed (refused, call_ended, unauthorized)
     no answer, 5xx                the identical command again, backing off, the lease renewed;
@@ -10,17 +10,30 @@
     45 s after its decision       failed (deadline): late is worse than not at all on a phone
 
 The carrier ignores a repeated `command_id` for 60 s only, hence the 45.
+
+What a failure says of the tries before it (`Tries`):
+
+    tries                                   attempts   maybe_performed   detail
+    none                                    0          no                nothing was sent
+    429, no connection, a refusal whose     1 or more  no                N attempts without effect
+      body was lost
+    one had no answer, or a 5xx             1 or more  yes               N attempts, which may have
+                                                                         been performed
+    those of a worker that stopped          1 or more  yes               at most N attempts, …
+
+A refusal answers for the tries before it if it is about the command as such (a wrong number). If it
+is about what may have changed since (the leg has ended), they may have been performed all the same.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 from offhook.commands import SwitchSupervisorRole, UpdateClientState
 from offhook.errors import OperationUnknown, ParameterInvalid
-from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
+from offhook.events import CommandFailed, CommandSucceeded, FailureReason, IssuedCommand
 from offhook.telnyx.catalog import check, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
@@ -40,8 +53,28 @@ RENEWED_BEFORE_S = 1.0
 """So long before its end a lease is renewed."""
 
 
-_Last = Busy | NoAnswer | None
-"""What the try before this one came to."""
+@dataclass(kw_only=True)
+class Tries:
+    """What is known of the tries so far.
+
+    `by_others` of the attempts may have been made by a worker that stopped.
+    """
+
+    attempts: int = 0
+    by_others: int = 0
+    maybe_taken: bool = False
+    last: Busy | NoAnswer | None = None  # what the last one came to
+
+    @property
+    def told(self) -> str:
+        """In words, for the detail of a failure."""
+        if not self.attempts:
+            return "nothing was sent"
+        times = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        at_most = "at most " if self.by_others else ""
+        effect = ", which may have been performed" if self.maybe_taken else " without effect"
+        last = f"; last: {self.last.detail}" if self.last is not None else ""
+        return f"{at_most}{times}{effect}{last}"
 
 
 class Sender(Protocol):
@@ -76,71 +109,63 @@ async def carry_out(
     Raises PositionTaken when another worker took the session over meanwhile.
     """
     deadline = decided_at + timedelta(seconds=DEADLINE_S)
+    tries = Tries(attempts=attempts, by_others=attempts, maybe_taken=attempts > 0)
     if hold.case.ended_leg(_leg_of(command)) is not None:
-        return _ended(command)
-    if (invalid := _invalid(command)) is not None:
+        return _ended(command, tries)
+    if (invalid := _invalid(command, tries)) is not None:
         return invalid
     pause_s = PAUSE_FIRST_S
-    attempt = attempts + 1
-    maybe_taken = attempts > 0
-    last: _Last = None
     while True:
         if timing.now() >= deadline:
-            return _failed_by_deadline(command, attempt - 1, last)
-        if maybe_taken and not _may_be_repeated(command.operation):
-            because = "the carrier may have it, and knows no command_id of it: not sent again"
-            failed = _failed_by_deadline(command, attempt - 1, last, because)
-            return replace(failed, group="no_answer")
+            return _failed_by_deadline(command, tries)
+        if tries.maybe_taken and not _may_be_repeated(command.operation):
+            because = "it has no command_id, so it is not sent a second time"
+            return _failed_by_deadline(command, tries, because)
         turn = turns.take(command.operation)
-        has_waited = turn is None or last is not None
+        has_waited = turn is None or tries.last is not None
         if turn is None:
-            came = await _turn_of(command, attempt, last, deadline, hold, timing, turns, look)
+            came = await _turn_of(command, tries, deadline, hold, timing, turns, look)
             if not isinstance(came, Turn):
                 return came
             turn = came
         with turn:
             if has_waited and await hold.ended_leg(_leg_of(command)) is not None:
-                return _ended(command)
-            if last is not None:
-                await hold.renew(command.command_id, attempt, last.detail)
+                return _ended(command, tries)
+            if tries.last is not None:
+                await hold.renew(command.command_id, tries.attempts + 1, tries.last.detail)
             else:
-                await hold.keep(command.command_id, attempt)
+                await hold.keep(command.command_id, tries.attempts + 1)
             if timing.now() >= deadline:  # only now: the log may have taken its time
-                return _failed_by_deadline(command, attempt - 1, last)
+                return _failed_by_deadline(command, tries)
             turn.sending()
-            outcome = await sender.send(command, repeated=maybe_taken)
+            outcome = await sender.send(command, repeated=tries.maybe_taken)
             turns.learn(outcome)
+        tries.attempts += 1
         match outcome:
             case Accepted(status=status, answer=answer, note=note):
                 return CommandSucceeded(
-                    command_id=command.command_id, http_status=status, answer=answer, note=note
+                    command_id=command.command_id,
+                    http_status=status,
+                    answer=answer,
+                    note=note,
+                    attempts=tries.attempts,
                 )
             case Refused():
-                return CommandFailed(
-                    command_id=command.command_id,
-                    operation=command.operation,
-                    call_control_id=command.call_control_id,
-                    reason=outcome.reason,
-                    group=outcome.group,
-                    detail=outcome.detail,
-                    http_status=outcome.status,
-                    errors=list(outcome.errors),
-                )
+                return _refused(command, tries, outcome)
             case Busy():
-                last = outcome  # the next turn is not before the carrier's time
+                tries.last = outcome  # the next turn is not before the carrier's time
             case NoAnswer():
-                last = outcome
-                maybe_taken = maybe_taken or outcome.maybe_taken
+                tries.last = outcome
+                tries.maybe_taken = tries.maybe_taken or outcome.maybe_taken
                 # Half to all of the pause, so that workers do not retry in step.
                 wait_s = pause_s * (0.5 + timing.chance() / 2)
                 pause_s = min(pause_s * 2, PAUSE_MAX_S)
                 if timing.now() + timedelta(seconds=wait_s) >= deadline:
-                    return _failed_by_deadline(command, attempt, last)
+                    return _failed_by_deadline(command, tries)
                 await turns.pause(wait_s)
                 await look()
             case _:
                 assert_never(outcome)
-        attempt += 1
 
 
 def _leg_of(command: IssuedCommand) -> str | None:
@@ -159,8 +184,7 @@ _SET_A_STATE = frozenset({UpdateClientState.operation, SwitchSupervisorRole.oper
 
 async def _turn_of(
     command: IssuedCommand,
-    attempt: int,
-    last: _Last,
+    tries: Tries,
     deadline: datetime,
     hold: Hold,
     timing: Timing,
@@ -173,43 +197,43 @@ async def _turn_of(
     """
     session_id = hold.case.session.session_id
     if turns.are_full_for(command.operation):
-        because = f"{WAITING_MAX} commands wait already: given up"
-        return _failed_by_deadline(command, attempt - 1, last, because)
+        because = f"{WAITING_MAX} commands wait already"
+        return _failed_by_deadline(command, tries, because)
     async with turns.queue(command.operation, session_id) as waiting:
         waiting.news.set()  # of what came before it waited nobody has told
         while True:
             left_s = (deadline - timing.now()).total_seconds()
             if left_s <= 0 or turns.closed_s(command.operation) >= left_s:
-                because = f"its turn does not come within {DEADLINE_S:.0f} s: given up"
-                return _failed_by_deadline(command, attempt - 1, last, because)
+                because = f"its turn does not come within {DEADLINE_S:.0f} s"
+                return _failed_by_deadline(command, tries, because)
             lasts_s = max(0.0, hold.left_s - RENEWED_BEFORE_S)
             turn = await waiting.turn(within_s=min(left_s, lasts_s))
             if turn is not None:
                 return turn
             await look()
             if hold.case.ended_leg(_leg_of(command)) is not None:
-                return _ended(command)
+                return _ended(command, tries)
             if hold.case.ahead:
                 turns.put_first(waiting)
             if hold.left_s <= RENEWED_BEFORE_S:
                 await hold.renew(
-                    command.command_id, attempt, "it waits for its turn", lease_s=WAITING_LEASE_S
+                    command.command_id,
+                    tries.attempts + 1,
+                    "it waits for its turn",
+                    lease_s=WAITING_LEASE_S,
                 )
 
 
-def _ended(command: IssuedCommand) -> CommandSucceeded | CommandFailed:
-    if command.operation == "hangup":
-        return CommandSucceeded(command_id=command.command_id, note="the call had already ended")
-    return CommandFailed(
-        command_id=command.command_id,
-        operation=command.operation,
-        call_control_id=command.call_control_id,
-        reason="call_ended",
-        detail="the call had already ended; nothing was sent",
-    )
+def _ended(command: IssuedCommand, tries: Tries) -> CommandSucceeded | CommandFailed:
+    """The outcome of a command for a call that has ended: of a hangup, what it was for."""
+    may_have_ended_it = command.operation == "reject" and tries.maybe_taken
+    if command.operation == "hangup" or may_have_ended_it:
+        note = "the call had already ended"
+        return CommandSucceeded(command_id=command.command_id, note=note, attempts=tries.attempts)
+    return _failed(command, tries, "call_ended", f"the call has ended; {tries.told}")
 
 
-def _invalid(command: IssuedCommand) -> CommandFailed | None:
+def _invalid(command: IssuedCommand, tries: Tries) -> CommandFailed | None:
     try:
         check(command)
     except (ParameterInvalid, OperationUnknown) as error:
@@ -220,28 +244,52 @@ def _invalid(command: IssuedCommand) -> CommandFailed | None:
         detail = f"{command.operation}: it could not be checked: {error!r}"
     else:
         return None
-    return CommandFailed(
-        command_id=command.command_id,
-        operation=command.operation,
-        call_control_id=command.call_control_id,
-        reason="invalid",
-        detail=detail,
+    if tries.attempts:  # by a worker of another version, to whose check it was right
+        detail += f"; {tries.told}"
+    return _failed(command, tries, "invalid", detail)
+
+
+def _refused(command: IssuedCommand, tries: Tries, refused: Refused) -> CommandFailed:
+    return _failed(
+        command,
+        tries,
+        refused.reason,
+        refused.detail,
+        maybe_performed=refused.maybe_taken,
+        group=refused.group,
+        http_status=refused.status,
+        errors=list(refused.errors),
     )
 
 
-def _failed_by_deadline(
-    command: IssuedCommand, attempts: int, last: _Last, because: str = ""
-) -> CommandFailed:
+def _failed_by_deadline(command: IssuedCommand, tries: Tries, because: str = "") -> CommandFailed:
     """`because` says why there is no use in waiting until the deadline."""
-    tried = f"after {attempts} attempts" if attempts else "and was never sent"
-    detail = f"{because or f'{DEADLINE_S:.0f} s have passed'} {tried}"
-    if last is not None:
-        detail += f"; last: {last.detail}"
+    group = ""
+    if tries.maybe_taken or isinstance(tries.last, NoAnswer):
+        group = "no_answer"
+    elif because or tries.last is not None:
+        group = "rate"
+    detail = f"{because or f'{DEADLINE_S:.0f} s have passed'}; {tries.told}"
+    return _failed(command, tries, "deadline", detail, group=group)
+
+
+def _failed(
+    command: IssuedCommand,
+    tries: Tries,
+    reason: FailureReason,
+    detail: str,
+    *,
+    maybe_performed: bool | None = None,
+    **more: Any,
+) -> CommandFailed:
+    """`maybe_performed` is what the tries say, unless the last answer knows better."""
     return CommandFailed(
         command_id=command.command_id,
         operation=command.operation,
         call_control_id=command.call_control_id,
-        reason="deadline",
-        group="no_answer" if isinstance(last, NoAnswer) else "rate" if because or last else "",
+        reason=reason,
         detail=detail,
+        maybe_performed=tries.maybe_taken if maybe_performed is None else maybe_performed,
+        attempts=tries.attempts,
+        **more,
     )

@@ -78,6 +78,14 @@ def is_own_doing(group: Group) -> bool:
     return group in ("already_so", "duplicate", "capacity", "unexplained")
 
 
+def is_of_the_command(group: Group) -> bool:
+    """Whether the refusal is about the command as such, so that every try of it meets the same.
+
+    Any other depends on what may have changed since the first try: the leg, the account, the room.
+    """
+    return group in ("wrong_value", "not_permitted")
+
+
 def stops_everything(group: str) -> bool:
     """Whether other commands will be refused as well, until somebody does something."""
     return group in ("unauthorized", "account")

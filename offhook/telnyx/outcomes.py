@@ -19,7 +19,13 @@ from typing import Any
 
 from offhook.events import FailureReason
 from offhook.lenient_json import NotJson, read_json
-from offhook.telnyx.error_codes import DIALS_PER_SECOND, Group, group_of, is_own_doing
+from offhook.telnyx.error_codes import (
+    DIALS_PER_SECOND,
+    Group,
+    group_of,
+    is_of_the_command,
+    is_own_doing,
+)
 
 # What is kept of an answer goes into the log, whose records have a bound of 256 KiB.
 ANSWER_BYTES_MAX = 128 * 1024
@@ -58,13 +64,18 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The carrier said no. Sending it again gives the same answer."""
+    """The carrier said no. Sending it again gives the same answer.
+
+    `maybe_taken`: an earlier try may have been taken all the same, before what this one was refused
+    for came to be.
+    """
 
     status: int
     group: Group
     detail: str
     errors: tuple[dict[str, Any], ...] = ()  # the carrier's own
     rate: RateLimit | None = None
+    maybe_taken: bool = False
 
     @property
     def reason(self) -> FailureReason:
@@ -119,6 +130,8 @@ def outcome_of(
       accepted, with a note. For if that is wrong, the flow waits for a webhook that does not come
       and its timer takes over; believing "failed" wrongly would let it dial a second time.
       A repeated hangup or reject whose leg is gone (90018, 90015, 404) has done what it was for.
+      Unless a refusal is about the command as such, what it is for may have changed since the first
+      try (the leg has ended, the key was withdrawn): `maybe_taken`.
     """
     rate = rate_limit_of(headers)
     if 200 <= status < 300:
@@ -139,7 +152,15 @@ def outcome_of(
         return Accepted(status=status, note="already ended", rate=rate)
     if repeated and (note := _taken_before(operation, status, group, errors)):
         return Accepted(status=status, note=f"{note} ({detail})", rate=rate)
-    return Refused(status=status, group=group, detail=detail, errors=errors, rate=rate)
+    maybe_taken = repeated and not (is_of_the_command(group) or _is_of_a_value(group, errors))
+    return Refused(
+        status=status,
+        group=group,
+        detail=detail,
+        errors=errors,
+        rate=rate,
+        maybe_taken=maybe_taken,
+    )
 
 
 def _taken_before(
@@ -152,10 +173,22 @@ def _taken_before(
         return "already ended"
     if any(_is_about_command_id(error) for error in errors):
         return "taken before: the carrier rejects the repeated command_id"
-    points_elsewhere = any(_place_of(error) for error in errors)
-    if not is_own_doing(group) or points_elsewhere:
+    if not is_own_doing(group) or _points_elsewhere(errors):
         return ""
     return "taken before, as far as can be told: webhooks tell what happened"
+
+
+def _points_elsewhere(errors: tuple[dict[str, Any], ...]) -> bool:
+    """Whether the refusal is about a parameter other than command_id."""
+    return any(place for error in errors if "command_id" not in (place := _place_of(error)))
+
+
+def _is_of_a_value(group: Group, errors: tuple[dict[str, Any], ...]) -> bool:
+    """Whether the refusal is about a value that no time changes: not about a leg it names."""
+    if group not in ("unexplained", "not_found"):
+        return False
+    places = {_place_of(error) for error in errors} - {""}
+    return any(not place.endswith(("call_control_id", "link_to")) for place in places)
 
 
 def _is_about_command_id(error: Mapping[str, Any]) -> bool:

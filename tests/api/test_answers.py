@@ -1,5 +1,7 @@
 """What came of a command → what the application is answered."""
 
+from typing import get_args
+
 import pytest
 
 from api.answers import answer_of
@@ -9,7 +11,12 @@ from offhook.events import CommandFailed, CommandSucceeded, FailureReason
 OK = {"data": {"result": "ok"}}
 
 
-def failed(reason: FailureReason, status: int | None = None, *codes: str) -> CommandFailed:
+def failed(
+    reason: FailureReason,
+    status: int | None = None,
+    *codes: str,
+    maybe_performed: bool | None = False,
+) -> CommandFailed:
     return CommandFailed(
         command_id="c",
         operation="answer",
@@ -17,6 +24,7 @@ def failed(reason: FailureReason, status: int | None = None, *codes: str) -> Com
         detail="why",
         http_status=status,
         errors=[{"code": code, "title": "t"} for code in codes],
+        maybe_performed=maybe_performed,
     )
 
 
@@ -44,7 +52,16 @@ def test_a_success_is_a_2xx(succeeded: CommandSucceeded, status: int, body: obje
         (failed("call_ended", 422, "90018"), 422, "90018"),
         (failed("call_ended"), 422, "90018"),
         (failed("invalid"), 422, "10015"),
-        (failed("deadline"), 504, "10008"),
+        (failed("deadline"), 503, "10007"),
+        # What may have been performed has one answer: nobody knows.
+        (failed("deadline", maybe_performed=True), 504, "10008"),
+        (failed("call_ended", maybe_performed=True), 504, "10008"),
+        (failed("call_ended", 422, "90018", maybe_performed=True), 504, "10008"),
+        (failed("unauthorized", 401, "10009", maybe_performed=True), 504, "10008"),
+        (failed("invalid", maybe_performed=True), 504, "10008"),
+        # Recorded before that was kept.
+        (failed("deadline", maybe_performed=None), 504, "10008"),
+        (failed("call_ended", maybe_performed=None), 422, "90018"),
     ],
 )
 def test_a_failure_is_told_as_the_carrier_told_it(
@@ -54,3 +71,14 @@ def test_a_failure_is_told_as_the_carrier_told_it(
         answer_of(failure)
     assert raised.value.status == status
     assert [error["code"] for error in raised.value.errors] == [code]
+
+
+def test_only_what_was_not_done_is_answered_with_anything_but_a_504() -> None:
+    for reason in get_args(FailureReason):
+        for status in (None, 422):
+            with pytest.raises(ErrorAnswer) as raised:
+                answer_of(failed(reason, status, maybe_performed=True))
+            assert raised.value.status == 504
+            assert raised.value.headers["x-should-retry"] == "false"
+            (error,) = raised.value.errors
+            assert "may have been performed: why" in error["detail"]

@@ -106,6 +106,8 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         call_control_id=st.none() | text,
         http_status=st.none() | st.integers(100, 599),
         errors=st.lists(json_objects, max_size=3),
+        maybe_performed=st.none() | st.booleans(),
+        attempts=st.none() | st.integers(0, 99),
     ),
     st.builds(SessionParked, cause_seq=seqs, error=text, attempts=st.integers(0, 99)),
     st.builds(TimerSet, timer_id=text, name=text, due_at=times),
@@ -228,16 +230,21 @@ STORED: list[tuple[str, bytes, Fact]] = [
     ),
     (
         "CommandSucceeded",
-        b'{"command_id":"c-2","http_status":200,"answer":{"data":{"result":"ok"}},"note":"why"}',
+        b'{"command_id":"c-2","http_status":200,"answer":{"data":{"result":"ok"}},"note":"why",'
+        b'"attempts":1}',
         CommandSucceeded(
-            command_id="c-2", http_status=200, answer={"data": {"result": "ok"}}, note="why"
+            command_id="c-2",
+            http_status=200,
+            answer={"data": {"result": "ok"}},
+            note="why",
+            attempts=1,
         ),
     ),
     (
         "CommandFailed",
         b'{"command_id":"c-2","operation":"answer","reason":"call_ended","detail":"422 90018",'
         b'"call_control_id":"v3:a","http_status":422,"errors":[{"code":"90018","title":"Call '
-        b'has already ended"}],"group":"call_ended"}',
+        b'has already ended"}],"group":"call_ended","maybe_performed":true,"attempts":2}',
         CommandFailed(
             command_id="c-2",
             operation="answer",
@@ -247,6 +254,8 @@ STORED: list[tuple[str, bytes, Fact]] = [
             http_status=422,
             errors=[{"code": "90018", "title": "Call has already ended"}],
             group="call_ended",
+            maybe_performed=True,
+            attempts=2,
         ),
     ),
     (
@@ -323,6 +332,16 @@ def test_every_fact_has_a_stored_sample_and_a_version() -> None:
 def test_fields_that_a_writer_left_out_have_their_defaults() -> None:
     fact = decode("CommandSucceeded", 1, b'{"command_id":"c-2"}')
     assert fact == CommandSucceeded(command_id="c-2")
+
+
+def test_an_outcome_stored_before_its_tries_were_counted_says_nothing_of_them() -> None:
+    body = b'{"command_id":"c-2","operation":"dial","reason":"deadline","group":"no_answer"}'
+    failed = decode("CommandFailed", 1, body)
+    assert isinstance(failed, CommandFailed)
+    assert (failed.maybe_performed, failed.attempts) == (None, None)
+    succeeded = decode("CommandSucceeded", 1, b'{"command_id":"c-2","http_status":200}')
+    assert isinstance(succeeded, CommandSucceeded)
+    assert succeeded.attempts is None
 
 
 def test_a_failure_stored_before_it_had_a_group_has_none() -> None:

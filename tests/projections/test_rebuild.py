@@ -35,7 +35,7 @@ TAMPERED = {
     "commands": "insert into commands select 'nobody', command_id, operation, call_control_id,"
     " parameters, status, reason, detail, http_status, answer, answer_session_id, errors,"
     " attempts, flow, flow_version, cause_seq, ordinal, requested_at, decided_at, settled_at,"
-    " last_seq from commands limit 1",
+    " last_seq, maybe_performed from commands limit 1",
 }
 
 

@@ -234,7 +234,8 @@ async def test_a_command_whose_turn_does_not_come_in_time_is_given_up_and_never_
     (failed,) = await world.facts(CommandFailed)
     assert isinstance(failed, CommandFailed)
     assert (failed.reason, failed.group) == ("deadline", "rate")
-    assert failed.detail == "its turn does not come within 45 s: given up and was never sent"
+    assert failed.detail == "its turn does not come within 45 s; nothing was sent"
+    assert (failed.maybe_performed, failed.attempts) == (False, 0)
 
 
 async def test_a_command_whose_turn_came_in_time_is_not_sent_late_by_a_slow_log() -> None:
@@ -248,7 +249,7 @@ async def test_a_command_whose_turn_came_in_time_is_not_sent_late_by_a_slow_log(
     assert world.sent == []
     (failed,) = await world.facts(CommandFailed)
     assert isinstance(failed, CommandFailed)
-    assert (failed.reason, failed.detail) == ("deadline", "45 s have passed and was never sent")
+    assert (failed.reason, failed.detail) == ("deadline", "45 s have passed; nothing was sent")
 
 
 @pytest.mark.parametrize(("operation", "tried_at"), [("hangup", 5.0), ("answer", 15.0)])
@@ -278,7 +279,8 @@ async def test_a_command_that_would_be_late_after_its_429_is_given_up_at_once() 
     (failed,) = await world.facts(CommandFailed)
     assert isinstance(failed, CommandFailed)
     assert (failed.reason, failed.group) == ("deadline", "rate")
-    assert "after 1 attempts; last: 429 10011" in failed.detail
+    assert "; 1 attempt without effect; last: 429 10011" in failed.detail
+    assert failed.maybe_performed is False
 
 
 async def test_a_command_answered_with_429_goes_again_at_the_carriers_time() -> None:

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from offhook.commands import Answer, Command, Hangup, Reject
 from offhook.errors import shown
-from offhook.events import Event, IssuedCommand, TimerOrder
+from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired, TimerOrder
 from offhook.flow import Order, addressed, command_id_for
-from offhook.session import Session
+from offhook.session import CommandState, Session
 from offhook.telnyx.catalog import parameters_of
 from offhook.timers import orders_from
+from offhook.unwanted import dial_of_unwanted
 
 
 class Stored(NamedTuple):
@@ -24,15 +25,24 @@ NOTHING = Stored()
 
 
 def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: int) -> Stored:
-    """The orders on the event at `cause_seq`; the same whoever stores them. Raises TypeError."""
+    """The orders on the event at `cause_seq`; the same whoever stores them. Raises TypeError.
+
+    A leg that nobody wants any more is hung up first, unless the flow does so itself.
+    """
     orders = tuple(orders)  # of a flow that yields them there is nothing left the second time
     for order in orders:
         if not isinstance(order, Order):
             raise TypeError(f"{order!r} is no command and no timer")
     said = [addressed(order, event) for order in orders]
     commands = [order for order in said if isinstance(order, Command)]
+    warnings = []
+    if (dialled := _unwanted(commands, event, session)) is not None:
+        commands.insert(0, Hangup(call_control_id=event.call_control_id))
+        warnings.append(
+            f"hangup: the leg's dial ({dialled.command_id}) has failed, and its call has ended"
+        )
     for command in commands:
-        leg = getattr(command, "call_control_id", None)
+        leg = _leg(command)
         if not isinstance(leg, str | None):  # its record could never be read again
             raise TypeError(f"{command.operation}: call_control_id is {shown(leg)}; expected text")
     return Stored(
@@ -40,7 +50,7 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
             IssuedCommand(
                 command_id=command_id_for(session.session_id, cause_seq, ordinal),
                 operation=command.operation,
-                call_control_id=getattr(command, "call_control_id", None),
+                call_control_id=_leg(command),
                 parameters=parameters_of(command),
             )
             for ordinal, command in enumerate(commands)
@@ -51,8 +61,23 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
             cause_seq=cause_seq,
             call_control_id=event.call_control_id,
         ),
-        warnings=tuple(_unanswered(commands, session)),
+        warnings=(*warnings, *_unanswered(commands, session)),
     )
+
+
+def _unwanted(commands: Sequence[Command], event: Event, session: Session) -> CommandState | None:
+    """The dial of the event's leg, if that leg is to be hung up and nobody does so."""
+    leg = session.leg(event.call_control_id)
+    if leg is None or isinstance(event, CommandFailed | TimerFired):
+        return None
+    if any(isinstance(order, Hangup) and _leg(order) == leg.call_control_id for order in commands):
+        return None
+    return dial_of_unwanted(leg, session)
+
+
+def _leg(command: Command) -> str | None:
+    leg: str | None = getattr(command, "call_control_id", None)
+    return leg
 
 
 def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
@@ -65,7 +90,7 @@ def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
     told = (state.issued for state in session.commands.values() if state.issued is not None)
     asked = {issued.call_control_id for issued in told if issued.operation == Answer.operation}
     for command in commands:
-        leg = session.leg(getattr(command, "call_control_id", None))
+        leg = session.leg(_leg(command))
         if isinstance(command, Answer):
             asked.add(command.call_control_id)
         elif (

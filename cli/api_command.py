@@ -115,7 +115,7 @@ def _is_text(kind: Type) -> bool:
 
 def open_api(settings: Settings) -> Server:
     """The API, with a token that may command if there is one."""
-    token = settings.api_token or _ablest(settings.api_tokens)
+    token = settings.api_token or ablest_token(settings.api_tokens)
     if not token:
         raise SettingInvalid(
             "there is no token for the API: set OFFHOOK_API_TOKEN, or name the --ready-file of "
@@ -133,7 +133,7 @@ def open_api(settings: Settings) -> Server:
     )
 
 
-def _ablest(tokens: Sequence[str]) -> str:
+def ablest_token(tokens: Sequence[str]) -> str:
     """The token with the largest scope among `scope:token` texts; empty if there is none."""
     for scope in ("admin", "command", "read"):
         for text in tokens:

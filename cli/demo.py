@@ -15,9 +15,9 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.stack import Stack, with_free_ports
+from cli.supervisor import Supervisor
 from cli.traffic import Traffic
 from cli.verdict import EXAMPLES_MAX, Verdict, verdict
-from offhook.errors import OperatorFault
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
 from offhook.settings import Settings
@@ -63,6 +63,8 @@ class _Demo:
         self._stack = stack
         self._traffic = traffic
         self._stopping = False
+        # The verdict is by the simulator's books, which end with it.
+        self._supervisor = Supervisor(stack, console.log, vital=("simulator",))
         self._started = time.monotonic()
 
     async def run(self) -> Verdict:
@@ -92,16 +94,10 @@ class _Demo:
         self._stopping = True
 
     async def _books(self, http: httpx.AsyncClient) -> dict[str, Any]:
-        self._require_alive()
+        self._supervisor.look()
         answer = await http.get(f"{self._stack.addresses['simulator']}/simulator/effects")
         books: dict[str, Any] = answer.raise_for_status().json()
         return books
-
-    def _require_alive(self) -> None:
-        for name, process in self._stack.processes.items():
-            if (status := process.poll()) is not None:
-                tail = self._stack.log_tail(name)
-                raise OperatorFault(f"{name} ended with status {status}\n{tail}")
 
     async def _quiet(self, http: httpx.AsyncClient, live: Live) -> dict[str, Any]:
         """The books once every leg has ended and every webhook has arrived."""

@@ -3,10 +3,10 @@
 in the file                  the setting it stands for
 nats, nats_monitor           nats_url, nats_monitor_urls
 postgres                     postgres_url
-api, token                   api_url, api_token
+api, token                   api_url, api_token: of several the one that may do most
 ingress                      webhook_url, with the path of webhooks
 public_key, signing_key      public_keys, signing_key
-simulator                    carrier_url and carrier_key; left out where the carrier is real
+simulator, simulator_key     carrier_url, carrier_key; left out where the carrier is real
 connection_id                connection_id
 """
 
@@ -102,5 +102,6 @@ def _settings_in(found: Mapping[str, str]) -> dict[str, Any]:
 
         values["webhook_url"] = found["ingress"] + PATH
     if "simulator" in found:
-        values |= {"carrier_url": f"{found['simulator']}/v2", "carrier_key": SIMULATOR_KEY}
+        values["carrier_url"] = f"{found['simulator']}/v2"
+        values["carrier_key"] = found.get("simulator_key", SIMULATOR_KEY)
     return values

@@ -35,7 +35,7 @@ SOCKET_PATH_BYTES_MAX = 100
 _POSTGRES_PORT = 5432  # names the socket file; without a port asked for, nothing listens there
 
 
-class _Server(ABC):
+class Server(ABC):
     """One child process and its directory. Leaving the `with` block stops it."""
 
     name: str
@@ -76,6 +76,15 @@ class _Server(ABC):
     def kill(self) -> None:
         """Ends it as a crash would (`kill -9`) and waits."""
         self._end(signal.SIGKILL)
+
+    def ended(self) -> int | None:
+        """The status it ended with by itself, negative for a signal; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def restart(self) -> Self:
+        """Starts it again after its end, where it was. Raises OperatorFault as `start` does."""
+        self._end(signal.SIGKILL)
+        return self.start()
 
     def close(self) -> None:
         """Stops it and removes its temporary directories."""
@@ -136,10 +145,10 @@ class _Server(ABC):
         while not self._is_ready():
             ended = self._process.poll()
             if ended is not None:
-                raise OperatorFault(f"{self.name} ended with status {ended}: {self._last_words()}")
+                raise OperatorFault(f"{self.name} ended with status {ended}: {self.last_words()}")
             if time.monotonic() > deadline:
                 raise OperatorFault(
-                    f"{self.name} not ready in {START_TIMEOUT_S:g} s: {self._last_words()}"
+                    f"{self.name} not ready in {START_TIMEOUT_S:g} s: {self.last_words()}"
                 )
             time.sleep(POLL_S)
 
@@ -158,12 +167,13 @@ class _Server(ABC):
         made = tempfile.TemporaryDirectory(prefix="offhook-", dir=parent)
         return Path(self._temporary.enter_context(made)).resolve()
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of its log, in a line."""
         lines = self.log_path.read_text(errors="replace").splitlines()
         return " / ".join(lines[-3:]) or f"nothing in {self.log_path}"
 
 
-class NatsServer(_Server):
+class NatsServer(Server):
     """One nats-server with JetStream on loopback; the same port after every start."""
 
     name = "nats-server"
@@ -227,7 +237,7 @@ class NatsServer(_Server):
             connection.close()
 
 
-class PostgresServer(_Server):
+class PostgresServer(Server):
     """One PostgreSQL, reached by a Unix socket; superuser `postgres`, no password.
 
     Given a port it listens there on loopback too. PostgreSQL refuses to run as root. Started

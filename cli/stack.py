@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any, Self
 import httpx
 from nacl.signing import SigningKey
 
+from cli.api_command import ablest_token
 from cli.prepare import prepare
 from cli.ready_file import SIMULATOR_KEY
 from cli.servers import NatsServer, PostgresServer
@@ -27,6 +29,7 @@ from simulator.applications import DEFAULT_ID
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 25.0
+LOOK_TIMEOUT_S = 0.25
 CONNECTION_ID = DEFAULT_ID
 """The Call Control Application that the simulator's calls belong to."""
 
@@ -88,8 +91,12 @@ class Stack:
 
     @property
     def token(self) -> str:
-        """A bearer token of the API."""
-        return self.settings.api_tokens[0].partition(":")[2]
+        """The bearer token of the API that may do most."""
+        return ablest_token(self.settings.api_tokens)
+
+    def log_path(self, name: str) -> Path:
+        """Where a role's log lines go."""
+        return self._directory / f"{name}.log"
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -108,6 +115,7 @@ class Stack:
         }
         if self._with_simulator:
             found["simulator"] = f"http://{settings.simulator_host}:{settings.simulator_port}"
+            found["simulator_key"] = SIMULATOR_KEY
         return found
 
     def url_of(self, name: str) -> str:
@@ -121,7 +129,7 @@ class Stack:
         # Roles that only show their health take any free port; it must be known here.
         found: dict[str, Any] = {f"{command}_port": port}
         settings = dataclasses.replace(self.settings, **found)
-        with (self._directory / f"{name}.log").open("ab") as log:
+        with self.log_path(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", command],
                 env={**_clean_environment(), **environment_from(settings)},
@@ -132,11 +140,18 @@ class Stack:
                 start_new_session=True,
             )
 
+    def is_ready(self, name: str) -> bool:
+        """Whether the role says so now; False if it does not answer in an instant."""
+        try:
+            answer = httpx.get(self._ready_url(name), timeout=LOOK_TIMEOUT_S, trust_env=False)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == httpx.codes.OK
+
     def wait_ready(self, name: str) -> None:
         """Return once the role's readiness is green. Raises OperatorFault with its log's end."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        path = "/simulator/health" if name == "simulator" else "/health/ready"
-        url = f"{self.url_of(name)}{path}"
+        url = self._ready_url(name)
         last = "nobody listens yet"
         while time.monotonic() < deadline:
             if (status := self.processes[name].poll()) is not None:
@@ -152,9 +167,13 @@ class Stack:
             time.sleep(0.02)
         raise OperatorFault(f"{name} did not become ready: {last}\n{self.log_tail(name)}")
 
+    def _ready_url(self, name: str) -> str:
+        path = "/simulator/health" if name == "simulator" else "/health/ready"
+        return f"{self.url_of(name)}{path}"
+
     def log_tail(self, name: str, lines: int = 15) -> str:
         """The end of a role's log."""
-        text = (self._directory / f"{name}.log").read_text(errors="replace")
+        text = self.log_path(name).read_text(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def stop(self, name: str) -> None:
@@ -221,6 +240,8 @@ class Stack:
             names = [name for name in self.processes if name.partition("-")[0] == command]
             for name in names:
                 self.processes[name].terminate()
+                # A process that is stopped (SIGSTOP) would see the signal at its end only.
+                self.processes[name].send_signal(signal.SIGCONT)
             for name in names:
                 _wait_or_kill(self.processes.pop(name), STOP_TIMEOUT_S)
 

@@ -10,7 +10,10 @@ from types import FrameType
 from rich.console import Console
 
 from cli import ready_file as ready_files
+from cli.role_logs import RoleLogs
 from cli.stack import Stack, with_free_ports
+from cli.supervisor import Supervisor
+from cli.trouble_report import TroubleReport
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
 from workers.loading import flows_from
@@ -27,7 +30,9 @@ def run_up(
     ready_file: Path | None,
     free_ports: bool,
 ) -> None:
-    """Run until SIGINT or SIGTERM. Raises OperatorFault if one of the processes ends by itself.
+    """Run until SIGINT or SIGTERM; what ends by itself is restarted.
+
+    Raises OperatorFault if a part ends again and again, or does not start at all.
 
     A flow that is not there, and a path that cannot be written, are told before anything starts.
     Without a carrier key the simulator is the carrier. Without a directory nothing is kept.
@@ -41,9 +46,11 @@ def run_up(
         settings = with_free_ports(settings)
     stopped = _stop_on_signals()
     with ExitStack() as closing:
+        is_kept = directory is not None
         if directory is None:
             name = closing.enter_context(tempfile.TemporaryDirectory(prefix="offhook-up-"))
             directory = Path(name)
+        logs = RoleLogs(directory)
         with_simulator = not settings.carrier_key
         stack = closing.enter_context(
             Stack(
@@ -58,11 +65,15 @@ def run_up(
         if ready_file is not None:
             closing.callback(ready_file.unlink, missing_ok=True)
             ready_files.write(ready_file, stack.addresses)
+        supervisor = Supervisor(stack, console.log)
+        report = TroubleReport(console, parked=stack.settings.parked, log_path=stack.log_path)
+        if not is_kept:
+            closing.callback(_keep_tracebacks, console, report)
         while not stopped():
-            for role, process in stack.processes.items():
-                if (status := process.poll()) is not None:
-                    tail = stack.log_tail(role)
-                    raise OperatorFault(f"{role} ended with status {status}\n{tail}")
+            for role, line in logs.new_lines():
+                report.take(role, line)
+            report.tell_repeats()
+            supervisor.look()
             time.sleep(LOOK_S)
         console.log("draining")
 
@@ -74,6 +85,18 @@ def _require_writable(directory: Path) -> None:
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
         raise OperatorFault(f"{directory} cannot be written to: {error.strerror}") from error
+
+
+def _keep_tracebacks(console: Console, report: TroubleReport) -> None:
+    """The logs go with the temporary directory; what went wrong in a flow is still wanted."""
+    tracebacks = list(report.tracebacks())
+    if not tracebacks:
+        return
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="offhook-up-", suffix="-errors.log", delete=False, encoding="utf-8"
+    ) as file:
+        file.write("\n\n".join(tracebacks) + "\n")
+    console.print(f"the flows' tracebacks are in {file.name}", soft_wrap=True, highlight=False)
 
 
 class _Stopped:
@@ -100,7 +123,8 @@ def _tell(console: Console, stack: Stack, directory: Path) -> None:
     console.print(f"webhooks to   {addresses['ingress']}/webhooks/telnyx")
     console.print(f"API           {addresses['api']}  (pages at /docs)")
     if "simulator" in addresses:
-        console.print(f"simulator     {addresses['simulator']}/v2  (no OFFHOOK_CARRIER_KEY is set)")
+        told = f"key: {addresses['simulator_key']}; no OFFHOOK_CARRIER_KEY is set"
+        console.print(f"simulator     {addresses['simulator']}/v2  ({told})")
     console.print(f"token         {addresses['token']}")
     console.print(f"logs, data    {directory}")
     console.print("the rest      --ready-file FILE writes every address and key")

@@ -18,6 +18,7 @@ def described(raised: FlowRaised) -> dict[str, object]:
         "seq": raised.record.seq,
         "event_type": event_type_of(raised.record),
         "error_summary": raised.summary,
+        "exception": type(raised.__cause__).__name__ if raised.__cause__ else "",
     } | (place or {})
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from cli import ready_file
+from cli.stack import Stack
+from offhook.settings import Settings
 
 
 @pytest.fixture
@@ -48,3 +50,17 @@ def test_what_a_link_in_its_way_points_at_is_left_alone(tmp_path: Path) -> None:
     path.with_name("ready.json.part").symlink_to(elsewhere)
     ready_file.write(path, {"token": "secret"})
     assert elsewhere.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (("read:r", "admin:a", "command:c"), "a"),
+        (("read:r", "command:c"), "c"),
+        (("read:r",), "r"),
+    ],
+)
+def test_the_token_is_the_one_that_may_do_most(
+    tmp_path: Path, tokens: tuple[str, ...], expected: str
+) -> None:
+    assert Stack(tmp_path, Settings(api_tokens=tokens)).token == expected

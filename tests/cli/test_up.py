@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ KEYS = {
     "ingress",
     "api",
     "simulator",
+    "simulator_key",
     "nats",
     "nats_monitor",
     "postgres",
@@ -74,7 +76,104 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
     assert (data / "nats").is_dir()
 
 
-def test_a_process_that_ends_ends_everything_and_says_why(tmp_path: Path) -> None:
+def test_what_is_killed_runs_again_and_a_flow_that_raises_is_shown(tmp_path: Path) -> None:
+    ready, output = tmp_path / "ready.json", tmp_path / "output"
+    (tmp_path / "tmp").mkdir()
+    with output.open("w") as out:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cli.main", "up", "--free-ports", "--workers", "1"),
+                *("--ready-file", str(ready)),
+            ],
+            env={
+                **os.environ,
+                "OFFHOOK_FLOWS": "tests.cli.flow_parked:raising",
+                "TMPDIR": str(tmp_path / "tmp"),
+            },
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        found = _when_ready(process, ready)
+        session_id = _place_call(found)
+        shown = _when(lambda: f"session {session_id} is parked" in output.read_text(), output)
+        assert "✗ flow digits 1: ValueError: no such digit: [x]\n" in shown
+        assert re.search(r"flow_parked.py, line \d+, in _raise: raise ValueError", shown)
+        assert f"on call.initiated (seq 1) of session {session_id}, attempt 1 of 5" in shown
+        assert "is parked after 5 attempts; its calls are hung up (OFFHOOK_PARKED=hangup)" in shown
+
+        for name, program in _PROGRAMS.items():
+            [pid] = _children(process.pid, program)
+            os.kill(pid, signal.SIGKILL)
+            again = f"{name} is up again" if name in _SERVERS else f"{name} is ready again"
+            _when(partial(_says, output, again), output)
+        assert json.loads(ready.read_text()) == found
+        after = _place_call(found)
+        _when(lambda: f"session {after} is parked" in output.read_text(), output)
+
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0, output.read_text()
+    finally:
+        end(process)
+    assert processes_below(tmp_path) == []
+    [kept] = (tmp_path / "tmp").iterdir()
+    assert f"the flows' tracebacks are in {kept}" in output.read_text()
+    assert "ValueError: no such digit: [x]" in kept.read_text()
+
+
+_SERVERS = {"nats-server": "nats-server", "postgres": "bin/postgres"}
+_PROGRAMS = _SERVERS | {
+    "worker-1": "cli.main worker",
+    "projector": "cli.main projector",
+    "api": "cli.main api",
+    "ingress": "cli.main ingress",
+    "simulator": "cli.main simulator",
+}
+
+
+def _place_call(found: dict[str, str]) -> str:
+    placed = httpx.post(
+        f"{found['simulator']}/simulator/calls",
+        json={
+            "from": "+12025550170",
+            "to": "+12025550101",
+            "connection_id": found["connection_id"],
+        },
+        timeout=60,
+    )
+    session_id: str = placed.raise_for_status().json()["data"]["call_session_id"]
+    return session_id
+
+
+def _children(pid: int, program: str) -> list[int]:
+    """Its child processes that run this program."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int(re.findall(r"\nPPid:\s*(\d+)", (entry / "status").read_text())[0])
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if parent == pid and program in line:
+            found.append(int(entry.name))
+    return found
+
+
+def _says(output: Path, words: str) -> bool:
+    return words in output.read_text()
+
+
+def _when(condition: Callable[[], bool], output: Path) -> str:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.05)
+    return output.read_text()
+
+
+def test_a_role_that_cannot_start_ends_everything_and_says_why(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = _ended(tmp_path, OFFHOOK_INGRESS_PORT=str(port), **_FREE)

@@ -1,0 +1,114 @@
+"""Restart what ends by itself: roles at once, then after growing pauses; the embedded servers too.
+
+runs ──ends──▶ waits for its pause ──started──▶ starting ──ready──▶ runs
+                      └── the ENDS_MAX-th end in a row: OperatorFault, with the end of its log
+"""
+
+import signal
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from cli.servers import Server
+from cli.stack import Say, Stack
+from offhook.errors import OperatorFault
+
+STEADY_S = 60.0
+"""What ran this long has recovered: its ends are counted from one again."""
+
+PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+"""Before the first restart, the second, and so on."""
+
+ENDS_MAX = len(PAUSES_S) + 1
+"""Ends in a row after which there is no use in another start: about a minute."""
+
+_LOG_LINES = 3
+
+
+@dataclass(kw_only=True)
+class _Part:
+    started_at: float
+    ends: int = 0  # in a row
+    restart_at: float | None = None  # None unless it has ended
+    is_starting: bool = False
+
+
+class Supervisor:
+    """Looks after a stack that has started. `vital` names roles that are not restarted."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        say: Say,
+        *,
+        vital: Collection[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stack = stack
+        self._say = say
+        self._vital = vital
+        self._clock = clock
+        self._parts: dict[str, _Part] = {}
+
+    def look(self) -> None:
+        """Call this a few times a second. Raises OperatorFault for what ends again and again."""
+        for server in (self._stack.nats, self._stack.postgres):
+            if (status := server.ended()) is not None:
+                self._restart_server(server, status)
+        for name, process in list(self._stack.processes.items()):
+            part = self._parts.setdefault(name, _Part(started_at=self._clock()))
+            if part.restart_at is not None:
+                self._restart_when_due(name, part)
+            elif (status := process.poll()) is not None:
+                self._note_end(name, part, status)
+                self._restart_when_due(name, part)
+            elif part.is_starting and self._stack.is_ready(name):
+                part.is_starting = False
+                self._say(f"{name} is ready again ({self._clock() - part.started_at:.1f} s)")
+
+    def _note_end(self, name: str, part: _Part, status: int) -> None:
+        now = self._clock()
+        part.ends = 1 if now - part.started_at >= STEADY_S else part.ends + 1
+        part.is_starting = False
+        how = f"{name} {_how(status)}"
+        # Killed from outside, its own last words say nothing about it.
+        words = f"\n{self._stack.log_tail(name, _LOG_LINES)}" if status >= 0 else ""
+        if name in self._vital:
+            raise OperatorFault(f"{how}\n{self._stack.log_tail(name)}")
+        if part.ends >= ENDS_MAX:
+            tail = self._stack.log_tail(name)
+            raise OperatorFault(f"{how}, {part.ends} times in a row\n{tail}")
+        pause_s = PAUSES_S[part.ends - 1]
+        part.restart_at = now + pause_s
+        self._say(f"{how}; restarting it" + (f" in {pause_s:g} s" if pause_s else "") + words)
+
+    def _restart_when_due(self, name: str, part: _Part) -> None:
+        if part.restart_at is None or self._clock() < part.restart_at:
+            return
+        part.restart_at = None
+        part.is_starting = True
+        part.started_at = self._clock()
+        self._stack.start(name)
+
+    def _restart_server(self, server: Server, status: int) -> None:
+        now = self._clock()
+        part = self._parts.setdefault(server.name, _Part(started_at=now))
+        part.ends = 1 if now - part.started_at >= STEADY_S else part.ends + 1
+        if part.ends >= ENDS_MAX:
+            words = server.last_words()
+            raise OperatorFault(
+                f"{server.name} {_how(status)}, {part.ends} times in a row: {words}"
+            )
+        part.started_at = now
+        self._say(f"{server.name} {_how(status)}; restarting it")
+        server.restart()
+        self._say(f"{server.name} is up again ({self._clock() - now:.1f} s)")
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

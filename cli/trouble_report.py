@@ -1,0 +1,190 @@
+"""What `offhook up` prints about errors and warnings of its roles: each at once, repeats counted.
+
+what is logged       what is printed
+flow raised          a block: the flow's place in the code, the event, the session
+session parked       the session, what becomes of its calls, and what to do
+other warnings       a line
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+REPEATS_EVERY_S = 5.0
+"""How often repeats of an error are counted up aloud."""
+
+KINDS_MAX = 200
+"""Different errors that are told apart; of more, the ones seen last."""
+
+PARKED_SHOWN_MAX = 3
+"""Sessions parked by one error that are shown one by one; the others are counted."""
+
+VALUE_CHARS_MAX = 200
+
+
+@dataclass(kw_only=True)
+class _Kind:
+    """One error: the same place and message, whatever the call."""
+
+    title: str
+    raised: int = 0
+    parked: int = 0
+    told: tuple[int, int] = (0, 0)  # raised and parked when last printed
+    traceback: str = ""
+
+
+class TroubleReport:
+    """`parked` is the setting; `log_path` gives a role's log, to name it."""
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        parked: str,
+        log_path: Callable[[str], Path],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._parked = parked
+        self._log_path = log_path
+        self._clock = clock
+        self._kinds: OrderedDict[tuple[str, ...], _Kind] = OrderedDict()
+        self._repeats_at = 0.0
+
+    def take(self, role: str, line: Mapping[str, Any]) -> None:
+        """Print what a role logged, if it is a new error or warning."""
+        if line.get("level") not in ("warning", "error", "critical"):
+            return
+        match line.get("what"):
+            case "flow raised":
+                self._flow_raised(role, line)
+            case "session parked":
+                self._session_parked(line)
+            case _:
+                self._other(role, line)
+
+    def tell_repeats(self) -> None:
+        """Print how often known errors came again; call it often, it prints every few seconds."""
+        if self._clock() < self._repeats_at:
+            return
+        self._repeats_at = self._clock() + REPEATS_EVERY_S
+        for kind in self._kinds.values():
+            raised, parked = kind.raised - kind.told[0], kind.parked - kind.told[1]
+            if raised or parked:
+                more = f", {parked:,} more sessions parked" if parked else ""
+                self._print(Text(f"  again: {kind.title} ({raised:,} more times{more})", "yellow"))
+                kind.told = kind.raised, kind.parked
+
+    def tracebacks(self) -> Iterator[str]:
+        """One of each error of a flow."""
+        return (kind.traceback for kind in self._kinds.values() if kind.traceback)
+
+    def _flow_raised(self, role: str, line: Mapping[str, Any]) -> None:
+        is_new, kind = self._kind_of(line)
+        if is_new:
+            kind.traceback = str(line.get("error") or "")
+            attempt = f"attempt {line.get('attempt')} of {line.get('attempts_max')}"
+            where = _place_of(line)
+            self._print(
+                Text.assemble(("✗ ", "bold red"), (kind.title, "bold")),
+                *([Text(f"    {where}")] if where else []),
+                Text(
+                    f"    on {line.get('event_type')} (seq {line.get('seq')}) of session"
+                    f" {line.get('session')}, {attempt}"
+                ),
+                Text(f"    traceback in {self._log_path(role)}", "dim"),
+            )
+            kind.told = 1, 0
+        if is_new or line.get("attempt") == 1:
+            kind.raised += 1
+
+    def _session_parked(self, line: Mapping[str, Any]) -> None:
+        _, kind = self._kind_of(line)
+        kind.parked += 1
+        if kind.parked > PARKED_SHOWN_MAX:
+            return
+        kind.told = kind.told[0], kind.parked
+        session = line.get("session")
+        self._print(
+            Text.assemble(
+                ("✗ ", "bold red"),
+                (f"session {session} is parked", "bold"),
+                f" after {line.get('attempts')} attempts; {_fate_of_calls(self._parked)}",
+            ),
+            Text(
+                "    correct the flow and restart the workers, then: offhook parked list,"
+                f" offhook parked retry {session}",
+                "yellow",
+            ),
+        )
+
+    def _other(self, role: str, line: Mapping[str, Any]) -> None:
+        what, level = str(line.get("what")), str(line.get("level"))
+        is_new, kind = self._kind(role.partition("-")[0], level, what)
+        kind.raised += 1
+        if not is_new:
+            return
+        kind.title, kind.told = f"{role}: {what}", (1, 0)
+        more = "".join(
+            f" {name}={_short(value)}" for name, value in line.items() if name not in _NOT_MORE
+        )
+        style = "yellow" if level == "warning" else "red"
+        error = str(line.get("error") or "").strip().splitlines()
+        last = f": {_short(error[-1])}" if error else ""
+        self._print(Text.assemble(("! ", style), f"{role}: {what}{last}{more}"))
+
+    def _kind_of(self, line: Mapping[str, Any]) -> tuple[bool, _Kind]:
+        """The error of a flow. Its message often names the call, so it goes by type and place."""
+        title = str(line.get("error_summary"))
+        exception = str(line.get("exception") or title)
+        is_new, kind = self._kind("flow", exception, str(line.get("file")), str(line.get("line")))
+        kind.title = kind.title or title
+        return is_new, kind
+
+    def _kind(self, *key: str) -> tuple[bool, _Kind]:
+        known = self._kinds.get(key)
+        if known is None:
+            self._kinds[key] = known = _Kind(title="")
+            if len(self._kinds) > KINDS_MAX:
+                self._kinds.popitem(last=False)
+            return True, known
+        self._kinds.move_to_end(key)
+        return False, known
+
+    def _print(self, *lines: Text) -> None:
+        # Never wrapped by us: paths and commands should be copied whole.
+        for line in lines:
+            self._console.print(line, soft_wrap=True, highlight=False)
+
+
+def _place_of(line: Mapping[str, Any]) -> str:
+    if "file" not in line:
+        return ""
+    code = f": {line['code']}" if line.get("code") else ""
+    return f"{line['file']}, line {line.get('line')}, in {line.get('function')}{code}"
+
+
+def _fate_of_calls(parked: str) -> str:
+    """What OFFHOOK_PARKED does, in words."""
+    kind, _, to = parked.partition(":")
+    match kind:
+        case "hangup":
+            return "its calls are hung up (OFFHOOK_PARKED=hangup)"
+        case "transfer":
+            return f"its caller is transferred to {to} (OFFHOOK_PARKED)"
+        case _:
+            return f"its callers hear nothing (OFFHOOK_PARKED={parked})"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= VALUE_CHARS_MAX else f"{text[: VALUE_CHARS_MAX - 1]}…"
+
+
+_NOT_MORE = frozenset({"at", "level", "role", "what", "error"})

@@ -1,0 +1,133 @@
+"""Restarting what ends by itself: at once, then slower, and not for ever."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from cli.stack import Stack
+from cli.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, Supervisor
+from offhook.errors import OperatorFault
+
+
+@dataclass
+class FakeProcess:
+    status: int | None = None
+
+    def poll(self) -> int | None:
+        return self.status
+
+
+@dataclass
+class FakeServer:
+    name: str
+    status: int | None = None
+    restarts: int = 0
+
+    def ended(self) -> int | None:
+        return self.status
+
+    def restart(self) -> None:
+        self.status = None
+        self.restarts += 1
+
+    def last_words(self) -> str:
+        return "out of disk"
+
+
+@dataclass
+class FakeStack:
+    """One worker and one simulator; what is started runs and is ready at once."""
+
+    nats: FakeServer = field(default_factory=lambda: FakeServer("nats-server"))
+    postgres: FakeServer = field(default_factory=lambda: FakeServer("postgres"))
+    processes: dict[str, FakeProcess] = field(
+        default_factory=lambda: {"worker-1": FakeProcess(), "simulator": FakeProcess()}
+    )
+    starts: list[str] = field(default_factory=list)
+
+    def start(self, name: str) -> None:
+        self.starts.append(name)
+        self.processes[name] = FakeProcess()
+
+    def is_ready(self, name: str) -> bool:
+        return True
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        return f"the end of {name}.log"
+
+
+class Room:
+    def __init__(self, *vital: str) -> None:
+        self.stack = FakeStack()
+        self.said: list[str] = []
+        self.now = 0.0
+        self.supervisor = Supervisor(
+            cast(Stack, self.stack), self.said.append, vital=vital, clock=lambda: self.now
+        )
+
+    def end(self, name: str = "worker-1", status: int = -9) -> None:
+        self.stack.processes[name].status = status
+        self.supervisor.look()
+
+
+def test_a_role_that_is_killed_runs_again_at_once() -> None:
+    room = Room()
+    room.supervisor.look()
+    room.end()
+    assert room.stack.starts == ["worker-1"]
+    room.supervisor.look()
+    assert room.said == [
+        "worker-1 was killed by SIGKILL; restarting it",
+        "worker-1 is ready again (0.0 s)",
+    ]
+    room.supervisor.look()
+    assert len(room.said) == 2
+
+
+def test_what_ends_again_and_again_is_restarted_slower_and_given_up() -> None:
+    room = Room()
+    waited: list[float] = []
+    for _ in PAUSES_S:
+        room.end(status=1)
+        ended_at = room.now
+        while room.stack.processes["worker-1"].status is not None:
+            room.now += 0.25
+            room.supervisor.look()
+        waited.append(room.now - ended_at)
+    assert waited == list(PAUSES_S)
+    assert "the end of worker-1.log" in room.said[0]
+    assert "restarting it in 0.5 s" in "".join(room.said)
+    told = f"(?s)status 1, {ENDS_MAX} times in a row.*the end of worker-1"
+    with pytest.raises(OperatorFault, match=told):
+        room.end(status=1)
+
+
+def test_a_role_that_ran_for_a_while_is_restarted_at_once_however_often_it_ended() -> None:
+    room = Room()
+    for _ in range(3 * ENDS_MAX):
+        room.end()
+        room.supervisor.look()
+        room.now += STEADY_S
+    assert len(room.stack.starts) == 3 * ENDS_MAX
+
+
+def test_a_vital_role_is_not_restarted() -> None:
+    room = Room("simulator")
+    room.end()
+    with pytest.raises(OperatorFault, match="simulator was killed by SIGKILL\nthe end of"):
+        room.end("simulator")
+
+
+@pytest.mark.parametrize("which", ["nats", "postgres"])
+def test_a_server_is_restarted_and_given_up_too(which: str) -> None:
+    room = Room()
+    server: FakeServer = getattr(room.stack, which)
+    for restarts in range(1, ENDS_MAX):
+        server.status = -9
+        room.supervisor.look()
+        assert server.restarts == restarts
+    assert room.said[0] == f"{server.name} was killed by SIGKILL; restarting it"
+    server.status = 1
+    with pytest.raises(OperatorFault, match=f"{ENDS_MAX} times in a row: out of disk"):
+        room.supervisor.look()

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from api.errors import refusal
 
 BODY_BYTES_MAX = 128 * 1024
-"""A command becomes a record of the log, whose bound is 256 KiB."""
+"""Of a command: its longest parameters take a few KiB."""
 
 BODY_TIMEOUT_S = 10.0
 """A command whose end comes later than this is one that nobody waits for any more."""

@@ -155,16 +155,19 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
         min_seq: MinSeq = 0,
         timeout_s: WaitS = _WAIT_S,
     ) -> TimelineReply:
-        """What the log has of the session, oldest first, with the dials that placed its legs."""
+        """What the log has of the session, oldest first, with the dials that placed its legs.
+
+        A page is shorter than `limit` where its records are long: go on while meta.next is set.
+        """
         async with views.look(min_seq, timeout_s) as look:
             found = await read_timeline(
                 look.connection, session_id, after_seq=after_seq, limit=limit
             )
-            if not found and await read_session(look.connection, session_id) is None:
+            if not found.entries and await read_session(look.connection, session_id) is None:
                 raise _no_session(session_id)
-        following = found[-1].seq if len(found) == limit else None
+        following = found.entries[-1].seq if found.has_more else None
         return TimelineReply(
-            data=[told_entry(each) for each in found], meta=_page_meta(look.meta, following)
+            data=[told_entry(each) for each in found.entries], meta=_page_meta(look.meta, following)
         )
 
     @router.get("/commands/{command_id}", tags=["commands"], summary="Read a command")

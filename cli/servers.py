@@ -215,7 +215,7 @@ class NatsServer(Server):
             f'http: "127.0.0.1:{self._monitor_port}"\n'
             f"ports_file_dir: {directory}\n"
             f"jetstream {{ store_dir: {store}\n {sync} }}\n"
-            "max_payload: 1MB\n"
+            "max_payload: 8MB\n"
         )
 
     def _is_ready(self) -> bool:

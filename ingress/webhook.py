@@ -5,7 +5,7 @@
     no or bad signature, or a wrong key                          403, nothing stored
     authentic, but outside the tolerance                         408, so that the carrier retries
     an API v1 webhook                                            403, and what to set
-    over 256 KiB / not POST                                      413 / 405
+    over 6 MiB / not POST                                        413 / 405
     the log does not acknowledge within 1.5 s                    503, the carrier retries
     the body is not complete within 10 s                         408, nothing stored
     the sender leaves before the body is complete                none, nothing stored
@@ -51,7 +51,12 @@ BODY_TIMEOUT_S = 10.0
 """A sender that stops in the middle would be waited for for ever, each with a part of a body held
 in memory; none of them has shown a signature yet."""
 
-DISCARDED_BYTES_MAX = 4 * 1024 * 1024
+SMALL_BYTES_MAX = 256 * 1024
+LARGE_BODIES_MAX = 4
+"""Bodies over SMALL_BYTES_MAX that are held at a time, as nobody has shown a signature yet: 24 MiB
+in all. The others wait for one of them, within BODY_TIMEOUT_S; the carrier repeats after a 408."""
+
+DISCARDED_BYTES_MAX = MESSAGE_BYTES_MAX + 4 * 1024 * 1024
 """So much is read of a body that is refused for its size: a connection that is closed with bytes
 unread is reset, and the sender may never see the answer."""
 
@@ -105,15 +110,20 @@ class WebhookEndpoint:
         self._now_s = now_s
         self._metrics = metrics
         self._turns = Turns()
-        self._refusals = LimitedLog(_log)
+        self._limited = LimitedLog(_log)
+        self._large = asyncio.Semaphore(LARGE_BODIES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             await self._refuse(send, 405, "method", "only POST is taken here", (_ALLOW_POST,))
             return
+        async with _Room(self._large) as room:
+            await self._take(scope, receive, send, room)
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send, room: "_Room") -> None:
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _body(receive)
+                body = await _body(receive, room)
         except _SenderLeft:
             self._metrics.answers.labels(result="left").inc()
             return
@@ -178,7 +188,8 @@ class WebhookEndpoint:
                 "session_id": place.session_id,
                 "event_id": place.event_id,
             }
-            _log.warning("webhook cannot be read as it is", extra=detail)
+            kind = place.oddities[0]
+            self._limited.warning("webhook cannot be read as it is", kind=kind, extra=detail)
 
     async def _refuse(
         self,
@@ -190,7 +201,7 @@ class WebhookEndpoint:
     ) -> None:
         self._metrics.answers.labels(result=reason).inc()
         said = {"status": status, "reason": reason, "detail": text}
-        self._refusals.warning("webhook refused", kind=reason, extra=said)
+        self._limited.warning("webhook refused", kind=reason, extra=said)
         await respond(send, status, f"{text}\n".encode(), headers=headers)
 
 
@@ -198,7 +209,31 @@ class _SenderLeft(Exception):
     """The connection ended before the body did; there is nobody to answer."""
 
 
-async def _body(receive: Receive) -> bytes | None:
+class _Room:
+    """Room for one body: a small one needs none of `large`."""
+
+    def __init__(self, large: asyncio.Semaphore) -> None:
+        self._large = large
+        self._is_taken = False
+
+    async def __aenter__(self) -> "_Room":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give_back()
+
+    async def take(self) -> None:
+        if not self._is_taken:
+            await self._large.acquire()
+            self._is_taken = True
+
+    def give_back(self) -> None:
+        if self._is_taken:
+            self._is_taken = False
+            self._large.release()
+
+
+async def _body(receive: Receive, room: _Room) -> bytes | None:
     """The whole body; None if it is over the bound. Raises _SenderLeft if the rest never came."""
     parts: list[bytes] = []
     size = 0
@@ -208,8 +243,13 @@ async def _body(receive: Receive) -> bytes | None:
             raise _SenderLeft
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size <= MESSAGE_BYTES_MAX:
+        if size > MESSAGE_BYTES_MAX:
+            parts.clear()
+            room.give_back()
+        else:
             parts.append(part)
+            if size > SMALL_BYTES_MAX:
+                await room.take()
         if not message.get("more_body"):
             return b"".join(parts) if size <= MESSAGE_BYTES_MAX else None
     return None

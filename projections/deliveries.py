@@ -26,6 +26,10 @@ FETCH_TIMEOUT_S = 1.0
 
 API_TIMEOUT_S = 5.0
 
+BATCH_BYTES_MAX = 32 * 1024 * 1024
+"""Records of one batch together, or a single one: Postgres takes no statement of over 1 GB, and 500
+of the largest records have 3."""
+
 UNUSED_S = 60.0
 """A consumer of one reader is forgotten by the server when it was not asked for so long."""
 
@@ -45,6 +49,7 @@ class Deliveries:
         self._subscription = subscription
         self._seq = after_seq  # stream sequence of the last record handed out
         self._delivery = 0  # the consumer's number of that delivery
+        self._held: list[Msg] = []  # delivered, for the batches to come
 
     @classmethod
     async def open(cls, client: Client, consumer: str, after_seq: int) -> Self:
@@ -95,6 +100,12 @@ class Deliveries:
         self, timeout_s: float = FETCH_TIMEOUT_S, *, batch_max: int = PROJECTOR_BATCH_MAX
     ) -> list[Msg]:
         """The next records in order of seq; none if none came. Raises DeliveryDoubtful."""
+        messages = self._held or await self._fetched(timeout_s, batch_max)
+        batch = _within_bytes(messages)
+        self._held = messages[batch:]
+        return messages[:batch]
+
+    async def _fetched(self, timeout_s: float, batch_max: int) -> list[Msg]:
         try:
             messages = await self._subscription.fetch(batch_max, timeout=timeout_s)
         except TimeoutError:
@@ -140,6 +151,16 @@ class Deliveries:
         # Before a drain: nats-py would wait for a pull subscription until the drain times out.
         with contextlib.suppress(NatsError):  # a closed connection has no subscriptions left
             await self._subscription.unsubscribe()
+
+
+def _within_bytes(messages: Sequence[Msg]) -> int:
+    """How many of the first ones fit into a batch; at least one."""
+    size = 0
+    for count, message in enumerate(messages):
+        size += len(message.data)
+        if size > BATCH_BYTES_MAX:
+            return max(1, count)
+    return len(messages)
 
 
 async def require_same_stream(client: Client, seq: int, created_at: datetime | None) -> datetime:

@@ -24,10 +24,14 @@ from projections.views import (
     SessionFilter,
     SessionView,
     TimelineEntry,
+    TimelinePage,
 )
 
 PAGE_MAX = 250
 TIMELINE_MAX = 1_000
+TIMELINE_BYTES_MAX = 8 * 1024 * 1024
+"""Of the records on a page, but for the last one."""
+
 DIALS_MAX = 100
 
 
@@ -107,19 +111,43 @@ async def list_sessions(
 
 async def read_timeline(
     connection: AsyncConnection, session_id: str, *, after_seq: int = 0, limit: int = TIMELINE_MAX
-) -> list[TimelineEntry]:
+) -> TimelinePage:
     """The session's records above `after_seq`, oldest first, at most `limit`.
 
     With those of the dials that placed its legs: they are stored under the session that dialled.
     """
     bounded = max(1, min(limit, TIMELINE_MAX))
-    after = event_log.c.seq > after_seq
-    own = await _stored(
-        connection, event_log.c.session_id == storable(session_id), after, limit=bounded
-    )
+    wanted = event_log.c.session_id == storable(session_id)
     if (placing := await _placing(connection, session_id)) is not None:
-        own += await _stored(connection, placing, after, limit=bounded)
-    return [_entry(arrival) for arrival in sorted(own, key=lambda each: each.seq)[:bounded]]
+        wanted = or_(wanted, placing)
+    columns = [event_log.c[name] for name in _STORED]
+    # One more than wanted, to know whether there is one.
+    page = (
+        select(*columns)
+        .where(wanted, event_log.c.seq > after_seq)
+        .order_by(event_log.c.seq)
+        .limit(bounded + 1)
+        .subquery()
+    )
+    size = func.octet_length(page.c.body)
+    sized = select(
+        page,
+        (func.sum(size).over(order_by=page.c.seq) - size).label("bytes_before"),
+        func.lead(page.c.seq).over(order_by=page.c.seq).label("next_seq"),
+    ).subquery()
+    query = (
+        select(sized)
+        .where(sized.c.bytes_before < TIMELINE_BYTES_MAX)
+        .order_by(sized.c.seq)
+        .limit(bounded)
+    )
+    rows = list(await connection.execute(query))
+    return TimelinePage(
+        entries=[
+            _entry(read_stored(**{name: getattr(row, name) for name in _STORED})) for row in rows
+        ],
+        has_more=bool(rows) and rows[-1].next_seq is not None,
+    )
 
 
 async def read_commands(connection: AsyncConnection, command_id: str) -> list[CommandView]:
@@ -201,18 +229,17 @@ async def _commands(connection: AsyncConnection, condition: Any) -> list[Command
     return [CommandView(**row._mapping) for row in found]
 
 
-async def _stored(
-    connection: AsyncConnection, *conditions: Any, limit: int | None = None
-) -> list[Arrival]:
+async def _stored(connection: AsyncConnection, *conditions: Any) -> list[Arrival]:
     """Records of event_log in order of seq."""
-    columns = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
     query = (
-        select(*(event_log.c[name] for name in columns))
+        select(*(event_log.c[name] for name in _STORED))
         .where(*conditions)
         .order_by(event_log.c.seq)
-        .limit(limit)
     )
     return [read_stored(**row._mapping) for row in await connection.execute(query)]
+
+
+_STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
 
 
 async def _placing(connection: AsyncConnection, session_id: str) -> Any:

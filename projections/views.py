@@ -134,6 +134,14 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimelinePage:
+    """A page of a timeline; the next one begins after its last record."""
+
+    entries: Sequence[TimelineEntry]
+    has_more: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionFilter:
     """What listed sessions have in common; None is anything. Times: from, and until before."""
 

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from cli.servers import NatsServer
 from offhook.jetstream.connection import PING_INTERVAL_S, close, connect
 from offhook.jetstream.inbox import Inbox
+from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 
 TIMEOUT_S = 60.0
 
@@ -29,6 +30,22 @@ async def test_many_requests_at_once_get_their_own_answers(nats_server: NatsServ
 
     assert [answer.data for answer in answers] == asked
     assert inbox.waiting == 0
+    await close(client)
+
+
+async def test_records_of_the_full_size_fit_side_by_side(nats_server: NatsServer) -> None:
+    client = await connect(nats_server.url, "test")
+    inbox = Inbox(client)
+
+    async def measure(message: Msg) -> None:
+        await message.respond(str(len(message.data)).encode())
+
+    await client.subscribe("measure", cb=measure)
+    body = b"x" * MESSAGE_BYTES_MAX
+    answers = await asyncio.gather(
+        *(inbox.request("measure", body, {}, TIMEOUT_S) for _ in range(2))
+    )
+    assert [answer.data for answer in answers] == [str(len(body)).encode()] * 2
     await close(client)
 
 

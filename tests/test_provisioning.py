@@ -51,7 +51,7 @@ def test_a_newer_server_is_accepted(version: str) -> None:
     assert unsafe(answering(version=version), RECORD_BYTES_MAX) is None
 
 
-def answering(version: str = "2.15.1", max_payload: int = 2**20) -> Server:
+def answering(version: str = "2.15.1", max_payload: int = 2**23) -> Server:
     return Server(url="http://n1:8222", version=version, max_payload=max_payload)
 
 
@@ -65,7 +65,7 @@ def test_a_server_must_take_the_largest_record_with_its_headers() -> None:
 
 def test_a_server_whose_jetstream_is_off_loses_no_writes() -> None:
     """It shows no settings then; it is out, which is another thing than unsafe."""
-    off = Server(url="u", version="2.15.1", max_payload=2**20, jetstream=False, sync_always=False)
+    off = Server(url="u", version="2.15.1", max_payload=2**23, jetstream=False, sync_always=False)
     assert unsafe(off, RECORD_BYTES_MAX) is None
     assert off.cannot_write is not None
     assert off.cannot_write.found == "JetStream is off on the NATS server at u"

@@ -56,7 +56,7 @@ from workers.turns import Turns
 _log = logging.getLogger(__name__)
 
 ORDERS_BYTES_MAX = 192 * 1024
-"""One decision's orders; the log, whose records have a bound of 256 KiB, has to take them."""
+"""One decision's orders: they are read again whenever the session is."""
 
 COMMANDS_PER_SESSION_MAX = 1000
 TIMERS_PER_SESSION_MAX = 1000

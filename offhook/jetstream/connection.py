@@ -19,6 +19,9 @@ CONNECT_TIMEOUT_S = 2
 FIRST_CONNECTION_S = 5
 WATCH_S = 10.0
 
+PENDING_BYTES_MAX = 16 * 1024 * 1024
+"""What may wait to be sent, two of the largest records and more; nats-py's own 2 MiB hold none."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,7 @@ def client_options(url: str, role: str) -> dict[str, Any]:
         "max_outstanding_pings": 2,
         "drain_timeout": DRAIN_TIMEOUT_S,
         "connect_timeout": CONNECT_TIMEOUT_S,
+        "pending_size": PENDING_BYTES_MAX,
         "error_cb": on_error,
         "disconnected_cb": on_disconnected,
         "reconnected_cb": on_reconnected,

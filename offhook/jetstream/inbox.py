@@ -8,14 +8,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from nats.aio.client import DEFAULT_PENDING_SIZE, Client
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import FlushTimeoutError
 
+from offhook.jetstream.connection import PENDING_BYTES_MAX
+
 Answered = Callable[[Msg], None]
 
-UNSENT_BYTES_MAX = DEFAULT_PENDING_SIZE - 64 * 1024
+UNSENT_BYTES_MAX = PENDING_BYTES_MAX - 64 * 1024
 """So much may wait for a server that reads nothing. Beyond its own bound nats-py waits in a publish
 until the connection is given up, half a minute later, however long an answer may take; the rest is
 for the headers of the last one."""

@@ -39,7 +39,10 @@ PROJECTOR = "projector"
 TIMERS = "TIMERS"
 WORKER_TIMERS = "worker-timers"
 
-MESSAGE_BYTES_MAX = 256 * 1024
+MESSAGE_BYTES_MAX = 6 * 1024 * 1024
+"""Of a webhook. A call lasts up to 4 hours: its transcript in Hindi, written with escapes, takes
+1.1 MB at 830 letters a minute; an assistant's history of 4,000 messages of 1 kB takes 4 MB. With
+its headers it fits `max_payload: 8MB`, which nats-server advises not to exceed."""
 
 RECORD_BYTES_MAX = MESSAGE_BYTES_MAX + 4 * 1024
 """With headers: the stream's limit and the server's `max_payload` count them too."""

@@ -27,7 +27,7 @@ from offhook.telnyx.error_codes import (
     is_own_doing,
 )
 
-# What is kept of an answer goes into the log, whose records have a bound of 256 KiB.
+# What is kept of an answer goes into the log.
 ANSWER_BYTES_MAX = 128 * 1024
 ERRORS_MAX = 10
 RETRY_AFTER_DEFAULT_S = 1.0

@@ -382,7 +382,7 @@ def test_servers_that_do_not_answer(good: Settings) -> None:
 
 class _Narrow(NatsServer):
     def _config(self) -> str:
-        return super()._config().replace("max_payload: 1MB", "max_payload: 65536")
+        return super()._config().replace("max_payload: 8MB", "max_payload: 65536")
 
 
 def test_a_server_that_takes_no_webhook_of_full_size(good: Settings) -> None:

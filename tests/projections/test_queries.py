@@ -13,9 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.codec import Encoded
 from offhook.errors import RecordUnreadable
-from offhook.events import CallAnswered, CallHangup, CallInitiated, CommandSucceeded, Decided
+from offhook.events import (
+    CallAnswered,
+    CallHangup,
+    CallInitiated,
+    CommandSucceeded,
+    Decided,
+    UnknownEvent,
+)
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
+from projections import deliveries, queries
 from projections.checkpoint import read_checkpoint
 from projections.project import Projector
 from projections.queries import (
@@ -113,13 +121,42 @@ async def test_sessions_by_what_they_have_in_common(
 
 async def test_a_timeline_is_the_log_of_the_session(projected: int, engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        entries = await read_timeline(connection, "s1")
+        entries = (await read_timeline(connection, "s1")).entries
         assert len(entries) == len(call("s1"))
         assert [entry.seq for entry in entries] == sorted(entry.seq for entry in entries)
         assert entries[0].fields["event_type"] == "call.initiated"
         assert entries[1].fields["commands"][0]["operation"] == "answer"
-        rest = await read_timeline(connection, "s1", after_seq=entries[4].seq, limit=2)
+        rest = (await read_timeline(connection, "s1", after_seq=entries[4].seq, limit=2)).entries
         assert rest == entries[5:7]
+
+
+async def test_a_page_of_a_timeline_has_a_bound_in_bytes(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [
+        UnknownEvent(event_type="call.said", event_id=str(number), payload={"text": "x" * 40_000})
+        for number in range(5)
+    ]
+    await publish(log, [webhook("s", event) for event in said])
+    monkeypatch.setattr(queries, "TIMELINE_BYTES_MAX", 100_000)
+    monkeypatch.setattr(deliveries, "BATCH_BYTES_MAX", 100_000)
+    async with projecting(Projector(client, engine)) as projector:
+        await caught_up(client, engine)
+        assert projector.progress.batches >= 3
+    pages = []
+    async with engine.connect() as connection:
+        after_seq, has_more = 0, True
+        while has_more:
+            page = await read_timeline(connection, "s", after_seq=after_seq)
+            pages.append(len(page.entries))
+            after_seq, has_more = page.entries[-1].seq, page.has_more
+        assert pages == [3, 2]
+        last = await read_timeline(connection, "s", limit=5)
+        assert (len(last.entries), last.has_more) == (3, True)
+        monkeypatch.setattr(queries, "TIMELINE_BYTES_MAX", 1_000_000)
+        for limit, has_more in ((4, True), (5, False), (6, False)):
+            page = await read_timeline(connection, "s", limit=limit)
+            assert (len(page.entries), page.has_more) == (min(limit, 5), has_more)
 
 
 async def test_a_timeline_has_the_dial_that_placed_the_call(
@@ -144,7 +181,7 @@ async def test_a_timeline_has_the_dial_that_placed_the_call(
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
     async with engine.connect() as connection:
-        entries = await read_timeline(connection, "placed")
+        entries = (await read_timeline(connection, "placed")).entries
     types = [entry.type for entry in entries]
     assert types[:4] == ["CommandRequested", "Decided", "CommandSucceeded", "WebhookReceived"]
     assert len(entries) == 3 + len(call("placed"))
@@ -158,7 +195,7 @@ async def test_an_unreadable_record_is_in_the_timeline_and_marks_the_session(
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
     async with engine.connect() as connection:
-        entries = await read_timeline(connection, "s")
+        entries = (await read_timeline(connection, "s")).entries
         assert (entries[-1].type, entries[-1].fields) == ("Unheard", {})
         assert "Unheard" in entries[-1].error
         [session] = await list_sessions(connection, SessionFilter(), limit=10)

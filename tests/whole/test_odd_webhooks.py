@@ -15,6 +15,7 @@ import httpx
 
 from cli.stack import Stack, with_free_ports
 from offhook.events import session_id_from
+from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.settings import Settings
 from tests.whole.callers import post_body
 
@@ -45,14 +46,21 @@ OTHERS = (
 )
 
 
+TRANSCRIPT = "\u0928\u092e\u0938\u094d\u0924\u0947 " * 160_000
+"""In Hindi: 5.9 MB of JSON with escapes, several times what is said in 4 hours."""
+
+
 def test_a_call_whose_webhooks_are_odd_is_followed_to_its_end(tmp_path: Path) -> None:
     odd = [call(place, value) for value in ODD_VALUES.values() for place in PLACES]
     bodies = [body for each in odd for body in each]
     bodies += [without_id(body) for body in call("unheard_of", b"null")]
+    long_call = call("unheard_of", b"null")
+    session_of_long_call = json.loads(long_call[0])["data"]["payload"]["call_session_id"]
+    bodies += [long_call[0], transcript_of(long_call[0]), long_call[1]]
     settings = with_free_ports(Settings(carrier_key="none", flows=("tests.whole.flows:watching",)))
     with Stack(tmp_path / "stack", settings, workers=1, with_simulator=False) as stack:
         asyncio.run(deliver(stack, [*OTHERS, *bodies]))
-        seen = ended(stack, len(odd) + 1)
+        seen = ended(stack, len(odd) + 2)
         for session in seen:
             assert (session["flow"], session["parked"], session["fold_error"]) == (
                 "watching",
@@ -65,7 +73,11 @@ def test_a_call_whose_webhooks_are_odd_is_followed_to_its_end(tmp_path: Path) ->
             assert (leg["from_number"], leg["to_number"]) == ("+12025550170", "+12025550101")
             timeline = get(stack, f"/sessions/{session_id}/timeline")["data"]
             assert {each["error"] for each in timeline} == {""}
-            assert [each["type"] for each in timeline].count("WebhookReceived") == 2
+            webhooks = [each["fields"] for each in timeline if each["type"] == "WebhookReceived"]
+            assert len(webhooks) == (3 if session_id == session_of_long_call else 2)
+        long_timeline = get(stack, f"/sessions/{session_of_long_call}/timeline")["data"]
+        texts = [each["fields"].get("transcription_text") for each in long_timeline]
+        assert [text for text in texts if text] == [TRANSCRIPT]
         # What is of no call is kept, and no session.
         assert len(get(stack, "/sessions?limit=250")["data"]) == len(seen)
         other = session_id_from("other-1")
@@ -102,6 +114,16 @@ def call(place: str, value: bytes) -> list[bytes]:
         .replace(b'"#"', value)
         for second, event_type in enumerate(("call.initiated", "call.hangup"))
     ]
+
+
+def transcript_of(initiated: bytes) -> bytes:
+    document = json.loads(initiated)
+    document["data"]["event_type"] = "call.recording.transcription.saved"
+    document["data"]["id"] = str(uuid.uuid4())
+    document["data"]["payload"]["transcription_text"] = TRANSCRIPT
+    body = json.dumps(document).encode()
+    assert 5_900_000 < len(body) < MESSAGE_BYTES_MAX
+    return body
 
 
 def without_id(body: bytes) -> bytes:

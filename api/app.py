@@ -64,6 +64,7 @@ async def run(settings: Settings) -> None:
             outcomes=outcomes,
             legs=legs,
             answer_timeout_s=settings.answer_timeout_s,
+            webhook_url=settings.webhook_url,
         )
         metrics = Metrics()
 

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from api.auth import Tokens
 from api.bodies import body_of
+from api.commands import WARNING_HEADER
 from api.errors import RETRY_HEADER, refusal
 from offhook.errors import ParameterInvalid
+from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.paths import APPLICATIONS, application_path
 
 CONNECTIONS_MAX = 8
@@ -49,7 +51,7 @@ def applications_router(*, tokens: Tokens, carrier: httpx.AsyncClient) -> APIRou
 
     @router.post(APPLICATIONS, summary="Create", status_code=201, dependencies=may_change)
     async def create_application(request: Request) -> Response:
-        return await _handed_on(carrier, request, APPLICATIONS)
+        return _warned(await _handed_on(carrier, request, APPLICATIONS))
 
     @router.get(f"{APPLICATIONS}/{{id}}", summary="Retrieve", dependencies=may_read)
     async def retrieve_application(id: str, request: Request) -> Response:
@@ -57,7 +59,7 @@ def applications_router(*, tokens: Tokens, carrier: httpx.AsyncClient) -> APIRou
 
     @router.patch(f"{APPLICATIONS}/{{id}}", summary="Update", dependencies=may_change)
     async def update_application(id: str, request: Request) -> Response:
-        return await _handed_on(carrier, request, _path_of(id))
+        return _warned(await _handed_on(carrier, request, _path_of(id)))
 
     @router.delete(f"{APPLICATIONS}/{{id}}", summary="Delete", dependencies=may_change)
     async def delete_application(id: str, request: Request) -> Response:
@@ -72,6 +74,20 @@ def _path_of(application_id: str) -> str:
         return application_path(application_id)
     except ParameterInvalid as invalid:
         raise refusal(422, "10015", str(invalid), parameter="id") from None
+
+
+def _warned(answer: Response) -> Response:
+    """The answer, with a warning in a header if ingress refuses the application's webhooks."""
+    try:
+        version = read_json(bytes(answer.body))[0]["data"]["webhook_api_version"]
+    except (NotJson, LookupError, TypeError):
+        return answer
+    if version != "2":
+        answer.headers[WARNING_HEADER] = (
+            f"webhook_api_version is {version!a}: ingress refuses the application's webhooks; "
+            'set it to "2"'
+        )
+    return answer
 
 
 async def _handed_on(carrier: httpx.AsyncClient, request: Request, path: str) -> Response:

@@ -4,7 +4,8 @@
                      │ the same: wait for its outcome                             ▲
                      │ another:  422                    the log knew it elsewhere ┘
 
-The command_id is the caller's, or made here and told in the header Offhook-Command-Id. A request
+The command_id is the caller's, or made here and told in the header Offhook-Command-Id. A header
+Offhook-Warning says if the call's webhooks go elsewhere. A request
 that is repeated with the same command_id gets the same answer and has no second effect, for ever.
 What is repeated without one is told apart in `api.repeats`.
 """
@@ -31,8 +32,10 @@ from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog
 from offhook.session import fold
 from offhook.telnyx.catalog import command_from, parameters_of
 from offhook.telnyx.paths import SEGMENT_RULE, is_segment
+from offhook.telnyx.webhook_targets import require_post, sent_elsewhere
 
 COMMAND_ID_HEADER = "offhook-command-id"
+WARNING_HEADER = "offhook-warning"
 CALL_CONTROL_ID_MAX = 256
 
 
@@ -77,6 +80,7 @@ def request_from(operation: str, call_control_id: str | None, body: bytes) -> Re
         if command_id is not None:
             _check_command_id(operation, command_id)
         command = command_from(operation, parameters, call_control_id)
+        require_post(operation, parameters)
     except ParameterInvalid as error:
         raise parameter_invalid(error) from None
     issued = IssuedCommand(
@@ -99,12 +103,15 @@ class Commands:
         outcomes: Outcomes,
         legs: Legs,
         answer_timeout_s: float,
+        webhook_url: str = "",
     ) -> None:
+        """`webhook_url` is where the carrier reaches ingress; empty if nobody knows."""
         self._log = log
         self._stream = stream
         self._outcomes = outcomes
         self._legs = legs
         self._answer_timeout_s = answer_timeout_s
+        self._webhook_url = webhook_url
 
     def until(self) -> float:
         """When a request that came now has to be answered, in the loop's time."""
@@ -115,6 +122,8 @@ class Commands:
     ) -> Answer:
         """The carrier's own answer. Raises ErrorAnswer, also with the carrier's own errors."""
         headers = {COMMAND_ID_HEADER: request.command.command_id}
+        if warnings := "; ".join(sent_elsewhere(request.command, self._webhook_url)):
+            headers[WARNING_HEADER] = warnings.encode("ascii", "backslashreplace").decode()
         try:
             with self._outcomes.place():
                 outcome = await self._outcome(request, caller, traceparent, until)

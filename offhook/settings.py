@@ -79,9 +79,12 @@ class Settings:
     api_token: str = field(default="", repr=False)  # empty: the one of api_tokens that may most
     connection_id: str = ""
 
-    # The simulator: the base64 seed it signs with, where its webhooks go, and its seeded faults.
-    signing_key: str = field(default="", repr=False)
+    # Where the carrier reaches ingress: the simulator posts there, and a command that sends
+    # webhooks to another address gets a warning.
     webhook_url: str = "http://127.0.0.1:8080/webhooks/telnyx"
+
+    # The simulator: the base64 seed it signs with, and its seeded faults.
+    signing_key: str = field(default="", repr=False)
     simulator_speed: Factor = 1.0  # how much faster than life its calls run
     simulator_seed: Seed = 1
     simulator_duplicates: Share = 0.0  # share of webhooks sent twice, 0 to 1

@@ -107,6 +107,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         standing=standing,
         turns=turns,
         policy=policy,
+        webhook_url=settings.webhook_url,
     )
 
     async def hand_over(holder: str, session_id: str) -> None:

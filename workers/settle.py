@@ -44,6 +44,7 @@ from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow, flow_for, unmatched
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
+from offhook.telnyx.webhook_targets import sent_elsewhere
 from offhook.timers import TimerState
 from workers.budget import ENDS, urgency_of
 from workers.carry_out import Sender, Timing, carry_out
@@ -108,6 +109,7 @@ class Settler:
         standing: Standing,
         turns: Turns,
         policy: Flow | None = None,
+        webhook_url: str = "",
     ) -> None:
         self._worker = worker
         self._log = log
@@ -121,6 +123,7 @@ class Settler:
         self._standing = standing
         self._turns = turns
         self._policy = policy
+        self._webhook_url = webhook_url
         self._cases = Cases(log, timing.sleep)
 
     async def settle(
@@ -278,6 +281,9 @@ class Settler:
         self, hold: Hold, record: Record, flow: Flow, said: Stored, since: datetime
     ) -> None:
         """Record what was decided, and carry it out."""
+        for command in said.commands:
+            elsewhere = tuple(sent_elsewhere(command, self._webhook_url))
+            said = said._replace(warnings=(*said.warnings, *elsewhere))
         decided = Decided(
             cause_seq=record.seq,
             cause_id=record.fact_id,

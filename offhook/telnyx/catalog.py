@@ -23,6 +23,7 @@ from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import IssuedCommand
 from offhook.telnyx.checked import Wrong, kinds_at, told, wrong_in
 from offhook.telnyx.paths import SEGMENT_RULE, action_path, is_segment
+from offhook.telnyx.webhook_targets import require_post
 
 # Field name -> the carrier's name, where they differ: `from` is a Python keyword, and bridge has
 # one call_control_id in its path and another in its body (the SDK renames them the same way).
@@ -88,10 +89,12 @@ def parameters_of(command: Command) -> dict[str, Any]:
 def check(issued: IssuedCommand) -> None:
     """Raise ParameterInvalid if the carrier's documents do not allow one of the values.
 
-    So does a command for a leg that has none: its flow was asked about an event of no leg. Raises
+    Webhooks by GET are refused too: the carrier allows them, and ingress takes none. So is a
+    command for a leg that has none: its flow was asked about an event of no leg. Raises
     OperationUnknown too.
     """
     command = command_from(issued.operation, issued.parameters, issued.call_control_id)
+    require_post(issued.operation, issued.parameters)
     if isinstance(command, LegCommand) and not issued.call_control_id:
         rule = "the event has no leg to command"
         raise ParameterInvalid(issued.operation, "call_control_id", None, rule)

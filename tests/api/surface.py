@@ -108,13 +108,20 @@ _SPOKEN = (
     Rule(given={"service_level": "premium"}),
 )
 
+# The carrier takes GET as well, but ingress does not.
+_POST = {"webhook_url_method": "POST", "webhook_urls_method": "POST"}
+
 RULES: Mapping[str, Sequence[Rule]] = {
+    "answer": (Rule(given=_POST),),
     # "media_name and audio_url cannot be used together in one request.", of hold_… too.
     "dial": (
-        Rule(without=frozenset({"media_name", "conference_config.hold_media_name"})),
-        Rule(without=frozenset({"audio_url", "conference_config.hold_audio_url"})),
+        Rule(without=frozenset({"media_name", "conference_config.hold_media_name"}), given=_POST),
+        Rule(without=frozenset({"audio_url", "conference_config.hold_audio_url"}), given=_POST),
     ),
-    "transfer": _apart("audio_url", "media_name"),
+    "transfer": (
+        Rule(without=frozenset({"audio_url"}), given=_POST),
+        Rule(without=frozenset({"media_name"}), given=_POST),
+    ),
     # Of queue and video_room_id: "This parameter cannot be used together with …" the other one or
     # call_control_id, which the SDK requires all the same, and leaves out if told so.
     "bridge": (

@@ -206,6 +206,23 @@ async def test_headers_are_handed_on_byte_by_byte() -> None:
     assert [value for name, value in seen[0].raw if name.lower() == b"accept"] == [b"\xff/*"]
 
 
+@pytest.mark.parametrize(("version", "is_warned"), [("1", True), ("2", False), ("texml", True)])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_an_application_whose_webhooks_ingress_refuses_is_warned_of(
+    method: str, version: str, is_warned: bool
+) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": {"webhook_api_version": version}})
+
+    async with api_before(answer) as http:
+        path = "/call_control_applications" + ("/7" if method == "PATCH" else "")
+        found = await http.request(method, path, json={})
+    assert found.json() == {"data": {"webhook_api_version": version}}
+    assert ("offhook-warning" in found.headers) == is_warned
+    if is_warned:
+        assert 'set it to "2"' in found.headers["offhook-warning"]
+
+
 @asynccontextmanager
 async def api_before(
     carrier: Callable[[httpx.Request], Coroutine[None, None, httpx.Response]],

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from telnyx import AsyncTelnyx, InternalServerError, PermissionDeniedError, UnprocessableEntityError
 
-from offhook.events import session_id_from
+from offhook.events import Decided, session_id_from
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from projections.database import open_database
@@ -44,6 +44,31 @@ async def test_the_command_id_made_here_is_told(stack: Stack) -> None:
     command_id = response.headers["offhook-command-id"]
     assert len(await stack.performed(command_id)) == 1
     assert (await post(stack, "/v2/calls", DIAL)).headers["offhook-command-id"] != command_id
+
+
+async def test_webhooks_by_get_are_refused_and_nothing_is_sent(stack: Stack) -> None:
+    body = DIAL | {"command_id": secrets.token_hex(8), "webhook_url_method": "GET"}
+    response = await post(stack, "/v2/calls", body)
+    assert response.status_code == 422
+    assert error_in(response)["source"] == {"pointer": "/webhook_url_method"}
+    assert "ingress answers 405" in error_in(response)["detail"]
+    assert await stack.performed(body["command_id"]) == []
+
+
+async def test_webhooks_to_another_program_are_warned_of_in_answer_and_timeline(
+    stack: Stack,
+) -> None:
+    body = DIAL | {"command_id": secrets.token_hex(8), "webhook_url": "http://127.0.0.1:9/my/app"}
+    response = await post(stack, "/v2/calls", body)
+    assert response.status_code == 200
+    warning = response.headers["offhook-warning"]
+    assert warning.startswith("dial: the call's webhooks go to webhook_url 'http://127.0.0.1:9/my/")
+    client = await connect(stack.settings.nats_url, "test")
+    records = await JetStreamLog(client).read(session_id_from(body["command_id"]))
+    await close(client)
+    decided = [record.fact for record in records if isinstance(record.fact, Decided)]
+    assert [fact.warnings for fact in decided] == [(warning,)]
+    assert "offhook-warning" not in (await post(stack, "/v2/calls", DIAL)).headers
 
 
 async def test_ten_requests_at_once_with_one_command_id_have_one_effect(stack: Stack) -> None:

@@ -93,6 +93,7 @@ def settler_on(
     standing: Standing | None = None,
     timetable: Timetable | None = None,
     policy: Flow | None = None,
+    webhook_url: str = "",
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -116,6 +117,7 @@ def settler_on(
         standing=standing or Standing(),
         turns=Turns(budget, Places(64), metrics, clock=lambda: log.now.timestamp(), sleep=sleep),
         policy=policy,
+        webhook_url=webhook_url,
     )
 
 
@@ -169,6 +171,39 @@ async def test_a_call_that_no_flow_takes_is_warned_of_once(
     assert [len(warnings) for warnings in warned] == [1, 0, 0]
     assert "to is '+12025550100'" in warned[0][0]
     assert [record.message for record in caplog.records] == ["no flow takes the call"]
+
+
+async def test_webhooks_that_a_command_sends_elsewhere_are_warned_of_in_its_decision() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    orders = [Transfer(to="+12025550123", webhook_url="https://other.example.com/app"), Hangup()]
+    flow = Flow(name="away", version="1", decide=lambda event, session: orders)
+    seq = await arrive(log, answered())
+    await settler_on(log, carrier, flow, webhook_url="https://own.example.com/x").settle(
+        SESSION, seq
+    )
+    (decided,) = await facts(log, Decided)
+    assert isinstance(decided, Decided)
+    [warning] = decided.warnings
+    assert warning.startswith("transfer: the call's webhooks go to webhook_url 'https://other.")
+    assert carrier.operations == ["transfer", "hangup"]
+
+
+async def test_webhooks_by_get_are_never_sent() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    orders = [Transfer(to="+12025550123", webhook_url_method="GET")]
+    flow = Flow(
+        name="get",
+        version="1",
+        decide=lambda event, session: orders if isinstance(event, CallAnswered) else [],
+    )
+    await settler_on(log, carrier, flow).settle(SESSION, await arrive(log, answered()))
+    assert carrier.operations == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "invalid"
+    assert "webhook_url_method is 'GET'" in failed.detail
 
 
 async def test_an_event_is_decided_once_and_its_command_sent_once() -> None:

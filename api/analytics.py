@@ -9,15 +9,15 @@ which calls each part is about; the rules are in `projections.kpis`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 
 from api.auth import Tokens
 from api.errors import refusal
 from api.freshness import Meta, Views
+from api.queries import moment_in
 from api.sessions import MinSeq, WaitS
 from projections.analytics import (
     BUCKETS_MAX,
@@ -31,11 +31,6 @@ from projections.kpis import GROUPING
 
 RANGE_DEFAULT = timedelta(days=1)
 RANGE_MAX = timedelta(days=366)
-
-# Well within what Postgres and its driver can do: to asyncpg the first and the last instant that
-# Python knows are infinities.
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 Bucket = Literal["minute", "5m", "15m", "hour", "day"]
 
@@ -140,8 +135,8 @@ def _wanted(
     now: datetime,
 ) -> CallFilter:
     """Raises ErrorAnswer 422, which names the parameter and its value."""
-    end = now if to is None else _time("to", to)
-    start = end - RANGE_DEFAULT if from_ is None else _time("from", from_)
+    end = now if to is None else moment_in("to", to)
+    start = end - RANGE_DEFAULT if from_ is None else moment_in("from", from_)
     if start >= end:
         detail = f"from is {_told(start)}; expected a time before to, which is {_told(end)}"
         raise refusal(422, "10015", detail, parameter="from")
@@ -152,21 +147,6 @@ def _wanted(
         )
         raise refusal(422, "10015", detail, parameter="from")
     return CallFilter(start=start, end=end, direction=direction, connection_id=connection_id)
-
-
-def _time(parameter: str, value: str) -> datetime:
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        at = msgspec.convert(value.replace(" ", "+"), datetime)
-        if at.tzinfo is not None and EARLIEST <= at < LATEST:
-            return at.astimezone(UTC)
-    except msgspec.ValidationError:
-        pass
-    detail = (
-        f"{parameter} is {value[:80]!r}; expected a time in RFC 3339 with its offset from UTC, "
-        f"from {EARLIEST.year} to {LATEST.year}"
-    )
-    raise refusal(422, "10015", detail, parameter=parameter)
 
 
 def _require_few(wanted: CallFilter, bucket: Bucket) -> None:

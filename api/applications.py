@@ -11,11 +11,39 @@ from api.auth import Tokens
 from api.bodies import body_of
 from api.commands import WARNING_HEADER
 from api.errors import RETRY_HEADER, refusal
+from api.queries import declared
 from offhook.errors import ParameterInvalid
 from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.paths import APPLICATIONS, application_path
 
 CONNECTIONS_MAX = 8
+LIST_PARAMETERS = (
+    "page[number]",
+    "page[size]",
+    "page[after]",
+    "page[before]",
+    "page[limit]",
+    "sort",
+    "filter[application_name][contains]",
+    "filter[outbound.outbound_voice_profile_id]",
+    "filter[leg_id]",
+    "filter[application_session_id]",
+    "filter[connection_id]",
+    "filter[product]",
+    "filter[failed]",
+    "filter[from]",
+    "filter[to]",
+    "filter[name]",
+    "filter[type]",
+    "filter[occurred_at][eq]",
+    "filter[occurred_at][gt]",
+    "filter[occurred_at][gte]",
+    "filter[occurred_at][lt]",
+    "filter[occurred_at][lte]",
+    "filter[status]",
+)
+"""Those of the carrier's document (spec3.yml 12de4dd0), which has one filter for several lists."""
+
 _HEADERS_ON = frozenset({b"content-type", b"accept"})
 _HEADERS_BACK = frozenset(
     {
@@ -45,7 +73,12 @@ def applications_router(*, tokens: Tokens, carrier: httpx.AsyncClient) -> APIRou
     may_read = [Depends(tokens.allow("read"))]
     may_change = [Depends(tokens.allow("admin"))]
 
-    @router.get(APPLICATIONS, summary="List", dependencies=may_read)
+    @router.get(
+        APPLICATIONS,
+        summary="List",
+        dependencies=may_read,
+        openapi_extra=declared(*LIST_PARAMETERS),
+    )
     async def list_applications(request: Request) -> Response:
         return await _handed_on(carrier, request, APPLICATIONS)
 

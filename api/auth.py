@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from fastapi import Security
+from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.errors import refusal
+from api.queries import require_known
 from offhook.errors import SettingInvalid
 
 Scope = Literal["read", "command", "admin"]
@@ -51,9 +52,13 @@ class Tokens:
         return found
 
     def allow(self, scope: Scope) -> Callable[..., Awaitable[Caller]]:
-        """A dependency: the caller, or 401, or 403 if the scope is too small."""
+        """A dependency: the caller, or 401, or 403 if the scope is too small.
+
+        Then 422 for a query parameter that the route does not have: every route with a token asks.
+        """
 
         async def allowed(
+            request: Request,
             credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
         ) -> Caller:
             caller = self.caller(credentials.credentials) if credentials is not None else None
@@ -70,6 +75,7 @@ class Tokens:
                     "10010",
                     f"This token has the scope {caller.scope!r}; {scope!r} is needed here",
                 )
+            require_known(request)
             return caller
 
         return allowed

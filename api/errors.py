@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid
+from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
 
 RETRY_HEADER = "x-should-retry"
 """The official SDKs retry 408, 409, 429 and 5xx by themselves, unless this header says "false"."""
@@ -130,7 +130,7 @@ def _of_validation(found: Mapping[str, Any]) -> dict[str, Any]:
     name = "/".join(path)
     if found["type"] == "missing":
         return error("10004", f"{name} is missing; it is required", parameter=name)
-    detail = f"{name} is {found['input']!r}; {found['msg']}"
+    detail = f"{name} is {shown(found['input'])}; {found['msg'].removeprefix('Value error, ')}"
     place = {"pointer": f"/{name}"} if where == "body" else {"parameter": name}
     return error("10015", detail, **place)
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from api.errors import refusal
+from offhook.errors import shown
 from projections.views import LegPage
 
 SIZE_DEFAULT = 20
@@ -76,7 +77,7 @@ def _leg_in(query: Mapping[str, str], parameter: str) -> str:
             return leg
         raise ValueError(version)
     except ValueError:
-        detail = f"{parameter} is {query[parameter]!r}; expected a cursor of this list"
+        detail = f"{parameter} is {shown(query[parameter])}; expected a cursor of this list"
         raise refusal(422, "10015", detail, parameter=parameter) from None
 
 
@@ -85,6 +86,6 @@ def _number(query: Mapping[str, str], parameter: str, default: int, largest: int
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= largest):
-        detail = f"{parameter} is {text!r}; expected a whole number from 1 to {largest}"
+        detail = f"{parameter} is {shown(text)}; expected a whole number from 1 to {largest}"
         raise refusal(422, "10015", detail, parameter=parameter)
     return int(text)

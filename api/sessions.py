@@ -10,15 +10,15 @@ Every answer says in `meta` how new it is; with min_seq it waits until it is new
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 
 from api.auth import Tokens
-from api.errors import not_found, refusal
+from api.errors import not_found
 from api.freshness import Meta, Views
+from api.queries import Number, WholeNumber, moment_in, number_in
 from api.reads import read_seq_at
 from api.redact import told_command, told_entry, told_session
 from projections.queries import (
@@ -78,12 +78,14 @@ class CommandReply:
 
 
 MinSeq = Annotated[
-    int, Query(ge=0, le=SEQ_MAX, description="Wait until the views have this stream sequence")
+    WholeNumber,
+    Query(ge=0, le=SEQ_MAX, description="Wait until the views have this stream sequence"),
 ]
 WaitS = Annotated[
-    float, Query(ge=0, le=WAIT_MAX_S, description="How long min_seq may wait; 504 after that")
+    Number, Query(ge=0, le=WAIT_MAX_S, description="How long min_seq may wait; 504 after that")
 ]
 _WAIT_S = 2.0
+_TIME = "A time in RFC 3339 with its offset from UTC"
 
 
 def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
@@ -96,11 +98,11 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
         connection_id: str | None = None,
         from_number: str | None = None,
         to_number: str | None = None,
-        started_from: datetime | None = None,
-        started_before: datetime | None = None,
-        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
+        started_from: Annotated[str | None, Query(description=_TIME)] = None,
+        started_before: Annotated[str | None, Query(description=_TIME)] = None,
+        limit: Annotated[WholeNumber, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
         before_seq: Annotated[
-            int | None,
+            WholeNumber | None,
             Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one"),
         ] = None,
         min_seq: MinSeq = 0,
@@ -110,10 +112,12 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
         wanted = SessionFilter(
             status=status,
             connection_id=connection_id,
-            from_number=from_number,
-            to_number=to_number,
-            started_from=_aware("started_from", started_from),
-            started_before=_aware("started_before", started_before),
+            from_number=None if from_number is None else number_in("from_number", from_number),
+            to_number=None if to_number is None else number_in("to_number", to_number),
+            started_from=None if started_from is None else moment_in("started_from", started_from),
+            started_before=(
+                None if started_before is None else moment_in("started_before", started_before)
+            ),
         )
         async with views.look(min_seq, timeout_s) as look:
             found = await list_sessions(look.connection, wanted, limit=limit, before_seq=before_seq)
@@ -149,9 +153,10 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
     async def timeline(
         session_id: str,
         after_seq: Annotated[
-            int, Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one")
+            WholeNumber,
+            Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one"),
         ] = 0,
-        limit: Annotated[int, Query(ge=1, le=TIMELINE_MAX)] = TIMELINE_MAX,
+        limit: Annotated[WholeNumber, Query(ge=1, le=TIMELINE_MAX)] = TIMELINE_MAX,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = _WAIT_S,
     ) -> TimelineReply:
@@ -191,32 +196,9 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
 
 
 def _place_in(as_of: str) -> int | datetime:
-    if as_of.isascii() and as_of.isdigit():
-        return min(int(as_of[:20]), SEQ_MAX)
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        at = msgspec.convert(as_of.replace(" ", "+"), datetime)
-    except (msgspec.ValidationError, OverflowError):
-        at = None
-    if at is None or not _is_in_utc(at):
-        detail = f"as_of is {as_of[:80]!r}; expected a stream sequence or a time in RFC 3339"
-        raise refusal(422, "10015", detail, parameter="as_of")
-    return at
-
-
-def _aware(parameter: str, at: datetime | None) -> datetime | None:
-    if at is not None and not _is_in_utc(at):
-        detail = f"{parameter} is {at.isoformat()!r}; expected a time with its offset from UTC"
-        raise refusal(422, "10015", detail, parameter=parameter)
-    return at
-
-
-def _is_in_utc(at: datetime) -> bool:
-    """Whether it says which time in UTC it is; before the first day there is none."""
-    try:
-        return at.tzinfo is not None and at.astimezone(UTC) is not None
-    except OverflowError:
-        return False
+    if as_of.isascii() and as_of.isdigit() and len(as_of) < len(str(SEQ_MAX)):
+        return int(as_of)
+    return moment_in("as_of", as_of, "a stream sequence or a time")
 
 
 def _page_meta(meta: Meta, following: int | None) -> PageMeta:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-_E164 = r"\+[1-9][0-9]{1,14}"
+# Seven digits at least, as in `offhook.phone_numbers`: +683 4000 is a whole number of Niue.
+_E164 = r"\+[1-9][0-9]{6,14}"
 _SIP = r"sips?:[^\s@]+@[^\s@]+"
 _DTMF = "[0-9A-DwW*#]"  # w and W are pauses of 0.5 and 1 s
 _NUMBER_OR_SIP = "a number in E.164 (+12025550123) or a SIP URI (sip:user@host)"

@@ -65,7 +65,7 @@ def told_apart(call: Call) -> tuple[str, dict[str, Any]]:
     elif "application_name" in arguments:
         arguments["application_name"] = mark
     else:
-        arguments["extra_query"] = {"mark": mark}
+        arguments["filter"] = {**arguments.get("filter", {}), "leg_id": mark}
     if "command_id" in arguments:
         arguments["command_id"] = f"command {mark}"
         if call.turn % 2:

@@ -1,0 +1,121 @@
+"""Query parameters: which names a route has, and what the values of each kind may be.
+
+Whatever is wrong is refused with 422, naming the parameter, its value and what is expected: a name
+that does not exist, a name given twice, an empty value, a number or a time in another form.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Request
+from pydantic import BeforeValidator
+
+from api.errors import refusal
+from offhook.errors import shown
+from offhook.phone_numbers import number_key
+
+# Well within what Postgres and its driver can do: to asyncpg the first and the last instant that
+# Python knows are infinities.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+TELNYX = "/v2/"
+"""Below it an empty value is the carrier's to judge."""
+
+NAME_SHOWN_MAX = 80
+
+
+def require_known(request: Request) -> None:
+    """Raise ErrorAnswer unless the request's route has every query parameter that was given."""
+    given = request.query_params.multi_items()
+    if not given:
+        return
+    known = _names_of(request.scope["route"])
+    may_be_empty = request.scope["path"].startswith(TELNYX)
+    for name, count in Counter(name for name, _ in given).items():
+        if name not in known:
+            detail = f"{shown(name)} is not a query parameter here; {_there_are(known)}"
+            raise refusal(422, "10015", detail, parameter=name[:NAME_SHOWN_MAX])
+        if count > 1:
+            detail = f"{name} is given {count} times; expected once"
+            raise refusal(422, "10015", detail, parameter=name)
+        if not request.query_params[name] and not may_be_empty:
+            detail = f"{name} is ''; expected a value; leave it out where it has none"
+            raise refusal(422, "10015", detail, parameter=name)
+
+
+def declared(*names: str) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads these query parameters by itself."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+            for name in names
+        ]
+    }
+
+
+def moment_in(parameter: str, text: str, expected: str = "a time") -> datetime:
+    """The time, in UTC. Raises ErrorAnswer."""
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        at = msgspec.convert(_LOST_PLUS.sub("+", text), datetime)
+        if at.tzinfo is not None and EARLIEST <= at < LATEST:
+            return at.astimezone(UTC)
+    except msgspec.ValidationError:
+        pass
+    detail = (
+        f"{parameter} is {shown(text)}; expected {expected} in RFC 3339 with its offset from UTC "
+        f"(2026-11-22T10:00:00Z), from {EARLIEST.year} to {LATEST.year}"
+    )
+    raise refusal(422, "10015", detail, parameter=parameter)
+
+
+def number_in(parameter: str, text: str) -> str:
+    """A number or an address, in any spelling. Raises ErrorAnswer.
+
+    What is neither passes too, for the carrier has callers such as "anonymous"; but not what claims
+    to be in E.164.
+    """
+    if text.lstrip().startswith("+") and not number_key(text).isdigit():
+        detail = (
+            f"{parameter} is {shown(text)}; expected a number in E.164 (+12025550123), or as the "
+            "carrier gave it"
+        )
+        raise refusal(422, "10016", detail, parameter=parameter)
+    return text
+
+
+def _whole_number(value: object) -> object:
+    # What is left out is the default, an int; pydantic would also take "+5", "5.0" and "1_000".
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ValueError("expected a number")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+def _names_of(route: Any) -> frozenset[str]:
+    own = {field.alias for field in route.dependant.query_params}
+    extra = (route.openapi_extra or {}).get("parameters", ())
+    return frozenset(own | {each["name"] for each in extra if each["in"] == "query"})
+
+
+def _there_are(names: Iterable[str]) -> str:
+    return f"there are {', '.join(sorted(names))}" if names else "there are none"
+
+
+_LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)")
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")

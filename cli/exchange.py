@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
-import msgspec
 
 from offhook.errors import OperatorFault, SenderFault
+from offhook.lenient_json import NotJson, read_json
 
 PAGES_MAX = 1_000
 _TEXT_SHOWN_MAX = 200
@@ -118,9 +118,10 @@ def _next_page(meta: object, query: Mapping[str, str]) -> Mapping[str, str] | No
 
 def _json_of(content: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document, _ = read_json(content)
+    except NotJson:
         return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _lines_of(body: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,15 @@ import pytest
 from nats.aio.msg import Msg
 
 from offhook.codec import decode, encoded_webhook, fact_id_of
-from offhook.events import CallEvent, CommandSucceeded, Decided, IssuedCommand, Record
+from offhook.events import (
+    CallEvent,
+    CommandSucceeded,
+    Decided,
+    IssuedCommand,
+    Record,
+    SessionParked,
+    UnknownEvent,
+)
 from offhook.session import Session
 from offhook.webhooks import read_webhook
 from projections import tables
@@ -276,3 +284,16 @@ def test_captured_webhooks_become_rows(capture_files: list[Path]) -> None:
         assert len(rows.sessions) == 1
         if read.event.call_control_id is not None:
             assert rows.legs[0]["call_control_id"] == read.event.call_control_id
+
+
+def test_an_event_of_another_product_is_no_session_until_a_flow_acts_on_it() -> None:
+    message = webhook("m", UnknownEvent(event_type="message.received", event_id="m"))
+    idle: dict[str, Any] = {"flow": "f", "flow_version": "1", "worker": "w", "lease_s": 3.0}
+    nothing = fact("m", Decided(cause_seq=1, cause_id="m", **idle))
+    dial = IssuedCommand(command_id="d", operation="dial", parameters={"to": "+12025550101"})
+    dialled = fact("m", Decided(cause_seq=1, cause_id="m", commands=(dial,), **idle))
+    parked = fact("m", SessionParked(cause_seq=1, error="boom", attempts=5))
+    assert rows_of(folded_from("m", records([message, nothing]))).sessions == []
+    for then in (dialled, parked):
+        [row] = rows_of(folded_from("m", records([message, then]))).sessions
+        assert (row["session_id"], row["status"], row["first_seq"]) == ("m", "empty", 1)

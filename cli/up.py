@@ -4,6 +4,7 @@ import signal
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -52,6 +53,8 @@ def run_up(
             directory = Path(name)
         logs = RoleLogs(directory)
         with_simulator = not settings.carrier_key
+        journal = settings.simulator_journal or str(directory / "simulator.db")
+        settings = replace(settings, simulator_journal=journal)
         stack = closing.enter_context(
             Stack(
                 directory,

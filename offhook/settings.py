@@ -85,6 +85,8 @@ class Settings:
 
     # The simulator: the base64 seed it signs with, and its seeded faults.
     signing_key: str = field(default="", repr=False)
+    simulator_connections: tuple[str, ...] = ()  # connection ids it has besides its own application
+    simulator_journal: str = ""  # a file: its applications outlive it, and its calls end properly
     simulator_speed: Factor = 1.0  # how much faster than life its calls run
     simulator_seed: Seed = 1
     simulator_duplicates: Share = 0.0  # share of webhooks sent twice, 0 to 1

@@ -18,6 +18,7 @@
     envelopes     a webhook on the wire, in each of its forms
     delivery      posting, retries, failover, and seeded duplicates, disorder and loss
     lookback      call events and webhook deliveries, afterwards
+    journal       what outlives the process: calls that were up, and created applications
     exchange      the calls that are up: applies steps, keeps the timers
     answers       a leg in JSON
     paging        pages of what is listed, in both pagination forms

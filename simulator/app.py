@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random, SystemRandom
 
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from simulator.applications import Applications
 from simulator.carrier import application
 from simulator.delivery import RETRY_PAUSES_S, Delivery, Faults
 from simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
+from simulator.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,8 @@ def build(
     disorder: float = 0.0,
     loss: float = 0.0,
     key: str | None = None,
-    connections: Collection[str] | None = None,
+    connections: Collection[str] = (),
+    journal: Journal | None = None,
     duplicate_answer: DuplicateAnswer = "first",
     slow_answer_s: float = SLOW_ANSWER_S,
     retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
@@ -60,11 +63,17 @@ def build(
     )
     exchange = Exchange(
         delivery=delivery,
-        applications=Applications(webhook_url=webhook_url, clock=clock, identities=chance),
+        applications=Applications(
+            webhook_url=webhook_url,
+            clock=clock,
+            identities=chance,
+            connections=connections,
+            journal=journal,
+        ),
+        journal=journal,
         clock=clock,
         identities=chance,
         speed=speed,
-        connections=connections,
         duplicate_answer=duplicate_answer,
         slow_answer_s=slow_answer_s,
     )
@@ -82,6 +91,7 @@ async def run(settings: Settings) -> None:
             "OFFHOOK_SIGNING_KEY is empty; the simulator signs its webhooks with it and expects "
             "base64 of 32 bytes"
         )
+    journal = Journal(Path(settings.simulator_journal)) if settings.simulator_journal else None
     simulator = build(
         webhook_url=settings.webhook_url,
         signing_key=settings.signing_key,
@@ -91,6 +101,8 @@ async def run(settings: Settings) -> None:
         disorder=settings.simulator_disorder,
         loss=settings.simulator_loss,
         key=settings.carrier_key or None,
+        connections=settings.simulator_connections,
+        journal=journal,
     )
     log.info(
         "simulator on http://%s:%d/v2, webhooks to %s, seed %d",

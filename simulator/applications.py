@@ -3,13 +3,14 @@
 An application says where webhooks go, in which form, how long their receiver has, and whether calls
 tell their cost. One exists from the start: its id is DEFAULT_ID, its address is the configured
 one, and its form is "2". A created one has the carrier's defaults, of which form "1" is one. Fields
-about media, channels and the first command are kept and answered, and change nothing.
+about media, channels and the first command are kept and answered, and change nothing. `connections`
+are the ids of more that exist from the start, each like the default one.
 
 Fields, defaults and bounds are in `offhook.telnyx.applications`. Where the documents are silent: an
 update changes what it names and nothing else, and an unknown field is refused.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -25,6 +26,7 @@ from offhook.telnyx.applications import (
 )
 from simulator import refusals
 from simulator.answers import milliseconds
+from simulator.journal import Journal
 
 DEFAULT_ID = "2811212257810187800"
 APPLICATIONS_MAX = 10_000
@@ -42,7 +44,10 @@ class Application(NewApplication, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Applications:
-    """All of them; bounded in number. Ids come from `identities`."""
+    """All of them; bounded in number. Ids come from `identities`.
+
+    The created ones outlive the process with a `journal`; the others are made from settings.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,8 @@ class Applications:
         webhook_url: str,
         clock: Callable[[], datetime],
         identities: Random,
+        connections: Collection[str] = (),
+        journal: Journal | None = None,
         applications_max: int = APPLICATIONS_MAX,
     ) -> None:
         self._clock = clock
@@ -64,8 +71,15 @@ class Applications:
             created_at=now,
             updated_at=now,
         )
-        self._kept = {DEFAULT_ID: self.default}
-        self._deleted: dict[str, None] = {}
+        self._kept = {DEFAULT_ID: self.default} | {
+            each: msgspec.structs.replace(self.default, id=each, application_name=f"offhook {each}")
+            for each in connections
+        }
+        self._journal = journal
+        self._of_settings = frozenset(self._kept)
+        if journal is not None:
+            created = journal.read("applications", Application)
+            self._kept |= {one.id: one for one in created if one.id not in self._kept}
 
     def get(self, application_id: str) -> Application:
         """Raises Refused (404)."""
@@ -75,12 +89,13 @@ class Applications:
         return found
 
     def of_call(self, connection_id: str) -> Application:
-        """Whose configuration a call has: the default one's, if no application has this id."""
+        """Whose configuration a call has: the default one's, if its application was deleted."""
         return self._kept.get(connection_id, self.default)
 
     def takes_calls(self, connection_id: str) -> bool:
-        """False for one that is deleted or not active."""
-        return connection_id not in self._deleted and self.of_call(connection_id).active
+        """False if there is none by this id, or it is not active."""
+        application = self._kept.get(connection_id)
+        return application is not None and application.active
 
     def create(self, body: Mapping[str, Any]) -> Application:
         """Raises Refused (422)."""
@@ -115,9 +130,8 @@ class Applications:
         """The application as it was; its calls are refused from now on. Raises Refused (404)."""
         gone = self.get(application_id)
         del self._kept[application_id]
-        self._deleted[application_id] = None
-        if len(self._deleted) > self._applications_max:
-            del self._deleted[next(iter(self._deleted))]
+        if self._journal is not None:
+            self._journal.forget("applications", application_id)
         return gone
 
     def listed(self, query: Mapping[str, str]) -> Sequence[Application]:
@@ -146,6 +160,8 @@ class Applications:
         self._kept[application.id] = application
         if application.id == DEFAULT_ID:
             self.default = application
+        if self._journal is not None and application.id not in self._of_settings:
+            self._journal.keep("applications", application.id, application)
         return application
 
 

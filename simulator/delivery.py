@@ -97,6 +97,7 @@ class Delivery:
         retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
         records_max: int = RECORDS_MAX,
     ) -> None:
+        self.settled: Callable[[Record], None] = lambda record: None  # called when one is over
         self._signing_key = signing_key
         self._clock = clock
         self._dice = dice
@@ -147,7 +148,7 @@ class Delivery:
         hold_s = self._dice.uniform(*HELD_BACK_S) if held_back else 0.0
         record.lost = self._dice.random() < self._faults.loss
         if record.lost or len(self._posting) >= IN_FLIGHT_MAX:
-            record.delivered = False
+            self._settle(record, delivered=False)
             return
         record.held_back = held_back
         self._start(self._deliver_in_turn(record, hold_s))
@@ -199,7 +200,7 @@ class Delivery:
             if tried is not None:
                 tried.set()
             if attempt.delivered:
-                record.delivered = True
+                self._settle(record, delivered=True)
                 return
             if pause_s is None:
                 break
@@ -211,7 +212,11 @@ class Delivery:
                 break
         # The other copy may have got through, or may still.
         if record.delivered is None:
-            record.delivered = False
+            self._settle(record, delivered=False)
+
+    def _settle(self, record: Record, *, delivered: bool) -> None:
+        record.delivered = delivered
+        self.settled(record)
 
     def _pauses_s(self, webhook: Webhook) -> tuple[float, ...]:
         if webhook.retries_ms is None:
@@ -251,7 +256,8 @@ class Delivery:
                 # Waiting for a free connection is our own affair, not the receiver's delay.
                 timeout=httpx.Timeout(timeout_s, pool=None),
             )
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ExceptionGroup):
+            # The last two: a host name that cannot be encoded, a port that cannot be.
             return None, ""
         return response.status_code, response.text[:ANSWER_KEPT_MAX]
 

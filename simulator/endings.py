@@ -20,6 +20,8 @@ from simulator.steps import EventDue
 from simulator.turn import Turn
 
 CANCELLED = Ending(cause="originator_cancel", source="caller", sip="487")
+LOST = Ending(cause="unspecified", source="unknown", sip="unspecified")
+"""The carrier itself forgot the call: the simulator was started again."""
 COST_AFTER_S = 1.0
 BILLED_STEP_S = 60
 RATE_PER_MINUTE_CENTS = 0.5

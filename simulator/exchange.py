@@ -8,7 +8,7 @@ makes no trouble, the leg's state allows it. Only then is it performed, counted 
 import asyncio
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -22,12 +22,14 @@ from simulator.answers import leg_shown
 from simulator.applications import Applications
 from simulator.conferences import ConferenceAction
 from simulator.delivery import Delivery, Record, record_shown, totals_shown
+from simulator.endings import LOST
+from simulator.journal import Journal
 from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
 from simulator.legs import InboundCall, Leg
 from simulator.lookback import CallEvent, call_events, delivery_shown, webhook_deliveries
 from simulator.numbers import Trouble
 from simulator.refusals import Refused
-from simulator.steps import EventDue, Happening, KeysPressed, Step
+from simulator.steps import EventDue, Happening, KeysPressed, LegEnds, Step
 from simulator.troubles import Troubles
 
 LIVE_LEGS_MAX = 10_000
@@ -48,11 +50,7 @@ class Reply:
 
 
 class Exchange:
-    """Runs inside one event loop. `speed` divides every second of the call, and nothing else.
-
-    `connections` are the connection ids that exist; None means that any does, and counts as the
-    default application's where no application has it.
-    """
+    """Runs inside one event loop. `speed` divides every second of the call, and nothing else."""
 
     def __init__(
         self,
@@ -61,8 +59,8 @@ class Exchange:
         applications: Applications,
         clock: Callable[[], datetime],
         identities: Random,
+        journal: Journal | None = None,
         speed: float = 1.0,
-        connections: Collection[str] | None = None,
         duplicate_answer: DuplicateAnswer = "first",
         slow_answer_s: float = SLOW_ANSWER_S,
     ) -> None:
@@ -72,7 +70,9 @@ class Exchange:
         self._clock = clock
         self._identities = identities
         self._speed = speed
-        self._connections = connections
+        self._journal = journal
+        if journal is not None:
+            delivery.settled = self._forget_ended
         self._duplicate_answer = duplicate_answer
         self._slow_answer_s = slow_answer_s
         self._legs: dict[str, Leg] = {}
@@ -148,8 +148,7 @@ class Exchange:
         return leg
 
     def active(self, connection_id: str) -> list[Leg]:
-        """The legs of a connection that have not ended, oldest first. Raises Refused (10015)."""
-        self._check_connection(connection_id)
+        """The legs of a connection that have not ended, oldest first; none if there is none."""
         legs = self._legs.values()
         return [leg for leg in legs if leg.connection_id == connection_id and not leg.ended]
 
@@ -193,14 +192,21 @@ class Exchange:
         return len(self._timers)
 
     def open(self) -> None:
-        """Call once, inside the event loop, before the first call."""
+        """Call once, inside the event loop, before the first call.
+
+        Legs of a process that was here before end now; the application has their hangup.
+        """
         self._delivery.open()
+        for leg in self._journal.read("legs", Leg) if self._journal is not None else []:
+            self._end_lost(leg)
 
     async def close(self, wait_s: float) -> None:
         """Stop the clockwork, then give the webhooks on their way so long to arrive."""
         for timer in itertools.chain(self._late, *self._timers.values()):
             timer.cancel()
         await self._delivery.close(wait_s)
+        if self._journal is not None:
+            self._journal.close()
 
     def _command(self, operation: str, call_control_id: str | None, body: dict[str, Any]) -> Reply:
         now = self._clock()
@@ -219,7 +225,7 @@ class Exchange:
             self._check_connection(command.connection_id)
             self._check_capacity()
             tells_cost = self.applications.of_call(command.connection_id).call_cost_in_webhooks
-        trouble = self._troubles.of(command, leg, command_id or "")
+        trouble = self._troubles.of(command, leg, command_id)
         step = behaviour.obey(
             command, call_control_id, self._legs, now, self._identities, tells_cost=tells_cost
         )
@@ -308,8 +314,26 @@ class Exchange:
     def _happen(self, happening: Happening) -> None:
         self._apply(behaviour.happen(happening, self._legs, self._clock(), self._identities))
 
+    def _end_lost(self, leg: Leg) -> None:
+        ours = leg.call_control_id
+        self._put(leg)
+        if leg.ended:  # and its hangup was still on its way
+            self._happen(
+                EventDue(call_control_id=ours, event_type="call.hangup", more={}, outlives=True)
+            )
+            return
+        only: Literal["unanswered", "answered"] = "unanswered" if leg.unanswered else "answered"
+        self._happen(LegEnds(call_control_id=ours, ending=LOST, only=only))
+
+    def _forget_ended(self, record: Record) -> None:
+        webhook = record.webhook
+        if self._journal is not None and webhook.event_type == "call.hangup":
+            self._journal.forget("legs", webhook.call_control_id)
+
     def _put(self, leg: Leg) -> None:
         self._legs[leg.call_control_id] = leg
+        if self._journal is not None:
+            self._journal.keep("legs", leg.call_control_id, leg)
         if not leg.ended:
             self._timers.setdefault(leg.call_control_id, set())
             return
@@ -321,8 +345,7 @@ class Exchange:
             self._legs_forgotten += 1
 
     def _check_connection(self, connection_id: str) -> None:
-        known = self._connections is None or connection_id in self._connections
-        if not (known and self.applications.takes_calls(connection_id)):
+        if not self.applications.takes_calls(connection_id):
             raise refusals.connection_unknown()
 
     def _check_capacity(self) -> None:
@@ -352,7 +375,7 @@ def _command_id_in(parameters: dict[str, Any]) -> str | None:
     """Take the command_id out of a body: it belongs to the sending, not to the command."""
     command_id = parameters.pop("command_id", None)
     if command_id is None or isinstance(command_id, str):
-        return command_id
+        return command_id or None  # an empty one would be shared by all who send it
     raise refusals.parameter_invalid(
         ParameterInvalid("any", "command_id", command_id, "expected a text, got something else")
     )

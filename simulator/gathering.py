@@ -12,7 +12,8 @@
 
 The first key ends a prompt. Tries are those of the prompt (3 without `maximum_tries`); a plain
 gather has one. The party types what its number or its caller says (`simulator.numbers`), 1 s after
-being asked, a key each 0.3 s; or whatever is posted to /simulator/calls/{id}/keys.
+being asked, a key each 0.3 s; or whatever is posted to /simulator/calls/{id}/keys. A caller with
+several entries types the next one at each try, the last one again and again.
 """
 
 from dataclasses import replace
@@ -165,7 +166,7 @@ def _begin(turn: Turn, leg: Leg, gathering: Gathering) -> Leg:
 
 def _ask(turn: Turn, leg: Leg, gathering: Gathering, prompt: Sound | None) -> Leg:
     """Start a try: the prompt, the party's typing, and the timer for its first key."""
-    leg = turn.put(replace(leg, gathering=gathering))
+    leg = turn.put(replace(leg, gathering=gathering, prompts=leg.prompts + 1))
     prompt_s = 0.0
     if prompt is not None:
         leg = hear(turn, leg, prompt)
@@ -173,7 +174,7 @@ def _ask(turn: Turn, leg: Leg, gathering: Gathering, prompt: Sound | None) -> Le
     if leg.keys:
         typed = KeysPressed(
             call_control_id=leg.call_control_id,
-            keys=leg.keys[min(leg.gathers, len(leg.keys)) - 1],
+            keys=leg.keys[min(leg.prompts, len(leg.keys)) - 1],
             gather_id=gathering.id,
         )
         turn.later(FIRST_KEY_S, typed)

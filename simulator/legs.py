@@ -96,6 +96,7 @@ class Leg:
     sounds: tuple[Sound, ...] = ()  # those begun are heard
     gathering: Gathering | None = None
     gathers: int = 0  # how many there were
+    prompts: int = 0  # how often keys were asked for: each try of each gather
     recordings: tuple[Recording, ...] = ()
     waiting: Waiting | None = None
     streams: Mapping[str, str] = field(default_factory=dict)  # stream id -> URL

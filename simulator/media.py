@@ -37,6 +37,7 @@ NORMAL_CLEARING = "16"  # Q.850
 
 
 def start_streaming(turn: Turn, leg: Leg, command: StartStreaming) -> bool:
+    check_stream_url(command.stream_url)
     if len(leg.streams) >= STREAMS_MAX:
         raise refusals.not_possible(f"The call has {STREAMS_MAX} streams.")
     repeated = command.stream_url in leg.streams.values()
@@ -94,10 +95,23 @@ def suppress_noise(_turn: Turn, _leg: Leg, _: StartNoiseSuppression | StopNoiseS
     return False
 
 
+def check_stream_url(url: str | None) -> None:
+    """Raises Refused (10003) for one that names no host."""
+    if url and not _host_in(url):
+        raise refusals.url_invalid("/stream_url")
+
+
+def _host_in(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # "wss://[", for example
+        return ""
+
+
 def begin_stream(turn: Turn, leg: Leg, url: str, track: str | None) -> Leg:
     """What `stream_url` asks for; "" stands for Dialogflow, which has no URL."""
     stream_id = turn.new_id()
-    if (urlsplit(url).hostname or "").endswith(".invalid"):
+    if _host_in(url).endswith(".invalid"):
         turn.tell(
             "streaming.failed",
             leg,

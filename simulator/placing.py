@@ -25,7 +25,7 @@ from simulator.legs import (
     LegState,
     uuid_from,
 )
-from simulator.media import begin_stream, begin_transcription
+from simulator.media import begin_stream, begin_transcription, check_stream_url
 from simulator.numbers import Answers, Refuses, StaysSilent, far_end_of, keys_of
 from simulator.recording import asked_recording, begin_recording
 from simulator.sounds import hear, playback
@@ -224,6 +224,7 @@ def _begin_asked(turn: Turn, leg: Leg, asked: OnAnswer) -> Leg:
 def _on_answer(turn: Turn, command: Dial | Answer) -> OnAnswer:
     """What both say of the media of an answered leg."""
     media: Media = command
+    check_stream_url(media.stream_url)
     transcription = media.transcription_config or {}
     tracks = transcription.get("transcription_tracks", "inbound")
     return OnAnswer(

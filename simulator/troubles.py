@@ -1,7 +1,10 @@
 """What goes wrong between client and carrier: the trouble that a command's number makes."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+
+import msgspec
 
 from offhook.commands import Command, Dial
 from simulator import refusals
@@ -23,19 +26,23 @@ _OF_DIALS_ONLY = (Trouble.NO_CHANNEL, Trouble.TOO_MANY_DIALS)
 
 
 class Troubles:
-    """Remembers which commands have failed once, as far back as FAILED_ONCE_MAX of them."""
+    """Remembers which commands have failed once, as far back as FAILED_ONCE_MAX of them.
+
+    Tries of one command have its command_id, or without one the same parameters.
+    """
 
     def __init__(self) -> None:
-        self._failed_once: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._failed_once: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
-    def of(self, command: Command, leg: Leg | None, command_id: str) -> Trouble:
+    def of(self, command: Command, leg: Leg | None, command_id: str | None) -> Trouble:
         """The trouble this try is in; `leg` is None for a dial.
 
         Raises Refused if nothing is to be performed.
         """
         if leg is not None and leg.ended:
             return Trouble.NONE
-        trouble = trouble_of(_called(command, leg))
+        called = _called(command, leg)
+        trouble = trouble_of(called)
         if leg is not None and trouble in _OF_DIALS_ONLY:
             return Trouble.NONE
         if (always := _ALWAYS.get(trouble)) is not None:
@@ -43,7 +50,8 @@ class Troubles:
         if trouble in (Trouble.NONE, Trouble.SLOW):
             return trouble
         scope = DIALS if leg is None else leg.call_control_id
-        if not self._is_first((scope, command.operation, command_id)):
+        of_command = _digest(command) if command_id is None else f"id {command_id}"
+        if not self._is_first((scope, called, command.operation, of_command)):
             return Trouble.NONE
         match trouble:
             case Trouble.FAILS_BEFORE:
@@ -55,7 +63,7 @@ class Troubles:
             case _:
                 return trouble
 
-    def _is_first(self, key: tuple[str, str, str]) -> bool:
+    def _is_first(self, key: tuple[str, ...]) -> bool:
         """Whether a command has not failed yet; after its second try it may fail again."""
         if key in self._failed_once:
             del self._failed_once[key]
@@ -72,3 +80,7 @@ def _called(command: Command, leg: Leg | None) -> str:
         return leg.to
     assert isinstance(command, Dial)
     return command.to if isinstance(command.to, str) else command.to[0]
+
+
+def _digest(command: Command) -> str:
+    return hashlib.sha256(msgspec.json.encode(command, order="sorted")).hexdigest()

@@ -12,6 +12,9 @@ from simulator.steps import Happening, Later, Step, Webhook
 
 Legs = Mapping[str, Leg]
 
+LATER_MAX_S = 30 * 86_400.0
+"""No call lasts longer; numbers that the documents do not bound would overflow a timer."""
+
 
 class Turn:
     """Collects what one command or happening changes. It never touches the legs it was given."""
@@ -74,6 +77,7 @@ class Turn:
         )
 
     def later(self, after_s: float, happening: Happening) -> None:
+        after_s = min(max(after_s, 0.0), LATER_MAX_S)
         self._later.append(Later(after_s=after_s, happening=happening))
 
     def new_id(self) -> str:

@@ -70,6 +70,20 @@ class Stack:
         ids: dict[str, str] = response.json()["data"]
         return ids
 
+    async def connection(self) -> str:
+        """The id of a new Call Control Application whose webhooks reach the ingress."""
+        body = {
+            "application_name": "test",
+            "webhook_event_url": self.settings.webhook_url,
+            "webhook_api_version": "2",
+        }
+        headers = {"authorization": f"Bearer {CARRIER_KEY}"}
+        url = f"{self.simulator_url}/v2/call_control_applications"
+        async with self._plain() as http:
+            response = await http.post(url, json=body, headers=headers)
+        assert response.status_code == 201, response.text
+        return str(response.json()["data"]["id"])
+
     async def effects(self) -> dict[str, Any]:
         """What the carrier really did."""
         async with self._plain() as http:
@@ -153,6 +167,7 @@ def started(
         carrier_key=CARRIER_KEY,
         api_tokens=(f"admin:{ADMIN}", f"command:{COMMANDER}", f"read:{READER}"),
         answer_timeout_s=ANSWER_TIMEOUT_S,
+        simulator_connections=("1",),
     )
     asyncio.run(_prepare(settings))
     with ExitStack() as running:

@@ -56,7 +56,7 @@ async def called(stack: Stack, telnyx: AsyncTelnyx, connection_id: str) -> dict[
 async def test_a_summary_tells_counts_ratios_durations_concurrency_and_causes(
     stack: Stack, sdk: AsyncTelnyx
 ) -> None:
-    connection_id = "880001"
+    connection_id = await stack.connection()
     reply = await called(stack, sdk, connection_id)
     data = reply["data"]
     assert list(data["counts"]) == [counter.name for counter in COUNTERS]
@@ -99,7 +99,7 @@ async def test_a_summary_tells_counts_ratios_durations_concurrency_and_causes(
 
 
 async def test_a_timeseries_is_the_summary_in_parts(stack: Stack, sdk: AsyncTelnyx) -> None:
-    connection_id = "880002"
+    connection_id = await stack.connection()
     whole = await called(stack, sdk, connection_id)
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     asked = {

@@ -102,7 +102,7 @@ async def test_the_dial_is_in_the_timeline_of_the_call_it_placed(
 
 
 async def test_sessions_are_listed_newest_first_by_pages(stack: Stack) -> None:
-    connection_id = "77001"
+    connection_id = await stack.connection()
     placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(5)]
     for session_id in placed:
         await stack.session(session_id)

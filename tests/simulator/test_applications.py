@@ -80,8 +80,8 @@ async def test_a_list_is_filtered_sorted_and_paged_to_its_end() -> None:
     ("change", "code", "pointer"),
     [
         ({"application_name": None}, "10004", "/application_name"),
-        ({"webhook_event_url": "example.com"}, "10015", "/webhook_event_url"),
-        ({"webhook_event_failover_url": "x"}, "10015", "/webhook_event_failover_url"),
+        ({"webhook_event_url": "example.com"}, "10003", "/webhook_event_url"),
+        ({"webhook_event_failover_url": "x"}, "10003", "/webhook_event_failover_url"),
         ({"webhook_api_version": "3"}, "10032", "/webhook_api_version"),
         ({"webhook_timeout_secs": 31}, "10033", "/webhook_timeout_secs"),
         ({"active": "yes"}, "10026", "/active"),
@@ -166,11 +166,16 @@ async def test_an_inactive_application_takes_no_calls() -> None:
             assert response.json()["errors"][0]["code"] == "10015"
 
 
-async def test_a_change_of_the_default_application_holds_for_every_other_connection() -> None:
-    async with stand() as carrier:
+async def test_connections_that_exist_from_the_start_are_applications_as_well() -> None:
+    async with stand(connections=["1"]) as carrier:
+        leg = await carrier.ring(connection_id="1")
+        assert (await carrier.event("call.initiated", leg)).payload["connection_id"] == "1"
+        path = "/v2/call_control_applications/1"
         own = carrier.webhook_url.replace("/webhooks/telnyx", "/own")
         body = {**NEW, "webhook_event_url": own}
-        path = f"/v2/call_control_applications/{DEFAULT_ID}"
         assert (await carrier.http.patch(path, json=body)).status_code == 200
         leg = await carrier.ring(connection_id="1")
         assert (await carrier.event("call.initiated", leg)).path == "/own"
+        assert (await carrier.http.delete(path)).status_code == 200
+        body = {"from": CALLER, "to": OURS, "connection_id": "1"}
+        assert (await carrier.http.post("/simulator/calls", json=body)).status_code == 422

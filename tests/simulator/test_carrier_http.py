@@ -52,8 +52,10 @@ async def test_an_unknown_route_is_404_and_a_wrong_method_405() -> None:
         ({"to": ""}, "10004", "/to"),
         ({"connection_id": None}, "10004", "/connection_id"),
         ({"connection_id": "1"}, "10015", "/connection_id"),
-        ({"timeout_secs": 4}, "10033", "/timeout_secs"),
-        ({"timeout_secs": "ten"}, "10026", "/timeout_secs"),
+        ({"timeout_secs": 4}, "90028", "/timeout_secs"),
+        ({"timeout_secs": "ten"}, "90028", "/timeout_secs"),
+        ({"record_max_length": 43201}, "10033", "/record_max_length"),
+        ({"record_max_length": "long"}, "10026", "/record_max_length"),
         ({"command_id": 7}, "10026", "/command_id"),
         ({"record_channels": "triple"}, "10032", "/record_channels"),
         ({"from_display_name": "x" * 129}, "10025", "/from_display_name"),
@@ -66,7 +68,7 @@ async def test_an_unknown_route_is_404_and_a_wrong_method_405() -> None:
 async def test_a_wrong_dial_is_422_and_names_the_parameter(
     change: dict[str, Any], code: str, pointer: str
 ) -> None:
-    async with stand(connections={CONNECTION}) as carrier:
+    async with stand() as carrier:
         response = await carrier.http.post("/v2/calls", json={**DIAL, **change})
         assert code_of(response) == (422, code)
         assert source_of(response) == {"pointer": pointer}
@@ -76,13 +78,17 @@ async def test_a_wrong_dial_is_422_and_names_the_parameter(
 async def test_a_body_that_is_no_json_object_is_400() -> None:
     async with stand() as carrier:
         deep = b'{"a":' * 100_000
-        for content in (b"{", b"[]", b'"x"', b"\xff", deep):
-            for path in ("/v2/calls", "/v2/call_control_applications"):
+        for path in ("/v2/calls", "/v2/call_control_applications", "/simulator/calls"):
+            for content in (b"{", b'{"to":1} x', b'{"from":1,"x":' + deep):
                 response = await carrier.http.post(path, content=content)
                 assert code_of(response) == (400, "10023")
-        for content in (b'{"to":1} x', b'{"from":1,"to":"\xff"}', b'{"from":1,"x":' + deep):
-            response = await carrier.http.post("/simulator/calls", content=content)
-            assert code_of(response) == (400, "10023")
+            for content in (b"\xff", b'{"from":1,"to":"\xff"}'):
+                response = await carrier.http.post(path, content=content)
+                assert code_of(response) == (400, "10028")
+        for path in ("/v2/calls", "/v2/call_control_applications"):
+            for content in (b"[]", b'"x"', deep):
+                response = await carrier.http.post(path, content=content)
+                assert code_of(response) == (400, "10023")
 
 
 async def test_the_legs_state_refuses_what_it_does_not_allow() -> None:
@@ -168,6 +174,50 @@ async def test_a_number_that_fails_after_performing_is_still_performed_once() ->
         await carrier.event("call.answered", leg)
         assert (await carrier.act(leg, "answer", command_id="one")).status_code == 200
         assert carrier.exchange.report()["totals"] == {"answer": 1}
+
+
+async def test_a_failure_of_one_number_is_not_the_first_try_of_another() -> None:
+    """None has a command_id: what they share must not tell them apart."""
+    async with stand() as carrier:
+        for last, expected in (("59", (429, "10011")), ("50", (500, "10007"))):
+            body = {**DIAL, "to": f"+120255501{last}"}
+            assert code_of(await carrier.http.post("/v2/calls", json=body)) == expected
+        leg = await carrier.ring(to="+12025550150")
+        for state in ("YQ==", "Yg=="):
+            answer = {"client_state": state}
+            assert code_of(await carrier.act(leg, "answer", **answer)) == (500, "10007")
+        assert (await carrier.act(leg, "answer", **answer)).status_code == 200
+        assert carrier.exchange.report()["totals"] == {"answer": 1}
+
+
+async def test_an_empty_command_id_is_nobodys() -> None:
+    async with stand() as carrier:
+        legs = [await carrier.dial(FRIEND, command_id="") for _ in range(2)]
+        assert legs[0] != legs[1]
+
+
+async def test_a_caller_may_be_wrong_first_and_right_later() -> None:
+    async with stand() as carrier:
+        leg = await carrier.ring_answered(keys=["9", "8", "1"])
+        asked = {"payload": "Press 1.", "voice": "female", "valid_digits": "1"}
+        await carrier.act(leg, "gather_using_speak", **asked, maximum_digits=1, maximum_tries=3)
+        ended = await carrier.event("call.gather.ended", leg)
+        assert (ended.payload["digits"], ended.payload["status"]) == ("1", "valid")
+
+
+@pytest.mark.parametrize("url", ["wss://[", "wss://[::1", "wss://:443/media", "ws:///media"])
+async def test_a_stream_to_nowhere_is_refused(url: str) -> None:
+    async with stand() as carrier:
+        leg = await carrier.ring()
+        for refused in (
+            await carrier.http.post("/v2/calls", json={**DIAL, "stream_url": url}),
+            await carrier.act(leg, "answer", stream_url=url),
+        ):
+            assert code_of(refused) == (422, "10003")
+            assert source_of(refused) == {"pointer": "/stream_url"}
+        await carrier.act(leg, "answer")
+        refused = await carrier.act(leg, "streaming_start", stream_url=url)
+        assert code_of(refused) == (422, "10003")
 
 
 async def test_an_unavailable_number_never_gets_through() -> None:
@@ -308,7 +358,7 @@ async def test_cursors_lead_through_all_active_calls_and_back() -> None:
 
 
 async def test_a_wrong_inbound_call_is_refused() -> None:
-    async with stand(connections={CONNECTION}) as carrier:
+    async with stand() as carrier:
         good = {"from": CALLER, "to": OURS, "connection_id": CONNECTION}
         for change in ({"to": "x"}, {"connection_id": "1"}, {"color": "red"}, {"patience_s": -1}):
             response = await carrier.http.post("/simulator/calls", json={**good, **change})

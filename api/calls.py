@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Request, Response, Security
 from api.auth import Caller, Tokens
 from api.bodies import body_of
 from api.commands import Commands, request_from
-from api.errors import json_response, not_found, refusal
+from api.errors import call_unknown, json_response, not_found, refusal
 from api.freshness import Views
 from api.legs import Legs
 from api.metrics import Metrics
@@ -118,7 +118,7 @@ def calls_router(
         """The leg as the views have it, also long after its end."""
         leg = await legs.read(call_control_id)
         if leg is None:
-            raise not_found(f"No call with call_control_id {call_control_id[:80]!r} was heard of")
+            raise call_unknown(f"There is no call with call_control_id {call_control_id[:80]!r}")
         return json_response({"data": call_shown(leg, now())})
 
     @router.get(

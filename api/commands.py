@@ -21,7 +21,7 @@ import msgspec
 
 from api.answers import answer_of, no_outcome, not_appended, not_begun
 from api.auth import Caller
-from api.errors import ErrorAnswer, parameter_invalid, refusal
+from api.errors import ErrorAnswer, call_unknown, parameter_invalid, refusal
 from api.legs import Legs
 from api.outcomes import Outcome, Outcomes
 from api.stream import Stream
@@ -64,13 +64,15 @@ class Answer:
 def request_from(operation: str, call_control_id: str | None, body: bytes) -> Request:
     """The command in a request body. Raises ErrorAnswer naming the first field that is wrong."""
     if call_control_id is not None and not is_call_control_id(call_control_id):
-        raise refusal(
-            422,
-            "90015",
+        raise call_unknown(
             f"{operation}: call_control_id {shown(call_control_id)} is not valid; "
-            f"{SEGMENT_RULE}, and at most {CALL_CONTROL_ID_MAX} characters",
-            parameter="call_control_id",
+            f"{SEGMENT_RULE}, and at most {CALL_CONTROL_ID_MAX} characters"
         )
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        detail = f"The body is not UTF-8: byte {error.start} cannot be decoded"
+        raise refusal(400, "10028", detail) from None
     try:
         parameters = msgspec.json.decode(body or b"{}", type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -243,7 +245,10 @@ def is_call_control_id(text: str) -> bool:
 
 def _check_command_id(operation: str, command_id: Any) -> None:
     # It becomes part of a header of the log's, so nothing may be in it that ends a header.
-    if not isinstance(command_id, str) or not _COMMAND_ID.fullmatch(command_id):
+    if not isinstance(command_id, str):
+        rule = "expected a text, got something else"
+        raise ParameterInvalid(operation, "command_id", command_id, rule)
+    if not _COMMAND_ID.fullmatch(command_id):
         raise ParameterInvalid(
             operation,
             "command_id",

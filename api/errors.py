@@ -3,10 +3,12 @@
     401 10009  no known token             404 10005  no such thing, or no such path
     403 10010  the token's scope          405 10030  another method
     400 10023  the body is not JSON       413 10015  the body is over the bound
-    400 10015  the body never ended       408 10008  the body took too long
+    400 10028  the body is not UTF-8      408 10008  the body took too long
+    400 10015  the body never ended
     409 10012  a retry without a command_id, perhaps of a command that is named
-    422 10004, 10016, 10015               a parameter: missing, not E.164, anything else
-    422 90018  the call has ended         429 10011  too many commands wait already
+    422 90015  no such call               429 10011  too many commands wait already
+    422 90018  the call has ended
+    422        a wrong parameter: `offhook.telnyx.error_codes.code_of_parameter`
     500, 503 10007                        our own mistake; the log or the views do not answer
     504 10008  not in time
 
@@ -26,6 +28,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
+from offhook.telnyx.error_codes import code_of_parameter
 
 RETRY_HEADER = "x-should-retry"
 """The official SDKs retry 408, 409, 429 and 5xx by themselves, unless this header says "false"."""
@@ -78,13 +81,11 @@ def refusal(
 
 def parameter_invalid(invalid: ParameterInvalid) -> ErrorAnswer:
     """422, pointing at the place; the detail names operation, place, value and rule."""
-    if invalid.value is None:
-        code = "10004"
-    elif invalid.field in ("to", "from") and "E.164" in invalid.rule:
-        code = "10016"
-    else:
-        code = "10015"
-    return refusal(422, code, str(invalid), pointer=invalid.pointer)
+    return refusal(422, code_of_parameter(invalid), str(invalid), pointer=invalid.pointer)
+
+
+def call_unknown(detail: str) -> ErrorAnswer:
+    return refusal(422, "90015", detail, pointer="/call_control_id")
 
 
 def not_found(detail: str) -> ErrorAnswer:
@@ -184,8 +185,10 @@ async def _unexpected(request: Request, raised: Exception) -> Response:
 
 
 TITLES = {
+    "10003": "Invalid URL",
     "10004": "Missing required parameter",
     "10005": "Resource not found",
+    "10006": "Invalid ID",
     "10007": "Unexpected error",
     "10008": "Request timeout",
     "10009": "Authentication failed",
@@ -195,7 +198,37 @@ TITLES = {
     "10015": "Bad Request",
     "10016": "Phone number must be in +E.164 format",
     "10023": "Invalid JSON",
+    "10025": "String length out of range",
+    "10026": "Invalid parameter type",
+    "10028": "Character encoding error",
     "10030": "Method not allowed",
+    "10032": "Invalid enumerated value",
+    "10033": "Value outside of range",
+    "90000": "Invalid value for format",
+    "90001": "Invalid value for channels",
+    "90007": "Invalid value for terminating_digit",
+    "90008": "Invalid value for valid_digits",
+    "90009": "Invalid value for loop",
+    "90010": "Invalid value for payload",
+    "90011": "Invalid value for payload_type",
+    "90012": "Invalid value for voice",
+    "90013": "Invalid value for language",
+    "90014": "Invalid value for digits",
     "90015": "Invalid Call Control ID",
+    "90016": "Invalid value for stop",
+    "90017": "Invalid value for client_state",
     "90018": "Call has already ended",
+    "90022": "Invalid value for minimum_digits",
+    "90023": "Invalid value for maximum_digits",
+    "90024": "Invalid value for maximum_tries",
+    "90025": "Invalid value for timeout_millis",
+    "90026": "Invalid value for inter_digit_timeout_millis",
+    "90027": "Invalid value for duration_millis",
+    "90028": "Invalid value for timeout_secs",
+    "90029": "Invalid value for time_limit_secs",
+    "90030": "Invalid value for service_level",
+    "90049": "Invalid value for record_timeout_secs",
+    "90056": "Invalid value for initial_timeout_millis",
+    "90057": "Invalid call control event type for webhook_urls",
+    "90059": "Invalid value for recording_track",
 }

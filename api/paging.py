@@ -87,5 +87,5 @@ def _number(query: Mapping[str, str], parameter: str, default: int, largest: int
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= largest):
         detail = f"{parameter} is {shown(text)}; expected a whole number from 1 to {largest}"
-        raise refusal(422, "10015", detail, parameter=parameter)
+        raise refusal(422, "10033", detail, parameter=parameter)
     return int(text)

@@ -18,10 +18,10 @@ def call_shown(leg: LegView, now: datetime) -> dict[str, Any]:
 
 def active_shown(leg: LegView, now: datetime) -> dict[str, Any]:
     """A leg as the list of active calls shows it: no state, no direction, no numbers."""
-    lasted_s = ((leg.ended_at or now) - leg.started_at).total_seconds() if leg.started_at else 0
+    talked_s = ((leg.ended_at or now) - leg.answered_at).total_seconds() if leg.answered_at else 0
     return {
         "call_control_id": leg.call_control_id,
-        "call_duration": max(0, int(lasted_s)),
+        "call_duration": max(0, int(talked_s)),  # from the answer on
         "call_leg_id": leg.call_leg_id or "",
         "call_session_id": leg.session_id,
         "client_state": leg.client_state or "",

@@ -294,8 +294,12 @@ async def _body_of(request: Request) -> dict[str, Any]:
 def _decoded(body: bytes, kind: Any) -> Any:
     """The body as JSON. Raises Refused."""
     try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise refusals.body_not_text(error.start) from None
+    try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         raise refusals.body_not_json() from None
 
 

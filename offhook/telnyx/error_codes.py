@@ -29,8 +29,11 @@ examples of team-telnyx/openapi `spec3.yml` 12de4dd0; `dials-per-second-limit`; 
 `sip-response-codes` (the carrier's own skills say that a forbidden dial is answered with them).
 """
 
+import re
 from collections.abc import Collection
 from typing import Literal
+
+from offhook.errors import ParameterInvalid
 
 Group = Literal[
     "unauthorized",
@@ -89,6 +92,67 @@ def is_of_the_command(group: Group) -> bool:
 def stops_everything(group: str) -> bool:
     """Whether other commands will be refused as well, until somebody does something."""
     return group in ("unauthorized", "account")
+
+
+def code_of_parameter(error: ParameterInvalid) -> str:
+    """The code that the carrier documents for a wrong parameter.
+
+    A missing one is 10004, whatever its name. Otherwise the error page has codes "Invalid value for
+    …" for some names; they come before those for a kind of fault (10026, 10032, 10033 …).
+    """
+    name, rule = error.field, error.rule
+    if error.value is None or (error.value == "" and name in _NEVER_BLANK):
+        return "10004"
+    if rule == _NO_SUCH_PARAMETER:
+        return "10015"
+    if not error.inside and (code := _CODE_BY_PARAMETER.get(name)) is not None:
+        return code
+    if name == "webhook_urls" and rule == _NO_SUCH_EVENT:
+        return "90057"
+    return next(code for pattern, code in _CODE_BY_RULE if re.search(pattern, rule))
+
+
+_NEVER_BLANK = ("to", "from", "connection_id")
+_NO_SUCH_PARAMETER = "there is no such parameter"
+_NO_SUCH_EVENT = "there is no such event type"
+_CODE_BY_PARAMETER = {
+    "format": "90000",
+    "channels": "90001",
+    "terminating_digit": "90007",
+    "valid_digits": "90008",
+    "loop": "90009",
+    "payload": "90010",
+    "payload_type": "90011",
+    "voice": "90012",
+    "language": "90013",
+    "digits": "90014",
+    "stop": "90016",
+    "client_state": "90017",
+    "target_leg_client_state": "90017",
+    "minimum_digits": "90022",
+    "maximum_digits": "90023",
+    "maximum_tries": "90024",
+    "timeout_millis": "90025",
+    "inter_digit_timeout_millis": "90026",
+    "duration_millis": "90027",
+    "timeout_secs": "90028",
+    "time_limit_secs": "90029",
+    "service_level": "90030",
+    "record_timeout_secs": "90049",
+    "initial_timeout_millis": "90056",
+    "recording_track": "90059",
+}
+# What a rule of the catalog's says, and the code for breaking it; the first match counts.
+_CODE_BY_RULE = (
+    (r"E\.164", "10016"),
+    (r"^expected one of|^there is no such event type", "10032"),
+    (r"^expected .* characters?$", "10025"),
+    (r"^expected (at|more|less) |^expected 0, or |^it cannot be greater than", "10033"),
+    (r"^expected .*, got ", "10026"),
+    (r"^expected a (WebSocket )?URL", "10003"),
+    (r"^expected a UUID", "10006"),
+    (r"", "10015"),
+)
 
 
 CALL_ENDED = "90018"

@@ -176,12 +176,12 @@ async def test_offhooks_own(recorded: Stack) -> None:
             (admin.post("/calls", cast_to=object, body=[1]), BadRequestError, "10023", "JSON"),
             (stranger.calls.actions.answer(leg), AuthenticationError, "10009", "not known"),
             (reader.calls.actions.answer(leg), PermissionDeniedError, "10010", "'read'"),
-            (admin.calls.retrieve_status(leg), NotFoundError, "10005", leg),
+            (admin.calls.retrieve_status(leg), UnprocessableEntityError, "90015", leg),
             (admin.get("/nowhere", cast_to=object), NotFoundError, "10005", "/v2/nowhere"),
             (
                 admin.calls.actions.reject(leg, cause="no"),  # type: ignore[arg-type]
                 UnprocessableEntityError,
-                "10015",
+                "10032",
                 "reject: cause is 'no'",
             ),
         ]

@@ -153,7 +153,7 @@ def test_a_refusal_is_told_with_code_title_and_detail(offhook: Terminal) -> None
     assert [error["code"] for error in refused.json["errors"]] == ["90015"]
     unheard = offhook("call", "status", "v3:nobody")
     assert unheard.status == 1
-    assert "10005 Resource not found" in unheard.errors
+    assert "90015 Invalid Call Control ID" in unheard.errors
 
 
 def test_a_token_may_be_wrong(offhook: Terminal, stack: Stack) -> None:

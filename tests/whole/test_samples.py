@@ -129,6 +129,7 @@ def stack(tmp_path: Path, seed: int) -> Iterator[Stack]:
     settings = Settings(
         flows=tuple(f"tests.whole.samples:{name}" for name in names),
         dials_per_s=0,
+        simulator_connections=(CLICKS, NOTICES),
         simulator_speed=SPEED,
         simulator_seed=seed,
         simulator_duplicates=FAULTS,

@@ -1,7 +1,8 @@
 """What a called number does: the magic numbers.
 
 All lie in the range that is reserved for fiction (+1 202 555 01xx), so none of them ever rings
-anybody. A SIP URI counts by its user part (`sip:+12025550186@example.com` is busy).
+anybody. A SIP URI counts by its user part (`sip:+12025550186@example.com` is busy); the plus may be
+missing, and hyphens, dots, spaces and parentheses do not count.
 
     number         the far end, when the number is dialled or transferred to
     +1202555016N   answers, and keys in N whenever it is asked for keys (N from 0 to 9)
@@ -164,4 +165,9 @@ _SIP_USER = re.compile(r"^sips?:(?P<user>[^@;:]+)@")
 
 def _number_in(called: str) -> str:
     match = _SIP_USER.match(called)
-    return match["user"] if match else called.partition(",")[0]
+    user = match["user"] if match else called.partition(",")[0]
+    digits = _SEPARATORS.sub("", user).removeprefix("+")
+    return f"+{digits}" if digits.isdecimal() else user
+
+
+_SEPARATORS = re.compile(r"[\s().-]")

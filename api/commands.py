@@ -29,7 +29,8 @@ from offhook.codec import encode
 from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
 from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog
-from offhook.session import fold
+from offhook.session import Session, evolve
+from offhook.slices import Slices
 from offhook.telnyx.catalog import command_from, parameters_of
 from offhook.telnyx.paths import SEGMENT_RULE, is_segment
 from offhook.telnyx.webhook_targets import require_post, sent_elsewhere
@@ -175,7 +176,11 @@ class Commands:
         # What came before the leg's session was known has a session of its own, so two are read.
         alone = session_id_from(command.call_control_id or command.command_id)
         for place in dict.fromkeys((session_id, alone)):
-            session = fold(place, await self._log.read(place))
+            session = Session(session_id=place)
+            slices = Slices()
+            for record in await self._log.read(place):
+                session = evolve(session, record)
+                await slices.yield_if_due()
             state = session.commands.get(command.command_id)
             if state is not None and state.issued is not None:
                 _require_same(command, state.issued)

@@ -7,7 +7,7 @@ from offhook.commands import Answer, Command, Hangup, Reject
 from offhook.errors import shown
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired, TimerOrder
 from offhook.flow import Order, addressed, command_id_for
-from offhook.session import CommandState, Session
+from offhook.session import CommandState, Leg, Session
 from offhook.telnyx.catalog import parameters_of
 from offhook.timers import orders_from
 from offhook.unwanted import dial_of_unwanted
@@ -87,17 +87,27 @@ def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
     (SDK 4.189.0); the carrier refuses the rest with 90034. It is sent all the same: webhooks may be
     late, and the carrier knows better.
     """
-    told = (state.issued for state in session.commands.values() if state.issued is not None)
-    asked = {issued.call_control_id for issued in told if issued.operation == Answer.operation}
+    answered: set[str | None] = set()
     for command in commands:
         leg = session.leg(_leg(command))
         if isinstance(command, Answer):
-            asked.add(command.call_control_id)
+            answered.add(command.call_control_id)
         elif (
             leg is not None
             and leg.direction == "incoming"
             and leg.state == "initiated"
-            and leg.call_control_id not in asked
             and not isinstance(command, Reject | Hangup)
+            and leg.call_control_id not in answered
+            and not _was_answer_asked(session, leg)
         ):
             yield f"{command.operation}: the incoming call was not answered yet (90034)"
+
+
+def _was_answer_asked(session: Session, leg: Leg) -> bool:
+    """Looks through all commands: ask it of a leg that is not answered, of which there are few."""
+    return session.was_asked(Answer.operation) and any(
+        state.issued is not None
+        and state.issued.operation == Answer.operation
+        and state.issued.call_control_id == leg.call_control_id
+        for state in session.commands.values()
+    )

@@ -6,13 +6,18 @@
 `evolve` converges: records may come in any order, more than once, or not at all, and the same
 records always give the same session. What becomes of a leg is in `offhook.leg`; conferences and
 recordings are in `offhook.conference`.
+
+One more record costs the same however many came before it: what grows with a call is in
+`offhook.persistent`, and what would have to be searched for is kept apart (`undecided`,
+`open_commands`, `pending_timers` …).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, NamedTuple, assert_never
 
 from offhook.conference import Conference, Recording, conferences_after, recordings_after
 from offhook.events import (
@@ -34,7 +39,8 @@ from offhook.events import (
 from offhook.folding import altered
 from offhook.leg import Leg as Leg
 from offhook.leg import leg_after
-from offhook.timers import TimerState, timers_after
+from offhook.persistent import with_entry, with_member, without_member
+from offhook.timers import TimerState, changed_timers
 
 CommandStatus = Literal["requested", "pending", "succeeded", "failed"]
 
@@ -80,8 +86,8 @@ class Lease:
 class Session:
     """A group of legs that belong to one call, with the commands sent for it.
 
-    The last seven fields are for whoever settles the session; a flow reads those before, and
-    `timers`.
+    A flow reads the fields up to `commands`, and `timers`; the others are for whoever settles the
+    session. Mappings are in order of arrival.
     """
 
     session_id: str
@@ -89,11 +95,14 @@ class Session:
     conferences: Mapping[str, Conference] = field(default_factory=dict)  # by conference_id
     recordings: Mapping[str, Recording] = field(default_factory=dict)  # by recording_id
     commands: Mapping[str, CommandState] = field(default_factory=dict)  # by command_id
+    operations: Mapping[str, int] = field(default_factory=dict, repr=False)  # commands of each
     facts: Mapping[str, int] = field(default_factory=dict, repr=False)  # fact id -> first sequence
-    decided: frozenset[int] = field(default_factory=frozenset, repr=False)  # sequences
-    undecided: frozenset[int] = frozenset()  # sequences of records that still want a Decided
-    open_commands: frozenset[str] = frozenset()  # decided, without an outcome
+    decided: AbstractSet[int] = field(default_factory=frozenset, repr=False)  # sequences
+    undecided: AbstractSet[int] = frozenset()  # sequences of records that still want a Decided
+    open_commands: AbstractSet[str] = frozenset()  # decided, without an outcome
     timer_states: Mapping[str, TimerState] = field(default_factory=dict, repr=False)  # by timer id
+    pending_timers: AbstractSet[str] = frozenset()  # ids of those set, not fired nor cancelled
+    open_timers: AbstractSet[str] = frozenset()  # ids; see TimerState.is_open
     lease: Lease | None = None
     parked: Record | None = None  # the last SessionParked or SessionResumed
 
@@ -152,8 +161,10 @@ class Session:
 
     @property
     def timers(self) -> Mapping[str, TimerState]:
-        """The timers that are set, neither fired nor cancelled, by name."""
-        return {state.name: state for state in self.timer_states.values() if state.is_pending}
+        """The timers that are set, neither fired nor cancelled, by name, in order of decision."""
+        pending = (self.timer_states[timer_id] for timer_id in self.pending_timers)
+        in_order = sorted(pending, key=lambda state: (state.decided_seq or 0, state.timer_id))
+        return {state.name: state for state in in_order}
 
     def was_asked(self, operation: str) -> bool:
         """Whether a command of this operation was ever decided or requested in the session.
@@ -161,10 +172,7 @@ class Session:
         Webhooks come in any order, so a flow does well to ask where the call is, and what was
         asked already, rather than which event came when.
         """
-        return any(
-            state.issued is not None and state.issued.operation == operation
-            for state in self.commands.values()
-        )
+        return self.operations.get(operation, 0) > 0
 
     def leg(self, call_control_id: str | None) -> Leg | None:
         return None if call_control_id is None else self.legs.get(call_control_id)
@@ -190,7 +198,7 @@ def evolve(session: Session, record: Record) -> Session:
             return _after_decision(session, record, fact)
         case CommandAttempted():
             state = _command(session, fact.command_id)
-            state = replace(state, attempts=max(state.attempts, fact.attempt))
+            state = altered(state, attempts=max(state.attempts, fact.attempt))
             session = _with_command(session, state)
             return _with_lease(session, record, fact.worker, fact.lease_s)
         case CommandSucceeded():
@@ -204,9 +212,32 @@ def evolve(session: Session, record: Record) -> Session:
         case SessionParked() | SessionResumed():
             if session.parked is not None and session.parked.seq >= record.seq:
                 return session
-            return replace(session, parked=record)
+            return altered(session, parked=record)
         case _:
             assert_never(fact)
+
+
+class Touched(NamedTuple):
+    """Which of a session's legs and commands a record may have changed, by id."""
+
+    legs: Sequence[str]
+    commands: Sequence[str]
+
+
+def touched_by(record: Record) -> Touched:
+    """What `evolve` may change for this record: no other leg or command is another one after it."""
+    fact = record.fact
+    match fact:
+        case WebhookReceived(event=event):
+            return Touched([event.call_control_id] if event.call_control_id is not None else [], [])
+        case CommandRequested(command=command):
+            return Touched([], [command.command_id])
+        case Decided(commands=commands):
+            return Touched([], [command.command_id for command in commands])
+        case CommandAttempted() | CommandSucceeded() | CommandFailed():
+            return Touched([], [fact.command_id])
+        case _:
+            return Touched([], [])
 
 
 def _seen(session: Session, record: Record) -> Session:
@@ -214,10 +245,12 @@ def _seen(session: Session, record: Record) -> Session:
     known = session.facts.get(record.fact_id)
     if known is not None and known <= record.seq:
         return session
-    undecided = session.undecided - {known} if known is not None else session.undecided
+    undecided = session.undecided
+    if known is not None:
+        undecided = without_member(undecided, known)
     if record.seq not in session.decided:
-        undecided = undecided | {record.seq}
-    facts = {**session.facts, record.fact_id: record.seq}
+        undecided = with_member(undecided, record.seq)
+    facts = with_entry(session.facts, record.fact_id, record.seq)
     return altered(session, facts=facts, undecided=undecided)
 
 
@@ -228,7 +261,7 @@ def _after_event(session: Session, record: Record, event: CarrierEvent) -> Sessi
         leg = held or Leg(call_control_id=event.call_control_id)
         leg = leg_after(leg, event, record.stored_at)
         if leg is not held:
-            changes["legs"] = {**session.legs, leg.call_control_id: leg}
+            changes["legs"] = with_entry(session.legs, leg.call_control_id, leg)
     conferences = conferences_after(session.conferences, event)
     if conferences is not session.conferences:
         changes["conferences"] = conferences
@@ -245,7 +278,7 @@ def _after_request(session: Session, record: Record, fact: CommandRequested) -> 
     issued = state.issued if state.decided_at is not None else fact.command
     return _with_command(
         session,
-        replace(
+        altered(
             state,
             issued=issued,
             requested_at=record.stored_at,
@@ -260,7 +293,7 @@ def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
         # The first decision on a command_id stands, in whatever order the records are read.
         if state.decided_at is not None and state.decided_at <= record.stored_at:
             continue
-        state = replace(
+        state = altered(
             state,
             issued=command,
             cause_seq=fact.cause_seq,
@@ -272,10 +305,10 @@ def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
         session = _with_command(session, state)
     if fact.timers:
         session = _with_timers(session, record)
-    session = replace(
+    session = altered(
         session,
-        decided=session.decided | {fact.cause_seq},
-        undecided=session.undecided - {fact.cause_seq},
+        decided=with_member(session.decided, fact.cause_seq),
+        undecided=without_member(session.undecided, fact.cause_seq),
     )
     return _with_lease(session, record, fact.worker, fact.lease_s)
 
@@ -286,7 +319,7 @@ def _after_outcome(
     state = _command(session, fact.command_id)
     if state.settled_seq is not None and state.settled_seq <= record.seq:
         return session
-    state = replace(state, outcome=fact, settled_at=record.stored_at, settled_seq=record.seq)
+    state = altered(state, outcome=fact, settled_at=record.stored_at, settled_seq=record.seq)
     return _with_command(session, state)
 
 
@@ -296,22 +329,35 @@ def _command(session: Session, command_id: str) -> CommandState:
 
 def _with_command(session: Session, state: CommandState) -> Session:
     is_open = state.decided_at is not None and state.outcome is None
-    single = frozenset({state.command_id})
-    return replace(
-        session,
-        commands={**session.commands, state.command_id: state},
-        open_commands=session.open_commands | single if is_open else session.open_commands - single,
-    )
+    put = with_member if is_open else without_member
+    changes: dict[str, Any] = {
+        "commands": with_entry(session.commands, state.command_id, state),
+        "open_commands": put(session.open_commands, state.command_id),
+    }
+    before = session.commands.get(state.command_id)
+    known = before.issued if before is not None else None
+    if state.issued is not known:
+        operations = dict(session.operations)  # of which the catalog has a few dozen
+        for issued, count in ((known, -1), (state.issued, 1)):
+            if issued is not None:
+                operations[issued.operation] = operations.get(issued.operation, 0) + count
+        changes["operations"] = {name: count for name, count in operations.items() if count}
+    return altered(session, **changes)
 
 
 def _with_timers(session: Session, record: Record) -> Session:
-    return replace(session, timer_states=timers_after(session.timer_states, record))
+    states, pending, opened = session.timer_states, session.pending_timers, session.open_timers
+    for state in changed_timers(states, record):
+        states = with_entry(states, state.timer_id, state)
+        pending = (with_member if state.is_pending else without_member)(pending, state.timer_id)
+        opened = (with_member if state.is_open else without_member)(opened, state.timer_id)
+    return altered(session, timer_states=states, pending_timers=pending, open_timers=opened)
 
 
 def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -> Session:
     if session.lease is not None and session.lease.seq >= record.seq:
         return session
     until = record.stored_at + timedelta(seconds=lease_s)
-    return replace(
+    return altered(
         session, lease=Lease(seq=record.seq, worker=worker, until=until, lasts_s=lease_s)
     )

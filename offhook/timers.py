@@ -13,10 +13,11 @@ see fire, also if the alarm is on its way, and the other records may be missing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from offhook.events import Decided, Record, TimerCancelled, TimerFired, TimerOrder, TimerSet
+from offhook.folding import altered
 
 AFTER_S_MAX = 86_400.0
 """A day. Alarms are kept for a week, so workers may be away for six days without losing one."""
@@ -115,34 +116,36 @@ def orders_from(
     return tuple(orders)
 
 
-def timers_after(states: Mapping[str, TimerState], record: Record) -> Mapping[str, TimerState]:
-    """The session's timers by id after one more record, in whatever order the records are read."""
+def changed_timers(states: Mapping[str, TimerState], record: Record) -> list[TimerState]:
+    """The session's timers that one more record is about, as they are after it.
+
+    The same whatever the order in which the records are read.
+    """
     match record.fact:
         case Decided(timers=orders, flow=flow):
+            changed: dict[str, TimerState] = {}
             for order in orders:
-                states = {**states, order.timer_id: _ordered(states, record, flow, order)}
-            return states
+                state = changed.get(order.timer_id) or _state(states, order.timer_id)
+                changed[order.timer_id] = _ordered(state, record, flow, order)
+            return list(changed.values())
         case TimerSet(timer_id=timer_id):
-            return {**states, timer_id: replace(_state(states, timer_id), is_scheduled=True)}
+            return [altered(_state(states, timer_id), is_scheduled=True)]
         case TimerCancelled(timer_id=timer_id):
-            told = replace(_state(states, timer_id), is_cancelled=True, is_told_cancelled=True)
-            return {**states, timer_id: told}
+            state = _state(states, timer_id)
+            return [altered(state, is_cancelled=True, is_told_cancelled=True)]
         case TimerFired(timer_id=timer_id):
-            return {**states, timer_id: replace(_state(states, timer_id), is_fired=True)}
+            return [altered(_state(states, timer_id), is_fired=True)]
         case _:
-            return states
+            return []
 
 
-def _ordered(
-    states: Mapping[str, TimerState], record: Record, flow: str, order: TimerOrder
-) -> TimerState:
-    state = _state(states, order.timer_id)
+def _ordered(state: TimerState, record: Record, flow: str, order: TimerOrder) -> TimerState:
     if order.after_s is None:
-        return replace(state, is_cancelled=True)
+        return altered(state, is_cancelled=True)
     # The first decision that sets it stands, in whatever order the records are read.
     if state.decided_seq is not None and state.decided_seq <= record.seq:
         return state
-    return replace(
+    return altered(
         state,
         name=order.name,
         flow=flow,

@@ -1,6 +1,7 @@
 """A message of the log → what the projector works on; nothing that was stored is ever refused."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from offhook.codec import decode, fact_id_of
 from offhook.events import Record, WebhookReceived
 from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER
 from offhook.jetstream.subjects import parse
+from offhook.slices import Slices
 from projections.rows import storable
 
 INDEXED_CHARS_MAX = 200
@@ -51,6 +53,16 @@ class Arrival:
             "stored_at": self.stored_at,
             "body": self.body,
         }
+
+
+async def arrivals_from(messages: Iterable[Msg]) -> list[Arrival]:
+    """The arrivals in a consumer's deliveries."""
+    arrivals: list[Arrival] = []
+    slices = Slices()
+    for message in messages:
+        arrivals.append(arrival_from(message))
+        await slices.yield_if_due()
+    return arrivals
 
 
 def arrival_from(message: Msg) -> Arrival:

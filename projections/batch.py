@@ -19,10 +19,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.session import Session
+from offhook.slices import Slices
 from projections import checkpoint, tables
 from projections.arrivals import Arrival, read_stored
 from projections.bulk import insert_new, upsert_newer
-from projections.fold import Folded, advanced
+from projections.fold import Folded, advanced, written
 from projections.rows import Rows, rows_of, session_row, storable
 
 SESSIONS_CACHED_MAX = 10_000
@@ -99,7 +100,7 @@ class Projection:
     def keep(self, applied: Applied) -> None:
         """The batch is committed: remember its sessions."""
         for folded in applied.folded:
-            self._cached[folded.session.session_id] = folded
+            self._cached[folded.session.session_id] = written(folded)
             self._cached.move_to_end(folded.session.session_id)
         for session_id in applied.parked:
             self._cached.pop(session_id, None)
@@ -127,10 +128,10 @@ class Projection:
         for session_id, arrivals in by_session.items():
             try:
                 if session_id in unknown:
-                    before = _folded(_nothing(session_id), earlier.get(session_id, ()))
+                    before = await _folded(_nothing(session_id), earlier.get(session_id, ()))
                 else:
                     before = self._cached[session_id]
-                after = _folded(before, arrivals)
+                after = await _folded(before, arrivals)
                 # What had not changed since the last batch is in the views already.
                 in_views = 0 if session_id in was_parked else before.last_seq
                 done.append((after, rows_of(after, in_views)))
@@ -147,11 +148,13 @@ def _nothing(session_id: str) -> Folded:
     return Folded(session=Session(session_id=session_id))
 
 
-def _folded(folded: Folded, arrivals: Iterable[Arrival]) -> Folded:
+async def _folded(folded: Folded, arrivals: Iterable[Arrival]) -> Folded:
+    slices = Slices()
     for arrival in arrivals:
         if arrival.record is None:
             raise _Unreadable(arrival.error)
         folded = advanced(folded, arrival.record)
+        await slices.yield_if_due()
     return folded
 
 
@@ -195,8 +198,10 @@ async def _earlier(
         {"session_ids": wanted, "position": position},
     )
     found: dict[str, list[Arrival]] = {}
+    slices = Slices()
     for row in result:
         found.setdefault(row.session_id, []).append(read_stored(**row._mapping))
+        await slices.yield_if_due()
     return found
 
 

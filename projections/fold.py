@@ -1,18 +1,23 @@
 """A session's fold with what the views add to it: which record last changed each row. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from offhook.events import Decided, Fact, Record, WebhookReceived
 from offhook.flow import API_FLOW, NO_FLOW
-from offhook.session import Session, evolve
+from offhook.folding import altered
+from offhook.persistent import with_entry
+from offhook.session import Session, evolve, touched_by
 from offhook.webhooks import concerns_call
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """A session as of `last_seq`. All sequences are the stream's."""
+    """A session as of `last_seq`. All sequences are the stream's.
+
+    `leg_seqs` and `command_seqs` are of what changed since the session was last `written`.
+    """
 
     session: Session
     first_seq: int = 0  # of its first record
@@ -37,19 +42,25 @@ def advanced(folded: Folded, record: Record) -> Folded:
     if record.seq <= folded.last_seq:
         return folded
     before, after = folded.session, evolve(folded.session, record)
-    flow, flow_version = folded.flow, folded.flow_version
+    touched, seq = touched_by(record), record.seq
+    changes: dict[str, Any] = {
+        "session": after,
+        "first_seq": folded.first_seq or seq,
+        "last_seq": seq,
+        "leg_seqs": _changed(before.legs, after.legs, touched.legs, folded.leg_seqs, seq),
+        "command_seqs": _changed(
+            before.commands, after.commands, touched.commands, folded.command_seqs, seq
+        ),
+        "is_call": folded.is_call or _is_of_a_call(record.fact),
+    }
     if isinstance(record.fact, Decided) and record.fact.flow not in _NO_FLOWS:
-        flow, flow_version = record.fact.flow, record.fact.flow_version
-    return Folded(
-        session=after,
-        first_seq=folded.first_seq or record.seq,
-        last_seq=record.seq,
-        leg_seqs=_changed(before.legs, after.legs, folded.leg_seqs, record.seq),
-        command_seqs=_changed(before.commands, after.commands, folded.command_seqs, record.seq),
-        flow=flow,
-        flow_version=flow_version,
-        is_call=folded.is_call or _is_of_a_call(record.fact),
-    )
+        changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
+    return altered(folded, **changes)
+
+
+def written(folded: Folded) -> Folded:
+    """The fold once its rows are in the views: nothing has changed since."""
+    return altered(folded, leg_seqs={}, command_seqs={})
 
 
 def _is_of_a_call(fact: Fact) -> bool:
@@ -63,13 +74,17 @@ def _is_of_a_call(fact: Fact) -> bool:
 
 
 def _changed(
-    before: Mapping[str, Any], after: Mapping[str, Any], seqs: Mapping[str, int], seq: int
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    touched: Sequence[str],
+    seqs: Mapping[str, int],
+    seq: int,
 ) -> Mapping[str, int]:
     # evolve makes a new value where it changes one, so identity tells, and cheaply.
-    if before is after:
-        return seqs
-    changed = {key: seq for key, value in after.items() if before.get(key) is not value}
-    return {**seqs, **changed}
+    for key in touched:
+        if after.get(key) is not before.get(key):
+            seqs = with_entry(seqs, key, seq)
+    return seqs
 
 
 # What a worker writes where no flow was asked: none is there, or an application wants a command.

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import LogMissing, PassingFault
 from offhook.jetstream.stream import PROJECTOR
-from projections.arrivals import arrival_from
+from projections.arrivals import arrivals_from
 from projections.batch import SESSIONS_CACHED_MAX, Applied, Projection
 from projections.checkpoint import become_active, begin, read_checkpoint
 from projections.deliveries import Deliveries, require_same_stream
@@ -143,7 +143,7 @@ class Projector:
 
     async def _apply(self, connection: AsyncConnection, messages: Sequence[Msg]) -> None:
         started_at = time.monotonic()
-        arrivals = [arrival_from(message) for message in messages]
+        arrivals = await arrivals_from(messages)
         async with connection.begin():
             applied = await self._projection.apply(connection, arrivals, self.progress.seq)
         self._projection.keep(applied)

@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.phone_numbers import spellings
+from offhook.session import Session
+from offhook.slices import Slices
 from projections.arrivals import Arrival, read_stored
-from projections.fold import folded_from
+from projections.fold import Folded, advanced
 from projections.rows import rows_of, storable
 from projections.tables import commands, event_log, legs, parked_sessions, sessions
 from projections.views import (
@@ -61,12 +63,14 @@ async def read_session_as_of(
     )
     if not arrivals:
         return None
-    records = []
+    folded = Folded(session=Session(session_id=session_id))
+    slices = Slices()
     for arrival in arrivals:
         if arrival.record is None:
             raise RecordUnreadable(arrival.error)
-        records.append(arrival.record)
-    rows = rows_of(folded_from(session_id, records))
+        folded = advanced(folded, arrival.record)
+        await slices.yield_if_due()
+    rows = rows_of(folded)
     if not rows.sessions:
         return None
     return SessionDetail(
@@ -236,7 +240,12 @@ async def _stored(connection: AsyncConnection, *conditions: Any) -> list[Arrival
         .where(*conditions)
         .order_by(event_log.c.seq)
     )
-    return [read_stored(**row._mapping) for row in await connection.execute(query)]
+    arrivals: list[Arrival] = []
+    slices = Slices()
+    for row in await connection.execute(query):
+        arrivals.append(read_stored(**row._mapping))
+        await slices.yield_if_due()
+    return arrivals
 
 
 _STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")

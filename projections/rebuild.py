@@ -29,7 +29,7 @@ from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.session import Session
 from projections import tables
-from projections.arrivals import arrival_from
+from projections.arrivals import arrivals_from
 from projections.batch import Projection
 from projections.checkpoint import Checkpoint, become_active, begin, hold_off_projectors
 from projections.deliveries import Deliveries, require_same_stream
@@ -230,7 +230,7 @@ class _Rebuild:
         messages = await records.next(progress.target_seq)
         if not messages:
             return False  # records at the end of the log were purged since they were projected
-        arrivals = [arrival_from(message) for message in messages]
+        arrivals = await arrivals_from(messages)
         applied = await self._projection.apply(self._connection, arrivals, progress.seq)
         # Should the commit fail after all, this whole try is given up, and the cache with it.
         self._projection.keep(applied)

@@ -39,20 +39,21 @@ class Rows:
 def rows_of(folded: Folded, after_seq: int = 0) -> Rows:
     """The session's row, and those of the legs and commands that changed after `after_seq`.
 
+    Of a fold that was `written` only what changed since that.
     What other products sent to the same endpoint is no session: it has none.
     """
     session = folded.session
     return Rows(
         sessions=[session_row(folded)] if folded.is_call else [],
         legs=[
-            leg_row(leg, session.session_id, seq)
-            for call_control_id, leg in session.legs.items()
-            if (seq := folded.leg_seqs[call_control_id]) > after_seq
+            leg_row(session.legs[call_control_id], session.session_id, seq)
+            for call_control_id, seq in folded.leg_seqs.items()
+            if seq > after_seq
         ],
         commands=[
-            command_row(state, session.session_id, seq)
-            for command_id, state in session.commands.items()
-            if (seq := folded.command_seqs[command_id]) > after_seq
+            command_row(session.commands[command_id], session.session_id, seq)
+            for command_id, seq in folded.command_seqs.items()
+            if seq > after_seq
         ],
     )
 

@@ -3,10 +3,14 @@
 `session` is what a decision may see: the fold of everything up to the oldest record that still
 wants one, plus all that workers recorded. Later facts wait in `ahead`, so that every record is
 decided on exactly what came before it, and a replay decides the same.
+
+Everything here costs the same for each record however long the call is; what goes over many records
+at once is a coroutine, and lets other calls run in between.
 """
 
+import heapq
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,10 +26,14 @@ from offhook.events import (
 from offhook.flow import API_FLOW
 from offhook.jetstream.log import EventLog
 from offhook.session import CommandState, Leg, Session, evolve
+from offhook.slices import Slices
 from offhook.timers import TimerState
 from workers.budget import ENDS, urgency_of
 
 CASES_CACHED_MAX = 10_000
+
+UNFOLDED_MAX = 64
+"""Records that `latest` may have to fold at once."""
 
 STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 """How long a replica that lags is waited for, from read to read."""
@@ -39,64 +47,73 @@ class Case:
     in_seq: int = 0
     out_seq: int = 0
     known_seq: int = 0  # stream sequence of the last record on `.out` that must be there
-    ahead: list[Record] = field(default_factory=list)  # facts not yet decided on, oldest first
+    ahead: dict[int, Record] = field(default_factory=dict)  # facts not yet decided on, by sequence
     lease_seen: tuple[int, datetime] | None = None  # sequence, and when by the worker's own clock
+    _in_order: list[int] = field(default_factory=list)  # a heap of `ahead` and of some that left it
+    _requests: dict[int, Record] = field(default_factory=dict)  # those of `ahead`
+    _resumed_seq: int = 0  # of the last SessionResumed read
+    _latest: Session = field(init=False)  # with all that was read, but for `_unfolded`
+    _unfolded: list[Record] = field(default_factory=list)
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Take in what a read gave."""
-        for record in records:
-            if record.side == "in":
-                self.in_seq = max(self.in_seq, record.seq)
-                self.ahead.append(record)
-                continue
-            self.out_seq = max(self.out_seq, record.seq)
-            if isinstance(record.fact, TimerFired):
-                # To a decision on an earlier record the timer is still set, and may be cancelled.
-                self.ahead.append(record)
-                continue
-            self.session = evolve(self.session, record)
-            if isinstance(record.fact, CommandFailed):
-                self.ahead.append(record)
-        self.ahead.sort(key=lambda record: record.seq)
+    def __post_init__(self) -> None:
+        self._latest = self.session
 
-    def next_cause(self, *, has_policy: bool = False) -> tuple[Record, Session] | None:
+    def add(self, record: Record) -> None:
+        """Take in a record that was read."""
+        self._unfolded.append(record)
+        if len(self._unfolded) > UNFOLDED_MAX:
+            self.latest()
+        if record.side == "in":
+            self.in_seq = max(self.in_seq, record.seq)
+            if isinstance(record.fact, CommandRequested):
+                self._requests[record.seq] = record
+            elif isinstance(record.fact, SessionResumed):
+                self._resumed_seq = max(self._resumed_seq, record.seq)
+            self._put_ahead(record)
+            return
+        self.out_seq = max(self.out_seq, record.seq)
+        if isinstance(record.fact, TimerFired):
+            # To a decision on an earlier record the timer is still set, and may be cancelled.
+            self._put_ahead(record)
+            return
+        self.session = evolve(self.session, record)
+        if isinstance(record.fact, CommandFailed):
+            self._put_ahead(record)
+
+    async def next_cause(self, *, has_policy: bool = False) -> tuple[Record, Session] | None:
         """The oldest record that wants a decision, and the session it is decided on.
 
         In a parked session only what applications ask for is decided (they may still hang up), and
         while one of its legs is up everything, if there is a policy for parked sessions.
         """
-        parked = self.is_parked() and not (has_policy and self.latest().status == "active")
-        position = 0
-        while position < len(self.ahead):
-            record = self.ahead[position]
+        requests_only = self.is_parked() and not (has_policy and self.latest().status == "active")
+        slices = Slices()
+        while (record := self._first_ahead(requests_only)) is not None:
             folded = evolve(self.session, record)
-            if record.seq not in folded.undecided:
-                # Decided already, a repeated event, or a fact that wants no decision.
-                self.session = folded
-                self.ahead.pop(position)
-            elif parked and not isinstance(record.fact, CommandRequested):
-                position += 1
-            else:
+            if record.seq in folded.undecided:
+                if len(self.ahead) == 1:
+                    self._is_latest(folded)
                 return record, folded
+            # Decided already, a repeated event, or a fact that wants no decision.
+            self.session = folded
+            del self.ahead[record.seq]
+            self._requests.pop(record.seq, None)
+            await slices.yield_if_due()
+        if not self.ahead:
+            self._is_latest(self.session)
         return None
 
     def latest(self) -> Session:
         """The session with everything read so far, decided on or not."""
-        session = self.session
-        for record in self.ahead:
-            session = evolve(session, record)
-        return session
+        for record in self._unfolded:
+            self._latest = evolve(self._latest, record)
+        self._unfolded.clear()
+        return self._latest
 
     def is_parked(self) -> bool:
         """Whether the flow failed on this session and nobody has resumed it since."""
-        if not self.session.is_parked:
-            return False
-        assert self.session.parked is not None
-        parked_seq = self.session.parked.seq
-        return not any(
-            isinstance(record.fact, SessionResumed) and record.seq > parked_seq
-            for record in self.ahead
-        )
+        parked = self.session.parked
+        return self.session.is_parked and parked is not None and parked.seq > self._resumed_seq
 
     def open_commands(self) -> list[CommandState]:
         """Decided commands without an outcome, in the order they were decided.
@@ -115,19 +132,21 @@ class Case:
 
     def ends_asked_for(self) -> list[Record]:
         """Requests to end a call that nobody decided on, oldest first."""
+        if not self._requests:
+            return []
         undecided = self.latest().undecided
         return [
             record
-            for record in self.ahead
+            for seq, record in sorted(self._requests.items())
             if isinstance(record.fact, CommandRequested)
             and _ends(record.fact.command)
-            and record.seq in undecided
+            and seq in undecided
         ]
 
     def open_timers(self) -> list[TimerState]:
         """Timers to schedule, and cancelled ones to tell of, in the order they were decided."""
-        states = (state for state in self.session.timer_states.values() if state.is_open)
-        return sorted(states, key=lambda state: state.decided_seq or 0)
+        states = (self.session.timer_states[each] for each in self.session.open_timers)
+        return sorted(states, key=lambda state: (state.decided_seq or 0, state.timer_id))
 
     def due_timers(self, by: datetime) -> list[TimerState]:
         """Timers that are set and due by this time of the log's clock, the first due first."""
@@ -138,6 +157,26 @@ class Case:
         """The leg, if it is known to have ended."""
         leg = self.latest().leg(call_control_id)
         return leg if leg is not None and leg.state == "ended" else None
+
+    def _is_latest(self, session: Session) -> None:
+        """The session that all records read add up to is at hand: no need to fold it again."""
+        self._latest = session
+        self._unfolded.clear()
+
+    def _put_ahead(self, record: Record) -> None:
+        if record.seq not in self.ahead:
+            self.ahead[record.seq] = record
+            heapq.heappush(self._in_order, record.seq)
+
+    def _first_ahead(self, requests_only: bool) -> Record | None:
+        """The oldest fact that was not decided on yet."""
+        if requests_only:
+            return self._requests[min(self._requests)] if self._requests else None
+        while self._in_order:
+            if (record := self.ahead.get(self._in_order[0])) is not None:
+                return record
+            heapq.heappop(self._in_order)
+        return None
 
 
 def _ends(command: IssuedCommand | None) -> bool:
@@ -181,7 +220,12 @@ class Cases:
         """
         session_id = case.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
-            case.add(await self._log.read(session_id, in_after=case.in_seq, out_after=case.out_seq))
+            slices = Slices()
+            for record in await self._log.read(
+                session_id, in_after=case.in_seq, out_after=case.out_seq
+            ):
+                case.add(record)
+                await slices.yield_if_due()
             if case.in_seq >= wake_seq and case.out_seq >= case.known_seq:
                 return
             if pause_s is not None:

@@ -161,7 +161,7 @@ class Settler:
         while True:
             try:
                 # First, for it folds in the requests that the open commands were decided on.
-                cause = case.next_cause(has_policy=self._policy is not None)
+                cause = await case.next_cause(has_policy=self._policy is not None)
                 if (commands := case.open_commands()) or case.open_timers():
                     if (held := self._held_elsewhere(case)) is not None:
                         return held

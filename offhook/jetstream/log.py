@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from offhook.events import Record
 from offhook.jetstream.inbox import Inbox
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side, parse, subject_of
+from offhook.slices import Slices
 
 TYPE_HEADER = "Offhook-Type"
 VERSION_HEADER = "Offhook-Version"
@@ -140,7 +142,11 @@ class JetStreamLog:
             self._read(subject_of(session_id, "in"), in_after + 1),
             self._read(subject_of(session_id, "out"), out_after + 1),
         )
-        records = [record_of(message) for side in both for message in side]
+        records: list[Record] = []
+        slices = Slices()
+        for message in chain(*both):
+            records.append(record_of(message))
+            await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
 
     async def _read(self, subject: str, from_seq: int) -> list[Msg]:

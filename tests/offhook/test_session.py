@@ -36,7 +36,7 @@ from offhook.events import (
     UnknownEvent,
     WebhookReceived,
 )
-from offhook.session import Leg, Session, evolve, fold
+from offhook.session import Leg, Session, evolve, fold, touched_by
 from offhook.webhooks import read_webhook
 
 SESSION = "session-1"
@@ -202,6 +202,7 @@ def test_every_order_gives_the_same_session_when_bounds_are_reached(
         patch("offhook.leg.CONFERENCES_MAX", 1),
         patch("offhook.conference.CONFERENCES_MAX", 1),
         patch("offhook.conference.RECORDINGS_MAX", 1),
+        patch("offhook.persistent.COPIED_MAX", 1),
     ):
         session = fold(SESSION, log)
         assert fold(SESSION, [*shuffled, *shuffled]) == session
@@ -232,6 +233,33 @@ def test_a_record_read_again_changes_nothing(
     log, shuffled = pair
     again = data.draw(st.lists(st.sampled_from(log))) if log else []
     assert fold(SESSION, [*shuffled, *again]) == fold(SESSION, log)
+
+
+@given(shuffled_logs())
+def test_a_record_changes_no_leg_and_command_but_those_it_touches(
+    pair: tuple[list[Record], list[Record]],
+) -> None:
+    session = Session(session_id=SESSION)
+    for record in pair[1]:
+        before, session = session, evolve(session, record)
+        touched = touched_by(record)
+        for told, held, now in (
+            (touched.legs, before.legs, session.legs),
+            (touched.commands, before.commands, session.commands),
+        ):
+            assert {key for key in now if now[key] is not held.get(key)} <= set(told)
+
+
+@given(logs())
+def test_what_is_kept_apart_is_what_a_search_would_find(log: list[Record]) -> None:
+    session = fold(SESSION, log)
+    states = session.timer_states
+    assert session.pending_timers == {key for key in states if states[key].is_pending}
+    assert session.open_timers == {key for key in states if states[key].is_open}
+    issued = [state.issued for state in session.commands.values() if state.issued is not None]
+    asked = {each.operation for each in issued}
+    assert all(session.was_asked(operation) for operation in asked)
+    assert set(session.operations) == asked
 
 
 @given(logs())

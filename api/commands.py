@@ -28,7 +28,7 @@ from api.stream import Stream
 from offhook.codec import encode
 from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
-from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog
+from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog, pages
 from offhook.session import Session, evolve
 from offhook.slices import Slices
 from offhook.telnyx.catalog import command_from, parameters_of
@@ -178,9 +178,10 @@ class Commands:
         for place in dict.fromkeys((session_id, alone)):
             session = Session(session_id=place)
             slices = Slices()
-            for record in await self._log.read(place):
-                session = evolve(session, record)
-                await slices.yield_if_due()
+            async for page in pages(self._log, place):
+                for record in page:
+                    session = evolve(session, record)
+                    await slices.yield_if_due()
             state = session.commands.get(command.command_id)
             if state is not None and state.issued is not None:
                 _require_same(command, state.issued)

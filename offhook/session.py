@@ -100,6 +100,7 @@ class Session:
     decided: AbstractSet[int] = field(default_factory=frozenset, repr=False)  # sequences
     undecided: AbstractSet[int] = frozenset()  # sequences of records that still want a Decided
     open_commands: AbstractSet[str] = frozenset()  # decided, without an outcome
+    doubtful_commands: AbstractSet[str] = frozenset()  # failed, and may have been performed
     timer_states: Mapping[str, TimerState] = field(default_factory=dict, repr=False)  # by timer id
     pending_timers: AbstractSet[str] = frozenset()  # ids of those set, not fired nor cancelled
     open_timers: AbstractSet[str] = frozenset()  # ids; see TimerState.is_open
@@ -329,10 +330,11 @@ def _command(session: Session, command_id: str) -> CommandState:
 
 def _with_command(session: Session, state: CommandState) -> Session:
     is_open = state.decided_at is not None and state.outcome is None
-    put = with_member if is_open else without_member
+    is_doubtful = isinstance(state.outcome, CommandFailed) and bool(state.outcome.maybe_performed)
     changes: dict[str, Any] = {
         "commands": with_entry(session.commands, state.command_id, state),
-        "open_commands": put(session.open_commands, state.command_id),
+        "open_commands": _put(session.open_commands, state.command_id, is_open),
+        "doubtful_commands": _put(session.doubtful_commands, state.command_id, is_doubtful),
     }
     before = session.commands.get(state.command_id)
     known = before.issued if before is not None else None
@@ -349,9 +351,13 @@ def _with_timers(session: Session, record: Record) -> Session:
     states, pending, opened = session.timer_states, session.pending_timers, session.open_timers
     for state in changed_timers(states, record):
         states = with_entry(states, state.timer_id, state)
-        pending = (with_member if state.is_pending else without_member)(pending, state.timer_id)
-        opened = (with_member if state.is_open else without_member)(opened, state.timer_id)
+        pending = _put(pending, state.timer_id, state.is_pending)
+        opened = _put(opened, state.timer_id, state.is_open)
     return altered(session, timer_states=states, pending_timers=pending, open_timers=opened)
+
+
+def _put(held: AbstractSet[str], member: str, belongs: bool) -> AbstractSet[str]:
+    return with_member(held, member) if belongs else without_member(held, member)
 
 
 def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -> Session:

@@ -19,8 +19,8 @@ from offhook.session import CommandState, Leg, Session
 
 def dial_of_unwanted(leg: Leg, session: Session) -> CommandState | None:
     """The failed dial that placed the leg; None if somebody may want it, or asked for its end."""
-    if leg.direction == "incoming" or leg.state == "ended":
-        return None
+    if leg.direction == "incoming" or leg.state == "ended" or not session.doubtful_commands:
+        return None  # as nearly always: no need to go through all commands
     found: CommandState | None = None
     for state in session.commands.values():
         issued = state.issued

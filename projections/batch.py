@@ -122,16 +122,18 @@ class Projection:
             return [], {}
         was_parked = await _parked_among(connection, by_session)
         unknown = {key for key in by_session if key not in self._cached or key in was_parked}
-        earlier = await _earlier(connection, unknown, position)
+        earlier, parked = await _earlier(connection, unknown, position)
         done: list[tuple[Folded, Rows]] = []
-        parked: dict[str, str] = {}
+        slices = Slices()
         for session_id, arrivals in by_session.items():
+            if session_id in parked:
+                continue
             try:
-                if session_id in unknown:
-                    before = await _folded(_nothing(session_id), earlier.get(session_id, ()))
-                else:
-                    before = self._cached[session_id]
-                after = await _folded(before, arrivals)
+                known = earlier if session_id in unknown else self._cached
+                before = after = known.get(session_id) or _nothing(session_id)
+                for arrival in arrivals:
+                    after = _advanced(after, arrival)
+                    await slices.yield_if_due()
                 # What had not changed since the last batch is in the views already.
                 in_views = 0 if session_id in was_parked else before.last_seq
                 done.append((after, rows_of(after, in_views)))
@@ -148,14 +150,10 @@ def _nothing(session_id: str) -> Folded:
     return Folded(session=Session(session_id=session_id))
 
 
-async def _folded(folded: Folded, arrivals: Iterable[Arrival]) -> Folded:
-    slices = Slices()
-    for arrival in arrivals:
-        if arrival.record is None:
-            raise _Unreadable(arrival.error)
-        folded = advanced(folded, arrival.record)
-        await slices.yield_if_due()
-    return folded
+def _advanced(folded: Folded, arrival: Arrival) -> Folded:
+    if arrival.record is None:
+        raise _Unreadable(arrival.error)
+    return advanced(folded, arrival.record)
 
 
 class _Unreadable(Exception):
@@ -186,10 +184,15 @@ async def _copied(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> l
 
 async def _earlier(
     connection: AsyncConnection, session_ids: Iterable[str], position: int
-) -> dict[str, list[Arrival]]:
-    """The sessions' records up to `position`, oldest first."""
+) -> tuple[dict[str, Folded], dict[str, str]]:
+    """The sessions as of `position`, and the error of each that cannot be folded.
+
+    Folded as they are read: a long call's records, held all at once, fill the memory.
+    """
+    folded: dict[str, Folded] = {}
+    failed: dict[str, str] = {}
     if not (wanted := list(session_ids)):
-        return {}
+        return folded, failed
     result = await connection.execute(
         text(
             "select seq, session_id, side, type, version, stored_at, body from event_log"
@@ -197,12 +200,18 @@ async def _earlier(
         ),
         {"session_ids": wanted, "position": position},
     )
-    found: dict[str, list[Arrival]] = {}
     slices = Slices()
     for row in result:
-        found.setdefault(row.session_id, []).append(read_stored(**row._mapping))
+        session_id = row.session_id
+        if session_id in failed:
+            continue
+        try:
+            before = folded.get(session_id) or _nothing(session_id)
+            folded[session_id] = _advanced(before, read_stored(**row._mapping))
+        except Exception as error:
+            failed[session_id] = _told(error)
         await slices.yield_if_due()
-    return found
+    return folded, failed
 
 
 async def _parked_among(connection: AsyncConnection, session_ids: Iterable[str]) -> set[str]:

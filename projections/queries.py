@@ -3,7 +3,7 @@
 Take the checkpoint first, then the rows: the rows are then at least as new as it says.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
@@ -58,18 +58,13 @@ async def read_session_as_of(
     connection: AsyncConnection, session_id: str, seq: int
 ) -> SessionDetail | None:
     """The session as it was once the record at `seq` was in. Raises RecordUnreadable."""
-    arrivals = await _stored(
-        connection, event_log.c.session_id == storable(session_id), event_log.c.seq <= seq
-    )
-    if not arrivals:
-        return None
     folded = Folded(session=Session(session_id=session_id))
-    slices = Slices()
-    for arrival in arrivals:
+    own = event_log.c.session_id == storable(session_id)
+    # Folded as they are read: a long call's records, held all at once, fill the memory.
+    async for arrival in _stored(connection, own, event_log.c.seq <= seq):
         if arrival.record is None:
             raise RecordUnreadable(arrival.error)
         folded = advanced(folded, arrival.record)
-        await slices.yield_if_due()
     rows = rows_of(folded)
     if not rows.sessions:
         return None
@@ -146,12 +141,12 @@ async def read_timeline(
         .limit(bounded)
     )
     rows = list(await connection.execute(query))
-    return TimelinePage(
-        entries=[
-            _entry(read_stored(**{name: getattr(row, name) for name in _STORED})) for row in rows
-        ],
-        has_more=bool(rows) and rows[-1].next_seq is not None,
-    )
+    entries: list[TimelineEntry] = []
+    slices = Slices()
+    for row in rows:
+        entries.append(_entry(read_stored(**{name: getattr(row, name) for name in _STORED})))
+        await slices.yield_if_due()
+    return TimelinePage(entries=entries, has_more=bool(rows) and rows[-1].next_seq is not None)
 
 
 async def read_commands(connection: AsyncConnection, command_id: str) -> list[CommandView]:
@@ -233,19 +228,17 @@ async def _commands(connection: AsyncConnection, condition: Any) -> list[Command
     return [CommandView(**row._mapping) for row in found]
 
 
-async def _stored(connection: AsyncConnection, *conditions: Any) -> list[Arrival]:
+async def _stored(connection: AsyncConnection, *conditions: Any) -> AsyncIterator[Arrival]:
     """Records of event_log in order of seq."""
     query = (
         select(*(event_log.c[name] for name in _STORED))
         .where(*conditions)
         .order_by(event_log.c.seq)
     )
-    arrivals: list[Arrival] = []
     slices = Slices()
     for row in await connection.execute(query):
-        arrivals.append(read_stored(**row._mapping))
+        yield read_stored(**row._mapping)
         await slices.yield_if_due()
-    return arrivals
 
 
 _STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")

@@ -55,11 +55,15 @@ class MemoryLog:
         return Appended(seq=seq)
 
     async def read(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         after = {"in": in_after, "out": out_after}
-        return [
-            record
-            for side, record in self._stored
-            if record.session_id == session_id and record.seq > after[side]
-        ]
+        found: list[Record] = []
+        counts = dict.fromkeys(after, 0)
+        for side, record in self._stored:
+            if record.session_id != session_id or record.seq <= after[side]:
+                continue
+            if limit is None or counts[side] < limit:
+                found.append(record)
+            counts[side] += 1
+        return found

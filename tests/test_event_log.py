@@ -14,10 +14,11 @@ from offhook.events import (
     CommandRequested,
     Decided,
     IssuedCommand,
+    Record,
     WebhookReceived,
 )
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import EventLog, JetStreamLog
+from offhook.jetstream.log import EventLog, JetStreamLog, pages
 from offhook.jetstream.stream import provision
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
@@ -160,6 +161,32 @@ async def test_more_records_than_one_batch_are_all_read(log: EventLog) -> None:
     records = await log.read(session)
     assert len(records) == count
     assert [record.seq for record in records] == sorted({record.seq for record in records})
+
+
+async def test_pages_are_all_that_a_read_returns(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = new_session()
+    for number in range(10):
+        await log.append(
+            session, "in", encoded_webhook(answered(f"{session}-{number}"), f"{session}-{number}")
+        )
+    for number in range(4):
+        await log.append(session, "out", encode(decided(session, number), session))
+    whole = await log.read(session)
+    for page_max in (3, 5, 100):
+        monkeypatch.setattr("offhook.jetstream.log.READ_BATCH_MAX", page_max)
+        read = [page async for page in pages(log, session)]
+        assert sorted((each for page in read for each in page), key=seq_of) == list(whole)
+        assert max(len(page) for page in read) <= 2 * page_max
+        assert [list(page) for page in read] == [sorted(page, key=seq_of) for page in read]
+    monkeypatch.setattr("offhook.jetstream.log.READ_BATCH_MAX", 3)
+    rest = [each async for page in pages(log, session, in_after=whole[4].seq) for each in page]
+    assert sorted(rest, key=seq_of) == list(whole)[5:]
+
+
+def seq_of(record: Record) -> int:
+    return record.seq
 
 
 async def test_more_bytes_than_one_batch_are_all_read(log: EventLog) -> None:

@@ -24,7 +24,7 @@ from offhook.events import (
     TimerFired,
 )
 from offhook.flow import API_FLOW
-from offhook.jetstream.log import EventLog
+from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
 from offhook.session import CommandState, Leg, Session, evolve
 from offhook.slices import Slices
 from offhook.timers import TimerState
@@ -220,12 +220,7 @@ class Cases:
         """
         session_id = case.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
-            slices = Slices()
-            for record in await self._log.read(
-                session_id, in_after=case.in_seq, out_after=case.out_seq
-            ):
-                case.add(record)
-                await slices.yield_if_due()
+            await self._read_on(case)
             if case.in_seq >= wake_seq and case.out_seq >= case.known_seq:
                 return
             if pause_s is not None:
@@ -234,6 +229,18 @@ class Cases:
             f"{session_id}: reads end at {case.in_seq} (in) and {case.out_seq} (out), "
             f"but the log has {wake_seq} (in) and {case.known_seq} (out)"
         )
+
+    async def _read_on(self, case: Case) -> None:
+        slices = Slices()
+        async for page in pages(
+            self._log, case.session.session_id, in_after=case.in_seq, out_after=case.out_seq
+        ):
+            for record in page:
+                case.add(record)
+                await slices.yield_if_due()
+            if len(page) >= READ_BATCH_MAX:
+                # More is to come: what was decided need not be held until then.
+                await case.next_cause()
 
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""

@@ -8,7 +8,7 @@ id); a read of one session is two exact-subject reads, never a wildcard (0.5 ms 
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -70,10 +70,11 @@ class EventLog(Protocol):
         ...
 
     async def read(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         """The session's records above a stream sequence on each side, in order of seq.
 
+        With a limit (at most READ_BATCH_MAX) the first ones of each side, as many at most.
         On a cluster a read may be older than an append that was acknowledged before it, and one
         side may be older than the other: so a position is kept for each. Raises LogUnavailable.
         """
@@ -136,11 +137,11 @@ class JetStreamLog:
         raise PositionTaken(f"{subject} has moved on from sequence {expected_seq}")
 
     async def read(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         both = await asyncio.gather(
-            self._read(subject_of(session_id, "in"), in_after + 1),
-            self._read(subject_of(session_id, "out"), out_after + 1),
+            self._read(subject_of(session_id, "in"), in_after + 1, limit),
+            self._read(subject_of(session_id, "out"), out_after + 1, limit),
         )
         records: list[Record] = []
         slices = Slices()
@@ -149,20 +150,42 @@ class JetStreamLog:
             await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
 
-    async def _read(self, subject: str, from_seq: int) -> list[Msg]:
-        """Every message on exactly `subject` from a stream sequence on, oldest first."""
+    async def _read(self, subject: str, from_seq: int, limit: int | None = None) -> list[Msg]:
+        """Every message on exactly `subject` from a stream sequence on, oldest first.
+
+        At most `limit` if there is one.
+        """
         messages: list[Msg] = []
         try:
             while True:
-                ask = {"seq": from_seq, "batch": READ_BATCH_MAX, "next_by_subj": subject}
+                batch_max = READ_BATCH_MAX if limit is None else limit - len(messages)
+                ask = {"seq": from_seq, "batch": batch_max, "next_by_subj": subject}
                 async with self._inbox.answers(_DIRECT_GET, json.dumps(ask).encode()) as queue:
                     batch, is_last = await _collect(queue, subject)
                 messages += batch
-                if is_last:
+                if is_last or len(messages) == limit:
                     return messages
                 from_seq = _seq_of(batch[-1]) + 1
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{subject}: no answer to a read: {error!r}") from error
+
+
+async def pages(
+    log: EventLog, session_id: str, *, in_after: int = 0, out_after: int = 0
+) -> AsyncIterator[Sequence[Record]]:
+    """What `read` returns, piece by piece: a long call read whole fills the memory.
+
+    Each side is in order; the one may be ahead of the other. Raises LogUnavailable.
+    """
+    while True:
+        page = await log.read(
+            session_id, in_after=in_after, out_after=out_after, limit=READ_BATCH_MAX
+        )
+        yield page
+        if len(page) < READ_BATCH_MAX:
+            return
+        in_after = max((each.seq for each in page if each.side == "in"), default=in_after)
+        out_after = max((each.seq for each in page if each.side == "out"), default=out_after)
 
 
 def record_of(message: Msg) -> Record:

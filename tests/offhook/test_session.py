@@ -161,7 +161,12 @@ def other_facts(draw: st.DrawFn) -> Fact:
             lease_s=4.0,
         ),
         CommandSucceeded(command_id=command_id, http_status=200),
-        CommandFailed(command_id=command_id, operation="hangup", reason="refused"),
+        CommandFailed(
+            command_id=command_id,
+            operation="hangup",
+            reason="refused",
+            maybe_performed=draw(st.sampled_from([None, True, False])),
+        ),
         SessionParked(cause_seq=draw(st.integers(1, 12)), error="boom", attempts=5),
         SessionResumed(resumed_by="operator"),
         TimerSet(timer_id=timer_id, name="t", due_at=at(20)),
@@ -260,6 +265,12 @@ def test_what_is_kept_apart_is_what_a_search_would_find(log: list[Record]) -> No
     asked = {each.operation for each in issued}
     assert all(session.was_asked(operation) for operation in asked)
     assert set(session.operations) == asked
+    outcomes = {key: state.outcome for key, state in session.commands.items()}
+    assert session.doubtful_commands == {
+        key
+        for key, outcome in outcomes.items()
+        if isinstance(outcome, CommandFailed) and outcome.maybe_performed
+    }
 
 
 @given(logs())

@@ -16,12 +16,14 @@ class PatientLog(JetStreamLog):
     """Asks again when an answer takes too long, as its readers in the product do."""
 
     async def read(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
-                return await super().read(session_id, in_after=in_after, out_after=out_after)
+                return await super().read(
+                    session_id, in_after=in_after, out_after=out_after, limit=limit
+                )
             except LogUnavailable:
                 if time.monotonic() > deadline:
                     raise

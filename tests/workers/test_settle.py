@@ -672,8 +672,8 @@ class Lagging(MemoryLog):
         self._behind = self.reads
         return await super().append(session_id, side, encoded, **more)
 
-    async def read(self, session_id: str, **after: int) -> Sequence[Record]:
-        records = await super().read(session_id, **after)
+    async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+        records = await super().read(session_id, **more)
         if self._behind:
             self._behind -= 1
             newest = len(self._stored)

@@ -352,8 +352,8 @@ async def test_a_replica_that_lags_loses_no_timer() -> None:
     class Stale(MemoryLog):
         ends_at: int | None = None
 
-        async def read(self, session_id: str, **after: int) -> Sequence[Record]:
-            records = await super().read(session_id, **after)
+        async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+            records = await super().read(session_id, **more)
             return [each for each in records if self.ends_at is None or each.seq <= self.ends_at]
 
     log = Stale()

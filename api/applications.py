@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from api.auth import Tokens
 from api.bodies import body_of
-from api.commands import WARNING_HEADER
 from api.errors import RETRY_HEADER, refusal
 from api.queries import declared
 from offhook.errors import ParameterInvalid
 from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.paths import APPLICATIONS, application_path
+from offhook.telnyx.webhook_targets import WARNING_HEADER
 
 CONNECTIONS_MAX = 8
 LIST_PARAMETERS = (

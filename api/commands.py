@@ -33,10 +33,9 @@ from offhook.session import Session, evolve
 from offhook.slices import Slices
 from offhook.telnyx.catalog import command_from, parameters_of
 from offhook.telnyx.paths import SEGMENT_RULE, is_segment
-from offhook.telnyx.webhook_targets import require_post, sent_elsewhere
+from offhook.telnyx.webhook_targets import WARNING_HEADER, require_post, sent_elsewhere
 
 COMMAND_ID_HEADER = "offhook-command-id"
-WARNING_HEADER = "offhook-warning"
 CALL_CONTROL_ID_MAX = 256
 
 

@@ -68,6 +68,8 @@ def send_command(
             told_aside = Console(stderr=True)
             told_aside.print(f"interrupted. {_once_more(command_id)}", markup=False, soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
+    if found.warning:
+        Console(stderr=True).print(f"warning: {found.warning}", markup=False, soft_wrap=True)
     if as_json:
         print_json({"command_id": command_id, **found.body})
         return

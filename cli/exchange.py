@@ -8,6 +8,7 @@ import httpx
 
 from offhook.errors import OperatorFault, SenderFault
 from offhook.lenient_json import NotJson, read_json
+from offhook.telnyx.webhook_targets import WARNING_HEADER
 
 PAGES_MAX = 1_000
 _TEXT_SHOWN_MAX = 200
@@ -32,10 +33,11 @@ class NoAnswer(OperatorFault):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A 2xx."""
+    """A 2xx. `warning` is what the API says beside it."""
 
     status: int
     body: dict[str, Any]
+    warning: str = ""
 
 
 class Server:
@@ -91,7 +93,8 @@ class Server:
                 f"{self._see}. It says: {text!r}",
                 maybe_taken=True,
             )
-        return Answer(status=response.status_code, body=answered)
+        warning = response.headers.get(WARNING_HEADER, "")
+        return Answer(status=response.status_code, body=answered, warning=warning)
 
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """The bodies of a list's pages, to the last one; follows cursors or page numbers."""

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from offhook.errors import ParameterInvalid, shown
 from offhook.events import IssuedCommand
 
+WARNING_HEADER = "offhook-warning"
+"""Of an answer of Offhook's API, beside the carrier's own body."""
+
 _METHODS = ("webhook_url_method", "webhook_urls_method")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

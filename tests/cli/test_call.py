@@ -51,6 +51,14 @@ def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Terminal(monkeypatch, capsys, variables)
 
 
+def test_webhooks_that_go_elsewhere_are_warned_of(offhook: Terminal) -> None:
+    elsewhere = "webhook_url=http://127.0.0.1:9/my/app"
+    dialled = offhook("call", "dial", FRIEND, "--from", OURS, "--json", "-p", elsewhere)
+    assert dialled.status == 0, dialled.errors
+    assert dialled.errors.startswith("warning: dial: the call's webhooks go to webhook_url 'http:")
+    assert offhook("call", "hangup", dialled.json["data"]["call_control_id"]).status == 0
+
+
 def test_a_call_from_dial_to_hangup(offhook: Terminal, stack: Stack) -> None:
     dialled = offhook("call", "dial", FRIEND, "--from", OURS, "--json", "-p", "timeout_secs=30")
     assert dialled.status == 0, dialled.errors
@@ -73,6 +81,7 @@ def test_a_call_from_dial_to_hangup(offhook: Terminal, stack: Stack) -> None:
     assert hung_up.status == 0, hung_up.errors
     assert hung_up.output.startswith("hangup: 200, command_id ")
     assert "result  ok" in hung_up.output
+    assert (dialled.errors, hung_up.errors) == ("", "")
     _until(up, lambda legs: leg not in legs)
     assert offhook("call", "status", leg, "--json").json["data"]["is_alive"] is False
     assert _performed(stack, dialled.json["command_id"]) == [("dial", 1)]

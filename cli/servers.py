@@ -30,6 +30,9 @@ STOP_TIMEOUT_S = 20.0
 LOCK_TIMEOUT_S = 5.0
 POLL_S = 0.01
 
+ROOM_BYTES_MIN = 64 * 1024 * 1024
+"""A server whose disk was full is restarted once so much is free: with less it fails again."""
+
 # A socket's whole path fits in 108 bytes on Linux, 104 on macOS, closing zero included.
 SOCKET_PATH_BYTES_MAX = 100
 _POSTGRES_PORT = 5432  # names the socket file; without a port asked for, nothing listens there
@@ -226,13 +229,26 @@ class NatsServer(Server):
         self._port, self._monitor_port = (
             int(ports[kind][0].rpartition(":")[2]) for kind in ("nats", "monitoring")
         )
+        return self._health()[0] == http.HTTPStatus.OK
+
+    def refuses_writes(self) -> str:
+        """Its own words if only a restart lets it take writes again, as after a full disk; else
+        empty, also as long as its disk has no room."""
+        _, said = self._health()
+        if not any(word in said for word in ("write error", "JetStream not enabled")):
+            return ""
+        return said if shutil.disk_usage(self.directory).free >= ROOM_BYTES_MIN else ""
+
+    def _health(self) -> tuple[int, str]:
+        """Status and words; 0 if it does not answer."""
         # Not urllib: it would ask a proxy from the environment for our own loopback.
         connection = http.client.HTTPConnection("127.0.0.1", self._monitor_port, timeout=2)
         try:
             connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except OSError:
-            return False
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException):
+            return 0, ""
         finally:
             connection.close()
 

@@ -22,6 +22,9 @@ PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 ENDS_MAX = len(PAUSES_S) + 1
 """Ends in a row after which there is no use in another start: about a minute."""
 
+STORE_LOOK_S = 5.0
+"""How often the log's store is looked at. After a full disk it takes no writes until a restart."""
+
 _LOG_LINES = 3
 
 
@@ -49,12 +52,14 @@ class Supervisor:
         self._vital = vital
         self._clock = clock
         self._parts: dict[str, _Part] = {}
+        self._store_looked_at = clock()
 
     def look(self) -> None:
         """Call this a few times a second. Raises OperatorFault for what ends again and again."""
         for server in (self._stack.nats, self._stack.postgres):
             if (status := server.ended()) is not None:
                 self._restart_server(server, status)
+        self._look_at_store()
         for name, process in list(self._stack.processes.items()):
             part = self._parts.setdefault(name, _Part(started_at=self._clock()))
             if part.restart_at is not None:
@@ -65,6 +70,18 @@ class Supervisor:
             elif part.is_starting and self._stack.is_ready(name):
                 part.is_starting = False
                 self._say(f"{name} is ready again ({self._clock() - part.started_at:.1f} s)")
+
+    def _look_at_store(self) -> None:
+        now = self._clock()
+        if now - self._store_looked_at < STORE_LOOK_S:
+            return
+        self._store_looked_at = now
+        if said := self._stack.nats.refuses_writes():
+            self._say(
+                f"nats-server takes no writes, though its disk has room; restarting it: {said}"
+            )
+            self._stack.nats.restart()
+            self._say(f"nats-server is up again ({self._clock() - now:.1f} s)")
 
     def _note_end(self, name: str, part: _Part, status: int) -> None:
         now = self._clock()

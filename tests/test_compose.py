@@ -83,9 +83,11 @@ def test_the_nodes_keep_what_they_acknowledge_each_in_a_volume_of_its_own(
     assert len({mount.source for node in nodes for mount in node.mounts if mount.is_volume}) == 3
     assert len({node.image for node in nodes}) == 1
     for node in nodes:
-        (config,) = [mount for mount in node.mounts if not mount.is_volume]
+        config, check = [mount for mount in node.mounts if not mount.is_volume]
         (volume,) = [mount for mount in node.mounts if mount.is_volume]
         assert config.read_only
+        assert check.read_only
+        assert node.healthcheck == ["sh", check.target]
         assert node.command[-1] == config.target
         assert node.command[1:3] == ["--name", node.name]
         text = (ROOT / config.source).read_text()

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from cli.stack import Stack
-from cli.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, Supervisor
+from cli.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, STORE_LOOK_S, Supervisor
 from offhook.errors import OperatorFault
 
 
@@ -23,12 +23,16 @@ class FakeServer:
     name: str
     status: int | None = None
     restarts: int = 0
+    refusal: str = ""
+
+    def refuses_writes(self) -> str:
+        return self.refusal
 
     def ended(self) -> int | None:
         return self.status
 
     def restart(self) -> None:
-        self.status = None
+        self.status, self.refusal = None, ""
         self.restarts += 1
 
     def last_words(self) -> str:
@@ -131,3 +135,17 @@ def test_a_server_is_restarted_and_given_up_too(which: str) -> None:
     server.status = 1
     with pytest.raises(OperatorFault, match=f"{ENDS_MAX} times in a row: out of disk"):
         room.supervisor.look()
+
+
+def test_a_log_that_takes_no_writes_until_a_restart_is_restarted() -> None:
+    room = Room()
+    room.stack.nats.refusal = "write error: no space left on device"
+    room.supervisor.look()
+    assert not room.said  # looked at now and then
+    room.now = STORE_LOOK_S
+    room.supervisor.look()
+    assert room.stack.nats.restarts == 1
+    assert "restarting it: write error: no space left on device" in room.said[0]
+    room.now += STORE_LOOK_S
+    room.supervisor.look()
+    assert room.stack.nats.restarts == 1

@@ -268,9 +268,19 @@ class Composed:
             capture_output=True,
             text=True,
             check=False,
-            env={"PATH": os.environ["PATH"]},
+            env={"PATH": f"{self._programs()}:{os.environ['PATH']}"},
         )
         return "" if done.returncode == 0 else (done.stderr or done.stdout or "unhealthy").strip()
+
+    def _programs(self) -> Path:
+        """A folder with what the images have and this machine may not."""
+        folder = self.directory / "programs"
+        folder.mkdir(exist_ok=True)
+        program = folder / "wget"
+        if not program.exists():
+            program.write_text(_WGET)
+            program.chmod(0o755)
+        return folder
 
     def _is_running(self, instance: _Instance) -> bool:
         process = instance.process
@@ -320,11 +330,17 @@ def _of_postgres(program: str) -> list[str]:
 _HERE = "127.0.0.1"
 _ANYWHERE = "0.0.0.0"
 _POSTGRES_PORT = 5432
-_GET = "import sys, urllib.request as it; it.urlopen(sys.argv[-1], timeout=5)"
+_WGET = f"""#!{sys.executable}
+import sys, urllib.request as it
+try:
+    it.urlopen(sys.argv[-1], timeout=5)
+except OSError as error:
+    sys.exit(str(error))
+"""
 _PROGRAMS: Mapping[str, Callable[[], list[str]]] = {
     "offhook": lambda: _beside("offhook"),
     "nats-server": lambda: _beside("nats-server"),
     "python": lambda: [sys.executable],
-    "wget": lambda: [sys.executable, "-c", _GET],
+    "sh": lambda: ["/bin/sh"],
     "pg_isready": lambda: _of_postgres("pg_isready"),
 }

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from asyncpg import PostgresError
 from fastapi import APIRouter, FastAPI
-from nats.aio.client import Client
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from starlette.routing import Route
 
@@ -26,6 +25,7 @@ from api.sessions import sessions_router
 from api.stream import Stream
 from offhook.errors import OffhookError, PassingFault, SettingInvalid
 from offhook.jetstream.connection import close, connect, until_refused
+from offhook.jetstream.health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import require_provisioned
 from offhook.process import AsgiApp, Ready, Receive, Scope, Send, first_of, health_routes, serve
@@ -53,7 +53,8 @@ async def run(settings: Settings) -> None:
             settings.carrier_url, settings.carrier_key, settings.answer_timeout_s
         )
         stack.push_async_callback(carrier.aclose)
-        log, stream = JetStreamLog(client), Stream(client)
+        health = LogHealth(client, settings.nats_monitor_urls)
+        log, stream = JetStreamLog(client, health.appends), Stream(client)
         watch = await stack.enter_async_context(PositionWatch(engine))
         outcomes = await stack.enter_async_context(Outcomes(client, log))
         views = Views(engine, watch, stream, _now)
@@ -67,6 +68,7 @@ async def run(settings: Settings) -> None:
             webhook_url=settings.webhook_url,
         )
         metrics = Metrics()
+        health.register(metrics.registry)
 
         app = application(
             calls_router(
@@ -83,14 +85,18 @@ async def run(settings: Settings) -> None:
             analytics_router(tokens=tokens, views=views, now=_now),
             with_docs=settings.api_docs,
         )
-        health = health_routes(
-            _readiness(settings, client), metrics.registry, metrics_token=settings.metrics_token
+        routes = health_routes(
+            _readiness(settings, health),
+            metrics.registry,
+            metrics_token=settings.metrics_token,
+            warnings=health.warnings,
         )
-        for path, endpoint in health:
+        for path, endpoint in routes:
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
         await first_of(
             serve(metrics.counting(app), host=settings.api_host, port=settings.api_port),
             until_refused(client, "API", asyncio.Event()),  # closed once nothing is served any more
+            health.watch(),
         )
 
 
@@ -115,10 +121,11 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
     return app
 
 
-def _readiness(settings: Settings, client: Client) -> Ready:
+def _readiness(settings: Settings, health: LogHealth) -> Ready:
     async def unready() -> str:
+        if trouble := await health.trouble():
+            return trouble
         try:
-            await require_provisioned(client, settings.nats_monitor_urls)
             await _require_views(settings.postgres_url)
         except OffhookError as error:
             return str(error)

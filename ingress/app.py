@@ -14,6 +14,7 @@ from offhook.jetstream.connection import (
     first_connection,
     until_refused,
 )
+from offhook.jetstream.health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import require_provisioned
 from offhook.process import AsgiApp, Receive, Scope, Send, first_of, health_routes, respond, serve
@@ -39,16 +40,11 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         await broker.stop()
         raise
 
-    async def unready() -> str:
-        try:
-            await require_provisioned(client, settings.nats_monitor_urls)
-        except OffhookError as error:
-            return str(error)
-        return ""
-
+    health = LogHealth(client, settings.nats_monitor_urls)
     metrics = Metrics()
+    health.register(metrics.registry)
     endpoint = WebhookEndpoint(
-        log=JetStreamLog(client),
+        log=JetStreamLog(client, health.appends),
         keys=keys,
         tolerance_s=settings.signature_tolerance_s,
         now_s=time.time,
@@ -56,13 +52,19 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     )
     routes: list[tuple[str, AsgiApp]] = [
         (PATH, endpoint),
-        *health_routes(unready, metrics.registry, metrics_token=settings.metrics_token),
+        *health_routes(
+            health.trouble,
+            metrics.registry,
+            metrics_token=settings.metrics_token,
+            warnings=health.warnings,
+        ),
     ]
     ending = asyncio.Event()
     app = _Ingress(broker, asgi_routes=routes, logger=None, on_shutdown=[ending.set])
     await first_of(
         serve(app, host=settings.ingress_host, port=settings.ingress_port),
         until_refused(client, "ingress", ending, watch_s),
+        health.watch(),
     )
 
 

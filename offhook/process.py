@@ -1,7 +1,7 @@
 """What every process does around its work: logs, liveness, readiness, metrics, an orderly end.
 
 GET /health/live     200 while the process runs
-GET /health/ready    200, or 503 with what is wrong
+GET /health/ready    200, with warnings if there are any, or 503 with what is wrong
 GET /metrics         Prometheus text
 """
 
@@ -49,9 +49,16 @@ _log = logging.getLogger(__name__)
 Ready = Callable[[], Awaitable[str]]
 """What keeps the process from being ready, as one line; empty if nothing does."""
 
+Warnings = Callable[[], Sequence[str]]
+"""What an operator should look at while the process is ready, a line each."""
+
 
 def health_routes(
-    ready: Ready, registry: CollectorRegistry, *, metrics_token: str = ""
+    ready: Ready,
+    registry: CollectorRegistry,
+    *,
+    metrics_token: str = "",
+    warnings: Warnings = tuple,
 ) -> list[tuple[str, AsgiApp]]:
     """The three paths above. With a `metrics_token` the metrics ask for it as a bearer token."""
     readiness_of = _Readiness(ready)
@@ -61,7 +68,10 @@ def health_routes(
 
     async def readiness(scope: Scope, receive: Receive, send: Send) -> None:
         because = await readiness_of()
-        body = msgspec.json.encode({"ready": not because, "because": because or None})
+        told: dict[str, object] = {"ready": not because, "because": because or None}
+        if found := list(warnings()):
+            told["warnings"] = found
+        body = msgspec.json.encode(told)
         await respond(send, 503 if because else 200, body, "application/json")
 
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:

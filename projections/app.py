@@ -5,7 +5,6 @@ import logging
 
 from faststream.asgi import AsgiFastStream
 
-from offhook.errors import OffhookError
 from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,
@@ -13,6 +12,7 @@ from offhook.jetstream.connection import (
     first_connection,
     until_refused,
 )
+from offhook.jetstream.health import LogHealth
 from offhook.jetstream.stream import PROJECTOR, require_provisioned
 from offhook.process import health_routes, serve
 from offhook.settings import Settings
@@ -34,16 +34,13 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-projector")
     projector = Projector(client, engine)
+    health = LogHealth(client, settings.nats_monitor_urls, PROJECTOR)
+    registry = registry_of(projector.progress)
+    health.register(registry)
     stopping = asyncio.Event()
 
     async def unready() -> str:
-        if projector.progress.trouble:
-            return projector.progress.trouble
-        try:
-            await require_provisioned(client, settings.nats_monitor_urls, PROJECTOR)
-        except OffhookError as error:
-            return str(error)
-        return ""
+        return projector.progress.trouble or await health.trouble()
 
     projecting = asyncio.create_task(projector.run(stopping))
 
@@ -54,7 +51,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     app = AsgiFastStream(
         broker,
         asgi_routes=health_routes(
-            unready, registry_of(projector.progress), metrics_token=settings.metrics_token
+            unready, registry, metrics_token=settings.metrics_token, warnings=health.warnings
         ),
         logger=None,
         on_shutdown=[drain],
@@ -63,6 +60,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         serve(app, host=settings.projector_host, port=settings.projector_port)
     )
     reporting = asyncio.create_task(_report(projector))
+    looking = asyncio.create_task(health.watch())
     watching = asyncio.create_task(until_refused(client, "projector", stopping, watch_s))
     try:
         await asyncio.wait({projecting, serving, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +69,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
                 task.result()
         await serving
     finally:
-        tasks = (reporting, watching, serving, projecting)
+        tasks = (reporting, looking, watching, serving, projecting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

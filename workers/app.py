@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, OffhookError
+from offhook.errors import LogMissing
 from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,
@@ -26,6 +26,7 @@ from offhook.jetstream.connection import (
     first_connection,
     until_refused,
 )
+from offhook.jetstream.health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import (
     ACK_WAIT_S,
@@ -79,7 +80,9 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     broker.config.connection_state.connect(client, consumers)
     await require_provisioned(client, settings.nats_monitor_urls, WORKER)
 
+    health = LogHealth(client, settings.nats_monitor_urls, WORKER)
     metrics = Metrics()
+    health.register(metrics.registry)
     standing = Standing()
     carrier = Carrier(
         base_url=settings.carrier_url,
@@ -97,8 +100,8 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     await fleet.join()
     settler = Settler(
         worker=worker,
-        log=JetStreamLog(client),
-        timetable=JetStreamTimetable(client),
+        log=JetStreamLog(client, health.appends),
+        timetable=JetStreamTimetable(client, health.alarms),
         sender=carrier,
         flows=flows,
         timing=Timing(now=lambda: datetime.now(UTC), sleep=asyncio.sleep, chance=random.random),
@@ -126,18 +129,17 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         await fleet.leave()
 
     async def unready() -> str:
-        if standing.trouble:
-            return standing.trouble
-        try:
-            await require_provisioned(client, settings.nats_monitor_urls, WORKER)
-        except OffhookError as error:
-            return str(error)
-        return ""
+        return standing.trouble or await health.trouble()
 
     describe(broker)
     app = AsgiFastStream(
         broker,
-        asgi_routes=health_routes(unready, metrics.registry, metrics_token=settings.metrics_token),
+        asgi_routes=health_routes(
+            unready,
+            metrics.registry,
+            metrics_token=settings.metrics_token,
+            warnings=health.warnings,
+        ),
         logger=None,
         specification=SPECIFICATION,
         asyncapi_path=ROUTE,
@@ -150,6 +152,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         fleet.keep_telling(),
         until_refused(client, "worker", ending, watch_s),
         _until_missing(client, watch_s, ending),
+        health.watch(),
     )
 
 

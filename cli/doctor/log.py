@@ -13,8 +13,11 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
+from offhook.errors import LogUnsafe
+from offhook.jetstream.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.drift import Difference, differences
+from offhook.jetstream.health import LATE_S
 from offhook.jetstream.servers import (
     Refusal,
     Server,
@@ -23,10 +26,19 @@ from offhook.jetstream.servers import (
     payload_too_small,
     too_old,
 )
-from offhook.jetstream.stream import RECORD_BYTES_MAX, is_compressed, wanted_streams
+from offhook.jetstream.stream import (
+    RECORD_BYTES_MAX,
+    STREAM,
+    TIMERS,
+    is_compressed,
+    wanted_streams,
+)
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
+MONITOR_TIMEOUT_S = 1.0
+"""Where silence is found elsewhere."""
+
 SKEW_MAX_S = 1.0
 """Workers tell by the log's time stamps whether another's lease of a few seconds has run out."""
 
@@ -94,8 +106,39 @@ async def examine_log(settings: Settings) -> Findings:
                 continue
             for consumer in consumers:
                 yield await _consumer(client, stream, consumer)
+        async for finding in _writes(client, settings):
+            yield finding
     finally:
         await close(client)
+
+
+async def _writes(client: Client, settings: Settings) -> Findings:
+    """Whether records are taken, what is out, and how much of each limit is used."""
+    js = client.jetstream(timeout=TIMEOUT_S)
+    try:
+        servers = await ask_servers(settings.nats_monitor_urls, MONITOR_TIMEOUT_S)
+        streams = [await js.stream_info(name) for name in (STREAM, TIMERS)]
+        account = await js.account_info()
+    except (NatsError, TimeoutError, LogUnsafe):
+        return  # missing, silent or without an address: that was found above
+    condition = condition_of(servers, streams, account)
+    if condition.behind:
+        # Under load each is for a moment: what counts is what stays.
+        await asyncio.sleep(LATE_S)
+        streams = [await js.stream_info(name) for name in (STREAM, TIMERS)]
+        condition = condition_of(servers, streams, account, late=condition.behind)
+    if condition.trouble:
+        yield wrong("log", "takes records", condition.trouble, "do what it says, then look again")
+        return
+    limits = [limit for info in streams for limit in stream_limits(info)] + account_limits(account)
+    used = ", ".join(str(limit) for limit in limits)
+    yield good("log", "takes records", f"yes; {used}" if used else "yes; streams have no limits")
+    told = [str(each.cannot_write or each.silent) for each in servers]
+    for warning in condition.warnings:
+        if any(words and words in warning for words in told):
+            continue  # found above, by the server itself
+        fix = "start it; if it runs, see its log, and restart it once its disk has room"
+        yield wrong("log", "replicas", warning, fix)
 
 
 async def _stream(client: Client, wanted: StreamConfig) -> Finding:

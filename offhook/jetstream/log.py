@@ -23,6 +23,7 @@ from nats.errors import NoRespondersError
 from offhook.codec import Encoded, decode, fact_id_of
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import Record
+from offhook.jetstream.appends import Appends
 from offhook.jetstream.inbox import Inbox
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side, parse, subject_of
@@ -84,8 +85,10 @@ class EventLog(Protocol):
 class JetStreamLog:
     """The event log on a JetStream stream."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, appends: Appends | None = None) -> None:
+        """`appends` learns what comes of them, for readiness."""
         self._inbox = Inbox(client)
+        self._appends = appends or Appends()
 
     async def append(
         self,
@@ -97,8 +100,33 @@ class JetStreamLog:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = APPEND_TIMEOUT_S,
     ) -> Appended:
+        try:
+            appended = await self._append(
+                session_id, side, encoded, expected_seq, headers, timeout_s
+            )
+        except PositionTaken:
+            self._appends.taken()  # another's record was
+            raise
+        except _TooLarge:
+            raise  # which says nothing of others
+        except LogUnavailable as error:
+            self._appends.refused(str(error))
+            raise
+        self._appends.taken()
+        return appended
+
+    async def _append(
+        self,
+        session_id: str,
+        side: Side,
+        encoded: Encoded,
+        expected_seq: int | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+    ) -> Appended:
         subject = subject_of(session_id, side)
         fields = _headers(encoded, expected_seq, headers)
+        said = ""  # by the server, of the last try that it answered
         deadline = time.monotonic() + timeout_s
         left_s, pause_s = timeout_s, _PAUSE_FIRST_S
         while left_s > 0:
@@ -109,12 +137,19 @@ class JetStreamLog:
                 case _Ack(error=_Error(err_code=err_code)) if err_code in _TAKEN:
                     return await self._own(subject, encoded.fact_id, expected_seq or 0)
                 case _Ack(error=_Error(code=code, err_code=err_code) as error):
-                    if code != _UNAVAILABLE and err_code != _IN_PROCESS:
-                        raise LogUnavailable(f"{subject}: {error!r}")
+                    if err_code != _IN_PROCESS:
+                        said = f"NATS says: {error}"
+                        if err_code == _TOO_LARGE:
+                            raise _TooLarge(f"{subject}: {len(encoded.body)} bytes; {said}")
+                        if code != _UNAVAILABLE:
+                            raise LogUnavailable(f"{subject}: {said}")
             await asyncio.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
             left_s = deadline - time.monotonic()
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
-        raise LogUnavailable(f"{subject}: no acknowledgement in {timeout_s} s")
+        why = said or self._appends.known
+        raise LogUnavailable(
+            f"{subject}: no acknowledgement in {timeout_s} s" + (f"; {why}" if why else "")
+        )
 
     async def _publish(
         self, subject: str, body: bytes, headers: Mapping[str, str], timeout_s: float
@@ -127,7 +162,7 @@ class JetStreamLog:
         except (NoRespondersError, TimeoutError):
             return None
         except (NatsError, msgspec.DecodeError) as error:
-            raise LogUnavailable(f"{subject}: {error!r}") from error
+            raise LogUnavailable(f"{subject}: {_words(error)}") from error
 
     async def _own(self, subject: str, fact_id: str, expected_seq: int) -> Appended:
         """The place of our own fact after a conflict. Raises PositionTaken if it is another's."""
@@ -167,7 +202,7 @@ class JetStreamLog:
                     return messages
                 from_seq = _seq_of(batch[-1]) + 1
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"{subject}: no answer to a read: {error!r}") from error
+            raise LogUnavailable(f"{subject}: no answer to a read: {_words(error)}") from error
 
 
 async def pages(
@@ -215,10 +250,17 @@ def record_of(message: Msg) -> Record:
     )
 
 
+class _TooLarge(LogUnavailable):
+    """Refused for its own size, which says nothing of other records."""
+
+
 class _Error(msgspec.Struct):
     code: int = 0
     err_code: int = 0
     description: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.description} (code {self.code}, err_code {self.err_code})"
 
 
 class _Ack(msgspec.Struct):
@@ -265,6 +307,10 @@ def _headers(
     return headers
 
 
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
 def _seq_of(message: Msg) -> int:
     return int((message.headers or {})["Nats-Sequence"])
 
@@ -280,6 +326,7 @@ def _time_of(headers: Mapping[str, str]) -> datetime:
 _TAKEN = frozenset({10071, 10164})
 # 10158: the first copy of this very message is still on its way through the cluster.
 _IN_PROCESS = 10158
+_TOO_LARGE = 10054
 _UNAVAILABLE = 503
 _DIRECT_GET = f"$JS.API.DIRECT.GET.{STREAM}"
 _TRY_S = 1.0

@@ -43,7 +43,7 @@ class Server:
 
     @property
     def is_full(self) -> bool:
-        return self.jetstream and 0 < self.stored_bytes_max <= self.stored_bytes
+        return self.jetstream and 0 < self.stored_bytes_max < self.stored_bytes
 
     @property
     def cannot_write(self) -> "Refusal | None":
@@ -79,11 +79,11 @@ class Refusal:
 _RESTART = "free space on its disk, then restart it: it does not recover by itself"
 
 
-async def ask_servers(monitor_urls: Sequence[str]) -> list[Server]:
+async def ask_servers(monitor_urls: Sequence[str], timeout_s: float = TIMEOUT_S) -> list[Server]:
     """What each says, in the order of the addresses. Raises LogUnsafe if there are none."""
     if not monitor_urls:
         raise LogUnsafe("OFFHOOK_NATS_MONITOR_URLS is empty: no server can say that it is safe")
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=_tls()) as http:
+    async with httpx.AsyncClient(timeout=timeout_s, verify=_tls()) as http:
         return list(await asyncio.gather(*(_ask(http, url) for url in monitor_urls)))
 
 
@@ -94,11 +94,16 @@ async def require_safe_servers(monitor_urls: Sequence[str], payload_bytes: int) 
     only if none answers. `payload_bytes` is the size of the largest record with its headers.
     """
     servers = await ask_servers(monitor_urls)
+    refuse_unsafe(servers, payload_bytes)
+    if all(server.silent for server in servers):
+        raise LogUnavailable(servers[0].silent)
+
+
+def refuse_unsafe(servers: Sequence[Server], payload_bytes: int) -> None:
+    """Raise LogUnsafe if one of them may not carry the log."""
     for server in servers:
         if why := unsafe(server, payload_bytes):
             raise LogUnsafe(str(why))
-    if all(server.silent for server in servers):
-        raise LogUnavailable(servers[0].silent)
 
 
 def unsafe(server: Server, payload_bytes: int) -> Refusal | None:
@@ -168,20 +173,20 @@ async def _ask(http: httpx.AsyncClient, url: str) -> Server:
             _get(http, url, "jsz", config="true"),
             _get(http, url, "healthz"),
         )
-    except (httpx.HTTPError, ValueError) as error:
+        config = stored.get("config") or {}
+        return Server(
+            url=url,
+            name=str(general.get("server_name", "")),
+            version=str(general.get("version", "")),
+            max_payload=int(general.get("max_payload", 0)),
+            jetstream=not stored.get("disabled"),
+            sync_always=config.get("sync_always") is True,
+            stored_bytes=int(stored.get("storage", 0)),
+            stored_bytes_max=int(config.get("max_storage", 0)),
+            unhealthy="" if health.get("status") == "ok" else str(health.get("error") or health),
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:
         return Server(url=url, silent=f"no NATS monitoring answers at {url}: {error!r}")
-    config = stored.get("config") or {}
-    return Server(
-        url=url,
-        name=str(general.get("server_name", "")),
-        version=str(general.get("version", "")),
-        max_payload=int(general.get("max_payload", 0)),
-        jetstream=not stored.get("disabled"),
-        sync_always=config.get("sync_always") is True,
-        stored_bytes=int(stored.get("storage", 0)),
-        stored_bytes_max=int(config.get("max_storage", 0)),
-        unhealthy="" if health.get("status") == "ok" else str(health.get("error") or health),
-    )
 
 
 async def _get(http: httpx.AsyncClient, url: str, path: str, **params: str) -> Mapping[str, Any]:

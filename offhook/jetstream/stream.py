@@ -152,7 +152,7 @@ def wanted_streams(
 async def provision(client: Client, monitor_urls: Sequence[str], replicas: int = 1) -> None:
     """Make or update streams and consumers. Raises LogUnsafe, or LogUnavailable."""
     await require_safe(monitor_urls)
-    js = client.jetstream(timeout=_API_TIMEOUT_S)
+    js = client.jetstream(timeout=API_TIMEOUT_S)
     for wanted, consumers in wanted_streams(replicas):
         assert wanted.name is not None
         try:
@@ -200,15 +200,19 @@ async def require_provisioned(
         await require_consumer(client, TIMERS, WORKER_TIMERS)
 
 
-async def require_consumer(client: Client, stream: str, consumer: str | None) -> None:
-    """Raise LogMissing unless the stream is there, and the consumer if one is named."""
-    js = client.jetstream(timeout=_API_TIMEOUT_S)
+async def require_consumer(client: Client, stream: str, consumer: str | None) -> StreamInfo:
+    """Raise LogMissing unless the stream is there, and the consumer if one is named.
+
+    Raises LogUnsafe for a compressed stream, LogUnavailable if JetStream does not answer.
+    """
+    js = client.jetstream(timeout=API_TIMEOUT_S)
     try:
         info = await js.stream_info(stream)
-        if is_compressed(info.config):
+        if is_compressed(info.config) or info.config.mirror is not None:
             raise LogUnsafe(compressed(stream))
         if consumer is not None:
             await js.consumer_info(stream, consumer)
+        return info
     except NotFoundError as error:
         what = f"stream {stream}" + (f" with consumer {consumer}" if consumer else "")
         raise LogMissing(f"{what} is not there: run `offhook provision`") from error
@@ -245,4 +249,4 @@ CREATED = "offhook-created"
 REWRITE = "_REWRITE"
 """Ends the name of the stream that a rewrite copies into (`offhook.jetstream.rewrite`)."""
 
-_API_TIMEOUT_S = 5.0
+API_TIMEOUT_S = 5.0

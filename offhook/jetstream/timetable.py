@@ -20,6 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
 from offhook.errors import LogUnavailable
+from offhook.jetstream.appends import Appends
 from offhook.jetstream.log import APPEND_TIMEOUT_S
 from offhook.jetstream.subjects import fired_subject, set_subject
 
@@ -51,8 +52,10 @@ class Alarm:
 class JetStreamTimetable:
     """The timetable on a JetStream stream."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, appends: Appends | None = None) -> None:
+        """`appends` learns what comes of them, for readiness."""
         self._js = client.jetstream()
+        self._appends = appends or Appends()
 
     async def set(
         self, session_id: str, timer_id: str, *, due_at: datetime, decided_seq: int
@@ -65,18 +68,26 @@ class JetStreamTimetable:
             "Nats-Schedule": f"@at {at}Z",
             "Nats-Schedule-Target": fired_subject(session_id),
         }
+        said: list[str] = []
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
-                await self._publish(subject, body, headers)
+                await self._publish(subject, body, headers, said)
         except (TimeoutError, NatsError) as error:
-            raise LogUnavailable(f"{subject}: no alarm could be set: {error!r}") from error
+            why = str(error) or (said or [self._appends.known])[-1] or type(error).__name__
+            self._appends.refused(f"{subject}: {why}")
+            raise LogUnavailable(f"{subject}: no alarm could be set: {why}") from error
+        self._appends.taken()
 
-    async def _publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+    async def _publish(
+        self, subject: str, body: bytes, headers: dict[str, str], said: list[str]
+    ) -> None:
         while True:
             try:
                 await self._js.publish(subject, body, timeout=_TRY_S, headers=dict(headers))
                 return
-            except (NoStreamResponseError, ServiceUnavailableError, TimeoutError):
+            except (NoStreamResponseError, ServiceUnavailableError, TimeoutError) as error:
+                if isinstance(error, ServiceUnavailableError):
+                    said[:] = [f"NATS says: {error}"]
                 await asyncio.sleep(_PAUSE_S)  # a server that restarts, a cluster that elects
 
 

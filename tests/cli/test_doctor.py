@@ -128,6 +128,7 @@ def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
         ("log", "consumer projector"),
         ("log", "stream TIMERS"),
         ("log", "consumer worker-timers"),
+        ("log", "takes records"),
         ("views", "Postgres"),
         ("views", "clock"),
         ("views", "revision"),

@@ -217,6 +217,39 @@ async def test_readiness_follows_the_log_and_liveness_does_not(
     await until(is_ready)
 
 
+class _Small(NatsServer):
+    """A server that may store next to nothing."""
+
+    def _config(self) -> str:
+        limit = "sync_interval: always\n max_file_store: 200000"
+        return super()._config().replace("sync_interval: always", limit)
+
+
+async def test_a_full_store_is_told_in_the_answer_by_readiness_and_in_the_metrics(
+    tmp_path: Path,
+) -> None:
+    with _Small(tmp_path / "nats") as small:
+        await asyncio.to_thread(lambda: asyncio.run(provisioned(small)))
+        with running_ingress(settings_on(small), tmp_path / "log") as running:
+            async with httpx.AsyncClient(
+                base_url=running.url, trust_env=False, timeout=PATIENCE_S
+            ) as http:
+                for _ in range(5):
+                    answer = await post(http, body_of(text="x" * 90_000))
+                    if answer.status_code != 200:
+                        break
+                said = "insufficient resources (code 503, err_code 10023)"
+                assert (answer.status_code, said in answer.text) == (503, True), answer.text
+
+                async def is_red() -> bool:
+                    ready = await http.get("/health/ready")
+                    return ready.status_code == 503 and "of 200,000 bytes" in ready.text
+
+                await until(is_red)
+                assert "offhook_log_writable 0.0" in (await http.get("/metrics")).text
+            assert said in str(running.log_lines())
+
+
 async def test_ingress_ends_in_order_also_while_the_log_is_away(
     server: NatsServer, ingress: Ingress
 ) -> None:

@@ -1,0 +1,33 @@
+"""What came of a process's latest appends: readiness must not be green while they fail."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+REFUSED_S = 10.0
+"""How long a refused append counts. Then the process is ready again, and the next append decides:
+behind a load balancer no other would ever come."""
+
+
+class Appends:
+    """What came of a process's latest appends."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._refused = ""
+        self._refused_at = 0.0
+        self.known = ""  # what keeps the log from being written to, as far as was looked at
+        self.doubt = asyncio.Event()  # set by a refusal: look again
+
+    def taken(self) -> None:
+        self._refused = ""
+
+    def refused(self, why: str) -> None:
+        self._refused, self._refused_at = why, self._now()
+        self.doubt.set()
+
+    @property
+    def trouble(self) -> str:
+        if self._refused and self._now() - self._refused_at < REFUSED_S:
+            return f"the latest append failed: {self._refused}"
+        return ""

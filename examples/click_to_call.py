@@ -1,19 +1,29 @@
 """Click to call: the application dials the agent; who answers is connected with the customer.
 
 POST /v2/calls  {"to": agent, "from": …, "connection_id": …,
+                 "answering_machine_detection": "premium",
                  "client_state": client_state(ClickToCall(customer="+12025550124"))}
+
+A machine or a fax that answers on either side ends the call. Without a result of the detection, a
+party counts as a person DETECTION_S after its answer. The agent hears CALLING until the customer is
+there.
 """
 
 from dataclasses import dataclass
 
 from offhook.client_state import state_of
-from offhook.commands import Bridge, Dial, Hangup
-from offhook.events import CommandFailed, Event
+from offhook.commands import Bridge, Dial, Hangup, Speak, StopPlayback
+from offhook.events import CommandFailed, Event, TimerFired
 from offhook.flow import Flow, Order
-from offhook.session import Session
+from offhook.session import Leg, Session
+from offhook.timers import SetTimer
 from offhook.unbridge import hung_up_after_unbridge
 
 RING_S = 30
+DETECTION_S = 4.0  # the carrier's own detection takes 3.5 s at most
+MACHINES = ("machine", "fax_detected")
+VOICE = "AWS.Polly.Joanna"
+CALLING = "Calling your customer. Please hold the line."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,33 +40,67 @@ def decide(event: Event, session: Session) -> list[Order]:
     told = state_of(ClickToCall, agent)
     if agent is None or told is None:
         return []
-    if isinstance(event, CommandFailed) or any(leg.state == "ended" for leg in legs):
-        # Bridged legs end together; one that is alone is let go, each once: a customer may be heard
-        # of long after the dial was given up.
-        asked = [state.issued for state in session.commands.values() if state.issued is not None]
-        let_go = {one.call_control_id for one in asked if one.operation == Hangup.operation}
-        alone = [leg for leg in legs if leg.state in ("initiated", "answered")]
-        return [
-            Hangup(call_control_id=leg.call_control_id)
-            for leg in alone
-            if leg.call_control_id not in let_go
-        ]
+    if _is_over(event, legs):
+        return _let_go(session, legs)
     if agent.state == "answered" and not session.was_asked("dial"):
-        dial = Dial(
-            to=told.customer,
-            from_=agent.from_ or "",
-            connection_id=agent.connection_id or "",
-            link_to=agent.call_control_id,
-            timeout_secs=RING_S,
-        )
-        return [dial]
+        if not _is_person(agent, event, timer="agent"):
+            return _wait(session, "agent")
+        return _call(told.customer, agent)
     if customer is None or customer.state != "answered" or session.was_asked("bridge"):
         return []
+    if not _is_person(customer, event, timer="customer"):
+        return _wait(session, "customer")
     bridge = Bridge(
         call_control_id=agent.call_control_id,
         call_control_id_to_bridge_with=customer.call_control_id,
     )
-    return [hung_up_after_unbridge(bridge)]
+    stop_calling = StopPlayback(call_control_id=agent.call_control_id)
+    return [stop_calling, hung_up_after_unbridge(bridge)]
 
 
-click_to_call = Flow(name="click-to-call", version="1", decide=decide)
+def _is_over(event: Event, legs: list[Leg]) -> bool:
+    if isinstance(event, CommandFailed) and event.operation in ("dial", "bridge"):
+        return True
+    return any(leg.state == "ended" or leg.machine_detection in MACHINES for leg in legs)
+
+
+def _let_go(session: Session, legs: list[Leg]) -> list[Order]:
+    """Hang up each leg that is alone, once: bridged legs end together.
+
+    A customer may be heard of long after the dial was given up.
+    """
+    asked = [state.issued for state in session.commands.values() if state.issued is not None]
+    let_go = {one.call_control_id for one in asked if one.operation == Hangup.operation}
+    alone = [leg for leg in legs if leg.state in ("initiated", "answered")]
+    return [
+        Hangup(call_control_id=leg.call_control_id)
+        for leg in alone
+        if leg.call_control_id not in let_go
+    ]
+
+
+def _is_person(leg: Leg, event: Event, *, timer: str) -> bool:
+    """Whoever is no machine, or did not turn out to be one in time."""
+    if isinstance(event, TimerFired):
+        return event.name == timer
+    return leg.machine_detection is not None
+
+
+def _wait(session: Session, timer: str) -> list[Order]:
+    return [] if timer in session.timers else [SetTimer(name=timer, after_s=DETECTION_S)]
+
+
+def _call(customer: str, agent: Leg) -> list[Order]:
+    leg = agent.call_control_id
+    dial = Dial(
+        to=customer,
+        from_=agent.from_ or "",
+        connection_id=agent.connection_id or "",
+        link_to=leg,
+        timeout_secs=RING_S,
+        answering_machine_detection="premium",
+    )
+    return [Speak(call_control_id=leg, payload=CALLING, voice=VOICE, loop="infinity"), dial]
+
+
+click_to_call = Flow(name="click-to-call", version="2", decide=decide)

@@ -1,20 +1,24 @@
 """Notification: a call that says its text, to a person at once, to a machine after its greeting.
 
 POST /v2/calls  {"to": …, "from": …, "connection_id": …,
-                 "answering_machine_detection": "greeting_end",
+                 "answering_machine_detection": "premium",
                  "client_state": client_state(Notification(text="Your parcel is here."))}
+
+A fax is hung up; only premium detection tells it from a person. Without a result of the detection,
+the text is said DETECTION_S after the answer.
 """
 
 from dataclasses import dataclass
 
 from offhook.client_state import state_of
 from offhook.commands import Hangup, Speak
-from offhook.events import CallAnswered, CallSpeakEnded, CommandFailed, Event, TimerFired
+from offhook.events import CallSpeakEnded, CommandFailed, Event, TimerFired
 from offhook.flow import Flow, Order
-from offhook.session import Leg, Session
+from offhook.session import Session
 from offhook.timers import CancelTimer, SetTimer
 
-DETECTION_S = 30.0
+DETECTION_S = 4.0  # the carrier's own detection takes 3.5 s at most
+GREETING_S = 20.0  # premium detection tells the end of a greeting only if there is a beep
 VOICE = "AWS.Polly.Joanna"
 
 
@@ -30,24 +34,22 @@ def decide(event: Event, session: Session) -> list[Order]:
     told = state_of(Notification, leg)
     if leg is None or told is None:
         return []
+    done = [CancelTimer(name=name) for name in session.timers]
     if leg.state == "ended":
-        return [CancelTimer(name="detection")]
-    spoken = session.was_asked("speak")
-    if isinstance(event, CallSpeakEnded | CommandFailed):
-        return [] if session.was_asked("hangup") else [Hangup()]
-    # A detection that never ends is no reason to leave somebody listening to nothing.
-    if not spoken and (_is_listening(leg) or isinstance(event, TimerFired)):
-        return [CancelTimer(name="detection"), Speak(payload=told.text, voice=VOICE)]
-    if isinstance(event, CallAnswered) and not spoken:
-        return [SetTimer(name="detection", after_s=DETECTION_S)]
-    return []
+        return [*done]
+    found = leg.machine_detection
+    if isinstance(event, CallSpeakEnded | CommandFailed) or found == "fax_detected":
+        return [] if session.was_asked("hangup") else [*done, Hangup()]
+    if (leg.state != "answered" and found is None) or session.was_asked("speak"):
+        return []
+    # What is waited for: the end of a machine's greeting, or who it is.
+    timer, after_s = ("greeting", GREETING_S) if found == "machine" else ("person", DETECTION_S)
+    known = leg.machine_greeting if found == "machine" else found
+    if known is not None or (isinstance(event, TimerFired) and event.name == timer):
+        return [*done, Speak(payload=told.text, voice=VOICE)]
+    if timer in session.timers:
+        return []
+    return [*done, SetTimer(name=timer, after_s=after_s)]
 
 
-def _is_listening(leg: Leg) -> bool:
-    """A person, as soon as that is known; a machine once its greeting is over."""
-    if leg.machine_detection == "machine":
-        return leg.machine_greeting is not None
-    return leg.machine_detection is not None
-
-
-notification = Flow(name="notification", version="1", decide=decide)
+notification = Flow(name="notification", version="2", decide=decide)

@@ -9,6 +9,7 @@ from offhook.unbridge import hung_up_after_unbridge
 
 DESKS = {"1": "+12025550121", "2": "+12025550122"}
 RING_S = 20
+CHOICE_MS = 5000  # after the menu; 60 s of silence by default
 MESSAGE_S = 60.0
 VOICE = "AWS.Polly.Joanna"
 MENU = "Welcome. Press 1 for sales, 2 for support, or wait to leave a message."
@@ -45,7 +46,13 @@ def decide(event: Event, session: Session) -> list[Order]:
 
 def _menu(leg: str) -> Order:
     return GatherUsingSpeak(
-        call_control_id=leg, payload=MENU, voice=VOICE, valid_digits="12", maximum_digits=1
+        call_control_id=leg,
+        payload=MENU,
+        voice=VOICE,
+        valid_digits="12",
+        maximum_digits=1,
+        maximum_tries=1,
+        timeout_millis=CHOICE_MS,
     )
 
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from examples.notification import DETECTION_S, VOICE, Notification, notification
+from examples.notification import (
+    DETECTION_S,
+    GREETING_S,
+    VOICE,
+    Notification,
+    notification,
+)
 from offhook.client_state import client_state
 from offhook.commands import Hangup, Speak
 from offhook.events import (
@@ -11,6 +17,7 @@ from offhook.events import (
     CallInitiated,
     CallMachineDetectionEnded,
     CallMachineGreetingEnded,
+    CallMachinePremiumDetectionEnded,
     CallSpeakEnded,
     CommandFailed,
     TimerFired,
@@ -21,11 +28,12 @@ from offhook.timers import CancelTimer, SetTimer
 STATE = client_state(Notification(text="Your parcel is here."))
 DIALLED = CallInitiated(direction="outgoing", client_state=STATE)
 ANSWERED = CallAnswered(client_state=STATE)
-WAIT = SetTimer(name="detection", after_s=DETECTION_S)
+WAIT = SetTimer(name="person", after_s=DETECTION_S)
 WAITING = DIALLED, ANSWERED, WAIT
 SAY = Speak(payload="Your parcel is here.", voice=VOICE)
-LISTENING = CancelTimer(name="detection"), SAY
+LISTENING = CancelTimer(name="person"), SAY
 MACHINE = CallMachineDetectionEnded(result="machine")
+GREETS = CancelTimer(name="person"), SetTimer(name="greeting", after_s=GREETING_S)
 SAID = CallSpeakEnded(status="completed")
 
 
@@ -41,14 +49,26 @@ def test_a_person_hears_it_at_once(result: str) -> None:
 
 
 def test_a_machine_hears_it_after_its_greeting() -> None:
-    given(notification, *WAITING).when(MACHINE).then_nothing()
+    given(notification, *WAITING).when(MACHINE).then(*GREETS)
     greeted = CallMachineGreetingEnded(result="ended")
-    given(notification, *WAITING, MACHINE).when(greeted).then(*LISTENING)
+    past = *WAITING, MACHINE, *GREETS
+    given(notification, *past).when(greeted).then(CancelTimer(name="greeting"), SAY)
+
+
+def test_a_greeting_whose_end_nobody_tells_is_waited_for_a_while() -> None:
+    past = *WAITING, MACHINE, *GREETS
+    given(notification, *past).when(TimerFired(name="greeting")).then(SAY)
+
+
+def test_a_fax_is_not_spoken_to() -> None:
+    fax = CallMachinePremiumDetectionEnded(result="fax_detected")
+    given(notification, *WAITING).when(fax).then(CancelTimer(name="person"), Hangup())
+    past = *WAITING, fax, CancelTimer(name="person"), Hangup()
+    given(notification, *past).when(fax).then_nothing()
 
 
 def test_a_detection_that_never_ends_is_not_waited_for() -> None:
-    given(notification, *WAITING).when(TimerFired(name="detection")).then(*LISTENING)
-    given(notification, *WAITING, MACHINE).when(TimerFired(name="detection")).then(*LISTENING)
+    given(notification, *WAITING).when(TimerFired(name="person")).then(SAY)
 
 
 def test_when_all_is_said_the_call_ends() -> None:
@@ -64,13 +84,13 @@ def test_what_cannot_be_said_ends_the_call() -> None:
 
 
 def test_a_call_that_has_ended_waits_for_nothing() -> None:
-    given(notification, *WAITING).when(CallHangup()).then(CancelTimer(name="detection"))
+    given(notification, *WAITING).when(CallHangup()).then(CancelTimer(name="person"))
 
 
 def test_nothing_is_said_twice_when_events_are_late() -> None:
     human = CallMachineDetectionEnded(result="human", client_state=STATE)
-    given(notification).when(human).then(*LISTENING)
-    given(notification, human, *LISTENING).when(ANSWERED).then_nothing()
+    given(notification).when(human).then(SAY)
+    given(notification, human, SAY).when(ANSWERED).then_nothing()
 
 
 def test_a_call_of_somebody_else_is_left_alone() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from examples.reception import (
+    CHOICE_MS,
     DESKS,
     MAILBOX,
     MENU,
@@ -26,7 +27,14 @@ from offhook.testing import EXAMPLE_LEG, given
 from offhook.timers import SetTimer
 
 DESK = "desk-leg"
-ASK = GatherUsingSpeak(payload=MENU, voice=VOICE, valid_digits="12", maximum_digits=1)
+ASK = GatherUsingSpeak(
+    payload=MENU,
+    voice=VOICE,
+    valid_digits="12",
+    maximum_digits=1,
+    maximum_tries=1,
+    timeout_millis=CHOICE_MS,
+)
 TAKE_MESSAGE = Speak(call_control_id=EXAMPLE_LEG, payload=MAILBOX, voice=VOICE)
 TAPE = StartRecording(channels="single", format="mp3")
 MESSAGE = SetTimer(name="message", after_s=MESSAGE_S)

@@ -1,7 +1,8 @@
 """The three sample flows side by side, as the workers of `test_samples` run them.
 
-Timers run by the log's clock, which no simulator speeds up: so the reception's is short here. What
-is changed is changed in copies: tests of the samples themselves may run in the same process.
+Timers run by the log's clock, which no simulator speeds up: the reception's and the wait for a
+greeting are short here. What is changed is changed in copies: tests of the samples themselves may
+run in the same process.
 """
 
 import dataclasses
@@ -27,8 +28,10 @@ clicks = _copy_of("examples.click_to_call")
 notifications = _copy_of("examples.notification")
 
 receptions.MESSAGE_S = 1.0
+notifications.GREETING_S = 1.0
+clicks.DETECTION_S = notifications.DETECTION_S = 20.0  # on a busy machine results take seconds
 receptions.DESKS = {"1": "+12025550180", "2": "+12025550188"}  # talks for 5 s; never answers
-clicks.RING_S = 240  # longer than an agent who leaves waits
+clicks.RING_S = 320  # longer than an agent who leaves waits
 
 reception = receptions.reception
 click_to_call = dataclasses.replace(clicks.click_to_call, connection_ids=frozenset({CLICKS}))

@@ -37,7 +37,7 @@ def test_the_readmes_test_passes(beside: Path) -> None:
         cwd=beside,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "1 passed" in ran.stdout
+    assert "2 passed" in ran.stdout
 
 
 def test_the_readmes_flow_answers_and_transfers_once(beside: Path, tmp_path: Path) -> None:

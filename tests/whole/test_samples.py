@@ -30,6 +30,8 @@ FAULTS = 0.2
 SPEED = 20
 INSISTS = 4
 PERSON, BUSY, SILENT = "+12025550121", "+12025550186", "+12025550188"
+MACHINE, FAX = "+12025550171", "+12025550174"
+PREMIUM = {"answering_machine_detection": "premium"}
 
 
 Done = list[list[str]]
@@ -65,19 +67,20 @@ def clicks(
 ) -> Kind:
     """An application connects an agent with a customer."""
     state = client_state(ClickToCall(customer=customer))
-    body = {"to": agent, "connection_id": CLICKS, "client_state": state, **more}
+    body = {"to": agent, "connection_id": CLICKS, "client_state": state, **PREMIUM, **more}
     return Kind(body=body, done=list(done), late=late)
 
 
 def notifies(number: str, *done: str) -> Kind:
     """An application has a text told."""
     state = client_state(Notification(text="Your parcel is here."))
-    more = {"answering_machine_detection": "greeting_end", "client_state": state}
-    return Kind(body={"to": number, "connection_id": NOTICES, **more}, done=[list(done)])
+    body = {"to": number, "connection_id": NOTICES, "client_state": state, **PREMIUM}
+    return Kind(body=body, done=[list(done)])
 
 
 MENU = ["answer", "gather_using_speak"]
 MESSAGE = ["speak", "record_start", "hangup"]
+CALLS_THEN_GONE = ["dial", "speak", "hangup"]
 SAMPLES: list[dict[str, Kind]] = [
     {
         "talks to a desk": rings(1, [*MENU, "transfer"], []),
@@ -88,26 +91,29 @@ SAMPLES: list[dict[str, Kind]] = [
         "agent and customer talk": clicks(
             PERSON,
             PERSON,
-            ["dial", "bridge"],
+            ["dial", "speak", "playback_stop", "bridge"],
             ["dial"],
-            late=([["dial"]], [["dial"], ["dial", "hangup"]]),
+            late=([["dial"]], [["dial", "speak"], ["dial", "hangup"]]),
             time_limit_secs=240,
         ),
-        "the customer is busy": clicks(PERSON, BUSY, ["dial", "hangup"], ["dial"]),
-        "the customer is silent": clicks(PERSON, SILENT, ["dial", "hangup"], ["dial"]),
+        "the customer is busy": clicks(PERSON, BUSY, CALLS_THEN_GONE, ["dial"]),
+        "the customer is silent": clicks(PERSON, SILENT, CALLS_THEN_GONE, ["dial"]),
+        "the customer is a machine": clicks(PERSON, MACHINE, CALLS_THEN_GONE, ["dial", "hangup"]),
         "the agent is busy": clicks(BUSY, PERSON, ["dial"]),
+        "the agent is a fax": clicks(FAX, PERSON, ["dial", "hangup"]),
         "the agent leaves first": clicks(
             PERSON,
             SILENT,
-            ["dial"],
+            ["dial", "speak"],
             ["dial", "hangup"],
-            late=([["dial"]], [["dial"], ["dial"]]),
-            time_limit_secs=120,
+            late=([["dial"]], [["dial", "speak"], ["dial"]]),
+            time_limit_secs=160,
         ),
     },
     {
         "a person is told": notifies(PERSON, "dial", "speak", "hangup"),
-        "a machine with a beep is told": notifies("+12025550171", "dial", "speak", "hangup"),
+        "a machine with a beep is told": notifies(MACHINE, "dial", "speak", "hangup"),
+        "a fax is told nothing": notifies(FAX, "dial", "hangup"),
         "a machine without one is told": notifies("+12025550172", "dial", "speak", "hangup"),
         "nobody knows who is told": notifies("+12025550173", "dial", "speak", "hangup"),
         "who is busy is told nothing": notifies(BUSY, "dial"),
@@ -211,11 +217,11 @@ def _done(books: Mapping[str, Any]) -> dict[str, Done]:
 
 
 def _check_manners(books: Mapping[str, Any]) -> None:
-    """No machine is told anything before its greeting ended."""
+    """No machine is told anything before its greeting ended, and no fax at all."""
     greeted = {
         event["call_control_id"]: event["occurred_at"]
         for event in books["events"]
-        if event["event_type"] == "call.machine.greeting.ended"
+        if event["event_type"] == "call.machine.premium.greeting.ended"
     }
     spoken = {
         effect["call_control_id"]: effect["at"]
@@ -223,4 +229,8 @@ def _check_manners(books: Mapping[str, Any]) -> None:
         if effect["operation"] == "speak"
     }
     assert greeted, "no machine was called"
-    assert [leg for leg, at in greeted.items() if spoken[leg] < at] == []
+    # A machine that was the customer of a click is not spoken to at all.
+    assert [leg for leg, at in greeted.items() if spoken.get(leg, at) < at] == []
+    faxes = {leg["call_control_id"] for leg in books["legs"] if leg["to"] == FAX}
+    assert faxes
+    assert faxes & spoken.keys() == set()

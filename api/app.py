@@ -23,7 +23,7 @@ from api.outcomes import Outcomes
 from api.repeats import Repeats
 from api.sessions import sessions_router
 from api.stream import Stream
-from offhook.errors import OffhookError, PassingFault, SettingInvalid
+from offhook.errors import OffhookError, PassingFault, SettingInvalid, shown_url
 from offhook.jetstream.connection import close, connect, until_refused
 from offhook.jetstream.health import LogHealth
 from offhook.jetstream.log import JetStreamLog
@@ -40,7 +40,7 @@ async def run(settings: Settings) -> None:
     tokens = tokens_from(settings.api_tokens)
     if not settings.carrier_url.startswith(("http://", "https://")):
         raise SettingInvalid(
-            f"OFFHOOK_CARRIER_URL is {settings.carrier_url!r}; expected http:// or https://"
+            f"OFFHOOK_CARRIER_URL is {shown_url(settings.carrier_url)!r}; expected http:// or https://"
         )
     client = await connect(settings.nats_url, "api")
     async with AsyncExitStack() as stack:

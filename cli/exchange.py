@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import httpx
 
-from offhook.errors import OperatorFault, SenderFault
+from offhook.errors import OperatorFault, SenderFault, shown_url
 from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.webhook_targets import WARNING_HEADER
 
@@ -48,9 +48,11 @@ class Server:
 
     def __init__(self, *, name: str, url: str, token: str, timeout_s: float, see: str) -> None:
         if not url.startswith(("http://", "https://")):
-            raise OperatorFault(f"{name} is at {url!r}; expected http:// or https://: see {see}")
+            raise OperatorFault(
+                f"{name} is at {shown_url(url)!r}; expected http:// or https://: see {see}"
+            )
         self._name = name
-        self._url = url
+        self._url = shown_url(url)  # for messages alone
         self._see = see
         headers = {"accept": "application/json", "user-agent": "offhook"}
         if token:
@@ -88,8 +90,9 @@ class Server:
             raise Refused(f"{self._name} at {self._url}", response.status_code, answered)
         if not response.is_success or (response.content and not answered):
             text = response.text[:_TEXT_SHOWN_MAX].strip()
+            where = shown_url(str(response.url))
             raise NoAnswer(
-                f"what answers {response.status_code} at {response.url} is not {self._name}; see "
+                f"what answers {response.status_code} at {where} is not {self._name}; see "
                 f"{self._see}. It says: {text!r}",
                 maybe_taken=True,
             )

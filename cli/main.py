@@ -259,7 +259,12 @@ def doctor(
     webhook_url: Annotated[
         str, typer.Option(help="Where its webhooks must go; else OFFHOOK_WEBHOOK_URL if set.")
     ] = "",
-    ingress: Annotated[str, typer.Option(help="An ingress to look at: http://host:port.")] = "",
+    ingress: Annotated[str, typer.Option(help="An ingress to examine: http://host:port.")] = "",
+    api: Annotated[str, typer.Option(help="An API to examine; else OFFHOOK_API_URL.")] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="Where another role shows its health: http://host:port; repeatable."),
+    ] = None,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
@@ -272,6 +277,8 @@ def doctor(
         connection=connection,
         webhook_url=webhook_url,
         ingress_url=ingress,
+        api_url=api,
+        role_urls=role or (),
         as_json=as_json,
     )
     raise typer.Exit(0 if clean else 1)

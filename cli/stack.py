@@ -20,7 +20,7 @@ from nacl.signing import SigningKey
 
 from cli.api_command import ablest_token
 from cli.prepare import prepare
-from cli.ready_file import SIMULATOR_KEY
+from cli.ready_file import SIMULATOR_KEY, fingerprint
 from cli.servers import NatsServer, PostgresServer
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
@@ -110,12 +110,20 @@ class Stack:
             "postgres": self.postgres.libpq_url,
             "token": self.token,
             "public_key": public_key_text(signing_key_from(settings.signing_key)),
+            "public_keys": ",".join(settings.public_keys),
             "signing_key": settings.signing_key,
-            "connection_id": CONNECTION_ID,
+            "projector": self.url_of("projector"),
+            "workers": ",".join(self.url_of(name) for name in self._workers),
         }
         if self._with_simulator:
             found["simulator"] = f"http://{settings.simulator_host}:{settings.simulator_port}"
             found["simulator_key"] = SIMULATOR_KEY
+            found["connection_id"] = CONNECTION_ID
+        else:
+            found["carrier"] = settings.carrier_url
+            found["carrier_key_sha256"] = fingerprint(settings.carrier_key)
+            if settings.connection_id:
+                found["connection_id"] = settings.connection_id
         return found
 
     def url_of(self, name: str) -> str:

@@ -154,3 +154,18 @@ def shown(value: object) -> str:
     """The value as a message names it: as in Python, and short."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"
+
+
+def shown_url(text: str) -> str:
+    """A URL, or several with commas between, as a message may name it: without what is secret.
+
+    User and password are left out, and the value of a parameter that may be one (`?password=…`).
+    """
+    parts = _SCHEME.split(text)
+    # All up to the last @: a password may hold whatever should have been percent-encoded.
+    shown = [part if _SCHEME.fullmatch(part) else part.rpartition("@")[2] for part in parts]
+    return _SECRET_PARAMETER.sub(r"\1…", "".join(shown))
+
+
+_SCHEME = re.compile(r"([A-Za-z][\w+.-]*://)")
+_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&\s,]*", re.I)

@@ -94,6 +94,10 @@ class Settings:
     simulator_loss: Share = 0.0  # share of webhooks that are never sent, 0 to 1
 
 
+SECRET_FIELDS = frozenset(item.name for item in dataclasses.fields(Settings) if not item.repr)
+"""What is a secret as a whole; URLs hold one in them (`shown_url`)."""
+
+
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """Settings from environment variables. Raises SettingInvalid naming the variable."""
     kinds = get_type_hints(Settings, include_extras=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from ingress.webhook import PATH
+from offhook.errors import shown_url
 from offhook.settings import Settings
 from offhook.telnyx.paths import APPLICATIONS, SEGMENT_RULE, application_path, is_segment
 
@@ -27,7 +28,7 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
     """Key, clock, then the application; what needs the key is left out without it."""
     if not settings.carrier_url.startswith(("http://", "https://")):
         fix = "set OFFHOOK_CARRIER_URL to http://… or https://…"
-        yield wrong("carrier", "key", f"its address is {settings.carrier_url!r}", fix)
+        yield wrong("carrier", "key", f"its address is {shown_url(settings.carrier_url)!r}", fix)
         return
     if not settings.carrier_key or not settings.carrier_key.isascii():
         found = f"OFFHOOK_CARRIER_KEY is not {'ASCII' if settings.carrier_key else 'set'}"
@@ -43,7 +44,8 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
         try:
             answer = await http.get(APPLICATIONS, params={"page[size]": "250"})
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            found = f"not reachable at {settings.carrier_url}: {type(error).__name__} {error}"
+            where = shown_url(settings.carrier_url)
+            found = f"not reachable at {where}: {type(error).__name__} {error}"
             fix = "see OFFHOOK_CARRIER_URL, the name server, proxy and firewall"
             yield wrong("carrier", "key", found, fix)
             return
@@ -59,7 +61,7 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
 def _key(url: str, answer: httpx.Response) -> Finding:
     status, words = answer.status_code, _words(answer)
     if status == 200 and isinstance(_body(answer).get("data"), list):
-        return good("carrier", "key", f"{url} takes it")
+        return good("carrier", "key", f"{shown_url(url)} takes it")
     match status:
         case 401:
             found = f"{words}: the carrier does not know it"
@@ -70,7 +72,7 @@ def _key(url: str, answer: httpx.Response) -> Finding:
         case 429 | 500 | 502 | 503 | 504:
             found, fix = f"{words}: the carrier cannot say now", "run it again in a while"
         case _:
-            found = f"{words}: there are no Call Control Applications at {url}"
+            found = f"{words}: there are no Call Control Applications at {shown_url(url)}"
             fix = "OFFHOOK_CARRIER_URL ends in /v2, as https://api.telnyx.com/v2 does"
     return wrong("carrier", "key", found, fix)
 

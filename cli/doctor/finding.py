@@ -8,7 +8,7 @@ from typing import Literal
 State = Literal["good", "wrong", "unknown"]
 """Unknown: it could not be looked at, and nothing says that it is wrong."""
 
-Place = Literal["settings", "carrier", "ingress", "log", "views"]
+Place = Literal["settings", "carrier", "ingress", "log", "workers", "views", "api"]
 
 Findings = AsyncIterator["Finding"]
 Now = Callable[[], datetime]

@@ -1,18 +1,19 @@
 """What is on this side: settings, flows, public keys, and ingress where its address is given."""
 
 import os
+from collections.abc import Mapping
 
 import httpx
-import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from cli.doctor.finding import Finding, Findings, good, unknown, wrong
-from offhook.errors import SettingInvalid
-from offhook.settings import PREFIX, Settings
+from cli.doctor.roles import TIMEOUT_S, role
+from cli.ready_file import fingerprint, settings_in
+from offhook.errors import SettingInvalid, shown_url
+from offhook.settings import PREFIX, SECRET_FIELDS, Settings, settings_from
 from offhook.telnyx.signature import public_keys_from
 from workers.loading import flows_from
-
-TIMEOUT_S = 5.0
+from workers.parked_policy import policy_from
 
 
 async def examine_settings(settings: Settings) -> Findings:
@@ -27,6 +28,10 @@ async def examine_settings(settings: Settings) -> Findings:
     else:
         named = ", ".join(f"{flow.name} {flow.version}" for flow in flows)
         yield good("settings", "flows", named or "OFFHOOK_FLOWS names none: a worker records calls")
+    try:
+        policy_from(settings.parked)
+    except SettingInvalid as error:
+        yield wrong("settings", "parked", str(error), "docs/flows.md says what each one does")
     fix = "set OFFHOOK_PUBLIC_KEYS to the base64 public key that the portal shows"
     if not settings.public_keys:
         yield wrong("settings", "public keys", "OFFHOOK_PUBLIC_KEYS is not set", fix)
@@ -39,37 +44,65 @@ async def examine_settings(settings: Settings) -> Findings:
         yield good("settings", "public keys", f"{len(keys)}, base64 of 32 bytes")
 
 
+def examine_same_settings(
+    found: Mapping[str, str], environment: Mapping[str, str]
+) -> list[Finding]:
+    """Where the environment and a ready file differ: the roles run with what the file says.
+
+    `found` is the file's content.
+    """
+    roles = settings_in(found)
+    if "simulator" not in found:
+        del roles["webhook_url"]  # ours is the public one, for the carrier
+    here = settings_from(environment)
+    differ = []
+    for name, theirs in roles.items():
+        variable = PREFIX + name.upper()
+        ours = getattr(here, name)
+        if (
+            variable not in environment
+            or ours == theirs
+            or (isinstance(ours, tuple) and set(ours) <= set(theirs))
+        ):
+            continue
+        if name in SECRET_FIELDS:
+            told = f"{variable} is not the one that the roles of the ready file use"
+        else:
+            told = f"{variable} is {_shown(ours)}; the roles of the ready file use {_shown(theirs)}"
+        fix = f"unset {variable}, or restart `offhook up` with it: the ready file was examined"
+        differ.append(wrong("settings", "same as the roles", told, fix))
+    key = here.carrier_key
+    if (theirs_key := found.get("carrier_key_sha256")) and theirs_key != fingerprint(key):
+        told = "OFFHOOK_CARRIER_KEY is not " + ("the one that the roles use" if key else "set here")
+        fix = "set it to the key that `offhook up` was started with, or restart `offhook up`"
+        differ.append(wrong("settings", "same as the roles", told, fix))
+    return differ or [good("settings", "same as the roles", "nothing differs from the ready file")]
+
+
+def _shown(value: object) -> str:
+    texts = value if isinstance(value, tuple) else (value,)
+    return ",".join(shown_url(str(text)) for text in texts) or "empty"
+
+
 async def examine_ingress(url: str, metrics_token: str) -> Findings:
     """Whether it is ready, and knows the carrier's key; unknown where no address is given."""
     if not url:
         yield unknown("ingress", "ready", "not looked at", "give its address: --ingress URL")
         return
-    fix = f"start `offhook ingress`, or give another address than {url}"
+    finding, is_one = await role("ingress", "ready", url, "ingress")
+    yield finding
+    if not is_one:
+        return
+    bearer = {"authorization": f"Bearer {metrics_token}"} if metrics_token else {}
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
-            answer = await http.get(f"{url.rstrip('/')}/health/ready")
-            bearer = {"authorization": f"Bearer {metrics_token}"} if metrics_token else {}
             counted = await http.get(f"{url.rstrip('/')}/metrics", headers=bearer)
-    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        found = f"not reachable at {url}: {type(error).__name__} {error}"
-        yield wrong("ingress", "ready", found, fix)
-        return
-    try:
-        told = msgspec.json.decode(answer.content, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        told = {}
-    if "ready" not in told:
-        found = f"what answers {answer.status_code} at {url} is no ingress"
-        yield wrong("ingress", "ready", found, fix)
-    elif answer.status_code == httpx.codes.OK:
-        yield good("ingress", "ready", f"at {url}")
-    else:
-        fix = "mend what it says, then look again"
-        yield wrong("ingress", "ready", f"{told.get('because')}", fix)
-    if "ready" in told and counted.status_code == httpx.codes.UNAUTHORIZED:
+    except httpx.TransportError:
+        return  # it was there a moment ago
+    if counted.status_code == httpx.codes.UNAUTHORIZED:
         fix = "set OFFHOOK_METRICS_TOKEN to that of ingress"
         yield unknown("ingress", "signed with our key", "its metrics ask for a token", fix)
-    elif "ready" in told:
+    else:
         yield _same_key(counted.text)
 
 

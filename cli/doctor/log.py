@@ -1,7 +1,6 @@
 """The log: NATS there and safe, its stream and consumers as provisioning makes them."""
 
 import asyncio
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -13,7 +12,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
-from offhook.errors import LogUnsafe
+from offhook.errors import LogUnsafe, shown_url
 from offhook.jetstream.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.drift import Difference, differences
@@ -61,7 +60,7 @@ async def examine_servers(settings: Settings, now: Now) -> Findings:
 
 
 def _server(server: Server) -> Iterator[Finding]:
-    where = server.url
+    where = shown_url(server.url)
     payload = f"{where}: {server.max_payload:,} bytes"
     room = f"{where}: {server.stored_bytes:,} of {server.stored_bytes_max:,} bytes used"
     yield _unless("version", too_old(server), f"{where}: {server.version}")
@@ -78,7 +77,7 @@ def _unless(check: str, refusal: Refusal | None, otherwise: str) -> Finding:
 
 async def examine_log(settings: Settings) -> Findings:
     """The connection, then stream and consumers against what provisioning would make."""
-    where = _without_password(settings.nats_url)
+    where = shown_url(settings.nats_url)
     told: list[Exception] = []
 
     async def on_error(error: Exception) -> None:
@@ -186,11 +185,6 @@ async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig
         resume = f"nats consumer resume {stream.name} {wanted.durable_name}"
         return wrong("log", check, "it is paused: nothing is delivered", resume)
     return good("log", check, f"{info.num_pending or 0:,} waiting, {info.num_ack_pending:,} held")
-
-
-def _without_password(url: str) -> str:
-    """Every address in the list, without user and password."""
-    return re.sub(r"//[^@/,]*@", "//", url)
 
 
 def _words(error: Exception) -> str:

@@ -1,11 +1,13 @@
 """All places side by side, each for a bounded time; the report as a picture and lines, or JSON.
 
-carrier ──▶ ingress ──▶ log ──▶ views          beside them: this machine's settings
+carrier ──▶ ingress ──▶ log ──▶ workers ──▶ views ──▶ api     beside them: this machine's settings
 """
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -14,13 +16,15 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from cli import ready_file as ready_files
 from cli.doctor.carrier import examine_carrier
 from cli.doctor.finding import Finding, Findings, Now, Place, State, wrong
-from cli.doctor.here import examine_ingress, examine_settings
+from cli.doctor.here import examine_ingress, examine_same_settings, examine_settings
 from cli.doctor.log import examine_log, examine_servers
+from cli.doctor.roles import examine_api, examine_others
 from cli.doctor.views import examine_views
+from cli.doctor.work import examine_projector, examine_workers
 from cli.options import settings_of_command
-from ingress.webhook import PATH
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 
@@ -36,6 +40,28 @@ _GLYPHS: dict[State, tuple[str, str]] = {
 _WORST_FIRST: tuple[State, ...] = ("wrong", "unknown", "good")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """Where the roles answer; an empty address is not known."""
+
+    ingress: str = ""
+    api: str = ""
+    projector: str = ""
+    workers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def _listens(settings: Settings, name: str) -> str:
+    """Where a role of this machine listens, if the settings say so; a port of 0 says nothing."""
+    default = Settings()
+    names = (f"{name}_host", f"{name}_port")
+    host, port = (getattr(settings, each) for each in names)
+    if not port or all(getattr(settings, each) == getattr(default, each) for each in names):
+        return ""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def run_doctor(
     console: Console,
     ready_file: Path | None,
@@ -43,25 +69,39 @@ def run_doctor(
     connection: str,
     webhook_url: str,
     ingress_url: str,
+    api_url: str,
+    role_urls: Sequence[str],
     as_json: bool,
 ) -> bool:
     """Look at everything and print it. True if nothing is wrong."""
+    found: dict[str, str] = {}
     try:
         settings = settings_of_command(ready_file)
+        if ready_file is not None:
+            found = ready_files.read(ready_file)
     except SettingInvalid as error:
         fix = "correct it, or take it away; offhook/settings.py has all of them"
         report(console, [wrong("settings", "readable", str(error), fix)], as_json=as_json)
         return False
     if connection:
         settings = dataclasses.replace(settings, connection_id=connection)
+    if found and "simulator" not in found:
+        # The carrier's webhooks come by a public address, which only the environment may name.
+        public = settings_of_command().webhook_url
+        settings = dataclasses.replace(settings, webhook_url=public)
     # Without `offhook up` the default is where the simulator's webhooks go, not the carrier's.
     if not webhook_url and settings.webhook_url != Settings().webhook_url:
         webhook_url = settings.webhook_url
-    if not ingress_url and ready_file is not None:
-        ingress_url = settings.webhook_url.removesuffix(PATH)
-    findings = asyncio.run(
-        examine(settings, webhook_url=webhook_url, ingress_url=ingress_url, now=_now)
+    roles = Roles(
+        ingress=ingress_url or found.get("ingress") or _listens(settings, "ingress"),
+        api=api_url or settings.api_url or _listens(settings, "api"),
+        projector=found.get("projector") or _listens(settings, "projector"),
+        workers=tuple(each for each in found.get("workers", "").split(",") if each)
+        or tuple(each for each in [_listens(settings, "worker")] if each),
+        others=tuple(role_urls),
     )
+    findings = examine_same_settings(found, os.environ) if found else []
+    findings += asyncio.run(examine(settings, webhook_url=webhook_url, roles=roles, now=_now))
     report(console, findings, as_json=as_json)
     return not _wrong(findings)
 
@@ -70,7 +110,7 @@ async def examine(
     settings: Settings,
     *,
     webhook_url: str,
-    ingress_url: str,
+    roles: Roles,
     now: Now,
     place_timeout_s: float = PLACE_TIMEOUT_S,
 ) -> list[Finding]:
@@ -78,10 +118,14 @@ async def examine(
     probes: list[tuple[Place, Findings]] = [
         ("settings", examine_settings(settings)),
         ("carrier", examine_carrier(settings, webhook_url, now)),
-        ("ingress", examine_ingress(ingress_url, settings.metrics_token)),
+        ("ingress", examine_ingress(roles.ingress, settings.metrics_token)),
         ("log", examine_servers(settings, now)),
         ("log", examine_log(settings)),
+        ("workers", examine_workers(settings, roles.workers, now)),
         ("views", examine_views(settings, now)),
+        ("views", examine_projector(settings, roles.projector, now)),
+        ("api", examine_api(settings, roles.api)),
+        ("workers", examine_others(roles.others)),
     ]
     found = await asyncio.gather(
         *(_bounded(place, probe, place_timeout_s) for place, probe in probes)

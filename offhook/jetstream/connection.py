@@ -10,7 +10,7 @@ import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from offhook.errors import LogUnavailable
+from offhook.errors import LogUnavailable, shown_url
 
 RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
@@ -75,7 +75,7 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
     except (OSError, NatsError, TimeoutError) as error:
         tried = isinstance(error, TimeoutError)
         why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)
-        raise LogUnavailable(f"no NATS server answers at {url}: {why}") from error
+        raise LogUnavailable(f"no NATS server answers at {shown_url(url)}: {why}") from error
 
 
 async def until_refused(

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from offhook.errors import LogUnavailable, LogUnsafe
+from offhook.errors import LogUnavailable, LogUnsafe, shown_url
 
 VERSION_MIN = (2, 14, 0)
 
@@ -117,7 +117,7 @@ def too_old(server: Server) -> Refusal | None:
     parts = re.match(r"(\d+)\.(\d+)\.(\d+)", server.version)
     if parts and tuple(map(int, parts.groups())) >= VERSION_MIN:
         return None
-    found = f"the NATS server at {server.url} is version {server.version or 'unknown'}"
+    found = f"the NATS server at {shown_url(server.url)} is version {server.version or 'unknown'}"
     needed = ".".join(map(str, VERSION_MIN))
     fix = f"upgrade it to {needed} or later: timers need 2.12, the projector needs 2.14"
     return Refusal(found=found, fix=fix)
@@ -126,7 +126,9 @@ def too_old(server: Server) -> Refusal | None:
 def payload_too_small(server: Server, payload_bytes: int) -> Refusal | None:
     if server.max_payload >= payload_bytes:
         return None
-    found = f"max_payload of the NATS server at {server.url} is {server.max_payload} bytes"
+    found = (
+        f"max_payload of the NATS server at {shown_url(server.url)} is {server.max_payload} bytes"
+    )
     fix = f"set `max_payload` to at least {payload_bytes}, the largest record with its headers"
     return Refusal(found=found, fix=fix)
 
@@ -134,7 +136,7 @@ def payload_too_small(server: Server, payload_bytes: int) -> Refusal | None:
 def loses_writes(server: Server) -> Refusal | None:
     if server.sync_always or not server.jetstream:  # while it is off, the setting is not shown
         return None
-    found = f"the NATS server at {server.url} would lose acknowledged writes"
+    found = f"the NATS server at {shown_url(server.url)} would lose acknowledged writes"
     return Refusal(found=found, fix="set `sync_interval: always` in its jetstream block")
 
 
@@ -147,8 +149,8 @@ async def require_nobody_connected(monitor_urls: Sequence[str]) -> None:
                 told = await _get(http, url, "connz", limit=str(CONNECTIONS_MAX))
             except (httpx.HTTPError, ValueError) as error:
                 raise LogUnsafe(
-                    f"no NATS monitoring answers at {url}, so who is connected is unknown: "
-                    f"{error!r}; start every node of the log first"
+                    f"no NATS monitoring answers at {shown_url(url)}, so who is connected is "
+                    f"unknown: {error!r}; start every node of the log first"
                 ) from error
             found |= {str(each.get("name", "")) for each in told.get("connections") or ()}
     roles = sorted(name for name in found if name.startswith("offhook-") and name != _OWN_NAME)
@@ -186,7 +188,7 @@ async def _ask(http: httpx.AsyncClient, url: str) -> Server:
             unhealthy="" if health.get("status") == "ok" else str(health.get("error") or health),
         )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:
-        return Server(url=url, silent=f"no NATS monitoring answers at {url}: {error!r}")
+        return Server(url=url, silent=f"no NATS monitoring answers at {shown_url(url)}: {error!r}")
 
 
 async def _get(http: httpx.AsyncClient, url: str, path: str, **params: str) -> Mapping[str, Any]:

@@ -3,13 +3,17 @@
 import asyncio
 import re
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 from nacl.signing import SigningKey
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StoreCompression, StreamConfig
@@ -17,10 +21,16 @@ from rich.console import Console
 from sqlalchemy import text
 
 from cli.doctor.finding import Finding
-from cli.doctor.run import examine, report
+from cli.doctor.here import examine_same_settings
+from cli.doctor.run import Roles, _listens, examine, report
+from cli.doctor.work import WAKE_UP_AGE_MAX_S
 from cli.prepare import prepare, provision_log
+from cli.ready_file import fingerprint
 from cli.servers import NatsServer, PostgresServer
+from offhook.codec import encode
+from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import (
     RECORD_BYTES_MAX,
     STREAM,
@@ -28,6 +38,7 @@ from offhook.jetstream.stream import (
     consumer_configs,
     stream_config,
 )
+from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
 from projections.database import open_database
@@ -35,10 +46,12 @@ from projections.schema import REVISION
 from tests.cli.carrier import KEY, WEBHOOKS, Carrier, carrier
 from tests.cli.terminal import Terminal
 from tests.ingress.stand import PATH, Ingress, body_of, running_ingress, signed
+from workers.budget import Report
 
 SIGNING_KEY = SigningKey(b"\x01" * 32)
 PUBLIC_KEY = public_key_text(SIGNING_KEY)
 NOBODY = "http://127.0.0.1:1"
+NO_ROLES = Roles()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +69,7 @@ def own_nats() -> Iterator[NatsServer]:
 @pytest.fixture(scope="module")
 def prepared(
     at_carrier: Carrier, own_nats: NatsServer, postgres_server: PostgresServer
-) -> Settings:
+) -> Iterator[Settings]:
     """A deployment where all is good; the carrier has application 12."""
     settings = Settings(
         nats_url=own_nats.url,
@@ -67,7 +80,27 @@ def prepared(
         carrier_key=KEY,
     )
     prepare(settings)
-    return settings
+    with _reporting(own_nats.url):
+        yield settings
+
+
+@contextmanager
+def _reporting(nats_url: str) -> Iterator[None]:
+    """As if a worker ran: what the workers tell each other, more often than they do."""
+    stopping = threading.Event()
+
+    async def report() -> None:
+        client = await connect(nats_url, "test")
+        while not stopping.is_set():
+            await client.publish(LIMITS, msgspec.json.encode(Report(worker="w1")))
+            await asyncio.sleep(0.05)
+        await close(client)
+
+    thread = threading.Thread(target=lambda: asyncio.run(report()))
+    thread.start()
+    yield
+    stopping.set()
+    thread.join()
 
 
 @pytest.fixture
@@ -80,7 +113,7 @@ def look(
     settings: Settings,
     *,
     webhook_url: str = WEBHOOKS,
-    ingress_url: str = "",
+    roles: Roles = NO_ROLES,
     ahead_s: float = 0.0,
     place_timeout_s: float = 60.0,
 ) -> dict[tuple[str, str], Finding]:
@@ -89,7 +122,7 @@ def look(
         examine(
             settings,
             webhook_url=webhook_url,
-            ingress_url=ingress_url,
+            roles=roles,
             now=lambda: datetime.now(UTC) + timedelta(seconds=ahead_s),
             place_timeout_s=place_timeout_s,
         )
@@ -105,7 +138,10 @@ def only_wrong(found: dict[tuple[str, str], Finding]) -> Finding:
 
 def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
     found = look(good)
-    assert {each.state for each in found.values() if each.place != "ingress"} == {"good"}
+    without_address = ("ingress", "api")
+    assert {found[place, "ready"].state for place in without_address} == {"unknown"}
+    rest = [each.state for each in found.values() if each.place not in without_address]
+    assert set(rest) == {"good"}
     assert list(found) == [
         ("settings", "readable"),
         ("settings", "flows"),
@@ -129,9 +165,15 @@ def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
         ("log", "stream TIMERS"),
         ("log", "consumer worker-timers"),
         ("log", "takes records"),
+        ("workers", "heard"),
+        ("workers", "wake-ups"),
+        ("workers", "alarms"),
         ("views", "Postgres"),
         ("views", "clock"),
         ("views", "revision"),
+        ("views", "parked"),
+        ("views", "behind the log"),
+        ("api", "ready"),
     ]
     assert found["carrier", "application"].found == "12 (desk12), the only one"
     assert found["views", "revision"].found == f"{REVISION}, the newest"
@@ -147,13 +189,16 @@ def test_it_prints_and_ends_as_it_found(
     offhook = Terminal(monkeypatch, capsys, environment_from(good))
     looked = offhook("doctor", "--connection", "12", "--webhook-url", WEBHOOKS)
     assert looked.status == 0, looked.output
-    assert "carrier ✓ ──▶ ingress · ──▶ log ✓ ──▶ views ✓" in looked.output
-    assert "all good, 1 not looked at" in looked.output
+    assert "carrier ✓ ──▶ ingress · ──▶ log ✓ ──▶ workers ✓ ──▶ views ✓ ──▶ api ·" in looked.output
+    assert "all good, 2 not looked at" in looked.output
 
     at_carrier.applications["12"]["webhook_api_version"] = "1"
     looked = offhook("doctor")
     assert looked.status == 1
-    assert "settings ✓   carrier ✗ ──▶ ingress · ──▶ log ✓ ──▶ views ✓" in looked.output
+    assert (
+        "settings ✓   carrier ✗ ──▶ ingress · ──▶ log ✓ ──▶ workers ✓ ──▶ views ✓ ──▶ api ·"
+        in looked.output
+    )
     assert "→ offhook apps update 12 --webhook-api-version 2" in looked.output
     assert "1 of " in looked.output
 
@@ -183,6 +228,7 @@ def test_it_prints_and_ends_as_it_found(
     ("change", "check", "words"),
     [
         ({"flows": ("nowhere:flow",)}, "flows", "OFFHOOK_FLOWS has 'nowhere:flow': No module"),
+        ({"parked": "ring"}, "parked", "OFFHOOK_PARKED is 'ring'; expected hangup, none or"),
         ({"public_keys": ()}, "public keys", "OFFHOOK_PUBLIC_KEYS is not set"),
         (
             {"public_keys": ("c2hvcnQ=",)},
@@ -192,21 +238,21 @@ def test_it_prints_and_ends_as_it_found(
     ],
 )
 def test_settings_that_no_service_would_start_with(
-    good: Settings, change: dict[str, tuple[str, ...]], check: str, words: str
+    good: Settings, change: dict[str, Any], check: str, words: str
 ) -> None:
-    finding = look(replace(good, **change))["settings", check]  # type: ignore[arg-type]
+    finding = look(replace(good, **change))["settings", check]
     assert finding.state == "wrong"
     assert words in finding.found
-    assert "OFFHOOK_" in finding.fix
+    assert "OFFHOOK_" in finding.found + finding.fix
 
 
 def test_an_ingress_that_is_not_there_or_is_something_else(
     good: Settings, at_carrier: Carrier
 ) -> None:
-    away = only_wrong(look(good, ingress_url=NOBODY))
+    away = only_wrong(look(good, roles=Roles(ingress=NOBODY)))
     assert (away.place, away.check) == ("ingress", "ready")
     assert away.found.startswith(f"not reachable at {NOBODY}: ConnectError")
-    other = only_wrong(look(good, ingress_url=at_carrier.url))
+    other = only_wrong(look(good, roles=Roles(ingress=at_carrier.url)))
     assert other.found == f"what answers 404 at {at_carrier.url} is no ingress"
 
 
@@ -328,7 +374,7 @@ def test_webhooks_tell_whether_the_carrier_signs_with_our_key(
     with running_ingress(replace(good, ingress_port=0), tmp_path / "log") as running:
 
         def signed_with_our_key() -> Finding:
-            return look(good, ingress_url=running.url)["ingress", "signed with our key"]
+            return look(good, roles=Roles(ingress=running.url))["ingress", "signed with our key"]
 
         assert signed_with_our_key().state == "unknown"
         send(running, SigningKey.generate())
@@ -338,6 +384,14 @@ def test_webhooks_tell_whether_the_carrier_signs_with_our_key(
         assert refused.fix.startswith("set OFFHOOK_PUBLIC_KEYS")
         send(running, SIGNING_KEY)
         assert signed_with_our_key().state == "good"
+    asyncio.run(purged(good.nats_url))
+
+
+async def purged(url: str) -> None:
+    """Nobody settles or projects here."""
+    client = await connect(url, "test")
+    await client.jetstream().purge_stream(STREAM)
+    await close(client)
 
 
 def send(running: Ingress, key: SigningKey) -> None:
@@ -369,7 +423,7 @@ def test_a_server_that_would_lose_writes(good: Settings) -> None:
         assert "would lose acknowledged writes" in finding.found
         assert "sync_interval: always" in finding.fix
         found = look(replace(good, nats_url=unsafe.url))
-        missing = [each for each in found.values() if each.state == "wrong"]
+        missing = [each for each in found.values() if each.state == "wrong" and each.place == "log"]
         assert [each.check for each in missing] == ["stream CALLS", "stream TIMERS"]
         assert {each.found for each in missing} == {"it is not there"}
         assert {each.fix for each in missing} == {"offhook provision"}
@@ -440,13 +494,13 @@ def test_what_listens_and_never_answers_is_told_in_time(good: Settings) -> None:
             examine(
                 silenced,
                 webhook_url=WEBHOOKS,
-                ingress_url=f"http://{where}",
+                roles=Roles(ingress=f"http://{where}"),
                 now=lambda: datetime.now(UTC),
                 place_timeout_s=2.0,
             )
         )
     late = [each for each in found if each.check == "answers in time"]
-    assert [each.place for each in late] == ["carrier", "ingress", "log", "views"]
+    assert [each.place for each in late] == ["carrier", "ingress", "log", "views", "views"]
     assert {each.found for each in late} == {"nothing more within 2 s"}
 
 
@@ -557,15 +611,146 @@ def test_a_database_by_another_name_does_not_exist(
 
 
 def test_what_was_found_is_printed_as_it_is() -> None:
-    console = Console(width=80)
+    console = Console(width=100)
     findings = [Finding(place="log", check="NATS", state="wrong", found="no [x]", fix="see [y]")]
     with console.capture() as captured:
         report(console, findings, as_json=False)
     assert [line.rstrip() for line in captured.get().splitlines()] == [
-        "settings ·   carrier · ──▶ ingress · ──▶ log ✗ ──▶ views ·",
+        "settings ·   carrier · ──▶ ingress · ──▶ log ✗ ──▶ workers · ──▶ views · ──▶ api ·",
         "",
         "log       ✗  NATS  no [x]",
         "             → see [y]",
         "",
         "1 of 1 checks: wrong",
     ]
+
+
+# ------------------------------------------------------------------ the roles
+
+
+async def _stored(url: str, session_id: str, age_s: float) -> None:
+    """A webhook that nobody settles, once it is so old."""
+    client = await connect(url, "test")
+    await JetStreamLog(client).append(
+        session_id, "in", encode(CommandRequested(command=_HANGUP), session_id)
+    )
+    await close(client)
+    await asyncio.sleep(age_s)
+
+
+_HANGUP = IssuedCommand(command_id="c1", operation="hangup", call_control_id="leg")
+
+
+def test_a_wake_up_that_nobody_settles_and_views_that_stay_behind(good: Settings) -> None:
+    asyncio.run(_stored(good.nats_url, "waits", 0))
+    found = look(good)
+    assert found["workers", "wake-ups"].state == "good", "it has only come"
+    late = look(good, ahead_s=WAKE_UP_AGE_MAX_S + 5)
+    asyncio.run(purged(good.nats_url))
+    wake_ups, behind = late["workers", "wake-ups"], late["views", "behind the log"]
+    assert (wake_ups.state, behind.state) == ("wrong", "wrong")
+    assert re.fullmatch(r"1 unsettled, the oldest for \d+ s \(session waits\)", wake_ups.found)
+    assert "restart one that hangs" in wake_ups.fix
+    assert re.fullmatch(r"by \d records, the oldest for \d+ s", behind.found)
+    assert "offhook projector" in behind.fix
+
+
+def test_a_role_that_hangs_or_is_away_or_is_not_ready(good: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hangs = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = look(good, roles=Roles(api=hangs, workers=(hangs, NOBODY), projector=hangs))
+    for place, check, name in (
+        ("api", "ready", "api"),
+        ("workers", "worker 1", "worker"),
+        ("views", "projector", "projector"),
+    ):
+        assert found[place, check].found == (
+            f"{hangs} accepts connections and does not answer within 5 s"
+        )
+        assert found[place, check].fix == f"it hangs: see the log of the {name}, restart it"
+    assert found["workers", "worker 2"].found.startswith(f"not reachable at {NOBODY}")
+
+
+def test_no_worker_at_all() -> None:
+    with NatsServer() as alone:
+        settings = Settings(nats_url=alone.url, nats_monitor_urls=(alone.monitor_url,))
+        asyncio.run(provision_log(settings))
+        heard = look(settings)["workers", "heard"]
+    assert (heard.state, heard.found) == (
+        "wrong",
+        "no worker has reported in 3 s: no call is answered",
+    )
+
+
+def test_parked_sessions(good: Settings) -> None:
+    async def park(count: int) -> None:
+        engine = open_database(good.postgres_url)
+        async with engine.begin() as connection:
+            await connection.execute(text("delete from parked_sessions"))
+            for number in range(count):
+                await connection.execute(
+                    text(
+                        "insert into parked_sessions"
+                        " (session_id, since_seq, error, attempts, parked_at, tried_at)"
+                        " values (:session_id, 1, 'e', 1, now(), now())"
+                    ),
+                    {"session_id": f"s{number}"},
+                )
+        await engine.dispose()
+
+    asyncio.run(park(5))
+    parked = only_wrong(look(good))
+    asyncio.run(park(0))
+    assert (parked.check, parked.found) == ("parked", "5: s0, s1, s2 and 2 more")
+    assert parked.fix.startswith("offhook parked list")
+
+
+FILE = {
+    "nats": "nats://127.0.0.1:4333",
+    "simulator": "http://127.0.0.1:9999",
+    "simulator_key": "simulator",
+    "public_keys": f"{PUBLIC_KEY},other",
+    "ingress": "http://127.0.0.1:9998",
+}
+
+
+def test_a_key_of_the_environment_that_the_roles_do_not_use() -> None:
+    [same] = examine_same_settings(FILE, {"OFFHOOK_PUBLIC_KEYS": PUBLIC_KEY})
+    assert same.state == "good"
+    environment = {
+        "OFFHOOK_CARRIER_KEY": "KEY-of-last-week",
+        "OFFHOOK_NATS_URL": "nats://desk:hunter2@10.0.0.1:4222",
+    }
+    nats, key = examine_same_settings(FILE, environment)
+    assert (key.state, nats.state) == ("wrong", "wrong")
+    assert key.found == "OFFHOOK_CARRIER_KEY is not the one that the roles of the ready file use"
+    assert key.fix.startswith("unset OFFHOOK_CARRIER_KEY, or restart `offhook up` with it")
+    assert nats.found == (
+        "OFFHOOK_NATS_URL is nats://10.0.0.1:4222; "
+        "the roles of the ready file use nats://127.0.0.1:4333"
+    )
+
+
+def test_another_key_of_the_real_carrier_than_the_roles_have() -> None:
+    file = {"carrier": "https://api.telnyx.com/v2", "carrier_key_sha256": fingerprint(KEY)}
+    file["ingress"] = "http://127.0.0.1:9998"
+    public = {"OFFHOOK_WEBHOOK_URL": WEBHOOKS}
+    [same] = examine_same_settings(file, {"OFFHOOK_CARRIER_KEY": KEY} | public)
+    assert same.state == "good"
+    [other] = examine_same_settings(file, {"OFFHOOK_CARRIER_KEY": "other"})
+    assert other.found == "OFFHOOK_CARRIER_KEY is not the one that the roles use"
+    [none] = examine_same_settings(file, {})
+    assert none.found == "OFFHOOK_CARRIER_KEY is not set here"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Settings(), ""),
+        (Settings(api_host="0.0.0.0"), "http://127.0.0.1:8081"),
+        (Settings(api_host="::1", api_port=9000), "http://[::1]:9000"),
+        (Settings(api_port=0), ""),
+    ],
+)
+def test_where_a_role_listens_by_the_settings(settings: Settings, expected: str) -> None:
+    assert _listens(settings, "api") == expected

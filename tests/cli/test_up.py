@@ -29,7 +29,10 @@ KEYS = {
     "postgres",
     "token",
     "public_key",
+    "public_keys",
     "signing_key",
+    "projector",
+    "workers",
     "connection_id",
 }
 

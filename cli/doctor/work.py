@@ -1,0 +1,197 @@
+"""Whether workers and projector work now: they are heard, and nothing waits for them too long."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC
+
+import nats
+from asyncpg import PostgresError
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
+from cli.doctor.roles import role
+from offhook.errors import SettingInvalid
+from offhook.jetstream.connection import client_options, close
+from offhook.jetstream.stream import PROJECTOR, STREAM, TIMERS, WORKER, WORKER_TIMERS
+from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
+from offhook.settings import Settings
+from projections.checkpoint import read_checkpoint
+from projections.database import open_database
+
+TIMEOUT_S = 5.0
+
+LISTEN_S = 3.0
+"""Workers report to each other every second: one that is not heard in this time does not run."""
+
+WAKE_UP_AGE_MAX_S = 10.0
+"""A wake-up is settled in milliseconds, or held while the carrier is asked again."""
+
+VIEWS_AGE_MAX_S = 10.0
+
+PARKED_NAMED_MAX = 3
+
+_ONCE = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}
+
+
+async def examine_workers(settings: Settings, urls: Sequence[str], now: Now) -> Findings:
+    """Each whose address is known; whether any is heard; and what waits for them."""
+    for number, url in enumerate(urls, start=1):
+        check = f"worker {number}" if len(urls) > 1 else "worker"
+        yield (await role("workers", check, url, "worker"))[0]
+    async with _Log(settings) as log:
+        if log is None:
+            yield unknown("workers", "heard", "not looked at: no connection to NATS")
+            return
+        if worker := await _heard(log):
+            yield good("workers", "heard", f"{worker} reports")
+        else:
+            found = f"no worker has reported in {LISTEN_S:g} s: no call is answered"
+            fix = "start `offhook worker`; one that runs and is not heard hangs: restart it"
+            yield wrong("workers", "heard", found, fix)
+        yield await _waiting(log, "wake-ups", STREAM, WORKER, ALL_IN, now)
+        yield await _waiting(log, "alarms", TIMERS, WORKER_TIMERS, ALL_FIRED, now)
+
+
+async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
+    """The projector where its address is known, how far the views are behind, what is parked."""
+    if url:
+        yield (await role("views", "projector", url, "projector"))[0]
+    try:
+        engine = open_database(settings.postgres_url, "offhook-doctor")
+    except SettingInvalid:
+        return  # told by the check of Postgres
+    try:
+        async with engine.connect() as connection:
+            checkpoint = await read_checkpoint(connection, PROJECTOR)
+            flows = await connection.execute(
+                text("select session_id from sessions where parked order by session_id")
+            )
+            views = await connection.execute(
+                text("select session_id from parked_sessions order by session_id")
+            )
+            parked = [row.session_id for row in (*flows, *views)]
+    except (SQLAlchemyError, PostgresError, OSError):
+        return  # told by the checks of Postgres and of its revision
+    finally:
+        await engine.dispose()
+    if parked:
+        named = ", ".join(parked[:PARKED_NAMED_MAX])
+        more = f" and {len(parked) - PARKED_NAMED_MAX:,} more" if parked[PARKED_NAMED_MAX:] else ""
+        fix = "offhook parked list says why; correct the flow, then offhook parked retry"
+        yield wrong("views", "parked", f"{len(parked):,}: {named}{more}", fix)
+    else:
+        yield good("views", "parked", "no session")
+    async with _Log(settings) as log:
+        if log is not None:
+            yield await _behind(log, checkpoint.seq if checkpoint is not None else 0, now)
+
+
+class _Log:
+    """A connection; None if there is none: the log's own checks say why."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.nats_url
+        self._client: Client | None = None
+
+    async def __aenter__(self) -> Client | None:
+        async def on_error(error: Exception) -> None:
+            pass
+
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                self._client = await nats.connect(
+                    **client_options(self._url, "doctor") | _ONCE | {"error_cb": on_error}
+                )
+        except (OSError, NatsError, TimeoutError, ValueError):
+            return None
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._client is not None:
+            await close(self._client)
+
+
+async def _heard(client: Client) -> str:
+    """A worker that reports within LISTEN_S and is not leaving; empty if there is none."""
+    reports = await client.subscribe(LIMITS)
+    try:
+        async with asyncio.timeout(LISTEN_S):
+            async for message in reports.messages:
+                if worker := _worker_in(message.data):
+                    return worker
+    except TimeoutError:
+        pass
+    return ""
+
+
+def _worker_in(report: bytes) -> str:
+    try:
+        told = json.loads(report)
+    except ValueError:
+        return ""
+    is_one = isinstance(told, dict) and not told.get("is_leaving")
+    return str(told.get("worker") or "") if is_one else ""
+
+
+async def _waiting(
+    client: Client, check: str, stream: str, consumer: str, subject: str, now: Now
+) -> Finding:
+    """The oldest message of a workers' consumer that nobody has acknowledged."""
+    js = client.jetstream(timeout=TIMEOUT_S)
+    try:
+        info = await js.consumer_info(stream, consumer)
+        assert info.ack_floor is not None
+        count = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        if not count:
+            return good("workers", check, "none waits")
+        oldest = await js.get_msg(
+            stream, seq=info.ack_floor.stream_seq + 1, subject=subject, next=True
+        )
+    except NotFoundError:
+        return good("workers", check, "none waits")  # it was acknowledged meanwhile, or is missing
+    except (NatsError, TimeoutError) as error:
+        return unknown("workers", check, f"JetStream does not answer: {error!r}")
+    age_s = _age_s(oldest, now)
+    place = parse(oldest.subject or "")
+    of = f" (session {place.session_id})" if place is not None else ""
+    found = f"{count:,} unsettled, the oldest for {age_s:.0f} s{of}"
+    if info.num_redelivered:
+        found += f"; {info.num_redelivered:,} delivered again"
+    if age_s <= WAKE_UP_AGE_MAX_S:
+        return good("workers", check, found)
+    fix = "callers wait: see the workers' logs, restart one that hangs, start more if all are busy"
+    return wrong("workers", check, found, fix)
+
+
+async def _behind(client: Client, seq: int, now: Now) -> Finding:
+    """How far the views are behind the log. `seq` is the stream sequence that they have."""
+    js = client.jetstream(timeout=TIMEOUT_S)
+    try:
+        last_seq = (await js.stream_info(STREAM)).state.last_seq
+        if last_seq <= seq:
+            return good("views", "behind the log", f"by nothing, at seq {seq:,}")
+        oldest = await js.get_msg(STREAM, seq=seq + 1, subject="calls.>", next=True)
+    except NotFoundError:
+        return good("views", "behind the log", f"nothing is stored after seq {seq:,}")
+    except (NatsError, TimeoutError) as error:
+        return unknown("views", "behind the log", f"JetStream does not answer: {error!r}")
+    age_s = _age_s(oldest, now)
+    found = f"by {last_seq - seq:,} records, the oldest for {age_s:.0f} s"
+    if age_s <= VIEWS_AGE_MAX_S:
+        return good("views", "behind the log", found)
+    fix = "start `offhook projector`; one that runs and does not go on hangs: see its log, restart"
+    return wrong("views", "behind the log", found, fix)
+
+
+def _age_s(message: RawStreamMsg, now: Now) -> float:
+    """By the log's time stamp and our clock, which are compared elsewhere."""
+    stored_at = message.time
+    if stored_at is None:
+        return 0.0
+    return max(0.0, (now() - stored_at.astimezone(UTC)).total_seconds())

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.doctor.finding import Findings, Now, clock, good, wrong
-from offhook.errors import SettingInvalid
+from offhook.errors import OperatorFault, SettingInvalid
 from offhook.settings import Settings
 from projections.database import open_database
 from projections.schema import REVISION, revision
@@ -40,6 +40,9 @@ async def examine_views(settings: Settings, now: Now) -> Findings:
             because="times of the log and of the views are shown side by side",
         )
         found = await revision(settings.postgres_url)
+    except OperatorFault as error:
+        yield wrong("views", "Postgres", str(error), "see docs/deploy.md, Connection poolers")
+        return
     except (SQLAlchemyError, PostgresError, OSError) as error:
         words = str(getattr(error, "orig", None) or error) or type(error).__name__
         yield wrong("views", "Postgres", f"it does not answer: {words.splitlines()[0]}", see)

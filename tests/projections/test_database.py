@@ -1,0 +1,49 @@
+"""The engine behind a connection pooler: session mode works, transaction mode is refused."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from offhook.errors import OperatorFault
+from offhook.jetstream.stream import PROJECTOR
+from projections.checkpoint import CHANNEL
+from projections.database import open_database
+from projections.schema import REVISION, migrate, require_migrated, revision
+from projections.waiting import PositionWatch
+from tests.projections.conftest import MIGRATIONS
+from tests.projections.pooler import pooler
+
+PATIENCE_S = 60.0
+
+
+async def test_a_pooler_in_session_mode_is_as_good_as_postgres(empty_database_url: str) -> None:
+    """PgBouncer with its defaults let nobody in: "unsupported startup parameter: jit"."""
+    async with pooler(empty_database_url, "session") as url:
+        await migrate(url, MIGRATIONS)
+        assert await revision(url) == REVISION
+        engine = open_database(url, "through-a-pooler")
+        async with engine.connect() as connection:
+            settings = "jit", "timezone", "application_name"
+            shown = [
+                (await connection.execute(text(f"show {name}"))).scalar_one() for name in settings
+            ]
+            assert shown == ["off", "UTC", "through-a-pooler"]
+        async with PositionWatch(engine) as watch, asyncio.timeout(PATIENCE_S):
+            while await watch.wait_for(7, 0.05) < 7:  # it may not be listening yet
+                async with engine.begin() as connection:
+                    await connection.execute(
+                        text("select pg_notify(:channel, :told)"),
+                        {"channel": CHANNEL, "told": f"{PROJECTOR}:7"},
+                    )
+        await engine.dispose()
+
+
+async def test_a_pooler_in_transaction_mode_is_refused_with_the_reason(database_url: str) -> None:
+    """It said "prepared statement already exists", or lost the projector's lock in silence."""
+    async with pooler(database_url, "transaction") as url:
+        for _ in range(2):
+            with pytest.raises(OperatorFault, match="Set pool_mode = session for this database"):
+                await require_migrated(url)
+            with pytest.raises(OperatorFault, match="lock and the API's notifications"):
+                await migrate(url, MIGRATIONS)

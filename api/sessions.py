@@ -108,7 +108,9 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
         min_seq: MinSeq = 0,
         timeout_s: WaitS = _WAIT_S,
     ) -> SessionList:
-        """Newest first. A session without legs is a command that no call came of (yet)."""
+        """Newest first. A session without legs is no call (a command that nothing came of, or not
+        yet; a conference), and is listed only with status=empty, or if something is wrong with it.
+        """
         wanted = SessionFilter(
             status=status,
             connection_id=connection_id,
@@ -134,7 +136,11 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
         min_seq: MinSeq = 0,
         timeout_s: WaitS = _WAIT_S,
     ) -> SessionReply:
-        """The session with its legs and commands, now or as it was at `as_of`."""
+        """The session with its legs and commands, now or as it was at `as_of`.
+
+        A dial that was requested on its own has a session of its own, by its command_id: that id
+        leads to the call that it placed.
+        """
         place = None if as_of is None else _place_in(as_of)
         async with views.look(min_seq, timeout_s) as look:
             match place:
@@ -188,7 +194,7 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
             async with views.look() as look:
                 found = await read_commands(look.connection, command_id)
         if not found:
-            raise not_found(f"No command with command_id {command_id[:80]!r} was heard of")
+            raise not_found(f"No command has command_id {command_id[:80]!r}")
         latest, *others = map(told_command, found)
         return CommandReply(data=latest, others=others, meta=look.meta)
 
@@ -206,4 +212,4 @@ def _page_meta(meta: Meta, following: int | None) -> PageMeta:
 
 
 def _no_session(session_id: str, when: str = "") -> Exception:
-    return not_found(f"No session {session_id[:80]!r} was heard of{when}")
+    return not_found(f"There is no session {session_id[:80]!r}{when}")

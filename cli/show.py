@@ -1,4 +1,4 @@
-"""`offhook show SESSION`: a session's records from the log, and what the session was after each.
+"""`offhook show SESSION`: a call's records from the log, and what its session was after each.
 
 It reads the log alone: it works without Postgres, and shows what the views should say.
 """
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.redact import hidden
+from cli.whole_call import read_call
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import (
@@ -28,6 +29,7 @@ from offhook.events import (
     Decided,
     Fact,
     IssuedCommand,
+    LegPlaced,
     Record,
     SessionParked,
     SessionResumed,
@@ -56,8 +58,7 @@ def run_show(
     console: Console, settings: Settings, session: str, *, last: int | None, as_json: bool
 ) -> None:
     """Print the session, or its `last` records. Raises OperatorFault if the log has none of it."""
-    session_id = session_id_from(session)
-    records = asyncio.run(_read(settings, session_id))
+    session_id, records = asyncio.run(_read(settings, session_id_from(session)))
     if not records:
         raise OperatorFault(f"the log has no record of session {session}")
     if as_json:
@@ -66,10 +67,10 @@ def run_show(
         console.print(told(session_id, records, last))
 
 
-async def _read(settings: Settings, session_id: str) -> Sequence[Record]:
+async def _read(settings: Settings, session_id: str) -> tuple[str, Sequence[Record]]:
     client = await connect(settings.nats_url, "show")
     try:
-        return await JetStreamLog(client).read(session_id)
+        return await read_call(JetStreamLog(client), session_id)
     except RecordUnreadable as error:
         raise RecordUnreadable(
             f"session {session_id} has a record that this version cannot read: {error}"
@@ -91,6 +92,7 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
         told.append(
             {
                 "seq": record.seq,
+                "session_id": record.session_id,
                 "stored_at": record.stored_at,
                 "side": record.side,
                 "type": type(record.fact).__name__,
@@ -127,6 +129,8 @@ def told(session_id: str, records: Sequence[Record], last: int | None = None) ->
             lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
         lines.add_row(str(record.seq), f"{record.stored_at:%H:%M:%S.%f}"[:-3], record.side, body)
     title = f"session {session_id}: {len(records):,} records, {_status(session)}"
+    if others := sorted({record.session_id for record in records} - {session_id}):
+        title += f", with its dial in session {', '.join(others)}"
     if unshown > 0:
         title += f"; the last {last:,}"
     legs = [Text(f"{name}  {leg}", overflow="fold") for leg, name in names.legs.items()]
@@ -198,6 +202,10 @@ def _what(record: Record, names: _Names) -> str:
             return name
         case SessionParked():
             return f"on {fact.cause_seq} after {fact.attempts} attempts: {fact.error}"
+        case LegPlaced(leg=leg, command_id=command_id, command_session_id=dialling):
+            numbers = f"outgoing, {leg.from_number} → {leg.to_number}"
+            by = f"by {names.command(command_id)} in session {dialling}"
+            return _joined(f"{names.leg(leg.call_control_id)} {numbers}", by)
         case SessionResumed(resumed_by=resumed_by):
             return f"by {resumed_by or 'nobody'}"
         case _:

@@ -23,6 +23,7 @@ from offhook.events import (
     CommandSucceeded,
     Decided,
     Fact,
+    LegPlaced,
     SessionParked,
     SessionResumed,
     TimerCancelled,
@@ -37,6 +38,7 @@ FACTS: dict[str, type[Fact]] = {
     for kind in (
         WebhookReceived,
         CommandRequested,
+        LegPlaced,
         SessionResumed,
         Decided,
         CommandAttempted,
@@ -126,6 +128,8 @@ def fact_id_of(fact: Fact, session_id: str) -> str:
             return event.event_id
         case CommandRequested(command=command):
             return f"request:{command.call_control_id or 'dial'}:{command.command_id}"
+        case LegPlaced(leg=leg):
+            return f"placed:{session_id}:{leg.call_control_id}"
         case Decided(cause_seq=cause_seq, worker=worker):
             return f"decided:{session_id}:{cause_seq}:{worker}"
         case CommandAttempted(command_id=command_id, attempt=attempt, worker=worker):

@@ -4,7 +4,7 @@ A fact in the log is for ever: add a field with a default or a new fact; never r
 what it means. `offhook.codec` turns facts into bytes and back, `offhook.webhooks` reads the
 carrier's JSON. The carrier's events are in `offhook.carrier_events` and can be imported from here.
 
-    facts on `.in`     WebhookReceived, CommandRequested, SessionResumed
+    facts on `.in`     WebhookReceived, CommandRequested, LegPlaced, SessionResumed
     facts on `.out`    Decided, CommandAttempted, CommandSucceeded, CommandFailed, TimerSet,
                        TimerCancelled, TimerFired, SessionParked
 """
@@ -47,6 +47,28 @@ class CommandRequested:
 
     command: IssuedCommand
     requested_by: str = ""  # the name of the token
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedLeg:
+    """A leg as the carrier's answer to a dial names it, with what was asked for."""
+
+    call_control_id: str
+    session_id: str  # the leg's
+    call_leg_id: str | None = None
+    connection_id: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None  # None if several were called at once
+    client_state: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegPlaced:
+    """A dial of another session placed a leg of this one."""
+
+    leg: PlacedLeg
+    command_id: str
+    command_session_id: str  # where the dial is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +128,8 @@ class CommandAttempted:
 class CommandSucceeded:
     """The carrier took the command (or it was needless: a hangup of an ended call).
 
-    `attempts` counts the tries that were sent, or may have been by a worker that stopped; None in
-    records from before it was kept.
+    `placed` is the leg that a dial placed. `attempts` counts the tries that were sent, or may have
+    been by a worker that stopped. Both are None in records from before they were kept.
     """
 
     command_id: str
@@ -115,6 +137,7 @@ class CommandSucceeded:
     answer: dict[str, Any] = field(default_factory=dict)  # the carrier's whole body
     note: str = ""  # why it counts as success, where that is not plain
     attempts: int | None = None
+    placed: PlacedLeg | None = None
 
 
 FailureReason = Literal["invalid", "refused", "call_ended", "deadline", "unauthorized"]
@@ -194,6 +217,7 @@ Event = CallEvent | CommandFailed | TimerFired
 Fact = (
     WebhookReceived
     | CommandRequested
+    | LegPlaced
     | SessionResumed
     | Decided
     | CommandAttempted
@@ -219,11 +243,11 @@ class Record:
 
     @property
     def side(self) -> Literal["in", "out"]:
-        """Facts from outside are on `.in`, what workers recorded on `.out`."""
-        from_outside = isinstance(self.fact, WebhookReceived | CommandRequested | SessionResumed)
-        return "in" if from_outside else "out"
+        """Facts from outside the session are on `.in`, what workers recorded on `.out`."""
+        return "in" if isinstance(self.fact, _FROM_OUTSIDE) else "out"
 
 
+_FROM_OUTSIDE = WebhookReceived | CommandRequested | LegPlaced | SessionResumed
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

@@ -1,7 +1,8 @@
 """A leg: what the events of one call_control_id add up to. Pure.
 
     (unseen) ──initiated──▶ initiated ──answered──▶ answered ──bridged──▶ bridged
-                                └───────────────┴────────hangup────────────┴──▶ ended
+                   ▲            └───────────────┴────────hangup────────────┴──▶ ended
+                or the answer to its dial
 
 What is kept of events, by three rules, none of which minds their order:
 
@@ -11,6 +12,8 @@ What is kept of events, by three rules, none of which minds their order:
                       greeting, refer, speak, playback, stream …             _TOPICS
     each one counts   keys pressed, conferences
 
+The carrier's answer to a dial tells of its leg what no event has told (yet).
+
 A hangup is a fact like the others, so no late event takes it back, and what is learnt after it
 still lands.
 """
@@ -18,7 +21,7 @@ still lands.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -66,7 +69,8 @@ from offhook.carrier_events import (
     StreamingStarted,
     StreamingStopped,
 )
-from offhook.folding import Stamp, altered, bounded, stamp_of, with_latest
+from offhook.events import PlacedLeg, Record
+from offhook.folding import NEVER, Stamp, altered, bounded, stamp_of, with_latest
 
 LegState = Literal["unseen", "initiated", "answered", "bridged", "ended"]
 Media = Literal["speak", "playback", "streaming", "fork", "siprec"]
@@ -89,6 +93,7 @@ class Leg:
     from_: str | None = None
     to: str | None = None
     client_state: str | None = None  # the latest one told
+    dialled_at: datetime | None = None  # its dial was answered with its id, by the log's clock
     initiated_at: datetime | None = None  # call.initiated
     start_time: datetime | None = None  # the carrier's start of the leg
     answered_at: datetime | None = None  # call.answered
@@ -117,7 +122,7 @@ class Leg:
     @property
     def started_at(self) -> datetime | None:
         """The start of the leg. Outgoing call.initiated has no start_time; later events have."""
-        return self.start_time or self.initiated_at
+        return self.start_time or self.initiated_at or self.dialled_at
 
     @property
     def talk_s(self) -> float | None:
@@ -277,6 +282,25 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
     return altered(leg, **changes) if changes else leg
 
 
+def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
+    """The leg with what its dial says of it; any event knows better."""
+    told = {
+        "direction": "outgoing",
+        "call_leg_id": placed.call_leg_id,
+        "connection_id": placed.connection_id,
+        "from_": placed.from_number,
+        "to": placed.to_number,
+        "dialled_at": record.stored_at,
+    }
+    changes = _earliest(leg.stamps, told, (_LAST, f"{record.seq:020}"))
+    if placed.client_state is not None:
+        held, stamp = leg.stamps.get("client_state"), (NEVER, f"\0{record.seq:020}")
+        if held is None or held < stamp:
+            changes["client_state"] = placed.client_state
+            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+    return altered(leg, **changes) if changes else leg
+
+
 def _common(event: CarrierEvent) -> dict[str, Any]:
     """What any event may tell of its leg, for good."""
     told = {"call_leg_id": event.call_leg_id, "connection_id": event.connection_id}
@@ -354,6 +378,7 @@ _STARTED = (
     SiprecStarted,
 )
 
+_LAST = datetime.max.replace(tzinfo=UTC)
 _WAIT_S_MAX = 10**9  # the carrier's JSON may have a number that no float holds
 _AMOUNT = re.compile(r"-?\d{1,12}(\.\d{1,12})?", re.ASCII)
 

@@ -28,6 +28,8 @@ from offhook.events import (
     CommandSucceeded,
     Decided,
     IssuedCommand,
+    LegPlaced,
+    PlacedLeg,
     Record,
     SessionParked,
     SessionResumed,
@@ -38,7 +40,7 @@ from offhook.events import (
 )
 from offhook.folding import altered
 from offhook.leg import Leg as Leg
-from offhook.leg import leg_after
+from offhook.leg import leg_after, leg_after_placed
 from offhook.persistent import with_entry, with_member, without_member
 from offhook.timers import TimerState, changed_timers
 
@@ -202,8 +204,13 @@ def evolve(session: Session, record: Record) -> Session:
             state = altered(state, attempts=max(state.attempts, fact.attempt))
             session = _with_command(session, state)
             return _with_lease(session, record, fact.worker, fact.lease_s)
-        case CommandSucceeded():
-            return _after_outcome(session, record, fact)
+        case CommandSucceeded(placed=placed):
+            session = _after_outcome(session, record, fact)
+            if placed is None or placed.session_id != session.session_id:
+                return session
+            return _after_placed(session, record, placed)
+        case LegPlaced(leg=placed):
+            return _after_placed(session, record, placed)
         case CommandFailed():
             return _after_outcome(_seen(session, record), record, fact)
         case TimerSet() | TimerCancelled():
@@ -235,8 +242,13 @@ def touched_by(record: Record) -> Touched:
             return Touched([], [command.command_id])
         case Decided(commands=commands):
             return Touched([], [command.command_id for command in commands])
-        case CommandAttempted() | CommandSucceeded() | CommandFailed():
+        case CommandSucceeded(placed=placed):
+            legs = [placed.call_control_id] if placed is not None else []
+            return Touched(legs, [fact.command_id])
+        case CommandAttempted() | CommandFailed():
             return Touched([], [fact.command_id])
+        case LegPlaced(leg=placed):
+            return Touched([placed.call_control_id], [])
         case _:
             return Touched([], [])
 
@@ -270,6 +282,15 @@ def _after_event(session: Session, record: Record, event: CarrierEvent) -> Sessi
     if recordings is not session.recordings:
         changes["recordings"] = recordings
     return altered(session, **changes) if changes else session
+
+
+def _after_placed(session: Session, record: Record, placed: PlacedLeg) -> Session:
+    held = session.legs.get(placed.call_control_id)
+    leg = held or Leg(call_control_id=placed.call_control_id)
+    leg = leg_after_placed(leg, placed, record)
+    if leg is held:
+        return session
+    return altered(session, legs=with_entry(session.legs, leg.call_control_id, leg))
 
 
 def _after_request(session: Session, record: Record, fact: CommandRequested) -> Session:

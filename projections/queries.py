@@ -4,7 +4,7 @@ Take the checkpoint first, then the rows: the rows are then at least as new as i
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ from offhook.session import Session
 from offhook.slices import Slices
 from projections.arrivals import Arrival, read_stored
 from projections.fold import Folded, advanced
-from projections.rows import rows_of, storable
+from projections.rows import Rows, rows_of, storable
 from projections.tables import commands, event_log, legs, parked_sessions, sessions
 from projections.views import (
     CommandView,
@@ -38,18 +38,24 @@ DIALS_MAX = 100
 
 
 async def read_session(connection: AsyncConnection, session_id: str) -> SessionDetail | None:
-    """The session as the views have it; None if nothing was heard of it."""
+    """The session as the views have it; None if there is none.
+
+    A dial that was requested on its own has a session of its own: that leads to the call it placed,
+    whose commands have the dial among them.
+    """
+    session_id = await call_session_of(connection, session_id)
     found = await connection.execute(
         _sessions().where(sessions.c.session_id == storable(session_id))
     )
     row = found.one_or_none()
     if row is None:
         return None
+    own = commands.c.session_id == row.session_id
     return SessionDetail(
         session=SessionView(**row._mapping),
         legs=_in_order_of_start(await _legs(connection, legs.c.session_id == row.session_id)),
         commands=_in_order_of_decision(
-            await _commands(connection, commands.c.session_id == row.session_id)
+            await _commands(connection, or_(own, commands.c.answer_session_id == row.session_id))
         ),
     )
 
@@ -57,22 +63,44 @@ async def read_session(connection: AsyncConnection, session_id: str) -> SessionD
 async def read_session_as_of(
     connection: AsyncConnection, session_id: str, seq: int
 ) -> SessionDetail | None:
-    """The session as it was once the record at `seq` was in. Raises RecordUnreadable."""
-    folded = Folded(session=Session(session_id=session_id))
-    own = event_log.c.session_id == storable(session_id)
-    # Folded as they are read: a long call's records, held all at once, fill the memory.
-    async for arrival in _stored(connection, own, event_log.c.seq <= seq):
-        if arrival.record is None:
-            raise RecordUnreadable(arrival.error)
-        folded = advanced(folded, arrival.record)
-    rows = rows_of(folded)
+    """The session as it was once the record at `seq` was in. Raises RecordUnreadable.
+
+    Before a requested dial had placed its call, the dial's own session is that.
+    """
+    call = await call_session_of(connection, session_id)
+    until = event_log.c.seq <= seq
+    rows = await _rows_as_of(connection, call, until)
+    if not rows.sessions:
+        call = session_id
+        rows = await _rows_as_of(connection, call, until)
     if not rows.sessions:
         return None
+    dials = await _dials_of(connection, call)
+    told = list(rows.commands)
+    for dial in dials:
+        earlier = await _rows_as_of(connection, dial.session_id, _records_of_dial(dial), until)
+        told += [row for row in earlier.commands if row["command_id"] == dial.command_id]
     return SessionDetail(
         session=SessionView(**rows.sessions[0]),
         legs=_in_order_of_start([LegView(**row) for row in rows.legs]),
-        commands=_in_order_of_decision([CommandView(**row) for row in rows.commands]),
+        commands=_in_order_of_decision([CommandView(**row) for row in told]),
     )
+
+
+async def call_session_of(connection: AsyncConnection, session_id: str) -> str:
+    """The session of the call that a requested dial placed; any other session is its own."""
+    dialling = sessions.alias()
+    placed = sessions.alias()
+    found = await connection.execute(
+        select(commands.c.answer_session_id)
+        .join(dialling, dialling.c.session_id == commands.c.session_id)
+        .join(placed, placed.c.session_id == commands.c.answer_session_id)
+        .where(commands.c.session_id == storable(session_id), dialling.c.leg_count == 0)
+        .distinct()
+        .limit(2)
+    )
+    calls: Sequence[str] = found.scalars().all()
+    return calls[0] if len(calls) == 1 else session_id
 
 
 async def list_sessions(
@@ -82,7 +110,11 @@ async def list_sessions(
     limit: int,
     before_seq: int | None = None,
 ) -> list[SessionView]:
-    """At most `limit` sessions, newest first. The next page is before the last one's first_seq."""
+    """At most `limit` sessions, newest first. The next page is before the last one's first_seq.
+
+    What has no leg is a command, or a conference, rather than a call: only asked for by its status.
+    Unless something is wrong with it.
+    """
     conditions = {
         sessions.c.status: wanted.status,
         sessions.c.connection_id: wanted.connection_id,
@@ -92,6 +124,9 @@ async def list_sessions(
         sessions.c.to_number: wanted.to_number,
     }
     query = _sessions().order_by(sessions.c.first_seq.desc()).limit(_bounded(limit))
+    if wanted.status is None:
+        is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
+        query = query.where((sessions.c.status != "empty") | is_wrong)
     for column, value in conditions.items():
         if value is not None:
             query = query.where(column == storable(value))
@@ -113,12 +148,14 @@ async def read_timeline(
 ) -> TimelinePage:
     """The session's records above `after_seq`, oldest first, at most `limit`.
 
-    With those of the dials that placed its legs: they are stored under the session that dialled.
+    With those of the dials that placed its legs: they are stored under the session that dialled,
+    which leads here too if it is a request of its own.
     """
+    session_id = await call_session_of(connection, session_id)
     bounded = max(1, min(limit, TIMELINE_MAX))
     wanted = event_log.c.session_id == storable(session_id)
-    if (placing := await _placing(connection, session_id)) is not None:
-        wanted = or_(wanted, placing)
+    dials = await _dials_of(connection, session_id)
+    wanted = or_(wanted, *map(_records_of_dial, dials))
     columns = [event_log.c[name] for name in _STORED]
     # One more than wanted, to know whether there is one.
     page = (
@@ -244,8 +281,28 @@ async def _stored(connection: AsyncConnection, *conditions: Any) -> AsyncIterato
 _STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
 
 
-async def _placing(connection: AsyncConnection, session_id: str) -> Any:
-    """The condition for the records of the dials that placed the session; None without one."""
+async def _rows_as_of(connection: AsyncConnection, session_id: str, *conditions: Any) -> Rows:
+    """The rows that these records of the session add up to. Raises RecordUnreadable."""
+    folded = Folded(session=Session(session_id=session_id))
+    own = event_log.c.session_id == storable(session_id)
+    # Folded as they are read: a long call's records, held all at once, fill the memory.
+    async for arrival in _stored(connection, own, *conditions):
+        if arrival.record is None:
+            raise RecordUnreadable(arrival.error)
+        folded = advanced(folded, arrival.record)
+    return rows_of(folded)
+
+
+class _Dial(NamedTuple):
+    """A dial that placed a session."""
+
+    session_id: str  # where it is recorded
+    command_id: str
+    cause_seq: int | None
+
+
+async def _dials_of(connection: AsyncConnection, session_id: str) -> list[_Dial]:
+    """The dials of other sessions that placed this one."""
     dials = await connection.execute(
         select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
         .where(
@@ -254,19 +311,18 @@ async def _placing(connection: AsyncConnection, session_id: str) -> Any:
         )
         .limit(DIALS_MAX)
     )
+    return [_Dial(**row._mapping) for row in dials]
+
+
+def _records_of_dial(dial: _Dial) -> "ColumnElement[bool]":
     # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.
     fact_id = event_log.c.fact_id
-    conditions = [
-        (event_log.c.session_id == dial.session_id)
-        & or_(
-            fact_id == f"request:dial:{dial.command_id}",
-            fact_id == f"outcome:{dial.session_id}:{dial.command_id}",
-            fact_id.startswith(f"attempt:{dial.session_id}:{dial.command_id}:", autoescape=True),
-            fact_id.startswith(f"decided:{dial.session_id}:{dial.cause_seq}:", autoescape=True),
-        )
-        for dial in dials
-    ]
-    return or_(*conditions) if conditions else None
+    return (event_log.c.session_id == dial.session_id) & or_(
+        fact_id == f"request:dial:{dial.command_id}",
+        fact_id == f"outcome:{dial.session_id}:{dial.command_id}",
+        fact_id.startswith(f"attempt:{dial.session_id}:{dial.command_id}:", autoescape=True),
+        fact_id.startswith(f"decided:{dial.session_id}:{dial.cause_seq}:", autoescape=True),
+    )
 
 
 def _entry(arrival: Arrival) -> TimelineEntry:
@@ -297,7 +353,15 @@ def _in_order_of_start(found: Sequence[LegView]) -> list[LegView]:
 
 def _in_order_of_decision(found: Sequence[CommandView]) -> list[CommandView]:
     undecided = 2**63
-    return sorted(found, key=lambda command: (command.cause_seq or undecided, command.ordinal))
+    return sorted(
+        found,
+        key=lambda command: (
+            command.cause_seq or undecided,
+            command.ordinal,
+            command.session_id,
+            command.command_id,
+        ),
+    )
 
 
 def _bounded(limit: int) -> int:

@@ -9,9 +9,9 @@ from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 
 from offhook.codec import FACTS
-from offhook.events import CommandRequested, SessionResumed, WebhookReceived
+from offhook.events import CommandRequested, LegPlaced, SessionResumed, WebhookReceived
 
-_ON_IN = (WebhookReceived, CommandRequested, SessionResumed)
+_ON_IN = (WebhookReceived, CommandRequested, LegPlaced, SessionResumed)
 
 # Without the page's "try it out": nobody appends to the log of live calls from a browser.
 ROUTE = AsyncAPIRoute("/docs/asyncapi", try_it_out_path=None)

@@ -34,6 +34,7 @@ from typing import Any, Protocol, assert_never
 from offhook.commands import SwitchSupervisorRole, UpdateClientState
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import CommandFailed, CommandSucceeded, FailureReason, IssuedCommand
+from offhook.placed import placed_by
 from offhook.telnyx.catalog import check, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from workers.hold import Hold
@@ -149,6 +150,7 @@ async def carry_out(
                     answer=answer,
                     note=note,
                     attempts=tries.attempts,
+                    placed=placed_by(command, answer),
                 )
             case Refused():
                 return _refused(command, tries, outcome)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from offhook.codec import encode
-from offhook.events import CommandAttempted, Decided, Fact
+from offhook.events import CommandAttempted, Decided, Fact, LegPlaced, PlacedLeg
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.session import Leg
 from workers.case import Case, Cases
@@ -54,6 +54,19 @@ class Hold:
         self.case.known_seq = max(self.case.known_seq, appended.seq)
         if isinstance(fact, Decided | CommandAttempted):
             self._until = asked_at + timedelta(seconds=fact.lease_s)
+
+    async def tell_placed(self, leg: PlacedLeg, command_id: str) -> None:
+        """Record a leg that a dial placed in its own session too, if that is another one.
+
+        Before the dial's outcome: whoever takes over between the two gets the same answer again.
+        Raises LogUnavailable.
+        """
+        session_id = self.case.session.session_id
+        if leg.session_id == session_id:
+            return
+        fact = LegPlaced(leg=leg, command_id=command_id, command_session_id=session_id)
+        encoded = encode(fact, leg.session_id)
+        await self._log.append(leg.session_id, "in", encoded, headers=self._headers)
 
     @property
     def left_s(self) -> float:

@@ -30,6 +30,7 @@ from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import (
     CommandFailed,
     CommandRequested,
+    CommandSucceeded,
     Decided,
     Event,
     IssuedCommand,
@@ -375,6 +376,8 @@ class Settler:
             turns=self._turns,
             look=look,
         )
+        if isinstance(outcome, CommandSucceeded) and outcome.placed is not None:
+            await hold.tell_placed(outcome.placed, outcome.command_id)
         await hold.append(outcome)
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"
         self._metrics.commands.labels(operation=command.operation, outcome=reason).inc()

@@ -101,6 +101,67 @@ async def test_the_dial_is_in_the_timeline_of_the_call_it_placed(
     assert (await until(types, "the dial's outcome"))[:2] == ["CommandRequested", "Decided"]
 
 
+async def test_a_dialled_call_is_one_session_with_its_command_by_either_id(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    connection_id = await stack.connection()
+    dialled = await sdk.calls.with_raw_response.dial(
+        to=FRIEND, from_=OURS, connection_id=connection_id
+    )
+    command_id = dialled.headers["offhook-command-id"]
+    ids = (await dialled.parse()).data
+    assert ids is not None
+    session_id = ids.call_session_id
+    await stack.session(session_id)
+
+    async def settled() -> Any:
+        (found,) = (await get(stack, f"/sessions/{command_id}")).json()["data"]["commands"]
+        return found if found["status"] == "succeeded" else None
+
+    command = await until(settled, "the dial's outcome")
+    assert (command["session_id"], command["answer_session_id"]) == (command_id, session_id)
+    listed = (await get(stack, "/sessions", connection_id=connection_id)).json()["data"]
+    assert [each["session_id"] for each in listed] == [session_id]
+    everything = (await get(stack, "/sessions", limit=250)).json()["data"]
+    assert command_id not in {each["session_id"] for each in everything}
+    one, other = [
+        (await get(stack, f"/sessions/{each}")).json()["data"] for each in (command_id, session_id)
+    ]
+    assert one["session"]["session_id"] == other["session"]["session_id"] == session_id
+    assert [each["command_id"] for each in one["commands"]] == [command_id]
+    timelines = [
+        [each["seq"] for each in (await get(stack, f"/sessions/{each}/timeline")).json()["data"]]
+        for each in (command_id, session_id)
+    ]
+    assert set(timelines[0]) <= set(timelines[1])
+
+
+async def test_a_call_whose_webhooks_go_elsewhere_is_known_from_its_dial_on(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    connection_id = await stack.connection()
+    elsewhere = "http://127.0.0.1:9/another/program"
+    dialled = await sdk.calls.dial(
+        to=FRIEND, from_=OURS, connection_id=connection_id, webhook_url=elsewhere
+    )
+    assert dialled.data is not None
+    leg, session_id = dialled.data.call_control_id, dialled.data.call_session_id
+    status = await sdk.calls.retrieve_status(leg)
+    assert status.data is not None
+    assert (status.data.is_alive, status.data.call_session_id) == (True, session_id)
+    assert status.data.call_leg_id == dialled.data.call_leg_id
+    active = (await get(stack, f"/v2/connections/{connection_id}/active_calls")).json()["data"]
+    assert [each["call_control_id"] for each in active] == [leg]
+    session = (await stack.session(session_id))["data"]
+    (found,) = session["legs"]
+    assert (found["direction"], found["to_number"]) == ("outgoing", FRIEND)
+    # So its commands are recorded with it.
+    await sdk.calls.actions.hangup(leg)
+    assert await stack.in_state(leg, "ended")
+    commands = (await stack.session(session_id))["data"]["commands"]
+    assert [each["operation"] for each in commands] == ["dial", "hangup"]
+
+
 async def test_sessions_are_listed_newest_first_by_pages(stack: Stack) -> None:
     connection_id = await stack.connection()
     placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(5)]

@@ -32,7 +32,17 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision
 from offhook.settings import Settings, environment_from
 from tests.example_events import example_event
-from tests.projections.story import NOON, Entry, call, fact, publish, request_of, webhook
+from tests.projections.story import (
+    NOON,
+    Entry,
+    call,
+    dial_of,
+    events_of,
+    fact,
+    publish,
+    request_of,
+    webhook,
+)
 
 ROOT = Path(__file__).parents[2]
 PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]", attempts=5)
@@ -225,6 +235,49 @@ async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> Non
     assert json.loads(shown.stdout)["records"] == found["records"][-2:]
     statuses = [command["status"] for command in last["after"]["commands"]]
     assert statuses == ["succeeded", "failed", "requested"]
+
+
+async def test_a_dial_and_the_call_it_placed_are_shown_together_by_either_id(
+    own_nats: NatsServer,
+) -> None:
+    client = await connect(own_nats.url, "test")
+    await provision(client, [own_nats.monitor_url])
+    await publish(JetStreamLog(client), [*call("other"), *dial_of("asked", "placed")])
+    await publish(JetStreamLog(client), [webhook("placed", events_of("placed")[0])])
+    await close(client)
+
+    shown = {session: _show(own_nats, session) for session in ("asked", "placed")}
+    assert shown["asked"].stdout == shown["placed"].stdout
+    lines = shown["asked"].stdout.splitlines()
+    assert lines[0] == "session placed: 5 records, active, with its dial in session asked"
+    kinds = ("CommandRequested", "Decided", "LegPlaced", "CommandSucceeded", "call.initiated")
+    for kind in kinds:
+        assert any(f"  {kind}  " in line for line in lines), kind
+    placed = "LegPlaced  L1 outgoing, None → +12025550102, by dial in session asked"
+    assert any(placed in line for line in lines)
+    found = json.loads(_show(own_nats, "asked", "--json").stdout)
+    assert found["session_id"] == "placed"
+    sessions = [record["session_id"] for record in found["records"]]
+    assert sessions == ["asked", "asked", "placed", "asked", "placed"]
+    last = found["records"][-1]["after"]
+    assert [leg["call_control_id"] for leg in last["legs"]] == ["v3:placed"]
+    assert [command["status"] for command in last["commands"]] == ["succeeded"]
+
+
+async def test_of_a_call_that_dialled_another_only_the_dial_is_shown_with_the_other(
+    own_nats: NatsServer,
+) -> None:
+    client = await connect(own_nats.url, "test")
+    await provision(client, [own_nats.monitor_url])
+    # The dial is recorded among the commands of a call of its own.
+    await publish(JetStreamLog(client), [*call("asked"), *dial_of("asked", "placed")])
+    await close(client)
+    placed = json.loads(_show(own_nats, "placed", "--json").stdout)
+    types = [record["type"] for record in placed["records"]]
+    assert types == ["CommandRequested", "Decided", "LegPlaced", "CommandSucceeded"]
+    asked = json.loads(_show(own_nats, "asked", "--json").stdout)
+    assert asked["session_id"] == "asked"
+    assert len(asked["records"]) == len(call("asked")) + 3
 
 
 async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:

@@ -29,6 +29,8 @@ from offhook.events import (
     Fact,
     FailureReason,
     IssuedCommand,
+    LegPlaced,
+    PlacedLeg,
     SessionParked,
     SessionResumed,
     TimerCancelled,
@@ -109,6 +111,18 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         maybe_performed=st.none() | st.booleans(),
         attempts=st.none() | st.integers(0, 99),
     ),
+    st.builds(
+        LegPlaced,
+        leg=st.builds(
+            PlacedLeg,
+            call_control_id=text,
+            session_id=text,
+            call_leg_id=st.none() | text,
+            to_number=st.none() | text,
+        ),
+        command_id=text,
+        command_session_id=text,
+    ),
     st.builds(SessionParked, cause_seq=seqs, error=text, attempts=st.integers(0, 99)),
     st.builds(TimerSet, timer_id=text, name=text, due_at=times),
     st.builds(TimerCancelled, timer_id=text, name=text),
@@ -151,6 +165,16 @@ def test_a_webhook_cannot_be_encoded_from_its_event() -> None:
 # do not change the samples; raise the version and add the step to UPCASTS.
 DUE_AT = datetime(2026, 11, 22, 9, 0, 20, 1, tzinfo=UTC)
 
+PLACED = PlacedLeg(
+    call_control_id="v3:b",
+    session_id="s-b",
+    call_leg_id="b",
+    connection_id="1",
+    from_number="+12025550100",
+    to_number="+12025550110",
+    client_state="YQ==",
+)
+
 STORED: list[tuple[str, bytes, Fact]] = [
     (
         "WebhookReceived",
@@ -188,6 +212,13 @@ STORED: list[tuple[str, bytes, Fact]] = [
             ),
             requested_by="crm",
         ),
+    ),
+    (
+        "LegPlaced",
+        b'{"leg":{"call_control_id":"v3:b","session_id":"s-b","call_leg_id":"b","connection_id":"1",'
+        b'"from_number":"+12025550100","to_number":"+12025550110","client_state":"YQ=="},'
+        b'"command_id":"c-1","command_session_id":"s-a"}',
+        LegPlaced(leg=PLACED, command_id="c-1", command_session_id="s-a"),
     ),
     ("SessionResumed", b'{"resumed_by":"operator"}', SessionResumed(resumed_by="operator")),
     (
@@ -231,13 +262,16 @@ STORED: list[tuple[str, bytes, Fact]] = [
     (
         "CommandSucceeded",
         b'{"command_id":"c-2","http_status":200,"answer":{"data":{"result":"ok"}},"note":"why",'
-        b'"attempts":1}',
+        b'"attempts":1,"placed":{"call_control_id":"v3:b","session_id":"s-b","call_leg_id":"b",'
+        b'"connection_id":"1","from_number":"+12025550100","to_number":"+12025550110",'
+        b'"client_state":"YQ=="}}',
         CommandSucceeded(
             command_id="c-2",
             http_status=200,
             answer={"data": {"result": "ok"}},
             note="why",
             attempts=1,
+            placed=PLACED,
         ),
     ),
     (
@@ -342,6 +376,13 @@ def test_an_outcome_stored_before_its_tries_were_counted_says_nothing_of_them() 
     succeeded = decode("CommandSucceeded", 1, b'{"command_id":"c-2","http_status":200}')
     assert isinstance(succeeded, CommandSucceeded)
     assert succeeded.attempts is None
+
+
+def test_a_success_stored_before_it_named_a_leg_names_none() -> None:
+    body = b'{"command_id":"c","http_status":200,"answer":{"data":{"call_control_id":"v3:b"}}}'
+    fact = decode("CommandSucceeded", 1, body)
+    assert isinstance(fact, CommandSucceeded)
+    assert fact.placed is None
 
 
 def test_a_failure_stored_before_it_had_a_group_has_none() -> None:

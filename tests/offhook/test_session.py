@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,8 @@ from offhook.events import (
     Decided,
     Fact,
     IssuedCommand,
+    LegPlaced,
+    PlacedLeg,
     Record,
     SessionParked,
     SessionResumed,
@@ -139,6 +142,13 @@ def other_facts(draw: st.DrawFn) -> Fact:
         parameters={"client_state": draw(st.sampled_from(["YQ==", "Yg=="]))},
     )
     worker = draw(st.sampled_from(["worker-1", "worker-2"]))
+    placed = PlacedLeg(
+        call_control_id=draw(st.sampled_from(LEGS)),
+        session_id=draw(st.sampled_from([SESSION, "another-session"])),
+        connection_id=draw(st.sampled_from(["one", "two", None])),
+        to_number=draw(st.sampled_from(["+12025550110", None])),
+        client_state=draw(client_states),
+    )
     timer_id = draw(st.sampled_from(["1-0", "2-0"]))
     timer = TimerOrder(timer_id=timer_id, name="t", after_s=draw(st.sampled_from([None, 20.0])))
     facts: list[Fact] = [
@@ -161,6 +171,8 @@ def other_facts(draw: st.DrawFn) -> Fact:
             lease_s=4.0,
         ),
         CommandSucceeded(command_id=command_id, http_status=200),
+        CommandSucceeded(command_id=command_id, http_status=200, placed=placed),
+        LegPlaced(leg=placed, command_id=command_id, command_session_id="another-session"),
         CommandFailed(
             command_id=command_id,
             operation="hangup",
@@ -281,6 +293,18 @@ def test_a_webhook_delivered_again_changes_nothing(log: list[Record]) -> None:
         assert evolve(session, record_of(record.fact, seq)) == session
 
 
+def placed_in(log: Sequence[Record]) -> set[tuple[str, str]]:
+    """The legs that dials placed, and the sessions where they are told of."""
+    found: set[tuple[str, str]] = set()
+    for record in log:
+        match record.fact:
+            case LegPlaced(leg=leg):
+                found.add((leg.call_control_id, record.session_id))
+            case CommandSucceeded(placed=PlacedLeg() as leg):
+                found.add((leg.call_control_id, leg.session_id))
+    return found
+
+
 @given(logs(), st.data())
 def test_whatever_is_missing_the_session_is_sane(log: list[Record], data: st.DataObject) -> None:
     kept = data.draw(st.lists(st.sampled_from(log), unique_by=lambda r: r.seq)) if log else []
@@ -290,7 +314,10 @@ def test_whatever_is_missing_the_session_is_sane(log: list[Record], data: st.Dat
         for record in kept
         if isinstance(record.fact, WebhookReceived) and record.fact.event.call_control_id
     ]
-    assert set(session.legs) == {event.call_control_id for event, _ in events}
+    told_of = {event.call_control_id for event, _ in events}
+    assert set(session.legs) == told_of | {
+        leg for leg, where in placed_in(kept) if where == SESSION
+    }
     for leg in session.legs.values():
         of_leg = [(e, r) for e, r in events if e.call_control_id == leg.call_control_id]
         answers = [
@@ -570,3 +597,57 @@ def test_whole_calls_converge_in_every_order(capture_files: list[Path]) -> None:
                 assert only_leg(wanted).state == state
                 assert only_leg(wanted).started_at is not None
                 break
+
+
+PLACED = PlacedLeg(
+    call_control_id="leg-b",
+    session_id=SESSION,
+    call_leg_id="b",
+    connection_id="1",
+    from_number="+12025550100",
+    to_number="+12025550110",
+    client_state="YQ==",
+)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        CommandSucceeded(command_id="c", http_status=200, placed=PLACED),
+        LegPlaced(leg=PLACED, command_id="c", command_session_id="another"),
+    ],
+    ids=["its own dial", "another session's"],
+)
+def test_a_leg_is_known_from_the_answer_to_its_dial(fact: Fact) -> None:
+    session = fold(SESSION, recorded(fact))
+    assert session.status == "active"
+    leg = only_leg(session)
+    assert (leg.state, leg.direction, leg.call_leg_id) == ("initiated", "outgoing", "b")
+    assert (leg.connection_id, leg.from_, leg.to) == ("1", "+12025550100", "+12025550110")
+    assert (leg.client_state, leg.started_at) == ("YQ==", leg.dialled_at)
+    ended = CallHangup(event_id="e", occurred_at=at(9), call_control_id="leg-b")
+    session = fold(SESSION, recorded(ended, fact))
+    assert (session.status, only_leg(session).to) == ("ended", "+12025550110")
+
+
+def test_what_events_tell_of_a_dialled_leg_counts_in_any_order() -> None:
+    told = CallInitiated(
+        event_id="e",
+        occurred_at=at(3),
+        call_control_id="leg-b",
+        from_="+12025550199",
+        to="sip:desk@example.com",
+        direction="outgoing",
+        payload={"client_state": None},
+    )
+    placed = CommandSucceeded(command_id="c", http_status=200, placed=PLACED)
+    for log in (recorded(told, placed), recorded(placed, told)):
+        leg = only_leg(fold(SESSION, log))
+        assert (leg.from_, leg.to) == ("+12025550199", "sip:desk@example.com")
+        assert (leg.client_state, leg.started_at) == (None, at(3))
+
+
+def test_a_dial_of_a_leg_of_another_session_places_none_here() -> None:
+    elsewhere = dataclasses.replace(PLACED, session_id="another")
+    placed = CommandSucceeded(command_id="c", http_status=200, placed=elsewhere)
+    assert fold(SESSION, recorded(placed)).legs == {}

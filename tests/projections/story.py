@@ -26,6 +26,8 @@ from offhook.events import (
     Decided,
     Fact,
     IssuedCommand,
+    LegPlaced,
+    PlacedLeg,
     Record,
     UnknownEvent,
     WebhookReceived,
@@ -154,6 +156,31 @@ def request_of(session_id: str) -> CommandRequested:
         ),
         requested_by="tests",
     )
+
+
+def dial_of(session_id: str, placed: str, *, known: bool = True) -> list[Entry]:
+    """A dial that an application asked for, and the call that it placed; `known` as of now."""
+    request = request_of(session_id)
+    command_id = request.command.command_id
+    decided = Decided(
+        cause_seq=1, cause_id="x", flow="api", flow_version="1", worker="w", lease_s=3.0,
+        commands=(request.command,),
+    )  # fmt: skip
+    leg = PlacedLeg(
+        call_control_id=f"v3:{placed}", session_id=placed, connection_id="connection-1",
+        to_number="+12025550102",
+    )  # fmt: skip
+    answer = {"data": {"call_session_id": placed, "call_control_id": f"v3:{placed}"}}
+    succeeded = CommandSucceeded(
+        command_id=command_id, http_status=200, answer=answer, placed=leg if known else None
+    )
+    told = LegPlaced(leg=leg, command_id=command_id, command_session_id=session_id)
+    return [
+        fact(session_id, request, "in"),
+        fact(session_id, decided),
+        *([fact(placed, told, "in")] if known else []),
+        fact(session_id, succeeded),
+    ]
 
 
 def call(session_id: str) -> list[Entry]:

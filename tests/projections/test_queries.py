@@ -17,6 +17,7 @@ from offhook.events import (
     CallAnswered,
     CallHangup,
     CallInitiated,
+    CommandFailed,
     CommandSucceeded,
     Decided,
     UnknownEvent,
@@ -43,6 +44,7 @@ from tests.projections.story import (
     Entry,
     call,
     caught_up,
+    dial_of,
     events_of,
     fact,
     last_seq,
@@ -185,6 +187,73 @@ async def test_a_timeline_has_the_dial_that_placed_the_call(
     types = [entry.type for entry in entries]
     assert types[:4] == ["CommandRequested", "Decided", "CommandSucceeded", "WebhookReceived"]
     assert len(entries) == 3 + len(call("placed"))
+
+
+async def test_a_call_that_was_dialled_is_known_from_the_answer_alone(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await publish(log, dial_of("asked", "placed"))
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        leg = await read_leg(connection, "v3:placed")
+        assert leg is not None
+        assert (leg.session_id, leg.state, leg.direction) == ("placed", "initiated", "outgoing")
+        assert (leg.to_number, leg.ended_at) == ("+12025550102", None)
+        active = await list_active_legs(connection, "connection-1", limit=10)
+        assert [each.call_control_id for each in active.legs] == ["v3:placed"]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["now", "recorded before"])
+async def test_a_dial_and_the_call_it_placed_are_one_session_by_either_id(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, known: bool
+) -> None:
+    await publish(log, [*call("s0"), *dial_of("asked", "placed", known=known), *call("placed")])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        listed = await list_sessions(connection, SessionFilter(), limit=10)
+        assert [session.session_id for session in listed] == ["placed", "s0"]
+        assert len((await read_timeline(connection, "s0")).entries) == len(call("s0"))
+        one, other = [await read_session(connection, each) for each in ("asked", "placed")]
+        assert one == other
+        assert one is not None
+        assert (one.session.session_id, len(one.legs)) == ("placed", 2)
+        assert {each.operation for each in one.commands} == {"dial", "answer", "hangup"}
+        (dial,) = [each for each in one.commands if each.operation == "dial"]
+        assert (dial.session_id, dial.answer_session_id) == ("asked", "placed")
+        timeline = (await read_timeline(connection, "asked")).entries
+        assert timeline == (await read_timeline(connection, "placed")).entries
+        latest = timeline[-1].seq
+        for session_id in ("asked", "placed"):
+            as_of = await read_session_as_of(connection, session_id, latest)
+            assert as_of is not None
+            assert (as_of.legs, as_of.commands) == (one.legs, one.commands)
+        # Before it had placed the call, the dial was all there was.
+        requested = await read_session_as_of(connection, "asked", timeline[0].seq)
+        assert requested is not None
+        assert [each.status for each in requested.commands] == ["requested"]
+        assert await read_session_as_of(connection, "placed", timeline[0].seq) is None
+
+
+async def test_what_is_no_call_is_listed_only_by_its_status(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    request = request_of("refused")
+    failed = CommandFailed(
+        command_id=request.command.command_id, operation="dial", reason="refused", http_status=422
+    )
+    await publish(log, [*call("s"), fact("refused", request, "in"), fact("refused", failed)])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        listed = await list_sessions(connection, SessionFilter(), limit=10)
+        assert [session.session_id for session in listed] == ["s"]
+        empty = await list_sessions(connection, SessionFilter(status="empty"), limit=10)
+        assert [session.session_id for session in empty] == ["refused"]
+        alone = await read_session(connection, "refused")
+        assert alone is not None
+        assert [each.status for each in alone.commands] == ["failed"]
 
 
 async def test_an_unreadable_record_is_in_the_timeline_and_marks_the_session(

@@ -14,7 +14,8 @@
 
     POST /simulator/calls      an inbound call: {"from", "to", "connection_id"} and, if wanted,
                                "patience_s" and "hangup_after_s" in seconds of the call, and
-                               "keys": what the caller keys in each time it is asked, in order
+                               "keys": what the caller keys in, an entry for each time it is
+                               asked (each try of a gather), the last one again and again
     POST /simulator/calls/{call_control_id}/keys   the party of a leg keys in {"keys": "12#"}
     POST /simulator/calls/{call_control_id}/events   an event of the leg is told, whether or not it
                                happened: {"event_type"} and, if wanted, fields of its "payload";

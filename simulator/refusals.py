@@ -367,7 +367,12 @@ def too_many_requests(reset_s: int) -> Refused:
 
 
 def parameter_invalid(error: ParameterInvalid) -> Refused:
-    """The carrier's code for what the catalog found wrong with a body."""
+    """The carrier's code for what the catalog found wrong with a body.
+
+    What a parameter may be is data of the package, which tests compare with the official SDK. What
+    is answered to a wrong one is decided here, and in the API apart from this; a test compares the
+    two with each other and with the documents.
+    """
     name, rule = error.field, error.rule
     blank = error.value == "" and name in ("to", "from", "connection_id")
     if error.value is None or blank:

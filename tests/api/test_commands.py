@@ -23,6 +23,7 @@ from tests.api.stack import (
 )
 
 PERFORMED_BUT_500 = "+12025550151"
+LATE = "+12025550152"
 UNAVAILABLE = "+12025550153"
 LIMITED = "+12025550159"
 DIAL = {"to": FRIEND, "from": OURS, "connection_id": "1"}
@@ -167,6 +168,35 @@ async def test_an_unknown_outcome_may_be_asked_for_again_by_its_own_command_id(
     response = await post(stack, "/v2/calls", body)
     assert response.status_code == 504
     assert "x-should-retry" not in response.headers
+
+
+async def test_a_performed_dial_whose_caller_left_is_not_said_to_be_unsent_nor_left_up(
+    stack: Stack,
+) -> None:
+    """The number answers later than a try waits; the caller is gone before the next try."""
+    caller = await stack.ring(hangup_after_s=1.0)
+    await stack.session(caller["call_session_id"])
+    leg = caller["call_control_id"]
+    assert (await post(stack, f"/v2/calls/{leg}/actions/answer")).status_code == 200
+    answer = await post(stack, "/v2/calls", DIAL | {"to": LATE, "link_to": leg})
+    command_id = answer.headers["offhook-command-id"]
+    assert len(await stack.performed(command_id)) == 1
+    assert (answer.status_code, error_in(answer)["code"]) == (504, "10008")
+    assert "1 attempt, which may have been performed" in error_in(answer)["detail"]
+    assert answer.headers["x-should-retry"] == "false"
+
+    async def failed() -> Any:
+        async with stack.http(READER) as http:
+            found = (await http.get(f"/commands/{command_id}")).json()["data"]
+        return found if found["status"] == "failed" else None
+
+    command = await until(failed, "the dial's outcome")
+    assert (command["reason"], command["maybe_performed"]) == ("call_ended", True)
+    assert command["attempts"] == 1
+    (effect,) = await stack.performed(command_id)
+    assert await stack.in_state(effect["call_control_id"], "ended")
+    session = (await stack.session(caller["call_session_id"], "ended"))["data"]
+    assert [each["operation"] for each in session["commands"]] == ["answer", "dial", "hangup"]
 
 
 async def test_hanging_up_a_call_that_has_ended_is_no_error(stack: Stack, sdk: AsyncTelnyx) -> None:

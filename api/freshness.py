@@ -86,10 +86,6 @@ class Views:
         last_seq = await self._stream.last_seq()
         return await self._watch.wait_for(last_seq, CATCH_UP_S) >= last_seq
 
-    async def next_batch(self, timeout_s: float) -> None:
-        """Wait until the views have moved on, but at most so long."""
-        await self._watch.wait_for(self._watch.seq + 1, timeout_s)
-
     async def _lag_ms(self, seq: int) -> int | None:
         try:
             waiting_since = await self._stream.stored_after(seq)

@@ -1,20 +1,16 @@
 """Which session a leg belongs to, and how it stands; also right after this process placed it."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from api.errors import refusal
 from api.freshness import Views
 from offhook.events import session_id_from
 from projections.queries import read_leg
 from projections.views import LegView
 
 PLACED_MAX = 10_000
-WEBHOOK_S = 2.0
-"""How long the carrier's first webhook about a leg that was just placed may take."""
-
-LOOK_AGAIN_S = 0.1
 
 
 class Legs:
@@ -25,7 +21,7 @@ class Legs:
         self._placed: OrderedDict[str, str] = OrderedDict()  # call_control_id -> session_id
 
     def placed(self, answer: Mapping[str, Any]) -> None:
-        """Remember the leg in the carrier's answer to a dial: its webhooks come later."""
+        """Remember the leg in the carrier's answer to a dial: the views have it a little later."""
         data = answer.get("data")
         if not isinstance(data, Mapping):
             return
@@ -40,23 +36,28 @@ class Legs:
         """The leg's session. For a leg nobody knows one of its own: the carrier says what it is."""
         if (placed := self._placed.get(call_control_id)) is not None:
             return placed
-        leg = await self.read(call_control_id)
+        leg, _ = await self._find(call_control_id)
         return leg.session_id if leg is not None else session_id_from(call_control_id)
 
     async def read(self, call_control_id: str) -> LegView | None:
-        """The leg as the views have it, once they have what the log has now; None if unknown."""
-        if (leg := await self._look(call_control_id)) is not None:
-            return leg
-        await self._views.catch_up()
-        leg = await self._look(call_control_id)
-        if leg is not None or call_control_id not in self._placed:
-            return leg
-        loop = asyncio.get_running_loop()
-        until = loop.time() + WEBHOOK_S
-        while leg is None and (left_s := until - loop.time()) > 0:
-            await self._views.next_batch(min(left_s, LOOK_AGAIN_S))
-            leg = await self._look(call_control_id)
+        """The leg as the views have it, once they have what the log has now; None if unknown.
+
+        Raises ErrorAnswer 503 if nobody can say, since the views are behind.
+        """
+        leg, is_certain = await self._find(call_control_id)
+        if leg is None and not is_certain:
+            detail = (
+                f"Whether there is a call {call_control_id[:80]!r} is unknown: the views are behind"
+            )
+            raise refusal(503, "10007", detail)
         return leg
+
+    async def _find(self, call_control_id: str) -> tuple[LegView | None, bool]:
+        """The leg; and if there is none, whether that is certain."""
+        if (leg := await self._look(call_control_id)) is not None:
+            return leg, True
+        is_certain = await self._views.catch_up()
+        return await self._look(call_control_id), is_certain
 
     async def _look(self, call_control_id: str) -> LegView | None:
         async with self._views.connection() as connection:

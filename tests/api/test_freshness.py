@@ -4,11 +4,15 @@ import asyncio
 import secrets
 from datetime import UTC, datetime
 
+import pytest
 from nats.aio.client import Client
 
+from api.errors import ErrorAnswer
 from api.freshness import Views
+from api.legs import Legs
 from api.stream import Stream
 from cli.servers import PostgresServer
+from offhook.events import session_id_from
 from projections.database import POOL_CONNECTIONS_MAX, open_database
 from projections.schema import migrate
 from projections.waiting import PositionWatch
@@ -43,4 +47,29 @@ async def test_a_log_that_is_slow_to_answer_holds_no_connection(
 
     async with asyncio.timeout(DEADLINE_S):
         assert await asyncio.gather(*(read() for _ in range(reads))) == [0] * reads
+    await engine.dispose()
+
+
+async def test_of_views_that_are_behind_no_leg_is_said_not_to_exist(
+    postgres_server: PostgresServer,
+) -> None:
+    class Ahead(Stream):
+        last = 0
+
+        async def last_seq(self) -> int:
+            return self.last
+
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
+    await migrate(url, ROOT / "migrations")
+    engine = open_database(url)
+    stream = Ahead(Client())
+    views = Views(engine, PositionWatch(engine), stream, lambda: datetime.now(UTC))
+    legs = Legs(views)
+    assert await legs.read("v3:nobody") is None
+    stream.last = 1
+    with pytest.raises(ErrorAnswer) as raised:
+        await legs.read("v3:perhaps")
+    assert raised.value.status == 503
+    # A command for it goes to the carrier all the same, which knows.
+    assert await legs.session_of("v3:perhaps") == session_id_from("v3:perhaps")
     await engine.dispose()

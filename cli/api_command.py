@@ -6,6 +6,7 @@ where the answer got lost, the same command with the same id asks for it again.
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from cli.answers import fields_table, print_json, told
 from cli.exchange import NoAnswer, Refused, Server
-from offhook.errors import SettingInvalid
+from offhook.errors import SECRET_PARAMETERS, SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of
 
@@ -40,6 +41,8 @@ def send_command(
     """Check, send, print. Raises ParameterInvalid, or OffhookError if it did not take effect."""
     texts = {name: text for name, text in given.items() if text is not None}
     for name, text in _named(more or []):
+        if name in SECRET_PARAMETERS:
+            text = _secret_in(name, text)
         if name == "command_id" or (name == "call_control_id" and operation != "bridge"):
             raise typer.BadParameter(f"--param {name}: there is an option or argument for it")
         if name in texts:
@@ -91,6 +94,18 @@ def _named(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
         if not equals or not name:
             raise typer.BadParameter(f"--param {text!r}: expected NAME=VALUE")
         yield name, value
+
+
+def _secret_in(name: str, text: str) -> str:
+    """The text in the file of `name=@FILE`: every user of the machine sees a command's options."""
+    if text.startswith("@"):
+        try:
+            return Path(text[1:]).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"--param {name}: {error}") from error
+    warning = f"warning: the process list shows {name}; write it to a file: --param {name}=@FILE"
+    Console(stderr=True).print(warning, markup=False, soft_wrap=True)
+    return text
 
 
 def _value_of(operation: str, name: str, text: str) -> Any:

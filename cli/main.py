@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +20,15 @@ from cli import ready_file as ready_files
 from cli.apps import app as apps
 from cli.call import app as call
 from cli.options import AsJson, ReadyFile, settings_of_command
-from offhook.errors import AddressUnusable, OffhookError, OperatorFault, SettingInvalid
-from offhook.process import configure_logs, run_to_end
-from offhook.settings import Settings
+from offhook.errors import (
+    AddressUnusable,
+    OffhookError,
+    OperatorFault,
+    SettingInvalid,
+    shown_url,
+)
+from offhook.process import configure_logs, redacted, run_to_end
+from offhook.settings import Settings, secrets_in
 
 app = typer.Typer(
     name="offhook",
@@ -219,7 +227,10 @@ def parked_retry(
 def send(
     files: Annotated[list[Path], typer.Argument(help="Webhook JSON, one event a file.")],
     url: Annotated[str, typer.Option(help="Where to; else OFFHOOK_WEBHOOK_URL.")] = "",
-    key: Annotated[str, typer.Option(help="Base64 seed; else OFFHOOK_SIGNING_KEY.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="The base64 seed is in this file, - for standard input."),
+    ] = None,
     rebuild: Annotated[
         bool, typer.Option(help="Make the HTTP body from portal or payload forms.")
     ] = False,
@@ -235,17 +246,16 @@ def send(
         (path, sending.body_of(path, rebuild=rebuild, event_type=event_type)) for path in files
     ]
     target = url or settings.webhook_url
-    if not (key or settings.signing_key):
+    key = settings.signing_key if key_file is None else sending.key_in(key_file)
+    if not key:
         raise SettingInvalid(
-            "there is no key to sign with: give --key, set OFFHOOK_SIGNING_KEY, "
+            "there is no key to sign with: set OFFHOOK_SIGNING_KEY, give --key-file, "
             "or name the --ready-file of `offhook up`"
         )
     try:
-        sent = sending.send(
-            bodies, url=target, signing_key=key or settings.signing_key, now_s=time.time()
-        )
+        sent = sending.send(bodies, url=target, signing_key=key, now_s=time.time())
     except httpx.HTTPError as error:
-        _fail(f"{target}: {error or type(error).__name__}")
+        _fail(f"{shown_url(target)}: {error or type(error).__name__}")
     for each in sent:
         _console.print(f"{each.status}  {each.path}  {each.answer}".rstrip(), soft_wrap=True)
     raise typer.Exit(0 if all(each.status == httpx.codes.OK for each in sent) else 1)
@@ -302,10 +312,15 @@ def main() -> None:
         _fail(str(error))
     except ConnectionError as error:
         _fail(f"a server does not answer: {error}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
+    except Exception as error:
+        # A mistake of ours: the whole traceback, as Python shows it, but for secrets.
+        text = "".join(traceback.format_exception(error))
+        sys.stderr.write(redacted(text, secrets_in(os.environ)))
+        raise SystemExit(1) from None
 
 
 def _serve(role: str, run: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
-    configure_logs(role)
+    configure_logs(role, secrets_in(os.environ))
     try:
         run_to_end(run(settings_of_command()))
     except AddressUnusable as error:
@@ -314,6 +329,7 @@ def _serve(role: str, run: Callable[[Settings], Coroutine[Any, Any, None]]) -> N
 
 
 def _fail(message: str) -> None:
+    message = redacted(message, secrets_in(os.environ))
     _errors.print(f"offhook: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     raise SystemExit(1)
 

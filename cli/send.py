@@ -1,6 +1,7 @@
 """`offhook send`: sign captured webhooks with the development key, and post them to an ingress."""
 
 import hashlib
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from offhook.errors import SenderFault
+from offhook.errors import OperatorFault, SenderFault
 from offhook.telnyx.signature import sign, signing_key_from
 from offhook.webhooks import Form, form_of
 
@@ -63,6 +64,16 @@ def body_of(path: Path, *, rebuild: bool = False, event_type: str = "") -> bytes
         f"{path} is {_FORM_WORDS[form]}, not what an endpoint receives: "
         f"{{data: {{event_type, id, occurred_at, payload}}, meta}}{more}"
     )
+
+
+def key_in(path: Path) -> str:
+    """The text of a file, or of standard input: an option's value is seen in the process list."""
+    if path == Path("-"):
+        return sys.stdin.read().strip()
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorFault(f"--key-file {path} cannot be read: {error}") from error
 
 
 def send(

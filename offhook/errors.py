@@ -73,7 +73,7 @@ class ParameterInvalid(SenderFault):
         self.value = value
         self.rule = rule
         place = field + inside
-        seen = "a secret" if field in _SECRET_FIELDS else shown(value)
+        seen = "a secret" if field in SECRET_PARAMETERS else shown(value)
         given = "is missing" if value is None else f"is {seen}"
         super().__init__(f"{operation}: {place} {given}; {rule}")
 
@@ -146,7 +146,7 @@ class AddressUnusable(OperatorFault):
 
 
 # Messages end in logs and in the log, so these values are never in one.
-_SECRET_FIELDS = frozenset({"payment_token", "sip_auth_password", "stream_auth_token"})
+SECRET_PARAMETERS = frozenset({"payment_token", "sip_auth_password", "stream_auth_token"})
 _SHOWN_CHARS_MAX = 80
 
 
@@ -167,5 +167,18 @@ def shown_url(text: str) -> str:
     return _SECRET_PARAMETER.sub(r"\1…", "".join(shown))
 
 
+def secrets_of_url(text: str) -> list[str]:
+    """What `shown_url` leaves out: passwords, tokens in a user's place, secret parameters."""
+    found = [match[2] for match in _SECRET_PARAMETER.finditer(text)]
+    for part in _SCHEME.split(text):
+        userinfo, at, _ = part.rpartition("@")
+        if at:
+            user, colon, password = userinfo.partition(":")
+            found.append(password if colon else user)
+    return found
+
+
 _SCHEME = re.compile(r"([A-Za-z][\w+.-]*://)")
-_SECRET_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&\s,]*", re.I)
+_SECRET_PARAMETER = re.compile(
+    r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)([^&\s,]*)", re.IGNORECASE
+)

@@ -257,19 +257,31 @@ class _Server(uvicorn.Server):
             _log.info("listening", extra={"host": host, "port": port})
 
 
-def configure_logs(role: str) -> None:
-    """One JSON object a line on standard error, with whatever was given as `extra`."""
+def configure_logs(role: str, secrets: Sequence[str] = ()) -> None:
+    """One JSON object a line on standard error, with whatever was given as `extra`.
+
+    `secrets` are replaced wherever they come up: in the error of a library, for one.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines(role))
+    handler.setFormatter(_JsonLines(role, secrets))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for quiet in ("httpx", "httpcore", "faststream", "uvicorn", "alembic"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
 
+def redacted(text: str, secrets: Sequence[str]) -> str:
+    """The text without the secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "[secret]")
+    return text
+
+
 class _JsonLines(logging.Formatter):
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, secrets: Sequence[str]) -> None:
         super().__init__()
         self._role = role
+        # As they are in JSON, too: a quotation mark has a backslash there.
+        self._secrets = [each for text in secrets for each in (text, json.dumps(text)[1:-1])]
 
     def format(self, record: logging.LogRecord) -> str:
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -282,7 +294,7 @@ class _JsonLines(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _OWN_FIELDS}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return redacted(json.dumps(line, default=str), self._secrets)
 
 
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -7,10 +7,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_type_hints
+from urllib.parse import unquote
 
 import msgspec
 
-from offhook.errors import SettingInvalid
+from offhook.errors import SettingInvalid, secrets_of_url, shown_url
 
 PREFIX = "OFFHOOK_"
 
@@ -93,9 +94,44 @@ class Settings:
     simulator_disorder: Share = 0.0  # share of webhooks held back behind later ones, 0 to 1
     simulator_loss: Share = 0.0  # share of webhooks that are never sent, 0 to 1
 
+    def __repr__(self) -> str:
+        """Without secrets, those in URLs included: a repr ends in logs and tracebacks."""
+        shown = {
+            item.name: value
+            for item in dataclasses.fields(self)
+            if item.repr and (value := getattr(self, item.name)) != item.default
+        }
+        texts = (f"{name}={_repr_of(value)}" for name, value in shown.items())
+        return f"Settings({', '.join(texts)})"
+
 
 SECRET_FIELDS = frozenset(item.name for item in dataclasses.fields(Settings) if not item.repr)
 """What is a secret as a whole; URLs hold one in them (`shown_url`)."""
+
+
+SECRET_CHARS_MIN = 6
+"""Shorter ones are not looked for in texts: they would be found in any word."""
+
+
+def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What of the variables must be in no message, longest first; of wrong settings too."""
+    found: set[str] = set()
+    for variable, text in environment.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX):
+            continue
+        if name in SECRET_FIELDS:
+            parts = [part.strip() for part in text.split(",")]
+            # Of `scope:token` the token; other secrets have no colon.
+            found |= {part.rpartition(":")[2] for part in parts}
+        elif "_url" in name:
+            found |= set(secrets_of_url(text))
+    found |= {unquote(each) for each in found}
+    kept = (each for each in found if len(each) >= SECRET_CHARS_MIN and each not in _NO_SECRETS)
+    return tuple(sorted(kept, key=len, reverse=True))
+
+
+_NO_SECRETS = frozenset({"simulator"})  # the simulator's own key, which README names
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -126,6 +162,14 @@ def environment_from(settings: Settings) -> dict[str, str]:
 
 # Of the test run, and where other commands find what `offhook up` wrote.
 _NOT_SETTINGS = frozenset({PREFIX + "CAPTURES", PREFIX + "READY_FILE"})
+
+
+def _repr_of(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(shown_url(value)) if "://" in value or "@" in value else repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_repr_of, value))})"
+    return repr(value)
 
 
 def _value(variable: str, text: str, kind: Any) -> Any:

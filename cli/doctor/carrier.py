@@ -153,19 +153,20 @@ def application_findings(application: Application, webhook_url: str) -> list[Fin
 
 def _webhook_url(application: Application, expected: str, update: str) -> Finding:
     url = application.get("webhook_event_url") or ""
-    fix = f"{update} --webhook-event-url {expected or 'https://…' + PATH}"
+    shown, wanted = shown_url(url), shown_url(expected)
+    fix = f"{update} --webhook-event-url {wanted or 'https://…' + PATH}"
     if expected and url != expected:
-        return wrong("carrier", "webhook URL", f"{url or 'none'}, not {expected}", fix)
+        return wrong("carrier", "webhook URL", f"{shown or 'none'}, not {wanted}", fix)
     if urlsplit(url).path != PATH:
-        found = f"{url or 'none'} does not end in {PATH}, where ingress listens"
+        found = f"{shown or 'none'} does not end in {PATH}, where ingress listens"
         return wrong("carrier", "webhook URL", found, fix)
-    return good("carrier", "webhook URL", url)
+    return good("carrier", "webhook URL", shown)
 
 
 def _failover_url(url: str, update: str) -> Finding:
     if urlsplit(url).path == PATH:
-        return good("carrier", "failover URL", url)
-    found = f"{url} does not end in {PATH}, where ingress listens"
+        return good("carrier", "failover URL", shown_url(url))
+    found = f"{shown_url(url)} does not end in {PATH}, where ingress listens"
     fix = f"{update} --webhook-event-failover-url https://…{PATH}"
     return wrong("carrier", "failover URL", found, fix)
 

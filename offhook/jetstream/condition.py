@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nats.js.api import AccountInfo, DiscardPolicy, StreamInfo
 
+from offhook.errors import shown_url
 from offhook.jetstream.servers import Server
 
 
@@ -73,7 +74,7 @@ def condition_of(
         if limit.is_reached
     ]
     warnings |= dict.fromkeys(
-        f"the NATS server at {server.url} says: {server.unhealthy}"
+        f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
         for server in servers
         if server.unhealthy and not server.cannot_write
     )

@@ -51,7 +51,7 @@ def public_keys_from(texts: Sequence[str]) -> tuple[VerifyKey, ...]:
 
 def signing_key_from(text: str) -> SigningKey:
     """A development key from base64 of its 32-byte seed. Raises SettingInvalid."""
-    return SigningKey(_key_bytes(text, "signing key (OFFHOOK_SIGNING_KEY, --key)"))
+    return SigningKey(_key_bytes(text, "signing key (OFFHOOK_SIGNING_KEY, --key-file)"))
 
 
 def public_key_text(key: SigningKey) -> str:

@@ -69,6 +69,10 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
         )
         assert session.json()["data"]["session"]["session_id"] == session_id
 
+        for secret in (found["token"], found["signing_key"]):
+            assert processes_below(Path(secret)) == [], "the process list shows it"
+            assert not [log for log in data.glob("*.log") if secret in log.read_text()]
+
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0, output

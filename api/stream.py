@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from offhook.errors import LogUnavailable
+from offhook.errors import LogUnavailable, words_of
 from offhook.events import Record
 from offhook.jetstream.log import record_of
 from offhook.jetstream.stream import STREAM
@@ -30,7 +30,7 @@ class Stream:
         try:
             info = await self._client.jetstream(timeout=TIMEOUT_S).stream_info(STREAM)
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"stream {STREAM} is not told: {error!r}") from error
+            raise LogUnavailable(f"stream {STREAM} is not told: {words_of(error)}") from error
         return info.state.last_seq
 
     async def record_at(self, seq: int) -> Record | None:
@@ -51,7 +51,9 @@ class Stream:
                 f"$JS.API.DIRECT.GET.{STREAM}", json.dumps(ask).encode(), timeout=TIMEOUT_S
             )
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"stream {STREAM}: no answer to a read: {error!r}") from error
+            raise LogUnavailable(
+                f"stream {STREAM}: no answer to a read: {words_of(error)}"
+            ) from error
         match (message.headers or {}).get("Status"):
             case None:
                 return message

@@ -145,6 +145,14 @@ class AddressUnusable(OperatorFault):
     """A role cannot listen where its settings say: another process does, or nobody can."""
 
 
+def words_of(error: BaseException) -> str:
+    """What it says, or its name where it says nothing: a timeout of asyncio does not.
+
+    `repr` would leave out what nats-py keeps of a server's answer.
+    """
+    return str(error) or type(error).__name__
+
+
 # Messages end in logs and in the log, so these values are never in one.
 SECRET_PARAMETERS = frozenset({"payment_token", "sip_auth_password", "stream_auth_token"})
 _SHOWN_CHARS_MAX = 80

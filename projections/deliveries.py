@@ -16,7 +16,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable
+from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
 from offhook.jetstream.stream import created_at as stream_created_at
 from offhook.jetstream.subjects import ALL_CALLS
@@ -68,7 +68,9 @@ class Deliveries:
             ) from error
         except (NatsError, TimeoutError) as error:
             await subscription.unsubscribe()
-            raise LogUnavailable(f"consumer {consumer} cannot be reset: {error!r}") from error
+            raise LogUnavailable(
+                f"consumer {consumer} cannot be reset: {words_of(error)}"
+            ) from error
         return cls(jetstream, consumer, subscription, after_seq)
 
     @classmethod
@@ -92,7 +94,7 @@ class Deliveries:
         except NotFoundError as error:
             raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"stream {STREAM} takes no consumer: {error!r}") from error
+            raise LogUnavailable(f"stream {STREAM} takes no consumer: {words_of(error)}") from error
         subscription = await jetstream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
         return cls(jetstream, info.name, subscription, after_seq)
 
@@ -111,7 +113,7 @@ class Deliveries:
         except TimeoutError:
             return []
         except NatsError as error:
-            raise DeliveryDoubtful(f"consumer {self._consumer}: {error!r}") from error
+            raise DeliveryDoubtful(f"consumer {self._consumer}: {words_of(error)}") from error
         for message in messages:
             place = message.metadata.sequence
             if place.consumer != self._delivery + 1 or place.stream <= self._seq:
@@ -139,7 +141,9 @@ class Deliveries:
                 f"stream {STREAM} has no consumer {self._consumer}: run `offhook provision`"
             ) from error
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"consumer {self._consumer} is not told: {error!r}") from error
+            raise LogUnavailable(
+                f"consumer {self._consumer} is not told: {words_of(error)}"
+            ) from error
         delivered = info.delivered.consumer_seq if info.delivered else 0
         if delivered != self._delivery:
             raise DeliveryDoubtful(
@@ -174,7 +178,7 @@ async def require_same_stream(client: Client, seq: int, created_at: datetime | N
     except NotFoundError as error:
         raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
-        raise LogUnavailable(f"stream {STREAM} is not told: {error!r}") from error
+        raise LogUnavailable(f"stream {STREAM} is not told: {words_of(error)}") from error
     found = stream_created_at(info)
     if created_at is not None and found != created_at:
         raise LogReplaced(

@@ -87,7 +87,7 @@ def test_one_node_out_is_a_warning(info: StreamInfo, out: Server, said: str) -> 
 @pytest.mark.parametrize(
     ("info", "servers", "said"),
     [
-        (stream(None), (), "CALLS has no leader"),
+        (stream(None), (), "by CALLS: there is no leader"),
         (stream(n2=OFFLINE, n3=OFFLINE), (), "1 of 3 replicas are current"),
         (stream(n2=OFFLINE), (server("n3", jetstream=False),), "JetStream is off"),
         (stream(), (server("n1", stored_bytes=1001),), "the store of the NATS server at http://n1"),

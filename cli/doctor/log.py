@@ -12,7 +12,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
 from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
-from offhook.errors import LogUnsafe, shown_url
+from offhook.errors import LogUnsafe, shown_url, words_of
 from offhook.jetstream.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.drift import Difference, differences
@@ -90,7 +90,7 @@ async def examine_log(settings: Settings) -> Findings:
             client = await nats.connect(**client_options(settings.nats_url, "doctor") | once)
     except (OSError, NatsError, TimeoutError, ValueError) as error:
         refusals = [each for each in told if not isinstance(each, OSError)]
-        why = _words(next(iter(refusals or told), error))
+        why = words_of(next(iter(refusals or told), error))
         found = f"no connection to {where}: {why}"
         fix = "start it, or see OFFHOOK_NATS_URL: its address, user and password"
         yield wrong("log", "NATS", found, fix)
@@ -187,17 +187,13 @@ async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig
     return good("log", check, f"{info.num_pending or 0:,} waiting, {info.num_ack_pending:,} held")
 
 
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
 def _told(found: Sequence[Difference]) -> str:
     return "; ".join(str(each) for each in found)
 
 
 def _silent(check: str, error: Exception) -> Finding:
     fix = "is JetStream on, and has this user the right to its API?"
-    return wrong("log", check, f"JetStream does not answer: {error!r}", fix)
+    return wrong("log", check, f"JetStream does not answer: {words_of(error)}", fix)
 
 
 async def _clock(url: str, now: Now) -> Finding | None:

@@ -51,6 +51,7 @@ def condition_of(
 ) -> Condition:
     """`late` are the replicas that have not been current for so long that they count as out."""
     troubles: list[str] = []
+    stopped: dict[str, list[str]] = {}  # the streams that take no records, by the reason
     # In order, without repetition.
     warnings = dict.fromkeys(server.silent for server in servers if server.silent)
     behind: set[str] = set()
@@ -60,14 +61,21 @@ def condition_of(
         out = {
             name: why for name, why in out.items() if not why.startswith(_BEHIND) or name in late
         }
-        if trouble := _cannot_append(info, servers, out):
-            troubles.append(trouble)
+        if why := _cannot_append(info, out):
+            stopped.setdefault(why, []).append(f"{info.config.name}")
         warnings |= dict.fromkeys(f"a node of the log is out: {why}" for why in out.values())
         troubles += [
             f"stream {info.config.name} is full: {limit}; raise it"
             for limit in stream_limits(info)
             if limit.is_reached
         ]
+    troubles = [
+        *(
+            f"no records are taken by {' and '.join(names)}: {why}"
+            for why, names in stopped.items()
+        ),
+        *troubles,
+    ]
     troubles += [
         f"the NATS account is full: {limit}; raise it"
         for limit in account_limits(account)
@@ -120,19 +128,19 @@ def _out(servers: Sequence[Server], info: StreamInfo) -> dict[str, str]:
     return out
 
 
-def _cannot_append(info: StreamInfo, servers: Sequence[Server], out: dict[str, str]) -> str:
-    name, cluster = info.config.name, info.cluster
-    why = "; ".join(out.values()) or "its nodes do not reach each other"
-    replicas = info.config.num_replicas or 1
+def _cannot_append(info: StreamInfo, out: dict[str, str]) -> str:
+    """Why the stream acknowledges nothing; empty if it does."""
+    why, cluster = "; ".join(out.values()), info.cluster
     if cluster is None:
-        return f"stream {name} takes no records: {why}" if out else ""
+        return why
     if not cluster.leader:
-        return f"stream {name} has no leader and takes no records: {why}"
+        return f"there is no leader: {why or 'its nodes do not reach each other'}"
+    replicas = info.config.num_replicas or 1
     names = {cluster.leader, *(each.name for each in cluster.replicas or [])}
     left = replicas - len(names & out.keys())
-    if cluster.leader in out or left <= replicas // 2:
-        return f"stream {name} takes no records, {left} of {replicas} replicas are current: {why}"
-    return ""
+    if left > replicas // 2 and cluster.leader not in out:
+        return ""
+    return f"{left} of {replicas} replicas are current: {why}" if replicas > 1 else why
 
 
 _BEHIND = "not current: stream "

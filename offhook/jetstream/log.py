@@ -21,7 +21,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from offhook.codec import Encoded, decode, fact_id_of
-from offhook.errors import LogUnavailable, PositionTaken
+from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
 from offhook.jetstream.appends import Appends
 from offhook.jetstream.inbox import Inbox
@@ -162,7 +162,7 @@ class JetStreamLog:
         except (NoRespondersError, TimeoutError):
             return None
         except (NatsError, msgspec.DecodeError) as error:
-            raise LogUnavailable(f"{subject}: {_words(error)}") from error
+            raise LogUnavailable(f"{subject}: {words_of(error)}") from error
 
     async def _own(self, subject: str, fact_id: str, expected_seq: int) -> Appended:
         """The place of our own fact after a conflict. Raises PositionTaken if it is another's."""
@@ -202,7 +202,7 @@ class JetStreamLog:
                     return messages
                 from_seq = _seq_of(batch[-1]) + 1
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"{subject}: no answer to a read: {_words(error)}") from error
+            raise LogUnavailable(f"{subject}: no answer to a read: {words_of(error)}") from error
 
 
 async def pages(
@@ -305,10 +305,6 @@ def _headers(
     if expected_seq is not None:
         headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_seq)
     return headers
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _seq_of(message: Msg) -> int:

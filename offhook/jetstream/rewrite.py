@@ -37,7 +37,7 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
-from offhook.errors import LogUnavailable, LogUnsafe
+from offhook.errors import LogUnavailable, LogUnsafe, words_of
 from offhook.jetstream.servers import require_nobody_connected
 from offhook.jetstream.stream import (
     CREATED,
@@ -78,7 +78,7 @@ async def rewrite(
                 found = True
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(
-            f"the rewrite has stopped: {error or type(error).__name__}; run it again to continue"
+            f"the rewrite has stopped: {words_of(error)}; run it again to continue"
         ) from error
     return found
 

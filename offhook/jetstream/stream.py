@@ -29,7 +29,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, LogUnavailable, LogUnsafe
+from offhook.errors import LogMissing, LogUnavailable, LogUnsafe, words_of
 from offhook.jetstream.servers import require_safe_servers
 from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET
 
@@ -167,8 +167,9 @@ async def provision(client: Client, monitor_urls: Sequence[str], replicas: int =
             for config in consumers:
                 await js.add_consumer(wanted.name, config)
         except (NatsError, TimeoutError) as error:
-            why = str(error) or type(error).__name__
-            raise LogUnavailable(f"stream {wanted.name} cannot be provisioned: {why}") from error
+            raise LogUnavailable(
+                f"stream {wanted.name} cannot be provisioned: {words_of(error)}"
+            ) from error
 
 
 async def _info(js: JetStreamContext, stream: str) -> StreamInfo | None:
@@ -217,8 +218,7 @@ async def require_consumer(client: Client, stream: str, consumer: str | None) ->
         what = f"stream {stream}" + (f" with consumer {consumer}" if consumer else "")
         raise LogMissing(f"{what} is not there: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
-        why = str(error) or type(error).__name__
-        raise LogUnavailable(f"JetStream does not answer: {why}") from error
+        raise LogUnavailable(f"JetStream does not answer: {words_of(error)}") from error
 
 
 async def require_safe(monitor_urls: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from offhook.errors import OperatorFault, SettingInvalid
@@ -52,6 +52,14 @@ def open_database(
             "async_creator_fn": _connect,  # called with all these, and what the URL says
         },
     )
+
+
+def reason_of(error: Exception) -> str:
+    """What Postgres said, in a line; what else it was, as Python shows it."""
+    if not isinstance(error, DBAPIError):
+        return repr(error)
+    said = getattr(error.orig, "__cause__", None) or error.orig
+    return f"Postgres: {said}".splitlines()[0]
 
 
 async def _connect(**options: Any) -> Connection:

@@ -26,6 +26,7 @@ from offhook.jetstream.stream import PROJECTOR
 from projections.arrivals import arrivals_from
 from projections.batch import SESSIONS_CACHED_MAX, Applied, Projection
 from projections.checkpoint import become_active, begin, read_checkpoint
+from projections.database import reason_of
 from projections.deliveries import Deliveries, require_same_stream
 
 STANDBY_POLL_S = 0.5
@@ -86,7 +87,7 @@ class Projector:
                     extra={"projector": self._name, "error": repr(error)},
                 )
                 self.progress.restarts += 1
-                self.progress.trouble = repr(error)
+                self.progress.trouble = reason_of(error)
                 await _sleep(self._pause_s, stopping)
                 self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
         _log.info("projector stopped", extra={"projector": self._name, "seq": self.progress.seq})

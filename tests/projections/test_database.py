@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.stream import PROJECTOR
 from projections.checkpoint import CHANNEL
-from projections.database import open_database
+from projections.database import open_database, reason_of
 from projections.schema import REVISION, migrate, require_migrated, revision
 from projections.waiting import PositionWatch
 from tests.projections.conftest import MIGRATIONS
@@ -47,3 +49,13 @@ async def test_a_pooler_in_transaction_mode_is_refused_with_the_reason(database_
                 await require_migrated(url)
             with pytest.raises(OperatorFault, match="lock and the API's notifications"):
                 await migrate(url, MIGRATIONS)
+
+
+async def test_the_reason_of_an_error_is_what_postgres_said(engine: AsyncEngine) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        async with engine.connect() as connection:
+            await connection.execute(
+                text("do $$ begin raise disk_full using message = 'no space left'; end $$")
+            )
+    assert reason_of(raised.value) == "Postgres: no space left"
+    assert reason_of(FileNotFoundError(2, "gone")) == "FileNotFoundError(2, 'gone')"

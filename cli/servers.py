@@ -10,6 +10,7 @@ import http.client
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -299,6 +300,12 @@ class PostgresServer(Server):
         # SIGTERM would wait until every client has gone; SIGINT is PostgreSQL's fast shutdown.
         self._end(signal.SIGINT)
 
+    def last_words(self) -> str:
+        """Why it ended, if it said so: the lines after that are about the ending alone."""
+        lines = self.log_path.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        reasons = [line for line in lines if _REASON.search(line)]
+        return reasons[-1] if reasons else super().last_words()
+
     def _host(self) -> str:
         # The port is spelt out since both libpq and asyncpg would else take it from PGPORT.
         return f"host={quote(str(self._sockets), safe='/')}&port={self._port}"
@@ -367,6 +374,9 @@ class PostgresServer(Server):
                     parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 
+_LAST_LINES = 30
+# "FATAL:  the database system is starting up" is what a client was answered.
+_REASON = re.compile(r" (PANIC|FATAL):  (?!the database system is )")
 _GROUP_OF_NOBODY = 65534  # "nogroup" on Debian, "nobody" on Fedora: one number
 _OTHERS_RUN = stat.S_IROTH | stat.S_IXOTH
 

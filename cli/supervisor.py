@@ -2,6 +2,7 @@
 
 runs ──ends──▶ waits for its pause ──started──▶ starting ──ready──▶ runs
                       └── the ENDS_MAX-th end in a row: OperatorFault, with the end of its log
+                          (PostgreSQL: it is tried again for as long as it takes)
 """
 
 import signal
@@ -57,8 +58,7 @@ class Supervisor:
     def look(self) -> None:
         """Call this a few times a second. Raises OperatorFault for what ends again and again."""
         for server in (self._stack.nats, self._stack.postgres):
-            if (status := server.ended()) is not None:
-                self._restart_server(server, status)
+            self._look_at_server(server)
         self._look_at_store()
         for name, process in list(self._stack.processes.items()):
             part = self._parts.setdefault(name, _Part(started_at=self._clock()))
@@ -107,19 +107,35 @@ class Supervisor:
         part.started_at = self._clock()
         self._stack.start(name)
 
-    def _restart_server(self, server: Server, status: int) -> None:
+    def _look_at_server(self, server: Server) -> None:
+        part = self._parts.setdefault(server.name, _Part(started_at=self._clock()))
+        if part.restart_at is None:
+            if (status := server.ended()) is None:
+                return
+            words = f": {server.last_words()}" if status >= 0 else ""
+            self._note_server_end(server, part, f"{server.name} {_how(status)}", words)
         now = self._clock()
-        part = self._parts.setdefault(server.name, _Part(started_at=now))
-        part.ends = 1 if now - part.started_at >= STEADY_S else part.ends + 1
-        if part.ends >= ENDS_MAX:
-            words = server.last_words()
-            raise OperatorFault(
-                f"{server.name} {_how(status)}, {part.ends} times in a row: {words}"
-            )
+        if part.restart_at is None or now < part.restart_at:
+            return
+        part.restart_at = None
         part.started_at = now
-        self._say(f"{server.name} {_how(status)}; restarting it")
-        server.restart()
-        self._say(f"{server.name} is up again ({self._clock() - now:.1f} s)")
+        try:
+            server.restart()
+        except OperatorFault as error:
+            self._note_server_end(server, part, f"{server.name} did not start", f": {error}")
+        else:
+            self._say(f"{server.name} is up again ({self._clock() - now:.1f} s)")
+
+    def _note_server_end(self, server: Server, part: _Part, how: str, words: str) -> None:
+        now = self._clock()
+        part.ends = 1 if now - part.started_at >= STEADY_S else part.ends + 1
+        # Calls go on without the views, and a full disk may take hours: PostgreSQL is never given
+        # up. Without the log nothing goes on.
+        if part.ends >= ENDS_MAX and server is not self._stack.postgres:
+            raise OperatorFault(f"{how}, {part.ends} times in a row: {server.last_words()}")
+        pause_s = PAUSES_S[min(part.ends, len(PAUSES_S)) - 1]
+        part.restart_at = now + pause_s
+        self._say(f"{how}; restarting it" + (f" in {pause_s:g} s" if pause_s else "") + words)
 
 
 def _how(status: int) -> str:

@@ -182,3 +182,18 @@ def test_closing_removes_the_temporary_directory() -> None:
     with NatsServer() as server:
         assert server.directory.is_dir()
     assert not server.directory.exists()
+
+
+def test_postgres_says_why_it_ended(tmp_path: Path) -> None:
+    """The lines after the reason are about the ending alone."""
+    server = PostgresServer(tmp_path)
+    server.log_path.write_text(
+        'LOG:  x\n2026 UTC [1] PANIC:  could not write to file "pg_wal/xlogtemp": No space left\n'
+        "2026 UTC [2] FATAL:  the database system is not yet accepting connections\n"
+        "2026 UTC [1] LOG:  shutting down due to startup process failure\n"
+        "2026 UTC [1] LOG:  database system is shut down\n"
+    )
+    assert server.last_words().endswith('"pg_wal/xlogtemp": No space left')
+    server.log_path.write_text("one\ntwo\nthree\nfour\n")
+    assert server.last_words() == "two / three / four"
+    server.close()

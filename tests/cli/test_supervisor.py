@@ -24,6 +24,7 @@ class FakeServer:
     status: int | None = None
     restarts: int = 0
     refusal: str = ""
+    stays_down: bool = False
 
     def refuses_writes(self) -> str:
         return self.refusal
@@ -34,6 +35,8 @@ class FakeServer:
     def restart(self) -> None:
         self.status, self.refusal = None, ""
         self.restarts += 1
+        if self.stays_down:
+            raise OperatorFault("out of disk")
 
     def last_words(self) -> str:
         return "out of disk"
@@ -69,6 +72,12 @@ class Room:
         self.supervisor = Supervisor(
             cast(Stack, self.stack), self.said.append, vital=vital, clock=lambda: self.now
         )
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with a look four times a second."""
+        for _ in range(round(seconds * 4)):
+            self.now += 0.25
+            self.supervisor.look()
 
     def end(self, name: str = "worker-1", status: int = -9) -> None:
         self.stack.processes[name].status = status
@@ -124,17 +133,43 @@ def test_a_vital_role_is_not_restarted() -> None:
 
 
 @pytest.mark.parametrize("which", ["nats", "postgres"])
-def test_a_server_is_restarted_and_given_up_too(which: str) -> None:
+def test_a_server_is_restarted_too_at_once_and_then_slower(which: str) -> None:
     room = Room()
     server: FakeServer = getattr(room.stack, which)
-    for restarts in range(1, ENDS_MAX):
+    for restarts, pause_s in enumerate(PAUSES_S, start=1):
         server.status = -9
         room.supervisor.look()
-        assert server.restarts == restarts
-    assert room.said[0] == f"{server.name} was killed by SIGKILL; restarting it"
-    server.status = 1
-    with pytest.raises(OperatorFault, match=f"{ENDS_MAX} times in a row: out of disk"):
+        assert server.restarts == restarts - (pause_s > 0)
+        room.now += pause_s
         room.supervisor.look()
+        assert server.restarts == restarts
+    assert room.said[:2] == [
+        f"{server.name} was killed by SIGKILL; restarting it",
+        f"{server.name} is up again (0.0 s)",
+    ]
+
+
+def test_without_the_log_there_is_an_end() -> None:
+    room = Room()
+    room.stack.nats.status, room.stack.nats.stays_down = 1, True
+    with pytest.raises(OperatorFault, match=f"{ENDS_MAX} times in a row: out of disk"):
+        room.wait(600)
+    assert room.stack.nats.restarts == len(PAUSES_S)
+
+
+def test_postgres_is_tried_again_for_as_long_as_its_disk_is_full() -> None:
+    """It gave up everything at the first start that failed: the calls too, which need no views."""
+    room = Room()
+    postgres = room.stack.postgres
+    postgres.status, postgres.stays_down = 1, True
+    room.wait(3600)
+    assert "postgres ended with status 1; restarting it: out of disk" in room.said[0]
+    assert "postgres did not start; restarting it in 0.5 s: out of disk" in room.said[1]
+    assert postgres.restarts > 3600 / max(PAUSES_S) - len(PAUSES_S)
+    postgres.stays_down = False
+    room.now += max(PAUSES_S)
+    room.supervisor.look()
+    assert room.said[-1] == "postgres is up again (0.0 s)"
 
 
 def test_a_log_that_takes_no_writes_until_a_restart_is_restarted() -> None:

@@ -80,7 +80,8 @@ class _Exchange(asyncio.Protocol):
 
     def _answer(self) -> None:
         assert self._transport is not None
-        self._transport.write(_ACCEPTED)
+        if not self._transport.is_closing():  # as when its client was killed
+            self._transport.write(_ACCEPTED)
         self._carrier.answered()
 
 

@@ -62,13 +62,16 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench.latency")
     options.add_argument("--seconds", type=float, default=20.0, help="for each of the two, in all")
     options.add_argument("--rate", type=float, default=100.0, help="webhooks/s")
+    options.add_argument("--workers", type=int, default=2, help="processes on each side")
     given = options.parse_args()
     console = Console(width=100)
     console.print(describe("bench.latency"), highlight=False)
-    console.print(table_of(*uvloop.run(measure(given.seconds, given.rate)), given.rate))
+    console.print(
+        table_of(*uvloop.run(measure(given.seconds, given.rate, given.workers)), given.rate)
+    )
 
 
-async def measure(seconds: float, rate: float) -> tuple[Route, Route]:
+async def measure(seconds: float, rate: float, workers: int) -> tuple[Route, Route]:
     """Offhook and the floor, in turn."""
     key = SigningKey.generate()
     ours, floor = Route(name="offhook"), Route(name="floor")
@@ -78,7 +81,7 @@ async def measure(seconds: float, rate: float) -> tuple[Route, Route]:
             nats_server = stack.enter_context(NatsServer())
             await _prepare(nats_server)
             # In a thread: meanwhile the carrier must be able to answer.
-            ingress = await asyncio.to_thread(_started, stack, nats_server, carrier, key)
+            ingress = await asyncio.to_thread(_started, stack, nats_server, carrier, key, workers)
             client = await connect(nats_server.url, "bench")
             publisher = Publisher(client.jetstream())
             for size, counts in ((WARM_UP, False), *[(count, True)] * ROUNDS):
@@ -140,7 +143,11 @@ async def _prepare(nats_server: NatsServer) -> None:
 
 
 def _started(
-    stack: ExitStack, nats_server: NatsServer, carrier: stub.Carrier, key: SigningKey
+    stack: ExitStack,
+    nats_server: NatsServer,
+    carrier: stub.Carrier,
+    key: SigningKey,
+    workers: int,
 ) -> Child:
     """Every process but the carrier; the ingress."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
@@ -154,8 +161,9 @@ def _started(
         flows=("bench.flows:ANSWERING",),
     )
     bare = ["-m", "bench.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
-    stack.enter_context(child(bare, {}, directory / "floor.log"))
-    stack.enter_context(role("workers", settings, directory / "worker.log"))
+    for number in range(workers):
+        stack.enter_context(child(bare, {}, directory / f"floor-{number}.log"))
+        stack.enter_context(role("workers", settings, directory / f"worker-{number}.log"))
     return stack.enter_context(role("ingress", settings, directory / "ingress.log"))
 
 

@@ -7,6 +7,7 @@ them at a carrier that takes 200 ms for each. With 16 lanes the limit of one wor
 
 import argparse
 import asyncio
+import re
 import tempfile
 import time
 from collections import Counter
@@ -144,21 +145,21 @@ async def _burst(log: JetStreamLog, carrier: SlowCarrier, calls: int) -> float:
     carrier.expect(calls)
     free = asyncio.Semaphore(APPENDS_AT_ONCE)
 
-    async def append(event: CallInitiated) -> None:
+    async def append(name: str) -> None:
         async with free:
-            encoded = encoded_webhook(wire_body(event), event.event_id)
-            await log.append(event.call_session_id or "", "in", encoded)
+            await append_call(log, name)
 
     began = time.perf_counter()
     async with asyncio.timeout(TIMEOUT_S):
-        await asyncio.gather(*(append(_call(f"{began}-{each}")) for each in range(calls)))
+        await asyncio.gather(*(append(f"{began}-{each}") for each in range(calls)))
         await carrier.all_answered.wait()
     return began
 
 
-def _call(name: str) -> CallInitiated:
-    name = name.replace(".", "-")
-    return CallInitiated(
+async def append_call(log: JetStreamLog, name: str) -> str:
+    """Append `call.initiated` of leg v3:NAME in session-NAME; the name as it is in both."""
+    name = re.sub("[^A-Za-z0-9-]", "-", name)
+    event = CallInitiated(
         event_id=f"event-{name}",
         call_control_id=f"v3:{name}",
         call_session_id=f"session-{name}",
@@ -166,6 +167,9 @@ def _call(name: str) -> CallInitiated:
         from_="+12025550101",
         to="+12025550102",
     )
+    encoded = encoded_webhook(wire_body(event), event.event_id)
+    await log.append(f"session-{name}", "in", encoded)
+    return name
 
 
 def table_of(crews: Sequence[Crew], calls: int) -> Table:

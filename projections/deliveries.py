@@ -4,7 +4,7 @@ After a reset the server numbers the consumer's deliveries from 1. Each delivery
 number: one that is missing went to another client, or to a request that was given up.
 """
 
-import contextlib
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
@@ -17,18 +17,26 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
+from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
 from offhook.jetstream.stream import created_at as stream_created_at
 from offhook.jetstream.subjects import ALL_CALLS
 
-FETCH_TIMEOUT_S = 1.0
-"""Short: a request that a reconnect lost is only waited out, and so bounds a drain too."""
+WAIT_S = 1.0
+"""How long the next record is waited for before anything else is looked at."""
 
 API_TIMEOUT_S = 5.0
 
 BATCH_BYTES_MAX = 32 * 1024 * 1024
 """Records of one batch together, or a single one: Postgres takes no statement of over 1 GB, and 500
 of the largest records have 3."""
+
+GATHER_S = 0.05
+"""How long a record waits for others: a transaction for each would take a core and the disk at 100
+records/s. It is most of what the views lag behind."""
+
+ON_THE_WAY_S = 0.2
+"""How long a record may be on its way here from the server."""
 
 UNUSED_S = 60.0
 """A consumer of one reader is forgotten by the server when it was not asked for so long."""
@@ -41,12 +49,12 @@ class Deliveries:
         self,
         jetstream: JetStreamContext,
         consumer: str,
-        subscription: JetStreamContext.PullSubscription,
+        pull: Pull,
         after_seq: int,
     ) -> None:
         self._jetstream = jetstream
         self._consumer = consumer
-        self._subscription = subscription
+        self._pull = pull
         self._seq = after_seq  # stream sequence of the last record handed out
         self._delivery = 0  # the consumer's number of that delivery
         self._held: list[Msg] = []  # delivered, for the batches to come
@@ -56,25 +64,27 @@ class Deliveries:
         """Reset the consumer to what follows `after_seq`. Raises LogMissing or LogUnavailable."""
         jetstream = client.jetstream(timeout=API_TIMEOUT_S)
         # An inbox of its own, so that nothing asked for before the reset can come in after it.
-        subscription = await jetstream.pull_subscribe_bind(consumer=consumer, stream=STREAM)
+        pull = await Pull.open(client, STREAM, consumer, batch_max=PROJECTOR_BATCH_MAX)
         try:
             # Asked for first: nats-server answers no reset of a consumer that it does not have.
             await jetstream.consumer_info(STREAM, consumer)
             await jetstream.reset_consumer(STREAM, consumer, seq=after_seq + 1)
         except NotFoundError as error:
-            await subscription.unsubscribe()
+            await pull.close()
             raise LogMissing(
                 f"stream {STREAM} has no consumer {consumer}: run `offhook provision`"
             ) from error
         except (NatsError, TimeoutError) as error:
-            await subscription.unsubscribe()
+            await pull.close()
             raise LogUnavailable(
                 f"consumer {consumer} cannot be reset: {words_of(error)}"
             ) from error
-        return cls(jetstream, consumer, subscription, after_seq)
+        return cls(jetstream, consumer, pull, after_seq)
 
     @classmethod
-    async def open_alone(cls, client: Client, after_seq: int) -> Self:
+    async def open_alone(
+        cls, client: Client, after_seq: int, batch_max: int = PROJECTOR_BATCH_MAX
+    ) -> Self:
         """What follows `after_seq`, by a consumer made for this reader: nothing to acknowledge.
 
         Raises LogMissing or LogUnavailable.
@@ -95,11 +105,11 @@ class Deliveries:
             raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"stream {STREAM} takes no consumer: {words_of(error)}") from error
-        subscription = await jetstream.pull_subscribe_bind(consumer=info.name, stream=STREAM)
-        return cls(jetstream, info.name, subscription, after_seq)
+        pull = await Pull.open(client, STREAM, info.name, batch_max=batch_max)
+        return cls(jetstream, info.name, pull, after_seq)
 
     async def next(
-        self, timeout_s: float = FETCH_TIMEOUT_S, *, batch_max: int = PROJECTOR_BATCH_MAX
+        self, timeout_s: float = WAIT_S, *, batch_max: int = PROJECTOR_BATCH_MAX
     ) -> list[Msg]:
         """The next records in order of seq; none if none came. Raises DeliveryDoubtful."""
         messages = self._held or await self._fetched(timeout_s, batch_max)
@@ -108,12 +118,7 @@ class Deliveries:
         return messages[:batch]
 
     async def _fetched(self, timeout_s: float, batch_max: int) -> list[Msg]:
-        try:
-            messages = await self._subscription.fetch(batch_max, timeout=timeout_s)
-        except TimeoutError:
-            return []
-        except NatsError as error:
-            raise DeliveryDoubtful(f"consumer {self._consumer}: {words_of(error)}") from error
+        messages = await self._pull.next(timeout_s, batch_max, gather_s=GATHER_S)
         for message in messages:
             place = message.metadata.sequence
             if place.consumer != self._delivery + 1 or place.stream <= self._seq:
@@ -145,16 +150,16 @@ class Deliveries:
                 f"consumer {self._consumer} is not told: {words_of(error)}"
             ) from error
         delivered = info.delivered.consumer_seq if info.delivered else 0
-        if delivered != self._delivery:
+        if delivered > self._delivery + self._pull.waiting:
+            await asyncio.sleep(ON_THE_WAY_S)  # it may have been delivered while we asked
+        if not self._delivery <= delivered <= self._delivery + self._pull.waiting:
             raise DeliveryDoubtful(
                 f"consumer {self._consumer} made {delivered} deliveries, {self._delivery} came here"
             )
-        return info.num_pending or 0
+        return (info.num_pending or 0) + self._pull.waiting
 
     async def close(self) -> None:
-        # Before a drain: nats-py would wait for a pull subscription until the drain times out.
-        with contextlib.suppress(NatsError):  # a closed connection has no subscriptions left
-            await self._subscription.unsubscribe()
+        await self._pull.close()
 
 
 def _within_bytes(messages: Sequence[Msg]) -> int:

@@ -155,7 +155,9 @@ class _Rebuild:
             self._progress.started_seq = seq
         self._progress.seq, self._progress.target_seq = seq, live.seq
         self._on_progress(self._progress)
-        records = _Records(await Deliveries.open_alone(self._client, seq), self._batch_max)
+        batch_max = self._batch_max
+        deliveries = await Deliveries.open_alone(self._client, seq, batch_max)
+        records = _Records(deliveries, batch_max)
         try:
             while await self._folded(records):
                 pass

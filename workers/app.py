@@ -28,6 +28,7 @@ from offhook.jetstream.connection import (
 )
 from offhook.jetstream.health import LogHealth
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.pull import EXPIRES_S, LOST_AFTER_S
 from offhook.jetstream.stream import (
     ACK_WAIT_S,
     STREAM,
@@ -44,25 +45,25 @@ from offhook.telnyx.client import Carrier
 from workers.asyncapi import ROUTE, SPECIFICATION, describe
 from workers.budget import Budget, limits_of
 from workers.carry_out import Timing
-from workers.fetching import BoundConsumers
+from workers.fetching import FETCH_MAX, BoundConsumers
 from workers.fleet import Fleet
 from workers.lanes import Lanes
 from workers.loading import flows_from
 from workers.metrics import Metrics
+from workers.neighbours import Neighbours
 from workers.parked_policy import policy_from
 from workers.places import Places
 from workers.settle import Settler
 from workers.standing import Standing
 from workers.turns import Turns
 
-FETCH_MAX = 32
-FETCH_WAIT_S = 1.0
-HEARTBEAT_S = ACK_WAIT_S / 3
+HEARTBEAT_S = ACK_WAIT_S * 0.3
+"""So two beats may be late before anything is redelivered."""
 
 DRAIN_S = 15.0
 """How long calls may take to finish at the end; well within the 30 s that compose gives."""
 
-REST_S = 2 * FETCH_WAIT_S
+REST_S = 2 * LOST_AFTER_S
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     options = client_options(settings.nats_url, "worker")
     broker = Broker(**options, logger=None, apply_types=False)
     client = await first_connection(settings.nats_url, broker.connect())
-    consumers = BoundConsumers(client)
+    consumers = BoundConsumers(client, lambda: lanes.room())
     broker.config.connection_state.connect(client, consumers)
     await require_provisioned(client, settings.nats_monitor_urls, WORKER)
 
@@ -89,7 +90,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         key=settings.carrier_key,
         timeout_s=settings.carrier_timeout_s,
     )
-    places = Places(settings.lanes_max)
+    places = Places(settings.lanes_max, on_free=consumers.look)
     budget = Budget(
         worker,
         limits_of(dials_per_s=settings.dials_per_s, commands_per_s=settings.commands_per_s),
@@ -113,11 +114,9 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         webhook_url=settings.webhook_url,
     )
 
-    async def hand_over(holder: str, session_id: str) -> None:
-        await client.publish(wake_subject(holder), session_id.encode())
-
-    lanes = Lanes(settler, hand_over, metrics, places=places, hurry=turns.hurry)
-    _subscribe(broker, lanes, worker)
+    neighbours = Neighbours(client)
+    lanes = Lanes(settler, neighbours.hand_over, metrics, places=places, hurry=turns.hurry)
+    _subscribe(broker, lanes, neighbours, worker)
     ending = asyncio.Event()
 
     async def drain() -> None:
@@ -163,6 +162,7 @@ class _Delivery:
         self._message = message
         metadata = message.raw_message.metadata
         self.session_id = session_id
+        self.reply = message.raw_message.reply
         self.seq = 0 if alarm is not None else metadata.sequence.stream
         self.alarm = alarm
         self.count = metadata.num_delivered
@@ -182,9 +182,9 @@ async def _whole(message: NatsMessage) -> NatsMessage:
     return message
 
 
-def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> None:
+def _subscribe(broker: NatsBroker, lanes: Lanes, neighbours: Neighbours, worker: str) -> None:
     """Have the lanes take what the workers' two consumers deliver, and what other workers say."""
-    pulling = PullSub(batch_size=FETCH_MAX, timeout=FETCH_WAIT_S)
+    pulling = PullSub(batch_size=FETCH_MAX, timeout=EXPIRES_S)
     records = broker.subscriber(
         ALL_IN,
         durable=WORKER,
@@ -224,7 +224,7 @@ def _subscribe(broker: NatsBroker, lanes: Lanes, worker: str) -> None:
 
     @broker.subscriber(wake_subject(worker), decoder=_whole, no_reply=True, include_in_schema=False)
     async def on_wake(message: NatsMessage) -> None:
-        await lanes.wake(message.body.decode())
+        await neighbours.answer(message.raw_message, lanes.take_over)
 
 
 async def _until_missing(client: Client, every_s: float, ending: asyncio.Event) -> None:

@@ -65,6 +65,11 @@ TIMERS_PER_SESSION_MAX = 1000
 """The brakes for a flow that answers itself for ever: its session is parked."""
 
 
+OTHERS_FIRST_S = (0.01, 0.02, 0.04)
+"""How long a worker leaves a record to the one that it was delivered to, from look to look: when
+two decide on it at once, one has worked in vain."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settled:
     """Nothing is left to do for the session, as far as the log was read."""
@@ -72,10 +77,11 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldElsewhere:
-    """Another worker is at it; it should be told, and `for_s` is how long its lease still runs."""
+    """Another worker has a lease on it, for `for_s` seconds more, and should look again."""
 
     worker: str
     for_s: float
+    lease_seq: int  # stream sequence of the record that gave the lease
 
 
 class FlowRaised(Exception):
@@ -134,16 +140,21 @@ class Settler:
         alarms: Sequence[Alarm] = (),
         *,
         is_deadly: bool = False,
+        void: int = 0,
+        first_seq: int = 0,
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
-        If its flow is deadly to workers it is not asked, and counts as raising. Raises FlowRaised,
-        and LogUnavailable; the session is then as settled as the log says.
+        `void` is the stream sequence of a lease that need not be waited out: its worker is gone.
+        `first_seq` is the first record that woke us, if none of them may have been delivered to
+        another worker: an older one was, which is given a moment to decide on it. If
+        its flow is deadly to workers it is not asked, and counts as raising. Raises FlowRaised, and
+        LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:
             case = await self._cases.look(session_id, wake_seq, decided_seq)
-            return await self._settle(case, alarms, is_deadly)
+            return await self._settle(case, alarms, is_deadly, void, first_seq)
         except BaseException:
             self._cases.drop(session_id)
             raise
@@ -157,17 +168,24 @@ class Settler:
         self._metrics.parked.inc()
 
     async def _settle(
-        self, case: Case, alarms: Sequence[Alarm], is_deadly: bool
+        self, case: Case, alarms: Sequence[Alarm], is_deadly: bool, void: int, first_seq: int
     ) -> Settled | HeldElsewhere:
+        pauses_s = iter(OTHERS_FIRST_S)
         while True:
             try:
                 # First, for it folds in the requests that the open commands were decided on.
                 cause = await case.next_cause(has_policy=self._policy is not None)
                 if (commands := case.open_commands()) or case.open_timers():
-                    if (held := self._held_elsewhere(case)) is not None:
+                    if (held := self._held_elsewhere(case, void)) is not None:
                         return held
                     await self._take_over(case, commands)
                     await self._tell_timers(case)
+                elif (
+                    cause is not None
+                    and cause[0].seq < first_seq
+                    and (pause_s := next(pauses_s, None))
+                ):
+                    await self._timing.sleep(pause_s)
                 elif cause is not None:
                     asks_flow = not isinstance(cause[0].fact, CommandRequested)
                     if is_deadly and asks_flow and not case.is_parked():
@@ -182,9 +200,9 @@ class Settler:
                 self._metrics.conflicts.inc()
             await self._cases.refresh(case)
 
-    def _held_elsewhere(self, case: Case) -> HeldElsewhere | None:
+    def _held_elsewhere(self, case: Case, void: int) -> HeldElsewhere | None:
         lease = case.session.lease
-        if lease is None or lease.worker == self._worker:
+        if lease is None or lease.worker == self._worker or lease.seq == void:
             return None
         now = self._timing.now()
         if case.lease_seen is None or case.lease_seen[0] != lease.seq:
@@ -192,7 +210,9 @@ class Settler:
         # By the log's clock; or by our own, if that one is far behind.
         until = min(lease.until, case.lease_seen[1] + timedelta(seconds=lease.lasts_s))
         for_s = (until - now).total_seconds()
-        return HeldElsewhere(worker=lease.worker, for_s=for_s) if for_s > 0 else None
+        if for_s <= 0:
+            return None
+        return HeldElsewhere(worker=lease.worker, for_s=for_s, lease_seq=lease.seq)
 
     def _due_timers(self, case: Case, alarms: Sequence[Alarm]) -> list[TimerState]:
         return case.due_timers(max(alarm.rang_at for alarm in alarms)) if alarms else []

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import nats
 from nats.aio.client import Client
@@ -76,6 +77,31 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
         tried = isinstance(error, TimeoutError)
         why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)
         raise LogUnavailable(f"no NATS server answers at {shown_url(url)}: {why}") from error
+
+
+def when_reconnected(client: Client, do: Callable[[], None]) -> Callable[[], None]:
+    """Call `do` each time the client has reconnected, until what is returned is called."""
+    calls = _RECONNECTED.get(client)
+    if calls is None:
+        calls = _RECONNECTED[client] = set()
+        _call_when_reconnected(client, calls)
+    calls.add(do)
+    return lambda: calls.discard(do)
+
+
+def _call_when_reconnected(client: Client, calls: set[Callable[[], None]]) -> None:
+    before = client._reconnected_cb  # nats-py has one callback, and no way to add another
+
+    async def reconnected() -> None:
+        if before is not None:
+            await before()
+        for do in tuple(calls):
+            do()
+
+    client._reconnected_cb = reconnected
+
+
+_RECONNECTED: WeakKeyDictionary[Client, set[Callable[[], None]]] = WeakKeyDictionary()
 
 
 async def until_refused(

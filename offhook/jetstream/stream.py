@@ -49,8 +49,9 @@ RECORD_BYTES_MAX = MESSAGE_BYTES_MAX + 4 * 1024
 
 DUPLICATE_WINDOW_S = 600
 
-ACK_WAIT_S = 4.0
-"""How long a killed worker delays its calls, at most; workers say `in progress` well before."""
+ACK_WAIT_S = 1.0
+"""How long a killed worker delays its calls, at most; workers say `in progress` well before. A
+worker that stalls for longer works on what another one looks at too, which harms nothing."""
 
 WORKER_PENDING_MAX = 16_384
 """More than a fleet has commands waiting for their turn: a hangup must still be delivered."""

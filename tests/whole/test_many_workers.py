@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
@@ -11,7 +12,13 @@ import httpx
 import pytest
 
 from cli.stack import Stack, with_free_ports
-from offhook.events import CallAnswered, CallInitiated, CommandAttempted, WebhookReceived
+from offhook.events import (
+    CallAnswered,
+    CallInitiated,
+    CommandAttempted,
+    CommandSucceeded,
+    WebhookReceived,
+)
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.stream import ACK_WAIT_S
 from offhook.settings import Settings
@@ -20,15 +27,22 @@ from tests.whole.reading import log_at
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
 
 PAIRS = 500
-KILLED_DELAY_MAX_S = 6.0
+LONG_TRY_S = 30.0
 
 
 @pytest.fixture
-def stack(tmp_path: Path, free_port: int) -> Iterator[Stack]:
+def try_s() -> float:
+    """How long a worker waits for the carrier; a lease is a little longer."""
+    return 2.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path, free_port: int, try_s: float) -> Iterator[Stack]:
     settings = Settings(
         flows=("tests.whole.flows:answer_then_transfer",),
         carrier_url=f"http://127.0.0.1:{free_port}/v2",
         carrier_key="stub",
+        carrier_timeout_s=try_s,
     )
     with Stack(tmp_path, with_free_ports(settings), workers=2, with_simulator=False) as stack:
         yield stack
@@ -38,13 +52,11 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
     stack: Stack, free_port: int
 ) -> None:
     callers = [Caller() for _ in range(PAIRS)]
-    posted_at: dict[str, float] = {}
     async with (
         stub_carrier(free_port, delay_s=0.05) as carrier,
         httpx.AsyncClient(timeout=60) as http,
     ):
         for caller in callers:
-            posted_at[caller.call_control_id] = time.time()
             await asyncio.gather(
                 post(http, stack, caller.initiated()),
                 _after(0.002, post(http, stack, caller.answered())),
@@ -59,12 +71,11 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
             assert sent == await _wanted(log, caller)
         tried_again = await _tried_again(log, callers)
     assert _sent_again(carrier) <= Counter(command_id for command_id, _ in tried_again)
-    slowest = max(legs[leg][-1].at - at for leg, at in posted_at.items())
-    assert slowest < ACK_WAIT_S, f"an event waited {slowest:.2f} s"
     assert handed_over > 0, "no pair ever met at two workers: the test has tested nothing"
 
 
-async def test_a_worker_killed_while_it_holds_calls_delays_them_by_6_seconds_at_most(
+@pytest.mark.parametrize("try_s", [LONG_TRY_S])
+async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_doubled(
     stack: Stack, free_port: int
 ) -> None:
     callers = [Caller() for _ in range(60)]
@@ -81,14 +92,59 @@ async def test_a_worker_killed_while_it_holds_calls_delays_them_by_6_seconds_at_
                 stack.kill("worker-1")
         assert "worker-1" not in stack.processes, "the worker held nothing"
         await _until_commands(carrier, len(callers))
-        legs = carrier.by_leg()
 
-    assert {leg: [c.operation for c in commands] for leg, commands in legs.items()} == {
-        caller.call_control_id: ["answer"] for caller in callers
-    }
+    _assert_each_is_answered_once(carrier, callers)
     # A command on its way when its worker died goes out again, with the same id.
     slowest = max(_last_arrival(carrier, leg) - at for leg, at in posted_at.items())
-    assert slowest <= KILLED_DELAY_MAX_S, f"a call waited {slowest:.2f} s"
+    assert slowest < LONG_TRY_S, f"a call waited {slowest:.2f} s"
+
+
+async def test_a_frozen_worker_is_taken_over_and_harms_nothing_when_it_goes_on(
+    stack: Stack, free_port: int
+) -> None:
+    callers = [Caller() for _ in range(60)]
+    async with (
+        stub_carrier(free_port, delay_s=0.3) as carrier,
+        httpx.AsyncClient(timeout=60) as http,
+    ):
+        frozen = stack.processes["worker-1"]
+        is_frozen = False
+        for number, caller in enumerate(callers):
+            await post(http, stack, caller.initiated())
+            is_time = number >= len(callers) // 2 and not is_frozen
+            if is_time and await _lanes(http, stack, "worker-1") > 0:
+                frozen.send_signal(signal.SIGSTOP)
+                is_frozen = True
+        assert is_frozen, "the worker held nothing"
+        async with log_at(stack.nats.url) as log:
+            await _until_settled(log, callers)
+            before = [await log.read(caller.session_id) for caller in callers]
+            frozen.send_signal(signal.SIGCONT)
+            await asyncio.sleep(ACK_WAIT_S + 1)
+            assert [await log.read(caller.session_id) for caller in callers] == before
+            taken_over = await _tried_again(log, callers)
+
+    assert "taken over" in {why for _, why in taken_over}
+    _assert_each_is_answered_once(carrier, callers)
+
+
+def _assert_each_is_answered_once(carrier: StubCarrier, callers: Sequence[Caller]) -> None:
+    """A command that came twice with one id counts once, as at the carrier."""
+    legs = carrier.by_leg()
+    assert {leg: [each.operation for each in commands] for leg, commands in legs.items()} == {
+        caller.call_control_id: ["answer"] for caller in callers
+    }
+
+
+async def _until_settled(log: EventLog, callers: Sequence[Caller]) -> None:
+    deadline = time.monotonic() + 60
+    for caller in callers:
+        while not any(
+            isinstance(record.fact, CommandSucceeded)
+            for record in await log.read(caller.session_id)
+        ):
+            assert time.monotonic() < deadline, f"{caller.session_id} is not settled"
+            await asyncio.sleep(0.05)
 
 
 async def test_a_worker_may_join_and_leave_while_calls_run(stack: Stack, free_port: int) -> None:

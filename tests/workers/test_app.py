@@ -15,7 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 from nats.aio.client import Client
-from nats.errors import ConnectionClosedError
 from nats.js.errors import NotFoundError
 
 from cli.servers import NatsServer
@@ -31,7 +30,6 @@ from offhook.webhooks import wire_body
 from tests.guarded_nats import GuardedNats
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
-from workers.fetching import FETCH_PAUSE_S, PatientFetching
 from workers.loading import flows_from
 
 WATCH_S = 0.3
@@ -71,8 +69,8 @@ def test_two_flows_of_one_name_are_refused() -> None:
 
 _HEARD_LATE = """
 import asyncio, os, workers.app
-from workers.fetching import PatientFetching
-fetched = PatientFetching.fetch
+from workers.fetching import Fetching
+fetched = Fetching.fetch
 
 async def then_dawdle(self, batch, timeout):
     messages = await fetched(self, batch, timeout)
@@ -81,7 +79,7 @@ async def then_dawdle(self, batch, timeout):
         await asyncio.sleep(0.5)  # as on the way from the server
     return messages
 
-PatientFetching.fetch = then_dawdle
+Fetching.fetch = then_dawdle
 """
 
 
@@ -302,39 +300,6 @@ async def test_a_worker_that_the_log_no_longer_lets_in_ends_and_says_so(
     (why,) = [line for line in lines if line.startswith("offhook: ")]
     assert why.startswith("offhook: the NATS server refuses this worker:")
     assert "Authorization Violation" in why
-
-
-async def test_fetching_from_a_closed_connection_lets_other_work_run(client: Client) -> None:
-    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
-    fetching = PatientFetching(bound)
-    await client.close()
-    started = time.monotonic()
-    with pytest.raises(ConnectionClosedError):
-        await fetching.fetch(8, 1.0)
-    assert time.monotonic() - started >= FETCH_PAUSE_S
-
-
-async def test_stopped_fetching_leaves_what_there_is_to_other_workers(client: Client) -> None:
-    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
-    fetching = PatientFetching(bound)
-    await _arrive(JetStreamLog(client), Caller())
-    fetching.stop()
-    assert await fetching.fetch(8, 1.0) == []
-    assert len(await PatientFetching(bound).fetch(8, 1.0)) == 1
-
-
-async def test_fetching_rests_once_what_was_asked_for_has_been_taken(client: Client) -> None:
-    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
-    fetching = PatientFetching(bound)
-    asked = asyncio.create_task(fetching.fetch(8, END_TIMEOUT_S))
-    await asyncio.sleep(0)
-    fetching.stop()
-    resting = asyncio.create_task(fetching.rest())
-    await _arrive(JetStreamLog(client), Caller())
-    assert len(await asked) == 1
-    assert not resting.done()
-    assert await fetching.fetch(8, 1.0) == []
-    await resting
 
 
 async def _arrive(log: JetStreamLog, caller: Caller) -> None:

@@ -13,12 +13,13 @@ from offhook.events import Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
 from workers import lanes as module
-from workers.lanes import HANDED_OVER_S, POISON_RAISES, RETRY_MAX_S, Lanes
+from workers.lanes import HANDED_OVER_S, POISON_RAISES, RETRY_MAX_S, Answer, Delivery, Lanes
 from workers.metrics import Metrics
 from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 DRAIN_S = 5.0
+HELD = HeldElsewhere(worker="w2", for_s=2.5, lease_seq=7)
 TIMEOUT_S = 60.0
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -28,6 +29,7 @@ class FakeDelivery:
     """`answers` has "ack", or the seconds of a nak."""
 
     session_id: str
+    reply: str = "$JS.ACK"
     seq: int = 1
     alarm: Alarm | None = None
     count: int = 1
@@ -60,6 +62,7 @@ class FakeSettler:
         self.script: dict[str, list[Settled | HeldElsewhere | Exception]] = {}
         self.settled: list[tuple[str, int]] = []
         self.alarms: list[Alarm] = []
+        self.voids: list[int] = []
         self.parked: list[int] = []
         self.park_error: Exception | None = None
         self.running: list[str] = []
@@ -72,7 +75,10 @@ class FakeSettler:
         alarms: Sequence[Alarm] = (),
         *,
         is_deadly: bool = False,
+        void: int = 0,
+        first_seq: int = 0,
     ) -> Settled | HeldElsewhere:
+        self.voids += [void] if void else []
         assert session_id not in self.running, "two lanes for one session"
         self.running.append(session_id)
         self.running_max = max(self.running_max, len(self.running))
@@ -100,6 +106,7 @@ class Bench:
     def __init__(self, lanes_max: int = 8) -> None:
         self.settler = FakeSettler()
         self.handed_over: list[tuple[str, str]] = []
+        self.answer = Answer.SILENT  # of the worker that is handed over to
         settler = cast(Settler, self.settler)
         self.hurried: list[str] = []
         self.lanes = Lanes(
@@ -124,8 +131,11 @@ class Bench:
             answers += delivery.answers
         return answers
 
-    async def _hand_over(self, worker: str, session_id: str) -> None:
+    async def _hand_over(
+        self, worker: str, session_id: str, deliveries: Sequence[Delivery]
+    ) -> Answer:
         self.handed_over.append((worker, session_id))
+        return self.answer
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -188,12 +198,11 @@ async def test_a_session_has_one_lane_and_later_deliveries_join_it() -> None:
 async def test_many_sessions_are_settled_at_once_but_never_more_than_lanes() -> None:
     bench = Bench(lanes_max=3)
     bench.settler.gate.clear()
-    taking = [asyncio.create_task(bench.take(f"s{number}")) for number in range(10)]
+    deliveries = [await bench.take(f"s{number}") for number in range(10)]
     await until(lambda: len(bench.settler.running) == 3)
     await asyncio.sleep(0.01)
-    assert sum(task.done() for task in taking) == 3
+    assert len(bench.settler.running) == 3
     bench.settler.gate.set()
-    deliveries = await asyncio.gather(*taking)
     await until(lambda: all(delivery.answers == ["ack"] for delivery in deliveries))
     assert bench.settler.running_max == 3
 
@@ -203,7 +212,7 @@ async def test_a_wake_makes_a_working_lane_look_again() -> None:
     bench.settler.gate.clear()
     await bench.take()
     await until(lambda: bench.settler.running)
-    await bench.lanes.wake("s")
+    bench.lanes.take_over("s", [])
     bench.settler.gate.set()
     await until(lambda: len(bench.settler.settled) == 2)
 
@@ -215,7 +224,7 @@ async def test_news_for_a_working_lane_hurry_what_it_waits_for() -> None:
     assert bench.hurried == []
     second = await bench.take(seq=2)
     await bench.take("another")
-    await bench.lanes.wake("s")
+    bench.lanes.take_over("s", [])
     assert bench.hurried == ["s", "s"]
     bench.settler.gate.set()
     await until_answered(first, second)
@@ -223,18 +232,17 @@ async def test_news_for_a_working_lane_hurry_what_it_waits_for() -> None:
 
 async def test_a_wake_for_an_idle_session_looks_at_it() -> None:
     bench = Bench()
-    await bench.lanes.wake("s")
+    bench.lanes.take_over("s", [])
     await until(lambda: bench.settler.settled == [("s", 0)])
 
 
-async def test_a_wake_never_waits_for_a_free_lane() -> None:
+async def test_a_wake_without_a_free_lane_is_left_to_who_asks() -> None:
     bench = Bench(lanes_max=1)
     bench.settler.gate.clear()
     await bench.take("busy")
     await until(lambda: bench.settler.running)
-    async with asyncio.timeout(TIMEOUT_S):
-        await bench.lanes.wake("other")
-        await bench.lanes.wake("busy")
+    assert not bench.lanes.take_over("other", []), "who asks may do it"
+    assert bench.lanes.take_over("busy", [])
     bench.settler.gate.set()
     await until(lambda: [session for session, _ in bench.settler.settled] == ["busy", "busy"])
 
@@ -256,13 +264,120 @@ async def test_the_heartbeat_keeps_what_has_no_answer_yet() -> None:
     beating.cancel()
 
 
-async def test_a_held_session_is_handed_to_its_worker_and_looked_at_again() -> None:
-    bench = Bench()
-    bench.settler.script["s"] = [HeldElsewhere(worker="w2", for_s=2.5)]
+async def test_a_held_session_is_handed_to_its_worker_and_kept_and_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HANDED_OVER_S", 0.01)
+    bench = Bench(lanes_max=1)
+    bench.settler.script["s"] = [HELD, HELD]
+    beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
     delivery = await bench.take()
     await until_answered(delivery)
-    assert bench.handed_over == [("w2", "s")]
-    assert delivery.answers == [HANDED_OVER_S]
+    beating.cancel()
+    assert bench.handed_over == [("w2", "s")] * 2
+    assert delivery.answers == ["ack"], "it was not given back meanwhile"
+    assert delivery.heartbeats > 0
+    assert bench.settler.voids == []
+
+
+async def test_while_another_worker_holds_a_session_its_place_is_free() -> None:
+    bench = Bench(lanes_max=1)
+    bench.settler.script["s"] = [HELD]
+    await bench.take()
+    await until(lambda: bench.handed_over)
+    other = await bench.take("other")
+    await until_answered(other)
+    assert other.answers == ["ack"]
+
+
+async def test_news_for_a_session_held_elsewhere_are_handed_over_at_once() -> None:
+    bench = Bench()
+    bench.settler.script["s"] = [HELD, HELD]
+    first = await bench.take(seq=1)
+    await until(lambda: len(bench.handed_over) == 1)
+    second = await bench.take(seq=2)
+    await until(lambda: len(bench.handed_over) == 2)
+    await until_answered(first, second)
+    assert bench.settler.settled == [("s", 1), ("s", 2), ("s", 2)]
+
+
+async def test_a_session_whose_worker_is_gone_is_settled_at_once() -> None:
+    bench = Bench()
+    bench.answer = Answer.GONE
+    bench.settler.script["s"] = [HELD]
+    delivery = await bench.take()
+    await until_answered(delivery)
+    assert delivery.answers == ["ack"]
+    assert bench.settler.voids == [7]
+    assert len(bench.settler.settled) == 2
+
+
+async def test_deliveries_that_another_worker_has_taken_are_its_to_answer() -> None:
+    bench = Bench()
+    bench.answer = Answer.TAKEN
+    bench.settler.script["s"] = [HELD]
+    beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
+    delivery = await bench.take()
+    await until(lambda: bench.handed_over and bench.lanes.room() == 8)
+    beats = delivery.heartbeats
+    await asyncio.sleep(0.02)
+    beating.cancel()
+    assert delivery.answers == []
+    assert delivery.heartbeats == beats
+    assert len(bench.settler.settled) == 1
+
+
+async def test_a_delivery_taken_from_another_worker_is_settled_and_answered_here() -> None:
+    bench = Bench()
+    bench.settler.gate.clear()
+    first = await bench.take(seq=1)
+    await until(lambda: bench.settler.running)
+    taken = FakeDelivery(session_id="s", seq=2)
+    assert bench.lanes.take_over("s", [taken])
+    beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
+    await until(lambda: taken.heartbeats)
+    beating.cancel()
+    bench.settler.gate.set()
+    await until_answered(first, taken)
+    assert taken.answers == ["ack"]
+    assert bench.settler.settled == [("s", 1), ("s", 2)]
+
+
+async def test_no_more_deliveries_are_kept_for_others_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HANDED_OVER_MAX", 1)
+    bench = Bench()
+    bench.settler.script = {"a": [HELD], "b": [HELD]}
+    kept = await bench.take("a")
+    await until(lambda: bench.handed_over)
+    given_back = await bench.take("b")
+    await until_answered(given_back)
+    assert given_back.answers == [HANDED_OVER_S]
+    assert kept.answers == []
+    await bench.lanes.drain(DRAIN_S)
+
+
+async def test_draining_gives_back_what_waits_for_another_worker() -> None:
+    bench = Bench()
+    bench.settler.script["s"] = [HELD]
+    delivery = await bench.take()
+    await until(lambda: bench.handed_over)
+    await bench.lanes.drain(DRAIN_S)
+    assert delivery.answers == [0]
+
+
+async def test_room_is_what_is_neither_at_work_nor_waiting() -> None:
+    bench = Bench(lanes_max=2)
+    bench.settler.gate.clear()
+    assert bench.lanes.room() == 2
+    deliveries = [await bench.take("a"), await bench.take("a", seq=2)]
+    assert bench.lanes.room() == 1
+    deliveries += [await bench.take("b"), await bench.take("c")]
+    assert bench.lanes.room() == 0
+    bench.settler.gate.set()
+    await until_answered(*deliveries)
+    await until(lambda: bench.lanes.room() == 2)
 
 
 async def test_an_error_comes_again_later_each_time() -> None:
@@ -319,15 +434,14 @@ async def test_what_a_flow_raises_in_passing_parks_nothing(pauses: list[float]) 
 
 
 async def test_hand_overs_and_other_troubles_before_a_raise_are_no_raises(
-    pauses: list[float],
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "HANDED_OVER_S", 0.001)
     bench = Bench()
-    held, raised = HeldElsewhere(worker="w2", for_s=2.5), flow_raised()
-    gone = RuntimeError("log gone")
-    bench.settler.script["s"] = [*[held] * 40, gone, raised, gone]
-    answers = await bench.answers_of(43)
+    raised, gone = flow_raised(), RuntimeError("log gone")
+    bench.settler.script["s"] = [*[HELD] * 40, gone, raised, HELD, gone]
+    assert await bench.answers_of(3) == [0.2, 0.4, "ack"]
     assert bench.settler.parked == []
-    assert answers[-3:] == [RETRY_MAX_S, RETRY_MAX_S, "ack"]
 
 
 async def test_a_flow_that_raises_leaves_its_place_to_other_calls_between_the_raises() -> None:
@@ -364,15 +478,14 @@ async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups(
     pauses: list[float],
 ) -> None:
     bench = Bench()
-    held = HeldElsewhere(worker="w2", for_s=2.5)
-    bench.settler.script["s"] = [*[flow_raised()] * POISON_RAISES, held]
+    bench.settler.script["s"] = [*[flow_raised()] * POISON_RAISES, HELD]
     alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
     delivery = FakeDelivery(session_id="s", seq=3, alarm=alarm)
     await bench.lanes.take(delivery)
     await until_answered(delivery)
-    assert bench.settler.settled == [("s", 3)] * (POISON_RAISES + 1)
-    assert bench.settler.alarms == [alarm] * (POISON_RAISES + 1)
-    assert delivery.answers == [HANDED_OVER_S], "what it still wakes for is not lost"
+    assert bench.settler.settled == [("s", 3)] * (POISON_RAISES + 2)
+    assert bench.settler.alarms == [alarm] * (POISON_RAISES + 2)
+    assert delivery.answers == ["ack"], "what it still wakes for is not lost"
 
 
 async def test_a_delivery_that_joined_is_answered_when_parking_fails(
@@ -414,7 +527,7 @@ async def test_draining_finishes_the_lanes_and_leaves_the_rest_to_others() -> No
     await asyncio.sleep(0)
     late = await bench.take("c")
     assert late.answers == [0]
-    await bench.lanes.wake("d")
+    bench.lanes.take_over("d", [])
 
     bench.settler.gate.set()
     await asyncio.gather(draining, taking)
@@ -431,7 +544,7 @@ async def test_draining_ends_in_time_whatever_the_lanes_do() -> None:
     await until(lambda: bench.settler.running)
     async with asyncio.timeout(TIMEOUT_S):
         await bench.lanes.drain(0.02)
-    assert stuck.answers == [0.2]
+    assert stuck.answers == [0]
 
 
 async def test_draining_idle_lanes_is_nothing() -> None:

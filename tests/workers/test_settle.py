@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -41,7 +41,14 @@ from workers.budget import Budget, limits_of
 from workers.carry_out import Timing
 from workers.metrics import Metrics
 from workers.places import Places
-from workers.settle import COMMANDS_PER_SESSION_MAX, FlowRaised, HeldElsewhere, Settled, Settler
+from workers.settle import (
+    COMMANDS_PER_SESSION_MAX,
+    OTHERS_FIRST_S,
+    FlowRaised,
+    HeldElsewhere,
+    Settled,
+    Settler,
+)
 from workers.standing import Standing
 from workers.turns import Turns
 
@@ -94,11 +101,14 @@ def settler_on(
     timetable: Timetable | None = None,
     policy: Flow | None = None,
     webhook_url: str = "",
+    on_sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
     async def sleep(seconds: float) -> None:
         log.now += timedelta(seconds=seconds)
+        if on_sleep is not None:
+            await on_sleep(seconds)
 
     metrics = Metrics()
     limits = limits_of(dials_per_s=30.0, commands_per_s=0)
@@ -622,18 +632,73 @@ async def test_a_worker_whose_clock_is_behind_waits_for_no_lease_longer_than_it_
     log = MemoryLog()
     carrier = ScriptedCarrier(log)
     seq = await arrive(log, initiated())
-    await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+    held = await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
     worker = settler_on(log, carrier, ahead_s=-600)
-    assert await worker.settle(SESSION) == HeldElsewhere(worker="w2", for_s=3.0)
+    held_elsewhere = HeldElsewhere(worker="w2", for_s=3.0, lease_seq=held.seq)
+    assert await worker.settle(SESSION) == held_elsewhere
     log.now += timedelta(seconds=2)
     attempted = CommandAttempted(
         command_id="c-of-w2", attempt=2, because="503", worker="w2", lease_s=3
     )
-    await log.append(SESSION, "out", encode(attempted, SESSION))
-    assert await worker.settle(SESSION) == HeldElsewhere(worker="w2", for_s=3.0)
+    held = await log.append(SESSION, "out", encode(attempted, SESSION))
+    held_elsewhere = HeldElsewhere(worker="w2", for_s=3.0, lease_seq=held.seq)
+    assert await worker.settle(SESSION) == held_elsewhere
     log.now += timedelta(seconds=3)
     assert await worker.settle(SESSION) == Settled()
     assert carrier.operations == ["answer"]
+
+
+async def test_only_the_lease_that_is_void_is_not_waited_out() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    held = await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+    worker = settler_on(log, carrier)
+    elsewhere = await worker.settle(SESSION)
+    assert isinstance(elsewhere, HeldElsewhere)
+    assert elsewhere.lease_seq == held.seq
+    attempted = CommandAttempted(
+        command_id="c-of-w2", attempt=2, because="503", worker="w2", lease_s=3
+    )
+    renewed = await log.append(SESSION, "out", encode(attempted, SESSION))
+    # It was not gone: meanwhile it has renewed its lease.
+    assert isinstance(await worker.settle(SESSION, void=held.seq), HeldElsewhere)
+    assert await worker.settle(SESSION, void=renewed.seq) == Settled()
+    assert carrier.operations == ["answer"]
+
+
+async def test_an_older_record_is_left_for_a_moment_to_the_worker_that_has_it() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated())
+    later = await arrive(log, answered())
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
+
+    worker = settler_on(log, carrier, on_sleep=sleep)
+    assert isinstance(await worker.settle(SESSION, later, first_seq=later), HeldElsewhere)
+    assert slept == list(OTHERS_FIRST_S[:2])
+    assert carrier.sent == []
+
+
+async def test_an_older_record_that_nobody_decides_on_is_decided_on() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    await arrive(log, initiated())
+    later = await arrive(log, answered())
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    worker = settler_on(log, carrier, on_sleep=sleep)
+    assert await worker.settle(SESSION, later, first_seq=later) == Settled()
+    assert slept == list(OTHERS_FIRST_S)
+    assert carrier.operations[0] == "answer"
 
 
 async def test_a_request_is_as_old_as_the_log_says() -> None:

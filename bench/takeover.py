@@ -1,0 +1,202 @@
+"""How long do calls wait whose worker dies? `python -m bench.takeover`.
+
+Two workers (flow `bench.flows:ANSWERING`) answer calls at a steady rate at a carrier that takes
+300 ms for each. One is killed (SIGKILL), or frozen (SIGSTOP) and later continued, with calls in its
+hands; another is started. A call's wait runs from that moment until the carrier gets its command
+from the worker that took over. `doubled` are calls with two commands, `lost` those with none.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench.carrier import Carrier, listening
+from bench.children import Child, role
+from bench.machine import describe, percentile
+from bench.workers import append_call
+from cli.servers import NatsServer
+from offhook.events import Decided
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import provision
+from offhook.settings import Settings
+
+KILLS = 30
+FREEZES = 10
+RATE = 40.0
+ANSWER_S = 0.3
+BEFORE_S = 1.5
+AFTER_S = 0.5
+LATE_S = 20.0
+POLL_S = 0.02
+
+
+@dataclass(kw_only=True)
+class CountingCarrier(Carrier):
+    """`arrivals` has the times of each command, by call and command id."""
+
+    answer_s: float = ANSWER_S
+    arrivals: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+
+    def arrived(self, call_control_id: str, command_id: str) -> None:
+        self.arrivals[call_control_id][command_id].append(time.perf_counter())
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """One way to lose a worker, and what it did to the calls."""
+
+    name: str
+    number: signal.Signals
+    times: int = 0
+    calls: int = 0
+    waits_s: list[float] = field(default_factory=list)  # of calls that it left
+    doubled: int = 0
+    lost: int = 0
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench.takeover")
+    options.add_argument("--kills", type=int, default=KILLS)
+    options.add_argument("--freezes", type=int, default=FREEZES)
+    options.add_argument("--rate", type=float, default=RATE, help="calls/s")
+    given = options.parse_args()
+    console = Console(width=100)
+    console.print(describe("bench.takeover"), highlight=False)
+    faults = uvloop.run(measure(given.kills, given.freezes, given.rate))
+    console.print(table_of(faults, given.rate))
+
+
+async def measure(kills: int, freezes: int, rate: float) -> list[Fault]:
+    """All kills, then all freezes, on one log."""
+    killed = Fault(name="kill -9", number=signal.SIGKILL)
+    frozen = Fault(name="frozen", number=signal.SIGSTOP)
+    async with listening(CountingCarrier()) as carrier:
+        with ExitStack() as stack:
+            nats_server = stack.enter_context(NatsServer())
+            client = await connect(nats_server.url, "bench")
+            await provision(client, [nats_server.monitor_url])
+            log = JetStreamLog(client)
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
+            crew = _Crew(stack, nats_server, carrier, directory)
+            workers = [await crew.one_more(), await crew.one_more()]
+            for fault, times in ((killed, kills), (frozen, freezes)):
+                for _ in range(times):
+                    await _once(fault, workers.pop(0), log, carrier, rate)
+                    workers.append(await crew.one_more())
+            await close(client)
+            await asyncio.to_thread(stack.close)
+    return [killed, frozen]
+
+
+class _Crew:
+    """Starts workers, each a process of its own."""
+
+    def __init__(
+        self, stack: ExitStack, nats_server: NatsServer, carrier: Carrier, directory: Path
+    ) -> None:
+        self._stack = stack
+        self._directory = directory
+        self._count = 0
+        self._settings = Settings(
+            nats_url=nats_server.url,
+            nats_monitor_urls=(nats_server.monitor_url,),
+            carrier_url=carrier.url,
+            carrier_key="bench",
+            flows=("bench.flows:ANSWERING",),
+        )
+
+    async def one_more(self) -> Child:
+        self._count += 1
+        log = self._directory / f"worker-{self._count}.log"
+        running = role("workers", self._settings, log)
+        # In a thread: meanwhile the carrier must be able to answer.
+        return await asyncio.to_thread(self._stack.enter_context, running)
+
+
+async def _once(
+    fault: Fault, worker: Child, log: JetStreamLog, carrier: CountingCarrier, rate: float
+) -> None:
+    """Calls come all the time; the worker is lost among them."""
+    calls: dict[str, float] = {}  # when each was appended, by its name
+    lost_at = 0.0
+    started = time.perf_counter()
+    for number in range(int((BEFORE_S + AFTER_S) * rate)):
+        await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+        if not lost_at and time.perf_counter() - started > BEFORE_S:
+            os.kill(worker.pid, fault.number)
+            lost_at = time.perf_counter()
+        name = await append_call(log, f"{fault.name[:4]}-{worker.pid}-{number}")
+        calls[name] = time.perf_counter()
+    deadline = time.perf_counter() + LATE_S
+    while time.perf_counter() < deadline and not await _all_settled(list(calls), log):  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+    if fault.number is signal.SIGSTOP:
+        os.kill(worker.pid, signal.SIGCONT)
+        await asyncio.sleep(2.0)  # what it does now must change nothing
+    fault.times += 1
+    fault.calls += len(calls)
+    for name, appended_at in calls.items():
+        commands = carrier.arrivals.get(f"v3:{name}", {})
+        fault.lost += not commands
+        fault.doubled += len(commands) > 1
+        since = max(appended_at, lost_at)
+        arrived = [at - since for each in commands.values() for at in each if at > since]
+        if arrived and await _was_left(worker.pid, name, min(arrived), log):
+            fault.waits_s.append(min(arrived))
+
+
+async def _all_settled(calls: list[str], log: JetStreamLog) -> bool:
+    """Whether each has its outcome: the records are webhook, decision, attempts, outcome."""
+    for name in reversed(calls):
+        records = await log.read(f"session-{name}")
+        if not records or not type(records[-1].fact).__name__.startswith("CommandSucc"):
+            return False
+    return True
+
+
+async def _was_left(pid: int, name: str, wait_s: float, log: JetStreamLog) -> bool:
+    """Whether the lost worker had decided on the call, and another one carried it on; or had it
+    undecided, so that the call waited for longer than any other."""
+    records = await log.read(f"session-{name}")
+    decided = next(each.fact for each in records if isinstance(each.fact, Decided))
+    if f"-{pid}-" in decided.worker:
+        return any(getattr(each.fact, "because", "") == "taken over" for each in records)
+    return wait_s > ANSWER_S
+
+
+def table_of(faults: list[Fault], rate: float) -> Table:
+    table = Table(title=f"Calls whose worker is lost, {rate:g} calls/s, 2 workers")
+    for heading in ("", "times", "calls", "left", "p50 s", "p99 s", "max s"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("doubled", justify="right")
+    table.add_column("lost", justify="right")
+    for each in faults:
+        waits = [f"{percentile(each.waits_s, percent):.2f}" for percent in (50, 99, 100)]
+        table.add_row(
+            each.name,
+            str(each.times),
+            str(each.calls),
+            str(len(each.waits_s)),
+            *waits,
+            str(each.doubled),
+            str(each.lost),
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""A lingering pull request on a durable consumer: messages are handed on as they arrive.
+
+    ask for as many as there is room for ──▶ arrived ──▶ next()      asked again at half
+      ▲                                         │
+      └── expired, refused, lost, reconnected ──┘
+
+The `fetch` of nats-py 2.16 keeps what it has received until its batch is full or its time is over:
+a message waited for up to 1 s as soon as two clients fetched from one consumer.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Self
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from offhook.jetstream.connection import when_reconnected
+
+EXPIRES_S = 1.0
+"""Short, so that a frozen process is sent nothing for longer, and a lost request costs little."""
+
+LOST_AFTER_S = 1.25
+"""The server says when a request expires. If it has not by now, the request is lost, as with the
+leader of a replicated consumer."""
+
+REFUSED_PAUSE_S = 0.1
+"""Between two requests that are refused: no consumer, no leader, too many requests."""
+
+_log = logging.getLogger(__name__)
+
+
+class Pull:
+    """One client's requests to one consumer.
+
+    At most `batch_max` messages are asked for and not yet taken, and at most `room()`, if given:
+    call `look` when there may be more room.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        consumer: str,
+        *,
+        batch_max: int,
+        room: Callable[[], int] | None = None,
+    ) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._inbox = client.new_inbox()
+        self._batch_max = batch_max
+        self._room = room
+        self._subscription: Subscription | None = None
+        self._forget: Callable[[], None] = lambda: None
+        self._asking: asyncio.Task[None] | None = None
+        self._asked = 0  # messages asked for that have not arrived
+        self._lost_at = 0.0  # by the loop's clock: all that was asked for has expired by then
+        self._pause_until = 0.0
+        self._arrived_messages: deque[Msg] = deque()
+        self._arrival = asyncio.Event()
+        self._look = asyncio.Event()
+        self._stopped = False
+        self._is_drained = False
+        self._over = asyncio.Event()
+        self._refusal = ""
+
+    @classmethod
+    async def open(
+        cls,
+        client: Client,
+        stream: str,
+        consumer: str,
+        *,
+        batch_max: int,
+        room: Callable[[], int] | None = None,
+    ) -> Self:
+        """Subscribe; nothing is asked for before the first `next`. The consumer may be missing."""
+        pull = cls(client, stream, consumer, batch_max=batch_max, room=room)
+        pull._subscription = await client.subscribe(pull._inbox, cb=pull._take)
+        pull._forget = when_reconnected(client, pull._reconnected)
+        return pull
+
+    async def next(
+        self, timeout_s: float, count_max: int | None = None, *, gather_s: float = 0.0
+    ) -> list[Msg]:
+        """All that has arrived, oldest first, at most `count_max`; empty after timeout_s.
+
+        After the first one more are waited for during `gather_s`.
+        """
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._keep_asking())
+        if not self._arrived_messages:
+            if self._is_drained:
+                self._over.set()
+            self._arrival.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._arrival.wait()
+                if gather_s and self._arrived_messages:
+                    await asyncio.sleep(gather_s)
+        count = len(self._arrived_messages)
+        if count_max is not None:
+            count = min(count, count_max)
+        messages = [self._arrived_messages.popleft() for _ in range(count)]
+        if messages:
+            self._look.set()
+        return messages
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and were not taken yet."""
+        return len(self._arrived_messages)
+
+    def look(self) -> None:
+        """Ask for more if there is more room now."""
+        if self._wanted():
+            self._look.set()
+
+    def stop(self) -> None:
+        """Take back what was asked for. What is on its way all the same is handed on."""
+        self._stopped = True
+        self._look.set()
+
+    async def rest(self) -> None:
+        """After `stop`: wait until all of that has arrived and was taken by `next`."""
+        await self._over.wait()
+
+    async def close(self) -> None:
+        """Unsubscribe. What was asked for is redelivered to others after the ack wait."""
+        self._stopped = True
+        self._forget()
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+        if self._subscription is not None:
+            # A closed connection has no subscriptions left.
+            with contextlib.suppress(NatsError):
+                await self._subscription.unsubscribe()
+
+    def _wanted(self) -> int:
+        """How many to ask for now; 0 while more than half of the room is still asked for."""
+        if self._stopped:
+            return 0
+        room = self._batch_max if self._room is None else min(self._batch_max, self._room())
+        wanted = room - self._asked - len(self._arrived_messages)
+        return wanted if wanted > 0 and wanted >= room // 2 else 0
+
+    async def _keep_asking(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stopped:
+            now = loop.time()
+            if self._asked and now >= self._lost_at:
+                self._asked = 0
+            wanted = self._wanted()
+            if wanted and now >= self._pause_until and self._client.is_connected:
+                await self._ask(wanted, now)
+            until = self._lost_at if self._asked else now + EXPIRES_S
+            if wanted and now < self._pause_until:
+                until = self._pause_until
+            self._look.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._look.wait()
+
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """End the subscription, and so its requests: what is given back must not come to us again.
+
+        The server has sent all that it will send when it answers to that.
+        """
+        if self._subscription is not None:
+            with contextlib.suppress(NatsError, TimeoutError):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
+        self._asked = 0
+        self._is_drained = True
+        self._arrival.set()  # lets `next` see that nothing more will come
+
+    async def _ask(self, count: int, now: float) -> None:
+        self._asked += count
+        self._lost_at = now + LOST_AFTER_S
+        request = json.dumps({"batch": count, "expires": int(EXPIRES_S * 1e9)}).encode()
+        try:
+            await self._client.publish(self._subject, request, reply=self._inbox)
+        except NatsError:
+            self._asked -= count
+            self._pause_until = now + REFUSED_PAUSE_S
+
+    async def _take(self, message: Msg) -> None:
+        if message.reply:
+            self._refusal = ""
+            self._asked = max(0, self._asked - 1)
+            self._arrived_messages.append(message)
+            self._arrival.set()
+        else:
+            self._end_request(message.headers or {})
+        if self._wanted() or self._stopped:
+            self._look.set()
+
+    def _end_request(self, headers: dict[str, str]) -> None:
+        """A status instead of a message: one request is over, with so many never sent."""
+        status = headers.get("Status", "")
+        pending = headers.get("Nats-Pending-Messages", "")
+        # Without a number it is not known which request is meant: all are asked for again.
+        left = int(pending) if pending.isdecimal() else self._asked
+        self._asked = max(0, self._asked - left)
+        if status == _EXPIRED:
+            return
+        self._pause_until = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
+        refusal = f"{status} {headers.get('Description', '')}".strip()
+        if refusal != self._refusal:
+            self._refusal = refusal
+            _log.warning(
+                "consumer refuses a request",
+                extra={"consumer": self._consumer, "status": refusal},
+            )
+
+    def _reconnected(self) -> None:
+        """What was asked for before may be lost with the connection, or with the server."""
+        self._asked = 0
+        self._look.set()
+
+
+_EXPIRED = "408"

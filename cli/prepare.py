@@ -10,9 +10,11 @@ from offhook.settings import Settings
 from projections.schema import migrate
 
 
-def prepare(settings: Settings, *, rewrite_compressed: bool = False) -> None:
+def prepare(
+    settings: Settings, *, rewrite_compressed: bool = False, say: Say = lambda line: None
+) -> None:
     """Both steps. Doing them again changes nothing."""
-    asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed))
+    asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=say))
     asyncio.run(migrate_database(settings))
 
 

@@ -203,7 +203,7 @@ class Stack:
         self._say(f"NATS and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
         self.settings = self._completed(self.settings)
         # Nobody else is connected yet, so what an older Offhook made can be moved here and now.
-        prepare(self.settings, rewrite_compressed=True)
+        prepare(self.settings, rewrite_compressed=True, say=self._say)
         self._closing.callback(self._stop_all)
         roles = ["projector", *self._workers, "api", "ingress"]
         if self._with_simulator:

@@ -28,6 +28,10 @@ from offhook.limited_log import LimitedLog
 CONNECTIONS_MAX = 4096
 """About 15 KB each while it is idle."""
 
+BACKLOG = 512
+"""So many connections may wait to be accepted, and are then accepted all at once: only after that
+can any be closed for them, so each needs a file."""
+
 FILES_BESIDE = 256
 """What else the process may have open: the log, the carrier, Postgres, the interpreter's own."""
 
@@ -212,7 +216,8 @@ def connections_max() -> int:
 
     Many systems start a process with 1,024 and let it have more.
     """
-    wanted = CONNECTIONS_MAX + FILES_BESIDE
+    beside = BACKLOG + FILES_BESIDE
+    wanted = CONNECTIONS_MAX + beside
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -220,4 +225,4 @@ def connections_max() -> int:
         if soft < wanted:
             _log.warning("few files may be open, so few connections too", extra={"files_max": soft})
     files = wanted if soft == resource.RLIM_INFINITY else soft
-    return min(CONNECTIONS_MAX, max(files // 2, files - FILES_BESIDE))
+    return min(CONNECTIONS_MAX, max(files // 4, files - beside))

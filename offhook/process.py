@@ -25,7 +25,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from offhook.connections import KEEP_ALIVE_S, Connection, Connections, connections_max
+from offhook.connections import BACKLOG, KEEP_ALIVE_S, Connection, Connections, connections_max
 from offhook.errors import AddressUnusable
 from offhook.limited_log import LimitedLog
 
@@ -169,6 +169,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nobody here asks who the client is
+        backlog=BACKLOG,
         http=cast(Any, partial(Connection, connections)),
         ws="none",
         timeout_keep_alive=KEEP_ALIVE_S,

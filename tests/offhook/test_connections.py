@@ -12,11 +12,17 @@ import httpx
 import pytest
 
 from offhook import connections
-from offhook.connections import BESIDE_BODY_BYTES_MAX, FILES_BESIDE, connections_max
+from offhook.connections import (
+    BACKLOG,
+    BESIDE_BODY_BYTES_MAX,
+    FILES_BESIDE,
+    connections_max,
+)
 from offhook.process import Message, Receive, Scope, Send, respond, serve
 from tests.free_ports import free_port
 
 ROOM = 8
+BESIDE = BACKLOG + FILES_BESIDE
 PATIENCE_S = 60.0
 HALF_HEADER = b"POST /whole HTTP/1.1\r\nhost: h\r\nx-more: "
 HALF_BODY = b"POST /whole HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc"
@@ -272,10 +278,10 @@ def test_the_limit_on_files_is_raised_and_leaves_room_for_the_rest(
     monkeypatch.setattr(connections, "CONNECTIONS_MAX", 4096)
     no_limit = resource.RLIM_INFINITY
     cases = [
-        ((1024, 524_288), 4096, (4096 + FILES_BESIDE, 524_288)),
-        ((1024, no_limit), 4096, (4096 + FILES_BESIDE, no_limit)),
-        ((1024, 1024), 1024 - FILES_BESIDE, (1024, 1024)),
-        ((256, 256), 128, (256, 256)),
+        ((1024, 524_288), 4096, (4096 + BESIDE, 524_288)),
+        ((1024, no_limit), 4096, (4096 + BESIDE, no_limit)),
+        ((1024, 1024), 1024 - BESIDE, (1024, 1024)),
+        ((256, 256), 64, (256, 256)),
         ((1_000_000, 1_000_000), 4096, (1_000_000, 1_000_000)),
         ((no_limit, no_limit), 4096, (no_limit, no_limit)),
     ]

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 
 from cli.servers import NatsServer
 from offhook.jetstream import connection
+from offhook.jetstream import pull as pull_module
 from offhook.jetstream.connection import close, connect, when_reconnected
 from offhook.jetstream.pull import EXPIRES_S, LOST_AFTER_S, Pull
 from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, provision
@@ -90,6 +91,25 @@ async def test_a_burst_is_shared_out_and_nobody_gets_more_than_there_is_room_for
     assert sorted(first + await taken(pulls[1], 4)) == [f"s{number}" for number in range(10)]
     for pull in pulls:
         await pull.close()
+
+
+async def test_what_arrives_at_once_has_a_bound_in_bytes(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pull_module, "REQUEST_BYTES_MAX", 100_000)
+    names = [str(number) * 40_000 for number in range(BATCH)]
+    pull = await opened(client)
+    await publish_bodies(client, *names)
+    await asyncio.sleep(EXPIRES_S / 2)
+    assert 3 <= pull.waiting <= 5  # two in a request, and another one is sent below the bound
+    assert await taken(pull, BATCH) == names
+    assert caplog.records == []
+    await pull.close()
+
+
+async def publish_bodies(client: Client, *bodies: str) -> None:
+    for body in bodies:
+        await client.jetstream().publish(subject_of("s", "in"), body.encode())
 
 
 async def test_requests_go_on_when_they_expire(client: Client) -> None:

@@ -30,6 +30,11 @@ LOST_AFTER_S = 1.25
 """The server says when a request expires. If it has not by now, the request is lost, as with the
 leader of a replicated consumer."""
 
+REQUEST_BYTES_MAX = 16 * 1024 * 1024
+"""Of what one request may bring, and of what has arrived when another one is sent. A batch of the
+largest records has 3 GB; nats-server ends a connection that has over 64 MB to be read, and nats-py
+drops what is over 128 MB in a subscription."""
+
 REFUSED_PAUSE_S = 0.1
 """Between two requests that are refused: no consumer, no leader, too many requests."""
 
@@ -65,6 +70,7 @@ class Pull:
         self._lost_at = 0.0  # by the loop's clock: all that was asked for has expired by then
         self._pause_until = 0.0
         self._arrived_messages: deque[Msg] = deque()
+        self._arrived_bytes = 0
         self._arrival = asyncio.Event()
         self._look = asyncio.Event()
         self._stopped = False
@@ -110,6 +116,7 @@ class Pull:
         if count_max is not None:
             count = min(count, count_max)
         messages = [self._arrived_messages.popleft() for _ in range(count)]
+        self._arrived_bytes -= sum(len(message.data) for message in messages)
         if messages:
             self._look.set()
         return messages
@@ -147,7 +154,7 @@ class Pull:
 
     def _wanted(self) -> int:
         """How many to ask for now; 0 while more than half of the room is still asked for."""
-        if self._stopped:
+        if self._stopped or self._arrived_bytes >= REQUEST_BYTES_MAX:
             return 0
         room = self._batch_max if self._room is None else min(self._batch_max, self._room())
         wanted = room - self._asked - len(self._arrived_messages)
@@ -187,7 +194,12 @@ class Pull:
     async def _ask(self, count: int, now: float) -> None:
         self._asked += count
         self._lost_at = now + LOST_AFTER_S
-        request = json.dumps({"batch": count, "expires": int(EXPIRES_S * 1e9)}).encode()
+        wanted = {
+            "batch": count,
+            "expires": int(EXPIRES_S * 1e9),
+            "max_bytes": REQUEST_BYTES_MAX,
+        }
+        request = json.dumps(wanted).encode()
         try:
             await self._client.publish(self._subject, request, reply=self._inbox)
         except NatsError:
@@ -199,6 +211,7 @@ class Pull:
             self._refusal = ""
             self._asked = max(0, self._asked - 1)
             self._arrived_messages.append(message)
+            self._arrived_bytes += len(message.data)
             self._arrival.set()
         else:
             self._end_request(message.headers or {})
@@ -212,7 +225,7 @@ class Pull:
         # Without a number it is not known which request is meant: all are asked for again.
         left = int(pending) if pending.isdecimal() else self._asked
         self._asked = max(0, self._asked - left)
-        if status == _EXPIRED:
+        if status == _EXPIRED or _FULL in headers.get("Description", ""):
             return
         self._pause_until = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
         refusal = f"{status} {headers.get('Description', '')}".strip()
@@ -230,3 +243,4 @@ class Pull:
 
 
 _EXPIRED = "408"
+_FULL = "Exceeds MaxBytes"  # 409: the next message is for the next request

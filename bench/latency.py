@@ -1,9 +1,10 @@
 """From a webhook's sending to its command's arrival at the carrier: `python -m bench.latency`.
 
     offhook   HTTP → ingress process → log → worker process (flow `bench.flows:ANSWERING`) → carrier
+    lean      HTTP → FastAPI → a row in PostgreSQL → worker process → carrier (`bench.lean_worker`)
     floor     publish to JetStream → a bare pull consumer's process → carrier
 
-Both at the same fixed rate, one webhook a call, rounds in turn, the same carrier stub, and all
+All at the same fixed rate, one webhook a call, rounds in turn, the same carrier stub, and all
 commands over HTTP by httpx. The floor neither verifies nor records: it shows what the machine,
 NATS and httpx cost by themselves.
 """
@@ -29,7 +30,7 @@ from bench import carrier as stub
 from bench.children import Child, child, role
 from bench.load import Webhook, at_rate, webhooks
 from bench.machine import describe, percentile
-from cli.servers import NatsServer
+from cli.servers import NatsServer, PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import provision, stream_config
 from offhook.settings import Settings
@@ -41,6 +42,7 @@ WARM_UP = 100
 LATE_S = 5.0
 POLL_S = 0.05
 FLOOR_STREAM = "FLOOR"
+LEAN_LANES = 16
 
 
 @dataclass(kw_only=True)
@@ -49,6 +51,9 @@ class Route:
 
     name: str
     sent: int = 0
+    cpu_s: float = 0.0  # of its workers
+    workers: list[Child] = field(default_factory=list)
+    port: int = 0  # of its ingress
     latencies_ms: list[float] = field(default_factory=list)
 
     def add(self, sent_at: dict[str, float], arrived_at: dict[str, float]) -> None:
@@ -67,37 +72,39 @@ def main() -> None:
     console = Console(width=100)
     console.print(describe("bench.latency"), highlight=False)
     console.print(
-        table_of(*uvloop.run(measure(given.seconds, given.rate, given.workers)), given.rate)
+        table_of(uvloop.run(measure(given.seconds, given.rate, given.workers)), given.rate)
     )
 
 
-async def measure(seconds: float, rate: float, workers: int) -> tuple[Route, Route]:
-    """Offhook and the floor, in turn."""
+async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
+    """Each in turn."""
     key = SigningKey.generate()
-    ours, floor = Route(name="offhook"), Route(name="floor")
+    routes = [Route(name="offhook"), Route(name="lean"), Route(name="floor")]
     count = int(seconds * rate / ROUNDS)
     async with stub.listening(stub.Carrier()) as carrier:
         with ExitStack() as stack:
             nats_server = stack.enter_context(NatsServer())
             await _prepare(nats_server)
             # In a thread: meanwhile the carrier must be able to answer.
-            ingress = await asyncio.to_thread(_started, stack, nats_server, carrier, key, workers)
+            await asyncio.to_thread(_start, stack, nats_server, carrier, key, workers, routes)
             client = await connect(nats_server.url, "bench")
             publisher = Publisher(client.jetstream())
             for size, counts in ((WARM_UP, False), *[(count, True)] * ROUNDS):
-                for route in (ours, floor):
+                for route in routes:
                     work = webhooks(size, key, per_session=1)
                     sent_at: dict[str, float] = {}
-                    if route is ours:
-                        await _by_http(ingress.port, work, rate, sent_at)
+                    cpu_s = sum(each.cpu_s() for each in route.workers)
+                    if route.port:
+                        await _by_http(route.port, work, rate, sent_at)
                     else:
                         await publisher.at_rate(work, rate, sent_at)
                     await _all_arrived(sent_at, carrier)
                     if counts:
                         route.add(sent_at, carrier.arrived_at)
+                        route.cpu_s += sum(each.cpu_s() for each in route.workers) - cpu_s
             await close(client)
             await asyncio.to_thread(stack.close)
-    return ours, floor
+    return routes
 
 
 async def _by_http(
@@ -142,14 +149,16 @@ async def _prepare(nats_server: NatsServer) -> None:
     await close(client)
 
 
-def _started(
+def _start(
     stack: ExitStack,
     nats_server: NatsServer,
     carrier: stub.Carrier,
     key: SigningKey,
     workers: int,
-) -> Child:
-    """Every process but the carrier; the ingress."""
+    routes: list[Route],
+) -> None:
+    """Every process but the carrier."""
+    ours, lean, floor = routes
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
     settings = Settings(
         nats_url=nats_server.url,
@@ -161,10 +170,20 @@ def _started(
         flows=("bench.flows:ANSWERING",),
     )
     bare = ["-m", "bench.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
+    database = stack.enter_context(PostgresServer()).libpq_url
+    hand_made = ["-m", "bench.lean_worker", database, carrier.url, str(LEAN_LANES)]
     for number in range(workers):
-        stack.enter_context(child(bare, {}, directory / f"floor-{number}.log"))
-        stack.enter_context(role("workers", settings, directory / f"worker-{number}.log"))
-    return stack.enter_context(role("ingress", settings, directory / "ingress.log"))
+        log = directory / f"worker-{number}.log"
+        ours.workers.append(stack.enter_context(role("workers", settings, log)))
+        log = directory / f"lean-{number}.log"
+        lean.workers.append(stack.enter_context(child(hand_made, {}, log)))
+        log = directory / f"floor-{number}.log"
+        floor.workers.append(stack.enter_context(child(bare, {}, log)))
+    ours.port = stack.enter_context(role("ingress", settings, directory / "ingress.log")).port
+    environment = {"DATABASE_URL": database, "PUBLIC_KEY": key.verify_key.encode().hex()}
+    program = ["-m", "uvicorn", "bench.lean_ingress:app", "--port", "0", "--no-access-log"]
+    serving = child(program, environment, directory / "lean-ingress.log")
+    lean.port = stack.enter_context(serving).port
 
 
 async def _all_arrived(sent_at: dict[str, float], carrier: stub.Carrier) -> None:
@@ -175,20 +194,26 @@ async def _all_arrived(sent_at: dict[str, float], carrier: stub.Carrier) -> None
         await asyncio.sleep(POLL_S)
 
 
-def table_of(ours: Route, floor: Route, rate: float) -> Table:
+def table_of(routes: Sequence[Route], rate: float) -> Table:
     table = Table(title=f"Webhook sent → command at the carrier, {rate:g} webhooks/s")
     table.add_column("")
     for heading in ("sent", "no command", "p50 ms", "p90 ms", "p99 ms", "max ms"):
         table.add_column(heading, justify="right")
-    for each in (ours, floor):
+    table.add_column("worker CPU ms each", justify="right")
+    for each in routes:
         missing = each.sent - len(each.latencies_ms)
         figures = [f"{percentile(each.latencies_ms, percent):.1f}" for percent in PERCENTS]
-        table.add_row(each.name, str(each.sent), str(missing), *figures)
-    ratios = [
-        f"{percentile(ours.latencies_ms, percent) / percentile(floor.latencies_ms, percent):.1f} ×"
-        for percent in PERCENTS
-    ]
-    table.add_row("offhook / floor", "", "", *ratios)
+        cpu_ms = each.cpu_s * 1000 / each.sent
+        table.add_row(each.name, str(each.sent), str(missing), *figures, f"{cpu_ms:.2f}")
+    ours = routes[0]
+    for other in routes[1:]:
+        ratios = [
+            percentile(ours.latencies_ms, percent) / percentile(other.latencies_ms, percent)
+            for percent in PERCENTS
+        ]
+        cpu = ours.cpu_s / other.cpu_s
+        told = [f"{ratio:.1f} ×" for ratio in (*ratios, cpu)]
+        table.add_row(f"offhook / {other.name}", "", "", *told)
     return table
 
 

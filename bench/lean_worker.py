@@ -1,0 +1,97 @@
+"""The honest rival, worker: one transaction for each event, FOR UPDATE SKIP LOCKED, LISTEN/NOTIFY.
+
+Run by `bench.latency`: `python -m bench.lean_worker DATABASE_URL CARRIER_URL
+LANES`. The row is locked while its command is with the carrier, and its outcome is committed after
+it: a killed worker's locks fall with its connection. It keeps no history, and no order in a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+import uuid
+
+import asyncpg
+import httpx
+
+from offhook.process import configure_logs, run_to_end
+
+POLL_S = 1.0
+CHANNEL = "events"
+TABLE = """
+    create table if not exists events (
+        id bigint generated always as identity primary key,
+        event_id text not null unique,
+        body jsonb not null,
+        command_id text,
+        outcome jsonb
+    );
+    create index if not exists open_events on events (id) where outcome is null;
+"""
+CLAIM = """
+    select id, body from events where outcome is null order by id limit 1 for update skip locked
+"""
+
+
+async def run(database_url: str, carrier_url: str, lanes: str) -> None:
+    waking: asyncio.Queue[None] = asyncio.Queue()
+    listening = await asyncpg.connect(database_url)
+    count = int(lanes)
+    async with (
+        asyncpg.create_pool(database_url, min_size=count, max_size=count) as pool,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        await pool.execute(TABLE)
+        await listening.add_listener(CHANNEL, lambda *_: waking.put_nowait(None))
+        # The line that every child is waited for; this one is reached through Postgres alone.
+        logging.getLogger(__name__).info("listening", extra={"port": 0})
+        await asyncio.gather(*(_lane(pool, http, carrier_url, waking) for _ in range(count)))
+
+
+async def _lane(
+    pool: asyncpg.Pool[asyncpg.Record],
+    http: httpx.AsyncClient,
+    carrier_url: str,
+    waking: asyncio.Queue[None],
+) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await waking.get()
+        async with pool.acquire() as connection:
+            while await _settled_one(connection, http, carrier_url):
+                pass
+
+
+async def _settled_one(
+    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
+    http: httpx.AsyncClient,
+    carrier_url: str,
+) -> bool:
+    async with connection.transaction():
+        row = await connection.fetchrow(CLAIM)
+        if row is None:
+            return False
+        event = json.loads(row["body"])["data"]
+        command_id = str(uuid.uuid5(uuid.NAMESPACE_OID, event["id"]))
+        outcome = None
+        if event["event_type"] == "call.initiated":
+            leg = event["payload"]["call_control_id"]
+            url = f"{carrier_url}/calls/{leg}/actions/answer"
+            answer = await http.post(url, json={"command_id": command_id})
+            outcome = answer.raise_for_status().text
+        await connection.execute(
+            "update events set command_id = $2, outcome = $3 where id = $1",
+            row["id"],
+            command_id,
+            outcome or "null",
+        )
+    return True
+
+
+if __name__ == "__main__":
+    configure_logs("lean")
+    run_to_end(run(*sys.argv[1:4]))

@@ -81,7 +81,7 @@ async def run(settings: Settings) -> None:
                 metrics=metrics,
             ),
             applications_router(tokens=tokens, carrier=carrier),
-            sessions_router(tokens=tokens, views=views),
+            sessions_router(tokens=tokens, views=views, now=_now),
             analytics_router(tokens=tokens, views=views, now=_now),
             with_docs=settings.api_docs,
         )

@@ -131,9 +131,9 @@ def calls_router(
     async def active_calls(connection_id: str, request: Request) -> Response:
         """The connection's legs that have not ended, by call_control_id."""
         wanted = wanted_from(request.query_params)
-        async with views.connection() as connection:
-            page, start = await read_active_page(connection, connection_id, wanted)
         at = now()
+        async with views.connection() as connection:
+            page, start = await read_active_page(connection, connection_id, wanted, at)
         return json_response(
             {
                 "data": [active_shown(leg, at) for leg in page.legs],

@@ -16,7 +16,7 @@ ALIKE_MAX = 20
 
 
 async def read_active_page(
-    connection: AsyncConnection, connection_id: str, wanted: Wanted
+    connection: AsyncConnection, connection_id: str, wanted: Wanted, now: datetime
 ) -> tuple[LegPage, int]:
     """A page of a connection's active legs, and the place of its first one, from 0.
 
@@ -25,19 +25,21 @@ async def read_active_page(
     """
     await connection.execution_options(isolation_level="REPEATABLE READ")
     if wanted.after is not None:
-        start = await _active_up_to(connection, connection_id, wanted.after)
+        start = await _active_up_to(connection, connection_id, wanted.after, now)
         page = await list_active_legs(
-            connection, connection_id, limit=wanted.size, after=wanted.after
+            connection, connection_id, now=now, limit=wanted.size, after=wanted.after
         )
     elif wanted.before is not None:
-        stop = await _active_up_to(connection, connection_id, wanted.before, itself=False)
+        stop = await _active_up_to(connection, connection_id, wanted.before, now, itself=False)
         page = await list_active_legs(
-            connection, connection_id, limit=wanted.size, before=wanted.before
+            connection, connection_id, now=now, limit=wanted.size, before=wanted.before
         )
         start = max(0, stop - len(page.legs))
     else:
         start = (wanted.number - 1) * wanted.size
-        page = await list_active_legs(connection, connection_id, limit=wanted.size, offset=start)
+        page = await list_active_legs(
+            connection, connection_id, now=now, limit=wanted.size, offset=start
+        )
     return page, start
 
 
@@ -74,7 +76,12 @@ async def list_recent_commands(
 
 
 async def _active_up_to(
-    connection: AsyncConnection, connection_id: str, leg: str, *, itself: bool = True
+    connection: AsyncConnection,
+    connection_id: str,
+    leg: str,
+    now: datetime,
+    *,
+    itself: bool = True,
 ) -> int:
     """How many active legs the list has up to `leg`: those of `list_active_legs`."""
     place = legs.c.call_control_id
@@ -82,7 +89,7 @@ async def _active_up_to(
         select(func.count())
         .select_from(legs)
         .where(
-            is_active(connection_id),
+            is_active(connection_id, now),
             place <= storable(leg) if itself else place < storable(leg),
         )
     )

@@ -8,7 +8,7 @@
 Every answer says in `meta` how new it is; with min_seq it waits until it is new enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -21,6 +21,7 @@ from api.freshness import Meta, Views
 from api.queries import Number, WholeNumber, moment_in, number_in
 from api.reads import read_seq_at
 from api.redact import told_command, told_entry, told_session
+from offhook.folding import NEVER
 from projections.queries import (
     PAGE_MAX,
     TIMELINE_MAX,
@@ -30,6 +31,7 @@ from projections.queries import (
     read_session_as_of,
     read_timeline,
 )
+from projections.up import detail_at
 from projections.views import (
     CommandView,
     SessionDetail,
@@ -88,7 +90,7 @@ _WAIT_S = 2.0
 _TIME = "A time in RFC 3339 with its offset from UTC"
 
 
-def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
+def sessions_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
     router = APIRouter(dependencies=[Depends(tokens.allow("read"))])
 
@@ -122,7 +124,9 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
             ),
         )
         async with views.look(min_seq, timeout_s) as look:
-            found = await list_sessions(look.connection, wanted, limit=limit, before_seq=before_seq)
+            found = await list_sessions(
+                look.connection, wanted, limit=limit, now=now(), before_seq=before_seq
+            )
         following = found[-1].first_seq if len(found) == limit else None
         return SessionList(data=found, meta=_page_meta(look.meta, following))
 
@@ -142,6 +146,8 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
         leads to the call that it placed.
         """
         place = None if as_of is None else _place_in(as_of)
+        # As of a sequence the records alone count: they do not tell that a hangup was lost.
+        at = place if isinstance(place, datetime) else now() if place is None else NEVER
         async with views.look(min_seq, timeout_s) as look:
             match place:
                 case None:
@@ -153,7 +159,7 @@ def sessions_router(*, tokens: Tokens, views: Views) -> APIRouter:
                     found = await read_session_as_of(look.connection, session_id, seq)
         if found is None:
             raise _no_session(session_id, "" if as_of is None else f" as of {as_of}")
-        return SessionReply(data=told_session(found), meta=look.meta)
+        return SessionReply(data=detail_at(told_session(found), at), meta=look.meta)
 
     @router.get("/sessions/{session_id}/timeline", tags=["sessions"], summary="Read its records")
     async def timeline(

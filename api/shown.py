@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from projections.up import leg_at
 from projections.views import LegView
 
 
 def call_shown(leg: LegView, now: datetime) -> dict[str, Any]:
-    """A leg as the carrier answers "retrieve status"; `end_time` is there once it has ended."""
-    shown = active_shown(leg, now) | {"is_alive": leg.ended_at is None}
+    """A leg as the carrier answers "retrieve status"; `end_time` is there once it is known.
+
+    Without a hangup a leg is alive no longer than the carrier lets one last.
+    """
+    shown = active_shown(leg, now) | {"is_alive": leg_at(leg, now).state != "ended"}
     if leg.started_at is not None:
         shown["start_time"] = _milliseconds(leg.started_at)
     if leg.ended_at is not None:
@@ -18,7 +22,8 @@ def call_shown(leg: LegView, now: datetime) -> dict[str, Any]:
 
 def active_shown(leg: LegView, now: datetime) -> dict[str, Any]:
     """A leg as the list of active calls shows it: no state, no direction, no numbers."""
-    talked_s = ((leg.ended_at or now) - leg.answered_at).total_seconds() if leg.answered_at else 0
+    until = leg.ended_at or min(now, leg.up_until or now)
+    talked_s = (until - leg.answered_at).total_seconds() if leg.answered_at else 0
     return {
         "call_control_id": leg.call_control_id,
         "call_duration": max(0, int(talked_s)),  # from the answer on

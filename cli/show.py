@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 import msgspec
@@ -64,7 +65,7 @@ def run_show(
     if as_json:
         print(msgspec.json.encode(_as_json(session_id, records, last)).decode())  # noqa: T201
     else:
-        console.print(told(session_id, records, last))
+        console.print(told(session_id, records, last, now=datetime.now(UTC)))
 
 
 async def _read(settings: Settings, session_id: str) -> tuple[str, Sequence[Record]]:
@@ -106,7 +107,9 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
     return {"session_id": session_id, "records": told}
 
 
-def told(session_id: str, records: Sequence[Record], last: int | None = None) -> Group:
+def told(
+    session_id: str, records: Sequence[Record], last: int | None = None, *, now: datetime
+) -> Group:
     """The records as they are printed: a line for each, under it the session after it."""
     names = _Names()
     lines = Table.grid(padding=(0, 2))
@@ -128,7 +131,7 @@ def told(session_id: str, records: Sequence[Record], last: int | None = None) ->
             day = this_day
             lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
         lines.add_row(str(record.seq), f"{record.stored_at:%H:%M:%S.%f}"[:-3], record.side, body)
-    title = f"session {session_id}: {len(records):,} records, {_status(session)}"
+    title = f"session {session_id}: {len(records):,} records, {_status_at(session, now)}"
     if others := sorted({record.session_id for record in records} - {session_id}):
         title += f", with its dial in session {', '.join(others)}"
     if unshown > 0:
@@ -307,6 +310,14 @@ def _leg_state(leg: Leg) -> str:
         f"in queue {leg.queue}" if leg.is_queued else "",
         f"in conference {leg.conference_id}" if leg.is_in_conference else "",
     )
+
+
+def _status_at(session: Session, now: datetime) -> str:
+    """As the API has it: a hangup may have been lost, and the carrier's time limit has passed."""
+    up_until = session.up_until
+    if session.status != "active" or up_until is None or now < up_until:
+        return _status(session)
+    return "ended (no hangup), parked" if session.is_parked else "ended (no hangup)"
 
 
 def _status(session: Session) -> str:

@@ -60,6 +60,7 @@ class PlacedLeg:
     from_number: str | None = None
     to_number: str | None = None  # None if several were called at once
     client_state: str | None = None
+    time_limit_s: int | None = None  # `time_limit_secs`, if the dial had it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,20 +16,26 @@ The carrier's answer to a dial tells of its leg what no event has told (yet).
 
 A hangup is a fact like the others, so no late event takes it back, and what is learnt after it
 still lands.
+
+A hangup may be lost like any webhook. A leg counts as up only if an event proved it, no longer than
+the carrier lets a leg last, and not after an event that comes only after the end.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
 from offhook.carrier_events import (
     BY_TYPE,
     CallAiGatherEnded,
+    CallAnalyzed,
     CallAnswered,
     CallBridged,
+    CallConversationEnded,
+    CallConversationInsightsGenerated,
     CallCost,
     CallDequeued,
     CallDtmfReceived,
@@ -47,6 +53,7 @@ from offhook.carrier_events import (
     CallPlaybackEnded,
     CallPlaybackStarted,
     CallRecordingError,
+    CallRecordingSaved,
     CallRecordingTranscriptionSaved,
     CallReferCompleted,
     CallReferFailed,
@@ -56,12 +63,17 @@ from offhook.carrier_events import (
     CallTranscription,
     CallUnhold,
     CarrierEvent,
+    ConferenceEnded,
     ConferenceParticipantJoined,
     ConferenceParticipantLeft,
     ConferenceParticipantPlaybackEnded,
     ConferenceParticipantPlaybackStarted,
     ConferenceParticipantSpeakEnded,
     ConferenceParticipantSpeakStarted,
+    ConferencePlaybackEnded,
+    ConferenceRecordingSaved,
+    ConferenceSpeakEnded,
+    RecordingSaved,
     SiprecFailed,
     SiprecStarted,
     SiprecStopped,
@@ -80,6 +92,13 @@ DTMF_MAX = 256
 
 CONFERENCES_MAX = 32
 """Conferences that are kept of a leg."""
+
+TIME_LIMIT_S = 14_400
+"""How long the carrier lets a leg last after its answer. "The default time limit is 14400 seconds
+or 4 hours and this is also the maximum allowed call length" (`time_limit_secs` of dial)."""
+
+RINGING_S_MAX = 600
+"""How long the carrier rings at most (the maximum of `timeout_secs` of dial and transfer)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +123,11 @@ class Leg:
     sip_hangup_cause: str | None = None
     quality: Mapping[str, Any] | None = None  # call_quality_stats of call.hangup
     transcribed_at: datetime | None = None  # the first transcription
+    up_at: datetime | None = None  # the first event that comes only while a leg is up
+    gone_at: datetime | None = (
+        None  # the first event, other than the hangup, that comes after the end
+    )
+    time_limit_s: int | None = None  # from the answer, as its dial asked; None: TIME_LIMIT_S
     latest: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by topic, without payload
     keys: tuple[tuple[Stamp, str], ...] = field(default=(), repr=False)  # in the carrier's order
     memberships: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by conference_id
@@ -111,13 +135,40 @@ class Leg:
 
     @property
     def state(self) -> LegState:
-        if self.ended_at is not None:
+        if self.has_ended:
             return "ended"
         if self.bridged_at is not None:
             return "bridged"
         if self.answered_at is not None:
             return "answered"
         return "initiated" if self.started_at is not None else "unseen"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its hangup was received, or an event that comes after it."""
+        return self.ended_at is not None or self.gone_at is not None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is up as far as its events tell: what is lost, `up_until` tells."""
+        return self.up_at is not None and not self.has_ended
+
+    @property
+    def up_until(self) -> datetime | None:
+        """The latest time at which it can have been up; None if its hangup says when it ended.
+
+        None too if no event says that it ever was. Without an answer the carrier may have rung for
+        as long as it does, and then have been answered: that webhook can be lost as well.
+        """
+        if self.ended_at is not None:
+            return None
+        if self.gone_at is not None:
+            return self.gone_at
+        limit_s = TIME_LIMIT_S if self.time_limit_s is None else self.time_limit_s
+        if (answered_at := self.answered_at or self.bridged_at) is not None:
+            return _later(answered_at, limit_s)
+        since = self.started_at or self.up_at
+        return None if since is None else _later(since, RINGING_S_MAX + limit_s)
 
     @property
     def started_at(self) -> datetime | None:
@@ -133,7 +184,7 @@ class Leg:
 
     @property
     def is_held(self) -> bool:
-        return self.ended_at is None and isinstance(self.latest.get("hold"), CallHold)
+        return not self.has_ended and isinstance(self.latest.get("hold"), CallHold)
 
     @property
     def held_since(self) -> datetime | None:
@@ -156,7 +207,7 @@ class Leg:
 
     @property
     def is_queued(self) -> bool:
-        return self.ended_at is None and self.enqueued is not None and self.dequeued is None
+        return not self.has_ended and self.enqueued is not None and self.dequeued is None
 
     @property
     def queue(self) -> str | None:
@@ -189,7 +240,7 @@ class Leg:
 
     @property
     def is_in_conference(self) -> bool:
-        return self.ended_at is None and any(
+        return not self.has_ended and any(
             isinstance(event, ConferenceParticipantJoined) for event in self.memberships.values()
         )
 
@@ -246,7 +297,7 @@ class Leg:
 
     def is_on(self, media: Media) -> bool:
         """Whether that is going on: text is spoken, audio is played, streamed, forked, recorded."""
-        return self.ended_at is None and isinstance(self.latest.get(media), _STARTED)
+        return not self.has_ended and isinstance(self.latest.get(media), _STARTED)
 
 
 def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
@@ -255,7 +306,10 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
     # A webhook without a time of its own counts from when it was stored.
     at = event.occurred_at or stored_at
     earliest = _EARLIEST[kind](event, at) if kind in _EARLIEST else {}
-    changes = _earliest(leg.stamps, {**_common(event), **earliest}, (at, event.event_id))
+    told = {**_common(event), **earliest}
+    if kind not in _MAY_COME_AFTER:
+        told["up_at"] = at
+    changes = _earliest(leg.stamps, told, (at, event.event_id))
     # A null client_state is news only where the carrier sent the field at all.
     if event.client_state is not None or "client_state" in event.payload:
         held, stamp = leg.stamps.get("client_state"), stamp_of(event)
@@ -291,6 +345,8 @@ def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
         "from_": placed.from_number,
         "to": placed.to_number,
         "dialled_at": record.stored_at,
+        "up_at": record.stored_at,
+        "time_limit_s": placed.time_limit_s,
     }
     changes = _earliest(leg.stamps, told, (_LAST, f"{record.seq:020}"))
     if placed.client_state is not None:
@@ -330,8 +386,43 @@ _EARLIEST: Mapping[type[CarrierEvent], Callable[[Any, datetime], dict[str, Any]]
     },
     CallTranscription: lambda event, at: {"transcribed_at": at},
     CallRecordingTranscriptionSaved: lambda event, at: {"transcribed_at": at},
+    CallCost: lambda event, at: {"gone_at": at},
 }
 """What an event tells by the leg's field names; `at` is when it occurred."""
+
+_MAY_COME_AFTER: frozenset[type[CarrierEvent]] = frozenset(
+    {
+        CallHangup,
+        CallCost,
+        # What is made of a call may be ready long after its end.
+        CallAnalyzed,
+        CallConversationEnded,
+        CallConversationInsightsGenerated,
+        CallRecordingError,
+        CallRecordingSaved,
+        CallRecordingTranscriptionSaved,
+        ConferenceRecordingSaved,
+        RecordingSaved,
+        # The end of a leg ends what was going on: their status or reason may be call_hangup.
+        CallAiGatherEnded,
+        CallDequeued,
+        CallForkStopped,
+        CallGatherEnded,
+        CallPlaybackEnded,
+        CallSpeakEnded,
+        ConferenceEnded,
+        ConferenceParticipantLeft,
+        ConferenceParticipantPlaybackEnded,
+        ConferenceParticipantSpeakEnded,
+        ConferencePlaybackEnded,
+        ConferenceSpeakEnded,
+        SiprecFailed,
+        SiprecStopped,
+        StreamingFailed,
+        StreamingStopped,
+    }
+)
+"""Events that do not prove that the leg is up when they occur."""
 
 _TOPICS: Mapping[type[CarrierEvent], str] = {
     CallHold: "hold",
@@ -377,6 +468,14 @@ _STARTED = (
     CallForkStarted,
     SiprecStarted,
 )
+
+
+def _later(at: datetime, seconds: int) -> datetime:
+    try:
+        return at + timedelta(seconds=seconds)
+    except OverflowError:  # the carrier's JSON may have any year
+        return _LAST
+
 
 _LAST = datetime.max.replace(tzinfo=UTC)
 _WAIT_S_MAX = 10**9  # the carrier's JSON may have a number that no float holds

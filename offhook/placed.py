@@ -31,6 +31,7 @@ def placed_by(command: IssuedCommand, answer: Mapping[str, Any]) -> PlacedLeg | 
         from_number=None if asked.get("bridge_intent") else _text(asked.get("from")),
         to_number=_called(asked.get("to")),
         client_state=_text(asked.get("client_state")),
+        time_limit_s=_seconds(asked.get("time_limit_secs")),
     )
 
 
@@ -47,3 +48,10 @@ def _called(to: object) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _seconds(value: object) -> int | None:
+    """A time limit as the carrier takes it: whole seconds, 30 to 14,400; for others it says no."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 30 <= value <= 14_400 else None

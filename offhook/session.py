@@ -1,6 +1,6 @@
 """The session: what a call's records add up to. Pure, and used unchanged wherever calls are read.
 
-    session:  active while one of its legs is not ended; ended after that
+    session:  active while one of its legs is up; ended after that
     command:  requested ▶ decided ▶ pending ▶ succeeded | failed
 
 `evolve` converges: records may come in any order, more than once, or not at all, and the same
@@ -111,9 +111,16 @@ class Session:
 
     @property
     def status(self) -> Literal["empty", "active", "ended"]:
+        """By what the events tell. That a hangup was lost, only a clock tells: see `up_until`."""
         if not self.legs:
             return "empty"
-        return "ended" if all(leg.state == "ended" for leg in self.legs.values()) else "active"
+        return "active" if any(leg.is_up for leg in self.legs.values()) else "ended"
+
+    @property
+    def up_until(self) -> datetime | None:
+        """The latest time at which a leg can be up, if one is: the carrier ends it by then."""
+        times = (leg.up_until for leg in self.legs.values() if leg.is_up)
+        return max((each for each in times if each is not None), default=None)
 
     @property
     def is_parked(self) -> bool:
@@ -133,10 +140,11 @@ class Session:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When the last leg ended; None while one is up."""
-        if self.status != "ended":
+        """When the last leg ended; None while one is up, or if a hangup was not received."""
+        legs = self.legs.values()
+        if self.status != "ended" or any(leg.has_ended and not leg.ended_at for leg in legs):
             return None
-        return max(leg.ended_at for leg in self.legs.values() if leg.ended_at)
+        return max((leg.ended_at for leg in legs if leg.ended_at), default=None)
 
     @property
     def caller(self) -> Leg | None:

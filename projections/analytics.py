@@ -152,6 +152,7 @@ async def _read(
         "since": wanted.start,
         "until": wanted.end,
         "known_until": known_until,
+        "now": now,
         "causes_max": CAUSES_MAX,
     }
     chosen = {"direction": wanted.direction, "connection_id": wanted.connection_id}
@@ -215,7 +216,8 @@ chosen as materialized (
         extract(epoch from greatest(answered_at - started_at, interval '0')) as delay_s,
         extract(epoch from greatest(known.ended_at - answered_at, interval '0')) as talk_s,
         greatest(started_at, :since) as up_from,
-        least(coalesce(known.ended_at, :known_until), :known_until) as up_until
+        known.ended_at is null and coalesce(legs.up_until > :now, false) as is_up,
+        least(coalesce(known.ended_at, legs.up_until, :known_until), :known_until) as up_until
     from legs
     cross join lateral (
         select case when ended_at is not null then greatest(ended_at, started_at) end as ended_at

@@ -103,7 +103,13 @@ COUNTERS = (
     Counter(name="calls", meaning="started in the range", condition="true"),
     Counter(name="answered", meaning="answered, ended or not", condition=_ANSWERED),
     Counter(name="unanswered", meaning="ended without an answer", condition=_UNANSWERED),
-    Counter(name="in_progress", meaning="not ended yet", condition="ended_at is null"),
+    Counter(name="in_progress", meaning="not ended yet", condition="is_up"),
+    Counter(
+        name="end_unknown",
+        meaning="not up any more, without a hangup that says when and why; neither ended nor in "
+        "progress",
+        condition="ended_at is null and not is_up",
+    ),
     Counter(name="ended", meaning="ended, answered or not", condition=_ENDED),
     Counter(
         name="completed",

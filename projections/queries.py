@@ -4,6 +4,7 @@ Take the checkpoint first, then the rows: the rows are then at least as new as i
 """
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
@@ -18,6 +19,7 @@ from projections.arrivals import Arrival, read_stored
 from projections.fold import Folded, advanced
 from projections.rows import Rows, rows_of, storable
 from projections.tables import commands, event_log, legs, parked_sessions, sessions
+from projections.up import session_at
 from projections.views import (
     CommandView,
     LegPage,
@@ -108,6 +110,7 @@ async def list_sessions(
     wanted: SessionFilter,
     *,
     limit: int,
+    now: datetime,
     before_seq: int | None = None,
 ) -> list[SessionView]:
     """At most `limit` sessions, newest first. The next page is before the last one's first_seq.
@@ -116,7 +119,6 @@ async def list_sessions(
     Unless something is wrong with it.
     """
     conditions = {
-        sessions.c.status: wanted.status,
         sessions.c.connection_id: wanted.connection_id,
     }
     numbers = {
@@ -133,6 +135,8 @@ async def list_sessions(
     for column, number in numbers.items():
         if number is not None:
             query = query.where(column.in_(sorted(map(storable, spellings(number)))))
+    if wanted.status is not None:
+        query = query.where(_has_status(wanted.status, now))
     if wanted.started_from is not None:
         query = query.where(sessions.c.started_at >= wanted.started_from)
     if wanted.started_before is not None:
@@ -140,7 +144,20 @@ async def list_sessions(
     if before_seq is not None:
         query = query.where(sessions.c.first_seq < before_seq)
     found = await connection.execute(query)
-    return [SessionView(**row._mapping) for row in found]
+    return [session_at(SessionView(**row._mapping), now) for row in found]
+
+
+def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
+    """As `projections.up` has it: what was active is ended once the carrier's limit has passed."""
+    is_up = sessions.c.up_until > now
+    match status:
+        case "active":
+            return and_(sessions.c.status == status, is_up)
+        case "ended":
+            lost = and_(sessions.c.status == "active", is_up.is_not(True))
+            return or_(sessions.c.status == status, lost)
+        case _:
+            return sessions.c.status == status
 
 
 async def read_timeline(
@@ -202,6 +219,7 @@ async def list_active_legs(
     connection: AsyncConnection,
     connection_id: str,
     *,
+    now: datetime,
     limit: int,
     offset: int = 0,
     after: str | None = None,
@@ -211,7 +229,7 @@ async def list_active_legs(
 
     A page starts at `offset`, or follows the call_control_id `after`, or ends ahead of `before`.
     """
-    active = is_active(connection_id)
+    active = is_active(connection_id, now)
     bounded = _bounded(limit)
     total = await connection.execute(select(func.count()).select_from(legs).where(active))
     order = legs.c.call_control_id.desc() if before is not None else legs.c.call_control_id
@@ -227,13 +245,14 @@ async def list_active_legs(
     return LegPage(legs=page, total=total.scalar_one(), has_more=len(found) > bounded)
 
 
-def is_active(connection_id: str) -> "ColumnElement[bool]":
-    """The condition for the connection's legs that are up; each is there once.
+def is_active(connection_id: str, now: datetime) -> "ColumnElement[bool]":
+    """The condition for the connection's legs that are up at `now`; each is there once.
 
     Events without a session id put a leg in several sessions: it has ended if it did in one.
     """
     other = legs.alias()
-    newer = or_(other.c.ended_at.is_not(None), other.c.last_seq > legs.c.last_seq)
+    has_ended = or_(other.c.ended_at.is_not(None), other.c.state == "ended")
+    newer = or_(has_ended, other.c.last_seq > legs.c.last_seq)
     is_told_elsewhere = exists().where(
         other.c.call_control_id == legs.c.call_control_id,
         other.c.session_id != legs.c.session_id,
@@ -243,6 +262,7 @@ def is_active(connection_id: str) -> "ColumnElement[bool]":
     return and_(
         legs.c.connection_id == storable(connection_id),
         legs.c.ended_at.is_(None),
+        legs.c.up_until > now,
         legs.c.state != "unseen",
         ~is_told_elsewhere,
     )

@@ -19,7 +19,7 @@ from offhook.errors import OperatorFault
 from projections.checkpoint import hold_off_projectors
 from projections.database import open_database
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration."""
 
 

@@ -75,6 +75,7 @@ sessions = Table(
     _optional("started_at", _Time),
     _optional("answered_at", _Time),
     _optional("ended_at", _Time),
+    _optional("up_until", _Time),  # by then the carrier ends it; null unless it is up
     _required("leg_count", Integer),
     # Of the first leg to start.
     _optional("call_control_id"),
@@ -123,6 +124,7 @@ legs = Table(
     _optional("answered_at", _Time),
     _optional("bridged_at", _Time),
     _optional("ended_at", _Time),
+    _optional("up_until", _Time),  # the latest it can have been up; null once ended_at is known
     _optional("hangup_cause"),
     _optional("hangup_source"),
     _optional("sip_hangup_cause"),

@@ -9,13 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class SessionView:
-    """A row of sessions. `fold_error` is set while its views cannot follow the log."""
+    """A row of sessions. `fold_error` is set while its views cannot follow the log.
+
+    `end_inferred` and the status at a given time are by `projections.up`.
+    """
 
     session_id: str
     status: str
     started_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
+    up_until: datetime | None
     leg_count: int
     call_control_id: str | None
     connection_id: str | None
@@ -36,11 +40,12 @@ class SessionView:
     first_seq: int
     last_seq: int
     fold_error: str | None = None
+    end_inferred: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class LegView:
-    """A row of legs."""
+    """A row of legs. `end_inferred` and the state at a given time are by `projections.up`."""
 
     call_control_id: str
     session_id: str
@@ -55,6 +60,7 @@ class LegView:
     answered_at: datetime | None
     bridged_at: datetime | None
     ended_at: datetime | None
+    up_until: datetime | None
     hangup_cause: str | None
     hangup_source: str | None
     sip_hangup_cause: str | None
@@ -79,6 +85,7 @@ class LegView:
     currency: str | None
     cost_parts: Sequence[Mapping[str, Any]] | None
     last_seq: int
+    end_inferred: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,9 @@ async def api(postgres_port: int) -> AsyncIterator[httpx.AsyncClient]:
     engine = open_database(f"postgresql://postgres@127.0.0.1:{postgres_port}/nothing")
     views = Views(engine, PositionWatch(engine), Stream(Client()), lambda: datetime.now(UTC))
     app = FastAPI()
-    app.include_router(sessions_router(tokens=tokens_from(["read:r"]), views=views))
+    app.include_router(
+        sessions_router(tokens=tokens_from(["read:r"]), views=views, now=lambda: datetime.now(UTC))
+    )
     install(app)
 
     @app.api_route("/mistake", methods=["GET", "POST"])

@@ -1,6 +1,7 @@
 """Pages of active calls, while calls begin and end."""
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,8 +26,10 @@ async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "insert into legs (call_control_id, session_id, connection_id, state, last_seq)"
-                " select 'v3:' || n, 's', '1', 'initiated', n from generate_series(0, 4) as n"
+                "insert into legs (call_control_id, session_id, connection_id, state, up_until,"
+                " last_seq)"
+                " select 'v3:' || n, 's', '1', 'initiated', now() + interval '1 hour', n"
+                " from generate_series(0, 4) as n"
             )
         )
 
@@ -40,7 +43,7 @@ async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
     monkeypatch.setattr(reads, "list_active_legs", after_an_end)
     wanted = Wanted(size=2, after="v3:1")
     async with engine.connect() as connection:
-        page, start = await reads.read_active_page(connection, "1", wanted)
+        page, start = await reads.read_active_page(connection, "1", wanted, datetime.now(UTC))
     await engine.dispose()
     assert [leg.call_control_id for leg in page.legs] == ["v3:2", "v3:3"]
     assert "next" in meta_of(page, wanted, start, "/calls")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,14 @@ def test_each_record_is_printed_with_the_session_after_it() -> None:
     ]
     assert _printed("s", entries, width=100) == PRINTED
     assert all(len(line) <= 80 for line in _printed("s", entries, width=80).splitlines())
+
+
+def test_a_call_whose_hangup_was_lost_has_ended_once_it_must_have() -> None:
+    entries = call("s")[:6]
+    printed = _printed("s", entries, width=200)
+    assert printed.splitlines()[0] == "session s: 6 records, active"
+    printed = _printed("s", entries, width=200, now=NOON + timedelta(days=2))
+    assert printed.splitlines()[0] == "session s: 6 records, ended (no hangup)"
 
 
 def test_a_timer_is_shown_from_its_decision_to_its_end() -> None:
@@ -249,7 +257,9 @@ async def test_a_dial_and_the_call_it_placed_are_shown_together_by_either_id(
     shown = {session: _show(own_nats, session) for session in ("asked", "placed")}
     assert shown["asked"].stdout == shown["placed"].stdout
     lines = shown["asked"].stdout.splitlines()
-    assert lines[0] == "session placed: 5 records, active, with its dial in session asked"
+    assert lines[0] == (
+        "session placed: 5 records, ended (no hangup), with its dial in session asked"
+    )
     kinds = ("CommandRequested", "Decided", "LegPlaced", "CommandSucceeded", "call.initiated")
     for kind in kinds:
         assert any(f"  {kind}  " in line for line in lines), kind
@@ -291,11 +301,16 @@ async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
 
 
 def _printed(
-    session_id: str, entries: Sequence[Entry], *, width: int, last: int | None = None
+    session_id: str,
+    entries: Sequence[Entry],
+    *,
+    width: int,
+    last: int | None = None,
+    now: datetime = NOON,
 ) -> str:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(told(session_id, [*_records(session_id, entries)], last))
+        console.print(told(session_id, [*_records(session_id, entries)], last, now=now))
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 

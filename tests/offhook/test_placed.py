@@ -53,6 +53,15 @@ def test_no_other_command_places_a_leg_that_its_answer_names() -> None:
     assert placed({"data": IDS}, operation="transfer") is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "limit_s"), [(120, 120), (14_400, 14_400), (0, None), (10**9, None), ("60", None)]
+)
+def test_a_time_limit_counts_if_the_carrier_takes_it(asked: Any, limit_s: int | None) -> None:
+    leg = placed({"data": IDS}, time_limit_secs=asked)
+    assert leg is not None
+    assert leg.time_limit_s == limit_s
+
+
 def test_what_the_carrier_decides_is_left_open() -> None:
     several = placed({"data": IDS}, to=["+12025550110", "+12025550111"])
     assert several is not None

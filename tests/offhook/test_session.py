@@ -17,6 +17,7 @@ from offhook.codec import fact_id_of
 from offhook.events import (
     CallAnswered,
     CallBridged,
+    CallCost,
     CallEvent,
     CallHangup,
     CallInitiated,
@@ -148,6 +149,7 @@ def other_facts(draw: st.DrawFn) -> Fact:
         connection_id=draw(st.sampled_from(["one", "two", None])),
         to_number=draw(st.sampled_from(["+12025550110", None])),
         client_state=draw(client_states),
+        time_limit_s=draw(st.sampled_from([30, 60, None])),
     )
     timer_id = draw(st.sampled_from(["1-0", "2-0"]))
     timer = TimerOrder(timer_id=timer_id, name="t", after_s=draw(st.sampled_from([None, 20.0])))
@@ -326,12 +328,14 @@ def test_whatever_is_missing_the_session_is_sane(log: list[Record], data: st.Dat
             if isinstance(e, CallAnswered)
         ]
         assert leg.answered_at == (min(answers)[0] if answers else None)
-        assert (leg.state == "ended") == any(isinstance(e, CallHangup) for e, _ in of_leg)
+        ends = [e for e, _ in of_leg if isinstance(e, CallHangup | CallCost)]
+        assert (leg.state == "ended") == bool(ends)
+        assert (leg.ended_at is not None) == any(isinstance(e, CallHangup) for e in ends)
         assert leg.talk_s is None or leg.talk_s >= 0
-    if session.status == "ended":
-        assert session.ended_at is not None
-    else:
-        assert session.ended_at is None
+        assert (leg.up_until is not None) or leg.ended_at or not leg.is_up
+    ended = [leg for leg in session.legs.values() if leg.has_ended]
+    is_known = bool(ended) and all(leg.ended_at for leg in ended)
+    assert (session.ended_at is not None) == (session.status == "ended" and is_known)
 
 
 @given(shuffled_logs())

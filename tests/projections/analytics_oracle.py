@@ -20,6 +20,7 @@ class Leg:
     start: int
     answer: int | None
     end: int | None
+    limit: int  # the carrier ends it by then
     cause: str | None
     sip: str | None
 
@@ -39,6 +40,8 @@ def legs_of(events: Iterable[Event]) -> list[Leg]:
             continue
         answer = _occurred(told, "call.answered")
         end = _first(told, "end_time") or _occurred(told, "call.hangup")
+        answered = answer or _occurred(told, "call.bridged")
+        limit_s = 4 * 3600 if answered else 4 * 3600 + 600
         legs.append(
             Leg(
                 direction=_first(told, "direction"),
@@ -46,6 +49,7 @@ def legs_of(events: Iterable[Event]) -> list[Leg]:
                 start=_us(start),
                 answer=None if answer is None else _us(answer),
                 end=None if end is None else max(_us(end), _us(start)),
+                limit=_us(answered or start) + limit_s * 1_000_000,
                 cause=_first(told, "hangup_cause"),
                 sip=_first(told, "sip_hangup_cause"),
             )
@@ -76,20 +80,23 @@ def numbers_of(
         if direction in (None, leg.direction) and connection_id in (None, leg.connection_id)
     ]
     until_now = _Spans(legs, _since_1970(now))
-    return [_numbers(legs, until_now, _since_1970(start), _since_1970(end)) for start, end in edges]
+    at = _since_1970(now)
+    return [
+        _numbers(legs, until_now, _since_1970(start), _since_1970(end), at) for start, end in edges
+    ]
 
 
-def _numbers(legs: Sequence[Leg], until_now: "_Spans", since: int, until: int) -> Numbers:
+def _numbers(legs: Sequence[Leg], until_now: "_Spans", since: int, until: int, now: int) -> Numbers:
     began = [leg for leg in legs if since <= leg.start < until]
     return {
-        **_counts(began),
+        **_counts(began, now),
         **_durations([leg for leg in legs if leg.end is not None and since <= leg.end < until]),
         **until_now.concurrency(since, until),
         **_causes(began),
     }
 
 
-def _counts(legs: Sequence[Leg]) -> Numbers:
+def _counts(legs: Sequence[Leg], now: int) -> Numbers:
     answered = [leg for leg in legs if leg.answer is not None]
     failed = [leg for leg in legs if leg.answer is None and leg.end is not None]
     out = [leg for leg in legs if leg.direction == "outgoing"]
@@ -116,7 +123,8 @@ def _counts(legs: Sequence[Leg]) -> Numbers:
         "calls": len(legs),
         "answered": len(answered),
         "unanswered": len(failed),
-        "in_progress": len(legs) - len(over),
+        "in_progress": sum(leg.end is None and leg.limit > now for leg in legs),
+        "end_unknown": sum(leg.end is None and leg.limit <= now for leg in legs),
         "ended": len(over),
         "completed": completed,
         "busy": causes["user_busy"],
@@ -163,7 +171,7 @@ class _Spans:
     """No sweep: how many are up is looked up at each instant at which it can be the most."""
 
     def __init__(self, legs: Sequence[Leg], now: int) -> None:
-        spans = [(leg.start, now if leg.end is None else min(leg.end, now)) for leg in legs]
+        spans = [(leg.start, min(leg.limit if leg.end is None else leg.end, now)) for leg in legs]
         self._now = now
         self._spans = [(rise, fall) for rise, fall in spans if rise < fall]
         self._rises = sorted(rise for rise, _ in self._spans)

@@ -92,10 +92,10 @@ async def test_a_session_as_it_was(projected: int, engine: AsyncEngine) -> None:
 
 async def test_sessions_come_newest_first_page_by_page(projected: int, engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        page = await list_sessions(connection, SessionFilter(), limit=3)
+        page = await list_sessions(connection, SessionFilter(), limit=3, now=NOON)
         assert [session.session_id for session in page] == ["s4", "s3", "s2"]
         page = await list_sessions(
-            connection, SessionFilter(), limit=3, before_seq=page[-1].first_seq
+            connection, SessionFilter(), limit=3, now=NOON, before_seq=page[-1].first_seq
         )
         assert [session.session_id for session in page] == ["s1", "s0"]
 
@@ -118,7 +118,7 @@ async def test_sessions_by_what_they_have_in_common(
     projected: int, engine: AsyncEngine, wanted: SessionFilter, found: int
 ) -> None:
     async with engine.connect() as connection:
-        assert len(await list_sessions(connection, wanted, limit=250)) == found
+        assert len(await list_sessions(connection, wanted, limit=250, now=NOON)) == found
 
 
 async def test_a_timeline_is_the_log_of_the_session(projected: int, engine: AsyncEngine) -> None:
@@ -200,7 +200,7 @@ async def test_a_call_that_was_dialled_is_known_from_the_answer_alone(
         assert leg is not None
         assert (leg.session_id, leg.state, leg.direction) == ("placed", "initiated", "outgoing")
         assert (leg.to_number, leg.ended_at) == ("+12025550102", None)
-        active = await list_active_legs(connection, "connection-1", limit=10)
+        active = await list_active_legs(connection, "connection-1", now=NOON, limit=10)
         assert [each.call_control_id for each in active.legs] == ["v3:placed"]
 
 
@@ -212,7 +212,7 @@ async def test_a_dial_and_the_call_it_placed_are_one_session_by_either_id(
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
     async with engine.connect() as connection:
-        listed = await list_sessions(connection, SessionFilter(), limit=10)
+        listed = await list_sessions(connection, SessionFilter(), limit=10, now=NOON)
         assert [session.session_id for session in listed] == ["placed", "s0"]
         assert len((await read_timeline(connection, "s0")).entries) == len(call("s0"))
         one, other = [await read_session(connection, each) for each in ("asked", "placed")]
@@ -247,9 +247,10 @@ async def test_what_is_no_call_is_listed_only_by_its_status(
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
     async with engine.connect() as connection:
-        listed = await list_sessions(connection, SessionFilter(), limit=10)
+        listed = await list_sessions(connection, SessionFilter(), limit=10, now=NOON)
         assert [session.session_id for session in listed] == ["s"]
-        empty = await list_sessions(connection, SessionFilter(status="empty"), limit=10)
+        wanted = SessionFilter(status="empty")
+        empty = await list_sessions(connection, wanted, limit=10, now=NOON)
         assert [session.session_id for session in empty] == ["refused"]
         alone = await read_session(connection, "refused")
         assert alone is not None
@@ -267,7 +268,7 @@ async def test_an_unreadable_record_is_in_the_timeline_and_marks_the_session(
         entries = (await read_timeline(connection, "s")).entries
         assert (entries[-1].type, entries[-1].fields) == ("Unheard", {})
         assert "Unheard" in entries[-1].error
-        [session] = await list_sessions(connection, SessionFilter(), limit=10)
+        [session] = await list_sessions(connection, SessionFilter(), limit=10, now=NOON)
         assert "Unheard" in str(session.fold_error)
         with pytest.raises(RecordUnreadable, match="Unheard"):
             await read_session_as_of(connection, "s", 3)
@@ -302,7 +303,7 @@ async def test_a_leg_that_is_told_of_in_several_sessions_is_active_once_or_not(
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
     async with engine.connect() as connection:
-        found = await list_active_legs(connection, "connection-1", limit=9)
+        found = await list_active_legs(connection, "connection-1", now=NOON, limit=9)
     assert [(leg.call_control_id, leg.state) for leg in found.legs] == [("v3:up", "answered")]
     assert found.total == 1
 
@@ -322,7 +323,7 @@ async def test_active_legs_by_offset_and_by_cursor(
 
     async def page(**position: object) -> tuple[list[str], int, bool]:
         async with engine.connect() as connection:
-            found = await list_active_legs(connection, "connection-1", **position)  # type: ignore[arg-type]
+            found = await list_active_legs(connection, "connection-1", now=NOON, **position)  # type: ignore[arg-type]
         return [leg.session_id for leg in found.legs], found.total, found.has_more
 
     assert await page(limit=3) == (["s0", "s1", "s2"], 7, True)

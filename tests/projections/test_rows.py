@@ -82,7 +82,6 @@ def test_what_a_leg_tells_beside_its_states() -> None:
         told("streaming.started", 17),
         told("call.transcription", 18),
         told("call.recording.error", 19, reason="Internal server error"),
-        told("call.cost", 20, total_cost="0.0040", cost_parts=[{"currency": "USD"}]),
     )
     assert row["held_since"] == seconds(1)
     assert (row["queue"], row["queue_wait_s"], row["queue_reason"]) == ("support", 7.0, "bridged")
@@ -94,8 +93,17 @@ def test_what_a_leg_tells_beside_its_states() -> None:
     assert row["media"] == {"playback": "ended", "streaming": "started"}
     assert row["transcribed_at"] == seconds(18)
     assert row["recording_error"] == "Internal server error"
+
+
+def test_a_leg_has_its_cost() -> None:
+    row = leg_row_of(
+        told("call.hold", 1),
+        told("call.cost", 20, total_cost="0.0040", cost_parts=[{"currency": "USD"}]),
+    )
     assert (row["cost"], row["currency"]) == (Decimal("0.0040"), "USD")
     assert row["cost_parts"] == [{"currency": "USD"}]
+    assert (row["state"], row["ended_at"], row["up_until"]) == ("ended", None, seconds(20))
+    assert row["held_since"] is None, "the cost comes after the end"
 
 
 def test_an_assistants_gather_has_its_result() -> None:

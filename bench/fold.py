@@ -1,0 +1,202 @@
+"""What a record costs in calls of 10 to 100,000 events, and how long the event loop was held.
+
+    python -m bench.fold [--events 10,1000,10000,100000]
+
+Needs no server. Half of the records are interim results of a transcription, half the decisions on
+them. `worker` and `projector` fold a call anew, `one more` is a record added to one that is known,
+with the rows that it changes; `show` is the plain fold, as `as_of` has it too.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.machine import describe
+from offhook.codec import decode, encode
+from offhook.events import Decided, Record
+from offhook.session import Session, fold
+from offhook.slices import Slices
+from projections.fold import Folded, advanced, written
+from projections.rows import rows_of
+from workers.case import Case
+
+BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)
+MORE = 1_000
+"""Events added to a call that is known, to see what one more record costs."""
+
+RECORDS_MIN = 1_000
+"""A short call is folded again until it has been so many."""
+
+
+def body_of(number: int) -> bytes:
+    payload = {
+        "call_control_id": "v3:leg",
+        "call_leg_id": "6b3e3bb2-2f9e-11ee-9a53-6f66686f6f6b",
+        "call_session_id": "long",
+        "connection_id": "1494404757140276705",
+        "client_state": None,
+        "transcription_data": {
+            "transcript": f"interim {number}",
+            "is_final": False,
+            "confidence": 0.9,
+        },
+    }
+    data = {
+        "record_type": "event",
+        "event_type": "call.transcription",
+        "id": f"event-{number:08}-2f9e-11ee-9a53-6f66686f6f6b",
+        "occurred_at": (BEGAN + timedelta(milliseconds=100 * number)).isoformat(),
+        "payload": payload,
+    }
+    return json.dumps({"data": data, "meta": {"attempt": 1}}).encode()
+
+
+def stored_of(events: int) -> list[tuple[int, str, bytes, str]]:
+    """Sequence, type, body and id of a fact and the decision on it, for each event."""
+    stored = []
+    for number in range(events):
+        seq, event_id = 2 * number + 1, f"event-{number:08}-2f9e-11ee-9a53-6f66686f6f6b"
+        said = Decided(
+            cause_seq=seq, cause_id=event_id, flow="f", flow_version="1", worker="w", lease_s=3.0
+        )
+        decision = encode(said, "long")
+        stored.append((seq, "WebhookReceived", body_of(number), event_id))
+        stored.append((seq + 1, decision.type, decision.body, decision.fact_id))
+    return stored
+
+
+def record_of(seq: int, kind: str, body: bytes, fact_id: str) -> Record:
+    at = BEGAN + timedelta(milliseconds=20 * seq)
+    fact = decode(kind, 1, body)
+    return Record(seq=seq, stored_at=at, session_id="long", fact=fact, fact_id=fact_id)
+
+
+async def worker(records: list[Record]) -> Case:
+    case = Case(session=Session(session_id="long"))
+    slices = Slices()
+    for side in ("out", "in"):  # as the log gives them when the decisions are read first
+        for record in records:
+            if record.side == side:
+                case.add(record)
+                await slices.yield_if_due()
+    assert await case.next_cause() is None
+    return case
+
+
+async def projector(records: list[Record]) -> Folded:
+    folded = Folded(session=Session(session_id="long"))
+    slices = Slices()
+    for record in records:
+        folded = advanced(folded, record)
+        await slices.yield_if_due()
+    rows_of(folded)
+    return folded
+
+
+async def read(stored: list[tuple[int, str, bytes, str]]) -> list[Record]:
+    slices = Slices()
+    records = []
+    for each in stored:
+        records.append(record_of(*each))
+        await slices.yield_if_due()
+    return records
+
+
+async def whole(records: list[Record]) -> Session:
+    return fold("long", records)
+
+
+async def measured(work: Callable[[], Awaitable[object]], count: int) -> tuple[float, float]:
+    """Processor time for one of the `count` records, and the longest another task had to wait."""
+    longest, last = 0.0, time.process_time()
+
+    async def other() -> None:
+        nonlocal longest, last
+        while True:
+            await asyncio.sleep(0)
+            now = time.process_time()
+            longest, last = max(longest, now - last), now
+
+    rounds = max(1, RECORDS_MIN // count)
+    task = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    gc.collect()
+    last, began = time.process_time(), time.process_time()
+    for _ in range(rounds):
+        await work()
+    took = time.process_time() - began
+    await asyncio.sleep(0)
+    task.cancel()
+    return took / rounds / count, longest
+
+
+async def more_in_projector(folded: Folded, following: list[Record]) -> None:
+    folded = written(folded)
+    for record in following:
+        after = advanced(folded, record)
+        rows_of(after, folded.last_seq)
+        folded = written(after)
+
+
+async def row_of(events: int) -> list[str]:
+    stored = stored_of(events + MORE)
+    records = await read(stored)
+    known, following = records[: 2 * events], records[2 * events :]
+    case, folded = await worker(known), await projector(known)
+
+    async def add() -> None:  # once: it changes the case
+        for record in following:
+            case.add(record)
+            if record.side == "in":
+                assert await case.next_cause() is not None
+                case.latest()
+        assert await case.next_cause() is None
+
+    decoding, read_held = await measured(partial(read, stored[: 2 * events]), 2 * events)
+    anew, worker_held = await measured(partial(worker, known), 2 * events)
+    more, _ = await measured(add, len(following))
+    projecting, projector_held = await measured(partial(projector, known), 2 * events)
+    written_more, _ = await measured(partial(more_in_projector, folded, following), len(following))
+    folding, _ = await measured(partial(whole, known), 2 * events)
+    each = (decoding, anew, more, projecting, written_more, folding)
+    held = max(read_held, worker_held, projector_held)
+    return [f"{events:,}", *(f"{value * 1e6:.1f}" for value in each), f"{held * 1e3:.1f}"]
+
+
+def table_of(sizes: list[int]) -> Table:
+    table = Table(title="µs of processor time for a record; ms for which another task had to wait")
+    for column in (
+        "events",
+        "decode",
+        "worker",
+        "one more",
+        "projector",
+        "one more",
+        "show",
+        "longest wait",
+    ):
+        table.add_column(column, justify="right")
+    for events in sizes:
+        table.add_row(*asyncio.run(row_of(events)))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--events", default="10,1000,10000,100000")
+    sizes = [int(each) for each in parser.parse_args().events.split(",")]
+    console = Console()
+    print(describe("bench.fold"))  # noqa: T201
+    console.print(table_of(sizes))
+
+
+if __name__ == "__main__":
+    main()

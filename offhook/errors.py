@@ -176,12 +176,16 @@ def shown_url(text: str) -> str:
 
 
 def secrets_of_url(text: str) -> list[str]:
-    """What `shown_url` leaves out: passwords, tokens in a user's place, secret parameters."""
+    """What in a URL is secret: passwords, tokens in a user's place, secret parameters.
+
+    NATS takes a token where others have a user; a user of PostgreSQL is only a name.
+    """
     found = [match[2] for match in _SECRET_PARAMETER.finditer(text)]
-    for part in _SCHEME.split(text):
+    pieces = ["", *_SCHEME.split(text)]
+    for scheme, part in zip(pieces[::2], pieces[1::2], strict=True):
         userinfo, at, _ = part.rpartition("@")
-        if at:
-            user, colon, password = userinfo.partition(":")
+        user, colon, password = userinfo.partition(":")
+        if at and (colon or not scheme.startswith("postgres")):
             found.append(password if colon else user)
     return found
 

@@ -132,8 +132,9 @@ def look(
 
 def only_wrong(found: dict[tuple[str, str], Finding]) -> Finding:
     """The one thing that is wrong."""
-    [finding] = [each for each in found.values() if each.state == "wrong"]
-    return finding
+    wrong = [each for each in found.values() if each.state == "wrong"]
+    assert len(wrong) == 1, wrong
+    return wrong[0]
 
 
 def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
@@ -526,7 +527,7 @@ def test_a_stream_or_consumer_that_somebody_changed(good: Settings) -> None:
         "max_bytes is 10000000, not -1; discard is old, not new"
     )
     assert found["log", f"consumer {WORKER}"].found == (
-        "ack_wait is 30.0, not 4.0; filter_subject is calls.1.*.in, not calls.*.*.in"
+        "ack_wait is 30.0, not 1.0; filter_subject is calls.1.*.in, not calls.*.*.in"
     )
     wrong = [each for each in found.values() if each.state == "wrong"]
     assert [each.fix for each in wrong] == ["offhook provision"] * 2

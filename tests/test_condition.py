@@ -85,6 +85,15 @@ def test_one_node_out_is_a_warning(info: StreamInfo, out: Server, said: str) -> 
 
 
 @pytest.mark.parametrize(
+    "how", [{"jetstream": False}, {"stored_bytes": 1001}, {"unhealthy": "write error: no space"}]
+)
+def test_a_node_out_is_named_without_its_password(how: dict[str, Any]) -> None:
+    refusal = server("n2", url="http://desk:hush@n2:8222", **how).cannot_write
+    assert "at http://n2:8222" in str(refusal)
+    assert "hush" not in str(refusal)
+
+
+@pytest.mark.parametrize(
     ("info", "servers", "said"),
     [
         (stream(None), (), "by CALLS: there is no leader"),

@@ -50,16 +50,17 @@ class Server:
         """Why its JetStream takes no writes; None if it takes them, as far as it says."""
         if self.silent:
             return None
+        where = shown_url(self.url)
         if not self.jetstream:
-            return Refusal(found=f"JetStream is off on the NATS server at {self.url}", fix=_RESTART)
+            return Refusal(found=f"JetStream is off on the NATS server at {where}", fix=_RESTART)
         if self.is_full:
             return Refusal(
-                found=f"the store of the NATS server at {self.url} is full: "
+                found=f"the store of the NATS server at {where} is full: "
                 f"{self.stored_bytes:,} of {self.stored_bytes_max:,} bytes",
                 fix="give it more room, or raise `max_file_store`, then restart it",
             )
         if "write error" in self.unhealthy:
-            said = f"the NATS server at {self.url} says: {self.unhealthy}"
+            said = f"the NATS server at {where} says: {self.unhealthy}"
             return Refusal(found=said, fix=_RESTART)
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from offhook.errors import ParameterInvalid, shown
+from offhook.errors import ParameterInvalid, shown, shown_url
 from offhook.events import IssuedCommand
 
 WARNING_HEADER = "offhook-warning"
@@ -36,20 +36,21 @@ def sent_elsewhere(command: IssuedCommand, own_url: str) -> Iterator[str]:
     """
     if not own_url:
         return
+    own = f"{shown_url(own_url)} (OFFHOOK_WEBHOOK_URL)"
     url = command.parameters.get("webhook_url")
     if isinstance(url, str) and not _leads_to(url, own_url):
         yield (
-            f"{command.operation}: the call's webhooks go to webhook_url {shown(url)}, not to "
-            f"{own_url} (OFFHOOK_WEBHOOK_URL): no flow sees them, and its status stays as the "
-            "answer has it"
+            f"{command.operation}: the call's webhooks go to webhook_url {shown(shown_url(url))}, "
+            f"not to {own}: no flow sees them, and its status stays as the answer has it"
         )
     urls = command.parameters.get("webhook_urls")
     for event_type, targets in (urls if isinstance(urls, Mapping) else {}).items():
         listed = [targets] if isinstance(targets, str) else targets
         if isinstance(listed, list) and not any(_leads_to(each, own_url) for each in listed):
+            there = ", ".join(shown_url(str(each)) for each in listed)
             yield (
-                f"{command.operation}: webhook_urls sends {event_type} to {shown(targets)}, not to "
-                f"{own_url} (OFFHOOK_WEBHOOK_URL): no flow and no view sees it"
+                f"{command.operation}: webhook_urls sends {event_type} to {shown(there)}, not to "
+                f"{own}: no flow and no view sees it"
             )
 
 

@@ -80,3 +80,12 @@ def test_what_counts_as_our_own_address(own_url: str, url: str, is_own: bool) ->
 def test_a_command_that_says_nothing_of_webhooks_has_no_warning() -> None:
     assert warned() == []
     assert list(sent_elsewhere(IssuedCommand(command_id="c", operation="hangup"), OWN)) == []
+
+
+def test_a_warning_shows_no_password_of_an_address() -> None:
+    own = "https://desk:hush@voice.example.com/webhooks/telnyx"
+    other = "https://desk:hush@other.example.com/my/app?token=hush"
+    warnings = warned(own, webhook_url=other, webhook_urls={"call.hangup": [other]})
+    assert len(warnings) == 2
+    assert all("//voice.example.com" in each and "//other.example.com" in each for each in warnings)
+    assert "hush" not in " ".join(warnings)

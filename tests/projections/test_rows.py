@@ -286,10 +286,11 @@ def test_captured_webhooks_become_rows(capture_files: list[Path]) -> None:
         stored = Entry(
             session_id=read.session_id,
             side="in",
-            encoded=encoded_webhook(body, read.event.event_id),
+            encoded=encoded_webhook(body, read.event.event_id, read.version),
         )
         rows = rows_of(folded_from(read.session_id, records([stored])))
-        assert len(rows.sessions) == 1
+        is_of_a_call = not {"no_event", "no_call"}.intersection(read.oddities)
+        assert len(rows.sessions) == is_of_a_call
         if read.event.call_control_id is not None:
             assert rows.legs[0]["call_control_id"] == read.event.call_control_id
 

@@ -12,6 +12,7 @@ import msgspec
 from offhook.errors import CarrierUnavailable, ParameterInvalid, SettingInvalid
 from offhook.events import IssuedCommand
 from offhook.telnyx.catalog import method_of, path_of, takes_command_id
+from offhook.telnyx.http_pool import HttpPool
 from offhook.telnyx.outcomes import (
     LEG_GONE,
     Accepted,
@@ -59,12 +60,11 @@ class Carrier:
         self._timeout_s = timeout_s
         self._transport = transport
         self._tls = httpx.create_ssl_context()  # takes long to make, so one for all
-        self._http = self._opened()
-        self._full: httpx.AsyncClient | None = None  # the one before, until there is another
+        # Half of the time to get a connection: so "certainly not sent" can be told from a time out.
+        self._connect_s = timeout_s / 2
+        self._pool = HttpPool(self._opened, clients_max=CONNECTIONS_MAX, idle_s=IDLE_CONNECTION_S)
 
     def _opened(self) -> httpx.AsyncClient:
-        # Half of the time to get a connection: so "certainly not sent" can be told from a time out.
-        connect_s = self._timeout_s / 2
         return httpx.AsyncClient(
             base_url=self._base_url,
             headers={
@@ -72,12 +72,8 @@ class Carrier:
                 "accept": "application/json",
                 "user-agent": "offhook",
             },
-            timeout=httpx.Timeout(self._timeout_s, connect=connect_s, pool=connect_s),
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_MAX,
-                keepalive_expiry=IDLE_CONNECTION_S,
-            ),
+            timeout=httpx.Timeout(self._timeout_s, connect=self._connect_s),
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=IDLE_CONNECTION_S),
             transport=self._transport,
             verify=self._tls,
         )
@@ -94,9 +90,7 @@ class Carrier:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._http.aclose()
-        if self._full is not None:
-            await self._full.aclose()
+        await self._pool.aclose()
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
         """One try. `repeated`: the carrier may have taken this command before; see `outcome_of`."""
@@ -184,18 +178,16 @@ class Carrier:
         response: httpx.Response | None = None
         body: bytes | None = None
         headers = {"content-type": "application/json"} if content is not None else None
-        http = self._http
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
+                self._pool.client(self._connect_s) as http,
                 http.stream(
                     method, path, content=content, params=query or None, headers=headers
                 ) as response,
             ):
                 body = await response.aread()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            if isinstance(error, httpx.PoolTimeout):
-                await self._begin_anew(http)
             return NoAnswer(detail=_words(error), maybe_taken=False)
         except httpx.UnsupportedProtocol:
             raise
@@ -204,19 +196,6 @@ class Carrier:
                 return NoAnswer(detail=_words(error))
         assert response is not None
         return response.status_code, response.headers, body
-
-    async def _begin_anew(self, full: httpx.AsyncClient) -> None:
-        """Leave a pool without a free connection: some of it may be lost to everybody, for ever.
-
-        httpcore 1.0.9 forgets one whose request is cancelled, as by a time out, in the turn of the
-        loop in which it has connected, or is done: in use, by nobody. What is under way in the pool
-        that is left goes on, until the next one is left.
-        """
-        if full is not self._http:
-            return  # another request was first
-        before, self._full, self._http = self._full, full, self._opened()
-        if before is not None:
-            await before.aclose()
 
 
 _IN_A_HEADER = re.compile(r"[!-~]+")

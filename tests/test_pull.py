@@ -107,6 +107,18 @@ async def test_what_arrives_at_once_has_a_bound_in_bytes(
     await pull.close()
 
 
+async def test_a_request_that_was_served_in_full_is_no_refusal(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    pull = await opened(client)
+    names = [f"s{number}" for number in range(10 * BATCH)]
+    await publish(client, *names)
+    assert await taken(pull, len(names)) == names
+    assert caplog.records == []
+    assert pull._pause_until == 0, "the next request was put off"
+    await pull.close()
+
+
 async def publish_bodies(client: Client, *bodies: str) -> None:
     for body in bodies:
         await client.jetstream().publish(subject_of("s", "in"), body.encode())

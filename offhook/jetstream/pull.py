@@ -225,7 +225,7 @@ class Pull:
         # Without a number it is not known which request is meant: all are asked for again.
         left = int(pending) if pending.isdecimal() else self._asked
         self._asked = max(0, self._asked - left)
-        if status == _EXPIRED or _FULL in headers.get("Description", ""):
+        if status == _EXPIRED or headers.get("Description", "").endswith(_ENDS):
             return
         self._pause_until = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
         refusal = f"{status} {headers.get('Description', '')}".strip()
@@ -243,4 +243,7 @@ class Pull:
 
 
 _EXPIRED = "408"
-_FULL = "Exceeds MaxBytes"  # 409: the next message is for the next request
+_ENDS = (
+    "Batch Completed",  # 409 too, but no refusal: with `max_bytes` the server says so
+    "Exceeds MaxBytes",  # the next message is for the next request
+)

@@ -159,6 +159,7 @@ class Lanes:
         that the next worker needs.
         """
         self._draining = True
+        await asyncio.sleep(0)  # a task that is cancelled before it began would give nothing back
         for task, lane in self._tasks.items():
             if lane.is_interruptible:
                 task.cancel()

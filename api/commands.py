@@ -4,10 +4,10 @@
                      │ the same: wait for its outcome                             ▲
                      │ another:  422                    the log knew it elsewhere ┘
 
-The command_id is the caller's, or made here and told in the header Offhook-Command-Id. A header
-Offhook-Warning says if the call's webhooks go elsewhere. A request
-that is repeated with the same command_id gets the same answer and has no second effect, for ever.
-What is repeated without one is told apart in `api.repeats`.
+The command_id is the caller's, or made here and returned in the header Offhook-Command-Id. A header
+Offhook-Warning says if the call's webhooks go elsewhere. A request that is repeated with the same
+command_id gets the same answer and never has a second effect. One without is judged by
+`api.repeats`.
 """
 
 import asyncio

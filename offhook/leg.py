@@ -12,7 +12,7 @@ What is kept of events, by three rules, none of which minds their order:
                       greeting, refer, speak, playback, stream …             _TOPICS
     each one counts   keys pressed, conferences
 
-The carrier's answer to a dial tells of its leg what no event has told (yet).
+The carrier's answer to a dial fills in what no event has said (yet).
 
 A hangup is a fact like the others, so no late event takes it back, and what is learnt after it
 still lands.
@@ -124,9 +124,7 @@ class Leg:
     quality: Mapping[str, Any] | None = None  # call_quality_stats of call.hangup
     transcribed_at: datetime | None = None  # the first transcription
     up_at: datetime | None = None  # the first event that comes only while a leg is up
-    gone_at: datetime | None = (
-        None  # the first event, other than the hangup, that comes after the end
-    )
+    gone_at: datetime | None = None  # the first event but the hangup that comes after the end
     time_limit_s: int | None = None  # from the answer, as its dial asked; None: TIME_LIMIT_S
     latest: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by topic, without payload
     keys: tuple[tuple[Stamp, str], ...] = field(default=(), repr=False)  # in the carrier's order

@@ -64,6 +64,7 @@ DRAIN_S = 15.0
 """How long calls may take to finish at the end; well within the 30 s that compose gives."""
 
 REST_S = 2 * LOST_AFTER_S
+"""How long messages that were asked for may take to arrive at the end."""
 
 _log = logging.getLogger(__name__)
 

@@ -145,11 +145,11 @@ class Settler:
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
+        If `is_deadly`, the record may end its worker: its flow is not asked and counts as raising.
         `void` is the stream sequence of a lease that need not be waited out: its worker is gone.
-        `first_seq` is the first record that woke us, if none of them may have been delivered to
-        another worker: an older one was, which is given a moment to decide on it. If
-        its flow is deadly to workers it is not asked, and counts as raising. Raises FlowRaised, and
-        LogUnavailable; the session is then as settled as the log says.
+        `first_seq` is the sequence of the oldest record that woke us at its first delivery, 0 if
+        there is none. What is older was delivered to another worker, which gets a moment for it.
+        Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:

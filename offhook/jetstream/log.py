@@ -75,7 +75,7 @@ class EventLog(Protocol):
     ) -> Sequence[Record]:
         """The session's records above a stream sequence on each side, in order of seq.
 
-        With a limit (at most READ_BATCH_MAX) the first ones of each side, as many at most.
+        With a `limit` (at most READ_BATCH_MAX), only so many of the first ones of each side.
         On a cluster a read may be older than an append that was acknowledged before it, and one
         side may be older than the other: so a position is kept for each. Raises LogUnavailable.
         """

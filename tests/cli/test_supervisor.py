@@ -1,4 +1,4 @@
-"""Restarting what ends by itself: at once, then slower, and not for ever."""
+"""What ends by itself is restarted: at once, then after longer pauses, and not forever."""
 
 from dataclasses import dataclass, field
 from typing import cast

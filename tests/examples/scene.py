@@ -1,7 +1,7 @@
 """A whole call in no time: a flow, the simulator's state machine, and a clock that a test winds.
 
 A worker's rules without a worker: records are decided on one after the other, and a command that
-the carrier does not take yet holds up what comes after it, for 45 s at most. Webhooks come in
+the carrier does not take yet holds up what comes after it, for at most 45 s. Webhooks come in
 order, or each up to DISORDER_S late.
 """
 

@@ -79,7 +79,7 @@ class _Lane:
     is_interruptible: bool = True  # it has no place yet, or waits for another worker
 
 
-class Answer(Enum):
+class NeighbourAnswer(Enum):
     """What another worker answers that is to take deliveries over."""
 
     TAKEN = auto()  # it works on the session, and answers the deliveries
@@ -87,7 +87,7 @@ class Answer(Enum):
     SILENT = auto()  # no answer, or it is in doubt whether there is such a worker
 
 
-HandOver = Callable[[str, str, Sequence[Delivery]], Awaitable[Answer]]
+HandOver = Callable[[str, str, Sequence[Delivery]], Awaitable[NeighbourAnswer]]
 
 
 class Lanes:
@@ -253,9 +253,9 @@ class Lanes:
             if isinstance(result, HeldElsewhere):
                 self._metrics.handed_over.inc()
                 answer = await self._hand_over(result.worker, session_id, deliveries)
-                if answer is Answer.TAKEN:
+                if answer is NeighbourAnswer.TAKEN:
                     return _Moved()
-                if answer is Answer.GONE:
+                if answer is NeighbourAnswer.GONE:
                     result = await self._settled(session_id, deliveries, void=result.lease_seq)
             if isinstance(result, HeldElsewhere):
                 after_s = min(HANDED_OVER_S, result.for_s)

@@ -12,7 +12,7 @@ from nats.errors import NoRespondersError
 from offhook.jetstream.connection import when_reconnected
 from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.subjects import wake_subject
-from workers.lanes import Answer, Delivery
+from workers.lanes import Delivery, NeighbourAnswer
 
 ANSWER_S = 0.5
 """A worker that does not answer in this time is frozen, or too busy: its lease is waited out."""
@@ -32,7 +32,7 @@ class Neighbours:
 
     async def hand_over(
         self, worker: str, session_id: str, deliveries: Sequence[Delivery]
-    ) -> Answer:
+    ) -> NeighbourAnswer:
         """Have the worker that holds a session take its deliveries.
 
         A killed worker's subscriptions end with its connection, so the server answers at once that
@@ -55,10 +55,10 @@ class Neighbours:
             )
         except NoRespondersError:
             in_doubt = self._clock() - self._reconnected_at < RECONNECTING_S
-            return Answer.SILENT if in_doubt else Answer.GONE
+            return NeighbourAnswer.SILENT if in_doubt else NeighbourAnswer.GONE
         except (NatsError, TimeoutError):
-            return Answer.SILENT
-        return Answer.TAKEN if answer.data == _TAKEN else Answer.GONE
+            return NeighbourAnswer.SILENT
+        return NeighbourAnswer.TAKEN if answer.data == _TAKEN else NeighbourAnswer.GONE
 
     async def answer(
         self, message: Msg, take_over: Callable[[str, Sequence[Delivery]], bool]

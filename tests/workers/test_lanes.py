@@ -13,7 +13,14 @@ from offhook.events import Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
 from workers import lanes as module
-from workers.lanes import HANDED_OVER_S, POISON_RAISES, RETRY_MAX_S, Answer, Delivery, Lanes
+from workers.lanes import (
+    HANDED_OVER_S,
+    POISON_RAISES,
+    RETRY_MAX_S,
+    Delivery,
+    Lanes,
+    NeighbourAnswer,
+)
 from workers.metrics import Metrics
 from workers.places import Places
 from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
@@ -106,7 +113,7 @@ class Bench:
     def __init__(self, lanes_max: int = 8) -> None:
         self.settler = FakeSettler()
         self.handed_over: list[tuple[str, str]] = []
-        self.answer = Answer.SILENT  # of the worker that is handed over to
+        self.answer = NeighbourAnswer.SILENT  # of the worker that is handed over to
         settler = cast(Settler, self.settler)
         self.hurried: list[str] = []
         self.lanes = Lanes(
@@ -133,7 +140,7 @@ class Bench:
 
     async def _hand_over(
         self, worker: str, session_id: str, deliveries: Sequence[Delivery]
-    ) -> Answer:
+    ) -> NeighbourAnswer:
         self.handed_over.append((worker, session_id))
         return self.answer
 
@@ -303,7 +310,7 @@ async def test_news_for_a_session_held_elsewhere_are_handed_over_at_once() -> No
 
 async def test_a_session_whose_worker_is_gone_is_settled_at_once() -> None:
     bench = Bench()
-    bench.answer = Answer.GONE
+    bench.answer = NeighbourAnswer.GONE
     bench.settler.script["s"] = [HELD]
     delivery = await bench.take()
     await until_answered(delivery)
@@ -314,7 +321,7 @@ async def test_a_session_whose_worker_is_gone_is_settled_at_once() -> None:
 
 async def test_deliveries_that_another_worker_has_taken_are_its_to_answer() -> None:
     bench = Bench()
-    bench.answer = Answer.TAKEN
+    bench.answer = NeighbourAnswer.TAKEN
     bench.settler.script["s"] = [HELD]
     beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
     delivery = await bench.take()

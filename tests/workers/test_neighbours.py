@@ -13,7 +13,7 @@ from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import STREAM, WORKER, provision
 from offhook.jetstream.subjects import subject_of, wake_subject
-from workers.lanes import Answer, Delivery
+from workers.lanes import Delivery, NeighbourAnswer
 from workers.neighbours import RECONNECTING_S, Neighbours
 
 TIMEOUT_S = 60.0
@@ -55,23 +55,23 @@ async def test_a_worker_that_is_gone_is_told_apart_from_one_that_is_frozen(
     server: NatsServer, client: Client
 ) -> None:
     neighbours = Neighbours(client)
-    assert await neighbours.hand_over("w2", "s", []) is Answer.GONE
+    assert await neighbours.hand_over("w2", "s", []) is NeighbourAnswer.GONE
 
     async def frozen(message: Msg) -> None: ...
 
     other = await connect(server.url, "other")
     await other.subscribe(wake_subject("w2"), cb=frozen)
     await other.flush()
-    assert await neighbours.hand_over("w2", "s", []) is Answer.SILENT
+    assert await neighbours.hand_over("w2", "s", []) is NeighbourAnswer.SILENT
     await other.close()
-    assert await neighbours.hand_over("w2", "s", []) is Answer.GONE
+    assert await neighbours.hand_over("w2", "s", []) is NeighbourAnswer.GONE
 
 
 async def test_a_worker_without_the_session_and_without_room_leaves_it_to_who_asks(
     client: Client,
 ) -> None:
     assert await listening(client, is_room=False) == []
-    assert await Neighbours(client).hand_over("w2", "s", []) is Answer.GONE
+    assert await Neighbours(client).hand_over("w2", "s", []) is NeighbourAnswer.GONE
 
 
 async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting(
@@ -82,13 +82,13 @@ async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting
     await asyncio.to_thread(server.stop)
     await asyncio.to_thread(server.start)
     async with asyncio.timeout(TIMEOUT_S):
-        while await neighbours.hand_over("w2", "s", []) is Answer.GONE:  # noqa: ASYNC110
+        while await neighbours.hand_over("w2", "s", []) is NeighbourAnswer.GONE:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         while not client.is_connected or neighbours._reconnected_at != now:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert await neighbours.hand_over("w2", "s", []) is Answer.SILENT
+    assert await neighbours.hand_over("w2", "s", []) is NeighbourAnswer.SILENT
     now += RECONNECTING_S
-    assert await neighbours.hand_over("w2", "s", []) is Answer.GONE
+    assert await neighbours.hand_over("w2", "s", []) is NeighbourAnswer.GONE
 
 
 async def test_a_delivery_is_answered_by_the_worker_that_took_it(
@@ -101,7 +101,7 @@ async def test_a_delivery_is_answered_by_the_worker_that_took_it(
     pull = await Pull.open(client, STREAM, WORKER, batch_max=8)
     (message,) = await pull.next(TIMEOUT_S)
     mine = MovedDelivery(client, Moved(session_id="s", reply=message.reply, seq=1, count=1))
-    assert await Neighbours(client).hand_over("w2", "s", [mine]) is Answer.TAKEN
+    assert await Neighbours(client).hand_over("w2", "s", [mine]) is NeighbourAnswer.TAKEN
     (theirs,) = taken
     assert (theirs.session_id, theirs.seq, theirs.count) == ("s", 1, 1)
     await theirs.in_progress()
@@ -109,7 +109,7 @@ async def test_a_delivery_is_answered_by_the_worker_that_took_it(
     (again,) = await pull.next(TIMEOUT_S)
     assert again.metadata.num_delivered == 2
     mine = MovedDelivery(client, Moved(session_id="s", reply=again.reply, seq=1, count=2))
-    assert await Neighbours(client).hand_over("w2", "s", [mine]) is Answer.TAKEN
+    assert await Neighbours(client).hand_over("w2", "s", [mine]) is NeighbourAnswer.TAKEN
     await taken[-1].ack()
     await other.flush()
     async with asyncio.timeout(TIMEOUT_S):
@@ -124,5 +124,5 @@ async def test_a_request_of_another_version_is_left_alone(client: Client) -> Non
     taken = await listening(client, is_room=True)
     await client.publish(wake_subject("w2"), b"a-session")
     await client.flush()
-    assert await Neighbours(client).hand_over("w2", "s", []) is Answer.TAKEN
+    assert await Neighbours(client).hand_over("w2", "s", []) is NeighbourAnswer.TAKEN
     assert taken == []

@@ -36,7 +36,7 @@ from tests.workers.test_settle import (
     settler_on,
 )
 from workers import lanes as lanes_module
-from workers.lanes import POISON_DELIVERIES, POISON_RAISES, Answer, Delivery, Lanes
+from workers.lanes import POISON_DELIVERIES, POISON_RAISES, Delivery, Lanes, NeighbourAnswer
 from workers.metrics import Metrics
 from workers.parked_policy import policy_from
 from workers.places import Places
@@ -77,7 +77,7 @@ class Desk:
 
     async def _hand_over(
         self, worker: str, session_id: str, deliveries: Sequence[Delivery]
-    ) -> Answer:
+    ) -> NeighbourAnswer:
         raise AssertionError("there is one worker")
 
     async def redeliver(self, times: int, alarm: Alarm | None = None) -> list[str | float]:

@@ -84,8 +84,7 @@ class Supervisor:
             self._say(f"nats-server is up again ({self._clock() - now:.1f} s)")
 
     def _note_end(self, name: str, part: _Part, status: int) -> None:
-        now = self._clock()
-        part.ends = 1 if now - part.started_at >= STEADY_S else part.ends + 1
+        self._count_end(part)
         part.is_starting = False
         how = f"{name} {_how(status)}"
         # Killed from outside, its own last words say nothing about it.
@@ -95,9 +94,7 @@ class Supervisor:
         if part.ends >= ENDS_MAX:
             tail = self._stack.log_tail(name)
             raise OperatorFault(f"{how}, {part.ends} times in a row\n{tail}")
-        pause_s = PAUSES_S[part.ends - 1]
-        part.restart_at = now + pause_s
-        self._say(f"{how}; restarting it" + (f" in {pause_s:g} s" if pause_s else "") + words)
+        self._plan_restart(part, how, words)
 
     def _restart_when_due(self, name: str, part: _Part) -> None:
         if part.restart_at is None or self._clock() < part.restart_at:
@@ -127,14 +124,20 @@ class Supervisor:
             self._say(f"{server.name} is up again ({self._clock() - now:.1f} s)")
 
     def _note_server_end(self, server: Server, part: _Part, how: str, words: str) -> None:
-        now = self._clock()
-        part.ends = 1 if now - part.started_at >= STEADY_S else part.ends + 1
+        self._count_end(part)
         # Calls go on without the views, and a full disk may take hours: PostgreSQL is never given
         # up. Without the log nothing goes on.
         if part.ends >= ENDS_MAX and server is not self._stack.postgres:
             raise OperatorFault(f"{how}, {part.ends} times in a row: {server.last_words()}")
+        self._plan_restart(part, how, words)
+
+    def _count_end(self, part: _Part) -> None:
+        is_steady = self._clock() - part.started_at >= STEADY_S
+        part.ends = 1 if is_steady else part.ends + 1
+
+    def _plan_restart(self, part: _Part, how: str, words: str) -> None:
         pause_s = PAUSES_S[min(part.ends, len(PAUSES_S)) - 1]
-        part.restart_at = now + pause_s
+        part.restart_at = self._clock() + pause_s
         self._say(f"{how}; restarting it" + (f" in {pause_s:g} s" if pause_s else "") + words)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from api.errors import refusal
 from api.freshness import Views
 from offhook.events import session_id_from
+from offhook.placed import session_of_answer
 from projections.queries import read_leg
 from projections.views import LegView
 
@@ -23,11 +24,10 @@ class Legs:
     def placed(self, answer: Mapping[str, Any]) -> None:
         """Remember the leg in the carrier's answer to a dial: the views have it a little later."""
         data = answer.get("data")
-        if not isinstance(data, Mapping):
-            return
-        leg, session = data.get("call_control_id"), data.get("call_session_id")
-        if isinstance(leg, str) and isinstance(session, str) and leg and session:
-            self._placed[leg] = session_id_from(session)
+        leg = data.get("call_control_id") if isinstance(data, Mapping) else None
+        session_id = session_of_answer(answer)
+        if isinstance(leg, str) and leg and session_id is not None:
+            self._placed[leg] = session_id
             self._placed.move_to_end(leg)
             while len(self._placed) > PLACED_MAX:
                 self._placed.popitem(last=False)

@@ -15,9 +15,9 @@ from offhook.events import (
     Decided,
     LegPlaced,
     Record,
-    session_id_from,
 )
 from offhook.jetstream.log import EventLog
+from offhook.placed import session_of_answer
 from offhook.session import fold
 
 
@@ -48,9 +48,10 @@ async def read_call(log: EventLog, session_id: str) -> tuple[str, Sequence[Recor
 def _placed_by(records: Sequence[Record]) -> Iterator[str]:
     """The sessions that the carrier's answers to dials name."""
     for record in records:
-        match record.fact:
-            case CommandSucceeded(answer={"data": {"call_session_id": str(session)}}) if session:
-                yield session_id_from(session)
+        if isinstance(record.fact, CommandSucceeded):
+            placed = session_of_answer(record.fact.answer)
+            if placed is not None:
+                yield placed
 
 
 def _of(records: Sequence[Record], command_ids: Collection[str]) -> Iterator[Record]:

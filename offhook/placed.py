@@ -16,15 +16,15 @@ def placed_by(command: IssuedCommand, answer: Mapping[str, Any]) -> PlacedLeg | 
     data = answer.get("data")
     if command.operation != Dial.operation or not isinstance(data, Mapping):
         return None
-    call_control_id, session = data.get("call_control_id"), data.get("call_session_id")
+    call_control_id, session_id = data.get("call_control_id"), session_of_answer(answer)
     if not isinstance(call_control_id, str) or not _IN_HEADERS.fullmatch(call_control_id):
         return None
-    if not isinstance(session, str) or not session:
+    if session_id is None:
         return None
     asked = command.parameters
     return PlacedLeg(
         call_control_id=call_control_id,
-        session_id=session_id_from(session),
+        session_id=session_id,
         call_leg_id=_text(data.get("call_leg_id")),
         connection_id=_text(asked.get("connection_id")),
         # Of a dial with bridge_intent the carrier takes the linked call's number instead.
@@ -33,6 +33,13 @@ def placed_by(command: IssuedCommand, answer: Mapping[str, Any]) -> PlacedLeg | 
         client_state=_text(asked.get("client_state")),
         time_limit_s=_seconds(asked.get("time_limit_secs")),
     )
+
+
+def session_of_answer(answer: Mapping[str, Any]) -> str | None:
+    """The session that the carrier's answer to a dial names."""
+    data = answer.get("data")
+    session = data.get("call_session_id") if isinstance(data, Mapping) else None
+    return session_id_from(session) if isinstance(session, str) and session else None
 
 
 _IN_HEADERS = re.compile(r"[!-~]{1,256}")

@@ -18,9 +18,9 @@ from offhook.events import (
     CarrierEvent,
     CommandFailed,
     CommandSucceeded,
-    session_id_from,
 )
 from offhook.leg import Leg, Media
+from offhook.placed import session_of_answer
 from offhook.session import CommandState, Session
 from projections.fold import Folded
 
@@ -154,7 +154,7 @@ def command_row(state: CommandState, session_id: str, last_seq: int) -> dict[str
         "detail": failed.detail if failed else succeeded.note if succeeded else None,
         "http_status": outcome.http_status if outcome else None,
         "answer": succeeded.answer if succeeded else None,
-        "answer_session_id": _session_of_answer(succeeded.answer) if succeeded else None,
+        "answer_session_id": session_of_answer(succeeded.answer) if succeeded else None,
         "errors": failed.errors if failed else None,
         "maybe_performed": failed.maybe_performed if failed else None,
         "attempts": _attempts(state),
@@ -240,12 +240,6 @@ def _refer(leg: Leg) -> dict[str, Any] | None:
 def _end_of(event: CarrierEvent) -> str:
     """How far it has come, by its type: started, ended, stopped, completed, failed."""
     return event.event_type.rpartition(".")[2]
-
-
-def _session_of_answer(answer: Mapping[str, Any]) -> str | None:
-    data = answer.get("data")
-    told = data.get("call_session_id") if isinstance(data, Mapping) else None
-    return session_id_from(told) if isinstance(told, str) and told else None
 
 
 def _attempts(state: CommandState) -> int:

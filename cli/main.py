@@ -160,30 +160,31 @@ def provision(
             help="First rewrite streams that an older Offhook compressed. Stop every role before.",
         ),
     ] = False,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Make the streams and their consumers. Doing it again changes nothing."""
     from cli.prepare import provision_log
 
-    settings = settings_of_command()
+    settings = settings_of_command(ready_file)
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=_console.print))
     _console.print("streams CALLS and TIMERS with their consumers: provisioned")
 
 
 @app.command()
-def migrate() -> None:
+def migrate(ready_file: ReadyFile = None) -> None:
     """Bring the database to the newest revision. Doing it again changes nothing."""
     from cli.prepare import migrate_database
 
-    asyncio.run(migrate_database(settings_of_command()))
+    asyncio.run(migrate_database(settings_of_command(ready_file)))
     _console.print("database: migrated")
 
 
 @app.command()
-def rebuild() -> None:
+def rebuild(ready_file: ReadyFile = None) -> None:
     """Fold the views anew from the log's first event; goes on where it was killed."""
     from cli.rebuild import run_rebuild
 
-    run_rebuild(_console, settings_of_command())
+    run_rebuild(_console, settings_of_command(ready_file))
 
 
 @app.command()

@@ -71,7 +71,7 @@ async def _run(url: str, work: Callable[[Connection], None], target: str) -> Non
 
 @asynccontextmanager
 async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """The engine's one connection. Raises OperatorFault if nobody answers, or lets us in."""
+    """The engine's one connection. Raises OperatorFault if it cannot be had."""
     try:
         connection = engine.connect()
         try:
@@ -79,7 +79,7 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         except (OSError, SQLAlchemyError) as error:
             why = getattr(error, "orig", None) or error
             raise OperatorFault(
-                f"no Postgres answers, or lets us in: {why}; see OFFHOOK_POSTGRES_URL"
+                f"cannot connect to Postgres: {why}; see OFFHOOK_POSTGRES_URL"
             ) from error
         try:
             yield connection

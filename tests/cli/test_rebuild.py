@@ -1,12 +1,14 @@
 """`offhook rebuild` as an operator runs it, and as a machine room kills it."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -132,14 +134,28 @@ async def test_views_that_were_never_filled_end_it_with_one_line(
     assert output.startswith("offhook: the views are empty: start `offhook projector`")
 
 
+async def test_it_finds_the_log_and_the_views_by_the_ready_file(
+    client: Client, engine: AsyncEngine, settings: Settings, tmp_path: Path
+) -> None:
+    await _projected(client, engine, calls=2)
+    path = tmp_path / "ready.json"
+    addresses = {"nats": settings.nats_url, "postgres": settings.postgres_url}
+    path.write_text(json.dumps(addresses))
+    nowhere = replace(settings, nats_url="nats://127.0.0.1:9", postgres_url="postgresql://h:9/d")
+    with _rebuild(nowhere, OFFHOOK_READY_FILE=str(path)) as process:
+        output = await _output_of(process)
+    assert process.returncode == 0, output
+    assert "legs" in output
+
+
 @contextmanager
-def _rebuild(settings: Settings) -> Iterator["subprocess.Popen[str]"]:
+def _rebuild(settings: Settings, **variables: str) -> Iterator["subprocess.Popen[str]"]:
     """The command; kill -9 if it still runs at the end of the block."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "rebuild"],
         cwd=ROOT,
-        env={**kept, **environment_from(settings), "COLUMNS": "110"},
+        env={**kept, **environment_from(settings), "COLUMNS": "110", **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -163,7 +163,7 @@ def test_what_is_no_postgres_url_is_refused_without_telling_it(url: str) -> None
 async def test_a_postgres_that_does_not_answer_is_the_operators_to_mend(
     url: str, migrations: Path
 ) -> None:
-    told = "^no Postgres answers, or lets us in: .*; see OFFHOOK_POSTGRES_URL$"
+    told = "^cannot connect to Postgres: .*; see OFFHOOK_POSTGRES_URL$"
     with pytest.raises(OperatorFault, match=told):
         await require_migrated(url)
     with pytest.raises(OperatorFault, match=told):

@@ -15,14 +15,8 @@ from fastapi import FastAPI, Request, Response
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from bench.lean_worker import TABLE
+from bench.lean_worker import INSERT, TABLE
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
-
-INSERT = """
-    with stored as (
-        insert into events (event_id, body) values ($1, $2) on conflict do nothing returning id
-    ) select pg_notify('events', '') from stored
-"""
 
 key = VerifyKey(bytes.fromhex(os.environ["PUBLIC_KEY"]))
 

@@ -1,8 +1,9 @@
 """The honest rival, worker: one transaction for each event, FOR UPDATE SKIP LOCKED, LISTEN/NOTIFY.
 
-Run by `bench.latency`: `python -m bench.lean_worker DATABASE_URL CARRIER_URL
-LANES`. The row is locked while its command is with the carrier, and its outcome is committed after
-it: a killed worker's locks fall with its connection. It keeps no history, and no order in a call.
+Run by `bench.latency` and `bench.workers`:
+`python -m bench.lean_worker DATABASE_URL CARRIER_URL LANES`. The row is locked while its command is
+with the carrier, and its outcome is committed after it: a killed worker's locks fall with its
+connection. It keeps no history, and no order in a call.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ TABLE = """
         outcome jsonb
     );
     create index if not exists open_events on events (id) where outcome is null;
+"""
+INSERT = """
+    with stored as (
+        insert into events (event_id, body) values ($1, $2) on conflict do nothing returning id
+    ) select pg_notify('events', '') from stored
 """
 CLAIM = """
     select id, body from events where outcome is null order by id limit 1 for update skip locked

@@ -2,28 +2,33 @@
 
 A burst of calls waits in the log; 1, 2 and 4 worker processes (flow `bench.flows:ANSWERING`) answer
 them at a carrier that takes 200 ms for each. With 16 lanes the limit of one worker is
-80 commands a second. Rounds in turn; a number is the median of its rounds.
+80 commands a second; with `--answer-ms 0` it is the processor's. `lean` are as many workers of
+`bench.lean_worker`, with as many lanes, on rows in PostgreSQL. Rounds in turn; a number is the
+median of its rounds.
 """
 
 import argparse
 import asyncio
+import math
 import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench.carrier import Carrier, listening
-from bench.children import Child, role
+from bench.children import Child, child, role
+from bench.lean_worker import INSERT, TABLE
 from bench.machine import describe, median
-from cli.servers import NatsServer
+from cli.servers import NatsServer, PostgresServer
 from offhook.codec import encoded_webhook
 from offhook.events import CallInitiated
 from offhook.jetstream.connection import close, connect
@@ -40,7 +45,10 @@ CALLS = 1200
 ROUNDS = 3
 WARM_UP = 64
 APPENDS_AT_ONCE = 64
+ROWS_AT_ONCE = 16  # connections to PostgreSQL
 TIMEOUT_S = 60.0
+SETTLED_POLL_S = 0.02
+OPEN_ROWS = "select count(*) from events where outcome is null"
 
 
 @dataclass(kw_only=True)
@@ -73,47 +81,94 @@ class SlowCarrier(Carrier):
 
 @dataclass(kw_only=True)
 class Crew:
-    """So many workers, and the commands a second of each round."""
+    """So many workers of one kind, and the commands a second of each round."""
 
+    name: str
     workers: int
+    answer_s: float
     per_s: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)  # of the workers, for each command
     repeated: int = 0  # requests with a command id that had come before
 
     @property
     def limit_per_s(self) -> float:
-        return self.workers * LANES / ANSWER_S
+        """What the lanes leave to it; infinite if the carrier answers at once."""
+        return self.workers * LANES / self.answer_s if self.answer_s else math.inf
+
+
+Append = Callable[[str], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What the workers are for: where their calls are put, and the carrier they command."""
+
+    carrier: SlowCarrier
+    nats_server: NatsServer
+    log: JetStreamLog
+    database_url: str
+    rows: "asyncpg.Pool[asyncpg.Record]"
+
+    def append_to(self, name: str) -> Append:
+        return self._append_row if name == "lean" else lambda each: append_call(self.log, each)
+
+    async def _append_row(self, name: str) -> None:
+        event = call_initiated(name)
+        await self.rows.execute(INSERT, event.event_id, wire_body(event).decode())
+
+    async def rows_settled(self) -> None:
+        """Wait until every outcome is committed: a worker stopped before would leave a row open."""
+        for _ in range(int(TIMEOUT_S / SETTLED_POLL_S)):
+            if not await self.rows.fetchval(OPEN_ROWS):
+                return
+            await asyncio.sleep(SETTLED_POLL_S)
+        raise TimeoutError(f"rows are open after {TIMEOUT_S:g} s")
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench.workers")
     options.add_argument("--calls", type=int, default=CALLS, help="in a burst")
     options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--answer-ms", type=float, default=ANSWER_S * 1000, help="of the carrier")
     given = options.parse_args()
     console = Console(width=100)
     console.print(describe("bench.workers"), highlight=False)
-    console.print(table_of(uvloop.run(measure(given.calls, given.rounds)), given.calls))
+    crews = uvloop.run(measure(given.calls, given.rounds, given.answer_ms / 1000))
+    console.print(table_of(crews, given.calls))
 
 
-async def measure(calls: int, rounds: int) -> Sequence[Crew]:
+async def measure(calls: int, rounds: int, answer_s: float) -> Sequence[Crew]:
     """Every crew in turn, so that what else the machine does meets all of them."""
-    crews = [Crew(workers=workers) for workers in WORKERS]
-    async with listening(SlowCarrier()) as carrier:
+    crews = [
+        Crew(name=name, workers=workers, answer_s=answer_s)
+        for workers in WORKERS
+        for name in ("offhook", "lean")
+    ]
+    async with listening(SlowCarrier(answer_s=answer_s)) as carrier:
         with ExitStack() as stack:
             nats_server = stack.enter_context(NatsServer())
+            database_url = stack.enter_context(PostgresServer()).libpq_url
             client = await connect(nats_server.url, "bench")
             await provision(client, [nats_server.monitor_url])
-            log = JetStreamLog(client)
-            for _ in range(rounds):
-                for crew in crews:
-                    await _round(crew, nats_server, log, carrier, calls)
+            async with asyncpg.create_pool(database_url, max_size=ROWS_AT_ONCE) as rows:
+                await rows.execute(TABLE)
+                stage = Stage(
+                    carrier=carrier,
+                    nats_server=nats_server,
+                    log=JetStreamLog(client),
+                    database_url=database_url,
+                    rows=rows,
+                )
+                for _ in range(rounds):
+                    for crew in crews:
+                        await _round(crew, stage, calls)
             await close(client)
     return crews
 
 
-async def _round(
-    crew: Crew, nats_server: NatsServer, log: JetStreamLog, carrier: SlowCarrier, calls: int
-) -> None:
+async def _round(crew: Crew, stage: Stage, calls: int) -> None:
+    carrier, nats_server = stage.carrier, stage.nats_server
+    hand_made = ["-m", "bench.lean_worker", stage.database_url, carrier.url, str(LANES)]
     settings = Settings(
         nats_url=nats_server.url,
         nats_monitor_urls=(nats_server.monitor_url,),
@@ -125,20 +180,27 @@ async def _round(
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name, ExitStack() as stack:
         children: list[Child] = []
         for number in range(crew.workers):
-            running = role("workers", settings, Path(name) / f"worker-{number}.log")
+            log = Path(name) / f"worker-{number}.log"
+            if crew.name == "lean":
+                running = child(hand_made, {}, log)
+            else:
+                running = role("workers", settings, log)
             # In a thread: meanwhile the carrier must be able to answer.
             children.append(await asyncio.to_thread(stack.enter_context, running))
-        await _burst(log, carrier, WARM_UP)
+        append = stage.append_to(crew.name)
+        await _burst(append, carrier, WARM_UP)
+        await stage.rows_settled()
         cpu_s = sum(each.cpu_s() for each in children)
-        began = await _burst(log, carrier, calls)
+        began = await _burst(append, carrier, calls)
         crew.cpu_ms.append((sum(each.cpu_s() for each in children) - cpu_s) * 1000 / calls)
         crew.per_s.append(calls / (carrier.last_at - began))
         crew.repeated += carrier.arrivals.total() - calls
+        await stage.rows_settled()
         await asyncio.to_thread(stack.close)
 
 
-async def _burst(log: JetStreamLog, carrier: SlowCarrier, calls: int) -> float:
-    """Append so many calls as fast as the log takes them; return when every command is answered.
+async def _burst(append_one: Append, carrier: SlowCarrier, calls: int) -> float:
+    """Append so many calls as fast as they are taken; return when every command is answered.
 
     When the first was appended, by `perf_counter`.
     """
@@ -147,7 +209,7 @@ async def _burst(log: JetStreamLog, carrier: SlowCarrier, calls: int) -> float:
 
     async def append(name: str) -> None:
         async with free:
-            await append_call(log, name)
+            await append_one(name)
 
     began = time.perf_counter()
     async with asyncio.timeout(TIMEOUT_S):
@@ -158,8 +220,20 @@ async def _burst(log: JetStreamLog, carrier: SlowCarrier, calls: int) -> float:
 
 async def append_call(log: JetStreamLog, name: str) -> str:
     """Append `call.initiated` of leg v3:NAME in session-NAME; the name as it is in both."""
-    name = re.sub("[^A-Za-z0-9-]", "-", name)
-    event = CallInitiated(
+    name = _fit_for_ids(name)
+    event = call_initiated(name)
+    encoded = encoded_webhook(wire_body(event), event.event_id)
+    await log.append(f"session-{name}", "in", encoded)
+    return name
+
+
+def _fit_for_ids(name: str) -> str:
+    return re.sub("[^A-Za-z0-9-]", "-", name)
+
+
+def call_initiated(name: str) -> CallInitiated:
+    name = _fit_for_ids(name)
+    return CallInitiated(
         event_id=f"event-{name}",
         call_control_id=f"v3:{name}",
         call_session_id=f"session-{name}",
@@ -167,29 +241,31 @@ async def append_call(log: JetStreamLog, name: str) -> str:
         from_="+12025550101",
         to="+12025550102",
     )
-    encoded = encoded_webhook(wire_body(event), event.event_id)
-    await log.append(f"session-{name}", "in", encoded)
-    return name
 
 
 def table_of(crews: Sequence[Crew], calls: int) -> Table:
-    title = f"{calls} calls at once, {LANES} lanes a worker, {ANSWER_S * 1000:g} ms a command"
+    title = (
+        f"{calls} calls at once, {LANES} lanes a worker, {crews[0].answer_s * 1000:g} ms a command"
+    )
     table = Table(title=title)
+    table.add_column("")
     for heading in ("workers", "commands/s", "rounds", "of the limit", "× one worker"):
         table.add_column(heading, justify="right")
     table.add_column("target", justify="right")
     table.add_column("CPU ms each", justify="right")
     table.add_column("sent twice", justify="right")
-    one = median(crews[0].per_s)
+    one = {crew.name: median(crew.per_s) for crew in crews if crew.workers == WORKERS[0]}
     for crew in crews:
         per_s = median(crew.per_s)
-        target = TARGETS.get(crew.workers)
+        target = TARGETS.get(crew.workers) if crew.name == "offhook" and crew.answer_s else None
+        limit = f"{per_s / crew.limit_per_s:.0%} of {crew.limit_per_s:.0f}" if crew.answer_s else ""
         table.add_row(
+            crew.name,
             str(crew.workers),
             f"{per_s:.0f}",
             f"{min(crew.per_s):.0f}–{max(crew.per_s):.0f}",
-            f"{per_s / crew.limit_per_s:.0%} of {crew.limit_per_s:.0f}",
-            f"{per_s / one:.2f} ×",
+            limit,
+            f"{per_s / one[crew.name]:.2f} ×",
             f"≥ {target:g} ×" if target else "",
             f"{median(crew.cpu_ms):.1f}",
             str(crew.repeated),

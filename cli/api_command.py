@@ -1,7 +1,7 @@
 """One command from a terminal through Offhook's API: check it, send it, print the answer.
 
-So a command is durable and once in effect. Each carries a command_id, made here if none was given:
-where the answer got lost, the same command with the same id asks for it again.
+So a command is durable, with exactly-once effect. Each carries a command_id, made here if none was
+given: where the answer got lost, the same command with the same id asks for it again.
 """
 
 import uuid

@@ -24,7 +24,8 @@ ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, Leg
 _console = Console()
 
 app = typer.Typer(
-    help="Command calls through Offhook's API: durable, and once in effect.", no_args_is_help=True
+    help="Command calls through Offhook's API: durably, with exactly-once effect.",
+    no_args_is_help=True,
 )
 
 Leg = Annotated[str, typer.Argument(help="The leg's call_control_id.", show_default=False)]

@@ -19,7 +19,7 @@ ReadyFile = Annotated[
         help="Take addresses and keys from this file of `offhook up`.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of_command(path: Path | None = None) -> Settings:

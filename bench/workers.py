@@ -131,7 +131,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=ROUNDS)
     options.add_argument("--answer-ms", type=float, default=ANSWER_S * 1000, help="of the carrier")
     given = options.parse_args()
-    console = Console(width=100)
+    console = Console(width=110)
     console.print(describe("bench.workers"), highlight=False)
     crews = uvloop.run(measure(given.calls, given.rounds, given.answer_ms / 1000))
     console.print(table_of(crews, given.calls))

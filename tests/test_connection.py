@@ -1,13 +1,15 @@
 """A connection that is closed for good is told of; one that may come back is not."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from nats.aio.client import Client
 
 from cli.servers import NatsServer
 from offhook.errors import LogUnavailable
-from offhook.jetstream.connection import close, connect, until_refused
+from offhook.jetstream.connection import close, connect, until_refused, when_reconnected
 
 LOOK_S = 0.02
 TIMEOUT_S = 60.0
@@ -44,3 +46,15 @@ async def test_a_server_that_is_only_away_is_not_told() -> None:
             while not client.is_connected:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_S)
         await close(client)
+
+
+async def test_a_closed_connection_is_not_kept_by_what_waits_for_its_reconnection() -> None:
+    with NatsServer() as nats:
+        client = await connect(nats.url, "test")
+        when_reconnected(client, lambda client=client: None)  # type: ignore[misc]
+        await close(client)
+        kept = weakref.ref(client)
+        del client
+        await asyncio.sleep(0)
+        gc.collect()
+        assert kept() is None

@@ -10,9 +10,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from cli.servers import NatsServer
-from offhook.jetstream import connection
 from offhook.jetstream import pull as pull_module
-from offhook.jetstream.connection import close, connect, when_reconnected
+from offhook.jetstream.connection import _Reconnected, close, connect, when_reconnected
 from offhook.jetstream.pull import EXPIRES_S, LOST_AFTER_S, Pull
 from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, provision
 from offhook.jetstream.subjects import subject_of
@@ -214,6 +213,8 @@ async def test_a_closed_pull_is_no_longer_called_when_the_client_reconnects(
     client: Client,
 ) -> None:
     pull = await opened(client)
-    assert len(connection._RECONNECTED[client]) == 1
+    reconnected = client._reconnected_cb
+    assert isinstance(reconnected, _Reconnected)
+    assert len(reconnected.calls) == 1
     await pull.close()
-    assert not connection._RECONNECTED[client]
+    assert not reconnected.calls

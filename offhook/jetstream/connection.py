@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import nats
 from nats.aio.client import Client
@@ -81,27 +80,26 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
 
 def when_reconnected(client: Client, do: Callable[[], None]) -> Callable[[], None]:
     """Call `do` each time the client has reconnected, until what is returned is called."""
-    calls = _RECONNECTED.get(client)
-    if calls is None:
-        calls = _RECONNECTED[client] = set()
-        _call_when_reconnected(client, calls)
+    reconnected = client._reconnected_cb  # nats-py has one callback, and no way to add another
+    if not isinstance(reconnected, _Reconnected):
+        reconnected = client._reconnected_cb = _Reconnected(reconnected)
+    calls = reconnected.calls
     calls.add(do)
     return lambda: calls.discard(do)
 
 
-def _call_when_reconnected(client: Client, calls: set[Callable[[], None]]) -> None:
-    before = client._reconnected_cb  # nats-py has one callback, and no way to add another
+class _Reconnected:
+    """A callback that makes many calls, after the one that was there before."""
 
-    async def reconnected() -> None:
-        if before is not None:
-            await before()
-        for do in tuple(calls):
+    def __init__(self, before: Callable[[], Awaitable[None]] | None) -> None:
+        self.calls: set[Callable[[], None]] = set()
+        self._before = before
+
+    async def __call__(self) -> None:
+        if self._before is not None:
+            await self._before()
+        for do in tuple(self.calls):
             do()
-
-    client._reconnected_cb = reconnected
-
-
-_RECONNECTED: WeakKeyDictionary[Client, set[Callable[[], None]]] = WeakKeyDictionary()
 
 
 async def until_refused(

@@ -157,9 +157,12 @@ async def test_a_call_whose_webhooks_go_elsewhere_is_known_from_its_dial_on(
     assert (found["direction"], found["to_number"]) == ("outgoing", FRIEND)
     # So its commands are recorded with it.
     await sdk.calls.actions.hangup(leg)
-    assert await stack.in_state(leg, "ended")
-    commands = (await stack.session(session_id))["data"]["commands"]
-    assert [each["operation"] for each in commands] == ["dial", "hangup"]
+
+    async def recorded() -> bool:
+        commands = (await stack.session(session_id))["data"]["commands"]
+        return [each["operation"] for each in commands] == ["dial", "hangup"]
+
+    await until(recorded, "the hangup among the call's commands")
 
 
 async def test_sessions_are_listed_newest_first_by_pages(stack: Stack) -> None:

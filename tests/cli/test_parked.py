@@ -147,16 +147,18 @@ def _call(stack: Stack) -> str:
         timeout=60,
     )
     session_id: str = placed.raise_for_status().json()["data"]["call_session_id"]
+    _until(lambda: _answer(stack, session_id).status_code, lambda status: status != 404)
     return session_id
 
 
 def _detail(stack: Stack, session_id: str) -> dict[str, object]:
-    headers = {"authorization": f"Bearer {stack.token}"}
-    answer = httpx.get(
-        f"{stack.addresses['api']}/sessions/{session_id}", headers=headers, timeout=60
-    )
-    found: dict[str, object] = answer.raise_for_status().json()["data"]
+    found: dict[str, object] = _answer(stack, session_id).raise_for_status().json()["data"]
     return found
+
+
+def _answer(stack: Stack, session_id: str) -> httpx.Response:
+    headers = {"authorization": f"Bearer {stack.token}"}
+    return httpx.get(f"{stack.addresses['api']}/sessions/{session_id}", headers=headers, timeout=60)
 
 
 def _is_parked(stack: Stack, session_id: str) -> bool:

@@ -216,8 +216,8 @@ STORED: list[tuple[str, bytes, Fact]] = [
     (
         "LegPlaced",
         b'{"leg":{"call_control_id":"v3:b","session_id":"s-b","call_leg_id":"b","connection_id":"1",'
-        b'"from_number":"+12025550100","to_number":"+12025550110","client_state":"YQ=="},'
-        b'"command_id":"c-1","command_session_id":"s-a"}',
+        b'"from_number":"+12025550100","to_number":"+12025550110","client_state":"YQ==",'
+        b'"time_limit_s":null},"command_id":"c-1","command_session_id":"s-a"}',
         LegPlaced(leg=PLACED, command_id="c-1", command_session_id="s-a"),
     ),
     ("SessionResumed", b'{"resumed_by":"operator"}', SessionResumed(resumed_by="operator")),
@@ -264,7 +264,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
         b'{"command_id":"c-2","http_status":200,"answer":{"data":{"result":"ok"}},"note":"why",'
         b'"attempts":1,"placed":{"call_control_id":"v3:b","session_id":"s-b","call_leg_id":"b",'
         b'"connection_id":"1","from_number":"+12025550100","to_number":"+12025550110",'
-        b'"client_state":"YQ=="}}',
+        b'"client_state":"YQ==","time_limit_s":null}}',
         CommandSucceeded(
             command_id="c-2",
             http_status=200,

@@ -58,7 +58,10 @@ class Views:
 
     @asynccontextmanager
     async def look(self, min_seq: int = 0, timeout_s: float = 0.0) -> AsyncIterator[Look]:
-        """Read, once the views are at `min_seq`. Raises ErrorAnswer 504 after timeout_s."""
+        """Read, once the views are at `min_seq`. Raises ErrorAnswer 504 after timeout_s.
+
+        All that is read of one look is of one moment, and `as_of_seq` too.
+        """
         if min_seq > 0 and (reached := await self._watch.wait_for(min_seq, timeout_s)) < min_seq:
             raise refusal(
                 504,
@@ -68,6 +71,7 @@ class Views:
                 parameter="min_seq",
             )
         async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
             found = await read_checkpoint(connection, PROJECTOR)
             seq = found.seq if found is not None else 0
             look = Look(connection=connection)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from nats.aio.client import Client
+from sqlalchemy import func, select
 
 from api.errors import ErrorAnswer
 from api.freshness import Views
@@ -15,6 +16,7 @@ from cli.servers import PostgresServer
 from offhook.events import session_id_from
 from projections.database import POOL_CONNECTIONS_MAX, open_database
 from projections.schema import migrate
+from projections.tables import parked_sessions
 from projections.waiting import PositionWatch
 from tests.api.stack import DEADLINE_S, ROOT
 
@@ -47,6 +49,32 @@ async def test_a_log_that_is_slow_to_answer_holds_no_connection(
 
     async with asyncio.timeout(DEADLINE_S):
         assert await asyncio.gather(*(read() for _ in range(reads))) == [0] * reads
+    await engine.dispose()
+
+
+async def test_all_that_is_read_of_one_look_is_of_one_moment(
+    postgres_server: PostgresServer,
+) -> None:
+    """Else a new session is found whose timeline, read just before, is empty."""
+
+    class Quiet(Stream):
+        async def stored_after(self, seq: int) -> datetime | None:
+            return None
+
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
+    await migrate(url, ROOT / "migrations")
+    engine = open_database(url)
+    views = Views(engine, PositionWatch(engine), Quiet(Client()), lambda: datetime.now(UTC))
+    parked = select(func.count()).select_from(parked_sessions)
+    async with views.look() as look:
+        before = await look.connection.scalar(parked)
+        async with engine.begin() as other:
+            now = datetime.now(UTC)
+            row = {"session_id": "s", "since_seq": 1, "error": "e", "attempts": 1}
+            await other.execute(parked_sessions.insert().values(**row, parked_at=now, tried_at=now))
+        assert (before, await look.connection.scalar(parked)) == (0, 0)
+    async with views.look() as look:
+        assert await look.connection.scalar(parked) == 1
     await engine.dispose()
 
 

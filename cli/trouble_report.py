@@ -20,7 +20,7 @@ REPEATS_EVERY_S = 5.0
 """How often repeats of an error are counted up aloud."""
 
 KINDS_MAX = 200
-"""Different errors that are told apart; of more, the ones seen last."""
+"""How many different errors are counted apart; of more, the ones seen last."""
 
 PARKED_SHOWN_MAX = 3
 """Sessions parked by one error that are shown one by one; the others are counted."""

@@ -39,5 +39,5 @@ def spellings(text: str) -> set[str]:
 
 _SCHEME = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().-]")
-# Shorter ones are extensions, which are not the same at every host. E.164 has 15 digits at most.
+# Shorter ones are extensions, which are not the same at every host. E.164 has up to 15 digits.
 _DIGITS = re.compile(r"[0-9]{7,15}")

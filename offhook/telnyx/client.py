@@ -60,7 +60,7 @@ class Carrier:
         self._timeout_s = timeout_s
         self._transport = transport
         self._tls = httpx.create_ssl_context()  # takes long to make, so one for all
-        # Half of the time to get a connection: so "certainly not sent" can be told from a time out.
+        # Half of the time to get a connection: so "certainly not sent" differs from a time out.
         self._connect_s = timeout_s / 2
         self._pool = HttpPool(self._opened, clients_max=CONNECTIONS_MAX, idle_s=IDLE_CONNECTION_S)
 

@@ -99,7 +99,7 @@ def test_a_caller_who_gives_up_while_it_rings(flow: Flow, patience_s: float) -> 
     for late in LATE:
         played = scene(flow, late)
         played.calls.ring(patience_s=patience_s)
-        if late is None:  # before anybody hears of the call
+        if late is None:  # before anybody knows the call
             played.calls.wait(patience_s)
         assert played.play().up == []
 

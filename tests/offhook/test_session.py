@@ -296,7 +296,7 @@ def test_a_webhook_delivered_again_changes_nothing(log: list[Record]) -> None:
 
 
 def placed_in(log: Sequence[Record]) -> set[tuple[str, str]]:
-    """The legs that dials placed, and the sessions where they are told of."""
+    """The legs that dials placed, and the sessions that record them."""
     found: set[tuple[str, str]] = set()
     for record in log:
         match record.fact:

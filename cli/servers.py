@@ -290,10 +290,13 @@ class PostgresServer(Server):
         """For SQLAlchemy with asyncpg."""
         return f"postgresql+asyncpg://postgres@/{quote(database, safe='')}?{self._host()}"
 
-    def create_database(self, name: str) -> str:
-        """Makes an empty database and returns its `url_of`. Raises OperatorFault if it is there."""
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Makes a database, empty or a copy of `template`, and returns its `url_of`.
+
+        Raises OperatorFault if it is there, or if somebody is connected to the template.
+        """
         where = ("-h", str(self._sockets), "-p", str(self._port))
-        self._tool("createdb", *where, "-U", "postgres", name)
+        self._tool("createdb", *where, "-U", "postgres", "-T", template, name)
         return self.url_of(name)
 
     def stop(self) -> None:
@@ -314,14 +317,7 @@ class PostgresServer(Server):
         if self._identity:
             self._let_nobody_through()
         if not (self._data / "PG_VERSION").exists():
-            self._tool(
-                "initdb",
-                f"--pgdata={self._data}",
-                "--username=postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-            )
+            self._make_cluster()
         return self._run(
             [
                 *(str(self._binaries / "postgres"), "-D", str(self._data)),
@@ -329,6 +325,16 @@ class PostgresServer(Server):
             ],
             lock,
             **self._surroundings(),
+        )
+
+    def _make_cluster(self) -> None:
+        self._tool(
+            "initdb",
+            f"--pgdata={self._data}",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
         )
 
     def _is_ready(self) -> bool:

@@ -3,14 +3,19 @@
 A missing server fails the tests that need it; nothing is skipped.
 """
 
+import asyncio
 import os
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from cli.prepare import migrations_folder
 from cli.servers import NatsServer, PostgresServer
+from projections.schema import migrate
 from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
@@ -44,6 +49,14 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_server: PostgresServer) -> str:
+    """The name of a migrated database, a `create_database` template; nobody connects to it."""
+    name = "migrated"
+    asyncio.run(migrate(postgres_server.create_database(name), migrations_folder()))
+    return name
+
+
 @pytest.fixture(name="free_port")
 def a_free_port() -> int:
     """A loopback port for this test alone."""
@@ -57,6 +70,33 @@ def _stacks_among_others() -> Iterator[None]:
         patched.setattr("cli.stack._free_port", free_port)
         patched.setattr("cli.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
         patched.setattr("cli.servers.START_TIMEOUT_S", START_TIMEOUT_S)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clusters_are_copies() -> Iterator[None]:
+    """Only the first PostgreSQL of a process runs `initdb`; the others start on a copy of it.
+
+    Without fsync: a killed PostgreSQL keeps what it committed, only a power cut would lose it.
+    """
+    make = PostgresServer._make_cluster
+    with ExitStack() as kept, pytest.MonkeyPatch.context() as patched:
+        made: list[PostgresServer] = []
+
+        def copy(server: PostgresServer) -> None:
+            if not made:
+                first = PostgresServer()
+                kept.callback(first.close)
+                if first._identity:
+                    first._let_nobody_through()
+                make(first)
+                with (first._data / "postgresql.conf").open("a") as settings:
+                    settings.write("fsync = off\n")
+                made.append(first)
+            copying = ["cp", "-R", str(made[0]._data), str(server._data)]
+            subprocess.run(copying, check=True, **server._surroundings())
+
+        patched.setattr(PostgresServer, "_make_cluster", copy)
         yield
 
 

@@ -15,14 +15,14 @@ from api.stream import Stream
 from cli.servers import PostgresServer
 from offhook.events import session_id_from
 from projections.database import POOL_CONNECTIONS_MAX, open_database
-from projections.schema import migrate
 from projections.tables import parked_sessions
 from projections.waiting import PositionWatch
-from tests.api.stack import DEADLINE_S, ROOT
+from tests.api.stack import DEADLINE_S
 
 
 async def test_a_log_that_is_slow_to_answer_holds_no_connection(
     postgres_server: PostgresServer,
+    migrated: str,
 ) -> None:
     """All reads wait for it at once; else a few at a time would, and the rest for those."""
     reads = POOL_CONNECTIONS_MAX * 2
@@ -37,8 +37,7 @@ async def test_a_log_that_is_slow_to_answer_holds_no_connection(
             await answer.wait()
             return None
 
-    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
-    await migrate(url, ROOT / "migrations")
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}", template=migrated)
     engine = open_database(url)
     views = Views(engine, PositionWatch(engine), Slow(Client()), lambda: datetime.now(UTC))
 
@@ -54,6 +53,7 @@ async def test_a_log_that_is_slow_to_answer_holds_no_connection(
 
 async def test_all_that_is_read_of_one_look_is_of_one_moment(
     postgres_server: PostgresServer,
+    migrated: str,
 ) -> None:
     """Else a new session is found whose timeline, read just before, is empty."""
 
@@ -61,8 +61,7 @@ async def test_all_that_is_read_of_one_look_is_of_one_moment(
         async def stored_after(self, seq: int) -> datetime | None:
             return None
 
-    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
-    await migrate(url, ROOT / "migrations")
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}", template=migrated)
     engine = open_database(url)
     views = Views(engine, PositionWatch(engine), Quiet(Client()), lambda: datetime.now(UTC))
     parked = select(func.count()).select_from(parked_sessions)
@@ -80,6 +79,7 @@ async def test_all_that_is_read_of_one_look_is_of_one_moment(
 
 async def test_of_views_that_are_behind_no_leg_is_said_not_to_exist(
     postgres_server: PostgresServer,
+    migrated: str,
 ) -> None:
     class Ahead(Stream):
         last = 0
@@ -87,8 +87,7 @@ async def test_of_views_that_are_behind_no_leg_is_said_not_to_exist(
         async def last_seq(self) -> int:
             return self.last
 
-    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
-    await migrate(url, ROOT / "migrations")
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}", template=migrated)
     engine = open_database(url)
     stream = Ahead(Client())
     views = Views(engine, PositionWatch(engine), stream, lambda: datetime.now(UTC))

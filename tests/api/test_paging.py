@@ -12,16 +12,13 @@ from api.paging import Wanted, meta_of
 from cli.servers import PostgresServer
 from projections.database import open_database
 from projections.queries import list_active_legs
-from projections.schema import migrate
 from projections.views import LegPage
-from tests.api.stack import ROOT
 
 
 async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
-    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}")
-    await migrate(url, ROOT / "migrations")
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}", template=migrated)
     engine = open_database(url)
     async with engine.begin() as connection:
         await connection.execute(

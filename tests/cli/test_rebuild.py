@@ -17,7 +17,6 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cli.prepare import migrate_database
 from cli.servers import NatsServer, PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
@@ -46,13 +45,11 @@ def quick_nats() -> Iterator[NatsServer]:
 
 
 @pytest.fixture
-async def settings(quick_nats: NatsServer, postgres_server: PostgresServer) -> Settings:
-    url = postgres_server.create_database(f"rebuild_{uuid4().hex}")
-    settings = Settings(
+def settings(quick_nats: NatsServer, postgres_server: PostgresServer, migrated: str) -> Settings:
+    url = postgres_server.create_database(f"rebuild_{uuid4().hex}", template=migrated)
+    return Settings(
         nats_url=quick_nats.url, nats_monitor_urls=(quick_nats.monitor_url,), postgres_url=url
     )
-    await migrate_database(settings)
-    return settings
 
 
 @pytest.fixture

@@ -9,12 +9,10 @@ import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.prepare import migrations_folder
 from cli.servers import PostgresServer
 from cli.verdict import verdict
 from projections import tables
 from projections.database import open_database
-from projections.schema import migrate
 
 EVENT = {"id": "e1", "event_type": "call.hangup"}
 LEG = {
@@ -73,9 +71,8 @@ COMMAND_ROW = {
 
 
 @pytest.fixture
-async def engine(postgres_server: PostgresServer) -> AsyncIterator[AsyncEngine]:
-    url = postgres_server.create_database(f"verdict_{time.time_ns()}")
-    await migrate(url, migrations_folder())
+async def engine(postgres_server: PostgresServer, migrated: str) -> AsyncIterator[AsyncEngine]:
+    url = postgres_server.create_database(f"verdict_{time.time_ns()}", template=migrated)
     engine = open_database(url)
     async with engine.begin() as connection:
         await connection.execute(tables.event_log.insert(), [STORED])

@@ -13,7 +13,6 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision
 from projections.database import open_database
-from projections.schema import migrate
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
@@ -29,9 +28,8 @@ def empty_database_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-async def database_url(empty_database_url: str) -> str:
-    await migrate(empty_database_url, MIGRATIONS)
-    return empty_database_url
+def database_url(postgres_server: PostgresServer, migrated: str) -> str:
+    return postgres_server.create_database(f"projections_{uuid4().hex}", template=migrated)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ async def test_migrations_make_the_tables_that_the_code_knows(engine: AsyncEngin
 
 
 async def test_indexes_have_the_order_and_the_condition_that_the_code_knows(
-    engine: AsyncEngine, empty_database_url: str
+    engine: AsyncEngine,
 ) -> None:
     # compare_metadata does not look at conditions.
     asked = text(

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,40 +23,59 @@ from offhook.events import (
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.stream import ACK_WAIT_S
 from offhook.settings import Settings
+from tests import free_ports
 from tests.whole.callers import Caller, post
 from tests.whole.reading import log_at
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
 
-PAIRS = 500
+PAIRS = 250
+TRY_S = 2.0
+"""How long a worker waits for the carrier; a lease is a little longer."""
+
 LONG_TRY_S = 30.0
 
 
-@pytest.fixture
-def try_s() -> float:
-    """How long a worker waits for the carrier; a lease is a little longer."""
-    return 2.0
+@pytest.fixture(scope="module")
+def carrier_port() -> int:
+    return free_ports.free_port()
+
+
+@pytest.fixture(scope="module")
+def stack(carrier_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One for the tests that leave it both of its workers, and for one that does not: the last."""
+    directory: Path = tmp_path_factory.mktemp("stack")
+    with stack_around(carrier_port, directory, TRY_S) as stack:
+        yield stack
 
 
 @pytest.fixture
-def stack(tmp_path: Path, free_port: int, try_s: float) -> Iterator[Stack]:
+def patient_stack(free_port: int, tmp_path: Path) -> Iterator[Stack]:
+    """With workers that wait long for the carrier."""
+    with stack_around(free_port, tmp_path, LONG_TRY_S) as stack:
+        yield stack
+
+
+@contextmanager
+def stack_around(carrier_port: int, directory: Path, try_s: float) -> Iterator[Stack]:
     settings = Settings(
         flows=("tests.whole.flows:answer_then_transfer",),
-        carrier_url=f"http://127.0.0.1:{free_port}/v2",
+        carrier_url=f"http://127.0.0.1:{carrier_port}/v2",
         carrier_key="stub",
         carrier_timeout_s=try_s,
     )
-    with Stack(tmp_path, with_free_ports(settings), workers=2, with_simulator=False) as stack:
+    with Stack(directory, with_free_ports(settings), workers=2, with_simulator=False) as stack:
         yield stack
 
 
 async def test_two_events_within_20_ms_are_settled_in_order_and_once(
-    stack: Stack, free_port: int
+    stack: Stack, carrier_port: int
 ) -> None:
     callers = [Caller() for _ in range(PAIRS)]
     async with (
-        stub_carrier(free_port, delay_s=0.05) as carrier,
+        stub_carrier(carrier_port, delay_s=0.05) as carrier,
         httpx.AsyncClient(timeout=60) as http,
     ):
+        handed_over = -await _counter(http, stack, "offhook_handed_over_total")
         for caller in callers:
             await asyncio.gather(
                 post(http, stack, caller.initiated()),
@@ -63,7 +83,7 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
             )
         await _until_commands(carrier, 2 * PAIRS)
         legs = carrier.by_leg()
-        handed_over = await _counter(http, stack, "offhook_handed_over_total")
+        handed_over += await _counter(http, stack, "offhook_handed_over_total")
 
     async with log_at(stack.nats.url) as log:
         for caller in callers:
@@ -74,10 +94,10 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
     assert handed_over > 0, "no pair ever met at two workers: the test has tested nothing"
 
 
-@pytest.mark.parametrize("try_s", [LONG_TRY_S])
 async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_doubled(
-    stack: Stack, free_port: int
+    patient_stack: Stack, free_port: int
 ) -> None:
+    stack = patient_stack
     callers = [Caller() for _ in range(60)]
     posted_at: dict[str, float] = {}
     async with (
@@ -100,11 +120,11 @@ async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_dou
 
 
 async def test_a_frozen_worker_is_taken_over_and_harms_nothing_when_it_goes_on(
-    stack: Stack, free_port: int
+    stack: Stack, carrier_port: int
 ) -> None:
     callers = [Caller() for _ in range(60)]
     async with (
-        stub_carrier(free_port, delay_s=0.3) as carrier,
+        stub_carrier(carrier_port, delay_s=0.3) as carrier,
         httpx.AsyncClient(timeout=60) as http,
     ):
         frozen = stack.processes["worker-1"]
@@ -147,10 +167,10 @@ async def _until_settled(log: EventLog, callers: Sequence[Caller]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_worker_may_join_and_leave_while_calls_run(stack: Stack, free_port: int) -> None:
+async def test_a_worker_may_join_and_leave_while_calls_run(stack: Stack, carrier_port: int) -> None:
     callers = [Caller() for _ in range(60)]
     async with (
-        stub_carrier(free_port, delay_s=0.1) as carrier,
+        stub_carrier(carrier_port, delay_s=0.1) as carrier,
         httpx.AsyncClient(timeout=60) as http,
     ):
         for number, caller in enumerate(callers):

@@ -125,8 +125,12 @@ class Stored:
             while (await js.consumer_info(STREAM, WORKER)).num_pending != waiting:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
-        rang = [alarm_from(each) for each in await alarms.fetch(10, timeout=5)]
-        assert {alarm.session_id for alarm in rang if alarm} == {self.due}
+        [fired] = await alarms.fetch(1, timeout=PATIENCE_S)
+        rang = alarm_from(fired)
+        assert rang is not None
+        assert rang.session_id == self.due
+        rest = await js.consumer_info(TIMERS, WORKER_TIMERS)
+        assert (rest.num_pending, rest.num_ack_pending) == (0, 1), "another one rings"
         assert (await js.get_last_msg(TIMERS, "timers.set.s1.later")).headers
         names = {info.config.name for info in await js.streams_info()}
         assert names == {STREAM, TIMERS}

@@ -231,11 +231,15 @@ async def caught_up(client: Client, engine: AsyncEngine) -> None:
 
 
 async def progress_at_end(client: Client, projector: Projector) -> Progress:
-    """What the projector has counted at the end of the stream: it counts after the commit."""
+    """What the projector has counted at the end of the stream: it counts after the commit.
+
+    Fails if it stands still for TIMEOUT_S.
+    """
     wanted = await last_seq(client)
-    async with asyncio.timeout(TIMEOUT_S):
-        while projector.progress.seq < wanted:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    while (reached := projector.progress.seq) < wanted:
+        async with asyncio.timeout(TIMEOUT_S):
+            while projector.progress.seq == reached:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     return projector.progress
 
 

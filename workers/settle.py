@@ -12,6 +12,9 @@
       │
       └──── PositionTaken: somebody else was first
 
+Nothing is read after the last decision if all of its commands succeeded and it set no timer: a
+record that arrives on `.in` meanwhile is a wake-up itself.
+
 A message is only a wake-up: what is to be done is read from the log, so delivery order,
 redelivery and a worker that wakes from the dead change nothing. An alarm is one too: whether its
 timer is still set is read from the log, and what else has happened is decided on first.
@@ -190,7 +193,10 @@ class Settler:
                     asks_flow = not isinstance(cause[0].fact, CommandRequested)
                     if is_deadly and asks_flow and not case.is_parked():
                         raise FlowRaised(cause[0], _NOT_ASKED)
-                    await self._decide(case, *cause)
+                    all_done = await self._decide(case, *cause)
+                    if all_done and case.ahead.keys() == {cause[0].seq} and not alarms:
+                        # The next look at the session waits for what we appended (`known_seq`).
+                        return Settled()
                 elif due := self._due_timers(case, alarms):
                     await self._fire(case, due[0])
                 else:
@@ -274,7 +280,8 @@ class Settler:
             decided_seq=state.decided_seq,
         )
 
-    async def _decide(self, case: Case, record: Record, session: Session) -> None:
+    async def _decide(self, case: Case, record: Record, session: Session) -> bool:
+        """Decide on the record. Whether that leaves nothing more to do for this decision."""
         fact = record.fact
         since = self._timing.now()
         flow, said = API_FLOW, NOTHING
@@ -296,12 +303,15 @@ class Settler:
             case _:
                 raise AssertionError(f"{type(fact).__name__} wants no decision")
         hold = self._hold(case, trace=record.traceparent)
-        await self._carry_through(hold, record, flow, said, since)
+        return await self._carry_through(hold, record, flow, said, since)
 
     async def _carry_through(
         self, hold: Hold, record: Record, flow: Flow, said: Stored, since: datetime
-    ) -> None:
-        """Record what was decided, and carry it out."""
+    ) -> bool:
+        """Record what was decided, and carry it out.
+
+        False if more is to come of it: a timer to schedule, or a failure to decide on.
+        """
         for command in said.commands:
             elsewhere = tuple(sent_elsewhere(command, self._webhook_url))
             said = said._replace(warnings=(*said.warnings, *elsewhere))
@@ -325,11 +335,14 @@ class Settler:
             # The application was told after its own wait that nothing came of it.
             since = await hold.began(record.stored_at)
         self._metrics.decided.labels(flow=flow.name).inc()
+        all_succeeded = True
         for command in said.commands:
             self._metrics.seconds_to_command.observe(
                 max(0.0, (self._timing.now() - record.stored_at).total_seconds())
             )
-            await self._carry_out(hold, command, since=since, attempts=0)
+            outcome = await self._carry_out(hold, command, since=since, attempts=0)
+            all_succeeded = all_succeeded and isinstance(outcome, CommandSucceeded)
+        return all_succeeded and not said.timers
 
     def _hold(self, case: Case, trace: str = "") -> Hold:
         return Hold(
@@ -375,7 +388,7 @@ class Settler:
 
     async def _carry_out(
         self, hold: Hold, command: IssuedCommand, *, since: datetime, attempts: int
-    ) -> None:
+    ) -> CommandSucceeded | CommandFailed:
         async def look() -> None:
             try:
                 await hold.look()
@@ -402,6 +415,7 @@ class Settler:
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"
         self._metrics.commands.labels(operation=command.operation, outcome=reason).inc()
         self._standing.learn(command.operation, outcome)
+        return outcome
 
     async def _end_meanwhile(self, hold: Hold) -> None:
         """End the calls that applications asked to end while another command waits.

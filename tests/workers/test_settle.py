@@ -755,6 +755,58 @@ async def test_a_replica_that_lags_makes_nothing_be_sent_again() -> None:
     assert [repeated for _, repeated in carrier.sent] == [False, False]
 
 
+class LateOut(MemoryLog):
+    """A replica: it gives none of the session's decisions and outcomes in its next `late` reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.late = 0
+
+    async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+        self.reads += 1
+        records = await super().read(session_id, **more)
+        if not self.late:
+            return records
+        self.late -= 1
+        return [record for record in records if record.side == "in"]
+
+
+async def test_own_records_are_read_with_the_next_event_and_before_it_is_decided_on() -> None:
+    states: list[list[str]] = []
+
+    def decide(event: Event, session: Session) -> list[Command]:
+        states.append([command.status for command in session.commands.values()])
+        return [Answer()] if isinstance(event, CallInitiated) else []
+
+    log = LateOut()
+    carrier = ScriptedCarrier(log)
+    settler = settler_on(log, carrier, Flow(name="f", version="1", decide=decide))
+    assert await settler.settle(SESSION, await arrive(log, initiated())) == Settled()
+    assert log.reads == 1
+    log.late = 3
+    assert await settler.settle(SESSION, await arrive(log, answered())) == Settled()
+    assert log.reads == 5
+    assert states == [[], ["succeeded"]]
+    assert carrier.operations == ["answer"]
+
+
+async def test_an_event_during_a_command_is_decided_on_when_it_wakes_the_worker() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log, NoAnswer(detail="503", maybe_taken=True))
+    seqs: list[int] = []
+
+    async def between_tries(seconds: float) -> None:
+        if not seqs:
+            seqs.append(await arrive(log, answered()))
+
+    settler = settler_on(log, carrier, on_sleep=between_tries)
+    await settler.settle(SESSION, await arrive(log, initiated()))
+    await settler.settle(SESSION, seqs[0])
+    assert carrier.operations == ["answer", "answer", "transfer"]
+    assert len(await facts(log, Decided)) == 2
+
+
 async def test_a_wake_up_whose_record_cannot_be_read_is_not_settled() -> None:
     log = Lagging(reads=1000)
     seq = await arrive(log, initiated())

@@ -348,6 +348,20 @@ async def test_an_alarm_that_rings_before_its_time_rings_again() -> None:
     assert len(await facts(desk.log, TimerFired)) == 1
 
 
+async def test_an_alarm_beside_an_event_is_looked_at_when_that_is_decided() -> None:
+    desk = Desk(flow=Flow(name="f", version="1", decide=_sets_a_timer_at_first))
+    await arrive(desk.log, initiated())
+    await desk.ring()
+    desk.passes(RING_S)
+    await arrive(desk.log, hung_up())
+    assert await desk.ring()
+    assert len(await facts(desk.log, TimerFired)) == 1
+
+
+def _sets_a_timer_at_first(event: Event, session: Session) -> list[Order]:
+    return [SetTimer(name="t", after_s=RING_S)] if isinstance(event, CallInitiated) else []
+
+
 async def test_a_replica_that_lags_loses_no_timer() -> None:
     class Stale(MemoryLog):
         ends_at: int | None = None

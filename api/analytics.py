@@ -4,7 +4,7 @@
     GET /analytics/timeseries    the same numbers for each bucket of it
 
 Every ratio comes with its numerator, denominator and formula, and every reply says in `grouping`
-which calls each part is about; the rules are in `projections.kpis`.
+which calls each part is about; the rules are in `offhook.projections.kpis`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 
-from api.auth import Tokens
-from api.errors import refusal
-from api.freshness import Meta, Views
-from api.queries import moment_in
-from api.sessions import MinSeq, WaitS
-from projections.analytics import (
+from offhook.api.auth import Tokens
+from offhook.api.errors import refusal
+from offhook.api.freshness import Meta, Views
+from offhook.api.queries import moment_in
+from offhook.api.sessions import MinSeq, WaitS
+from offhook.projections.analytics import (
     BUCKETS_MAX,
     BucketView,
     CallFilter,
@@ -27,7 +27,7 @@ from projections.analytics import (
     read_summary,
     read_timeseries,
 )
-from projections.kpis import GROUPING
+from offhook.projections.kpis import GROUPING
 
 RANGE_DEFAULT = timedelta(days=1)
 RANGE_MAX = timedelta(days=366)

@@ -18,7 +18,7 @@ gave the command_id and the outcome is open: the repeated request then waits for
 
 from typing import Any, assert_never
 
-from api.errors import RETRY_HEADER, ErrorAnswer, refusal
+from offhook.api.errors import RETRY_HEADER, ErrorAnswer, refusal
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 
 

@@ -7,10 +7,10 @@ GET, PATCH, DELETE  /v2/call_control_applications/{id}
 import httpx
 from fastapi import APIRouter, Depends, Request, Response
 
-from api.auth import Tokens
-from api.bodies import body_of
-from api.errors import RETRY_HEADER, refusal
-from api.queries import declared
+from offhook.api.auth import Tokens
+from offhook.api.bodies import body_of
+from offhook.api.errors import RETRY_HEADER, refusal
+from offhook.api.queries import declared
 from offhook.errors import ParameterInvalid
 from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.paths import APPLICATIONS, application_path

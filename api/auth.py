@@ -14,8 +14,8 @@ from typing import Annotated, Literal, get_args
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.errors import refusal
-from api.queries import require_known
+from offhook.api.errors import refusal
+from offhook.api.queries import require_known
 from offhook.errors import SettingInvalid
 
 Scope = Literal["read", "command", "admin"]

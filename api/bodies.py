@@ -5,7 +5,7 @@ import asyncio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.errors import refusal
+from offhook.api.errors import refusal
 
 BODY_BYTES_MAX = 128 * 1024
 """Of a command: its longest parameters take a few KiB."""

@@ -7,7 +7,7 @@
 The command_id is the caller's, or made here and returned in the header Offhook-Command-Id. A header
 Offhook-Warning says if the call's webhooks go elsewhere. A request that is repeated with the same
 command_id gets the same answer and never has a second effect. One without is judged by
-`api.repeats`.
+`offhook.api.repeats`.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
-from api.answers import answer_of, no_outcome, not_appended, not_begun
-from api.auth import Caller
-from api.errors import ErrorAnswer, call_unknown, parameter_invalid, refusal
-from api.legs import Legs
-from api.outcomes import Outcome, Outcomes
-from api.stream import Stream
+from offhook.api.answers import answer_of, no_outcome, not_appended, not_begun
+from offhook.api.auth import Caller
+from offhook.api.errors import ErrorAnswer, call_unknown, parameter_invalid, refusal
+from offhook.api.legs import Legs
+from offhook.api.outcomes import Outcome, Outcomes
+from offhook.api.stream import Stream
 from offhook.codec import encode
 from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
@@ -44,7 +44,7 @@ class Request:
     """A checked command.
 
     `given`: its command_id is the caller's, so whoever repeats the request means the same command.
-    `repeated`: an earlier try of it may be in the log, see `api.repeats`.
+    `repeated`: an earlier try of it may be in the log, see `offhook.api.repeats`.
     """
 
     command: IssuedCommand

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from api.errors import refusal
-from api.stream import Stream
+from offhook.api.errors import refusal
+from offhook.api.stream import Stream
 from offhook.errors import LogUnavailable
 from offhook.jetstream.stream import PROJECTOR
-from projections.checkpoint import read_checkpoint
-from projections.waiting import PositionWatch
+from offhook.projections.checkpoint import read_checkpoint
+from offhook.projections.waiting import PositionWatch
 
 CATCH_UP_S = 1.0
 """How long a request waits for the views to have what the log had when it came in."""

@@ -4,12 +4,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from api.errors import refusal
-from api.freshness import Views
+from offhook.api.errors import refusal
+from offhook.api.freshness import Views
 from offhook.events import session_id_from
 from offhook.placed import session_of_answer
-from projections.queries import read_leg
-from projections.views import LegView
+from offhook.projections.queries import read_leg
+from offhook.projections.views import LegView
 
 PLACED_MAX = 10_000
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
+from offhook.projections.kpis import COUNTERS, RATIOS
 from offhook.telnyx.defaults import DEFAULTS
-from projections.kpis import COUNTERS, RATIOS
 
 
 def _kpis() -> str:

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from api.errors import refusal
+from offhook.api.errors import refusal
 from offhook.codec import fact_id_of
 from offhook.errors import LogUnavailable
 from offhook.events import CommandFailed, CommandSucceeded

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from api.errors import refusal
+from offhook.api.errors import refusal
 from offhook.errors import shown
-from projections.views import LegPage
+from offhook.projections.views import LegPage
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250

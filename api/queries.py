@@ -14,7 +14,7 @@ import msgspec
 from fastapi import Request
 from pydantic import BeforeValidator
 
-from api.errors import refusal
+from offhook.api.errors import refusal
 from offhook.errors import shown
 from offhook.phone_numbers import number_key
 

@@ -1,16 +1,16 @@
-"""What the API reads beyond `projections.queries`."""
+"""What the API reads beyond `offhook.projections.queries`."""
 
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.paging import Wanted
+from offhook.api.paging import Wanted
 from offhook.events import IssuedCommand
-from projections.queries import is_active, list_active_legs
-from projections.rows import storable
-from projections.tables import commands, event_log, legs
-from projections.views import CommandView, LegPage
+from offhook.projections.queries import is_active, list_active_legs
+from offhook.projections.rows import storable
+from offhook.projections.tables import commands, event_log, legs
+from offhook.projections.views import CommandView, LegPage
 
 ALIKE_MAX = 20
 

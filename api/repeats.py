@@ -28,14 +28,14 @@ from datetime import datetime, timedelta
 import msgspec
 from fastapi import Request as HttpRequest
 
-from api.auth import Caller
-from api.commands import COMMAND_ID_HEADER, Request
-from api.errors import RETRY_HEADER, ErrorAnswer, refusal
-from api.freshness import Views
-from api.reads import list_recent_commands
+from offhook.api.auth import Caller
+from offhook.api.commands import COMMAND_ID_HEADER, Request
+from offhook.api.errors import RETRY_HEADER, ErrorAnswer, refusal
+from offhook.api.freshness import Views
+from offhook.api.reads import list_recent_commands
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.log import EventLog
-from projections.views import CommandView
+from offhook.projections.views import CommandView
 
 KEY_HEADER = "idempotency-key"
 RETRY_COUNT_HEADER = "x-stainless-retry-count"

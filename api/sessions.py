@@ -15,14 +15,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 
-from api.auth import Tokens
-from api.errors import not_found
-from api.freshness import Meta, Views
-from api.queries import Number, WholeNumber, moment_in, number_in
-from api.reads import read_seq_at
-from api.redact import told_command, told_entry, told_session
+from offhook.api.auth import Tokens
+from offhook.api.errors import not_found
+from offhook.api.freshness import Meta, Views
+from offhook.api.queries import Number, WholeNumber, moment_in, number_in
+from offhook.api.reads import read_seq_at
+from offhook.api.redact import told_command, told_entry, told_session
 from offhook.folding import NEVER
-from projections.queries import (
+from offhook.projections.queries import (
     PAGE_MAX,
     TIMELINE_MAX,
     list_sessions,
@@ -31,8 +31,8 @@ from projections.queries import (
     read_session_as_of,
     read_timeline,
 )
-from projections.up import detail_at
-from projections.views import (
+from offhook.projections.up import detail_at
+from offhook.projections.views import (
     CommandView,
     SessionDetail,
     SessionFilter,

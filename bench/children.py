@@ -21,7 +21,7 @@ _UVICORN_LISTENS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(?P<port>
 
 ROLE = """
 import os
-from {package}.app import run
+from offhook.{package}.app import run
 from offhook.process import configure_logs, run_to_end
 from offhook.settings import settings_from
 configure_logs("{package}")

@@ -22,11 +22,11 @@ from rich.table import Table
 from bench.machine import describe
 from offhook.codec import decode, encode
 from offhook.events import Decided, Record
+from offhook.projections.fold import Folded, advanced, written
+from offhook.projections.rows import rows_of
 from offhook.session import Session, fold
 from offhook.slices import Slices
-from projections.fold import Folded, advanced, written
-from projections.rows import rows_of
-from workers.case import Case
+from offhook.workers.case import Case
 
 BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)
 MORE = 1_000

@@ -29,7 +29,7 @@ from rich.table import Table
 from bench.children import Child, child, role
 from bench.load import Measured, at_rate, saturate, webhooks
 from bench.machine import describe, median, percentile
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.codec import encoded_webhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog

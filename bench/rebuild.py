@@ -24,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.machine import describe
-from cli.prepare import prepare
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.prepare import prepare
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.events import (
     CallAnswered,
@@ -39,11 +39,11 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.subjects import Side
+from offhook.projections.database import open_database
+from offhook.projections.project import Projector
+from offhook.projections.rebuild import NAME
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
-from projections.database import open_database
-from projections.project import Projector
-from projections.rebuild import NAME
 
 RECORDS_OF_A_CALL = 8
 CALLS_AT_ONCE = 200
@@ -82,7 +82,7 @@ def say(line: str) -> None:
 def run(settings: Settings) -> "subprocess.Popen[bytes]":
     kept = {name: text for name, text in os.environ.items() if not name.startswith("OFFHOOK_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "rebuild"],
+        [sys.executable, "-m", "offhook", "rebuild"],
         env={**kept, **environment_from(settings), "COLUMNS": "110"},
         cwd=_ROOT,
     )

@@ -28,7 +28,7 @@ from bench.carrier import Carrier, listening
 from bench.children import Child, child, role
 from bench.lean_worker import INSERT, TABLE
 from bench.machine import describe, median
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.codec import encoded_webhook
 from offhook.events import CallInitiated
 from offhook.jetstream.connection import close, connect

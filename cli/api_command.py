@@ -14,8 +14,8 @@ import typer
 from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
-from cli.answers import fields_table, print_json, told
-from cli.exchange import NoAnswer, Refused, Server
+from offhook.cli.answers import fields_table, print_json, told
+from offhook.cli.exchange import NoAnswer, Refused, Server
 from offhook.errors import SECRET_PARAMETERS, SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of

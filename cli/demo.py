@@ -14,15 +14,15 @@ from rich.live import Live
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.stack import Stack, with_free_ports
-from cli.supervisor import Supervisor
-from cli.traffic import Traffic
-from cli.verdict import EXAMPLES_MAX, Verdict, verdict
+from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.supervisor import Supervisor
+from offhook.cli.traffic import Traffic
+from offhook.cli.verdict import EXAMPLES_MAX, Verdict, verdict
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
+from offhook.projections.checkpoint import read_checkpoint
+from offhook.projections.database import open_database
 from offhook.settings import Settings
-from projections.checkpoint import read_checkpoint
-from projections.database import open_database
 
 SPEED = 10.0
 QUIET_TIMEOUT_S = 90.0
@@ -35,7 +35,7 @@ def run_demo(
     """Place calls, wait until all is quiet, judge. True if nothing was lost or doubled."""
     settings = with_free_ports(
         Settings(
-            flows=("cli.demo_flow:demo",),
+            flows=("offhook.cli.demo_flow:demo",),
             simulator_speed=SPEED,
             simulator_seed=seed,
             simulator_duplicates=faults,

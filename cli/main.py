@@ -16,10 +16,10 @@ import httpx
 import typer
 from rich.console import Console
 
-from cli import ready_file as ready_files
-from cli.apps import app as apps
-from cli.call import app as call
-from cli.options import AsJson, ReadyFile, settings_of_command
+from offhook.cli import ready_file as ready_files
+from offhook.cli.apps import app as apps
+from offhook.cli.call import app as call
+from offhook.cli.options import AsJson, ReadyFile, settings_of_command
 from offhook.errors import (
     AddressUnusable,
     OffhookError,
@@ -76,7 +76,7 @@ def demo(
 
     It has a flow and settings of its own, and reads no OFFHOOK_* variable: for yours see `up`.
     """
-    from cli.demo import run_demo
+    from offhook.cli.demo import run_demo
 
     chosen = seed if seed is not None else int.from_bytes(os.urandom(3))
     clean = run_demo(
@@ -99,7 +99,7 @@ def up(
     free_ports: Annotated[bool, typer.Option(help="Take free ports, not the settings'.")] = False,
 ) -> None:
     """Run everything here, for your own flow (OFFHOOK_FLOWS) and carrier (OFFHOOK_CARRIER_KEY)."""
-    from cli.up import run_up
+    from offhook.cli.up import run_up
 
     run_up(
         _console,
@@ -114,7 +114,7 @@ def up(
 @app.command()
 def ingress() -> None:
     """Take webhooks: verify, append to the log, answer."""
-    from ingress.app import run
+    from offhook.ingress.app import run
 
     _serve("ingress", run)
 
@@ -122,7 +122,7 @@ def ingress() -> None:
 @app.command()
 def worker() -> None:
     """Settle sessions: decide and command. Start as many as you like."""
-    from workers.app import run
+    from offhook.workers.app import run
 
     _serve("worker", run)
 
@@ -130,7 +130,7 @@ def worker() -> None:
 @app.command()
 def projector() -> None:
     """Fold the log into the views. A second one stands by."""
-    from projections.app import run
+    from offhook.projections.app import run
 
     _serve("projector", run)
 
@@ -138,7 +138,7 @@ def projector() -> None:
 @app.command()
 def api() -> None:
     """Answer applications: Telnyx-compatible calls, sessions, status."""
-    from api.app import run
+    from offhook.api.app import run
 
     _serve("api", run)
 
@@ -146,7 +146,7 @@ def api() -> None:
 @app.command()
 def simulator() -> None:
     """Be the carrier, on this machine."""
-    from simulator.app import run
+    from offhook.simulator.app import run
 
     _serve("simulator", run)
 
@@ -163,7 +163,7 @@ def provision(
     ready_file: ReadyFile = None,
 ) -> None:
     """Make the streams and their consumers. Doing it again changes nothing."""
-    from cli.prepare import provision_log
+    from offhook.cli.prepare import provision_log
 
     settings = settings_of_command(ready_file)
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=_console.print))
@@ -173,7 +173,7 @@ def provision(
 @app.command()
 def migrate(ready_file: ReadyFile = None) -> None:
     """Bring the database to the newest revision. Doing it again changes nothing."""
-    from cli.prepare import migrate_database
+    from offhook.cli.prepare import migrate_database
 
     asyncio.run(migrate_database(settings_of_command(ready_file)))
     _console.print("database: migrated")
@@ -182,7 +182,7 @@ def migrate(ready_file: ReadyFile = None) -> None:
 @app.command()
 def rebuild(ready_file: ReadyFile = None) -> None:
     """Fold the views anew from the log's first event; goes on where it was killed."""
-    from cli.rebuild import run_rebuild
+    from offhook.cli.rebuild import run_rebuild
 
     run_rebuild(_console, settings_of_command(ready_file))
 
@@ -197,7 +197,7 @@ def show(
     ready_file: ReadyFile = None,
 ) -> None:
     """Print a session's records from the log, and what the session was after each."""
-    from cli.show import run_show
+    from offhook.cli.show import run_show
 
     run_show(_console, settings_of_command(ready_file), session, last=last, as_json=as_json)
 
@@ -205,7 +205,7 @@ def show(
 @parked.command("list")
 def parked_list(ready_file: ReadyFile = None) -> None:
     """Print the sessions that wait for an operator, and why."""
-    from cli.parked import run_list
+    from offhook.cli.parked import run_list
 
     run_list(_console, settings_of_command(ready_file))
 
@@ -217,7 +217,7 @@ def parked_retry(
     ready_file: ReadyFile = None,
 ) -> None:
     """Let parked sessions go on: their flow is asked again, their views are folded again."""
-    from cli.parked import run_retry
+    from offhook.cli.parked import run_retry
 
     if bool(sessions) == every:
         raise typer.BadParameter("name sessions, or say --all")
@@ -239,7 +239,7 @@ def send(
     ready_file: ReadyFile = None,
 ) -> None:
     """Sign captured webhooks with the development key and post them, in order."""
-    from cli import send as sending
+    from offhook.cli import send as sending
 
     settings = settings_of_command(ready_file)
     # Every file is read before the first is sent: one wrong file, and nothing is.
@@ -280,7 +280,7 @@ def doctor(
     ready_file: ReadyFile = None,
 ) -> None:
     """Look at everything, and say what is wrong and how to mend it. Status 1 if anything is."""
-    from cli.doctor.run import run_doctor
+    from offhook.cli.doctor.run import run_doctor
 
     clean = run_doctor(
         _console,
@@ -298,7 +298,7 @@ def doctor(
 @app.command()
 def asyncapi() -> None:
     """Print the AsyncAPI document of the log: subjects, records, their fields."""
-    from workers.asyncapi import document
+    from offhook.workers.asyncapi import document
 
     print(json.dumps(document(), indent=1, sort_keys=True))  # noqa: T201, rich would wrap it
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from cli import ready_file
+from offhook.cli import ready_file
 from offhook.settings import Settings, settings_from
 
 ReadyFile = Annotated[

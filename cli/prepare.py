@@ -3,11 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import offhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.rewrite import Say, rewrite
 from offhook.jetstream.stream import provision, require_safe
+from offhook.projections.schema import migrate
 from offhook.settings import Settings
-from projections.schema import migrate
+
+MIGRATIONS = Path(offhook.__file__).parent / "migrations"
 
 
 def prepare(
@@ -37,11 +40,4 @@ async def provision_log(
 
 async def migrate_database(settings: Settings) -> None:
     """Bring the database to the newest revision."""
-    await migrate(settings.postgres_url, migrations_folder())
-
-
-def migrations_folder() -> Path:
-    """Beside this file in an installed package, at the root of a checkout."""
-    here = Path(__file__).resolve().parent
-    packaged = here / "migrations"
-    return packaged if packaged.is_dir() else here.parent / "migrations"
+    await migrate(settings.postgres_url, MIGRATIONS)

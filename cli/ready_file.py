@@ -114,7 +114,9 @@ def settings_in(found: Mapping[str, str]) -> dict[str, Any]:
     if keys := found.get("public_keys", found.get("public_key")):
         values["public_keys"] = tuple(keys.split(","))
     if "ingress" in found:
-        from ingress.webhook import PATH  # not at the top: it brings the whole NATS client along
+        from offhook.ingress.webhook import (
+            PATH,  # not at the top: it brings the whole NATS client along
+        )
 
         values["webhook_url"] = found["ingress"] + PATH
     if "carrier" in found:

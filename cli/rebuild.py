@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
+from offhook.projections.database import open_database
+from offhook.projections.rebuild import Compared, Progress, Rebuilt, rebuild
+from offhook.projections.schema import require_migrated
 from offhook.settings import Settings
-from projections.database import open_database
-from projections.rebuild import Compared, Progress, Rebuilt, rebuild
-from projections.schema import require_migrated
 
 TOLD_EVERY_S = 2.0
 """Where there is no terminal to draw a bar on."""

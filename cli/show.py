@@ -15,8 +15,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from api.redact import hidden
-from cli.whole_call import read_call
+from offhook.api.redact import hidden
+from offhook.cli.whole_call import read_call
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import (
@@ -44,10 +44,10 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.leg import Leg
+from offhook.projections.fold import Folded, advanced
+from offhook.projections.rows import rows_of, session_row
 from offhook.session import Session, evolve
 from offhook.settings import Settings
-from projections.fold import Folded, advanced
-from projections.rows import rows_of, session_row
 
 SETTLED_SHOWN_MAX = 4
 """Of more commands that are done and did not change, only the number is shown."""

@@ -18,14 +18,14 @@ from typing import Any, Self
 import httpx
 from nacl.signing import SigningKey
 
-from cli.api_command import ablest_token
-from cli.prepare import prepare
-from cli.ready_file import SIMULATOR_KEY, fingerprint
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.api_command import ablest_token
+from offhook.cli.prepare import prepare
+from offhook.cli.ready_file import SIMULATOR_KEY, fingerprint
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
+from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.signature import public_key_text, signing_key_from
-from simulator.applications import DEFAULT_ID
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 25.0
@@ -139,7 +139,7 @@ class Stack:
         settings = dataclasses.replace(self.settings, **found)
         with self.log_path(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", command],
+                [sys.executable, "-m", "offhook", command],
                 env={**_clean_environment(), **environment_from(settings)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

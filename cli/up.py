@@ -10,14 +10,14 @@ from types import FrameType
 
 from rich.console import Console
 
-from cli import ready_file as ready_files
-from cli.role_logs import RoleLogs
-from cli.stack import Stack, with_free_ports
-from cli.supervisor import Supervisor
-from cli.trouble_report import TroubleReport
+from offhook.cli import ready_file as ready_files
+from offhook.cli.role_logs import RoleLogs
+from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.supervisor import Supervisor
+from offhook.cli.trouble_report import TroubleReport
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
-from workers.loading import flows_from
+from offhook.workers.loading import flows_from
 
 LOOK_S = 0.25
 

@@ -5,8 +5,8 @@ import time
 
 from faststream.asgi import AsgiFastStream
 
-from ingress.webhook import PATH, Metrics, WebhookEndpoint
 from offhook.errors import OffhookError, SettingInvalid
+from offhook.ingress.webhook import PATH, Metrics, WebhookEndpoint
 from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,

@@ -23,8 +23,6 @@ from collections.abc import Callable, Sequence
 from nacl.signing import VerifyKey
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from ingress.place import Place, place_of
-from ingress.turns import Turns
 from offhook.codec import encoded_webhook
 from offhook.errors import (
     LogUnavailable,
@@ -33,6 +31,8 @@ from offhook.errors import (
     WebhookRefused,
     WebhookVersionOne,
 )
+from offhook.ingress.place import Place, place_of
+from offhook.ingress.turns import Turns
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.limited_log import LimitedLog

@@ -1,8 +1,8 @@
-"""What Alembic runs around a migration: on the connection that `projections.schema` hands in."""
+"""What Alembic runs around a migration, on the connection of `offhook.projections.schema`."""
 
 from alembic import context
 
-from projections.tables import metadata
+from offhook.projections.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

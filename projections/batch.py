@@ -18,13 +18,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.projections import checkpoint, tables
+from offhook.projections.arrivals import Arrival, read_stored
+from offhook.projections.bulk import insert_new, upsert_newer
+from offhook.projections.fold import Folded, advanced, written
+from offhook.projections.rows import Rows, rows_of, session_row, storable
 from offhook.session import Session
 from offhook.slices import Slices
-from projections import checkpoint, tables
-from projections.arrivals import Arrival, read_stored
-from projections.bulk import insert_new, upsert_newer
-from projections.fold import Folded, advanced, written
-from projections.rows import Rows, rows_of, session_row, storable
 
 SESSIONS_CACHED_MAX = 10_000
 PARKED_RETRIED_MAX = 1_000

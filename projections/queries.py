@@ -13,14 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.phone_numbers import spellings
-from offhook.session import Session
-from offhook.slices import Slices
-from projections.arrivals import Arrival, read_stored
-from projections.fold import Folded, advanced
-from projections.rows import Rows, rows_of, storable
-from projections.tables import commands, event_log, legs, parked_sessions, sessions
-from projections.up import session_at
-from projections.views import (
+from offhook.projections.arrivals import Arrival, read_stored
+from offhook.projections.fold import Folded, advanced
+from offhook.projections.rows import Rows, rows_of, storable
+from offhook.projections.tables import commands, event_log, legs, parked_sessions, sessions
+from offhook.projections.up import session_at
+from offhook.projections.views import (
     CommandView,
     LegPage,
     LegView,
@@ -30,6 +28,8 @@ from projections.views import (
     TimelineEntry,
     TimelinePage,
 )
+from offhook.session import Session
+from offhook.slices import Slices
 
 PAGE_MAX = 250
 TIMELINE_MAX = 1_000
@@ -148,7 +148,7 @@ async def list_sessions(
 
 
 def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
-    """As `projections.up` has it: what was active is ended once the carrier's limit has passed."""
+    """By `offhook.projections.up`: what was active is ended once the carrier's limit has passed."""
     is_up = sessions.c.up_until > now
     match status:
         case "active":

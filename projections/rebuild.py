@@ -15,7 +15,6 @@ into the views depends on how its records fell into batches.
 
 import asyncio
 import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +24,14 @@ from nats.aio.msg import Msg
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+import offhook
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.stream import PROJECTOR
-from offhook.session import Session
-from projections import tables
-from projections.arrivals import arrivals_from
-from projections.batch import Projection
-from projections.checkpoint import Checkpoint, become_active, begin, hold_off_projectors
-from projections.deliveries import Deliveries, require_same_stream
+from offhook.projections import tables
+from offhook.projections.arrivals import arrivals_from
+from offhook.projections.batch import Projection
+from offhook.projections.checkpoint import Checkpoint, become_active, begin, hold_off_projectors
+from offhook.projections.deliveries import Deliveries, require_same_stream
 
 NAME = "rebuild"
 """Of its lock and of the checkpoint aside; who waits for the projector's position ignores it."""
@@ -49,6 +48,7 @@ ANALYTIC_MEMORY = "64MB"
 REBUILT = (tables.event_log, tables.sessions, tables.legs, tables.commands)
 _ASIDE = (*REBUILT, tables.parked_sessions, tables.checkpoint)
 _MARK = "offhook rebuild"
+_FOLDING = ("*.py", "commands/*.py", "jetstream/*.py", "telnyx/*.py", "projections/**/*.py")
 
 
 @dataclass(kw_only=True)
@@ -375,10 +375,15 @@ def _foldable(table: Table, alias: str, parked_in: str) -> str:
     return f"{alias}.session_id not in (select session_id from {parked_in}.parked_sessions)"
 
 
+def folding_files() -> list[Path]:
+    """The ground and this room, sorted; the other rooms take no part in a fold."""
+    package = Path(offhook.__file__).parent
+    return sorted(path for pattern in _FOLDING for path in package.glob(pattern))
+
+
 def _fingerprint() -> str:
     """Of all code that a fold runs through: half a fold by other code is of no use."""
     digest = hashlib.sha256()
-    for folder in (Path(inspect.getfile(Session)).parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.read_bytes())
+    for path in folding_files():
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:32]

@@ -21,8 +21,8 @@ from offhook.events import (
 )
 from offhook.leg import Leg, Media
 from offhook.placed import session_of_answer
+from offhook.projections.fold import Folded
 from offhook.session import CommandState, Session
-from projections.fold import Folded
 
 MEDIA: tuple[Media, ...] = get_args(Media)
 

@@ -1,8 +1,4 @@
-"""Migrations, run from code: there is no alembic.ini, and the folder is handed in.
-
-The folder is `migrations` in a checkout and somewhere else in a wheel; whoever starts the process
-knows which.
-"""
+"""Migrations, run from code: there is no alembic.ini, and the folder is handed in."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from projections.checkpoint import hold_off_projectors
-from projections.database import open_database
+from offhook.projections.checkpoint import hold_off_projectors
+from offhook.projections.database import open_database
 
 REVISION = "0005"
 """The newest migration."""

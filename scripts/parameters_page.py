@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from api.openapi import command_body
+from offhook.api.openapi import command_body
 from offhook.commands import COMMANDS
 from offhook.telnyx.defaults import DEFAULTS
 

@@ -32,7 +32,7 @@ Events that nothing here causes can be asked for: POST /simulator/calls/{call_co
 
     answered, not acted out            why
     video rooms (refused)              nothing here would be seen
-    assistants, relays, payments       nobody talks with them (`simulator.assistants`)
+    assistants, relays, payments       nobody talks with them (`offhook.simulator.assistants`)
     noise suppression, sound changes   there is no audio
     `target_legs`, `mute_dtmf`, hold   no event tells of them
     supervisor roles                   no event tells of them

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from simulator.legs import Leg, stamp
+from offhook.simulator.legs import Leg, stamp
 
 
 def call_shown(leg: Leg, now: datetime) -> dict[str, Any]:

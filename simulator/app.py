@@ -12,12 +12,12 @@ from starlette.applications import Starlette
 from offhook.errors import SettingInvalid
 from offhook.process import serve
 from offhook.settings import Settings
+from offhook.simulator.applications import Applications
+from offhook.simulator.carrier import application
+from offhook.simulator.delivery import RETRY_PAUSES_S, Delivery, Faults
+from offhook.simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
+from offhook.simulator.journal import Journal
 from offhook.telnyx.signature import signing_key_from
-from simulator.applications import Applications
-from simulator.carrier import application
-from simulator.delivery import RETRY_PAUSES_S, Delivery, Faults
-from simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
-from simulator.journal import Journal
 
 log = logging.getLogger(__name__)
 

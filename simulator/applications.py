@@ -18,15 +18,15 @@ from typing import Any
 import msgspec
 
 from offhook.errors import ParameterInvalid
+from offhook.simulator import refusals
+from offhook.simulator.answers import milliseconds
+from offhook.simulator.journal import Journal
 from offhook.telnyx.applications import (
     Body,
     ChangedApplication,
     NewApplication,
     application_from,
 )
-from simulator import refusals
-from simulator.answers import milliseconds
-from simulator.journal import Journal
 
 DEFAULT_ID = "2811212257810187800"
 APPLICATIONS_MAX = 10_000

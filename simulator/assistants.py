@@ -23,11 +23,11 @@ from offhook.commands import (
     StopAIAssistant,
     StopConversationRelay,
 )
-from simulator import refusals
-from simulator.activities import Conversation
-from simulator.legs import Leg
-from simulator.steps import AssistantGivesUp, EventDue
-from simulator.turn import Turn
+from offhook.simulator import refusals
+from offhook.simulator.activities import Conversation
+from offhook.simulator.legs import Leg
+from offhook.simulator.steps import AssistantGivesUp, EventDue
+from offhook.simulator.turn import Turn
 
 GIVES_UP_AFTER_S = 10.0
 

@@ -89,7 +89,7 @@ from offhook.commands import (
     Transfer,
     UpdateClientState,
 )
-from simulator import (
+from offhook.simulator import (
     assistants,
     conferences,
     gathering,
@@ -100,11 +100,11 @@ from simulator import (
     refusals,
     sounds,
 )
-from simulator.conferences import ConferenceAction
-from simulator.endings import end, hung_up_by_command, join
-from simulator.legs import Ending, InboundCall, Leg
-from simulator.numbers import ANSWER_AFTER_S, Refuses, StaysSilent, far_end_of
-from simulator.steps import (
+from offhook.simulator.conferences import ConferenceAction
+from offhook.simulator.endings import end, hung_up_by_command, join
+from offhook.simulator.legs import Ending, InboundCall, Leg
+from offhook.simulator.numbers import ANSWER_AFTER_S, Refuses, StaysSilent, far_end_of
+from offhook.simulator.steps import (
     AssistantGivesUp,
     EventDue,
     GatherTimesOut,
@@ -118,7 +118,7 @@ from simulator.steps import (
     SoundEnds,
     Step,
 )
-from simulator.turn import Legs, Turn
+from offhook.simulator.turn import Legs, Turn
 
 _REJECTIONS = {
     "CALL_REJECTED": Ending(cause="call_rejected", source="callee", sip="603"),

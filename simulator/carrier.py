@@ -43,15 +43,15 @@ from starlette.routing import Mount, Route
 from offhook.commands import COMMANDS
 from offhook.commands.parameters import PhoneOrSip, Text1
 from offhook.errors import ParameterInvalid
+from offhook.simulator import refusals
+from offhook.simulator.answers import active_shown, call_shown
+from offhook.simulator.exchange import Exchange
+from offhook.simulator.ledger import DIALS
+from offhook.simulator.legs import InboundCall
+from offhook.simulator.lookback import call_event_shown, delivery_shown
+from offhook.simulator.paging import numbered, page_of
+from offhook.simulator.refusals import Refused
 from offhook.telnyx.catalog import command_from, method_of
-from simulator import refusals
-from simulator.answers import active_shown, call_shown
-from simulator.exchange import Exchange
-from simulator.ledger import DIALS
-from simulator.legs import InboundCall
-from simulator.lookback import call_event_shown, delivery_shown
-from simulator.paging import numbered, page_of
-from simulator.refusals import Refused
 
 DRAIN_S = 5.0
 SECONDS_MAX = 1_000_000

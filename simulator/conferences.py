@@ -16,11 +16,11 @@ import msgspec
 
 from offhook.commands.parameters import Base64, Text1
 from offhook.errors import ParameterInvalid
-from simulator import refusals
-from simulator.activities import Seat
-from simulator.answers import milliseconds
-from simulator.legs import Leg
-from simulator.turn import Turn
+from offhook.simulator import refusals
+from offhook.simulator.activities import Seat
+from offhook.simulator.answers import milliseconds
+from offhook.simulator.legs import Leg
+from offhook.simulator.turn import Turn
 
 ConferenceAction = Literal["create", "join", "leave"]
 EXPIRES_AFTER = timedelta(hours=4)

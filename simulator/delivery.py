@@ -28,10 +28,10 @@ from uuid import UUID, uuid5
 import httpx
 from nacl.signing import SigningKey
 
-from simulator.applications import Application
-from simulator.envelopes import Envelope, envelope_of
-from simulator.legs import stamp
-from simulator.steps import Webhook
+from offhook.simulator.applications import Application
+from offhook.simulator.envelopes import Envelope, envelope_of
+from offhook.simulator.legs import stamp
+from offhook.simulator.steps import Webhook
 
 TIMEOUT_S = 2.0
 RETRY_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)

@@ -9,10 +9,10 @@
 All begin with `call.machine.`. Results come 2 s after the answer, a greeting's end 3 s after that.
 """
 
-from simulator.legs import Leg
-from simulator.numbers import hearer_of
-from simulator.steps import EventDue
-from simulator.turn import Turn
+from offhook.simulator.legs import Leg
+from offhook.simulator.numbers import hearer_of
+from offhook.simulator.steps import EventDue
+from offhook.simulator.turn import Turn
 
 DETECTED_AFTER_S = 2.0
 GREETING_S = 3.0

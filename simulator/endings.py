@@ -8,16 +8,16 @@ up too. Recordings, and the cost if the application wants it, are told after the
 from dataclasses import replace
 from typing import Any
 
-from simulator.assistants import release_conversation
-from simulator.conferences import leave
-from simulator.gathering import release_gathering
-from simulator.legs import Ending, Leg, LegState, stamp
-from simulator.media import release_media
-from simulator.queues import dequeue
-from simulator.recording import release_recordings
-from simulator.sounds import release_sounds
-from simulator.steps import EventDue
-from simulator.turn import Turn
+from offhook.simulator.assistants import release_conversation
+from offhook.simulator.conferences import leave
+from offhook.simulator.gathering import release_gathering
+from offhook.simulator.legs import Ending, Leg, LegState, stamp
+from offhook.simulator.media import release_media
+from offhook.simulator.queues import dequeue
+from offhook.simulator.recording import release_recordings
+from offhook.simulator.sounds import release_sounds
+from offhook.simulator.steps import EventDue
+from offhook.simulator.turn import Turn
 
 CANCELLED = Ending(cause="originator_cancel", source="caller", sip="487")
 LOST = Ending(cause="unspecified", source="unknown", sip="unspecified")

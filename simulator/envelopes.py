@@ -21,10 +21,10 @@ import msgspec
 from nacl.signing import SigningKey
 
 from offhook.carrier_events import ConferenceFloorChanged
+from offhook.simulator.legs import stamp
+from offhook.simulator.steps import Webhook
 from offhook.telnyx.applications import ApiVersion
 from offhook.telnyx.signature import VERSION_ONE_HEADER, sign
-from simulator.legs import stamp
-from simulator.steps import Webhook
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,21 +16,21 @@ from typing import Any, Literal
 
 from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
+from offhook.simulator import behaviour, conferences, on_request, refusals
+from offhook.simulator.answers import leg_shown
+from offhook.simulator.applications import Applications
+from offhook.simulator.conferences import ConferenceAction
+from offhook.simulator.delivery import Delivery, Record, record_shown, totals_shown
+from offhook.simulator.endings import LOST
+from offhook.simulator.journal import Journal
+from offhook.simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
+from offhook.simulator.legs import InboundCall, Leg
+from offhook.simulator.lookback import CallEvent, call_events, delivery_shown, webhook_deliveries
+from offhook.simulator.numbers import Trouble
+from offhook.simulator.refusals import Refused
+from offhook.simulator.steps import EventDue, Happening, KeysPressed, LegEnds, Step
+from offhook.simulator.troubles import Troubles
 from offhook.telnyx.catalog import command_from, takes_command_id
-from simulator import behaviour, conferences, on_request, refusals
-from simulator.answers import leg_shown
-from simulator.applications import Applications
-from simulator.conferences import ConferenceAction
-from simulator.delivery import Delivery, Record, record_shown, totals_shown
-from simulator.endings import LOST
-from simulator.journal import Journal
-from simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
-from simulator.legs import InboundCall, Leg
-from simulator.lookback import CallEvent, call_events, delivery_shown, webhook_deliveries
-from simulator.numbers import Trouble
-from simulator.refusals import Refused
-from simulator.steps import EventDue, Happening, KeysPressed, LegEnds, Step
-from simulator.troubles import Troubles
 
 LIVE_LEGS_MAX = 10_000
 ENDED_LEGS_MAX = 100_000

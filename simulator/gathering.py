@@ -11,21 +11,21 @@
     timeout    none at all
 
 The first key ends a prompt. Tries are those of the prompt (3 without `maximum_tries`); a plain
-gather has one. The party types what its number or its caller says (`simulator.numbers`), 1 s after
-being asked, a key each 0.3 s; or whatever is posted to /simulator/calls/{id}/keys. A caller with
-several entries types the next one at each try, the last one again and again.
+gather has one. The party types what its number or its caller says (`offhook.simulator.numbers`),
+1 s after being asked, a key each 0.3 s; or whatever is posted to /simulator/calls/{id}/keys. A
+caller with several entries types the next one at each try, the last one again and again.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from offhook.commands import Gather, GatherUsingAudio, GatherUsingSpeak, SendDtmf, StopGather
+from offhook.simulator.activities import Gathering, Sound
+from offhook.simulator.legs import Leg
+from offhook.simulator.sounds import cut, hear, playback, spoken_s
+from offhook.simulator.steps import GatherTimesOut, KeysPressed
+from offhook.simulator.turn import Turn
 from offhook.telnyx.defaults import DEFAULTS
-from simulator.activities import Gathering, Sound
-from simulator.legs import Leg
-from simulator.sounds import cut, hear, playback, spoken_s
-from simulator.steps import GatherTimesOut, KeysPressed
-from simulator.turn import Turn
 
 FIRST_KEY_S = 1.0
 NEXT_KEY_S = 0.3

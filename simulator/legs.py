@@ -8,8 +8,7 @@ from random import Random
 from typing import Literal
 from uuid import UUID
 
-from offhook.telnyx.defaults import DEFAULTS
-from simulator.activities import (
+from offhook.simulator.activities import (
     Conversation,
     Gathering,
     OnAnswer,
@@ -18,6 +17,7 @@ from simulator.activities import (
     Sound,
     Waiting,
 )
+from offhook.telnyx.defaults import DEFAULTS
 
 Direction = Literal["incoming", "outgoing"]
 
@@ -27,7 +27,7 @@ TIME_LIMIT_S: int = DEFAULTS["dial"]["time_limit_secs"]
 
 
 class LegState(enum.StrEnum):
-    """The picture is in `simulator.behaviour`; `parked` and `bridging` are the carrier's words."""
+    """The picture is in `offhook.simulator.behaviour`; the carrier says `parked` and `bridging`."""
 
     PARKED = "parked"
     BRIDGING = "bridging"

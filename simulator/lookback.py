@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from simulator import refusals
-from simulator.answers import milliseconds
-from simulator.delivery import Attempt, Record
-from simulator.envelopes import data_of
-from simulator.ledger import Effect
-from simulator.legs import Leg, stamp
+from offhook.simulator import refusals
+from offhook.simulator.answers import milliseconds
+from offhook.simulator.delivery import Attempt, Record
+from offhook.simulator.envelopes import data_of
+from offhook.simulator.ledger import Effect
+from offhook.simulator.legs import Leg, stamp
 
 WITHOUT_FILTER = timedelta(hours=24)
 

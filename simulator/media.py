@@ -25,11 +25,11 @@ from offhook.commands import (
     StopStreaming,
     StopTranscription,
 )
+from offhook.simulator import refusals
+from offhook.simulator.legs import Leg
+from offhook.simulator.steps import EventDue
+from offhook.simulator.turn import Turn
 from offhook.telnyx.defaults import DEFAULTS
-from simulator import refusals
-from simulator.legs import Leg
-from simulator.steps import EventDue
-from simulator.turn import Turn
 
 TRANSCRIBED_AFTER_S = 1.0
 STREAMS_MAX = 10

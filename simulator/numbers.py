@@ -45,7 +45,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-from simulator.legs import Ending
+from offhook.simulator.legs import Ending
 
 ANSWER_AFTER_S = 1.0
 SLOW_ANSWER_AFTER_S = 10.0

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from offhook.carrier_events import BY_TYPE, CarrierEvent
-from simulator import refusals
-from simulator.legs import Leg
-from simulator.steps import EventDue
+from offhook.simulator import refusals
+from offhook.simulator.legs import Leg
+from offhook.simulator.steps import EventDue
 
 _CAUSED_BY = {
     "call.initiated": "POST /simulator/calls, or a dial",

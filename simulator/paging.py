@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from simulator import refusals
-from simulator.legs import Leg, stamp
+from offhook.simulator import refusals
+from offhook.simulator.legs import Leg, stamp
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
-from simulator.legs import Leg, stamp
+from offhook.simulator.legs import Leg, stamp
 
 PACKETS_PER_S = 50
 

@@ -9,13 +9,13 @@ from typing import assert_never
 
 from offhook.commands import Answer, Dial, Transfer
 from offhook.commands.calls import Media, WebhookTargets
-from simulator import refusals
-from simulator.activities import OnAnswer, Sound
-from simulator.assistants import converse, relay
-from simulator.conferences import join_as_configured
-from simulator.detection import detect, detect_deepfake
-from simulator.endings import CANCELLED, end, join
-from simulator.legs import (
+from offhook.simulator import refusals
+from offhook.simulator.activities import OnAnswer, Sound
+from offhook.simulator.assistants import converse, relay
+from offhook.simulator.conferences import join_as_configured
+from offhook.simulator.detection import detect, detect_deepfake
+from offhook.simulator.endings import CANCELLED, end, join
+from offhook.simulator.legs import (
     TIME_LIMIT_S,
     TIMEOUT_S,
     Ending,
@@ -25,12 +25,12 @@ from simulator.legs import (
     LegState,
     uuid_from,
 )
-from simulator.media import begin_stream, begin_transcription, check_stream_url
-from simulator.numbers import Answers, Refuses, StaysSilent, far_end_of, keys_of
-from simulator.recording import asked_recording, begin_recording
-from simulator.sounds import hear, playback
-from simulator.steps import LegEnds, PartyAnswers
-from simulator.turn import Turn
+from offhook.simulator.media import begin_stream, begin_transcription, check_stream_url
+from offhook.simulator.numbers import Answers, Refuses, StaysSilent, far_end_of, keys_of
+from offhook.simulator.recording import asked_recording, begin_recording
+from offhook.simulator.sounds import hear, playback
+from offhook.simulator.steps import LegEnds, PartyAnswers
+from offhook.simulator.turn import Turn
 
 
 def place_inbound(turn: Turn, call: InboundCall) -> Leg:

@@ -7,12 +7,12 @@ size is what the newest enqueue says. `keep_after_hangup` is not acted on: an en
 from dataclasses import replace
 
 from offhook.commands import Enqueue, LeaveQueue
+from offhook.simulator import refusals
+from offhook.simulator.activities import Waiting
+from offhook.simulator.legs import Leg
+from offhook.simulator.steps import QueueTimesOut
+from offhook.simulator.turn import Turn
 from offhook.telnyx.defaults import DEFAULTS
-from simulator import refusals
-from simulator.activities import Waiting
-from simulator.legs import Leg
-from simulator.steps import QueueTimesOut
-from simulator.turn import Turn
 
 SIZE_MAX: int = DEFAULTS["enqueue"]["max_size"]
 # No default is told; this is the example of developers.telnyx.com, api-reference of `enqueue`.

@@ -3,7 +3,7 @@
     started ─▶ running ◀─▶ paused ─▶ stopped, full, or the leg ended ─▶ call.recording.saved
 
 No audio is kept: the URL of a recording leads nowhere. It is told 1 s after the end, so after a
-hangup too. A leg whose number has failing recordings (`simulator.numbers`) is told
+hangup too. A leg whose number has failing recordings (`offhook.simulator.numbers`) is told
 call.recording.error instead. Silence is not detected: `timeout_secs` and `trim` change nothing.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from offhook.commands import PauseRecording, ResumeRecording, StartRecording, StopRecording
 from offhook.commands.calls import Recording as Asked
+from offhook.simulator.activities import Recording
+from offhook.simulator.legs import Leg, stamp
+from offhook.simulator.numbers import recordings_fail
+from offhook.simulator.steps import EventDue, RecordingEnds
+from offhook.simulator.turn import Turn
 from offhook.telnyx.defaults import DEFAULTS
-from simulator.activities import Recording
-from simulator.legs import Leg, stamp
-from simulator.numbers import recordings_fail
-from simulator.steps import EventDue, RecordingEnds
-from simulator.turn import Turn
 
 _DEFAULTS = DEFAULTS["dial"]  # answer, transfer and bridge have the same
 SAVED_AFTER_S = 1.0

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from offhook.commands import Speak, StartPlayback, StopPlayback
-from simulator import refusals
-from simulator.activities import Sound
-from simulator.legs import Leg
-from simulator.steps import SoundEnds
-from simulator.turn import Turn
+from offhook.simulator import refusals
+from offhook.simulator.activities import Sound
+from offhook.simulator.legs import Leg
+from offhook.simulator.steps import SoundEnds
+from offhook.simulator.turn import Turn
 
 CHARACTERS_PER_S = 15.0
 SPEAK_S_MIN = 0.5

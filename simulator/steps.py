@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from simulator.legs import Ending, Leg, Method
+from offhook.simulator.legs import Ending, Leg, Method
 
 
 @dataclass(frozen=True, kw_only=True)

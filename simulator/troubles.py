@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from offhook.commands import Command, Dial
-from simulator import refusals
-from simulator.ledger import DIALS
-from simulator.legs import Leg
-from simulator.numbers import Trouble, trouble_of
-from simulator.refusals import Refused
+from offhook.simulator import refusals
+from offhook.simulator.ledger import DIALS
+from offhook.simulator.legs import Leg
+from offhook.simulator.numbers import Trouble, trouble_of
+from offhook.simulator.refusals import Refused
 
 FAILED_ONCE_MAX = 10_000
 RATE_LIMIT_RESET_S = 1

@@ -5,10 +5,10 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from simulator import refusals
-from simulator.legs import Hooks, Leg, uuid_from
-from simulator.payloads import payload_of
-from simulator.steps import Happening, Later, Step, Webhook
+from offhook.simulator import refusals
+from offhook.simulator.legs import Hooks, Leg, uuid_from
+from offhook.simulator.payloads import payload_of
+from offhook.simulator.steps import Happening, Later, Step, Webhook
 
 Legs = Mapping[str, Leg]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from cli.prepare import migrations_folder
-from cli.servers import NatsServer, PostgresServer
-from projections.schema import migrate
+from offhook.cli.prepare import MIGRATIONS
+from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.projections.schema import migrate
 from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
@@ -53,7 +53,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def migrated(postgres_server: PostgresServer) -> str:
     """The name of a migrated database, a `create_database` template; nobody connects to it."""
     name = "migrated"
-    asyncio.run(migrate(postgres_server.create_database(name), migrations_folder()))
+    asyncio.run(migrate(postgres_server.create_database(name), MIGRATIONS))
     return name
 
 
@@ -67,9 +67,9 @@ def a_free_port() -> int:
 def _stacks_among_others() -> Iterator[None]:
     """Stacks start on a busy machine, where another process chooses ports at the same time."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("cli.stack._free_port", free_port)
-        patched.setattr("cli.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
-        patched.setattr("cli.servers.START_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("offhook.cli.stack._free_port", free_port)
+        patched.setattr("offhook.cli.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("offhook.cli.servers.START_TIMEOUT_S", START_TIMEOUT_S)
         yield
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from tests.free_ports import free_port
 
 NODES = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import app
+from offhook.cli.main import app
 from offhook.process import GRACE_S
 from offhook.settings import Settings, settings_from
 from tests.compose_file import (
@@ -205,7 +205,7 @@ def test_what_the_builder_is_sent_makes_the_whole_wheel(tmp_path: Path) -> None:
     for path in sent_to_the_builder():
         target = context / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        shutil.copyfile(path, target, follow_symlinks=False)
     assert (context / LOCK).exists()
     assert not (context / "tests").exists()
     build = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d")
@@ -229,7 +229,8 @@ def sent_to_the_builder() -> list[Path]:
     for name in let_in:
         top = ROOT / name
         assert top.exists(), f".dockerignore lets {name} in, which is not there"
-        files = [top] if top.is_file() else [each for each in top.rglob("*") if each.is_file()]
+        below = (each for each in top.rglob("*") if each.is_file() or each.is_symlink())
+        files = [top] if top.is_file() else list(below)
         found += [each for each in files if not fnmatch.fnmatch(str(each), "*/__pycache__/*")]
     return found
 

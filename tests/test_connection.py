@@ -7,7 +7,7 @@ import weakref
 import pytest
 from nats.aio.client import Client
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.errors import LogUnavailable
 from offhook.jetstream.connection import close, connect, until_refused, when_reconnected
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable
 from offhook.jetstream.connection import close, connect

@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import StoreCompression, StreamInfo
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.events import Record
@@ -30,7 +30,7 @@ from offhook.jetstream.stream import (
     wanted_streams,
 )
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
-from projections.deliveries import require_same_stream
+from offhook.projections.deliveries import require_same_stream
 from tests.nats_cluster import NatsCluster
 
 SESSIONS = 12

@@ -4,23 +4,26 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("offhook", "ingress", "workers", "projections", "api", "simulator", "cli")
+ROOMS = ("ingress", "workers", "projections", "api", "simulator", "cli", "migrations")
+
+# PYTHONPATH could lead back into the checkout.
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    # PYTHONPATH could lead back into the checkout.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=clean,
+        env=CLEAN,
         capture_output=True,
         text=True,
         check=False,
@@ -29,76 +32,109 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def built(kind: str, target: Path, source: Path = ROOT) -> Path:
+    run(sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", target, cwd=source)
+    (archive,) = target.iterdir()
+    return archive
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", target, cwd=ROOT)
-    (built,) = target.glob("*.whl")
-    return built
+    return built("wheel", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of an environment with the wheel and this run's dependencies."""
+def files(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """An environment with the wheel and this run's dependencies."""
+
+    binaries: Path
+    new_names: set[str]  # importable since the wheel was installed, at the top level
+
+    @property
+    def python(self) -> Path:
+        return self.binaries / "python"
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     home = tmp_path_factory.mktemp("away")
     venv.create(home, with_pip=False)
     binaries = home / "bin"
+    before = importable(binaries / "python", home)
     # First the wheel, then the dependencies: pip must not meet the checkout's own installation.
     run(
         *(sys.executable, "-m", "pip", "--python", binaries / "python", "install", "--quiet"),
         *("--disable-pip-version-check", "--no-deps", "--no-index", wheel),
         cwd=home,
     )
+    new_names = importable(binaries / "python", home) - before
     # Paths named in a .pth file join sys.path, but .pth files inside them are not read: so the
     # editable install, which is one, does not lead back into the checkout.
     (site,) = home.glob("lib/python3*/site-packages")
     dependencies = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (site / "dependencies.pth").write_text("\n".join(sorted(dependencies)))
-    return binaries
+    return Installed(binaries=binaries, new_names=new_names)
 
 
-def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    roots = {name.split("/")[0] for name in names}
-    assert {root for root in roots if not root.endswith(".dist-info")} == set(PACKAGES)
-    assert "offhook/py.typed" in names
-    assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
+def importable(python: Path, cwd: Path) -> set[str]:
+    """The top-level names that this Python finds by itself, in an empty directory."""
+    script = "import pkgutil; print(*(module.name for module in pkgutil.iter_modules()))"
+    return set(run(python, "-P", "-c", script, cwd=cwd).split())
 
 
-def test_the_wheel_holds_every_file_of_its_packages(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
+def test_the_wheel_holds_the_package_and_nothing_else(files: set[str]) -> None:
+    roots = {name.split("/")[0] for name in files}
+    assert {root for root in roots if not root.endswith(".dist-info")} == {"offhook"}
+    assert "offhook/py.typed" in files
+    assert not [name for name in files if name.endswith(".pyc") or "__pycache__" in name]
+
+
+@pytest.mark.parametrize("folder", ["offhook", *ROOMS])
+def test_the_wheel_holds_every_file_of_the_package(files: set[str], folder: str) -> None:
+    inside = "" if folder == "offhook" else "offhook/"
     in_checkout = {
-        path.relative_to(ROOT).as_posix()
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
+        inside + path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert in_checkout - names == set()
+    assert in_checkout
+    assert in_checkout - files == set()
 
 
-def test_the_wheel_brings_the_migrations(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    for path in (ROOT / "migrations").rglob("*.py"):
-        assert f"cli/{path.relative_to(ROOT).as_posix()}" in names
-    assert "cli/migrations/env.py" in names
+def test_the_sdist_makes_the_same_wheel(files: set[str], tmp_path: Path) -> None:
+    with tarfile.open(built("sdist", tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    with zipfile.ZipFile(built("wheel", tmp_path / "wheel", source)) as archive:
+        assert set(archive.namelist()) == files
 
 
-def test_every_package_imports_away_from_the_checkout(installed: Path) -> None:
+def test_the_wheel_brings_one_name_to_import(installed: Installed) -> None:
+    assert installed.new_names == {"offhook"}
+
+
+def test_every_room_imports_away_from_the_checkout(installed: Installed) -> None:
+    rooms = tuple(room for room in ROOMS if room != "migrations")
     script = f"""
 import importlib, importlib.util
-for name in {PACKAGES!r}:
-    print(importlib.import_module(name).__file__)
-for name in ("tests", "migrations", "bench"):
+for room in {rooms!r}:
+    print(importlib.import_module(f"offhook.{{room}}").__file__)
+for name in ("tests", "bench"):
     assert importlib.util.find_spec(name) is None, name
 """
-    files = run(installed / "python", "-c", script, cwd=installed).splitlines()
-    assert len(files) == len(PACKAGES)
-    for file in files:
-        assert Path(file).is_relative_to(installed.parent)
+    found = run(installed.python, "-c", script, cwd=installed.binaries).splitlines()
+    assert len(found) == len(rooms)
+    for file in found:
+        assert Path(file).is_relative_to(installed.binaries.parent)
 
 
-def test_the_command_runs_away_from_the_checkout(installed: Path) -> None:
-    assert "Usage: offhook" in run(installed / "offhook", "--help", cwd=installed)
+def test_the_command_runs_away_from_the_checkout(installed: Installed) -> None:
+    assert "Usage: offhook" in run(installed.binaries / "offhook", "--help", cwd=installed.binaries)
+    version = run(installed.python, "-m", "offhook", "--version", cwd=installed.binaries)
+    assert version.startswith("offhook ")

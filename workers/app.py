@@ -42,20 +42,20 @@ from offhook.jetstream.timetable import Alarm, JetStreamTimetable, alarm_from
 from offhook.process import first_of, health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
-from workers.asyncapi import ROUTE, SPECIFICATION, describe
-from workers.budget import Budget, limits_of
-from workers.carry_out import Timing
-from workers.fetching import FETCH_MAX, BoundConsumers
-from workers.fleet import Fleet
-from workers.lanes import Lanes
-from workers.loading import flows_from
-from workers.metrics import Metrics
-from workers.neighbours import Neighbours
-from workers.parked_policy import policy_from
-from workers.places import Places
-from workers.settle import Settler
-from workers.standing import Standing
-from workers.turns import Turns
+from offhook.workers.asyncapi import ROUTE, SPECIFICATION, describe
+from offhook.workers.budget import Budget, limits_of
+from offhook.workers.carry_out import Timing
+from offhook.workers.fetching import FETCH_MAX, BoundConsumers
+from offhook.workers.fleet import Fleet
+from offhook.workers.lanes import Lanes
+from offhook.workers.loading import flows_from
+from offhook.workers.metrics import Metrics
+from offhook.workers.neighbours import Neighbours
+from offhook.workers.parked_policy import policy_from
+from offhook.workers.places import Places
+from offhook.workers.settle import Settler
+from offhook.workers.standing import Standing
+from offhook.workers.turns import Turns
 
 HEARTBEAT_S = ACK_WAIT_S * 0.3
 """So two beats may be late before anything is redelivered."""

@@ -37,8 +37,8 @@ from offhook.events import CommandFailed, CommandSucceeded, FailureReason, Issue
 from offhook.placed import placed_by
 from offhook.telnyx.catalog import check, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
-from workers.hold import Hold
-from workers.turns import WAITING_MAX, Turn, Turns
+from offhook.workers.hold import Hold
+from offhook.workers.turns import WAITING_MAX, Turn, Turns
 
 _log = logging.getLogger(__name__)
 

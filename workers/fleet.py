@@ -16,9 +16,9 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from offhook.jetstream.subjects import LIMITS
-from workers.budget import REPORT_S, Budget, Report
-from workers.metrics import Metrics
-from workers.turns import Turns
+from offhook.workers.budget import REPORT_S, Budget, Report
+from offhook.workers.metrics import Metrics
+from offhook.workers.turns import Turns
 
 _log = logging.getLogger(__name__)
 

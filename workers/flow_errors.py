@@ -5,9 +5,9 @@ from pathlib import Path
 
 import offhook
 from offhook.events import Record, WebhookReceived
-from workers.settle import FlowRaised
+from offhook.workers.settle import FlowRaised
 
-_OFFHOOK = (str(Path(offhook.__file__).parent), str(Path(__file__).parent), "<")
+_OFFHOOK = (str(Path(offhook.__file__).parent), "<")
 
 
 def described(raised: FlowRaised) -> dict[str, object]:

@@ -7,7 +7,7 @@ from offhook.codec import encode
 from offhook.events import CommandAttempted, Decided, Fact, LegPlaced, PlacedLeg
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.session import Leg
-from workers.case import Case, Cases
+from offhook.workers.case import Case, Cases
 
 LEASE_MARGIN_S = 1.0
 """A lease outlasts one try of a command by this much."""

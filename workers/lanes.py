@@ -13,10 +13,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 from offhook.jetstream.timetable import Alarm
-from workers.flow_errors import described
-from workers.metrics import Metrics
-from workers.places import Places
-from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
+from offhook.workers.flow_errors import described
+from offhook.workers.metrics import Metrics
+from offhook.workers.places import Places
+from offhook.workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 POISON_RAISES = 5
 """So often a flow may raise on one record before its session is parked."""

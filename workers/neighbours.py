@@ -12,7 +12,7 @@ from nats.errors import NoRespondersError
 from offhook.jetstream.connection import when_reconnected
 from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.subjects import wake_subject
-from workers.lanes import Delivery, NeighbourAnswer
+from offhook.workers.lanes import Delivery, NeighbourAnswer
 
 ANSWER_S = 0.5
 """A worker that does not answer in this time is frozen, or too busy: its lease is waited out."""

@@ -10,14 +10,14 @@ So a flood of hangups that lasts leaves no caller ringing, and no live call with
 
 from collections.abc import Collection
 
-from workers.budget import ANSWERS, REST
+from offhook.workers.budget import ANSWERS, REST
 
 SHARE = 8
 """One turn in so many goes to a kind that is passed over all the time."""
 
 
 class Order:
-    """Kinds are urgencies (`workers.budget.urgency_of`)."""
+    """Kinds are urgencies (`offhook.workers.budget.urgency_of`)."""
 
     def __init__(self) -> None:
         self._passed_over = {ANSWERS: 0, REST: 0}  # turns in a row, while it waited

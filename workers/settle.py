@@ -50,13 +50,13 @@ from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
 from offhook.telnyx.webhook_targets import sent_elsewhere
 from offhook.timers import TimerState
-from workers.budget import ENDS, urgency_of
-from workers.carry_out import Sender, Timing, carry_out
-from workers.case import Case, Cases
-from workers.hold import LEASE_MARGIN_S, Hold
-from workers.metrics import Metrics
-from workers.standing import Standing
-from workers.turns import Turns
+from offhook.workers.budget import ENDS, urgency_of
+from offhook.workers.carry_out import Sender, Timing, carry_out
+from offhook.workers.case import Case, Cases
+from offhook.workers.hold import LEASE_MARGIN_S, Hold
+from offhook.workers.metrics import Metrics
+from offhook.workers.standing import Standing
+from offhook.workers.turns import Turns
 
 _log = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from typing import Any, Self
 
 from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
-from workers.budget import ANSWERS, LAST, Budget, Closed, Window, urgency_of
-from workers.metrics import Metrics
-from workers.order import Order
-from workers.places import Places
+from offhook.workers.budget import ANSWERS, LAST, Budget, Closed, Window, urgency_of
+from offhook.workers.metrics import Metrics
+from offhook.workers.order import Order
+from offhook.workers.places import Places
 
 WAITING_MAX = 1000
 """So many commands may wait in a process, hangups and answers aside: more would be late anyway.

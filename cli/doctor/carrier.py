@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
-from ingress.webhook import PATH
+from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import shown_url
+from offhook.ingress.webhook import PATH
 from offhook.settings import Settings
 from offhook.telnyx.paths import APPLICATIONS, SEGMENT_RULE, application_path, is_segment
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli.doctor.finding import Finding, Findings, good, unknown, wrong
-from cli.doctor.roles import TIMEOUT_S, role
-from cli.ready_file import fingerprint, settings_in
+from offhook.cli.doctor.finding import Finding, Findings, good, unknown, wrong
+from offhook.cli.doctor.roles import TIMEOUT_S, role
+from offhook.cli.ready_file import fingerprint, settings_in
 from offhook.errors import SettingInvalid, shown_url
 from offhook.settings import PREFIX, SECRET_FIELDS, Settings, settings_from
 from offhook.telnyx.signature import public_keys_from
-from workers.loading import flows_from
-from workers.parked_policy import policy_from
+from offhook.workers.loading import flows_from
+from offhook.workers.parked_policy import policy_from
 
 
 async def examine_settings(settings: Settings) -> Findings:

@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
-from cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
+from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import LogUnsafe, shown_url, words_of
 from offhook.jetstream.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.connection import client_options, close

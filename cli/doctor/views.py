@@ -4,11 +4,11 @@ from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.doctor.finding import Findings, Now, clock, good, wrong
+from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
 from offhook.errors import OperatorFault, SettingInvalid
+from offhook.projections.database import open_database
+from offhook.projections.schema import REVISION, revision
 from offhook.settings import Settings
-from projections.database import open_database
-from projections.schema import REVISION, revision
 
 SKEW_MAX_S = 1.0
 """As for the log: times of both are shown side by side."""

@@ -14,15 +14,15 @@ from nats.js.errors import NotFoundError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
-from cli.doctor.roles import role
+from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
+from offhook.cli.doctor.roles import role
 from offhook.errors import SettingInvalid
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.stream import PROJECTOR, STREAM, TIMERS, WORKER, WORKER_TIMERS
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
+from offhook.projections.checkpoint import read_checkpoint
+from offhook.projections.database import open_database
 from offhook.settings import Settings
-from projections.checkpoint import read_checkpoint
-from projections.database import open_database
 
 TIMEOUT_S = 5.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from telnyx import AsyncTelnyx
 
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.servers import NatsServer, PostgresServer
 from tests.api.recorder import Recorder, recording
 from tests.api.stack import ADMIN, CARRIER_KEY, Stack, sdk_at, started
 

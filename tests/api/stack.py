@@ -18,12 +18,12 @@ import httpx
 from nacl.signing import SigningKey
 from telnyx import AsyncTelnyx
 
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import provision
+from offhook.projections.schema import migrate
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
-from projections.schema import migrate
 from tests.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -203,7 +203,7 @@ async def _prepare(settings: Settings) -> None:
 
 _START = """
 import asyncio, os
-from {role}.app import run
+from offhook.{role}.app import run
 from offhook.process import configure_logs
 from offhook.settings import settings_from
 configure_logs("{role}")

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
-from api.analytics import RANGE_MAX
-from projections.analytics import BUCKETS_MAX
-from projections.kpis import COUNTERS, RATIOS
+from offhook.api.analytics import RANGE_MAX
+from offhook.projections.analytics import BUCKETS_MAX
+from offhook.projections.kpis import COUNTERS, RATIOS
 from tests.api.stack import FRIEND, OURS, READER, Stack, until
 
 BUSY = "+12025550186"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.app import run
-from api.auth import SCOPES, tokens_from
+from offhook.api.app import run
+from offhook.api.auth import SCOPES, tokens_from
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 

@@ -30,19 +30,19 @@ from telnyx import (
     UnprocessableEntityError,
 )
 
-from api.auth import tokens_from
-from api.calls import calls_router
-from api.commands import Commands
-from api.errors import install
-from api.freshness import Views
-from api.legs import Legs
-from api.metrics import Metrics
-from api.outcomes import Outcomes
-from api.repeats import Repeats
-from api.stream import Stream
+from offhook.api.auth import tokens_from
+from offhook.api.calls import calls_router
+from offhook.api.commands import Commands
+from offhook.api.errors import install
+from offhook.api.freshness import Views
+from offhook.api.legs import Legs
+from offhook.api.metrics import Metrics
+from offhook.api.outcomes import Outcomes
+from offhook.api.repeats import Repeats
+from offhook.api.stream import Stream
 from offhook.jetstream.log import JetStreamLog
-from projections.database import open_database
-from projections.waiting import PositionWatch
+from offhook.projections.database import open_database
+from offhook.projections.waiting import PositionWatch
 from tests.api.recorder import Answer, Recorder
 from tests.api.stack import ADMIN, CARRIER_KEY, OURS, READER, Stack, sdk_at
 

@@ -8,15 +8,15 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy import func, select
 
-from api.errors import ErrorAnswer
-from api.freshness import Views
-from api.legs import Legs
-from api.stream import Stream
-from cli.servers import PostgresServer
+from offhook.api.errors import ErrorAnswer
+from offhook.api.freshness import Views
+from offhook.api.legs import Legs
+from offhook.api.stream import Stream
+from offhook.cli.servers import PostgresServer
 from offhook.events import session_id_from
-from projections.database import POOL_CONNECTIONS_MAX, open_database
-from projections.tables import parked_sessions
-from projections.waiting import PositionWatch
+from offhook.projections.database import POOL_CONNECTIONS_MAX, open_database
+from offhook.projections.tables import parked_sessions
+from offhook.projections.waiting import PositionWatch
 from tests.api.stack import DEADLINE_S
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api import reads
-from api.paging import Wanted, meta_of
-from cli.servers import PostgresServer
-from projections.database import open_database
-from projections.queries import list_active_legs
-from projections.views import LegPage
+from offhook.api import reads
+from offhook.api.paging import Wanted, meta_of
+from offhook.cli.servers import PostgresServer
+from offhook.projections.database import open_database
+from offhook.projections.queries import list_active_legs
+from offhook.projections.views import LegPage
 
 
 async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api.errors import parameter_invalid
+from offhook.api.errors import parameter_invalid
 from offhook.commands import COMMANDS
+from offhook.simulator import refusals
+from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.catalog import method_of, path_of
-from simulator import refusals
-from simulator.applications import DEFAULT_ID
 from tests.api.stack import ADMIN, CARRIER_KEY, DEADLINE_S, Stack
 from tests.offhook.test_refused_anywhere import PLACES, STRANGE, changed, full_request, refused
 from tests.offhook.test_refused_parameters import RIGHT, WRONG

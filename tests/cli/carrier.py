@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from offhook.connections import KEEP_ALIVE_S
-from simulator.app import build
+from offhook.simulator.app import build
 
 KEY = "KEY-of-the-portal"
 WEBHOOKS = "https://calls.example.com/webhooks/telnyx"

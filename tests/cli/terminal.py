@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.main import main
+from offhook.cli.main import main
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.application_body import body_of, change_of
+from offhook.cli.application_body import body_of, change_of
+from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.applications import NewApplication, application_from
-from simulator.applications import DEFAULT_ID
 from tests.cli.carrier import KEY, WEBHOOKS, simulated
 from tests.cli.terminal import Terminal
 

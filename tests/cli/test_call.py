@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from cli import ready_file
-from cli.api_command import _value_of
-from cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli import ready_file
+from offhook.cli.api_command import _value_of
+from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings, environment_from
 from tests.cli.terminal import Terminal
 

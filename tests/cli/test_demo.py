@@ -17,7 +17,7 @@ TIMEOUT_S = 120
 def demo(tmp_path: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """`offhook demo` in a process group of its own, with its temporary files below tmp_path."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "demo", "--workers", "2", *options],
+        [sys.executable, "-m", "offhook", "demo", "--workers", "2", *options],
         env={**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "100"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -20,13 +20,13 @@ from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StoreCompressi
 from rich.console import Console
 from sqlalchemy import text
 
-from cli.doctor.finding import Finding
-from cli.doctor.here import examine_same_settings
-from cli.doctor.run import Roles, _listens, examine, report
-from cli.doctor.work import WAKE_UP_AGE_MAX_S
-from cli.prepare import prepare, provision_log
-from cli.ready_file import fingerprint
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.doctor.finding import Finding
+from offhook.cli.doctor.here import examine_same_settings
+from offhook.cli.doctor.run import Roles, _listens, examine, report
+from offhook.cli.doctor.work import WAKE_UP_AGE_MAX_S
+from offhook.cli.prepare import prepare, provision_log
+from offhook.cli.ready_file import fingerprint
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.codec import encode
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.connection import close, connect
@@ -39,14 +39,14 @@ from offhook.jetstream.stream import (
     stream_config,
 )
 from offhook.jetstream.subjects import LIMITS
+from offhook.projections.database import open_database
+from offhook.projections.schema import REVISION
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
-from projections.database import open_database
-from projections.schema import REVISION
+from offhook.workers.budget import Report
 from tests.cli.carrier import KEY, WEBHOOKS, Carrier, carrier
 from tests.cli.terminal import Terminal
 from tests.ingress.stand import PATH, Ingress, body_of, running_ingress, signed
-from workers.budget import Report
 
 SIGNING_KEY = SigningKey(b"\x01" * 32)
 PUBLIC_KEY = public_key_text(SIGNING_KEY)

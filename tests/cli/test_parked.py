@@ -17,16 +17,16 @@ from rich.console import Console
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from cli.main import app
-from cli.parked import run_list, run_retry
-from cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.main import app
+from offhook.cli.parked import run_list, run_retry
+from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.codec import Encoded, encode
 from offhook.errors import OperatorFault
 from offhook.events import SessionResumed
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
+from offhook.projections.database import open_database
 from offhook.settings import Settings, environment_from
-from projections.database import open_database
 
 TIMEOUT_S = 60
 ROOT = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ def _retry(stack: Stack, *session_ids: str) -> str:
 def _offhook(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "parked", *arguments],
+        [sys.executable, "-m", "offhook", "parked", *arguments],
         cwd=ROOT,
         env={**kept, **environment_from(settings), "COLUMNS": "160"},
         capture_output=True,

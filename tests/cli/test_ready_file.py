@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli import ready_file
-from cli.stack import Stack
+from offhook.cli import ready_file
+from offhook.cli.stack import Stack
 from offhook.settings import Settings
 
 

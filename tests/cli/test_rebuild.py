@@ -17,14 +17,14 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import consumer_configs, stream_config
+from offhook.projections.database import open_database
+from offhook.projections.project import Projector
+from offhook.projections.rebuild import Progress, rebuild
 from offhook.settings import Settings, environment_from
-from projections.database import open_database
-from projections.project import Projector
-from projections.rebuild import Progress, rebuild
 from tests.projections.story import (
     call,
     caught_up,
@@ -150,7 +150,7 @@ def _rebuild(settings: Settings, **variables: str) -> Iterator["subprocess.Popen
     """The command; kill -9 if it still runs at the end of the block."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "rebuild"],
+        [sys.executable, "-m", "offhook", "rebuild"],
         cwd=ROOT,
         env={**kept, **environment_from(settings), "COLUMNS": "110", **variables},
         stdout=subprocess.PIPE,

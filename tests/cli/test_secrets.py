@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app, main
+from offhook.cli.main import app, main
 from offhook.errors import secrets_of_url, shown_url
 from offhook.process import _JsonLines
 from offhook.settings import SECRET_FIELDS, secrets_in, settings_from
@@ -46,7 +46,7 @@ def test_what_fails_tells_no_secret(tmp_path: Path) -> None:
     running = [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "cli.main"),
+                *(sys.executable, "-m", "offhook"),
                 *(str(files.get(part, part)) for part in command),
             ],
             env={**kept, **SECRETS},
@@ -126,7 +126,7 @@ def test_a_mistake_of_ours_shows_its_traceback_without_a_secret(
         raise AssertionError(f"at {SECRETS['OFFHOOK_NATS_URL']}")
 
     monkeypatch.setenv("OFFHOOK_NATS_URL", SECRETS["OFFHOOK_NATS_URL"])
-    monkeypatch.setattr("cli.main.app", fail)
+    monkeypatch.setattr("offhook.cli.main.app", fail)
     with pytest.raises(SystemExit):
         main()
     told = capsys.readouterr().err

@@ -15,8 +15,8 @@ from nats.js.api import StreamConfig
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from cli import servers
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli import servers
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.errors import OperatorFault, PartMissing
 
 

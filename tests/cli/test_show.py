@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.servers import NatsServer
-from cli.show import told
+from offhook.cli.servers import NatsServer
+from offhook.cli.show import told
 from offhook.codec import decode, fact_id_of
 from offhook.events import (
     Decided,
@@ -334,7 +334,7 @@ def _show(server: NatsServer, *arguments: str) -> "subprocess.CompletedProcess[s
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     settings = Settings(nats_url=server.url, postgres_url="postgresql://nobody@127.0.0.1:1/none")
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "show", *arguments],
+        [sys.executable, "-m", "offhook", "show", *arguments],
         cwd=ROOT,
         env={**kept, **environment_from(settings), "COLUMNS": "100"},
         capture_output=True,

@@ -41,10 +41,10 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
     ready, data = tmp_path / "ready.json", tmp_path / "data"
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "cli.main", "up", "--free-ports"),
+            *(sys.executable, "-m", "offhook", "up", "--free-ports"),
             *("--ready-file", str(ready), "--data", str(data)),
         ],
-        env={**os.environ, "OFFHOOK_FLOWS": "cli.demo_flow:demo"},
+        env={**os.environ, "OFFHOOK_FLOWS": "offhook.cli.demo_flow:demo"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -89,7 +89,7 @@ def test_what_is_killed_runs_again_and_a_flow_that_raises_is_shown(tmp_path: Pat
     with output.open("w") as out:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "cli.main", "up", "--free-ports", "--workers", "1"),
+                *(sys.executable, "-m", "offhook", "up", "--free-ports", "--workers", "1"),
                 *("--ready-file", str(ready)),
             ],
             env={
@@ -132,11 +132,11 @@ def test_what_is_killed_runs_again_and_a_flow_that_raises_is_shown(tmp_path: Pat
 
 _SERVERS = {"nats-server": "nats-server", "postgres": "bin/postgres"}
 _PROGRAMS = _SERVERS | {
-    "worker-1": "cli.main worker",
-    "projector": "cli.main projector",
-    "api": "cli.main api",
-    "ingress": "cli.main ingress",
-    "simulator": "cli.main simulator",
+    "worker-1": "offhook worker",
+    "projector": "offhook projector",
+    "api": "offhook api",
+    "ingress": "offhook ingress",
+    "simulator": "offhook simulator",
 }
 
 
@@ -254,7 +254,7 @@ def _ended(tmp_path: Path, **settings: str) -> "subprocess.CompletedProcess[str]
 def _ended_at_once(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [sys.executable, "-m", "offhook", *arguments],
         env={**kept, **settings},
         capture_output=True,
         text=True,

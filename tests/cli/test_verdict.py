@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.servers import PostgresServer
-from cli.verdict import verdict
-from projections import tables
-from projections.database import open_database
+from offhook.cli.servers import PostgresServer
+from offhook.cli.verdict import verdict
+from offhook.projections import tables
+from offhook.projections.database import open_database
 
 EVENT = {"id": "e1", "event_type": "call.hangup"}
 LEG = {

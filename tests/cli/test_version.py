@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from typer.testing import CliRunner
 
-from cli.main import app
+from offhook.cli.main import app
 
 
 def test_the_command_tells_its_version() -> None:

@@ -31,14 +31,14 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import Session, evolve
+from offhook.simulator.envelopes import data_of
+from offhook.simulator.legs import Ending, Leg, LegState
+from offhook.simulator.numbers import Trouble, hearer_of, trouble_of
+from offhook.simulator.refusals import Refused
+from offhook.simulator.steps import LegEnds, Webhook
 from offhook.telnyx.catalog import command_from
 from offhook.timers import TimerState
 from offhook.webhooks import read_webhook
-from simulator.envelopes import data_of
-from simulator.legs import Ending, Leg, LegState
-from simulator.numbers import Trouble, hearer_of, trouble_of
-from simulator.refusals import Refused
-from simulator.steps import LegEnds, Webhook
 from tests.simulator.calls import Calls
 
 DISORDER_S = 0.4

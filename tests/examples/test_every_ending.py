@@ -19,7 +19,7 @@ from examples import notification as notices
 from examples import reception as receptions
 from offhook.client_state import client_state
 from offhook.flow import Flow
-from simulator.numbers import _FAR_ENDS, _HEARERS, _TROUBLES, Trouble
+from offhook.simulator.numbers import _FAR_ENDS, _HEARERS, _TROUBLES, Trouble
 from tests.examples.scene import Scene
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from nacl.signing import SigningKey
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
-from cli.servers import NatsServer
-from ingress.webhook import LOG_TIMEOUT_S
+from offhook.cli.servers import NatsServer
+from offhook.ingress.webhook import LOG_TIMEOUT_S
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import STREAM, provision
 from offhook.jetstream.subjects import subject_of
@@ -39,8 +39,8 @@ PATIENT_LOG_TIMEOUT_S = 60.0
 
 PROGRAM = """
 import asyncio, os
-from ingress import webhook
-from ingress.app import run
+from offhook.ingress import webhook
+from offhook.ingress.app import run
 from offhook.process import configure_logs
 from offhook.settings import settings_from
 configure_logs("ingress")

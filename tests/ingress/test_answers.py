@@ -13,9 +13,9 @@ import pytest
 from nacl.signing import SigningKey
 from nats.aio.client import Client
 
-from cli.servers import NatsServer
-from ingress import webhook
+from offhook.cli.servers import NatsServer
 from offhook.events import WebhookReceived, session_id_from
+from offhook.ingress import webhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER, TYPE_HEADER, VERSION_HEADER, JetStreamLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.place import place_of
+from offhook.ingress.place import place_of
 from offhook.webhooks import read_webhook
 
 TEXTS = st.text(max_size=20) | st.sampled_from(["s-1", "a.b", "x" * 70])

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.servers import NatsServer
-from ingress.app import run
+from offhook.cli.servers import NatsServer
 from offhook.errors import LogMissing, LogUnavailable, LogUnsafe, SettingInvalid
+from offhook.ingress.app import run
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import stream_config
 from offhook.settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from ingress.turns import Turns
+from offhook.ingress.turns import Turns
 
 
 def _waits(work: Coroutine[None, None, None]) -> bool:

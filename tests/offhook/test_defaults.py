@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.openapi import command_body
+from offhook.api.openapi import command_body
 from offhook.telnyx.catalog import command_from, kinds_of
 from offhook.telnyx.defaults import DEFAULTS
 from scripts.sdk import descriptions_of, sdk_operations

@@ -8,11 +8,11 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.servers import NatsServer, PostgresServer
+from offhook.cli.servers import NatsServer, PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision
-from projections.database import open_database
+from offhook.projections.database import open_database
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 

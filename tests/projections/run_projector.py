@@ -5,8 +5,8 @@ import signal
 import sys
 
 from offhook.jetstream.connection import close, connect
-from projections.database import open_database
-from projections.project import Projector
+from offhook.projections.database import open_database
+from offhook.projections.project import Projector
 
 
 async def main(nats_url: str, postgres_url: str) -> None:

@@ -14,20 +14,20 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.events import CallHangup, CallInitiated
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
-from offhook.webhooks import read_webhook
-from projections.analytics import (
+from offhook.projections.analytics import (
     BucketView,
     CallFilter,
     read_summary,
     read_timeseries,
 )
-from projections.project import Projector
+from offhook.projections.project import Projector
+from offhook.webhooks import read_webhook
 from tests.projections.analytics_oracle import Leg, Numbers, cut, legs_of, numbers_of
 from tests.projections.analytics_traffic import (
     CONNECTIONS,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.analytics import CallFilter, bucket_count, bucket_starts
-from projections.kpis import COUNTERS, RATIOS, Ratio, ratios_of
+from offhook.projections.analytics import CallFilter, bucket_count, bucket_starts
+from offhook.projections.kpis import COUNTERS, RATIOS, Ratio, ratios_of
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -12,7 +12,7 @@ import httpx
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision
@@ -95,7 +95,7 @@ SCRIPT = """
 import asyncio, os
 from offhook.process import configure_logs
 from offhook.settings import settings_from
-from projections.app import run
+from offhook.projections.app import run
 
 configure_logs("projector")
 asyncio.run(run(settings_from(os.environ), watch_s=0.3))

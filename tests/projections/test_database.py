@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.stream import PROJECTOR
-from projections.checkpoint import CHANNEL
-from projections.database import open_database, reason_of
-from projections.schema import REVISION, migrate, require_migrated, revision
-from projections.waiting import PositionWatch
+from offhook.projections.checkpoint import CHANNEL
+from offhook.projections.database import open_database, reason_of
+from offhook.projections.schema import REVISION, migrate, require_migrated, revision
+from offhook.projections.waiting import PositionWatch
 from tests.projections.conftest import MIGRATIONS
 from tests.projections.pooler import pooler
 

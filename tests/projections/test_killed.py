@@ -15,10 +15,10 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.jetstream.log import JetStreamLog
-from projections.batch import Applied, Projection
-from projections.project import Projector
+from offhook.projections.batch import Applied, Projection
+from offhook.projections.project import Projector
 from tests.projections.story import (
     TIMEOUT_S,
     call,

@@ -24,10 +24,10 @@ from offhook.events import (
 )
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
-from projections import deliveries, queries
-from projections.checkpoint import read_checkpoint
-from projections.project import Projector
-from projections.queries import (
+from offhook.projections import deliveries, queries
+from offhook.projections.checkpoint import read_checkpoint
+from offhook.projections.project import Projector
+from offhook.projections.queries import (
     list_active_legs,
     list_sessions,
     read_commands,
@@ -36,8 +36,8 @@ from projections.queries import (
     read_session_as_of,
     read_timeline,
 )
-from projections.views import SessionFilter
-from projections.waiting import PositionWatch
+from offhook.projections.views import SessionFilter
+from offhook.projections.waiting import PositionWatch
 from tests.projections.story import (
     NOON,
     TIMEOUT_S,

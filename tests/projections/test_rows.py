@@ -20,12 +20,12 @@ from offhook.events import (
     SessionParked,
     UnknownEvent,
 )
+from offhook.projections import tables
+from offhook.projections.arrivals import INDEXED_CHARS_MAX, arrival_from, indexable, read_stored
+from offhook.projections.fold import Folded, advanced, folded_from
+from offhook.projections.rows import Rows, rows_of, storable
 from offhook.session import Session
 from offhook.webhooks import read_webhook
-from projections import tables
-from projections.arrivals import INDEXED_CHARS_MAX, arrival_from, indexable, read_stored
-from projections.fold import Folded, advanced, folded_from
-from projections.rows import Rows, rows_of, storable
 from tests.example_events import AT, example_event
 from tests.projections.story import NOON, Entry, call, fact, webhook
 

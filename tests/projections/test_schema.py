@@ -1,4 +1,4 @@
-"""The migrations, against `projections.tables`."""
+"""The migrations, against `offhook.projections.tables`."""
 
 import asyncio
 from pathlib import Path
@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
-from projections.database import asyncpg_url, open_database
-from projections.queries import read_session
-from projections.schema import REVISION, downgrade, migrate, require_migrated, revision
-from projections.tables import metadata
+from offhook.projections.database import asyncpg_url, open_database
+from offhook.projections.queries import read_session
+from offhook.projections.schema import REVISION, downgrade, migrate, require_migrated, revision
+from offhook.projections.tables import metadata
 from tests.projections.story import TIMEOUT_S
 
 

@@ -7,15 +7,15 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.shown import call_shown
+from offhook.api.shown import call_shown
 from offhook.events import CallAnswered, CallCost, CallEvent, CallHangup, CallInitiated
 from offhook.jetstream.log import JetStreamLog
-from projections.fold import folded_from
-from projections.project import Projector
-from projections.queries import list_active_legs, list_sessions, read_leg
-from projections.rows import rows_of
-from projections.up import leg_at, session_at
-from projections.views import LegView, SessionFilter, SessionView
+from offhook.projections.fold import folded_from
+from offhook.projections.project import Projector
+from offhook.projections.queries import list_active_legs, list_sessions, read_leg
+from offhook.projections.rows import rows_of
+from offhook.projections.up import leg_at, session_at
+from offhook.projections.views import LegView, SessionFilter, SessionView
 from tests.projections.story import NOON, caught_up, projecting, publish, webhook
 from tests.projections.test_rows import records
 

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from offhook.commands import Answer, Command, Dial
-from simulator import behaviour
-from simulator.legs import InboundCall, Leg
-from simulator.steps import Happening, Later, Step, Webhook
+from offhook.simulator import behaviour
+from offhook.simulator.legs import InboundCall, Leg
+from offhook.simulator.steps import Happening, Later, Step, Webhook
 
 CALLER, OURS, FRIEND, OTHER = "+12025550101", "+12025550102", "+12025550110", "+12025550111"
 BUSY, REJECTS, NOBODY, SILENT, TALKS = (

@@ -19,10 +19,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from offhook.connections import KEEP_ALIVE_S
+from offhook.simulator.app import build
+from offhook.simulator.applications import DEFAULT_ID
+from offhook.simulator.exchange import Exchange
 from offhook.telnyx.signature import public_key_text
-from simulator.app import build
-from simulator.applications import DEFAULT_ID
-from simulator.exchange import Exchange
 
 CONNECTION = DEFAULT_ID
 CALLER = "+12025550101"
@@ -178,7 +178,7 @@ async def until(holds: Callable[[], bool], what: str) -> None:
 
 @asynccontextmanager
 async def stand(**choices: Any) -> AsyncIterator[Stand]:
-    """A simulator with the given choices of `simulator.app.build`, until the block is left."""
+    """A simulator with the choices given to `offhook.simulator.app.build`, while the block runs."""
     receiver, clock, key = Receiver(), Clock(), SigningKey.generate()
     hooks = Route("/{path:path}", receiver.take, methods=["GET", "POST"])
     async with AsyncExitStack() as stack:

@@ -39,8 +39,8 @@ from offhook.commands import (
     Transfer,
     UpdateClientState,
 )
-from simulator import behaviour
-from simulator.refusals import Refused
+from offhook.simulator import behaviour
+from offhook.simulator.refusals import Refused
 from tests.simulator.calls import BYE, FRIEND, HELLO, OURS, Calls
 
 MACHINE_BEEPS, MACHINE, UNSURE, FAX, QUIET = (f"+1202555017{last}" for last in "12345")

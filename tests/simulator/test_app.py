@@ -13,14 +13,14 @@ from nacl.signing import SigningKey
 
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings, environment_from
-from simulator.app import run
+from offhook.simulator.app import run
 from tests.simulator.stand import CALLER, CONNECTION, DEADLINE_S, OURS, POLL_S, stand
 
 ROOT = Path(__file__).parent.parent.parent
 SERVE = """
 import asyncio, os
 from offhook.settings import settings_from
-from simulator.app import run
+from offhook.simulator.app import run
 asyncio.run(run(settings_from(os.environ)))
 """
 

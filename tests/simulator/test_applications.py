@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from telnyx import AsyncTelnyx, BadRequestError, NotFoundError, UnprocessableEntityError
 
-from simulator.applications import DEFAULT_ID
+from offhook.simulator.applications import DEFAULT_ID
 from tests.simulator.stand import CALLER, FRIEND, OURS, Stand, stand
 
 SLOW_S = 1.5  # of an application that allows 1 s

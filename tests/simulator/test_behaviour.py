@@ -15,8 +15,8 @@ from offhook.commands import (
     SendSipInfo,
     Transfer,
 )
-from simulator.legs import LegState
-from simulator.refusals import Refused
+from offhook.simulator.legs import LegState
+from offhook.simulator.refusals import Refused
 from tests.simulator.calls import (
     BUSY,
     BYE,

@@ -26,8 +26,8 @@ from offhook.commands import (
     StopPlayback,
     Transfer,
 )
-from simulator.legs import Leg, LegState
-from simulator.refusals import Refused
+from offhook.simulator.legs import Leg, LegState
+from offhook.simulator.refusals import Refused
 from tests.simulator.calls import BUSY, FRIEND, SILENT, TALKS, Calls
 
 MOVES = (

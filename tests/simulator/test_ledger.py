@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.ledger import Effect, EffectBook, Ledger
+from offhook.simulator.ledger import Effect, EffectBook, Ledger
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from simulator.numbers import Refuses, Trouble, far_end_of, keys_of, recordings_fail, trouble_of
+from offhook.simulator.numbers import (
+    Refuses,
+    Trouble,
+    far_end_of,
+    keys_of,
+    recordings_fail,
+    trouble_of,
+)
 
 
 @pytest.mark.parametrize(

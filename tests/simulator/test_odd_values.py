@@ -8,8 +8,8 @@ import pytest
 
 from offhook.commands import COMMANDS, Bridge, Command, Hangup
 from offhook.errors import ParameterInvalid
+from offhook.simulator.refusals import Refused
 from offhook.telnyx.catalog import command_from
-from simulator.refusals import Refused
 from tests.offhook.test_refused_anywhere import STRANGE, changed, full_request, paths_in
 from tests.offhook.test_refused_parameters import RIGHT
 from tests.simulator.calls import SILENT, Calls

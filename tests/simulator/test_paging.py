@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.legs import Leg, LegState
-from simulator.paging import page_of
-from simulator.refusals import Refused
+from offhook.simulator.legs import Leg, LegState
+from offhook.simulator.paging import page_of
+from offhook.simulator.refusals import Refused
 
 PATH = "/v2/connections/1/active_calls"
 

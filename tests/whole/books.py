@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from cli.verdict import Verdict, verdict
-from projections.database import open_database
+from offhook.cli.verdict import Verdict, verdict
+from offhook.projections.database import open_database
 
 QUIET_TIMEOUT_S = 120.0
 VIEWS_TIMEOUT_S = 60.0

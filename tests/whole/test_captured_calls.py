@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from cli.stack import Stack, with_free_ports
+from offhook.cli.stack import Stack, with_free_ports
 from offhook.jetstream.connection import close, connect
+from offhook.projections import tables
+from offhook.projections.database import open_database
 from offhook.settings import Settings, environment_from
-from projections import tables
-from projections.database import open_database
 from tests.projections.story import caught_up
 
 # Of the captured sequences: which event a payload alone is of.
@@ -233,7 +233,7 @@ def _offhook(
     *arguments: str, settings: Settings | None = None
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [sys.executable, "-m", "offhook", *arguments],
         env={"PATH": "", **environment_from(settings or Settings())},
         capture_output=True,
         text=True,

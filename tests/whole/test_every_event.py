@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from cli.send import body_of
-from cli.stack import Stack, with_free_ports
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
+from offhook.cli.send import body_of
+from offhook.cli.stack import Stack, with_free_ports
 from offhook.events import CallEvent, UnknownEvent
 from offhook.settings import Settings
 from offhook.webhooks import Webhook, read_webhook, wire_body

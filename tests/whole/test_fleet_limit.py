@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.codec import encode
 from offhook.events import CommandFailed, CommandRequested, CommandSucceeded, IssuedCommand
 from offhook.jetstream.connection import close, connect
@@ -135,7 +135,7 @@ def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[None
     with (
         log_path.open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "worker"],
+            [sys.executable, "-m", "offhook", "worker"],
             env={**os.environ, **environment_from(settings), "PYTHONPATH": "."},
             stdout=log,
             stderr=log,

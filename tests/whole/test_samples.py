@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.stack import CONNECTION_ID, Stack, with_free_ports
 from examples.click_to_call import ClickToCall
 from examples.notification import Notification
+from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.client_state import client_state
 from offhook.settings import Settings
 from tests.whole.books import books_when_quiet, said, say, settled_verdict

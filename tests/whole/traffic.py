@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from cli.demo_flow import STAFF
-from cli.stack import CONNECTION_ID
-from cli.traffic import OUTBOUND_NUMBERS
+from offhook.cli.demo_flow import STAFF
+from offhook.cli.stack import CONNECTION_ID
+from offhook.cli.traffic import OUTBOUND_NUMBERS
 
 OUTBOUND_EVERY = 5
 INSISTS = 6

@@ -17,7 +17,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import SettingInvalid
 from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived
@@ -27,10 +27,10 @@ from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, provision
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
+from offhook.workers.loading import flows_from
 from tests.guarded_nats import GuardedNats
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
-from workers.loading import flows_from
 
 WATCH_S = 0.3
 END_TIMEOUT_S = 60.0
@@ -68,8 +68,8 @@ def test_two_flows_of_one_name_are_refused() -> None:
 
 
 _HEARD_LATE = """
-import asyncio, os, workers.app
-from workers.fetching import Fetching
+import asyncio, os, offhook.workers.app
+from offhook.workers.fetching import Fetching
 fetched = Fetching.fetch
 
 async def then_dawdle(self, batch, timeout):
@@ -147,7 +147,7 @@ from offhook.errors import OffhookError
 from offhook.process import configure_logs
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import settings_from
-from workers.app import run
+from offhook.workers.app import run
 configure_logs("worker")
 try:
     asyncio.run(run(settings_from(os.environ), watch_s={WATCH_S}))
@@ -263,14 +263,14 @@ async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
 
 
 _DELETED_MEANWHILE = """
-import workers.app
-checked = workers.app.require_provisioned
+import offhook.workers.app
+checked = offhook.workers.app.require_provisioned
 
 async def then_deleted(client, monitor_urls, consumer):
     await checked(client, monitor_urls, consumer)
     await client.jetstream().delete_consumer("CALLS", consumer)
 
-workers.app.require_provisioned = then_deleted
+offhook.workers.app.require_provisioned = then_deleted
 """
 
 

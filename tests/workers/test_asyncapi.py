@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from offhook.codec import FACTS
-from workers.asyncapi import document
+from offhook.workers.asyncapi import document
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 

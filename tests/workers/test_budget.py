@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.budget import (
+from offhook.workers.budget import (
     CARRIER_LIMIT_S,
     CLOSED_MAX_S,
     DIALS_WINDOW_S,
@@ -23,7 +23,7 @@ from workers.budget import (
     part_of,
     urgency_of,
 )
-from workers.carry_out import DEADLINE_S
+from offhook.workers.carry_out import DEADLINE_S
 
 
 def budget(

@@ -4,9 +4,9 @@ import asyncio
 
 from offhook.events import Decided, Record
 from offhook.session import Session, fold
+from offhook.workers.case import Case
 from tests.counted_work import Work, work_of
 from tests.long_calls import SESSION, decided, record, transcription, undecided
-from workers.case import Case
 
 SHORT, LONG = 100, 1_000
 CALLS_MORE_MAX = 40  # a heap is some levels deeper

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from nats.aio.client import Client
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.subjects import LIMITS
 from offhook.telnyx.outcomes import Busy
-from workers import fleet as fleet_module
-from workers.budget import MEMBER_S, Budget, limits_of
-from workers.fleet import Fleet
-from workers.metrics import Metrics
-from workers.places import Places
-from workers.turns import Turns
+from offhook.workers import fleet as fleet_module
+from offhook.workers.budget import MEMBER_S, Budget, limits_of
+from offhook.workers.fleet import Fleet
+from offhook.workers.metrics import Metrics
+from offhook.workers.places import Places
+from offhook.workers.turns import Turns
 
 TIMEOUT_S = 60.0
 

@@ -12,8 +12,8 @@ import pytest
 from offhook.events import Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
-from workers import lanes as module
-from workers.lanes import (
+from offhook.workers import lanes as module
+from offhook.workers.lanes import (
     HANDED_OVER_S,
     POISON_RAISES,
     RETRY_MAX_S,
@@ -21,9 +21,9 @@ from workers.lanes import (
     Lanes,
     NeighbourAnswer,
 )
-from workers.metrics import Metrics
-from workers.places import Places
-from workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
+from offhook.workers.metrics import Metrics
+from offhook.workers.places import Places
+from offhook.workers.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 DRAIN_S = 5.0
 HELD = HeldElsewhere(worker="w2", for_s=2.5, lease_seq=7)

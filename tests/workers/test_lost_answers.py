@@ -26,23 +26,23 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import CommandState, Session, fold
+from offhook.simulator.envelopes import data_of
+from offhook.simulator.ledger import DIALS, Ledger
+from offhook.simulator.refusals import Refused, duplicate_command
+from offhook.simulator.steps import Webhook
 from offhook.telnyx.catalog import command_from
 from offhook.telnyx.outcomes import NoAnswer, Outcome, outcome_of
-from simulator.envelopes import data_of
-from simulator.ledger import DIALS, Ledger
-from simulator.refusals import Refused, duplicate_command
-from simulator.steps import Webhook
+from offhook.workers.budget import Budget
+from offhook.workers.carry_out import Timing
+from offhook.workers.metrics import Metrics
+from offhook.workers.places import Places
+from offhook.workers.settle import HeldElsewhere, Settler
+from offhook.workers.standing import Standing
+from offhook.workers.turns import Turns
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 from tests.simulator.calls import CALLER, FRIEND, OURS, Calls
 from tests.virtual_clock import VirtualClock
-from workers.budget import Budget
-from workers.carry_out import Timing
-from workers.metrics import Metrics
-from workers.places import Places
-from workers.settle import HeldElsewhere, Settler
-from workers.standing import Standing
-from workers.turns import Turns
 
 CALLS = 40
 TRY_S, TICK_S, TALK_MAX_S = 2.0, 0.1, 6.0

@@ -7,14 +7,14 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from cli.servers import NatsServer
+from offhook.cli.servers import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import STREAM, WORKER, provision
 from offhook.jetstream.subjects import subject_of, wake_subject
-from workers.lanes import Delivery, NeighbourAnswer
-from workers.neighbours import RECONNECTING_S, Neighbours
+from offhook.workers.lanes import Delivery, NeighbourAnswer
+from offhook.workers.neighbours import RECONNECTING_S, Neighbours
 
 TIMEOUT_S = 60.0
 

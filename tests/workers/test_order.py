@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.budget import ANSWERS, ENDS, LAST, REST
-from workers.order import SHARE, Order
+from offhook.workers.budget import ANSWERS, ENDS, LAST, REST
+from offhook.workers.order import SHARE, Order
 
 KINDS = (ENDS, ANSWERS, REST, LAST)
 waits = st.lists(st.sets(st.sampled_from(KINDS), min_size=1), min_size=1, max_size=120)

@@ -20,7 +20,7 @@ from offhook.events import (
 from offhook.flow import PARKED, Flow
 from offhook.testing import given
 from offhook.timers import SetTimer
-from workers.parked_policy import TRANSFERRED_WITHIN_S, CalledByPolicy, policy_from
+from offhook.workers.parked_policy import TRANSFERRED_WITHIN_S, CalledByPolicy, policy_from
 
 DESK = "+12025550188"
 CALLER, AGENT = "caller", "agent"

@@ -21,6 +21,11 @@ from offhook.flow import Flow, Order
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.timers import SetTimer
+from offhook.workers import lanes as lanes_module
+from offhook.workers.lanes import POISON_DELIVERIES, POISON_RAISES, Delivery, Lanes, NeighbourAnswer
+from offhook.workers.metrics import Metrics
+from offhook.workers.parked_policy import policy_from
+from offhook.workers.places import Places
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 from tests.workers.test_lanes import FakeDelivery, until_answered
@@ -35,11 +40,6 @@ from tests.workers.test_settle import (
     request,
     settler_on,
 )
-from workers import lanes as lanes_module
-from workers.lanes import POISON_DELIVERIES, POISON_RAISES, Delivery, Lanes, NeighbourAnswer
-from workers.metrics import Metrics
-from workers.parked_policy import policy_from
-from workers.places import Places
 
 
 class Desk:

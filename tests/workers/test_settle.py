@@ -35,13 +35,11 @@ from offhook.jetstream.timetable import Timetable
 from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused, outcome_of
 from offhook.webhooks import wire_body
-from tests.memory_log import MemoryLog
-from tests.memory_timetable import MemoryTimetable
-from workers.budget import Budget, limits_of
-from workers.carry_out import Timing
-from workers.metrics import Metrics
-from workers.places import Places
-from workers.settle import (
+from offhook.workers.budget import Budget, limits_of
+from offhook.workers.carry_out import Timing
+from offhook.workers.metrics import Metrics
+from offhook.workers.places import Places
+from offhook.workers.settle import (
     COMMANDS_PER_SESSION_MAX,
     OTHERS_FIRST_S,
     FlowRaised,
@@ -49,8 +47,10 @@ from workers.settle import (
     Settled,
     Settler,
 )
-from workers.standing import Standing
-from workers.turns import Turns
+from offhook.workers.standing import Standing
+from offhook.workers.turns import Turns
+from tests.memory_log import MemoryLog
+from tests.memory_timetable import MemoryTimetable
 
 SESSION = "session-1"
 LEG = "v3:leg-a"
@@ -435,7 +435,7 @@ async def test_a_command_whose_check_itself_fails_holds_no_call_up(
     def broken(*_: object) -> None:
         raise StopIteration
 
-    monkeypatch.setattr("workers.carry_out.check", broken)
+    monkeypatch.setattr("offhook.workers.carry_out.check", broken)
     log = MemoryLog()
     carrier = ScriptedCarrier(log)
     await arrive(log, initiated())

@@ -28,6 +28,13 @@ from offhook.jetstream.subjects import Side
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.timers import CancelTimer, SetTimer
+from offhook.workers.settle import (
+    TIMERS_PER_SESSION_MAX,
+    FlowRaised,
+    HeldElsewhere,
+    Settled,
+    Settler,
+)
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 from tests.workers.test_settle import (
@@ -40,7 +47,6 @@ from tests.workers.test_settle import (
     initiated,
     settler_on,
 )
-from workers.settle import TIMERS_PER_SESSION_MAX, FlowRaised, HeldElsewhere, Settled, Settler
 
 RING_S = 20
 

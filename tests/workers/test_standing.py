@@ -1,7 +1,7 @@
 """What turns a worker's readiness red, and what turns it green again."""
 
 from offhook.events import CommandFailed, CommandSucceeded
-from workers.standing import Standing
+from offhook.workers.standing import Standing
 
 DONE = CommandSucceeded(command_id="c", http_status=200)
 NOT_SENT = CommandSucceeded(command_id="c", note="the call had already ended")

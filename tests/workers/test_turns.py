@@ -7,13 +7,13 @@ import pytest
 
 from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, RateLimit
+from offhook.workers import turns as module
+from offhook.workers.budget import Budget, limits_of
+from offhook.workers.metrics import Metrics
+from offhook.workers.order import SHARE
+from offhook.workers.places import Places
+from offhook.workers.turns import DIALS_UNDER_WAY_MAX, Turns
 from tests.virtual_clock import VirtualClock
-from workers import turns as module
-from workers.budget import Budget, limits_of
-from workers.metrics import Metrics
-from workers.order import SHARE
-from workers.places import Places
-from workers.turns import DIALS_UNDER_WAY_MAX, Turns
 
 FOR_EVER_S = 1e6
 

@@ -24,16 +24,16 @@ from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
 from offhook.webhooks import wire_body
+from offhook.workers.budget import Budget
+from offhook.workers.carry_out import WAITING_LEASE_S, Timing
+from offhook.workers.metrics import Metrics
+from offhook.workers.places import Places
+from offhook.workers.settle import HeldElsewhere, Settled, Settler
+from offhook.workers.standing import Standing
+from offhook.workers.turns import Turns
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 from tests.virtual_clock import VirtualClock
-from workers.budget import Budget
-from workers.carry_out import WAITING_LEASE_S, Timing
-from workers.metrics import Metrics
-from workers.places import Places
-from workers.settle import HeldElsewhere, Settled, Settler
-from workers.standing import Standing
-from workers.turns import Turns
 
 ACCEPTED = Accepted(status=200, answer={"data": {"result": "ok"}})
 DIALLED = {"to": "+12025550123", "from": "+12025550100", "connection_id": "1"}

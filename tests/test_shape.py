@@ -38,6 +38,11 @@ def test_every_package_at_the_root_is_a_room() -> None:
     assert packages == set(ROOMS) - {"migrations"}
 
 
+def test_no_room_can_be_imported_by_its_name_alone() -> None:
+    banned = PYPROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
+    assert set(banned) == set(ROOMS)
+
+
 @pytest.mark.parametrize("folder", ["tests", "migrations", "bench", "examples"])
 def test_what_is_no_package_has_no_init_file(folder: str) -> None:
     """One would make mypy and pytest name the modules below it from there, not from the root."""

@@ -11,7 +11,7 @@ there.
 
 from dataclasses import dataclass
 
-from offhook.client_state import state_of
+from offhook.typed_client_state import state_of
 from offhook.commands import Bridge, Dial, Hangup, Speak, StopPlayback
 from offhook.events import CommandFailed, Event, TimerFired
 from offhook.flow import Flow, Order

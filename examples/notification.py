@@ -10,7 +10,7 @@ the text is said DETECTION_S after the answer.
 
 from dataclasses import dataclass
 
-from offhook.client_state import state_of
+from offhook.typed_client_state import state_of
 from offhook.commands import Hangup, Speak
 from offhook.events import CallSpeakEnded, CommandFailed, Event, TimerFired
 from offhook.flow import Flow, Order

@@ -13,7 +13,6 @@ decides only while a leg is up: what arrives after the call waits for `offhook p
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from offhook.client_state import client_state, state_of
 from offhook.commands import Answer, Hangup, Transfer
 from offhook.errors import OffhookError, SettingInvalid
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired
@@ -21,6 +20,7 @@ from offhook.flow import PARKED, Flow, Order
 from offhook.session import CommandState, Leg, Session
 from offhook.telnyx.catalog import check, parameters_of
 from offhook.timers import SetTimer
+from offhook.typed_client_state import client_state, state_of
 
 TRANSFERRED_WITHIN_S = 60.0
 """A transfer rings for 30 s by the carrier's default; then the caller is hung up."""

@@ -10,7 +10,6 @@ from examples.click_to_call import (
     ClickToCall,
     click_to_call,
 )
-from offhook.client_state import client_state
 from offhook.commands import Bridge, Dial, Hangup, Speak, StopPlayback
 from offhook.events import (
     CallAnswered,
@@ -23,6 +22,7 @@ from offhook.events import (
 )
 from offhook.testing import EXAMPLE_CONNECTION, EXAMPLE_LEG, given
 from offhook.timers import SetTimer
+from offhook.typed_client_state import client_state
 
 CUSTOMER = "customer-leg"
 STATE = client_state(ClickToCall(customer="+12025550124"))

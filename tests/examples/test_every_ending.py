@@ -17,9 +17,9 @@ import pytest
 from examples import click_to_call as clicks
 from examples import notification as notices
 from examples import reception as receptions
-from offhook.client_state import client_state
 from offhook.flow import Flow
 from offhook.simulator.numbers import _FAR_ENDS, _HEARERS, _TROUBLES, Trouble
+from offhook.typed_client_state import client_state
 from tests.examples.scene import Scene
 
 ROOT = Path(__file__).parents[2]

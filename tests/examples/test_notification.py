@@ -9,7 +9,6 @@ from examples.notification import (
     Notification,
     notification,
 )
-from offhook.client_state import client_state
 from offhook.commands import Hangup, Speak
 from offhook.events import (
     CallAnswered,
@@ -24,6 +23,7 @@ from offhook.events import (
 )
 from offhook.testing import given
 from offhook.timers import CancelTimer, SetTimer
+from offhook.typed_client_state import client_state
 
 STATE = client_state(Notification(text="Your parcel is here."))
 DIALLED = CallInitiated(direction="outgoing", client_state=STATE)

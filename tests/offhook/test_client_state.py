@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.client_state import CLIENT_STATE_CHARS_MAX, client_state, state_of
 from offhook.events import CallAnswered, CommandFailed, TimerFired
 from offhook.session import Leg
 from offhook.telnyx.catalog import command_from
+from offhook.typed_client_state import CLIENT_STATE_CHARS_MAX, client_state, state_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from offhook.client_state import client_state
 from offhook.commands import Answer, Hangup, Transfer
 from offhook.errors import SettingInvalid
 from offhook.events import (
@@ -20,6 +19,7 @@ from offhook.events import (
 from offhook.flow import PARKED, Flow
 from offhook.testing import given
 from offhook.timers import SetTimer
+from offhook.typed_client_state import client_state
 from offhook.workers.parked_policy import TRANSFERRED_WITHIN_S, CalledByPolicy, policy_from
 
 DESK = "+12025550188"

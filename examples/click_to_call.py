@@ -11,13 +11,23 @@ there.
 
 from dataclasses import dataclass
 
-from offhook.typed_client_state import state_of
-from offhook.commands import Bridge, Dial, Hangup, Speak, StopPlayback
-from offhook.events import CommandFailed, Event, TimerFired
-from offhook.flow import Flow, Order
-from offhook.session import Leg, Session
-from offhook.timers import SetTimer
-from offhook.unbridge import hung_up_after_unbridge
+from offhook import (
+    Bridge,
+    CommandFailed,
+    Dial,
+    Event,
+    Flow,
+    Hangup,
+    Leg,
+    Order,
+    Session,
+    SetTimer,
+    Speak,
+    StopPlayback,
+    TimerFired,
+    hung_up_after_unbridge,
+    state_of,
+)
 
 RING_S = 30
 DETECTION_S = 4.0  # the carrier's own detection takes 3.5 s at most

@@ -10,12 +10,20 @@ the text is said DETECTION_S after the answer.
 
 from dataclasses import dataclass
 
-from offhook.typed_client_state import state_of
-from offhook.commands import Hangup, Speak
-from offhook.events import CallSpeakEnded, CommandFailed, Event, TimerFired
-from offhook.flow import Flow, Order
-from offhook.session import Session
-from offhook.timers import CancelTimer, SetTimer
+from offhook import (
+    CallSpeakEnded,
+    CancelTimer,
+    CommandFailed,
+    Event,
+    Flow,
+    Hangup,
+    Order,
+    Session,
+    SetTimer,
+    Speak,
+    TimerFired,
+    state_of,
+)
 
 DETECTION_S = 4.0  # the carrier's own detection takes 3.5 s at most
 GREETING_S = 20.0  # premium detection tells the end of a greeting only if there is a beep

@@ -1,11 +1,23 @@
 """Reception: a menu, a transfer to the desk that was chosen, a mailbox when nobody answers."""
 
-from offhook.commands import Answer, GatherUsingSpeak, Hangup, Speak, StartRecording, Transfer
-from offhook.events import CallGatherEnded, CallSpeakEnded, CommandFailed, Event, TimerFired
-from offhook.flow import Flow, Order
-from offhook.session import Session
-from offhook.timers import SetTimer
-from offhook.unbridge import hung_up_after_unbridge
+from offhook import (
+    Answer,
+    CallGatherEnded,
+    CallSpeakEnded,
+    CommandFailed,
+    Event,
+    Flow,
+    GatherUsingSpeak,
+    Hangup,
+    Order,
+    Session,
+    SetTimer,
+    Speak,
+    StartRecording,
+    TimerFired,
+    Transfer,
+    hung_up_after_unbridge,
+)
 
 DESKS = {"1": "+12025550121", "2": "+12025550122"}
 RING_S = 20

@@ -25,7 +25,7 @@ _HEAD = """\
 What the carrier's Call Control offers, and where it is here. Generated from the official SDK
 {version}: do not edit (`python -m scripts.generate_commands`).
 
-Every command is a class of `offhook.commands`; its fields are the carrier's parameters. Over HTTP
+Every command is a class of `offhook`; its fields are the carrier's parameters. Over HTTP
 the API takes the carrier's own requests, so the official SDK works with `base_url` alone (`c` below
 is `telnyx.Telnyx(api_key=TOKEN, base_url="http://localhost:8081/v2")`). A wrong parameter is told
 before anything is sent, with operation, place, value and what is allowed.

@@ -139,7 +139,8 @@ class Stack:
         settings = dataclasses.replace(self.settings, **found)
         with self.log_path(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "offhook", command],
+                # -P: nothing in the working directory replaces a module of ours or of Python's.
+                [sys.executable, "-P", "-m", "offhook", command],
                 env={**_clean_environment(), **environment_from(settings)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -263,11 +264,8 @@ def _wait_or_kill(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Ours without OFFHOOK_*: the settings are handed over whole. Modules are found from here."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
-    here = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.getcwd()])
-    path = os.pathsep.join(part for part in (here, kept.get("PYTHONPATH", "")) if part)
-    return {**kept, "PYTHONPATH": path}
+    """Ours without OFFHOOK_*: the settings are handed over whole."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
 
 
 def _new_signing_key() -> str:

@@ -1,19 +1,27 @@
 """The wheel, installed away from the checkout: the only place where a forgotten folder shows."""
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 import venv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.cli.test_demo import end
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("ingress", "workers", "projections", "api", "simulator", "cli", "migrations")
+
+UP_TIMEOUT_S = 120.0
+CALLER, OURS = "+12025550170", "+12025550101"
 
 # PYTHONPATH could lead back into the checkout.
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
@@ -138,3 +146,81 @@ def test_the_command_runs_away_from_the_checkout(installed: Installed) -> None:
     assert "Usage: offhook" in run(installed.binaries / "offhook", "--help", cwd=installed.binaries)
     version = run(installed.python, "-m", "offhook", "--version", cwd=installed.binaries)
     assert version.startswith("offhook ")
+
+
+# A package of each room's name, which the flow imports; and modules that would break Python, a
+# dependency or Offhook if they were taken for theirs.
+NOT_TO_BE_IMPORTED = ("asyncio", "httpx", "logging", "offhook", "typing", "uvicorn", "wave")
+FLOW = f"""
+import wave  # not imported by anything before
+from offhook import Answer, CallInitiated, Event, Flow, Order, Session, Speak
+{"".join(f"from {room}.words import {room.upper()}{chr(10)}" for room in ROOMS)}
+
+def decide(event: Event, session: Session) -> list[Order]:
+    if not isinstance(event, CallInitiated):
+        return []
+    said = " ".join([{", ".join(room.upper() for room in ROOMS)}])
+    return [Answer(), Speak(payload=said, voice="AWS.Polly.Joanna")]
+
+frontdesk = Flow(name="frontdesk", version="1", decide=decide)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's folder with packages of the rooms' names."""
+    folder = tmp_path / "project"
+    for room in ROOMS:
+        (folder / room).mkdir(parents=True)
+        (folder / room / "__init__.py").touch()
+        (folder / room / "words.py").write_text(f'{room.upper()} = "{room}"\n')
+    for name in NOT_TO_BE_IMPORTED:
+        (folder / f"{name}.py").write_text("raise AssertionError(__file__)\n")
+    (folder / "frontdesk.py").write_text(FLOW)
+    return folder
+
+
+def test_a_project_may_have_packages_of_any_name(installed: Installed, project: Path) -> None:
+    ready, output = project / "ready.json", project / "output"
+    # The environment borrows this run's dependencies, but not their programs: nats-server.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [
+                *(str(installed.binaries / "offhook"), "up", "--free-ports"),
+                *("--workers", "1", "--ready-file", str(ready)),
+            ],
+            cwd=project,
+            env=CLEAN | {"OFFHOOK_FLOWS": "frontdesk:frontdesk", "PATH": path},
+            stdout=file,
+            stderr=file,
+            text=True,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    try:
+        while not ready.exists():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        addresses = json.loads(ready.read_text())
+        body = {"from": CALLER, "to": OURS, "connection_id": addresses["connection_id"]}
+        simulator = f"{addresses['simulator']}/simulator"
+        placed = httpx.post(f"{simulator}/calls", json=body, timeout=60).json()["data"]
+        while "speak" not in operations(simulator):
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        # `python -m` puts the working directory first, and takes these two from there by itself.
+        for name in ("offhook", "typing"):
+            (project / f"{name}.py").unlink()
+        show = ("-m", "offhook", "show", placed["call_session_id"], "--json", "--ready-file", ready)
+        records = run(installed.python, *show, cwd=project)
+    finally:
+        end(process)
+    assert " ".join(ROOMS) in records
+
+
+def operations(simulator: str) -> list[str]:
+    """What was performed at the simulated carrier."""
+    books = httpx.get(f"{simulator}/effects", timeout=60).json()
+    return [effect["operation"] for effect in books["effects"]]

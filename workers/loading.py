@@ -1,6 +1,7 @@
 """The user's flows, loaded from where OFFHOOK_FLOWS names them: what is wrong is told in a line."""
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,8 +13,13 @@ from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow
 
 
 def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
-    """The flows at `module:attribute`. Raises SettingInvalid naming the one that is not there."""
-    sys.path.insert(0, "")  # the user's module is usually beside the command
+    """The flows at `module:attribute`. Raises SettingInvalid naming the one that is not there.
+
+    Modules are found where Python finds them, and last in the working directory.
+    """
+    # Last, so that a user's `queue.py` or `api/` replaces no module that Python or Offhook needs.
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
     flows = tuple(_flow_from(name) for name in names)
     # A failed command finds back to its flow by the flow's name.
     taken = {NO_FLOW.name, API_FLOW.name, PARKED.name}
@@ -29,14 +35,22 @@ def _flow_from(name: str) -> Flow:
     if not module_name or module_name.startswith(".") or not attribute:
         raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}; expected module:attribute")
     try:
-        flow = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
         raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever a module raises when it is loaded
         raise SettingInvalid(
             f"OFFHOOK_FLOWS has {name!r}, which cannot be loaded: "
             f"{type(error).__name__}: {error}{_place(error)}"
         ) from error
+    if not hasattr(module, attribute):
+        # The file is named because it may be another one than the user's of that name.
+        file = getattr(module, "__file__", None) or "built in"
+        raise SettingInvalid(
+            f"OFFHOOK_FLOWS has {name!r}: module {module_name!r} ({file}) "
+            f"has no attribute {attribute!r}"
+        )
+    flow = getattr(module, attribute)
     if not isinstance(flow, Flow):
         raise SettingInvalid(
             f"OFFHOOK_FLOWS has {name!r}, a {type(flow).__name__}; expected a Flow"

@@ -29,7 +29,8 @@ from rich.table import Table
 from bench.children import Child, child, role
 from bench.load import Measured, at_rate, saturate, webhooks
 from bench.machine import describe, median, percentile
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encoded_webhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog

@@ -30,7 +30,8 @@ from bench import carrier as stub
 from bench.children import Child, child, role
 from bench.load import Webhook, at_rate, webhooks
 from bench.machine import describe, percentile
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import provision, stream_config
 from offhook.settings import Settings

@@ -24,8 +24,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.machine import describe
-from offhook.cli.prepare import prepare
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import prepare
 from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.events import (
     CallAnswered,

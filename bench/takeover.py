@@ -25,7 +25,7 @@ from bench.carrier import Carrier, listening
 from bench.children import Child, role
 from bench.machine import describe, percentile
 from bench.workers import append_call
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.events import Decided
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog

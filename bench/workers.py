@@ -28,7 +28,8 @@ from bench.carrier import Carrier, listening
 from bench.children import Child, child, role
 from bench.lean_worker import INSERT, TABLE
 from bench.machine import describe, median
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encoded_webhook
 from offhook.events import CallInitiated
 from offhook.jetstream.connection import close, connect

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.answers import fields_table, print_json, told
-from offhook.cli.application_body import body_of, change_of
-from offhook.cli.exchange import Answer, Refused, Server
 from offhook.cli.options import AsJson, ReadyFile, settings_of_command
+from offhook.cli.remote.answers import fields_table, print_json, told
+from offhook.cli.remote.application_body import body_of, change_of
+from offhook.cli.remote.exchange import Answer, Refused, Server
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.applications import ChangedApplication, NewApplication, application_from

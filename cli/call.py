@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.answers import fields_table, print_json, told
-from offhook.cli.api_command import open_api, send_command
-from offhook.cli.exchange import Refused
 from offhook.cli.options import AsJson, ReadyFile, settings_of_command, with_options_of
+from offhook.cli.remote.answers import fields_table, print_json, told
+from offhook.cli.remote.api_command import open_api, send_command
+from offhook.cli.remote.exchange import Refused
 from offhook.commands import COMMANDS, LegCommand
 from offhook.errors import OperationUnknown
 from offhook.telnyx.paths import active_calls_path, call_path

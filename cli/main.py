@@ -16,9 +16,9 @@ import httpx
 import typer
 from rich.console import Console
 
-from offhook.cli import ready_file as ready_files
 from offhook.cli.apps import app as apps
 from offhook.cli.call import app as call
+from offhook.cli.embedded import ready_file as ready_files
 from offhook.cli.options import AsJson, ReadyFile, settings_of_command
 from offhook.errors import (
     AddressUnusable,
@@ -76,7 +76,7 @@ def demo(
 
     It has a flow and settings of its own, and reads no OFFHOOK_* variable: for yours see `up`.
     """
-    from offhook.cli.demo import run_demo
+    from offhook.cli.demo.run import run_demo
 
     chosen = seed if seed is not None else int.from_bytes(os.urandom(3))
     clean = run_demo(
@@ -99,7 +99,7 @@ def up(
     free_ports: Annotated[bool, typer.Option(help="Take free ports, not the settings'.")] = False,
 ) -> None:
     """Run everything here, for your own flow (OFFHOOK_FLOWS) and carrier (OFFHOOK_CARRIER_KEY)."""
-    from offhook.cli.up import run_up
+    from offhook.cli.embedded.run import run_up
 
     run_up(
         _console,
@@ -163,7 +163,7 @@ def provision(
     ready_file: ReadyFile = None,
 ) -> None:
     """Make the streams and their consumers. Doing it again changes nothing."""
-    from offhook.cli.prepare import provision_log
+    from offhook.cli.embedded.prepare import provision_log
 
     settings = settings_of_command(ready_file)
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=_console.print))
@@ -173,7 +173,7 @@ def provision(
 @app.command()
 def migrate(ready_file: ReadyFile = None) -> None:
     """Bring the database to the newest revision. Doing it again changes nothing."""
-    from offhook.cli.prepare import migrate_database
+    from offhook.cli.embedded.prepare import migrate_database
 
     asyncio.run(migrate_database(settings_of_command(ready_file)))
     _console.print("database: migrated")
@@ -182,7 +182,7 @@ def migrate(ready_file: ReadyFile = None) -> None:
 @app.command()
 def rebuild(ready_file: ReadyFile = None) -> None:
     """Fold the views anew from the log's first event; goes on where it was killed."""
-    from offhook.cli.rebuild import run_rebuild
+    from offhook.cli.remote.rebuild import run_rebuild
 
     run_rebuild(_console, settings_of_command(ready_file))
 
@@ -197,7 +197,7 @@ def show(
     ready_file: ReadyFile = None,
 ) -> None:
     """Print a session's records from the log, and what the session was after each."""
-    from offhook.cli.show import run_show
+    from offhook.cli.remote.show import run_show
 
     run_show(_console, settings_of_command(ready_file), session, last=last, as_json=as_json)
 
@@ -205,7 +205,7 @@ def show(
 @parked.command("list")
 def parked_list(ready_file: ReadyFile = None) -> None:
     """Print the sessions that wait for an operator, and why."""
-    from offhook.cli.parked import run_list
+    from offhook.cli.remote.parked import run_list
 
     run_list(_console, settings_of_command(ready_file))
 
@@ -217,7 +217,7 @@ def parked_retry(
     ready_file: ReadyFile = None,
 ) -> None:
     """Let parked sessions go on: their flow is asked again, their views are folded again."""
-    from offhook.cli.parked import run_retry
+    from offhook.cli.remote.parked import run_retry
 
     if bool(sessions) == every:
         raise typer.BadParameter("name sessions, or say --all")
@@ -239,7 +239,7 @@ def send(
     ready_file: ReadyFile = None,
 ) -> None:
     """Sign captured webhooks with the development key and post them, in order."""
-    from offhook.cli import send as sending
+    from offhook.cli.remote import send as sending
 
     settings = settings_of_command(ready_file)
     # Every file is read before the first is sent: one wrong file, and nothing is.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from offhook.cli import ready_file
+from offhook.cli.embedded import ready_file
 from offhook.settings import Settings, settings_from
 
 ReadyFile = Annotated[

@@ -13,8 +13,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from offhook.cli.prepare import MIGRATIONS
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.projections.schema import migrate
 from tests.free_ports import free_port
 
@@ -67,9 +68,9 @@ def a_free_port() -> int:
 def _stacks_among_others() -> Iterator[None]:
     """Stacks start on a busy machine, where another process chooses ports at the same time."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("offhook.cli.stack._free_port", free_port)
-        patched.setattr("offhook.cli.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
-        patched.setattr("offhook.cli.servers.START_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("offhook.cli.embedded.stack._free_port", free_port)
+        patched.setattr("offhook.cli.embedded.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("offhook.cli.embedded.server.START_TIMEOUT_S", START_TIMEOUT_S)
         yield
 
 

@@ -5,7 +5,7 @@ import random
 import socket
 from itertools import cycle, islice
 
-from offhook.cli.stack import FREE_PORTS
+from offhook.cli.embedded.stack import FREE_PORTS
 
 PROCESSES_MAX = 12
 

@@ -1,6 +1,6 @@
 """A NATS server that may let nobody in any more."""
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 
 
 class GuardedNats(NatsServer):

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from tests.free_ports import free_port
 
 NODES = 3

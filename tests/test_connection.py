@@ -7,7 +7,7 @@ import weakref
 import pytest
 from nats.aio.client import Client
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable
 from offhook.jetstream.connection import close, connect, until_refused, when_reconnected
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encode, encoded_webhook
 from offhook.errors import PositionTaken
 from offhook.events import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable
 from offhook.jetstream.connection import close, connect

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from nats.aio.msg import Msg
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import PING_INTERVAL_S, close, connect
 from offhook.jetstream.inbox import Inbox
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX

@@ -2,7 +2,7 @@
 
 import pytest
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.servers import Server, unsafe

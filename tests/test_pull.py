@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream import pull as pull_module
 from offhook.jetstream.connection import _Reconnected, close, connect, when_reconnected
 from offhook.jetstream.pull import EXPIRES_S, LOST_AFTER_S, Pull

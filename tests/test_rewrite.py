@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import StoreCompression, StreamInfo
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.events import Record

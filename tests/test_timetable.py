@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogMissing
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import (

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.test_demo import end
+from tests.cli.demo.test_demo import end
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("ingress", "workers", "projections", "api", "simulator", "cli", "migrations")

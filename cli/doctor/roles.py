@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from offhook.cli.api_command import ablest_token
 from offhook.cli.doctor.finding import Finding, Findings, Place, good, unknown, wrong
+from offhook.cli.tokens import ablest_token
 from offhook.errors import shown_url
 from offhook.settings import Settings
 

@@ -16,14 +16,14 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from offhook.cli import ready_file as ready_files
 from offhook.cli.doctor.carrier import examine_carrier
 from offhook.cli.doctor.finding import Finding, Findings, Now, Place, State, wrong
-from offhook.cli.doctor.here import examine_ingress, examine_same_settings, examine_settings
 from offhook.cli.doctor.log import examine_log, examine_servers
 from offhook.cli.doctor.roles import examine_api, examine_others
+from offhook.cli.doctor.settings import examine_ingress, examine_same_settings, examine_settings
 from offhook.cli.doctor.views import examine_views
 from offhook.cli.doctor.work import examine_projector, examine_workers
+from offhook.cli.embedded import ready_file as ready_files
 from offhook.cli.options import settings_of_command
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from telnyx import AsyncTelnyx
 
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from tests.api.recorder import Recorder, recording
 from tests.api.stack import ADMIN, CARRIER_KEY, Stack, sdk_at, started
 

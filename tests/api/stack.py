@@ -18,7 +18,8 @@ import httpx
 from nacl.signing import SigningKey
 from telnyx import AsyncTelnyx
 
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import provision
 from offhook.projections.schema import migrate

@@ -12,7 +12,7 @@ from offhook.api.errors import ErrorAnswer
 from offhook.api.freshness import Views
 from offhook.api.legs import Legs
 from offhook.api.stream import Stream
-from offhook.cli.servers import PostgresServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.events import session_id_from
 from offhook.projections.database import POOL_CONNECTIONS_MAX, open_database
 from offhook.projections.tables import parked_sessions

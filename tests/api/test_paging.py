@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from offhook.api import reads
 from offhook.api.paging import Wanted, meta_of
-from offhook.cli.servers import PostgresServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections.database import open_database
 from offhook.projections.queries import list_active_legs
 from offhook.projections.views import LegPage

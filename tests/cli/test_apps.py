@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from offhook.cli.application_body import body_of, change_of
+from offhook.cli.remote.application_body import body_of, change_of
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.applications import NewApplication, application_from
 from tests.cli.carrier import KEY, WEBHOOKS, simulated

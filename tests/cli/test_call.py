@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from offhook.cli import ready_file
-from offhook.cli.api_command import _value_of
-from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded import ready_file
+from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.remote.api_command import _value_of
 from offhook.settings import Settings, environment_from
 from tests.cli.terminal import Terminal
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.test_demo import end, processes_below
+from tests.cli.demo.test_demo import end, processes_below
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
@@ -44,7 +44,7 @@ def test_other_programs_attach_by_the_ready_file(tmp_path: Path) -> None:
             *(sys.executable, "-m", "offhook", "up", "--free-ports"),
             *("--ready-file", str(ready), "--data", str(data)),
         ],
-        env={**os.environ, "OFFHOOK_FLOWS": "offhook.cli.demo_flow:demo"},
+        env={**os.environ, "OFFHOOK_FLOWS": "offhook.cli.demo.flow:demo"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

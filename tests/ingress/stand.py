@@ -19,7 +19,7 @@ from nacl.signing import SigningKey
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.ingress.webhook import LOG_TIMEOUT_S
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import STREAM, provision

@@ -13,7 +13,7 @@ import pytest
 from nacl.signing import SigningKey
 from nats.aio.client import Client
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.events import WebhookReceived, session_id_from
 from offhook.ingress import webhook
 from offhook.jetstream.connection import close, connect

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER
 from tests.guarded_nats import GuardedNats

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogMissing, LogUnavailable, LogUnsafe, SettingInvalid
 from offhook.ingress.app import run
 from offhook.jetstream.connection import close, connect

@@ -12,7 +12,7 @@ import httpx
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import provision

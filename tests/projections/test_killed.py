@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.batch import Applied, Projection
 from offhook.projections.project import Projector

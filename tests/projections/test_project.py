@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.carrier_events import BY_TYPE
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import Encoded
 from offhook.errors import CheckpointMoved, LogMissing, LogReplaced
 from offhook.events import CallHangup, CallInitiated, UnknownEvent

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from offhook.cli.verdict import Verdict, verdict
+from offhook.cli.demo.verdict import Verdict, verdict
 from offhook.projections.database import open_database
 
 QUIET_TIMEOUT_S = 120.0

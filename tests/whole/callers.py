@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-from offhook.cli.stack import Stack
+from offhook.cli.embedded.stack import Stack
 from offhook.events import CallAnswered, CallEvent, CallInitiated
 from offhook.telnyx.signature import sign, signing_key_from
 from offhook.webhooks import wire_body

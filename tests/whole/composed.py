@@ -21,7 +21,7 @@ from typing import Self
 
 import asyncpg
 
-from offhook.cli.servers import PostgresServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from tests.compose_file import ROOT, Compose, Service, entrypoint, working_directory
 from tests.free_ports import free_port
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.jetstream.connection import close, connect
 from offhook.projections import tables
 from offhook.projections.database import open_database

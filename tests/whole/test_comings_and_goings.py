@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.settings import Settings
 from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.traffic import Traffic
@@ -25,7 +25,7 @@ HAPPENINGS_MIN = 9
 def stack(tmp_path: Path) -> Iterator[Stack]:
     # Calls run faster than life, and workers go before the others know: no part of a limit is
     # ever as large as it could be.
-    settings = Settings(flows=("offhook.cli.demo_flow:demo",), simulator_speed=20, dials_per_s=0)
+    settings = Settings(flows=("offhook.cli.demo.flow:demo",), simulator_speed=20, dials_per_s=0)
     with Stack(tmp_path, with_free_ports(settings), workers=2) as stack:
         yield stack
 

@@ -16,8 +16,8 @@ import httpx
 import msgspec
 
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
-from offhook.cli.send import body_of
-from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
+from offhook.cli.remote.send import body_of
 from offhook.events import CallEvent, UnknownEvent
 from offhook.settings import Settings
 from offhook.webhooks import Webhook, read_webhook, wire_body

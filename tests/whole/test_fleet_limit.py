@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encode
 from offhook.events import CommandFailed, CommandRequested, CommandSucceeded, IssuedCommand
 from offhook.jetstream.connection import close, connect

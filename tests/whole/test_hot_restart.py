@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.events import CommandFailed, Decided, Record, WebhookReceived
 from offhook.jetstream.log import EventLog
 from offhook.settings import Settings

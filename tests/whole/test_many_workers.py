@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.events import (
     CallAnswered,
     CallInitiated,

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.events import session_id_from
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings
 from tests.whole.books import books_when_quiet, settled_verdict
 
@@ -17,7 +17,7 @@ CALLS = 30
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One for all outages, which come one after the other."""
-    settings = Settings(flows=("offhook.cli.demo_flow:demo",), simulator_speed=10)
+    settings = Settings(flows=("offhook.cli.demo.flow:demo",), simulator_speed=10)
     directory: Path = tmp_path_factory.mktemp("stack")
     with Stack(directory, with_free_ports(settings), workers=2) as stack:
         yield stack

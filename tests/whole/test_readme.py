@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings
 
 TIMEOUT_S = 60

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings
 
 DEADLINE_S = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.events import Record, TimerCancelled, TimerFired, TimerSet
 from offhook.jetstream.log import EventLog
 from offhook.settings import Settings

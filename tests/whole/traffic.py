@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from offhook.cli.demo_flow import STAFF
-from offhook.cli.stack import CONNECTION_ID
-from offhook.cli.traffic import OUTBOUND_NUMBERS
+from offhook.cli.demo.flow import STAFF
+from offhook.cli.demo.traffic import OUTBOUND_NUMBERS
+from offhook.cli.embedded.stack import CONNECTION_ID
 
 OUTBOUND_EVERY = 5
 INSISTS = 6

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from offhook.cli.demo_flow import demo
+from offhook.cli.demo.flow import demo
 
 before = dataclasses.replace(demo, version="1")
 after = dataclasses.replace(demo, version="2")

@@ -17,7 +17,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import SettingInvalid
 from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from nats.aio.client import Client
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.subjects import LIMITS
 from offhook.telnyx.outcomes import Busy

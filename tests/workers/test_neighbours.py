@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from offhook.cli.servers import NatsServer
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.pull import Pull

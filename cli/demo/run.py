@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.cli.stack import Stack, with_free_ports
-from offhook.cli.supervisor import Supervisor
-from offhook.cli.traffic import Traffic
-from offhook.cli.verdict import EXAMPLES_MAX, Verdict, verdict
+from offhook.cli.demo.traffic import Traffic
+from offhook.cli.demo.verdict import EXAMPLES_MAX, Verdict, verdict
+from offhook.cli.embedded.stack import Stack, with_free_ports
+from offhook.cli.embedded.supervisor import Supervisor
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
 from offhook.projections.checkpoint import read_checkpoint
@@ -35,7 +35,7 @@ def run_demo(
     """Place calls, wait until all is quiet, judge. True if nothing was lost or doubled."""
     settings = with_free_ports(
         Settings(
-            flows=("offhook.cli.demo_flow:demo",),
+            flows=("offhook.cli.demo.flow:demo",),
             simulator_speed=SPEED,
             simulator_seed=seed,
             simulator_duplicates=faults,

@@ -15,8 +15,8 @@ from nats.js.api import StreamConfig
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from offhook.cli import servers
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.errors import OperatorFault, PartMissing
 
 
@@ -96,7 +96,7 @@ async def test_another_object_finds_what_the_first_one_stored(tmp_path: Path) ->
 def test_two_nats_on_one_directory_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("offhook.cli.embedded.server.LOCK_TIMEOUT_S", 0.1)
     second = NatsServer(tmp_path)
     with (
         NatsServer(tmp_path) as first,

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from offhook.cli.doctor.finding import Finding, Findings, good, unknown, wrong
 from offhook.cli.doctor.roles import TIMEOUT_S, role
-from offhook.cli.ready_file import fingerprint, settings_in
+from offhook.cli.embedded.ready_file import fingerprint, settings_in
 from offhook.errors import SettingInvalid, shown_url
 from offhook.settings import PREFIX, SECRET_FIELDS, Settings, settings_from
 from offhook.telnyx.signature import public_keys_from

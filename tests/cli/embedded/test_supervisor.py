@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
-from offhook.cli.stack import Stack
-from offhook.cli.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, STORE_LOOK_S, Supervisor
+from offhook.cli.embedded.stack import Stack
+from offhook.cli.embedded.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, STORE_LOOK_S, Supervisor
 from offhook.errors import OperatorFault
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from offhook.cli.servers import NatsServer
-from offhook.cli.show import told
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.remote.show import told
 from offhook.codec import decode, fact_id_of
 from offhook.events import (
     Decided,
@@ -44,7 +44,7 @@ from tests.projections.story import (
     webhook,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]", attempts=5)
 
 PRINTED = """\

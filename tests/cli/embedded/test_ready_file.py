@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from offhook.cli import ready_file
-from offhook.cli.stack import Stack
+from offhook.cli.embedded import ready_file
+from offhook.cli.embedded.stack import Stack
 from offhook.settings import Settings
 
 

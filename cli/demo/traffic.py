@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from offhook.cli.demo_flow import BLOCKED_CALLER, STAFF
-from offhook.cli.stack import CONNECTION_ID
+from offhook.cli.demo.flow import BLOCKED_CALLER, STAFF
+from offhook.cli.embedded.stack import CONNECTION_ID
 
 OUTBOUND_SHARE = 0.25
 BLOCKED_SHARE = 0.05

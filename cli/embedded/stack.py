@@ -18,10 +18,11 @@ from typing import Any, Self
 import httpx
 from nacl.signing import SigningKey
 
-from offhook.cli.api_command import ablest_token
-from offhook.cli.prepare import prepare
-from offhook.cli.ready_file import SIMULATOR_KEY, fingerprint
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import prepare
+from offhook.cli.embedded.ready_file import SIMULATOR_KEY, fingerprint
+from offhook.cli.tokens import ablest_token
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
 from offhook.simulator.applications import DEFAULT_ID

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from offhook.cli.exchange import NoAnswer, Server
+from offhook.cli.remote.exchange import NoAnswer, Server
 
 
 def carrier_that_says(content: bytes) -> Server:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.exchange import Refused
+from offhook.cli.remote.exchange import Refused
 
 
 def told(refused: Refused, *, as_json: bool, command_id: str | None = None) -> Exception:

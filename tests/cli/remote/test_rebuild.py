@@ -17,7 +17,8 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import consumer_configs, stream_config
@@ -34,7 +35,7 @@ from tests.projections.story import (
 )
 
 TIMEOUT_S = 60
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from offhook.cli.servers import Server
-from offhook.cli.stack import Say, Stack
+from offhook.cli.embedded.server import Server
+from offhook.cli.embedded.stack import Say, Stack
 from offhook.errors import OperatorFault
 
 STEADY_S = 60.0

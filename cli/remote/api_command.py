@@ -14,8 +14,9 @@ import typer
 from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
-from offhook.cli.answers import fields_table, print_json, told
-from offhook.cli.exchange import NoAnswer, Refused, Server
+from offhook.cli.remote.answers import fields_table, print_json, told
+from offhook.cli.remote.exchange import NoAnswer, Refused, Server
+from offhook.cli.tokens import ablest_token
 from offhook.errors import SECRET_PARAMETERS, SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of
@@ -148,12 +149,3 @@ def open_api(settings: Settings) -> Server:
         timeout_s=settings.answer_timeout_s + ANSWER_GRACE_S,
         see="OFFHOOK_API_URL, or give --ready-file",
     )
-
-
-def ablest_token(tokens: Sequence[str]) -> str:
-    """The token with the largest scope among `scope:token` texts; empty if there is none."""
-    for scope in ("admin", "command", "read"):
-        for text in tokens:
-            if text.startswith(f"{scope}:"):
-                return text.partition(":")[2]
-    return ""

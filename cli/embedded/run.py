@@ -10,11 +10,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from offhook.cli import ready_file as ready_files
-from offhook.cli.role_logs import RoleLogs
-from offhook.cli.stack import Stack, with_free_ports
-from offhook.cli.supervisor import Supervisor
-from offhook.cli.trouble_report import TroubleReport
+from offhook.cli.embedded import ready_file as ready_files
+from offhook.cli.embedded.role_logs import RoleLogs
+from offhook.cli.embedded.stack import Stack, with_free_ports
+from offhook.cli.embedded.supervisor import Supervisor
+from offhook.cli.embedded.trouble_report import TroubleReport
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
 from offhook.workers.loading import flows_from

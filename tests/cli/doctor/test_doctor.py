@@ -21,12 +21,13 @@ from rich.console import Console
 from sqlalchemy import text
 
 from offhook.cli.doctor.finding import Finding
-from offhook.cli.doctor.here import examine_same_settings
 from offhook.cli.doctor.run import Roles, _listens, examine, report
+from offhook.cli.doctor.settings import examine_same_settings
 from offhook.cli.doctor.work import WAKE_UP_AGE_MAX_S
-from offhook.cli.prepare import prepare, provision_log
-from offhook.cli.ready_file import fingerprint
-from offhook.cli.servers import NatsServer, PostgresServer
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import prepare, provision_log
+from offhook.cli.embedded.ready_file import fingerprint
 from offhook.codec import encode
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.connection import close, connect

@@ -7,8 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
-from offhook.cli.role_logs import READ_BYTES_MAX, RoleLogs
-from offhook.cli.trouble_report import KINDS_MAX, PARKED_SHOWN_MAX, REPEATS_EVERY_S, TroubleReport
+from offhook.cli.embedded.role_logs import READ_BYTES_MAX, RoleLogs
+from offhook.cli.embedded.trouble_report import (
+    KINDS_MAX,
+    PARKED_SHOWN_MAX,
+    REPEATS_EVERY_S,
+    TroubleReport,
+)
 
 RAISED = {
     "level": "error",

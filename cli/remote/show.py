@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offhook.api.redact import hidden
-from offhook.cli.whole_call import read_call
+from offhook.cli.remote.call_records import read_call
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import (

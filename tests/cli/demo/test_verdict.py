@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.cli.servers import PostgresServer
-from offhook.cli.verdict import verdict
+from offhook.cli.demo.verdict import verdict
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections import tables
 from offhook.projections.database import open_database
 

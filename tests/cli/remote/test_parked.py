@@ -17,9 +17,9 @@ from rich.console import Console
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.cli.main import app
-from offhook.cli.parked import run_list, run_retry
-from offhook.cli.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.remote.parked import run_list, run_retry
 from offhook.codec import Encoded, encode
 from offhook.errors import OperatorFault
 from offhook.events import SessionResumed
@@ -29,7 +29,7 @@ from offhook.projections.database import open_database
 from offhook.settings import Settings, environment_from
 
 TIMEOUT_S = 60
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 Found = TypeVar("Found")
 

@@ -1,0 +1,1 @@
+"""`offhook demo`: calls through everything, with live numbers and a verdict at the end."""

@@ -1,0 +1,1 @@
+"""What a command asks or tells a running installation: its API, its log, its views, the carrier."""

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings a command runs with."""
+"""Options that several commands share, and the settings and the console a command uses."""
 
 import inspect
 import os
@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from rich.console import Console
 
 from offhook.cli.embedded import ready_file
 from offhook.settings import Settings, settings_from
+
+console = Console(log_path=False)
 
 ReadyFile = Annotated[
     Path | None,

@@ -1,0 +1,48 @@
+"""`offhook send FILE …`: captured webhooks, signed and posted."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from offhook.cli.options import ReadyFile, console, settings_of_command
+from offhook.errors import OperatorFault, SettingInvalid, shown_url
+
+
+def send(
+    files: Annotated[list[Path], typer.Argument(help="Webhook JSON, one event a file.")],
+    url: Annotated[str, typer.Option(help="Where to; else OFFHOOK_WEBHOOK_URL.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="The base64 seed is in this file, - for standard input."),
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option(help="Make the HTTP body from portal or payload forms.")
+    ] = False,
+    event_type: Annotated[str, typer.Option(help="Of payloads, which do not tell it.")] = "",
+    ready_file: ReadyFile = None,
+) -> None:
+    """Sign captured webhooks with the development key and post them, in order."""
+    from offhook.cli.remote import send as sending
+
+    settings = settings_of_command(ready_file)
+    # Every file is read before the first is sent: one wrong file, and nothing is.
+    bodies = [
+        (path, sending.body_of(path, rebuild=rebuild, event_type=event_type)) for path in files
+    ]
+    target = url or settings.webhook_url
+    key = settings.signing_key if key_file is None else sending.key_in(key_file)
+    if not key:
+        raise SettingInvalid(
+            "there is no key to sign with: set OFFHOOK_SIGNING_KEY, give --key-file, "
+            "or name the --ready-file of `offhook up`"
+        )
+    try:
+        sent = sending.send(bodies, url=target, signing_key=key, now_s=time.time())
+    except httpx.HTTPError as error:
+        raise OperatorFault(f"{shown_url(target)}: {error or type(error).__name__}") from error
+    for each in sent:
+        console.print(f"{each.status}  {each.path}  {each.answer}".rstrip(), soft_wrap=True)
+    raise typer.Exit(0 if all(each.status == httpx.codes.OK for each in sent) else 1)

@@ -1,21 +1,22 @@
 """`offhook apps …`: the account's Call Control Applications at the carrier.
 
 A new one has API v2 webhooks unless told otherwise: the carrier's own default is v1, which ingress
-refuses. What may be said of one are the options of `create` and `update`, by the carrier's names;
-they are read from the context, so that no list of them stands here twice.
+refuses. `create` and `update` have an option for each documented field.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from msgspec.inspect import BoolType, Type, VarTupleType
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.options import AsJson, ReadyFile, settings_of_command
+from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
 from offhook.cli.remote.answers import fields_table, print_json, told
-from offhook.cli.remote.application_body import body_of, change_of
+from offhook.cli.remote.application_body import FIELDS, body_of, change_of
 from offhook.cli.remote.exchange import Answer, Refused, Server
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
@@ -26,7 +27,6 @@ PAGE_SIZE = "250"
 TIMEOUT_S = 15.0
 VERSION_DEFAULT = "2"
 
-_console = Console()
 _errors = Console(stderr=True)
 
 app = typer.Typer(
@@ -34,23 +34,54 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(help="The application's id.", show_default=False)]
-Flag = bool | None
-Active = Annotated[Flag, typer.Option("--active/--inactive", help="Whether it takes calls.")]
-Anchorsite = Annotated[str | None, typer.Option(help='Latency, or a site: "Chicago, IL" …')]
-CallCost = Annotated[Flag, typer.Option(help="Send webhooks with a call's cost.")]
-DtmfType = Annotated[str | None, typer.Option(help='"RFC 2833", "Inband" or "SIP INFO".')]
-FirstCommand = Annotated[Flag, typer.Option(help="Hang up when no command comes.")]
-FirstCommandSecs = Annotated[str | None, typer.Option(help="When, in seconds.")]
-InboundChannels = Annotated[str | None, typer.Option(help="Calls at once; null for no limit.")]
-Shaken = Annotated[Flag, typer.Option(help="Ask for STIR/SHAKEN on calls that come.")]
-Subdomain = Annotated[str | None, typer.Option(help="SIP subdomain; null for none.")]
-SubdomainFrom = Annotated[str | None, typer.Option(help="from_anyone, only_my_connections.")]
-OutboundChannels = Annotated[str | None, typer.Option(help="Calls at once; null for no limit.")]
-VoiceProfile = Annotated[str | None, typer.Option(help="Outbound voice profile id.")]
-RedactDtmf = Annotated[Flag, typer.Option(help="Keep digits out of debug logs.")]
-ApiVersion = Annotated[str | None, typer.Option(help='"2", which ingress reads, or "1".')]
-FailoverUrl = Annotated[str | None, typer.Option(help="Where to when the first fails.")]
-TimeoutSecs = Annotated[str | None, typer.Option(help="For a webhook, 0 to 30; null: default.")]
+
+_FIELD_OPTIONS: Mapping[str, Any] = {
+    "application_name": typer.Option(help="Display name."),
+    "webhook_event_url": typer.Option(help="Webhook URL: https://…/webhooks/telnyx"),
+    "active": typer.Option("--active/--inactive", help="Take and place calls."),
+    "anchorsite_override": typer.Option(help='Latency, or a site: "Chicago, IL" …'),
+    "call_cost_in_webhooks": typer.Option(help="Send webhooks with the cost of a call."),
+    "dtmf_type": typer.Option(help='"RFC 2833", "Inband" or "SIP INFO".'),
+    "first_command_timeout": typer.Option(help="Hang up if no command arrives in time."),
+    "first_command_timeout_secs": typer.Option(help="That time, in seconds."),
+    "inbound_channel_limit": typer.Option(help="Concurrent inbound calls; null for no limit."),
+    "inbound_shaken_stir_enabled": typer.Option(help="Include STIR/SHAKEN data in webhooks."),
+    "inbound_sip_subdomain": typer.Option(help="SIP subdomain; null for none."),
+    "inbound_sip_subdomain_receive_settings": typer.Option(
+        help="Who may call the subdomain: from_anyone or only_my_connections."
+    ),
+    "outbound_channel_limit": typer.Option(help="Concurrent outbound calls; null for no limit."),
+    "outbound_voice_profile_id": typer.Option(help="Outbound voice profile."),
+    "redact_dtmf_debug_logging": typer.Option(help="Keep digits out of the carrier's debug logs."),
+    "webhook_api_version": typer.Option(help='"2", which ingress requires, or "1".'),
+    "webhook_event_failover_url": typer.Option(help="Where webhooks go if the first URL fails."),
+    "webhook_timeout_secs": typer.Option(
+        help="How long a webhook may take, 0 to 30; null for the carrier's default."
+    ),
+    "tags": typer.Option("--tag", help="A tag; repeat the option for several."),
+}
+"""One for each documented field, in the order of `--help`."""
+
+
+def _options(*without: str) -> list[inspect.Parameter]:
+    """The options of all fields but those."""
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[_python_type(FIELDS[name].type), option],
+        )
+        for name, option in _FIELD_OPTIONS.items()
+        if name not in without
+    ]
+
+
+def _python_type(described: Type) -> Any:
+    """What Typer makes of an option. Numbers and null are texts: the check says what is wrong."""
+    if isinstance(described, BoolType):
+        return bool | None
+    return list[str] | None if isinstance(described, VarTupleType) else str | None
 
 
 @app.command("list")
@@ -93,9 +124,9 @@ def list_(
             Text(each.get("webhook_event_url") or "–"),
         )
     if found:
-        _console.print(table)
+        console.print(table)
     plural = "" if len(found) == 1 else "s"
-    _console.print(f"{len(found):,} application{plural}", highlight=False)
+    console.print(f"{len(found):,} application{plural}", highlight=False)
 
 
 @app.command()
@@ -106,75 +137,35 @@ def show(id: Id, as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
 
 
 @app.command()
+@with_options(_options("application_name", "webhook_event_url", "tags"))
 def create(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(help="For you to know it by.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Display name.", show_default=False)],
     webhook_event_url: Annotated[
         str, typer.Argument(help="https://…/webhooks/telnyx", show_default=False)
     ],
-    active: Active = None,
-    anchorsite_override: Anchorsite = None,
-    call_cost_in_webhooks: CallCost = None,
-    dtmf_type: DtmfType = None,
-    first_command_timeout: FirstCommand = None,
-    first_command_timeout_secs: FirstCommandSecs = None,
-    inbound_channel_limit: InboundChannels = None,
-    inbound_shaken_stir_enabled: Shaken = None,
-    inbound_sip_subdomain: Subdomain = None,
-    inbound_sip_subdomain_receive_settings: SubdomainFrom = None,
-    outbound_channel_limit: OutboundChannels = None,
-    outbound_voice_profile_id: VoiceProfile = None,
-    redact_dtmf_debug_logging: RedactDtmf = None,
-    webhook_api_version: ApiVersion = None,
-    webhook_event_failover_url: FailoverUrl = None,
-    webhook_timeout_secs: TimeoutSecs = None,
+    *,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
+    **fields: Any,
 ) -> None:
-    """Make an application; its webhooks are API v2 unless told otherwise."""
-    body = body_of(context.params) | {
-        "application_name": name,
-        "webhook_api_version": webhook_api_version or VERSION_DEFAULT,
-    }
+    """Create an application, with API v2 webhooks unless --webhook-api-version is given."""
+    given_version = fields["webhook_api_version"]
+    fields["webhook_api_version"] = given_version or VERSION_DEFAULT
+    body = body_of({"application_name": name, "webhook_event_url": webhook_event_url, **fields})
     application_from(body, NewApplication)
     with _carrier(settings_of_command(ready_file)) as carrier:
         made = _asked(carrier, "POST", APPLICATIONS, body, as_json=as_json)
-    if webhook_api_version is None:
+    if given_version is None:
         said = 'webhook_api_version is "2"; the carrier\'s default is "1", which ingress refuses'
         _errors.print(said, style="dim", highlight=False, soft_wrap=True)
     _print(made, as_json=as_json)
 
 
 @app.command()
-def update(
-    context: typer.Context,
-    id: Id,
-    application_name: Annotated[str | None, typer.Option(help="For you to know it by.")] = None,
-    webhook_event_url: Annotated[str | None, typer.Option(help="https://…/webhooks/telnyx")] = None,
-    active: Active = None,
-    anchorsite_override: Anchorsite = None,
-    call_cost_in_webhooks: CallCost = None,
-    dtmf_type: DtmfType = None,
-    first_command_timeout: FirstCommand = None,
-    first_command_timeout_secs: FirstCommandSecs = None,
-    inbound_channel_limit: InboundChannels = None,
-    inbound_shaken_stir_enabled: Shaken = None,
-    inbound_sip_subdomain: Subdomain = None,
-    inbound_sip_subdomain_receive_settings: SubdomainFrom = None,
-    outbound_channel_limit: OutboundChannels = None,
-    outbound_voice_profile_id: VoiceProfile = None,
-    redact_dtmf_debug_logging: RedactDtmf = None,
-    webhook_api_version: ApiVersion = None,
-    webhook_event_failover_url: FailoverUrl = None,
-    webhook_timeout_secs: TimeoutSecs = None,
-    tags: Annotated[
-        list[str] | None, typer.Option("--tag", help="Its tags; may be repeated.")
-    ] = None,
-    as_json: AsJson = False,
-    ready_file: ReadyFile = None,
-) -> None:
-    """Change what is named, and leave the rest as it is."""
-    changes = body_of(context.params)
+@with_options(_options())
+def update(id: Id, *, as_json: AsJson = False, ready_file: ReadyFile = None, **fields: Any) -> None:
+    """Change the fields that are given, and leave the others as they are."""
+    changes = body_of(fields)
     if not changes:
         raise typer.BadParameter("name what to change: see `offhook apps update --help`")
     # Checked before the carrier is asked anything; what it has stands for what is not named.
@@ -182,8 +173,8 @@ def update(
     application_from({**unnamed, **changes}, ChangedApplication)
     path = application_path(id)
     with _carrier(settings_of_command(ready_file)) as carrier:
-        there = _asked(carrier, "GET", path, None, as_json=as_json).body.get("data") or {}
-        body = change_of(there, changes)
+        current = _asked(carrier, "GET", path, None, as_json=as_json).body.get("data") or {}
+        body = change_of(current, changes)
         _print(_asked(carrier, "PATCH", path, body, as_json=as_json), as_json=as_json)
 
 
@@ -206,7 +197,7 @@ def delete(
     if as_json:
         print_json(gone.body)
     else:
-        _console.print(f"{name}: deleted", highlight=False, markup=False)
+        console.print(f"{name}: deleted", highlight=False, markup=False)
 
 
 def _carrier(settings: Settings) -> Server:
@@ -237,4 +228,4 @@ def _print(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print_json(answer.body)
     else:
-        _console.print(fields_table(answer.body.get("data") or {}))
+        console.print(fields_table(answer.body.get("data") or {}))

@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.options import AsJson, ReadyFile, settings_of_command, with_options_of
+from offhook.cli.options import (
+    AsJson,
+    ReadyFile,
+    console,
+    keyword_options,
+    settings_of_command,
+    with_options,
+)
 from offhook.cli.remote.answers import fields_table, print_json, told
 from offhook.cli.remote.api_command import open_api, send_command
 from offhook.cli.remote.exchange import Refused
@@ -21,7 +27,6 @@ from offhook.telnyx.paths import active_calls_path, call_path
 
 PAGE_SIZE = "250"  # the carrier's own bound
 ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))
-_console = Console()
 
 app = typer.Typer(
     help="Command calls through Offhook's API: durably, with exactly-once effect.",
@@ -62,11 +67,14 @@ def send(
     """Send what was given; what has a name here is an option of every command that sends."""
     settings = settings_of_command(ready_file)
     given = {**given, "client_state": client_state}
-    send_command(_console, settings, operation, leg, given, param, command_id, as_json=as_json)
+    send_command(console, settings, operation, leg, given, param, command_id, as_json=as_json)
+
+
+_COMMON = keyword_options(send)
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def dial(
     to: Annotated[str, typer.Argument(help="+E.164 or a SIP URI.", show_default=False)],
     from_: Annotated[str, typer.Option("--from", help="The caller: a number of yours.")],
@@ -95,14 +103,14 @@ def dial(
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def answer(leg: Leg, **common: Any) -> None:
     """Take an incoming call."""
     send("answer", leg, {}, **common)
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def transfer(
     leg: Leg,
     to: Annotated[str, typer.Argument(help="+E.164 or a SIP URI.", show_default=False)],
@@ -115,7 +123,7 @@ def transfer(
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def bridge(
     leg: Leg,
     other: Annotated[
@@ -131,14 +139,14 @@ def bridge(
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def hangup(leg: Leg, **common: Any) -> None:
     """End a leg."""
     send("hangup", leg, {}, **common)
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def reject(
     leg: Leg,
     cause: Annotated[
@@ -152,7 +160,7 @@ def reject(
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def refer(
     leg: Leg,
     sip_address: Annotated[str, typer.Argument(help="sip:user@host", show_default=False)],
@@ -163,7 +171,7 @@ def refer(
 
 
 @app.command("sip-info")
-@with_options_of(send)
+@with_options(_COMMON)
 def sip_info(
     leg: Leg,
     body: Annotated[str, typer.Option(help="The message.")],
@@ -175,7 +183,7 @@ def sip_info(
 
 
 @app.command()
-@with_options_of(send)
+@with_options(_COMMON)
 def action(
     operation: Annotated[
         str, typer.Argument(help="speak, gather, record_start …", show_default=False)
@@ -201,7 +209,7 @@ def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> N
     if as_json:
         print_json(found)
     else:
-        _console.print(fields_table(found.get("data") or {}))
+        console.print(fields_table(found.get("data") or {}))
 
 
 @app.command()
@@ -240,5 +248,5 @@ def active(
             Text(each.get("client_state") or ""),
         )
     if calls:
-        _console.print(table)
-    _console.print(f"{len(calls):,} active on connection {wanted}", highlight=False)
+        console.print(table)
+    console.print(f"{len(calls):,} active on connection {wanted}", highlight=False)

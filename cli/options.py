@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -13,41 +13,53 @@ from offhook.cli.embedded import ready_file
 from offhook.settings import Settings, settings_from
 
 console = Console(log_path=False)
+"""Standard output."""
 
 ReadyFile = Annotated[
     Path | None,
     typer.Option(
         "--ready-file",
         envvar=ready_file.VARIABLE,
-        help="Take addresses and keys from this file of `offhook up`.",
+        help="Read addresses and keys from this file, written by `offhook up`.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of_command(path: Path | None = None) -> Settings:
-    """From the environment, and from the ready file if one is named. Raises OffhookError."""
+    """The settings from the environment, overridden by the ready file at `path` if there is one.
+
+    Raises OffhookError.
+    """
     settings = settings_from(os.environ)
     return settings if path is None else ready_file.attached(settings, path)
 
 
-def with_options_of(
-    shared: Callable[..., None],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Tell Typer that a command's `**keywords` are the keyword-only parameters of `shared`.
-
-    So options that many commands pass on unread stand once, with the function that reads them.
-    """
-    options = [
+def keyword_options(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The keyword-only parameters of a function, each an option."""
+    return [
         each
-        for each in inspect.signature(shared).parameters.values()
+        for each in inspect.signature(function).parameters.values()
         if each.kind is inspect.Parameter.KEYWORD_ONLY
     ]
 
-    def told(command: Callable[..., None]) -> Callable[..., None]:
+
+def with_options(
+    options: Sequence[inspect.Parameter],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options in place of its `**keywords`, which receive their values.
+
+    So a list of options that several commands have is written once. It comes before the command's
+    own keyword-only options in `--help`.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command)
         *own, _keywords = signature.parameters.values()
-        cast(Any, command).__signature__ = signature.replace(parameters=[*own, *options])
+        first = [each for each in own if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+        last = [each for each in own if each.kind is inspect.Parameter.KEYWORD_ONLY]
+        parameters = [*first, *options, *last]
+        cast(Any, command).__signature__ = signature.replace(parameters=parameters)
         return command
 
-    return told
+    return decorated

@@ -1,12 +1,14 @@
 """`offhook apps`: the life of an application at the carrier, and what is refused before."""
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 import httpx
 import pytest
 
-from offhook.cli.remote.application_body import body_of, change_of
+from offhook.cli.apps import update
+from offhook.cli.remote.application_body import FIELDS, body_of, change_of
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.applications import NewApplication, application_from
 from tests.cli.carrier import KEY, WEBHOOKS, simulated
@@ -35,12 +37,16 @@ def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def test_an_application_from_create_to_delete(offhook: Terminal) -> None:
-    created = offhook("apps", "create", "reception", WEBHOOKS, "--inbound-channel-limit", "5")
+    created = offhook(
+        *("apps", "create", "reception", WEBHOOKS, "--inbound-channel-limit", "5"),
+        *("--outbound-voice-profile-id", "1293384261075731499"),
+    )
     assert created.status == 0, created.errors
     assert 'webhook_api_version is "2"; the carrier\'s default is "1"' in created.errors
     assert "  inbound.channel_limit  " in created.output
     [made] = offhook("apps", "list", "--contains", "recep", "--json").json["data"]
     assert (made["webhook_api_version"], made["inbound"]["channel_limit"]) == ("2", 5)
+    assert made["outbound"]["outbound_voice_profile_id"] == "1293384261075731499"
 
     updated = offhook(
         *("apps", "update", made["id"], "--inactive", "--tag", "night", "--tag", "day"),
@@ -163,14 +169,16 @@ def test_every_documented_parameter_has_its_option() -> None:
         "inbound_sip_subdomain": "desk",
         "inbound_sip_subdomain_receive_settings": "from_anyone",
         "outbound_channel_limit": "7",
-        "outbound_voice_profile_id": None,
-        "outbound_outbound_voice_profile_id": "1",
+        "outbound_voice_profile_id": "1",
         "redact_dtmf_debug_logging": True,
         "webhook_api_version": "2",
         "webhook_event_failover_url": "null",
         "webhook_timeout_secs": "25",
         "as_json": True,
         "ready_file": None,
+    }
+    assert set(options) - {"as_json", "ready_file"} == set(FIELDS) - {
+        *("application_name", "webhook_event_url", "tags")
     }
     body = body_of(options)
     assert body == {
@@ -195,6 +203,10 @@ def test_every_documented_parameter_has_its_option() -> None:
     needed = {"application_name": "desk", "webhook_event_url": WEBHOOKS}
     application_from(body | needed, NewApplication)
     assert set(body) | set(needed) == set(NewApplication.__struct_fields__)
+
+
+def test_every_documented_field_is_an_option_of_update() -> None:
+    assert set(signature(update).parameters) == {*FIELDS, "id", "as_json", "ready_file"}
 
 
 def test_an_update_says_what_the_carrier_wants_with_every_update() -> None:

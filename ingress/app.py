@@ -28,10 +28,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         raise SettingInvalid(
             "OFFHOOK_PUBLIC_KEYS is not set; expected the base64 public key that the portal shows"
         )
-    try:
-        keys = public_keys_from(settings.public_keys)
-    except SettingInvalid as error:
-        raise SettingInvalid(f"OFFHOOK_PUBLIC_KEYS: {error}") from error
+    keys = public_keys_from(settings.public_keys)
     broker = Broker(**client_options(settings.nats_url, "ingress"), logger=None)
     client = await first_connection(settings.nats_url, broker.connect())
     try:

@@ -39,7 +39,7 @@ async def examine_settings(settings: Settings) -> Findings:
     try:
         keys = public_keys_from(settings.public_keys)
     except SettingInvalid as error:
-        yield wrong("settings", "public keys", f"OFFHOOK_PUBLIC_KEYS: {error}", fix)
+        yield wrong("settings", "public keys", str(error), fix)
     else:
         yield good("settings", "public keys", f"{len(keys)}, base64 of 32 bytes")
 

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from offhook.cli.embedded import ready_file as ready_files
 from offhook.cli.embedded.role_logs import RoleLogs
+from offhook.cli.embedded.role_settings import require_usable
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.cli.embedded.trouble_report import TroubleReport
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
-from offhook.workers.loading import flows_from
 
 LOOK_S = 0.25
 
@@ -35,10 +35,11 @@ def run_up(
 
     Raises OperatorFault if a part ends again and again, or does not start at all.
 
-    A flow that is not there, and a path that cannot be written, are told before anything starts.
-    Without a carrier key the simulator is the carrier. Without a directory nothing is kept.
+    Settings that a role would refuse, and paths that cannot be written, are found before anything
+    is started. Without a carrier key the simulator is the carrier; without a directory nothing is
+    kept.
     """
-    flows_from(settings.flows)
+    require_usable(settings)
     if ready_file is not None:
         ready_files.require_writable(ready_file)
     if directory is not None:

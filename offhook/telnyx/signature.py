@@ -46,7 +46,7 @@ class Signature:
 
 def public_keys_from(texts: Sequence[str]) -> tuple[VerifyKey, ...]:
     """Keys from their base64 texts as the portal shows them. Raises SettingInvalid."""
-    return tuple(VerifyKey(_key_bytes(text, "public key")) for text in texts)
+    return tuple(VerifyKey(_key_bytes(text, "OFFHOOK_PUBLIC_KEYS: public key")) for text in texts)
 
 
 def signing_key_from(text: str) -> SigningKey:

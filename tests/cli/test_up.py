@@ -204,6 +204,27 @@ def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("PARKED", "hangp", "OFFHOOK_PARKED is 'hangp'; expected hangup, none or transfer:NUMBER"),
+        ("PUBLIC_KEYS", "a,b", "OFFHOOK_PUBLIC_KEYS: public key of 1 characters is not base64"),
+        ("SIGNING_KEY", "seed", "signing key (OFFHOOK_SIGNING_KEY, --key-file) of 4 characters"),
+        ("API_TOKENS", "root:secret", "OFFHOOK_API_TOKENS: entry 1 is wrong; expected a list"),
+        ("CARRIER_KEY", "two words", "OFFHOOK_CARRIER_KEY is not what a header can carry"),
+        ("SIMULATOR_JOURNAL", "no/such/file", "OFFHOOK_SIMULATOR_JOURNAL is 'no/such/file'"),
+    ],
+)
+def test_a_setting_that_a_role_would_refuse_is_found_before_anything_starts(
+    tmp_path: Path, name: str, value: str, error: str
+) -> None:
+    ended = _ended(tmp_path, **{f"OFFHOOK_{name}": value})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"offhook: {error}")
+    assert ended.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("def decide(event, session)\n", r"SyntaxError: expected ':' \(unloaded.py, line 1\)"),

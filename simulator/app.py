@@ -13,10 +13,10 @@ from offhook.errors import SettingInvalid
 from offhook.process import serve
 from offhook.settings import Settings
 from offhook.simulator.applications import Applications
-from offhook.simulator.carrier import application
-from offhook.simulator.delivery import RETRY_PAUSES_S, Delivery, Faults
 from offhook.simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
+from offhook.simulator.http.carrier import application
 from offhook.simulator.journal import Journal
+from offhook.simulator.webhooks.delivery import RETRY_PAUSES_S, Delivery, Faults
 from offhook.telnyx.signature import signing_key_from
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from offhook.errors import ParameterInvalid
-from offhook.simulator import refusals
-from offhook.simulator.answers import milliseconds
+from offhook.simulator.call import refusals
+from offhook.simulator.call.answers import milliseconds
 from offhook.simulator.journal import Journal
 from offhook.telnyx.applications import (
     Body,

@@ -1,8 +1,9 @@
 """The exchange: the calls that are up. It applies steps, keeps their timers and sends webhooks.
 
-What a step *is*, is decided in `behaviour`; here are the state and the clock. A request passes, in
-this order: its call is known, its command_id is new, its parameters are allowed, the called number
-makes no trouble, the leg's state allows it. Only then is it performed, counted and remembered.
+What a step *is*, is decided in `call.machine`; here are the state and the clock. A request passes,
+in this order: its call is known, its command_id is new, its parameters are allowed, the called
+number makes no trouble, the leg's state allows it. Only then is it performed, counted and
+remembered.
 """
 
 import asyncio
@@ -16,20 +17,21 @@ from typing import Any, Literal
 
 from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
-from offhook.simulator import behaviour, conferences, on_request, refusals
-from offhook.simulator.answers import leg_shown
 from offhook.simulator.applications import Applications
-from offhook.simulator.conferences import ConferenceAction
-from offhook.simulator.delivery import Delivery, Record, record_shown, totals_shown
-from offhook.simulator.endings import LOST
+from offhook.simulator.call import machine, refusals, requested_events
+from offhook.simulator.call.answers import leg_shown
+from offhook.simulator.call.endings import LOST
+from offhook.simulator.call.features import conferences
+from offhook.simulator.call.features.conferences import ConferenceAction
+from offhook.simulator.call.legs import InboundCall, Leg
+from offhook.simulator.call.numbers import Trouble
+from offhook.simulator.call.refusals import Refused
+from offhook.simulator.call.steps import EventDue, Happening, KeysPressed, LegEnds, Step
+from offhook.simulator.faults import Troubles
 from offhook.simulator.journal import Journal
 from offhook.simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
-from offhook.simulator.legs import InboundCall, Leg
 from offhook.simulator.lookback import CallEvent, call_events, delivery_shown, webhook_deliveries
-from offhook.simulator.numbers import Trouble
-from offhook.simulator.refusals import Refused
-from offhook.simulator.steps import EventDue, Happening, KeysPressed, LegEnds, Step
-from offhook.simulator.troubles import Troubles
+from offhook.simulator.webhooks.delivery import Delivery, Record, record_shown, totals_shown
 from offhook.telnyx.catalog import command_from, takes_command_id
 
 LIVE_LEGS_MAX = 10_000
@@ -91,7 +93,7 @@ class Exchange:
         self._check_connection(call.connection_id)
         self._check_capacity()
         tells_cost = self.applications.of_call(call.connection_id).call_cost_in_webhooks
-        step = behaviour.ring(call, self._clock(), self._identities, tells_cost=tells_cost)
+        step = machine.ring(call, self._clock(), self._identities, tells_cost=tells_cost)
         self._apply(step)
         assert step.leg is not None
         return step.leg
@@ -114,7 +116,7 @@ class Exchange:
         scope, command_id = leg.call_control_id, asked.command_id
         if (first := self._repeated(scope, operation, command_id, now)) is not None:
             return first
-        step = behaviour.confer(action, conference_id, asked, self._legs, now, self._identities)
+        step = machine.confer(action, conference_id, asked, self._legs, now, self._identities)
         assert step.leg is not None
         data: dict[str, Any] = {"result": "ok"}
         if action == "create":
@@ -138,7 +140,7 @@ class Exchange:
 
         It changes no state of the leg: nothing but the webhook comes of it. Raises Refused.
         """
-        self._happen(on_request.told(event_type, payload, self.leg(call_control_id)))
+        self._happen(requested_events.told(event_type, payload, self.leg(call_control_id)))
 
     def leg(self, call_control_id: str) -> Leg:
         """A leg that is up, or ended at most 10 minutes ago. Raises Refused (90015)."""
@@ -226,7 +228,7 @@ class Exchange:
             self._check_capacity()
             tells_cost = self.applications.of_call(command.connection_id).call_cost_in_webhooks
         trouble = self._troubles.of(command, leg, command_id)
-        step = behaviour.obey(
+        step = machine.obey(
             command, call_control_id, self._legs, now, self._identities, tells_cost=tells_cost
         )
         reply = Reply(data=_data_of(command, step))
@@ -312,7 +314,7 @@ class Exchange:
         timers.add(timer)
 
     def _happen(self, happening: Happening) -> None:
-        self._apply(behaviour.happen(happening, self._legs, self._clock(), self._identities))
+        self._apply(machine.happen(happening, self._legs, self._clock(), self._identities))
 
     def _end_lost(self, leg: Leg) -> None:
         ours = leg.call_control_id

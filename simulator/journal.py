@@ -1,7 +1,7 @@
 """What outlives the simulator's process: the calls that are up, and the applications created in it.
 
 A real carrier is never killed. This one may be; the legs that were up then are gone, and their
-hangup, which the application waits for, is sent at the next start (`offhook.simulator.exchange`). A
+hangup, which the application waits for, is sent at the next start (`exchange`). A
 leg stays in the journal until its hangup was delivered, or given up as any webhook is.
 
 The 60 s memory of command_ids and the books of effects are not kept.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from offhook.simulator.legs import stamp
+from offhook.simulator.call.legs import stamp
 
 WINDOW = timedelta(seconds=60)
 COMMAND_IDS_MAX = 200_000

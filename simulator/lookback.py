@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from offhook.simulator import refusals
-from offhook.simulator.answers import milliseconds
-from offhook.simulator.delivery import Attempt, Record
-from offhook.simulator.envelopes import data_of
+from offhook.simulator.call import refusals
+from offhook.simulator.call.answers import milliseconds
+from offhook.simulator.call.legs import Leg, stamp
 from offhook.simulator.ledger import Effect
-from offhook.simulator.legs import Leg, stamp
+from offhook.simulator.webhooks.delivery import Attempt, Record
+from offhook.simulator.webhooks.envelopes import data_of
 
 WITHOUT_FILTER = timedelta(hours=24)
 

@@ -13,8 +13,8 @@ import pytest
 
 from offhook.api.errors import parameter_invalid
 from offhook.commands import COMMANDS
-from offhook.simulator import refusals
 from offhook.simulator.applications import DEFAULT_ID
+from offhook.simulator.call import refusals
 from offhook.telnyx.catalog import method_of, path_of
 from tests.api.stack import ADMIN, CARRIER_KEY, DEADLINE_S, Stack
 from tests.offhook.test_refused_anywhere import PLACES, STRANGE, changed, full_request, refused

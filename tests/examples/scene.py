@@ -31,11 +31,11 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import Session, evolve
-from offhook.simulator.envelopes import data_of
-from offhook.simulator.legs import Ending, Leg, LegState
-from offhook.simulator.numbers import Trouble, hearer_of, trouble_of
-from offhook.simulator.refusals import Refused
-from offhook.simulator.steps import LegEnds, Webhook
+from offhook.simulator.call.legs import Ending, Leg, LegState
+from offhook.simulator.call.numbers import Trouble, hearer_of, trouble_of
+from offhook.simulator.call.refusals import Refused
+from offhook.simulator.call.steps import LegEnds, Webhook
+from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
 from offhook.timers import TimerState
 from offhook.webhooks import read_webhook

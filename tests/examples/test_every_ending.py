@@ -18,7 +18,7 @@ from examples import click_to_call as clicks
 from examples import notification as notices
 from examples import reception as receptions
 from offhook.flow import Flow
-from offhook.simulator.numbers import _FAR_ENDS, _HEARERS, _TROUBLES, Trouble
+from offhook.simulator.call.numbers import _FAR_ENDS, _HEARERS, _TROUBLES, Trouble
 from offhook.typed_client_state import client_state
 from tests.examples.scene import Scene
 

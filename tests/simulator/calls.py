@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from offhook.commands import Answer, Command, Dial
-from offhook.simulator import behaviour
-from offhook.simulator.legs import InboundCall, Leg
-from offhook.simulator.steps import Happening, Later, Step, Webhook
+from offhook.simulator.call import machine
+from offhook.simulator.call.legs import InboundCall, Leg
+from offhook.simulator.call.steps import Happening, Later, Step, Webhook
 
 CALLER, OURS, FRIEND, OTHER = "+12025550101", "+12025550102", "+12025550110", "+12025550111"
 BUSY, REJECTS, NOBODY, SILENT, TALKS = (
@@ -31,13 +31,13 @@ class Calls:
 
     def ring(self, **more: Any) -> str:
         call = InboundCall(from_=CALLER, to=OURS, connection_id="1", **more)
-        return self.take(behaviour.ring(call, self.now, self.identities))
+        return self.take(machine.ring(call, self.now, self.identities))
 
     def dial(self, to: str = FRIEND, **more: Any) -> str:
         return self.do(Dial(to=to, from_=OURS, connection_id="1", **more))
 
     def do(self, command: Command, leg: str | None = None) -> str:
-        return self.take(behaviour.obey(command, leg, self.legs, self.now, self.identities))
+        return self.take(machine.obey(command, leg, self.legs, self.now, self.identities))
 
     def up(self, **more: Any) -> str:
         """An answered inbound leg, whose caller stays."""
@@ -52,7 +52,7 @@ class Calls:
             first = min(due, key=lambda one: one[0])
             self.pending.remove(first)
             self.now, happening = first
-            self.take(behaviour.happen(happening, self.legs, self.now, self.identities))
+            self.take(machine.happen(happening, self.legs, self.now, self.identities))
         self.now = end
 
     def events(self, leg: str) -> list[str]:

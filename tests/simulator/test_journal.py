@@ -13,8 +13,8 @@ from offhook.commands import (
     StartStreaming,
 )
 from offhook.errors import SettingInvalid
+from offhook.simulator.call.legs import Leg
 from offhook.simulator.journal import Journal
-from offhook.simulator.legs import Leg
 from tests.simulator.calls import FRIEND, Calls
 from tests.simulator.stand import stand
 from tests.simulator.test_applications import NEW

@@ -8,7 +8,7 @@ import pytest
 
 from offhook.commands import COMMANDS, Bridge, Command, Hangup
 from offhook.errors import ParameterInvalid
-from offhook.simulator.refusals import Refused
+from offhook.simulator.call.refusals import Refused
 from offhook.telnyx.catalog import command_from
 from tests.offhook.test_refused_anywhere import STRANGE, changed, full_request, paths_in
 from tests.offhook.test_refused_parameters import RIGHT

@@ -26,10 +26,10 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import CommandState, Session, fold
-from offhook.simulator.envelopes import data_of
+from offhook.simulator.call.refusals import Refused, duplicate_command
+from offhook.simulator.call.steps import Webhook
 from offhook.simulator.ledger import DIALS, Ledger
-from offhook.simulator.refusals import Refused, duplicate_command
-from offhook.simulator.steps import Webhook
+from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
 from offhook.telnyx.outcomes import NoAnswer, Outcome, outcome_of
 from offhook.workers.budget import Budget

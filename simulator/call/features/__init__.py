@@ -1,0 +1,1 @@
+"""What may go on on a leg, a family of operations each."""

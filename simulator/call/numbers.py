@@ -1,0 +1,173 @@
+"""What a called number does: the magic numbers.
+
+All lie in the range that is reserved for fiction (+1 202 555 01xx), so none of them ever rings
+anybody. A SIP URI counts by its user part (`sip:+12025550186@example.com` is busy); the plus may be
+missing, and hyphens, dots, spaces and parentheses do not count.
+
+    number         the far end, when the number is dialled or transferred to
+    +1202555016N   answers, and keys in N whenever it is asked for keys (N from 0 to 9)
+    +12025550171   a machine answers: a greeting of 3 s, then a beep
+    +12025550172   a machine answers: a greeting of 3 s, and no beep
+    +12025550173   answers, and nobody can tell what it is (not_sure)
+    +12025550174   a fax machine answers
+    +12025550175   answers and says nothing (silence)
+    +12025550178   answers; its recordings fail (call.recording.error)
+    +12025550180   answers, and hangs up after 5 s of talk (normal_clearing, callee, 200)
+    +12025550181   cannot be reached now (unspecified, 480)
+    +12025550182   cannot be reached: the network fails (unspecified, 503)
+    +12025550183   rejects (call_rejected, 603)
+    +12025550184   does not exist (not_found, 404)
+    +12025550185   is forbidden by the carrier (call_rejected, 403)
+    +12025550186   is busy (user_busy, 486)
+    +12025550187   answers after 10 s
+    +12025550188   rings and never answers (timeout after timeout_secs)
+    any other      answers after 1 s and stays until it is hung up; a person, to any detection
+
+    number         the carrier's HTTP answer, when a command concerns the number
+    +12025550150   500 to the first try of each command, which is not performed; then all is well
+    +12025550151   500 to the first try of each command, although it *is* performed
+    +12025550152   performs, but answers later than a client with a 2 s timeout waits
+    +12025550153   503 to every try: nothing is ever performed
+    +12025550154   403 with 10010 to every try
+    +12025550155   422 with 90041 to every dial: the channels are used up
+    +12025550156   429 with 90103 to the first try of a dial: too many dials; then all is well
+    +12025550157   403 with 20012 to every try: the account is inactive
+    +12025550159   429 to the first try, with x-ratelimit-reset; then all is well
+    any other      answers at once
+
+A dial concerns the number it calls; any other command concerns the called number of its leg, so an
+*inbound* call to +12025550151 makes its answer, transfer and hangup fail once each. Keys of an
+inbound call are its caller's, so a call *from* +12025550161 keys in 1.
+Seconds are seconds of the call: the exchange divides them by its speed.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+from offhook.simulator.call.legs import Ending
+
+ANSWER_AFTER_S = 1.0
+SLOW_ANSWER_AFTER_S = 10.0
+REFUSE_AFTER_S = 0.5
+TALK_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Takes the call; hangs up by itself only if `talk_s` is given."""
+
+    after_s: float = ANSWER_AFTER_S
+    talk_s: float | None = None
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refuses:
+    """Never takes the call, and says so."""
+
+    ending: Ending
+    after_s: float = REFUSE_AFTER_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaysSilent:
+    """Rings until the caller's timeout."""
+
+
+FarEnd = Answers | Refuses | StaysSilent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearer:
+    """Who is there, to answering machine detection: its result, and that of premium detection."""
+
+    result: str = "human"
+    premium_result: str = "human_residence"
+    beeps: bool = False
+
+
+class Trouble(enum.Enum):
+    """What goes wrong between the client and the carrier."""
+
+    NONE = "none"
+    FAILS_BEFORE = "500 once, not performed"
+    FAILS_AFTER = "500 once, performed"
+    SLOW = "performed, answered late"
+    UNAVAILABLE = "503 always"
+    FORBIDDEN = "403 always"
+    NO_CHANNEL = "422 with 90041 to a dial"
+    TOO_MANY_DIALS = "429 with 90103 once to a dial"
+    INACTIVE = "403 with 20012 always"
+    LIMITED = "429 once"
+
+
+_FAR_ENDS: dict[str, FarEnd] = {
+    "+12025550180": Answers(talk_s=TALK_S),
+    "+12025550181": Refuses(ending=Ending(cause="unspecified", source="callee", sip="480")),
+    "+12025550182": Refuses(ending=Ending(cause="unspecified", source="unknown", sip="503")),
+    "+12025550183": Refuses(ending=Ending(cause="call_rejected", source="callee", sip="603")),
+    "+12025550184": Refuses(ending=Ending(cause="not_found", source="callee", sip="404")),
+    "+12025550185": Refuses(ending=Ending(cause="call_rejected", source="unknown", sip="403")),
+    "+12025550186": Refuses(ending=Ending(cause="user_busy", source="callee", sip="486")),
+    "+12025550187": Answers(after_s=SLOW_ANSWER_AFTER_S),
+    "+12025550188": StaysSilent(),
+    **{f"+1202555016{key}": Answers(keys=(str(key),)) for key in range(10)},
+}
+_TROUBLES = {
+    "+12025550150": Trouble.FAILS_BEFORE,
+    "+12025550151": Trouble.FAILS_AFTER,
+    "+12025550152": Trouble.SLOW,
+    "+12025550153": Trouble.UNAVAILABLE,
+    "+12025550154": Trouble.FORBIDDEN,
+    "+12025550155": Trouble.NO_CHANNEL,
+    "+12025550156": Trouble.TOO_MANY_DIALS,
+    "+12025550157": Trouble.INACTIVE,
+    "+12025550159": Trouble.LIMITED,
+}
+_HEARERS = {
+    "+12025550171": Hearer(result="machine", premium_result="machine", beeps=True),
+    "+12025550172": Hearer(result="machine", premium_result="machine"),
+    "+12025550173": Hearer(result="not_sure", premium_result="not_sure"),
+    "+12025550174": Hearer(result="not_sure", premium_result="fax_detected"),
+    "+12025550175": Hearer(result="not_sure", premium_result="silence"),
+}
+_RECORDINGS_FAIL = "+12025550178"
+
+
+def far_end_of(called: str) -> FarEnd:
+    """How the party at a number or SIP URI behaves."""
+    return _FAR_ENDS.get(_number_in(called), Answers())
+
+
+def keys_of(party: str) -> tuple[str, ...]:
+    """What somebody at a number keys in when asked; empty if nothing."""
+    far_end = far_end_of(party)
+    return far_end.keys if isinstance(far_end, Answers) else ()
+
+
+def hearer_of(called: str) -> Hearer:
+    """Who answers at a number."""
+    return _HEARERS.get(_number_in(called), Hearer())
+
+
+def recordings_fail(party: str) -> bool:
+    return _number_in(party) == _RECORDINGS_FAIL
+
+
+def trouble_of(called: str) -> Trouble:
+    """What the carrier's HTTP interface does to commands that concern a number or SIP URI."""
+    return _TROUBLES.get(_number_in(called), Trouble.NONE)
+
+
+_SIP_USER = re.compile(r"^sips?:(?P<user>[^@;:]+)@")
+
+
+def _number_in(called: str) -> str:
+    match = _SIP_USER.match(called)
+    user = match["user"] if match else called.partition(",")[0]
+    digits = _SEPARATORS.sub("", user).removeprefix("+")
+    return f"+{digits}" if digits.isdecimal() else user
+
+
+_SEPARATORS = re.compile(r"[\s().-]")

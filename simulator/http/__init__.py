@@ -1,0 +1,1 @@
+"""The HTTP interface: the operations of the carrier, and the controls of the simulator."""

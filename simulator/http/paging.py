@@ -1,0 +1,114 @@
+"""Pages of what the carrier lists. Active calls come in both forms, anything else is numbered.
+
+    page[number], page[size]                  numbered pages from 1
+    page[after], page[before], page[limit]    cursors; a leg's place, which outlives the leg
+
+The `meta` of active calls carries what both forms need. The documents promise the cursors only, but
+the official SDK reads page_number and total_pages, and without them asks for page after page for
+ever.
+"""
+
+import base64
+import binascii
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from offhook.simulator.call import refusals
+from offhook.simulator.call.legs import Leg, stamp
+
+SIZE_DEFAULT = 20
+SIZE_MAX = 250
+NUMBER_MAX = 1_000_000
+One = TypeVar("One")
+
+
+def numbered(
+    items: Sequence[One], query: Mapping[str, str]
+) -> tuple[Sequence[One], dict[str, int]]:
+    """The numbered page that the query asks for, and its `meta`. Raises Refused."""
+    number = _number(query, "page[number]", 1, NUMBER_MAX)
+    size = _number(query, "page[size]", SIZE_DEFAULT, SIZE_MAX)
+    start = (number - 1) * size
+    return items[start : start + size], {
+        "page_number": number,
+        "page_size": size,
+        "total_pages": max(1, -(-len(items) // size)),
+        "total_results": len(items),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some of the legs, and the `meta` that leads to the others."""
+
+    legs: Sequence[Leg]
+    meta: Mapping[str, Any]
+
+
+def page_of(legs: Sequence[Leg], query: Mapping[str, str], path: str) -> Page:
+    """The page that the query asks for; `path` is the list's own. Raises Refused."""
+    ordered = sorted(legs, key=_place)
+    places = [_place(leg) for leg in ordered]
+    size_name = "page[size]" if "page[size]" in query else "page[limit]"
+    size = _number(query, size_name, SIZE_DEFAULT, SIZE_MAX)
+    if "page[number]" in query:
+        start = (_number(query, "page[number]", 1, NUMBER_MAX) - 1) * size
+        stop = start + size
+    elif "page[after]" in query:
+        start = bisect.bisect_right(places, _place_in(query, "page[after]"))
+        stop = start + size
+    elif "page[before]" in query:
+        stop = bisect.bisect_left(places, _place_in(query, "page[before]"))
+        start = max(0, stop - size)
+    else:
+        start, stop = 0, size
+    shown = ordered[start:stop]
+    meta: dict[str, Any] = {
+        "total_items": len(ordered),
+        "page_number": start // size + 1,
+        "page_size": size,
+        "total_pages": max(1, -(-len(ordered) // size)),
+        "total_results": len(ordered),
+    }
+    if shown:
+        before, after = _cursor(shown[0]), _cursor(shown[-1])
+        meta["cursors"] = {"before": before, "after": after}
+        if stop < len(ordered):
+            meta["next"] = f"{path}?page[after]={quote(after)}&page[limit]={size}"
+        if start > 0:
+            meta["previous"] = f"{path}?page[before]={quote(before)}&page[limit]={size}"
+    return Page(legs=shown, meta=meta)
+
+
+_Place = tuple[str, str]
+
+
+def _place(leg: Leg) -> _Place:
+    return stamp(leg.started_at), leg.call_control_id
+
+
+def _cursor(leg: Leg) -> str:
+    return "v1:" + base64.urlsafe_b64encode("|".join(_place(leg)).encode()).decode()
+
+
+def _place_in(query: Mapping[str, str], parameter: str) -> _Place:
+    try:
+        text = base64.urlsafe_b64decode(query[parameter].removeprefix("v1:")).decode()
+    except (binascii.Error, ValueError):
+        raise refusals.cursor_invalid(parameter) from None
+    started_at, bar, call_control_id = text.partition("|")
+    if not bar:
+        raise refusals.cursor_invalid(parameter)
+    return started_at, call_control_id
+
+
+def _number(query: Mapping[str, str], parameter: str, default: int, largest: int) -> int:
+    text = query.get(parameter)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= largest):
+        raise refusals.page_out_of_range(parameter, largest)
+    return int(text[:9])

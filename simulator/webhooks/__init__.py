@@ -1,0 +1,1 @@
+"""Webhooks: their form on the wire, and their delivery."""

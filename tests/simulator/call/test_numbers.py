@@ -1,0 +1,28 @@
+"""Magic numbers, however they are spelt."""
+
+import pytest
+
+from offhook.simulator.call.numbers import (
+    Refuses,
+    Trouble,
+    far_end_of,
+    keys_of,
+    recordings_fail,
+    trouble_of,
+)
+
+
+@pytest.mark.parametrize(
+    "spelt", ["+12025550{}", "12025550{}", "sip:12025550{}@example.com", "+1-202-555-0{},1w2"]
+)
+def test_a_magic_number_is_one_however_it_is_spelt(spelt: str) -> None:
+    assert isinstance(far_end_of(spelt.format("186")), Refuses)
+    assert keys_of(spelt.format("164")) == ("4",)
+    assert recordings_fail(spelt.format("178"))
+    assert trouble_of(spelt.format("153")) == Trouble.UNAVAILABLE
+    assert trouble_of(spelt.format("199")) == Trouble.NONE
+
+
+@pytest.mark.parametrize("other", ["2025550186", "sip:desk@example.com", "anonymous", ""])
+def test_no_country_code_is_guessed(other: str) -> None:
+    assert not isinstance(far_end_of(other), Refuses)

@@ -23,7 +23,7 @@
       numbers            what a called number does: the magic numbers
       answers            a leg in JSON
       legs               a leg, and `activities`, what goes on on it: values only
-      refusals           every "no" in the carrier's words: status, code, title
+    errors/            every error of the carrier: status, code, title
 
 The official documents and captures of real webhooks are the model; the official SDK is the judge.
 There is no audio: what is said, played, streamed and recorded is told, and takes its time. Time is

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from offhook.errors import ParameterInvalid
-from offhook.simulator.call import refusals
 from offhook.simulator.call.answers import milliseconds
+from offhook.simulator.errors import call_errors, parameter_errors, request_errors
 from offhook.simulator.journal import Journal
 from offhook.telnyx.applications import (
     Body,
@@ -82,10 +82,10 @@ class Applications:
             self._kept |= {one.id: one for one in created if one.id not in self._kept}
 
     def get(self, application_id: str) -> Application:
-        """Raises Refused (404)."""
+        """Raises CarrierError (404)."""
         found = self._kept.get(application_id)
         if found is None:
-            raise refusals.not_found()
+            raise request_errors.not_found()
         return found
 
     def of_call(self, connection_id: str) -> Application:
@@ -98,9 +98,9 @@ class Applications:
         return application is not None and application.active
 
     def create(self, body: Mapping[str, Any]) -> Application:
-        """Raises Refused (422)."""
+        """Raises CarrierError (422)."""
         if len(self._kept) >= self._applications_max:
-            raise refusals.not_possible(
+            raise call_errors.not_possible(
                 f"There are {self._applications_max} applications; the simulator takes no more."
             )
         asked = _asked(body, NewApplication)
@@ -115,7 +115,7 @@ class Applications:
         )
 
     def update(self, application_id: str, body: Mapping[str, Any]) -> Application:
-        """Raises Refused (404, or 422)."""
+        """Raises CarrierError (404, or 422)."""
         before = self.get(application_id)
         asked = _asked(body, ChangedApplication)
         changed = {name: getattr(asked, name) for name in body}
@@ -127,7 +127,7 @@ class Applications:
         return self._keep(msgspec.structs.replace(before, **changed, updated_at=now))
 
     def delete(self, application_id: str) -> Application:
-        """The application as it was; its calls are refused from now on. Raises Refused (404)."""
+        """The application as it was; its calls are refused from now on. Raises CarrierError (404)."""
         gone = self.get(application_id)
         del self._kept[application_id]
         if self._journal is not None:
@@ -135,13 +135,13 @@ class Applications:
         return gone
 
     def listed(self, query: Mapping[str, str]) -> Sequence[Application]:
-        """Filtered and sorted as the query asks; the newest first if it does not. Raises Refused.
+        """Filtered and sorted as the query asks; the newest first if it does not. Raises CarrierError.
 
         The documents list filters of other resources too; they change nothing here.
         """
         searched = query.get("filter[application_name][contains]")
         if searched is not None and len(searched) < SEARCHED_LENGTH_MIN:
-            raise refusals.search_too_short("filter[application_name][contains]")
+            raise request_errors.search_too_short("filter[application_name][contains]")
         profile = query.get("filter[outbound.outbound_voice_profile_id]")
         found = [
             one
@@ -151,7 +151,7 @@ class Applications:
         ]
         sort = query.get("sort", "-created_at")
         if (key := _SORTS.get(sort.removeprefix("-"))) is None:
-            raise refusals.sort_unknown(sort, list(_SORTS))
+            raise request_errors.sort_unknown(sort, list(_SORTS))
         # The kept order breaks ties: it is that of creation.
         ordered = sorted(enumerate(found), key=lambda one: (key(one[1]), one[0]))
         return [one for _, one in (reversed(ordered) if sort.startswith("-") else ordered)]
@@ -176,4 +176,4 @@ def _asked(body: Mapping[str, Any], kind: type[Body]) -> Body:
     try:
         return application_from(body, kind)
     except ParameterInvalid as error:
-        raise refusals.parameter_invalid(error) from None
+        raise parameter_errors.parameter_invalid(error) from None

@@ -18,15 +18,16 @@ from typing import Any, Literal
 from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
 from offhook.simulator.applications import Applications
-from offhook.simulator.call import machine, refusals, requested_events
+from offhook.simulator.call import machine, requested_events
 from offhook.simulator.call.answers import leg_shown
 from offhook.simulator.call.endings import LOST
 from offhook.simulator.call.features import conferences
 from offhook.simulator.call.features.conferences import ConferenceAction
 from offhook.simulator.call.legs import InboundCall, Leg
 from offhook.simulator.call.numbers import Trouble
-from offhook.simulator.call.refusals import Refused
 from offhook.simulator.call.steps import EventDue, Happening, KeysPressed, LegEnds, Step
+from offhook.simulator.errors import call_errors, parameter_errors, request_errors, service_errors
+from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.faults import Troubles
 from offhook.simulator.journal import Journal
 from offhook.simulator.ledger import DIALS, Effect, EffectBook, Ledger, effect_shown
@@ -89,7 +90,7 @@ class Exchange:
         self._legs_forgotten = 0
 
     def call(self, call: InboundCall) -> Leg:
-        """Somebody calls in. Raises Refused (10015 or 90041)."""
+        """Somebody calls in. Raises CarrierError (10015 or 90041)."""
         self._check_connection(call.connection_id)
         self._check_capacity()
         tells_cost = self.applications.of_call(call.connection_id).call_cost_in_webhooks
@@ -99,17 +100,17 @@ class Exchange:
         return step.leg
 
     def command(self, operation: str, call_control_id: str | None, body: dict[str, Any]) -> Reply:
-        """Perform a command, once for each command_id. Raises Refused."""
+        """Perform a command, once for each command_id. Raises CarrierError."""
         try:
             return self._command(operation, call_control_id, body)
-        except Refused as refused:
+        except CarrierError as refused:
             self._refused[refused.code] += 1
             raise
 
     def conference(
         self, action: ConferenceAction, conference_id: str | None, body: dict[str, Any]
     ) -> Reply:
-        """Create, join or leave a conference, once for each command_id. Raises Refused."""
+        """Create, join or leave a conference, once for each command_id. Raises CarrierError."""
         now, operation = self._clock(), f"conference_{action}"
         asked = conferences.asked_from(body, action)
         leg = self.leg(asked.call_control_id)
@@ -127,26 +128,28 @@ class Exchange:
         return reply
 
     def press_keys(self, call_control_id: str, keys: str) -> None:
-        """The party of a leg that is up types; the first key at once. Raises Refused."""
+        """The party of a leg that is up types; the first key at once. Raises CarrierError."""
         leg = self.leg(call_control_id)
         if leg.ended:
-            raise refusals.call_ended()
+            raise call_errors.call_ended()
         if leg.unanswered:
-            raise refusals.call_not_answered()
+            raise call_errors.call_not_answered()
         self._happen(KeysPressed(call_control_id=call_control_id, keys=keys))
 
     def tell(self, call_control_id: str, event_type: str, payload: Mapping[str, Any]) -> None:
         """Send the application an event of a leg, with those fields of its payload.
 
-        It changes no state of the leg: nothing but the webhook comes of it. Raises Refused.
+        It changes no state of the leg: nothing but the webhook comes of it. Raises CarrierError.
         """
-        self._happen(requested_events.told(event_type, payload, self.leg(call_control_id)))
+        self._happen(
+            requested_events.requested_event(event_type, payload, self.leg(call_control_id))
+        )
 
     def leg(self, call_control_id: str) -> Leg:
-        """A leg that is up, or ended at most 10 minutes ago. Raises Refused (90015)."""
+        """A leg that is up, or ended at most 10 minutes ago. Raises CarrierError (90015)."""
         leg = self._legs.get(call_control_id)
         if leg is None or (leg.ended_at and self._clock() - leg.ended_at > READABLE_AFTER_END):
-            raise refusals.call_unknown()
+            raise call_errors.call_unknown()
         return leg
 
     def active(self, connection_id: str) -> list[Leg]:
@@ -155,19 +158,19 @@ class Exchange:
         return [leg for leg in legs if leg.connection_id == connection_id and not leg.ended]
 
     def call_events(self, query: Mapping[str, str]) -> list[CallEvent]:
-        """What GET /call_events answers, before paging. Raises Refused."""
+        """What GET /call_events answers, before paging. Raises CarrierError."""
         effects = self._book.effects()
         return call_events(self._delivery.records(), effects, self._legs, query, self._clock())
 
     def webhook_deliveries(self, query: Mapping[str, str]) -> list[Record]:
-        """What GET /webhook_deliveries answers, before paging. Raises Refused."""
+        """What GET /webhook_deliveries answers, before paging. Raises CarrierError."""
         return webhook_deliveries(self._delivery.records(), query)
 
     def webhook_delivery(self, delivery_id: str) -> dict[str, Any]:
-        """Raises Refused (404) if it is not known, or not over."""
+        """Raises CarrierError (404) if it is not known, or not over."""
         record = self._delivery.record(delivery_id)
         if record is None or record.delivered is None or not record.attempts:
-            raise refusals.not_found()
+            raise request_errors.not_found()
         return delivery_shown(record)
 
     def report(self) -> dict[str, Any]:
@@ -221,7 +224,7 @@ class Exchange:
         try:
             command = command_from(operation, parameters, call_control_id)
         except ParameterInvalid as error:
-            raise refusals.parameter_invalid(error) from None
+            raise parameter_errors.parameter_invalid(error) from None
         tells_cost = False
         if isinstance(command, Dial):
             self._check_connection(command.connection_id)
@@ -234,7 +237,7 @@ class Exchange:
         reply = Reply(data=_data_of(command, step))
         self._perform(step, operation, scope, command_id, reply, now)
         if trouble is Trouble.FAILS_AFTER:
-            raise refusals.unexpected_error()
+            raise service_errors.unexpected_error()
         if trouble is Trouble.SLOW:
             return Reply(data=reply.data, after_s=self._slow_answer_s)
         return reply
@@ -273,7 +276,7 @@ class Exchange:
             case "empty":
                 return Reply(data={"result": "ok"})
             case "error":
-                raise refusals.duplicate_command()
+                raise service_errors.duplicate_command()
 
     def _enter(
         self, operation: str, scope: str, command_id: str | None, step: Step, now: datetime
@@ -348,11 +351,11 @@ class Exchange:
 
     def _check_connection(self, connection_id: str) -> None:
         if not self.applications.takes_calls(connection_id):
-            raise refusals.connection_unknown()
+            raise call_errors.connection_unknown()
 
     def _check_capacity(self) -> None:
         if len(self._timers) >= LIVE_LEGS_MAX:
-            raise refusals.channels_exhausted()
+            raise service_errors.channels_exhausted()
 
 
 def _data_of(command: Command, step: Step) -> dict[str, Any]:
@@ -378,6 +381,6 @@ def _command_id_in(parameters: dict[str, Any]) -> str | None:
     command_id = parameters.pop("command_id", None)
     if command_id is None or isinstance(command_id, str):
         return command_id or None  # an empty one would be shared by all who send it
-    raise refusals.parameter_invalid(
+    raise parameter_errors.parameter_invalid(
         ParameterInvalid("any", "command_id", command_id, "expected a text, got something else")
     )

@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from offhook.commands import Command, Dial
-from offhook.simulator.call import refusals
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.numbers import Trouble, trouble_of
-from offhook.simulator.call.refusals import Refused
+from offhook.simulator.errors import service_errors
+from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.ledger import DIALS
 
 FAILED_ONCE_MAX = 10_000
 RATE_LIMIT_RESET_S = 1
 
-_ALWAYS: Mapping[Trouble, Callable[[], Refused]] = {
-    Trouble.UNAVAILABLE: refusals.unavailable,
-    Trouble.FORBIDDEN: refusals.not_authorized,
-    Trouble.INACTIVE: refusals.account_inactive,
-    Trouble.NO_CHANNEL: refusals.channels_exhausted,
+_ALWAYS: Mapping[Trouble, Callable[[], CarrierError]] = {
+    Trouble.UNAVAILABLE: service_errors.unavailable,
+    Trouble.FORBIDDEN: service_errors.not_authorized,
+    Trouble.INACTIVE: service_errors.account_inactive,
+    Trouble.NO_CHANNEL: service_errors.channels_exhausted,
 }
 _OF_DIALS_ONLY = (Trouble.NO_CHANNEL, Trouble.TOO_MANY_DIALS)
 
@@ -37,7 +37,7 @@ class Troubles:
     def of(self, command: Command, leg: Leg | None, command_id: str | None) -> Trouble:
         """The trouble this try is in; `leg` is None for a dial.
 
-        Raises Refused if nothing is to be performed.
+        Raises CarrierError if nothing is to be performed.
         """
         if leg is not None and leg.ended:
             return Trouble.NONE
@@ -55,11 +55,11 @@ class Troubles:
             return Trouble.NONE
         match trouble:
             case Trouble.FAILS_BEFORE:
-                raise refusals.unexpected_error()
+                raise service_errors.unexpected_error()
             case Trouble.LIMITED:
-                raise refusals.too_many_requests(RATE_LIMIT_RESET_S)
+                raise service_errors.too_many_requests(RATE_LIMIT_RESET_S)
             case Trouble.TOO_MANY_DIALS:
-                raise refusals.dials_exceeded()
+                raise service_errors.dials_exceeded()
             case _:
                 return trouble
 

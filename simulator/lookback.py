@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from offhook.simulator.call import refusals
 from offhook.simulator.call.answers import milliseconds
 from offhook.simulator.call.legs import Leg, stamp
+from offhook.simulator.errors import request_errors
 from offhook.simulator.ledger import Effect
 from offhook.simulator.webhooks.delivery import Attempt, Record
 from offhook.simulator.webhooks.envelopes import data_of
@@ -43,13 +43,15 @@ def call_events(
     query: Mapping[str, str],
     now: datetime,
 ) -> list[CallEvent]:
-    """Webhooks and commands that the query asks for, oldest first. Raises Refused.
+    """Webhooks and commands that the query asks for, oldest first. Raises CarrierError.
 
     Without a leg or a session in the query, those of the last 24 hours.
     """
     asked = [name for name in _COMPARISONS if f"filter[occurred_at][{name}]" in query]
     if len(asked) > 1:
-        raise refusals.filter_invalid("filter[occurred_at]", ", ".join(asked), "only one of them")
+        raise request_errors.filter_invalid(
+            "filter[occurred_at]", ", ".join(asked), "only one of them"
+        )
     at = _moment_filter(query, "filter[occurred_at]", asked)
     one_call = "filter[leg_id]" in query or "filter[application_session_id]" in query
     since = None if one_call else now - WITHOUT_FILTER
@@ -88,10 +90,12 @@ def call_event_shown(event: CallEvent) -> dict[str, Any]:
 
 
 def webhook_deliveries(records: Sequence[Record], query: Mapping[str, str]) -> list[Record]:
-    """Deliveries that are over and that the query asks for, newest first. Raises Refused."""
+    """Deliveries that are over and that the query asks for, newest first. Raises CarrierError."""
     status = query.get("filter[status][eq]")
     if status not in (None, "delivered", "failed"):
-        raise refusals.filter_invalid("filter[status][eq]", str(status), "delivered or failed")
+        raise request_errors.filter_invalid(
+            "filter[status][eq]", str(status), "delivered or failed"
+        )
     started = _moment_filter(query, "filter[started_at]", ("gte", "lte"))
     finished = _moment_filter(query, "filter[finished_at]", ("gte", "lte"))
     types = query.get("filter[event_type]")
@@ -228,7 +232,7 @@ def _moment_filter(
                 moment = datetime.fromisoformat(text)
                 asked.append((_COMPARISONS[name], moment.astimezone()))
             except (ValueError, OverflowError):  # the latter for a time that UTC does not have
-                raise refusals.filter_invalid(
+                raise request_errors.filter_invalid(
                     f"{parameter}[{name}]", text, "an ISO 8601 time"
                 ) from None
     return lambda moment: all(holds(moment, limit) for holds, limit in asked)

@@ -89,7 +89,7 @@ from offhook.commands import (
     Transfer,
     UpdateClientState,
 )
-from offhook.simulator.call import placing, refusals
+from offhook.simulator.call import placing
 from offhook.simulator.call.endings import end, hung_up_by_command, join
 from offhook.simulator.call.features import (
     assistants,
@@ -118,6 +118,7 @@ from offhook.simulator.call.steps import (
     Step,
 )
 from offhook.simulator.call.transition import Legs, Turn
+from offhook.simulator.errors import call_errors
 
 _REJECTIONS = {
     "CALL_REJECTED": Ending(cause="call_rejected", source="callee", sip="603"),
@@ -144,7 +145,7 @@ def obey(
 ) -> Step:
     """What a command changes; `call_control_id` is the leg it is sent to, None for a dial.
 
-    `tells_cost` is whether the application of a new leg wants its cost. Raises Refused.
+    `tells_cost` is whether the application of a new leg wants its cost. Raises CarrierError.
     """
     turn = Turn(legs, now, identities, tells_cost=tells_cost)
     if isinstance(command, Dial):
@@ -152,7 +153,7 @@ def obey(
     assert isinstance(command, LegCommand)
     leg = turn.live(call_control_id or "")
     if leg.unanswered and not isinstance(command, Answer | Reject | Hangup | UpdateClientState):
-        raise refusals.call_not_answered()
+        raise call_errors.call_not_answered()
     if isinstance(command, Stateful) and command.client_state is not None:
         leg = turn.put(replace(leg, client_state=command.client_state))
     repeated = HANDLERS[type(command)](turn, leg, command)
@@ -167,11 +168,11 @@ def confer(
     now: datetime,
     identities: Random,
 ) -> Step:
-    """What creating, joining or leaving a conference changes. Raises Refused."""
+    """What creating, joining or leaving a conference changes. Raises CarrierError."""
     turn = Turn(legs, now, identities)
     leg = turn.live(asked.call_control_id)
     if leg.unanswered:
-        raise refusals.call_not_answered()
+        raise call_errors.call_not_answered()
     if asked.client_state is not None:
         leg = turn.put(replace(leg, client_state=asked.client_state))
     match action:
@@ -182,7 +183,7 @@ def confer(
             conferences.join(turn, leg, conference_id or "", ends_it=ends_it)
         case "leave":
             if leg.seat is None or leg.seat.conference_id != conference_id:
-                raise refusals.conference_unknown()
+                raise call_errors.conference_unknown()
             conferences.leave(turn, leg)
     return turn.step(leg)
 
@@ -226,7 +227,7 @@ def happen(happening: Happening, legs: Legs, now: datetime, identities: Random) 
 
 def _reject(turn: Turn, leg: Leg, command: Reject) -> bool:
     if leg.direction == "outgoing" or not leg.unanswered:
-        raise refusals.not_possible("Only an unanswered incoming call can be rejected.")
+        raise call_errors.not_possible("Only an unanswered incoming call can be rejected.")
     end(turn, leg, _REJECTIONS[command.cause])
     return False
 
@@ -238,19 +239,21 @@ def _hang_up(turn: Turn, leg: Leg, _: Hangup) -> bool:
 
 def _bridge(turn: Turn, leg: Leg, command: Bridge) -> bool:
     if command.video_room_id is not None:
-        raise refusals.not_possible("The simulator has no video rooms.")
+        raise call_errors.not_possible("The simulator has no video rooms.")
     if command.queue is not None:
         other = _first_in(turn, command.queue)
     else:
         other = turn.live(command.call_control_id_to_bridge_with or "")
     if other.call_control_id == leg.call_control_id:
-        raise refusals.not_possible("A call cannot be bridged with itself.")
+        raise call_errors.not_possible("A call cannot be bridged with itself.")
     if other.unanswered:
-        raise refusals.call_not_answered()
+        raise call_errors.call_not_answered()
     if leg.bridged_with == other.call_control_id:
         return True
     if command.prevent_double_bridge and other.bridged_with is not None:
-        raise refusals.not_possible("The call is bridged already, and prevent_double_bridge is on.")
+        raise call_errors.not_possible(
+            "The call is bridged already, and prevent_double_bridge is on."
+        )
     leg = recording.begin_recording(turn, leg, recording.asked_recording(turn, command))
     parks = command.park_after_unbridge == "self" or bool(command.hold_after_unbridge)
     join(turn, replace(leg, parks=parks), other)
@@ -260,7 +263,7 @@ def _bridge(turn: Turn, leg: Leg, command: Bridge) -> bool:
 def _first_in(turn: Turn, queue: str) -> Leg:
     waiting = queues.waiting_in(turn, queue)
     if not waiting:
-        raise refusals.not_possible(f"Nobody waits in the queue {queue!r}.")
+        raise call_errors.not_possible(f"Nobody waits in the queue {queue!r}.")
     return waiting[0]
 
 
@@ -292,7 +295,7 @@ def _update_client_state(turn: Turn, leg: Leg, command: UpdateClientState) -> bo
 
 def _switch_role(_turn: Turn, leg: Leg, _: SwitchSupervisorRole) -> bool:
     if leg.supervises is None:
-        raise refusals.not_possible("The call does not supervise another one.")
+        raise call_errors.not_possible("The call does not supervise another one.")
     return False
 
 

@@ -9,7 +9,6 @@ from typing import assert_never
 
 from offhook.commands import Answer, Dial, Transfer
 from offhook.commands.calls import Media, WebhookTargets
-from offhook.simulator.call import refusals
 from offhook.simulator.call.activities import OnAnswer, Sound
 from offhook.simulator.call.endings import CANCELLED, end, join
 from offhook.simulator.call.features.assistants import converse, relay
@@ -35,6 +34,7 @@ from offhook.simulator.call.legs import (
 from offhook.simulator.call.numbers import Answers, Refuses, StaysSilent, far_end_of, keys_of
 from offhook.simulator.call.steps import LegEnds, PartyAnswers
 from offhook.simulator.call.transition import Turn
+from offhook.simulator.errors import call_errors
 
 
 def place_inbound(turn: Turn, call: InboundCall) -> Leg:
@@ -133,7 +133,7 @@ def transfer(turn: Turn, leg: Leg, command: Transfer) -> bool:
 
 def answer(turn: Turn, leg: Leg, command: Answer) -> bool:
     if leg.direction == "outgoing":
-        raise refusals.answer_of_outbound()
+        raise call_errors.answer_of_outbound()
     if not leg.unanswered:
         return True
     on_answer = _on_answer(turn, command)

@@ -1,8 +1,8 @@
-"""Any event of the carrier's, told because a control asks for it: holds, floors, insights …
+"""Any event of the carrier, sent because a control asks for it: holds, floors, insights …
 
-A flow can so be tried against what nothing here would ever cause. It is only told: no leg changes,
-and what the other events say stays as it is. What makes a call, answers, joins and ends it is
-refused: a flow would see a call that is none.
+A flow can be tried against events that nothing here causes. Only the webhook is sent: no leg
+changes, and other events say what they said before. Events that make, answer, bridge or end a call
+are refused: the flow would see a call that does not exist.
 """
 
 import dataclasses
@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from offhook.carrier_events import BY_TYPE, CarrierEvent
-from offhook.simulator.call import refusals
+from offhook.errors import shown
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.steps import EventDue
+from offhook.simulator.errors.carrier_error import CarrierError
 
 _CAUSED_BY = {
     "call.initiated": "POST /simulator/calls, or a dial",
@@ -26,28 +27,29 @@ _CAUSED_BY = {
 _NOT_OF_THE_PAYLOAD = ("event_type", "event_id", "occurred_at", "payload")
 
 
-def told(event_type: str, given: Mapping[str, Any], leg: Leg) -> EventDue:
-    """The event, of a leg that may have ended: much is told after the hangup.
+def requested_event(event_type: str, given: Mapping[str, Any], leg: Leg) -> EventDue:
+    """The event, of a leg that may have ended: many events come after the hangup.
 
-    `given` are fields of its payload, which count before those that the leg gives it. Raises
-    Refused.
+    `given` are fields of its payload; they override those that the leg fills in. Raises
+    CarrierError (422) for an event that the simulator causes by itself, an unknown one, and a
+    field that the event does not have or that has the wrong type.
     """
     if event_type in _CAUSED_BY:
-        raise refusals.event_acted_out(event_type, _CAUSED_BY[event_type])
+        raise _not_on_request(event_type)
     if event_type not in BY_TYPE:
-        raise refusals.event_unknown(event_type)
+        raise _unknown(event_type)
     fields = _fields_of(BY_TYPE[event_type])
     for name, value in given.items():
         if name not in fields:
-            raise refusals.event_field_unknown(event_type, name, value, sorted(fields))
+            raise _field_unknown(event_type, name, value, sorted(fields))
         try:
             msgspec.convert(value, fields[name])
         except msgspec.ValidationError as error:
-            raise refusals.event_field_invalid(event_type, name, value, str(error)) from None
+            raise _field_invalid(event_type, name, value, str(error)) from None
     return EventDue(
         call_control_id=leg.call_control_id,
         event_type=event_type,
-        more={**_of_conference(leg, fields), **given},
+        more={**_conference_fields(leg, fields), **given},
         outlives=True,
     )
 
@@ -61,8 +63,8 @@ def _fields_of(kind: type[CarrierEvent]) -> dict[str, Any]:
     }
 
 
-def _of_conference(leg: Leg, fields: Mapping[str, Any]) -> dict[str, str]:
-    """The conference that the leg is in; of none, the leg's session would be the creator's."""
+def _conference_fields(leg: Leg, fields: Mapping[str, Any]) -> dict[str, str]:
+    """The leg's conference and its creator; a leg in no conference counts as its creator."""
     known = {"creator_call_session_id": leg.call_session_id}
     if leg.seat is not None:
         known = {
@@ -70,3 +72,50 @@ def _of_conference(leg: Leg, fields: Mapping[str, Any]) -> dict[str, str]:
             "creator_call_session_id": leg.seat.creator_session_id,
         }
     return {name: value for name, value in known.items() if name in fields}
+
+
+def _not_on_request(event_type: str) -> CarrierError:
+    return CarrierError(
+        422,
+        "10027",
+        "Unprocessable Entity",
+        f"{event_type} is told when it happens, never on request. What causes it: "
+        f"{_CAUSED_BY[event_type]}.",
+        pointer="/event_type",
+    )
+
+
+def _unknown(event_type: str) -> CarrierError:
+    return CarrierError(
+        422,
+        "10032",
+        "Invalid enumerated value",
+        f"{shown(event_type)} is no event type that is known here; docs/events.md has them.",
+        pointer="/event_type",
+    )
+
+
+def _field_unknown(event_type: str, name: str, value: object, known: list[str]) -> CarrierError:
+    return CarrierError(
+        422,
+        "10015",
+        "Bad Request",
+        f"{event_type} has no field {shown(name)}, given as {shown(value)}; "
+        f"it has {', '.join(known)}.",
+        pointer=_pointer(name),
+    )
+
+
+def _field_invalid(event_type: str, name: str, value: object, rule: str) -> CarrierError:
+    return CarrierError(
+        422,
+        "10026",
+        "Invalid parameter type",
+        f"{name} of {event_type} is {shown(value)}: {rule}.",
+        pointer=_pointer(name),
+    )
+
+
+def _pointer(name: str) -> str:
+    """The JSON pointer to a field of the payload."""
+    return f"/payload/{name.replace('~', '~0').replace('/', '~1')}"

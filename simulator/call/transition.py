@@ -5,10 +5,10 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from offhook.simulator.call import refusals
 from offhook.simulator.call.legs import Hooks, Leg, uuid_from
 from offhook.simulator.call.payloads import payload_of
 from offhook.simulator.call.steps import Happening, Later, Step, Webhook
+from offhook.simulator.errors import call_errors
 
 Legs = Mapping[str, Leg]
 
@@ -36,12 +36,12 @@ class Turn:
         return self._changed.get(call_control_id) or self._legs.get(call_control_id)
 
     def live(self, call_control_id: str, pointer: str = "/call_control_id") -> Leg:
-        """A leg that has not ended. Raises Refused (90015, 90018)."""
+        """A leg that has not ended. Raises CarrierError (90015, 90018)."""
         leg = self.find(call_control_id)
         if leg is None:
-            raise refusals.call_unknown(pointer)
+            raise call_errors.call_unknown(pointer)
         if leg.ended:
-            raise refusals.call_ended()
+            raise call_errors.call_ended()
         return leg
 
     def live_legs(self) -> Iterator[Leg]:

@@ -43,10 +43,10 @@ from starlette.routing import Mount, Route
 from offhook.commands import COMMANDS
 from offhook.commands.parameters import PhoneOrSip, Text1
 from offhook.errors import ParameterInvalid
-from offhook.simulator.call import refusals
 from offhook.simulator.call.answers import active_shown, call_shown
 from offhook.simulator.call.legs import InboundCall
-from offhook.simulator.call.refusals import Refused
+from offhook.simulator.errors import call_errors, request_errors
+from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.exchange import Exchange
 from offhook.simulator.http.paging import numbered, page_of
 from offhook.simulator.ledger import DIALS
@@ -97,7 +97,7 @@ def application(
     ]
     return Starlette(
         routes=[Mount("/v2", routes=carrier), Mount("/simulator", routes=controls)],
-        exception_handlers={Refused: _refused, HTTPException: _no_such_route},
+        exception_handlers={CarrierError: _refused, HTTPException: _no_such_route},
         lifespan=lifespan,
     )
 
@@ -145,9 +145,9 @@ class _Face:
         self._authenticate(request)
         operation = request.path_params["operation"]
         if operation not in COMMANDS or operation == DIALS:
-            raise refusals.not_found()
+            raise request_errors.not_found()
         if request.method != method_of(operation):
-            raise refusals.method_not_allowed()
+            raise request_errors.method_not_allowed()
         call_control_id = request.path_params["call_control_id"]
         return await self._perform(operation, call_control_id, await _body_of(request))
 
@@ -191,7 +191,7 @@ class _Face:
         self._authenticate(request)
         action = request.path_params["action"]
         if action not in ("join", "leave"):
-            raise refusals.not_found()
+            raise request_errors.not_found()
         conference_id = request.path_params["id"]
         reply = self._exchange.conference(action, conference_id, await _body_of(request))
         return _json({"data": reply.data})
@@ -262,17 +262,17 @@ class _Face:
             else secrets.compare_digest(token.encode(), self._key.encode())
         )
         if scheme.lower() != "bearer" or not known:
-            raise refusals.not_authenticated()
+            raise request_errors.not_authenticated()
 
 
 def _asked(body: bytes, kind: type[Asked]) -> Asked:
-    """The body of a control. Raises Refused."""
+    """The body of a control. Raises CarrierError."""
     given = _decoded(body, Any)
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         words = _words(given) if kind is _InboundRequest and isinstance(given, dict) else ""
-        raise refusals.not_possible(words or str(error)) from None
+        raise call_errors.not_possible(words or str(error)) from None
 
 
 def _words(given: Mapping[str, Any]) -> str:
@@ -293,15 +293,15 @@ async def _body_of(request: Request) -> dict[str, Any]:
 
 
 def _decoded(body: bytes, kind: Any) -> Any:
-    """The body as JSON. Raises Refused."""
+    """The body as JSON. Raises CarrierError."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise refusals.body_not_text(error.start) from None
+        raise request_errors.body_not_text(error.start) from None
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError):
-        raise refusals.body_not_json() from None
+        raise request_errors.body_not_json() from None
 
 
 def _page(items: Sequence[Any], request: Request, shown: Callable[[Any], Any]) -> Response:
@@ -315,7 +315,7 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, CarrierError)
     content = msgspec.json.encode(error.body)
     return Response(
         content, status_code=error.status, headers=error.headers, media_type="application/json"
@@ -325,5 +325,5 @@ async def _refused(_: Request, error: Exception) -> Response:
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return await _refused(request, refusals.method_not_allowed())
-    return await _refused(request, refusals.not_found())
+        return await _refused(request, request_errors.method_not_allowed())
+    return await _refused(request, request_errors.not_found())

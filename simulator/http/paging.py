@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from offhook.simulator.call import refusals
 from offhook.simulator.call.legs import Leg, stamp
+from offhook.simulator.errors import request_errors
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250
@@ -28,7 +28,7 @@ One = TypeVar("One")
 def numbered(
     items: Sequence[One], query: Mapping[str, str]
 ) -> tuple[Sequence[One], dict[str, int]]:
-    """The numbered page that the query asks for, and its `meta`. Raises Refused."""
+    """The numbered page that the query asks for, and its `meta`. Raises CarrierError."""
     number = _number(query, "page[number]", 1, NUMBER_MAX)
     size = _number(query, "page[size]", SIZE_DEFAULT, SIZE_MAX)
     start = (number - 1) * size
@@ -49,7 +49,7 @@ class Page:
 
 
 def page_of(legs: Sequence[Leg], query: Mapping[str, str], path: str) -> Page:
-    """The page that the query asks for; `path` is the list's own. Raises Refused."""
+    """The page that the query asks for; `path` is the list's own. Raises CarrierError."""
     ordered = sorted(legs, key=_place)
     places = [_place(leg) for leg in ordered]
     size_name = "page[size]" if "page[size]" in query else "page[limit]"
@@ -98,10 +98,10 @@ def _place_in(query: Mapping[str, str], parameter: str) -> _Place:
     try:
         text = base64.urlsafe_b64decode(query[parameter].removeprefix("v1:")).decode()
     except (binascii.Error, ValueError):
-        raise refusals.cursor_invalid(parameter) from None
+        raise request_errors.cursor_invalid(parameter) from None
     started_at, bar, call_control_id = text.partition("|")
     if not bar:
-        raise refusals.cursor_invalid(parameter)
+        raise request_errors.cursor_invalid(parameter)
     return started_at, call_control_id
 
 
@@ -110,5 +110,5 @@ def _number(query: Mapping[str, str], parameter: str, default: int, largest: int
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= largest):
-        raise refusals.page_out_of_range(parameter, largest)
+        raise request_errors.page_out_of_range(parameter, largest)
     return int(text[:9])

@@ -14,7 +14,7 @@ import pytest
 from offhook.api.errors import parameter_invalid
 from offhook.commands import COMMANDS
 from offhook.simulator.applications import DEFAULT_ID
-from offhook.simulator.call import refusals
+from offhook.simulator.errors import parameter_errors
 from offhook.telnyx.catalog import method_of, path_of
 from tests.api.stack import ADMIN, CARRIER_KEY, DEADLINE_S, Stack
 from tests.offhook.test_refused_anywhere import PLACES, STRANGE, changed, full_request, refused
@@ -156,7 +156,7 @@ def test_a_strange_value_at_any_place_has_the_same_code_and_pointer() -> None:
         for value in STRANGE:
             error = refused(operation, changed(full_request(operation), path, value))
             if error is not None:
-                ours, theirs = parameter_invalid(error), refusals.parameter_invalid(error)
+                ours, theirs = parameter_invalid(error), parameter_errors.parameter_invalid(error)
                 assert ours.status == theirs.status == 422
                 found = {key: ours.errors[0][key] for key in ("code", "source")}
                 expected = {key: theirs.body["errors"][0][key] for key in ("code", "source")}

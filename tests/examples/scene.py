@@ -33,8 +33,8 @@ from offhook.flow import Flow
 from offhook.session import Session, evolve
 from offhook.simulator.call.legs import Ending, Leg, LegState
 from offhook.simulator.call.numbers import Trouble, hearer_of, trouble_of
-from offhook.simulator.call.refusals import Refused
 from offhook.simulator.call.steps import LegEnds, Webhook
+from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
 from offhook.timers import TimerState
@@ -214,7 +214,7 @@ class Scene:
     def _obeyed(self, issued: IssuedCommand, command: Command) -> Fact:
         try:
             self.calls.do(command, issued.call_control_id)
-        except Refused as refused:
+        except CarrierError as refused:
             reason = "call_ended" if refused.code == "90018" else "refused"
             return self._failed(issued, reason)
         assert self.calls.newest is not None

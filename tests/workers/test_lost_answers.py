@@ -26,8 +26,9 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import CommandState, Session, fold
-from offhook.simulator.call.refusals import Refused, duplicate_command
 from offhook.simulator.call.steps import Webhook
+from offhook.simulator.errors.carrier_error import CarrierError
+from offhook.simulator.errors.service_errors import duplicate_command
 from offhook.simulator.ledger import DIALS, Ledger
 from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
@@ -152,7 +153,7 @@ class World:
                 answer = {"result": "ok"}
             elif self._duplicates == "error":
                 raise duplicate_command()
-        except Refused as refused:
+        except CarrierError as refused:
             body = msgspec.json.encode(refused.body)
             status = refused.status
         else:

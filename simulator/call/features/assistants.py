@@ -23,11 +23,11 @@ from offhook.commands import (
     StopAIAssistant,
     StopConversationRelay,
 )
-from offhook.simulator.call import refusals
 from offhook.simulator.call.activities import Conversation
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.steps import AssistantGivesUp, EventDue
 from offhook.simulator.call.transition import Turn
+from offhook.simulator.errors import call_errors
 
 GIVES_UP_AFTER_S = 10.0
 
@@ -87,7 +87,7 @@ def pay(turn: Turn, leg: Leg, command: Pay) -> bool:
 
 
 def converse(turn: Turn, leg: Leg, assistant_id: str | None) -> Conversation:
-    """An assistant begins to talk on the leg. Raises Refused (90061)."""
+    """An assistant begins to talk on the leg. Raises CarrierError (90061)."""
     conversation = _conversation(turn, leg, assistant_id)
     leg = turn.put(replace(leg, conversation=conversation))
     turn.tell(
@@ -100,7 +100,7 @@ def converse(turn: Turn, leg: Leg, assistant_id: str | None) -> Conversation:
 
 
 def relay(turn: Turn, leg: Leg) -> Conversation:
-    """The application's WebSocket begins to talk on the leg. Raises Refused (90061)."""
+    """The application's WebSocket begins to talk on the leg. Raises CarrierError (90061)."""
     conversation = _conversation(turn, leg, None)
     turn.put(replace(leg, conversation=conversation))
     return conversation
@@ -125,5 +125,5 @@ def release_conversation(turn: Turn, leg: Leg) -> Leg:
 
 def _conversation(turn: Turn, leg: Leg, assistant_id: str | None) -> Conversation:
     if leg.conversation is not None:
-        raise refusals.assistant_already()
+        raise call_errors.assistant_already()
     return Conversation(id=turn.new_id(), assistant_id=assistant_id, since=turn.now)

@@ -16,11 +16,11 @@ import msgspec
 
 from offhook.commands.parameters import Base64, Text1
 from offhook.errors import ParameterInvalid
-from offhook.simulator.call import refusals
 from offhook.simulator.call.activities import Seat
 from offhook.simulator.call.answers import milliseconds
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.transition import Turn
+from offhook.simulator.errors import call_errors, parameter_errors
 
 ConferenceAction = Literal["create", "join", "leave"]
 EXPIRES_AFTER = timedelta(hours=4)
@@ -37,16 +37,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked_from(body: Mapping[str, Any], action: ConferenceAction) -> Asked:
-    """Raises Refused."""
+    """Raises CarrierError."""
     required = ("call_control_id", "name") if action == "create" else ("call_control_id",)
     for name in required:
         if not body.get(name):
             missing = ParameterInvalid("conference", name, None, "it is required")
-            raise refusals.parameter_invalid(missing)
+            raise parameter_errors.parameter_invalid(missing)
     try:
         return msgspec.convert(body, Asked)
     except msgspec.ValidationError as error:
-        raise refusals.not_possible(str(error)) from None
+        raise call_errors.not_possible(str(error)) from None
 
 
 def conference_shown(leg: Leg, seat: Seat, now: datetime) -> dict[str, Any]:
@@ -73,12 +73,12 @@ def create(turn: Turn, leg: Leg, name: str) -> Seat:
 
 
 def join(turn: Turn, leg: Leg, conference_id: str, *, ends_it: bool) -> Seat:
-    """Raises Refused: 404 for a conference that is not there, 90044 for joining it twice."""
+    """Raises CarrierError: 404 for a conference that is not there, 90044 for joining it twice."""
     others = seated_in(turn, conference_id)
     if not others or (first := others[0].seat) is None:
-        raise refusals.conference_unknown()
+        raise call_errors.conference_unknown()
     if leg.seat is not None and leg.seat.conference_id == conference_id:
-        raise refusals.conference_joined_already()
+        raise call_errors.conference_joined_already()
     seat = replace(first, ends_it=ends_it)
     _sit(turn, leave(turn, leg), seat)
     return seat

@@ -25,10 +25,10 @@ from offhook.commands import (
     StopStreaming,
     StopTranscription,
 )
-from offhook.simulator.call import refusals
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.steps import EventDue
 from offhook.simulator.call.transition import Turn
+from offhook.simulator.errors import call_errors
 from offhook.telnyx.defaults import DEFAULTS
 
 TRANSCRIBED_AFTER_S = 1.0
@@ -39,7 +39,7 @@ NORMAL_CLEARING = "16"  # Q.850
 def start_streaming(turn: Turn, leg: Leg, command: StartStreaming) -> bool:
     check_stream_url(command.stream_url)
     if len(leg.streams) >= STREAMS_MAX:
-        raise refusals.not_possible(f"The call has {STREAMS_MAX} streams.")
+        raise call_errors.not_possible(f"The call has {STREAMS_MAX} streams.")
     repeated = command.stream_url in leg.streams.values()
     begin_stream(turn, leg, command.stream_url or "", command.stream_track)
     return repeated
@@ -47,7 +47,7 @@ def start_streaming(turn: Turn, leg: Leg, command: StartStreaming) -> bool:
 
 def stop_streaming(turn: Turn, leg: Leg, command: StopStreaming) -> bool:
     if not leg.streams:
-        raise refusals.not_streaming()
+        raise call_errors.not_streaming()
     _end_streams(turn, leg, command.stream_id)
     return False
 
@@ -61,7 +61,7 @@ def start_forking(turn: Turn, leg: Leg, _: StartForking) -> bool:
 
 def stop_forking(turn: Turn, leg: Leg, _: StopForking) -> bool:
     if not leg.forked:
-        raise refusals.not_forked()
+        raise call_errors.not_forked()
     _end_fork(turn, leg)
     return False
 
@@ -80,7 +80,7 @@ def stop_siprec(turn: Turn, leg: Leg, _: StopSiprec) -> bool:
 
 def start_transcription(turn: Turn, leg: Leg, command: StartTranscription) -> bool:
     if leg.transcribed:
-        raise refusals.transcribed_already()
+        raise call_errors.transcribed_already()
     own = DEFAULTS[command.operation]
     begin_transcription(turn, leg, command.transcription_tracks or own["transcription_tracks"])
     return False
@@ -96,9 +96,9 @@ def suppress_noise(_turn: Turn, _leg: Leg, _: StartNoiseSuppression | StopNoiseS
 
 
 def check_stream_url(url: str | None) -> None:
-    """Raises Refused (10003) for one that names no host."""
+    """Raises CarrierError (10003) for one that names no host."""
     if url and not _host_in(url):
-        raise refusals.url_invalid("/stream_url")
+        raise call_errors.url_invalid("/stream_url")
 
 
 def _host_in(url: str) -> str:

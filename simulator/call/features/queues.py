@@ -7,11 +7,11 @@ size is what the newest enqueue says. `keep_after_hangup` is not acted on: an en
 from dataclasses import replace
 
 from offhook.commands import Enqueue, LeaveQueue
-from offhook.simulator.call import refusals
 from offhook.simulator.call.activities import Waiting
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.steps import QueueTimesOut
 from offhook.simulator.call.transition import Turn
+from offhook.simulator.errors import call_errors
 from offhook.telnyx.defaults import DEFAULTS
 
 SIZE_MAX: int = DEFAULTS["enqueue"]["max_size"]
@@ -21,10 +21,10 @@ WAIT_S_MAX = 600
 
 def enqueue(turn: Turn, leg: Leg, command: Enqueue) -> bool:
     if leg.waiting is not None:
-        raise refusals.in_queue_already()
+        raise call_errors.in_queue_already()
     before = waiting_in(turn, command.queue_name)
     if len(before) >= (command.max_size or SIZE_MAX):
-        raise refusals.queue_full()
+        raise call_errors.queue_full()
     leg = turn.put(replace(leg, waiting=Waiting(queue=command.queue_name, since=turn.now)))
     waits_s = [
         (turn.now - other.waiting.since).total_seconds() for other in before if other.waiting
@@ -43,7 +43,7 @@ def enqueue(turn: Turn, leg: Leg, command: Enqueue) -> bool:
 
 def leave_queue(turn: Turn, leg: Leg, _: LeaveQueue) -> bool:
     if leg.waiting is None:
-        raise refusals.not_in_queue()
+        raise call_errors.not_in_queue()
     dequeue(turn, leg, because="leave")
     return False
 

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from offhook.commands import Speak, StartPlayback, StopPlayback
-from offhook.simulator.call import refusals
 from offhook.simulator.call.activities import Sound
 from offhook.simulator.call.legs import Leg
 from offhook.simulator.call.steps import SoundEnds
 from offhook.simulator.call.transition import Turn
+from offhook.simulator.errors import call_errors
 
 CHARACTERS_PER_S = 15.0
 SPEAK_S_MIN = 0.5
@@ -37,7 +37,7 @@ def speak(turn: Turn, leg: Leg, command: Speak) -> bool:
 def start_playback(turn: Turn, leg: Leg, command: StartPlayback) -> bool:
     leg = _stopped(turn, leg, command.stop)
     if command.overlay and not leg.sounds:
-        raise refusals.not_possible("Nothing is played that the overlay could be over.")
+        raise call_errors.not_possible("Nothing is played that the overlay could be over.")
     sound = playback(turn, command.audio_url, command.media_name, bool(command.overlay))
     _add(turn, leg, replace(sound, lasts_s=_times(command.loop, PLAYBACK_S)))
     return False
@@ -100,7 +100,7 @@ def spoken_s(text: str) -> float:
 
 def _add(turn: Turn, leg: Leg, sound: Sound) -> Leg:
     if len(leg.sounds) >= SOUNDS_MAX:
-        raise refusals.not_possible(f"{SOUNDS_MAX} texts and files are waiting on this call.")
+        raise call_errors.not_possible(f"{SOUNDS_MAX} texts and files are waiting on this call.")
     return _hear_next(turn, turn.put(replace(leg, sounds=(*leg.sounds, sound))))
 
 

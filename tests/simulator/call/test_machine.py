@@ -16,7 +16,7 @@ from offhook.commands import (
     Transfer,
 )
 from offhook.simulator.call.legs import LegState
-from offhook.simulator.call.refusals import Refused
+from offhook.simulator.errors.carrier_error import CarrierError
 from tests.simulator.calls import (
     BUSY,
     BYE,
@@ -34,7 +34,7 @@ from tests.simulator.calls import (
 
 
 def refusal(calls: Calls, command: Command, leg: str | None) -> str:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(CarrierError) as raised:
         calls.do(command, leg)
     return raised.value.code
 

@@ -27,7 +27,7 @@ from offhook.commands import (
     Transfer,
 )
 from offhook.simulator.call.legs import Leg, LegState
-from offhook.simulator.call.refusals import Refused
+from offhook.simulator.errors.carrier_error import CarrierError
 from tests.simulator.calls import BUSY, FRIEND, SILENT, TALKS, Calls
 
 MOVES = (
@@ -84,7 +84,7 @@ def test_whatever_is_commanded_the_legs_stay_sane(
     calls = Calls()
     for move, one, two, number in moves:
         ids = list(calls.legs) or ["v3:nobody"]
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(CarrierError):
             if move == "begin":
                 calls.do(BEGUN[(one + 10 * two) % len(BEGUN)], ids[one % len(ids)])
             else:

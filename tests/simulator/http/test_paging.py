@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.simulator.call.legs import Leg, LegState
-from offhook.simulator.call.refusals import Refused
+from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.http.paging import page_of
 
 PATH = "/v2/connections/1/active_calls"
@@ -77,6 +77,6 @@ def test_a_cursor_keeps_its_place_when_legs_end(legs: list[Leg], data: st.DataOb
     ],
 )
 def test_a_page_that_cannot_be_is_refused(query: dict[str, str]) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(CarrierError) as raised:
         page_of([], query, PATH)
     assert raised.value.status == 422

@@ -40,7 +40,7 @@ from offhook.commands import (
     UpdateClientState,
 )
 from offhook.simulator.call import machine
-from offhook.simulator.call.refusals import Refused
+from offhook.simulator.errors.carrier_error import CarrierError
 from tests.simulator.calls import BYE, FRIEND, HELLO, OURS, Calls
 
 MACHINE_BEEPS, MACHINE, UNSURE, FAX, QUIET = (f"+1202555017{last}" for last in "12345")
@@ -68,7 +68,7 @@ def gathered(calls: Calls, leg: str) -> list[tuple[str, str]]:
 
 
 def code(calls: Calls, command: Command, leg: str) -> str:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(CarrierError) as raised:
         calls.do(command, leg)
     return raised.value.code
 

@@ -1,4 +1,4 @@
-"""The composition root: put the simulator together from plain values, or run it from settings."""
+"""The composition root: build the simulator from plain values, or run it from settings."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
@@ -14,9 +14,10 @@ from offhook.process import serve
 from offhook.settings import Settings
 from offhook.simulator.applications import Applications
 from offhook.simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange
-from offhook.simulator.http.carrier import application
+from offhook.simulator.http.application import asgi_application
 from offhook.simulator.journal import Journal
-from offhook.simulator.webhooks.delivery import RETRY_PAUSES_S, Delivery, Faults
+from offhook.simulator.random_ids import RandomIds
+from offhook.simulator.webhooks.sender import RETRY_PAUSES_S, DeliveryFaults, WebhookSender
 from offhook.telnyx.signature import signing_key_from
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Simulator:
-    """The ASGI application, and the exchange behind it for calls placed in the same process."""
+    """The ASGI application, and the exchange behind it for calls in the same process."""
 
     application: Starlette
     exchange: Exchange
@@ -46,45 +47,44 @@ def build(
     slow_answer_s: float = SLOW_ANSWER_S,
     retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    identities: Random | None = None,
 ) -> Simulator:
-    """A simulator that nobody has started yet. Raises SettingInvalid for a bad `signing_key`.
+    """A simulator that is not started yet. Raises SettingInvalid for a bad `signing_key`.
 
-    `seed` decides the faults. Ids never come from it unless `identities` is given: a log that
-    remembers them for ever would take the events of a second run for those of the first.
+    `seed` decides the faults of webhooks only. Ids are never repeated: a log keeps them forever,
+    and would take the events of a second run for those of the first.
     """
-    chance = identities or SystemRandom()
-    delivery = Delivery(
+    ids = RandomIds(SystemRandom())
+    sender = WebhookSender(
         signing_key=signing_key_from(signing_key),
         clock=clock,
         dice=Random(seed),
-        faults=Faults(duplicates=duplicates, disorder=disorder, loss=loss),
+        faults=DeliveryFaults(duplicates=duplicates, disorder=disorder, loss=loss),
         retry_pauses_s=retry_pauses_s,
     )
     exchange = Exchange(
-        delivery=delivery,
+        sender=sender,
         applications=Applications(
             webhook_url=webhook_url,
             clock=clock,
-            identities=chance,
+            ids=ids,
             connections=connections,
             journal=journal,
         ),
         journal=journal,
         clock=clock,
-        identities=chance,
+        ids=ids,
         speed=speed,
         duplicate_answer=duplicate_answer,
         slow_answer_s=slow_answer_s,
     )
-    carrier = application(exchange, clock=clock, key=key)
-    return Simulator(application=carrier, exchange=exchange)
+    application = asgi_application(exchange, clock=clock, key=key)
+    return Simulator(application=application, exchange=exchange)
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM; then finish the requests and the webhooks that are on their way.
+    """Serve until SIGTERM; then finish running requests and webhooks.
 
-    Raises SettingInvalid without a key to sign with.
+    Raises SettingInvalid without a signing key.
     """
     if not settings.signing_key:
         raise SettingInvalid(

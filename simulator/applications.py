@@ -1,26 +1,26 @@
 """Call Control Applications: the resource that a call's `connection_id` names.
 
-An application says where webhooks go, in which form, how long their receiver has, and whether calls
-tell their cost. One exists from the start: its id is DEFAULT_ID, its address is the configured
-one, and its form is "2". A created one has the carrier's defaults, of which form "1" is one. Fields
-about media, channels and the first command are kept and answered, and change nothing. `connections`
-are the ids of more that exist from the start, each like the default one.
+An application says where webhooks go, in which form, the timeout of their receiver, and whether
+calls send call.cost. One exists from the start, with the id DEFAULT_ID, the configured address and
+form "2"; `connections` are the ids of more like it. A created one has the carrier's defaults, of
+which form "1" is one. Fields about media, channels and the first command are kept and returned, and
+have no effect.
 
 Fields, defaults and bounds are in `offhook.telnyx.applications`. Where the documents are silent: an
-update changes what it names and nothing else, and an unknown field is refused.
+update changes only the fields it has, and an unknown field is refused.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from random import Random
 from typing import Any
 
 import msgspec
 
 from offhook.errors import ParameterInvalid
-from offhook.simulator.call.answers import milliseconds
+from offhook.simulator.call.timestamps import iso_milliseconds
 from offhook.simulator.errors import call_errors, parameter_errors, request_errors
 from offhook.simulator.journal import Journal
+from offhook.simulator.random_ids import RandomIds
 from offhook.telnyx.applications import (
     Body,
     ChangedApplication,
@@ -33,8 +33,8 @@ APPLICATIONS_MAX = 10_000
 SEARCHED_LENGTH_MIN = 3
 
 
-class Application(NewApplication, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An application as the carrier keeps and answers it."""
+class CallControlApplication(NewApplication, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An application as the carrier keeps and returns it."""
 
     id: str
     record_type: str = "call_control_application"
@@ -44,9 +44,9 @@ class Application(NewApplication, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Applications:
-    """All of them; bounded in number. Ids come from `identities`.
+    """All applications, at most `applications_max`.
 
-    The created ones outlive the process with a `journal`; the others are made from settings.
+    With a `journal` the created ones survive the process; the others come from settings.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class Applications:
         *,
         webhook_url: str,
         clock: Callable[[], datetime],
-        identities: Random,
+        ids: RandomIds,
         connections: Collection[str] = (),
         journal: Journal | None = None,
         applications_max: int = APPLICATIONS_MAX,
     ) -> None:
         self._clock = clock
-        self._identities = identities
+        self._ids = ids
         self._applications_max = applications_max
-        now = milliseconds(clock())
-        self.default = Application(
+        now = iso_milliseconds(clock())
+        self.default = CallControlApplication(
             id=DEFAULT_ID,
             application_name="offhook",
             webhook_event_url=webhook_url,
@@ -71,73 +71,75 @@ class Applications:
             created_at=now,
             updated_at=now,
         )
-        self._kept = {DEFAULT_ID: self.default} | {
+        self._applications = {DEFAULT_ID: self.default} | {
             each: msgspec.structs.replace(self.default, id=each, application_name=f"offhook {each}")
             for each in connections
         }
         self._journal = journal
-        self._of_settings = frozenset(self._kept)
+        self._configured = frozenset(self._applications)
         if journal is not None:
-            created = journal.read("applications", Application)
-            self._kept |= {one.id: one for one in created if one.id not in self._kept}
+            created = journal.read("applications", CallControlApplication)
+            self._applications |= {
+                one.id: one for one in created if one.id not in self._applications
+            }
 
-    def get(self, application_id: str) -> Application:
-        """Raises CarrierError (404)."""
-        found = self._kept.get(application_id)
+    def get(self, application_id: str) -> CallControlApplication:
+        """One application. Raises CarrierError (10005)."""
+        found = self._applications.get(application_id)
         if found is None:
             raise request_errors.not_found()
         return found
 
-    def of_call(self, connection_id: str) -> Application:
-        """Whose configuration a call has: the default one's, if its application was deleted."""
-        return self._kept.get(connection_id, self.default)
+    def of_call(self, connection_id: str) -> CallControlApplication:
+        """The application of a call; the default one if its own was deleted."""
+        return self._applications.get(connection_id, self.default)
 
     def takes_calls(self, connection_id: str) -> bool:
-        """False if there is none by this id, or it is not active."""
-        application = self._kept.get(connection_id)
+        """Whether there is an active application with this id."""
+        application = self._applications.get(connection_id)
         return application is not None and application.active
 
-    def create(self, body: Mapping[str, Any]) -> Application:
-        """Raises CarrierError (422)."""
-        if len(self._kept) >= self._applications_max:
+    def create(self, body: Mapping[str, Any]) -> CallControlApplication:
+        """A new application. Raises CarrierError (422)."""
+        if len(self._applications) >= self._applications_max:
             raise call_errors.not_possible(
-                f"There are {self._applications_max} applications; the simulator takes no more."
+                f"The simulator keeps at most {self._applications_max} applications."
             )
-        asked = _asked(body, NewApplication)
-        now = milliseconds(self._clock())
+        request = _read(body, NewApplication)
+        now = iso_milliseconds(self._clock())
         return self._keep(
-            Application(
-                **msgspec.structs.asdict(asked),
-                id="".join(self._identities.choices("123456789", k=19)),
+            CallControlApplication(
+                **msgspec.structs.asdict(request),
+                id=self._ids.application_id(),
                 created_at=now,
                 updated_at=now,
             )
         )
 
-    def update(self, application_id: str, body: Mapping[str, Any]) -> Application:
-        """Raises CarrierError (404, or 422)."""
+    def update(self, application_id: str, body: Mapping[str, Any]) -> CallControlApplication:
+        """The changed application. Raises CarrierError (10005, 422)."""
         before = self.get(application_id)
-        asked = _asked(body, ChangedApplication)
-        changed = {name: getattr(asked, name) for name in body}
+        request = _read(body, ChangedApplication)
+        changed = {name: getattr(request, name) for name in body}
         for part in ("inbound", "outbound"):
             if part in body:
                 given = {name: getattr(changed[part], name) for name in body[part]}
                 changed[part] = msgspec.structs.replace(getattr(before, part), **given)
-        now = milliseconds(self._clock())
+        now = iso_milliseconds(self._clock())
         return self._keep(msgspec.structs.replace(before, **changed, updated_at=now))
 
-    def delete(self, application_id: str) -> Application:
-        """The application as it was; its calls are refused from now on. Raises CarrierError (404)."""
+    def delete(self, application_id: str) -> CallControlApplication:
+        """The application as it was; new calls of it are refused. Raises CarrierError (10005)."""
         gone = self.get(application_id)
-        del self._kept[application_id]
+        del self._applications[application_id]
         if self._journal is not None:
             self._journal.forget("applications", application_id)
         return gone
 
-    def listed(self, query: Mapping[str, str]) -> Sequence[Application]:
-        """Filtered and sorted as the query asks; the newest first if it does not. Raises CarrierError.
+    def search(self, query: Mapping[str, str]) -> Sequence[CallControlApplication]:
+        """Filtered and sorted as the query asks, by default newest first. Raises CarrierError.
 
-        The documents list filters of other resources too; they change nothing here.
+        The documents list filters of other resources too; they have no effect.
         """
         searched = query.get("filter[application_name][contains]")
         if searched is not None and len(searched) < SEARCHED_LENGTH_MIN:
@@ -145,34 +147,34 @@ class Applications:
         profile = query.get("filter[outbound.outbound_voice_profile_id]")
         found = [
             one
-            for one in self._kept.values()
+            for one in self._applications.values()
             if (searched is None or searched.lower() in one.application_name.lower())
             and profile in (None, one.outbound.outbound_voice_profile_id)
         ]
         sort = query.get("sort", "-created_at")
         if (key := _SORTS.get(sort.removeprefix("-"))) is None:
             raise request_errors.sort_unknown(sort, list(_SORTS))
-        # The kept order breaks ties: it is that of creation.
+        # The order of creation breaks ties.
         ordered = sorted(enumerate(found), key=lambda one: (key(one[1]), one[0]))
         return [one for _, one in (reversed(ordered) if sort.startswith("-") else ordered)]
 
-    def _keep(self, application: Application) -> Application:
-        self._kept[application.id] = application
+    def _keep(self, application: CallControlApplication) -> CallControlApplication:
+        self._applications[application.id] = application
         if application.id == DEFAULT_ID:
             self.default = application
-        if self._journal is not None and application.id not in self._of_settings:
+        if self._journal is not None and application.id not in self._configured:
             self._journal.keep("applications", application.id, application)
         return application
 
 
-_SORTS: dict[str, Callable[[Application], Any]] = {
+_SORTS: dict[str, Callable[[CallControlApplication], Any]] = {
     "created_at": lambda one: one.created_at,
     "connection_name": lambda one: one.application_name,
     "active": lambda one: one.active,
 }
 
 
-def _asked(body: Mapping[str, Any], kind: type[Body]) -> Body:
+def _read(body: Mapping[str, Any], kind: type[Body]) -> Body:
     try:
         return application_from(body, kind)
     except ParameterInvalid as error:

@@ -1,10 +1,10 @@
-"""What outlives the simulator's process: the calls that are up, and the applications created in it.
+"""What survives the simulator's process: the calls that are up, and the created applications.
 
-A real carrier is never killed. This one may be; the legs that were up then are gone, and their
-hangup, which the application waits for, is sent at the next start (`exchange`). A
-leg stays in the journal until its hangup was delivered, or given up as any webhook is.
+A real carrier is never killed. This one may be: its calls are lost, and their hangup, which the
+application waits for, is sent at the next start (`exchange`). A leg stays in the journal until its
+hangup is delivered, or given up as any webhook is.
 
-The 60 s memory of command_ids and the books of effects are not kept.
+The 60 s memory of command_ids and the effects are not kept.
 """
 
 import logging
@@ -16,14 +16,14 @@ import msgspec
 
 from offhook.errors import SettingInvalid
 
-Kept = TypeVar("Kept")
+Value = TypeVar("Value")
 Table = Literal["legs", "applications"]
 
 _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """An SQLite file. It survives a kill -9 of this process, but not a loss of power.
+    """An SQLite file. It survives a kill -9 of this process, but not a power failure.
 
     Raises SettingInvalid for a path that cannot be used.
     """
@@ -44,7 +44,7 @@ class Journal:
             ) from None
 
     def keep(self, table: Table, key: str, value: Any) -> None:
-        """Keep a value in place of the one before, by the same key."""
+        """Store a value; it replaces the one with the same key."""
         self._db.execute(
             f"insert into {table} values (?, ?) "
             "on conflict (id) do update set body = excluded.body",
@@ -52,10 +52,11 @@ class Journal:
         )
 
     def forget(self, table: Table, key: str) -> None:
+        """Remove the value with this key, if there is one."""
         self._db.execute(f"delete from {table} where id = ?", (key,))
 
-    def read(self, table: Table, kind: type[Kept]) -> list[Kept]:
-        """All values, in the order in which their keys came. What cannot be read is forgotten."""
+    def read(self, table: Table, kind: type[Value]) -> list[Value]:
+        """All values, the oldest key first. A value that cannot be read is removed, and logged."""
         found = []
         for key, body in self._db.execute(
             f"select id, body from {table} order by rowid"
@@ -63,10 +64,14 @@ class Journal:
             try:
                 found.append(msgspec.json.decode(body, type=kind))
             except msgspec.ValidationError as error:
-                # Of another version of the simulator.
-                _log.warning("forgot a row of the journal", extra={"id": key, "error": str(error)})
+                # Written by another version of the simulator.
+                _log.warning(
+                    "removed a row of the journal that cannot be read",
+                    extra={"id": key, "error": str(error)},
+                )
                 self.forget(table, key)
         return found
 
     def close(self) -> None:
+        """Close the file."""
         self._db.close()

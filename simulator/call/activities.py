@@ -1,4 +1,7 @@
-"""What goes on on a leg besides talk: values only. A leg's fields hold them while they last."""
+"""What runs on a leg besides talk: values only. A leg's fields hold them while they last.
+
+The journal stores them with their leg, so the names of their fields stay.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,9 +11,9 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Sound:
-    """Something said or played; those of a leg wait for each other, but for those `at_once`.
+    """A text or a file. Sounds of a leg play one after the other, except those `at_once`.
 
-    `told` is what both of its events carry. A prompt said to gather keys sends none.
+    `told` holds the fields of both of its events. The prompt of a gather sends no events.
     """
 
     id: str
@@ -20,32 +23,32 @@ class Sound:
     at_once: bool = False
     overlay: bool = False
     missing: bool = False  # there is no such file
-    gather_id: str | None = None  # the gather it asks for
+    gather_id: str | None = None  # the gather it is the prompt of
     begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gathering:
-    """Keys being waited for. `turn` counts tries and keys: a timer of an earlier one is stale."""
+    """A running gather. `turn` counts attempts and keys: a timer of an earlier one is stale."""
 
     id: str
-    told: Mapping[str, Any]  # what its event carries besides
+    told: Mapping[str, Any]  # fields of its event besides digits and status
     digits_min: int
     digits_max: int
     terminator: str
     valid: str
-    first_s: float  # from the start, or from the end of a prompt, to the first key
+    first_s: float  # from the start, or from the end of the prompt, to the first key
     between_s: float
     prompt: Sound | None = None
-    again: Sound | None = None  # the prompt after a wrong entry
-    tries_left: int = 0  # after this one
+    again: Sound | None = None  # the prompt after an invalid entry
+    tries_left: int = 0  # attempts after this one
     digits: str = ""
     turn: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
-    """A recording that runs, or is paused."""
+class ActiveRecording:
+    """A recording that is running or paused, or that starts when the leg is answered."""
 
     id: str
     channels: str
@@ -54,16 +57,16 @@ class Recording:
     file_name: str = ""
     paused: bool = False
     transcribed: bool = False
-    max_s: float = 0.0  # 0: no bound
+    max_s: float = 0.0  # 0: no maximum length
 
-    def begun(self, at: datetime) -> "Recording":
-        """The same, begun now."""
+    def begun(self, at: datetime) -> "ActiveRecording":
+        """The same recording, started at this time."""
         return replace(self, started_at=at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A place in a queue."""
+class QueueWait:
+    """The queue that a leg waits in, and since when."""
 
     queue: str
     since: datetime
@@ -71,7 +74,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """An assistant, or a relay to the application's WebSocket, talks on the leg."""
+    """An AI assistant, or a relay to the application's WebSocket, on a leg."""
 
     id: str
     assistant_id: str | None
@@ -80,7 +83,7 @@ class Conversation:
 
 @dataclass(frozen=True, kw_only=True)
 class Seat:
-    """A place in a conference. Whoever created it has `created` set to its own session."""
+    """The conference that a leg is in; `creator_session_id` is the session of its first leg."""
 
     conference_id: str
     name: str
@@ -90,9 +93,9 @@ class Seat:
 
 @dataclass(frozen=True, kw_only=True)
 class OnAnswer:
-    """What dial, transfer and answer asked for as soon as the leg is answered."""
+    """What dial, transfer and answer start as soon as the leg is answered."""
 
-    recording: Recording | None = None
+    recording: ActiveRecording | None = None
     detection: str | None = None  # the mode of answering machine detection
     stream_url: str | None = None
     stream_track: str | None = None

@@ -1,33 +1,29 @@
-"""A leg of a call: values only."""
+"""A leg of a call: values only. The journal stores legs, so the names of their fields stay."""
 
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from random import Random
+from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
 from offhook.simulator.call.activities import (
+    ActiveRecording,
     Conversation,
     Gathering,
     OnAnswer,
-    Recording,
+    QueueWait,
     Seat,
     Sound,
-    Waiting,
 )
 from offhook.telnyx.defaults import DEFAULTS
-
-Direction = Literal["incoming", "outgoing"]
 
 # Dial and transfer have the same.
 TIMEOUT_S: int = DEFAULTS["dial"]["timeout_secs"]
 TIME_LIMIT_S: int = DEFAULTS["dial"]["time_limit_secs"]
 
 
-class LegState(enum.StrEnum):
-    """The picture is in `call.machine`; the carrier says `parked` and `bridging`."""
+class SimulatedLegState(enum.StrEnum):
+    """See `call.machine` for the picture. `parked` and `bridging` are the carrier's words."""
 
     PARKED = "parked"
     BRIDGING = "bridging"
@@ -49,8 +45,8 @@ Method = Literal["POST", "GET"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """Where a leg wants its webhooks and how often they are tried, if not as its application."""
+class WebhookOptions:
+    """A leg's own webhook addresses and retries, which come before those of its application."""
 
     url: str | None = None
     method: Method = "POST"
@@ -60,31 +56,31 @@ class Hooks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leg:
-    """One party's line. Every id and number is as the webhooks show it."""
+class SimulatedLeg:
+    """One leg of a simulated call. Every id and number is as the webhooks show it."""
 
     call_control_id: str
     call_leg_id: str
     call_session_id: str
     connection_id: str
-    direction: Direction
+    direction: Literal["incoming", "outgoing"]
     from_: str
     to: str
-    state: LegState
+    state: SimulatedLegState
     started_at: datetime
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     ending: Ending | None = None
     client_state: str | None = None
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: WebhookOptions = field(default_factory=WebhookOptions)
     tells_cost: bool = False
 
     time_limit_s: float = TIME_LIMIT_S  # counted from the answer
-    talk_s: float | None = None  # the party hangs up so long after the answer
-    keys: tuple[str, ...] = ()  # what the party keys in when asked; the last one again and again
+    talk_s: float | None = None  # the party hangs up this long after the answer
+    keys: tuple[str, ...] = ()  # what the party enters at each prompt; the last entry repeats
     bridged_with: str | None = None
     parks: bool = False  # stays up when its bridge ends
-    parks_other: bool = False  # so does the leg that it is bridged with when it answers
+    parks_other: bool = False  # the leg it is bridged with on answer stays up when that bridge ends
     bridges_on_answer: str | None = None
     prevents_double_bridge: bool = False
     transfer_leg: str | None = None  # the newest leg that a transfer of this one placed
@@ -93,12 +89,12 @@ class Leg:
     supervises: str | None = None
 
     on_answer: OnAnswer = field(default_factory=OnAnswer)
-    sounds: tuple[Sound, ...] = ()  # those begun are heard
+    sounds: tuple[Sound, ...] = ()  # playing and waiting
     gathering: Gathering | None = None
-    gathers: int = 0  # how many there were
-    prompts: int = 0  # how often keys were asked for: each try of each gather
-    recordings: tuple[Recording, ...] = ()
-    waiting: Waiting | None = None
+    gathers: int = 0  # how many have started
+    prompts: int = 0  # how often keys were asked for: every attempt of every gather
+    recordings: tuple[ActiveRecording, ...] = ()
+    waiting: QueueWait | None = None
     streams: Mapping[str, str] = field(default_factory=dict)  # stream id -> URL
     forked: bool = False
     siprec: bool = False
@@ -108,11 +104,13 @@ class Leg:
 
     @property
     def unanswered(self) -> bool:
-        return self.state in (LegState.PARKED, LegState.BRIDGING)
+        """Neither answered nor ended."""
+        return self.state in (SimulatedLegState.PARKED, SimulatedLegState.BRIDGING)
 
     @property
     def ended(self) -> bool:
-        return self.state is LegState.ENDED
+        """Its call.hangup has been emitted."""
+        return self.state is SimulatedLegState.ENDED
 
     @property
     def party(self) -> str:
@@ -121,6 +119,7 @@ class Leg:
 
     @property
     def calling_party_type(self) -> Literal["pstn", "sip"]:
+        """What kind of party calls, in the carrier's words."""
         return "sip" if self.from_.startswith("sip") else "pstn"
 
     @property
@@ -136,10 +135,10 @@ class Leg:
 
 @dataclass(frozen=True, kw_only=True)
 class InboundCall:
-    """Somebody calls one of the user's numbers.
+    """A call to one of the user's numbers.
 
     The caller gives up after `patience_s` if nobody answers, and hangs up after `hangup_after_s`
-    of talk. Both are seconds of the call. `keys` are what it keys in when asked, first to last.
+    of talk. Both are seconds of the call. `keys` are its entries at prompts, first to last.
     """
 
     from_: str
@@ -148,13 +147,3 @@ class InboundCall:
     patience_s: float = 30.0
     hangup_after_s: float = 30.0
     keys: tuple[str, ...] = ()
-
-
-def stamp(at: datetime) -> str:
-    """Six digits and Z, as in every captured webhook."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def uuid_from(identities: Random) -> str:
-    """A fresh UUID."""
-    return str(UUID(int=identities.getrandbits(128), version=4))

@@ -1,14 +1,14 @@
 """What a called number does: the magic numbers.
 
-All lie in the range that is reserved for fiction (+1 202 555 01xx), so none of them ever rings
-anybody. A SIP URI counts by its user part (`sip:+12025550186@example.com` is busy); the plus may be
-missing, and hyphens, dots, spaces and parentheses do not count.
+All are in the range reserved for fiction (+1 202 555 01xx), so none of them is anybody's. A SIP URI
+counts by its user part (`sip:+12025550186@example.com` is busy); the plus may be missing, and
+hyphens, dots, spaces and parentheses are ignored.
 
     number         the far end, when the number is dialled or transferred to
-    +1202555016N   answers, and keys in N whenever it is asked for keys (N from 0 to 9)
+    +1202555016N   answers, and enters the key N at every prompt for keys (N from 0 to 9)
     +12025550171   a machine answers: a greeting of 3 s, then a beep
     +12025550172   a machine answers: a greeting of 3 s, and no beep
-    +12025550173   answers, and nobody can tell what it is (not_sure)
+    +12025550173   answers, and detection cannot tell what it is (not_sure)
     +12025550174   a fax machine answers
     +12025550175   answers and says nothing (silence)
     +12025550178   answers; its recordings fail (call.recording.error)
@@ -21,23 +21,23 @@ missing, and hyphens, dots, spaces and parentheses do not count.
     +12025550186   is busy (user_busy, 486)
     +12025550187   answers after 10 s
     +12025550188   rings and never answers (timeout after timeout_secs)
-    any other      answers after 1 s and stays until it is hung up; a person, to any detection
+    any other      answers after 1 s and stays until it is hung up; detection finds a person
 
     number         the carrier's HTTP answer, when a command concerns the number
-    +12025550150   500 to the first try of each command, which is not performed; then all is well
-    +12025550151   500 to the first try of each command, although it *is* performed
+    +12025550150   500 to the first attempt of each command, which is not performed; then none
+    +12025550151   500 to the first attempt of each command, although it *is* performed
     +12025550152   performs, but answers later than a client with a 2 s timeout waits
-    +12025550153   503 to every try: nothing is ever performed
-    +12025550154   403 with 10010 to every try
+    +12025550153   503 to every attempt: nothing is ever performed
+    +12025550154   403 with 10010 to every attempt
     +12025550155   422 with 90041 to every dial: the channels are used up
-    +12025550156   429 with 90103 to the first try of a dial: too many dials; then all is well
-    +12025550157   403 with 20012 to every try: the account is inactive
-    +12025550159   429 to the first try, with x-ratelimit-reset; then all is well
+    +12025550156   429 with 90103 to the first attempt of a dial: too many dials; then none
+    +12025550157   403 with 20012 to every attempt: the account is inactive
+    +12025550159   429 to the first attempt, with x-ratelimit-reset; then none
     any other      answers at once
 
-A dial concerns the number it calls; any other command concerns the called number of its leg, so an
-*inbound* call to +12025550151 makes its answer, transfer and hangup fail once each. Keys of an
-inbound call are its caller's, so a call *from* +12025550161 keys in 1.
+A dial concerns the number it calls, any other command the called number of its leg: for an
+*inbound* call to +12025550151, answer, transfer and hangup fail once each. The keys of an inbound
+call are its caller's: a call *from* +12025550161 enters 1.
 Seconds are seconds of the call: the exchange divides them by its speed.
 """
 
@@ -55,7 +55,7 @@ TALK_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Takes the call; hangs up by itself only if `talk_s` is given."""
+    """Answers after `after_s`; hangs up after `talk_s` of talk, if it is given."""
 
     after_s: float = ANSWER_AFTER_S
     talk_s: float | None = None
@@ -64,7 +64,7 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Refuses:
-    """Never takes the call, and says so."""
+    """Refuses the call after `after_s`."""
 
     ending: Ending
     after_s: float = REFUSE_AFTER_S
@@ -72,23 +72,23 @@ class Refuses:
 
 @dataclass(frozen=True, kw_only=True)
 class StaysSilent:
-    """Rings until the caller's timeout."""
+    """Rings until the timeout of the caller."""
 
 
 FarEnd = Answers | Refuses | StaysSilent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hearer:
-    """Who is there, to answering machine detection: its result, and that of premium detection."""
+class DetectionResult:
+    """What answering machine detection finds; `beeps` is whether the greeting ends in a beep."""
 
     result: str = "human"
     premium_result: str = "human_residence"
     beeps: bool = False
 
 
-class Trouble(enum.Enum):
-    """What goes wrong between the client and the carrier."""
+class CommandFault(enum.Enum):
+    """How the carrier fails to answer a command as it should."""
 
     NONE = "none"
     FAILS_BEFORE = "500 once, not performed"
@@ -114,23 +114,23 @@ _FAR_ENDS: dict[str, FarEnd] = {
     "+12025550188": StaysSilent(),
     **{f"+1202555016{key}": Answers(keys=(str(key),)) for key in range(10)},
 }
-_TROUBLES = {
-    "+12025550150": Trouble.FAILS_BEFORE,
-    "+12025550151": Trouble.FAILS_AFTER,
-    "+12025550152": Trouble.SLOW,
-    "+12025550153": Trouble.UNAVAILABLE,
-    "+12025550154": Trouble.FORBIDDEN,
-    "+12025550155": Trouble.NO_CHANNEL,
-    "+12025550156": Trouble.TOO_MANY_DIALS,
-    "+12025550157": Trouble.INACTIVE,
-    "+12025550159": Trouble.LIMITED,
+_FAULTS = {
+    "+12025550150": CommandFault.FAILS_BEFORE,
+    "+12025550151": CommandFault.FAILS_AFTER,
+    "+12025550152": CommandFault.SLOW,
+    "+12025550153": CommandFault.UNAVAILABLE,
+    "+12025550154": CommandFault.FORBIDDEN,
+    "+12025550155": CommandFault.NO_CHANNEL,
+    "+12025550156": CommandFault.TOO_MANY_DIALS,
+    "+12025550157": CommandFault.INACTIVE,
+    "+12025550159": CommandFault.LIMITED,
 }
-_HEARERS = {
-    "+12025550171": Hearer(result="machine", premium_result="machine", beeps=True),
-    "+12025550172": Hearer(result="machine", premium_result="machine"),
-    "+12025550173": Hearer(result="not_sure", premium_result="not_sure"),
-    "+12025550174": Hearer(result="not_sure", premium_result="fax_detected"),
-    "+12025550175": Hearer(result="not_sure", premium_result="silence"),
+_DETECTION_RESULTS = {
+    "+12025550171": DetectionResult(result="machine", premium_result="machine", beeps=True),
+    "+12025550172": DetectionResult(result="machine", premium_result="machine"),
+    "+12025550173": DetectionResult(result="not_sure", premium_result="not_sure"),
+    "+12025550174": DetectionResult(result="not_sure", premium_result="fax_detected"),
+    "+12025550175": DetectionResult(result="not_sure", premium_result="silence"),
 }
 _RECORDINGS_FAIL = "+12025550178"
 
@@ -141,23 +141,24 @@ def far_end_of(called: str) -> FarEnd:
 
 
 def keys_of(party: str) -> tuple[str, ...]:
-    """What somebody at a number keys in when asked; empty if nothing."""
+    """The keys that the party at a number enters at a prompt; empty for none."""
     far_end = far_end_of(party)
     return far_end.keys if isinstance(far_end, Answers) else ()
 
 
-def hearer_of(called: str) -> Hearer:
-    """Who answers at a number."""
-    return _HEARERS.get(_number_in(called), Hearer())
+def detection_result_of(called: str) -> DetectionResult:
+    """What detection finds at a number."""
+    return _DETECTION_RESULTS.get(_number_in(called), DetectionResult())
 
 
 def recordings_fail(party: str) -> bool:
+    """Whether recordings of legs with this party end in call.recording.error."""
     return _number_in(party) == _RECORDINGS_FAIL
 
 
-def trouble_of(called: str) -> Trouble:
-    """What the carrier's HTTP interface does to commands that concern a number or SIP URI."""
-    return _TROUBLES.get(_number_in(called), Trouble.NONE)
+def fault_of(called: str) -> CommandFault:
+    """The fault of commands that concern a number or SIP URI."""
+    return _FAULTS.get(_number_in(called), CommandFault.NONE)
 
 
 _SIP_USER = re.compile(r"^sips?:(?P<user>[^@;:]+)@")

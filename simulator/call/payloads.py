@@ -1,16 +1,17 @@
 """The fields that each webhook carries, as found in captures of real calls.
 
-Two surprises of the real thing are kept: `direction` and `state` are on call.initiated only, and
+Two surprises of the carrier are kept: `direction` and `state` are on call.initiated only, and
 `start_time` is the start of the leg (never the answer), missing on an outgoing call.initiated.
-For call.sip_info.received no schema and no capture exists: it carries the common fields alone.
-What is said and played to a whole conference is of no leg: the documents give it no id of one.
+For call.sip_info.received there is no schema and no capture: it has the common fields only.
+Events of what plays to a whole conference have no ids of a leg, as in the documents.
 """
 
 import dataclasses
 from typing import Any
 
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
-from offhook.simulator.call.legs import Leg, stamp
+from offhook.simulator.call.legs import SimulatedLeg
+from offhook.simulator.call.timestamps import iso_microseconds
 
 PACKETS_PER_S = 50
 
@@ -23,10 +24,10 @@ _WITH_NUMBERS = frozenset(
 _OF_NO_LEG = frozenset(kind.event_type for kind in OF_A_CONFERENCE_ALONE)
 
 
-def payload_of(event_type: str, leg: Leg) -> dict[str, Any]:
-    """The payload for an event of a leg, which is as the event left it.
+def payload_of(event_type: str, leg: SimulatedLeg) -> dict[str, Any]:
+    """The fields that a leg gives to its event; the leg is as the event left it.
 
-    What is the event's own, and not the leg's, is added by who tells it.
+    Whoever emits the event adds the fields of its own.
     """
     if event_type in _OF_NO_LEG:
         return {"connection_id": leg.connection_id}
@@ -52,11 +53,11 @@ def payload_of(event_type: str, leg: Leg) -> dict[str, Any]:
             return common
 
 
-def _started(leg: Leg) -> dict[str, Any]:
-    return {"start_time": stamp(leg.started_at)}
+def _started(leg: SimulatedLeg) -> dict[str, Any]:
+    return {"start_time": iso_microseconds(leg.started_at)}
 
 
-def _initiated(leg: Leg) -> dict[str, Any]:
+def _initiated(leg: SimulatedLeg) -> dict[str, Any]:
     if leg.direction == "outgoing":
         return {"direction": "outgoing", "state": "bridging"}
     return {
@@ -66,32 +67,32 @@ def _initiated(leg: Leg) -> dict[str, Any]:
         "direction": "incoming",
         "from_sip_uri": f"{leg.from_.removeprefix('+')}@203.0.113.10:5060",
         "offered_codecs": "PCMU,G729",
-        "start_time": stamp(leg.started_at),
+        "start_time": iso_microseconds(leg.started_at),
         "state": "parked",
         "to_sip_uri": f"{leg.to}@192.76.120.10:5060",
     }
 
 
-def _answered(leg: Leg) -> dict[str, Any]:
+def _answered(leg: SimulatedLeg) -> dict[str, Any]:
     if leg.direction == "outgoing":
         return {}
     return {"calling_party_type": leg.calling_party_type, "codec": "PCMU", "sampling_rate": 8000}
 
 
-def _hangup(leg: Leg) -> dict[str, Any]:
+def _hangup(leg: SimulatedLeg) -> dict[str, Any]:
     assert leg.ending is not None, f"{leg.call_control_id} has not ended"
     assert leg.ended_at is not None
     return {
         "call_quality_stats": _quality(leg),
-        "end_time": stamp(leg.ended_at),
+        "end_time": iso_microseconds(leg.ended_at),
         "hangup_cause": leg.ending.cause,
         "hangup_source": leg.ending.source,
         "sip_hangup_cause": leg.ending.sip,
     }
 
 
-def _quality(leg: Leg) -> dict[str, Any] | None:
-    """Numbers as strings, like the real ones; None if nobody ever spoke."""
+def _quality(leg: SimulatedLeg) -> dict[str, Any] | None:
+    """Numbers as strings, like the carrier's; None if the leg was never answered."""
     if leg.answered_at is None or leg.ended_at is None:
         return None
     packets = int((leg.ended_at - leg.answered_at).total_seconds() * PACKETS_PER_S)

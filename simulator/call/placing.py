@@ -1,7 +1,7 @@
-"""New legs, and what begins when a leg is answered: dial, transfer, answer, and the called party.
+"""New legs, and what starts when a leg is answered: dial, transfer, answer, and the called party.
 
-A leg placed by dial joins the session of the leg it links to, one placed by a transfer that of the
-transferred leg. Digits after a number (`+12025550110,42`) are no part of it.
+A leg placed by a dial joins the session of the leg it links to, one placed by a transfer that of
+the transferred leg. Digits after a number (`+12025550110,42`) are not part of it.
 """
 
 from dataclasses import replace
@@ -10,8 +10,8 @@ from typing import assert_never
 from offhook.commands import Answer, Dial, Transfer
 from offhook.commands.calls import Media, WebhookTargets
 from offhook.simulator.call.activities import OnAnswer, Sound
-from offhook.simulator.call.endings import CANCELLED, end, join
-from offhook.simulator.call.features.assistants import converse, relay
+from offhook.simulator.call.endings import CANCELLED, bridge_legs, end_leg
+from offhook.simulator.call.features.assistants import begin_conversation, begin_relay
 from offhook.simulator.call.features.conferences import join_as_configured
 from offhook.simulator.call.features.detection import detect, detect_deepfake
 from offhook.simulator.call.features.media import (
@@ -19,67 +19,67 @@ from offhook.simulator.call.features.media import (
     begin_transcription,
     check_stream_url,
 )
-from offhook.simulator.call.features.recording import asked_recording, begin_recording
-from offhook.simulator.call.features.sounds import hear, playback
+from offhook.simulator.call.features.recording import begin_recording, requested_recording
+from offhook.simulator.call.features.sounds import file_sound, play_now
 from offhook.simulator.call.legs import (
     TIME_LIMIT_S,
     TIMEOUT_S,
     Ending,
-    Hooks,
     InboundCall,
-    Leg,
-    LegState,
-    uuid_from,
+    SimulatedLeg,
+    SimulatedLegState,
+    WebhookOptions,
 )
 from offhook.simulator.call.numbers import Answers, Refuses, StaysSilent, far_end_of, keys_of
-from offhook.simulator.call.steps import LegEnds, PartyAnswers
-from offhook.simulator.call.transition import Turn
+from offhook.simulator.call.transition import Transition
+from offhook.simulator.call.triggers import LegEnds, PartyAnswers
 from offhook.simulator.errors import call_errors
 
 
-def place_inbound(turn: Turn, call: InboundCall) -> Leg:
-    """Somebody calls in: a parked leg in a session of its own."""
-    leg = turn.place(
-        Leg(
-            call_control_id=_control_id(turn),
-            call_leg_id=uuid_from(turn.identities),
-            call_session_id=uuid_from(turn.identities),
+def place_inbound(transition: Transition, call: InboundCall) -> SimulatedLeg:
+    """An inbound call: a parked leg in a session of its own."""
+    leg = transition.place(
+        SimulatedLeg(
+            call_control_id=transition.ids.call_control_id(),
+            call_leg_id=transition.ids.uuid(),
+            call_session_id=transition.ids.uuid(),
             connection_id=call.connection_id,
             direction="incoming",
             from_=call.from_,
             to=call.to,
-            state=LegState.PARKED,
-            started_at=turn.now,
-            tells_cost=turn.tells_cost,
+            state=SimulatedLegState.PARKED,
+            started_at=transition.now,
+            tells_cost=transition.tells_cost,
             talk_s=call.hangup_after_s,
             keys=call.keys or keys_of(call.from_),
         )
     )
     gives_up = LegEnds(call_control_id=leg.call_control_id, ending=CANCELLED, only="unanswered")
-    turn.later(call.patience_s, gives_up)
+    transition.schedule(call.patience_s, gives_up)
     return leg
 
 
-def dial(turn: Turn, command: Dial) -> Leg:
-    linked = turn.live(command.link_to, "/link_to") if command.link_to else None
+def dial(transition: Transition, command: Dial) -> SimulatedLeg:
+    """The new leg, ringing. Raises CarrierError (90015, 90018) for a leg that it names."""
+    linked = transition.live_leg(command.link_to, "/link_to") if command.link_to else None
     if command.supervise_call_control_id:
-        turn.live(command.supervise_call_control_id, "/supervise_call_control_id")
+        transition.live_leg(command.supervise_call_control_id, "/supervise_call_control_id")
     called = command.to if isinstance(command.to, str) else command.to[0]
-    on_answer = _on_answer(turn, command)
-    leg = turn.place(
-        Leg(
-            call_control_id=_control_id(turn),
-            call_leg_id=uuid_from(turn.identities),
-            call_session_id=linked.call_session_id if linked else uuid_from(turn.identities),
+    on_answer = _requested_on_answer(transition, command)
+    leg = transition.place(
+        SimulatedLeg(
+            call_control_id=transition.ids.call_control_id(),
+            call_leg_id=transition.ids.uuid(),
+            call_session_id=linked.call_session_id if linked else transition.ids.uuid(),
             connection_id=command.connection_id,
             direction="outgoing",
             from_=linked.from_ if linked and command.bridge_intent else command.from_,
             to=called.partition(",")[0],
-            state=LegState.BRIDGING,
-            started_at=turn.now,
+            state=SimulatedLegState.BRIDGING,
+            started_at=transition.now,
             client_state=command.client_state,
-            hooks=hooks_of(command, Hooks()),
-            tells_cost=turn.tells_cost,
+            hooks=webhook_options_of(command, WebhookOptions()),
+            tells_cost=transition.tells_cost,
             time_limit_s=command.time_limit_secs or TIME_LIMIT_S,
             parks=command.park_after_unbridge == "self",
             bridges_on_answer=command.link_to if command.bridge_on_answer else None,
@@ -88,78 +88,83 @@ def dial(turn: Turn, command: Dial) -> Leg:
             on_answer=replace(
                 on_answer,
                 detection=command.answering_machine_detection,
-                audio=_audio(turn, command),
+                audio=_audio(transition, command),
                 conference=command.conference_config,
             ),
         )
     )
     if on_answer.recording is not None:
-        turn.answer["recording_id"] = on_answer.recording.id
+        transition.answer["recording_id"] = on_answer.recording.id
     cause = "no_answer" if command.retry_on_timeout is False else "timeout"
-    return _call_far_end(turn, leg, command.timeout_secs or TIMEOUT_S, cause)
+    return _ring_far_end(transition, leg, command.timeout_secs or TIMEOUT_S, cause)
 
 
-def transfer(turn: Turn, leg: Leg, command: Transfer) -> bool:
-    earlier = turn.find(leg.transfer_leg) if leg.transfer_leg else None
-    new = turn.place(
-        Leg(
-            call_control_id=_control_id(turn),
-            call_leg_id=uuid_from(turn.identities),
+def transfer(transition: Transition, leg: SimulatedLeg, command: Transfer) -> bool:
+    """Ring a new leg, to bridge with this one; repeated if the last transfer's leg is up."""
+    earlier = transition.find(leg.transfer_leg) if leg.transfer_leg else None
+    new = transition.place(
+        SimulatedLeg(
+            call_control_id=transition.ids.call_control_id(),
+            call_leg_id=transition.ids.uuid(),
             call_session_id=leg.call_session_id,
             connection_id=leg.connection_id,
             direction="outgoing",
             from_=command.from_ or leg.to,
             to=command.to.partition(",")[0],
-            state=LegState.BRIDGING,
-            started_at=turn.now,
+            state=SimulatedLegState.BRIDGING,
+            started_at=transition.now,
             client_state=command.target_leg_client_state,
-            hooks=hooks_of(command, leg.hooks),
+            hooks=webhook_options_of(command, leg.hooks),
             tells_cost=leg.tells_cost,
             time_limit_s=command.time_limit_secs or TIME_LIMIT_S,
             bridges_on_answer=leg.call_control_id,
             parks_other=command.park_after_unbridge == "self",
             placed_after=leg.transfer_leg,
             on_answer=OnAnswer(
-                recording=asked_recording(turn, command),
+                recording=requested_recording(transition, command),
                 detection=command.answering_machine_detection,
-                audio=_audio(turn, command),
+                audio=_audio(transition, command),
             ),
         )
     )
-    turn.put(replace(leg, transfer_leg=new.call_control_id))
-    _call_far_end(turn, new, command.timeout_secs or TIMEOUT_S, "timeout")
+    transition.put(replace(leg, transfer_leg=new.call_control_id))
+    _ring_far_end(transition, new, command.timeout_secs or TIMEOUT_S, "timeout")
     return earlier is not None and not earlier.ended
 
 
-def answer(turn: Turn, leg: Leg, command: Answer) -> bool:
+def answer(transition: Transition, leg: SimulatedLeg, command: Answer) -> bool:
+    """Answer an incoming leg; repeated if it is answered. Raises CarrierError (90102)."""
     if leg.direction == "outgoing":
         raise call_errors.answer_of_outbound()
     if not leg.unanswered:
         return True
-    on_answer = _on_answer(turn, command)
+    on_answer = _requested_on_answer(transition, command)
     if on_answer.recording is not None:
-        turn.answer["recording_id"] = on_answer.recording.id
-    _take(turn, replace(leg, hooks=hooks_of(command, leg.hooks), on_answer=on_answer))
+        transition.answer["recording_id"] = on_answer.recording.id
+    _answer(
+        transition, replace(leg, hooks=webhook_options_of(command, leg.hooks), on_answer=on_answer)
+    )
     return False
 
 
-def party_answers(turn: Turn, leg: Leg) -> None:
+def party_answers(transition: Transition, leg: SimulatedLeg) -> None:
+    """The called party picks up; a leg that waits for it is bridged with it."""
     if not leg.unanswered:
         return
-    leg = _take(turn, leg)
-    other = turn.find(leg.bridges_on_answer) if leg.bridges_on_answer else None
+    leg = _answer(transition, leg)
+    other = transition.find(leg.bridges_on_answer) if leg.bridges_on_answer else None
     if other is None or other.ended or other.unanswered:
         return
     if leg.prevents_double_bridge and other.bridged_with is not None:
-        end(turn, leg, Ending(cause="normal_clearing", source="caller", sip="200"))
+        end_leg(transition, leg, Ending(cause="normal_clearing", source="caller", sip="200"))
     else:
-        join(turn, replace(other, parks=leg.parks_other), leg)
+        bridge_legs(transition, replace(other, parks=leg.parks_other), leg)
 
 
-def hooks_of(command: WebhookTargets, before: Hooks) -> Hooks:
+def webhook_options_of(command: WebhookTargets, before: WebhookOptions) -> WebhookOptions:
     """Where webhooks go from now on: what the command leaves out stays as it was."""
     policies = command.webhook_retries_policies
-    return Hooks(
+    return WebhookOptions(
         url=command.webhook_url or before.url,
         method=command.webhook_url_method or before.method,
         urls=command.webhook_urls or before.urls,
@@ -172,18 +177,22 @@ def hooks_of(command: WebhookTargets, before: Hooks) -> Hooks:
     )
 
 
-def _call_far_end(turn: Turn, leg: Leg, timeout_s: float, timeout_cause: str) -> Leg:
-    """Ring the called party: what it will do, and when we give up."""
+def _ring_far_end(
+    transition: Transition, leg: SimulatedLeg, timeout_s: float, timeout_cause: str
+) -> SimulatedLeg:
+    """Ring the called party: schedule what it will do, and the timeout."""
     ours = leg.call_control_id
     gave_up = Ending(cause=timeout_cause, source="unknown", sip="487")
-    turn.later(timeout_s, LegEnds(call_control_id=ours, ending=gave_up, only="unanswered"))
+    transition.schedule(timeout_s, LegEnds(call_control_id=ours, ending=gave_up, only="unanswered"))
     far_end = far_end_of(leg.to)
     match far_end:
         case Answers(after_s=after_s, talk_s=talk_s, keys=keys):
-            leg = turn.put(replace(leg, talk_s=talk_s, keys=keys))
-            turn.later(after_s, PartyAnswers(call_control_id=ours))
+            leg = transition.put(replace(leg, talk_s=talk_s, keys=keys))
+            transition.schedule(after_s, PartyAnswers(call_control_id=ours))
         case Refuses(after_s=after_s, ending=ending):
-            turn.later(after_s, LegEnds(call_control_id=ours, ending=ending, only="unanswered"))
+            transition.schedule(
+                after_s, LegEnds(call_control_id=ours, ending=ending, only="unanswered")
+            )
         case StaysSilent():
             pass
         case _:
@@ -191,48 +200,53 @@ def _call_far_end(turn: Turn, leg: Leg, timeout_s: float, timeout_cause: str) ->
     return leg
 
 
-def _take(turn: Turn, leg: Leg) -> Leg:
-    """The leg is answered: from now on talk, the time limit and all that was asked for run."""
-    leg = turn.put(replace(leg, state=LegState.ANSWERED, answered_at=turn.now))
-    turn.tell("call.answered", leg)
+def _answer(transition: Transition, leg: SimulatedLeg) -> SimulatedLeg:
+    """The leg is answered: start the time limit, the talk, and what was requested on answer."""
+    leg = transition.put(replace(leg, state=SimulatedLegState.ANSWERED, answered_at=transition.now))
+    transition.emit("call.answered", leg)
     ours = leg.call_control_id
     limit = Ending(cause="time_limit", source="unknown", sip="unspecified")
-    turn.later(leg.time_limit_s, LegEnds(call_control_id=ours, ending=limit, only="answered"))
+    transition.schedule(
+        leg.time_limit_s, LegEnds(call_control_id=ours, ending=limit, only="answered")
+    )
     if leg.talk_s is not None:
         bye = Ending(cause="normal_clearing", source=leg.far_side, sip="200")
-        turn.later(leg.talk_s, LegEnds(call_control_id=ours, ending=bye, only="answered"))
-    return _begin_asked(turn, leg, leg.on_answer)
+        transition.schedule(leg.talk_s, LegEnds(call_control_id=ours, ending=bye, only="answered"))
+    return _begin_on_answer(transition, leg, leg.on_answer)
 
 
-def _begin_asked(turn: Turn, leg: Leg, asked: OnAnswer) -> Leg:
+def _begin_on_answer(
+    transition: Transition, leg: SimulatedLeg, requested: OnAnswer
+) -> SimulatedLeg:
     ours = leg.call_control_id
-    leg = begin_recording(turn, leg, asked.recording)
-    if asked.stream_url is not None:
-        leg = begin_stream(turn, leg, asked.stream_url, asked.stream_track)
-    if asked.transcription_tracks is not None:
-        leg = begin_transcription(turn, leg, asked.transcription_tracks)
-    if asked.audio is not None:
-        leg = hear(turn, leg, asked.audio)
-    if asked.assistant_id is not None:
-        converse(turn, leg, asked.assistant_id)
-    elif asked.relay:
-        relay(turn, leg)
-    leg = turn.find(ours) or leg
-    join_as_configured(turn, leg, asked.conference)
-    leg = turn.find(ours) or leg
-    detect(turn, leg, asked.detection)
-    detect_deepfake(turn, leg, asked.deepfake_detection)
+    leg = begin_recording(transition, leg, requested.recording)
+    if requested.stream_url is not None:
+        leg = begin_stream(transition, leg, requested.stream_url, requested.stream_track)
+    if requested.transcription_tracks is not None:
+        leg = begin_transcription(transition, leg, requested.transcription_tracks)
+    if requested.audio is not None:
+        leg = play_now(transition, leg, requested.audio)
+    if requested.assistant_id is not None:
+        begin_conversation(transition, leg, requested.assistant_id)
+    elif requested.relay:
+        begin_relay(transition, leg)
+    leg = transition.find(ours) or leg
+    join_as_configured(transition, leg, requested.conference)
+    leg = transition.find(ours) or leg
+    detect(transition, leg, requested.detection)
+    if requested.deepfake_detection:
+        detect_deepfake(transition, leg)
     return leg
 
 
-def _on_answer(turn: Turn, command: Dial | Answer) -> OnAnswer:
-    """What both say of the media of an answered leg."""
+def _requested_on_answer(transition: Transition, command: Dial | Answer) -> OnAnswer:
+    """What both commands start on answer. Raises CarrierError (10003) for the stream's URL."""
     media: Media = command
     check_stream_url(media.stream_url)
     transcription = media.transcription_config or {}
     tracks = transcription.get("transcription_tracks", "inbound")
     return OnAnswer(
-        recording=asked_recording(turn, command),
+        recording=requested_recording(transition, command),
         stream_url=media.stream_url,
         stream_track=media.stream_track,
         transcription_tracks=tracks if media.transcription else None,
@@ -243,14 +257,8 @@ def _on_answer(turn: Turn, command: Dial | Answer) -> OnAnswer:
     )
 
 
-def _audio(turn: Turn, command: Dial | Transfer) -> Sound | None:
-    """The file that the called party hears when it answers."""
+def _audio(transition: Transition, command: Dial | Transfer) -> Sound | None:
+    """The file that plays for the called party when it answers."""
     if command.audio_url is None and command.media_name is None:
         return None
-    return playback(turn, command.audio_url, command.media_name, False)
-
-
-def _control_id(turn: Turn) -> str:
-    """As long and as opaque as the real ones."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    return "v3:" + "".join(turn.identities.choices(letters, k=54))
+    return file_sound(transition, command.audio_url, command.media_name, False)

@@ -13,8 +13,8 @@ import msgspec
 
 from offhook.carrier_events import BY_TYPE, CarrierEvent
 from offhook.errors import shown
-from offhook.simulator.call.legs import Leg
-from offhook.simulator.call.steps import EventDue
+from offhook.simulator.call.legs import SimulatedLeg
+from offhook.simulator.call.triggers import EventDue
 from offhook.simulator.errors.carrier_error import CarrierError
 
 _CAUSED_BY = {
@@ -27,7 +27,7 @@ _CAUSED_BY = {
 _NOT_OF_THE_PAYLOAD = ("event_type", "event_id", "occurred_at", "payload")
 
 
-def requested_event(event_type: str, given: Mapping[str, Any], leg: Leg) -> EventDue:
+def requested_event(event_type: str, given: Mapping[str, Any], leg: SimulatedLeg) -> EventDue:
     """The event, of a leg that may have ended: many events come after the hangup.
 
     `given` are fields of its payload; they override those that the leg fills in. Raises
@@ -63,7 +63,7 @@ def _fields_of(kind: type[CarrierEvent]) -> dict[str, Any]:
     }
 
 
-def _conference_fields(leg: Leg, fields: Mapping[str, Any]) -> dict[str, str]:
+def _conference_fields(leg: SimulatedLeg, fields: Mapping[str, Any]) -> dict[str, str]:
     """The leg's conference and its creator; a leg in no conference counts as its creator."""
     known = {"creator_call_session_id": leg.call_session_id}
     if leg.seat is not None:

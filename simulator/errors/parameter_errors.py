@@ -1,4 +1,4 @@
-"""A parameter that the catalog found wrong: the carrier's code for it."""
+"""Wrong parameters of a command: the carrier's codes for what the catalog finds."""
 
 import re
 
@@ -7,11 +7,11 @@ from offhook.simulator.errors.carrier_error import CarrierError
 
 
 def parameter_invalid(error: ParameterInvalid) -> CarrierError:
-    """The carrier's code for what the catalog found wrong with a body.
+    """The carrier's error for what the catalog finds wrong with a body.
 
-    What a parameter may be is data of the package, which tests compare with the official SDK. What
-    is answered to a wrong one is decided here, and in the API apart from this; a test compares the
-    two with each other and with the documents.
+    The catalog of parameters is shared data, which tests compare with the official SDK. The answer
+    to a wrong parameter is decided here, and independently in the API; a test compares the two with
+    each other and with the documents.
     """
     name, rule = error.field, error.rule
     blank = error.value == "" and name in ("to", "from", "connection_id")
@@ -20,8 +20,8 @@ def parameter_invalid(error: ParameterInvalid) -> CarrierError:
         detail = "The '{name}' parameter is required and cannot be blank."
     elif name in _CODES_OF_PARAMETERS and not error.inside and "no such" not in rule:
         code = _CODES_OF_PARAMETERS[name]
-        told_of = "client_state" if code == "90017" else name
-        title, detail = f"Invalid value for {told_of}", "The '{name}' parameter is wrong: {rule}."
+        named = "client_state" if code == "90017" else name
+        title, detail = f"Invalid value for {named}", "The '{name}' parameter is wrong: {rule}."
     elif name == "webhook_urls" and "event type" in rule:
         code, title = "90057", "Invalid call control event type for webhook_urls"
         detail = "The webhook_urls json keys must be valid call control event types."
@@ -32,7 +32,7 @@ def parameter_invalid(error: ParameterInvalid) -> CarrierError:
     )
 
 
-# The error page has an "Invalid value for …" of their own for these.
+# The api-errors page has a code "Invalid value for …" for each of these.
 _CODES_OF_PARAMETERS = {
     **{"format": "90000", "channels": "90001", "terminating_digit": "90007"},
     **{"valid_digits": "90008", "loop": "90009", "payload": "90010", "payload_type": "90011"},
@@ -44,7 +44,7 @@ _CODES_OF_PARAMETERS = {
     **{"time_limit_secs": "90029", "record_timeout_secs": "90049"},
     **{"service_level": "90030", "recording_track": "90059"},
 }
-# What the catalog's rule looks like, and the code, title and detail for it; the first match counts.
+# Pattern of the catalog's rule, code, title and detail; the first match counts.
 _CODES: list[tuple[str, str, str, str]] = [
     (
         r"E\.164",

@@ -1,147 +1,78 @@
-"""The HTTP face of the exchange: the carrier's own operations, and the controls of the simulator.
+"""The carrier's own operations, below /v2.
 
-    POST /v2/calls                                            dial
-    POST /v2/calls/{call_control_id}/actions/{operation}      every call control action
-    PUT  /v2/calls/{call_control_id}/actions/client_state_update
-    GET  /v2/calls/{call_control_id}                          retrieve status
-    GET  /v2/connections/{connection_id}/active_calls         active calls
+    POST /calls                                            dial
+    POST /calls/{call_control_id}/actions/{operation}      every action on a leg
+    PUT  /calls/{call_control_id}/actions/client_state_update
+    GET  /calls/{call_control_id}                          retrieve status
+    GET  /connections/{connection_id}/active_calls         active calls
 
-    GET, POST            /v2/call_control_applications        list, create
-    GET, PATCH, DELETE   /v2/call_control_applications/{id}   retrieve, update, delete
-    POST /v2/conferences, /v2/conferences/{id}/actions/{join,leave}
-    GET  /v2/call_events                                      webhooks and commands of calls
-    GET  /v2/webhook_deliveries, /v2/webhook_deliveries/{id}  every try of every webhook
+    GET, POST            /call_control_applications        list, create
+    GET, PATCH, DELETE   /call_control_applications/{id}   retrieve, update, delete
+    POST /conferences, /conferences/{id}/actions/{join,leave}
+    GET  /call_events                                      webhooks and commands of calls
+    GET  /webhook_deliveries, /webhook_deliveries/{id}     every attempt of every webhook
 
-    POST /simulator/calls      an inbound call: {"from", "to", "connection_id"} and, if wanted,
-                               "patience_s" and "hangup_after_s" in seconds of the call, and
-                               "keys": what the caller keys in, an entry for each time it is
-                               asked (each try of a gather), the last one again and again
-    POST /simulator/calls/{call_control_id}/keys   the party of a leg keys in {"keys": "12#"}
-    POST /simulator/calls/{call_control_id}/events   an event of the leg is told, whether or not it
-                               happened: {"event_type"} and, if wanted, fields of its "payload";
-                               the leg gives its ids and numbers, and is not changed by it
-    GET  /simulator/effects    everything that was performed, sent and left
-    GET  /simulator/health     that it is there
-
-Below /v2 any non-empty bearer token will do, unless one was configured. The controls need none.
+Any non-empty bearer token is accepted, unless a key is configured.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from offhook.commands import COMMANDS
-from offhook.commands.parameters import PhoneOrSip, Text1
-from offhook.errors import ParameterInvalid
-from offhook.simulator.call.answers import active_shown, call_shown
-from offhook.simulator.call.legs import InboundCall
-from offhook.simulator.errors import call_errors, request_errors
-from offhook.simulator.errors.carrier_error import CarrierError
+from offhook.simulator.errors import request_errors
 from offhook.simulator.exchange import Exchange
-from offhook.simulator.http.paging import numbered, page_of
+from offhook.simulator.http.bodies import object_in, respond, respond_page
+from offhook.simulator.http.call_events import call_event_resource, call_events
+from offhook.simulator.http.paging import page_of
+from offhook.simulator.http.resources import active_call_resource, call_resource
+from offhook.simulator.http.webhook_deliveries import (
+    delivery_resource,
+    is_settled,
+    settled_deliveries,
+)
 from offhook.simulator.ledger import DIALS
-from offhook.simulator.lookback import call_event_shown, delivery_shown
-from offhook.telnyx.catalog import command_from, method_of
-
-DRAIN_S = 5.0
-SECONDS_MAX = 1_000_000
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=SECONDS_MAX)]
-Keys = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-D*#]{1,128}\Z")]
+from offhook.telnyx.catalog import method_of
 
 
-def application(
-    exchange: Exchange, *, clock: Callable[[], datetime], key: str | None = None
-) -> Starlette:
-    """The carrier as an ASGI application; its lifespan opens the exchange and drains it."""
-    face = _Face(exchange, clock, key)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        exchange.open()
-        yield
-        await exchange.close(DRAIN_S)
-
-    carrier = [
-        Route("/calls", face.dial, methods=["POST"]),
-        Route("/calls/{call_control_id}", face.status, methods=["GET"]),
-        Route("/calls/{call_control_id}/actions/{operation}", face.act, methods=["POST", "PUT"]),
-        Route("/connections/{connection_id}/active_calls", face.active_calls, methods=["GET"]),
-        Route("/call_control_applications", face.applications, methods=["GET", "POST"]),
-        Route(
-            "/call_control_applications/{id}",
-            face.application,
-            methods=["GET", "PATCH", "DELETE"],
-        ),
-        Route("/conferences", face.create_conference, methods=["POST"]),
-        Route("/conferences/{id}/actions/{action}", face.conference, methods=["POST"]),
-        Route("/call_events", face.call_events, methods=["GET"]),
-        Route("/webhook_deliveries", face.webhook_deliveries, methods=["GET"]),
-        Route("/webhook_deliveries/{id}", face.webhook_delivery, methods=["GET"]),
-    ]
-    controls = [
-        Route("/calls", face.place_inbound, methods=["POST"]),
-        Route("/calls/{call_control_id}/keys", face.press_keys, methods=["POST"]),
-        Route("/calls/{call_control_id}/events", face.tell, methods=["POST"]),
-        Route("/effects", face.effects, methods=["GET"]),
-        Route("/health", face.health, methods=["GET"]),
-    ]
-    return Starlette(
-        routes=[Mount("/v2", routes=carrier), Mount("/simulator", routes=controls)],
-        exception_handlers={CarrierError: _refused, HTTPException: _no_such_route},
-        lifespan=lifespan,
-    )
-
-
-class _InboundRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /simulator/calls."""
-
-    from_: PhoneOrSip = msgspec.field(name="from")
-    to: PhoneOrSip
-    connection_id: Text1
-    keys: list[Keys] = []
-    patience_s: Seconds = InboundCall.patience_s
-    hangup_after_s: Seconds = InboundCall.hangup_after_s
-
-
-class _KeysRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /simulator/calls/{call_control_id}/keys."""
-
-    keys: Keys
-
-
-class _EventRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /simulator/calls/{call_control_id}/events."""
-
-    event_type: str
-    payload: dict[str, Any] = {}
-
-
-Asked = TypeVar("Asked", _InboundRequest, _KeysRequest, _EventRequest)
-
-
-class _Face:
-    """The endpoints."""
+class CarrierOperations:
+    """Answers the operations from the exchange. Each raises CarrierError for a wrong request."""
 
     def __init__(self, exchange: Exchange, clock: Callable[[], datetime], key: str | None) -> None:
         self._exchange = exchange
         self._clock = clock
         self._key = key
 
+    def routes(self) -> Sequence[Route]:
+        """The routes, relative to /v2."""
+        call, application = "/calls/{call_control_id}", "/call_control_applications"
+        return [
+            Route("/calls", self.dial, methods=["POST"]),
+            Route(call, self.status, methods=["GET"]),
+            Route(f"{call}/actions/{{operation}}", self.act, methods=["POST", "PUT"]),
+            Route("/connections/{connection_id}/active_calls", self.active_calls, methods=["GET"]),
+            Route(application, self.applications, methods=["GET", "POST"]),
+            Route(f"{application}/{{id}}", self.application, methods=["GET", "PATCH", "DELETE"]),
+            Route("/conferences", self.create_conference, methods=["POST"]),
+            Route("/conferences/{id}/actions/{action}", self.conference, methods=["POST"]),
+            Route("/call_events", self.call_events, methods=["GET"]),
+            Route("/webhook_deliveries", self.webhook_deliveries, methods=["GET"]),
+            Route("/webhook_deliveries/{id}", self.webhook_delivery, methods=["GET"]),
+        ]
+
     async def dial(self, request: Request) -> Response:
+        """POST /calls."""
         self._authenticate(request)
-        return await self._perform(DIALS, None, await _body_of(request))
+        return await self._perform(DIALS, None, await object_in(request))
 
     async def act(self, request: Request) -> Response:
+        """Every action on a leg."""
         self._authenticate(request)
         operation = request.path_params["operation"]
         if operation not in COMMANDS or operation == DIALS:
@@ -149,102 +80,80 @@ class _Face:
         if request.method != method_of(operation):
             raise request_errors.method_not_allowed()
         call_control_id = request.path_params["call_control_id"]
-        return await self._perform(operation, call_control_id, await _body_of(request))
+        return await self._perform(operation, call_control_id, await object_in(request))
 
     async def status(self, request: Request) -> Response:
+        """GET /calls/{call_control_id}."""
         self._authenticate(request)
         leg = self._exchange.leg(request.path_params["call_control_id"])
-        return _json({"data": call_shown(leg, self._clock())})
+        return respond({"data": call_resource(leg, self._clock())})
 
     async def active_calls(self, request: Request) -> Response:
+        """GET /connections/{connection_id}/active_calls."""
         self._authenticate(request)
-        legs = self._exchange.active(request.path_params["connection_id"])
+        legs = self._exchange.active_legs(request.path_params["connection_id"])
         page = page_of(legs, request.query_params, request.url.path)
         now = self._clock()
-        return _json({"data": [active_shown(leg, now) for leg in page.legs], "meta": page.meta})
+        return respond(
+            {"data": [active_call_resource(leg, now) for leg in page.legs], "meta": page.meta}
+        )
 
     async def applications(self, request: Request) -> Response:
+        """GET and POST /call_control_applications."""
         self._authenticate(request)
         applications = self._exchange.applications
         if request.method == "POST":
-            return _json({"data": applications.create(await _body_of(request))}, status=201)
-        return _page(applications.listed(request.query_params), request, lambda one: one)
+            return respond({"data": applications.create(await object_in(request))}, status=201)
+        return respond_page(applications.search(request.query_params), request, lambda one: one)
 
     async def application(self, request: Request) -> Response:
+        """GET, PATCH and DELETE /call_control_applications/{id}."""
         self._authenticate(request)
         applications, application_id = self._exchange.applications, request.path_params["id"]
         match request.method:
             case "PATCH":
-                found = applications.update(application_id, await _body_of(request))
+                found = applications.update(application_id, await object_in(request))
             case "DELETE":
                 found = applications.delete(application_id)
             case _:
                 found = applications.get(application_id)
-        return _json({"data": found})
+        return respond({"data": found})
 
     async def create_conference(self, request: Request) -> Response:
+        """POST /conferences."""
         self._authenticate(request)
-        reply = self._exchange.conference("create", None, await _body_of(request))
-        return _json({"data": reply.data})
+        reply = self._exchange.conference("create", None, await object_in(request))
+        return respond({"data": reply.data})
 
     async def conference(self, request: Request) -> Response:
+        """POST /conferences/{id}/actions/{join,leave}."""
         self._authenticate(request)
         action = request.path_params["action"]
         if action not in ("join", "leave"):
             raise request_errors.not_found()
         conference_id = request.path_params["id"]
-        reply = self._exchange.conference(action, conference_id, await _body_of(request))
-        return _json({"data": reply.data})
+        reply = self._exchange.conference(action, conference_id, await object_in(request))
+        return respond({"data": reply.data})
 
     async def call_events(self, request: Request) -> Response:
+        """GET /call_events."""
         self._authenticate(request)
-        events = self._exchange.call_events(request.query_params)
-        return _page(events, request, call_event_shown)
+        events = call_events(self._exchange, request.query_params, self._clock())
+        return respond_page(events, request, call_event_resource)
 
     async def webhook_deliveries(self, request: Request) -> Response:
+        """GET /webhook_deliveries."""
         self._authenticate(request)
-        deliveries = self._exchange.webhook_deliveries(request.query_params)
-        return _page(deliveries, request, delivery_shown)
+        deliveries = settled_deliveries(self._exchange.sender.deliveries(), request.query_params)
+        return respond_page(deliveries, request, delivery_resource)
 
     async def webhook_delivery(self, request: Request) -> Response:
+        """GET /webhook_deliveries/{id}: 404 until its outcome is known."""
         self._authenticate(request)
-        return _json({"data": self._exchange.webhook_delivery(request.path_params["id"])})
-
-    async def place_inbound(self, request: Request) -> Response:
-        asked = _asked(await request.body(), _InboundRequest)
-        leg = self._exchange.call(
-            InboundCall(
-                from_=asked.from_,
-                to=asked.to,
-                connection_id=asked.connection_id,
-                patience_s=asked.patience_s,
-                hangup_after_s=asked.hangup_after_s,
-                keys=tuple(asked.keys),
-            )
-        )
-        ids = {
-            "call_control_id": leg.call_control_id,
-            "call_leg_id": leg.call_leg_id,
-            "call_session_id": leg.call_session_id,
-        }
-        return _json({"data": ids}, status=201)
-
-    async def press_keys(self, request: Request) -> Response:
-        asked = _asked(await request.body(), _KeysRequest)
-        self._exchange.press_keys(request.path_params["call_control_id"], asked.keys)
-        return Response(status_code=204)
-
-    async def tell(self, request: Request) -> Response:
-        asked = _asked(await request.body(), _EventRequest)
-        call_control_id = request.path_params["call_control_id"]
-        self._exchange.tell(call_control_id, asked.event_type, asked.payload)
-        return Response(status_code=204)
-
-    async def effects(self, _: Request) -> Response:
-        return _json(self._exchange.report())
-
-    async def health(self, _: Request) -> Response:
-        return _json({"status": "ok", "live_legs": self._exchange.live_legs()})
+        delivery = self._exchange.sender.delivery(request.path_params["id"])
+        if delivery is None or not is_settled(delivery):
+            raise request_errors.not_found()
+        return respond({"data": delivery_resource(delivery)})
 
     async def _perform(
         self, operation: str, call_control_id: str | None, body: dict[str, Any]
@@ -252,7 +161,7 @@ class _Face:
         reply = self._exchange.command(operation, call_control_id, body)
         if reply.after_s > 0:
             await asyncio.sleep(reply.after_s)
-        return _json({"data": reply.data})
+        return respond({"data": reply.data})
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -263,67 +172,3 @@ class _Face:
         )
         if scheme.lower() != "bearer" or not known:
             raise request_errors.not_authenticated()
-
-
-def _asked(body: bytes, kind: type[Asked]) -> Asked:
-    """The body of a control. Raises CarrierError."""
-    given = _decoded(body, Any)
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        words = _words(given) if kind is _InboundRequest and isinstance(given, dict) else ""
-        raise call_errors.not_possible(words or str(error)) from None
-
-
-def _words(given: Mapping[str, Any]) -> str:
-    """What the catalog says of the numbers and the connection, which a dial has too; empty if it
-    finds nothing wrong with them."""
-    dialled = {name: given.get(name) for name in ("to", "from", "connection_id")}
-    try:
-        command_from(DIALS, dialled)
-    except ParameterInvalid as error:
-        return str(error).replace(f"{DIALS}:", "call:", 1)
-    return ""
-
-
-async def _body_of(request: Request) -> dict[str, Any]:
-    """The body's object; an action may have none."""
-    body: dict[str, Any] = _decoded(await request.body() or b"{}", dict[str, Any])
-    return body
-
-
-def _decoded(body: bytes, kind: Any) -> Any:
-    """The body as JSON. Raises CarrierError."""
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise request_errors.body_not_text(error.start) from None
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError):
-        raise request_errors.body_not_json() from None
-
-
-def _page(items: Sequence[Any], request: Request, shown: Callable[[Any], Any]) -> Response:
-    found, meta = numbered(items, request.query_params)
-    return _json({"data": [shown(item) for item in found], "meta": meta})
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    content = msgspec.json.encode(value)
-    return Response(content, status_code=status, media_type="application/json")
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, CarrierError)
-    content = msgspec.json.encode(error.body)
-    return Response(
-        content, status_code=error.status, headers=error.headers, media_type="application/json"
-    )
-
-
-async def _no_such_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        return await _refused(request, request_errors.method_not_allowed())
-    return await _refused(request, request_errors.not_found())

@@ -1,11 +1,10 @@
-"""Pages of what the carrier lists. Active calls come in both forms, anything else is numbered.
+"""Pages of lists. Active calls have both forms, any other list has numbered pages only.
 
     page[number], page[size]                  numbered pages from 1
-    page[after], page[before], page[limit]    cursors; a leg's place, which outlives the leg
+    page[after], page[before], page[limit]    cursors: the position of a leg, ended or not
 
-The `meta` of active calls carries what both forms need. The documents promise the cursors only, but
-the official SDK reads page_number and total_pages, and without them asks for page after page for
-ever.
+The `meta` of active calls has what both forms need. The documents promise the cursors only, but the
+official SDK reads page_number and total_pages, and without them asks for page after page forever.
 """
 
 import base64
@@ -16,19 +15,20 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from offhook.simulator.call.legs import Leg, stamp
+from offhook.simulator.call.legs import SimulatedLeg
+from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.errors import request_errors
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250
 NUMBER_MAX = 1_000_000
-One = TypeVar("One")
+Item = TypeVar("Item")
 
 
 def numbered(
-    items: Sequence[One], query: Mapping[str, str]
-) -> tuple[Sequence[One], dict[str, int]]:
-    """The numbered page that the query asks for, and its `meta`. Raises CarrierError."""
+    items: Sequence[Item], query: Mapping[str, str]
+) -> tuple[Sequence[Item], dict[str, int]]:
+    """The numbered page that the query asks for, and its `meta`. Raises CarrierError (10033)."""
     number = _number(query, "page[number]", 1, NUMBER_MAX)
     size = _number(query, "page[size]", SIZE_DEFAULT, SIZE_MAX)
     start = (number - 1) * size
@@ -44,24 +44,24 @@ def numbered(
 class Page:
     """Some of the legs, and the `meta` that leads to the others."""
 
-    legs: Sequence[Leg]
+    legs: Sequence[SimulatedLeg]
     meta: Mapping[str, Any]
 
 
-def page_of(legs: Sequence[Leg], query: Mapping[str, str], path: str) -> Page:
-    """The page that the query asks for; `path` is the list's own. Raises CarrierError."""
-    ordered = sorted(legs, key=_place)
-    places = [_place(leg) for leg in ordered]
+def page_of(legs: Sequence[SimulatedLeg], query: Mapping[str, str], path: str) -> Page:
+    """The page that the query asks for; `path` is that of the list. Raises CarrierError."""
+    ordered = sorted(legs, key=_position)
+    positions = [_position(leg) for leg in ordered]
     size_name = "page[size]" if "page[size]" in query else "page[limit]"
     size = _number(query, size_name, SIZE_DEFAULT, SIZE_MAX)
     if "page[number]" in query:
         start = (_number(query, "page[number]", 1, NUMBER_MAX) - 1) * size
         stop = start + size
     elif "page[after]" in query:
-        start = bisect.bisect_right(places, _place_in(query, "page[after]"))
+        start = bisect.bisect_right(positions, _position_in(query, "page[after]"))
         stop = start + size
     elif "page[before]" in query:
-        stop = bisect.bisect_left(places, _place_in(query, "page[before]"))
+        stop = bisect.bisect_left(positions, _position_in(query, "page[before]"))
         start = max(0, stop - size)
     else:
         start, stop = 0, size
@@ -83,18 +83,18 @@ def page_of(legs: Sequence[Leg], query: Mapping[str, str], path: str) -> Page:
     return Page(legs=shown, meta=meta)
 
 
-_Place = tuple[str, str]
+_Position = tuple[str, str]
 
 
-def _place(leg: Leg) -> _Place:
-    return stamp(leg.started_at), leg.call_control_id
+def _position(leg: SimulatedLeg) -> _Position:
+    return iso_microseconds(leg.started_at), leg.call_control_id
 
 
-def _cursor(leg: Leg) -> str:
-    return "v1:" + base64.urlsafe_b64encode("|".join(_place(leg)).encode()).decode()
+def _cursor(leg: SimulatedLeg) -> str:
+    return "v1:" + base64.urlsafe_b64encode("|".join(_position(leg)).encode()).decode()
 
 
-def _place_in(query: Mapping[str, str], parameter: str) -> _Place:
+def _position_in(query: Mapping[str, str], parameter: str) -> _Position:
     try:
         text = base64.urlsafe_b64decode(query[parameter].removeprefix("v1:")).decode()
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What a webhook looks like on the wire.
+"""The forms of a webhook on the wire.
 
     "2"            {data: {event_type, id, occurred_at, payload}, meta}, signed with Ed25519
     "1"            {event_type: "call_initiated", id, created_at, payload}, under an HMAC header
@@ -6,9 +6,9 @@
     "2" by GET     the fields of `data` and of its payload as query parameters, and no body
 
 Sources: real webhooks; team-telnyx/knowledge-base `call-control-migration-to-voice-api` and
-`voice-api-webhooks`; team-telnyx/openapi spec3.yml 12de4dd0 for the flat form. How the HMAC of form
-"1" is written is in none of them: receivers of form "2" see that the header is there, which is what
-it is for here.
+`voice-api-webhooks`; team-telnyx/openapi spec3.yml 12de4dd0 for the flat form. None of them says
+how the HMAC of form "1" is computed; here only the presence of its header matters, by which a
+receiver of form "2" recognises the other form.
 """
 
 import base64
@@ -21,15 +21,15 @@ import msgspec
 from nacl.signing import SigningKey
 
 from offhook.carrier_events import ConferenceFloorChanged
-from offhook.simulator.call.legs import stamp
-from offhook.simulator.call.steps import Webhook
+from offhook.simulator.call.steps import OutgoingWebhook
+from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.telnyx.applications import ApiVersion
 from offhook.telnyx.signature import VERSION_ONE_HEADER, sign
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A request to make: its body, or for a GET its query."""
+    """A request to send: a body, or for a GET a query."""
 
     headers: dict[str, str]
     body: bytes = b""
@@ -37,9 +37,14 @@ class Envelope:
 
 
 def envelope_of(
-    webhook: Webhook, attempt: int, url: str, version: ApiVersion, key: SigningKey, sent_at: float
+    webhook: OutgoingWebhook,
+    attempt: int,
+    url: str,
+    version: ApiVersion,
+    key: SigningKey,
+    sent_at: float,
 ) -> Envelope:
-    """`sent_at` is Unix seconds; every try is signed anew."""
+    """The request of one attempt, freshly signed; `sent_at` is in Unix seconds."""
     if version == "1":
         body = _version_one(webhook)
         return Envelope(headers=_json_headers(_hmac_header(body, key, sent_at)), body=body)
@@ -53,26 +58,26 @@ def envelope_of(
     return Envelope(headers=_json_headers(sign(body, key, sent_at)), body=body)
 
 
-def data_of(webhook: Webhook) -> dict[str, Any]:
+def data_of(webhook: OutgoingWebhook) -> dict[str, Any]:
     """The event itself, in form "2"."""
     return {
         "event_type": webhook.event_type,
         "id": webhook.id,
-        "occurred_at": stamp(webhook.occurred_at),
+        "occurred_at": iso_microseconds(webhook.occurred_at),
         "payload": webhook.payload,
         "record_type": "event",
     }
 
 
-def _flat(webhook: Webhook) -> bytes:
-    """The time is in the payload alone."""
+def _flat(webhook: OutgoingWebhook) -> bytes:
+    """The time is in the payload only."""
     data = data_of(webhook)
     occurred_at = data.pop("occurred_at")
     return msgspec.json.encode({**data, "payload": {**webhook.payload, "occurred_at": occurred_at}})
 
 
-def _version_one(webhook: Webhook) -> bytes:
-    occurred_at = stamp(webhook.occurred_at)
+def _version_one(webhook: OutgoingWebhook) -> bytes:
+    occurred_at = iso_microseconds(webhook.occurred_at)
     return msgspec.json.encode(
         {
             "record_type": "event",
@@ -84,7 +89,7 @@ def _version_one(webhook: Webhook) -> bytes:
     )
 
 
-def _query(webhook: Webhook) -> dict[str, str]:
+def _query(webhook: OutgoingWebhook) -> dict[str, str]:
     """Text as it is, anything else in JSON."""
     data = data_of(webhook)
     fields = {**data.pop("payload"), **data}

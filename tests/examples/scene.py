@@ -31,9 +31,10 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import Session, evolve
-from offhook.simulator.call.legs import Ending, Leg, LegState
-from offhook.simulator.call.numbers import Trouble, hearer_of, trouble_of
-from offhook.simulator.call.steps import LegEnds, Webhook
+from offhook.simulator.call.legs import Ending, SimulatedLeg, SimulatedLegState
+from offhook.simulator.call.numbers import CommandFault, detection_result_of, fault_of
+from offhook.simulator.call.steps import OutgoingWebhook
+from offhook.simulator.call.triggers import LegEnds
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
@@ -45,7 +46,7 @@ DISORDER_S = 0.4
 GIVEN_UP_AFTER_S = 45.0
 ENDS_AFTER_S = 600.0
 
-_NEVER = frozenset({Trouble.FORBIDDEN, Trouble.NO_CHANNEL, Trouble.INACTIVE})
+_NEVER = frozenset({CommandFault.FORBIDDEN, CommandFault.NO_CHANNEL, CommandFault.INACTIVE})
 
 
 @dataclass(kw_only=True)
@@ -108,7 +109,7 @@ class Scene:
         legs = [self.calls.legs[each] for each in bridged]
         return [leg.to for leg in legs if leg.direction == "outgoing" and _nobody_at(leg.to)]
 
-    def _webhooks(self, event_type: str) -> list[Webhook]:
+    def _webhooks(self, event_type: str) -> list[OutgoingWebhook]:
         return [one for one in self.calls.webhooks if one.event_type == event_type]
 
     def _next_at(self) -> datetime | None:
@@ -135,7 +136,7 @@ class Scene:
             else:
                 return
 
-    def _deliver(self, webhook: Webhook) -> None:
+    def _deliver(self, webhook: OutgoingWebhook) -> None:
         body = msgspec.json.encode({"data": data_of(webhook), "meta": {"attempt": 1}})
         event = read_webhook(body).event
 
@@ -192,15 +193,15 @@ class Scene:
         if self._busy_until is None:
             self._busy_until = self.calls.now + timedelta(seconds=GIVEN_UP_AFTER_S)
         linked = self.calls.legs.get(command.link_to or "") if isinstance(command, Dial) else leg
-        trouble = trouble_of(_called(command, leg))
+        trouble = fault_of(_called(command, leg))
         if linked is not None and linked.ended:
             outcome: Fact = self._failed(issued, "call_ended")
-        elif trouble is Trouble.UNAVAILABLE and self.calls.now < self._busy_until:
+        elif trouble is CommandFault.UNAVAILABLE and self.calls.now < self._busy_until:
             self._later(1.0, lambda: None)
             return False
-        elif trouble is Trouble.UNAVAILABLE:
+        elif trouble is CommandFault.UNAVAILABLE:
             outcome = self._failed(issued, "deadline")
-        elif trouble in _NEVER and (trouble is not Trouble.NO_CHANNEL or leg is None):
+        elif trouble in _NEVER and (trouble is not CommandFault.NO_CHANNEL or leg is None):
             outcome = self._failed(issued, "refused")
         else:
             outcome = self._obeyed(issued, command)
@@ -256,14 +257,14 @@ class Scene:
             else:
                 self._silent_since.setdefault(name, self.calls.now)
 
-    def _hears(self, leg: Leg) -> bool:
+    def _hears(self, leg: SimulatedLeg) -> bool:
         """Talk, a text, the ringing of a transfer, or the own voice on a tape."""
         placed = self.calls.legs.get(leg.transfer_leg or "")
         rings = placed is not None and placed.unanswered
-        return bool(leg.state is LegState.BRIDGED or leg.sounds or rings or leg.recordings)
+        return bool(leg.state is SimulatedLegState.BRIDGED or leg.sounds or rings or leg.recordings)
 
 
-def _called(command: Command, leg: Leg | None) -> str:
+def _called(command: Command, leg: SimulatedLeg | None) -> str:
     if leg is not None:
         return leg.to
     assert isinstance(command, Dial)
@@ -271,5 +272,5 @@ def _called(command: Command, leg: Leg | None) -> str:
 
 
 def _nobody_at(number: str) -> bool:
-    hearer = hearer_of(number)
+    hearer = detection_result_of(number)
     return hearer.result == "machine" or hearer.premium_result == "fax_detected"

@@ -18,7 +18,7 @@ from examples import click_to_call as clicks
 from examples import notification as notices
 from examples import reception as receptions
 from offhook.flow import Flow
-from offhook.simulator.call.numbers import _FAR_ENDS, _HEARERS, _TROUBLES, Trouble
+from offhook.simulator.call.numbers import _DETECTION_RESULTS, _FAR_ENDS, _FAULTS, CommandFault
 from offhook.typed_client_state import client_state
 from tests.examples.scene import Scene
 
@@ -26,9 +26,14 @@ ROOT = Path(__file__).parents[2]
 SILENT_MAX_S = 5.5
 PERSON = "+12025550110"
 FAX = "+12025550174"
-NUMBERS = sorted({PERSON, "+12025550178", *_FAR_ENDS, *_HEARERS, *_TROUBLES})
-LASTING = (Trouble.UNAVAILABLE, Trouble.FORBIDDEN, Trouble.INACTIVE, Trouble.NO_CHANNEL)
-DIALLED = [number for number in NUMBERS if _TROUBLES.get(number) not in LASTING]
+NUMBERS = sorted({PERSON, "+12025550178", *_FAR_ENDS, *_DETECTION_RESULTS, *_FAULTS})
+LASTING = (
+    CommandFault.UNAVAILABLE,
+    CommandFault.FORBIDDEN,
+    CommandFault.INACTIVE,
+    CommandFault.NO_CHANNEL,
+)
+DIALLED = [number for number in NUMBERS if _FAULTS.get(number) not in LASTING]
 """The others never become a call that a flow is asked about."""
 
 LEAVES_AFTER_S = (0.01, 0.6, 1.2, 2.2, 3.1, 4.5, 8.0, 30.0, 100.0)
@@ -116,7 +121,7 @@ def test_whoever_is_notified(number: str, detection: str | None) -> None:
         if after_s is not None:
             played.leave(1.0 + after_s, 0)
         # A machine hears nothing while its greeting is waited for.
-        check(played.play(), heard_by=set(NUMBERS) - {*_HEARERS})
+        check(played.play(), heard_by=set(NUMBERS) - {*_DETECTION_RESULTS})
         if detection == "premium":
             assert FAX not in played.spoken_to
 
@@ -127,7 +132,7 @@ PAIRS = [(PERSON, other) for other in NUMBERS] + [(other, PERSON) for other in D
 @pytest.mark.parametrize(("agent", "customer"), PAIRS)
 def test_whoever_clicks_and_whoever_is_called(agent: str, customer: str) -> None:
     state = client_state(clicks.ClickToCall(customer=customer))
-    people = set(NUMBERS) - {*_HEARERS}
+    people = set(NUMBERS) - {*_DETECTION_RESULTS}
     for after_s, who, late in itertools.product(WHILE_CLICKING_S, ((0,), (1,), (0, 1)), LATE):
         played = scene(clicks.click_to_call, late)
         played.calls.dial(

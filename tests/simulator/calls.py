@@ -1,4 +1,4 @@
-"""Calls without a carrier around them: the pure state machine, and time that a test lets pass."""
+"""Calls in the pure state machine alone, with time that a test lets pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,10 +6,15 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import pytest
+
 from offhook.commands import Answer, Command, Dial
 from offhook.simulator.call import machine
-from offhook.simulator.call.legs import InboundCall, Leg
-from offhook.simulator.call.steps import Happening, Later, Step, Webhook
+from offhook.simulator.call.legs import InboundCall, SimulatedLeg
+from offhook.simulator.call.steps import OutgoingWebhook, ScheduledTrigger, Step
+from offhook.simulator.call.triggers import Trigger
+from offhook.simulator.errors.carrier_error import CarrierError
+from offhook.simulator.random_ids import RandomIds
 
 CALLER, OURS, FRIEND, OTHER = "+12025550101", "+12025550102", "+12025550110", "+12025550111"
 BUSY, REJECTS, NOBODY, SILENT, TALKS = (
@@ -20,24 +25,24 @@ HELLO, BYE = "aGVsbG8=", "Ynll"
 
 @dataclass
 class Calls:
-    """Every leg, webhook and pending happening so far; `newest` is the last step taken."""
+    """Every leg, webhook and pending trigger so far; `newest` is the last step taken."""
 
-    legs: dict[str, Leg] = field(default_factory=dict)
-    webhooks: list[Webhook] = field(default_factory=list)
-    pending: list[tuple[datetime, Happening]] = field(default_factory=list)
+    legs: dict[str, SimulatedLeg] = field(default_factory=dict)
+    webhooks: list[OutgoingWebhook] = field(default_factory=list)
+    pending: list[tuple[datetime, Trigger]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    identities: Random = field(default_factory=lambda: Random(1))
+    ids: RandomIds = field(default_factory=lambda: RandomIds(Random(1)))
     newest: Step | None = None
 
     def ring(self, **more: Any) -> str:
         call = InboundCall(from_=CALLER, to=OURS, connection_id="1", **more)
-        return self.take(machine.ring(call, self.now, self.identities))
+        return self.take(machine.place_inbound(call, self.now, self.ids))
 
     def dial(self, to: str = FRIEND, **more: Any) -> str:
         return self.do(Dial(to=to, from_=OURS, connection_id="1", **more))
 
     def do(self, command: Command, leg: str | None = None) -> str:
-        return self.take(machine.obey(command, leg, self.legs, self.now, self.identities))
+        return self.take(machine.handle_command(command, leg, self.legs, self.now, self.ids))
 
     def up(self, **more: Any) -> str:
         """An answered inbound leg, whose caller stays."""
@@ -46,13 +51,13 @@ class Calls:
         return leg
 
     def wait(self, seconds: float) -> None:
-        """Let happen what falls due."""
+        """Let time pass, and fire every trigger that is due."""
         end = self.now + timedelta(seconds=seconds)
         while due := [one for one in self.pending if one[0] <= end]:
             first = min(due, key=lambda one: one[0])
             self.pending.remove(first)
-            self.now, happening = first
-            self.take(machine.happen(happening, self.legs, self.now, self.identities))
+            self.now, trigger = first
+            self.take(machine.handle_trigger(trigger, self.legs, self.now, self.ids))
         self.now = end
 
     def events(self, leg: str) -> list[str]:
@@ -78,8 +83,28 @@ class Calls:
         self.newest = step
         self.legs |= {leg.call_control_id: leg for leg in step.legs}
         self.webhooks += step.webhooks
-        self.pending += [(self._due(later), later.happening) for later in step.later]
+        self.pending += [(self._due(each), each.trigger) for each in step.scheduled]
         return "" if step.leg is None else step.leg.call_control_id
 
-    def _due(self, later: Later) -> datetime:
-        return self.now + timedelta(seconds=later.after_s)
+    def _due(self, scheduled: ScheduledTrigger) -> datetime:
+        return self.now + timedelta(seconds=scheduled.after_s)
+
+
+def news(calls: Calls, leg: str) -> list[str]:
+    """The events of a leg that is up, after call.answered."""
+    events = calls.events(leg)
+    return events[events.index("call.answered") + 1 :]
+
+
+def payloads(calls: Calls, leg: str, event_type: str) -> list[Mapping[str, Any]]:
+    return [
+        hook.payload
+        for hook in calls.webhooks
+        if (hook.call_control_id, hook.event_type) == (leg, event_type)
+    ]
+
+
+def code(calls: Calls, command: Command, leg: str) -> str:
+    with pytest.raises(CarrierError) as raised:
+        calls.do(command, leg)
+    return raised.value.code

@@ -11,5 +11,5 @@ from tests.simulator.stand import DEADLINE_S
 def _patience_with_receivers() -> Iterator[None]:
     """Else an answer that is late by that alone makes a webhook go once more."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("offhook.simulator.webhooks.delivery.TIMEOUT_S", DEADLINE_S)
+        patched.setattr("offhook.simulator.webhooks.sender.TIMEOUT_S", DEADLINE_S)
         yield

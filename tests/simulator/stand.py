@@ -22,6 +22,7 @@ from offhook.connections import KEEP_ALIVE_S
 from offhook.simulator.app import build
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.simulator.exchange import Exchange
+from offhook.simulator.http.report import report_of
 from offhook.telnyx.signature import public_key_text
 
 CONNECTION = DEFAULT_ID
@@ -161,9 +162,13 @@ class Stand:
         await until(lambda: bool(self.receiver.of(event_type, leg)), f"{event_type} of {leg}")
         return self.receiver.of(event_type, leg)[0]
 
+    def report(self) -> dict[str, Any]:
+        """What GET /simulator/effects answers now."""
+        return report_of(self.exchange)
+
     async def settled(self) -> Any:
         """GET /simulator/effects, once no webhook is on its way."""
-        await until(lambda: self.exchange.report()["webhooks"]["pending"] == 0, "deliveries")
+        await until(lambda: self.report()["webhooks"]["pending"] == 0, "deliveries")
         return (await self.http.get("/simulator/effects")).json()
 
 

@@ -13,7 +13,7 @@ from offhook.commands import (
     StartStreaming,
 )
 from offhook.errors import SettingInvalid
-from offhook.simulator.call.legs import Leg
+from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.journal import Journal
 from tests.simulator.calls import FRIEND, Calls
 from tests.simulator.stand import stand
@@ -34,14 +34,14 @@ def test_a_leg_is_read_as_it_was_kept(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     for leg in calls.legs.values():
         journal.keep("legs", leg.call_control_id, leg)
-    assert Journal(tmp_path / "journal.db").read("legs", Leg) == list(calls.legs.values())
+    assert Journal(tmp_path / "journal.db").read("legs", SimulatedLeg) == list(calls.legs.values())
 
 
 def test_what_another_version_kept_is_forgotten(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.keep("legs", "v3:old", {"call_control_id": "v3:old"})
-    assert journal.read("legs", Leg) == []
-    assert Journal(tmp_path / "journal.db").read("legs", Leg) == []
+    assert journal.read("legs", SimulatedLeg) == []
+    assert Journal(tmp_path / "journal.db").read("legs", SimulatedLeg) == []
 
 
 def test_a_path_that_is_no_file_is_refused_by_its_setting(tmp_path: Path) -> None:
@@ -80,12 +80,12 @@ async def test_a_hangup_that_was_still_on_its_way_is_sent_at_the_next_start(tmp_
         await before.act(leg, "hangup")
         await before.event("call.hangup", leg)
         # What a kill -9 leaves: the webhook neither delivered nor given up.
-        before.exchange._delivery._posting.pop().cancel()
+        before.exchange.sender._posting.pop().cancel()
     async with stand(journal=Journal(path)) as after:
         hangup = await after.event("call.hangup", leg)
         assert hangup.payload["hangup_cause"] == "normal_clearing"
         await after.settled()
-        assert Journal(path).read("legs", Leg) == []
+        assert Journal(path).read("legs", SimulatedLeg) == []
 
 
 async def test_created_applications_are_still_there(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ async def test_the_sdk_retries_a_failed_dial_by_itself() -> None:
             to="+12025550151", from_=OURS, connection_id=CONNECTION, command_id="one"
         )
         assert answer.data is not None
-        assert carrier.exchange.report()["totals"] == {"dial": 1}
+        assert carrier.report()["totals"] == {"dial": 1}
 
 
 async def test_every_webhook_passes_the_sdks_verification() -> None:

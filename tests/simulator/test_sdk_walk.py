@@ -152,8 +152,8 @@ async def walked() -> Walk:
             await carrier.event(event)
         await carrier.event("call.machine.premium.greeting.ended")
         await carrier.event("call.deepfake_detection.result")
-        refused = carrier.exchange.report()["refused"]
-        for active in carrier.exchange.active(CONNECTION):
+        refused = carrier.report()["refused"]
+        for active in carrier.exchange.active_legs(CONNECTION):
             # Some of them end with the leg that they are bridged with.
             await carrier.act(active.call_control_id, "hangup")
         report = await carrier.settled()

@@ -26,10 +26,11 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import CommandState, Session, fold
-from offhook.simulator.call.steps import Webhook
+from offhook.simulator.call.steps import OutgoingWebhook
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.errors.service_errors import duplicate_command
 from offhook.simulator.ledger import DIALS, Ledger
+from offhook.simulator.random_ids import RandomIds
 from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
 from offhook.telnyx.outcomes import NoAnswer, Outcome, outcome_of
@@ -100,7 +101,7 @@ class World:
         self._dice = Random(seed)
         self._duplicates = duplicates
         self._log = MemoryLog()
-        self._carrier = Calls(now=self._log.now, identities=Random(seed))
+        self._carrier = Calls(now=self._log.now, ids=RandomIds(Random(seed)))
         self._clock = VirtualClock(on_jump=self._jumped)
         self._ledger = Ledger()
         self._told = 0
@@ -189,7 +190,7 @@ class World:
         for webhook in told:
             self._begin(self._arrives(webhook, self._dice.choice((0.0, 0.3, 2.5, 5.0))))
 
-    async def _arrives(self, webhook: Webhook, delay_s: float) -> None:
+    async def _arrives(self, webhook: OutgoingWebhook, delay_s: float) -> None:
         await self._clock.sleep(delay_s)
         body = msgspec.json.encode({"data": data_of(webhook)})
         session_id = webhook.payload["call_session_id"]

@@ -1,17 +1,16 @@
 """Assistants, relays and payments: answered as documented, and not acted out.
 
     ai_assistant_start         call.conversation.created
-    conversation_relay_start   nothing at first; one of the two at a time (90061)
+    conversation_relay_start   nothing; a leg has one of the two at a time (90061)
     their stops, and the end   call.conversation.ended
     gather_using_ai            …created, then call.ai_gather.ended without a result, …ended
-    pay                        call.payment.completed: nobody types a card's number
+    pay                        call.payment.completed: no card number is entered
     ai_assistant_join, ai_assistant_add_messages   nothing
 
-Nobody talks with the assistant, so there are no messages, partial results or insights.
+No party talks with the assistant, so there are no messages, partial results or insights.
 """
 
 from dataclasses import replace
-from typing import Any
 
 from offhook.commands import (
     AddAIAssistantMessages,
@@ -24,73 +23,78 @@ from offhook.commands import (
     StopConversationRelay,
 )
 from offhook.simulator.call.activities import Conversation
-from offhook.simulator.call.legs import Leg
-from offhook.simulator.call.steps import AssistantGivesUp, EventDue
-from offhook.simulator.call.transition import Turn
+from offhook.simulator.call.legs import SimulatedLeg
+from offhook.simulator.call.transition import Transition
+from offhook.simulator.call.triggers import AssistantGivesUp
 from offhook.simulator.errors import call_errors
 
 GIVES_UP_AFTER_S = 10.0
 
 
-def start_assistant(turn: Turn, leg: Leg, command: StartAIAssistant) -> bool:
+def start_assistant(transition: Transition, leg: SimulatedLeg, command: StartAIAssistant) -> bool:
     assistant_id = None if command.assistant is None else command.assistant["id"]
-    turn.answer["conversation_id"] = converse(turn, leg, assistant_id).id
+    transition.answer["conversation_id"] = begin_conversation(transition, leg, assistant_id).id
     return False
 
 
-def start_relay(turn: Turn, leg: Leg, _: StartConversationRelay) -> bool:
-    turn.answer["conversation_relay_id"] = relay(turn, leg).id
+def start_relay(transition: Transition, leg: SimulatedLeg, _: StartConversationRelay) -> bool:
+    transition.answer["conversation_relay_id"] = begin_relay(transition, leg).id
     return False
 
 
-def stop_conversation(turn: Turn, leg: Leg, _: StopAIAssistant | StopConversationRelay) -> bool:
-    """Nothing, if there is none: what the carrier says then is not documented."""
-    release_conversation(turn, leg)
+def stop_conversation(
+    transition: Transition, leg: SimulatedLeg, _: StopAIAssistant | StopConversationRelay
+) -> bool:
+    """Succeeds without a conversation too: what the carrier answers then is not documented."""
+    end_conversation(transition, leg)
     return False
 
 
-def gather_using_ai(turn: Turn, leg: Leg, _: GatherUsingAI) -> bool:
-    conversation = converse(turn, leg, None)
-    turn.answer["conversation_id"] = conversation.id
+def gather_using_ai(transition: Transition, leg: SimulatedLeg, _: GatherUsingAI) -> bool:
+    conversation = begin_conversation(transition, leg, None)
+    transition.answer["conversation_id"] = conversation.id
     gives_up = AssistantGivesUp(
         call_control_id=leg.call_control_id, conversation_id=conversation.id
     )
-    turn.later(GIVES_UP_AFTER_S, gives_up)
+    transition.schedule(GIVES_UP_AFTER_S, gives_up)
     return False
 
 
-def assistant_gives_up(turn: Turn, leg: Leg, conversation_id: str) -> None:
+def assistant_gives_up(transition: Transition, leg: SimulatedLeg, conversation_id: str) -> None:
     if leg.conversation is not None and leg.conversation.id == conversation_id:
-        turn.tell("call.ai_gather.ended", leg, message_history=[], result={}, status="invalid")
-        release_conversation(turn, leg)
+        transition.emit(
+            "call.ai_gather.ended", leg, message_history=[], result={}, status="invalid"
+        )
+        end_conversation(transition, leg)
 
 
-def join_assistant(turn: Turn, _leg: Leg, command: JoinAIAssistant) -> bool:
-    turn.answer["conversation_id"] = command.conversation_id
+def join_assistant(transition: Transition, _leg: SimulatedLeg, command: JoinAIAssistant) -> bool:
+    transition.answer["conversation_id"] = command.conversation_id
     return False
 
 
-def add_messages(_turn: Turn, _leg: Leg, _: AddAIAssistantMessages) -> bool:
+def add_messages(_transition: Transition, _leg: SimulatedLeg, _: AddAIAssistantMessages) -> bool:
     return False
 
 
-def pay(turn: Turn, leg: Leg, command: Pay) -> bool:
-    more: dict[str, Any] = {
-        "payment_method": command.payment_method or "credit-card",
-        "result": "too-many-failed-attempts",
-    }
-    due = EventDue(
-        call_control_id=leg.call_control_id, event_type="call.payment.completed", more=more
+def pay(transition: Transition, leg: SimulatedLeg, command: Pay) -> bool:
+    transition.schedule_event(
+        GIVES_UP_AFTER_S,
+        "call.payment.completed",
+        leg,
+        payment_method=command.payment_method or "credit-card",
+        result="too-many-failed-attempts",
     )
-    turn.later(GIVES_UP_AFTER_S, due)
     return False
 
 
-def converse(turn: Turn, leg: Leg, assistant_id: str | None) -> Conversation:
-    """An assistant begins to talk on the leg. Raises CarrierError (90061)."""
-    conversation = _conversation(turn, leg, assistant_id)
-    leg = turn.put(replace(leg, conversation=conversation))
-    turn.tell(
+def begin_conversation(
+    transition: Transition, leg: SimulatedLeg, assistant_id: str | None
+) -> Conversation:
+    """Start an assistant on the leg. Raises CarrierError (90061)."""
+    conversation = _new_conversation(transition, leg, assistant_id)
+    leg = transition.put(replace(leg, conversation=conversation))
+    transition.emit(
         "call.conversation.created",
         leg,
         conversation_id=conversation.id,
@@ -99,31 +103,33 @@ def converse(turn: Turn, leg: Leg, assistant_id: str | None) -> Conversation:
     return conversation
 
 
-def relay(turn: Turn, leg: Leg) -> Conversation:
-    """The application's WebSocket begins to talk on the leg. Raises CarrierError (90061)."""
-    conversation = _conversation(turn, leg, None)
-    turn.put(replace(leg, conversation=conversation))
+def begin_relay(transition: Transition, leg: SimulatedLeg) -> Conversation:
+    """Start a relay to the application's WebSocket. Raises CarrierError (90061)."""
+    conversation = _new_conversation(transition, leg, None)
+    transition.put(replace(leg, conversation=conversation))
     return conversation
 
 
-def release_conversation(turn: Turn, leg: Leg) -> Leg:
-    """End it, if there is one."""
+def end_conversation(transition: Transition, leg: SimulatedLeg) -> SimulatedLeg:
+    """End the conversation, if there is one."""
     if (conversation := leg.conversation) is None:
         return leg
-    leg = turn.put(replace(leg, conversation=None))
+    leg = transition.put(replace(leg, conversation=None))
     more = {} if conversation.assistant_id is None else {"assistant_id": conversation.assistant_id}
-    turn.tell(
+    transition.emit(
         "call.conversation.ended",
         leg,
         conversation_id=conversation.id,
         calling_party_type=leg.calling_party_type,
-        duration_sec=int((turn.now - conversation.since).total_seconds()),
+        duration_sec=int((transition.now - conversation.since).total_seconds()),
         **more,
     )
     return leg
 
 
-def _conversation(turn: Turn, leg: Leg, assistant_id: str | None) -> Conversation:
+def _new_conversation(
+    transition: Transition, leg: SimulatedLeg, assistant_id: str | None
+) -> Conversation:
     if leg.conversation is not None:
         raise call_errors.assistant_already()
-    return Conversation(id=turn.new_id(), assistant_id=assistant_id, since=turn.now)
+    return Conversation(id=transition.ids.uuid(), assistant_id=assistant_id, since=transition.now)

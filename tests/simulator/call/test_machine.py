@@ -15,7 +15,7 @@ from offhook.commands import (
     SendSipInfo,
     Transfer,
 )
-from offhook.simulator.call.legs import LegState
+from offhook.simulator.call.legs import SimulatedLegState
 from offhook.simulator.errors.carrier_error import CarrierError
 from tests.simulator.calls import (
     BUSY,
@@ -47,7 +47,7 @@ def test_an_inbound_call_waits_parked_until_it_is_answered() -> None:
     leg = calls.ring()
     assert calls.payload(leg, "call.initiated")["state"] == "parked"
     calls.do(Answer(), leg)
-    assert calls.legs[leg].state is LegState.ANSWERED
+    assert calls.legs[leg].state is SimulatedLegState.ANSWERED
     assert calls.events(leg) == ["call.initiated", "call.answered"]
 
 
@@ -134,7 +134,7 @@ def test_a_dialled_number_answers_after_a_moment() -> None:
     assert "start_time" not in initiated
     calls.wait(1)
     assert "direction" not in calls.payload(leg, "call.answered")
-    assert calls.legs[leg].state is LegState.ANSWERED
+    assert calls.legs[leg].state is SimulatedLegState.ANSWERED
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_second_linked_leg_is_hung_up_if_double_bridges_are_prevented() -> Non
     second = calls.dial(OTHER, link_to=leg, bridge_on_answer=True, prevent_double_bridge=True)
     calls.wait(1)
     assert calls.events(second) == ["call.initiated", "call.answered", "call.hangup"]
-    assert calls.legs[leg].state is LegState.BRIDGED
+    assert calls.legs[leg].state is SimulatedLegState.BRIDGED
 
 
 # ---------------------------------------------------------------- two legs
@@ -243,7 +243,7 @@ def test_a_failed_transfer_ends_the_new_leg_only() -> None:
     calls.do(Transfer(to=BUSY), leg)
     calls.wait(1)
     assert calls.ending(calls.transfer_leg(leg))[0] == "user_busy"
-    assert calls.legs[leg].state is LegState.ANSWERED
+    assert calls.legs[leg].state is SimulatedLegState.ANSWERED
     calls.do(Transfer(to=BUSY), leg)
     assert calls.newest is not None
     assert not calls.newest.repeated
@@ -288,10 +288,10 @@ def test_a_leg_that_parks_outlives_its_bridge(stay: dict[str, Any]) -> None:
     first, second = calls.up(), calls.up()
     calls.do(Bridge(call_control_id_to_bridge_with=second, **stay), first)
     calls.do(Hangup(), second)
-    assert calls.legs[first].state is LegState.ANSWERED
+    assert calls.legs[first].state is SimulatedLegState.ANSWERED
     calls.do(Transfer(to=FRIEND), first)
     calls.wait(1)
-    assert calls.legs[first].state is LegState.BRIDGED
+    assert calls.legs[first].state is SimulatedLegState.BRIDGED
 
 
 def test_a_leg_parks_after_the_bridge_that_said_so_and_no_other() -> None:

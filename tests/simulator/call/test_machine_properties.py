@@ -26,7 +26,7 @@ from offhook.commands import (
     StopPlayback,
     Transfer,
 )
-from offhook.simulator.call.legs import Leg, LegState
+from offhook.simulator.call.legs import SimulatedLeg, SimulatedLegState
 from offhook.simulator.errors.carrier_error import CarrierError
 from tests.simulator.calls import BUSY, FRIEND, SILENT, TALKS, Calls
 
@@ -122,7 +122,7 @@ def make(calls: Calls, move: str, leg: str, other: str, number: str) -> None:
             calls.wait(20)
 
 
-def assert_sane(calls: Calls, call_control_id: str, leg: Leg) -> None:
+def assert_sane(calls: Calls, call_control_id: str, leg: SimulatedLeg) -> None:
     events = calls.events(call_control_id)
     assert events[0] == "call.initiated"
     assert events.count("call.initiated") == 1
@@ -131,12 +131,12 @@ def assert_sane(calls: Calls, call_control_id: str, leg: Leg) -> None:
     if leg.ended:
         after = events[events.index("call.hangup") + 1 :]
         assert set(after) <= {"call.recording.saved"}
-    assert (leg.bridged_with is not None) == (leg.state is LegState.BRIDGED)
+    assert (leg.bridged_with is not None) == (leg.state is SimulatedLegState.BRIDGED)
     if leg.bridged_with is not None:
         assert calls.legs[leg.bridged_with].bridged_with == call_control_id
 
 
-def assert_nothing_goes_on(calls: Calls, call_control_id: str, leg: Leg) -> None:
+def assert_nothing_goes_on(calls: Calls, call_control_id: str, leg: SimulatedLeg) -> None:
     """Whatever began has ended, and was told so once."""
     events = calls.events(call_control_id)
     for began, ended in PAIRS:

@@ -3,12 +3,12 @@
 import pytest
 
 from offhook.simulator.call.numbers import (
+    CommandFault,
     Refuses,
-    Trouble,
     far_end_of,
+    fault_of,
     keys_of,
     recordings_fail,
-    trouble_of,
 )
 
 
@@ -19,8 +19,8 @@ def test_a_magic_number_is_one_however_it_is_spelt(spelt: str) -> None:
     assert isinstance(far_end_of(spelt.format("186")), Refuses)
     assert keys_of(spelt.format("164")) == ("4",)
     assert recordings_fail(spelt.format("178"))
-    assert trouble_of(spelt.format("153")) == Trouble.UNAVAILABLE
-    assert trouble_of(spelt.format("199")) == Trouble.NONE
+    assert fault_of(spelt.format("153")) == CommandFault.UNAVAILABLE
+    assert fault_of(spelt.format("199")) == CommandFault.NONE
 
 
 @pytest.mark.parametrize("other", ["2025550186", "sip:desk@example.com", "anonymous", ""])

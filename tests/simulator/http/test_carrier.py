@@ -72,7 +72,7 @@ async def test_a_wrong_dial_is_422_and_names_the_parameter(
         response = await carrier.http.post("/v2/calls", json={**DIAL, **change})
         assert code_of(response) == (422, code)
         assert source_of(response) == {"pointer": pointer}
-        assert carrier.exchange.report()["totals"] == {}
+        assert carrier.report()["totals"] == {}
 
 
 async def test_a_body_that_is_no_json_object_is_400() -> None:
@@ -101,7 +101,7 @@ async def test_the_legs_state_refuses_what_it_does_not_allow() -> None:
         assert code_of(await carrier.act(outgoing, "reject", cause="USER_BUSY")) == (422, "10027")
         assert (await carrier.act(parked, "hangup")).status_code == 200
         assert code_of(await carrier.act(parked, "hangup")) == (422, "90018")
-        assert carrier.exchange.report()["refused"]["90018"] == 1
+        assert carrier.report()["refused"]["90018"] == 1
 
 
 async def test_a_repeated_command_id_is_answered_as_first_and_changes_nothing() -> None:
@@ -122,7 +122,7 @@ async def test_a_command_id_counts_for_its_own_call_only() -> None:
     async with stand() as carrier:
         for leg in (await carrier.ring(), await carrier.ring()):
             assert (await carrier.act(leg, "answer", command_id="one")).status_code == 200
-        assert carrier.exchange.report()["totals"] == {"answer": 2}
+        assert carrier.report()["totals"] == {"answer": 2}
 
 
 async def test_a_repeated_dial_may_be_answered_without_ids_or_refused() -> None:
@@ -133,7 +133,7 @@ async def test_a_repeated_dial_may_be_answered_without_ids_or_refused() -> None:
         await carrier.dial(FRIEND, command_id="one")
         again = await carrier.http.post("/v2/calls", json={**DIAL, "command_id": "one"})
         assert code_of(again) == (422, "10012")
-        assert carrier.exchange.report()["totals"] == {"dial": 1}
+        assert carrier.report()["totals"] == {"dial": 1}
 
 
 async def test_after_60_s_a_command_id_is_performed_again_and_counts_as_doubled() -> None:
@@ -141,10 +141,10 @@ async def test_after_60_s_a_command_id_is_performed_again_and_counts_as_doubled(
         await carrier.dial(FRIEND, command_id="one")
         carrier.clock.ahead += timedelta(seconds=59)
         await carrier.dial(FRIEND, command_id="one")
-        assert carrier.exchange.report()["doubled"] == []
+        assert carrier.report()["doubled"] == []
         carrier.clock.ahead += timedelta(seconds=2)
         await carrier.dial(FRIEND, command_id="one")
-        (doubled,) = carrier.exchange.report()["doubled"]
+        (doubled,) = carrier.report()["doubled"]
         assert (doubled["operation"], doubled["command_id"], doubled["count"]) == ("dial", "one", 2)
 
 
@@ -162,9 +162,9 @@ async def test_a_number_that_fails_once_is_performed_by_the_second_try() -> None
     async with stand() as carrier:
         body = {**DIAL, "to": "+12025550150", "command_id": "one"}
         assert code_of(await carrier.http.post("/v2/calls", json=body)) == (500, "10007")
-        assert carrier.exchange.report()["totals"] == {}
+        assert carrier.report()["totals"] == {}
         assert (await carrier.http.post("/v2/calls", json=body)).status_code == 200
-        assert carrier.exchange.report()["totals"] == {"dial": 1}
+        assert carrier.report()["totals"] == {"dial": 1}
 
 
 async def test_a_number_that_fails_after_performing_is_still_performed_once() -> None:
@@ -173,7 +173,7 @@ async def test_a_number_that_fails_after_performing_is_still_performed_once() ->
         assert code_of(await carrier.act(leg, "answer", command_id="one")) == (500, "10007")
         await carrier.event("call.answered", leg)
         assert (await carrier.act(leg, "answer", command_id="one")).status_code == 200
-        assert carrier.exchange.report()["totals"] == {"answer": 1}
+        assert carrier.report()["totals"] == {"answer": 1}
 
 
 async def test_a_failure_of_one_number_is_not_the_first_try_of_another() -> None:
@@ -187,7 +187,7 @@ async def test_a_failure_of_one_number_is_not_the_first_try_of_another() -> None
             answer = {"client_state": state}
             assert code_of(await carrier.act(leg, "answer", **answer)) == (500, "10007")
         assert (await carrier.act(leg, "answer", **answer)).status_code == 200
-        assert carrier.exchange.report()["totals"] == {"answer": 1}
+        assert carrier.report()["totals"] == {"answer": 1}
 
 
 async def test_an_empty_command_id_is_nobodys() -> None:
@@ -225,7 +225,7 @@ async def test_an_unavailable_number_never_gets_through() -> None:
         body = {**DIAL, "to": "sip:+12025550153@example.com"}
         for _ in range(3):
             assert code_of(await carrier.http.post("/v2/calls", json=body)) == (503, "10007")
-        assert carrier.exchange.report()["totals"] == {}
+        assert carrier.report()["totals"] == {}
 
 
 async def test_a_limited_number_tells_when_to_come_back() -> None:
@@ -245,7 +245,7 @@ async def test_some_numbers_are_never_called(last: str, expected: tuple[int, str
         body = {**DIAL, "to": f"+120255501{last}"}
         for _ in range(2):
             assert code_of(await carrier.http.post("/v2/calls", json=body)) == expected
-        assert carrier.exchange.report()["totals"] == {}
+        assert carrier.report()["totals"] == {}
 
 
 async def test_too_many_dials_are_told_once() -> None:
@@ -301,7 +301,7 @@ async def test_what_is_due_after_a_hangup_counts_as_pending_until_it_is_told() -
         leg = await carrier.ring_answered()
         await carrier.act(leg, "record_start", channels="dual", format="mp3")
         await carrier.act(leg, "hangup")
-        assert carrier.exchange.report()["webhooks"]["pending"] > 0
+        assert carrier.report()["webhooks"]["pending"] > 0
         report = await carrier.settled()
         assert [event["event_type"] for event in report["events"]][-1] == "call.recording.saved"
 
@@ -328,7 +328,7 @@ async def test_a_slow_number_performs_before_it_answers() -> None:
         with pytest.raises(httpx.ReadTimeout):
             await carrier.http.post("/v2/calls", json=body, timeout=impatient)
         assert (await carrier.http.post("/v2/calls", json=body)).status_code == 200
-        assert carrier.exchange.report()["totals"] == {"dial": 1}
+        assert carrier.report()["totals"] == {"dial": 1}
 
 
 async def test_a_status_is_readable_for_ten_minutes_after_the_end() -> None:

@@ -2,7 +2,8 @@
 
     app                composition root
     http/              the HTTP interface: the carrier's operations, and the simulator's controls
-    exchange           the calls that are up: applies steps, keeps timers, sends webhooks
+    exchange           performs commands, once for each command_id
+    live_legs          the legs of all calls: applies steps, keeps timers, sends webhooks
     webhooks/          envelopes: the forms of a webhook on the wire
                        sender: posting, retries, failover, seeded duplicates, disorder and loss
     applications       Call Control Applications: where webhooks go, and how

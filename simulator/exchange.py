@@ -1,24 +1,20 @@
-"""The exchange: the calls that are up. It applies steps, keeps their timers and sends webhooks.
+"""The exchange: performs commands on the calls that are up, once for each command_id.
 
-The state machine (`call.machine`) decides what a step is; the state and the clock are here. A
-command is checked in this order: its call is known, its command_id is new, its parameters are
+A command is checked in this order: its call is known, its command_id is new, its parameters are
 valid, the called number has no fault, the state of the leg allows it. Only then is it performed,
 counted and remembered.
 """
 
-import asyncio
-import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from offhook.commands import Command, Dial
 from offhook.errors import ParameterInvalid
 from offhook.simulator.applications import Applications
 from offhook.simulator.call import machine
-from offhook.simulator.call.endings import LOST
 from offhook.simulator.call.features.conferences import (
     ConferenceAction,
     conference_request_from,
@@ -29,20 +25,17 @@ from offhook.simulator.call.numbers import CommandFault
 from offhook.simulator.call.requested_events import requested_event
 from offhook.simulator.call.steps import Step
 from offhook.simulator.call.transition import Ids
-from offhook.simulator.call.triggers import EventDue, KeysPressed, LegEnds, Trigger
+from offhook.simulator.call.triggers import KeysPressed
 from offhook.simulator.effects import Effect, EffectLog
 from offhook.simulator.errors import call_errors, parameter_errors, service_errors
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.faults import FaultInjector
 from offhook.simulator.journal import Journal
 from offhook.simulator.ledger import DIALS, Ledger
-from offhook.simulator.webhooks.deliveries import WebhookDelivery
+from offhook.simulator.live_legs import LiveLegs
 from offhook.simulator.webhooks.sender import WebhookSender
 from offhook.telnyx.catalog import command_from, takes_command_id
 
-LIVE_LEGS_MAX = 10_000
-ENDED_LEGS_MAX = 100_000
-READABLE_AFTER_END = timedelta(minutes=10)
 SLOW_ANSWER_S = 2.5
 
 DuplicateAnswer = Literal["first", "empty", "error"]
@@ -68,7 +61,7 @@ class _Attempt:
 
 
 class Exchange:
-    """Runs inside one event loop. `speed` divides every second of the call, and nothing else.
+    """Runs inside one event loop. `speed` divides every second of a call, and nothing else.
 
     `ignored` counts repeated command_ids by operation, `refused` errors by code.
     """
@@ -85,35 +78,34 @@ class Exchange:
         duplicate_answer: DuplicateAnswer = "first",
         slow_answer_s: float = SLOW_ANSWER_S,
     ) -> None:
-        assert speed > 0, f"speed is {speed}"
         self.sender = sender
         self.applications = applications
         self._clock = clock
         self._ids = ids
-        self._speed = speed
         self._journal = journal
-        if journal is not None:
-            sender.on_settled = self._forget_delivered_hangup
         self._duplicate_answer = duplicate_answer
         self._slow_answer_s = slow_answer_s
-        self._legs: dict[str, SimulatedLeg] = {}
-        self._timers: dict[str, set[asyncio.TimerHandle]] = {}  # of the legs that are up
-        self._late: set[asyncio.TimerHandle] = set()  # of events that outlive their leg
-        self._ended: deque[str] = deque()
+        self.legs = LiveLegs(
+            sender=sender,
+            applications=applications,
+            clock=clock,
+            ids=ids,
+            journal=journal,
+            speed=speed,
+        )
         self._ledger = Ledger()
         self._faults = FaultInjector()
         self.effects = EffectLog()
         self.ignored: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
-        self.legs_forgotten = 0
 
     def place_inbound(self, call: InboundCall) -> SimulatedLeg:
         """A call to one of the user's numbers. Raises CarrierError (10015, 90041)."""
         self._check_connection(call.connection_id)
-        self._check_capacity()
+        self.legs.check_capacity()
         tells_cost = self.applications.of_call(call.connection_id).call_cost_in_webhooks
         step = machine.place_inbound(call, self._clock(), self._ids, tells_cost=tells_cost)
-        self._apply(step)
+        self.legs.apply(step)
         assert step.leg is not None
         return step.leg
 
@@ -130,7 +122,7 @@ class Exchange:
     ) -> Reply:
         """Create, join or leave a conference, once for each command_id. Raises CarrierError."""
         request = conference_request_from(body, action)
-        leg = self.leg(request.call_control_id)
+        leg = self.legs.get(request.call_control_id)
         attempt = _Attempt(
             operation=f"conference_{action}",
             scope=leg.call_control_id,
@@ -140,7 +132,7 @@ class Exchange:
         if (first := self._repeated(attempt)) is not None:
             return first
         step = machine.handle_conference(
-            action, conference_id, request, self._legs, attempt.at, self._ids
+            action, conference_id, request, self.legs.by_id(), attempt.at, self._ids
         )
         assert step.leg is not None
         data: dict[str, Any] = {"result": "ok"}
@@ -153,43 +145,19 @@ class Exchange:
 
     def press_keys(self, call_control_id: str, keys: str) -> None:
         """The party of a leg that is up enters keys, the first one at once. Raises CarrierError."""
-        leg = self.leg(call_control_id)
+        leg = self.legs.get(call_control_id)
         if leg.ended:
             raise call_errors.call_ended()
         if leg.unanswered:
             raise call_errors.call_not_answered()
-        self._trigger(KeysPressed(call_control_id=call_control_id, keys=keys))
+        self.legs.fire(KeysPressed(call_control_id=call_control_id, keys=keys))
 
     def send_event(self, call_control_id: str, event_type: str, payload: Mapping[str, Any]) -> None:
         """Send an event of a leg, with these fields of its payload. Raises CarrierError.
 
         The leg does not change.
         """
-        self._trigger(requested_event(event_type, payload, self.leg(call_control_id)))
-
-    def leg(self, call_control_id: str) -> SimulatedLeg:
-        """A leg that is up, or ended at most 10 minutes ago. Raises CarrierError (90015)."""
-        leg = self._legs.get(call_control_id)
-        if leg is None or (leg.ended_at and self._clock() - leg.ended_at > READABLE_AFTER_END):
-            raise call_errors.call_unknown()
-        return leg
-
-    def legs(self) -> Mapping[str, SimulatedLeg]:
-        """Every leg that is not forgotten, by call_control_id, oldest first."""
-        return self._legs
-
-    def active_legs(self, connection_id: str) -> list[SimulatedLeg]:
-        """The legs of a connection that have not ended, oldest first."""
-        legs = self._legs.values()
-        return [leg for leg in legs if leg.connection_id == connection_id and not leg.ended]
-
-    def live_legs(self) -> int:
-        """How many legs have not ended."""
-        return len(self._timers)
-
-    def late_events(self) -> int:
-        """How many events are still to come of legs that may have ended."""
-        return len(self._late)
+        self.legs.fire(requested_event(event_type, payload, self.legs.get(call_control_id)))
 
     def open(self) -> None:
         """Call once, inside the event loop, before the first call.
@@ -197,19 +165,17 @@ class Exchange:
         Legs of a killed process end now, with a hangup to the application.
         """
         self.sender.open()
-        for leg in self._journal.read("legs", SimulatedLeg) if self._journal is not None else []:
-            self._end_lost(leg)
+        self.legs.end_lost()
 
     async def close(self, wait_s: float) -> None:
         """Cancel the timers, then wait at most `wait_s` for running deliveries."""
-        for timer in itertools.chain(self._late, *self._timers.values()):
-            timer.cancel()
+        self.legs.close()
         await self.sender.close(wait_s)
         if self._journal is not None:
             self._journal.close()
 
     def _command(self, operation: str, call_control_id: str | None, body: dict[str, Any]) -> Reply:
-        leg = None if call_control_id is None else self.leg(call_control_id)
+        leg = None if call_control_id is None else self.legs.get(call_control_id)
         parameters = dict(body)
         attempt = _Attempt(
             operation=operation,
@@ -226,11 +192,16 @@ class Exchange:
         tells_cost = False
         if isinstance(command, Dial):
             self._check_connection(command.connection_id)
-            self._check_capacity()
+            self.legs.check_capacity()
             tells_cost = self.applications.of_call(command.connection_id).call_cost_in_webhooks
         fault = self._faults.fault_of_attempt(command, leg, attempt.command_id)
         step = machine.handle_command(
-            command, call_control_id, self._legs, attempt.at, self._ids, tells_cost=tells_cost
+            command,
+            call_control_id,
+            self.legs.by_id(),
+            attempt.at,
+            self._ids,
+            tells_cost=tells_cost,
         )
         reply = Reply(data=_data_of(command, step))
         self._perform(attempt, step, reply)
@@ -260,7 +231,7 @@ class Exchange:
 
     def _perform(self, attempt: _Attempt, step: Step, reply: Reply) -> None:
         """Apply a step, count its effect, and remember the answer."""
-        self._apply(step)
+        self.legs.apply(step)
         assert step.leg is not None
         effect = Effect(
             at=attempt.at,
@@ -274,71 +245,9 @@ class Exchange:
         if attempt.command_id is not None:
             self._ledger.remember(attempt.scope, attempt.command_id, reply, attempt.at)
 
-    def _apply(self, step: Step) -> None:
-        for leg in step.legs:
-            self._put(leg)
-        for webhook in step.webhooks:
-            self.sender.send(webhook, self.applications.of_call(webhook.connection_id))
-        for scheduled in step.scheduled:
-            trigger = scheduled.trigger
-            outlives = isinstance(trigger, EventDue) and trigger.outlives
-            timers = self._late if outlives else self._timers.get(trigger.call_control_id)
-            if timers is not None:
-                self._start_timer(trigger, scheduled.after_s / self._speed, timers)
-
-    def _start_timer(
-        self, trigger: Trigger, delay_s: float, timers: set[asyncio.TimerHandle]
-    ) -> None:
-        """Fire a trigger after `delay_s`; until then its timer is one of `timers`."""
-
-        def due() -> None:
-            timers.discard(timer)
-            self._trigger(trigger)
-
-        timer = asyncio.get_running_loop().call_later(delay_s, due)
-        timers.add(timer)
-
-    def _trigger(self, trigger: Trigger) -> None:
-        self._apply(machine.handle_trigger(trigger, self._legs, self._clock(), self._ids))
-
-    def _end_lost(self, leg: SimulatedLeg) -> None:
-        """End a leg of the journal; if it had ended, its hangup was not delivered yet."""
-        ours = leg.call_control_id
-        self._put(leg)
-        if leg.ended:
-            self._trigger(
-                EventDue(call_control_id=ours, event_type="call.hangup", more={}, outlives=True)
-            )
-            return
-        only: Literal["unanswered", "answered"] = "unanswered" if leg.unanswered else "answered"
-        self._trigger(LegEnds(call_control_id=ours, ending=LOST, only=only))
-
-    def _forget_delivered_hangup(self, delivery: WebhookDelivery) -> None:
-        webhook = delivery.webhook
-        if self._journal is not None and webhook.event_type == "call.hangup":
-            self._journal.forget("legs", webhook.call_control_id)
-
-    def _put(self, leg: SimulatedLeg) -> None:
-        self._legs[leg.call_control_id] = leg
-        if self._journal is not None:
-            self._journal.keep("legs", leg.call_control_id, leg)
-        if not leg.ended:
-            self._timers.setdefault(leg.call_control_id, set())
-            return
-        for timer in self._timers.pop(leg.call_control_id, ()):
-            timer.cancel()
-        self._ended.append(leg.call_control_id)
-        while len(self._ended) > ENDED_LEGS_MAX:
-            del self._legs[self._ended.popleft()]
-            self.legs_forgotten += 1
-
     def _check_connection(self, connection_id: str) -> None:
         if not self.applications.takes_calls(connection_id):
             raise call_errors.connection_unknown()
-
-    def _check_capacity(self) -> None:
-        if len(self._timers) >= LIVE_LEGS_MAX:
-            raise service_errors.channels_exhausted()
 
 
 def _data_of(command: Command, step: Step) -> dict[str, Any]:

@@ -31,6 +31,7 @@ _REJECTIONS = {
 
 
 def reject(transition: Transition, leg: SimulatedLeg, command: Reject) -> bool:
+    """End an unanswered incoming leg with the given cause. Raises CarrierError (10027)."""
     if leg.direction == "outgoing" or not leg.unanswered:
         raise call_errors.not_possible("Only an unanswered incoming call can be rejected.")
     end_leg(transition, leg, _REJECTIONS[command.cause])
@@ -38,11 +39,13 @@ def reject(transition: Transition, leg: SimulatedLeg, command: Reject) -> bool:
 
 
 def hang_up(transition: Transition, leg: SimulatedLeg, _: Hangup) -> bool:
+    """End the leg."""
     end_leg(transition, leg, hangup_ending(leg))
     return False
 
 
 def bridge(transition: Transition, leg: SimulatedLeg, command: Bridge) -> bool:
+    """Bridge two answered legs; repeated if they are bridged with each other."""
     if command.video_room_id is not None:
         raise call_errors.not_possible("The simulator has no video rooms.")
     if command.queue is not None:
@@ -70,11 +73,12 @@ def bridge(transition: Transition, leg: SimulatedLeg, command: Bridge) -> bool:
 def _first_in(transition: Transition, queue: str) -> SimulatedLeg:
     waiting = queues.waiting_in(transition, queue)
     if not waiting:
-        raise call_errors.not_possible(f"Nobody waits in the queue {queue!r}.")
+        raise call_errors.not_possible(f"No call waits in the queue {queue!r}.")
     return waiting[0]
 
 
 def refer(transition: Transition, leg: SimulatedLeg, command: Refer) -> bool:
+    """Refer the leg, with the outcome 1 s later; repeated for the same address."""
     repeated = leg.referred_to == command.sip_address
     leg = transition.put(replace(leg, referred_to=command.sip_address))
     transition.emit("call.refer.started", leg, sip_notify_response=100)
@@ -89,6 +93,7 @@ def refer(transition: Transition, leg: SimulatedLeg, command: Refer) -> bool:
 
 
 def send_sip_info(transition: Transition, leg: SimulatedLeg, _: SendSipInfo) -> bool:
+    """Send call.sip_info.received to the other leg of a bridge; without one, nothing."""
     other = transition.find(leg.bridged_with) if leg.bridged_with else None
     if other is not None:
         transition.emit("call.sip_info.received", other)
@@ -98,6 +103,7 @@ def send_sip_info(transition: Transition, leg: SimulatedLeg, _: SendSipInfo) -> 
 def update_client_state(
     transition: Transition, leg: SimulatedLeg, command: UpdateClientState
 ) -> bool:
+    """Set the client state, on an unanswered leg too."""
     transition.put(replace(leg, client_state=command.client_state))
     return False
 
@@ -105,6 +111,7 @@ def update_client_state(
 def switch_supervisor_role(
     _transition: Transition, leg: SimulatedLeg, _: SwitchSupervisorRole
 ) -> bool:
+    """Nothing to do on a supervising leg. Raises CarrierError (10027) on any other."""
     if leg.supervises is None:
         raise call_errors.not_possible("The call does not supervise another one.")
     return False

@@ -1,6 +1,6 @@
 """What a called number does: the magic numbers.
 
-All are in the range reserved for fiction (+1 202 555 01xx), so none of them is anybody's. A SIP URI
+All are in the range reserved for fiction (+1 202 555 01xx), so nobody has them. A SIP URI
 counts by its user part (`sip:+12025550186@example.com` is busy); the plus may be missing, and
 hyphens, dots, spaces and parentheses are ignored.
 

@@ -79,7 +79,7 @@ def _not_on_request(event_type: str) -> CarrierError:
         422,
         "10027",
         "Unprocessable Entity",
-        f"{event_type} is told when it happens, never on request. What causes it: "
+        f"{event_type} cannot be requested: it is sent when it happens. To cause it, use "
         f"{_CAUSED_BY[event_type]}.",
         pointer="/event_type",
     )
@@ -90,7 +90,7 @@ def _unknown(event_type: str) -> CarrierError:
         422,
         "10032",
         "Invalid enumerated value",
-        f"{shown(event_type)} is no event type that is known here; docs/events.md has them.",
+        f"{shown(event_type)} is not a known event type; docs/events.md lists them.",
         pointer="/event_type",
     )
 

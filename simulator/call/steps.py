@@ -42,8 +42,8 @@ class Step:
     """What one command or trigger changed.
 
     `leg` is the one concerned (the new one for a dial), after the step; None if nothing happened.
-    `repeated` is whether this leg had been commanded the same before: harmless or not, it was asked
-    twice. `answer` holds fields of the command's answer besides its result.
+    `repeated` is whether this leg had been commanded the same before, with or without an effect.
+    `answer` holds fields of the command's answer besides its result.
     """
 
     leg: SimulatedLeg | None

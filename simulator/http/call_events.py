@@ -55,7 +55,7 @@ def call_events(
         for name, field in _FIELDS.items()
         if f"filter[{name}]" in query
     ]
-    legs = exchange.legs()
+    legs = exchange.legs.by_id()
     commands = (
         PerformedCommand(effect=effect, leg=leg)
         for effect in exchange.effects.effects()

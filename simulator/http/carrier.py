@@ -85,13 +85,13 @@ class CarrierOperations:
     async def status(self, request: Request) -> Response:
         """GET /calls/{call_control_id}."""
         self._authenticate(request)
-        leg = self._exchange.leg(request.path_params["call_control_id"])
+        leg = self._exchange.legs.get(request.path_params["call_control_id"])
         return respond({"data": call_resource(leg, self._clock())})
 
     async def active_calls(self, request: Request) -> Response:
         """GET /connections/{connection_id}/active_calls."""
         self._authenticate(request)
-        legs = self._exchange.active_legs(request.path_params["connection_id"])
+        legs = self._exchange.legs.active(request.path_params["connection_id"])
         page = page_of(legs, request.query_params, request.url.path)
         now = self._clock()
         return respond(

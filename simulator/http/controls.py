@@ -116,7 +116,7 @@ class Controls:
 
     async def health(self, _: Request) -> Response:
         """GET /simulator/health."""
-        return respond({"status": "ok", "live_legs": self._exchange.live_legs()})
+        return respond({"status": "ok", "live_legs": self._exchange.legs.count()})
 
 
 def _read(body: bytes, kind: type[ControlRequest]) -> ControlRequest:

@@ -65,7 +65,7 @@ def page_of(legs: Sequence[SimulatedLeg], query: Mapping[str, str], path: str) -
         start = max(0, stop - size)
     else:
         start, stop = 0, size
-    shown = ordered[start:stop]
+    on_page = ordered[start:stop]
     meta: dict[str, Any] = {
         "total_items": len(ordered),
         "page_number": start // size + 1,
@@ -73,14 +73,14 @@ def page_of(legs: Sequence[SimulatedLeg], query: Mapping[str, str], path: str) -
         "total_pages": max(1, -(-len(ordered) // size)),
         "total_results": len(ordered),
     }
-    if shown:
-        before, after = _cursor(shown[0]), _cursor(shown[-1])
+    if on_page:
+        before, after = _cursor(on_page[0]), _cursor(on_page[-1])
         meta["cursors"] = {"before": before, "after": after}
         if stop < len(ordered):
             meta["next"] = f"{path}?page[after]={quote(after)}&page[limit]={size}"
         if start > 0:
             meta["previous"] = f"{path}?page[before]={quote(before)}&page[limit]={size}"
-    return Page(legs=shown, meta=meta)
+    return Page(legs=on_page, meta=meta)
 
 
 _Position = tuple[str, str]

@@ -21,13 +21,13 @@ def report_of(exchange: Exchange) -> dict[str, Any]:
         "doubled": [_effect_entry(effect) for effect in effects.doubled()],
         "ignored": dict(exchange.ignored),
         "refused": dict(exchange.refused),
-        "webhooks": totals | {"pending": totals["pending"] + exchange.late_events()},
+        "webhooks": totals | {"pending": totals["pending"] + exchange.legs.late_events()},
         "events": [_event_entry(delivery) for delivery in deliveries],
-        "legs": [_leg_entry(leg) for leg in exchange.legs().values()],
+        "legs": [_leg_entry(leg) for leg in exchange.legs.by_id().values()],
         "forgotten": {
             "effects": effects.forgotten,
             "events": exchange.sender.forgotten,
-            "legs": exchange.legs_forgotten,
+            "legs": exchange.legs.forgotten,
         },
     }
 

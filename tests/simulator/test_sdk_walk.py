@@ -153,7 +153,7 @@ async def walked() -> Walk:
         await carrier.event("call.machine.premium.greeting.ended")
         await carrier.event("call.deepfake_detection.result")
         refused = carrier.report()["refused"]
-        for active in carrier.exchange.active_legs(CONNECTION):
+        for active in carrier.exchange.legs.active(CONNECTION):
             # Some of them end with the leg that they are bridged with.
             await carrier.act(active.call_control_id, "hangup")
         report = await carrier.settled()

@@ -32,12 +32,14 @@ GIVES_UP_AFTER_S = 10.0
 
 
 def start_assistant(transition: Transition, leg: SimulatedLeg, command: StartAIAssistant) -> bool:
+    """Start an assistant; the answer has its conversation_id. Raises CarrierError (90061)."""
     assistant_id = None if command.assistant is None else command.assistant["id"]
     transition.answer["conversation_id"] = begin_conversation(transition, leg, assistant_id).id
     return False
 
 
 def start_relay(transition: Transition, leg: SimulatedLeg, _: StartConversationRelay) -> bool:
+    """Start a relay; the answer has its id. Raises CarrierError (90061)."""
     transition.answer["conversation_relay_id"] = begin_relay(transition, leg).id
     return False
 
@@ -51,6 +53,7 @@ def stop_conversation(
 
 
 def gather_using_ai(transition: Transition, leg: SimulatedLeg, _: GatherUsingAI) -> bool:
+    """Start an assistant that gathers, and gives up after 10 s. Raises CarrierError (90061)."""
     conversation = begin_conversation(transition, leg, None)
     transition.answer["conversation_id"] = conversation.id
     gives_up = AssistantGivesUp(
@@ -61,6 +64,7 @@ def gather_using_ai(transition: Transition, leg: SimulatedLeg, _: GatherUsingAI)
 
 
 def assistant_gives_up(transition: Transition, leg: SimulatedLeg, conversation_id: str) -> None:
+    """End a gather of an assistant without a result, if it is still running."""
     if leg.conversation is not None and leg.conversation.id == conversation_id:
         transition.emit(
             "call.ai_gather.ended", leg, message_history=[], result={}, status="invalid"
@@ -69,15 +73,18 @@ def assistant_gives_up(transition: Transition, leg: SimulatedLeg, conversation_i
 
 
 def join_assistant(transition: Transition, _leg: SimulatedLeg, command: JoinAIAssistant) -> bool:
+    """Answer with the given conversation_id; nothing else happens."""
     transition.answer["conversation_id"] = command.conversation_id
     return False
 
 
 def add_messages(_transition: Transition, _leg: SimulatedLeg, _: AddAIAssistantMessages) -> bool:
+    """Nothing to do: no party talks with the assistant."""
     return False
 
 
 def pay(transition: Transition, leg: SimulatedLeg, command: Pay) -> bool:
+    """Report a failed payment after 10 s."""
     transition.schedule_event(
         GIVES_UP_AFTER_S,
         "call.payment.completed",

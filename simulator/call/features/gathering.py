@@ -34,9 +34,9 @@ NEXT_KEY_S = 0.3
 def gather(transition: Transition, leg: SimulatedLeg, command: Gather) -> bool:
     """Gather keys without a prompt, for at most `timeout_millis` in all."""
     own = DEFAULTS[command.operation]
-    told = {"gather_id": command.gather_id or transition.ids.uuid()}
+    event_fields = {"gather_id": command.gather_id or transition.ids.uuid()}
     gathering = replace(
-        _gathering(transition, command, told),
+        _gathering(transition, command, event_fields),
         first_s=_seconds(command.initial_timeout_millis, own["initial_timeout_millis"]),
     )
     leg = _begin(transition, leg, gathering)
@@ -48,6 +48,7 @@ def gather(transition: Transition, leg: SimulatedLeg, command: Gather) -> bool:
 def gather_using_speak(
     transition: Transition, leg: SimulatedLeg, command: GatherUsingSpeak
 ) -> bool:
+    """Gather keys after a spoken prompt."""
     gathering = _gathering(transition, command, {})
     prompt = _spoken_prompt(command.payload, gathering.id)
     again = (
@@ -60,6 +61,7 @@ def gather_using_speak(
 def gather_using_audio(
     transition: Transition, leg: SimulatedLeg, command: GatherUsingAudio
 ) -> bool:
+    """Gather keys after a file as the prompt."""
     gathering = _gathering(transition, command, {})
     prompt = file_sound(transition, command.audio_url, command.media_name, False)
     again = None
@@ -138,13 +140,13 @@ def end_gathering(transition: Transition, leg: SimulatedLeg, *, reason: str) -> 
 def _gathering(
     transition: Transition,
     command: Gather | GatherUsingSpeak | GatherUsingAudio,
-    told: dict[str, Any],
+    event_fields: dict[str, Any],
 ) -> Gathering:
     own = DEFAULTS[command.operation]
     terminator = command.terminating_digit
     return Gathering(
         id=transition.ids.uuid(),
-        told=told,
+        told=event_fields,
         digits_min=command.minimum_digits or own["minimum_digits"],
         digits_max=command.maximum_digits or own["maximum_digits"],
         terminator=own["terminating_digit"] if terminator is None else terminator,
@@ -160,8 +162,8 @@ def _with_prompts(
     again: Sound | None,
     command: GatherUsingSpeak | GatherUsingAudio,
 ) -> Gathering:
-    tries = command.maximum_tries or DEFAULTS[command.operation]["maximum_tries"]
-    return replace(gathering, prompt=prompt, again=again, tries_left=tries - 1)
+    attempts = command.maximum_tries or DEFAULTS[command.operation]["maximum_tries"]
+    return replace(gathering, prompt=prompt, again=again, tries_left=attempts - 1)
 
 
 def _spoken_prompt(text: str, gather_id: str) -> Sound:

@@ -149,15 +149,21 @@ def _save(transition: Transition, leg: SimulatedLeg, recording: ActiveRecording)
         public_recording_urls={},
     )
     if recording.transcribed:
-        transition.schedule_event(
-            TRANSCRIBED_AFTER_S,
-            "call.recording.transcription.saved",
-            leg,
-            outlives=True,
-            calling_party_type=leg.calling_party_type,
-            recording_id=recording.id,
-            recording_transcription_id=transition.ids.uuid(),
-            status="completed",
-            transcription_text="Hello.",
-        )
+        _schedule_transcript(transition, leg, recording)
     return leg
+
+
+def _schedule_transcript(
+    transition: Transition, leg: SimulatedLeg, recording: ActiveRecording
+) -> None:
+    transition.schedule_event(
+        TRANSCRIBED_AFTER_S,
+        "call.recording.transcription.saved",
+        leg,
+        outlives=True,
+        calling_party_type=leg.calling_party_type,
+        recording_id=recording.id,
+        recording_transcription_id=transition.ids.uuid(),
+        status="completed",
+        transcription_text="Hello.",
+    )

@@ -28,9 +28,9 @@ SOUNDS_MAX = 100
 def speak(transition: Transition, leg: SimulatedLeg, command: Speak) -> bool:
     """Play a text after the sounds before it."""
     leg = _stop_earlier(transition, leg, command.stop)
-    told = {"speak_id": transition.ids.uuid(), "calling_party_type": leg.calling_party_type}
+    event_fields = {"speak_id": transition.ids.uuid(), "calling_party_type": leg.calling_party_type}
     lasts_s = _looped_s(command.loop, spoken_s(command.payload))
-    sound = Sound(id=transition.ids.uuid(), kind="speak", lasts_s=lasts_s, told=told)
+    sound = Sound(id=transition.ids.uuid(), kind="speak", lasts_s=lasts_s, told=event_fields)
     _add(transition, leg, sound)
     return False
 
@@ -89,12 +89,12 @@ def file_sound(
 ) -> Sound:
     """A file that is not playing yet, for one loop."""
     names = {"media_url": audio_url, "media_name": media_name}
-    told = {name: value for name, value in names.items() if value is not None}
+    event_fields = {name: value for name, value in names.items() if value is not None}
     return Sound(
         id=transition.ids.uuid(),
         kind="playback",
         lasts_s=PLAYBACK_S,
-        told=told | {"overlay": overlay},
+        told=event_fields | {"overlay": overlay},
         at_once=overlay,
         overlay=overlay,
         missing="missing" in (audio_url or media_name or ""),

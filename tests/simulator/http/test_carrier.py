@@ -291,7 +291,7 @@ async def test_what_has_happened_to_a_leg_is_not_kept() -> None:
         leg = await carrier.ring_answered()
         for _ in range(3):
             await carrier.act(leg, "gather", initial_timeout_millis=1, timeout_millis=1)
-        timers = carrier.exchange._timers[leg]
+        timers = carrier.exchange.legs._timers[leg]
         # The caller's patience, its hang-up and the time limit are still to come.
         await until(lambda: len(timers) == 3, "the end of the gathers")
 
@@ -381,4 +381,4 @@ async def test_health_counts_the_live_legs() -> None:
         leg = await carrier.ring()
         assert (await carrier.http.get("/simulator/health")).json()["live_legs"] == 1
         await carrier.act(leg, "hangup")
-        await until(lambda: carrier.exchange.live_legs() == 0, "the end")
+        await until(lambda: carrier.exchange.legs.count() == 0, "the end")

@@ -9,24 +9,24 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from starlette.routing import Route
 
-from offhook.api.analytics import analytics_router
-from offhook.api.applications import applications_router, carrier_http
 from offhook.api.auth import tokens_from
-from offhook.api.calls import calls_router
-from offhook.api.commands import Commands
 from offhook.api.errors import install
 from offhook.api.freshness import Views
-from offhook.api.legs import Legs
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS, parameter_objects
-from offhook.api.outcomes import Outcomes
-from offhook.api.repeats import Repeats
-from offhook.api.sessions import sessions_router
-from offhook.api.stream import Stream
+from offhook.api.own.analytics import analytics_router
+from offhook.api.own.sessions import sessions_router
+from offhook.api.telnyx.applications import applications_router, carrier_http
+from offhook.api.telnyx.calls import calls_router
+from offhook.api.telnyx.commands import Commands
+from offhook.api.telnyx.idempotency import Repeats
+from offhook.api.telnyx.legs import Legs
+from offhook.api.telnyx.outcomes import Outcomes
 from offhook.errors import OffhookError, PassingFault, SettingInvalid, shown_url
 from offhook.jetstream.connection import close, connect, until_refused
 from offhook.jetstream.health import LogHealth
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.lookup import Stream
 from offhook.jetstream.stream import require_provisioned
 from offhook.process import AsgiApp, Ready, Receive, Scope, Send, first_of, health_routes, serve
 from offhook.projections.database import open_database

@@ -15,7 +15,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from offhook.api.errors import refusal
-from offhook.api.queries import require_known
+from offhook.api.query_parameters import require_known
 from offhook.errors import SettingInvalid
 
 Scope = Literal["read", "command", "admin"]

@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.api.errors import refusal
-from offhook.api.stream import Stream
 from offhook.errors import LogUnavailable
+from offhook.jetstream.lookup import Stream
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.checkpoint import read_checkpoint
 from offhook.projections.waiting import PositionWatch

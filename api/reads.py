@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.api.paging import Wanted
+from offhook.api.telnyx.paging import Wanted
 from offhook.events import IssuedCommand
 from offhook.projections.queries import is_active, list_active_legs
 from offhook.projections.rows import storable

@@ -15,7 +15,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from offhook.api.redact import hidden
+from offhook.api.own.redact import hidden
 from offhook.cli.remote.call_records import read_call
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable

@@ -13,12 +13,12 @@ from starlette.types import Message
 
 from offhook.api.app import application
 from offhook.api.auth import tokens_from
-from offhook.api.bodies import body_of
 from offhook.api.errors import ErrorAnswer, install, parameter_invalid
 from offhook.api.freshness import Views
-from offhook.api.sessions import sessions_router
-from offhook.api.stream import Stream
+from offhook.api.own.sessions import sessions_router
+from offhook.api.telnyx.bodies import body_of
 from offhook.errors import LogUnavailable, ParameterInvalid
+from offhook.jetstream.lookup import Stream
 from offhook.projections.database import open_database
 from offhook.projections.waiting import PositionWatch
 
@@ -146,7 +146,7 @@ def test_a_wrong_parameter_is_pointed_at_in_the_body(inside: str, pointer: str) 
 
 @pytest.mark.parametrize("said", ["nothing", "goodbye"])
 async def test_a_body_that_never_ends(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("offhook.api.bodies.BODY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("offhook.api.telnyx.bodies.BODY_TIMEOUT_S", 0.01)
     parts: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
     if said == "goodbye":
         parts.append({"type": "http.disconnect"})

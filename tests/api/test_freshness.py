@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 
 from offhook.api.errors import ErrorAnswer
 from offhook.api.freshness import Views
-from offhook.api.legs import Legs
-from offhook.api.stream import Stream
+from offhook.api.telnyx.legs import Legs
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.events import session_id_from
+from offhook.jetstream.lookup import Stream
 from offhook.projections.database import POOL_CONNECTIONS_MAX, open_database
 from offhook.projections.tables import parked_sessions
 from offhook.projections.waiting import PositionWatch

@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.api.shown import call_shown
+from offhook.api.telnyx.resources import call_shown
 from offhook.events import CallAnswered, CallCost, CallEvent, CallHangup, CallInitiated
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.fold import folded_from

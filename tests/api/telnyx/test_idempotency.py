@@ -15,9 +15,9 @@ from starlette.types import Message
 from telnyx import ConflictError
 
 from offhook.api.auth import Caller, tokens_from
-from offhook.api.commands import request_from
 from offhook.api.errors import ErrorAnswer, refusal
-from offhook.api.repeats import Repeats
+from offhook.api.telnyx.commands import request_from
+from offhook.api.telnyx.idempotency import Repeats
 from offhook.codec import encode
 from offhook.events import CommandRequested, session_id_from
 from offhook.jetstream.connection import close, connect

@@ -17,8 +17,8 @@ from fastapi import APIRouter, Depends, Query
 from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
 from offhook.api.freshness import Meta, Views
-from offhook.api.queries import moment_in
-from offhook.api.sessions import MinSeq, WaitS
+from offhook.api.own.sessions import MinSeq, WaitS
+from offhook.api.query_parameters import moment_in
 from offhook.projections.analytics import (
     BUCKETS_MAX,
     BucketView,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telnyx.types import call_control_application_list_params as sdk
 
-from offhook.api.applications import LIST_PARAMETERS
 from offhook.api.errors import ErrorAnswer
-from offhook.api.queries import EARLIEST, moment_in, number_in
+from offhook.api.query_parameters import EARLIEST, moment_in, number_in
+from offhook.api.telnyx.applications import LIST_PARAMETERS
 from tests.api.stack import Stack
 
 OWN = ("/sessions", "/sessions/x", "/sessions/x/timeline", "/commands/x")

@@ -8,9 +8,9 @@ import httpx
 from fastapi import APIRouter, Depends, Request, Response
 
 from offhook.api.auth import Tokens
-from offhook.api.bodies import body_of
 from offhook.api.errors import RETRY_HEADER, refusal
-from offhook.api.queries import declared
+from offhook.api.query_parameters import declared
+from offhook.api.telnyx.bodies import body_of
 from offhook.errors import ParameterInvalid
 from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.paths import APPLICATIONS, application_path

@@ -7,7 +7,7 @@
 The command_id is the caller's, or made here and returned in the header Offhook-Command-Id. A header
 Offhook-Warning says if the call's webhooks go elsewhere. A request that is repeated with the same
 command_id gets the same answer and never has a second effect. One without is judged by
-`offhook.api.repeats`.
+`offhook.api.telnyx.idempotency`.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from typing import Any
 
 import msgspec
 
-from offhook.api.answers import answer_of, no_outcome, not_appended, not_begun
 from offhook.api.auth import Caller
 from offhook.api.errors import ErrorAnswer, call_unknown, parameter_invalid, refusal
-from offhook.api.legs import Legs
-from offhook.api.outcomes import Outcome, Outcomes
-from offhook.api.stream import Stream
+from offhook.api.telnyx.answers import answer_of, no_outcome, not_appended, not_begun
+from offhook.api.telnyx.legs import Legs
+from offhook.api.telnyx.outcomes import Outcome, Outcomes
 from offhook.codec import encode
 from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
 from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog, pages
+from offhook.jetstream.lookup import Stream
 from offhook.session import Session, evolve
 from offhook.slices import Slices
 from offhook.telnyx.catalog import command_from, parameters_of
@@ -44,7 +44,7 @@ class Request:
     """A checked command.
 
     `given`: its command_id is the caller's, so whoever repeats the request means the same command.
-    `repeated`: an earlier try of it may be in the log, see `offhook.api.repeats`.
+    `repeated`: an earlier try of it may be in the log, see `offhook.api.telnyx.idempotency`.
     """
 
     command: IssuedCommand

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
-from offhook.api.analytics import RANGE_MAX
+from offhook.api.own.analytics import RANGE_MAX
 from offhook.projections.analytics import BUCKETS_MAX
 from offhook.projections.kpis import COUNTERS, RATIOS
 from tests.api.stack import FRIEND, OURS, READER, Stack, until

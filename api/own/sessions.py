@@ -18,9 +18,9 @@ from fastapi import APIRouter, Depends, Query
 from offhook.api.auth import Tokens
 from offhook.api.errors import not_found
 from offhook.api.freshness import Meta, Views
-from offhook.api.queries import Number, WholeNumber, moment_in, number_in
+from offhook.api.own.redact import told_command, told_entry, told_session
+from offhook.api.query_parameters import Number, WholeNumber, moment_in, number_in
 from offhook.api.reads import read_seq_at
-from offhook.api.redact import told_command, told_entry, told_session
 from offhook.folding import NEVER
 from offhook.projections.queries import (
     PAGE_MAX,

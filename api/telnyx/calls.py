@@ -15,17 +15,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response, Security
 
 from offhook.api.auth import Caller, Tokens
-from offhook.api.bodies import body_of
-from offhook.api.commands import Commands, request_from
 from offhook.api.errors import call_unknown, json_response, not_found, refusal
 from offhook.api.freshness import Views
-from offhook.api.legs import Legs
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import command_body
-from offhook.api.paging import meta_of, wanted_from
 from offhook.api.reads import read_active_page
-from offhook.api.repeats import Repeats
-from offhook.api.shown import active_shown, call_shown
+from offhook.api.telnyx.bodies import body_of
+from offhook.api.telnyx.commands import Commands, request_from
+from offhook.api.telnyx.idempotency import Repeats
+from offhook.api.telnyx.legs import Legs
+from offhook.api.telnyx.paging import meta_of, wanted_from
+from offhook.api.telnyx.resources import active_shown, call_shown
 from offhook.commands import COMMANDS
 from offhook.jetstream.log import TRACE_HEADER
 from offhook.telnyx.catalog import method_of

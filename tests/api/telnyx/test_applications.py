@@ -19,9 +19,9 @@ from telnyx import (
     UnprocessableEntityError,
 )
 
-from offhook.api.applications import applications_router, carrier_http
 from offhook.api.auth import tokens_from
 from offhook.api.errors import install
+from offhook.api.telnyx.applications import applications_router, carrier_http
 from tests.api.stack import ADMIN, READER, Stack
 
 WANTED: dict[str, Any] = {

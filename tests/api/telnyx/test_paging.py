@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from offhook.api import reads
-from offhook.api.paging import Wanted, meta_of
+from offhook.api.telnyx.paging import Wanted, meta_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections.database import open_database
 from offhook.projections.queries import list_active_legs

@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
-from offhook.api.answers import answer_of
 from offhook.api.errors import ErrorAnswer
+from offhook.api.telnyx.answers import answer_of
 from offhook.events import CommandFailed, CommandSucceeded, FailureReason
 
 OK = {"data": {"result": "ok"}}

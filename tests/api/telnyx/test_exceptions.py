@@ -31,16 +31,16 @@ from telnyx import (
 )
 
 from offhook.api.auth import tokens_from
-from offhook.api.calls import calls_router
-from offhook.api.commands import Commands
 from offhook.api.errors import install
 from offhook.api.freshness import Views
-from offhook.api.legs import Legs
 from offhook.api.metrics import Metrics
-from offhook.api.outcomes import Outcomes
-from offhook.api.repeats import Repeats
-from offhook.api.stream import Stream
+from offhook.api.telnyx.calls import calls_router
+from offhook.api.telnyx.commands import Commands
+from offhook.api.telnyx.idempotency import Repeats
+from offhook.api.telnyx.legs import Legs
+from offhook.api.telnyx.outcomes import Outcomes
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.lookup import Stream
 from offhook.projections.database import open_database
 from offhook.projections.waiting import PositionWatch
 from tests.api.recorder import Answer, Recorder

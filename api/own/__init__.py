@@ -1,0 +1,1 @@
+"""Offhook's own resources: sessions, commands, analytics."""

@@ -1,0 +1,1 @@
+"""The Telnyx-compatible part under /v2: the official SDK works unchanged."""

@@ -104,7 +104,8 @@ def payloads(calls: Calls, leg: str, event_type: str) -> list[Mapping[str, Any]]
     ]
 
 
-def code(calls: Calls, command: Command, leg: str) -> str:
+def error_code(calls: Calls, command: Command, leg: str | None) -> str:
+    """The code that a command is refused with."""
     with pytest.raises(CarrierError) as raised:
         calls.do(command, leg)
     return raised.value.code

@@ -241,3 +241,11 @@ async def _serving(application: Starlette) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await task
+
+
+def code_of(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["errors"][0]["code"]
+
+
+def source_of(response: httpx.Response) -> Any:
+    return response.json()["errors"][0]["source"]

@@ -30,7 +30,7 @@ async def test_without_a_signing_key_it_does_not_start() -> None:
         await run(Settings())
 
 
-async def test_a_terminated_simulator_delivers_what_is_on_its_way(free_port: int) -> None:
+async def test_a_terminated_simulator_finishes_its_deliveries(free_port: int) -> None:
     async with stand() as other:  # for its receiver
         ours = await other.event("call.initiated", await other.ring())
         settings = Settings(

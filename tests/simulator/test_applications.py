@@ -131,7 +131,7 @@ async def test_version_1_webhooks_have_its_names_and_its_header() -> None:
         assert "telnyx-signature-ed25519" not in one.headers
 
 
-async def test_the_failover_address_takes_over_after_two_tries_or_a_refusal() -> None:
+async def test_the_failover_address_takes_over_after_two_attempts_or_a_refusal() -> None:
     async with stand() as carrier:
         there = carrier.webhook_url.replace("/webhooks/telnyx", "/failover")
         ours = await application(carrier, webhook_event_failover_url=there)
@@ -148,7 +148,7 @@ async def test_the_failover_address_takes_over_after_two_tries_or_a_refusal() ->
         assert carrier.receiver.deliveries[-1].envelope["meta"]["delivered_to"] == there
 
 
-async def test_a_receiver_that_is_slower_than_its_application_allows_is_asked_again() -> None:
+async def test_a_receiver_slower_than_its_timeout_gets_a_retry() -> None:
     async with stand() as carrier:
         ours = await application(carrier, webhook_timeout_secs=1)
         carrier.receiver.delay_s = lambda one: SLOW_S if 'attempt":1,' in one.text else 0.0
@@ -157,7 +157,7 @@ async def test_a_receiver_that_is_slower_than_its_application_allows_is_asked_ag
         assert (event["attempts"], event["delivered"]) == (2, True)
 
 
-async def test_an_inactive_application_takes_no_calls() -> None:
+async def test_an_inactive_application_accepts_no_calls() -> None:
     async with stand() as carrier:
         ours = await application(carrier, active=False)
         body = {"from": CALLER, "to": OURS, "connection_id": ours}

@@ -29,7 +29,7 @@ def test_an_effect_under_a_known_command_id_raises_its_count() -> None:
     assert log.totals == {"answer": 4, "hangup": 1}
 
 
-def test_effects_without_a_command_id_are_told_apart() -> None:
+def test_effects_without_a_command_id_are_counted_apart() -> None:
     log = EffectLog()
     log.add("v3:leg", effect(None))
     log.add("v3:leg", effect(None, repeated=1))

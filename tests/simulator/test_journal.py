@@ -37,14 +37,14 @@ def test_a_leg_is_read_as_it_was_kept(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal.db").read("legs", SimulatedLeg) == list(calls.legs.values())
 
 
-def test_what_another_version_kept_is_forgotten(tmp_path: Path) -> None:
+def test_a_row_of_another_version_is_removed(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.keep("legs", "v3:old", {"call_control_id": "v3:old"})
     assert journal.read("legs", SimulatedLeg) == []
     assert Journal(tmp_path / "journal.db").read("legs", SimulatedLeg) == []
 
 
-def test_a_path_that_is_no_file_is_refused_by_its_setting(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_names_its_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid, match="OFFHOOK_SIMULATOR_JOURNAL"):
         Journal(tmp_path)
 
@@ -72,7 +72,7 @@ async def test_calls_that_were_up_end_at_the_next_start(tmp_path: Path) -> None:
         assert (await again.settled())["webhooks"]["events"] == 0
 
 
-async def test_a_hangup_that_was_still_on_its_way_is_sent_at_the_next_start(tmp_path: Path) -> None:
+async def test_an_undelivered_hangup_is_sent_at_the_next_start(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with stand(journal=Journal(path), retry_pauses_s=(600,)) as before:
         leg = await before.ring_answered()

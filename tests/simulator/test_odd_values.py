@@ -40,7 +40,7 @@ def odd_requests(operation: str, other: str) -> Iterator[Command]:
 
 
 @pytest.mark.parametrize("operation", COMMANDS)
-def test_every_operation_takes_or_refuses_them(operation: str) -> None:
+def test_every_operation_accepts_or_refuses_odd_values(operation: str) -> None:
     for state in ("parked", "answered", "bridged", "dialled"):
         calls = Calls()
         other = calls.up()
@@ -88,7 +88,7 @@ async def test_a_filter_may_name_any_time() -> None:
                 assert response.status_code in (200, 422)
 
 
-async def test_controls_take_or_refuse_any_body() -> None:
+async def test_controls_accept_or_refuse_any_body() -> None:
     async with stand() as carrier:
         leg = await carrier.ring_answered()
         controls: dict[str, dict[str, Any]] = {

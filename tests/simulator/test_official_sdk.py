@@ -41,7 +41,7 @@ async def test_an_inbound_call_is_answered_transferred_and_hung_up() -> None:
         assert carrier.receiver.types(status.data.call_session_id).count("call.hangup") == 2
 
 
-async def test_two_dialled_legs_are_bridged_referred_and_told_things() -> None:
+async def test_two_dialled_legs_are_bridged_and_referred() -> None:
     async with stand() as carrier, sdk(carrier) as telnyx:
         dialled = [
             await telnyx.calls.dial(to=FRIEND, from_=OURS, connection_id=CONNECTION)
@@ -66,7 +66,7 @@ async def test_an_inbound_call_is_rejected() -> None:
         assert hangup.payload["hangup_cause"] == "user_busy"
 
 
-async def test_iterating_the_active_calls_comes_to_an_end() -> None:
+async def test_iterating_the_active_calls_ends() -> None:
     async with stand() as carrier, sdk(carrier) as telnyx:
         placed = {await carrier.ring() for _ in range(7)}
         for query in ({}, {"page[limit]": 3}):

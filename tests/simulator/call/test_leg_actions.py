@@ -10,10 +10,10 @@ from offhook.commands import (
 )
 from offhook.simulator.call import machine
 from offhook.simulator.call.handlers import HANDLERS
-from tests.simulator.calls import BYE, FRIEND, HELLO, OURS, Calls, code
+from tests.simulator.calls import BYE, FRIEND, HELLO, OURS, Calls, error_code
 
 
-def test_a_state_may_be_set_alone_even_before_the_answer() -> None:
+def test_a_client_state_may_be_set_before_the_answer() -> None:
     calls = Calls()
     leg = calls.ring()
     calls.do(UpdateClientState(client_state=HELLO), leg)
@@ -28,13 +28,13 @@ def test_only_a_supervising_leg_switches_its_role() -> None:
     calls = Calls()
     leg = calls.up()
     switch = SwitchSupervisorRole(role="whisper")
-    assert code(calls, switch, leg) == "10027"
+    assert error_code(calls, switch, leg) == "10027"
     supervisor = calls.dial(supervise_call_control_id=leg)
     calls.wait(1)
     calls.do(switch, supervisor)
 
 
-def test_a_cost_is_told_after_the_hangup_where_it_is_wanted() -> None:
+def test_a_cost_comes_after_the_hangup_if_it_is_wanted() -> None:
     calls = Calls()
     step = machine.handle_command(
         Dial(to=FRIEND, from_=OURS, connection_id="1"),

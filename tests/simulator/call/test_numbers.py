@@ -15,7 +15,7 @@ from offhook.simulator.call.numbers import (
 @pytest.mark.parametrize(
     "spelt", ["+12025550{}", "12025550{}", "sip:12025550{}@example.com", "+1-202-555-0{},1w2"]
 )
-def test_a_magic_number_is_one_however_it_is_spelt(spelt: str) -> None:
+def test_a_magic_number_may_be_written_in_several_ways(spelt: str) -> None:
     assert isinstance(far_end_of(spelt.format("186")), Refuses)
     assert keys_of(spelt.format("164")) == ("4",)
     assert recordings_fail(spelt.format("178"))

@@ -29,7 +29,7 @@ async def tell(carrier: Stand, leg: str, event_type: object, **payload: Any) -> 
     return await carrier.http.post(f"/simulator/calls/{leg}/events", json=body)
 
 
-async def test_every_event_on_request_is_told_of_its_leg() -> None:
+async def test_every_event_on_request_has_the_ids_of_its_leg() -> None:
     async with stand() as carrier:
         leg = await carrier.ring()
         state = {"client_state": STATE}
@@ -100,7 +100,7 @@ async def test_a_change_of_the_floor_is_flat_signed_and_of_the_legs_conference()
         }
 
 
-async def test_an_event_after_the_hangup_is_tried_again_and_is_in_the_books() -> None:
+async def test_an_event_after_the_hangup_is_retried_and_reported() -> None:
     async with stand() as carrier:
         leg = await carrier.ring_answered()
         await carrier.act(leg, "hangup")
@@ -145,7 +145,7 @@ async def test_an_event_after_the_hangup_is_tried_again_and_is_in_the_books() ->
         ),
     ],
 )
-async def test_an_event_that_is_none_is_refused_by_name_and_value(
+async def test_an_unknown_event_or_field_is_refused_by_name_and_value(
     body: dict[str, Any], code: str, pointer: str, words: str
 ) -> None:
     async with stand() as carrier:
@@ -159,7 +159,7 @@ async def test_an_event_that_is_none_is_refused_by_name_and_value(
         assert carrier.receiver.types() == ["call.initiated"]
 
 
-async def test_what_the_simulator_acts_out_is_refused_and_says_how_to_get_it() -> None:
+async def test_an_event_that_the_simulator_causes_is_refused_with_its_cause() -> None:
     async with stand() as carrier:
         leg = await carrier.ring()
         for event_type, how in ACTED_OUT.items():
@@ -170,7 +170,7 @@ async def test_what_the_simulator_acts_out_is_refused_and_says_how_to_get_it() -
             assert how in error["detail"]
 
 
-async def test_an_event_needs_a_known_leg_and_a_body_that_is_one() -> None:
+async def test_an_event_needs_a_known_leg_and_a_valid_body() -> None:
     async with stand() as carrier:
         leg = await carrier.ring()
         response = await tell(carrier, "v3:nobody", "call.hold")

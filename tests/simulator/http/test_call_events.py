@@ -17,7 +17,7 @@ async def listed(carrier: Stand, path: str, **filters: str) -> list[dict[str, An
     return found
 
 
-async def test_the_events_of_a_call_tell_its_webhooks_and_commands_in_order() -> None:
+async def test_the_events_of_a_call_are_its_webhooks_and_commands_in_order() -> None:
     async with stand() as carrier:
         other = await carrier.ring()
         leg = await carrier.ring_answered()
@@ -47,7 +47,7 @@ async def test_the_events_of_a_call_tell_its_webhooks_and_commands_in_order() ->
         assert others[0]["metadata"]["event"]["payload"]["call_control_id"] == other
 
 
-async def test_without_a_call_only_the_last_day_is_told() -> None:
+async def test_without_a_call_only_the_last_day_is_listed() -> None:
     async with stand() as carrier:
         leg = await carrier.ring()
         one = await carrier.event("call.initiated", leg)
@@ -60,7 +60,7 @@ async def test_without_a_call_only_the_last_day_is_told() -> None:
         assert await listed(carrier, "/v2/call_events", **by_leg, **early) == []
 
 
-async def test_a_delivery_tells_every_try_newest_first() -> None:
+async def test_a_delivery_has_every_attempt_newest_first() -> None:
     async with stand() as carrier:
         carrier.receiver.answer = lambda one: 500 if one.envelope["meta"]["attempt"] < 3 else 200
         leg = await carrier.ring()
@@ -100,7 +100,7 @@ async def test_a_delivery_tells_every_try_newest_first() -> None:
         "/v2/webhook_deliveries?page[size]=251",
     ],
 )
-async def test_a_filter_that_makes_no_sense_is_refused(path: str) -> None:
+async def test_an_impossible_filter_is_refused(path: str) -> None:
     async with stand() as carrier:
         response = await carrier.http.get(path)
         assert response.status_code == 422

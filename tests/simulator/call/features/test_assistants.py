@@ -6,7 +6,7 @@ from offhook.commands import (
     StartConversationRelay,
     StopAIAssistant,
 )
-from tests.simulator.calls import Calls, code, news
+from tests.simulator.calls import Calls, error_code, news
 
 
 def test_an_assistant_is_one_at_a_time_and_ends() -> None:
@@ -15,7 +15,7 @@ def test_an_assistant_is_one_at_a_time_and_ends() -> None:
     calls.do(StartAIAssistant(assistant={"id": "assistant-1"}), leg)
     assert calls.newest is not None
     told = calls.newest.answer["conversation_id"]
-    assert code(calls, StartConversationRelay(url="wss://example.com"), leg) == "90061"
+    assert error_code(calls, StartConversationRelay(url="wss://example.com"), leg) == "90061"
     calls.wait(7)
     calls.do(StopAIAssistant(), leg)
     ended = calls.payload(leg, "call.conversation.ended")

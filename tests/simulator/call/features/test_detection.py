@@ -37,7 +37,7 @@ PERSON, KEYS_IN_3, NO_RECORDING = FRIEND, "+12025550163", "+12025550178"
         (MACHINE, "disabled", []),
     ],
 )
-def test_detection_tells_what_the_number_is(
+def test_detection_finds_what_the_number_is(
     number: str, mode: Any, expected: list[tuple[str, str]]
 ) -> None:
     calls = Calls()

@@ -23,7 +23,7 @@ def gathered(calls: Calls, leg: str) -> list[tuple[str, str]]:
     return [(one["digits"], one["status"]) for one in payloads(calls, leg, "call.gather.ended")]
 
 
-def test_a_caller_with_keys_types_them_when_asked() -> None:
+def test_a_caller_with_keys_enters_them_at_the_prompt() -> None:
     calls = Calls()
     leg = calls.up(keys=("1", "42#"))
     calls.do(MENU, leg)
@@ -36,7 +36,7 @@ def test_a_caller_with_keys_types_them_when_asked() -> None:
     assert "call.speak.started" not in news(calls, leg)
 
 
-def test_a_called_number_may_key_in_its_last_digit() -> None:
+def test_a_called_number_may_enter_its_last_digit() -> None:
     calls = Calls()
     leg = calls.dial(KEYS_IN_3)
     calls.wait(1)
@@ -46,7 +46,7 @@ def test_a_called_number_may_key_in_its_last_digit() -> None:
     assert gathered(calls, leg) == [("3", "valid"), ("3", "valid")]
 
 
-def test_nobody_types_so_the_prompt_is_said_again_and_then_it_times_out() -> None:
+def test_without_keys_the_prompt_repeats_and_then_it_times_out() -> None:
     calls = Calls()
     leg = calls.up()
     calls.do(GatherUsingSpeak(payload="x" * 15, voice="female", timeout_millis=2000), leg)
@@ -57,7 +57,7 @@ def test_nobody_types_so_the_prompt_is_said_again_and_then_it_times_out() -> Non
     assert calls.now.second == 9  # three tries of 1 s and 2 s
 
 
-def test_a_wrong_key_is_asked_for_again_by_the_invalid_prompt() -> None:
+def test_after_a_wrong_key_the_invalid_prompt_plays() -> None:
     calls = Calls()
     leg = calls.up(keys=("7",))
     command = GatherUsingAudio(
@@ -95,7 +95,7 @@ def test_a_gather_ends_in_each_of_its_ways(
     assert calls.payload(leg, "call.gather.ended")["gather_id"] == "menu"
 
 
-def test_a_file_that_asks_for_keys_ends_with_the_call() -> None:
+def test_a_prompt_from_a_file_ends_with_the_call() -> None:
     calls = Calls()
     leg = calls.up()
     calls.do(GatherUsingAudio(media_name="menu"), leg)
@@ -104,7 +104,7 @@ def test_a_file_that_asks_for_keys_ends_with_the_call() -> None:
         assert calls.payload(leg, event)["status"] == "call_hangup"
 
 
-def test_a_gather_without_an_id_is_given_one() -> None:
+def test_a_gather_without_an_id_gets_one() -> None:
     calls = Calls()
     leg = calls.up(keys=("1#",))
     calls.do(Gather(), leg)

@@ -11,14 +11,14 @@ from offhook.commands import (
     StopStreaming,
     StopTranscription,
 )
-from tests.simulator.calls import Calls, code, news
+from tests.simulator.calls import Calls, error_code, news
 
 
 def test_streams_forks_and_siprec_start_stop_and_end_with_the_call() -> None:
     calls = Calls()
     leg = calls.up()
     for code_, stop in (("90048", StopStreaming()), ("90031", StopForking())):
-        assert code(calls, stop, leg) == code_
+        assert error_code(calls, stop, leg) == code_
     stream = StartStreaming(stream_url="wss://example.com/media")
     calls.do(stream, leg)
     calls.do(StopStreaming(), leg)
@@ -48,11 +48,11 @@ def test_a_stream_to_nowhere_fails() -> None:
     assert "streaming.stopped" not in news(calls, leg)
 
 
-def test_a_transcription_writes_down_what_the_party_says() -> None:
+def test_a_transcription_has_what_the_party_says() -> None:
     calls = Calls()
     leg = calls.up()
     calls.do(StartTranscription(), leg)
-    assert code(calls, StartTranscription(), leg) == "90054"
+    assert error_code(calls, StartTranscription(), leg) == "90054"
     calls.wait(2)
     assert calls.payload(leg, "call.transcription")["transcription_data"]["is_final"] is True
     calls.do(StopTranscription(), leg)

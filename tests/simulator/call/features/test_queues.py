@@ -7,7 +7,7 @@ from offhook.commands import (
     LeaveQueue,
     Transfer,
 )
-from tests.simulator.calls import FRIEND, Calls, code
+from tests.simulator.calls import FRIEND, Calls, error_code
 
 
 def test_a_queue_is_left_in_order_by_a_bridge() -> None:
@@ -36,7 +36,7 @@ def test_a_transfer_that_is_answered_takes_the_call_out_of_its_queue() -> None:
     assert calls.events(leg)[-2:] == ["call.dequeued", "call.bridged"]
 
 
-def test_a_wait_ends_by_leaving_by_its_longest_time_or_by_the_hangup() -> None:
+def test_a_wait_ends_by_leaving_by_its_timeout_or_by_the_hangup() -> None:
     calls = Calls()
     legs = [calls.up() for _ in range(3)]
     for leg in legs:
@@ -51,8 +51,8 @@ def test_a_wait_ends_by_leaving_by_its_longest_time_or_by_the_hangup() -> None:
 def test_what_a_queue_does_not_allow_is_refused() -> None:
     calls = Calls()
     leg, other = calls.up(), calls.up()
-    assert code(calls, LeaveQueue(), leg) == "90035"
-    assert code(calls, Bridge(queue="q"), leg) == "10027"
+    assert error_code(calls, LeaveQueue(), leg) == "90035"
+    assert error_code(calls, Bridge(queue="q"), leg) == "10027"
     calls.do(Enqueue(queue_name="q"), leg)
-    assert code(calls, Enqueue(queue_name="other"), leg) == "90038"
-    assert code(calls, Enqueue(queue_name="q", max_size=1), other) == "90036"
+    assert error_code(calls, Enqueue(queue_name="other"), leg) == "90038"
+    assert error_code(calls, Enqueue(queue_name="q", max_size=1), other) == "90036"

@@ -49,7 +49,7 @@ def test_a_recording_pauses_stops_at_its_length_and_is_found_by_its_id() -> None
     assert calls.legs[leg].recordings == ()
 
 
-def test_a_dial_may_ask_for_a_recording_whose_id_it_is_told() -> None:
+def test_a_dial_may_start_a_recording_and_returns_its_id() -> None:
     calls = Calls()
     leg = calls.dial(record="record-from-answer", record_format="wav")
     assert calls.newest is not None

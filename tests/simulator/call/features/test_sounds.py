@@ -6,7 +6,7 @@ from offhook.commands import (
     StartPlayback,
     StopPlayback,
 )
-from tests.simulator.calls import Calls, code, news, payloads
+from tests.simulator.calls import Calls, error_code, news, payloads
 
 
 def test_a_text_takes_as_long_as_it_is() -> None:
@@ -25,7 +25,7 @@ def test_a_text_takes_as_long_as_it_is() -> None:
     assert "from" not in ended
 
 
-def test_texts_and_files_wait_for_each_other() -> None:
+def test_texts_and_files_play_one_after_the_other() -> None:
     calls = Calls()
     leg = calls.up()
     calls.do(Speak(payload="hello", voice="female"), leg)
@@ -38,7 +38,7 @@ def test_texts_and_files_wait_for_each_other() -> None:
     assert calls.payload(leg, "call.playback.ended")["media_url"] == "https://example.com/a.mp3"
 
 
-def test_a_stop_ends_what_is_heard_and_drops_what_waits() -> None:
+def test_a_stop_ends_what_plays_and_drops_what_waits() -> None:
     calls = Calls()
     leg = calls.up()
     for name in ("one", "two", "three"):
@@ -55,11 +55,11 @@ def test_a_stop_ends_what_is_heard_and_drops_what_waits() -> None:
     assert len(news(calls, leg)) == 4
 
 
-def test_an_overlay_is_heard_over_what_is_played_and_needs_it() -> None:
+def test_an_overlay_plays_over_a_file_and_needs_one() -> None:
     calls = Calls()
     leg = calls.up()
     over = StartPlayback(media_name="over", overlay=True, target_legs="self")
-    assert code(calls, over, leg) == "10027"
+    assert error_code(calls, over, leg) == "10027"
     calls.do(StartPlayback(media_name="under"), leg)
     calls.do(over, leg)
     assert news(calls, leg) == ["call.playback.started", "call.playback.started"]
@@ -67,7 +67,7 @@ def test_an_overlay_is_heard_over_what_is_played_and_needs_it() -> None:
     assert calls.payload(leg, "call.playback.ended")["media_name"] == "over"
 
 
-def test_a_file_that_is_missing_is_told_and_stands_in_nobodys_way() -> None:
+def test_a_missing_file_is_reported_and_skipped() -> None:
     calls = Calls()
     leg = calls.up()
     calls.do(StartPlayback(audio_url="https://example.com/missing.mp3"), leg)
@@ -76,7 +76,7 @@ def test_a_file_that_is_missing_is_told_and_stands_in_nobodys_way() -> None:
     assert news(calls, leg)[-1] == "call.speak.started"
 
 
-def test_a_hangup_ends_what_is_heard_and_is_told_last() -> None:
+def test_a_hangup_ends_what_plays_and_comes_last() -> None:
     calls = Calls()
     leg = calls.up()
     calls.do(Speak(payload="hello", voice="female"), leg)

@@ -39,7 +39,7 @@ async def test_an_event_has_the_envelope_and_the_headers_of_the_real_ones() -> N
         assert one.headers["content-type"] == "application/json"
 
 
-async def test_without_faults_a_session_is_told_in_order() -> None:
+async def test_without_faults_the_events_of_a_session_arrive_in_order() -> None:
     async with stand() as carrier:
         await one_call(carrier)
         report = await carrier.settled()
@@ -59,7 +59,7 @@ async def test_without_faults_a_session_is_told_in_order() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-async def test_a_passing_failure_is_tried_again_with_the_next_attempt(status: int) -> None:
+async def test_a_passing_failure_is_retried_with_the_next_attempt(status: int) -> None:
     def first_try_fails(one: Received) -> int:
         return status if one.envelope["meta"]["attempt"] == 1 else 200
 
@@ -80,7 +80,7 @@ async def test_a_refused_webhook_is_not_sent_again(status: int) -> None:
         assert (event["attempts"], event["delivered"]) == (1, False)
 
 
-async def test_a_webhook_is_undelivered_when_its_tries_are_used_up() -> None:
+async def test_a_webhook_is_undelivered_when_its_attempts_are_used_up() -> None:
     async with stand(webhook_url="http://127.0.0.1:9/nobody") as carrier:
         await carrier.ring()
         (event,) = (await carrier.settled())["events"]
@@ -171,7 +171,7 @@ async def test_the_same_seed_disturbs_the_same_calls_in_the_same_way() -> None:
     assert len(set(drawn[0])) > 1
 
 
-async def test_the_report_tells_how_every_leg_ended() -> None:
+async def test_the_report_has_how_every_leg_ended() -> None:
     async with stand() as carrier:
         patient = {"patience_s": PATIENT_S, "hangup_after_s": 1.0}
         inbound = await carrier.ring_answered(**patient)

@@ -26,7 +26,7 @@ from offhook.projections.fold import Folded, advanced, written
 from offhook.projections.rows import rows_of
 from offhook.session import Session, fold
 from offhook.slices import Slices
-from offhook.workers.case import Case
+from offhook.workers.sessions.state import SessionState
 
 BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)
 MORE = 1_000
@@ -79,8 +79,8 @@ def record_of(seq: int, kind: str, body: bytes, fact_id: str) -> Record:
     return Record(seq=seq, stored_at=at, session_id="long", fact=fact, fact_id=fact_id)
 
 
-async def worker(records: list[Record]) -> Case:
-    case = Case(session=Session(session_id="long"))
+async def worker(records: list[Record]) -> SessionState:
+    case = SessionState(session=Session(session_id="long"))
     slices = Slices()
     for side in ("out", "in"):  # as the log gives them when the decisions are read first
         for record in records:

@@ -43,19 +43,19 @@ from offhook.process import first_of, health_routes, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
 from offhook.workers.asyncapi import ROUTE, SPECIFICATION, describe
-from offhook.workers.budget import Budget, limits_of
-from offhook.workers.carry_out import Timing
-from offhook.workers.fetching import FETCH_MAX, BoundConsumers
-from offhook.workers.fleet import Fleet
-from offhook.workers.lanes import Lanes
-from offhook.workers.loading import flows_from
+from offhook.workers.intake.consumer import FETCH_MAX, BoundConsumers
+from offhook.workers.intake.dispatcher import Dispatcher
+from offhook.workers.intake.handover import OtherWorkers
+from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import Metrics
-from offhook.workers.neighbours import Neighbours
-from offhook.workers.parked_policy import policy_from
-from offhook.workers.places import Places
-from offhook.workers.settle import Settler
-from offhook.workers.standing import Standing
-from offhook.workers.turns import Turns
+from offhook.workers.sending.carrier_readiness import CarrierReadiness
+from offhook.workers.sending.fleet import Fleet
+from offhook.workers.sending.queue import CommandQueue
+from offhook.workers.sending.rate_limits import RateLimits, limits_of
+from offhook.workers.sessions.execute import Timing
+from offhook.workers.sessions.flow_loading import flows_from
+from offhook.workers.sessions.parked_policy import policy_from
+from offhook.workers.sessions.settle import Settler
 
 HEARTBEAT_S = ACK_WAIT_S * 0.3
 """So two beats may be late before anything is redelivered."""
@@ -85,19 +85,19 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     health = LogHealth(client, settings.nats_monitor_urls, WORKER)
     metrics = Metrics()
     health.register(metrics.registry)
-    standing = Standing()
+    standing = CarrierReadiness()
     carrier = Carrier(
         base_url=settings.carrier_url,
         key=settings.carrier_key,
         timeout_s=settings.carrier_timeout_s,
     )
-    places = Places(settings.lanes_max, on_free=consumers.look)
-    budget = Budget(
+    places = Slots(settings.lanes_max, on_free=consumers.look)
+    budget = RateLimits(
         worker,
         limits_of(dials_per_s=settings.dials_per_s, commands_per_s=settings.commands_per_s),
         time.monotonic(),
     )
-    turns = Turns(budget, places, metrics)
+    turns = CommandQueue(budget, places, metrics)
     fleet = Fleet(client, budget, turns, metrics)
     await fleet.join()
     settler = Settler(
@@ -115,8 +115,8 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         webhook_url=settings.webhook_url,
     )
 
-    neighbours = Neighbours(client)
-    lanes = Lanes(settler, neighbours.hand_over, metrics, places=places, hurry=turns.hurry)
+    neighbours = OtherWorkers(client)
+    lanes = Dispatcher(settler, neighbours.hand_over, metrics, places=places, hurry=turns.hurry)
     _subscribe(broker, lanes, neighbours, worker)
     ending = asyncio.Event()
 
@@ -183,7 +183,9 @@ async def _whole(message: NatsMessage) -> NatsMessage:
     return message
 
 
-def _subscribe(broker: NatsBroker, lanes: Lanes, neighbours: Neighbours, worker: str) -> None:
+def _subscribe(
+    broker: NatsBroker, lanes: Dispatcher, neighbours: OtherWorkers, worker: str
+) -> None:
     """Have the lanes take what the workers' two consumers deliver, and what other workers say."""
     pulling = PullSub(batch_size=FETCH_MAX, timeout=EXPIRES_S)
     records = broker.subscriber(

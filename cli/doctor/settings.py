@@ -12,8 +12,8 @@ from offhook.cli.embedded.ready_file import fingerprint, settings_in
 from offhook.errors import SettingInvalid, shown_url
 from offhook.settings import PREFIX, SECRET_FIELDS, Settings, settings_from
 from offhook.telnyx.signature import public_keys_from
-from offhook.workers.loading import flows_from
-from offhook.workers.parked_policy import policy_from
+from offhook.workers.sessions.flow_loading import flows_from
+from offhook.workers.sessions.parked_policy import policy_from
 
 
 async def examine_settings(settings: Settings) -> Findings:

@@ -7,8 +7,8 @@ from offhook.settings import Settings
 from offhook.simulator.journal import Journal
 from offhook.telnyx.client import Carrier
 from offhook.telnyx.signature import public_keys_from, signing_key_from
-from offhook.workers.loading import flows_from
-from offhook.workers.parked_policy import policy_from
+from offhook.workers.sessions.flow_loading import flows_from
+from offhook.workers.sessions.parked_policy import policy_from
 
 
 def require_usable(settings: Settings) -> None:

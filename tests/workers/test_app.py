@@ -27,7 +27,7 @@ from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, provision
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
-from offhook.workers.loading import flows_from
+from offhook.workers.sessions.flow_loading import flows_from
 from tests.guarded_nats import GuardedNats
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
@@ -70,8 +70,8 @@ def test_two_flows_of_one_name_are_refused() -> None:
 
 _HEARD_LATE = """
 import asyncio, os, offhook.workers.app
-from offhook.workers.fetching import Fetching
-fetched = Fetching.fetch
+from offhook.workers.intake.consumer import PullSubscription
+fetched = PullSubscription.fetch
 
 async def then_dawdle(self, batch, timeout):
     messages = await fetched(self, batch, timeout)
@@ -80,7 +80,7 @@ async def then_dawdle(self, batch, timeout):
         await asyncio.sleep(0.5)  # as on the way from the server
     return messages
 
-Fetching.fetch = then_dawdle
+PullSubscription.fetch = then_dawdle
 """
 
 

@@ -44,7 +44,7 @@ from offhook.projections.database import open_database
 from offhook.projections.schema import REVISION
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
-from offhook.workers.budget import Report
+from offhook.workers.sending.rate_limits import Report
 from tests.cli.carrier import KEY, WEBHOOKS, Carrier, carrier
 from tests.cli.terminal import Terminal
 from tests.ingress.stand import PATH, Ingress, body_of, running_ingress, signed

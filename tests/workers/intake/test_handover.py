@@ -1,0 +1,130 @@
+"""One worker asks another on a real server: who is there, and whose a delivery is afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.moved import Moved, MovedDelivery
+from offhook.jetstream.pull import Pull
+from offhook.jetstream.stream import STREAM, WORKER, provision
+from offhook.jetstream.subjects import subject_of, wake_subject
+from offhook.workers.intake.dispatcher import Delivery, HandoverAnswer
+from offhook.workers.intake.handover import RECONNECTING_S, OtherWorkers
+
+TIMEOUT_S = 60.0
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[NatsServer]:
+    with NatsServer() as server:
+        client = await connect(server.url, "test")
+        await provision(client, [server.monitor_url])
+        await close(client)
+        yield server
+
+
+@pytest.fixture
+async def client(server: NatsServer) -> AsyncIterator[Client]:
+    client = await connect(server.url, "test")
+    yield client
+    await close(client)
+
+
+async def listening(client: Client, is_room: bool) -> list[Delivery]:
+    """A worker `w2`, and the deliveries that it takes."""
+    taken: list[Delivery] = []
+    neighbours = OtherWorkers(client)
+
+    def take_over(session_id: str, deliveries: Sequence[Delivery]) -> bool:
+        taken.extend(deliveries if is_room else [])
+        return is_room
+
+    async def on_wake(message: Msg) -> None:
+        await neighbours.answer(message, take_over)
+
+    await client.subscribe(wake_subject("w2"), cb=on_wake)
+    return taken
+
+
+async def test_a_worker_that_is_gone_is_told_apart_from_one_that_is_frozen(
+    server: NatsServer, client: Client
+) -> None:
+    neighbours = OtherWorkers(client)
+    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.GONE
+
+    async def frozen(message: Msg) -> None: ...
+
+    other = await connect(server.url, "other")
+    await other.subscribe(wake_subject("w2"), cb=frozen)
+    await other.flush()
+    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.SILENT
+    await other.close()
+    async with asyncio.timeout(TIMEOUT_S):  # the server may see the end a moment later
+        while await neighbours.hand_over("w2", "s", []) is not HandoverAnswer.GONE:
+            pass
+
+
+async def test_a_worker_without_the_session_and_without_room_leaves_it_to_who_asks(
+    client: Client,
+) -> None:
+    assert await listening(client, is_room=False) == []
+    assert await OtherWorkers(client).hand_over("w2", "s", []) is HandoverAnswer.GONE
+
+
+async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting(
+    server: NatsServer, client: Client
+) -> None:
+    now = 100.0
+    neighbours = OtherWorkers(client, clock=lambda: now)
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    async with asyncio.timeout(TIMEOUT_S):
+        while await neighbours.hand_over("w2", "s", []) is HandoverAnswer.GONE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        while not client.is_connected or neighbours._reconnected_at != now:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.SILENT
+    now += RECONNECTING_S
+    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.GONE
+
+
+async def test_a_delivery_is_answered_by_the_worker_that_took_it(
+    server: NatsServer, client: Client
+) -> None:
+    other = await connect(server.url, "other")
+    taken = await listening(other, is_room=True)
+    await other.flush()
+    await client.jetstream().publish(subject_of("s", "in"), b"")
+    pull = await Pull.open(client, STREAM, WORKER, batch_max=8)
+    (message,) = await pull.next(TIMEOUT_S)
+    mine = MovedDelivery(client, Moved(session_id="s", reply=message.reply, seq=1, count=1))
+    assert await OtherWorkers(client).hand_over("w2", "s", [mine]) is HandoverAnswer.TAKEN
+    (theirs,) = taken
+    assert (theirs.session_id, theirs.seq, theirs.count) == ("s", 1, 1)
+    await theirs.in_progress()
+    await theirs.nak(0)
+    (again,) = await pull.next(TIMEOUT_S)
+    assert again.metadata.num_delivered == 2
+    mine = MovedDelivery(client, Moved(session_id="s", reply=again.reply, seq=1, count=2))
+    assert await OtherWorkers(client).hand_over("w2", "s", [mine]) is HandoverAnswer.TAKEN
+    await taken[-1].ack()
+    await other.flush()
+    async with asyncio.timeout(TIMEOUT_S):
+        js = client.jetstream()
+        while (await js.consumer_info(STREAM, WORKER)).num_ack_pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await pull.close()
+    await close(other)
+
+
+async def test_a_request_of_another_version_is_left_alone(client: Client) -> None:
+    taken = await listening(client, is_room=True)
+    await client.publish(wake_subject("w2"), b"a-session")
+    await client.flush()
+    assert await OtherWorkers(client).hand_over("w2", "s", []) is HandoverAnswer.TAKEN
+    assert taken == []

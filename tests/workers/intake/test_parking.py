@@ -1,0 +1,230 @@
+"""A flow that raises takes nothing with it: neither an application's hangup nor a timer."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from offhook.codec import encode
+from offhook.events import (
+    CallAnswered,
+    CallHangup,
+    CallInitiated,
+    Decided,
+    Event,
+    SessionParked,
+    SessionResumed,
+    TimerFired,
+)
+from offhook.flow import Flow, Order
+from offhook.jetstream.timetable import Alarm
+from offhook.session import Session
+from offhook.timers import SetTimer
+from offhook.workers.intake import dispatcher as lanes_module
+from offhook.workers.intake.dispatcher import (
+    POISON_DELIVERIES,
+    POISON_RAISES,
+    Delivery,
+    Dispatcher,
+    HandoverAnswer,
+)
+from offhook.workers.intake.slots import Slots
+from offhook.workers.metrics import Metrics
+from offhook.workers.sessions.parked_policy import policy_from
+from tests.memory_log import MemoryLog
+from tests.memory_timetable import MemoryTimetable
+from tests.workers.intake.test_dispatcher import FakeDelivery, until_answered
+from tests.workers.sessions.test_settle import (
+    SESSION,
+    ScriptedCarrier,
+    answered,
+    arrive,
+    facts,
+    hung_up,
+    initiated,
+    request,
+    settler_on,
+)
+
+
+class Desk:
+    """One worker's lanes on the stand-ins, with a flow that breaks when a call is answered."""
+
+    def __init__(self, parked: str = "none") -> None:
+        self.log = MemoryLog()
+        self.timetable = MemoryTimetable(self.log)
+        self.carrier = ScriptedCarrier(self.log)
+        self.is_broken = True
+        self.raises_left = 1_000
+        self.asked_in_vain = 0
+        self.heard: list[type[Event]] = []
+        self.lanes = Dispatcher(
+            settler_on(
+                self.log,
+                self.carrier,
+                Flow(name="menu", version="1", decide=self._decide),
+                timetable=self.timetable,
+                policy=policy_from(parked),
+            ),
+            self._hand_over,
+            Metrics(),
+            places=Slots(8),
+            hurry=lambda session_id: None,
+        )
+
+    def _decide(self, event: Event, session: Session) -> Sequence[Order]:
+        if isinstance(event, CallAnswered) and self.is_broken and self.raises_left:
+            self.raises_left -= 1
+            self.asked_in_vain += 1
+            raise KeyError("menu")
+        self.heard.append(type(event))
+        return [SetTimer(name="patience", after_s=20)] if isinstance(event, CallInitiated) else []
+
+    async def _hand_over(
+        self, worker: str, session_id: str, deliveries: Sequence[Delivery]
+    ) -> HandoverAnswer:
+        raise AssertionError("there is one worker")
+
+    async def redeliver(self, times: int, alarm: Alarm | None = None) -> list[str | float]:
+        """What became of the last of so many deliveries of one wake-up."""
+        for count in range(1, times + 1):
+            delivery = FakeDelivery(session_id=SESSION, seq=0, alarm=alarm, count=count)
+            await self.deliver(delivery)
+        return delivery.answers
+
+    async def deliver(self, *deliveries: FakeDelivery) -> None:
+        await asyncio.gather(*(self.lanes.take(delivery) for delivery in deliveries))
+        await until_answered(*deliveries)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two raises."""
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(lanes_module, "_pause", pause)
+
+
+async def test_a_hangup_asked_for_behind_a_poisonous_event_is_carried_out() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated(), answered())
+    await request(desk.log, "hangup")
+    assert await desk.redeliver(1) == ["ack"]
+    assert desk.asked_in_vain == POISON_RAISES
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_raise_in_passing_after_many_hand_overs_parks_no_session() -> None:
+    desk = Desk()
+    desk.raises_left = POISON_RAISES - 1
+    await arrive(desk.log, initiated(), answered())
+    delivery = FakeDelivery(session_id=SESSION, count=40)
+    await desk.deliver(delivery)
+    assert delivery.answers == ["ack"]
+    assert await facts(desk.log, SessionParked) == []
+    assert desk.heard == [CallInitiated, CallAnswered]
+
+
+async def test_a_record_that_seems_to_end_its_workers_is_parked_without_asking_its_flow() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated())
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    seq = await arrive(desk.log, answered())
+    await request(desk.log, "hangup")
+    delivery = FakeDelivery(session_id=SESSION, count=POISON_DELIVERIES)
+    await desk.deliver(delivery)
+    assert delivery.answers == ["ack"]
+    assert desk.asked_in_vain == 0
+    (parked,) = await facts(desk.log, SessionParked)
+    assert isinstance(parked, SessionParked)
+    assert (parked.cause_seq, parked.attempts) == (seq, POISON_DELIVERIES)
+    assert desk.carrier.operations == ["hangup"], "an application's command takes no flow"
+
+
+async def test_however_often_it_was_delivered_a_session_with_nothing_to_ask_is_settled() -> None:
+    desk = Desk()
+    await request(desk.log, "hangup")
+    await desk.deliver(FakeDelivery(session_id=SESSION, count=POISON_DELIVERIES))
+    assert desk.carrier.operations == ["hangup"]
+    assert await facts(desk.log, SessionParked) == []
+
+
+async def test_a_timer_whose_alarm_meets_a_poisonous_event_fires_after_the_repair() -> None:
+    desk = Desk()
+    seq = await arrive(desk.log, initiated())
+    await desk.deliver(FakeDelivery(session_id=SESSION, seq=seq))
+    await arrive(desk.log, answered())
+    desk.log.now += timedelta(seconds=21)
+    (alarm,) = desk.timetable.rings()
+    assert await desk.redeliver(1, alarm) == ["ack"]
+    assert len(await facts(desk.log, TimerFired)) == 1
+
+    desk.is_broken = False
+    resumed = await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
+    await desk.deliver(FakeDelivery(session_id=SESSION, seq=resumed.seq))
+    assert desk.heard == [CallInitiated, CallAnswered, TimerFired]
+
+
+async def test_the_caller_of_a_parked_session_is_hung_up_once() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated(), answered())
+    assert await desk.redeliver(3) == ["ack"]
+    assert desk.carrier.operations == ["hangup"]
+    assert await decided_by(desk.log) == ["menu", "parked-policy"]
+
+    await arrive(desk.log, hung_up())
+    await desk.redeliver(1)
+    assert desk.carrier.operations == ["hangup"]
+    assert await decided_by(desk.log) == ["menu", "parked-policy"], "the rest waits for a retry"
+
+
+async def test_a_record_that_seems_to_end_its_workers_is_no_reason_for_silence() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated())
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    await arrive(desk.log, answered())
+    await desk.deliver(FakeDelivery(session_id=SESSION, count=POISON_DELIVERIES))
+    assert desk.asked_in_vain == 0
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_worker_that_dies_after_parking_leaves_the_policy_to_the_next() -> None:
+    desk = Desk(parked="hangup")
+    seq = await arrive(desk.log, initiated(), answered())
+    parked = SessionParked(cause_seq=seq, error="KeyError: 'menu'", attempts=POISON_RAISES)
+    await desk.log.append(SESSION, "out", encode(parked, SESSION))
+    await desk.redeliver(2)
+    assert desk.asked_in_vain == 0
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_call_that_is_over_is_left_to_a_retry() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated(), answered(), hung_up())
+    await desk.redeliver(1)
+    assert await decided_by(desk.log) == ["menu"]
+    desk.is_broken = False
+    await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
+    await desk.redeliver(1)
+    assert desk.heard == [CallInitiated, CallAnswered, CallHangup]
+    assert desk.carrier.operations == []
+
+
+async def test_after_the_policy_a_retry_asks_the_flow_about_what_comes_next_alone() -> None:
+    desk = Desk(parked="hangup")
+    await arrive(desk.log, initiated(), answered())
+    await desk.redeliver(1)
+    await arrive(desk.log, hung_up())
+    desk.is_broken = False
+    await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
+    await desk.redeliver(1)
+    assert desk.heard == [CallInitiated, CallHangup]
+    assert desk.carrier.operations == ["hangup"]
+
+
+async def decided_by(log: MemoryLog) -> list[str]:
+    """The flows of the decisions, oldest first."""
+    return [fact.flow for fact in await facts(log, Decided) if isinstance(fact, Decided)]

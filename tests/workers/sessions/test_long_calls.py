@@ -1,0 +1,90 @@
+"""What a worker does for each record and each decision does not depend on the call's length."""
+
+import asyncio
+
+from offhook.events import Decided, Record
+from offhook.session import Session, fold
+from offhook.workers.sessions.state import SessionState
+from tests.counted_work import Work, work_of
+from tests.long_calls import SESSION, decided, record, transcription, undecided
+
+SHORT, LONG = 100, 1_000
+CALLS_MORE_MAX = 40  # a heap is some levels deeper
+BYTES_MORE_MAX = 2_000
+
+
+def case_of(records: list[Record]) -> SessionState:
+    case = SessionState(session=Session(session_id=SESSION))
+    for each in records:
+        case.add(each)
+    return case
+
+
+async def test_a_long_call_read_anew_is_folded_to_its_end() -> None:
+    records = list(decided(LONG))
+    case = case_of([each for each in records if each.side == "out"])
+    for each in records:
+        if each.side == "in":
+            case.add(each)
+    cause = await case.next_cause()
+    assert cause is not None  # the first timer that fired: nobody decided on it
+    assert cause[0].seq == 5
+    assert case.latest() == fold(SESSION, records)
+
+
+async def test_other_tasks_run_while_a_long_call_is_folded() -> None:
+    case = case_of([each for each in decided(LONG) if each.seq % 5 in (1, 2)])
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert await case.next_cause() is None
+    task.cancel()
+    assert others > 1
+
+
+def test_a_decision_far_behind_costs_what_one_does_in_a_short_call() -> None:
+    def of_one_decision(events: int) -> Work:
+        case = case_of(list(undecided(events)))
+        case.latest()
+        following = events + 2
+
+        async def decide() -> None:
+            nonlocal following
+            cause = await case.next_cause()
+            assert cause is not None
+            said = Decided(
+                cause_seq=cause[0].seq,
+                cause_id=cause[0].fact_id,
+                flow="f",
+                flow_version="1",
+                worker="w",
+                lease_s=3.0,
+            )
+            case.add(record(following, said, f"decided-{following}"))
+            case.add(record(following + 1, transcription(following), f"event-{following}"))
+            following += 2
+            assert case.ends_asked_for() == []
+            assert case.open_commands() == []
+            assert case.open_timers() == []
+            assert case.ended_leg("v3:leg") is None
+
+        loop = asyncio.new_event_loop()
+        try:
+
+            def do() -> None:
+                loop.run_until_complete(decide())
+
+            do()
+            return work_of(do)
+        finally:
+            loop.close()
+
+    short, long = of_one_decision(SHORT), of_one_decision(LONG)
+    assert long.calls <= short.calls + CALLS_MORE_MAX
+    assert long.peak_bytes <= short.peak_bytes + BYTES_MORE_MAX

@@ -1,0 +1,1 @@
+"""From a delivery to a session at work: consumers, the dispatcher, slots, other workers."""

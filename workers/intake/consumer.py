@@ -1,0 +1,70 @@
+"""How FastStream's subscribers get their messages: by one lingering pull request for each."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.client import JetStreamContext
+
+from offhook.jetstream.pull import Pull
+
+FETCH_MAX = 32
+
+
+class BoundConsumers(JetStreamContext):
+    """JetStream for FastStream's subscribers: they bind a consumer, and never create one.
+
+    nats-py's own creates one that is missing, with the server's defaults: a killed worker's calls
+    would wait for 30 s, and nobody would notice that the provisioned one is gone.
+    """
+
+    def __init__(self, client: Client, room: Callable[[], int]) -> None:
+        """`room()` is how many more messages this worker can work on."""
+        super().__init__(client)
+        self._client = client
+        self._room = room
+        self._pulls: list[Pull] = []
+
+    def look(self) -> None:
+        """Ask for more messages if there is more room now."""
+        for pull in self._pulls:
+            pull.look()
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        for pull in self._pulls:
+            pull.stop()
+
+    async def rest(self, within_s: float) -> None:
+        """Wait until all that was asked for before has been taken."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                for pull in self._pulls:
+                    await pull.rest()
+
+    async def pull_subscribe(self, *_: Any, **options: Any) -> Any:
+        """Called by FastStream once for each subscriber; the consumer may be missing."""
+        stream, consumer = options["stream"], options["durable"]
+        pull = await Pull.open(self._client, stream, consumer, batch_max=FETCH_MAX, room=self._room)
+        self._pulls.append(pull)
+        return PullSubscription(pull)
+
+
+class PullSubscription:
+    """What FastStream's loop fetches from, in place of nats-py's subscription.
+
+    It never raises: after an error that loop fetches again at once, so that without a consumer's
+    leader it takes half a core, and on a closed connection nothing else runs any more.
+    """
+
+    def __init__(self, pull: Pull) -> None:
+        self._pull = pull
+
+    async def fetch(self, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109
+        return await self._pull.next(timeout, batch)
+
+    async def unsubscribe(self) -> None:
+        await self._pull.close()

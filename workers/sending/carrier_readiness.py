@@ -1,0 +1,46 @@
+"""Whether the carrier still lets this worker in: what turns its readiness red, and green again.
+
+    a refusal of the key                  red until any command succeeds
+    a refusal for the account's state     red until a command of the same operation succeeds: an
+                                          account without funds still hangs up
+    any other answer, or none             no change
+
+A worker that is red goes on: calls that are up may still be hung up.
+"""
+
+from offhook.events import CommandFailed, CommandSucceeded
+from offhook.telnyx.error_codes import stops_everything
+
+
+class CarrierReadiness:
+    """Of the account and key that all commands of a process share."""
+
+    def __init__(self) -> None:
+        self._refused: dict[str, CommandFailed] = {}
+
+    @property
+    def trouble(self) -> str:
+        """What the carrier holds against us, as one line; empty if nothing."""
+        for failed in self._refused.values():
+            if failed.reason == "unauthorized":
+                return f"the carrier refuses OFFHOOK_CARRIER_KEY for {_said(failed)}"
+        for failed in self._refused.values():
+            return f"the carrier has stopped the account: {_said(failed)}"
+        return ""
+
+    def learn(self, operation: str, outcome: CommandSucceeded | CommandFailed) -> None:
+        """Take in what came of a command."""
+        if isinstance(outcome, CommandFailed):
+            if outcome.reason == "unauthorized" or stops_everything(outcome.group):
+                self._refused[operation] = outcome
+        elif outcome.http_status is not None:  # else nothing was sent
+            self._refused.pop(operation, None)
+            self._refused = {
+                operation: failed
+                for operation, failed in self._refused.items()
+                if failed.reason != "unauthorized"
+            }
+
+
+def _said(failed: CommandFailed) -> str:
+    return f"{failed.operation}: {failed.detail}"

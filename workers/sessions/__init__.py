@@ -1,0 +1,1 @@
+"""One session: read, leased, decided on, settled."""

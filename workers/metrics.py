@@ -3,8 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
-class Metrics:
-    """One set a process."""
+class WorkerMetrics:
+    """One set per process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -31,13 +31,15 @@ class Metrics:
             "Incoming calls that none of the loaded flows takes.",
             registry=self.registry,
         )
-        self.lanes = Gauge("offhook_lanes", "Sessions being settled now.", registry=self.registry)
+        self.sessions = Gauge(
+            "offhook_lanes", "Sessions being settled now.", registry=self.registry
+        )
         self.waiting = Gauge(
             "offhook_commands_waiting",
             "Commands that wait for their turn: the carrier takes no more of them now.",
             registry=self.registry,
         )
-        self.budget_left = Gauge(
+        self.rate_left = Gauge(
             "offhook_budget_left",
             "Commands this worker may still send at once, by limit; told each second.",
             ["limit"],

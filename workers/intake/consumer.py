@@ -1,4 +1,4 @@
-"""How FastStream's subscribers get their messages: by one lingering pull request for each."""
+"""The consumers that FastStream's subscribers pull from, by one lingering pull request for each."""
 
 import asyncio
 import contextlib
@@ -28,18 +28,18 @@ class BoundConsumers(JetStreamContext):
         self._room = room
         self._pulls: list[Pull] = []
 
-    def look(self) -> None:
-        """Ask for more messages if there is more room now."""
+    def pull(self) -> None:
+        """Pull more messages if there is more room now."""
         for pull in self._pulls:
             pull.look()
 
     def stop(self) -> None:
-        """Ask for nothing more."""
+        """Pull nothing more."""
         for pull in self._pulls:
             pull.stop()
 
     async def rest(self, within_s: float) -> None:
-        """Wait until all that was asked for before has been taken."""
+        """Wait until every message that was asked for before has been taken, at most `within_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 for pull in self._pulls:

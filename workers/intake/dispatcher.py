@@ -1,7 +1,7 @@
-"""Dispatcher: one session at a time, many sessions at once, no more at work than there are places.
+"""The dispatcher: one task for each session at work, no more at work than there are slots.
 
-A delivery for a session that is being settled joins its lane: the session is looked at once more
-before the lane is let go. While a lane works, its deliveries are kept from being redelivered.
+A delivery for a session that is being settled joins its task: the session is read again before the
+task ends. Meanwhile a task's deliveries are kept from being redelivered.
 """
 
 import asyncio
@@ -9,17 +9,16 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Protocol
 
-from offhook.jetstream.timetable import Alarm
+from offhook.workers.intake.delivery import Delivery, acknowledge
+from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.flow_errors import described
 from offhook.workers.sessions.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 POISON_RAISES = 5
-"""So often a flow may raise on one record before its session is parked."""
+"""How often a flow may raise on one record before its session is parked."""
 
 RAISED_PAUSE_S = 0.1
 """A flow is pure, so what it raises is rarely gone the next time: it is asked again after one, two,
@@ -33,8 +32,9 @@ workers that ended or stalled with it, and errors: at least 8 minutes of them.""
 RETRY_S = 0.2
 RETRY_DOUBLINGS_MAX = 5
 RETRY_MAX_S = 5.0
+
 HANDED_OVER_S = 0.5
-"""How often a session that another worker holds is looked at, in case that worker is frozen."""
+"""How often a session that another worker holds is read, in case that worker is frozen."""
 
 HANDED_OVER_MAX = 1000
 """Deliveries kept while another worker holds their session; the rest are redelivered."""
@@ -42,20 +42,6 @@ HANDED_OVER_MAX = 1000
 BEATS_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
-
-
-class Delivery(Protocol):
-    """A wake-up from one of the workers' consumers: a record arrived, or an alarm rang."""
-
-    session_id: str
-    reply: str  # the subject that it is answered on
-    seq: int  # stream sequence of the record that arrived; 0 for an alarm
-    alarm: Alarm | None
-    count: int  # how often it was delivered, from 1
-
-    async def ack(self) -> None: ...
-    async def nak(self, delay_s: float) -> None: ...
-    async def in_progress(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +53,18 @@ class _Later:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Moved:
-    """The worker that holds the session has taken the deliveries over, and answers them."""
+class _HandedOver:
+    """The worker that holds the session has taken the deliveries over, and acknowledges them."""
 
 
 @dataclass(kw_only=True)
 class _Job:
+    """A session at work."""
+
     session_id: str
     waiting: list[Delivery] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    is_interruptible: bool = True  # it has no place yet, or waits for another worker
-
-
-class HandoverAnswer(Enum):
-    """What another worker answers that is to take deliveries over."""
-
-    TAKEN = auto()  # it works on the session, and answers the deliveries
-    GONE = auto()  # there is no such worker any more, or it does not work on the session
-    SILENT = auto()  # no answer, or it is in doubt whether there is such a worker
+    is_interruptible: bool = True  # it has no slot yet, or waits for another worker
 
 
 HandOver = Callable[[str, str, Sequence[Delivery]], Awaitable[HandoverAnswer]]
@@ -94,7 +74,7 @@ class Dispatcher:
     """`hand_over(worker, session_id, deliveries)` asks another worker to take the deliveries of a
     session that it holds.
 
-    `hurry(session_id)` is called when there is news for a session that has a lane: what it waits
+    `hurry(session_id)` is called when there is news for a session at work: what the session waits
     for holds the news up.
     """
 
@@ -102,41 +82,41 @@ class Dispatcher:
         self,
         settler: Settler,
         hand_over: HandOver,
-        metrics: Metrics,
+        metrics: WorkerMetrics,
         *,
-        places: Slots,
+        slots: Slots,
         hurry: Callable[[str], None],
     ) -> None:
         self._settler = settler
         self._hand_over = hand_over
         self._metrics = metrics
-        self._places = places
+        self._slots = slots
         self._hurry = hurry
-        self._lanes: dict[str, _Job] = {}
+        self._jobs: dict[str, _Job] = {}  # by session
         self._tasks: dict[asyncio.Task[None], _Job] = {}
-        self._without_place = 0
+        self._without_slot = 0
         self._handed_over = 0
         self._held: set[Delivery] = set()
         self._draining = False
 
     def room(self) -> int:
         """How many more sessions could be worked on now."""
-        return max(0, self._places.free() - self._without_place)
+        return max(0, self._slots.free() - self._without_slot)
 
     async def take(self, delivery: Delivery) -> None:
-        """Give a delivery its lane. Returns at once; the lane may have to wait for a place."""
+        """Take a delivery that this worker pulled. Returns at once; it may wait for a slot."""
         if not self._draining:
             self._held.add(delivery)
             self._enter(delivery.session_id, [delivery])
         else:
-            await _answer([delivery], nak_s=0)
+            await acknowledge([delivery], nak_s=0)
 
     def take_over(self, session_id: str, deliveries: Sequence[Delivery]) -> bool:
-        """Look at a session that another worker believes we hold, with its deliveries.
+        """Take the deliveries of a session that another worker believes we hold.
 
         False if nobody here works on it, and there is no room for it: the other worker does.
         """
-        if session_id not in self._lanes and (self._draining or not self.room()):
+        if session_id not in self._jobs and (self._draining or not self.room()):
             return False
         self._held.update(deliveries)
         self._enter(session_id, list(deliveries))
@@ -153,15 +133,15 @@ class Dispatcher:
                     await asyncio.sleep(0)
 
     async def drain(self, within_s: float) -> None:
-        """Wait until every lane is done; what arrives meanwhile is left to other workers.
+        """Wait until every session at work is settled; the rest is left to other workers.
 
-        So is what has not begun. A lane that takes longer is stopped where it is: the log has all
-        that the next worker needs.
+        The rest is what arrives meanwhile and what has not begun. A session that takes longer is
+        stopped where it is: the log has all that the next worker needs.
         """
         self._draining = True
         await asyncio.sleep(0)  # a task that is cancelled before it began would give nothing back
-        for task, lane in self._tasks.items():
-            if lane.is_interruptible:
+        for task, job in self._tasks.items():
+            if job.is_interruptible:
                 task.cancel()
         if not self._tasks:
             return
@@ -173,79 +153,81 @@ class Dispatcher:
     def _enter(self, session_id: str, deliveries: list[Delivery]) -> None:
         if self._joined(session_id, deliveries):
             return
-        lane = _Job(session_id=session_id, waiting=deliveries)
-        self._lanes[session_id] = lane
-        self._without_place += 1
-        self._metrics.lanes.set(len(self._lanes))
-        task = asyncio.create_task(self._run(lane))
-        self._tasks[task] = lane
+        job = _Job(session_id=session_id, waiting=deliveries)
+        self._jobs[session_id] = job
+        self._without_slot += 1
+        self._metrics.sessions.set(len(self._jobs))
+        task = asyncio.create_task(self._run(job))
+        self._tasks[task] = job
         task.add_done_callback(self._tasks.pop)
 
     def _joined(self, session_id: str, deliveries: list[Delivery]) -> bool:
-        lane = self._lanes.get(session_id)
-        if lane is None:
+        job = self._jobs.get(session_id)
+        if job is None:
             return False
-        lane.waiting += deliveries
-        lane.news.set()
+        job.waiting += deliveries
+        job.news.set()
         self._hurry(session_id)
         return True
 
-    async def _run(self, lane: _Job) -> None:
+    async def _run(self, job: _Job) -> None:
         try:
             try:
-                await self._places.take()
+                await self._slots.take()
             finally:
-                self._without_place -= 1
+                self._without_slot -= 1
             try:
-                await self._work(lane)
+                await self._work(job)
             finally:
-                self._places.leave()
+                self._slots.leave()
         finally:
-            # No await between the last look at `news` and this: nobody can join a dead lane.
-            del self._lanes[lane.session_id]
-            self._metrics.lanes.set(len(self._lanes))
-            # Some only if this lane was stopped.
-            self._held.difference_update(lane.waiting)
-            await _answer(lane.waiting, nak_s=0)
+            # No await between the last check of `news` and this: nothing can join a dead job.
+            del self._jobs[job.session_id]
+            self._metrics.sessions.set(len(self._jobs))
+            # Some only if this job was stopped.
+            self._held.difference_update(job.waiting)
+            await acknowledge(job.waiting, nak_s=0)
 
-    async def _work(self, lane: _Job) -> None:
-        lane.news.set()
-        while lane.news.is_set():
-            lane.news.clear()
-            deliveries, lane.waiting = lane.waiting, []
-            outcome: _Later | _Moved | None = _Later(after_s=RETRY_S)
-            lane.is_interruptible = False
+    async def _work(self, job: _Job) -> None:
+        job.news.set()
+        while job.news.is_set():
+            job.news.clear()
+            deliveries, job.waiting = job.waiting, []
+            outcome: _Later | _HandedOver | None = _Later(after_s=RETRY_S)
+            job.is_interruptible = False
             try:
-                outcome = await self._settle(lane.session_id, deliveries)
+                outcome = await self._settle(job.session_id, deliveries)
                 if isinstance(outcome, _Later) and outcome.is_kept and not self._draining:
                     # With what has joined meanwhile: all of it waits for the other worker.
-                    deliveries, lane.waiting = deliveries + lane.waiting, []
-                    lane.is_interruptible = True
-                    await self._wait_for_news(lane, outcome.after_s)
-                    deliveries, lane.waiting = [], deliveries + lane.waiting
-                    lane.news.set()
+                    deliveries, job.waiting = deliveries + job.waiting, []
+                    job.is_interruptible = True
+                    await self._wait_for_news(job, outcome.after_s)
+                    deliveries, job.waiting = [], deliveries + job.waiting
+                    job.news.set()
             finally:
                 self._held.difference_update(deliveries)
-                if not isinstance(outcome, _Moved):
-                    await _answer(deliveries, self._nak_s(outcome))
+                if not isinstance(outcome, _HandedOver):
+                    await acknowledge(deliveries, self._nak_s(outcome))
 
     def _nak_s(self, outcome: _Later | None) -> float | None:
         if outcome is None:
             return None
         return 0.0 if self._draining else outcome.after_s
 
-    async def _wait_for_news(self, lane: _Job, within_s: float) -> None:
-        """Others may have our place meanwhile."""
+    async def _wait_for_news(self, job: _Job, within_s: float) -> None:
+        """Others may have our slot meanwhile."""
         self._handed_over += 1
         try:
-            async with self._places.lent():
+            async with self._slots.lent():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(within_s):
-                        await lane.news.wait()
+                        await job.news.wait()
         finally:
             self._handed_over -= 1
 
-    async def _settle(self, session_id: str, deliveries: list[Delivery]) -> _Later | _Moved | None:
+    async def _settle(
+        self, session_id: str, deliveries: list[Delivery]
+    ) -> _Later | _HandedOver | None:
         """None when the session is settled."""
         count = max((delivery.count for delivery in deliveries), default=0)
         try:
@@ -254,14 +236,14 @@ class Dispatcher:
                 self._metrics.handed_over.inc()
                 answer = await self._hand_over(result.worker, session_id, deliveries)
                 if answer is HandoverAnswer.TAKEN:
-                    return _Moved()
+                    return _HandedOver()
                 if answer is HandoverAnswer.GONE:
                     result = await self._settled(session_id, deliveries, void=result.lease_seq)
             if isinstance(result, HeldElsewhere):
                 after_s = min(HANDED_OVER_S, result.for_s)
                 return _Later(after_s=after_s, is_kept=self._handed_over < HANDED_OVER_MAX)
         except Exception:
-            # Nothing is lost: the log has what was done, and the wake-up comes again.
+            # Nothing is lost: the log has what was done, and the delivery comes again.
             _log.exception("session not settled", extra={"session": session_id})
             return _Later(after_s=_retry_s(count))
         return None
@@ -271,7 +253,7 @@ class Dispatcher:
     ) -> Settled | HeldElsewhere:
         """Settle; a flow that raises is asked again a few times, then its session is parked.
 
-        All in this lane: redelivered to other workers, each of them would count anew. After parking
+        All in this task: redelivered to other workers, each of them would count anew. After parking
         it is settled again, for what the flow kept waiting and no other delivery may bring: the
         policy for its calls, hangups that applications asked for, alarms.
         """
@@ -295,11 +277,11 @@ class Dispatcher:
             except FlowRaised as raised:
                 raises = raises + 1 if raised.record.seq == seq else 1
                 seq = raised.record.seq
-                told = described(raised) | {"attempt": raises, "attempts_max": POISON_RAISES}
+                fields = described(raised) | {"attempt": raises, "attempts_max": POISON_RAISES}
                 # One traceback is enough: a pure function raises the same again.
-                _log.error("flow raised", extra=told, exc_info=raised if raises == 1 else None)
+                _log.error("flow raised", extra=fields, exc_info=raised if raises == 1 else None)
                 if raises < POISON_RAISES and not is_deadly:
-                    async with self._places.lent():
+                    async with self._slots.lent():
                         await _pause(RAISED_PAUSE_S * raises)
                     continue
                 attempts = count if is_deadly else raises
@@ -316,13 +298,3 @@ def _retry_s(count: int) -> float:
     # A delivery may have been counted thousands of times: 2 to the power of that is no float.
     doublings = min(max(0, count - 1), RETRY_DOUBLINGS_MAX)
     return min(RETRY_S * float(2**doublings), RETRY_MAX_S)
-
-
-async def _answer(deliveries: Sequence[Delivery], nak_s: float | None) -> None:
-    """Acknowledge them, or have them come again; one that cannot be answered comes by itself."""
-    for delivery in deliveries:
-        with contextlib.suppress(Exception):
-            if nak_s is None:
-                await delivery.ack()
-            else:
-                await delivery.nak(nak_s)

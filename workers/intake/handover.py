@@ -1,7 +1,8 @@
-"""What one worker asks of another by its name: core NATS requests on `wake.<worker>`."""
+"""Hand deliveries to the worker that holds their session: core NATS requests on `wake.<worker>`."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 
 import msgspec
 from nats.aio.client import Client
@@ -12,13 +13,21 @@ from nats.errors import NoRespondersError
 from offhook.jetstream.connection import when_reconnected
 from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.subjects import wake_subject
-from offhook.workers.intake.dispatcher import Delivery, HandoverAnswer
+from offhook.workers.intake.delivery import Delivery
 
 ANSWER_S = 0.5
 """A worker that does not answer in this time is frozen, or too busy: its lease is waited out."""
 
 RECONNECTING_S = 2.0
 """After a reconnection of our own, other workers may still be reconnecting."""
+
+
+class HandoverAnswer(Enum):
+    """What another worker answers that is to take deliveries over."""
+
+    TAKEN = auto()  # it works on the session, and acknowledges the deliveries
+    GONE = auto()  # there is no such worker any more, or it does not work on the session
+    SILENT = auto()  # no answer, or it is in doubt whether there is such a worker
 
 
 class OtherWorkers:
@@ -33,10 +42,10 @@ class OtherWorkers:
     async def hand_over(
         self, worker: str, session_id: str, deliveries: Sequence[Delivery]
     ) -> HandoverAnswer:
-        """Have the worker that holds a session take its deliveries.
+        """Ask the worker that holds a session to take its deliveries.
 
         A killed worker's subscriptions end with its connection, so the server answers at once that
-        there is nobody.
+        there is no such worker.
         """
         moved = [
             Moved(

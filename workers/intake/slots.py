@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 
 class Slots:
-    """`count` of them. Who comes back to a lent place gets one at once, if need be one too many.
+    """`count` of them. A holder that lent its slot gets one back at once, if need be one too many.
 
-    So a holder whose turn has come need not queue behind newcomers; until somebody leaves, there
-    are more at work than places, by as many as came back.
+    So a command whose turn has come need not queue behind newcomers. Until some are left again,
+    more sessions are at work than there are slots, by as many as came back.
     """
 
     def __init__(self, count: int, on_free: Callable[[], None] = lambda: None) -> None:
@@ -28,11 +28,12 @@ class Slots:
         return max(0, self._count - self._taken)
 
     async def take(self) -> None:
-        """Wait for a place."""
+        """Wait for a slot."""
         await self._free.acquire()
         self._taken += 1
 
     def leave(self) -> None:
+        """Give the slot up, for good or for as long as it is lent."""
         self._taken -= 1
         if self._too_many:
             self._too_many -= 1
@@ -40,15 +41,23 @@ class Slots:
             self._free.release()
         self._on_free()
 
+    def lend(self) -> None:
+        """Let another session have our slot until `take_back`."""
+        self.leave()
+
+    async def take_back(self) -> None:
+        """Does not wait."""
+        if self.all_taken():
+            self._too_many += 1
+            self._taken += 1
+        else:
+            await self.take()
+
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
-        """Somebody else may have our place inside the block."""
-        self.leave()
+        """Another session may have our slot inside the block."""
+        self.lend()
         try:
             yield
         finally:
-            if self.all_taken():
-                self._too_many += 1
-                self._taken += 1
-            else:
-                await self.take()  # free, so this does not wait
+            await self.take_back()

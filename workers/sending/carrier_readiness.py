@@ -1,11 +1,11 @@
-"""Whether the carrier still lets this worker in: what turns its readiness red, and green again.
+"""Readiness by what the carrier answers: what turns a worker red, and green again.
 
     a refusal of the key                  red until any command succeeds
     a refusal for the account's state     red until a command of the same operation succeeds: an
                                           account without funds still hangs up
     any other answer, or none             no change
 
-A worker that is red goes on: calls that are up may still be hung up.
+A worker that is red goes on working: calls that are up may still be hung up.
 """
 
 from offhook.events import CommandFailed, CommandSucceeded
@@ -13,23 +13,23 @@ from offhook.telnyx.error_codes import stops_everything
 
 
 class CarrierReadiness:
-    """Of the account and key that all commands of a process share."""
+    """For the account and key that all commands of a process share."""
 
     def __init__(self) -> None:
         self._refused: dict[str, CommandFailed] = {}
 
     @property
     def trouble(self) -> str:
-        """What the carrier holds against us, as one line; empty if nothing."""
+        """Why the worker is not ready, as one line; empty if it is."""
         for failed in self._refused.values():
             if failed.reason == "unauthorized":
-                return f"the carrier refuses OFFHOOK_CARRIER_KEY for {_said(failed)}"
+                return f"the carrier refuses OFFHOOK_CARRIER_KEY for {_in_words(failed)}"
         for failed in self._refused.values():
-            return f"the carrier has stopped the account: {_said(failed)}"
+            return f"the carrier has stopped the account: {_in_words(failed)}"
         return ""
 
     def learn(self, operation: str, outcome: CommandSucceeded | CommandFailed) -> None:
-        """Take in what came of a command."""
+        """Learn from the outcome of a command."""
         if isinstance(outcome, CommandFailed):
             if outcome.reason == "unauthorized" or stops_everything(outcome.group):
                 self._refused[operation] = outcome
@@ -42,5 +42,5 @@ class CarrierReadiness:
             }
 
 
-def _said(failed: CommandFailed) -> str:
+def _in_words(failed: CommandFailed) -> str:
     return f"{failed.operation}: {failed.detail}"

@@ -1,7 +1,7 @@
-"""Which kind of command has the next turn when several wait. Pure.
+"""Which kind of command gets the next permit when several wait. Pure.
 
     hangup, reject   first
-    answer           when none of those waits; after seven turns of others in any case
+    answer           when none of those waits; after seven permits of others in any case
     the rest         likewise, after those
     dial             when nothing else waits
 
@@ -10,20 +10,20 @@ So a flood of hangups that lasts leaves no caller ringing, and no live call with
 
 from collections.abc import Collection
 
-from offhook.workers.sending.rate_limits import ANSWERS, REST
+from offhook.workers.sending.urgency import ANSWERS, REST
 
 SHARE = 8
-"""One turn in so many goes to a kind that is passed over all the time."""
+"""One permit in this many goes to a kind that is passed over all the time."""
 
 
-class Order:
-    """Kinds are urgencies (`offhook.workers.sending.rate_limits.urgency_of`)."""
+class Fairness:
+    """Kinds are urgencies (`urgency_of`)."""
 
     def __init__(self) -> None:
-        self._passed_over = {ANSWERS: 0, REST: 0}  # turns in a row, while it waited
+        self._passed_over = {ANSWERS: 0, REST: 0}  # permits in a row, while it waited
 
-    def among(self, waiting: Collection[int]) -> list[int]:
-        """The kinds that wait, in the order in which they are to be offered a turn."""
+    def in_order(self, waiting: Collection[int]) -> list[int]:
+        """The kinds that wait, in the order in which they are offered the permit."""
         due = [
             kind
             for kind, times in self._passed_over.items()
@@ -31,8 +31,8 @@ class Order:
         ]
         return due + sorted(set(waiting) - set(due))
 
-    def gave(self, given: int, waiting: Collection[int]) -> None:
-        """Take note of whom a turn was given to, and of the kinds that waited for it."""
+    def granted(self, given: int, waiting: Collection[int]) -> None:
+        """Note which kind got a permit, and which kinds waited for it."""
         for kind, times in self._passed_over.items():
             if kind == given or kind not in waiting:
                 self._passed_over[kind] = 0

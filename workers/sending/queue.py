@@ -22,26 +22,20 @@ from typing import Any, Protocol, Self
 
 from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
-from offhook.workers.metrics import Metrics
-from offhook.workers.sending.fairness import Order
-from offhook.workers.sending.rate_limits import (
-    ANSWERS,
-    LAST,
-    Closed,
-    RateLimits,
-    Window,
-    urgency_of,
-)
+from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sending.fairness import Fairness
+from offhook.workers.sending.rate_limits import Closed, RateLimits
+from offhook.workers.sending.rates import Window
+from offhook.workers.sending.urgency import ANSWERS, DIALS, QUEUED_MAX, urgency_of
 
-WAITING_MAX = 1000
-"""So many commands may wait in a process, hangups and answers aside: more would be late anyway.
-As many may pause between two tries without a lane."""
+PAUSING_MAX = 1000
+"""The most commands that may pause between two tries without a slot."""
 
 NOTHING_LEFT_MAX_S = 5.0
 """So long an answer that was no 429 may hold commands up by saying that nothing is left: if it is
 meant otherwise than we read it, a hangup must still be tried."""
 
-DIALS_UNDER_WAY_MAX = CONNECTIONS_MAX * 7 // 8
+DIALS_IN_FLIGHT_MAX = CONNECTIONS_MAX * 7 // 8
 """So many of the connections may wait for answers to dials: a carrier that is slow to answer those,
 or does not, leaves some to the calls that are up."""
 
@@ -55,8 +49,8 @@ class LendingSlots(Protocol):
 class Permit:
     """Leave to send one command: a context manager around the sending."""
 
-    def __init__(self, turns: "CommandQueue", taken: tuple[Window, ...]) -> None:
-        self._turns = turns
+    def __init__(self, queue: "CommandQueue", taken: tuple[Window, ...]) -> None:
+        self._queue = queue
         self._taken = taken
         self._sent = False
 
@@ -69,7 +63,7 @@ class Permit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._turns.give_back(self._taken, sent=self._sent)
+        self._queue.give_back(self._taken, sent=self._sent)
 
     def sending(self) -> None:
         """From here on the place is used up."""
@@ -104,29 +98,29 @@ class Waiting:
 
 
 class CommandQueue:
-    """One a process. `told_busy` is set at a 429 of the carrier: other workers should know."""
+    """One a process. `was_busy` is set at a 429 of the carrier: other workers should know."""
 
     def __init__(
         self,
-        budget: RateLimits,
-        places: LendingSlots,
-        metrics: Metrics,
+        limits: RateLimits,
+        slots: LendingSlots,
+        metrics: WorkerMetrics,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._budget = budget
-        self._places = places
+        self._limits = limits
+        self._slots = slots
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(LAST + 1))
-        self._order = Order()
+        self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(DIALS + 1))
+        self._fairness = Fairness()
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
         self._pausing = 0
-        self._under_way = 0
-        self.told_busy = asyncio.Event()
+        self._in_flight = 0
+        self.was_busy = asyncio.Event()
 
     def take(self, operation: str) -> Permit | None:
         """A turn at once, if there is a place and nobody waits for one who goes before."""
@@ -134,20 +128,20 @@ class CommandQueue:
         if not waiting:
             return self._turn(operation)
         urgency = urgency_of(operation)
-        if urgency in waiting or self._order.among([*waiting, urgency])[0] != urgency:
+        if urgency in waiting or self._fairness.in_order([*waiting, urgency])[0] != urgency:
             return None
         turn = self._turn(operation)
         if turn is not None:
-            self._order.gave(urgency, waiting)
+            self._fairness.granted(urgency, waiting)
         return turn
 
-    def are_full_for(self, operation: str) -> bool:
+    def is_full_for(self, operation: str) -> bool:
         """Whether so many wait already that another one had better not."""
-        return urgency_of(operation) > ANSWERS and self._count() >= WAITING_MAX
+        return urgency_of(operation) > ANSWERS and self._count() >= QUEUED_MAX
 
     def closed_s(self, operation: str) -> float:
         """For how long the carrier takes no command of this kind, by its own words."""
-        return self._budget.closed_until(operation) - self._clock()
+        return self._limits.closed_until(operation) - self._clock()
 
     @asynccontextmanager
     async def queue(self, operation: str, session_id: str) -> AsyncIterator[Waiting]:
@@ -157,8 +151,8 @@ class CommandQueue:
         queue.append(waiting)
         self._metrics.waiting.set(self._count())
         try:
-            self.look()
-            async with self._places.lent():
+            self.grant()
+            async with self._slots.lent():
                 yield waiting
         finally:
             if waiting in queue:
@@ -173,12 +167,12 @@ class CommandQueue:
 
         Or a carrier that answers no dial would keep the hangup of another call out of the lanes.
         """
-        if self._pausing >= WAITING_MAX:
+        if self._pausing >= PAUSING_MAX:
             await self._sleep(seconds)
             return
         self._pausing += 1
         try:
-            async with self._places.lent():
+            async with self._slots.lent():
                 await self._sleep(seconds)
         finally:
             self._pausing -= 1
@@ -206,24 +200,24 @@ class CommandQueue:
             case Busy(retry_after_s=retry_after_s, dials_only=dials_only):
                 self._metrics.busy.labels(of="dials" if dials_only else "commands").inc()
                 closed: tuple[Closed, ...] = ("dials",) if dials_only else ("ends", "rest")
-                self._budget.close(dict.fromkeys(closed, retry_after_s), now)
-                self.told_busy.set()
+                self._limits.close(dict.fromkeys(closed, retry_after_s), now)
+                self.was_busy.set()
             case Accepted(rate=rate) | Refused(rate=rate) if rate is not None:
-                self._budget.learn(rate.limit, rate.reset_s, now)
+                self._limits.learn(rate.limit, rate.reset_s, now)
                 if rate.remaining == 0:
                     left_s = min(rate.reset_s, NOTHING_LEFT_MAX_S)
-                    self._budget.close({"ends": left_s, "rest": left_s}, now)
+                    self._limits.close({"ends": left_s, "rest": left_s}, now)
             case _:
                 pass
 
     def give_back(self, taken: tuple[Window, ...], *, sent: bool) -> None:
         now = self._clock()
-        self._under_way -= 1
+        self._in_flight -= 1
         for window in taken:
             window.give_back(now, sent=sent)
-        self.look()
+        self.grant()
 
-    def look(self) -> None:
+    def grant(self) -> None:
         """Give out the turns there are; to be called when something may have changed."""
         waiting = self._waiting()
         if not waiting:
@@ -234,10 +228,10 @@ class CommandQueue:
 
     def _give(self, waiting: Sequence[int]) -> bool:
         """Give the next turn, if there is one for anybody."""
-        for urgency in self._order.among(waiting):
+        for urgency in self._fairness.in_order(waiting):
             queue = self._queues[urgency]
             if (turn := self._turn(queue[0].operation)) is not None:
-                self._order.gave(urgency, waiting)
+                self._fairness.granted(urgency, waiting)
                 queue.popleft().granted.set_result(turn)
                 return True
         return False
@@ -249,15 +243,15 @@ class CommandQueue:
     def _turn(self, operation: str) -> Permit | None:
         if self._is_busy(operation):
             return None
-        taken = self._budget.take(operation, self._clock())
+        taken = self._limits.take(operation, self._clock())
         if taken is None:
             return None
-        self._under_way += 1
+        self._in_flight += 1
         return Permit(self, taken)
 
     def _is_busy(self, operation: str) -> bool:
         """Whether so many are under way that only an answer makes room."""
-        return self._under_way >= (DIALS_UNDER_WAY_MAX if operation == "dial" else CONNECTIONS_MAX)
+        return self._in_flight >= (DIALS_IN_FLIGHT_MAX if operation == "dial" else CONNECTIONS_MAX)
 
     def _count(self) -> int:
         return sum(len(queue) for queue in self._queues)
@@ -266,7 +260,7 @@ class CommandQueue:
         """Look again when the next place is free."""
         now = self._clock()
         heads = [queue[0].operation for queue in self._queues if queue]
-        times = [self._budget.free_at(head, now) for head in heads if not self._is_busy(head)]
+        times = [self._limits.free_at(head, now) for head in heads if not self._is_busy(head)]
         at = min((each for each in times if each is not None), default=None)
         if self._alarm is not None and not self._alarm.done():
             if at is not None and self._alarm_at <= at:
@@ -275,9 +269,9 @@ class CommandQueue:
         self._alarm = None
         if at is not None:
             self._alarm_at = at
-            self._alarm = asyncio.create_task(self._look_after(at - now))
+            self._alarm = asyncio.create_task(self._grant_after(at - now))
 
-    async def _look_after(self, seconds: float) -> None:
+    async def _grant_after(self, seconds: float) -> None:
         await self._sleep(seconds)
         self._alarm = None
-        self.look()
+        self.grant()

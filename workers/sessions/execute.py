@@ -37,7 +37,8 @@ from offhook.events import CommandFailed, CommandSucceeded, FailureReason, Issue
 from offhook.placed import placed_by
 from offhook.telnyx.catalog import check, takes_command_id
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
-from offhook.workers.sending.queue import WAITING_MAX, CommandQueue, Permit
+from offhook.workers.sending.queue import CommandQueue, Permit
+from offhook.workers.sending.urgency import QUEUED_MAX
 from offhook.workers.sessions.lease import OwnLease
 
 _log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ async def carry_out(
     sender: Sender,
     hold: OwnLease,
     timing: Timing,
-    turns: CommandQueue,
+    queue: CommandQueue,
     look: Callable[[], Awaitable[None]],
 ) -> CommandSucceeded | CommandFailed:
     """The command's outcome. `attempts` counts the tries that may have been made before.
@@ -122,10 +123,10 @@ async def carry_out(
         if tries.maybe_taken and not _may_be_repeated(command.operation):
             because = "it has no command_id, so it is not sent a second time"
             return _failed_by_deadline(command, tries, because)
-        turn = turns.take(command.operation)
+        turn = queue.take(command.operation)
         has_waited = turn is None or tries.last is not None
         if turn is None:
-            came = await _turn_of(command, tries, deadline, hold, timing, turns, look)
+            came = await _turn_of(command, tries, deadline, hold, timing, queue, look)
             if not isinstance(came, Permit):
                 return came
             turn = came
@@ -140,7 +141,7 @@ async def carry_out(
                 return _failed_by_deadline(command, tries)
             turn.sending()
             outcome = await sender.send(command, repeated=tries.maybe_taken)
-            turns.learn(outcome)
+            queue.learn(outcome)
         tries.attempts += 1
         match outcome:
             case Accepted(status=status, answer=answer, note=note):
@@ -164,7 +165,7 @@ async def carry_out(
                 pause_s = min(pause_s * 2, PAUSE_MAX_S)
                 if timing.now() + timedelta(seconds=wait_s) >= deadline:
                     return _failed_by_deadline(command, tries)
-                await turns.pause(wait_s)
+                await queue.pause(wait_s)
                 await look()
             case _:
                 assert_never(outcome)
@@ -190,7 +191,7 @@ async def _turn_of(
     deadline: datetime,
     hold: OwnLease,
     timing: Timing,
-    turns: CommandQueue,
+    queue: CommandQueue,
     look: Callable[[], Awaitable[None]],
 ) -> Permit | CommandSucceeded | CommandFailed:
     """The command's turn; or its outcome, if it is not sent (again) at all.
@@ -198,14 +199,14 @@ async def _turn_of(
     While it waits the session stays ours, and is looked at again whenever there is news.
     """
     session_id = hold.case.session.session_id
-    if turns.are_full_for(command.operation):
-        because = f"{WAITING_MAX} commands wait already"
+    if queue.is_full_for(command.operation):
+        because = f"{QUEUED_MAX} commands wait already"
         return _failed_by_deadline(command, tries, because)
-    async with turns.queue(command.operation, session_id) as waiting:
+    async with queue.queue(command.operation, session_id) as waiting:
         waiting.news.set()  # of what came before it waited nobody has told
         while True:
             left_s = (deadline - timing.now()).total_seconds()
-            if left_s <= 0 or turns.closed_s(command.operation) >= left_s:
+            if left_s <= 0 or queue.closed_s(command.operation) >= left_s:
                 because = f"its turn does not come within {DEADLINE_S:.0f} s"
                 return _failed_by_deadline(command, tries, because)
             lasts_s = max(0.0, hold.left_s - RENEWED_BEFORE_S)
@@ -216,7 +217,7 @@ async def _turn_of(
             if hold.case.ended_leg(_leg_of(command)) is not None:
                 return _ended(command, tries)
             if hold.case.ahead:
-                turns.put_first(waiting)
+                queue.put_first(waiting)
             if hold.left_s <= RENEWED_BEFORE_S:
                 await hold.renew(
                     command.command_id,

@@ -23,7 +23,7 @@ class OwnLease:
         cases: SessionCache,
         log: EventLog,
         worker: str,
-        try_s: float,
+        send_s: float,
         now: Callable[[], datetime],
         trace: str = "",
     ) -> None:
@@ -31,8 +31,8 @@ class OwnLease:
         self._cases = cases
         self._log = log
         self._worker = worker
-        self._try_s = try_s
-        self._lease_s = try_s + LEASE_MARGIN_S
+        self._send_s = send_s
+        self._lease_s = send_s + LEASE_MARGIN_S
         self._now = now
         self._headers = {TRACE_HEADER: trace} if trace else {}
         self._position = case.out_seq
@@ -92,7 +92,7 @@ class OwnLease:
 
     async def keep(self, command_id: str, attempt: int) -> None:
         """Renew the lease unless it lasts for one more try."""
-        if self.left_s < self._try_s:
+        if self.left_s < self._send_s:
             await self.renew(command_id, attempt, "the lease was running out")
 
     async def began(self, at: datetime) -> datetime:

@@ -50,10 +50,10 @@ from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
 from offhook.telnyx.webhook_targets import sent_elsewhere
 from offhook.timers import TimerState
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
-from offhook.workers.sending.rate_limits import ENDS, urgency_of
+from offhook.workers.sending.urgency import ENDS, urgency_of
 from offhook.workers.sessions.execute import Sender, Timing, carry_out
 from offhook.workers.sessions.lease import LEASE_MARGIN_S, OwnLease
 from offhook.workers.sessions.state import SessionCache, SessionState
@@ -114,10 +114,10 @@ class Settler:
         sender: Sender,
         flows: Sequence[Flow],
         timing: Timing,
-        try_s: float,
-        metrics: Metrics,
-        standing: CarrierReadiness,
-        turns: CommandQueue,
+        send_s: float,
+        metrics: WorkerMetrics,
+        readiness: CarrierReadiness,
+        queue: CommandQueue,
         policy: Flow | None = None,
         webhook_url: str = "",
     ) -> None:
@@ -127,11 +127,11 @@ class Settler:
         self._sender = sender
         self._flows = flows
         self._timing = timing
-        self._lease_s = try_s + LEASE_MARGIN_S
-        self._try_s = try_s
+        self._lease_s = send_s + LEASE_MARGIN_S
+        self._send_s = send_s
         self._metrics = metrics
-        self._standing = standing
-        self._turns = turns
+        self._readiness = readiness
+        self._queue = queue
         self._policy = policy
         self._webhook_url = webhook_url
         self._cases = SessionCache(log, timing.sleep)
@@ -355,7 +355,7 @@ class Settler:
             cases=self._cases,
             log=self._log,
             worker=self._worker,
-            try_s=self._try_s,
+            send_s=self._send_s,
             now=self._timing.now,
             trace=trace,
         )
@@ -411,7 +411,7 @@ class Settler:
             sender=self._sender,
             hold=hold,
             timing=self._timing,
-            turns=self._turns,
+            queue=self._queue,
             look=look,
         )
         if isinstance(outcome, CommandSucceeded) and outcome.placed is not None:
@@ -419,7 +419,7 @@ class Settler:
         await hold.append(outcome)
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"
         self._metrics.commands.labels(operation=command.operation, outcome=reason).inc()
-        self._standing.learn(command.operation, outcome)
+        self._readiness.learn(command.operation, outcome)
         return outcome
 
     async def _end_meanwhile(self, hold: OwnLease) -> None:

@@ -28,7 +28,7 @@ from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
 from offhook.session import CommandState, Leg, Session, evolve
 from offhook.slices import Slices
 from offhook.timers import TimerState
-from offhook.workers.sending.rate_limits import ENDS, urgency_of
+from offhook.workers.sending.urgency import ENDS, urgency_of
 
 CASES_CACHED_MAX = 10_000
 

@@ -44,7 +44,7 @@ from offhook.projections.database import open_database
 from offhook.projections.schema import REVISION
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
-from offhook.workers.sending.rate_limits import Report
+from offhook.workers.sending.rate_limits import FleetReport
 from tests.cli.carrier import KEY, WEBHOOKS, Carrier, carrier
 from tests.cli.terminal import Terminal
 from tests.ingress.stand import PATH, Ingress, body_of, running_ingress, signed
@@ -93,7 +93,7 @@ def _reporting(nats_url: str) -> Iterator[None]:
     async def report() -> None:
         client = await connect(nats_url, "test")
         while not stopping.is_set():
-            await client.publish(LIMITS, msgspec.json.encode(Report(worker="w1")))
+            await client.publish(LIMITS, msgspec.json.encode(FleetReport(worker="w1")))
             await asyncio.sleep(0.05)
         await close(client)
 

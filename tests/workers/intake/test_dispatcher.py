@@ -13,16 +13,11 @@ from offhook.events import Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
 from offhook.webhooks import read_webhook
 from offhook.workers.intake import dispatcher as module
-from offhook.workers.intake.dispatcher import (
-    HANDED_OVER_S,
-    POISON_RAISES,
-    RETRY_MAX_S,
-    Delivery,
-    Dispatcher,
-    HandoverAnswer,
-)
+from offhook.workers.intake.delivery import Delivery
+from offhook.workers.intake.dispatcher import HANDED_OVER_S, POISON_RAISES, RETRY_MAX_S, Dispatcher
+from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.settle import FlowRaised, HeldElsewhere, Settled, Settler
 
 DRAIN_S = 5.0
@@ -119,8 +114,8 @@ class Bench:
         self.lanes = Dispatcher(
             settler,
             self._hand_over,
-            Metrics(),
-            places=Slots(lanes_max),
+            WorkerMetrics(),
+            slots=Slots(lanes_max),
             hurry=self.hurried.append,
         )
 

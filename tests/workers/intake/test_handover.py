@@ -13,8 +13,8 @@ from offhook.jetstream.moved import Moved, MovedDelivery
 from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import STREAM, WORKER, provision
 from offhook.jetstream.subjects import subject_of, wake_subject
-from offhook.workers.intake.dispatcher import Delivery, HandoverAnswer
-from offhook.workers.intake.handover import RECONNECTING_S, OtherWorkers
+from offhook.workers.intake.delivery import Delivery
+from offhook.workers.intake.handover import RECONNECTING_S, HandoverAnswer, OtherWorkers
 
 TIMEOUT_S = 60.0
 

@@ -22,15 +22,11 @@ from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.timers import SetTimer
 from offhook.workers.intake import dispatcher as lanes_module
-from offhook.workers.intake.dispatcher import (
-    POISON_DELIVERIES,
-    POISON_RAISES,
-    Delivery,
-    Dispatcher,
-    HandoverAnswer,
-)
+from offhook.workers.intake.delivery import Delivery
+from offhook.workers.intake.dispatcher import POISON_DELIVERIES, POISON_RAISES, Dispatcher
+from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.parked_policy import policy_from
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
@@ -68,8 +64,8 @@ class Desk:
                 policy=policy_from(parked),
             ),
             self._hand_over,
-            Metrics(),
-            places=Slots(8),
+            WorkerMetrics(),
+            slots=Slots(8),
             hurry=lambda session_id: None,
         )
 

@@ -3,22 +3,22 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.workers.sending.fairness import SHARE, Order
-from offhook.workers.sending.rate_limits import ANSWERS, ENDS, LAST, REST
+from offhook.workers.sending.fairness import SHARE, Fairness
+from offhook.workers.sending.urgency import ANSWERS, DIALS, ENDS, REST
 
-KINDS = (ENDS, ANSWERS, REST, LAST)
+KINDS = (ENDS, ANSWERS, REST, DIALS)
 waits = st.lists(st.sets(st.sampled_from(KINDS), min_size=1), min_size=1, max_size=120)
-floods = st.lists(st.sets(st.sampled_from((ANSWERS, REST, LAST))), min_size=1, max_size=120)
+floods = st.lists(st.sets(st.sampled_from((ANSWERS, REST, DIALS))), min_size=1, max_size=120)
 
 
 def given_turns(waits: list[set[int]]) -> list[int]:
     """To which kind each turn went; `waits` has which kinds wait for it."""
-    order = Order()
+    fairness = Fairness()
     turns = []
     for waiting in waits:
-        offered = order.among(waiting)
+        offered = fairness.in_order(waiting)
         assert sorted(offered) == sorted(waiting), "everybody is offered it, and once"
-        order.gave(offered[0], waiting)
+        fairness.granted(offered[0], waiting)
         turns.append(offered[0])
     return turns
 
@@ -26,7 +26,7 @@ def given_turns(waits: list[set[int]]) -> list[int]:
 @given(waits)
 def test_a_dial_has_its_turn_when_nothing_else_waits_and_only_then(waits: list[set[int]]) -> None:
     for turn, waiting in zip(given_turns(waits), waits, strict=True):
-        assert (turn == LAST) == (waiting == {LAST})
+        assert (turn == DIALS) == (waiting == {DIALS})
 
 
 @given(waits, st.sampled_from((ANSWERS, REST)))
@@ -46,11 +46,11 @@ def test_the_ends_of_calls_keep_nearly_all_turns(floods: list[set[int]]) -> None
 
 @given(st.integers(1, SHARE - 1), st.sampled_from((ANSWERS, REST)))
 def test_a_turn_that_nobody_else_waited_for_passes_nobody_over(turns: int, kind: int) -> None:
-    order = Order()
+    fairness = Fairness()
     for _ in range(turns):
-        order.gave(ENDS, {ENDS, kind})
-    order.gave(ENDS, {ENDS})
+        fairness.granted(ENDS, {ENDS, kind})
+    fairness.granted(ENDS, {ENDS})
     for _ in range(SHARE - 1):
-        assert order.among({ENDS, kind}) == [ENDS, kind]
-        order.gave(ENDS, {ENDS, kind})
-    assert order.among({ENDS, kind}) == [kind, ENDS]
+        assert fairness.in_order({ENDS, kind}) == [ENDS, kind]
+        fairness.granted(ENDS, {ENDS, kind})
+    assert fairness.in_order({ENDS, kind}) == [kind, ENDS]

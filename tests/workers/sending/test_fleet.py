@@ -12,11 +12,12 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.subjects import LIMITS
 from offhook.telnyx.outcomes import Busy
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending import fleet as fleet_module
 from offhook.workers.sending.fleet import Fleet
 from offhook.workers.sending.queue import CommandQueue
-from offhook.workers.sending.rate_limits import MEMBER_S, RateLimits, limits_of
+from offhook.workers.sending.rate_limits import MEMBER_S, RateLimits
+from offhook.workers.sending.rates import rates_from
 
 TIMEOUT_S = 60.0
 
@@ -26,8 +27,8 @@ class Worker:
 
     def __init__(self, client: Client, name: str, started_at: float) -> None:
         self._started_at = started_at - asyncio.get_running_loop().time()
-        self.metrics = Metrics()
-        limits = limits_of(dials_per_s=0, commands_per_s=30)
+        self.metrics = WorkerMetrics()
+        limits = rates_from(dials_per_s=0, commands_per_s=30)
         self.budget = RateLimits(name, limits, self.clock())
         self.turns = CommandQueue(self.budget, Slots(8), self.metrics, clock=self.clock)
         self.fleet = Fleet(client, self.budget, self.turns, self.metrics, clock=self.clock)
@@ -61,7 +62,7 @@ async def test_a_429_to_one_worker_is_told_to_all(client: Client) -> None:
     told, other = Worker(client, "a", 0.0), Worker(client, "b", 5e5)
     await told.fleet.join()
     await other.fleet.join()
-    telling = asyncio.create_task(told.fleet.keep_telling())
+    telling = asyncio.create_task(told.fleet.keep_reporting())
     await asyncio.sleep(0)
     told.turns.learn(Busy(retry_after_s=30.0, detail="429"))
     await until(lambda: other.turns.closed_s("answer") > 10)
@@ -76,7 +77,7 @@ async def test_a_worker_that_has_left_is_not_taken_back(client: Client) -> None:
     await other.fleet.join()
     await until(lambda: other.left == 15)
     await leaving.fleet.leave()
-    telling = asyncio.create_task(leaving.fleet.keep_telling())
+    telling = asyncio.create_task(leaving.fleet.keep_reporting())
     await looked(leaving)
     await newcomer.fleet.join()  # which asks everybody
     await until(lambda: [leaving.left, newcomer.left] == [10, 15])
@@ -103,7 +104,7 @@ async def test_nobody_is_gone_because_the_server_is(monkeypatch: pytest.MonkeyPa
         await worker.fleet.join()
         await other.fleet.join()
         await until(lambda: worker.left == 15)
-        telling = asyncio.create_task(worker.fleet.keep_telling())
+        telling = asyncio.create_task(worker.fleet.keep_reporting())
         server.stop()
         await until(lambda: not clients[0].is_connected)
         for _ in range(2):
@@ -129,8 +130,8 @@ LEFT = ("offhook_budget_left", {"limit": "commands"})
 async def looked(worker: Worker) -> None:
     """Once the worker that keeps telling has done so, and has looked at its budget, after now."""
     for _ in range(2):  # the second is taken note of when all is done about the first
-        worker.turns.told_busy.set()
-        await until(lambda: not worker.turns.told_busy.is_set())
+        worker.turns.was_busy.set()
+        await until(lambda: not worker.turns.was_busy.is_set())
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -8,27 +8,28 @@ import pytest
 from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, RateLimit
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending import queue as module
 from offhook.workers.sending.fairness import SHARE
-from offhook.workers.sending.queue import DIALS_UNDER_WAY_MAX, CommandQueue
-from offhook.workers.sending.rate_limits import RateLimits, limits_of
+from offhook.workers.sending.queue import DIALS_IN_FLIGHT_MAX, CommandQueue
+from offhook.workers.sending.rate_limits import RateLimits
+from offhook.workers.sending.rates import rates_from
 from tests.virtual_clock import VirtualClock
 
-FOR_EVER_S = 1e6
+FOREVER_S = 1e6
 
 
 class Bench:
     """CommandQueue at one command a second, and who was sent in which order and when."""
 
-    def __init__(self, commands_per_s: float = 1.0, places: int = 8) -> None:
+    def __init__(self, commands_per_s: float = 1.0, slots: int = 8) -> None:
         self.clock = VirtualClock()
-        self.places = Slots(places)
-        self.metrics = Metrics()
-        limits = limits_of(dials_per_s=0, commands_per_s=commands_per_s)
-        self.turns = CommandQueue(
+        self.slots = Slots(slots)
+        self.metrics = WorkerMetrics()
+        limits = rates_from(dials_per_s=0, commands_per_s=commands_per_s)
+        self.queue = CommandQueue(
             RateLimits("w", limits, 0.0),
-            self.places,
+            self.slots,
             self.metrics,
             clock=lambda: self.clock.now,
             sleep=self.clock.sleep,
@@ -40,17 +41,17 @@ class Bench:
         return [operation for operation, _ in self.sent]
 
     async def send(self, operation: str, session_id: str = "s") -> None:
-        """As a lane does it: in a place, which is lent while it waits."""
-        await self.places.take()
-        turn = self.turns.take(operation)
-        if turn is None:
-            async with self.turns.queue(operation, session_id) as waiting:
-                while turn is None:
-                    turn = await waiting.turn(FOR_EVER_S)
-        with turn:
-            turn.sending()
+        """As a session does it: in a slot, which is lent while it waits."""
+        await self.slots.take()
+        permit = self.queue.take(operation)
+        if permit is None:
+            async with self.queue.queue(operation, session_id) as waiting:
+                while permit is None:
+                    permit = await waiting.turn(FOREVER_S)
+        with permit:
+            permit.sending()
             self.sent.append((operation, self.clock.now))
-        self.places.leave()
+        self.slots.leave()
 
     async def all(self, *operations: str) -> None:
         await asyncio.gather(*(self.send(operation) for operation in operations))
@@ -74,7 +75,7 @@ async def test_the_most_urgent_goes_next_however_many_wait() -> None:
 
 
 async def test_a_flood_of_hangups_that_lasts_leaves_answers_and_the_rest_their_turns() -> None:
-    bench = Bench(places=200)
+    bench = Bench(slots=200)
 
     async def flood() -> None:
         every = [asyncio.create_task(bench.all("dial", "answer", "answer", "speak"))]
@@ -106,7 +107,7 @@ async def test_a_hangup_that_comes_at_the_right_moment_does_not_take_anothers_sh
 
 
 async def test_dials_that_wait_in_every_lane_keep_no_hangup_out() -> None:
-    bench = Bench(places=1)
+    bench = Bench(slots=1)
 
     async def burst() -> None:
         dials = asyncio.gather(*(bench.send("dial") for _ in range(20)))
@@ -118,7 +119,7 @@ async def test_dials_that_wait_in_every_lane_keep_no_hangup_out() -> None:
     await bench.clock.run(burst())
     assert bench.sent[:4] == [("dial", 0), ("dial", 1), ("dial", 2), ("hangup", 3)]
     assert len(bench.sent) == 21
-    assert not bench.places.all_taken()
+    assert not bench.slots.all_taken()
 
 
 async def test_a_newcomer_does_not_overtake_its_equals() -> None:
@@ -127,7 +128,7 @@ async def test_a_newcomer_does_not_overtake_its_equals() -> None:
     async def burst() -> None:
         first = asyncio.gather(bench.send("speak", "a"), bench.send("speak", "b"))
         await bench.clock.sleep(0.5)
-        assert bench.turns.take("speak") is None
+        assert bench.queue.take("speak") is None
         await first
 
     await bench.clock.run(burst())
@@ -144,8 +145,8 @@ async def test_a_command_that_holds_up_news_goes_first_of_its_kind() -> None:
     async def burst() -> None:
         every = asyncio.gather(*(send(each) for each in ("a", "b", "c", "with news", "e")))
         await bench.clock.sleep(0.5)
-        bench.turns.hurry("with news")
-        bench.turns.hurry("another session's")
+        bench.queue.hurry("with news")
+        bench.queue.hurry("another session's")
         await every
 
     await bench.clock.run(burst())
@@ -156,7 +157,7 @@ async def test_a_turn_that_came_too_late_goes_to_the_next() -> None:
     bench = Bench()
 
     async def gives_up() -> None:
-        async with bench.turns.queue("hangup", "s"):
+        async with bench.queue.queue("hangup", "s"):
             await bench.clock.sleep(5)  # its turn comes meanwhile, and it does not look
             raise TimeoutError
 
@@ -176,8 +177,8 @@ async def test_nobody_is_sent_before_a_busy_carriers_time() -> None:
     bench = Bench(commands_per_s=0)
 
     async def burst() -> None:
-        bench.turns.learn(Busy(retry_after_s=4.0, detail="429"))
-        assert bench.turns.told_busy.is_set()
+        bench.queue.learn(Busy(retry_after_s=4.0, detail="429"))
+        assert bench.queue.was_busy.is_set()
         await bench.all("dial", "hangup")
 
     await bench.clock.run(burst())
@@ -190,7 +191,7 @@ async def test_one_odd_header_stops_no_call_for_long_and_its_end_least_of_all() 
     bench = Bench(commands_per_s=0)
 
     async def burst() -> None:
-        bench.turns.learn(Busy(retry_after_s=60.0, detail="429"))
+        bench.queue.learn(Busy(retry_after_s=60.0, detail="429"))
         await bench.all("dial", "answer", "hangup")
 
     await bench.clock.run(burst())
@@ -201,10 +202,10 @@ async def test_an_end_that_meets_429_again_tells_how_long_the_rest_waits() -> No
     bench = Bench(commands_per_s=0)
 
     async def burst() -> None:
-        bench.turns.learn(Busy(retry_after_s=18.0, detail="429"))
+        bench.queue.learn(Busy(retry_after_s=18.0, detail="429"))
         answering = asyncio.create_task(bench.send("answer"))
         await bench.send("hangup")
-        bench.turns.learn(Busy(retry_after_s=13.0, detail="429"))
+        bench.queue.learn(Busy(retry_after_s=13.0, detail="429"))
         await answering
 
     await bench.clock.run(burst())
@@ -215,7 +216,7 @@ async def test_too_many_dials_hold_up_dials_alone() -> None:
     bench = Bench(commands_per_s=0)
 
     async def burst() -> None:
-        bench.turns.learn(Busy(retry_after_s=4.0, detail="429 90103", dials_only=True))
+        bench.queue.learn(Busy(retry_after_s=4.0, detail="429 90103", dials_only=True))
         await bench.all("dial", "transfer")
 
     await bench.clock.run(burst())
@@ -226,9 +227,9 @@ async def test_the_rate_headers_of_an_answer_are_obeyed() -> None:
     bench = Bench(commands_per_s=0)
 
     async def burst() -> None:
-        bench.turns.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=1, reset_s=3.0)))
+        bench.queue.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=1, reset_s=3.0)))
         await bench.all("speak", "speak", "speak")
-        bench.turns.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=0, reset_s=2.0)))
+        bench.queue.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=0, reset_s=2.0)))
         await bench.send("hangup")
 
     await bench.clock.run(burst())
@@ -240,7 +241,7 @@ async def test_an_answer_that_says_nothing_is_left_for_long_holds_nobody_up_for_
 
     async def burst() -> None:
         rate = RateLimit(limit=1000, remaining=0, reset_s=3000.0)
-        bench.turns.learn(Accepted(status=200, rate=rate))
+        bench.queue.learn(Accepted(status=200, rate=rate))
         await bench.send("hangup")
 
     await bench.clock.run(burst())
@@ -248,34 +249,34 @@ async def test_an_answer_that_says_nothing_is_left_for_long_holds_nobody_up_for_
 
 
 async def test_no_more_wait_than_could_be_sent_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAITING_MAX", 2)
+    monkeypatch.setattr(module, "QUEUED_MAX", 2)
     bench = Bench()
 
     async def burst() -> None:
         every = asyncio.create_task(bench.all("dial", "dial", "dial"))
         await bench.clock.sleep(0.5)
-        assert bench.turns.are_full_for("dial")
-        assert not bench.turns.are_full_for("hangup")
-        assert not bench.turns.are_full_for("answer")
+        assert bench.queue.is_full_for("dial")
+        assert not bench.queue.is_full_for("hangup")
+        assert not bench.queue.is_full_for("answer")
         await every
 
     await bench.clock.run(burst())
 
 
-async def test_no_more_are_under_way_than_there_are_connections_and_dials_leave_some() -> None:
+async def test_no_more_are_in_flight_than_there_are_connections_and_dials_leave_some() -> None:
     bench = Bench(commands_per_s=0)
-    under_way = [bench.turns.take("dial") for _ in range(CONNECTIONS_MAX)]
-    assert sum(turn is not None for turn in under_way) == DIALS_UNDER_WAY_MAX
-    assert bench.turns.take("transfer") is not None
+    in_flight = [bench.queue.take("dial") for _ in range(CONNECTIONS_MAX)]
+    assert sum(permit is not None for permit in in_flight) == DIALS_IN_FLIGHT_MAX
+    assert bench.queue.take("transfer") is not None
 
     async def burst() -> None:
         waiting = asyncio.create_task(bench.all("dial", "transfer", "hangup"))
         await bench.clock.sleep(1)
         assert sorted(bench.order) == ["hangup", "transfer"]
-        for turn in under_way:
-            if turn is not None:
-                with turn:
-                    turn.sending()
+        for permit in in_flight:
+            if permit is not None:
+                with permit:
+                    permit.sending()
         await waiting
 
     await bench.clock.run(burst())

@@ -10,26 +10,28 @@ from hypothesis import strategies as st
 from offhook.workers.sending.rate_limits import (
     CARRIER_LIMIT_S,
     CLOSED_MAX_S,
-    DIALS_WINDOW_S,
     INFERRED_MAX_S,
     MEMBER_S,
     REPORT_S,
-    SETTLED_S,
-    Limit,
+    FleetReport,
     RateLimits,
-    Report,
-    Window,
-    limits_of,
-    part_of,
-    urgency_of,
 )
+from offhook.workers.sending.rates import (
+    CHANGED_S,
+    DIALS_WINDOW_S,
+    Rate,
+    Window,
+    part_of,
+    rates_from,
+)
+from offhook.workers.sending.urgency import urgency_of
 from offhook.workers.sessions.execute import DEADLINE_S
 
 
 def budget(
     worker: str = "w1", *, dials_per_s: float = 0, commands_per_s: float = 0, now: float = 0.0
 ) -> RateLimits:
-    limits = limits_of(dials_per_s=dials_per_s, commands_per_s=commands_per_s)
+    limits = rates_from(dials_per_s=dials_per_s, commands_per_s=commands_per_s)
     return RateLimits(worker, limits, now)
 
 
@@ -54,13 +56,13 @@ def test_ending_a_call_goes_first_and_a_new_one_last() -> None:
 
 
 def test_rates_are_limits_over_the_carriers_windows() -> None:
-    assert limits_of(dials_per_s=30, commands_per_s=20) == {
-        "dials": Limit(count=150, window_s=5.0),
-        "commands": Limit(count=20, window_s=1.0),
+    assert rates_from(dials_per_s=30, commands_per_s=20) == {
+        "dials": Rate(count=150, window_s=5.0),
+        "commands": Rate(count=20, window_s=1.0),
     }
-    assert limits_of(dials_per_s=0.1, commands_per_s=0) == {"dials": Limit(count=1, window_s=10.0)}
-    assert limits_of(dials_per_s=0, commands_per_s=0.3) == {
-        "commands": Limit(count=1, window_s=1 / 0.3)
+    assert rates_from(dials_per_s=0.1, commands_per_s=0) == {"dials": Rate(count=1, window_s=10.0)}
+    assert rates_from(dials_per_s=0, commands_per_s=0.3) == {
+        "commands": Rate(count=1, window_s=1 / 0.3)
     }
 
 
@@ -71,7 +73,7 @@ fleets = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.booleans(
 
 @given(count=st.integers(1, 500), fleet=fleets)
 def test_the_parts_of_a_fleet_add_up_to_its_limit(count: int, fleet: dict[str, bool]) -> None:
-    limit = Limit(count=count, window_s=2.0)
+    limit = Rate(count=count, window_s=2.0)
     parts = [part_of(limit, worker, fleet) for worker in fleet]
     assert all(part.count >= 1 for part in parts)
     rate = sum(part.count / part.window_s for part in parts)
@@ -81,7 +83,7 @@ def test_the_parts_of_a_fleet_add_up_to_its_limit(count: int, fleet: dict[str, b
 
 
 def test_who_is_pressed_has_more_and_who_is_not_can_still_send_at_once() -> None:
-    limit = Limit(count=20, window_s=1.0)
+    limit = Rate(count=20, window_s=1.0)
     one = {"a": True, "b": False, "c": False}
     assert [part_of(limit, worker, one).count for worker in one] == [12, 4, 4]
     for all_alike in ({"a": True, "b": True, "c": True}, {"a": False, "b": False, "c": False}):
@@ -246,22 +248,22 @@ def test_a_limit_that_was_only_inferred_keeps_no_hangup_waiting_for_long() -> No
 def test_a_worker_that_is_heard_of_has_its_part_at_once_and_a_new_one_is_told() -> None:
     mine = budget("a", commands_per_s=20)
     assert mine.left(0.0) == {"commands": 20}
-    assert mine.hear(Report(worker="b"), 0.0)
-    assert not mine.hear(Report(worker="b"), 0.5)
-    assert not mine.hear(Report(worker="a"), 0.5), "its own"
+    assert mine.add_report(FleetReport(worker="b"), 0.0)
+    assert not mine.add_report(FleetReport(worker="b"), 0.5)
+    assert not mine.add_report(FleetReport(worker="a"), 0.5), "its own"
     assert mine.left(0.5) == {"commands": 10}
 
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_the_part_of_a_worker_that_is_gone_is_taken_once_it_has_run_out(in_order: bool) -> None:
     mine = budget("a", commands_per_s=20)
-    mine.hear(Report(worker="b"), 0.0)
+    mine.add_report(FleetReport(worker="b"), 0.0)
     gone_at = 1.0 if in_order else MEMBER_S + 0.1
     if in_order:
-        mine.hear(Report(worker="b", is_leaving=True), gone_at)
+        mine.add_report(FleetReport(worker="b", is_leaving=True), gone_at)
     else:
         mine.report(gone_at)
-    just_before = gone_at + 1.0 + SETTLED_S - 0.01
+    just_before = gone_at + 1.0 + CHANGED_S - 0.01
     assert mine.left(just_before) == {"commands": 10}
     assert mine.left(just_before + 0.02) == {"commands": 20}
 
@@ -271,14 +273,14 @@ def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
     told.learn(10, 2.0, now=100.0)
     told.close({"ends": 2.0, "rest": 3.0, "dials": 5.0}, 100.0)
     # Clocks of different machines have nothing in common.
-    other.hear(told.report(101.0), 5.0)
+    other.add_report(told.report(101.0), 5.0)
     assert other.closed_until("hangup") == 6.0
     assert other.closed_until("answer") == 7.0
     assert other.closed_until("dial") == 9.0
     assert other.left(7.0) == {"carrier": 5}
     # An older word does not win over a newer one.
     other.learn(30, 2.0, now=8.0)
-    other.hear(told.report(105.0), 9.0)
+    other.add_report(told.report(105.0), 9.0)
     assert other.left(20.0) == {"carrier": 15}
 
 
@@ -290,7 +292,7 @@ def test_what_is_closed_is_not_passed_on_so_it_lasts_no_longer_in_a_fleet() -> N
         teller = fleet["abcde"[tenth % 5]]
         report = teller.report(now := 100.0 + tenth / 10)
         for other in fleet.values():
-            other.hear(report, now + on_the_way_s)
+            other.add_report(report, now + on_the_way_s)
     for each in fleet.values():
         assert 105.0 <= each.closed_until("hangup") <= 105.0 + on_the_way_s + 1e-9
         assert 115.0 <= each.closed_until("answer") <= 115.0 + on_the_way_s + 1e-9
@@ -298,22 +300,22 @@ def test_what_is_closed_is_not_passed_on_so_it_lasts_no_longer_in_a_fleet() -> N
 
 @pytest.mark.parametrize(
     "carrier",
-    [Limit(count=0, window_s=1.0), Limit(count=-7, window_s=1.0), Limit(count=9, window_s=1e9)],
+    [Rate(count=0, window_s=1.0), Rate(count=-7, window_s=1.0), Rate(count=9, window_s=1e9)],
 )
-def test_a_report_that_cannot_be_meant_stops_nobody(carrier: Limit) -> None:
+def test_a_report_that_cannot_be_meant_stops_nobody(carrier: Rate) -> None:
     mine = budget("a", commands_per_s=20)
-    said = Report(
+    said = FleetReport(
         worker="b", closed_s=1e300, ends_closed_s=1e300, dials_closed_s=-1.0, carrier=carrier
     )
-    assert mine.hear(said, 0.0)
+    assert mine.add_report(said, 0.0)
     assert mine.report(0.5).carrier is None
     assert mine.take("answer", CLOSED_MAX_S["rest"]) is not None
     assert mine.take("hangup", CLOSED_MAX_S["ends"]) is not None
 
     mine.learn(5, 1.0, now=100.0)
-    true = Limit(count=6, window_s=1.0)
-    mine.hear(Report(worker="b", carrier=true, carrier_age_s=-1e9), 101.0)
-    mine.hear(Report(worker="c", carrier=carrier), 102.0)
+    true = Rate(count=6, window_s=1.0)
+    mine.add_report(FleetReport(worker="b", carrier=true, carrier_age_s=-1e9), 101.0)
+    mine.add_report(FleetReport(worker="c", carrier=carrier), 102.0)
     until = 101.0 + CARRIER_LIMIT_S
     taken(mine, "answer", until)
     assert mine.report(until).carrier == true
@@ -336,7 +338,7 @@ def test_a_fleet_that_knows_itself_never_exceeds_its_limit(
     fleet = {name: budget(name, commands_per_s=limit, now=-100.0) for name in names}
     for name in names:
         for other in names:
-            fleet[name].hear(Report(worker=other), -50.0)
+            fleet[name].add_report(FleetReport(worker=other), -50.0)
     arrivals: list[float] = []
     todo: list[tuple[float, int, Callable[[], object]]] = []
     step_s = 0.05
@@ -351,8 +353,10 @@ def test_a_fleet_that_knows_itself_never_exceeds_its_limit(
                 for other in names:
                     at = now + delay_s
 
-                    def hear(other: str = other, report: Report = report, at: float = at) -> None:
-                        fleet[other].hear(report, at)
+                    def hear(
+                        other: str = other, report: FleetReport = report, at: float = at
+                    ) -> None:
+                        fleet[other].add_report(report, at)
 
                     heapq.heappush(todo, (at, len(todo) + 1000 * step, hear))
             while pressed[int(now)][place] or fleet[name].left(now)["commands"]:

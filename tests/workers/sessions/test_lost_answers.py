@@ -35,7 +35,7 @@ from offhook.simulator.webhooks.envelopes import data_of
 from offhook.telnyx.catalog import command_from
 from offhook.telnyx.outcomes import NoAnswer, Outcome, outcome_of
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
@@ -223,7 +223,7 @@ class World:
 
     def _worker(self) -> Settler:
         self._workers += 1
-        metrics, name = Metrics(), f"w{self._workers}"
+        metrics, name = WorkerMetrics(), f"w{self._workers}"
         places = Slots(8)
         return Settler(
             worker=name,
@@ -234,10 +234,10 @@ class World:
             timing=Timing(
                 now=lambda: self._log.now, sleep=self._clock.sleep, chance=self._dice.random
             ),
-            try_s=TRY_S,
+            send_s=TRY_S,
             metrics=metrics,
-            standing=CarrierReadiness(),
-            turns=CommandQueue(
+            readiness=CarrierReadiness(),
+            queue=CommandQueue(
                 RateLimits(name, {}, self._clock.now),
                 places,
                 metrics,

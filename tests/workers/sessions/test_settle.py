@@ -36,10 +36,11 @@ from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused, outcome_of
 from offhook.webhooks import wire_body
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
-from offhook.workers.sending.rate_limits import RateLimits, limits_of
+from offhook.workers.sending.rate_limits import RateLimits
+from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.settle import (
     COMMANDS_PER_SESSION_MAX,
@@ -94,10 +95,10 @@ RECEPTION = Flow(name="reception", version="1", decide=reception)
 def settler_on(
     log: MemoryLog,
     carrier: ScriptedCarrier,
-    flow: Flow = RECEPTION,
+    flow: Flow | Sequence[Flow] = RECEPTION,
     worker: str = "w1",
     ahead_s: float = 0,
-    standing: CarrierReadiness | None = None,
+    readiness: CarrierReadiness | None = None,
     timetable: Timetable | None = None,
     policy: Flow | None = None,
     webhook_url: str = "",
@@ -110,23 +111,23 @@ def settler_on(
         if on_sleep is not None:
             await on_sleep(seconds)
 
-    metrics = Metrics()
-    limits = limits_of(dials_per_s=30.0, commands_per_s=0)
-    budget = RateLimits(worker, limits, log.now.timestamp())
+    metrics = WorkerMetrics()
+    rates = rates_from(dials_per_s=30.0, commands_per_s=0)
+    limits = RateLimits(worker, rates, log.now.timestamp())
     return Settler(
         worker=worker,
         log=log,
         timetable=timetable or MemoryTimetable(log),
         sender=carrier,
-        flows=[flow],
+        flows=[flow] if isinstance(flow, Flow) else flow,
         timing=Timing(
             now=lambda: log.now + timedelta(seconds=ahead_s), sleep=sleep, chance=lambda: 1.0
         ),
-        try_s=2.0,
+        send_s=2.0,
         metrics=metrics,
-        standing=standing or CarrierReadiness(),
-        turns=CommandQueue(
-            budget, Slots(64), metrics, clock=lambda: log.now.timestamp(), sleep=sleep
+        readiness=readiness or CarrierReadiness(),
+        queue=CommandQueue(
+            limits, Slots(64), metrics, clock=lambda: log.now.timestamp(), sleep=sleep
         ),
         policy=policy,
         webhook_url=webhook_url,
@@ -403,13 +404,13 @@ async def test_a_refusal_says_its_group_and_one_that_stops_all_turns_readiness_r
     no_funds = Refused(status=422, group="account", detail="422 20100 Insufficient Funds")
     full = Refused(status=422, group="capacity", detail="422 90041")
     carrier = ScriptedCarrier(log, no_funds, ACCEPTED, full, ACCEPTED)
-    standing = CarrierReadiness()
-    settler = settler_on(log, carrier, standing=standing)
+    readiness = CarrierReadiness()
+    settler = settler_on(log, carrier, readiness=readiness)
     await arrive(log, answered())
     await settler.settle(SESSION)
     assert carrier.operations == ["transfer", "hangup"]
     stopped = "the carrier has stopped the account: transfer: 422 20100 Insufficient Funds"
-    assert standing.trouble == stopped
+    assert readiness.trouble == stopped
     await arrive(log, answered("e-again"))
     await settler.settle(SESSION)
     failed = [f.group for f in await facts(log, CommandFailed) if isinstance(f, CommandFailed)]

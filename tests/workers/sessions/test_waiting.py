@@ -25,7 +25,7 @@ from offhook.jetstream.subjects import Side
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
 from offhook.webhooks import wire_body
 from offhook.workers.intake.slots import Slots
-from offhook.workers.metrics import Metrics
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
@@ -83,7 +83,7 @@ class World:
         self.log.now += timedelta(seconds=seconds)
 
     def worker(self, name: str, places: Slots | None = None) -> Settler:
-        metrics = Metrics()
+        metrics = WorkerMetrics()
         budget = self.budgets[name] = ClosedLimits(name, {}, self.clock.now)
         budget.until = self.clock.now + self.closed_s
         turns = CommandQueue(
@@ -102,10 +102,10 @@ class World:
             sender=self,
             flows=[],
             timing=timing,
-            try_s=2.0,
+            send_s=2.0,
             metrics=metrics,
-            standing=CarrierReadiness(),
-            turns=turns,
+            readiness=CarrierReadiness(),
+            queue=turns,
         )
 
     def take_no_dials(self, worker: str, for_s: float) -> None:

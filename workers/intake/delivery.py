@@ -1,0 +1,58 @@
+"""A delivery: what wakes a worker for a session, and has to be acknowledged."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from faststream.nats import NatsMessage
+
+from offhook.jetstream.timetable import Alarm
+
+
+class Delivery(Protocol):
+    """From one of the workers' consumers: a record arrived, or an alarm rang."""
+
+    session_id: str
+    reply: str  # the subject that it is acknowledged on
+    seq: int  # stream sequence of the record that arrived; 0 for an alarm
+    alarm: Alarm | None
+    count: int  # how often it was delivered, from 1
+
+    async def ack(self) -> None: ...
+    async def nak(self, delay_s: float) -> None: ...
+    async def in_progress(self) -> None: ...
+
+
+class ConsumerDelivery:
+    """A delivery that this worker pulled itself."""
+
+    def __init__(self, message: NatsMessage, session_id: str, alarm: Alarm | None = None) -> None:
+        self._message = message
+        metadata = message.raw_message.metadata
+        self.session_id = session_id
+        self.reply = message.raw_message.reply
+        self.seq = 0 if alarm is not None else metadata.sequence.stream
+        self.alarm = alarm
+        self.count = metadata.num_delivered
+
+    async def ack(self) -> None:
+        await self._message.ack()
+
+    async def nak(self, delay_s: float) -> None:
+        await self._message.nack(delay=delay_s)
+
+    async def in_progress(self) -> None:
+        await self._message.in_progress()
+
+
+async def acknowledge(deliveries: Sequence[Delivery], nak_s: float | None = None) -> None:
+    """Acknowledge deliveries; with `nak_s`, have them redelivered after so many seconds.
+
+    One that cannot be acknowledged is redelivered in any case.
+    """
+    for delivery in deliveries:
+        with suppress(Exception):
+            if nak_s is None:
+                await delivery.ack()
+            else:
+                await delivery.nak(nak_s)

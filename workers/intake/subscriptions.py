@@ -1,0 +1,79 @@
+"""What a worker subscribes to through FastStream: two consumers, and other workers' requests."""
+
+import asyncio
+from functools import partial
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from offhook.errors import LogMissing
+from offhook.jetstream.pull import EXPIRES_S
+from offhook.jetstream.stream import STREAM, TIMERS, WORKER, WORKER_TIMERS
+from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, parse, wake_subject
+from offhook.jetstream.timetable import alarm_from
+from offhook.workers.intake.consumer import FETCH_MAX
+from offhook.workers.intake.delivery import ConsumerDelivery
+from offhook.workers.intake.dispatcher import Dispatcher
+from offhook.workers.intake.handover import OtherWorkers
+
+
+def subscribe(
+    broker: NatsBroker, dispatcher: Dispatcher, other_workers: OtherWorkers, worker: str
+) -> None:
+    """Pass everything that arrives to the dispatcher. `worker` is this worker's name."""
+    consume = partial(
+        broker.subscriber,
+        pull_sub=PullSub(batch_size=FETCH_MAX, timeout=EXPIRES_S),
+        ack_policy=AckPolicy.MANUAL,
+        decoder=_undecoded,
+        no_reply=True,
+        include_in_schema=False,
+    )
+    records = consume(ALL_IN, durable=WORKER, stream=JStream(STREAM, declare=False))
+    alarms = consume(ALL_FIRED, durable=WORKER_TIMERS, stream=JStream(TIMERS, declare=False))
+    handovers = broker.subscriber(
+        wake_subject(worker), decoder=_undecoded, no_reply=True, include_in_schema=False
+    )
+
+    @records
+    async def on_record(message: NatsMessage) -> None:
+        place = parse(message.raw_message.subject)
+        if place is None:
+            await message.reject()  # not a subject of ours; nothing is ever stored there
+            return
+        await dispatcher.take(ConsumerDelivery(message, place.session_id))
+
+    @alarms
+    async def on_alarm(message: NatsMessage) -> None:
+        alarm = alarm_from(message.raw_message)
+        if alarm is None:
+            await message.reject()  # it was not set by Offhook
+            return
+        await dispatcher.take(ConsumerDelivery(message, alarm.session_id, alarm))
+
+    @handovers
+    async def on_handover(message: NatsMessage) -> None:
+        await other_workers.answer(message.raw_message, dispatcher.take_over)
+
+
+async def until_missing(client: Client, every_s: float, ending: asyncio.Event) -> None:
+    """Raise LogMissing once a consumer is gone, which a subscriber would wait out in silence."""
+    while True:
+        await asyncio.sleep(every_s)
+        if ending.is_set() or not client.is_connected:
+            continue
+        for stream, consumer in ((STREAM, WORKER), (TIMERS, WORKER_TIMERS)):
+            try:
+                await client.jetstream().consumer_info(stream, consumer)
+            except NotFoundError as missing:
+                raise LogMissing(f"consumer {consumer} of stream {stream} is gone") from missing
+            except (NatsError, TimeoutError):
+                continue  # not now; the client reconnects by itself
+
+
+async def _undecoded(message: NatsMessage) -> NatsMessage:
+    # FastStream would decode by content type, and what it cannot decode never reaches a handler.
+    return message

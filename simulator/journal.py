@@ -16,7 +16,7 @@ import msgspec
 
 from offhook.errors import SettingInvalid
 
-Stored = TypeVar("Stored")
+StoredValue = TypeVar("StoredValue")
 Table = Literal["legs", "applications"]
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Journal:
         """Remove the value with this key, if there is one."""
         self._db.execute(f"delete from {table} where id = ?", (key,))
 
-    def read(self, table: Table, kind: type[Stored]) -> list[Stored]:
+    def read(self, table: Table, kind: type[StoredValue]) -> list[StoredValue]:
         """All values, the oldest key first. A value that cannot be read is removed, and logged."""
         found = []
         for key, body in self._db.execute(

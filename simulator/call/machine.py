@@ -30,9 +30,9 @@ What else runs on a leg is in `features`, each with its picture: `sounds`, `gath
 `detection`, `queues`, `media`, `assistants`, `conferences`.
 
 Where the documents are silent, we chose: a repeated Answer or Bridge is answered `ok` and changes
-nothing; hanging up a parked leg is `normal_clearing` with SIP `unspecified`; a
-referred leg stays up; a leg placed by a transfer is cancelled when the transferred leg ends first;
-a list of numbers in Dial rings the first one only.
+nothing; hanging up a parked leg is `normal_clearing` with SIP `unspecified`; a referred leg stays
+up; a leg placed by a transfer is cancelled when the transferred leg ends first; a list of numbers
+in Dial rings the first one only.
 """
 
 from dataclasses import replace

@@ -24,15 +24,15 @@ hyphens, dots, spaces and parentheses are ignored.
     any other      answers after 1 s and stays until it is hung up; detection finds a person
 
     number         the carrier's HTTP answer, when a command concerns the number
-    +12025550150   500 to the first attempt of each command, which is not performed; then none
+    +12025550150   500 to the first attempt of each command, which is not performed
     +12025550151   500 to the first attempt of each command, although it *is* performed
     +12025550152   performs, but answers later than a client with a 2 s timeout waits
     +12025550153   503 to every attempt: nothing is ever performed
     +12025550154   403 with 10010 to every attempt
     +12025550155   422 with 90041 to every dial: the channels are used up
-    +12025550156   429 with 90103 to the first attempt of a dial: too many dials; then none
+    +12025550156   429 with 90103 to the first attempt of a dial: too many dials
     +12025550157   403 with 20012 to every attempt: the account is inactive
-    +12025550159   429 to the first attempt, with x-ratelimit-reset; then none
+    +12025550159   429 to the first attempt of each command, with x-ratelimit-reset
     any other      answers at once
 
 A dial concerns the number it calls, any other command the called number of its leg: for an

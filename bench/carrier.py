@@ -1,4 +1,4 @@
-"""A carrier that accepts everything, at once or after a while, and notes what arrived when."""
+"""A stub of the carrier that accepts everything, at once or after a delay, and records arrivals."""
 
 import asyncio
 import re
@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 @dataclass(kw_only=True)
 class Carrier:
-    """`arrived_at` is by `perf_counter`, of the first command for a call control id.
+    """`arrived_at` is when the first command for a call control id arrived, by `perf_counter`.
 
-    Each answer comes `answer_s` seconds after its command.
+    Each response is sent `answer_s` seconds after its command.
     """
 
     answer_s: float = 0.0
@@ -31,7 +31,7 @@ class Carrier:
         self.arrived_at.setdefault(call_control_id, time.perf_counter())
 
     def answered(self) -> None:
-        """Told after each answer."""
+        """Called after each response."""
 
 
 AnyCarrier = TypeVar("AnyCarrier", bound=Carrier)
@@ -59,7 +59,7 @@ class _Exchange(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -80,7 +80,7 @@ class _Exchange(asyncio.Protocol):
 
     def _answer(self) -> None:
         assert self._transport is not None
-        if not self._transport.is_closing():  # as when its client was killed
+        if not self._transport.is_closing():  # it is if its client was killed
             self._transport.write(_ACCEPTED)
         self._carrier.answered()
 

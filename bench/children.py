@@ -1,4 +1,4 @@
-"""Child processes under measurement: started, found by the port they announce, and ended."""
+"""The measured child processes: starts them, reads the port they log, and ends them."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Child:
     port: int
 
     def cpu_s(self) -> float:
-        """Processor time it has used so far; nan where there is no /proc."""
+        """Processor time used so far; nan if there is no /proc."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except FileNotFoundError:
@@ -48,7 +48,7 @@ class Child:
 
 @contextmanager
 def role(package: str, settings: Settings, log: Path) -> Iterator[Child]:
-    """A role of Offhook as a process of its own."""
+    """A role of Offhook as its own process."""
     program = ["-c", ROLE.format(package=package)]
     with child(program, environment_from(settings), log) as running:
         yield running
@@ -56,7 +56,7 @@ def role(package: str, settings: Settings, log: Path) -> Iterator[Child]:
 
 @contextmanager
 def child(program: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Child]:
-    """Python with these arguments, once it has said on standard error where it listens."""
+    """Run Python with these arguments; returns once it has logged the port it listens on."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("OFFHOOK_")}
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -86,7 +86,7 @@ def _port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
                 entry = json.loads(line)
                 if entry["what"] == "listening":
                     return int(entry["port"])
-            if said := _UVICORN_LISTENS.search(line):
-                return int(said["port"])
+            if match := _UVICORN_LISTENS.search(line):
+                return int(match["port"])
         time.sleep(0.02)
     raise RuntimeError(f"{process.args!r} does not listen: {log.read_text()[-2000:]}")

@@ -1,4 +1,4 @@
-"""The floor under ingress: verify, publish once, answer. Nothing is checked that could be left out.
+"""The floor of ingress: verify, publish once, answer; every other check is left out.
 
 Run by `bench.ingress`: `python -m bench.floor_ingress NATS_URL PUBLIC_KEY STREAM`.
 """

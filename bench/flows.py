@@ -1,4 +1,4 @@
-"""The flow under measurement: it answers every incoming call."""
+"""The measured flow: it answers every incoming call."""
 
 from collections.abc import Sequence
 

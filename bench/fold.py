@@ -1,10 +1,10 @@
-"""What a record costs in calls of 10 to 100,000 events, and how long the event loop was held.
+"""What a record costs in calls of 10 to 100,000 events, and how long the event loop was blocked.
 
     python -m bench.fold [--events 10,1000,10000,100000]
 
 Needs no server. Half of the records are interim results of a transcription, half the decisions on
-them. `worker` and `projector` fold a call anew, `one more` is a record added to one that is known,
-with the rows that it changes; `show` is the plain fold, as `as_of` has it too.
+them. `worker` and `projector` fold a whole call, `one more` is a record added to a call that is
+already loaded, with the rows that it changes; `show` is the plain fold, which `as_of` uses too.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from offhook.workers.sessions.state import SessionState
 
 BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)
 MORE = 1_000
-"""Events added to a call that is known, to see what one more record costs."""
+"""Events added to a call that is already loaded, to measure what one more record costs."""
 
 RECORDS_MIN = 1_000
-"""A short call is folded again until it has been so many."""
+"""A short call is folded repeatedly until this many records were folded."""
 
 
 def body_of(number: int) -> bytes:
@@ -64,10 +64,10 @@ def stored_of(events: int) -> list[tuple[int, str, bytes, str]]:
     stored = []
     for number in range(events):
         seq, event_id = 2 * number + 1, f"event-{number:08}-2f9e-11ee-9a53-6f66686f6f6b"
-        said = Decided(
+        decided = Decided(
             cause_seq=seq, cause_id=event_id, flow="f", flow_version="1", worker="w", lease_s=3.0
         )
-        decision = encode(said, "long")
+        decision = encode(decided, "long")
         stored.append((seq, "WebhookReceived", body_of(number), event_id))
         stored.append((seq + 1, decision.type, decision.body, decision.fact_id))
     return stored
@@ -82,7 +82,7 @@ def record_of(seq: int, kind: str, body: bytes, fact_id: str) -> Record:
 async def worker(records: list[Record]) -> SessionState:
     case = SessionState(session=Session(session_id="long"))
     slices = Slices()
-    for side in ("out", "in"):  # as the log gives them when the decisions are read first
+    for side in ("out", "in"):  # the order of the log if the decisions are read first
         for record in records:
             if record.side == side:
                 case.add(record)
@@ -115,7 +115,7 @@ async def whole(records: list[Record]) -> Session:
 
 
 async def measured(work: Callable[[], Awaitable[object]], count: int) -> tuple[float, float]:
-    """Processor time for one of the `count` records, and the longest another task had to wait."""
+    """Processor time for one of `count` records, and another task's longest wait, in seconds."""
     longest, last = 0.0, time.process_time()
 
     async def other() -> None:

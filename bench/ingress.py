@@ -3,11 +3,11 @@
     offhook   the real ingress process
     floor     raw ASGI, one PyNaCl verify, one JetStream publish with a dedupe id
     usual     FastAPI, the official SDK's `unwrap`, an insert into PostgreSQL through SQLAlchemy
-    log       appends alone, as many at once as there are connections: what any ingress is bound by
+    log       appends only, as many at once as there are connections: the limit of any ingress
 
-Same load generator, same machine, rounds in turn; a number is the median of its rounds. The first
-two are served with the same settings, the usual way as `uvicorn module:app` serves it. `CPU ms
-each` is the server process alone, the steadiest number on a busy machine. NATS flushes before it
+All use the same load generator on the same machine and take turns; a figure is the median of its
+rounds. The first two are served with the same settings, the usual way by `uvicorn module:app`. `CPU
+ms each` is the server process alone, the steadiest figure on a busy machine. NATS flushes before it
 acknowledges, PostgreSQL before it commits.
 """
 
@@ -42,7 +42,7 @@ ROUNDS = 15
 CONNECTIONS = 32
 PER_SESSION = 5
 PER_S_MAX = 4000
-"""How many webhooks are signed beforehand for a second of saturation."""
+"""Webhooks signed beforehand for each second of saturation."""
 
 FLOOR_STREAM = "FLOOR"
 TARGETS = {"floor": 0.75, "usual": 6.0}
@@ -50,7 +50,7 @@ TARGETS = {"floor": 0.75, "usual": 6.0}
 
 @dataclass(kw_only=True)
 class Contender:
-    """One server under measurement and what its rounds gave."""
+    """One measured server and the results of its rounds."""
 
     name: str
     child: Child
@@ -92,7 +92,7 @@ def main() -> None:
 async def measure(
     seconds: float, rate: float, rounds: int, connections: int
 ) -> tuple[list[Contender], list[float]]:
-    """All contenders, in turn, `rounds` times; and what the log alone took, appends/s."""
+    """Run all contenders in turn, `rounds` times; also returns the log's appends/s of each."""
     key = SigningKey.generate()
     log_per_s: list[float] = []
     with ExitStack() as stack:
@@ -125,7 +125,7 @@ async def measure(
 
 
 async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> float:
-    """Appends/s of webhooks of the usual size, with nothing else to do."""
+    """Appends/s of webhooks of the usual size by a client that does nothing else."""
     key = SigningKey.generate()
     body = webhooks(1, key, per_session=1)[0].request.partition(b"\r\n\r\n")[2]
     headers = sign(body, key, time.time())
@@ -144,7 +144,7 @@ async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> float
 
 
 async def _started(stack: ExitStack, key: SigningKey) -> tuple[list[Contender], str]:
-    """The servers under measurement, and where their NATS is."""
+    """The measured servers, and the URL of their NATS."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
     nats_server = stack.enter_context(NatsServer())
     postgres_server = stack.enter_context(PostgresServer())

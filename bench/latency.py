@@ -1,11 +1,11 @@
-"""From a webhook's sending to its command's arrival at the carrier: `python -m bench.latency`.
+"""Latency from a webhook to the arrival of its command at the carrier: `python -m bench.latency`.
 
     offhook   HTTP → ingress process → log → worker process (flow `bench.flows:ANSWERING`) → carrier
     lean      HTTP → FastAPI → a row in PostgreSQL → worker process → carrier (`bench.lean_worker`)
     floor     publish to JetStream → a bare pull consumer's process → carrier
 
-All at the same fixed rate, one webhook a call, rounds in turn, the same carrier stub, and all
-commands over HTTP by httpx. The floor neither verifies nor records: it shows what the machine,
+All have the same fixed rate, one webhook per call and the same carrier stub, and send commands
+with httpx; rounds take turns. The floor neither verifies nor records: it shows what the machine,
 NATS and httpx cost by themselves.
 """
 
@@ -43,7 +43,7 @@ WARM_UP = 100
 LATE_S = 5.0
 POLL_S = 0.05
 FLOOR_STREAM = "FLOOR"
-LEAN_LANES = 16
+LEAN_SLOTS = 16
 
 
 @dataclass(kw_only=True)
@@ -52,7 +52,7 @@ class Route:
 
     name: str
     sent: int = 0
-    cpu_s: float = 0.0  # of its workers
+    cpu_s: float = 0.0  # processor time of its workers
     workers: list[Child] = field(default_factory=list)
     port: int = 0  # of its ingress
     latencies_ms: list[float] = field(default_factory=list)
@@ -66,9 +66,9 @@ class Route:
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench.latency")
-    options.add_argument("--seconds", type=float, default=20.0, help="for each of the two, in all")
+    options.add_argument("--seconds", type=float, default=20.0, help="total for each route")
     options.add_argument("--rate", type=float, default=100.0, help="webhooks/s")
-    options.add_argument("--workers", type=int, default=2, help="processes on each side")
+    options.add_argument("--workers", type=int, default=2, help="worker processes of each route")
     given = options.parse_args()
     console = Console(width=100)
     console.print(describe("bench.latency"), highlight=False)
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
-    """Each in turn."""
+    """Run the routes in turn."""
     key = SigningKey.generate()
     routes = [Route(name="offhook"), Route(name="lean"), Route(name="floor")]
     count = int(seconds * rate / ROUNDS)
@@ -86,7 +86,7 @@ async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
         with ExitStack() as stack:
             nats_server = stack.enter_context(NatsServer())
             await _prepare(nats_server)
-            # In a thread: meanwhile the carrier must be able to answer.
+            # In a thread, so that the carrier can answer meanwhile.
             await asyncio.to_thread(_start, stack, nats_server, carrier, key, workers, routes)
             client = await connect(nats_server.url, "bench")
             publisher = Publisher(client.jetstream())
@@ -115,11 +115,11 @@ async def _by_http(
         sent_at[webhook.call_control_id] = at
 
     measured = await at_rate(port, work, per_s=rate, connections=CONNECTIONS, sending=sending)
-    assert not measured.refused, f"{measured.refused} webhooks were not taken"
+    assert not measured.refused, f"{measured.refused} webhooks were not accepted"
 
 
 class Publisher:
-    """Publishes the bodies straight to JetStream, as many at once as are due."""
+    """Publishes the bodies directly to JetStream, as many at once as are due."""
 
     def __init__(self, jetstream: JetStreamContext) -> None:
         self._jetstream = jetstream
@@ -172,7 +172,7 @@ def _start(
     )
     bare = ["-m", "bench.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
     database = stack.enter_context(PostgresServer()).libpq_url
-    hand_made = ["-m", "bench.lean_worker", database, carrier.url, str(LEAN_LANES)]
+    hand_made = ["-m", "bench.lean_worker", database, carrier.url, str(LEAN_SLOTS)]
     for number in range(workers):
         log = directory / f"worker-{number}.log"
         ours.workers.append(stack.enter_context(role("workers", settings, log)))
@@ -188,7 +188,7 @@ def _start(
 
 
 async def _all_arrived(sent_at: dict[str, float], carrier: stub.Carrier) -> None:
-    """Wait until every call's command has come, or LATE_S."""
+    """Wait until the command of every call has arrived, but at most LATE_S."""
     for _ in range(int(LATE_S / POLL_S)):
         if sent_at.keys() <= carrier.arrived_at.keys():
             return
@@ -213,8 +213,8 @@ def table_of(routes: Sequence[Route], rate: float) -> Table:
             for percent in PERCENTS
         ]
         cpu = ours.cpu_s / other.cpu_s
-        told = [f"{ratio:.1f} ×" for ratio in (*ratios, cpu)]
-        table.add_row(f"offhook / {other.name}", "", "", *told)
+        shown = [f"{ratio:.1f} ×" for ratio in (*ratios, cpu)]
+        table.add_row(f"offhook / {other.name}", "", "", *shown)
     return table
 
 

@@ -1,7 +1,7 @@
-"""The honest rival, ingress: FastAPI, one PyNaCl verify, one row and one NOTIFY by raw asyncpg.
+"""The ingress of `lean`, a fair rival: FastAPI, one PyNaCl verify, a row and a NOTIFY by asyncpg.
 
 Run by `bench.latency` as `uvicorn bench.lean_ingress:app`, with DATABASE_URL and PUBLIC_KEY (hex)
-in the environment. The event id is unique, so a repeated webhook is stored once here too.
+in the environment. The event id is unique, so a repeated webhook is stored only once here too.
 """
 
 import base64

@@ -1,9 +1,9 @@
-"""The honest rival, worker: one transaction for each event, FOR UPDATE SKIP LOCKED, LISTEN/NOTIFY.
+"""The worker of `lean`, a fair rival: a transaction per event, SKIP LOCKED, LISTEN/NOTIFY.
 
 Run by `bench.latency` and `bench.workers`:
-`python -m bench.lean_worker DATABASE_URL CARRIER_URL LANES`. The row is locked while its command is
-with the carrier, and its outcome is committed after it: a killed worker's locks fall with its
-connection. It keeps no history, and no order in a call.
+`python -m bench.lean_worker DATABASE_URL CARRIER_URL SLOTS`. The row is locked while the carrier
+processes its command, and then its outcome is committed: a killed worker's locks are released
+with its connection. It keeps no history and no order within a call.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ CLAIM = """
 """
 
 
-async def run(database_url: str, carrier_url: str, lanes: str) -> None:
+async def run(database_url: str, carrier_url: str, slots: str) -> None:
     waking: asyncio.Queue[None] = asyncio.Queue()
     listening = await asyncpg.connect(database_url)
-    count = int(lanes)
+    count = int(slots)
     async with (
         asyncpg.create_pool(database_url, min_size=count, max_size=count) as pool,
         httpx.AsyncClient(trust_env=False) as http,
     ):
         await pool.execute(TABLE)
         await listening.add_listener(CHANNEL, lambda *_: waking.put_nowait(None))
-        # The line that every child is waited for; this one is reached through Postgres alone.
+        # `bench.children` waits for this line; this worker has no port.
         logging.getLogger(__name__).info("listening", extra={"port": 0})
-        await asyncio.gather(*(_lane(pool, http, carrier_url, waking) for _ in range(count)))
+        await asyncio.gather(*(_slot(pool, http, carrier_url, waking) for _ in range(count)))
 
 
-async def _lane(
+async def _slot(
     pool: asyncpg.Pool[asyncpg.Record],
     http: httpx.AsyncClient,
     carrier_url: str,

@@ -1,7 +1,7 @@
 """The load: signed webhooks, each unique, over kept-alive HTTP connections.
 
-Plain asyncio protocols and no HTTP library, so that one core is enough to saturate a server that
-has another.
+Uses plain asyncio protocols instead of an HTTP library, so that one core is enough to saturate a
+server on another core.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Webhook:
 
 @dataclass(kw_only=True)
 class Measured:
-    """What a server answered. `taken` are the answers 200, `seconds` is how long it all took."""
+    """What a server answered. `taken` counts status 200, `seconds` is the length of the run."""
 
     taken: int = 0
     refused: int = 0
@@ -45,7 +45,7 @@ class Measured:
 
 
 def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[Webhook]:
-    """`call.initiated` of a real one's size (about 1 kB), each of a leg of its own, signed now."""
+    """`call.initiated` webhooks of realistic size (about 1 kB), each of its own leg, signed now."""
     now_s = time.time()
     made: list[Webhook] = []
     session_id = ""
@@ -67,7 +67,7 @@ def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[Webhook]:
 async def saturate(
     port: int, work: Sequence[Webhook], *, connections: int, seconds: float
 ) -> Measured:
-    """Keep every connection busy until the time or the work is over."""
+    """Keep every connection busy until the time is up or the work is done."""
     measured = Measured()
     waiting = iter(work)
     started = time.perf_counter()
@@ -102,7 +102,7 @@ async def at_rate(
     connections: int,
     sending: Callable[[Webhook, float], None] = lambda webhook, at: None,
 ) -> Measured:
-    """Send on schedule, whatever the server does; a latency includes waiting for a connection."""
+    """Send on schedule, whatever the server does; latencies include waiting for a connection."""
     measured = Measured()
     idle: deque[_Connection] = deque()
     backlog: deque[tuple[bytes, float]] = deque(maxlen=BACKLOG_MAX)
@@ -147,7 +147,7 @@ class _Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
 
     def send(self, request: bytes, since: float) -> None:
         assert self._transport is not None

@@ -1,4 +1,4 @@
-"""What a table of measurements must say beside its numbers: machine, versions, date, command."""
+"""What a table of figures must include: machine, versions, date and command."""
 
 import os
 import platform

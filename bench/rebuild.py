@@ -2,8 +2,8 @@
 
     python -m bench.rebuild [--events 100000] [--kills 3]
 
-With kills the command is killed (kill -9) so many times on its way before it may finish. What is
-measured is said with the machine it was measured on.
+With `--kills`, the command is killed (kill -9) that many times before it may finish. The output
+includes the machine.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def run(settings: Settings) -> "subprocess.Popen[bytes]":
 
 
 async def killed_at(settings: Settings, seq: int) -> None:
-    """Run the command until it has folded up to `seq`, then kill -9."""
+    """Run the command until it has folded the record `seq`, then kill -9."""
     say("$ offhook rebuild")
     process = run(settings)
     engine = open_database(settings.postgres_url)
@@ -112,11 +112,11 @@ async def _position(engine: AsyncEngine) -> int:
             )
             return int(found.scalar_one_or_none() or 0)
     except DBAPIError:
-        return 0  # not made yet, or dropped: the rebuild is done
+        return 0  # not created yet, or dropped because the rebuild is done
 
 
 async def fill(settings: Settings, events: int) -> None:
-    """So many records in the log, of calls that run side by side, and all of them projected."""
+    """Append `events` records of concurrent calls to the log, and project all of them."""
     client = await connect(settings.nats_url, "bench")
     engine = open_database(settings.postgres_url)
     try:
@@ -151,7 +151,7 @@ async def _append_all(client: Client, events: int) -> None:
 
 
 def call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
-    """An answered call's records as ingress and a worker write them."""
+    """The records of an answered call, as ingress and a worker write them."""
     start = datetime(2026, 11, 22, 12, tzinfo=UTC)
     number = int(session_id[-7:])
     told = {

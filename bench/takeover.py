@@ -1,9 +1,10 @@
-"""How long do calls wait whose worker dies? `python -m bench.takeover`.
+"""How long the calls of a lost worker wait: `python -m bench.takeover`.
 
 Two workers (flow `bench.flows:ANSWERING`) answer calls at a steady rate at a carrier that takes
-300 ms for each. One is killed (SIGKILL), or frozen (SIGSTOP) and later continued, with calls in its
-hands; another is started. A call's wait runs from that moment until the carrier gets its command
-from the worker that took over. `doubled` are calls with two commands, `lost` those with none.
+300 ms for each. One of them is killed (SIGKILL), or frozen (SIGSTOP) and later continued, while
+it processes calls; another is started. A call's wait runs from that moment until the carrier
+receives its command from the worker that took over. `doubled` are calls with two commands, `lost`
+those with none.
 """
 
 import argparse
@@ -44,7 +45,7 @@ POLL_S = 0.02
 
 @dataclass(kw_only=True)
 class CountingCarrier(Carrier):
-    """`arrivals` has the times of each command, by call and command id."""
+    """`arrivals` has the times at which each command arrived, by call and command id."""
 
     answer_s: float = ANSWER_S
     arrivals: dict[str, dict[str, list[float]]] = field(
@@ -63,7 +64,7 @@ class Fault:
     number: signal.Signals
     times: int = 0
     calls: int = 0
-    waits_s: list[float] = field(default_factory=list)  # of calls that it left
+    waits_s: list[float] = field(default_factory=list)  # of the calls it left behind
     doubled: int = 0
     lost: int = 0
 
@@ -81,7 +82,7 @@ def main() -> None:
 
 
 async def measure(kills: int, freezes: int, rate: float) -> list[Fault]:
-    """All kills, then all freezes, on one log."""
+    """Run all kills, then all freezes, on one log."""
     killed = Fault(name="kill -9", number=signal.SIGKILL)
     frozen = Fault(name="frozen", number=signal.SIGSTOP)
     async with listening(CountingCarrier()) as carrier:
@@ -123,14 +124,14 @@ class _Crew:
         self._count += 1
         log = self._directory / f"worker-{self._count}.log"
         running = role("workers", self._settings, log)
-        # In a thread: meanwhile the carrier must be able to answer.
+        # In a thread, so that the carrier can answer meanwhile.
         return await asyncio.to_thread(self._stack.enter_context, running)
 
 
 async def _once(
     fault: Fault, worker: Child, log: JetStreamLog, carrier: CountingCarrier, rate: float
 ) -> None:
-    """Calls come all the time; the worker is lost among them."""
+    """Append calls at the rate throughout, and lose the worker in between."""
     calls: dict[str, float] = {}  # when each was appended, by its name
     lost_at = 0.0
     started = time.perf_counter()
@@ -146,7 +147,7 @@ async def _once(
         await asyncio.sleep(POLL_S)
     if fault.number is signal.SIGSTOP:
         os.kill(worker.pid, signal.SIGCONT)
-        await asyncio.sleep(2.0)  # what it does now must change nothing
+        await asyncio.sleep(2.0)  # whatever it does now must change nothing
     fault.times += 1
     fault.calls += len(calls)
     for name, appended_at in calls.items():
@@ -160,7 +161,7 @@ async def _once(
 
 
 async def _all_settled(calls: list[str], log: JetStreamLog) -> bool:
-    """Whether each has its outcome: the records are webhook, decision, attempts, outcome."""
+    """Whether each call has its outcome; its records are webhook, decision, attempts, outcome."""
     for name in reversed(calls):
         records = await log.read(f"session-{name}")
         if not records or not type(records[-1].fact).__name__.startswith("CommandSucc"):
@@ -169,8 +170,8 @@ async def _all_settled(calls: list[str], log: JetStreamLog) -> bool:
 
 
 async def _was_left(pid: int, name: str, wait_s: float, log: JetStreamLog) -> bool:
-    """Whether the lost worker had decided on the call, and another one carried it on; or had it
-    undecided, so that the call waited for longer than any other."""
+    """Whether the lost worker had the call: it had decided and another worker took over, or it had
+    not decided yet, so that the call waited longer than a normal one."""
     records = await log.read(f"session-{name}")
     decided = next(each.fact for each in records if isinstance(each.fact, Decided))
     if f"-{pid}-" in decided.worker:

@@ -1,10 +1,10 @@
-"""Does a second worker do a second worker's work? `python -m bench.workers`.
+"""What a second and a fourth worker add: `python -m bench.workers`.
 
-A burst of calls waits in the log; 1, 2 and 4 worker processes (flow `bench.flows:ANSWERING`) answer
-them at a carrier that takes 200 ms for each. With 16 lanes the limit of one worker is
-80 commands a second; with `--answer-ms 0` it is the processor's. `lean` are as many workers of
-`bench.lean_worker`, with as many lanes, on rows in PostgreSQL. Rounds in turn; a number is the
-median of its rounds.
+A burst of calls waits in the log; 1, 2 and 4 worker processes (flow `bench.flows:ANSWERING`)
+answer them at a carrier that takes 200 ms for each. With 16 slots the limit of one worker is 80
+commands a second; with `--answer-ms 0` the processor is the limit. `lean` is the same number of
+`bench.lean_worker` processes, with the same number of slots, on rows in PostgreSQL. Rounds take
+turns; a figure is the median of its rounds.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from offhook.webhooks import wire_body
 
 WORKERS = (1, 2, 4)
 TARGETS = {2: 1.7, 4: 2.8}
-LANES = 16
+SLOTS = 16
 ANSWER_S = 0.2
 CALLS = 1200
 ROUNDS = 3
@@ -61,10 +61,10 @@ class SlowCarrier(Carrier):
     arrivals: Counter[str] = field(default_factory=Counter)
     answers: int = 0
     all_answered: asyncio.Event = field(default_factory=asyncio.Event)
-    last_at: float = 0.0  # by `perf_counter`, of the last answer
+    last_at: float = 0.0  # when the last response was sent, by `perf_counter`
 
     def expect(self, commands: int) -> None:
-        """Begin to count anew."""
+        """Restart the count."""
         self.expected = commands
         self.arrivals.clear()
         self.answers = 0
@@ -82,19 +82,19 @@ class SlowCarrier(Carrier):
 
 @dataclass(kw_only=True)
 class Crew:
-    """So many workers of one kind, and the commands a second of each round."""
+    """A number of workers of one kind, and the commands a second of each round."""
 
     name: str
     workers: int
     answer_s: float
     per_s: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)  # of the workers, for each command
-    repeated: int = 0  # requests with a command id that had come before
+    repeated: int = 0  # requests whose command id had already arrived
 
     @property
     def limit_per_s(self) -> float:
-        """What the lanes leave to it; infinite if the carrier answers at once."""
-        return self.workers * LANES / self.answer_s if self.answer_s else math.inf
+        """The limit set by the slots; infinite if the carrier responds at once."""
+        return self.workers * SLOTS / self.answer_s if self.answer_s else math.inf
 
 
 Append = Callable[[str], Awaitable[object]]
@@ -102,7 +102,7 @@ Append = Callable[[str], Awaitable[object]]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What the workers are for: where their calls are put, and the carrier they command."""
+    """Where the workers' calls are appended, and the carrier they send commands to."""
 
     carrier: SlowCarrier
     nats_server: NatsServer
@@ -118,7 +118,7 @@ class Stage:
         await self.rows.execute(INSERT, event.event_id, wire_body(event).decode())
 
     async def rows_settled(self) -> None:
-        """Wait until every outcome is committed: a worker stopped before would leave a row open."""
+        """Wait until every outcome is committed; stopping a worker earlier leaves a row open."""
         for _ in range(int(TIMEOUT_S / SETTLED_POLL_S)):
             if not await self.rows.fetchval(OPEN_ROWS):
                 return
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 async def measure(calls: int, rounds: int, answer_s: float) -> Sequence[Crew]:
-    """Every crew in turn, so that what else the machine does meets all of them."""
+    """Run the crews in turn, so that other load on the machine affects all of them."""
     crews = [
         Crew(name=name, workers=workers, answer_s=answer_s)
         for workers in WORKERS
@@ -169,14 +169,14 @@ async def measure(calls: int, rounds: int, answer_s: float) -> Sequence[Crew]:
 
 async def _round(crew: Crew, stage: Stage, calls: int) -> None:
     carrier, nats_server = stage.carrier, stage.nats_server
-    hand_made = ["-m", "bench.lean_worker", stage.database_url, carrier.url, str(LANES)]
+    hand_made = ["-m", "bench.lean_worker", stage.database_url, carrier.url, str(SLOTS)]
     settings = Settings(
         nats_url=nats_server.url,
         nats_monitor_urls=(nats_server.monitor_url,),
         carrier_url=carrier.url,
         carrier_key="bench",
         flows=("bench.flows:ANSWERING",),
-        lanes_max=LANES,
+        lanes_max=SLOTS,
     )
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name, ExitStack() as stack:
         children: list[Child] = []
@@ -186,7 +186,7 @@ async def _round(crew: Crew, stage: Stage, calls: int) -> None:
                 running = child(hand_made, {}, log)
             else:
                 running = role("workers", settings, log)
-            # In a thread: meanwhile the carrier must be able to answer.
+            # In a thread, so that the carrier can answer meanwhile.
             children.append(await asyncio.to_thread(stack.enter_context, running))
         append = stage.append_to(crew.name)
         await _burst(append, carrier, WARM_UP)
@@ -201,9 +201,9 @@ async def _round(crew: Crew, stage: Stage, calls: int) -> None:
 
 
 async def _burst(append_one: Append, carrier: SlowCarrier, calls: int) -> float:
-    """Append so many calls as fast as they are taken; return when every command is answered.
+    """Append the calls as fast as the log accepts them, and wait until every command is answered.
 
-    When the first was appended, by `perf_counter`.
+    Returns when the first was appended, by `perf_counter`.
     """
     carrier.expect(calls)
     free = asyncio.Semaphore(APPENDS_AT_ONCE)
@@ -220,7 +220,7 @@ async def _burst(append_one: Append, carrier: SlowCarrier, calls: int) -> float:
 
 
 async def append_call(log: JetStreamLog, name: str) -> str:
-    """Append `call.initiated` of leg v3:NAME in session-NAME; the name as it is in both."""
+    """Append `call.initiated` of leg v3:NAME in session-NAME; returns NAME as it is in both."""
     name = _fit_for_ids(name)
     event = call_initiated(name)
     encoded = encoded_webhook(wire_body(event), event.event_id)
@@ -246,7 +246,7 @@ def call_initiated(name: str) -> CallInitiated:
 
 def table_of(crews: Sequence[Crew], calls: int) -> Table:
     title = (
-        f"{calls} calls at once, {LANES} lanes a worker, {crews[0].answer_s * 1000:g} ms a command"
+        f"{calls} calls at once, {SLOTS} slots a worker, {crews[0].answer_s * 1000:g} ms a command"
     )
     table = Table(title=title)
     table.add_column("")

@@ -1,4 +1,4 @@
-# One image for every role: the command says which. It holds no server of its own.
+# One image for every role; the command selects the role. It contains no NATS or PostgreSQL server.
 #   docker build --tag offhook .        docker run offhook --help
 
 FROM python:3.11-slim-trixie AS build
@@ -15,7 +15,7 @@ FROM python:3.11-slim-trixie
 ENV PATH="/opt/offhook/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /opt/offhook /opt/offhook
 RUN useradd --system --uid 10001 offhook
-# Flows are mounted or copied here; the working directory is where their modules are found.
+# Mount or copy flows here: their modules are imported from the working directory.
 WORKDIR /flows
 USER offhook
 ENTRYPOINT ["offhook"]

@@ -1,12 +1,12 @@
-"""Click to call: the application dials the agent; who answers is connected with the customer.
+"""Click to call: the application dials the agent; once they answer, the flow dials the customer.
 
 POST /v2/calls  {"to": agent, "from": …, "connection_id": …,
                  "answering_machine_detection": "premium",
                  "client_state": client_state(ClickToCall(customer="+12025550124"))}
 
-A machine or a fax that answers on either side ends the call. Without a result of the detection, a
-party counts as a person DETECTION_S after its answer. The agent hears CALLING until the customer is
-there.
+If a machine or a fax answers on either side, the call ends. If the detection gives no result, a
+party counts as a person DETECTION_S after it answered. The agent hears CALLING until the customer
+answers.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from offhook import (
 )
 
 RING_S = 30
-DETECTION_S = 4.0  # the carrier's own detection takes 3.5 s at most
+DETECTION_S = 4.0  # the carrier's own detection takes at most 3.5 s
 MACHINES = ("machine", "fax_detected")
 VOICE = "AWS.Polly.Joanna"
 CALLING = "Calling your customer. Please hold the line."
@@ -38,7 +38,7 @@ CALLING = "Calling your customer. Please hold the line."
 
 @dataclass(frozen=True, kw_only=True)
 class ClickToCall:
-    """What the agent's leg carries: whom to call."""
+    """The `client_state` of the agent's leg: whom to call."""
 
     customer: str
 
@@ -47,15 +47,15 @@ def decide(event: Event, session: Session) -> list[Order]:
     legs = list(session.legs.values())
     agent = next((leg for leg in legs if state_of(ClickToCall, leg)), None)
     customer = next((leg for leg in legs if leg is not agent), None)
-    told = state_of(ClickToCall, agent)
-    if agent is None or told is None:
+    request = state_of(ClickToCall, agent)
+    if agent is None or request is None:
         return []
     if _is_over(event, legs):
-        return _let_go(session, legs)
+        return _hang_up_lone_legs(session, legs)
     if agent.state == "answered" and not session.was_asked("dial"):
         if not _is_person(agent, event, timer="agent"):
             return _wait(session, "agent")
-        return _call(told.customer, agent)
+        return _call(request.customer, agent)
     if customer is None or customer.state != "answered" or session.was_asked("bridge"):
         return []
     if not _is_person(customer, event, timer="customer"):
@@ -74,23 +74,23 @@ def _is_over(event: Event, legs: list[Leg]) -> bool:
     return any(leg.state == "ended" or leg.machine_detection in MACHINES for leg in legs)
 
 
-def _let_go(session: Session, legs: list[Leg]) -> list[Order]:
+def _hang_up_lone_legs(session: Session, legs: list[Leg]) -> list[Order]:
     """Hang up each leg that is alone, once: bridged legs end together.
 
-    A customer may be heard of long after the dial was given up.
+    The customer's leg may appear long after its dial was given up.
     """
     asked = [state.issued for state in session.commands.values() if state.issued is not None]
-    let_go = {one.call_control_id for one in asked if one.operation == Hangup.operation}
+    hung_up = {one.call_control_id for one in asked if one.operation == Hangup.operation}
     alone = [leg for leg in legs if leg.state in ("initiated", "answered")]
     return [
         Hangup(call_control_id=leg.call_control_id)
         for leg in alone
-        if leg.call_control_id not in let_go
+        if leg.call_control_id not in hung_up
     ]
 
 
 def _is_person(leg: Leg, event: Event, *, timer: str) -> bool:
-    """Whoever is no machine, or did not turn out to be one in time."""
+    """Whether the party counts as a person: a detection result, or none in time."""
     if isinstance(event, TimerFired):
         return event.name == timer
     return leg.machine_detection is not None

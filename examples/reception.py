@@ -1,4 +1,4 @@
-"""Reception: a menu, a transfer to the desk that was chosen, a mailbox when nobody answers."""
+"""Reception: a menu, a transfer to the chosen desk, and a mailbox if nobody answers."""
 
 from offhook import (
     Answer,
@@ -21,7 +21,7 @@ from offhook import (
 
 DESKS = {"1": "+12025550121", "2": "+12025550122"}
 RING_S = 20
-CHOICE_MS = 5000  # after the menu; 60 s of silence by default
+CHOICE_MS = 5000  # after the menu; the carrier's default is 60 s of silence
 MESSAGE_S = 60.0
 VOICE = "AWS.Polly.Joanna"
 MENU = "Welcome. Press 1 for sales, 2 for support, or wait to leave a message."

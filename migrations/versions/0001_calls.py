@@ -1,4 +1,4 @@
-"""The log's copy, the views, the checkpoint and what is parked."""
+"""The copy of the log, the views, the checkpoint and the parked sessions."""
 
 from alembic import op
 from sqlalchemy import (

@@ -1,4 +1,4 @@
-"""Legs by when they started and ended: analytics read a range of time, not every leg there was."""
+"""Indexes of legs by start and end, so that analytics read a time range instead of every leg."""
 
 from alembic import op
 

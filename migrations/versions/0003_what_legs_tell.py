@@ -1,6 +1,6 @@
-"""What legs tell beside their states (holds, queues, keys, media, cost); a session's recordings.
+"""Details of legs (holds, queues, keys, media, cost), and the recordings and cost of sessions.
 
-Calls from before have nulls until something more comes of them, or `offhook rebuild` is run.
+Rows of earlier calls have nulls until another event of theirs arrives or `offhook rebuild` is run.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ _SESSIONS: _Columns = (
 
 
 def upgrade() -> None:
-    # Sessions before legs, as readers come to them, or the two could wait for each other.
+    # Sessions before legs, the order in which readers lock them, to avoid a deadlock.
     for name, kind in _SESSIONS:
         op.add_column("sessions", Column(name, kind, nullable=True))
     count = Column("recording_count", Integer, nullable=False, server_default="0")

@@ -1,6 +1,6 @@
-"""Whether a failed command may have been performed all the same.
+"""Whether a failed command may have been performed anyway.
 
-Commands from before have null, as their records do not say.
+Earlier commands have null, because their records do not say.
 """
 
 from alembic import op

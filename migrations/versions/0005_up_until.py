@@ -1,8 +1,8 @@
-"""The latest time at which a leg or a session can be up, should its hangup be lost.
+"""The latest time at which a leg or a session can be up if its hangup was lost.
 
-Existing rows get it by the rule of `offhook.leg`, as far as their columns tell. `offhook rebuild`
-corrects the rest: legs known only from events in mid-call, and those whose cost came without a
-hangup.
+Existing rows get it by the rule of `offhook.leg`, as far as their columns allow. `offhook
+rebuild` corrects the rest: legs known only from events in mid-call, and legs whose cost was
+received without a hangup.
 """
 
 from alembic import op

@@ -1,8 +1,8 @@
-"""What the SDK's types do not say: one line per command, and what only descriptions tell.
+"""What the SDK's types do not contain: a docstring per command, and rules given only in sentences.
 
 `scripts/generate_commands.py` takes names, types, enums and what is required from the official
-Python SDK 4.189.0; everything here was read in the descriptions of that SDK (its sentence stands
-beside it) or in team-telnyx/openapi `spec3.yml` 12de4dd0 ("spec"). Types are those of
+Python SDK 4.189.0. Everything here comes from the descriptions of that SDK (with its sentence
+beside it) or from team-telnyx/openapi `spec3.yml` 12de4dd0 ("spec"). Types are those of
 `offhook.commands.parameters`, rules those of `offhook.commands.base`.
 """
 
@@ -13,39 +13,39 @@ BY_HAND = frozenset(
 
 DOCS = {
     "ai_assistant_add_messages": "Add messages to the conversation of the leg's AI assistant.",
-    "ai_assistant_join": "Bring this leg into a running conversation with an AI assistant.",
-    "ai_assistant_start": "Let an AI assistant talk with the leg.",
-    "ai_assistant_stop": "Stop the leg's AI assistant; the call goes on.",
-    "client_state_update": "Change the state that every later webhook of the leg brings back.",
-    "conversation_relay_start": "Connect the leg to your WebSocket as text; the carrier listens "
-    "and speaks.",
+    "ai_assistant_join": "Add this leg to a running conversation with an AI assistant.",
+    "ai_assistant_start": "Start an AI assistant on the leg.",
+    "ai_assistant_stop": "Stop the leg's AI assistant; the call continues.",
+    "client_state_update": "Change the `client_state` that later webhooks of the leg return.",
+    "conversation_relay_start": "Connect the leg to your WebSocket as text; the carrier "
+    "transcribes and speaks.",
     "conversation_relay_stop": "End the leg's Conversation Relay session.",
-    "enqueue": "Put the leg into a queue, which is made if there is none of this name.",
-    "fork_start": "Send the leg's media (RTP) to the network targets `rx` and `tx` as well.",
+    "enqueue": "Put the leg into a queue, which is created if it does not exist.",
+    "fork_start": "Also send the leg's media (RTP) to the network targets `rx` and `tx`.",
     "fork_stop": "Stop forking the leg's media.",
-    "gather": "Collect digits that the caller presses; nothing is played.",
-    "gather_stop": "Stop collecting digits; what came so far is reported.",
-    "gather_using_ai": "Let an AI voice assistant ask for the fields of a JSON Schema.",
-    "gather_using_audio": "Play an audio file until the digits asked for were pressed.",
-    "gather_using_speak": "Say text until the digits asked for were pressed.",
-    "leave_queue": "Take the leg out of the queue it waits in; the call goes on.",
+    "gather": "Gather the digits that the caller presses; nothing is played.",
+    "gather_stop": "Stop gathering digits; the digits so far are reported.",
+    "gather_using_ai": "Let an AI voice assistant gather the fields of a JSON Schema.",
+    "gather_using_audio": "Play an audio file while gathering digits.",
+    "gather_using_speak": "Speak text while gathering digits.",
+    "leave_queue": "Take the leg out of its queue; the call continues.",
     "pay": "Collect payment details by keypad, and charge or tokenize them through a connector.",
-    "playback_start": "Play an audio file on the leg; several wait for each other.",
-    "playback_stop": "Stop the audio that is played on the leg.",
+    "playback_start": "Play an audio file on the leg; several are played one after the other.",
+    "playback_stop": "Stop the audio playback on the leg.",
     "record_pause": "Pause the leg's recording.",
-    "record_resume": "Go on with a paused recording.",
+    "record_resume": "Resume the leg's paused recording.",
     "record_start": "Record the leg until it is stopped or the call ends.",
     "record_stop": "End the leg's recording and store it.",
-    "send_dtmf": "Send key tones from this leg to the other side.",
+    "send_dtmf": "Send DTMF tones from this leg to the other party.",
     "siprec_start": "Start a SIPREC session to the SRS of a configured connector.",
     "siprec_stop": "End the leg's SIPREC session.",
-    "speak": "Say text on the leg; several wait for each other.",
+    "speak": "Speak text on the leg; several texts are spoken one after the other.",
     "streaming_start": "Stream the leg's media to a WebSocket or to Dialogflow.",
     "streaming_stop": "Stop one stream of the leg, or all of them.",
-    "suppression_start": "Suppress noise on the leg (the carrier calls it beta).",
+    "suppression_start": "Suppress noise on the leg (a beta feature of the carrier).",
     "suppression_stop": "Stop suppressing noise on the leg.",
     "switch_supervisor_role": "Change what a supervising leg hears, and who hears it.",
-    "transcription_start": "Transcribe the leg while it talks.",
+    "transcription_start": "Transcribe the leg's speech during the call.",
     "transcription_stop": "Stop transcribing the leg.",
 }
 
@@ -82,12 +82,12 @@ TYPES = {
     "ConversationRelayEmbeddedConfig.url": "WebSocketUrl",
     "ConversationRelaySettings.url": "WebSocketUrl",
     "conversation_relay_start.url": "WebSocketUrl",
-    # The limit of 3,000 characters is told for assistants only.
+    # The limit of 3,000 characters is documented for assistants only.
     "ConversationRelayEmbeddedConfig.greeting": "str",
     "conversation_relay_start.greeting": "str",
     "CallAssistant.greeting": "str",
     # "an integer between 1 and 100, or the special string `infinity`"; for speak no upper bound
-    # is told.
+    # is documented.
     "playback_start.loop": "Loop",
     "speak.loop": f'Literal["infinity"] | {_INT_FROM_1}',
     # "an empty string … disable[s] the terminating digit entirely"
@@ -164,7 +164,7 @@ RULES = {
 """Operation -> its rules over several parameters."""
 
 NAMES = {
-    # Several objects told apart by a tag are one object here, with the entries of all.
+    # Several objects distinguished by a tag are one object here, with the entries of all.
     "voice_settings": "VoiceSettings",
     "gather_using_ai.voice_settings": "AssistantVoiceSettings",  # it knows fewer providers
     "messages": "Message",
@@ -185,7 +185,7 @@ NAMES = {
     "record_start.transcription_language": "TranscriptionLanguage",
     "VoiceSettings.language_boost": "LanguageBoost",
     "AssistantTranscription.model": "TranscriptionModel",
-    # Where the SDK's own name, without `Param` or `Params`, says too little.
+    # The SDK's own name, without `Param` or `Params`, is not specific enough.
     "action_gather_using_ai_params.MessageHistory": "GatherMessage",
     "action_pay_params.Prompts": "PayPrompts",
     "action_start_conversation_relay_params.Assistant": "RelayAssistant",
@@ -196,7 +196,7 @@ NAMES = {
     "transcription_config_param.TranscriptionConfigParam": "AssistantTranscription",
     "transcription_start_request_param.TranscriptionStartRequestParam": "TranscriptionSettings",
 }
-"""What the generated types are called; names as in TYPES, or the SDK's `module.Class`."""
+"""Names of the generated types, by names as in TYPES or by the SDK's `module.Class`."""
 
 UNTYPED = frozenset(
     {
@@ -207,4 +207,4 @@ UNTYPED = frozenset(
         "transcription_engine_config",
     }
 )
-"""Deep, and each made by one provider: `dict[str, Any]`, for the carrier to judge."""
+"""Deeply nested, and each specific to a provider: `dict[str, Any]`, validated by the carrier."""

@@ -1,14 +1,14 @@
-"""Writes the generated commands anew from the official SDK, which is a development dependency.
+"""Generates the commands from the official SDK, which is a development dependency.
 
     .venv/bin/python -m scripts.generate_commands
 
     offhook/commands/objects.py   the objects that parameters may be
-    offhook/commands/actions.py        a command for every action that is not written by hand
+    offhook/commands/actions.py   a command for every action that is not written by hand
     docs/operations.md             operation, command, endpoint, SDK call, events to expect
     docs/parameters.md             parameters of every command: required, default, allowed
 
-Names, types, enums and what is required are the SDK's; what only its descriptions tell is in
-`scripts/command_refinements.py`. A test generates them again and compares.
+Names, types, enums and required parameters are the SDK's; what only its descriptions contain is in
+`scripts/command_refinements.py`. A test generates the files again and compares.
 """
 
 import ast
@@ -31,7 +31,7 @@ from scripts.sdk import Entry, SdkOperation, entries_of, sdk_operations
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG_ENUM = 9
-"""An enum with this many values gets a name of its own."""
+"""An enum with at least this many values gets its own name."""
 
 
 def generated() -> dict[Path, str]:
@@ -48,12 +48,12 @@ def generated() -> dict[Path, str]:
     }
 
 
-# ------------------------------------------------------------------ types in our words
+# ------------------------------------------------------------------ types
 
 
 @dataclass
 class Objects:
-    """The named types met so far, each after those that it is made of."""
+    """The named types found so far, each after the types it uses."""
 
     sources: dict[str, str] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
@@ -108,7 +108,7 @@ class Objects:
         return self._typed_dict(name, entries_of(typed_dict), is_open)
 
     def _tagged(self, members: Sequence[type], place: str) -> str:
-        """Objects told apart by a tag, as one object: the tag is required, the rest is not."""
+        """Objects distinguished by a tag, merged into one: only the tag is required."""
         merged: dict[str, Entry] = {}
         for member in members:
             for entry in entries_of(member):
@@ -159,7 +159,7 @@ def _named(place: str) -> str:
 
 
 def command_source(operation: SdkOperation, objects: Objects) -> str:
-    """The command's class; empty for one that is written by hand."""
+    """Source of the command's class; empty for a command written by hand."""
     entries = entries_of(operation.parameters)
     known = {entry.name: entry for entry in entries}
     fields = []
@@ -201,7 +201,7 @@ def objects_source(objects: Objects) -> str:
 
 Made by `scripts/generate_commands.py` from the official Python SDK {telnyx.__version__}, with the
 bounds of `scripts/command_refinements.py`. Values are dictionaries; `offhook.telnyx.catalog` checks
-them, and refuses an entry that has no name here, but for those of OPEN_OBJECTS.
+them, and refuses unknown entries, except in OPEN_OBJECTS.
 """
 
 {_imports(body, {_PARAMETERS: _defined_in(_PARAMETERS)})}
@@ -210,7 +210,7 @@ them, and refuses an entry that has no name here, but for those of OPEN_OBJECTS.
 
 
 OPEN_OBJECTS: frozenset[object] = frozenset({{{names}}})
-"""What the SDK says may carry more than it names."""
+"""Objects that the SDK declares open for more entries."""
 '''
 
 
@@ -250,7 +250,7 @@ ACTIONS: tuple[type[LegCommand], ...] = (
 
 
 def _imports(body: str, ours: Mapping[str, set[str]]) -> str:
-    """The imports that `body` needs; `ours` has what each module of ours defines."""
+    """The imports that `body` needs. `ours`: the names defined by each of our modules."""
     used = set(re.findall(r"\b[A-Za-z]\w*\b", re.sub(r'"[^"\n]*"', "", body)))
     names = ", ".join(sorted(used & {"Annotated", "Any", "ClassVar", "Literal", *_TYPED_DICT}))
     lines = ["from dataclasses import dataclass"] if "dataclass" in used else []
@@ -266,7 +266,7 @@ _TYPED_DICT = ("Required", "TypedDict")
 
 
 def _defined_in(module: str) -> set[str]:
-    """The names that a module of ours binds at its top."""
+    """The top-level names of one of our modules."""
     tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     targets = [one for node in tree.body if isinstance(node, ast.Assign) for one in node.targets]

@@ -1,4 +1,4 @@
-"""`docs/operations.md`, from the SDK's methods and descriptions and from our own commands."""
+"""Generates `docs/operations.md` from the SDK's methods and descriptions and from our commands."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from offhook.carrier_events import BY_TYPE
 from offhook.commands import COMMANDS
 from scripts.sdk import SdkOperation
 
-# The descriptions of these name no events; the events' own pages do.
+# The descriptions of these operations name no events; the pages of the events do.
 ALSO_EXPECTED = {
     "enqueue": ("call.enqueued",),
     "leave_queue": ("call.dequeued",),
@@ -22,34 +22,34 @@ _EVENT = re.compile(r"`([a-z_]+(?:\.[a-z_]+)+)`")
 _HEAD = """\
 # Operations
 
-What the carrier's Call Control offers, and where it is here. Generated from the official SDK
-{version}: do not edit (`python -m scripts.generate_commands`).
+What the carrier's Call Control offers, and how to use it here. Generated from the official SDK
+{version}: do not edit (run `python -m scripts.generate_commands`).
 
-Every command is a class of `offhook`; its fields are the carrier's parameters. Over HTTP
-the API takes the carrier's own requests, so the official SDK works with `base_url` alone (`c` below
-is `telnyx.Telnyx(api_key=TOKEN, base_url="http://localhost:8081/v2")`). A wrong parameter is told
-before anything is sent, with operation, place, value and what is allowed.
+Every command is a class of `offhook`; its fields are the carrier's parameters. Over HTTP the API
+accepts the carrier's own requests, so the official SDK only needs another `base_url` (`c` below
+is `telnyx.Telnyx(api_key=TOKEN, base_url="http://localhost:8081/v2")`). A wrong parameter is
+refused before anything is sent, with operation, place, value and what is allowed.
 
 ## Commands
 
-`…` stands for `/v2/calls/{{call_control_id}}/actions`. The events are those that the carrier's
-description of the operation names; many come only if something was asked for or happens.
+`…` stands for `/v2/calls/{{call_control_id}}/actions`. The events are those named in the carrier's
+description of the operation; many come only if they were requested or the case arises.
 
 | operation | command | endpoint | SDK | events to expect |
 |---|---|---|---|---|
 """
 
 _TAIL = """
-¹ The description of the operation names no event; this one is told by its name.
+¹ The description of the operation names no event; this one is inferred from its name.
 
-² The carrier takes no `command_id` here: sent twice, it is done twice. `siprec_start` is therefore
-not sent again once the carrier may have it.
+² The carrier accepts no `command_id` here: a command that is sent twice is performed twice. So
+`siprec_start` is not sent again once the carrier may have received it.
 
-An incoming call has to be answered before other commands; `reject` and `hangup` need no answer.
-Until then the carrier refuses with 422 and 90034, which a flow hears of as `CommandFailed`. A
-decision that forgot to answer has `warnings`, which `offhook show` and the API's timeline show.
+An incoming call has to be answered before any command other than `reject` and `hangup`. Until
+then the carrier refuses with 422 and 90034, which a flow receives as `CommandFailed`. A decision
+that forgot to answer has `warnings`, shown by `offhook show` and the API's timeline.
 
-## Reading, and applications
+## Reads and applications
 
 | operation | endpoint | SDK |
 |---|---|---|
@@ -63,7 +63,7 @@ decision that forgot to answer has `warnings`, which `offhook show` and the API'
 
 
 def page(operations: Sequence[SdkOperation]) -> str:
-    """The whole page; the operations that move calls come first."""
+    """The whole page; the commands written by hand come first."""
     written_first = list(COMMANDS)
     rows = sorted(operations, key=lambda operation: written_first.index(operation.name))
     head = _HEAD.format(version=telnyx.__version__)

@@ -1,4 +1,4 @@
-"""`docs/parameters.md`, from the commands' own types and the carrier's defaults."""
+"""Generates `docs/parameters.md` from the commands' types and the carrier's defaults."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,14 @@ VALUES_SHOWN_MAX = 12
 _HEAD = """\
 # Parameters
 
-What every command may say. Generated from the commands' types and `offhook.telnyx.defaults`: do
-not edit (`python -m scripts.generate_commands`).
+The parameters of every command. Generated from the commands' types and `offhook.telnyx.defaults`:
+do not edit (run `python -m scripts.generate_commands`).
 
-A default is what the carrier takes for a parameter that is left out; – is one that no source tells.
-Every operation but those of [Operations](operations.md), note 2, has `command_id` as well. Rules
-over several parameters (this one only with that one) are told where they are broken. The objects
-are those of `offhook.commands.objects`, and `components/schemas` of the API's `/openapi.json`.
+A default is the value the carrier uses if a parameter is left out; – means that no source names
+one. Every operation except those of note 2 in [Operations](operations.md) also has `command_id`.
+Rules that involve several parameters (such as one that is allowed only with another) are not
+listed here; a command that breaks one is refused with that rule. Objects are defined in
+`offhook.commands.objects`, and in `components/schemas` of the API's `/openapi.json`.
 """
 
 _BOUNDS = {
@@ -41,7 +42,7 @@ _TYPES = {
 
 
 def page() -> str:
-    """The whole page, the operations in the order of `docs/operations.md`."""
+    """The whole page, in the order of `docs/operations.md`."""
     return _HEAD + "".join(_section(operation) for operation in COMMANDS)
 
 
@@ -55,7 +56,7 @@ def _section(operation: str) -> str:
     ]
     if not rows:
         return f"\n## {operation}\n\nNo parameters.\n"
-    head = "| parameter | required | default | what it may be |\n|---|---|---|---|\n"
+    head = "| parameter | required | default | allowed values |\n|---|---|---|---|\n"
     return f"\n## {operation}\n\n{head}{''.join(rows)}"
 
 
@@ -65,7 +66,7 @@ def _default(operation: str, name: str) -> str:
 
 
 def _words(schema: Mapping[str, Any]) -> str:
-    """A schema in words: what kind of value, and its bounds."""
+    """A schema in words: the kind of value and its bounds."""
     match schema:
         case {"anyOf": members}:
             return " or ".join(map(_words, members))

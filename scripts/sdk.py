@@ -1,4 +1,4 @@
-"""What the official SDK has: its call operations, read off its methods and type definitions."""
+"""The call operations of the official SDK, read from its methods and type definitions."""
 
 import ast
 import inspect
@@ -16,7 +16,7 @@ from typing_extensions import get_type_hints
 
 @dataclass(frozen=True, kw_only=True)
 class SdkOperation:
-    """One operation as the SDK has it."""
+    """One operation of the SDK."""
 
     name: str  # the last part of its path; dial
     sdk_method: str
@@ -31,7 +31,7 @@ class SdkOperation:
 
 
 def sdk_operations() -> Iterator[SdkOperation]:
-    """Dial, and every action on a leg, read off the SDK's methods."""
+    """Dial, and every action on a leg, read from the SDK's methods."""
     for resource in (CallsResource, ActionsResource):
         module = inspect.getmodule(resource)
         tree = ast.parse(textwrap.dedent(inspect.getsource(resource)))
@@ -81,7 +81,7 @@ class Entry:
 
 
 def entries_of(typed_dict: type) -> list[Entry]:
-    """The carrier's names and types, required ones first, else as the SDK orders them."""
+    """The carrier's names and types, required ones first, otherwise in the order of the SDK."""
     entries = []
     for name, hint in get_type_hints(typed_dict, include_extras=True).items():
         required = get_origin(hint) is Required
@@ -94,7 +94,7 @@ def entries_of(typed_dict: type) -> list[Entry]:
 
 
 def descriptions_of(typed_dict: type) -> dict[str, str]:
-    """What the SDK says of each parameter, on one line, by the SDK's name for it."""
+    """The SDK's description of each parameter, as one line, by the SDK's name for it."""
     tree = ast.parse(inspect.getsource(typed_dict))
     (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
     descriptions = {}

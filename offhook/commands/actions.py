@@ -116,7 +116,7 @@ class AddAIAssistantMessages(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class JoinAIAssistant(LegCommand, Stateful):
-    """Bring this leg into a running conversation with an AI assistant."""
+    """Add this leg to a running conversation with an AI assistant."""
 
     operation: ClassVar[str] = "ai_assistant_join"
 
@@ -126,7 +126,7 @@ class JoinAIAssistant(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StartAIAssistant(LegCommand, Stateful):
-    """Let an AI assistant talk with the leg."""
+    """Start an AI assistant on the leg."""
 
     operation: ClassVar[str] = "ai_assistant_start"
 
@@ -141,14 +141,14 @@ class StartAIAssistant(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StopAIAssistant(LegCommand, Stateful):
-    """Stop the leg's AI assistant; the call goes on."""
+    """Stop the leg's AI assistant; the call continues."""
 
     operation: ClassVar[str] = "ai_assistant_stop"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateClientState(LegCommand):
-    """Change the state that every later webhook of the leg brings back."""
+    """Change the `client_state` that later webhooks of the leg return."""
 
     operation: ClassVar[str] = "client_state_update"
     method: ClassVar[Literal["POST", "PUT"]] = "PUT"
@@ -159,7 +159,7 @@ class UpdateClientState(LegCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class StartConversationRelay(LegCommand, Stateful):
-    """Connect the leg to your WebSocket as text; the carrier listens and speaks."""
+    """Connect the leg to your WebSocket as text; the carrier transcribes and speaks."""
 
     operation: ClassVar[str] = "conversation_relay_start"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -199,7 +199,7 @@ class StopConversationRelay(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class Enqueue(LegCommand, Stateful):
-    """Put the leg into a queue, which is made if there is none of this name."""
+    """Put the leg into a queue, which is created if it does not exist."""
 
     operation: ClassVar[str] = "enqueue"
 
@@ -211,7 +211,7 @@ class Enqueue(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StartForking(LegCommand, Stateful):
-    """Send the leg's media (RTP) to the network targets `rx` and `tx` as well."""
+    """Also send the leg's media (RTP) to the network targets `rx` and `tx`."""
 
     operation: ClassVar[str] = "fork_start"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -235,7 +235,7 @@ class StopForking(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class Gather(LegCommand, Stateful):
-    """Collect digits that the caller presses; nothing is played."""
+    """Gather the digits that the caller presses; nothing is played."""
 
     operation: ClassVar[str] = "gather"
     rules: ClassVar[tuple[Rule, ...]] = (not_above("minimum_digits", "maximum_digits"),)
@@ -252,14 +252,14 @@ class Gather(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StopGather(LegCommand, Stateful):
-    """Stop collecting digits; what came so far is reported."""
+    """Stop gathering digits; the digits so far are reported."""
 
     operation: ClassVar[str] = "gather_stop"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatherUsingAI(LegCommand, Stateful):
-    """Let an AI voice assistant ask for the fields of a JSON Schema."""
+    """Let an AI voice assistant gather the fields of a JSON Schema."""
 
     operation: ClassVar[str] = "gather_using_ai"
 
@@ -280,7 +280,7 @@ class GatherUsingAI(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class GatherUsingAudio(LegCommand, Stateful):
-    """Play an audio file until the digits asked for were pressed."""
+    """Play an audio file while gathering digits."""
 
     operation: ClassVar[str] = "gather_using_audio"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -304,7 +304,7 @@ class GatherUsingAudio(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class GatherUsingSpeak(LegCommand, Stateful):
-    """Say text until the digits asked for were pressed."""
+    """Speak text while gathering digits."""
 
     operation: ClassVar[str] = "gather_using_speak"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -331,7 +331,7 @@ class GatherUsingSpeak(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveQueue(LegCommand, Stateful):
-    """Take the leg out of the queue it waits in; the call goes on."""
+    """Take the leg out of its queue; the call continues."""
 
     operation: ClassVar[str] = "leave_queue"
 
@@ -370,7 +370,7 @@ class Pay(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StartPlayback(LegCommand, Stateful):
-    """Play an audio file on the leg; several wait for each other."""
+    """Play an audio file on the leg; several are played one after the other."""
 
     operation: ClassVar[str] = "playback_start"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -391,7 +391,7 @@ class StartPlayback(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StopPlayback(LegCommand, Stateful):
-    """Stop the audio that is played on the leg."""
+    """Stop the audio playback on the leg."""
 
     operation: ClassVar[str] = "playback_stop"
 
@@ -410,7 +410,7 @@ class PauseRecording(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeRecording(LegCommand, Stateful):
-    """Go on with a paused recording."""
+    """Resume the leg's paused recording."""
 
     operation: ClassVar[str] = "record_resume"
 
@@ -451,7 +451,7 @@ class StopRecording(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class SendDtmf(LegCommand, Stateful):
-    """Send key tones from this leg to the other side."""
+    """Send DTMF tones from this leg to the other party."""
 
     operation: ClassVar[str] = "send_dtmf"
 
@@ -484,7 +484,7 @@ class StopSiprec(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class Speak(LegCommand, Stateful):
-    """Say text on the leg; several wait for each other."""
+    """Speak text on the leg; several texts are spoken one after the other."""
 
     operation: ClassVar[str] = "speak"
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -533,7 +533,7 @@ class StopStreaming(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class StartNoiseSuppression(LegCommand, Stateful):
-    """Suppress noise on the leg (the carrier calls it beta)."""
+    """Suppress noise on the leg (a beta feature of the carrier)."""
 
     operation: ClassVar[str] = "suppression_start"
 
@@ -561,7 +561,7 @@ class SwitchSupervisorRole(LegCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class StartTranscription(LegCommand, Stateful):
-    """Transcribe the leg while it talks."""
+    """Transcribe the leg's speech during the call."""
 
     operation: ClassVar[str] = "transcription_start"
 

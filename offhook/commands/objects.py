@@ -2,7 +2,7 @@
 
 Made by `scripts/generate_commands.py` from the official Python SDK 4.189.0, with the
 bounds of `scripts/command_refinements.py`. Values are dictionaries; `offhook.telnyx.catalog` checks
-them, and refuses an entry that has no name here, but for those of OPEN_OBJECTS.
+them, and refuses unknown entries, except in OPEN_OBJECTS.
 """
 
 from typing import Annotated, Any, Literal, Required, TypedDict
@@ -388,4 +388,4 @@ class NoiseSuppressionEngineConfig(TypedDict, total=False):
 
 
 OPEN_OBJECTS: frozenset[object] = frozenset({AssistantVoiceSettings, RelayAssistant, VoiceSettings})
-"""What the SDK says may carry more than it names."""
+"""Objects that the SDK declares open for more entries."""

@@ -1,6 +1,6 @@
-"""`offhook apps …`: the account's Call Control Applications at the carrier.
+"""The commands `offhook apps …`: the account's Call Control Applications at the carrier.
 
-A new one has API v2 webhooks unless told otherwise: the carrier's own default is v1, which ingress
+A new application gets API v2 webhooks by default: the carrier's own default is v1, which ingress
 refuses. `create` and `update` have an option for each documented field.
 """
 
@@ -87,16 +87,19 @@ def _python_type(described: Type) -> Any:
 @app.command("list")
 def list_(
     contains: Annotated[
-        str | None, typer.Option(help="Only names with this in it, three characters or more.")
+        str | None,
+        typer.Option(help="Only applications whose name contains this; three characters or more."),
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option(help="created_at, connection_name, active; with - before it, descending."),
+        typer.Option(
+            help="created_at, connection_name or active; with a leading - in descending order."
+        ),
     ] = None,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Print the account's applications, all pages."""
+    """Print the account's applications."""
     query = {"page[size]": PAGE_SIZE}
     if contains is not None:
         query["filter[application_name][contains]"] = contains
@@ -181,11 +184,11 @@ def update(id: Id, *, as_json: AsJson = False, ready_file: ReadyFile = None, **f
 @app.command()
 def delete(
     id: Id,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Delete an application: its numbers take no more calls. Asks before it does."""
+    """Delete an application, after asking. Its numbers then take no more calls."""
     path = application_path(id)
     with _carrier(settings_of_command(ready_file)) as carrier:
         there = _asked(carrier, "GET", path, None, as_json=as_json).body.get("data") or {}
@@ -203,7 +206,7 @@ def delete(
 def _carrier(settings: Settings) -> Server:
     if not settings.carrier_key:
         raise SettingInvalid(
-            "OFFHOOK_CARRIER_KEY is not set; expected an API key of the portal, or name the "
+            "OFFHOOK_CARRIER_KEY is not set; set it to an API key from the portal, or give the "
             "--ready-file of `offhook up`"
         )
     return Server(

@@ -1,10 +1,10 @@
-"""`offhook asyncapi`."""
+"""The command `offhook asyncapi`."""
 
 import json
 
 
 def asyncapi() -> None:
-    """Print the AsyncAPI document of the log: subjects, records, their fields."""
+    """Print the AsyncAPI document of the log: its subjects, records and fields."""
     from offhook.workers.asyncapi import document
 
     print(json.dumps(document(), indent=1, sort_keys=True))  # noqa: T201, rich would wrap it

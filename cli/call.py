@@ -1,6 +1,6 @@
-"""`offhook call …`: command calls from a terminal, and see which are up.
+"""The commands `offhook call …`: command calls from a terminal, and list those that are up.
 
-What is documented but has no option is given by `--param`; all of it is checked before it is sent.
+Documented parameters without an option are given by `--param`. All are checked before sending.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ PAGE_SIZE = "250"  # the carrier's own bound
 ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))
 
 app = typer.Typer(
-    help="Command calls through Offhook's API: durably, with exactly-once effect.",
+    help="Command calls through Offhook's API, durably and with exactly-once effect.",
     no_args_is_help=True,
 )
 
@@ -43,13 +43,19 @@ Params = Annotated[
         help="Any documented parameter; lists and objects as JSON. May be repeated.",
     ),
 ]
-ClientState = Annotated[str | None, typer.Option(help="Base64; comes back with every event.")]
+ClientState = Annotated[
+    str | None,
+    typer.Option(help="Base64 text that the carrier returns with every event of the call."),
+]
 CommandId = Annotated[
-    str | None, typer.Option(help="The command's own id; repeated, it has no second effect.")
+    str | None,
+    typer.Option(
+        help="Idempotency key: the command has its effect once, however often it is sent."
+    ),
 ]
 ConnectionId = Annotated[
     str | None,
-    typer.Option(help="Your Call Control Application; else OFFHOOK_CONNECTION_ID."),
+    typer.Option(help="Id of your Call Control Application. Default: OFFHOOK_CONNECTION_ID."),
 ]
 
 
@@ -64,7 +70,7 @@ def send(
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Send what was given; what has a name here is an option of every command that sends."""
+    """Send a command. The keyword-only parameters are options of every command that sends one."""
     settings = settings_of_command(ready_file)
     given = {**given, "client_state": client_state}
     send_command(console, settings, operation, leg, given, param, command_id, as_json=as_json)
@@ -76,16 +82,22 @@ _COMMON = keyword_options(send)
 @app.command()
 @with_options(_COMMON)
 def dial(
-    to: Annotated[str, typer.Argument(help="+E.164 or a SIP URI.", show_default=False)],
-    from_: Annotated[str, typer.Option("--from", help="The caller: a number of yours.")],
+    to: Annotated[
+        str, typer.Argument(help="Who to call: +E.164 or a SIP URI.", show_default=False)
+    ],
+    from_: Annotated[str, typer.Option("--from", help="Caller id: one of your numbers.")],
     connection_id: ConnectionId = None,
-    timeout_secs: Annotated[str | None, typer.Option(help="Ring for so long.")] = None,
-    time_limit_secs: Annotated[str | None, typer.Option(help="End it after so long.")] = None,
-    from_display_name: Annotated[str | None, typer.Option(help="Caller name.")] = None,
-    answering_machine_detection: Annotated[
-        str | None, typer.Option(help="premium, detect, detect_beep …")
+    timeout_secs: Annotated[str | None, typer.Option(help="Seconds to let it ring.")] = None,
+    time_limit_secs: Annotated[
+        str | None, typer.Option(help="Seconds after which the call is ended.")
     ] = None,
-    link_to: Annotated[str | None, typer.Option(help="Share this leg's session.")] = None,
+    from_display_name: Annotated[str | None, typer.Option(help="Caller name to display.")] = None,
+    answering_machine_detection: Annotated[
+        str | None, typer.Option(help="Detection mode: premium, detect, detect_beep …")
+    ] = None,
+    link_to: Annotated[
+        str | None, typer.Option(help="Id of a leg whose session the new one joins.")
+    ] = None,
     **common: Any,
 ) -> None:
     """Place a call."""
@@ -105,7 +117,7 @@ def dial(
 @app.command()
 @with_options(_COMMON)
 def answer(leg: Leg, **common: Any) -> None:
-    """Take an incoming call."""
+    """Answer an incoming call."""
     send("answer", leg, {}, **common)
 
 
@@ -113,12 +125,14 @@ def answer(leg: Leg, **common: Any) -> None:
 @with_options(_COMMON)
 def transfer(
     leg: Leg,
-    to: Annotated[str, typer.Argument(help="+E.164 or a SIP URI.", show_default=False)],
-    from_: Annotated[str | None, typer.Option("--from", help="Shown to the one called.")] = None,
-    timeout_secs: Annotated[str | None, typer.Option(help="Ring for so long.")] = None,
+    to: Annotated[
+        str, typer.Argument(help="Who to call: +E.164 or a SIP URI.", show_default=False)
+    ],
+    from_: Annotated[str | None, typer.Option("--from", help="Caller id that is shown.")] = None,
+    timeout_secs: Annotated[str | None, typer.Option(help="Seconds to let it ring.")] = None,
     **common: Any,
 ) -> None:
-    """Dial somebody and join them with this leg."""
+    """Dial a destination and connect it with this leg."""
     send("transfer", leg, {"to": to, "from": from_, "timeout_secs": timeout_secs}, **common)
 
 
@@ -128,12 +142,14 @@ def bridge(
     leg: Leg,
     other: Annotated[
         str | None,
-        typer.Argument(help="The leg to join it with; else -p queue=… or -p video_room_id=…."),
+        typer.Argument(help="The other leg; without it, give -p queue=… or -p video_room_id=…."),
     ] = None,
-    park_after_unbridge: Annotated[str | None, typer.Option(help="self")] = None,
+    park_after_unbridge: Annotated[
+        str | None, typer.Option(help="self: park this leg when the bridge ends.")
+    ] = None,
     **common: Any,
 ) -> None:
-    """Join two legs."""
+    """Connect two legs."""
     given = {"call_control_id": other, "park_after_unbridge": park_after_unbridge}
     send("bridge", leg, given, **common)
 
@@ -141,7 +157,7 @@ def bridge(
 @app.command()
 @with_options(_COMMON)
 def hangup(leg: Leg, **common: Any) -> None:
-    """End a leg."""
+    """Hang up a leg."""
     send("hangup", leg, {}, **common)
 
 
@@ -155,7 +171,7 @@ def reject(
     ] = "CALL_REJECTED",
     **common: Any,
 ) -> None:
-    """Refuse an incoming call that was not answered."""
+    """Reject an incoming call that has not been answered."""
     send("reject", leg, {"cause": cause}, **common)
 
 
@@ -163,10 +179,12 @@ def reject(
 @with_options(_COMMON)
 def refer(
     leg: Leg,
-    sip_address: Annotated[str, typer.Argument(help="sip:user@host", show_default=False)],
+    sip_address: Annotated[
+        str, typer.Argument(help="SIP address: sip:user@host", show_default=False)
+    ],
     **common: Any,
 ) -> None:
-    """Send SIP REFER: the caller's side calls the address by itself."""
+    """Send SIP REFER: the other side calls the address itself."""
     send("refer", leg, {"sip_address": sip_address}, **common)
 
 
@@ -174,8 +192,8 @@ def refer(
 @with_options(_COMMON)
 def sip_info(
     leg: Leg,
-    body: Annotated[str, typer.Option(help="The message.")],
-    content_type: Annotated[str, typer.Option(help="Its media type.")] = "text/plain",
+    body: Annotated[str, typer.Option(help="Body of the message.")],
+    content_type: Annotated[str, typer.Option(help="Media type of the body.")] = "text/plain",
     **common: Any,
 ) -> None:
     """Send SIP INFO on a leg."""
@@ -186,21 +204,25 @@ def sip_info(
 @with_options(_COMMON)
 def action(
     operation: Annotated[
-        str, typer.Argument(help="speak, gather, record_start …", show_default=False)
+        str,
+        typer.Argument(
+            help="The carrier's name of the action: speak, gather, record_start …",
+            show_default=False,
+        ),
     ],
     leg: Leg,
     **common: Any,
 ) -> None:
-    """Do any call action on a leg, by the carrier's name; its parameters with --param."""
+    """Send any call action to a leg. Its parameters are given by --param."""
     if operation not in ACTIONS:
         known = ", ".join(ACTIONS)
-        raise OperationUnknown(f"{operation!r} is no action on a leg; known: {known}")
+        raise OperationUnknown(f"{operation!r} is not an action on a leg; expected one of {known}")
     send(operation, leg, {}, **common)
 
 
 @app.command()
 def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
-    """Print a leg as the views have it, also long after its end."""
+    """Print a leg from the views, even long after it has ended."""
     with open_api(settings_of_command(ready_file)) as api:
         try:
             found = api.ask("GET", f"/v2{call_path(leg)}").body
@@ -215,12 +237,12 @@ def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> N
 @app.command()
 def active(
     connection_id: Annotated[
-        str | None, typer.Argument(help="Your application; else OFFHOOK_CONNECTION_ID.")
+        str | None, typer.Argument(help="Id of your application. Default: OFFHOOK_CONNECTION_ID.")
     ] = None,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Print the calls that are up, all pages."""
+    """Print the calls that are up."""
     settings = settings_of_command(ready_file)
     wanted = connection_id or settings.connection_id
     if not wanted:

@@ -1,4 +1,4 @@
-"""`offhook`: one command for everything. Each command has a file beside this one, or a folder."""
+"""The program `offhook`. Each command has a file beside this one, or a folder."""
 
 import logging
 import os

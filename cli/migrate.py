@@ -1,4 +1,4 @@
-"""`offhook migrate`: the database's schema."""
+"""The command `offhook migrate`."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from offhook.cli.options import ReadyFile, console, settings_of_command
 
 
 def migrate(ready_file: ReadyFile = None) -> None:
-    """Bring the database to the newest revision. Doing it again changes nothing."""
+    """Migrate the database to the newest revision. Running it again changes nothing."""
     from offhook.cli.embedded.prepare import migrate_database
 
     asyncio.run(migrate_database(settings_of_command(ready_file)))

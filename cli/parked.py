@@ -1,4 +1,4 @@
-"""`offhook parked list` and `offhook parked retry`."""
+"""The commands `offhook parked list` and `offhook parked retry`."""
 
 from typing import Annotated
 
@@ -6,12 +6,12 @@ import typer
 
 from offhook.cli.options import ReadyFile, console, settings_of_command
 
-app = typer.Typer(help="Sessions that wait for an operator.", no_args_is_help=True)
+app = typer.Typer(help="Parked sessions: those that wait for an operator.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(ready_file: ReadyFile = None) -> None:
-    """Print the sessions that wait for an operator, and why."""
+    """Print the parked sessions, each with the error that parked it."""
     from offhook.cli.remote.parked import run_list
 
     run_list(console, settings_of_command(ready_file))
@@ -23,9 +23,9 @@ def retry(
     every: Annotated[bool, typer.Option("--all", help="Every parked session.")] = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Let parked sessions go on: their flow is asked again, their views are folded again."""
+    """Resume parked sessions: their flow is called again, their views are rebuilt."""
     from offhook.cli.remote.parked import run_retry
 
     if bool(sessions) == every:
-        raise typer.BadParameter("name sessions, or say --all")
+        raise typer.BadParameter("name sessions, or use --all")
     run_retry(console, settings_of_command(ready_file), sessions or [], every=every)

@@ -1,4 +1,4 @@
-"""`offhook provision`: the log's streams and consumers."""
+"""The command `offhook provision` and its options."""
 
 import asyncio
 from typing import Annotated
@@ -13,14 +13,14 @@ def provision(
         bool,
         typer.Option(
             "--rewrite-compressed",
-            help="First rewrite streams that an older Offhook compressed. Stop every role before.",
+            help="Rewrite streams that an older Offhook compressed. Stop every role first.",
         ),
     ] = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Make the streams and their consumers. Doing it again changes nothing."""
+    """Create the streams of the log and their consumers. Running it again changes nothing."""
     from offhook.cli.embedded.prepare import provision_log
 
     settings = settings_of_command(ready_file)
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=console.print))
-    console.print("streams CALLS and TIMERS with their consumers: provisioned")
+    console.print("streams CALLS and TIMERS and their consumers: provisioned")

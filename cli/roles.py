@@ -1,4 +1,4 @@
-"""`offhook ingress`, `worker`, `projector`, `api` and `simulator`: one role as this process."""
+"""The commands `offhook ingress`, `worker`, `projector`, `api` and `simulator`: one role each."""
 
 import os
 from collections.abc import Callable, Coroutine
@@ -11,35 +11,35 @@ from offhook.settings import Settings, secrets_in
 
 
 def ingress() -> None:
-    """Take webhooks: verify, append to the log, answer."""
+    """Run ingress: verify webhooks and append them to the log."""
     from offhook.ingress.app import run
 
     _serve("ingress", run)
 
 
 def worker() -> None:
-    """Settle sessions: decide and command. Start as many as you like."""
+    """Run a worker: ask the flow and send its commands. Any number may run."""
     from offhook.workers.app import run
 
     _serve("worker", run)
 
 
 def projector() -> None:
-    """Fold the log into the views. A second one stands by."""
+    """Run the projector: fold the log into the views. A second one stands by."""
     from offhook.projections.app import run
 
     _serve("projector", run)
 
 
 def api() -> None:
-    """Answer applications: Telnyx-compatible calls, sessions, status."""
+    """Run the API: Telnyx-compatible calls, sessions, analytics."""
     from offhook.api.app import run
 
     _serve("api", run)
 
 
 def simulator() -> None:
-    """Be the carrier, on this machine."""
+    """Run the simulator: a carrier on this machine."""
     from offhook.simulator.app import run
 
     _serve("simulator", run)

@@ -1,4 +1,4 @@
-"""`offhook send FILE …`: captured webhooks, signed and posted."""
+"""The command `offhook send` and its options."""
 
 import time
 from pathlib import Path
@@ -12,23 +12,27 @@ from offhook.errors import OperatorFault, SettingInvalid, shown_url
 
 
 def send(
-    files: Annotated[list[Path], typer.Argument(help="Webhook JSON, one event a file.")],
-    url: Annotated[str, typer.Option(help="Where to; else OFFHOOK_WEBHOOK_URL.")] = "",
+    files: Annotated[
+        list[Path], typer.Argument(help="Files with a webhook's JSON, one event each.")
+    ],
+    url: Annotated[str, typer.Option(help="URL to post to. Default: OFFHOOK_WEBHOOK_URL.")] = "",
     key_file: Annotated[
         Path | None,
-        typer.Option(help="The base64 seed is in this file, - for standard input."),
+        typer.Option(help="File with the signing key, base64 of its seed; - for standard input."),
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option(help="Make the HTTP body from portal or payload forms.")
+        bool, typer.Option(help="Make the HTTP body from what the portal shows, or from a payload.")
     ] = False,
-    event_type: Annotated[str, typer.Option(help="Of payloads, which do not tell it.")] = "",
+    event_type: Annotated[
+        str, typer.Option(help="Event type, for payloads, which do not contain it.")
+    ] = "",
     ready_file: ReadyFile = None,
 ) -> None:
-    """Sign captured webhooks with the development key and post them, in order."""
+    """Sign captured webhooks with the development key and post them to ingress, in order."""
     from offhook.cli.remote import send as sending
 
     settings = settings_of_command(ready_file)
-    # Every file is read before the first is sent: one wrong file, and nothing is.
+    # Every file is read before the first is sent: with one wrong file, nothing is.
     bodies = [
         (path, sending.body_of(path, rebuild=rebuild, event_type=event_type)) for path in files
     ]

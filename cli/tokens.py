@@ -1,10 +1,10 @@
-"""Which of the API's tokens a command uses."""
+"""Which API token a command uses."""
 
 from collections.abc import Sequence
 
 
-def ablest_token(tokens: Sequence[str]) -> str:
-    """The token with the largest scope among `scope:token` texts; empty if there is none."""
+def widest_token(tokens: Sequence[str]) -> str:
+    """The token with the widest scope among `scope:token` texts; empty if there is none."""
     for scope in ("admin", "command", "read"):
         for text in tokens:
             if text.startswith(f"{scope}:"):

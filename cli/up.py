@@ -1,4 +1,4 @@
-"""`offhook up`: everything on this machine."""
+"""The command `offhook up` and its options."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,17 +11,25 @@ from offhook.cli.options import console, settings_of_command
 
 def up(
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
-    data: Annotated[Path | None, typer.Option(help="Keep log and views here.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Directory for the log and the views; without it, nothing is kept."),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(
             envvar=ready_files.VARIABLE,
-            help="Write addresses and keys here as JSON once all is ready.",
+            help="Write addresses and keys to this file, as JSON, once everything is ready.",
         ),
     ] = None,
-    free_ports: Annotated[bool, typer.Option(help="Take free ports, not the settings'.")] = False,
+    free_ports: Annotated[
+        bool, typer.Option(help="Use free ports instead of those in the settings.")
+    ] = False,
 ) -> None:
-    """Run everything here, for your own flow (OFFHOOK_FLOWS) and carrier (OFFHOOK_CARRIER_KEY)."""
+    """Run everything on this machine, until Ctrl-C.
+
+    Your flows are in OFFHOOK_FLOWS. Without OFFHOOK_CARRIER_KEY the carrier is the simulator.
+    """
     from offhook.cli.embedded.run import run_up
 
     run_up(

@@ -1,1 +1,1 @@
-"""`offhook demo`: calls through everything, with live numbers and a verdict at the end."""
+"""`offhook demo`: simulated calls through the whole system, and a verdict at the end."""

@@ -9,19 +9,20 @@ from offhook.cli.options import console
 
 
 def demo(
-    calls: Annotated[int, typer.Option(help="Stop after so many calls.", min=1)] = 200,
-    rate: Annotated[float, typer.Option(help="Calls placed a second.", min=0.1)] = 10.0,
+    calls: Annotated[int, typer.Option(help="Number of calls.", min=1)] = 200,
+    rate: Annotated[float, typer.Option(help="Calls per second.", min=0.1)] = 10.0,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
     faults: Annotated[
-        float, typer.Option(help="Share of webhooks sent twice, and sent late.", min=0, max=1)
+        float, typer.Option(help="Share of webhooks sent twice, and share sent late.", min=0, max=1)
     ] = 0.2,
     seed: Annotated[
-        int | None, typer.Option(help="Repeat a run.", min=0, max=4_294_967_295)
+        int | None, typer.Option(help="Random seed, to repeat a run.", min=0, max=4_294_967_295)
     ] = None,
 ) -> None:
-    """Place calls through everything, embedded; ends with a verdict. Status 1 if it is bad.
+    """Run simulated calls through the whole system, and check that none was lost or doubled.
 
-    It has a flow and settings of its own, and reads no OFFHOOK_* variable: for yours see `up`.
+    Exit status 1 if one was. The demo has its own flow and settings and reads no OFFHOOK_*
+    variables; to run your own flow, use `offhook up`.
     """
     from offhook.cli.demo.run import run_demo
 

@@ -1,6 +1,6 @@
 """The demo's flow: answers, connects the caller, and hangs up when that fails.
 
-Webhooks come in any order, so it looks at where the call *is* rather than at which event came
+Webhooks arrive in any order, so it decides by the state of the call and not by which event arrived
 when. Numbers that end in an odd digit are transferred, even ones are dialled and bridged.
 """
 
@@ -22,6 +22,7 @@ RING_S = 20
 
 
 def decide(event: Event, session: Session) -> Sequence[Command]:
+    """The commands for the caller, or for a call that the API placed."""
     caller = session.caller
     if caller is None:
         return _after_outbound(event)
@@ -38,7 +39,7 @@ def decide(event: Event, session: Session) -> Sequence[Command]:
         case CallHangup() | CommandFailed() if caller.state == "answered" and not session.was_asked(
             "hangup"
         ):
-            # The far end is busy, does not answer, or is gone before the two were connected.
+            # The far end is busy, does not answer, or hung up before the two were connected.
             return [Hangup(call_control_id=caller.call_control_id)]
         case _:
             return []
@@ -71,12 +72,12 @@ def _connect(caller: Leg) -> Command:
 
 
 def _after_outbound(event: Event) -> Sequence[Command]:
-    """A call that an application placed: it said what it had to say."""
+    """Hang up a call that an application placed once it is answered."""
     return [Hangup()] if isinstance(event, CallAnswered) else []
 
 
 def _left_alone(session: Session) -> list[str]:
-    """Legs that were dialled for a caller who is gone; bridged ones end by themselves."""
+    """Legs that were dialled for a caller who has hung up; bridged ones end by themselves."""
     return [
         leg.call_control_id
         for leg in session.legs.values()

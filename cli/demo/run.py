@@ -1,4 +1,4 @@
-"""`offhook demo`: calls through the whole picture, live numbers, and a verdict at the end."""
+"""What `offhook demo` does: place calls, show live numbers, and print a verdict at the end."""
 
 import asyncio
 import signal
@@ -26,13 +26,13 @@ from offhook.settings import Settings
 
 SPEED = 10.0
 QUIET_TIMEOUT_S = 90.0
-LOOK_S = 0.25
+REFRESH_S = 0.25
 
 
 def run_demo(
     console: Console, *, calls: int, rate_s: float, workers: int, faults: float, seed: int
 ) -> bool:
-    """Place calls, wait until all is quiet, judge. True if nothing was lost or doubled."""
+    """Place calls, wait until they have ended, compare. True if nothing was lost or doubled."""
     settings = with_free_ports(
         Settings(
             flows=("offhook.cli.demo.flow:demo",),
@@ -53,17 +53,19 @@ def run_demo(
                 seed=seed,
             )
             found = asyncio.run(_Demo(console, stack, traffic).run())
-        _tell(console, found, faults=faults, seed=seed)
+        _print_verdict(console, found, faults=faults, seed=seed)
         return found.is_clean
 
 
 class _Demo:
+    """One run on a started stack."""
+
     def __init__(self, console: Console, stack: Stack, traffic: Traffic) -> None:
         self._console = console
         self._stack = stack
         self._traffic = traffic
         self._stopping = False
-        # The verdict is by the simulator's books, which end with it.
+        # The verdict needs the simulator's books, which do not survive it.
         self._supervisor = Supervisor(stack, console.log, vital=("simulator",))
         self._started = time.monotonic()
 
@@ -72,14 +74,14 @@ class _Demo:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop)
         self._console.log(
-            f"placing {self._traffic.calls} calls at {self._traffic.rate_s:g} a second; "
-            "Ctrl-C stops placing and lets the rest finish"
+            f"placing {self._traffic.calls} calls at {self._traffic.rate_s:g} per second; "
+            "Ctrl-C places no more and waits for the others"
         )
         async with httpx.AsyncClient(timeout=10) as http:
             with Live(self._table({}), console=self._console, refresh_per_second=8) as live:
                 placing = asyncio.create_task(self._traffic.run(lambda: not self._stopping))
                 while not placing.done():
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(REFRESH_S)
                     live.update(self._table(await self._books(http)))
                 await placing
                 books = await self._quiet(http, live)
@@ -94,13 +96,13 @@ class _Demo:
         self._stopping = True
 
     async def _books(self, http: httpx.AsyncClient) -> dict[str, Any]:
-        self._supervisor.look()
+        self._supervisor.check()
         answer = await http.get(f"{self._stack.addresses['simulator']}/simulator/effects")
         books: dict[str, Any] = answer.raise_for_status().json()
         return books
 
     async def _quiet(self, http: httpx.AsyncClient, live: Live) -> dict[str, Any]:
-        """The books once every leg has ended and every webhook has arrived."""
+        """The books once every leg has ended and every webhook was delivered."""
         deadline = time.monotonic() + QUIET_TIMEOUT_S
         while True:
             books = await self._books(http)
@@ -111,22 +113,22 @@ class _Demo:
             if time.monotonic() > deadline:
                 self._console.log(f"{len(busy)} legs are still up after {QUIET_TIMEOUT_S:.0f} s")
                 return books
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(REFRESH_S)
 
     async def _at_rest(self, engine: AsyncEngine) -> None:
-        """Wait until workers have nothing left to do and the views have all of the log."""
+        """Wait until the workers have nothing left to do and the views have the whole log."""
         client = await connect(self._stack.nats.url, "demo")
         try:
             deadline = time.monotonic() + QUIET_TIMEOUT_S
             while time.monotonic() < deadline:
                 if await _is_at_rest(client, engine):
                     return
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(REFRESH_S)
         finally:
             await close(client)
 
     def _table(self, books: dict[str, Any]) -> Table:
-        table = Table(title="calls through the whole picture", title_justify="left")
+        table = Table(title="simulated calls", title_justify="left")
         for column in ("placed", "legs up", "ended", "webhooks", "repeated", "late", "performed"):
             table.add_column(column, justify="right")
         legs = books.get("legs", [])
@@ -154,8 +156,8 @@ async def _is_at_rest(client: Client, engine: AsyncEngine) -> bool:
     return idle and checkpoint is not None and checkpoint.seq >= last_seq
 
 
-def _tell(console: Console, found: Verdict, *, faults: float, seed: int) -> None:
-    table = Table(title="verdict: the carrier's books against the views", title_justify="left")
+def _print_verdict(console: Console, found: Verdict, *, faults: float, seed: int) -> None:
+    table = Table(title="verdict: the simulator's books against the views", title_justify="left")
     table.add_column("what")
     table.add_column("count", justify="right")
     p50, p99 = found.percentile_ms(50), found.percentile_ms(99)

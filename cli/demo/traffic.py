@@ -1,4 +1,4 @@
-"""The demo's callers: inbound calls from the simulator, outbound ones through the API."""
+"""The demo's calls: inbound ones from the simulator, outbound ones through the API."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ OUTBOUND_NUMBERS = ("+12025550131", "+12025550132", "+12025550186", "+1202555018
 
 @dataclass(kw_only=True)
 class Traffic:
-    """Places `calls` calls at `rate_s` a second, in an order that `seed` decides."""
+    """Places `calls` calls at `rate_s` per second; `seed` decides which."""
 
     simulator_url: str
     api_url: str
@@ -28,7 +28,7 @@ class Traffic:
     placed: int = 0
 
     async def run(self, keep_on: Callable[[], bool]) -> None:
-        """Place them all; stops early when `keep_on` says no. Raises httpx errors of the API."""
+        """Place all calls, or stop once `keep_on` returns False. Raises httpx errors of the API."""
         dice = random.Random(self.seed)
         loop = asyncio.get_running_loop()
         started = loop.time()

@@ -1,1 +1,1 @@
-"""The servers and every role as child processes of one command: `offhook up` and `offhook demo`."""
+"""NATS, PostgreSQL and every role as child processes, for `offhook up` and `offhook demo`."""

@@ -8,22 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-from offhook.cli.embedded.server import Server
+from offhook.cli.embedded.server import EmbeddedServer
 from offhook.errors import PartMissing
 
 ROOM_BYTES_MIN = 64 * 1024 * 1024
-"""A server whose disk was full is restarted once so much is free: with less it fails again."""
+"""Free space at which a server whose disk was full is restarted; with less it would fail again."""
 
 
-class NatsServer(Server):
-    """One nats-server with JetStream on loopback; the same port after every start."""
+class NatsServer(EmbeddedServer):
+    """One nats-server with JetStream, on loopback, on the same port after every start."""
 
     name = "nats-server"
 
     def __init__(
         self, directory: Path | None = None, *, port: int = -1, sync_always: bool = True
     ) -> None:
-        """Port -1 is any free one. Without `sync_always` it may lose acknowledged writes."""
+        """Port -1 takes a free one. Without `sync_always` it may lose acknowledged writes."""
         self._binary = _nats_binary()
         super().__init__(directory)
         self._port = port
@@ -32,11 +32,13 @@ class NatsServer(Server):
 
     @property
     def url(self) -> str:
+        """The address of the NATS protocol, once the server has started."""
         assert self._port > 0, "the port is known once the server has started"
         return f"nats://127.0.0.1:{self._port}"
 
     @property
     def monitor_url(self) -> str:
+        """The address of the monitoring pages, once the server has started."""
         assert self._monitor_port > 0, "the port is known once the server has started"
         return f"http://127.0.0.1:{self._monitor_port}"
 
@@ -48,7 +50,7 @@ class NatsServer(Server):
         return self._run([self._binary, "-c", str(config)], lock)
 
     def _config(self) -> str:
-        # The server knows no \u….
+        # The server's parser does not know \u escapes.
         directory = json.dumps(str(self.directory), ensure_ascii=False)
         store = json.dumps(str(self.directory / "store"), ensure_ascii=False)
         sync = "sync_interval: always" if self._sync_always else ""
@@ -71,16 +73,18 @@ class NatsServer(Server):
         return self._health()[0] == http.HTTPStatus.OK
 
     def refuses_writes(self) -> str:
-        """Its own words if only a restart lets it take writes again, as after a full disk; else
-        empty, also as long as its disk has no room."""
+        """Why it refuses writes until a restart, in its own words: after a full disk, for example.
+
+        Empty if it takes writes, and while its disk still has no room.
+        """
         _, said = self._health()
         if not any(word in said for word in ("write error", "JetStream not enabled")):
             return ""
         return said if shutil.disk_usage(self.directory).free >= ROOM_BYTES_MIN else ""
 
     def _health(self) -> tuple[int, str]:
-        """Status and words; 0 if it does not answer."""
-        # Not urllib: it would ask a proxy from the environment for our own loopback.
+        """Status and text of /healthz; status 0 if it does not answer."""
+        # Not urllib, which would send a loopback request to a proxy that the environment names.
         connection = http.client.HTTPConnection("127.0.0.1", self._monitor_port, timeout=2)
         try:
             connection.request("GET", "/healthz")

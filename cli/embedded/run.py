@@ -1,4 +1,4 @@
-"""`offhook up`: everything on this machine, for your own flow, until Ctrl-C."""
+"""What `offhook up` does: everything on this machine, for your own flow, until Ctrl-C."""
 
 import signal
 import tempfile
@@ -11,15 +11,16 @@ from types import FrameType
 from rich.console import Console
 
 from offhook.cli.embedded import ready_file as ready_files
+from offhook.cli.embedded.error_report import ErrorReport
 from offhook.cli.embedded.role_logs import RoleLogs
 from offhook.cli.embedded.role_settings import require_usable
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
-from offhook.cli.embedded.trouble_report import TroubleReport
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
 
-LOOK_S = 0.25
+CHECK_S = 0.25
+"""Pause between two checks of logs and processes."""
 
 
 def run_up(
@@ -33,11 +34,10 @@ def run_up(
 ) -> None:
     """Run until SIGINT or SIGTERM; what ends by itself is restarted.
 
-    Raises OperatorFault if a part ends again and again, or does not start at all.
-
-    Settings that a role would refuse, and paths that cannot be written, are found before anything
-    is started. Without a carrier key the simulator is the carrier; without a directory nothing is
-    kept.
+    Raises SettingInvalid or OperatorFault before anything is started for settings that a role would
+    refuse and for paths that cannot be written; OperatorFault if a part does not start, or ends
+    again and again. Without a carrier key the carrier is the simulator; without a directory nothing
+    is kept.
     """
     require_usable(settings)
     if ready_file is not None:
@@ -52,47 +52,52 @@ def run_up(
         if directory is None:
             name = closing.enter_context(tempfile.TemporaryDirectory(prefix="offhook-up-"))
             directory = Path(name)
-        logs = RoleLogs(directory)
-        with_simulator = not settings.carrier_key
         journal = settings.simulator_journal or str(directory / "simulator.db")
-        settings = replace(settings, simulator_journal=journal)
+        logs = RoleLogs(directory)
         stack = closing.enter_context(
             Stack(
                 directory,
-                settings,
+                replace(settings, simulator_journal=journal),
                 workers=workers,
-                with_simulator=with_simulator,
+                with_simulator=not settings.carrier_key,
                 say=console.log,
             )
         )
-        _tell(console, stack, directory)
+        _print_addresses(console, stack, directory)
         if ready_file is not None:
             closing.callback(ready_file.unlink, missing_ok=True)
             ready_files.write(ready_file, stack.addresses)
-        supervisor = Supervisor(stack, console.log)
-        report = TroubleReport(console, parked=stack.settings.parked, log_path=stack.log_path)
+        report = ErrorReport(console, parked=stack.settings.parked, log_path=stack.log_path)
         if not is_kept:
             closing.callback(_keep_tracebacks, console, report)
-        while not stopped():
-            for role, line in logs.new_lines():
-                report.take(role, line)
-            report.tell_repeats()
-            supervisor.look()
-            time.sleep(LOOK_S)
+        _watch(stack, logs, report, console, stopped)
         console.log("draining")
+
+
+def _watch(
+    stack: Stack, logs: RoleLogs, report: ErrorReport, console: Console, stopped: "_Stopped"
+) -> None:
+    """Restart what ends and print what goes wrong, until a signal arrives."""
+    supervisor = Supervisor(stack, console.log)
+    while not stopped():
+        for role, line in logs.new_lines():
+            report.take(role, line)
+        report.print_repeats()
+        supervisor.check()
+        time.sleep(CHECK_S)
 
 
 def _require_writable(directory: Path) -> None:
     try:
-        # Phone numbers and what was said are in the log: a new directory is for its owner alone.
+        # The log holds phone numbers and what was said: a new directory is private to its owner.
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
         raise OperatorFault(f"{directory} cannot be written to: {error.strerror}") from error
 
 
-def _keep_tracebacks(console: Console, report: TroubleReport) -> None:
-    """The logs go with the temporary directory; what went wrong in a flow is still wanted."""
+def _keep_tracebacks(console: Console, report: ErrorReport) -> None:
+    """Save the flows' tracebacks: the logs are removed with the temporary directory."""
     tracebacks = list(report.tracebacks())
     if not tracebacks:
         return
@@ -104,6 +109,8 @@ def _keep_tracebacks(console: Console, report: TroubleReport) -> None:
 
 
 class _Stopped:
+    """True once a signal has arrived."""
+
     def __init__(self) -> None:
         self._stopped = False
 
@@ -116,21 +123,23 @@ class _Stopped:
 
 def _stop_on_signals() -> _Stopped:
     stopped = _Stopped()
-    # SIGHUP: a terminal that is closed must not leave the processes behind.
+    # SIGHUP: closing the terminal must not leave the processes behind.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stopped.on_signal)
     return stopped
 
 
-def _tell(console: Console, stack: Stack, directory: Path) -> None:
+def _print_addresses(console: Console, stack: Stack, directory: Path) -> None:
     addresses = stack.addresses
-    console.print(f"webhooks to   {addresses['ingress']}/webhooks/telnyx")
-    console.print(f"API           {addresses['api']}  (pages at /docs)")
+    console.print(f"webhook URL   {addresses['ingress']}/webhooks/telnyx")
+    console.print(f"API           {addresses['api']}  (documentation at /docs)")
     if "simulator" in addresses:
-        told = f"key: {addresses['simulator_key']}; no OFFHOOK_CARRIER_KEY is set"
-        console.print(f"simulator     {addresses['simulator']}/v2  ({told})")
+        key = f"key: {addresses['simulator_key']}; OFFHOOK_CARRIER_KEY is not set"
+        console.print(f"simulator     {addresses['simulator']}/v2  ({key})")
     console.print(f"token         {addresses['token']}")
     console.print(f"logs, data    {directory}")
-    console.print("the rest      --ready-file FILE writes every address and key")
+    console.print("more          --ready-file FILE writes every address and key")
     if not stack.settings.flows:
-        console.print("no OFFHOOK_FLOWS is set: calls are recorded and left alone", style="yellow")
+        console.print(
+            "OFFHOOK_FLOWS is not set: calls are recorded, and no commands are sent", style="yellow"
+        )

@@ -1,7 +1,7 @@
-"""A real server as a child process, started on this machine and stopped again.
+"""A real server as a child process: start, wait until it is ready, stop.
 
-It keeps what it stores when it is stopped, killed and started again. It runs in a session of its
-own: Ctrl-C reaches Offhook alone, which drains first and stops its servers last.
+What it stores survives a stop, a kill and a restart. It runs in its own session, so that Ctrl-C
+reaches Offhook alone, which drains first and stops its servers last.
 """
 
 import atexit
@@ -23,13 +23,13 @@ LOCK_TIMEOUT_S = 5.0
 POLL_S = 0.01
 
 
-class Server(ABC):
+class EmbeddedServer(ABC):
     """One child process and its directory. Leaving the `with` block stops it."""
 
     name: str
 
     def __init__(self, directory: Path | None = None) -> None:
-        """Keeps everything in `directory`; without one, in a temporary one gone after `close`."""
+        """Store everything in `directory`; without one, in a temporary one that `close` removes."""
         self._temporary = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = self._temporary_directory() if directory is None else directory.resolve()
@@ -39,12 +39,13 @@ class Server(ABC):
 
     @property
     def pid(self) -> int:
+        """The process id, while it runs."""
         assert self._process is not None, f"{self.name} is not running"
         return self._process.pid
 
     def start(self) -> Self:
-        """Returns once it answers. Raises OperatorFault with the end of its log if it does not."""
-        assert self._process is None, f"{self.name} already runs as pid {self.pid}"
+        """Return once it is ready. Raises OperatorFault with the end of its log if it never is."""
+        assert self._process is None, f"{self.name} is already running as pid {self.pid}"
         try:
             with (self.directory / "lock").open("a+") as lock:
                 self._take(lock)
@@ -58,24 +59,24 @@ class Server(ABC):
         return self
 
     def stop(self) -> None:
-        """Ends it in order and waits; nothing happens if it does not run."""
+        """Shut it down in order and wait; does nothing if it is not running."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it as a crash would (`kill -9`) and waits."""
+        """End it as a crash would (`kill -9`) and wait."""
         self._end(signal.SIGKILL)
 
     def ended(self) -> int | None:
-        """The status it ended with by itself, negative for a signal; None while it runs."""
+        """The status it ended with by itself, negative for a signal; None while it is running."""
         return None if self._process is None else self._process.poll()
 
     def restart(self) -> Self:
-        """Starts it again after its end, where it was. Raises OperatorFault as `start` does."""
+        """Start it again with the same store and port. Raises OperatorFault as `start` does."""
         self._end(signal.SIGKILL)
         return self.start()
 
     def close(self) -> None:
-        """Stops it and removes its temporary directories."""
+        """Stop it and remove its temporary directories."""
         self.stop()
         self._temporary.close()
         atexit.unregister(self.close)
@@ -88,17 +89,17 @@ class Server(ABC):
 
     @abstractmethod
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
-        """The process, started; it inherits the lock."""
+        """Start the process, which inherits the lock."""
 
     @abstractmethod
     def _is_ready(self) -> bool:
-        """Whether it answers by now."""
+        """Whether it accepts requests."""
 
     def _take(self, lock: IO[str]) -> None:
-        """Two servers on one store would ruin it, and NATS takes no lock of its own.
+        """Lock the directory: two servers would corrupt the store, and NATS takes no lock itself.
 
-        The child and its children inherit this one, so it is free only when the last of them is
-        gone, whatever became of us; PostgreSQL's outlive a killed parent by some milliseconds.
+        The child and its children inherit the lock, so it is free only once the last of them has
+        ended, even if Offhook was killed; PostgreSQL's outlive their parent by some milliseconds.
         """
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:
@@ -108,7 +109,7 @@ class Server(ABC):
                 if time.monotonic() > deadline:
                     lock.seek(0)
                     raise OperatorFault(
-                        f"another {self.name} (pid {lock.read()}) still runs on {self.directory}:"
+                        f"another {self.name} (pid {lock.read()}) is running on {self.directory};"
                         " stop it first"
                     ) from None
                 time.sleep(POLL_S)
@@ -136,7 +137,7 @@ class Server(ABC):
                 raise OperatorFault(f"{self.name} ended with status {ended}: {self.last_words()}")
             if time.monotonic() > deadline:
                 raise OperatorFault(
-                    f"{self.name} not ready in {START_TIMEOUT_S:g} s: {self.last_words()}"
+                    f"{self.name} was not ready after {START_TIMEOUT_S:g} s: {self.last_words()}"
                 )
             time.sleep(POLL_S)
 
@@ -156,6 +157,6 @@ class Server(ABC):
         return Path(self._temporary.enter_context(made)).resolve()
 
     def last_words(self) -> str:
-        """The end of its log, in a line."""
+        """The end of its log, in one line."""
         lines = self.log_path.read_text(errors="replace").splitlines()
-        return " / ".join(lines[-3:]) or f"nothing in {self.log_path}"
+        return " / ".join(lines[-3:]) or f"{self.log_path} is empty"

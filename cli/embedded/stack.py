@@ -1,4 +1,4 @@
-"""The whole picture on one machine: embedded servers, and every role as a process of its own."""
+"""Everything on one machine: the embedded servers, and every role as its own process."""
 
 import base64
 import dataclasses
@@ -22,7 +22,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
 from offhook.cli.embedded.ready_file import SIMULATOR_KEY, fingerprint
-from offhook.cli.tokens import ablest_token
+from offhook.cli.tokens import widest_token
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
 from offhook.simulator.applications import DEFAULT_ID
@@ -35,14 +35,14 @@ CONNECTION_ID = DEFAULT_ID
 """The Call Control Application that the simulator's calls belong to."""
 
 FREE_PORTS = range(20_000, 32_000)
-"""Where a free one is looked for: below those that systems give to connections (Linux from 32,768,
-others from 49,152), of which any may be taken before a role has started."""
+"""Where free ports are taken from: below the range that systems use for outgoing connections (Linux
+from 32,768, others from 49,152), which could take a port before its role has started."""
 
 Say = Callable[[str], None]
 
 
 def with_free_ports(settings: Settings) -> Settings:
-    """The settings with a free loopback port for every role."""
+    """The settings with a free loopback port for each role that has a port of its own."""
     ports: set[int] = set()
     while len(ports) < 4:
         ports.add(_free_port())
@@ -56,9 +56,10 @@ def with_free_ports(settings: Settings) -> Settings:
 
 
 class Stack:
-    """Leaving the `with` block drains the processes, then stops the servers.
+    """The servers and the roles, from entering a `with` block to leaving it.
 
-    With the simulator the carrier is its address; without it, the one in the settings.
+    Leaving drains the roles, then stops the servers. The carrier is the simulator, or without it
+    the one in the settings. Raises OperatorFault if something does not start.
     """
 
     def __init__(
@@ -92,16 +93,16 @@ class Stack:
 
     @property
     def token(self) -> str:
-        """The bearer token of the API that may do most."""
-        return ablest_token(self.settings.api_tokens)
+        """The API token with the widest scope."""
+        return widest_token(self.settings.api_tokens)
 
     def log_path(self, name: str) -> Path:
-        """Where a role's log lines go."""
+        """The file of a role's log."""
         return self._directory / f"{name}.log"
 
     @property
     def addresses(self) -> dict[str, str]:
-        """What another program needs to attach; secrets of this stack included."""
+        """The content of the ready file: addresses and keys for other programs, with secrets."""
         settings = self.settings
         found = {
             "ingress": f"http://{settings.ingress_host}:{settings.ingress_port}",
@@ -128,14 +129,14 @@ class Stack:
         return found
 
     def url_of(self, name: str) -> str:
-        """Where a role answers: health and metrics, or what it is for."""
+        """The base URL of a role's HTTP server."""
         return f"http://127.0.0.1:{self._ports[name]}"
 
     def start(self, name: str) -> None:
-        """Start a role and return at once; a `worker-…` of any name is one more worker."""
+        """Start a role and return at once; any name `worker-…` starts another worker."""
         command = name.partition("-")[0]
         port = self._ports.setdefault(name, self._port_of(command))
-        # Roles that only show their health take any free port; it must be known here.
+        # A role that serves only health and metrics may have any port, but it must be known here.
         found: dict[str, Any] = {f"{command}_port": port}
         settings = dataclasses.replace(self.settings, **found)
         with self.log_path(name).open("ab") as log:
@@ -146,12 +147,12 @@ class Stack:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C reaches this process alone, which then ends the others in order.
+                # Ctrl-C reaches only this process, which then ends the others in order.
                 start_new_session=True,
             )
 
     def is_ready(self, name: str) -> bool:
-        """Whether the role says so now; False if it does not answer in an instant."""
+        """Whether the role is ready now; False if it does not answer within LOOK_TIMEOUT_S."""
         try:
             answer = httpx.get(self._ready_url(name), timeout=LOOK_TIMEOUT_S, trust_env=False)
         except httpx.HTTPError:
@@ -159,10 +160,10 @@ class Stack:
         return answer.status_code == httpx.codes.OK
 
     def wait_ready(self, name: str) -> None:
-        """Return once the role's readiness is green. Raises OperatorFault with its log's end."""
+        """Return once the role is ready. Raises OperatorFault with the end of its log if not."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         url = self._ready_url(name)
-        last = "nobody listens yet"
+        last = "nothing listens there"
         while time.monotonic() < deadline:
             if (status := self.processes[name].poll()) is not None:
                 last = f"it ended with status {status}"
@@ -182,18 +183,18 @@ class Stack:
         return f"{self.url_of(name)}{path}"
 
     def log_tail(self, name: str, lines: int = 15) -> str:
-        """The end of a role's log."""
+        """The last lines of a role's log."""
         text = self.log_path(name).read_text(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def stop(self, name: str) -> None:
-        """Drain a role and wait for its end."""
+        """Drain a role and wait until it has ended."""
         process = self.processes.pop(name)
         process.terminate()
         _wait_or_kill(process, STOP_TIMEOUT_S)
 
     def kill(self, name: str) -> None:
-        """kill -9: what a crash looks like."""
+        """End a role as a crash would (`kill -9`)."""
         process = self.processes.pop(name)
         process.kill()
         process.wait()
@@ -204,7 +205,7 @@ class Stack:
         self.postgres = self._closing.enter_context(PostgresServer(self._directory / "postgres"))
         self._say(f"NATS and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
         self.settings = self._completed(self.settings)
-        # Nobody else is connected yet, so what an older Offhook made can be moved here and now.
+        # Nothing else is connected yet, so streams of an older Offhook can be rewritten now.
         prepare(self.settings, rewrite_compressed=True, say=self._say)
         self._closing.callback(self._stop_all)
         roles = ["projector", *self._workers, "api", "ingress"]
@@ -217,7 +218,7 @@ class Stack:
         self._say(f"{', '.join(roles)} are ready ({time.monotonic() - started:.1f} s)")
 
     def _completed(self, settings: Settings) -> Settings:
-        """The settings with this stack's addresses, and with keys and tokens where none are set."""
+        """The settings with this stack's addresses, and new keys and tokens where none are set."""
         settings = dataclasses.replace(
             settings,
             nats_url=self.nats.url,
@@ -244,13 +245,13 @@ class Stack:
         return fixed.get(command) or _free_port()
 
     def _stop_all(self) -> None:
-        """What lets events in goes first, what reads them last."""
+        """Stop what takes events in first, and what reads them last."""
         order = ("simulator", "ingress", "api", "worker", "projector")
         for command in order:
             names = [name for name in self.processes if name.partition("-")[0] == command]
             for name in names:
                 self.processes[name].terminate()
-                # A process that is stopped (SIGSTOP) would see the signal at its end only.
+                # A process stopped by SIGSTOP acts on SIGTERM only once it continues.
                 self.processes[name].send_signal(signal.SIGCONT)
             for name in names:
                 _wait_or_kill(self.processes.pop(name), STOP_TIMEOUT_S)
@@ -265,7 +266,7 @@ def _wait_or_kill(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Ours without OFFHOOK_*: the settings are handed over whole."""
+    """The environment without OFFHOOK_*: the settings are passed on as a whole."""
     return {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
 
 

@@ -1,8 +1,8 @@
-"""Restart what ends by itself: roles at once, then after growing pauses; the embedded servers too.
+"""Restart roles and servers that end by themselves: at once, then after growing pauses.
 
-runs ──ends──▶ waits for its pause ──started──▶ starting ──ready──▶ runs
-                      └── the ENDS_MAX-th end in a row: OperatorFault, with the end of its log
-                          (PostgreSQL: it is tried again for as long as it takes)
+running ──ends──▶ pausing ──started──▶ starting ──ready──▶ running
+             └── the ENDS_MAX-th end in a row: OperatorFault, with the end of its log
+                 (PostgreSQL is restarted for as long as it takes)
 """
 
 import signal
@@ -10,21 +10,21 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from offhook.cli.embedded.server import Server
+from offhook.cli.embedded.server import EmbeddedServer
 from offhook.cli.embedded.stack import Say, Stack
 from offhook.errors import OperatorFault
 
 STEADY_S = 60.0
-"""What ran this long has recovered: its ends are counted from one again."""
+"""What has run for this long has recovered: its next end counts as the first."""
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 """Before the first restart, the second, and so on."""
 
 ENDS_MAX = len(PAUSES_S) + 1
-"""Ends in a row after which there is no use in another start: about a minute."""
+"""Ends in a row after which it is given up: about a minute."""
 
-STORE_LOOK_S = 5.0
-"""How often the log's store is looked at. After a full disk it takes no writes until a restart."""
+STORE_CHECK_S = 5.0
+"""How often NATS is asked for its health. After a full disk it needs a restart to take writes."""
 
 _LOG_LINES = 3
 
@@ -38,7 +38,7 @@ class _Part:
 
 
 class Supervisor:
-    """Looks after a stack that has started. `vital` names roles that are not restarted."""
+    """Keeps a started stack running. `vital` names roles whose end is an error instead."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Supervisor:
         self._vital = vital
         self._clock = clock
         self._parts: dict[str, _Part] = {}
-        self._store_looked_at = clock()
+        self._store_checked_at = clock()
 
-    def look(self) -> None:
-        """Call this a few times a second. Raises OperatorFault for what ends again and again."""
+    def check(self) -> None:
+        """Call this a few times a second. Raises OperatorFault after ENDS_MAX ends in a row."""
         for server in (self._stack.nats, self._stack.postgres):
-            self._look_at_server(server)
-        self._look_at_store()
+            self._check_server(server)
+        self._check_store()
         for name, process in list(self._stack.processes.items()):
             part = self._parts.setdefault(name, _Part(started_at=self._clock()))
             if part.restart_at is not None:
@@ -71,14 +71,14 @@ class Supervisor:
                 part.is_starting = False
                 self._say(f"{name} is ready again ({self._clock() - part.started_at:.1f} s)")
 
-    def _look_at_store(self) -> None:
+    def _check_store(self) -> None:
         now = self._clock()
-        if now - self._store_looked_at < STORE_LOOK_S:
+        if now - self._store_checked_at < STORE_CHECK_S:
             return
-        self._store_looked_at = now
+        self._store_checked_at = now
         if said := self._stack.nats.refuses_writes():
             self._say(
-                f"nats-server takes no writes, though its disk has room; restarting it: {said}"
+                f"nats-server takes no writes although its disk has room; restarting it: {said}"
             )
             self._stack.nats.restart()
             self._say(f"nats-server is up again ({self._clock() - now:.1f} s)")
@@ -86,8 +86,8 @@ class Supervisor:
     def _note_end(self, name: str, part: _Part, status: int) -> None:
         self._count_end(part)
         part.is_starting = False
-        how = f"{name} {_how(status)}"
-        # Killed from outside, its own last words say nothing about it.
+        how = f"{name} {_ending(status)}"
+        # Of a kill from outside its log says nothing.
         words = f"\n{self._stack.log_tail(name, _LOG_LINES)}" if status >= 0 else ""
         if name in self._vital:
             raise OperatorFault(f"{how}\n{self._stack.log_tail(name)}")
@@ -104,13 +104,13 @@ class Supervisor:
         part.started_at = self._clock()
         self._stack.start(name)
 
-    def _look_at_server(self, server: Server) -> None:
+    def _check_server(self, server: EmbeddedServer) -> None:
         part = self._parts.setdefault(server.name, _Part(started_at=self._clock()))
         if part.restart_at is None:
             if (status := server.ended()) is None:
                 return
             words = f": {server.last_words()}" if status >= 0 else ""
-            self._note_server_end(server, part, f"{server.name} {_how(status)}", words)
+            self._note_server_end(server, part, f"{server.name} {_ending(status)}", words)
         now = self._clock()
         if part.restart_at is None or now < part.restart_at:
             return
@@ -123,10 +123,10 @@ class Supervisor:
         else:
             self._say(f"{server.name} is up again ({self._clock() - now:.1f} s)")
 
-    def _note_server_end(self, server: Server, part: _Part, how: str, words: str) -> None:
+    def _note_server_end(self, server: EmbeddedServer, part: _Part, how: str, words: str) -> None:
         self._count_end(part)
-        # Calls go on without the views, and a full disk may take hours: PostgreSQL is never given
-        # up. Without the log nothing goes on.
+        # Calls go on without the views, and a disk may be full for hours, so PostgreSQL is never
+        # given up. Without NATS nothing works.
         if part.ends >= ENDS_MAX and server is not self._stack.postgres:
             raise OperatorFault(f"{how}, {part.ends} times in a row: {server.last_words()}")
         self._plan_restart(part, how, words)
@@ -141,7 +141,7 @@ class Supervisor:
         self._say(f"{how}; restarting it" + (f" in {pause_s:g} s" if pause_s else "") + words)
 
 
-def _how(status: int) -> str:
+def _ending(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
     try:

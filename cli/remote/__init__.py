@@ -1,1 +1,1 @@
-"""What a command asks or tells a running installation: its API, its log, its views, the carrier."""
+"""Requests to a running installation: its API, ingress, log and views; and to the carrier."""

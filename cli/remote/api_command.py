@@ -16,7 +16,7 @@ from rich.console import Console
 
 from offhook.cli.remote.answers import fields_table, print_json, told
 from offhook.cli.remote.exchange import NoAnswer, Refused, Server
-from offhook.cli.tokens import ablest_token
+from offhook.cli.tokens import widest_token
 from offhook.errors import SECRET_PARAMETERS, SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of
@@ -133,7 +133,7 @@ def _is_text(kind: Type) -> bool:
 
 def open_api(settings: Settings) -> Server:
     """The API, with a token that may command if there is one."""
-    token = settings.api_token or ablest_token(settings.api_tokens)
+    token = settings.api_token or widest_token(settings.api_tokens)
     if not token:
         raise SettingInvalid(
             "there is no token for the API: set OFFHOOK_API_TOKEN, or name the --ready-file of "

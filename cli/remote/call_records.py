@@ -1,7 +1,7 @@
-"""All records of one call: those of its session, and of the dials that placed its legs.
+"""All records of one call: those of its session, and those of the dials that placed its legs.
 
-A dial without `link_to` is recorded in the session that dialled; one that was requested through the
-API in a session of its own, which is shown as the call that it placed.
+A dial without `link_to` is recorded in the session that dialled. One requested through the API has
+a session of its own, which is shown as part of the call that it placed.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,7 +22,7 @@ from offhook.session import fold
 
 
 async def read_call(log: EventLog, session_id: str) -> tuple[str, Sequence[Record]]:
-    """The call's session, and its records by sequence. Raises LogUnavailable, RecordUnreadable."""
+    """The call's session and its records, by sequence. Raises LogUnavailable, RecordUnreadable."""
     own = await log.read(session_id)
     call, of_call = session_id, own
     placed = set(_placed_by(own)) - {session_id}
@@ -46,7 +46,7 @@ async def read_call(log: EventLog, session_id: str) -> tuple[str, Sequence[Recor
 
 
 def _placed_by(records: Sequence[Record]) -> Iterator[str]:
-    """The sessions that the carrier's answers to dials name."""
+    """The sessions named in the carrier's answers to dials."""
     for record in records:
         if isinstance(record.fact, CommandSucceeded):
             placed = session_of_answer(record.fact.answer)
@@ -55,15 +55,15 @@ def _placed_by(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _of(records: Sequence[Record], command_ids: Collection[str]) -> Iterator[Record]:
-    """What the records say of these commands alone."""
+    """What the records say about these commands, without the rest."""
     for record in records:
         match record.fact:
             case CommandRequested(command=command) if command.command_id in command_ids:
                 yield record
             case Decided() as decided:
-                told = tuple(each for each in decided.commands if each.command_id in command_ids)
-                if told:
-                    yield replace(record, fact=replace(decided, commands=told, timers=()))
+                kept = tuple(each for each in decided.commands if each.command_id in command_ids)
+                if kept:
+                    yield replace(record, fact=replace(decided, commands=kept, timers=()))
             case CommandAttempted() | CommandSucceeded() | CommandFailed() as fact:
                 if fact.command_id in command_ids:
                     yield record

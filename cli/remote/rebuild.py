@@ -1,4 +1,4 @@
-"""`offhook rebuild`: fold the views anew from the log, show how far it is, tell what differed."""
+"""What `offhook rebuild` does: rebuild the views, show the progress, report what differed."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ from offhook.projections.rebuild import Compared, Progress, Rebuilt, rebuild
 from offhook.projections.schema import require_migrated
 from offhook.settings import Settings
 
-TOLD_EVERY_S = 2.0
-"""Where there is no terminal to draw a bar on."""
+PRINT_EVERY_S = 2.0
+"""Pause between progress lines when the output is not a terminal."""
 
 
 def run_rebuild(console: Console, settings: Settings) -> None:
@@ -29,19 +29,19 @@ def run_rebuild(console: Console, settings: Settings) -> None:
         with showing.bar, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found = runner.run(_rebuild(settings, showing))
     except KeyboardInterrupt:
-        console.print(f"interrupted: `offhook rebuild` goes on behind seq {showing.seq:,}")
+        console.print(f"interrupted: `offhook rebuild` continues after seq {showing.seq:,}")
         raise SystemExit(130) from None
     except (PassingFault, SQLAlchemyError, OSError) as error:
         raise OperatorFault(
-            f"{getattr(error, 'orig', None) or error}. The views are as they were:"
-            " run `offhook rebuild` again, it goes on with what is done"
+            f"{getattr(error, 'orig', None) or error}. The views are unchanged;"
+            " run `offhook rebuild` again to continue"
         ) from error
-    _tell(console, found, showing, time.monotonic() - started)
+    _print_result(console, found, showing, time.monotonic() - started)
 
 
 async def _rebuild(settings: Settings, showing: "_Showing") -> Rebuilt:
     await require_migrated(settings.postgres_url)
-    # The comparison takes as long as the tables are large.
+    # The comparison takes longer the larger the tables are.
     engine = open_database(settings.postgres_url, "offhook-rebuild", statement_timeout_s=None)
     try:
         client = await connect(settings.nats_url, "rebuild")
@@ -54,7 +54,7 @@ async def _rebuild(settings: Settings, showing: "_Showing") -> Rebuilt:
 
 
 class _Showing:
-    """Draws the bar, or prints a line now and then; knows how long the folding took."""
+    """Draws the progress bar, or prints a line now and then; measures the rate."""
 
     def __init__(self, console: Console) -> None:
         self.bar = Bar(
@@ -72,18 +72,18 @@ class _Showing:
         self.folded_s = 0.0
         self._console = console
         self._started = 0.0
-        self._told = 0.0
+        self._printed = 0.0
         self._task = self.bar.add_task("folding", total=None, visible=False, rate=0.0)
 
     @property
     def rate(self) -> float:
-        """Events folded a second, in this run."""
+        """Events folded per second, in this run."""
         return self.records / self.folded_s if self.folded_s else 0.0
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if not self._started:
-            self._started = self._told = now
+            self._started = self._printed = now
             self._begin(progress)
         if progress.records > self.records:
             self.folded_s = now - self._started
@@ -95,22 +95,22 @@ class _Showing:
             rate=self.rate,
             visible=True,
         )
-        if not self._console.is_terminal and now - self._told >= TOLD_EVERY_S:
-            self._told = now
+        if not self._console.is_terminal and now - self._printed >= PRINT_EVERY_S:
+            self._printed = now
             self._console.print(
                 f"folded {progress.seq:,} of {progress.target_seq:,}, {self.rate:,.0f} events/s"
             )
 
     def _begin(self, progress: Progress) -> None:
         self._console.print(
-            f"The views are at seq {progress.target_seq:,}. They are folded anew beside the live"
-            " ones, which stay in use."
+            f"The views are at seq {progress.target_seq:,}. They are rebuilt beside the live ones,"
+            " which stay in use."
         )
         if progress.started_seq:
-            self._console.print(f"Resumed behind seq {progress.started_seq:,}.")
+            self._console.print(f"Resumed after seq {progress.started_seq:,}.")
 
 
-def _tell(console: Console, found: Rebuilt, showing: _Showing, took_s: float) -> None:
+def _print_result(console: Console, found: Rebuilt, showing: _Showing, took_s: float) -> None:
     console.print(
         f"{showing.records:,} events folded in {showing.folded_s:.1f} s,"
         f" {showing.rate:,.0f} events/s; {took_s:.1f} s in all"
@@ -130,18 +130,20 @@ def _tell(console: Console, found: Rebuilt, showing: _Showing, took_s: float) ->
     console.print(table)
     if found.parked:
         console.print(
-            f"{found.parked:,} sessions cannot be folded and keep the rows they had:"
-            " `offhook parked list`",
+            f"{found.parked:,} sessions cannot be folded and keep their rows;"
+            " see `offhook parked list`",
             style="yellow",
         )
     if found.identical:
         console.print(f"views at seq {found.seq:,}: identical before and after", style="green")
     else:
-        console.print(f"views at seq {found.seq:,}: they differed and are repaired", style="yellow")
+        console.print(
+            f"views at seq {found.seq:,}: they differed and were repaired", style="yellow"
+        )
 
 
 _SHOWN = 16
-"""Of 32 characters: the whole is compared, the half is enough to look at."""
+"""Characters shown of the 32 that are compared."""
 
 
 def _rows(each: Compared) -> str:

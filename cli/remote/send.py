@@ -1,4 +1,4 @@
-"""`offhook send`: sign captured webhooks with the development key, and post them to an ingress."""
+"""What `offhook send` does: read captured webhooks, sign them, post them to ingress."""
 
 import hashlib
 import sys
@@ -24,17 +24,17 @@ _FORM_WORDS: dict[Form, str] = {
     "portal": "the form that the portal and the manuals show",
     "call_events": "a record of GET /call_events",
     "payload": "the inside of data.payload alone",
-    "unknown": "no form of webhook that Offhook knows",
+    "unknown": "not a form of webhook that Offhook knows",
 }
 
 
 class NotSendable(SenderFault):
-    """A file that is not what an endpoint receives."""
+    """A file whose content is not the body of a webhook."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What became of one file."""
+    """The answer to one file."""
 
     path: Path
     status: int
@@ -44,8 +44,8 @@ class Sent:
 def body_of(path: Path, *, rebuild: bool = False, event_type: str = "") -> bytes:
     """The HTTP body in the file, byte for byte. Raises NotSendable, naming the form it has.
 
-    With `rebuild` the body is put together from a form that shows the same event otherwise;
-    a payload alone does not tell its `event_type`, which must then be given.
+    With `rebuild` the body is made from another form of the same event. A payload alone does not
+    contain its `event_type`, which must then be given.
     """
     try:
         text = path.read_bytes()
@@ -59,15 +59,15 @@ def body_of(path: Path, *, rebuild: bool = False, event_type: str = "") -> bytes
         return text
     if rebuild:
         return msgspec.json.encode(_rebuilt(path, form, document, event_type))
-    more = " (--rebuild makes that from it)" if form in ("portal", "payload") else ""
+    more = " (--rebuild makes one from it)" if form in ("portal", "payload") else ""
     raise NotSendable(
-        f"{path} is {_FORM_WORDS[form]}, not what an endpoint receives: "
+        f"{path} is {_FORM_WORDS[form]}, not the body of a webhook: "
         f"{{data: {{event_type, id, occurred_at, payload}}, meta}}{more}"
     )
 
 
 def key_in(path: Path) -> str:
-    """The text of a file, or of standard input: an option's value is seen in the process list."""
+    """The text of a file or of standard input; the process list would show an option's value."""
     if path == Path("-"):
         return sys.stdin.read().strip()
     try:
@@ -79,7 +79,7 @@ def key_in(path: Path) -> str:
 def send(
     bodies: Sequence[tuple[Path, bytes]], *, url: str, signing_key: str, now_s: float
 ) -> list[Sent]:
-    """Post each body, in order. Raises httpx.HTTPError when nobody answers at `url`."""
+    """Post each body, in order. Raises httpx.HTTPError if nothing answers at `url`."""
     key = signing_key_from(signing_key)
     sent = []
     with httpx.Client(timeout=POST_TIMEOUT_S) as http:
@@ -102,8 +102,8 @@ def _rebuilt(path: Path, form: Form, document: dict[str, Any], event_type: str) 
         case "payload":
             payload = document
             if not event_type:
-                raise NotSendable(f"{path} does not tell its event type: give --event-type")
-            # Nothing else in the file is unique to the event, so a copy of it is a duplicate.
+                raise NotSendable(f"{path} does not contain its event type: give --event-type")
+            # The file has no event id, so one is made of its content: a copy of it is a duplicate.
             digest = hashlib.sha256(event_type.encode() + msgspec.json.encode(document))
             data = {"event_type": event_type, "id": str(uuid.UUID(bytes=digest.digest()[:16]))}
             if event_type == "call.initiated" and "start_time" in payload:

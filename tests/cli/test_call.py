@@ -140,7 +140,7 @@ def test_an_unknown_action_is_told_the_known_ones(offline: Terminal) -> None:
     for operation in ("spek", "dial"):  # dial is for no leg
         refused = offline("call", "action", operation, "v3:a", "-p", "payload=hello")
         assert refused.status == 1
-        assert f"{operation!r} is no action on a leg; known: ai_" in refused.errors
+        assert f"{operation!r} is not an action on a leg; expected one of ai_" in refused.errors
         assert ", speak, " in refused.errors
         assert " dial," not in refused.errors
 
@@ -303,9 +303,9 @@ def test_a_text_is_read_as_what_the_parameter_may_be(name: str, text: str, value
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "is not there: `offhook up --ready-file"),
-        ("{", "is no ready file of `offhook up`"),
-        ('{"api": 1}', "is no ready file of `offhook up`: Expected `str`, got `int`"),
+        (None, "does not exist: `offhook up --ready-file"),
+        ("{", "is not a ready file of `offhook up`"),
+        ('{"api": 1}', "is not a ready file of `offhook up`: Expected `str`, got `int`"),
     ],
 )
 def test_a_wrong_ready_file_is_named(

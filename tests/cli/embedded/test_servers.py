@@ -100,7 +100,7 @@ def test_two_nats_on_one_directory_are_refused(
     second = NatsServer(tmp_path)
     with (
         NatsServer(tmp_path) as first,
-        pytest.raises(OperatorFault, match=rf"pid {first.pid}\) still runs on"),
+        pytest.raises(OperatorFault, match=rf"pid {first.pid}\) is running on"),
     ):
         second.start()
     with second:

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from offhook.cli.embedded.stack import Stack
-from offhook.cli.embedded.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, STORE_LOOK_S, Supervisor
+from offhook.cli.embedded.supervisor import ENDS_MAX, PAUSES_S, STEADY_S, STORE_CHECK_S, Supervisor
 from offhook.errors import OperatorFault
 
 
@@ -77,24 +77,24 @@ class Room:
         """Let time pass, with a look four times a second."""
         for _ in range(round(seconds * 4)):
             self.now += 0.25
-            self.supervisor.look()
+            self.supervisor.check()
 
     def end(self, name: str = "worker-1", status: int = -9) -> None:
         self.stack.processes[name].status = status
-        self.supervisor.look()
+        self.supervisor.check()
 
 
 def test_a_role_that_is_killed_runs_again_at_once() -> None:
     room = Room()
-    room.supervisor.look()
+    room.supervisor.check()
     room.end()
     assert room.stack.starts == ["worker-1"]
-    room.supervisor.look()
+    room.supervisor.check()
     assert room.said == [
         "worker-1 was killed by SIGKILL; restarting it",
         "worker-1 is ready again (0.0 s)",
     ]
-    room.supervisor.look()
+    room.supervisor.check()
     assert len(room.said) == 2
 
 
@@ -106,7 +106,7 @@ def test_what_ends_again_and_again_is_restarted_slower_and_given_up() -> None:
         ended_at = room.now
         while room.stack.processes["worker-1"].status is not None:
             room.now += 0.25
-            room.supervisor.look()
+            room.supervisor.check()
         waited.append(room.now - ended_at)
     assert waited == list(PAUSES_S)
     assert "the end of worker-1.log" in room.said[0]
@@ -120,7 +120,7 @@ def test_a_role_that_ran_for_a_while_is_restarted_at_once_however_often_it_ended
     room = Room()
     for _ in range(3 * ENDS_MAX):
         room.end()
-        room.supervisor.look()
+        room.supervisor.check()
         room.now += STEADY_S
     assert len(room.stack.starts) == 3 * ENDS_MAX
 
@@ -138,10 +138,10 @@ def test_a_server_is_restarted_too_at_once_and_then_slower(which: str) -> None:
     server: FakeServer = getattr(room.stack, which)
     for restarts, pause_s in enumerate(PAUSES_S, start=1):
         server.status = -9
-        room.supervisor.look()
+        room.supervisor.check()
         assert server.restarts == restarts - (pause_s > 0)
         room.now += pause_s
-        room.supervisor.look()
+        room.supervisor.check()
         assert server.restarts == restarts
     assert room.said[:2] == [
         f"{server.name} was killed by SIGKILL; restarting it",
@@ -168,19 +168,19 @@ def test_postgres_is_tried_again_for_as_long_as_its_disk_is_full() -> None:
     assert postgres.restarts > 3600 / max(PAUSES_S) - len(PAUSES_S)
     postgres.stays_down = False
     room.now += max(PAUSES_S)
-    room.supervisor.look()
+    room.supervisor.check()
     assert room.said[-1] == "postgres is up again (0.0 s)"
 
 
 def test_a_log_that_takes_no_writes_until_a_restart_is_restarted() -> None:
     room = Room()
     room.stack.nats.refusal = "write error: no space left on device"
-    room.supervisor.look()
+    room.supervisor.check()
     assert not room.said  # looked at now and then
-    room.now = STORE_LOOK_S
-    room.supervisor.look()
+    room.now = STORE_CHECK_S
+    room.supervisor.check()
     assert room.stack.nats.restarts == 1
     assert "restarting it: write error: no space left on device" in room.said[0]
-    room.now += STORE_LOOK_S
-    room.supervisor.look()
+    room.now += STORE_CHECK_S
+    room.supervisor.check()
     assert room.stack.nats.restarts == 1

@@ -107,7 +107,7 @@ def test_the_caller_of_a_parked_session_hears_no_silence(stack: Stack) -> None:
 def test_which_sessions_must_be_said(arguments: list[str]) -> None:
     answer = CliRunner().invoke(app, ["parked", *arguments])
     assert answer.exit_code == 2
-    assert "name sessions, or say --all" in answer.output
+    assert "name sessions, or use --all" in answer.output
 
 
 def _restart(stack: Stack, settings: Settings) -> None:

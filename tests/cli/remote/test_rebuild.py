@@ -87,7 +87,7 @@ async def test_killed_three_times_it_goes_on_and_the_views_are_identical(
     with _rebuild(settings) as process:
         output = await _output_of(process)
     assert process.returncode == 0, output
-    resumed = re.search(r"Resumed behind seq ([\d,]+)\.", output)
+    resumed = re.search(r"Resumed after seq ([\d,]+)\.", output)
     assert resumed
     assert reached[2] <= int(resumed[1].replace(",", "")) < events
     assert re.search(r"[\d,]+ events folded in [\d.]+ s, [\d,]+ events/s", output)
@@ -117,9 +117,9 @@ async def test_killed_between_writing_and_committing_the_old_views_stay(
     with _rebuild(settings) as process:
         output = await _output_of(process)
     assert process.returncode == 0, output
-    assert f"Resumed behind seq {events}." in output
+    assert f"Resumed after seq {events}." in output
     assert re.search(r"legs .* differed: 2 rows removed, 2 written", output)
-    assert "they differed and are repaired" in output
+    assert "they differed and were repaired" in output
     assert await stored_views(engine) == right
 
 

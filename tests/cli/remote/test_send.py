@@ -14,7 +14,7 @@ from tests.cli.terminal import Terminal
         (b'\xff\xfe{"a":1}', "is not JSON: JSON is malformed"),
         (b'{"data": "\xff"}', "is not JSON: 'utf-8' codec can't decode byte 0xff"),
         (b"[" * 100_000, "is not JSON: maximum recursion depth exceeded"),
-        (b"5", "is no form of webhook that Offhook knows, not what an endpoint receives"),
+        (b"5", "is not a form of webhook that Offhook knows, not the body of a webhook"),
     ],
 )
 def test_a_file_that_is_no_webhook_is_told(

@@ -1,9 +1,9 @@
-"""What `offhook up` prints about errors and warnings of its roles: each at once, repeats counted.
+"""Prints the errors and warnings that the roles log: each kind at once, repeats as a count.
 
 what is logged       what is printed
 flow raised          a block: the flow's place in the code, the event, the session
-session parked       the session, what becomes of its calls, and what to do
-other warnings       a line
+session parked       the session, what happens to its calls, and what to do
+other warnings       one line
 """
 
 import time
@@ -17,30 +17,30 @@ from rich.console import Console
 from rich.text import Text
 
 REPEATS_EVERY_S = 5.0
-"""How often repeats of an error are counted up aloud."""
+"""How often the number of repeats is printed."""
 
 KINDS_MAX = 200
-"""How many different errors are counted apart; of more, the ones seen last."""
+"""How many kinds of errors are counted separately; of more, those seen last are kept."""
 
 PARKED_SHOWN_MAX = 3
-"""Sessions parked by one error that are shown one by one; the others are counted."""
+"""Sessions parked by one error that are shown one by one; more are counted."""
 
 VALUE_CHARS_MAX = 200
 
 
 @dataclass(kw_only=True)
 class _Kind:
-    """One error: the same place and message, whatever the call."""
+    """One kind of error, whichever call it happens in."""
 
     title: str
     raised: int = 0
     parked: int = 0
-    told: tuple[int, int] = (0, 0)  # raised and parked when last printed
+    printed: tuple[int, int] = (0, 0)  # raised and parked when last printed
     traceback: str = ""
 
 
-class TroubleReport:
-    """`parked` is the setting; `log_path` gives a role's log, to name it."""
+class ErrorReport:
+    """`parked` is the setting OFFHOOK_PARKED; `log_path` returns the path of a role's log."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class TroubleReport:
         self._repeats_at = 0.0
 
     def take(self, role: str, line: Mapping[str, Any]) -> None:
-        """Print what a role logged, if it is a new error or warning."""
+        """Print a line that a role logged if it is a new error or warning; count it if not."""
         if line.get("level") not in ("warning", "error", "critical"):
             return
         match line.get("what"):
@@ -69,20 +69,20 @@ class TroubleReport:
             case _:
                 self._other(role, line)
 
-    def tell_repeats(self) -> None:
-        """Print how often known errors came again; call it often, it prints every few seconds."""
+    def print_repeats(self) -> None:
+        """Print how often known errors were repeated, every REPEATS_EVERY_S; call it more often."""
         if self._clock() < self._repeats_at:
             return
         self._repeats_at = self._clock() + REPEATS_EVERY_S
         for kind in self._kinds.values():
-            raised, parked = kind.raised - kind.told[0], kind.parked - kind.told[1]
+            raised, parked = kind.raised - kind.printed[0], kind.parked - kind.printed[1]
             if raised or parked:
                 more = f", {parked:,} more sessions parked" if parked else ""
                 self._print(Text(f"  again: {kind.title} ({raised:,} more times{more})", "yellow"))
-                kind.told = kind.raised, kind.parked
+                kind.printed = kind.raised, kind.parked
 
     def tracebacks(self) -> Iterator[str]:
-        """One of each error of a flow."""
+        """The first traceback of each kind of error in a flow."""
         return (kind.traceback for kind in self._kinds.values() if kind.traceback)
 
     def _flow_raised(self, role: str, line: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ class TroubleReport:
                 ),
                 Text(f"    traceback in {self._log_path(role)}", "dim"),
             )
-            kind.told = 1, 0
+            kind.printed = 1, 0
         if is_new or line.get("attempt") == 1:
             kind.raised += 1
 
@@ -109,13 +109,13 @@ class TroubleReport:
         kind.parked += 1
         if kind.parked > PARKED_SHOWN_MAX:
             return
-        kind.told = kind.told[0], kind.parked
+        kind.printed = kind.printed[0], kind.parked
         session = line.get("session")
         self._print(
             Text.assemble(
                 ("✗ ", "bold red"),
                 (f"session {session} is parked", "bold"),
-                f" after {line.get('attempts')} attempts; {_fate_of_calls(self._parked)}",
+                f" after {line.get('attempts')} attempts; {_effect_on_calls(self._parked)}",
             ),
             Text(
                 "    correct the flow and restart the workers, then: offhook parked list,"
@@ -130,7 +130,7 @@ class TroubleReport:
         kind.raised += 1
         if not is_new:
             return
-        kind.title, kind.told = f"{role}: {what}", (1, 0)
+        kind.title, kind.printed = f"{role}: {what}", (1, 0)
         more = "".join(
             f" {name}={_short(value)}" for name, value in line.items() if name not in _NOT_MORE
         )
@@ -140,7 +140,7 @@ class TroubleReport:
         self._print(Text.assemble(("! ", style), f"{role}: {what}{last}{more}"))
 
     def _kind_of(self, line: Mapping[str, Any]) -> tuple[bool, _Kind]:
-        """The error of a flow. Its message often names the call, so it goes by type and place."""
+        """The kind of a flow's error: its type and place, as the message often names the call."""
         title = str(line.get("error_summary"))
         exception = str(line.get("exception") or title)
         is_new, kind = self._kind("flow", exception, str(line.get("file")), str(line.get("line")))
@@ -158,7 +158,7 @@ class TroubleReport:
         return False, known
 
     def _print(self, *lines: Text) -> None:
-        # Never wrapped by us: paths and commands should be copied whole.
+        # Not wrapped here, so that paths and commands can be copied.
         for line in lines:
             self._console.print(line, soft_wrap=True, highlight=False)
 
@@ -170,8 +170,8 @@ def _place_of(line: Mapping[str, Any]) -> str:
     return f"{line['file']}, line {line.get('line')}, in {line.get('function')}{code}"
 
 
-def _fate_of_calls(parked: str) -> str:
-    """What OFFHOOK_PARKED does, in words."""
+def _effect_on_calls(parked: str) -> str:
+    """What OFFHOOK_PARKED does to the calls of a parked session."""
     kind, _, to = parked.partition(":")
     match kind:
         case "hangup":

@@ -1,4 +1,4 @@
-"""What `offhook up` prints of its roles' errors: at once, once, and counted after that."""
+"""What `offhook up` prints of the roles' errors: the first at once, then how many more."""
 
 import io
 import json
@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
-from offhook.cli.embedded.role_logs import READ_BYTES_MAX, RoleLogs
-from offhook.cli.embedded.trouble_report import (
+from offhook.cli.embedded.error_report import (
     KINDS_MAX,
     PARKED_SHOWN_MAX,
     REPEATS_EVERY_S,
-    TroubleReport,
+    ErrorReport,
 )
+from offhook.cli.embedded.role_logs import READ_BYTES_MAX, RoleLogs
 
 RAISED = {
     "level": "error",
@@ -40,7 +40,7 @@ class Screen:
     def __init__(self, parked: str = "hangup") -> None:
         self.console = Console(width=40, record=True, file=io.StringIO())
         self.now = 0.0
-        self.report = TroubleReport(
+        self.report = ErrorReport(
             self.console,
             parked=parked,
             log_path=lambda role: Path(f"/logs/{role}.log"),
@@ -55,7 +55,7 @@ class Screen:
     def repeats(self) -> str:
         """What is printed when repeats are due."""
         self.now += REPEATS_EVERY_S
-        self.report.tell_repeats()
+        self.report.print_repeats()
         return self.console.export_text()
 
 

@@ -1,1 +1,1 @@
-"""`offhook doctor`: look at every box of the picture, say what is wrong and how to mend it."""
+"""`offhook doctor`: check every part of the system, and report what is wrong and how to fix it."""

@@ -1,4 +1,4 @@
-"""What a check found, and the clock check that three places share."""
+"""The result of a check, and the clock check that three places share."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from datetime import datetime
 from typing import Literal
 
 State = Literal["good", "wrong", "unknown"]
-"""Unknown: it could not be looked at, and nothing says that it is wrong."""
+"""Unknown: it could not be checked, and nothing suggests that it is wrong."""
 
 Place = Literal["settings", "carrier", "ingress", "log", "workers", "views", "api"]
 
 Findings = AsyncIterator["Finding"]
 Now = Callable[[], datetime]
-"""Our own clock, aware and in UTC."""
+"""This machine's clock, aware and in UTC."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the report; `fix` is what to do about it, in one line."""
+    """The result of one check. `found` and `fix` (what to do about it) are one line each."""
 
     place: Place
     check: str
@@ -27,14 +27,17 @@ class Finding:
 
 
 def good(place: Place, check: str, found: str) -> Finding:
+    """A check that passed."""
     return Finding(place=place, check=check, state="good", found=found)
 
 
 def wrong(place: Place, check: str, found: str, fix: str) -> Finding:
+    """A check that failed, and what to do."""
     return Finding(place=place, check=check, state="wrong", found=found, fix=fix)
 
 
 def unknown(place: Place, check: str, found: str, fix: str = "") -> Finding:
+    """A check that could not be made, and what to do to have it made."""
     return Finding(place=place, check=check, state="unknown", found=found, fix=fix)
 
 
@@ -48,16 +51,16 @@ def clock(
     because: str,
     resolution_s: float = 0.0,
 ) -> Finding:
-    """Whether their clock, read between two looks at ours, shows the same time.
+    """Compare their clock, read between `asked_at` and `answered_at` of ours, with ours.
 
-    Half of the time between, and what their clock does not tell, count for them.
+    It may be off by half of that time, and by half of its resolution, without being wrong.
     """
     middle = asked_at + (answered_at - asked_at) / 2
     skew_s = (theirs - middle).total_seconds() + resolution_s / 2
     doubt_s = (answered_at - asked_at).total_seconds() / 2 + resolution_s / 2
     found = f"{abs(skew_s):.1f} s {'ahead of' if skew_s > 0 else 'behind'} ours, ±{doubt_s:.1f} s"
     if abs(skew_s) - doubt_s > skew_max_s:
-        fix = f"set both clocks by NTP: {because}"
+        fix = f"synchronise both clocks by NTP: {because}"
         return wrong(place, "clock", f"{found}; at most {skew_max_s:g} s", fix)
     if abs(skew_s) <= doubt_s:
         found = f"the same as ours, ±{doubt_s:.1f} s"

@@ -1,4 +1,4 @@
-"""The log: NATS there and safe, its stream and consumers as provisioning makes them."""
+"""The log: whether NATS is there and safe, and its streams and consumers are as provisioned."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -36,14 +36,14 @@ from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
 MONITOR_TIMEOUT_S = 1.0
-"""Where silence is found elsewhere."""
+"""For questions whose answer is only added to other findings."""
 
 SKEW_MAX_S = 1.0
-"""Workers tell by the log's time stamps whether another's lease of a few seconds has run out."""
+"""Workers use the log's time stamps to see whether a lease of a few seconds has expired."""
 
 
 async def examine_servers(settings: Settings, now: Now) -> Findings:
-    """What each server's monitoring says: whether it may carry the log, its room, its clock."""
+    """What each server's monitoring shows: whether it can hold the log, its space, its clock."""
     if not settings.nats_monitor_urls:
         fix = "set OFFHOOK_NATS_MONITOR_URLS to the monitoring address of every server"
         yield wrong("log", "flushes every write", "OFFHOOK_NATS_MONITOR_URLS is empty", fix)
@@ -76,21 +76,21 @@ def _unless(check: str, refusal: Refusal | None, otherwise: str) -> Finding:
 
 
 async def examine_log(settings: Settings) -> Findings:
-    """The connection, then stream and consumers against what provisioning would make."""
+    """The connection, then each stream and consumer, compared with what provisioning creates."""
     where = shown_url(settings.nats_url)
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
     async def on_error(error: Exception) -> None:
-        told.append(error)
+        errors.append(error)
 
-    # A service waits for the server; here each address is tried, and what it says is kept.
+    # A role waits for the server; here each address is tried once, and its error is kept.
     once = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1, "error_cb": on_error}
     try:
         async with asyncio.timeout(TIMEOUT_S):
             client = await nats.connect(**client_options(settings.nats_url, "doctor") | once)
     except (OSError, NatsError, TimeoutError, ValueError) as error:
-        refusals = [each for each in told if not isinstance(each, OSError)]
-        why = words_of(next(iter(refusals or told), error))
+        refusals = [each for each in errors if not isinstance(each, OSError)]
+        why = words_of(next(iter(refusals or errors), error))
         found = f"no connection to {where}: {why}"
         fix = "start it, or see OFFHOOK_NATS_URL: its address, user and password"
         yield wrong("log", "NATS", found, fix)
@@ -112,30 +112,32 @@ async def examine_log(settings: Settings) -> Findings:
 
 
 async def _writes(client: Client, settings: Settings) -> Findings:
-    """Whether records are taken, what is out, and how much of each limit is used."""
+    """Whether records are taken, which replicas are out, and how much of each limit is used."""
     js = client.jetstream(timeout=TIMEOUT_S)
     try:
         servers = await ask_servers(settings.nats_monitor_urls, MONITOR_TIMEOUT_S)
         streams = [await js.stream_info(name) for name in (STREAM, TIMERS)]
         account = await js.account_info()
     except (NatsError, TimeoutError, LogUnsafe):
-        return  # missing, silent or without an address: that was found above
+        return  # missing, silent or without an address, which was reported above
     condition = condition_of(servers, streams, account)
     if condition.behind:
-        # Under load each is for a moment: what counts is what stays.
+        # Under load a replica is behind for a moment; only one that stays behind counts.
         await asyncio.sleep(LATE_S)
         streams = [await js.stream_info(name) for name in (STREAM, TIMERS)]
         condition = condition_of(servers, streams, account, late=condition.behind)
     if condition.trouble:
-        yield wrong("log", "takes records", condition.trouble, "do what it says, then look again")
+        yield wrong(
+            "log", "takes records", condition.trouble, "do what it says, then run this again"
+        )
         return
     limits = [limit for info in streams for limit in stream_limits(info)] + account_limits(account)
     used = ", ".join(str(limit) for limit in limits)
     yield good("log", "takes records", f"yes; {used}" if used else "yes; streams have no limits")
-    told = [str(each.cannot_write or each.silent) for each in servers]
+    reported = [str(each.cannot_write or each.silent) for each in servers]
     for warning in condition.warnings:
-        if any(words and words in warning for words in told):
-            continue  # found above, by the server itself
+        if any(words and words in warning for words in reported):
+            continue  # reported above, for the server itself
         fix = "start it; if it runs, see its log, and restart it once its disk has room"
         yield wrong("log", "replicas", warning, fix)
 
@@ -150,16 +152,16 @@ async def _stream(client: Client, wanted: StreamConfig) -> Finding:
     except (NatsError, TimeoutError) as error:
         return _silent(check, error)
     if is_compressed(info.config):
-        told = "it is compressed, which breaks replicas whose node is killed"
-        return wrong("log", check, told, "stop every role, then " + _REWRITE)
-    found = differences(wanted, info.config)
-    if not found:
+        found = "it is compressed, which breaks replicas whose node is killed"
+        return wrong("log", check, found, "stop every role, then " + _REWRITE)
+    differing = differences(wanted, info.config)
+    if not differing:
         replicas = f", {wanted.num_replicas} replicas" if wanted.num_replicas != 1 else ""
         return good("log", check, f"{info.state.messages:,} records{replicas}")
     fix = _PROVISION
-    if any(each.fixed for each in found):
-        fix = f"no update can change that: back {wanted.name} up, and restore it as a new stream"
-    return wrong("log", check, _told(found), fix)
+    if any(each.fixed for each in differing):
+        fix = f"this cannot be updated: back {wanted.name} up, and restore it as a new stream"
+    return wrong("log", check, _listed(differing), fix)
 
 
 async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig) -> Finding:
@@ -177,27 +179,27 @@ async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig
     found = differences(wanted, info.config)
     remove = f"nats consumer rm {stream.name} {wanted.durable_name}"
     if any(each.fixed for each in found):
-        # Positions are found again: decisions are in the log, the projector's is in Postgres.
-        return wrong("log", check, _told(found), f"{remove}, then {_PROVISION}: nothing is lost")
+        # No position is lost: decisions are in the log, the projector's position is in Postgres.
+        return wrong("log", check, _listed(found), f"{remove}, then {_PROVISION}: nothing is lost")
     if found:
-        return wrong("log", check, _told(found), _PROVISION)
+        return wrong("log", check, _listed(found), _PROVISION)
     if info.paused:
         resume = f"nats consumer resume {stream.name} {wanted.durable_name}"
         return wrong("log", check, "it is paused: nothing is delivered", resume)
     return good("log", check, f"{info.num_pending or 0:,} waiting, {info.num_ack_pending:,} held")
 
 
-def _told(found: Sequence[Difference]) -> str:
+def _listed(found: Sequence[Difference]) -> str:
     return "; ".join(str(each) for each in found)
 
 
 def _silent(check: str, error: Exception) -> Finding:
-    fix = "is JetStream on, and has this user the right to its API?"
+    fix = "is JetStream enabled, and may this user use its API?"
     return wrong("log", check, f"JetStream does not answer: {words_of(error)}", fix)
 
 
 async def _clock(url: str, now: Now) -> Finding | None:
-    """By the `now` of the server's general information; None if it does not tell."""
+    """By `now` on the server's /varz page; None if it is not there."""
     async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
         asked_at = now()
         try:
@@ -215,6 +217,6 @@ async def _clock(url: str, now: Now) -> Finding | None:
     )
 
 
-_MISSING = "it is not there"
+_MISSING = "it does not exist"
 _PROVISION = "offhook provision"
 _REWRITE = "offhook provision --rewrite-compressed"

@@ -1,4 +1,4 @@
-"""Whether workers and projector work now: they are heard, and nothing waits for them too long."""
+"""Whether workers and projector work: workers report, and no record waits for too long."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
-from offhook.cli.doctor.roles import role
+from offhook.cli.doctor.roles import examine_role
 from offhook.errors import SettingInvalid
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.stream import PROJECTOR, STREAM, TIMERS, WORKER, WORKER_TIMERS
@@ -27,10 +27,10 @@ from offhook.settings import Settings
 TIMEOUT_S = 5.0
 
 LISTEN_S = 3.0
-"""Workers report to each other every second: one that is not heard in this time does not run."""
+"""Workers report to each other every second: one that is silent for this long is not running."""
 
-WAKE_UP_AGE_MAX_S = 10.0
-"""A wake-up is settled in milliseconds, or held while the carrier is asked again."""
+DELIVERY_AGE_MAX_S = 10.0
+"""A delivery is settled in milliseconds, or held while a command is retried."""
 
 VIEWS_AGE_MAX_S = 10.0
 
@@ -40,32 +40,32 @@ _ONCE = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}
 
 
 async def examine_workers(settings: Settings, urls: Sequence[str], now: Now) -> Findings:
-    """Each whose address is known; whether any is heard; and what waits for them."""
+    """Each worker whose address is known, whether any reports, and what waits for them."""
     for number, url in enumerate(urls, start=1):
         check = f"worker {number}" if len(urls) > 1 else "worker"
-        yield (await role("workers", check, url, "worker"))[0]
+        yield (await examine_role("workers", check, url, "worker"))[0]
     async with _Log(settings) as log:
         if log is None:
-            yield unknown("workers", "heard", "not looked at: no connection to NATS")
+            yield unknown("workers", "heard", "not checked: no connection to NATS")
             return
         if worker := await _heard(log):
             yield good("workers", "heard", f"{worker} reports")
         else:
-            found = f"no worker has reported in {LISTEN_S:g} s: no call is answered"
-            fix = "start `offhook worker`; one that runs and is not heard hangs: restart it"
+            found = f"no worker reported within {LISTEN_S:g} s: no call is answered"
+            fix = "start `offhook worker`; one that runs but does not report hangs: restart it"
             yield wrong("workers", "heard", found, fix)
         yield await _waiting(log, "wake-ups", STREAM, WORKER, ALL_IN, now)
         yield await _waiting(log, "alarms", TIMERS, WORKER_TIMERS, ALL_FIRED, now)
 
 
 async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
-    """The projector where its address is known, how far the views are behind, what is parked."""
+    """The projector if its address is known, how far the views are behind, what is parked."""
     if url:
-        yield (await role("views", "projector", url, "projector"))[0]
+        yield (await examine_role("views", "projector", url, "projector"))[0]
     try:
         engine = open_database(settings.postgres_url, "offhook-doctor")
     except SettingInvalid:
-        return  # told by the check of Postgres
+        return  # reported by the check of Postgres
     try:
         async with engine.connect() as connection:
             checkpoint = await read_checkpoint(connection, PROJECTOR)
@@ -77,13 +77,13 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
             )
             parked = [row.session_id for row in (*flows, *views)]
     except (SQLAlchemyError, PostgresError, OSError):
-        return  # told by the checks of Postgres and of its revision
+        return  # reported by the checks of Postgres and its revision
     finally:
         await engine.dispose()
     if parked:
         named = ", ".join(parked[:PARKED_NAMED_MAX])
         more = f" and {len(parked) - PARKED_NAMED_MAX:,} more" if parked[PARKED_NAMED_MAX:] else ""
-        fix = "offhook parked list says why; correct the flow, then offhook parked retry"
+        fix = "offhook parked list shows the errors; correct the flow, then offhook parked retry"
         yield wrong("views", "parked", f"{len(parked):,}: {named}{more}", fix)
     else:
         yield good("views", "parked", "no session")
@@ -93,7 +93,7 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
 
 
 class _Log:
-    """A connection; None if there is none: the log's own checks say why."""
+    """A connection to NATS, or None; the checks of the log report why."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.nats_url
@@ -118,7 +118,7 @@ class _Log:
 
 
 async def _heard(client: Client) -> str:
-    """A worker that reports within LISTEN_S and is not leaving; empty if there is none."""
+    """The name of a worker that reports within LISTEN_S and is not leaving; else empty."""
     reports = await client.subscribe(LIMITS)
     try:
         async with asyncio.timeout(LISTEN_S):
@@ -128,56 +128,56 @@ async def _heard(client: Client) -> str:
     except TimeoutError:
         pass
     finally:
-        await reports.unsubscribe()  # a drain would wait 5 s for what has arrived since
+        await reports.unsubscribe()  # a drain would wait up to 5 s
     return ""
 
 
 def _worker_in(report: bytes) -> str:
     try:
-        told = json.loads(report)
+        found = json.loads(report)
     except ValueError:
         return ""
-    is_one = isinstance(told, dict) and not told.get("is_leaving")
-    return str(told.get("worker") or "") if is_one else ""
+    is_working = isinstance(found, dict) and not found.get("is_leaving")
+    return str(found.get("worker") or "") if is_working else ""
 
 
 async def _waiting(
     client: Client, check: str, stream: str, consumer: str, subject: str, now: Now
 ) -> Finding:
-    """The oldest message of a workers' consumer that nobody has acknowledged."""
+    """The oldest unacknowledged message of a consumer of the workers."""
     js = client.jetstream(timeout=TIMEOUT_S)
     try:
         info = await js.consumer_info(stream, consumer)
         assert info.ack_floor is not None
         count = (info.num_pending or 0) + (info.num_ack_pending or 0)
         if not count:
-            return good("workers", check, "none waits")
+            return good("workers", check, "none waiting")
         oldest = await js.get_msg(
             stream, seq=info.ack_floor.stream_seq + 1, subject=subject, next=True
         )
     except NotFoundError:
-        return good("workers", check, "none waits")  # it was acknowledged meanwhile, or is missing
+        return good("workers", check, "none waiting")  # acknowledged in the meantime, or missing
     except (NatsError, TimeoutError) as error:
         return unknown("workers", check, f"JetStream does not answer: {error!r}")
     age_s = _age_s(oldest, now)
     place = parse(oldest.subject or "")
     of = f" (session {place.session_id})" if place is not None else ""
-    found = f"{count:,} unsettled, the oldest for {age_s:.0f} s{of}"
+    found = f"{count:,} waiting, the oldest for {age_s:.0f} s{of}"
     if info.num_redelivered:
-        found += f"; {info.num_redelivered:,} delivered again"
-    if age_s <= WAKE_UP_AGE_MAX_S:
+        found += f"; {info.num_redelivered:,} redelivered"
+    if age_s <= DELIVERY_AGE_MAX_S:
         return good("workers", check, found)
-    fix = "callers wait: see the workers' logs, restart one that hangs, start more if all are busy"
+    fix = "see the workers' logs; restart one that hangs, or start more if all are busy"
     return wrong("workers", check, found, fix)
 
 
 async def _behind(client: Client, seq: int, now: Now) -> Finding:
-    """How far the views are behind the log. `seq` is the stream sequence that they have."""
+    """How far the views are behind the log. `seq` is the last stream sequence in the views."""
     js = client.jetstream(timeout=TIMEOUT_S)
     try:
         last_seq = (await js.stream_info(STREAM)).state.last_seq
         if last_seq <= seq:
-            return good("views", "behind the log", f"by nothing, at seq {seq:,}")
+            return good("views", "behind the log", f"not at all, at seq {seq:,}")
         oldest = await js.get_msg(STREAM, seq=seq + 1, subject="calls.>", next=True)
     except NotFoundError:
         return good("views", "behind the log", f"nothing is stored after seq {seq:,}")
@@ -187,12 +187,12 @@ async def _behind(client: Client, seq: int, now: Now) -> Finding:
     found = f"by {last_seq - seq:,} records, the oldest for {age_s:.0f} s"
     if age_s <= VIEWS_AGE_MAX_S:
         return good("views", "behind the log", found)
-    fix = "start `offhook projector`; one that runs and does not go on hangs: see its log, restart"
+    fix = "start `offhook projector`; if it is running, see its log and restart it"
     return wrong("views", "behind the log", found, fix)
 
 
 def _age_s(message: RawStreamMsg, now: Now) -> float:
-    """By the log's time stamp and our clock, which are compared elsewhere."""
+    """By the log's time stamp and this machine's clock, which another check compares."""
     stored_at = message.time
     if stored_at is None:
         return 0.0

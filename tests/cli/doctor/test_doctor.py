@@ -21,9 +21,10 @@ from rich.console import Console
 from sqlalchemy import text
 
 from offhook.cli.doctor.finding import Finding
-from offhook.cli.doctor.run import Roles, _listens, examine, report
+from offhook.cli.doctor.report import print_report
+from offhook.cli.doctor.run import Roles, _address, examine
 from offhook.cli.doctor.settings import examine_same_settings
-from offhook.cli.doctor.work import WAKE_UP_AGE_MAX_S
+from offhook.cli.doctor.work import DELIVERY_AGE_MAX_S
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare, provision_log
@@ -192,7 +193,7 @@ def test_it_prints_and_ends_as_it_found(
     looked = offhook("doctor", "--connection", "12", "--webhook-url", WEBHOOKS)
     assert looked.status == 0, looked.output
     assert "carrier ✓ ──▶ ingress · ──▶ log ✓ ──▶ workers ✓ ──▶ views ✓ ──▶ api ·" in looked.output
-    assert "all good, 2 not looked at" in looked.output
+    assert "all good, 2 not checked" in looked.output
 
     at_carrier.applications["12"]["webhook_api_version"] = "1"
     looked = offhook("doctor")
@@ -255,7 +256,7 @@ def test_an_ingress_that_is_not_there_or_is_something_else(
     assert (away.place, away.check) == ("ingress", "ready")
     assert away.found.startswith(f"not reachable at {NOBODY}: ConnectError")
     other = only_wrong(look(good, roles=Roles(ingress=at_carrier.url)))
-    assert other.found == f"what answers 404 at {at_carrier.url} is no ingress"
+    assert other.found == f"what answers 404 at {at_carrier.url} is not the ingress role"
 
 
 def test_a_flow_whose_module_raises(
@@ -407,7 +408,7 @@ def test_clocks_that_differ(good: Settings) -> None:
     found = look(good, ahead_s=10)
     assert [each.place for each in found.values() if each.state == "wrong"] == ["log", "views"]
     assert re.match(r"(9|10)\.\d s behind ours, ±", found["log", "clock"].found)
-    assert found["log", "clock"].fix.startswith("set both clocks by NTP")
+    assert found["log", "clock"].fix.startswith("synchronise both clocks by NTP")
     found = look(good, ahead_s=-40)
     wrong = [each for each in found.values() if each.state == "wrong"]
     assert [each.place for each in wrong] == ["carrier", "log", "views"]
@@ -427,7 +428,7 @@ def test_a_server_that_would_lose_writes(good: Settings) -> None:
         found = look(replace(good, nats_url=unsafe.url))
         missing = [each for each in found.values() if each.state == "wrong" and each.place == "log"]
         assert [each.check for each in missing] == ["stream CALLS", "stream TIMERS"]
-        assert {each.found for each in missing} == {"it is not there"}
+        assert {each.found for each in missing} == {"it does not exist"}
         assert {each.fix for each in missing} == {"offhook provision"}
 
 
@@ -552,7 +553,7 @@ def test_a_missing_consumer(good: Settings) -> None:
 
     asyncio.run(remove())
     finding = only_wrong(look(good))
-    assert (finding.check, finding.found) == (f"consumer {WORKER}", "it is not there")
+    assert (finding.check, finding.found) == (f"consumer {WORKER}", "it does not exist")
     asyncio.run(provision_log(good))
     assert not [each for each in look(good).values() if each.state == "wrong"]
 
@@ -616,7 +617,7 @@ def test_what_was_found_is_printed_as_it_is() -> None:
     console = Console(width=100)
     findings = [Finding(place="log", check="NATS", state="wrong", found="no [x]", fix="see [y]")]
     with console.capture() as captured:
-        report(console, findings, as_json=False)
+        print_report(console, findings, as_json=False)
     assert [line.rstrip() for line in captured.get().splitlines()] == [
         "settings ·   carrier · ──▶ ingress · ──▶ log ✗ ──▶ workers · ──▶ views · ──▶ api ·",
         "",
@@ -647,11 +648,11 @@ def test_a_wake_up_that_nobody_settles_and_views_that_stay_behind(good: Settings
     asyncio.run(_stored(good.nats_url, "waits", 0))
     found = look(good)
     assert found["workers", "wake-ups"].state == "good", "it has only come"
-    late = look(good, ahead_s=WAKE_UP_AGE_MAX_S + 5)
+    late = look(good, ahead_s=DELIVERY_AGE_MAX_S + 5)
     asyncio.run(purged(good.nats_url))
     wake_ups, behind = late["workers", "wake-ups"], late["views", "behind the log"]
     assert (wake_ups.state, behind.state) == ("wrong", "wrong")
-    assert re.fullmatch(r"1 unsettled, the oldest for \d+ s \(session waits\)", wake_ups.found)
+    assert re.fullmatch(r"1 waiting, the oldest for \d+ s \(session waits\)", wake_ups.found)
     assert "restart one that hangs" in wake_ups.fix
     assert re.fullmatch(r"by \d records, the oldest for \d+ s", behind.found)
     assert "offhook projector" in behind.fix
@@ -667,7 +668,7 @@ def test_a_role_that_hangs_or_is_away_or_is_not_ready(good: Settings) -> None:
         ("views", "projector", "projector"),
     ):
         assert found[place, check].found == (
-            f"{hangs} accepts connections and does not answer within 5 s"
+            f"{hangs} accepts connections but does not answer within 5 s"
         )
         assert found[place, check].fix == f"it hangs: see the log of the {name}, restart it"
     assert found["workers", "worker 2"].found.startswith(f"not reachable at {NOBODY}")
@@ -680,7 +681,7 @@ def test_no_worker_at_all() -> None:
         heard = look(settings)["workers", "heard"]
     assert (heard.state, heard.found) == (
         "wrong",
-        "no worker has reported in 3 s: no call is answered",
+        "no worker reported within 3 s: no call is answered",
     )
 
 
@@ -755,4 +756,4 @@ def test_another_key_of_the_real_carrier_than_the_roles_have() -> None:
     ],
 )
 def test_where_a_role_listens_by_the_settings(settings: Settings, expected: str) -> None:
-    assert _listens(settings, "api") == expected
+    assert _address(settings, "api") == expected

@@ -29,9 +29,9 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import Stream
 from offhook.jetstream.stream import require_provisioned
 from offhook.process import AsgiApp, Ready, Receive, Scope, Send, first_of, health_routes, serve
-from offhook.projections.database import open_database
-from offhook.projections.schema import require_migrated
-from offhook.projections.waiting import PositionWatch
+from offhook.projections.views.database import open_database
+from offhook.projections.views.schema import require_migrated
+from offhook.projections.views.waiting import PositionWatch
 from offhook.settings import Settings
 
 

@@ -15,8 +15,8 @@ from offhook.api.errors import refusal
 from offhook.errors import LogUnavailable
 from offhook.jetstream.lookup import Stream
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.checkpoint import read_checkpoint
-from offhook.projections.waiting import PositionWatch
+from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.waiting import PositionWatch
 
 CATCH_UP_S = 1.0
 """How long a request waits for the views to have what the log had when it came in."""

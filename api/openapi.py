@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
-from offhook.projections.kpis import COUNTERS, RATIOS
+from offhook.projections.views.kpis import COUNTERS, RATIOS
 from offhook.telnyx.defaults import DEFAULTS
 
 

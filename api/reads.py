@@ -1,4 +1,4 @@
-"""What the API reads beyond `offhook.projections.queries`."""
+"""What the API reads beyond `offhook.projections.views.queries`."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.api.telnyx.paging import Wanted
 from offhook.events import IssuedCommand
-from offhook.projections.queries import is_active, list_active_legs
-from offhook.projections.rows import storable
-from offhook.projections.tables import commands, event_log, legs
-from offhook.projections.views import CommandView, LegPage
+from offhook.projections.views.queries import is_active, list_active_legs
+from offhook.projections.views.rows import storable
+from offhook.projections.views.tables import commands, event_log, legs
+from offhook.projections.views.types import CommandView, LegPage
 
 ALIKE_MAX = 20
 

@@ -22,8 +22,8 @@ from rich.table import Table
 from bench.machine import describe
 from offhook.codec import decode, encode
 from offhook.events import Decided, Record
-from offhook.projections.fold import Folded, advanced, written
-from offhook.projections.rows import rows_of
+from offhook.projections.views.fold import Folded, advanced, written
+from offhook.projections.views.rows import rows_of
 from offhook.session import Session, fold
 from offhook.slices import Slices
 from offhook.workers.sessions.state import SessionState

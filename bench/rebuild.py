@@ -40,9 +40,9 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.subjects import Side
-from offhook.projections.database import open_database
-from offhook.projections.project import Projector
-from offhook.projections.rebuild import NAME
+from offhook.projections.projector.project import Projector
+from offhook.projections.projector.rebuild import NAME
+from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
 

@@ -1,8 +1,8 @@
-"""Alembic's environment: runs the migrations on the connection of `offhook.projections.schema`."""
+"""Alembic's environment: runs the migrations on the connection that `views.schema` hands in."""
 
 from alembic import context
 
-from offhook.projections.tables import metadata
+from offhook.projections.views.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

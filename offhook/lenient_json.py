@@ -13,7 +13,8 @@ odd part replaced and the rest kept:
     nested over DEPTH_MAX levels, if readers give up at it      null
 
 The result can be written as JSON again and stored in Postgres (except for NULs, which
-`offhook.projections.rows` replaces): it has no lone surrogates and no floats that are not finite.
+`offhook.projections.views.rows` replaces): it has no lone surrogates and no floats that are not
+finite.
 """
 
 import json

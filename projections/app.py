@@ -15,10 +15,10 @@ from offhook.jetstream.connection import (
 from offhook.jetstream.health import LogHealth
 from offhook.jetstream.stream import PROJECTOR, require_provisioned
 from offhook.process import health_routes, serve
-from offhook.projections.database import open_database
-from offhook.projections.metrics import registry_of
-from offhook.projections.project import Projector
-from offhook.projections.schema import require_migrated
+from offhook.projections.projector.metrics import registry_of
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.database import open_database
+from offhook.projections.views.schema import require_migrated
 from offhook.settings import Settings
 
 REPORT_S = 60.0

@@ -16,7 +16,7 @@ import pytest
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
-from offhook.projections.schema import migrate
+from offhook.projections.views.schema import migrate
 from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0

@@ -30,7 +30,7 @@ from offhook.jetstream.stream import (
     wanted_streams,
 )
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
-from offhook.projections.deliveries import require_same_stream
+from offhook.projections.projector.deliveries import require_same_stream
 from tests.nats_cluster import NatsCluster
 
 SESSIONS = 12

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from offhook.projections.views import CommandView, SessionDetail, TimelineEntry
+from offhook.projections.views.types import CommandView, SessionDetail, TimelineEntry
 
 HIDDEN = "(hidden)"
 _SECRET = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)

@@ -22,7 +22,7 @@ from offhook.api.own.redact import told_command, told_entry, told_session
 from offhook.api.query_parameters import Number, WholeNumber, moment_in, number_in
 from offhook.api.reads import read_seq_at
 from offhook.folding import NEVER
-from offhook.projections.queries import (
+from offhook.projections.views.queries import (
     PAGE_MAX,
     TIMELINE_MAX,
     list_sessions,
@@ -31,14 +31,14 @@ from offhook.projections.queries import (
     read_session_as_of,
     read_timeline,
 )
-from offhook.projections.up import detail_at
-from offhook.projections.views import (
+from offhook.projections.views.types import (
     CommandView,
     SessionDetail,
     SessionFilter,
     SessionView,
     TimelineEntry,
 )
+from offhook.projections.views.up import detail_at
 
 PAGE_DEFAULT = 50
 WAIT_MAX_S = 10.0

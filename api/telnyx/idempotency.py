@@ -35,7 +35,7 @@ from offhook.api.reads import list_recent_commands
 from offhook.api.telnyx.commands import COMMAND_ID_HEADER, Request
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.log import EventLog
-from offhook.projections.views import CommandView
+from offhook.projections.views.types import CommandView
 
 KEY_HEADER = "idempotency-key"
 RETRY_COUNT_HEADER = "x-stainless-retry-count"

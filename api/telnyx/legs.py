@@ -8,8 +8,8 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.events import session_id_from
 from offhook.placed import session_of_answer
-from offhook.projections.queries import read_leg
-from offhook.projections.views import LegView
+from offhook.projections.views.queries import read_leg
+from offhook.projections.views.types import LegView
 
 PLACED_MAX = 10_000
 

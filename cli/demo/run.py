@@ -20,8 +20,8 @@ from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
-from offhook.projections.checkpoint import read_checkpoint
-from offhook.projections.database import open_database
+from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.database import open_database
 from offhook.settings import Settings
 
 SPEED = 10.0

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections import tables
+from offhook.projections.views import tables
 
 EXAMPLES_MAX = 5
 

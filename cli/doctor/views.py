@@ -6,8 +6,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
 from offhook.errors import OperatorFault, SettingInvalid
-from offhook.projections.database import open_database
-from offhook.projections.schema import REVISION, revision
+from offhook.projections.views.database import open_database
+from offhook.projections.views.schema import REVISION, revision
 from offhook.settings import Settings
 
 SKEW_MAX_S = 1.0

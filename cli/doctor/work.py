@@ -20,8 +20,8 @@ from offhook.errors import SettingInvalid
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.stream import PROJECTOR, STREAM, TIMERS, WORKER, WORKER_TIMERS
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
-from offhook.projections.checkpoint import read_checkpoint
-from offhook.projections.database import open_database
+from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.database import open_database
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0

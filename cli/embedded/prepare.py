@@ -7,7 +7,7 @@ import offhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.rewrite import Say, rewrite
 from offhook.jetstream.stream import provision, require_safe
-from offhook.projections.schema import migrate
+from offhook.projections.views.schema import migrate
 from offhook.settings import Settings
 
 MIGRATIONS = Path(offhook.__file__).parent / "migrations"

@@ -25,11 +25,11 @@ from offhook.flow import PARKED
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.arrivals import read_stored
-from offhook.projections.batch import Projection
-from offhook.projections.checkpoint import hold_off_projectors, read_checkpoint
-from offhook.projections.database import open_database
-from offhook.projections.schema import require_migrated
+from offhook.projections.projector.batch import Projection
+from offhook.projections.views.arrivals import read_stored
+from offhook.projections.views.checkpoint import hold_off_projectors, read_checkpoint
+from offhook.projections.views.database import open_database
+from offhook.projections.views.schema import require_migrated
 from offhook.session import fold
 from offhook.settings import Settings
 

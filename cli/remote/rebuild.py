@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
-from offhook.projections.database import open_database
-from offhook.projections.rebuild import Compared, Progress, Rebuilt, rebuild
-from offhook.projections.schema import require_migrated
+from offhook.projections.projector.rebuild import Compared, Progress, Rebuilt, rebuild
+from offhook.projections.views.database import open_database
+from offhook.projections.views.schema import require_migrated
 from offhook.settings import Settings
 
 PRINT_EVERY_S = 2.0

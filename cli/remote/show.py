@@ -44,8 +44,8 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.leg import Leg
-from offhook.projections.fold import Folded, advanced
-from offhook.projections.rows import rows_of, session_row
+from offhook.projections.views.fold import Folded, advanced
+from offhook.projections.views.rows import rows_of, session_row
 from offhook.session import Session, evolve
 from offhook.settings import Settings
 

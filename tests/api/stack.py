@@ -22,7 +22,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import provision
-from offhook.projections.schema import migrate
+from offhook.projections.views.schema import migrate
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
 from tests.free_ports import free_port

@@ -19,8 +19,8 @@ from offhook.api.own.sessions import sessions_router
 from offhook.api.telnyx.bodies import body_of
 from offhook.errors import LogUnavailable, ParameterInvalid
 from offhook.jetstream.lookup import Stream
-from offhook.projections.database import open_database
-from offhook.projections.waiting import PositionWatch
+from offhook.projections.views.database import open_database
+from offhook.projections.views.waiting import PositionWatch
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from offhook.commands import Speak
 from offhook.decision import stored
 from offhook.events import Record, WebhookReceived
 from offhook.flow import Flow, flow_for
-from offhook.projections.fold import Folded, advanced, written
-from offhook.projections.rows import rows_of
+from offhook.projections.views.fold import Folded, advanced, written
+from offhook.projections.views.rows import rows_of
 from offhook.session import Session, evolve, fold
 from tests.counted_work import Work, work_of
 from tests.long_calls import RECORDS_EACH, SESSION, decided, initiated, record, transcription

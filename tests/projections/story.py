@@ -35,11 +35,11 @@ from offhook.events import (
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side
-from offhook.projections import tables
-from offhook.projections.fold import folded_from
-from offhook.projections.project import Progress, Projector
-from offhook.projections.rows import rows_of
-from offhook.projections.waiting import PositionWatch
+from offhook.projections.projector.project import Progress, Projector
+from offhook.projections.views import tables
+from offhook.projections.views.fold import folded_from
+from offhook.projections.views.rows import rows_of
+from offhook.projections.views.waiting import PositionWatch
 from offhook.webhooks import wire_body
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)

@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.jetstream.connection import close, connect
-from offhook.projections import tables
-from offhook.projections.database import open_database
+from offhook.projections.views import tables
+from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
 from tests.projections.story import caught_up
 

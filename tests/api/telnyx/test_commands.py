@@ -11,7 +11,7 @@ from telnyx import AsyncTelnyx, InternalServerError, PermissionDeniedError, Unpr
 from offhook.events import Decided, session_id_from
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.database import open_database
+from offhook.projections.views.database import open_database
 from tests.api.stack import (
     ANSWER_TIMEOUT_S,
     COMMANDER,

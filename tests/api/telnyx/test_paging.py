@@ -10,9 +10,9 @@ from sqlalchemy import text
 from offhook.api import reads
 from offhook.api.telnyx.paging import Wanted, meta_of
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.projections.database import open_database
-from offhook.projections.queries import list_active_legs
-from offhook.projections.views import LegPage
+from offhook.projections.views.database import open_database
+from offhook.projections.views.queries import list_active_legs
+from offhook.projections.views.types import LegPage
 
 
 async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(

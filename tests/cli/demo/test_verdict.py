@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.demo.verdict import verdict
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.projections import tables
-from offhook.projections.database import open_database
+from offhook.projections.views import tables
+from offhook.projections.views.database import open_database
 
 EVENT = {"id": "e1", "event_type": "call.hangup"}
 LEG = {

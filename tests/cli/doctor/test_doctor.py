@@ -41,8 +41,8 @@ from offhook.jetstream.stream import (
     stream_config,
 )
 from offhook.jetstream.subjects import LIMITS
-from offhook.projections.database import open_database
-from offhook.projections.schema import REVISION
+from offhook.projections.views.database import open_database
+from offhook.projections.views.schema import REVISION
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
 from offhook.workers.sending.rate_limits import FleetReport

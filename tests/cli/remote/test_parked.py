@@ -25,7 +25,7 @@ from offhook.errors import OperatorFault
 from offhook.events import SessionResumed
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.database import open_database
+from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
 
 TIMEOUT_S = 60

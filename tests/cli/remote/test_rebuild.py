@@ -22,9 +22,9 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import consumer_configs, stream_config
-from offhook.projections.database import open_database
-from offhook.projections.project import Projector
-from offhook.projections.rebuild import Progress, rebuild
+from offhook.projections.projector.project import Projector
+from offhook.projections.projector.rebuild import Progress, rebuild
+from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
 from tests.projections.story import (
     call,

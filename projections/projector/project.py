@@ -23,11 +23,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import LogMissing, PassingFault
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.arrivals import arrivals_from
-from offhook.projections.batch import SESSIONS_CACHED_MAX, Applied, Projection
-from offhook.projections.checkpoint import become_active, begin, read_checkpoint
-from offhook.projections.database import reason_of
-from offhook.projections.deliveries import Deliveries, require_same_stream
+from offhook.projections.projector.batch import SESSIONS_CACHED_MAX, Applied, Projection
+from offhook.projections.projector.deliveries import Deliveries, require_same_stream
+from offhook.projections.views.arrivals import arrivals_from
+from offhook.projections.views.checkpoint import become_active, begin, read_checkpoint
+from offhook.projections.views.database import reason_of
 
 STANDBY_POLL_S = 0.5
 CHECK_AFTER_IDLE_S = 5.0

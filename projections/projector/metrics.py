@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from offhook.projections.project import Progress
+from offhook.projections.projector.project import Progress
 
 
 def registry_of(progress: Progress) -> CollectorRegistry:

@@ -13,12 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.phone_numbers import spellings
-from offhook.projections.arrivals import Arrival, read_stored
-from offhook.projections.fold import Folded, advanced
-from offhook.projections.rows import Rows, rows_of, storable
-from offhook.projections.tables import commands, event_log, legs, parked_sessions, sessions
-from offhook.projections.up import session_at
-from offhook.projections.views import (
+from offhook.projections.views.arrivals import Arrival, read_stored
+from offhook.projections.views.fold import Folded, advanced
+from offhook.projections.views.rows import Rows, rows_of, storable
+from offhook.projections.views.tables import commands, event_log, legs, parked_sessions, sessions
+from offhook.projections.views.types import (
     CommandView,
     LegPage,
     LegView,
@@ -28,6 +27,7 @@ from offhook.projections.views import (
     TimelineEntry,
     TimelinePage,
 )
+from offhook.projections.views.up import session_at
 from offhook.session import Session
 from offhook.slices import Slices
 
@@ -148,7 +148,7 @@ async def list_sessions(
 
 
 def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
-    """By `offhook.projections.up`: what was active is ended once the carrier's limit has passed."""
+    """By `up`: what was active is ended once the carrier's limit has passed."""
     is_up = sessions.c.up_until > now
     match status:
         case "active":

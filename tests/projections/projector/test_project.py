@@ -20,12 +20,12 @@ from offhook.errors import CheckpointMoved, LogMissing, LogReplaced
 from offhook.events import CallHangup, CallInitiated, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR, STREAM, provision, stream_config
-from offhook.projections.arrivals import Arrival, read_stored
-from offhook.projections.batch import Projection
-from offhook.projections.checkpoint import begin, read_checkpoint
-from offhook.projections.deliveries import Deliveries
-from offhook.projections.project import Projector
-from offhook.projections.rows import rows_of
+from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.deliveries import Deliveries
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.arrivals import Arrival, read_stored
+from offhook.projections.views.checkpoint import begin, read_checkpoint
+from offhook.projections.views.rows import rows_of
 from tests.example_events import example_event
 from tests.projections.story import (
     NOON,
@@ -159,7 +159,7 @@ async def test_a_session_that_can_be_read_again_is_healed_at_the_next_start(
 
     await publish(log, call("s"))
     with monkeypatch.context() as patched:
-        patched.setattr("offhook.projections.batch.rows_of", refuse)
+        patched.setattr("offhook.projections.projector.batch.rows_of", refuse)
         async with projecting(Projector(client, engine)):
             await caught_up(client, engine)
         assert await _parked(engine) == {"s": 1}
@@ -326,7 +326,7 @@ async def test_consumer_deleted_and_provisioned_again(
     own_nats_server: NatsServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("offhook.projections.project.CHECK_AFTER_IDLE_S", 0.5)
+    monkeypatch.setattr("offhook.projections.projector.project.CHECK_AFTER_IDLE_S", 0.5)
     async with projecting(Projector(client, engine)) as projector:
         await publish(log, call("a"))
         await caught_up(client, engine)

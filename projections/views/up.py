@@ -8,7 +8,7 @@ comes later says when it really ended.
 from dataclasses import replace
 from datetime import datetime
 
-from offhook.projections.views import LegView, SessionDetail, SessionView
+from offhook.projections.views.types import LegView, SessionDetail, SessionView
 
 
 def leg_at(leg: LegView, now: datetime) -> LegView:

@@ -18,11 +18,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections import checkpoint, tables
-from offhook.projections.arrivals import Arrival, read_stored
-from offhook.projections.bulk import insert_new, upsert_newer
-from offhook.projections.fold import Folded, advanced, written
-from offhook.projections.rows import Rows, rows_of, session_row, storable
+from offhook.projections.projector.bulk import insert_new, upsert_newer
+from offhook.projections.views import checkpoint, tables
+from offhook.projections.views.arrivals import Arrival, read_stored
+from offhook.projections.views.fold import Folded, advanced, written
+from offhook.projections.views.rows import Rows, rows_of, session_row, storable
 from offhook.session import Session
 from offhook.slices import Slices
 

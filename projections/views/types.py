@@ -11,7 +11,7 @@ from typing import Any
 class SessionView:
     """A row of sessions. `fold_error` is set while its views cannot follow the log.
 
-    `end_inferred` and the status at a given time are by `offhook.projections.up`.
+    `end_inferred` and the status at a given time are by `offhook.projections.views.up`.
     """
 
     session_id: str
@@ -45,7 +45,7 @@ class SessionView:
 
 @dataclass(frozen=True, kw_only=True)
 class LegView:
-    """A row of legs; `offhook.projections.up` gives `end_inferred` and the state at a time."""
+    """A row of legs; `up` gives `end_inferred` and the state at a time."""
 
     call_control_id: str
     session_id: str

@@ -1,7 +1,7 @@
 """What is counted of calls, and the ratios of those counts: names, rules, sources. Pure.
 
 A call here is one leg, as the carrier counts and bills them. Each counter is a condition on a row
-of `chosen` in `offhook.projections.analytics`; each ratio adds and subtracts counters, and its
+of `chosen` in `analytics`; each ratio adds and subtracts counters, and its
 formula is spelled from that very rule, so a reader can do the sum again from the counts in the
 reply.
 

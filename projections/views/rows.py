@@ -21,7 +21,7 @@ from offhook.events import (
 )
 from offhook.leg import Leg, Media
 from offhook.placed import session_of_answer
-from offhook.projections.fold import Folded
+from offhook.projections.views.fold import Folded
 from offhook.session import CommandState, Session
 
 MEDIA: tuple[Media, ...] = get_args(Media)

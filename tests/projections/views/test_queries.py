@@ -24,10 +24,11 @@ from offhook.events import (
 )
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections import deliveries, queries
-from offhook.projections.checkpoint import read_checkpoint
-from offhook.projections.project import Projector
-from offhook.projections.queries import (
+from offhook.projections.projector import deliveries
+from offhook.projections.projector.project import Projector
+from offhook.projections.views import queries
+from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.queries import (
     list_active_legs,
     list_sessions,
     read_commands,
@@ -36,8 +37,8 @@ from offhook.projections.queries import (
     read_session_as_of,
     read_timeline,
 )
-from offhook.projections.views import SessionFilter
-from offhook.projections.waiting import PositionWatch
+from offhook.projections.views.types import SessionFilter
+from offhook.projections.views.waiting import PositionWatch
 from tests.projections.story import (
     NOON,
     TIMEOUT_S,

@@ -27,11 +27,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 import offhook
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections import tables
-from offhook.projections.arrivals import arrivals_from
-from offhook.projections.batch import Projection
-from offhook.projections.checkpoint import Checkpoint, become_active, begin, hold_off_projectors
-from offhook.projections.deliveries import Deliveries, require_same_stream
+from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.deliveries import Deliveries, require_same_stream
+from offhook.projections.views import tables
+from offhook.projections.views.arrivals import arrivals_from
+from offhook.projections.views.checkpoint import (
+    Checkpoint,
+    become_active,
+    begin,
+    hold_off_projectors,
+)
 
 NAME = "rebuild"
 """Of its lock and of the checkpoint aside; who waits for the projector's position ignores it."""

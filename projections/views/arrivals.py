@@ -12,7 +12,7 @@ from offhook.codec import decode, fact_id_of
 from offhook.events import Record, WebhookReceived
 from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER
 from offhook.jetstream.subjects import parse
-from offhook.projections.rows import storable
+from offhook.projections.views.rows import storable
 from offhook.slices import Slices
 
 INDEXED_CHARS_MAX = 200

@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.api.telnyx.resources import call_shown
 from offhook.events import CallAnswered, CallCost, CallEvent, CallHangup, CallInitiated
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.fold import folded_from
-from offhook.projections.project import Projector
-from offhook.projections.queries import list_active_legs, list_sessions, read_leg
-from offhook.projections.rows import rows_of
-from offhook.projections.up import leg_at, session_at
-from offhook.projections.views import LegView, SessionFilter, SessionView
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.fold import folded_from
+from offhook.projections.views.queries import list_active_legs, list_sessions, read_leg
+from offhook.projections.views.rows import rows_of
+from offhook.projections.views.types import LegView, SessionFilter, SessionView
+from offhook.projections.views.up import leg_at, session_at
 from tests.projections.story import NOON, caught_up, projecting, publish, webhook
-from tests.projections.test_rows import records
+from tests.projections.views.test_rows import records
 
 ANSWERED_S = 3
 LIMIT = NOON + timedelta(seconds=ANSWERED_S, hours=4)

@@ -20,23 +20,14 @@ from offhook.events import CallHangup, CallInitiated
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
-from offhook.projections.analytics import (
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.analytics import (
     BucketView,
     CallFilter,
     read_summary,
     read_timeseries,
 )
-from offhook.projections.project import Projector
 from offhook.webhooks import read_webhook
-from tests.projections.analytics_oracle import Leg, Numbers, cut, legs_of, numbers_of
-from tests.projections.analytics_traffic import (
-    CONNECTIONS,
-    NOW,
-    OPENS_AT,
-    REPEATED,
-    Event,
-    traffic,
-)
 from tests.projections.story import (
     NOON,
     call,
@@ -45,6 +36,15 @@ from tests.projections.story import (
     projecting,
     publish,
     webhook,
+)
+from tests.projections.views.analytics_oracle import Leg, Numbers, cut, legs_of, numbers_of
+from tests.projections.views.analytics_traffic import (
+    CONNECTIONS,
+    NOW,
+    OPENS_AT,
+    REPEATED,
+    Event,
+    traffic,
 )
 
 CALLS = 5_000

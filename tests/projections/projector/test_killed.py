@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.batch import Applied, Projection
-from offhook.projections.project import Projector
+from offhook.projections.projector.batch import Applied, Projection
+from offhook.projections.projector.project import Projector
 from tests.projections.story import (
     TIMEOUT_S,
     call,
@@ -32,7 +32,7 @@ from tests.projections.story import (
 )
 
 RUNNER = Path(__file__).with_name("run_projector.py")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.checkpoint import CHANNEL, read_checkpoint
+from offhook.projections.views.checkpoint import CHANNEL, read_checkpoint
 
 POLL_S = 0.5
 """A backstop only: a notification that is lost with its connection is not repeated."""

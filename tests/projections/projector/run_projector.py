@@ -5,8 +5,8 @@ import signal
 import sys
 
 from offhook.jetstream.connection import close, connect
-from offhook.projections.database import open_database
-from offhook.projections.project import Projector
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.database import open_database
 
 
 async def main(nats_url: str, postgres_url: str) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.events import UnknownEvent
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.project import Projector
+from offhook.projections.projector.project import Projector
 from tests.projections.story import caught_up, projecting, publish, webhook
 
 TEXT = "x" * 6_000_000

@@ -4,7 +4,7 @@
                     ├─ by end ───▶ durations
                     └─ sweep ────▶ concurrency: +1 at each start, −1 at each end, in order of time
 
-What is counted, and why, is in `offhook.projections.kpis`. A range and its buckets are half-open:
+What is counted, and why, is in `kpis`. A range and its buckets are half-open:
 from the first instant, until before the last. A summary is a timeseries of one bucket, so the two
 cannot disagree. One statement sees one snapshot: the counts of a bucket fit together.
 """
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime
 
-from offhook.projections.kpis import (
+from offhook.projections.views.kpis import (
     ACD_FORMULA,
     ANSWER_DELAY_FORMULA,
     COUNTERS,
@@ -28,7 +28,7 @@ from offhook.projections.kpis import (
     Ratio,
     ratios_of,
 )
-from offhook.projections.rows import storable
+from offhook.projections.views.rows import storable
 
 BUCKETS_MAX = 1_500
 """A day of minutes, two months of hours, four years of days."""

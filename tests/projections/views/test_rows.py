@@ -20,10 +20,15 @@ from offhook.events import (
     SessionParked,
     UnknownEvent,
 )
-from offhook.projections import tables
-from offhook.projections.arrivals import INDEXED_CHARS_MAX, arrival_from, indexable, read_stored
-from offhook.projections.fold import Folded, advanced, folded_from
-from offhook.projections.rows import Rows, rows_of, storable
+from offhook.projections.views import tables
+from offhook.projections.views.arrivals import (
+    INDEXED_CHARS_MAX,
+    arrival_from,
+    indexable,
+    read_stored,
+)
+from offhook.projections.views.fold import Folded, advanced, folded_from
+from offhook.projections.views.rows import Rows, rows_of, storable
 from offhook.session import Session
 from offhook.webhooks import read_webhook
 from tests.example_events import AT, example_event

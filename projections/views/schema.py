@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from offhook.projections.checkpoint import hold_off_projectors
-from offhook.projections.database import open_database
+from offhook.projections.views.checkpoint import hold_off_projectors
+from offhook.projections.views.database import open_database
 
 REVISION = "0005"
 """The newest migration."""

@@ -1,4 +1,4 @@
-"""The migrations, against `offhook.projections.tables`."""
+"""The migrations, against `offhook.projections.views.tables`."""
 
 import asyncio
 from pathlib import Path
@@ -11,10 +11,16 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
-from offhook.projections.database import asyncpg_url, open_database
-from offhook.projections.queries import read_session
-from offhook.projections.schema import REVISION, downgrade, migrate, require_migrated, revision
-from offhook.projections.tables import metadata
+from offhook.projections.views.database import asyncpg_url, open_database
+from offhook.projections.views.queries import read_session
+from offhook.projections.views.schema import (
+    REVISION,
+    downgrade,
+    migrate,
+    require_migrated,
+    revision,
+)
+from offhook.projections.views.tables import metadata
 from tests.projections.story import TIMEOUT_S
 
 

@@ -1,0 +1,1 @@
+"""The read model: each view with its table, its rows and its reads."""

@@ -33,7 +33,7 @@ TIMEOUT_S = 60.0
 def composed(tmp_path: Path) -> Iterator[Composed]:
     flows = tmp_path / "flows"
     flows.mkdir()
-    (flows / "frontdesk.py").write_text("from cli.demo_flow import demo as frontdesk\n")
+    (flows / "frontdesk.py").write_text("from offhook.cli.demo.flow import demo as frontdesk\n")
     key = SigningKey.generate()
     variables = {
         "POSTGRES_PASSWORD": secrets.token_hex(24),

@@ -24,11 +24,13 @@ from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
 from offhook.errors import OffhookError, PassingFault, SettingInvalid, shown_url
 from offhook.jetstream.connection import close, connect, until_refused
-from offhook.jetstream.health import LogHealth
+from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import Stream
-from offhook.jetstream.stream import require_provisioned
-from offhook.process import AsgiApp, Ready, Receive, Scope, Send, first_of, health_routes, serve
+from offhook.jetstream.provisioning.provision import require_provisioned
+from offhook.process.asgi import AsgiApp, Receive, Scope, Send
+from offhook.process.health import Ready, health_routes
+from offhook.process.serve import first_of, serve
 from offhook.projections.views.database import open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.projections.views.waiting import PositionWatch

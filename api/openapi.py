@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
+from offhook.commands.defaults import DEFAULTS
 from offhook.projections.views.kpis import COUNTERS, RATIOS
-from offhook.telnyx.defaults import DEFAULTS
 
 
 def _kpis() -> str:
@@ -140,7 +140,7 @@ _COMMAND_ID = {
 
 
 def _wire_name(field: str) -> str:
-    # As `offhook.telnyx.catalog` names them in JSON.
+    # As `offhook.commands.catalog` names them in JSON.
     return field.removesuffix("_").removesuffix("_to_bridge_with")
 
 

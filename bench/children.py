@@ -22,7 +22,8 @@ _UVICORN_LISTENS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(?P<port>
 ROLE = """
 import os
 from offhook.{package}.app import run
-from offhook.process import configure_logs, run_to_end
+from offhook.process.logs import configure_logs
+from offhook.process.serve import run_to_end
 from offhook.settings import settings_from
 configure_logs("{package}")
 run_to_end(run(settings_from(os.environ)))

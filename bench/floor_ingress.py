@@ -11,7 +11,9 @@ import nats
 from nacl.signing import VerifyKey
 from nats.aio.client import Client
 
-from offhook.process import AsgiApp, Receive, Scope, Send, configure_logs, run_to_end, serve
+from offhook.process.asgi import AsgiApp, Receive, Scope, Send
+from offhook.process.logs import configure_logs
+from offhook.process.serve import run_to_end, serve
 
 
 async def run(nats_url: str, public_key: str, stream: str) -> None:

@@ -13,7 +13,8 @@ import httpx
 import nats
 from nats.aio.msg import Msg
 
-from offhook.process import configure_logs, run_to_end
+from offhook.process.logs import configure_logs
+from offhook.process.serve import run_to_end
 
 FETCH_MAX = 32
 FETCH_WAIT_S = 1.0

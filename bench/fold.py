@@ -22,10 +22,10 @@ from rich.table import Table
 from bench.machine import describe
 from offhook.codec import decode, encode
 from offhook.events import Decided, Record
+from offhook.process.slices import Slices
 from offhook.projections.views.fold import Folded, advanced, written
 from offhook.projections.views.rows import rows_of
 from offhook.session import Session, fold
-from offhook.slices import Slices
 from offhook.workers.sessions.state import SessionState
 
 BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)

@@ -34,7 +34,8 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encoded_webhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog
-from offhook.jetstream.stream import provision, stream_config
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import stream_config
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_key_text, sign
 

@@ -33,7 +33,8 @@ from bench.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.stream import provision, stream_config
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import stream_config
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_key_text
 

@@ -18,7 +18,8 @@ import uuid
 import asyncpg
 import httpx
 
-from offhook.process import configure_logs, run_to_end
+from offhook.process.logs import configure_logs
+from offhook.process.serve import run_to_end
 
 POLL_S = 1.0
 CHANNEL = "events"

@@ -30,7 +30,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.events import Decided
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings
 
 KILLS = 30

@@ -34,7 +34,7 @@ from offhook.codec import encoded_webhook
 from offhook.events import CallInitiated
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings
 from offhook.webhooks import wire_body
 

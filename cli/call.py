@@ -22,8 +22,9 @@ from offhook.cli.remote.answers import fields_table, print_json, told
 from offhook.cli.remote.api_command import open_api, send_command
 from offhook.cli.remote.exchange import Refused
 from offhook.commands import COMMANDS, LegCommand
+from offhook.commands.paths import call_path
 from offhook.errors import OperationUnknown
-from offhook.telnyx.paths import active_calls_path, call_path
+from offhook.telnyx.paths import active_calls_path
 
 PAGE_SIZE = "250"  # the carrier's own bound
 ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))

@@ -25,7 +25,7 @@ from offhook.cli.send import send
 from offhook.cli.show import show
 from offhook.cli.up import up
 from offhook.errors import OffhookError
-from offhook.process import redacted
+from offhook.process.logs import redacted
 from offhook.settings import secrets_in
 
 app = typer.Typer(

@@ -6,7 +6,8 @@ from typing import Any
 
 from offhook.cli.options import settings_of_command
 from offhook.errors import AddressUnusable, OperatorFault
-from offhook.process import configure_logs, run_to_end
+from offhook.process.logs import configure_logs
+from offhook.process.serve import run_to_end
 from offhook.settings import Settings, secrets_in
 
 

@@ -14,10 +14,12 @@ from offhook.jetstream.connection import (
     first_connection,
     until_refused,
 )
-from offhook.jetstream.health import LogHealth
+from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import require_provisioned
-from offhook.process import AsgiApp, Receive, Scope, Send, first_of, health_routes, respond, serve
+from offhook.jetstream.provisioning.provision import require_provisioned
+from offhook.process.asgi import AsgiApp, Receive, Scope, Send, respond
+from offhook.process.health import health_routes
+from offhook.process.serve import first_of, serve
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_keys_from
 

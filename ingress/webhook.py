@@ -35,8 +35,8 @@ from offhook.ingress.place import Place, place_of
 from offhook.ingress.turns import Turns
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
-from offhook.limited_log import LimitedLog
-from offhook.process import Message, Receive, Scope, Send, respond
+from offhook.process.asgi import Message, Receive, Scope, Send, respond
+from offhook.process.limited_log import LimitedLog
 from offhook.telnyx.signature import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,

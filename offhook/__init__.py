@@ -18,29 +18,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from offhook.commands import *
-    from offhook.conference import Conference, Recording
+    from offhook.commands.unbridge import hung_up_after_unbridge, kept_after_unbridge
     from offhook.events import *
     from offhook.flow import Decide, Flow, Order
-    from offhook.leg import Leg
-    from offhook.session import CommandState, Session
-    from offhook.timers import CancelTimer, SetTimer, TimerState
+    from offhook.session import (
+        CancelTimer,
+        CommandState,
+        Conference,
+        Leg,
+        Recording,
+        Session,
+        SetTimer,
+        TimerState,
+    )
     from offhook.typed_client_state import client_state, state_of
-    from offhook.unbridge import hung_up_after_unbridge, kept_after_unbridge
 else:
     from importlib import import_module
 
     # In the order in which a name is looked for.
-    _MODULES = (
-        "flow",
-        "commands",
-        "events",
-        "session",
-        "leg",
-        "conference",
-        "timers",
-        "typed_client_state",
-        "unbridge",
-    )
+    _MODULES = ("flow", "commands", "commands.unbridge", "events", "session", "typed_client_state")
 
     def __getattr__(name):
         if name in __all__:

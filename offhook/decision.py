@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from offhook.commands import Answer, Command, Hangup, Reject
+from offhook.commands.catalog import parameters_of
 from offhook.errors import shown
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired, TimerOrder
 from offhook.flow import Order, addressed, command_id_for
 from offhook.session import CommandState, Leg, Session
-from offhook.telnyx.catalog import parameters_of
-from offhook.timers import orders_from
-from offhook.unwanted import dial_of_unwanted
+from offhook.session.timers import orders_from
+from offhook.session.unwanted import dial_of_unwanted
 
 
 class Stored(NamedTuple):

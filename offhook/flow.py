@@ -18,7 +18,7 @@ from offhook.errors import shown
 from offhook.events import CallInitiated, CommandFailed, Event, TimerFired
 from offhook.phone_numbers import number_key
 from offhook.session import Session
-from offhook.timers import CancelTimer, SetTimer
+from offhook.session.timers import CancelTimer, SetTimer
 
 Order = Command | SetTimer | CancelTimer
 """What a flow may say: a command for the carrier, or a timer of its own."""

@@ -25,6 +25,7 @@ import msgspec
 from offhook.carrier_events import OF_A_CONFERENCE_ALONE
 from offhook.codec import fact_id_of
 from offhook.commands import Command
+from offhook.commands.catalog import check
 from offhook.decision import Stored, stored
 from offhook.errors import ParameterInvalid
 from offhook.events import (
@@ -43,7 +44,6 @@ from offhook.events import (
 )
 from offhook.flow import Flow, Order, addressed
 from offhook.session import CommandState, Session, fold
-from offhook.telnyx.catalog import check
 from offhook.webhooks import read_webhook, wire_body
 
 EXAMPLE_LEG = "v3:example-leg"

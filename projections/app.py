@@ -12,9 +12,11 @@ from offhook.jetstream.connection import (
     first_connection,
     until_refused,
 )
-from offhook.jetstream.health import LogHealth
-from offhook.jetstream.stream import PROJECTOR, require_provisioned
-from offhook.process import health_routes, serve
+from offhook.jetstream.health.log_health import LogHealth
+from offhook.jetstream.provisioning.provision import require_provisioned
+from offhook.jetstream.stream import PROJECTOR
+from offhook.process.health import health_routes
+from offhook.process.serve import serve
 from offhook.projections.projector.metrics import registry_of
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.database import open_database

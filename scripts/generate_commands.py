@@ -200,8 +200,8 @@ def objects_source(objects: Objects) -> str:
     return f'''"""The objects that parameters may be, and the longer enums. Generated: do not edit.
 
 Made by `scripts/generate_commands.py` from the official Python SDK {telnyx.__version__}, with the
-bounds of `scripts/command_refinements.py`. Values are dictionaries; `offhook.telnyx.catalog` checks
-them, and refuses unknown entries, except in OPEN_OBJECTS.
+bounds of `scripts/command_refinements.py`. Values are dictionaries;
+`offhook.commands.catalog` checks them, and refuses unknown entries, except in OPEN_OBJECTS.
 """
 
 {_imports(body, {_PARAMETERS: _defined_in(_PARAMETERS)})}

@@ -6,14 +6,14 @@ from typing import Any
 
 from offhook.api.openapi import command_body
 from offhook.commands import COMMANDS
-from offhook.telnyx.defaults import DEFAULTS
+from offhook.commands.defaults import DEFAULTS
 
 VALUES_SHOWN_MAX = 12
 
 _HEAD = """\
 # Parameters
 
-The parameters of every command. Generated from the commands' types and `offhook.telnyx.defaults`:
+The parameters of every command. Generated from the commands' types and `offhook.commands.defaults`:
 do not edit (run `python -m scripts.generate_commands`).
 
 A default is the value the carrier uses if a parameter is left out; – means that no source names

@@ -10,7 +10,7 @@ from random import Random, SystemRandom
 from starlette.applications import Starlette
 
 from offhook.errors import SettingInvalid
-from offhook.process import serve
+from offhook.process.serve import serve
 from offhook.settings import Settings
 from offhook.simulator.applications import Applications
 from offhook.simulator.exchange import SLOW_ANSWER_S, DuplicateAnswer, Exchange

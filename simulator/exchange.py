@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from offhook.commands import Command, Dial
+from offhook.commands.catalog import command_from, takes_command_id
 from offhook.errors import ParameterInvalid
 from offhook.simulator.applications import Applications
 from offhook.simulator.call import machine
@@ -34,7 +35,6 @@ from offhook.simulator.journal import Journal
 from offhook.simulator.ledger import DIALS, Ledger
 from offhook.simulator.live_legs import LiveLegs
 from offhook.simulator.webhooks.sender import WebhookSender
-from offhook.telnyx.catalog import command_from, takes_command_id
 
 SLOW_ANSWER_S = 2.5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from offhook.cli.main import app
-from offhook.process import GRACE_S
+from offhook.process.serve import GRACE_S
 from offhook.settings import Settings, settings_from
 from tests.compose_file import (
     DOCKERFILE,

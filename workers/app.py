@@ -20,12 +20,14 @@ from offhook.jetstream.connection import (
     first_connection,
     until_refused,
 )
-from offhook.jetstream.health import LogHealth
+from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.provisioning.provision import require_provisioned
 from offhook.jetstream.pull import LOST_AFTER_S
-from offhook.jetstream.stream import ACK_WAIT_S, WORKER, require_provisioned
+from offhook.jetstream.stream import ACK_WAIT_S, WORKER
 from offhook.jetstream.timetable import JetStreamTimetable
-from offhook.process import first_of, health_routes, serve
+from offhook.process.health import health_routes
+from offhook.process.serve import first_of, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
 from offhook.workers.asyncapi import ROUTE, SPECIFICATION, describe

@@ -21,7 +21,6 @@ from offhook.api.freshness import Meta, Views
 from offhook.api.own.redact import told_command, told_entry, told_session
 from offhook.api.query_parameters import Number, WholeNumber, moment_in, number_in
 from offhook.api.reads import read_seq_at
-from offhook.folding import NEVER
 from offhook.projections.views.queries import (
     PAGE_MAX,
     TIMELINE_MAX,
@@ -39,6 +38,7 @@ from offhook.projections.views.types import (
     TimelineEntry,
 )
 from offhook.projections.views.up import detail_at
+from offhook.session.folding import NEVER
 
 PAGE_DEFAULT = 50
 WAIT_MAX_S = 10.0

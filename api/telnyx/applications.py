@@ -11,10 +11,10 @@ from offhook.api.auth import Tokens
 from offhook.api.errors import RETRY_HEADER, refusal
 from offhook.api.query_parameters import declared
 from offhook.api.telnyx.bodies import body_of
+from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import ParameterInvalid
 from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.paths import APPLICATIONS, application_path
-from offhook.telnyx.webhook_targets import WARNING_HEADER
 
 CONNECTIONS_MAX = 8
 LIST_PARAMETERS = (

@@ -27,8 +27,8 @@ from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.paging import meta_of, wanted_from
 from offhook.api.telnyx.resources import active_shown, call_shown
 from offhook.commands import COMMANDS
+from offhook.commands.catalog import method_of
 from offhook.jetstream.log import TRACE_HEADER
-from offhook.telnyx.catalog import method_of
 
 DIAL = "dial"
 ACTIONS = tuple(operation for operation in COMMANDS if operation != DIAL)

@@ -25,15 +25,15 @@ from offhook.api.telnyx.answers import answer_of, no_outcome, not_appended, not_
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcome, Outcomes
 from offhook.codec import encode
+from offhook.commands.catalog import command_from, parameters_of
+from offhook.commands.paths import SEGMENT_RULE, is_segment
+from offhook.commands.webhook_targets import WARNING_HEADER, require_post, sent_elsewhere
 from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
 from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog, pages
 from offhook.jetstream.lookup import Stream
+from offhook.process.slices import Slices
 from offhook.session import Session, evolve
-from offhook.slices import Slices
-from offhook.telnyx.catalog import command_from, parameters_of
-from offhook.telnyx.paths import SEGMENT_RULE, is_segment
-from offhook.telnyx.webhook_targets import WARNING_HEADER, require_post, sent_elsewhere
 
 COMMAND_ID_HEADER = "offhook-command-id"
 CALL_CONTROL_ID_MAX = 256

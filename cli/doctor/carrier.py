@@ -10,10 +10,11 @@ import httpx
 import msgspec
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
+from offhook.commands.paths import SEGMENT_RULE, is_segment
 from offhook.errors import shown_url
 from offhook.ingress.webhook import PATH
 from offhook.settings import Settings
-from offhook.telnyx.paths import APPLICATIONS, SEGMENT_RULE, application_path, is_segment
+from offhook.telnyx.paths import APPLICATIONS, application_path
 
 TIMEOUT_S = 5.0
 LISTED_MAX = 10

@@ -13,11 +13,12 @@ from nats.js.errors import NotFoundError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import LogUnsafe, shown_url, words_of
-from offhook.jetstream.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.connection import client_options, close
-from offhook.jetstream.drift import Difference, differences
-from offhook.jetstream.health import LATE_S
-from offhook.jetstream.servers import (
+from offhook.jetstream.health.condition import account_limits, condition_of, stream_limits
+from offhook.jetstream.health.log_health import LATE_S
+from offhook.jetstream.provisioning.drift import Difference, differences
+from offhook.jetstream.provisioning.provision import is_compressed
+from offhook.jetstream.provisioning.servers import (
     Refusal,
     Server,
     ask_servers,
@@ -25,13 +26,7 @@ from offhook.jetstream.servers import (
     payload_too_small,
     too_old,
 )
-from offhook.jetstream.stream import (
-    RECORD_BYTES_MAX,
-    STREAM,
-    TIMERS,
-    is_compressed,
-    wanted_streams,
-)
+from offhook.jetstream.stream import RECORD_BYTES_MAX, STREAM, TIMERS, wanted_streams
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import offhook
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.rewrite import Say, rewrite
-from offhook.jetstream.stream import provision, require_safe
+from offhook.jetstream.provisioning.provision import provision, require_safe
+from offhook.jetstream.provisioning.rewrite import Say, rewrite
 from offhook.projections.views.schema import migrate
 from offhook.settings import Settings
 

@@ -17,9 +17,9 @@ from rich.console import Console
 from offhook.cli.remote.answers import fields_table, print_json, told
 from offhook.cli.remote.exchange import NoAnswer, Refused, Server
 from offhook.cli.tokens import widest_token
+from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
 from offhook.errors import SECRET_PARAMETERS, SettingInvalid
 from offhook.settings import Settings
-from offhook.telnyx.catalog import command_from, kinds_of, method_of, path_of
 
 ANSWER_GRACE_S = 5.0
 """How much longer than the API itself to wait for the carrier's answer."""

@@ -17,8 +17,8 @@ from offhook.events import (
     Record,
 )
 from offhook.jetstream.log import EventLog
-from offhook.placed import session_of_answer
 from offhook.session import fold
+from offhook.session.placed import session_of_answer
 
 
 async def read_call(log: EventLog, session_id: str) -> tuple[str, Sequence[Record]]:

@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import httpx
 
+from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import OperatorFault, SenderFault, shown_url
 from offhook.lenient_json import NotJson, read_json
-from offhook.telnyx.webhook_targets import WARNING_HEADER
 
 PAGES_MAX = 1_000
 _TEXT_SHOWN_MAX = 200

@@ -43,10 +43,10 @@ from offhook.events import (
 )
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.leg import Leg
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.rows import rows_of, session_row
 from offhook.session import Session, evolve
+from offhook.session.leg import Leg
 from offhook.settings import Settings
 
 SETTLED_SHOWN_MAX = 4

@@ -1,6 +1,6 @@
 """The latest time at which a leg or a session can be up if its hangup was lost.
 
-Existing rows get it by the rule of `offhook.leg`, as far as their columns allow. `offhook
+Existing rows get it by the rule of `offhook.session.leg`, as far as their columns allow. `offhook
 rebuild` corrects the rest: legs known only from events in mid-call, and legs whose cost was
 received without a hangup.
 """

@@ -9,7 +9,7 @@
 Fields are the carrier's own parameter names (Python keywords get a trailing underscore, `from_`).
 What is left out is not sent, so the carrier's defaults hold. `call_control_id` is the leg to
 command; a flow may leave it out and means the leg of the event it decides on.
-How a command looks over HTTP is in `offhook.telnyx.catalog`.
+How a command looks over HTTP is in `offhook.commands.catalog`.
 """
 
 from offhook.commands.actions import *  # noqa: F403

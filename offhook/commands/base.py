@@ -3,7 +3,7 @@
 A rule that concerns one parameter is its type, or a value in `checks` where no type can say it; it
 is checked before sending, since the value may come from outside. A rule that concerns several is a
 value in `rules`, and holds from the moment the command is made: breaking it is a mistake in the
-flow. Both are told as "parameter: rule", which `offhook.telnyx.catalog` reads.
+flow. Both are told as "parameter: rule", which `offhook.commands.catalog` reads.
 """
 
 import re

@@ -1,8 +1,8 @@
 """The objects that parameters may be, and the longer enums. Generated: do not edit.
 
 Made by `scripts/generate_commands.py` from the official Python SDK 4.189.0, with the
-bounds of `scripts/command_refinements.py`. Values are dictionaries; `offhook.telnyx.catalog` checks
-them, and refuses unknown entries, except in OPEN_OBJECTS.
+bounds of `scripts/command_refinements.py`. Values are dictionaries;
+`offhook.commands.catalog` checks them, and refuses unknown entries, except in OPEN_OBJECTS.
 """
 
 from typing import Annotated, Any, Literal, Required, TypedDict

@@ -23,11 +23,11 @@ from nats.errors import NoRespondersError
 from offhook.codec import Encoded, decode, fact_id_of
 from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
-from offhook.jetstream.appends import Appends
+from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.inbox import Inbox
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side, parse, subject_of
-from offhook.slices import Slices
+from offhook.process.slices import Slices
 
 TYPE_HEADER = "Offhook-Type"
 VERSION_HEADER = "Offhook-Version"

@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
 from offhook.errors import LogUnavailable
-from offhook.jetstream.appends import Appends
+from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.log import APPEND_TIMEOUT_S
 from offhook.jetstream.subjects import fired_subject, set_subject
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from offhook.commands.checks import wrong_in
 from offhook.errors import ParameterInvalid
-from offhook.telnyx.checked import wrong_in
 
 _URL_WORDS = "a URL with its scheme (https://example.com/webhooks)"
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+\S*\Z", description=_URL_WORDS)]

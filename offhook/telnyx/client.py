@@ -9,9 +9,10 @@ from typing import Any, Self, assert_never
 import httpx
 import msgspec
 
+from offhook.commands.catalog import method_of, path_of, takes_command_id
+from offhook.commands.paths import call_path
 from offhook.errors import CarrierUnavailable, ParameterInvalid, SettingInvalid
 from offhook.events import IssuedCommand
-from offhook.telnyx.catalog import method_of, path_of, takes_command_id
 from offhook.telnyx.http_pool import HttpPool
 from offhook.telnyx.outcomes import (
     LEG_GONE,
@@ -22,7 +23,7 @@ from offhook.telnyx.outcomes import (
     Refused,
     outcome_of,
 )
-from offhook.telnyx.paths import active_calls_path, call_path
+from offhook.telnyx.paths import active_calls_path
 
 CONNECTIONS_MAX = 64
 IDLE_CONNECTION_S = 30.0

@@ -18,13 +18,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.process.slices import Slices
 from offhook.projections.projector.bulk import insert_new, upsert_newer
 from offhook.projections.views import checkpoint, tables
 from offhook.projections.views.arrivals import Arrival, read_stored
 from offhook.projections.views.fold import Folded, advanced, written
 from offhook.projections.views.rows import Rows, rows_of, session_row, storable
 from offhook.session import Session
-from offhook.slices import Slices
 
 SESSIONS_CACHED_MAX = 10_000
 PARKED_RETRIED_MAX = 1_000

@@ -53,7 +53,14 @@ ANALYTIC_MEMORY = "64MB"
 REBUILT = (tables.event_log, tables.sessions, tables.legs, tables.commands)
 _ASIDE = (*REBUILT, tables.parked_sessions, tables.checkpoint)
 _MARK = "offhook rebuild"
-_FOLDING = ("*.py", "commands/*.py", "jetstream/*.py", "telnyx/*.py", "projections/**/*.py")
+_FOLDING = (
+    "*.py",
+    "commands/*.py",
+    "session/*.py",
+    "jetstream/*.py",
+    "telnyx/*.py",
+    "projections/**/*.py",
+)
 
 
 @dataclass(kw_only=True)

@@ -12,8 +12,8 @@ from offhook.codec import decode, fact_id_of
 from offhook.events import Record, WebhookReceived
 from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER
 from offhook.jetstream.subjects import parse
+from offhook.process.slices import Slices
 from offhook.projections.views.rows import storable
-from offhook.slices import Slices
 
 INDEXED_CHARS_MAX = 200
 """An index entry holds 2.7 kB; the carrier's ids have 36 characters, longer ones are hashed."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from offhook.events import Decided, Fact, Record, WebhookReceived
 from offhook.flow import API_FLOW, NO_FLOW
-from offhook.folding import altered
-from offhook.persistent import with_entry
 from offhook.session import Session, evolve, touched_by
+from offhook.session.folding import altered
+from offhook.session.persistent import with_entry
 from offhook.webhooks import concerns_call
 
 

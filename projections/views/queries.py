@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.phone_numbers import spellings
+from offhook.process.slices import Slices
 from offhook.projections.views.arrivals import Arrival, read_stored
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.rows import Rows, rows_of, storable
@@ -29,7 +30,6 @@ from offhook.projections.views.types import (
 )
 from offhook.projections.views.up import session_at
 from offhook.session import Session
-from offhook.slices import Slices
 
 PAGE_MAX = 250
 TIMELINE_MAX = 1_000

@@ -19,10 +19,10 @@ from offhook.events import (
     CommandFailed,
     CommandSucceeded,
 )
-from offhook.leg import Leg, Media
-from offhook.placed import session_of_answer
 from offhook.projections.views.fold import Folded
 from offhook.session import CommandState, Session
+from offhook.session.leg import Leg, Media
+from offhook.session.placed import session_of_answer
 
 MEDIA: tuple[Media, ...] = get_args(Media)
 

@@ -90,7 +90,7 @@ sessions = Table(
     _optional("cost", Numeric),
     _optional("currency"),
     _required("recording_count", Integer),
-    _optional("recordings", JSONB),  # as in `offhook.conference.Recording`, oldest first
+    _optional("recordings", JSONB),  # as in `offhook.session.conference.Recording`, oldest first
     _optional("conferences", JSONB),  # conference_id, created_at, ended_at, end_reason
     # Of the last decision that a flow made.
     _optional("flow"),

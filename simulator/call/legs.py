@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.activities import (
     ActiveRecording,
     Conversation,
@@ -15,7 +16,6 @@ from offhook.simulator.call.activities import (
     Seat,
     Sound,
 )
-from offhook.telnyx.defaults import DEFAULTS
 
 # Dial and transfer have the same.
 TIMEOUT_S: int = DEFAULTS["dial"]["timeout_secs"]

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from offhook.commands import COMMANDS
+from offhook.commands.catalog import method_of
 from offhook.simulator.errors import request_errors
 from offhook.simulator.exchange import Exchange
 from offhook.simulator.http.bodies import object_in, respond, respond_page
@@ -38,7 +39,6 @@ from offhook.simulator.http.webhook_deliveries import (
     settled_deliveries,
 )
 from offhook.simulator.ledger import DIALS
-from offhook.telnyx.catalog import method_of
 
 
 class CarrierOperations:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from offhook.commands.catalog import command_from
 from offhook.commands.parameters import PhoneOrSip, Text1
 from offhook.errors import ParameterInvalid
 from offhook.simulator.call.legs import InboundCall
@@ -27,7 +28,6 @@ from offhook.simulator.exchange import Exchange
 from offhook.simulator.http.bodies import decode, respond
 from offhook.simulator.http.report import report_of
 from offhook.simulator.ledger import DIALS
-from offhook.telnyx.catalog import command_from
 
 SECONDS_MAX = 1_000_000
 CallSeconds = Annotated[float, msgspec.Meta(ge=0, le=SECONDS_MAX)]

@@ -21,7 +21,7 @@ from telnyx import AsyncTelnyx
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.views.schema import migrate
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
@@ -205,7 +205,7 @@ async def _prepare(settings: Settings) -> None:
 _START = """
 import asyncio, os
 from offhook.{role}.app import run
-from offhook.process import configure_logs
+from offhook.process.logs import configure_logs
 from offhook.settings import settings_from
 configure_logs("{role}")
 asyncio.run(run(settings_from(os.environ)))

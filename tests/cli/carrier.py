@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offhook.connections import KEEP_ALIVE_S
+from offhook.process.connections import KEEP_ALIVE_S
 from offhook.simulator.app import build
 
 KEY = "KEY-of-the-portal"

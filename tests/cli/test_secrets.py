@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from offhook.cli.main import app, main
 from offhook.errors import secrets_of_url, shown_url
-from offhook.process import _JsonLines
+from offhook.process.logs import _JsonLines
 from offhook.settings import SECRET_FIELDS, secrets_in, settings_from
 
 TIMEOUT_S = 300

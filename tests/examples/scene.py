@@ -17,6 +17,7 @@ import msgspec
 
 from offhook.codec import fact_id_of
 from offhook.commands import Command, Dial
+from offhook.commands.catalog import command_from
 from offhook.decision import stored
 from offhook.events import (
     CommandFailed,
@@ -31,14 +32,13 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import Session, evolve
+from offhook.session.timers import TimerState
 from offhook.simulator.call.legs import Ending, SimulatedLeg, SimulatedLegState
 from offhook.simulator.call.numbers import CommandFault, detection_result_of, fault_of
 from offhook.simulator.call.steps import OutgoingWebhook
 from offhook.simulator.call.triggers import LegEnds
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.webhooks.envelopes import data_of
-from offhook.telnyx.catalog import command_from
-from offhook.timers import TimerState
 from offhook.webhooks import read_webhook
 from tests.simulator.calls import Calls
 

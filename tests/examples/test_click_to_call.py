@@ -20,8 +20,8 @@ from offhook.events import (
     CommandFailed,
     TimerFired,
 )
+from offhook.session.timers import SetTimer
 from offhook.testing import EXAMPLE_CONNECTION, EXAMPLE_LEG, given
-from offhook.timers import SetTimer
 from offhook.typed_client_state import client_state
 
 CUSTOMER = "customer-leg"

@@ -21,8 +21,8 @@ from offhook.events import (
     CommandFailed,
     TimerFired,
 )
+from offhook.session.timers import CancelTimer, SetTimer
 from offhook.testing import given
-from offhook.timers import CancelTimer, SetTimer
 from offhook.typed_client_state import client_state
 
 STATE = client_state(Notification(text="Your parcel is here."))

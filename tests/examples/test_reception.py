@@ -23,8 +23,8 @@ from offhook.events import (
     CommandFailed,
     TimerFired,
 )
+from offhook.session.timers import SetTimer
 from offhook.testing import EXAMPLE_LEG, given
-from offhook.timers import SetTimer
 
 DESK = "desk-leg"
 ASK = GatherUsingSpeak(

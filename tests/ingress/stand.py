@@ -22,7 +22,8 @@ from nats.js.api import RawStreamMsg
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.ingress.webhook import LOG_TIMEOUT_S
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.stream import STREAM, provision
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import subject_of
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text, sign
@@ -41,7 +42,7 @@ PROGRAM = """
 import asyncio, os
 from offhook.ingress import webhook
 from offhook.ingress.app import run
-from offhook.process import configure_logs
+from offhook.process.logs import configure_logs
 from offhook.settings import settings_from
 configure_logs("ingress")
 webhook.LOG_TIMEOUT_S = {log_timeout_s}

@@ -20,7 +20,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER, TYPE_HEADER, VERSION_HEADER, JetStreamLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.jetstream.subjects import parse
-from offhook.process import Message
+from offhook.process.asgi import Message
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
 from offhook.webhooks import read_webhook
 from tests.ingress.stand import (

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.commands.catalog import command_from
 from offhook.events import CallAnswered, CommandFailed, TimerFired
 from offhook.session import Leg
-from offhook.telnyx.catalog import command_from
 from offhook.typed_client_state import CLIENT_STATE_CHARS_MAX, client_state, state_of
 
 

@@ -24,8 +24,8 @@ from offhook.events import (
 )
 from offhook.flow import Flow, Order
 from offhook.session import Session
+from offhook.session.timers import CancelTimer, SetTimer
 from offhook.testing import EXAMPLE_LEG, EXAMPLE_SESSION, EXAMPLE_TIME, given
-from offhook.timers import CancelTimer, SetTimer
 
 DESK = "+12025550123"
 

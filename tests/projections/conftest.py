@@ -12,7 +12,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.views.database import open_database
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"

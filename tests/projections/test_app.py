@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from tests.guarded_nats import GuardedNats
 from tests.projections.story import (
     TIMEOUT_S,
@@ -93,7 +93,7 @@ async def test_a_projector_that_the_log_no_longer_lets_in_ends_and_says_so(
 
 SCRIPT = """
 import asyncio, os
-from offhook.process import configure_logs
+from offhook.process.logs import configure_logs
 from offhook.settings import settings_from
 from offhook.projections.app import run
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from offhook.connections import KEEP_ALIVE_S
+from offhook.process.connections import KEEP_ALIVE_S
 from offhook.simulator.app import build
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.simulator.exchange import Exchange

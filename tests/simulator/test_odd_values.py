@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from offhook.commands import COMMANDS, Bridge, Command, Hangup
+from offhook.commands.catalog import command_from
 from offhook.errors import ParameterInvalid
 from offhook.simulator.errors.carrier_error import CarrierError
-from offhook.telnyx.catalog import command_from
-from tests.offhook.test_refused_anywhere import STRANGE, changed, full_request, paths_in
-from tests.offhook.test_refused_parameters import RIGHT
+from tests.offhook.commands.test_refused_anywhere import STRANGE, changed, full_request, paths_in
+from tests.offhook.commands.test_refused_parameters import RIGHT
 from tests.simulator.calls import SILENT, Calls
 from tests.simulator.stand import CALLER, CONNECTION, FRIEND, OURS, stand
 

@@ -6,7 +6,7 @@ from offhook.commands import Hangup
 from offhook.events import CallAnswered, CallInitiated, Event, TimerFired
 from offhook.flow import Flow, Order
 from offhook.session import Session
-from offhook.timers import CancelTimer, SetTimer
+from offhook.session.timers import CancelTimer, SetTimer
 
 RING_S = 8.0
 """Long enough for a slow machine to tell of all answers before the first is due."""

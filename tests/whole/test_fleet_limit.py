@@ -22,7 +22,7 @@ from offhook.codec import encode
 from offhook.events import CommandFailed, CommandRequested, CommandSucceeded, IssuedCommand
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings, environment_from
 from tests.whole.reading import log_at
 from tests.whole.stub_carrier import StubCarrier, stub_carrier

@@ -23,7 +23,8 @@ from offhook.errors import SettingInvalid
 from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import STREAM, WORKER, consumer_configs, provision
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import STREAM, WORKER, consumer_configs
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
@@ -145,7 +146,7 @@ def _wait_until_it_says(what: str, process: "subprocess.Popen[str]", log_path: P
 _PROGRAM = f"""
 import asyncio, os, sys
 from offhook.errors import OffhookError
-from offhook.process import configure_logs
+from offhook.process.logs import configure_logs
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import settings_from
 from offhook.workers.app import run

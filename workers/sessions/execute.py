@@ -32,10 +32,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_never
 
 from offhook.commands import SwitchSupervisorRole, UpdateClientState
+from offhook.commands.catalog import check, takes_command_id
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import CommandFailed, CommandSucceeded, FailureReason, IssuedCommand
-from offhook.placed import placed_by
-from offhook.telnyx.catalog import check, takes_command_id
+from offhook.session.placed import placed_by
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
 from offhook.workers.sending.queue import CommandQueue, Permit
 from offhook.workers.sending.urgency import QUEUED_MAX

@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from offhook.commands import Answer, Hangup, Transfer
+from offhook.commands.catalog import check, parameters_of
 from offhook.errors import OffhookError, SettingInvalid
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired
 from offhook.flow import PARKED, Flow, Order
 from offhook.session import CommandState, Leg, Session
-from offhook.telnyx.catalog import check, parameters_of
-from offhook.timers import SetTimer
+from offhook.session.timers import SetTimer
 from offhook.typed_client_state import client_state, state_of
 
 TRANSFERRED_WITHIN_S = 60.0

@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from offhook.codec import encode
+from offhook.commands.webhook_targets import sent_elsewhere
 from offhook.decision import NOTHING, Stored, stored
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import (
@@ -48,8 +49,7 @@ from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow, flow_for, unmatched
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
-from offhook.telnyx.webhook_targets import sent_elsewhere
-from offhook.timers import TimerState
+from offhook.session.timers import TimerState
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue

@@ -25,9 +25,9 @@ from offhook.events import (
 )
 from offhook.flow import API_FLOW
 from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
+from offhook.process.slices import Slices
 from offhook.session import CommandState, Leg, Session, evolve
-from offhook.slices import Slices
-from offhook.timers import TimerState
+from offhook.session.timers import TimerState
 from offhook.workers.sending.urgency import ENDS, urgency_of
 
 CASES_CACHED_MAX = 10_000

@@ -20,12 +20,12 @@ from dataclasses import replace
 from typing import Any
 
 from offhook.commands import Gather, GatherUsingAudio, GatherUsingSpeak, SendDtmf, StopGather
+from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.activities import Gathering, Sound
 from offhook.simulator.call.features.sounds import file_sound, play_now, spoken_s, stop_prompt
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.call.triggers import GatherTimesOut, KeysPressed
-from offhook.telnyx.defaults import DEFAULTS
 
 FIRST_KEY_S = 1.0
 NEXT_KEY_S = 0.3

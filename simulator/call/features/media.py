@@ -24,10 +24,10 @@ from offhook.commands import (
     StopStreaming,
     StopTranscription,
 )
+from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.errors import call_errors
-from offhook.telnyx.defaults import DEFAULTS
 
 TRANSCRIBED_AFTER_S = 1.0
 STREAMS_MAX = 10

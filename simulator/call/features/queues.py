@@ -7,12 +7,12 @@ is that of the newest enqueue. `keep_after_hangup` has no effect: an ended leg i
 from dataclasses import replace
 
 from offhook.commands import Enqueue, LeaveQueue
+from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.activities import QueueWait
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.call.triggers import QueueTimesOut
 from offhook.simulator.errors import call_errors
-from offhook.telnyx.defaults import DEFAULTS
 
 SIZE_MAX: int = DEFAULTS["enqueue"]["max_size"]
 # No default is documented; this is the example of developers.telnyx.com, api-reference `enqueue`.

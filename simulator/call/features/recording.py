@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from offhook.commands import PauseRecording, ResumeRecording, StartRecording, StopRecording
 from offhook.commands.calls import Recording as RecordParameters
+from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.activities import ActiveRecording
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.numbers import recordings_fail
 from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.call.triggers import RecordingEnds
-from offhook.telnyx.defaults import DEFAULTS
 
 _DEFAULTS = DEFAULTS["dial"]  # answer, transfer and bridge have the same
 SAVED_AFTER_S = 1.0

@@ -10,7 +10,7 @@ import pytest
 from telnyx import AsyncTelnyx
 
 from offhook.commands import COMMANDS
-from offhook.telnyx.catalog import method_of
+from offhook.commands.catalog import method_of
 from tests.api.stack import FRIEND, OURS, READER, Stack, until
 
 

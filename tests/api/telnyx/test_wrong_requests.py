@@ -13,12 +13,18 @@ import pytest
 
 from offhook.api.errors import parameter_invalid
 from offhook.commands import COMMANDS
+from offhook.commands.catalog import method_of, path_of
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.simulator.errors import parameter_errors
-from offhook.telnyx.catalog import method_of, path_of
 from tests.api.stack import ADMIN, CARRIER_KEY, DEADLINE_S, Stack
-from tests.offhook.test_refused_anywhere import PLACES, STRANGE, changed, full_request, refused
-from tests.offhook.test_refused_parameters import RIGHT, WRONG
+from tests.offhook.commands.test_refused_anywhere import (
+    PLACES,
+    STRANGE,
+    changed,
+    full_request,
+    refused,
+)
+from tests.offhook.commands.test_refused_parameters import RIGHT, WRONG
 
 AT_ONCE_MAX = 8
 UNKNOWN_LEG = "v3:nobody"

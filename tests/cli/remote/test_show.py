@@ -29,7 +29,7 @@ from offhook.events import (
 )
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import provision
+from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings, environment_from
 from tests.example_events import example_event
 from tests.projections.story import (

@@ -19,7 +19,8 @@ from offhook.codec import Encoded
 from offhook.errors import CheckpointMoved, LogMissing, LogReplaced
 from offhook.events import CallHangup, CallInitiated, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import PROJECTOR, STREAM, provision, stream_config
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import PROJECTOR, STREAM, stream_config
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.deliveries import Deliveries
 from offhook.projections.projector.project import Projector

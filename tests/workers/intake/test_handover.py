@@ -10,8 +10,9 @@ from nats.aio.msg import Msg
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.moved import Moved, MovedDelivery
+from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.pull import Pull
-from offhook.jetstream.stream import STREAM, WORKER, provision
+from offhook.jetstream.stream import STREAM, WORKER
 from offhook.jetstream.subjects import subject_of, wake_subject
 from offhook.workers.intake.delivery import Delivery
 from offhook.workers.intake.handover import RECONNECTING_S, HandoverAnswer, OtherWorkers

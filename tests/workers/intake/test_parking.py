@@ -20,7 +20,7 @@ from offhook.events import (
 from offhook.flow import Flow, Order
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
-from offhook.timers import SetTimer
+from offhook.session.timers import SetTimer
 from offhook.workers.intake import dispatcher as lanes_module
 from offhook.workers.intake.delivery import Delivery
 from offhook.workers.intake.dispatcher import POISON_DELIVERIES, POISON_RAISES, Dispatcher

@@ -7,6 +7,7 @@ import pytest
 
 from offhook.codec import encode
 from offhook.commands import Command, Dial, Hangup, Reject, Speak, Transfer
+from offhook.commands.catalog import parameters_of
 from offhook.events import (
     CallAnswered,
     CommandFailed,
@@ -17,7 +18,6 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import Session
-from offhook.telnyx.catalog import parameters_of
 from offhook.telnyx.outcomes import Busy, NoAnswer, Outcome, outcome_of
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.test_settle import (

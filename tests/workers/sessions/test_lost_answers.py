@@ -14,6 +14,7 @@ import pytest
 
 from offhook.codec import encoded_webhook
 from offhook.commands import Answer, Bridge, Command, Dial, Hangup
+from offhook.commands.catalog import command_from
 from offhook.events import (
     CallAnswered,
     CallHangup,
@@ -32,7 +33,6 @@ from offhook.simulator.errors.service_errors import duplicate_command
 from offhook.simulator.ledger import DIALS, Ledger
 from offhook.simulator.random_ids import RandomIds
 from offhook.simulator.webhooks.envelopes import data_of
-from offhook.telnyx.catalog import command_from
 from offhook.telnyx.outcomes import NoAnswer, Outcome, outcome_of
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics

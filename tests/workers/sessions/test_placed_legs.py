@@ -6,6 +6,7 @@ from typing import Any
 
 from offhook.codec import Encoded, encode
 from offhook.commands import Command, Hangup
+from offhook.commands.catalog import parameters_of
 from offhook.events import (
     CallHangup,
     CommandRequested,
@@ -19,7 +20,6 @@ from offhook.flow import Flow
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.session import Session, fold
-from offhook.telnyx.catalog import parameters_of
 from offhook.telnyx.outcomes import Accepted
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.test_execute import AGENT, CONNECTION, DIAL

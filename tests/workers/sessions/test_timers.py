@@ -27,7 +27,7 @@ from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
-from offhook.timers import CancelTimer, SetTimer
+from offhook.session.timers import CancelTimer, SetTimer
 from offhook.workers.sessions.settle import (
     TIMERS_PER_SESSION_MAX,
     FlowRaised,

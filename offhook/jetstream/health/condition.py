@@ -1,0 +1,149 @@
+"""Whether the log takes writes, judged from what servers and streams say. Pure.
+
+    writes work
+    writes work, and a node is out      a warning for each
+    nothing can be written              why, in the server's own words where it has some
+
+A stream is written to by its leader, and an append is acknowledged once more than half of the
+replicas have it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nats.js.api import AccountInfo, DiscardPolicy, StreamInfo
+
+from offhook.errors import shown_url
+from offhook.jetstream.provisioning.servers import Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """`trouble` is empty as long as writes work. `behind` are replicas that are not current."""
+
+    trouble: str = ""
+    warnings: tuple[str, ...] = ()
+    behind: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """How much of what a stream, an account or a server may hold is used."""
+
+    name: str  # as its configuration calls it
+    used: int
+    most: int
+
+    @property
+    def is_reached(self) -> bool:
+        return self.used >= self.most
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.used:,} of {self.most:,} ({self.used / self.most:.0%})"
+
+
+def condition_of(
+    servers: Sequence[Server],
+    streams: Sequence[StreamInfo],
+    account: AccountInfo | None = None,
+    *,
+    late: frozenset[str] = frozenset(),
+) -> Condition:
+    """`late` are the replicas that have not been current for so long that they count as out."""
+    troubles: list[str] = []
+    stopped: dict[str, list[str]] = {}  # the streams that take no records, by the reason
+    # In order, without repetition.
+    warnings = dict.fromkeys(server.silent for server in servers if server.silent)
+    behind: set[str] = set()
+    for info in streams:
+        out = _out(servers, info)
+        behind |= {name for name, why in out.items() if why.startswith(_BEHIND)}
+        out = {
+            name: why for name, why in out.items() if not why.startswith(_BEHIND) or name in late
+        }
+        if why := _cannot_append(info, out):
+            stopped.setdefault(why, []).append(f"{info.config.name}")
+        warnings |= dict.fromkeys(f"a node of the log is out: {why}" for why in out.values())
+        troubles += [
+            f"stream {info.config.name} is full: {limit}; raise it"
+            for limit in stream_limits(info)
+            if limit.is_reached
+        ]
+    troubles = [
+        *(
+            f"no records are taken by {' and '.join(names)}: {why}"
+            for why, names in stopped.items()
+        ),
+        *troubles,
+    ]
+    troubles += [
+        f"the NATS account is full: {limit}; raise it"
+        for limit in account_limits(account)
+        if limit.is_reached
+    ]
+    warnings |= dict.fromkeys(
+        f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
+        for server in servers
+        if server.unhealthy and not server.cannot_write
+    )
+    trouble = "; ".join(dict.fromkeys(troubles))
+    return Condition(
+        trouble=trouble, warnings=() if trouble else tuple(warnings), behind=frozenset(behind)
+    )
+
+
+def stream_limits(info: StreamInfo) -> list[Limit]:
+    """Those at which the stream refuses; one that discards old records never does."""
+    config, state = info.config, info.state
+    if config.discard != DiscardPolicy.NEW:
+        return []
+    found = [
+        Limit(name="max_msgs", used=state.messages, most=config.max_msgs or 0),
+        Limit(name="max_bytes", used=state.bytes + _SMALL_RECORD_BYTES, most=config.max_bytes or 0),
+    ]
+    return [limit for limit in found if limit.most > 0]
+
+
+def account_limits(account: AccountInfo | None) -> list[Limit]:
+    """The account's file storage, where it has a limit of its own."""
+    if account is None or (account.limits.max_storage or 0) <= 0:
+        return []
+    return [Limit(name="max_file", used=account.storage, most=account.limits.max_storage)]
+
+
+def _out(servers: Sequence[Server], info: StreamInfo) -> dict[str, str]:
+    """The nodes of a stream that take no writes of it, each with the reason."""
+    out: dict[str, str] = {}
+    cluster = info.cluster
+    for peer in (cluster.replicas if cluster else None) or []:
+        if peer.name is None or peer.name == (cluster.leader if cluster else None):
+            continue
+        if peer.offline:
+            out[peer.name] = f"{peer.name} is offline"
+        elif not peer.current:
+            out[peer.name] = f"{_BEHIND}{info.config.name} on {peer.name}, {peer.lag or 0:,} late"
+    for server in servers:
+        if why := server.cannot_write:
+            out[server.name] = str(why)
+    return out
+
+
+def _cannot_append(info: StreamInfo, out: dict[str, str]) -> str:
+    """Why the stream acknowledges nothing; empty if it does."""
+    why, cluster = "; ".join(out.values()), info.cluster
+    if cluster is None:
+        return why
+    if not cluster.leader:
+        return f"there is no leader: {why or 'its nodes do not reach each other'}"
+    replicas = info.config.num_replicas or 1
+    names = {cluster.leader, *(each.name for each in cluster.replicas or [])}
+    left = replicas - len(names & out.keys())
+    if left > replicas // 2 and cluster.leader not in out:
+        return ""
+    return f"{left} of {replicas} replicas are current: {why}" if replicas > 1 else why
+
+
+_BEHIND = "not current: stream "
+
+_SMALL_RECORD_BYTES = 1024
+"""A stream with less room than this left takes next to nothing any more."""

@@ -1,0 +1,134 @@
+"""Whether this process can write to the log: asked by readiness, counted in metrics.
+
+What servers and streams say is not enough, as a server may refuse for a reason that it shows
+nowhere, so the outcome of the process's own appends counts too.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import AccountInfo
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from offhook.errors import OffhookError
+from offhook.jetstream.health.appends import Appends
+from offhook.jetstream.health.condition import Condition, condition_of
+from offhook.jetstream.provisioning.provision import API_TIMEOUT_S, require_consumer
+from offhook.jetstream.provisioning.servers import ask_servers, refuse_unsafe
+from offhook.jetstream.stream import RECORD_BYTES_MAX, STREAM, TIMERS, WORKER, WORKER_TIMERS
+
+LOOK_S = 5.0
+"""How often the state is looked at when nobody asks: for metrics and the texts of errors. A refused
+append is looked into at once."""
+
+PAUSE_S = 1.0
+"""Between two looks, though every append is refused."""
+
+LATE_S = 2.0
+"""A replica that is not current for so long counts as out; under load each is for a moment."""
+
+_log = logging.getLogger(__name__)
+
+
+class LogHealth:
+    """Of the log, as a role that binds `consumer` needs it."""
+
+    def __init__(
+        self,
+        client: Client,
+        monitor_urls: Sequence[str],
+        consumer: str | None = None,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.appends = Appends(now)  # to be given to the log
+        self.alarms = Appends(now)  # to be given to the timetable
+        self.alarms.doubt = self.appends.doubt
+        self.condition = Condition()
+        self._client = client
+        self._monitor_urls = monitor_urls
+        self._consumer = consumer
+        self._now = now
+        self._behind_since: dict[str, float] = {}
+
+    async def trouble(self) -> str:
+        """What keeps this process from being ready, as one line; empty if nothing does."""
+        try:
+            self.condition = await self._look()
+        except OffhookError as error:
+            self.condition = Condition(trouble=str(error))
+        found = self.condition.trouble
+        self.appends.known = self.alarms.known = found
+        return found or self.appends.trouble or self.alarms.trouble
+
+    def warnings(self) -> Sequence[str]:
+        """What is out while writes work, as of the last look."""
+        return self.condition.warnings
+
+    async def watch(self) -> None:
+        """Look again and again, and log each change."""
+        before: tuple[str, Sequence[str]] = ("", ())
+        while True:
+            found = (await self.trouble(), self.warnings())
+            if found != before:
+                level = logging.WARNING if any(found) else logging.INFO
+                extra = {"trouble": found[0], "warnings": list(found[1])}
+                _log.log(level, "the log's state has changed", extra=extra)
+            before = found
+            await asyncio.sleep(PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S - PAUSE_S):
+                    await self.appends.doubt.wait()
+            self.appends.doubt.clear()
+
+    def register(self, registry: CollectorRegistry) -> None:
+        """Add the log's state to a role's metrics."""
+        registry.register(_Metrics(self))
+
+    async def _look(self) -> Condition:
+        servers = await ask_servers(self._monitor_urls)
+        refuse_unsafe(servers, RECORD_BYTES_MAX)
+        if all(server.silent for server in servers):
+            return Condition(trouble=servers[0].silent)
+        streams = [await require_consumer(self._client, STREAM, self._consumer)]
+        if self._consumer == WORKER:
+            streams.append(await require_consumer(self._client, TIMERS, WORKER_TIMERS))
+        late = frozenset(
+            name for name, since in self._behind_since.items() if self._now() - since >= LATE_S
+        )
+        found = condition_of(servers, streams, await self._account(), late=late)
+        self._behind_since = {
+            name: self._behind_since.get(name, self._now()) for name in found.behind
+        }
+        return found
+
+    async def _account(self) -> AccountInfo | None:
+        """None where this user may not ask."""
+        try:
+            return await self._client.jetstream(timeout=API_TIMEOUT_S).account_info()
+        except (NatsError, TimeoutError):
+            return None
+
+
+class _Metrics(Collector):
+    def __init__(self, health: LogHealth) -> None:
+        self._health = health
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        health = self._health
+        trouble = health.condition.trouble or health.appends.trouble or health.alarms.trouble
+        yield GaugeMetricFamily(
+            "offhook_log_writable", "1 while the log takes records, else 0.", value=int(not trouble)
+        )
+        yield GaugeMetricFamily(
+            "offhook_log_warnings",
+            "What is out of the log's nodes and replicas while it takes records.",
+            value=len(health.warnings()),
+        )

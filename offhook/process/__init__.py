@@ -1,0 +1,1 @@
+"""What every process does around its work: logs, health, serving, bounded connections."""

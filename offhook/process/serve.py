@@ -1,0 +1,139 @@
+"""A process from its start to an orderly end: its event loop, its HTTP server, its signals."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+import uvloop
+
+from offhook.errors import AddressUnusable
+from offhook.process.connections import (
+    BACKLOG,
+    KEEP_ALIVE_S,
+    Connection,
+    Connections,
+    connections_max,
+)
+from offhook.process.limited_log import LimitedLog
+
+GRACE_S = 20
+"""How long an orderly end may take; compose gives 30 s before it kills."""
+
+_log = logging.getLogger(__name__)
+
+
+def run_to_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine, on uvloop: less time in the loop than asyncio's own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+async def serve(app: Any, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way. Port 0 takes a free one.
+
+    What a client may take is in `offhook.process.connections`. Raises AddressUnusable if it cannot
+    listen there.
+    """
+    connections = Connections(connections_max=connections_max())
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody here asks who the client is
+        backlog=BACKLOG,
+        http=cast(Any, partial(Connection, connections)),
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config, connections)
+    with _limited(logging.getLogger("uvicorn.error")):
+        await server.serve()
+    if not server.started:
+        raise SystemExit(1)  # uvicorn has logged why
+
+
+async def first_of(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, and raise what it raised."""
+    tasks = {asyncio.create_task(each) for each in work}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+@contextmanager
+def _limited(log: logging.Logger) -> Iterator[None]:
+    """Count uvicorn's warnings rather than write each: a request that is no HTTP gives one."""
+    limited = LimitedLog(_log)
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        limited.warning(record.getMessage(), kind=str(record.msg), extra={})
+        return False
+
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)
+
+
+_TICKS_OF_A_SECOND = 10  # uvicorn's main loop
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens (with port 0 nobody else knows), and ends like any other program.
+
+    uvicorn raises the signal again once it has drained, so nothing after `serve` would ever run.
+    """
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_OF_A_SECOND == 0:
+            self._connections.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit as ended:
+            # uvicorn ends the process where it stands; the error behind it tells who can mend it.
+            if not isinstance(error := ended.__context__, OSError):
+                raise
+            # What asyncio says of a socket repeats the address; a name's own error has no number.
+            plain = isinstance(error, socket.gaierror) or error.errno is None
+            why = error.strerror if plain else os.strerror(error.errno or 0)
+            where = f"{self.config.host}:{self.config.port}"
+            raise AddressUnusable(f"cannot listen on {where}: {why}") from None
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            _log.info("listening", extra={"host": host, "port": port})

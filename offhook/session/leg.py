@@ -1,0 +1,500 @@
+"""A leg: what the events of one call_control_id add up to. Pure.
+
+    (unseen) ──initiated──▶ initiated ──answered──▶ answered ──bridged──▶ bridged
+                   ▲            └───────────────┴────────hangup────────────┴──▶ ended
+                or the answer to its dial
+
+What is kept of events, by three rules, none of which minds their order:
+
+    earliest wins     ids, numbers, direction, the times of the states, hangup, quality, first
+                      transcription                                          _EARLIEST
+    latest wins       client_state, and the last event of each topic: hold, queue, gather, machine,
+                      greeting, refer, speak, playback, stream …             _TOPICS
+    each one counts   keys pressed, conferences
+
+The carrier's answer to a dial fills in what no event has said (yet).
+
+A hangup is a fact like the others, so no late event takes it back, and what is learnt after it
+still lands.
+
+A hangup may be lost like any webhook. A leg counts as up only if an event proved it, no longer than
+the carrier lets a leg last, and not after an event that comes only after the end.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from offhook.carrier_events import (
+    BY_TYPE,
+    CallAiGatherEnded,
+    CallAnalyzed,
+    CallAnswered,
+    CallBridged,
+    CallConversationEnded,
+    CallConversationInsightsGenerated,
+    CallCost,
+    CallDequeued,
+    CallDtmfReceived,
+    CallEnqueued,
+    CallForkStarted,
+    CallForkStopped,
+    CallGatherEnded,
+    CallHangup,
+    CallHold,
+    CallInitiated,
+    CallMachineDetectionEnded,
+    CallMachineGreetingEnded,
+    CallMachinePremiumDetectionEnded,
+    CallMachinePremiumGreetingEnded,
+    CallPlaybackEnded,
+    CallPlaybackStarted,
+    CallRecordingError,
+    CallRecordingSaved,
+    CallRecordingTranscriptionSaved,
+    CallReferCompleted,
+    CallReferFailed,
+    CallReferStarted,
+    CallSpeakEnded,
+    CallSpeakStarted,
+    CallTranscription,
+    CallUnhold,
+    CarrierEvent,
+    ConferenceEnded,
+    ConferenceParticipantJoined,
+    ConferenceParticipantLeft,
+    ConferenceParticipantPlaybackEnded,
+    ConferenceParticipantPlaybackStarted,
+    ConferenceParticipantSpeakEnded,
+    ConferenceParticipantSpeakStarted,
+    ConferencePlaybackEnded,
+    ConferenceRecordingSaved,
+    ConferenceSpeakEnded,
+    RecordingSaved,
+    SiprecFailed,
+    SiprecStarted,
+    SiprecStopped,
+    StreamingFailed,
+    StreamingStarted,
+    StreamingStopped,
+)
+from offhook.events import PlacedLeg, Record
+from offhook.session.folding import NEVER, Stamp, altered, bounded, stamp_of, with_latest
+
+LegState = Literal["unseen", "initiated", "answered", "bridged", "ended"]
+Media = Literal["speak", "playback", "streaming", "fork", "siprec"]
+
+DTMF_MAX = 256
+"""Keys that are kept of a leg, the last ones."""
+
+CONFERENCES_MAX = 32
+"""Conferences that are kept of a leg."""
+
+TIME_LIMIT_S = 14_400
+"""How long the carrier lets a leg last after its answer. "The default time limit is 14400 seconds
+or 4 hours and this is also the maximum allowed call length" (`time_limit_secs` of dial)."""
+
+RINGING_S_MAX = 600
+"""How long the carrier rings at most (the maximum of `timeout_secs` of dial and transfer)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """One leg of a call. Times are UTC; what the carrier never told is None."""
+
+    call_control_id: str
+    call_leg_id: str | None = None
+    connection_id: str | None = None
+    direction: str | None = None  # incoming, outgoing
+    from_: str | None = None
+    to: str | None = None
+    client_state: str | None = None  # the latest one told
+    dialled_at: datetime | None = None  # its dial was answered with its id, by the log's clock
+    initiated_at: datetime | None = None  # call.initiated
+    start_time: datetime | None = None  # the carrier's start of the leg
+    answered_at: datetime | None = None  # call.answered
+    bridged_at: datetime | None = None  # the first call.bridged
+    ended_at: datetime | None = None  # end_time of call.hangup, else when that occurred
+    hangup_cause: str | None = None
+    hangup_source: str | None = None
+    sip_hangup_cause: str | None = None
+    quality: Mapping[str, Any] | None = None  # call_quality_stats of call.hangup
+    transcribed_at: datetime | None = None  # the first transcription
+    up_at: datetime | None = None  # the first event that comes only while a leg is up
+    gone_at: datetime | None = None  # the first event but the hangup that comes after the end
+    time_limit_s: int | None = None  # from the answer, as its dial asked; None: TIME_LIMIT_S
+    latest: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by topic, without payload
+    keys: tuple[tuple[Stamp, str], ...] = field(default=(), repr=False)  # in the carrier's order
+    memberships: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by conference_id
+    stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
+
+    @property
+    def state(self) -> LegState:
+        if self.has_ended:
+            return "ended"
+        if self.bridged_at is not None:
+            return "bridged"
+        if self.answered_at is not None:
+            return "answered"
+        return "initiated" if self.started_at is not None else "unseen"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its hangup was received, or an event that comes after it."""
+        return self.ended_at is not None or self.gone_at is not None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is up as far as its events tell: what is lost, `up_until` tells."""
+        return self.up_at is not None and not self.has_ended
+
+    @property
+    def up_until(self) -> datetime | None:
+        """The latest time at which it can have been up; None if its hangup says when it ended.
+
+        None too if no event says that it ever was. Without an answer the carrier may have rung for
+        as long as it does, and then have been answered: that webhook can be lost as well.
+        """
+        if self.ended_at is not None:
+            return None
+        if self.gone_at is not None:
+            return self.gone_at
+        limit_s = TIME_LIMIT_S if self.time_limit_s is None else self.time_limit_s
+        if (answered_at := self.answered_at or self.bridged_at) is not None:
+            return _later(answered_at, limit_s)
+        since = self.started_at or self.up_at
+        return None if since is None else _later(since, RINGING_S_MAX + limit_s)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """The start of the leg. Outgoing call.initiated has no start_time; later events have."""
+        return self.start_time or self.initiated_at or self.dialled_at
+
+    @property
+    def talk_s(self) -> float | None:
+        """Seconds from answer to end; None while the leg is up or if it was never answered."""
+        if self.answered_at is None or self.ended_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.answered_at).total_seconds())
+
+    @property
+    def is_held(self) -> bool:
+        return not self.has_ended and isinstance(self.latest.get("hold"), CallHold)
+
+    @property
+    def held_since(self) -> datetime | None:
+        return self.latest["hold"].occurred_at if self.is_held else None
+
+    @property
+    def enqueued(self) -> CallEnqueued | None:
+        """The last time it came into a queue."""
+        event = self.latest.get("enqueued")
+        return event if isinstance(event, CallEnqueued) else None
+
+    @property
+    def dequeued(self) -> CallDequeued | None:
+        """How that ended; None while it waits."""
+        event = self.latest.get("dequeued")
+        if not isinstance(event, CallDequeued):
+            return None
+        waits = self.enqueued is not None and stamp_of(self.enqueued) > stamp_of(event)
+        return None if waits else event
+
+    @property
+    def is_queued(self) -> bool:
+        return not self.has_ended and self.enqueued is not None and self.dequeued is None
+
+    @property
+    def queue(self) -> str | None:
+        """The queue it waits in, or did last."""
+        event = self.dequeued or self.enqueued
+        return event.queue if event is not None else None
+
+    @property
+    def queue_wait_s(self) -> float | None:
+        """Seconds in that queue, as the carrier says, else by its time stamps; None at first."""
+        if self.dequeued is None:
+            return None
+        if self.dequeued.wait_time_secs is not None:
+            return float(max(0, min(self.dequeued.wait_time_secs, _WAIT_S_MAX)))
+        since = self.enqueued.occurred_at if self.enqueued is not None else None
+        if since is None or self.dequeued.occurred_at is None:
+            return None
+        return max(0.0, (self.dequeued.occurred_at - since).total_seconds())
+
+    @property
+    def conference_id(self) -> str | None:
+        """The conference it is in, or was in last."""
+        is_in = {
+            key: event
+            for key, event in self.memberships.items()
+            if isinstance(event, ConferenceParticipantJoined)
+        }
+        found = is_in or self.memberships
+        return max(found, key=lambda key: stamp_of(found[key]), default=None)
+
+    @property
+    def is_in_conference(self) -> bool:
+        return not self.has_ended and any(
+            isinstance(event, ConferenceParticipantJoined) for event in self.memberships.values()
+        )
+
+    @property
+    def machine_detection(self) -> str | None:
+        """The last result: human, machine, not_sure …"""
+        return getattr(self.latest.get("machine"), "result", None)
+
+    @property
+    def machine_greeting(self) -> str | None:
+        """How a machine's greeting ended: beep_detected, ended …"""
+        return getattr(self.latest.get("greeting"), "result", None)
+
+    @property
+    def gathered(self) -> CallGatherEnded | CallAiGatherEnded | None:
+        """The last gather that ended."""
+        event = self.latest.get("gather")
+        return event if isinstance(event, CallGatherEnded | CallAiGatherEnded) else None
+
+    @property
+    def dtmf(self) -> str:
+        """The keys pressed, in the order of the carrier's time; the last DTMF_MAX of them."""
+        return "".join(digit for _, digit in self.keys)
+
+    @property
+    def refer(self) -> CallReferStarted | CallReferCompleted | CallReferFailed | None:
+        """How far the last REFER has come."""
+        event = self.latest.get("refer")
+        kinds = CallReferStarted | CallReferCompleted | CallReferFailed
+        return event if isinstance(event, kinds) else None
+
+    @property
+    def recording_error(self) -> str | None:
+        return getattr(self.latest.get("recording_error"), "reason", None)
+
+    @property
+    def cost(self) -> CallCost | None:
+        event = self.latest.get("cost")
+        return event if isinstance(event, CallCost) else None
+
+    @property
+    def cost_total(self) -> Decimal | None:
+        """What the leg cost, in `currency`; None if that is not told yet, or is no number."""
+        told = self.cost.total_cost if self.cost is not None else None
+        return Decimal(told) if told is not None and _AMOUNT.fullmatch(told) else None
+
+    @property
+    def currency(self) -> str | None:
+        """Of the cost: the one that its parts have in common."""
+        parts = (self.cost.cost_parts if self.cost is not None else None) or ()
+        told = [part.get("currency") for part in parts]
+        found = {currency for currency in told if isinstance(currency, str)}
+        return found.pop() if len(found) == 1 else None
+
+    def is_on(self, media: Media) -> bool:
+        """Whether that is going on: text is spoken, audio is played, streamed, forked, recorded."""
+        return not self.has_ended and isinstance(self.latest.get(media), _STARTED)
+
+
+def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
+    """The leg after one more of its events; the same one if that tells nothing new."""
+    kind = type(event)
+    # A webhook without a time of its own counts from when it was stored.
+    at = event.occurred_at or stored_at
+    earliest = _EARLIEST[kind](event, at) if kind in _EARLIEST else {}
+    told = {**_common(event), **earliest}
+    if kind not in _MAY_COME_AFTER:
+        told["up_at"] = at
+    changes = _earliest(leg.stamps, told, (at, event.event_id))
+    # A null client_state is news only where the carrier sent the field at all.
+    if event.client_state is not None or "client_state" in event.payload:
+        held, stamp = leg.stamps.get("client_state"), stamp_of(event)
+        if held is None or held < stamp:
+            changes["client_state"] = event.client_state
+            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+    if (topic := _TOPICS.get(kind)) is not None:
+        latest = with_latest(leg.latest, topic, event)
+        if latest is not leg.latest:
+            changes["latest"] = latest
+    match event:
+        case CallDtmfReceived(digit=str(digit)):
+            keys = _with_key(leg.keys, (stamp_of(event), digit))
+            if keys != leg.keys:
+                changes["keys"] = keys
+        case (
+            ConferenceParticipantJoined(conference_id=str(conference_id))
+            | ConferenceParticipantLeft(conference_id=str(conference_id))
+        ):
+            memberships = with_latest(leg.memberships, conference_id, event)
+            memberships = bounded(memberships, CONFERENCES_MAX)
+            if memberships != leg.memberships:
+                changes["memberships"] = memberships
+    return altered(leg, **changes) if changes else leg
+
+
+def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
+    """The leg with what its dial says of it; any event knows better."""
+    told = {
+        "direction": "outgoing",
+        "call_leg_id": placed.call_leg_id,
+        "connection_id": placed.connection_id,
+        "from_": placed.from_number,
+        "to": placed.to_number,
+        "dialled_at": record.stored_at,
+        "up_at": record.stored_at,
+        "time_limit_s": placed.time_limit_s,
+    }
+    changes = _earliest(leg.stamps, told, (_LAST, f"{record.seq:020}"))
+    if placed.client_state is not None:
+        held, stamp = leg.stamps.get("client_state"), (NEVER, f"\0{record.seq:020}")
+        if held is None or held < stamp:
+            changes["client_state"] = placed.client_state
+            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+    return altered(leg, **changes) if changes else leg
+
+
+def _common(event: CarrierEvent) -> dict[str, Any]:
+    """What any event may tell of its leg, for good."""
+    told = {"call_leg_id": event.call_leg_id, "connection_id": event.connection_id}
+    if type(event) in _WITH_NUMBERS:
+        told["from_"] = event.from_  # type: ignore[attr-defined]
+        told["to"] = event.to  # type: ignore[attr-defined]
+    return told
+
+
+_WITH_NUMBERS = frozenset(kind for kind in BY_TYPE.values() if hasattr(kind, "from_"))
+
+_EARLIEST: Mapping[type[CarrierEvent], Callable[[Any, datetime], dict[str, Any]]] = {
+    CallInitiated: lambda event, at: {
+        "direction": event.direction,
+        "start_time": event.start_time,
+        "initiated_at": at,
+    },
+    CallAnswered: lambda event, at: {"start_time": event.start_time, "answered_at": at},
+    CallBridged: lambda event, at: {"start_time": event.start_time, "bridged_at": at},
+    CallHangup: lambda event, at: {
+        "start_time": event.start_time,
+        "ended_at": event.end_time or at,
+        "hangup_cause": event.hangup_cause,
+        "hangup_source": event.hangup_source,
+        "sip_hangup_cause": event.sip_hangup_cause,
+        "quality": event.call_quality_stats,
+    },
+    CallTranscription: lambda event, at: {"transcribed_at": at},
+    CallRecordingTranscriptionSaved: lambda event, at: {"transcribed_at": at},
+    CallCost: lambda event, at: {"gone_at": at},
+}
+"""What an event tells by the leg's field names; `at` is when it occurred."""
+
+_MAY_COME_AFTER: frozenset[type[CarrierEvent]] = frozenset(
+    {
+        CallHangup,
+        CallCost,
+        # What is made of a call may be ready long after its end.
+        CallAnalyzed,
+        CallConversationEnded,
+        CallConversationInsightsGenerated,
+        CallRecordingError,
+        CallRecordingSaved,
+        CallRecordingTranscriptionSaved,
+        ConferenceRecordingSaved,
+        RecordingSaved,
+        # The end of a leg ends what was going on: their status or reason may be call_hangup.
+        CallAiGatherEnded,
+        CallDequeued,
+        CallForkStopped,
+        CallGatherEnded,
+        CallPlaybackEnded,
+        CallSpeakEnded,
+        ConferenceEnded,
+        ConferenceParticipantLeft,
+        ConferenceParticipantPlaybackEnded,
+        ConferenceParticipantSpeakEnded,
+        ConferencePlaybackEnded,
+        ConferenceSpeakEnded,
+        SiprecFailed,
+        SiprecStopped,
+        StreamingFailed,
+        StreamingStopped,
+    }
+)
+"""Events that do not prove that the leg is up when they occur."""
+
+_TOPICS: Mapping[type[CarrierEvent], str] = {
+    CallHold: "hold",
+    CallUnhold: "hold",
+    CallEnqueued: "enqueued",
+    CallDequeued: "dequeued",
+    CallMachineDetectionEnded: "machine",
+    CallMachinePremiumDetectionEnded: "machine",
+    CallMachineGreetingEnded: "greeting",
+    CallMachinePremiumGreetingEnded: "greeting",
+    CallGatherEnded: "gather",
+    CallAiGatherEnded: "gather",
+    CallReferStarted: "refer",
+    CallReferCompleted: "refer",
+    CallReferFailed: "refer",
+    CallRecordingError: "recording_error",
+    CallCost: "cost",
+    CallSpeakStarted: "speak",
+    CallSpeakEnded: "speak",
+    ConferenceParticipantSpeakStarted: "speak",
+    ConferenceParticipantSpeakEnded: "speak",
+    CallPlaybackStarted: "playback",
+    CallPlaybackEnded: "playback",
+    ConferenceParticipantPlaybackStarted: "playback",
+    ConferenceParticipantPlaybackEnded: "playback",
+    StreamingStarted: "streaming",
+    StreamingStopped: "streaming",
+    StreamingFailed: "streaming",
+    CallForkStarted: "fork",
+    CallForkStopped: "fork",
+    SiprecStarted: "siprec",
+    SiprecStopped: "siprec",
+    SiprecFailed: "siprec",
+}
+"""The topic that an event is the latest of, for a while."""
+
+_STARTED = (
+    CallSpeakStarted,
+    ConferenceParticipantSpeakStarted,
+    CallPlaybackStarted,
+    ConferenceParticipantPlaybackStarted,
+    StreamingStarted,
+    CallForkStarted,
+    SiprecStarted,
+)
+
+
+def _later(at: datetime, seconds: int) -> datetime:
+    try:
+        return at + timedelta(seconds=seconds)
+    except OverflowError:  # the carrier's JSON may have any year
+        return _LAST
+
+
+_LAST = datetime.max.replace(tzinfo=UTC)
+_WAIT_S_MAX = 10**9  # the carrier's JSON may have a number that no float holds
+_AMOUNT = re.compile(r"-?\d{1,12}(\.\d{1,12})?", re.ASCII)
+
+
+def _earliest(stamps: Mapping[str, Stamp], told: Mapping[str, Any], stamp: Stamp) -> dict[str, Any]:
+    """The fields of which this is the earliest word, and their stamps; empty if there are none."""
+    changes = {
+        name: value
+        for name, value in told.items()
+        if value is not None and (name not in stamps or stamp < stamps[name])
+    }
+    if changes:
+        changes["stamps"] = {**stamps, **dict.fromkeys(changes, stamp)}
+    return changes
+
+
+def _with_key(
+    keys: tuple[tuple[Stamp, str], ...], key: tuple[Stamp, str]
+) -> tuple[tuple[Stamp, str], ...]:
+    if keys and keys[-1] >= key:
+        return tuple(sorted({*keys, key}))[-DTMF_MAX:]
+    return (*keys, key)[-DTMF_MAX:]

@@ -1,0 +1,219 @@
+"""One suite for the log: the stand-in and the real JetStream give the same answers."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.codec import encode, encoded_webhook
+from offhook.errors import PositionTaken
+from offhook.events import (
+    CallAnswered,
+    CommandRequested,
+    Decided,
+    IssuedCommand,
+    Record,
+    WebhookReceived,
+)
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import EventLog, JetStreamLog, pages
+from offhook.jetstream.provisioning.provision import provision
+from offhook.webhooks import wire_body
+from tests.memory_log import MemoryLog
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def log(request: pytest.FixtureRequest, nats_server: NatsServer) -> AsyncIterator[EventLog]:
+    if request.param == "memory":
+        yield MemoryLog()
+        return
+    client = await connect(nats_server.url, "test")
+    await provision(client, [nats_server.monitor_url])
+    yield JetStreamLog(client)
+    await close(client)
+
+
+def new_session() -> str:
+    return str(uuid.uuid4())
+
+
+def answered(event_id: str) -> bytes:
+    return wire_body(CallAnswered(event_id=event_id, call_control_id="v3:a"))
+
+
+def decided(session: str, cause_seq: int, worker: str = "w1") -> Decided:
+    return Decided(
+        cause_seq=cause_seq, cause_id="e", flow="f", flow_version="1", worker=worker, lease_s=3
+    )
+
+
+async def test_a_session_without_records_reads_empty(log: EventLog) -> None:
+    assert list(await log.read(new_session())) == []
+
+
+async def test_both_sides_read_in_the_order_of_the_log(log: EventLog) -> None:
+    session = new_session()
+    first = await log.append(
+        session, "in", encoded_webhook(answered(f"{session}-1"), f"{session}-1")
+    )
+    second = await log.append(session, "out", encode(decided(session, first.seq), session))
+    third = await log.append(
+        session, "in", encoded_webhook(answered(f"{session}-2"), f"{session}-2")
+    )
+
+    records = await log.read(session)
+
+    assert [record.seq for record in records] == [first.seq, second.seq, third.seq]
+    kinds = [type(record.fact) for record in records]
+    assert kinds == [WebhookReceived, Decided, WebhookReceived]
+    assert {record.session_id for record in records} == {session}
+    assert records[0].fact_id == f"{session}-1"
+    assert all(record.stored_at.tzinfo is not None for record in records)
+
+
+async def test_a_read_after_a_sequence_gives_the_rest(log: EventLog) -> None:
+    session = new_session()
+    ids = [f"{session}-{number}" for number in range(4)]
+    placed = [await log.append(session, "in", encoded_webhook(answered(i), i)) for i in ids]
+
+    tail = await log.read(session, in_after=placed[1].seq)
+
+    assert [record.fact_id for record in tail] == ids[2:]
+
+
+async def test_a_repeated_id_is_stored_once(log: EventLog) -> None:
+    session = new_session()
+    encoded = encoded_webhook(answered(session), session)
+
+    first = await log.append(session, "in", encoded)
+    again = await log.append(session, "in", encoded)
+
+    assert not first.duplicate
+    assert again.duplicate
+    assert again.seq == first.seq
+    assert len(await log.read(session)) == 1
+
+
+async def test_an_append_at_the_expected_position_lands(log: EventLog) -> None:
+    session = new_session()
+    first = await log.append(session, "out", encode(decided(session, 1), session), expected_seq=0)
+    second = await log.append(
+        session, "out", encode(decided(session, 2), session), expected_seq=first.seq
+    )
+    assert second.seq > first.seq
+
+
+async def test_the_other_side_does_not_move_the_position(log: EventLog) -> None:
+    session = new_session()
+    await log.append(session, "in", encoded_webhook(answered(session), session))
+    placed = await log.append(session, "out", encode(decided(session, 1), session), expected_seq=0)
+    assert not placed.duplicate
+
+
+async def test_an_append_at_a_taken_position_is_refused(log: EventLog) -> None:
+    session = new_session()
+    await log.append(session, "out", encode(decided(session, 1), session), expected_seq=0)
+    with pytest.raises(PositionTaken, match=session):
+        await log.append(session, "out", encode(decided(session, 1, "w2"), session), expected_seq=0)
+    assert len(await log.read(session)) == 1
+
+
+async def test_finding_the_own_fact_at_the_position_is_winning(log: EventLog) -> None:
+    session = new_session()
+    encoded = encode(decided(session, 1), session)
+    first = await log.append(session, "out", encoded, expected_seq=0)
+
+    again = await log.append(session, "out", encoded, expected_seq=0)
+
+    assert again.duplicate
+    assert again.seq == first.seq
+
+
+async def test_of_many_appends_at_one_position_one_wins(log: EventLog) -> None:
+    session = new_session()
+
+    async def attempt(worker: str) -> bool:
+        fact = encode(decided(session, 1, worker), session)
+        try:
+            await log.append(session, "out", fact, expected_seq=0)
+        except PositionTaken:
+            return False
+        return True
+
+    won = await asyncio.gather(*(attempt(f"w{number}") for number in range(20)))
+
+    assert sum(won) == 1
+    assert len(await log.read(session)) == 1
+
+
+async def test_more_records_than_one_batch_are_all_read(log: EventLog) -> None:
+    session = new_session()
+    count = 2100
+    for start in range(0, count, 300):
+        await asyncio.gather(
+            *(
+                log.append(session, "in", encoded_webhook(answered(i), i))
+                for i in (f"{session}-{number}" for number in range(start, start + 300))
+            )
+        )
+    records = await log.read(session)
+    assert len(records) == count
+    assert [record.seq for record in records] == sorted({record.seq for record in records})
+
+
+async def test_pages_are_all_that_a_read_returns(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = new_session()
+    for number in range(10):
+        await log.append(
+            session, "in", encoded_webhook(answered(f"{session}-{number}"), f"{session}-{number}")
+        )
+    for number in range(4):
+        await log.append(session, "out", encode(decided(session, number), session))
+    whole = await log.read(session)
+    for page_max in (3, 5, 100):
+        monkeypatch.setattr("offhook.jetstream.log.READ_BATCH_MAX", page_max)
+        read = [page async for page in pages(log, session)]
+        assert sorted((each for page in read for each in page), key=seq_of) == list(whole)
+        assert max(len(page) for page in read) <= 2 * page_max
+        assert [list(page) for page in read] == [sorted(page, key=seq_of) for page in read]
+    monkeypatch.setattr("offhook.jetstream.log.READ_BATCH_MAX", 3)
+    rest = [each async for page in pages(log, session, in_after=whole[4].seq) for each in page]
+    assert sorted(rest, key=seq_of) == list(whole)[5:]
+
+
+def seq_of(record: Record) -> int:
+    return record.seq
+
+
+async def test_more_bytes_than_one_batch_are_all_read(log: EventLog) -> None:
+    """The server ends a batch at 64 MB, whatever the number of records asked for."""
+    session = new_session()
+    count, body = 280, b" " * 250_000
+    for start in range(0, count, 40):
+        ids = [f"{session}-{number}" for number in range(start, start + 40)]
+        await asyncio.gather(*(log.append(session, "in", encoded_webhook(body, i)) for i in ids))
+    assert len(await log.read(session)) == count
+
+
+async def test_a_request_keeps_its_parameters(log: EventLog) -> None:
+    session = new_session()
+    command = IssuedCommand(
+        command_id=session,
+        operation="transfer",
+        call_control_id="v3:a",
+        parameters={"to": "+12025550123", "custom_headers": [{"name": "X", "value": "é"}]},
+    )
+    await log.append(session, "in", encode(CommandRequested(command=command), session))
+    (record,) = await log.read(session)
+    assert record.fact == CommandRequested(command=command)
+
+
+async def test_a_body_that_is_no_json_comes_back_as_an_unknown_event(log: EventLog) -> None:
+    session = new_session()
+    await log.append(session, "in", encoded_webhook(b"\xff\x00not json", session))
+    (record,) = await log.read(session)
+    assert isinstance(record.fact, WebhookReceived)

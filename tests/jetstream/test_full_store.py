@@ -1,0 +1,197 @@
+"""Stores that run full, for real: readiness is red while appends fail, and says why."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.codec import encoded_webhook
+from offhook.errors import LogUnavailable
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.health.log_health import LogHealth
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import STREAM, stream_config
+from tests.nats_cluster import NatsCluster
+
+TIMEOUT_S = 60.0
+BODY = b"x" * 200_000
+DEVICE = "/dev/full"
+"""What is written to it fails as on a full disk; a block of the store that is not there yet is made
+to point to it."""
+
+
+class Role:
+    """As much of a role as appends and readiness are."""
+
+    def __init__(self, client: Client, monitor_urls: list[str]) -> None:
+        self.health = LogHealth(client, monitor_urls)
+        self.log = JetStreamLog(client, self.health.appends)
+        self.appended = 0
+
+    async def append(self) -> None:
+        fact = encoded_webhook(BODY, f"e{self.appended + 1}")
+        await self.log.append("s", "in", fact, timeout_s=3.0)
+        self.appended += 1
+
+    async def fill(self) -> str:
+        """Append until it is refused; ready until then. What the refusal says."""
+        assert await self.health.trouble() == ""
+        for _ in range(100):
+            try:
+                await self.append()
+            except LogUnavailable as error:
+                return str(error)
+        raise AssertionError("it never was full")
+
+    async def recovered(self) -> None:
+        """Appends work, what was acknowledged is there, and it is ready."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                await self.append()
+                break
+            except LogUnavailable:
+                assert time.monotonic() < deadline
+        assert await self.health.trouble() == ""
+        assert len(await self.log.read("s")) == self.appended
+
+
+def block(store: Path, stream: str, number: int) -> Path:
+    return store / "store" / "jetstream" / "$G" / "streams" / stream / "msgs" / f"{number}.blk"
+
+
+async def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        client = await connect(server.url, "test")
+        await provision(client, [server.monitor_url])
+        role = Role(client, [server.monitor_url])
+        block(tmp_path, STREAM, 2).symlink_to(DEVICE)
+        await role.fill()  # the server answers nothing; its health check knows why
+        trouble = await role.health.trouble()
+        assert "JetStream stream '$G > CALLS' write error" in trouble
+        assert "free space on its disk, then restart it" in trouble
+        with pytest.raises(LogUnavailable, match="CALLS' write error"):
+            await role.append()
+        another = Role(client, [server.monitor_url])
+        assert "write error" in await another.health.trouble()  # it appends nothing itself
+
+        block(tmp_path, STREAM, 2).unlink()
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        await role.recovered()
+        await close(client)
+
+
+class _Small(NatsServer):
+    """A server that may store so much."""
+
+    store_bytes = 600_000
+
+    def _config(self) -> str:
+        limit = f"sync_interval: always\n max_file_store: {self.store_bytes}"
+        return super()._config().replace("sync_interval: always", limit)
+
+
+async def test_a_store_at_its_limit(tmp_path: Path) -> None:
+    with _Small(tmp_path) as server:
+        client = await connect(server.url, "test")
+        await provision(client, [server.monitor_url])
+        role = Role(client, [server.monitor_url])
+        refusal = await role.fill()
+        assert "NATS says: insufficient resources (code 503, err_code 10023)" in refusal
+        idle = Role(client, [server.monitor_url])
+        assert "of 600,000 bytes; give it more room" in await idle.health.trouble()
+
+        server.store_bytes = 60_000_000
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        await role.recovered()
+        assert await idle.health.trouble() == ""
+        await close(client)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [({"max_msgs": 3}, "maximum messages exceeded"), ({"max_bytes": 500_000}, "maximum bytes")],
+)
+async def test_a_stream_at_its_limit(tmp_path: Path, limit: dict[str, int], said: str) -> None:
+    with NatsServer(tmp_path) as server:
+        client = await connect(server.url, "test")
+        await provision(client, [server.monitor_url])
+        js = client.jetstream()
+        await js.update_stream(stream_config(1).evolve(**limit))
+        role, idle = (Role(client, [server.monitor_url]) for _ in range(2))
+        assert said in await role.fill()
+        assert said in await role.health.trouble() or "CALLS is full" in await role.health.trouble()
+        if "max_msgs" in limit:
+            assert "stream CALLS is full: max_msgs 3 of 3" in await idle.health.trouble()
+        await js.update_stream(stream_config(1))
+        await role.recovered()
+        await close(client)
+
+
+async def test_nodes_of_a_cluster_whose_disks_are_full(tmp_path: Path) -> None:
+    with NatsCluster(tmp_path) as cluster:
+        client = await connect(cluster.url, "test")
+        await provision(client, cluster.monitor_urls, replicas=3)
+        role = Role(client, cluster.monitor_urls)
+        info = await client.jetstream().stream_info(STREAM)
+        assert info.cluster
+        followers = [node for node in cluster.nodes if node.name != info.cluster.leader]
+        await role.append()
+        assert await role.health.trouble() == ""
+        assert role.health.warnings() == ()
+
+        await _until_full(role, followers[0].directory)
+        assert await role.health.trouble() == ""
+        [warning] = role.health.warnings()
+        assert warning.startswith("a node of the log is out: ")
+        assert followers[0].monitor_url in warning
+        assert "free space on its disk, then restart it" in warning
+        await role.append()
+
+        await asyncio.to_thread(followers[1].kill)
+        with pytest.raises(LogUnavailable):
+            await role.append()
+        await _until_trouble(role, "1 of 3 replicas are current")
+
+        await asyncio.to_thread(followers[0].stop)
+        await asyncio.to_thread(_free, followers[0].directory)
+        for node in followers:
+            await asyncio.to_thread(node.start)
+        await role.recovered()
+        await close(client)
+
+
+async def _until_full(role: Role, store: Path) -> None:
+    """Append until JetStream is off on the node of that store, whose disk is full."""
+    await asyncio.to_thread(_fill, store)
+    for _ in range(200):
+        await role.append()
+        await role.health.trouble()
+        if role.health.warnings():
+            return
+    raise AssertionError("the node never noticed")
+
+
+def _fill(store: Path) -> None:
+    for folder in store.rglob("msgs"):
+        last = max(int(each.stem) for each in folder.glob("*.blk"))
+        (folder / f"{last + 1}.blk").symlink_to(DEVICE)
+
+
+def _free(store: Path) -> None:
+    for each in store.rglob("*.blk"):
+        if each.is_symlink():
+            each.unlink()
+
+
+async def _until_trouble(role: Role, said: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while said not in (found := await role.health.trouble()):
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.1)

@@ -14,6 +14,7 @@ Stamp = tuple[datetime, str]
 """When the carrier says it happened, and the event's id to break a tie."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=UTC)
 
 Kept = TypeVar("Kept")
 

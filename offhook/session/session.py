@@ -1,48 +1,26 @@
-"""The session: what a call's records add up to. Pure, and used unchanged wherever calls are read.
+"""The session: the state of a call, as its records add up to. Pure.
 
-    session:  active while one of its legs is up; ended after that
-    command:  requested ▶ decided ▶ pending ▶ succeeded | failed
-
-`evolve` converges: records may come in any order, more than once, or not at all, and the same
-records always give the same session. What becomes of a leg is in `leg.py`; conferences and
-recordings are in `conference.py`.
-
-One more record costs the same however many came before it: what grows with a call is in
-`offhook.session.persistent`, and what would have to be searched for is kept apart (`undecided`,
-`open_commands`, `pending_timers` …).
+session:  active while one of its legs is up; ended after that
+command:  requested ▶ decided ▶ pending ▶ succeeded | failed
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, assert_never
+from typing import Literal
 
 from offhook.events import (
-    CarrierEvent,
-    CommandAttempted,
     CommandFailed,
-    CommandRequested,
     CommandSucceeded,
-    Decided,
     IssuedCommand,
-    LegPlaced,
-    PlacedLeg,
     Record,
     SessionParked,
-    SessionResumed,
-    TimerCancelled,
-    TimerFired,
-    TimerSet,
-    WebhookReceived,
 )
-from offhook.session.conference import Conference, Recording, conferences_after, recordings_after
-from offhook.session.folding import altered
-from offhook.session.leg import Leg as Leg
-from offhook.session.leg import leg_after, leg_after_placed
-from offhook.session.persistent import with_entry, with_member, without_member
-from offhook.session.timers import TimerState, changed_timers
+from offhook.session.conference import Conference, Recording
+from offhook.session.leg import Leg
+from offhook.session.timers import TimerState
 
 CommandStatus = Literal["requested", "pending", "succeeded", "failed"]
 
@@ -187,212 +165,3 @@ class Session:
 
     def leg(self, call_control_id: str | None) -> Leg | None:
         return None if call_control_id is None else self.legs.get(call_control_id)
-
-
-def fold(session_id: str, records: Iterable[Record]) -> Session:
-    """The session that these records add up to."""
-    session = Session(session_id=session_id)
-    for record in records:
-        session = evolve(session, record)
-    return session
-
-
-def evolve(session: Session, record: Record) -> Session:
-    """The session after one more record; the same one if the record tells nothing new."""
-    fact = record.fact
-    match fact:
-        case WebhookReceived(event=event):
-            return _after_event(_seen(session, record), record, event)
-        case CommandRequested():
-            return _after_request(_seen(session, record), record, fact)
-        case Decided():
-            return _after_decision(session, record, fact)
-        case CommandAttempted():
-            state = _command(session, fact.command_id)
-            state = altered(state, attempts=max(state.attempts, fact.attempt))
-            session = _with_command(session, state)
-            return _with_lease(session, record, fact.worker, fact.lease_s)
-        case CommandSucceeded(placed=placed):
-            session = _after_outcome(session, record, fact)
-            if placed is None or placed.session_id != session.session_id:
-                return session
-            return _after_placed(session, record, placed)
-        case LegPlaced(leg=placed):
-            return _after_placed(session, record, placed)
-        case CommandFailed():
-            return _after_outcome(_seen(session, record), record, fact)
-        case TimerSet() | TimerCancelled():
-            return _with_timers(session, record)
-        case TimerFired():
-            return _with_timers(_seen(session, record), record)
-        case SessionParked() | SessionResumed():
-            if session.parked is not None and session.parked.seq >= record.seq:
-                return session
-            return altered(session, parked=record)
-        case _:
-            assert_never(fact)
-
-
-class Touched(NamedTuple):
-    """Which of a session's legs and commands a record may have changed, by id."""
-
-    legs: Sequence[str]
-    commands: Sequence[str]
-
-
-def touched_by(record: Record) -> Touched:
-    """What `evolve` may change for this record: no other leg or command is another one after it."""
-    fact = record.fact
-    match fact:
-        case WebhookReceived(event=event):
-            return Touched([event.call_control_id] if event.call_control_id is not None else [], [])
-        case CommandRequested(command=command):
-            return Touched([], [command.command_id])
-        case Decided(commands=commands):
-            return Touched([], [command.command_id for command in commands])
-        case CommandSucceeded(placed=placed):
-            legs = [placed.call_control_id] if placed is not None else []
-            return Touched(legs, [fact.command_id])
-        case CommandAttempted() | CommandFailed():
-            return Touched([], [fact.command_id])
-        case LegPlaced(leg=placed):
-            return Touched([placed.call_control_id], [])
-        case _:
-            return Touched([], [])
-
-
-def _seen(session: Session, record: Record) -> Session:
-    """Note a fact that wants a decision; of repeated ones the first in the log counts."""
-    known = session.facts.get(record.fact_id)
-    if known is not None and known <= record.seq:
-        return session
-    undecided = session.undecided
-    if known is not None:
-        undecided = without_member(undecided, known)
-    if record.seq not in session.decided:
-        undecided = with_member(undecided, record.seq)
-    facts = with_entry(session.facts, record.fact_id, record.seq)
-    return altered(session, facts=facts, undecided=undecided)
-
-
-def _after_event(session: Session, record: Record, event: CarrierEvent) -> Session:
-    changes: dict[str, Any] = {}
-    if event.call_control_id is not None:
-        held = session.legs.get(event.call_control_id)
-        leg = held or Leg(call_control_id=event.call_control_id)
-        leg = leg_after(leg, event, record.stored_at)
-        if leg is not held:
-            changes["legs"] = with_entry(session.legs, leg.call_control_id, leg)
-    conferences = conferences_after(session.conferences, event)
-    if conferences is not session.conferences:
-        changes["conferences"] = conferences
-    recordings = recordings_after(session.recordings, event)
-    if recordings is not session.recordings:
-        changes["recordings"] = recordings
-    return altered(session, **changes) if changes else session
-
-
-def _after_placed(session: Session, record: Record, placed: PlacedLeg) -> Session:
-    held = session.legs.get(placed.call_control_id)
-    leg = held or Leg(call_control_id=placed.call_control_id)
-    leg = leg_after_placed(leg, placed, record)
-    if leg is held:
-        return session
-    return altered(session, legs=with_entry(session.legs, leg.call_control_id, leg))
-
-
-def _after_request(session: Session, record: Record, fact: CommandRequested) -> Session:
-    state = _command(session, fact.command.command_id)
-    if state.requested_seq is not None and state.requested_seq <= record.seq:
-        return session
-    issued = state.issued if state.decided_at is not None else fact.command
-    return _with_command(
-        session,
-        altered(
-            state,
-            issued=issued,
-            requested_at=record.stored_at,
-            requested_seq=record.seq,
-        ),
-    )
-
-
-def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
-    for ordinal, command in enumerate(fact.commands):
-        state = _command(session, command.command_id)
-        # The first decision on a command_id stands, in whatever order the records are read.
-        if state.decided_at is not None and state.decided_at <= record.stored_at:
-            continue
-        state = altered(
-            state,
-            issued=command,
-            cause_seq=fact.cause_seq,
-            ordinal=ordinal,
-            flow=fact.flow,
-            flow_version=fact.flow_version,
-            decided_at=record.stored_at,
-        )
-        session = _with_command(session, state)
-    if fact.timers:
-        session = _with_timers(session, record)
-    session = altered(
-        session,
-        decided=with_member(session.decided, fact.cause_seq),
-        undecided=without_member(session.undecided, fact.cause_seq),
-    )
-    return _with_lease(session, record, fact.worker, fact.lease_s)
-
-
-def _after_outcome(
-    session: Session, record: Record, fact: CommandSucceeded | CommandFailed
-) -> Session:
-    state = _command(session, fact.command_id)
-    if state.settled_seq is not None and state.settled_seq <= record.seq:
-        return session
-    state = altered(state, outcome=fact, settled_at=record.stored_at, settled_seq=record.seq)
-    return _with_command(session, state)
-
-
-def _command(session: Session, command_id: str) -> CommandState:
-    return session.commands.get(command_id) or CommandState(command_id=command_id)
-
-
-def _with_command(session: Session, state: CommandState) -> Session:
-    is_open = state.decided_at is not None and state.outcome is None
-    is_doubtful = isinstance(state.outcome, CommandFailed) and bool(state.outcome.maybe_performed)
-    changes: dict[str, Any] = {
-        "commands": with_entry(session.commands, state.command_id, state),
-        "open_commands": _put(session.open_commands, state.command_id, is_open),
-        "doubtful_commands": _put(session.doubtful_commands, state.command_id, is_doubtful),
-    }
-    before = session.commands.get(state.command_id)
-    known = before.issued if before is not None else None
-    if state.issued is not known:
-        operations = dict(session.operations)  # of which the catalog has a few dozen
-        for issued, count in ((known, -1), (state.issued, 1)):
-            if issued is not None:
-                operations[issued.operation] = operations.get(issued.operation, 0) + count
-        changes["operations"] = {name: count for name, count in operations.items() if count}
-    return altered(session, **changes)
-
-
-def _with_timers(session: Session, record: Record) -> Session:
-    states, pending, opened = session.timer_states, session.pending_timers, session.open_timers
-    for state in changed_timers(states, record):
-        states = with_entry(states, state.timer_id, state)
-        pending = _put(pending, state.timer_id, state.is_pending)
-        opened = _put(opened, state.timer_id, state.is_open)
-    return altered(session, timer_states=states, pending_timers=pending, open_timers=opened)
-
-
-def _put(held: AbstractSet[str], member: str, belongs: bool) -> AbstractSet[str]:
-    return with_member(held, member) if belongs else without_member(held, member)
-
-
-def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -> Session:
-    if session.lease is not None and session.lease.seq >= record.seq:
-        return session
-    until = record.stored_at + timedelta(seconds=lease_s)
-    return altered(
-        session, lease=Lease(seq=record.seq, worker=worker, until=until, lasts_s=lease_s)
-    )

@@ -55,6 +55,7 @@ _ASIDE = (*REBUILT, tables.parked_sessions, tables.checkpoint)
 _MARK = "offhook rebuild"
 _FOLDING = (
     "*.py",
+    "carrier_events/*.py",
     "commands/*.py",
     "session/*.py",
     "jetstream/*.py",

@@ -9,7 +9,8 @@ import pytest
 
 from offhook.carrier_events import BY_TYPE
 from offhook.events import CallEvent
-from offhook.session.leg import DTMF_MAX, Leg, Media, leg_after
+from offhook.session.leg import Leg, Media
+from offhook.session.leg_fold import DTMF_MAX, leg_after
 from tests.example_events import AT, example_event
 
 STORED = AT + timedelta(hours=1)

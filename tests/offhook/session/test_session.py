@@ -217,8 +217,8 @@ def test_every_order_gives_the_same_session_when_bounds_are_reached(
 ) -> None:
     log, shuffled = pair
     with (
-        patch("offhook.session.leg.DTMF_MAX", 2),
-        patch("offhook.session.leg.CONFERENCES_MAX", 1),
+        patch("offhook.session.leg_fold.DTMF_MAX", 2),
+        patch("offhook.session.leg_fold.CONFERENCES_MAX", 1),
         patch("offhook.session.conference.CONFERENCES_MAX", 1),
         patch("offhook.session.conference.RECORDINGS_MAX", 1),
         patch("offhook.session.persistent.COPIED_MAX", 1),

@@ -1,0 +1,259 @@
+"""What one more event changes of a leg. Pure, and the same in whatever order the events come.
+
+What is kept of events, by three rules, none of which minds their order:
+
+    earliest wins     ids, numbers, direction, the times of the states, hangup, quality, first
+                      transcription                                          _EARLIEST
+    latest wins       client_state, and the last event of each topic: hold, queue, gather, machine,
+                      greeting, refer, speak, playback, stream …             _TOPICS
+    each one counts   keys pressed, conferences
+
+The carrier's answer to a dial fills in what no event has said (yet).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from offhook.carrier_events import (
+    BY_TYPE,
+    CallAiGatherEnded,
+    CallAnalyzed,
+    CallAnswered,
+    CallBridged,
+    CallConversationEnded,
+    CallConversationInsightsGenerated,
+    CallCost,
+    CallDequeued,
+    CallDtmfReceived,
+    CallEnqueued,
+    CallForkStarted,
+    CallForkStopped,
+    CallGatherEnded,
+    CallHangup,
+    CallHold,
+    CallInitiated,
+    CallMachineDetectionEnded,
+    CallMachineGreetingEnded,
+    CallMachinePremiumDetectionEnded,
+    CallMachinePremiumGreetingEnded,
+    CallPlaybackEnded,
+    CallPlaybackStarted,
+    CallRecordingError,
+    CallRecordingSaved,
+    CallRecordingTranscriptionSaved,
+    CallReferCompleted,
+    CallReferFailed,
+    CallReferStarted,
+    CallSpeakEnded,
+    CallSpeakStarted,
+    CallTranscription,
+    CallUnhold,
+    CarrierEvent,
+    ConferenceEnded,
+    ConferenceParticipantJoined,
+    ConferenceParticipantLeft,
+    ConferenceParticipantPlaybackEnded,
+    ConferenceParticipantPlaybackStarted,
+    ConferenceParticipantSpeakEnded,
+    ConferenceParticipantSpeakStarted,
+    ConferencePlaybackEnded,
+    ConferenceRecordingSaved,
+    ConferenceSpeakEnded,
+    RecordingSaved,
+    SiprecFailed,
+    SiprecStarted,
+    SiprecStopped,
+    StreamingFailed,
+    StreamingStarted,
+    StreamingStopped,
+)
+from offhook.events import PlacedLeg, Record
+from offhook.session.folding import LAST, NEVER, Stamp, altered, bounded, stamp_of, with_latest
+from offhook.session.leg import Leg
+
+DTMF_MAX = 256
+"""Keys that are kept of a leg, the last ones."""
+
+CONFERENCES_MAX = 32
+"""Conferences that are kept of a leg."""
+
+
+def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
+    """The leg after one more of its events; the same one if that tells nothing new."""
+    kind = type(event)
+    # A webhook without a time of its own counts from when it was stored.
+    at = event.occurred_at or stored_at
+    earliest = _EARLIEST[kind](event, at) if kind in _EARLIEST else {}
+    told = {**_common(event), **earliest}
+    if kind not in _MAY_COME_AFTER:
+        told["up_at"] = at
+    changes = _earliest(leg.stamps, told, (at, event.event_id))
+    # A null client_state is news only where the carrier sent the field at all.
+    if event.client_state is not None or "client_state" in event.payload:
+        held, stamp = leg.stamps.get("client_state"), stamp_of(event)
+        if held is None or held < stamp:
+            changes["client_state"] = event.client_state
+            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+    if (topic := _TOPICS.get(kind)) is not None:
+        latest = with_latest(leg.latest, topic, event)
+        if latest is not leg.latest:
+            changes["latest"] = latest
+    match event:
+        case CallDtmfReceived(digit=str(digit)):
+            keys = _with_key(leg.keys, (stamp_of(event), digit))
+            if keys != leg.keys:
+                changes["keys"] = keys
+        case (
+            ConferenceParticipantJoined(conference_id=str(conference_id))
+            | ConferenceParticipantLeft(conference_id=str(conference_id))
+        ):
+            memberships = with_latest(leg.memberships, conference_id, event)
+            memberships = bounded(memberships, CONFERENCES_MAX)
+            if memberships != leg.memberships:
+                changes["memberships"] = memberships
+    return altered(leg, **changes) if changes else leg
+
+
+def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
+    """The leg with what its dial says of it; any event knows better."""
+    told = {
+        "direction": "outgoing",
+        "call_leg_id": placed.call_leg_id,
+        "connection_id": placed.connection_id,
+        "from_": placed.from_number,
+        "to": placed.to_number,
+        "dialled_at": record.stored_at,
+        "up_at": record.stored_at,
+        "time_limit_s": placed.time_limit_s,
+    }
+    changes = _earliest(leg.stamps, told, (LAST, f"{record.seq:020}"))
+    if placed.client_state is not None:
+        held, stamp = leg.stamps.get("client_state"), (NEVER, f"\0{record.seq:020}")
+        if held is None or held < stamp:
+            changes["client_state"] = placed.client_state
+            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+    return altered(leg, **changes) if changes else leg
+
+
+def _common(event: CarrierEvent) -> dict[str, Any]:
+    """What any event may tell of its leg, for good."""
+    told = {"call_leg_id": event.call_leg_id, "connection_id": event.connection_id}
+    if type(event) in _WITH_NUMBERS:
+        told["from_"] = event.from_  # type: ignore[attr-defined]
+        told["to"] = event.to  # type: ignore[attr-defined]
+    return told
+
+
+_WITH_NUMBERS = frozenset(kind for kind in BY_TYPE.values() if hasattr(kind, "from_"))
+
+_EARLIEST: Mapping[type[CarrierEvent], Callable[[Any, datetime], dict[str, Any]]] = {
+    CallInitiated: lambda event, at: {
+        "direction": event.direction,
+        "start_time": event.start_time,
+        "initiated_at": at,
+    },
+    CallAnswered: lambda event, at: {"start_time": event.start_time, "answered_at": at},
+    CallBridged: lambda event, at: {"start_time": event.start_time, "bridged_at": at},
+    CallHangup: lambda event, at: {
+        "start_time": event.start_time,
+        "ended_at": event.end_time or at,
+        "hangup_cause": event.hangup_cause,
+        "hangup_source": event.hangup_source,
+        "sip_hangup_cause": event.sip_hangup_cause,
+        "quality": event.call_quality_stats,
+    },
+    CallTranscription: lambda event, at: {"transcribed_at": at},
+    CallRecordingTranscriptionSaved: lambda event, at: {"transcribed_at": at},
+    CallCost: lambda event, at: {"gone_at": at},
+}
+"""What an event tells by the leg's field names; `at` is when it occurred."""
+
+_MAY_COME_AFTER: frozenset[type[CarrierEvent]] = frozenset(
+    {
+        CallHangup,
+        CallCost,
+        # What is made of a call may be ready long after its end.
+        CallAnalyzed,
+        CallConversationEnded,
+        CallConversationInsightsGenerated,
+        CallRecordingError,
+        CallRecordingSaved,
+        CallRecordingTranscriptionSaved,
+        ConferenceRecordingSaved,
+        RecordingSaved,
+        # The end of a leg ends what was going on: their status or reason may be call_hangup.
+        CallAiGatherEnded,
+        CallDequeued,
+        CallForkStopped,
+        CallGatherEnded,
+        CallPlaybackEnded,
+        CallSpeakEnded,
+        ConferenceEnded,
+        ConferenceParticipantLeft,
+        ConferenceParticipantPlaybackEnded,
+        ConferenceParticipantSpeakEnded,
+        ConferencePlaybackEnded,
+        ConferenceSpeakEnded,
+        SiprecFailed,
+        SiprecStopped,
+        StreamingFailed,
+        StreamingStopped,
+    }
+)
+"""Events that do not prove that the leg is up when they occur."""
+
+_TOPICS: Mapping[type[CarrierEvent], str] = {
+    CallHold: "hold",
+    CallUnhold: "hold",
+    CallEnqueued: "enqueued",
+    CallDequeued: "dequeued",
+    CallMachineDetectionEnded: "machine",
+    CallMachinePremiumDetectionEnded: "machine",
+    CallMachineGreetingEnded: "greeting",
+    CallMachinePremiumGreetingEnded: "greeting",
+    CallGatherEnded: "gather",
+    CallAiGatherEnded: "gather",
+    CallReferStarted: "refer",
+    CallReferCompleted: "refer",
+    CallReferFailed: "refer",
+    CallRecordingError: "recording_error",
+    CallCost: "cost",
+    CallSpeakStarted: "speak",
+    CallSpeakEnded: "speak",
+    ConferenceParticipantSpeakStarted: "speak",
+    ConferenceParticipantSpeakEnded: "speak",
+    CallPlaybackStarted: "playback",
+    CallPlaybackEnded: "playback",
+    ConferenceParticipantPlaybackStarted: "playback",
+    ConferenceParticipantPlaybackEnded: "playback",
+    StreamingStarted: "streaming",
+    StreamingStopped: "streaming",
+    StreamingFailed: "streaming",
+    CallForkStarted: "fork",
+    CallForkStopped: "fork",
+    SiprecStarted: "siprec",
+    SiprecStopped: "siprec",
+    SiprecFailed: "siprec",
+}
+"""The topic that an event is the latest of, for a while."""
+
+
+def _earliest(stamps: Mapping[str, Stamp], told: Mapping[str, Any], stamp: Stamp) -> dict[str, Any]:
+    """The fields of which this is the earliest word, and their stamps; empty if there are none."""
+    changes = {
+        name: value
+        for name, value in told.items()
+        if value is not None and (name not in stamps or stamp < stamps[name])
+    }
+    if changes:
+        changes["stamps"] = {**stamps, **dict.fromkeys(changes, stamp)}
+    return changes
+
+
+def _with_key(
+    keys: tuple[tuple[Stamp, str], ...], key: tuple[Stamp, str]
+) -> tuple[tuple[Stamp, str], ...]:
+    if keys and keys[-1] >= key:
+        return tuple(sorted({*keys, key}))[-DTMF_MAX:]
+    return (*keys, key)[-DTMF_MAX:]

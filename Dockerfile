@@ -6,8 +6,8 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 RUN python -m venv /opt/offhook
 # The dependencies first: they change less often than the code.
-COPY requirements-image.lock ./
-RUN /opt/offhook/bin/pip install --require-hashes --only-binary :all: -r requirements-image.lock
+COPY deploy/locks/image.lock ./
+RUN /opt/offhook/bin/pip install --require-hashes --only-binary :all: -r image.lock
 COPY . .
 RUN /opt/offhook/bin/pip install --no-deps --no-build-isolation --no-index .
 

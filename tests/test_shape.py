@@ -10,8 +10,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ("requirements.lock", "requirements-dev.lock")
-EVERY_LOCK = (*LOCKS, "requirements-image.lock")
+LOCKS = ("deploy/locks/run.lock", "deploy/locks/dev.lock")
+EVERY_LOCK = (*LOCKS, "deploy/locks/image.lock")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -68,7 +68,7 @@ def test_the_lock_satisfies_pyproject(lock: str) -> None:
     wanted = project["dependencies"] + project["optional-dependencies"]["embedded"]
     groups = PYPROJECT["dependency-groups"]
     wanted = wanted + groups["build"]
-    if "dev" in lock:
+    if lock.endswith("dev.lock"):
         wanted = wanted + [text for text in groups["dev"] if isinstance(text, str)]
     locked = pins(lock)
     for text in wanted:
@@ -79,4 +79,4 @@ def test_the_lock_satisfies_pyproject(lock: str) -> None:
 
 
 def test_the_tests_run_what_users_run() -> None:
-    assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()
+    assert pins("deploy/locks/run.lock").items() <= pins("deploy/locks/dev.lock").items()

@@ -316,7 +316,7 @@ def _tail(instance: _Instance) -> str:
 
 def _beside(program: str) -> list[str]:
     found = Path(sys.executable).with_name(program)
-    assert found.exists(), f"{found} is not there: run scripts/setup requirements-dev.lock"
+    assert found.exists(), f"{found} is not there: run scripts/setup dev"
     return [str(found)]
 
 

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Protocol
 
@@ -224,25 +224,16 @@ async def pages(
 
 
 def record_of(message: Msg) -> Record:
-    """The record in a direct-get answer or a consumer's delivery. Raises RecordUnreadable."""
+    """The record in the answer to a direct get. Raises RecordUnreadable."""
     headers = message.headers or {}
-    if "Nats-Sequence" in headers:
-        subject, seq, stored_at = (
-            headers["Nats-Subject"],
-            _seq_of(message),
-            _time_of(headers),
-        )
-    else:
-        metadata = message.metadata
-        subject, seq = message.subject, metadata.sequence.stream
-        stored_at = metadata.timestamp.astimezone(UTC)
+    subject = headers["Nats-Subject"]
     place = parse(subject)
     session_id = place.session_id if place is not None else subject
     type_name = headers.get(TYPE_HEADER, "")
     fact = decode(type_name, int(headers.get(VERSION_HEADER, "0")), message.data)
     return Record(
-        seq=seq,
-        stored_at=stored_at,
+        seq=_seq_of(message),
+        stored_at=_time_of(headers),
         session_id=session_id,
         fact=fact,
         fact_id=fact_id_of(fact, session_id),

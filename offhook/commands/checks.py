@@ -39,10 +39,12 @@ class Wrong(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The field's name."""
         return re.split(r"[.\[]", self.place)[0]
 
     @property
     def inside(self) -> str:
+        """The rest of the place (`[1]`, `.type`); empty for the field itself."""
         return self.place[len(self.name) :]
 
 

@@ -18,6 +18,7 @@ class Broker(NatsBroker):
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None:
+        """Stop, and close a connection that cannot be drained."""
         try:
             await super().stop(exc_type, exc_val, exc_tb)
         except (NatsError, TimeoutError):

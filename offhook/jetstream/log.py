@@ -100,6 +100,7 @@ class JetStreamLog:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = APPEND_TIMEOUT_S,
     ) -> Appended:
+        """See `EventLog.append`."""
         try:
             appended = await self._append(
                 session_id, side, encoded, expected_seq, headers, timeout_s
@@ -174,6 +175,7 @@ class JetStreamLog:
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
+        """See `EventLog.read`."""
         both = await asyncio.gather(
             self._read(subject_of(session_id, "in"), in_after + 1, limit),
             self._read(subject_of(session_id, "out"), out_after + 1, limit),

@@ -34,11 +34,14 @@ class MovedDelivery:
         self.alarm = moved.alarm
 
     async def ack(self) -> None:
+        """Acknowledge it: it is not delivered again."""
         await self._client.publish(self.reply, b"+ACK")
 
     async def nak(self, delay_s: float) -> None:
+        """Give it back, to be delivered again after `delay_s`."""
         delay = json.dumps({"delay": int(delay_s * 1e9)}).encode()
         await self._client.publish(self.reply, b"-NAK " + delay)
 
     async def in_progress(self) -> None:
+        """Extend its ack wait: it is not redelivered meanwhile."""
         await self._client.publish(self.reply, b"+WPI")

@@ -60,6 +60,7 @@ class JetStreamTimetable:
     async def set(
         self, session_id: str, timer_id: str, *, due_at: datetime, decided_seq: int
     ) -> None:
+        """See `Timetable.set`."""
         # A subject has one schedule: publishing again replaces it by the same.
         subject = set_subject(session_id, timer_id)
         body = msgspec.json.encode(_Body(timer_id=timer_id, decided_seq=decided_seq))

@@ -79,6 +79,7 @@ class Connections:
         return True
 
     def closed(self, connection: "Connection") -> None:
+        """Forget it."""
         self._open.discard(connection)
         self.answering(connection)
 
@@ -93,6 +94,7 @@ class Connections:
         self._idle.pop(connection, None)
 
     def idle(self, connection: "Connection", now: float) -> None:
+        """It has its answer, and no request of it has begun."""
         self.answering(connection)
         if connection in self._open:
             self._idle[connection] = now

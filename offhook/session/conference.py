@@ -41,14 +41,17 @@ class Conference:
 
     @property
     def created_at(self) -> datetime | None:
+        """`occurred_at` of conference.created."""
         return self._time_of("created")
 
     @property
     def ended_at(self) -> datetime | None:
+        """`occurred_at` of conference.ended; None while it goes on."""
         return self._time_of("ended")
 
     @property
     def has_ended(self) -> bool:
+        """Whether conference.ended was received."""
         return "ended" in self.latest
 
     @property

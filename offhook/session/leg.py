@@ -83,6 +83,7 @@ class Leg:
 
     @property
     def state(self) -> LegState:
+        """Where it is in the picture at the top of this file."""
         if self.has_ended:
             return "ended"
         if self.bridged_at is not None:
@@ -132,10 +133,12 @@ class Leg:
 
     @property
     def is_held(self) -> bool:
+        """Whether it is on hold."""
         return not self.has_ended and isinstance(self.latest.get("hold"), CallHold)
 
     @property
     def held_since(self) -> datetime | None:
+        """Since when it is on hold, by the carrier's clock; None if it is not."""
         return self.latest["hold"].occurred_at if self.is_held else None
 
     @property
@@ -155,6 +158,7 @@ class Leg:
 
     @property
     def is_queued(self) -> bool:
+        """Whether it waits in a queue."""
         return not self.has_ended and self.enqueued is not None and self.dequeued is None
 
     @property
@@ -188,6 +192,7 @@ class Leg:
 
     @property
     def is_in_conference(self) -> bool:
+        """Whether it is in a conference."""
         return not self.has_ended and any(
             isinstance(event, ConferenceParticipantJoined) for event in self.memberships.values()
         )
@@ -222,10 +227,12 @@ class Leg:
 
     @property
     def recording_error(self) -> str | None:
+        """Why the last recording failed; None if none did."""
         return getattr(self.latest.get("recording_error"), "reason", None)
 
     @property
     def cost(self) -> CallCost | None:
+        """The carrier's last call.cost; None before it."""
         event = self.latest.get("cost")
         return event if isinstance(event, CallCost) else None
 

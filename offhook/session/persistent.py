@@ -59,9 +59,11 @@ class LongMap(Mapping[Key, Value]):
 
     @classmethod
     def of(cls, held: Mapping[Key, Value]) -> "LongMap[Key, Value]":
+        """A map with these entries, in their order."""
         return cls(HashTrieMap(held), List([*held][::-1]))
 
     def with_entry(self, key: Key, value: Value) -> "LongMap[Key, Value]":
+        """This map and the value under this key; a new key comes last."""
         known = key in self._entries
         return LongMap(
             self._entries.insert(key, value),
@@ -72,6 +74,7 @@ class LongMap(Mapping[Key, Value]):
         return self._entries[key]
 
     def get(self, key: Key, default: Any = None) -> Any:
+        """As of a dict."""
         return self._entries.get(key, default)
 
     def __contains__(self, key: object) -> bool:

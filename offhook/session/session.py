@@ -45,6 +45,7 @@ class CommandState:
 
     @property
     def status(self) -> CommandStatus:
+        """See the top of this file."""
         if isinstance(self.outcome, CommandSucceeded):
             return "succeeded"
         if isinstance(self.outcome, CommandFailed):
@@ -102,10 +103,12 @@ class Session:
 
     @property
     def is_parked(self) -> bool:
+        """Whether it is parked: its flow has failed, and no operator has resumed it."""
         return self.parked is not None and isinstance(self.parked.fact, SessionParked)
 
     @property
     def started_at(self) -> datetime | None:
+        """When its first leg started; None if that is not known."""
         return min(
             (leg.started_at for leg in self.legs.values() if leg.started_at),
             default=None,
@@ -113,6 +116,7 @@ class Session:
 
     @property
     def answered_at(self) -> datetime | None:
+        """When its first leg was answered; None if none was."""
         times = (leg.answered_at for leg in self.legs.values() if leg.answered_at)
         return min(times, default=None)
 
@@ -164,4 +168,5 @@ class Session:
         return self.operations.get(operation, 0) > 0
 
     def leg(self, call_control_id: str | None) -> Leg | None:
+        """The leg with this id; None if it is not known, or the id is None."""
         return None if call_control_id is None else self.legs.get(call_control_id)

@@ -74,6 +74,7 @@ class TimerState:
 
     @property
     def is_pending(self) -> bool:
+        """Whether it is set, and neither fired nor cancelled."""
         return self.due_at is not None and not (self.is_cancelled or self.is_fired)
 
     def is_due(self, by: datetime) -> bool:

@@ -91,6 +91,7 @@ class Carrier:
         await self.aclose()
 
     async def aclose(self) -> None:
+        """Close all connections; requests under way are finished first."""
         await self._pool.aclose()
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:

@@ -20,14 +20,17 @@ class Appends:
         self.doubt = asyncio.Event()  # set by a refusal: look again
 
     def taken(self) -> None:
+        """The latest append was acknowledged."""
         self._refused = ""
 
     def refused(self, why: str) -> None:
+        """The latest append failed; `why` is shown by readiness."""
         self._refused, self._refused_at = why, self._now()
         self.doubt.set()
 
     @property
     def trouble(self) -> str:
+        """Why the latest append failed, for REFUSED_S; empty if it did not."""
         if self._refused and self._now() - self._refused_at < REFUSED_S:
             return f"the latest append failed: {self._refused}"
         return ""

@@ -36,6 +36,7 @@ class Limit:
 
     @property
     def is_reached(self) -> bool:
+        """Whether no more is taken."""
         return self.used >= self.most
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ class Difference:
 
     @property
     def fixed(self) -> bool:
+        """Whether the server refuses to change it."""
         return self.name in _FIXED
 
     def __str__(self) -> str:

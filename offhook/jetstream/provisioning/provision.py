@@ -114,6 +114,7 @@ def compressed(stream: str) -> str:
 
 
 def is_compressed(config: StreamConfig) -> bool:
+    """Whether the stream compresses what it stores."""
     return config.compression not in (None, StoreCompression.NONE)
 
 

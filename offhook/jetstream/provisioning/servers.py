@@ -43,6 +43,7 @@ class Server:
 
     @property
     def is_full(self) -> bool:
+        """Whether its store is over its limit."""
         return self.jetstream and 0 < self.stored_bytes_max < self.stored_bytes
 
     @property
@@ -115,6 +116,7 @@ def unsafe(server: Server, payload_bytes: int) -> Refusal | None:
 
 
 def too_old(server: Server) -> Refusal | None:
+    """Why its version is refused; None if it is not."""
     parts = re.match(r"(\d+)\.(\d+)\.(\d+)", server.version)
     if parts and tuple(map(int, parts.groups())) >= VERSION_MIN:
         return None
@@ -125,6 +127,7 @@ def too_old(server: Server) -> Refusal | None:
 
 
 def payload_too_small(server: Server, payload_bytes: int) -> Refusal | None:
+    """Why its `max_payload` is refused; None if a record of `payload_bytes` fits."""
     if server.max_payload >= payload_bytes:
         return None
     found = (
@@ -135,6 +138,7 @@ def payload_too_small(server: Server, payload_bytes: int) -> Refusal | None:
 
 
 def loses_writes(server: Server) -> Refusal | None:
+    """Why its `sync_interval` is refused; None if it flushes before it acknowledges."""
     if server.sync_always or not server.jetstream:  # while it is off, the setting is not shown
         return None
     found = f"the NATS server at {shown_url(server.url)} would lose acknowledged writes"

@@ -49,6 +49,38 @@ DOCS = {
     "transcription_stop": "Stop transcribing the leg.",
 }
 
+OBJECT_DOCS = {
+    "AIAssistantJoinParticipant": "A leg that joins a conversation: its call_control_id and role.",
+    "AnsweringMachineDetectionConfig": "Settings of answering machine detection.",
+    "AssistantTranscription": "Speech to text for an AI assistant.",
+    "AssistantVoiceSettings": "An AI assistant's voice; which entries count depends on `type`.",
+    "CallAssistant": "An AI assistant by its id, and what is different for this call.",
+    "ConferenceConfig": "The conference that a dialled leg joins when it is answered.",
+    "ConversationRelayEmbeddedConfig": "A Conversation Relay session that starts with the answer.",
+    "ConversationRelayInterruptionSettings": "What may interrupt the speech of a relay session.",
+    "ConversationRelayLanguage": "Voice and transcription for one language of a relay session.",
+    "ConversationRelaySettings": "The connection of a Conversation Relay session.",
+    "CustomSipHeader": "A SIP header of the new leg, by name and value.",
+    "DeepfakeDetection": "Whether to look for a synthetic voice, and for how many seconds.",
+    "DialogflowConfig": "Settings of a Dialogflow agent.",
+    "GatherAssistant": "The model that gathers, its instructions and tools.",
+    "GatherMessage": "One message of the conversation before the gather.",
+    "InterruptionSettings": "Whether the caller may interrupt the assistant.",
+    "Message": "One message of a conversation; which entries count depends on `role`.",
+    "NoiseSuppressionEngineConfig": "Settings of the noise suppression engine.",
+    "PayPrompt": "A text that asks for a payment detail, and when it is said.",
+    "RelayAssistant": "Variables for the assistant behind a relay session.",
+    "SipHeader": "A standard SIP header of the leg.",
+    "SoundModifications": "Changes to the sound of a leg, such as its pitch.",
+    "StreamParameter": "A name and a value, passed on to the streaming server.",
+    "ToolCall": "A call of a function by the model.",
+    "ToolCallFunction": "The function that the model called.",
+    "TranscriptionSettings": "A transcription that starts with the answer.",
+    "VoiceSettings": "The voice that speaks; which entries count depends on `type`.",
+    "WebhookRetriesPolicies": "When the carrier retries the webhooks of one event type.",
+}
+"""What each object of `offhook.commands.objects` is."""
+
 _INT_FROM_0 = "Annotated[int, Meta(ge=0)]"
 _INT_FROM_1 = "Annotated[int, Meta(ge=1)]"
 _INT_1_TO_128 = "Annotated[int, Meta(ge=1, le=128)]"

@@ -26,7 +26,15 @@ import telnyx
 from typing_extensions import NoExtraItems, is_typeddict
 
 from scripts import operations_page, parameters_page
-from scripts.command_refinements import BY_HAND, DOCS, NAMES, RULES, TYPES, UNTYPED
+from scripts.command_refinements import (
+    BY_HAND,
+    DOCS,
+    NAMES,
+    OBJECT_DOCS,
+    RULES,
+    TYPES,
+    UNTYPED,
+)
 from scripts.sdk import Entry, SdkOperation, entries_of, sdk_operations
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,7 +149,8 @@ class Objects:
                 + (f"Required[{types_of[entry.name]}]" if entry.required else types_of[entry.name])
                 for entry in entries
             ]
-            source = "\n".join([f"class {name}(TypedDict, total=False):", *lines])
+            head = [f"class {name}(TypedDict, total=False):", f'    """{OBJECT_DOCS[name]}"""', ""]
+            source = "\n".join([*head, *lines])
         assert self.sources.setdefault(name, source) == source, f"two objects are called {name}"
         if is_open:
             self.open.add(name)

@@ -13,16 +13,22 @@ from offhook.commands.parameters import Base64, RetriesMs, Url, WebSocketUrl
 
 
 class ToolCallFunction(TypedDict, total=False):
+    """The function that the model called."""
+
     name: Required[str]
 
 
 class ToolCall(TypedDict, total=False):
+    """A call of a function by the model."""
+
     id: Required[str]
     function: Required[ToolCallFunction]
     type: Required[Literal["function"]]
 
 
 class Message(TypedDict, total=False):
+    """One message of a conversation; which entries count depends on `role`."""
+
     role: Required[Literal["user", "assistant", "tool", "system", "developer"]]
     content: str
     metadata: dict[str, Any]
@@ -31,6 +37,8 @@ class Message(TypedDict, total=False):
 
 
 class AIAssistantJoinParticipant(TypedDict, total=False):
+    """A leg that joins a conversation: its call_control_id and role."""
+
     id: Required[str]
     role: Required[Literal["user"]]
     name: str
@@ -48,11 +56,15 @@ TranscriptionModel = Literal[
 
 
 class AssistantTranscription(TypedDict, total=False):
+    """Speech to text for an AI assistant."""
+
     language: str
     model: TranscriptionModel
 
 
 class CallAssistant(TypedDict, total=False):
+    """An AI assistant by its id, and what is different for this call."""
+
     id: Required[str]
     dynamic_variables: dict[str, str | float | bool]
     external_llm: dict[str, Any]
@@ -71,10 +83,14 @@ class CallAssistant(TypedDict, total=False):
 
 
 class InterruptionSettings(TypedDict, total=False):
+    """Whether the caller may interrupt the assistant."""
+
     enable: bool
 
 
 class ConversationRelayInterruptionSettings(TypedDict, total=False):
+    """What may interrupt the speech of a relay session."""
+
     enable: bool
     interruptible: Literal["none", "any", "speech", "dtmf"]
     interruptible_greeting: Literal["none", "any", "speech", "dtmf"]
@@ -103,6 +119,8 @@ LanguageBoost = Literal[
 
 
 class VoiceSettings(TypedDict, total=False):
+    """The voice that speaks; which entries count depends on `type`."""
+
     type: Required[VoiceProvider]
     api_key_ref: str
     voice_speed: float
@@ -123,6 +141,8 @@ class VoiceSettings(TypedDict, total=False):
 
 
 class ConversationRelayLanguage(TypedDict, total=False):
+    """Voice and transcription for one language of a relay session."""
+
     language: Required[str]
     speech_model: str
     transcription_engine: RelayEngine
@@ -134,6 +154,8 @@ class ConversationRelayLanguage(TypedDict, total=False):
 
 
 class ConversationRelayEmbeddedConfig(TypedDict, total=False):
+    """A Conversation Relay session that starts with the answer."""
+
     url: Required[WebSocketUrl]
     custom_parameters: dict[str, Any]
     dtmf_detection: bool
@@ -153,22 +175,30 @@ class ConversationRelayEmbeddedConfig(TypedDict, total=False):
 
 
 class CustomSipHeader(TypedDict, total=False):
+    """A SIP header of the new leg, by name and value."""
+
     name: Required[str]
     value: Required[str]
 
 
 class DeepfakeDetection(TypedDict, total=False):
+    """Whether to look for a synthetic voice, and for how many seconds."""
+
     enabled: Required[bool]
     rtp_timeout: Annotated[int, Meta(ge=5, le=120)]
     timeout: Annotated[int, Meta(ge=5, le=60)]
 
 
 class SipHeader(TypedDict, total=False):
+    """A standard SIP header of the leg."""
+
     name: Required[Literal["User-to-User"]]
     value: Required[str]
 
 
 class SoundModifications(TypedDict, total=False):
+    """Changes to the sound of a leg, such as its pitch."""
+
     octaves: Annotated[float, Meta(ge=-1, le=1)]
     pitch: Annotated[float, Meta(gt=0)]
     semitone: Annotated[float, Meta(ge=-14, le=14)]
@@ -182,6 +212,8 @@ TranscriptionEngine = Literal[
 
 
 class TranscriptionSettings(TypedDict, total=False):
+    """A transcription that starts with the answer."""
+
     client_state: Base64
     command_id: str
     transcription_engine: TranscriptionEngine
@@ -190,14 +222,20 @@ class TranscriptionSettings(TypedDict, total=False):
 
 
 class WebhookRetriesPolicies(TypedDict, total=False):
+    """When the carrier retries the webhooks of one event type."""
+
     retries_ms: RetriesMs
 
 
 class RelayAssistant(TypedDict, total=False):
+    """Variables for the assistant behind a relay session."""
+
     dynamic_variables: dict[str, str]
 
 
 class ConversationRelaySettings(TypedDict, total=False):
+    """The connection of a Conversation Relay session."""
+
     url: Required[WebSocketUrl]
     dtmf_detection: bool
     interruptible: Literal["none", "any", "speech", "dtmf"]
@@ -206,6 +244,8 @@ class ConversationRelaySettings(TypedDict, total=False):
 
 
 class AnsweringMachineDetectionConfig(TypedDict, total=False):
+    """Settings of answering machine detection."""
+
     after_greeting_silence_millis: int
     beep_detection_profile: Literal["both", "freq_only"]
     beep_max_frequency_hz: int
@@ -228,6 +268,8 @@ class AnsweringMachineDetectionConfig(TypedDict, total=False):
 
 
 class ConferenceConfig(TypedDict, total=False):
+    """The conference that a dialled leg joins when it is answered."""
+
     id: str
     beep_enabled: Literal["always", "never", "on_enter", "on_exit"]
     conference_name: str
@@ -245,11 +287,15 @@ class ConferenceConfig(TypedDict, total=False):
 
 
 class DialogflowConfig(TypedDict, total=False):
+    """Settings of a Dialogflow agent."""
+
     analyze_sentiment: bool
     partial_automated_agent_reply: bool
 
 
 class GatherAssistant(TypedDict, total=False):
+    """The model that gathers, its instructions and tools."""
+
     instructions: str
     model: str
     openai_api_key_ref: str
@@ -267,11 +313,15 @@ GoogleLanguage = Literal[
 
 
 class GatherMessage(TypedDict, total=False):
+    """One message of the conversation before the gather."""
+
     content: str
     role: Literal["assistant", "user"]
 
 
 class AssistantVoiceSettings(TypedDict, total=False):
+    """An AI assistant's voice; which entries count depends on `type`."""
+
     type: Required[Literal["elevenlabs", "telnyx", "aws", "azure", "resemble", "xai", "soniox"]]
     api_key_ref: str
     voice_speed: float
@@ -308,6 +358,8 @@ PaymentError = Literal[
 
 
 class PayPrompt(TypedDict, total=False):
+    """A text that asks for a payment detail, and when it is said."""
+
     text: Required[str]
     attempt: str
     card_type: PromptedCardType
@@ -361,6 +413,8 @@ TranscriptionLanguage = Literal[
 
 
 class StreamParameter(TypedDict, total=False):
+    """A name and a value, passed on to the streaming server."""
+
     name: str
     value: str
 
@@ -372,6 +426,8 @@ NoiseSuppressionEngine = Literal[
 
 
 class NoiseSuppressionEngineConfig(TypedDict, total=False):
+    """Settings of the noise suppression engine."""
+
     attenuation_limit: Annotated[int, Meta(ge=0, le=100)]
     enhancement_level: Annotated[float, Meta(ge=0, le=1)]
     family: Literal["sparrow", "quail"]

@@ -20,7 +20,7 @@ from offhook.jetstream.provisioning.drift import Difference, differences
 from offhook.jetstream.provisioning.provision import is_compressed
 from offhook.jetstream.provisioning.servers import (
     Refusal,
-    Server,
+    ServerReport,
     ask_servers,
     loses_writes,
     payload_too_small,
@@ -54,7 +54,7 @@ async def examine_servers(settings: Settings, now: Now) -> Findings:
             yield skew
 
 
-def _server(server: Server) -> Iterator[Finding]:
+def _server(server: ServerReport) -> Iterator[Finding]:
     where = shown_url(server.url)
     payload = f"{where}: {server.max_payload:,} bytes"
     room = f"{where}: {server.stored_bytes:,} of {server.stored_bytes_max:,} bytes used"

@@ -100,7 +100,7 @@ def _short_body(command: Any) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
+class RecordingParameters:
     """The recording parameters that dial, answer, transfer and bridge share."""
 
     record: Literal["record-from-answer"] | None = None
@@ -128,7 +128,7 @@ class WebhookTargets:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Media:
+class MediaParameters:
     """Streaming, transcription and assistants: dial and answer."""
 
     assistant: CallAssistant | None = None
@@ -176,7 +176,7 @@ class NewLeg:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dial(Command, Stateful, NewLeg, Media, Recording, WebhookTargets):
+class Dial(Command, Stateful, NewLeg, MediaParameters, RecordingParameters, WebhookTargets):
     """Place a call. Its outcome carries the new leg's call_control_id, leg and session ids."""
 
     operation: ClassVar[str] = "dial"
@@ -205,7 +205,7 @@ class Dial(Command, Stateful, NewLeg, Media, Recording, WebhookTargets):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(LegCommand, Stateful, Media, Recording, WebhookTargets):
+class Answer(LegCommand, Stateful, MediaParameters, RecordingParameters, WebhookTargets):
     """Take an incoming call; nothing else may be sent to its leg before (90034)."""
 
     operation: ClassVar[str] = "answer"
@@ -216,7 +216,7 @@ class Answer(LegCommand, Stateful, Media, Recording, WebhookTargets):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer(LegCommand, Stateful, NewLeg, Recording, WebhookTargets):
+class Transfer(LegCommand, Stateful, NewLeg, RecordingParameters, WebhookTargets):
     """Dial `to` and bridge it to this leg; the new leg joins the session."""
 
     operation: ClassVar[str] = "transfer"
@@ -230,7 +230,7 @@ class Transfer(LegCommand, Stateful, NewLeg, Recording, WebhookTargets):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bridge(LegCommand, Stateful, Recording):
+class Bridge(LegCommand, Stateful, RecordingParameters):
     """Join this leg's audio with another answered leg's, a queue's first call or a video room."""
 
     operation: ClassVar[str] = "bridge"

@@ -56,7 +56,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config, connections)
+    server = _HttpServer(config, connections)
     with _limited(logging.getLogger("uvicorn.error")):
         await server.serve()
     if not server.started:
@@ -96,7 +96,7 @@ def _limited(log: logging.Logger) -> Iterator[None]:
 _TICKS_OF_A_SECOND = 10  # uvicorn's main loop
 
 
-class _Server(uvicorn.Server):
+class _HttpServer(uvicorn.Server):
     """Says where it listens (with port 0 nobody else knows), and ends like any other program.
 
     uvicorn raises the signal again once it has drained, so nothing after `serve` would ever run.

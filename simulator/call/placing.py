@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from offhook.commands import Answer, Dial, Transfer
-from offhook.commands.calls import Media, WebhookTargets
+from offhook.commands.calls import MediaParameters, WebhookTargets
 from offhook.simulator.call.activities import OnAnswer, Sound
 from offhook.simulator.call.endings import CANCELLED, bridge_legs, end_leg
 from offhook.simulator.call.features.assistants import begin_conversation, begin_relay
@@ -241,7 +241,7 @@ def _begin_on_answer(
 
 def _requested_on_answer(transition: Transition, command: Dial | Answer) -> OnAnswer:
     """What both commands start on answer. Raises CarrierError (10003) for the stream's URL."""
-    media: Media = command
+    media: MediaParameters = command
     check_stream_url(media.stream_url)
     transcription = media.transcription_config or {}
     tracks = transcription.get("transcription_tracks", "inbound")

@@ -8,15 +8,15 @@ from nats.js.api import StreamInfo
 
 from offhook.jetstream.health.appends import REFUSED_S, Appends
 from offhook.jetstream.health.condition import Condition, condition_of
-from offhook.jetstream.provisioning.servers import Server
+from offhook.jetstream.provisioning.servers import ServerReport
 
 NODES = ("n1", "n2", "n3")
 BEHIND = {"current": False, "lag": 7}
 OFFLINE = {"current": False, "offline": True}
 
 
-def server(name: str, **changed: Any) -> Server:
-    good = Server(
+def server(name: str, **changed: Any) -> ServerReport:
+    good = ServerReport(
         url=f"http://{name}:8222",
         name=name,
         version="2.15.1",
@@ -58,7 +58,9 @@ def stream(
     return info
 
 
-def judged(info: StreamInfo, *servers: Server, late: frozenset[str] = frozenset()) -> Condition:
+def judged(
+    info: StreamInfo, *servers: ServerReport, late: frozenset[str] = frozenset()
+) -> Condition:
     by_name = {each.name: each for each in servers}
     return condition_of([by_name.get(name) or server(name) for name in NODES], [info], late=late)
 
@@ -77,7 +79,7 @@ def test_where_all_is_good_there_is_nothing_to_say() -> None:
         (stream(), server("n2", unhealthy="stream CALLS is not current"), "is not current"),
     ],
 )
-def test_one_node_out_is_a_warning(info: StreamInfo, out: Server, said: str) -> None:
+def test_one_node_out_is_a_warning(info: StreamInfo, out: ServerReport, said: str) -> None:
     found = judged(info, out)
     assert not found.trouble
     assert said in " ".join(found.warnings)
@@ -106,7 +108,7 @@ def test_a_node_out_is_named_without_its_password(how: dict[str, Any]) -> None:
     ],
 )
 def test_when_nothing_can_be_written_the_reason_is_told(
-    info: StreamInfo, servers: tuple[Server, ...], said: str
+    info: StreamInfo, servers: tuple[ServerReport, ...], said: str
 ) -> None:
     found = judged(info, *servers)
     assert said in found.trouble

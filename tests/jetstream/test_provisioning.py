@@ -6,7 +6,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision, require_provisioned, require_safe
-from offhook.jetstream.provisioning.servers import Server, unsafe
+from offhook.jetstream.provisioning.servers import ServerReport, unsafe
 from offhook.jetstream.stream import RECORD_BYTES_MAX
 
 
@@ -47,8 +47,8 @@ def test_a_newer_server_is_accepted(version: str) -> None:
     assert unsafe(answering(version=version), RECORD_BYTES_MAX) is None
 
 
-def answering(version: str = "2.15.1", max_payload: int = 2**23) -> Server:
-    return Server(url="http://n1:8222", version=version, max_payload=max_payload)
+def answering(version: str = "2.15.1", max_payload: int = 2**23) -> ServerReport:
+    return ServerReport(url="http://n1:8222", version=version, max_payload=max_payload)
 
 
 def test_a_server_must_take_the_largest_record_with_its_headers() -> None:
@@ -61,7 +61,9 @@ def test_a_server_must_take_the_largest_record_with_its_headers() -> None:
 
 def test_a_server_whose_jetstream_is_off_loses_no_writes() -> None:
     """It shows no settings then; it is out, which is another thing than unsafe."""
-    off = Server(url="u", version="2.15.1", max_payload=2**23, jetstream=False, sync_always=False)
+    off = ServerReport(
+        url="u", version="2.15.1", max_payload=2**23, jetstream=False, sync_always=False
+    )
     assert unsafe(off, RECORD_BYTES_MAX) is None
     assert off.cannot_write is not None
     assert off.cannot_write.found == "JetStream is off on the NATS server at u"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from nats.js.api import AccountInfo, DiscardPolicy, StreamInfo
 
 from offhook.errors import shown_url
-from offhook.jetstream.provisioning.servers import Server
+from offhook.jetstream.provisioning.servers import ServerReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limit:
+class StorageLimit:
     """How much of what a stream, an account or a server may hold is used."""
 
     name: str  # as its configuration calls it
@@ -44,7 +44,7 @@ class Limit:
 
 
 def condition_of(
-    servers: Sequence[Server],
+    servers: Sequence[ServerReport],
     streams: Sequence[StreamInfo],
     account: AccountInfo | None = None,
     *,
@@ -93,26 +93,28 @@ def condition_of(
     )
 
 
-def stream_limits(info: StreamInfo) -> list[Limit]:
+def stream_limits(info: StreamInfo) -> list[StorageLimit]:
     """Those at which the stream refuses; one that discards old records never does."""
     config, state = info.config, info.state
     if config.discard != DiscardPolicy.NEW:
         return []
     found = [
-        Limit(name="max_msgs", used=state.messages, most=config.max_msgs or 0),
-        Limit(name="max_bytes", used=state.bytes + _SMALL_RECORD_BYTES, most=config.max_bytes or 0),
+        StorageLimit(name="max_msgs", used=state.messages, most=config.max_msgs or 0),
+        StorageLimit(
+            name="max_bytes", used=state.bytes + _SMALL_RECORD_BYTES, most=config.max_bytes or 0
+        ),
     ]
     return [limit for limit in found if limit.most > 0]
 
 
-def account_limits(account: AccountInfo | None) -> list[Limit]:
+def account_limits(account: AccountInfo | None) -> list[StorageLimit]:
     """The account's file storage, where it has a limit of its own."""
     if account is None or (account.limits.max_storage or 0) <= 0:
         return []
-    return [Limit(name="max_file", used=account.storage, most=account.limits.max_storage)]
+    return [StorageLimit(name="max_file", used=account.storage, most=account.limits.max_storage)]
 
 
-def _out(servers: Sequence[Server], info: StreamInfo) -> dict[str, str]:
+def _out(servers: Sequence[ServerReport], info: StreamInfo) -> dict[str, str]:
     """The nodes of a stream that take no writes of it, each with the reason."""
     out: dict[str, str] = {}
     cluster = info.cluster

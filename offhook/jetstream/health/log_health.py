@@ -90,7 +90,7 @@ class LogHealth:
 
     def register(self, registry: CollectorRegistry) -> None:
         """Add the log's state to a role's metrics."""
-        registry.register(_Metrics(self))
+        registry.register(_LogCollector(self))
 
     async def _look(self) -> Condition:
         servers = await ask_servers(self._monitor_urls)
@@ -117,7 +117,7 @@ class LogHealth:
             return None
 
 
-class _Metrics(Collector):
+class _LogCollector(Collector):
     def __init__(self, health: LogHealth) -> None:
         self._health = health
 

@@ -27,7 +27,7 @@ CONNECTIONS_MAX = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
-class Server:
+class ServerReport:
     """One answer. If `silent` says why there was none, nothing else is known."""
 
     url: str
@@ -81,7 +81,9 @@ class Refusal:
 _RESTART = "free space on its disk, then restart it: it does not recover by itself"
 
 
-async def ask_servers(monitor_urls: Sequence[str], timeout_s: float = TIMEOUT_S) -> list[Server]:
+async def ask_servers(
+    monitor_urls: Sequence[str], timeout_s: float = TIMEOUT_S
+) -> list[ServerReport]:
     """What each says, in the order of the addresses. Raises LogUnsafe if there are none."""
     if not monitor_urls:
         raise LogUnsafe("OFFHOOK_NATS_MONITOR_URLS is empty: no server can say that it is safe")
@@ -101,21 +103,21 @@ async def require_safe_servers(monitor_urls: Sequence[str], payload_bytes: int) 
         raise LogUnavailable(servers[0].silent)
 
 
-def refuse_unsafe(servers: Sequence[Server], payload_bytes: int) -> None:
+def refuse_unsafe(servers: Sequence[ServerReport], payload_bytes: int) -> None:
     """Raise LogUnsafe if one of them may not carry the log."""
     for server in servers:
         if why := unsafe(server, payload_bytes):
             raise LogUnsafe(str(why))
 
 
-def unsafe(server: Server, payload_bytes: int) -> Refusal | None:
+def unsafe(server: ServerReport, payload_bytes: int) -> Refusal | None:
     """Why this server may not carry the log; None if it may, or does not answer."""
     if server.silent:
         return None
     return too_old(server) or payload_too_small(server, payload_bytes) or loses_writes(server)
 
 
-def too_old(server: Server) -> Refusal | None:
+def too_old(server: ServerReport) -> Refusal | None:
     """Why its version is refused; None if it is not."""
     parts = re.match(r"(\d+)\.(\d+)\.(\d+)", server.version)
     if parts and tuple(map(int, parts.groups())) >= VERSION_MIN:
@@ -126,7 +128,7 @@ def too_old(server: Server) -> Refusal | None:
     return Refusal(found=found, fix=fix)
 
 
-def payload_too_small(server: Server, payload_bytes: int) -> Refusal | None:
+def payload_too_small(server: ServerReport, payload_bytes: int) -> Refusal | None:
     """Why its `max_payload` is refused; None if a record of `payload_bytes` fits."""
     if server.max_payload >= payload_bytes:
         return None
@@ -137,7 +139,7 @@ def payload_too_small(server: Server, payload_bytes: int) -> Refusal | None:
     return Refusal(found=found, fix=fix)
 
 
-def loses_writes(server: Server) -> Refusal | None:
+def loses_writes(server: ServerReport) -> Refusal | None:
     """Why its `sync_interval` is refused; None if it flushes before it acknowledges."""
     if server.sync_always or not server.jetstream:  # while it is off, the setting is not shown
         return None
@@ -172,7 +174,7 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-async def _ask(http: httpx.AsyncClient, url: str) -> Server:
+async def _ask(http: httpx.AsyncClient, url: str) -> ServerReport:
     try:
         general, stored, health = await asyncio.gather(
             _get(http, url, "varz"),
@@ -181,7 +183,7 @@ async def _ask(http: httpx.AsyncClient, url: str) -> Server:
             _get(http, url, "healthz"),
         )
         config = stored.get("config") or {}
-        return Server(
+        return ServerReport(
             url=url,
             name=str(general.get("server_name", "")),
             version=str(general.get("version", "")),
@@ -193,7 +195,9 @@ async def _ask(http: httpx.AsyncClient, url: str) -> Server:
             unhealthy="" if health.get("status") == "ok" else str(health.get("error") or health),
         )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:
-        return Server(url=url, silent=f"no NATS monitoring answers at {shown_url(url)}: {error!r}")
+        return ServerReport(
+            url=url, silent=f"no NATS monitoring answers at {shown_url(url)}: {error!r}"
+        )
 
 
 async def _get(http: httpx.AsyncClient, url: str, path: str, **params: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ call.recording.error instead. Silence is not detected: `timeout_secs` and `trim`
 from dataclasses import replace
 
 from offhook.commands import PauseRecording, ResumeRecording, StartRecording, StopRecording
-from offhook.commands.calls import Recording as RecordParameters
+from offhook.commands.calls import RecordingParameters
 from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.activities import ActiveRecording
 from offhook.simulator.call.legs import SimulatedLeg
@@ -60,7 +60,7 @@ def resume_recording(transition: Transition, leg: SimulatedLeg, command: ResumeR
 
 
 def requested_recording(
-    transition: Transition, command: RecordParameters
+    transition: Transition, command: RecordingParameters
 ) -> ActiveRecording | None:
     """The recording that a command's `record` parameters ask for, not started yet."""
     if command.record is None:

@@ -4,9 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
-from asyncpg import PostgresError
 from fastapi import APIRouter, FastAPI
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from starlette.routing import Route
 
 from offhook.api.auth import tokens_from
@@ -31,7 +29,7 @@ from offhook.jetstream.provisioning.provision import require_provisioned
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready, health_routes
 from offhook.process.serve import first_of, serve
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.projections.views.waiting import PositionWatch
 from offhook.settings import Settings
@@ -140,10 +138,7 @@ async def _require_views(postgres_url: str) -> None:
     """Raise OffhookError unless Postgres is there, with the tables this version reads."""
     try:
         await require_migrated(postgres_url)
-    except ArgumentError as error:
-        # Not its value: there may be a password in it.
-        raise SettingInvalid("OFFHOOK_POSTGRES_URL is no URL; expected postgresql://…") from error
-    except (SQLAlchemyError, PostgresError, OSError) as error:
+    except DATABASE_ERRORS as error:
         raise PassingFault(f"Postgres does not answer: {error}") from error
 
 

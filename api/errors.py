@@ -20,14 +20,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from asyncpg import PostgresError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
+from offhook.projections.views.database import UNREACHABLE, StatementFailed, will_pass
 from offhook.telnyx.error_codes import code_of_parameter
 
 RETRY_HEADER = "x-should-retry"
@@ -109,10 +107,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(LogUnavailable, _log_unavailable)
-    # The driver's own error is what a connection that could not be made ends with.
-    for kind in (OperationalError, InterfaceError, PoolTimeout, PostgresError, OSError):
+    for kind in UNREACHABLE:
         app.add_exception_handler(kind, _views_unavailable)
-    app.add_exception_handler(DBAPIError, _views_refuse)
+    app.add_exception_handler(StatementFailed, _views_refuse)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -162,15 +159,10 @@ async def _views_unavailable(_: Request, raised: Exception) -> Response:
 
 async def _views_refuse(request: Request, raised: Exception) -> Response:
     """What Postgres itself says: some of it will pass, all else is a mistake of ours."""
-    assert isinstance(raised, DBAPIError)
-    if str(getattr(raised.orig, "sqlstate", None)).startswith(_PASSING):
+    assert isinstance(raised, StatementFailed)
+    if will_pass(raised):
         return await _views_unavailable(request, raised)
     raise raised
-
-
-# Its classes of errors: connection, rolled back for another's sake, resources, not at the moment,
-# stopped by its operator (also while it starts and stops).
-_PASSING = ("08", "40", "53", "55", "57")
 
 
 async def _unexpected(request: Request, raised: Exception) -> Response:

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from offhook.api.errors import refusal
 from offhook.errors import LogUnavailable
 from offhook.jetstream.lookup import Stream
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.database import Connection, Engine, read_at_one_moment
 from offhook.projections.views.waiting import PositionWatch
 
 CATCH_UP_S = 1.0
@@ -37,7 +36,7 @@ class Look:
     `meta` is there once the connection is given back.
     """
 
-    connection: AsyncConnection
+    connection: Connection
     meta: Meta = field(init=False)
 
 
@@ -46,7 +45,7 @@ class Views:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        engine: Engine,
         watch: PositionWatch,
         stream: Stream,
         now: Callable[[], datetime],
@@ -71,7 +70,7 @@ class Views:
                 parameter="min_seq",
             )
         async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="REPEATABLE READ")
+            await read_at_one_moment(connection)
             found = await read_checkpoint(connection, PROJECTOR)
             seq = found.seq if found is not None else 0
             look = Look(connection=connection)
@@ -80,7 +79,7 @@ class Views:
         look.meta = Meta(as_of_seq=seq, lag_ms=await self._lag_ms(seq))
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """For reads that do not say how new they are."""
         async with self._engine.connect() as connection:
             yield connection

@@ -24,7 +24,7 @@ from offhook.codec import decode, encode
 from offhook.events import Decided, Record
 from offhook.process.slices import Slices
 from offhook.projections.views.fold import Folded, advanced, written
-from offhook.projections.views.rows import rows_of
+from offhook.projections.views.registry import rows_of
 from offhook.session import Session, fold
 from offhook.workers.sessions.state import SessionState
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from offhook.projections.views.tables import metadata
+from offhook.projections.views.registry import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

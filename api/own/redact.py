@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from offhook.projections.views.types import CommandView, SessionDetail, TimelineEntry
+from offhook.projections.views.commands import CommandView
+from offhook.projections.views.history import TimelineEntry
+from offhook.projections.views.sessions import SessionDetail
 
 HIDDEN = "(hidden)"
 _SECRET = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)

@@ -20,24 +20,23 @@ from offhook.api.errors import not_found
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.redact import told_command, told_entry, told_session
 from offhook.api.query_parameters import Number, WholeNumber, moment_in, number_in
-from offhook.api.reads import read_seq_at
-from offhook.projections.views.queries import (
-    PAGE_MAX,
+from offhook.projections.views.commands import CommandView, read_commands
+from offhook.projections.views.database import PAGE_MAX
+from offhook.projections.views.history import (
     TIMELINE_MAX,
-    list_sessions,
-    read_commands,
-    read_session,
+    TimelineEntry,
+    read_seq_at,
     read_session_as_of,
     read_timeline,
 )
-from offhook.projections.views.types import (
-    CommandView,
+from offhook.projections.views.sessions import (
     SessionDetail,
     SessionFilter,
     SessionView,
-    TimelineEntry,
+    detail_at,
+    list_sessions,
+    read_session,
 )
-from offhook.projections.views.up import detail_at
 from offhook.session.folding import NEVER
 
 PAGE_DEFAULT = 50

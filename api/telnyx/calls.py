@@ -19,7 +19,6 @@ from offhook.api.errors import call_unknown, json_response, not_found, refusal
 from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import command_body
-from offhook.api.reads import read_active_page
 from offhook.api.telnyx.bodies import body_of
 from offhook.api.telnyx.commands import Commands, request_from
 from offhook.api.telnyx.idempotency import Repeats
@@ -29,6 +28,7 @@ from offhook.api.telnyx.resources import active_shown, call_shown
 from offhook.commands import COMMANDS
 from offhook.commands.catalog import method_of
 from offhook.jetstream.log import TRACE_HEADER
+from offhook.projections.views.legs import read_active_page
 
 DIAL = "dial"
 ACTIONS = tuple(operation for operation in COMMANDS if operation != DIAL)
@@ -133,7 +133,15 @@ def calls_router(
         wanted = wanted_from(request.query_params)
         at = now()
         async with views.connection() as connection:
-            page, start = await read_active_page(connection, connection_id, wanted, at)
+            page, start = await read_active_page(
+                connection,
+                connection_id,
+                now=at,
+                size=wanted.size,
+                number=wanted.number,
+                after=wanted.after,
+                before=wanted.before,
+            )
         return json_response(
             {
                 "data": [active_shown(leg, at) for leg in page.legs],

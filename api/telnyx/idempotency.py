@@ -31,11 +31,10 @@ from fastapi import Request as HttpRequest
 from offhook.api.auth import Caller
 from offhook.api.errors import RETRY_HEADER, ErrorAnswer, refusal
 from offhook.api.freshness import Views
-from offhook.api.reads import list_recent_commands
 from offhook.api.telnyx.commands import COMMAND_ID_HEADER, Request
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.log import EventLog
-from offhook.projections.views.types import CommandView
+from offhook.projections.views.commands import CommandView, list_recent_commands
 
 KEY_HEADER = "idempotency-key"
 RETRY_COUNT_HEADER = "x-stainless-retry-count"

@@ -7,8 +7,7 @@ from typing import Any
 from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.events import session_id_from
-from offhook.projections.views.queries import read_leg
-from offhook.projections.views.types import LegView
+from offhook.projections.views.legs import LegView, read_leg
 from offhook.session.placed import session_of_answer
 
 PLACED_MAX = 10_000

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from offhook.api.errors import refusal
 from offhook.errors import shown
-from offhook.projections.views.types import LegPage
+from offhook.projections.views.legs import LegPage
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from offhook.projections.views.types import LegView
-from offhook.projections.views.up import leg_at
+from offhook.projections.views.legs import LegView, leg_at
 
 
 def call_shown(leg: LegView, now: datetime) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.demo.traffic import Traffic
 from offhook.cli.demo.verdict import EXAMPLES_MAX, Verdict, verdict
@@ -21,7 +20,7 @@ from offhook.cli.embedded.supervisor import Supervisor
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
 from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database import Engine, open_database
 from offhook.settings import Settings
 
 SPEED = 10.0
@@ -115,7 +114,7 @@ class _Demo:
                 return books
             await asyncio.sleep(REFRESH_S)
 
-    async def _at_rest(self, engine: AsyncEngine) -> None:
+    async def _at_rest(self, engine: Engine) -> None:
         """Wait until the workers have nothing left to do and the views have the whole log."""
         client = await connect(self._stack.nats.url, "demo")
         try:
@@ -146,7 +145,7 @@ class _Demo:
         return table
 
 
-async def _is_at_rest(client: Client, engine: AsyncEngine) -> bool:
+async def _is_at_rest(client: Client, engine: Engine) -> bool:
     js = client.jetstream()
     worker = await js.consumer_info(STREAM, WORKER)
     last_seq = (await js.stream_info(STREAM)).state.last_seq

@@ -12,10 +12,10 @@ from datetime import datetime
 from statistics import quantiles
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from offhook.projections.views import tables
+from offhook.projections.views.commands import CommandView, list_every_command
+from offhook.projections.views.database import Engine
+from offhook.projections.views.event_log import read_event_ids, read_times_of_facts
+from offhook.projections.views.legs import LegView, list_every_leg
 
 EXAMPLES_MAX = 5
 
@@ -45,27 +45,13 @@ class Verdict:
         return quantiles(self.command_ms, n=100, method="inclusive")[percent - 1]
 
 
-async def verdict(engine: AsyncEngine, books: Mapping[str, Any]) -> Verdict:
+async def verdict(engine: Engine, books: Mapping[str, Any]) -> Verdict:
     """`books` is the simulator's `GET /simulator/effects`, read when all was quiet."""
     async with engine.connect() as connection:
-        stored = {
-            row.event_id: row
-            for row in await connection.execute(
-                select(tables.event_log.c.event_id, tables.event_log.c.seq).where(
-                    tables.event_log.c.event_id.is_not(None)
-                )
-            )
-        }
-        legs = {row.call_control_id: row for row in await connection.execute(select(tables.legs))}
-        commands = list(await connection.execute(select(tables.commands)))
-        causes = {
-            row.seq: row.stored_at
-            for row in await connection.execute(
-                select(tables.event_log.c.seq, tables.event_log.c.stored_at).where(
-                    tables.event_log.c.side == "in"
-                )
-            )
-        }
+        stored = await read_event_ids(connection)
+        legs = {leg.call_control_id: leg for leg in await list_every_leg(connection)}
+        commands = await list_every_command(connection)
+        stored_at = await read_times_of_facts(connection)
     effects = books["effects"]
     performed = {effect["command_id"]: effect for effect in effects if effect["command_id"]}
     known = {row.command_id for row in commands}
@@ -86,9 +72,10 @@ async def verdict(engine: AsyncEngine, books: Mapping[str, Any]) -> Verdict:
     ]
     doubled = [f"{e['operation']} {e['command_id']} × {e['count']}" for e in books["doubled"]]
     latencies = [
-        (_time(effect["at"]) - causes[row.cause_seq]).total_seconds() * 1000
+        (datetime.fromisoformat(effect["at"]) - began_at).total_seconds() * 1000
         for row in commands
-        if (effect := performed.get(row.command_id)) and row.cause_seq in causes
+        if (effect := performed.get(row.command_id))
+        and (began_at := stored_at.get(row.cause_seq or 0)) is not None
     ]
     return Verdict(
         calls=len({leg["call_session_id"] for leg in books["legs"]}),
@@ -103,7 +90,7 @@ async def verdict(engine: AsyncEngine, books: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _leg_problem(leg: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+def _leg_problem(leg: Mapping[str, Any], rows: Mapping[str, LegView]) -> str:
     row = rows.get(leg["call_control_id"])
     name = f"leg {leg['call_control_id']}"
     if row is None:
@@ -118,7 +105,7 @@ def _leg_problem(leg: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
     return f"{name}: {'; '.join(wrong)}" if wrong else ""
 
 
-def _command_problem(row: Any, performed: Mapping[str, Any]) -> str:
+def _command_problem(row: CommandView, performed: Mapping[str, Any]) -> str:
     name = f"command {row.operation} {row.command_id}"
     if row.status not in ("succeeded", "failed"):
         return f"{name} has no outcome"

@@ -1,12 +1,8 @@
 """The views: Postgres there, at the revision this version of Offhook reads, by the same clock."""
 
-from asyncpg import PostgresError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-
 from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
 from offhook.errors import OperatorFault, SettingInvalid
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database import DATABASE_ERRORS, open_database, read_server
 from offhook.projections.views.schema import REVISION, revision
 from offhook.settings import Settings
 
@@ -25,16 +21,13 @@ async def examine_views(settings: Settings, now: Now) -> Findings:
     try:
         async with engine.connect() as connection:
             asked_at = now()
-            row = await connection.execute(
-                text("select clock_timestamp(), current_setting('server_version')")
-            )
-            theirs, version = row.one()
+            server = await read_server(connection)
             answered_at = now()
-        yield good("views", "Postgres", f"version {version.partition(' ')[0]}")
+        yield good("views", "Postgres", f"version {server.version}")
         yield clock(
             "views",
             asked_at=asked_at,
-            theirs=theirs,
+            theirs=server.time,
             answered_at=answered_at,
             skew_max_s=SKEW_MAX_S,
             because="times of the log and of the views are shown side by side",
@@ -43,7 +36,7 @@ async def examine_views(settings: Settings, now: Now) -> Findings:
     except OperatorFault as error:
         yield wrong("views", "Postgres", str(error), "see docs/deploy.md, Connection poolers")
         return
-    except (SQLAlchemyError, PostgresError, OSError) as error:
+    except DATABASE_ERRORS as error:
         words = str(getattr(error, "orig", None) or error) or type(error).__name__
         yield wrong("views", "Postgres", f"it does not answer: {words.splitlines()[0]}", see)
         return

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC
 
 import nats
-from asyncpg import PostgresError
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
 from offhook.cli.doctor.roles import examine_role
@@ -21,7 +18,8 @@ from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.stream import PROJECTOR, STREAM, TIMERS, WORKER, WORKER_TIMERS
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
 from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database import DATABASE_ERRORS, open_database
+from offhook.projections.views.parked import list_parked_ids
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -69,14 +67,8 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
     try:
         async with engine.connect() as connection:
             checkpoint = await read_checkpoint(connection, PROJECTOR)
-            flows = await connection.execute(
-                text("select session_id from sessions where parked order by session_id")
-            )
-            views = await connection.execute(
-                text("select session_id from parked_sessions order by session_id")
-            )
-            parked = [row.session_id for row in (*flows, *views)]
-    except (SQLAlchemyError, PostgresError, OSError):
+            parked = await list_parked_ids(connection)
+    except DATABASE_ERRORS:
         return  # reported by the checks of Postgres and its revision
     finally:
         await engine.dispose()

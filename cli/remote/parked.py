@@ -8,44 +8,28 @@ views    its records cannot be read or folded: the projector parked it (in Postg
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.codec import encode
 from offhook.errors import OperatorFault, RecordUnreadable
-from offhook.events import SessionParked, SessionResumed
+from offhook.events import SessionResumed
 from offhook.flow import PARKED
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.projector.batch import Projection
-from offhook.projections.views.arrivals import read_stored
-from offhook.projections.views.checkpoint import hold_off_projectors, read_checkpoint
-from offhook.projections.views.database import open_database
+from offhook.projections.maintenance import fold_again
+from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.parked import ParkedView, list_parked
 from offhook.projections.views.schema import require_migrated
 from offhook.session import fold
 from offhook.settings import Settings
 
 LISTED_MAX = 1_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parked:
-    """A parked session. `since_seq` is the stream sequence of what it was parked on."""
-
-    session_id: str
-    by: str  # flow, views
-    since_seq: int
-    since: datetime
-    error: str
-    done: str = ""  # by OFFHOOK_PARKED: "hangup: succeeded"
 
 
 def run_list(console: Console, settings: Settings) -> None:
@@ -60,7 +44,7 @@ def run_list(console: Console, settings: Settings) -> None:
     for each in found[:LISTED_MAX]:
         since = f"{each.since:%Y-%m-%d %H:%M:%S}"
         # As text: an error may hold brackets, which would be taken for markup.
-        told = Text(each.error), Text(each.done)
+        told = Text(each.error), Text(_done(each.commands))
         table.add_row(each.session_id, each.by, str(each.since_seq), since, *told)
     console.print(table)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
@@ -124,20 +108,14 @@ async def _resumed(console: Console, client: Client, session_id: str) -> bool:
     return True
 
 
-async def _fold_again(console: Console, engine: AsyncEngine, session_id: str) -> None:
-    """What a projector does at its start: fold it from its first record."""
-    async with engine.begin() as connection:
-        await hold_off_projectors(connection)
-        position = await read_checkpoint(connection, PROJECTOR)
-        assert position is not None, "a session is parked, so records were projected"
-        tried = await Projection(PROJECTOR).retry_parked(connection, position.seq, session_id)
-    if error := tried.parked.get(session_id):
+async def _fold_again(console: Console, engine: Engine, session_id: str) -> None:
+    if error := await fold_again(engine, session_id):
         console.print(f"{session_id}: its views still cannot follow: {error}", markup=False)
     else:
         console.print(f"{session_id}: its views have its records again")
 
 
-async def _read_once(settings: Settings) -> tuple[list[Parked], int]:
+async def _read_once(settings: Settings) -> tuple[list[ParkedView], int]:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-parked")
     try:
@@ -146,70 +124,14 @@ async def _read_once(settings: Settings) -> tuple[list[Parked], int]:
         await engine.dispose()
 
 
-async def _read(engine: AsyncEngine) -> tuple[list[Parked], int]:
+async def _read(engine: Engine) -> tuple[list[ParkedView], int]:
     """What is parked, the longest parked first, and the position of the views."""
     async with engine.connect() as connection:
         position = await read_checkpoint(connection, PROJECTOR)
-        found = [*await _by_flow(connection), *await _by_views(connection)]
-    return sorted(found, key=lambda each: each.since), position.seq if position else 0
-
-
-async def _by_flow(connection: AsyncConnection) -> list[Parked]:
-    result = await connection.execute(
-        text(
-            "select distinct on (session_id)"
-            " seq, session_id, side, type, version, stored_at, body from event_log"
-            " where type = 'SessionParked'"
-            " and session_id in (select session_id from sessions where parked)"
-            " order by session_id, seq desc"
-        )
-    )
-    rows = list(result)
-    given = await connection.execute(
-        text(
-            "select session_id, operation, status from commands where flow = :flow"
-            " and session_id = any(:ids) order by cause_seq, ordinal"
-        ),
-        {"flow": PARKED.name, "ids": [row.session_id for row in rows]},
-    )
-    commands = list(given)
-    found = []
-    for row in rows:
-        arrival = read_stored(**row._mapping)
-        fact = arrival.record.fact if arrival.record else None
-        found.append(
-            Parked(
-                session_id=arrival.session_id,
-                by="flow",
-                since_seq=fact.cause_seq if isinstance(fact, SessionParked) else arrival.seq,
-                since=arrival.stored_at,
-                error=fact.error if isinstance(fact, SessionParked) else arrival.error,
-                done=_done(
-                    (each.operation, each.status)
-                    for each in commands
-                    if each.session_id == arrival.session_id
-                ),
-            )
-        )
-    return found
+        found = await list_parked(connection)
+    return found, position.seq if position else 0
 
 
 def _done(commands: Iterable[tuple[str, str]]) -> str:
     """The policy's commands with what came of each: "hangup: succeeded"."""
     return ", ".join(f"{operation}: {status}" for operation, status in commands)
-
-
-async def _by_views(connection: AsyncConnection) -> list[Parked]:
-    result = await connection.execute(
-        text("select session_id, since_seq, parked_at, error from parked_sessions")
-    )
-    return [
-        Parked(
-            session_id=row.session_id,
-            by="views",
-            since_seq=row.since_seq,
-            since=row.parked_at,
-            error=row.error,
-        )
-        for row in result
-    ]

@@ -8,14 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from offhook.errors import OperatorFault, PassingFault
-from offhook.jetstream.connection import close, connect
-from offhook.projections.projector.rebuild import Compared, Progress, Rebuilt, rebuild
-from offhook.projections.views.database import open_database
-from offhook.projections.views.schema import require_migrated
+from offhook.projections.maintenance import Compared, RebuildProgress, Rebuilt, rebuild_views
+from offhook.projections.views.database import DATABASE_ERRORS
 from offhook.settings import Settings
+
+FAULTS: tuple[type[Exception], ...] = (PassingFault, *DATABASE_ERRORS)
 
 PRINT_EVERY_S = 2.0
 """Pause between progress lines when the output is not a terminal."""
@@ -27,30 +26,22 @@ def run_rebuild(console: Console, settings: Settings) -> None:
     started = time.monotonic()
     try:
         with showing.bar, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(_rebuild(settings, showing))
+            found = runner.run(
+                rebuild_views(
+                    nats_url=settings.nats_url,
+                    postgres_url=settings.postgres_url,
+                    on_progress=showing,
+                )
+            )
     except KeyboardInterrupt:
         console.print(f"interrupted: `offhook rebuild` continues after seq {showing.seq:,}")
         raise SystemExit(130) from None
-    except (PassingFault, SQLAlchemyError, OSError) as error:
+    except FAULTS as error:
         raise OperatorFault(
             f"{getattr(error, 'orig', None) or error}. The views are unchanged;"
             " run `offhook rebuild` again to continue"
         ) from error
     _print_result(console, found, showing, time.monotonic() - started)
-
-
-async def _rebuild(settings: Settings, showing: "_Showing") -> Rebuilt:
-    await require_migrated(settings.postgres_url)
-    # The comparison takes longer the larger the tables are.
-    engine = open_database(settings.postgres_url, "offhook-rebuild", statement_timeout_s=None)
-    try:
-        client = await connect(settings.nats_url, "rebuild")
-        try:
-            return await rebuild(client, engine, on_progress=showing)
-        finally:
-            await close(client)
-    finally:
-        await engine.dispose()
 
 
 class _Showing:
@@ -80,7 +71,7 @@ class _Showing:
         """Events folded per second, in this run."""
         return self.records / self.folded_s if self.folded_s else 0.0
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: RebuildProgress) -> None:
         now = time.monotonic()
         if not self._started:
             self._started = self._printed = now
@@ -101,7 +92,7 @@ class _Showing:
                 f"folded {progress.seq:,} of {progress.target_seq:,}, {self.rate:,.0f} events/s"
             )
 
-    def _begin(self, progress: Progress) -> None:
+    def _begin(self, progress: RebuildProgress) -> None:
         self._console.print(
             f"The views are at seq {progress.target_seq:,}. They are rebuilt beside the live ones,"
             " which stay in use."

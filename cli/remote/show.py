@@ -43,8 +43,11 @@ from offhook.events import (
 )
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
+from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded, advanced
-from offhook.projections.views.rows import rows_of, session_row
+from offhook.projections.views.legs import LEGS
+from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.view import columns_of
 from offhook.session import Session, evolve
 from offhook.session.leg import Leg
 from offhook.settings import Settings
@@ -89,7 +92,6 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
         folded = advanced(folded, record)
         if number < unshown:
             continue
-        rows = rows_of(folded)
         told.append(
             {
                 "seq": record.seq,
@@ -99,12 +101,18 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
                 "type": type(record.fact).__name__,
                 "fact_id": record.fact_id,
                 "fields": hidden(fields_of(record.fact)),
-                "after": hidden(
-                    {"session": session_row(folded), "legs": rows.legs, "commands": rows.commands}
-                ),
+                "after": hidden(_rows(folded)),
             }
         )
     return {"session_id": session_id, "records": told}
+
+
+def _rows(folded: Folded) -> Mapping[str, Any]:
+    return {
+        "session": columns_of(SESSIONS.table, session_view(folded)),
+        "legs": [columns_of(LEGS.table, row) for row in LEGS.rows_of(folded, 0)],
+        "commands": [columns_of(COMMANDS.table, row) for row in COMMANDS.rows_of(folded, 0)],
+    }
 
 
 def told(

@@ -19,11 +19,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.process.slices import Slices
+from offhook.projections.projector import checkpoint
 from offhook.projections.projector.bulk import insert_new, upsert_newer
-from offhook.projections.views import checkpoint, tables
-from offhook.projections.views.arrivals import Arrival, read_stored
+from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.fold import Folded, advanced, written
-from offhook.projections.views.rows import Rows, rows_of, session_row, storable
+from offhook.projections.views.registry import VIEWS, Rows, rows_of
+from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.view import columns_of, storable
 from offhook.session import Session
 
 SESSIONS_CACHED_MAX = 10_000
@@ -53,18 +55,18 @@ class Projection:
         self._cached: OrderedDict[str, Folded] = OrderedDict()
 
     async def apply(
-        self, connection: AsyncConnection, arrivals: Sequence[Arrival], expected_seq: int
+        self, connection: AsyncConnection, records: Sequence[StoredRecord], expected_seq: int
     ) -> Applied:
         """Apply records above `expected_seq`, in order of seq. Raises CheckpointMoved.
 
         `expected_seq` is the stream sequence at which the checkpoint is. After the commit call
         `keep`, after a rollback `forget`.
         """
-        last = arrivals[-1]
-        kept = await _copied(connection, arrivals)
-        by_session: dict[str, list[Arrival]] = {}
-        for arrival in kept:
-            by_session.setdefault(arrival.session_id, []).append(arrival)
+        last = records[-1]
+        kept = await _copied(connection, records)
+        by_session: dict[str, list[StoredRecord]] = {}
+        for record in kept:
+            by_session.setdefault(record.session_id, []).append(record)
         folded, parked = await self._fold(connection, by_session, expected_seq)
         await checkpoint.advance(
             connection,
@@ -76,7 +78,7 @@ class Projection:
         return Applied(
             seq=last.seq,
             copied=len(kept),
-            repeated=len(arrivals) - len(kept),
+            repeated=len(records) - len(kept),
             folded=folded,
             parked=parked,
         )
@@ -93,7 +95,7 @@ class Projection:
             ),
             {"session_id": session_id, "limit": PARKED_RETRIED_MAX},
         )
-        by_session: dict[str, list[Arrival]] = {key: [] for key in result.scalars()}
+        by_session: dict[str, list[StoredRecord]] = {key: [] for key in result.scalars()}
         folded, parked = await self._fold(connection, by_session, position)
         return Applied(seq=position, folded=folded, parked=parked)
 
@@ -114,7 +116,7 @@ class Projection:
     async def _fold(
         self,
         connection: AsyncConnection,
-        by_session: Mapping[str, Sequence[Arrival]],
+        by_session: Mapping[str, Sequence[StoredRecord]],
         position: int,
     ) -> tuple[list[Folded], dict[str, str]]:
         """Fold the sessions and write their rows; those that fail come back with their error."""
@@ -125,20 +127,20 @@ class Projection:
         earlier, parked = await _earlier(connection, unknown, position)
         done: list[tuple[Folded, Rows]] = []
         slices = Slices()
-        for session_id, arrivals in by_session.items():
+        for session_id, records in by_session.items():
             if session_id in parked:
                 continue
             try:
                 known = earlier if session_id in unknown else self._cached
                 before = after = known.get(session_id) or _nothing(session_id)
-                for arrival in arrivals:
-                    after = _advanced(after, arrival)
+                for record in records:
+                    after = _advanced(after, record)
                     await slices.yield_if_due()
                 # What had not changed since the last batch is in the views already.
                 in_views = 0 if session_id in was_parked else before.last_seq
                 done.append((after, rows_of(after, in_views)))
             except Exception as error:
-                parked[session_id] = _told(error)
+                parked[session_id] = _reason(error)
         parked |= await _written(connection, done)
         since = {key: _first_seq(by_session[key], position) for key in parked}
         await _park(connection, parked, since)
@@ -150,36 +152,38 @@ def _nothing(session_id: str) -> Folded:
     return Folded(session=Session(session_id=session_id))
 
 
-def _advanced(folded: Folded, arrival: Arrival) -> Folded:
-    if arrival.record is None:
-        raise _Unreadable(arrival.error)
-    return advanced(folded, arrival.record)
+def _advanced(folded: Folded, record: StoredRecord) -> Folded:
+    if record.record is None:
+        raise _Unreadable(record.error)
+    return advanced(folded, record.record)
 
 
 class _Unreadable(Exception):
     """A record of the session cannot be read."""
 
 
-def _told(error: Exception) -> str:
-    said = str(error) if isinstance(error, _Unreadable) else repr(error)
-    return str(storable(said))[:ERROR_CHARS_MAX]
+def _reason(error: Exception) -> str:
+    reason = str(error) if isinstance(error, _Unreadable) else repr(error)
+    return str(storable(reason))[:ERROR_CHARS_MAX]
 
 
-def _first_seq(arrivals: Sequence[Arrival], position: int) -> int:
-    return arrivals[0].seq if arrivals else position
+def _first_seq(records: Sequence[StoredRecord], position: int) -> int:
+    return records[0].seq if records else position
 
 
-async def _copied(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Arrival]:
+async def _copied(
+    connection: AsyncConnection, records: Sequence[StoredRecord]
+) -> list[StoredRecord]:
     """Copy into event_log; returns the records that are in it, without repeated event ids."""
-    new = await insert_new(connection, tables.event_log, [arrival.row() for arrival in arrivals])
-    missing = [arrival.seq for arrival in arrivals if arrival.seq not in new]
+    new = await insert_new(connection, event_log, [each.row() for each in records])
+    missing = [record.seq for record in records if record.seq not in new]
     if missing:
         # Either an event id that was seen before, or this very record: the checkpoint was set back.
         result = await connection.execute(
             text("select seq from event_log where seq = any(:seqs)"), {"seqs": missing}
         )
         new |= set(result.scalars())
-    return [arrival for arrival in arrivals if arrival.seq in new]
+    return [record for record in records if record.seq in new]
 
 
 async def _earlier(
@@ -209,7 +213,7 @@ async def _earlier(
             before = folded.get(session_id) or _nothing(session_id)
             folded[session_id] = _advanced(before, read_stored(**row._mapping))
         except Exception as error:
-            failed[session_id] = _told(error)
+            failed[session_id] = _reason(error)
         await slices.yield_if_due()
     return folded, failed
 
@@ -230,7 +234,7 @@ async def _written(
         async with connection.begin_nested():
             await _upsert(connection, [rows for _, rows in done])
     except Exception as error:
-        if not _is_of_the_data(error):
+        if not _is_of_a_value(error):
             raise
     else:
         return {}
@@ -240,19 +244,19 @@ async def _written(
             async with connection.begin_nested():
                 await _upsert(connection, [rows])
         except Exception as error:
-            if not _is_of_the_data(error):
+            if not _is_of_a_value(error):
                 raise
-            refused[folded.session.session_id] = _told(error)
+            refused[folded.session.session_id] = _reason(error)
     return refused
 
 
 async def _upsert(connection: AsyncConnection, several: Sequence[Rows]) -> None:
-    for table in (tables.sessions, tables.legs, tables.commands):
-        rows: list[dict[str, Any]] = [row for rows in several for row in getattr(rows, table.name)]
-        await upsert_newer(connection, table, rows)
+    for view in VIEWS:
+        rows: list[Any] = [row for rows in several for row in rows[view.name]]
+        await upsert_newer(connection, view.table, rows)
 
 
-def _is_of_the_data(error: Exception) -> bool:
+def _is_of_a_value(error: Exception) -> bool:
     """Whether a value is at fault, not the connection, the server or the schema."""
     if isinstance(error, DBAPIError):
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
@@ -278,10 +282,11 @@ async def _park(
         )
     # A session that never could be folded is listed all the same, as an empty one.
     stubs = [
-        {**session_row(_nothing(session_id)), "first_seq": since[session_id]}
+        columns_of(SESSIONS.table, session_view(_nothing(session_id)))
+        | {"first_seq": since[session_id]}
         for session_id in parked
     ]
-    await insert_new(connection, tables.sessions, stubs)
+    await insert_new(connection, SESSIONS.table, stubs)
 
 
 async def _unpark(connection: AsyncConnection, session_ids: set[str]) -> None:

@@ -15,10 +15,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Row = Mapping[str, Any]
 
-
-async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> set[Any]:
+async def insert_new(
+    connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> set[Any]:
     """Insert the rows that break no key; returns the first primary key column of those."""
     if not rows:
         return set()
@@ -28,10 +28,10 @@ async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[R
     return set(result.scalars())
 
 
-async def upsert_newer(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert the rows, or replace those whose `last_seq` is lower."""
+async def upsert_newer(connection: AsyncConnection, table: Table, rows: Sequence[Any]) -> None:
+    """Insert the view's rows, or replace those whose `last_seq` is lower."""
     if rows:
-        await connection.execute(_upsert(table), _arrays(table, rows))
+        await connection.execute(_upsert(table), _arrays(table, [vars(row) for row in rows]))
 
 
 @cache
@@ -59,7 +59,7 @@ def _array(column: "Column[Any]") -> str:
     return f"cast(:{column.name} as {kind}[])"
 
 
-def _arrays(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
+def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {
         column.name: [
             _json(row[column.name]) if isinstance(column.type, JSONB) else row[column.name]

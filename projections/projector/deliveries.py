@@ -1,11 +1,11 @@
-"""A consumer of the log: records in order of seq, each once, or a doubt.
+"""A consumer of the log: records in order of seq, each once, or DeliveryDoubtful.
 
 After a reset the server numbers the consumer's deliveries from 1. Each delivery must carry the next
 number: one that is missing went to another client, or to a request that was given up.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -17,13 +17,16 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
+from offhook.jetstream.delivery import delivery_of
 from offhook.jetstream.provisioning.provision import created_at as stream_created_at
 from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
 from offhook.jetstream.subjects import ALL_CALLS
+from offhook.process.slices import Slices
+from offhook.projections.views.event_log import StoredRecord, read_stored
 
 WAIT_S = 1.0
-"""How long the next record is waited for before anything else is looked at."""
+"""How long to wait for the next record before anything else is done."""
 
 API_TIMEOUT_S = 5.0
 
@@ -39,7 +42,7 @@ ON_THE_WAY_S = 0.2
 """How long a record may be on its way here from the server."""
 
 UNUSED_S = 60.0
-"""A consumer of one reader is forgotten by the server when it was not asked for so long."""
+"""The server deletes the consumer of a single reader that asked for nothing for so long."""
 
 
 class Deliveries:
@@ -120,24 +123,24 @@ class Deliveries:
     async def _fetched(self, timeout_s: float, batch_max: int) -> list[Msg]:
         messages = await self._pull.next(timeout_s, batch_max, gather_s=GATHER_S)
         for message in messages:
-            place = message.metadata.sequence
-            if place.consumer != self._delivery + 1 or place.stream <= self._seq:
+            position = message.metadata.sequence
+            if position.consumer != self._delivery + 1 or position.stream <= self._seq:
                 raise DeliveryDoubtful(
-                    f"consumer {self._consumer}: delivery {place.consumer} is seq {place.stream}, "
-                    f"after delivery {self._delivery}, which was seq {self._seq}"
+                    f"consumer {self._consumer}: delivery {position.consumer} is seq "
+                    f"{position.stream}, after delivery {self._delivery}, which was seq {self._seq}"
                 )
-            self._delivery, self._seq = place.consumer, place.stream
+            self._delivery, self._seq = position.consumer, position.stream
         return messages
 
     async def acknowledge(self, messages: Sequence[Msg]) -> None:
-        """Make room for the next batch. One that is lost makes its record come again: a doubt."""
+        """Make room for the next batch. If one is lost, its record is delivered again: a doubt."""
         for message in messages:
             await message.ack()
 
     async def check(self) -> int:
         """How many records wait. Raises LogMissing, LogUnavailable, or DeliveryDoubtful.
 
-        To be asked when nothing came for a while: a consumer that was deleted is silent.
+        Call it when nothing came for a while: a consumer that was deleted delivers nothing.
         """
         try:
             info = await self._jetstream.consumer_info(STREAM, self._consumer)
@@ -147,7 +150,7 @@ class Deliveries:
             ) from error
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(
-                f"consumer {self._consumer} is not told: {words_of(error)}"
+                f"consumer {self._consumer} cannot be read: {words_of(error)}"
             ) from error
         delivered = info.delivered.consumer_seq if info.delivered else 0
         if delivered > self._delivery + self._pull.waiting:
@@ -172,6 +175,16 @@ def _within_bytes(messages: Sequence[Msg]) -> int:
     return len(messages)
 
 
+async def records_in(messages: Iterable[Msg]) -> list[StoredRecord]:
+    """The records that were delivered."""
+    records: list[StoredRecord] = []
+    slices = Slices()
+    for message in messages:
+        records.append(read_stored(**vars(delivery_of(message))))
+        await slices.yield_if_due()
+    return records
+
+
 async def require_same_stream(client: Client, seq: int, created_at: datetime | None) -> datetime:
     """When the stream was created. Raises LogReplaced, LogMissing or LogUnavailable.
 
@@ -183,7 +196,7 @@ async def require_same_stream(client: Client, seq: int, created_at: datetime | N
     except NotFoundError as error:
         raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
-        raise LogUnavailable(f"stream {STREAM} is not told: {words_of(error)}") from error
+        raise LogUnavailable(f"stream {STREAM} cannot be read: {words_of(error)}") from error
     found = stream_created_at(info)
     if created_at is not None and found != created_at:
         raise LogReplaced(

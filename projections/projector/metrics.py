@@ -1,4 +1,4 @@
-"""What a projector tells Prometheus, read off its progress at each scrape."""
+"""The projector's metrics, read off its progress at each scrape."""
 
 from collections.abc import Iterable
 
@@ -11,6 +11,7 @@ from offhook.projections.projector.project import Progress
 
 
 def registry_of(progress: Progress) -> CollectorRegistry:
+    """A registry with the projector's metrics."""
     registry = CollectorRegistry()
     registry.register(_ProgressCollector(progress))
     return registry

@@ -1,4 +1,4 @@
-"""The projector: takes records from the log, folds them into Postgres, batch by batch.
+"""The projector: takes records from the log and folds them into Postgres, batch by batch.
 
     standby ──lock──▶ resume at checkpoint + 1 ──▶ fetch ─▶ one transaction ─▶ acknowledge ─┐
        ▲                                             ▲──────────────────────────────────────┘
@@ -24,9 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.errors import LogMissing, PassingFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import SESSIONS_CACHED_MAX, Applied, Projection
-from offhook.projections.projector.deliveries import Deliveries, require_same_stream
-from offhook.projections.views.arrivals import arrivals_from
-from offhook.projections.views.checkpoint import become_active, begin, read_checkpoint
+from offhook.projections.projector.checkpoint import become_active, begin
+from offhook.projections.projector.deliveries import Deliveries, records_in, require_same_stream
+from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import reason_of
 
 STANDBY_POLL_S = 0.5
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class Progress:
     """What a projector has done since it started."""
 
-    active: bool = False  # not standing by, and not between two tries
+    active: bool = False  # not standing by, and not between two attempts
     trouble: str = ""  # why it went back to its checkpoint; empty once it runs or stands by again
     seq: int = 0  # stream sequence of the last record in the views
     pending: int = 0  # records behind it that wait, as of the last batch
@@ -56,7 +56,7 @@ class Progress:
 
 
 class Projector:
-    """Runs until told to stop; of several with one name, one is active."""
+    """Runs until it is stopped; of several with one name, one is active."""
 
     def __init__(
         self,
@@ -116,22 +116,22 @@ class Projector:
         self.progress.active, self.progress.trouble = True, ""
         self.progress.seq = position
         _log.info("projecting", extra={"projector": self._name, "seq": position})
-        last_heard = time.monotonic()
+        last_delivery = time.monotonic()
         try:
             while not stopping.is_set():
                 messages = await _unless(stopping, deliveries.next()) or []
                 if messages:
                     await self._apply(connection, messages)
                     await deliveries.acknowledge(messages)
-                    last_heard = time.monotonic()
-                elif time.monotonic() - last_heard > CHECK_AFTER_IDLE_S:
+                    last_delivery = time.monotonic()
+                elif time.monotonic() - last_delivery > CHECK_AFTER_IDLE_S:
                     self.progress.pending = await deliveries.check()
-                    last_heard = time.monotonic()
+                    last_delivery = time.monotonic()
         finally:
             await deliveries.close()
 
     async def _resume(self, connection: AsyncConnection) -> int:
-        """The stream sequence to go on behind."""
+        """The stream sequence after which to continue."""
         async with connection.begin():
             found = await read_checkpoint(connection, self._name)
         seq, created_at = (found.seq, found.stream_created_at) if found else (0, None)
@@ -144,9 +144,9 @@ class Projector:
 
     async def _apply(self, connection: AsyncConnection, messages: Sequence[Msg]) -> None:
         started_at = time.monotonic()
-        arrivals = await arrivals_from(messages)
+        records = await records_in(messages)
         async with connection.begin():
-            applied = await self._projection.apply(connection, arrivals, self.progress.seq)
+            applied = await self._projection.apply(connection, records, self.progress.seq)
         self._projection.keep(applied)
         self._count(applied, messages[-1].metadata.num_pending, time.monotonic() - started_at)
 
@@ -165,7 +165,7 @@ class Projector:
 
 
 async def _sleep(duration_s: float, stopping: asyncio.Event) -> bool:
-    """Wait, but not longer than until `stopping` is set; whether it is."""
+    """Wait that long, or until `stopping` is set; returns whether it is."""
     try:
         async with asyncio.timeout(duration_s):
             await stopping.wait()
@@ -175,7 +175,7 @@ async def _sleep(duration_s: float, stopping: asyncio.Event) -> bool:
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """What `work` returns; None, with it cancelled, if `stopping` is set first."""
+    """What `work` returns; None if `stopping` is set first, and `work` is cancelled then."""
     working, stopped = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Fold the views anew from the first record of the log, and put right where they differ.
+"""Rebuild the views from the first record of the log, and repair the rows that differ.
 
     log ─▶ a schema aside, batch by batch,          ─▶ one transaction, projectors held off:
            its own checkpoint moves with each batch     compare, replace the rows that differ,
@@ -21,22 +21,20 @@ from pathlib import Path
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from sqlalchemy import Table, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import offhook
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
-from offhook.projections.projector.deliveries import Deliveries, require_same_stream
-from offhook.projections.views import tables
-from offhook.projections.views.arrivals import arrivals_from
-from offhook.projections.views.checkpoint import (
-    Checkpoint,
-    become_active,
-    begin,
-    hold_off_projectors,
-)
+from offhook.projections.projector.checkpoint import become_active, begin
+from offhook.projections.projector.deliveries import Deliveries, records_in, require_same_stream
+from offhook.projections.projector.repair import Compared, Repair
+from offhook.projections.views.checkpoint import Checkpoint
+from offhook.projections.views.event_log import event_log
+from offhook.projections.views.registry import DERIVED, TABLES
+from offhook.projections.views.schema import hold_off_projectors
 
 NAME = "rebuild"
 """Of its lock and of the checkpoint aside; who waits for the projector's position ignores it."""
@@ -50,8 +48,6 @@ CLAIM_TIMEOUT_S = 10.0
 RETRY_AFTER_S = 1.0
 ANALYTIC_MEMORY = "64MB"
 
-REBUILT = (tables.event_log, tables.sessions, tables.legs, tables.commands)
-_ASIDE = (*REBUILT, tables.parked_sessions, tables.checkpoint)
 _MARK = "offhook rebuild"
 _FOLDING = (
     "*.py",
@@ -65,36 +61,13 @@ _FOLDING = (
 
 
 @dataclass(kw_only=True)
-class Progress:
+class RebuildProgress:
     """Positions are stream sequences."""
 
     started_seq: int = 0  # where this run began: 0, or where the one before it was killed
     seq: int = 0  # of the last record that is folded and committed aside
     target_seq: int = 0  # of the last record in the live views
     records: int = 0  # read from the log by this run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """What a table holds, without the sessions that cannot be folded; the order is no matter."""
-
-    rows: int
-    checksum: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A table of the live views before and after. Both counts are 0 if nothing differed."""
-
-    table: str
-    before: Content
-    after: Content
-    removed: int = 0  # rows that were wrong, or should not have been there
-    written: int = 0  # rows put in their place, and rows that were missing
-
-    @property
-    def identical(self) -> bool:
-        return self.before == self.after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +88,10 @@ async def rebuild(
     engine: AsyncEngine,
     *,
     batch_max: int = BATCH_MAX,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[RebuildProgress], None] = lambda progress: None,
 ) -> Rebuilt:
-    """Rebuild the views. Raises OperatorFault, LogReplaced, or what failed twice at one place."""
-    progress = Progress()
+    """Rebuild the views. Raises OperatorFault, LogReplaced, or what failed twice at one record."""
+    progress = RebuildProgress()
     failed_at = -1
     while True:
         async with engine.connect() as connection:
@@ -135,15 +108,15 @@ async def rebuild(
 
 
 class _Rebuild:
-    """One try, on one connection: its lock, its search path and all its transactions."""
+    """One attempt, on one connection: its lock, its search path and all its transactions."""
 
     def __init__(
         self,
         client: Client,
         connection: AsyncConnection,
-        progress: Progress,
+        progress: RebuildProgress,
         batch_max: int,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[RebuildProgress], None],
     ) -> None:
         self._client = client
         self._connection = connection
@@ -204,7 +177,7 @@ class _Rebuild:
         return Checkpoint(**row._mapping)
 
     async def _prepare_aside(self, mark: str) -> None:
-        """Make the tables aside, unless there are some of the same code and the same stream."""
+        """Create the tables aside, unless there are some of the same code and the same stream."""
         found = await self._connection.execute(
             text("select obj_description(to_regnamespace(:name), 'pg_namespace')"),
             {"name": self._aside},
@@ -212,17 +185,17 @@ class _Rebuild:
         left = found.scalar_one_or_none() or ""
         if left == mark:
             return
-        # A schema of that name that bears no mark is not ours to drop, and making one fails.
+        # A schema of that name without our mark is not ours to drop: creating one fails then.
         statements = [f"drop schema {self._aside} cascade"] if left.startswith(_MARK) else []
         statements += [
             f"create schema {self._aside}",
             f"comment on schema {self._aside} is '{mark}'",
         ]
-        for table in _ASIDE:
+        for table in TABLES:
             # Unlogged: half the writing. A crash of Postgres empties all of them, checkpoint
             # included, and the rebuild begins again.
             like = f"create unlogged table {self._aside}.{table.name} (like {self._live}."
-            if table is tables.event_log:
+            if table is event_log:
                 statements.append(f"{like}{table.name} including indexes)")
             else:
                 keys = ", ".join(column.name for column in table.primary_key.columns)
@@ -245,9 +218,9 @@ class _Rebuild:
         messages = await records.next(progress.target_seq)
         if not messages:
             return False  # records at the end of the log were purged since they were projected
-        arrivals = await arrivals_from(messages)
-        applied = await self._projection.apply(self._connection, arrivals, progress.seq)
-        # Should the commit fail after all, this whole try is given up, and the cache with it.
+        folding = await records_in(messages)
+        applied = await self._projection.apply(self._connection, folding, progress.seq)
+        # If the commit fails after all, this whole attempt is given up, and the cache with it.
         self._projection.keep(applied)
         progress.seq = applied.seq
         progress.records += len(messages)
@@ -258,77 +231,17 @@ class _Rebuild:
         connection = self._connection
         async with connection.begin():
             await connection.execute(text(f"set local work_mem to '{ANALYTIC_MEMORY}'"))
-            await connection.execute(text(f"analyze {', '.join(each.name for each in REBUILT)}"))
+            await connection.execute(text(f"analyze {', '.join(each.name for each in DERIVED)}"))
             await hold_off_projectors(connection, self._live)
             self._progress.target_seq = (await self._live_checkpoint()).seq
             while await self._fold(records):
                 pass
-            compared = [await self._put_right(table) for table in REBUILT]
-            parked = await self._list_parked()
+            repair = Repair(connection=connection, live=self._live, aside=self._aside)
+            compared = [await repair.table(table) for table in DERIVED]
+            parked = await repair.parked()
             await connection.execute(text(f"drop schema {self._aside} cascade"))
         self._on_progress(self._progress)
         return Rebuilt(seq=self._progress.target_seq, compared=tuple(compared), parked=parked)
-
-    async def _put_right(self, table: Table) -> Compared:
-        before = await self._content(table, self._live, parked_in=self._live)
-        wanted = await self._content(table, self._aside, parked_in=self._aside)
-        if before == wanted:
-            return Compared(table=table.name, before=before, after=wanted)
-        removed, written = await self._replaced(table)
-        after = await self._content(table, self._live, parked_in=self._aside)
-        assert after == wanted, f"{table.name} was to be {wanted} and is {after}"
-        return Compared(
-            table=table.name, before=before, after=after, removed=removed, written=written
-        )
-
-    async def _content(self, table: Table, schema: str, *, parked_in: str) -> Content:
-        found = await self._connection.execute(
-            text(
-                "select count(*) as total,"
-                " coalesce(sum(hashtextextended(whole, 0)), 0) as first,"
-                " coalesce(sum(hashtextextended(whole, 1)), 0) as second"
-                # Offset 0: or the text of each row would be made twice.
-                f" from (select {_whole(table, 'each')} as whole from {schema}.{table.name} as each"
-                f" where {_foldable(table, 'each', parked_in)} offset 0) as wholes"
-            )
-        )
-        row = found.one()
-        checksum = f"{int(row.first) % 2**64:016x}{int(row.second) % 2**64:016x}"
-        return Content(rows=row.total, checksum=checksum)
-
-    async def _replaced(self, table: Table) -> tuple[int, int]:
-        """Make the live table like the one aside; how many rows were removed, and written."""
-        live, aside = f"{self._live}.{table.name}", f"{self._aside}.{table.name}"
-        names = ", ".join(column.name for column in table.columns)
-        same_key = " and ".join(
-            f"old.{column.name} = new.{column.name}" for column in table.primary_key.columns
-        )
-        removed = await self._connection.execute(
-            text(
-                f"delete from {live} as old where {_foldable(table, 'old', self._aside)}"
-                f" and not exists (select from {aside} as new where {same_key}"
-                f" and {_whole(table, 'old')} = {_whole(table, 'new')})"
-            )
-        )
-        written = await self._connection.execute(
-            text(
-                f"insert into {live} ({names}) select {names} from {aside} as new"
-                f" where not exists (select from {live} as old where {same_key})"
-            )
-        )
-        return removed.rowcount, written.rowcount
-
-    async def _list_parked(self) -> int:
-        """List the sessions that cannot be folded, and only those; how many there are."""
-        live, aside = f"{self._live}.parked_sessions", f"{self._aside}.parked_sessions"
-        names = ", ".join(column.name for column in tables.parked_sessions.columns)
-        for statement in (
-            f"delete from {live} where session_id not in (select session_id from {aside})",
-            f"insert into {live} ({names}) select {names} from {aside} on conflict do nothing",
-        ):
-            await self._connection.execute(text(statement))
-        found = await self._connection.execute(text(f"select count(*) from {live}"))
-        return int(found.scalar_one())
 
 
 class _Records:
@@ -373,19 +286,6 @@ async def _schema_of_views(connection: AsyncConnection) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _whole(table: Table, alias: str) -> str:
-    """A row as one text: what is compared is what the checksum is of."""
-    columns = ", ".join(f"{alias}.{column.name}" for column in table.columns)
-    return f"cast(row({columns}) as text)"
-
-
-def _foldable(table: Table, alias: str, parked_in: str) -> str:
-    """The condition for rows that are of no session that is parked in that schema."""
-    if table is tables.event_log:
-        return "true"  # every record is copied, those that cannot be read too
-    return f"{alias}.session_id not in (select session_id from {parked_in}.parked_sessions)"
 
 
 def folding_files() -> list[Path]:

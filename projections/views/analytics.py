@@ -28,13 +28,13 @@ from offhook.projections.views.kpis import (
     Ratio,
     ratios_of,
 )
-from offhook.projections.views.rows import storable
+from offhook.projections.views.view import storable
 
 BUCKETS_MAX = 1_500
 """A day of minutes, two months of hours, four years of days."""
 
 CAUSES_MAX = 50
-"""Pairs of cause and SIP code that are told of; both are the carrier's text, without a bound."""
+"""Pairs of cause and SIP code that are listed; both are the carrier's text, without a bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Concurrency:
 
 @dataclass(frozen=True, kw_only=True)
 class HangupCause:
-    """How many calls ended so. None is what the carrier did not tell."""
+    """How many calls ended that way. None is what the carrier did not say."""
 
     hangup_cause: str | None
     sip_hangup_cause: str | None

@@ -1,4 +1,7 @@
-"""The engine for Postgres: one place for its URL and its settings.
+"""Postgres: its URL, the engine and its settings, and what goes wrong with them.
+
+Whoever reads the views takes these names from here: SQLAlchemy and asyncpg are imported in
+`projections` alone.
 
 A pooler in between has to give each connection a server connection of its own (session mode): the
 projector's lock and the API's notifications belong to a session. In transaction mode the lock would
@@ -7,12 +10,21 @@ stay behind with whichever connection took it, and no notification would come.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import asyncpg
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from offhook.errors import OperatorFault, SettingInvalid
 
@@ -26,7 +38,28 @@ STATEMENT_TIMEOUT_S = 60.0
 POOLER_ROUNDS = 5
 """Other clients of a pooler may be served in between, so one look is not enough."""
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PAGE_MAX = 250
+"""Rows that a list returns at most."""
+
+Connection = AsyncConnection
+Engine = AsyncEngine
+StatementFailed = DBAPIError
+"""Postgres refused a statement; `will_pass` says whether that is worth another try."""
+
+UNREACHABLE: tuple[type[Exception], ...] = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    # The driver's own error is what a connection that could not be made ends with.
+    asyncpg.PostgresError,
+    OSError,
+)
+"""Raised while Postgres cannot be connected to, or does not answer."""
+
+DATABASE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, asyncpg.PostgresError, OSError)
+"""All that connecting and reading raise, a mistake in a statement included."""
+
+_Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def open_database(
@@ -34,11 +67,11 @@ def open_database(
     application: str = "offhook",
     *,
     statement_timeout_s: float | None = STATEMENT_TIMEOUT_S,
-) -> AsyncEngine:
-    """An engine; nothing is connected yet. Sessions speak UTC whatever the server's default.
+) -> Engine:
+    """An engine; nothing is connected yet. Times are in UTC, whatever the server's default.
 
-    Raises SettingInvalid for what is no URL of Postgres. Connecting raises OperatorFault where a
-    pooler keeps no sessions.
+    Raises SettingInvalid for what is not a PostgreSQL URL. Connecting raises OperatorFault behind a
+    pooler that is not in session mode.
     """
     return create_async_engine(
         asyncpg_url(url),
@@ -55,22 +88,54 @@ def open_database(
 
 
 def reason_of(error: Exception) -> str:
-    """What Postgres said, in a line; what else it was, as Python shows it."""
+    """What Postgres said, in one line; any other error as Python shows it."""
     if not isinstance(error, DBAPIError):
         return repr(error)
     said = getattr(error.orig, "__cause__", None) or error.orig
     return f"Postgres: {said}".splitlines()[0]
 
 
-async def _connect(**options: Any) -> Connection:
-    connection: Connection = await asyncpg.connect(**options)
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A Postgres server: its version and what its clock says."""
+
+    version: str
+    time: datetime
+
+
+async def read_server(connection: Connection) -> Server:
+    """The server at the other end."""
+    found = await connection.execute(
+        text("select clock_timestamp(), current_setting('server_version')")
+    )
+    time, version = found.one()
+    return Server(version=version.partition(" ")[0], time=time)
+
+
+async def read_at_one_moment(connection: Connection) -> None:
+    """Make all reads of the connection's next transaction see one moment; none must have begun."""
+    await connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+def will_pass(error: StatementFailed) -> bool:
+    """Whether the same statement may succeed a little later."""
+    return str(getattr(error.orig, "sqlstate", None)).startswith(_PASSING)
+
+
+# Postgres' classes of errors: connection, rolled back for another's sake, resources, not at the
+# moment, stopped by its operator (also while it starts and stops).
+_PASSING = ("08", "40", "53", "55", "57")
+
+
+async def _connect(**options: Any) -> _Driver:
+    connection: _Driver = await asyncpg.connect(**options)
     try:
         server = (options.get("host"), options.get("port"), options.get("database"))
         if server not in _with_sessions:
             await _require_sessions(connection, lambda: asyncpg.connect(**options))
             _with_sessions.add(server)
-        # JIT pays for itself in long analytical queries only; here it costs milliseconds. As a
-        # startup parameter it keeps PgBouncer from letting anybody in.
+        # JIT pays for itself in long analytical queries only; here it costs milliseconds. PgBouncer
+        # refuses connections that set it as a startup parameter.
         await connection.execute("set jit = off")
     except BaseException:
         connection.terminate()
@@ -82,9 +147,7 @@ _with_sessions: set[tuple[Any, ...]] = set()
 """Servers this process has looked at: readiness connects every second."""
 
 
-async def _require_sessions(
-    first: Connection, connect: Callable[[], Awaitable[Connection]]
-) -> None:
+async def _require_sessions(first: _Driver, connect: Callable[[], Awaitable[_Driver]]) -> None:
     """Raise OperatorFault if two connections share a server connection, one after the other."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -106,7 +169,7 @@ async def _require_sessions(
         raise OperatorFault(f"{_NO_SESSIONS}. It says: {error}") from error
 
 
-async def _server_of(connection: Connection) -> int:
+async def _server_of(connection: _Driver) -> int:
     # In a transaction: a query takes two round trips, and each may go to another server connection.
     async with connection.transaction():
         pid: int = await connection.fetchval(_SERVER)
@@ -133,8 +196,8 @@ def asyncpg_url(url: str) -> str:
     except (ArgumentError, ValueError):  # the latter for a port
         parsed = None
     if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
-        # Its value is not told: there may be a password in it.
+        # Its value is not shown: there may be a password in it.
         raise SettingInvalid(
-            "OFFHOOK_POSTGRES_URL is no URL of Postgres; expected postgresql://user@host/database"
+            "OFFHOOK_POSTGRES_URL is not a PostgreSQL URL; expected postgresql://user@host/database"
         )
     return parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)

@@ -80,7 +80,7 @@ def _changed(
     seqs: Mapping[str, int],
     seq: int,
 ) -> Mapping[str, int]:
-    # evolve makes a new value where it changes one, so identity tells, and cheaply.
+    # evolve returns a new value where it changes one, so comparing identity is enough.
     for key in touched:
         if after.get(key) is not before.get(key):
             seqs = with_entry(seqs, key, seq)

@@ -92,7 +92,7 @@ def _unanswered(name: str, meaning: str, condition: str) -> Counter:
 
 
 def _unanswered_out(name: str, meaning: str, codes: str) -> Counter:
-    """The codes are a pattern: what the carrier tells need not be a number."""
+    """The codes are a pattern, for the carrier's code need not be a number."""
     return Counter(
         name=name,
         meaning=f"outgoing, ended unanswered: {meaning}",

@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from offhook.projections.views.checkpoint import hold_off_projectors
 from offhook.projections.views.database import open_database
+from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.registry import DERIVED
 
 REVISION = "0005"
 """The newest migration."""
@@ -51,6 +52,17 @@ async def require_migrated(url: str) -> None:
             f"the database is at revision {found}, this version of Offhook needs {REVISION}: "
             "run `offhook migrate`"
         )
+
+
+async def hold_off_projectors(connection: AsyncConnection, schema: str = "") -> None:
+    """Until this transaction ends no projector writes the views; readers read on.
+
+    `schema` is a quoted identifier; without one the search path finds the tables.
+    """
+    prefix = f"{schema}." if schema else ""
+    # In the order in which a projector writes them: in another, the two could wait for each other.
+    names = ", ".join(f"{prefix}{table.name}" for table in (*DERIVED, parked_sessions))
+    await connection.execute(text(f"lock table {names} in share row exclusive mode"))
 
 
 async def _run(url: str, work: Callable[[Connection], None], target: str) -> None:

@@ -37,7 +37,7 @@ class PositionWatch:
 
     @property
     def seq(self) -> int:
-        """The stream sequence of the last record in the views, as last heard."""
+        """The stream sequence of the last record in the views, as last notified."""
         return self._seq
 
     async def wait_for(self, seq: int, timeout_s: float) -> int:
@@ -70,7 +70,7 @@ class PositionWatch:
                 async with self._engine.connect() as connection:
                     await self._listen(connection)
             except (SQLAlchemyError, OSError, *_OF_THE_DRIVER) as error:
-                _log.warning("not hearing of the views", extra={"error": repr(error)})
+                _log.warning("no notifications of the views", extra={"error": repr(error)})
                 await asyncio.sleep(POLL_S)
 
     async def _listen(self, connection: AsyncConnection) -> None:
@@ -79,12 +79,12 @@ class PositionWatch:
         try:
             await driver.add_listener(CHANNEL, self._notified)
             while True:
-                heard = self._seq
+                known = self._seq
                 async with connection.begin():
                     found = await read_checkpoint(connection, self._name)
                 seq = found.seq if found is not None else 0
-                if seq < heard == self._seq:
-                    # What was heard of is committed, so the views were emptied since.
+                if seq < known == self._seq:
+                    # What was notified is committed, so the views were emptied since.
                     self._seq = seq
                 self._moved(seq)
                 await asyncio.sleep(POLL_S)

@@ -15,7 +15,7 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.events import session_id_from
 from offhook.jetstream.lookup import Stream
 from offhook.projections.views.database import POOL_CONNECTIONS_MAX, open_database
-from offhook.projections.views.tables import parked_sessions
+from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.waiting import PositionWatch
 from tests.api.stack import DEADLINE_S
 

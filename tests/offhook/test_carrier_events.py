@@ -13,7 +13,8 @@ from telnyx.types.unwrap_webhook_event import UnwrapWebhookEvent
 
 from offhook import events
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE, CarrierEvent
-from offhook.projections.views.tables import legs, sessions
+from offhook.projections.views.legs import legs
+from offhook.projections.views.sessions import sessions
 from offhook.webhooks import read_webhook, wire_body
 from tests.example_events import example_event
 

@@ -36,9 +36,9 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side
 from offhook.projections.projector.project import Progress, Projector
-from offhook.projections.views import tables
 from offhook.projections.views.fold import folded_from
-from offhook.projections.views.rows import rows_of
+from offhook.projections.views.registry import VIEWS, rows_of
+from offhook.projections.views.view import columns_of
 from offhook.projections.views.waiting import PositionWatch
 from offhook.webhooks import wire_body
 
@@ -256,26 +256,26 @@ async def stored_views(engine: AsyncEngine) -> Tables:
     """Every row of the views."""
     async with engine.connect() as connection:
         return {
-            table.name: [
+            view.name: [
                 dict(row._mapping)
                 for row in await connection.execute(
-                    select(table).order_by(*table.primary_key.columns)
+                    select(view.table).order_by(*view.table.primary_key.columns)
                 )
             ]
-            for table in (tables.sessions, tables.legs, tables.commands)
+            for view in VIEWS
         }
 
 
 async def cold_views(log: JetStreamLog, session_ids: Iterable[str]) -> Tables:
     """What the views must hold: each session read from the log and folded at once."""
-    found: dict[str, list[dict[str, Any]]] = {"sessions": [], "legs": [], "commands": []}
+    found: dict[str, list[dict[str, Any]]] = {view.name: [] for view in VIEWS}
     for session_id in session_ids:
         rows = rows_of(folded_from(session_id, once(await log.read(session_id))))
-        for name, those in found.items():
-            those += getattr(rows, name)
-    for table in (tables.sessions, tables.legs, tables.commands):
-        keys = [column.name for column in table.primary_key.columns]
-        found[table.name].sort(key=lambda row, keys=keys: [row[key] for key in keys])  # type: ignore[misc]
+        for view in VIEWS:
+            found[view.name] += [columns_of(view.table, row) for row in rows[view.name]]
+    for view in VIEWS:
+        keys = [column.name for column in view.table.primary_key.columns]
+        found[view.name].sort(key=lambda row, keys=keys: [row[key] for key in keys])  # type: ignore[misc]
     return found
 
 

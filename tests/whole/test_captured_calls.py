@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.jetstream.connection import close, connect
-from offhook.projections.views import tables
 from offhook.projections.views.database import open_database
+from offhook.projections.views.legs import legs
 from offhook.settings import Settings, environment_from
 from tests.projections.story import caught_up
 
@@ -116,7 +116,7 @@ async def _legs(stack: Stack) -> dict[str, Row]:
     try:
         await caught_up(client, engine)
         async with engine.connect() as connection:
-            rows = list(await connection.execute(select(tables.legs)))
+            rows = list(await connection.execute(select(legs)))
     finally:
         await engine.dispose()
         await close(client)

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from offhook.api import reads
 from offhook.api.telnyx.paging import Wanted, meta_of
 from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.projections.views import legs
 from offhook.projections.views.database import open_database
-from offhook.projections.views.queries import list_active_legs
-from offhook.projections.views.types import LegPage
+from offhook.projections.views.legs import LegPage, list_active_legs, read_active_page
 
 
 async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
@@ -37,10 +36,12 @@ async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
             )
         return await list_active_legs(*given, **more)
 
-    monkeypatch.setattr(reads, "list_active_legs", after_an_end)
+    monkeypatch.setattr(legs, "list_active_legs", after_an_end)
     wanted = Wanted(size=2, after="v3:1")
     async with engine.connect() as connection:
-        page, start = await reads.read_active_page(connection, "1", wanted, datetime.now(UTC))
+        page, start = await read_active_page(
+            connection, "1", now=datetime.now(UTC), size=wanted.size, after=wanted.after
+        )
     await engine.dispose()
     assert [leg.call_control_id for leg in page.legs] == ["v3:2", "v3:3"]
     assert "next" in meta_of(page, wanted, start, "/calls")

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.demo.verdict import verdict
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.projections.views import tables
+from offhook.projections.views.commands import commands
 from offhook.projections.views.database import open_database
+from offhook.projections.views.event_log import event_log
+from offhook.projections.views.legs import legs
 
 EVENT = {"id": "e1", "event_type": "call.hangup"}
 LEG = {
@@ -75,9 +77,9 @@ async def engine(postgres_server: PostgresServer, migrated: str) -> AsyncIterato
     url = postgres_server.create_database(f"verdict_{time.time_ns()}", template=migrated)
     engine = open_database(url)
     async with engine.begin() as connection:
-        await connection.execute(tables.event_log.insert(), [STORED])
-        await connection.execute(tables.legs.insert(), [LEG_ROW])
-        await connection.execute(tables.commands.insert(), [COMMAND_ROW])
+        await connection.execute(event_log.insert(), [STORED])
+        await connection.execute(legs.insert(), [LEG_ROW])
+        await connection.execute(commands.insert(), [COMMAND_ROW])
     yield engine
     await engine.dispose()
 
@@ -92,16 +94,16 @@ async def test_equal_books_are_clean(engine: AsyncEngine) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (delete(tables.event_log), "webhook call.hangup e1"),
-        (delete(tables.legs), "leg v3:a is in no view"),
-        (update(tables.legs).values(hangup_cause="timeout"), "hangup_cause is timeout"),
-        (update(tables.legs).values(answered_at=None), "answered_at is None"),
-        (update(tables.commands).values(status="pending"), "answer c1 has no outcome"),
+        (delete(event_log), "webhook call.hangup e1"),
+        (delete(legs), "leg v3:a is in no view"),
+        (update(legs).values(hangup_cause="timeout"), "hangup_cause is timeout"),
+        (update(legs).values(answered_at=None), "answered_at is None"),
+        (update(commands).values(status="pending"), "answer c1 has no outcome"),
         (
-            update(tables.commands).values(status="failed", reason="deadline"),
+            update(commands).values(status="failed", reason="deadline"),
             "answer c1 was given up at its deadline",
         ),
-        (update(tables.commands).values(command_id="c2"), "answer c2 succeeded in the views"),
+        (update(commands).values(command_id="c2"), "answer c2 succeeded in the views"),
     ],
 )
 async def test_what_the_views_lack_is_lost(engine: AsyncEngine, spoil: Any, told: str) -> None:

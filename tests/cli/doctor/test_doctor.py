@@ -593,7 +593,7 @@ def test_a_database_that_was_not_migrated_or_too_far(
     ("url", "found"),
     [
         ("postgresql://postgres@127.0.0.1:1/postgres", "it does not answer: "),
-        ("not a url", "OFFHOOK_POSTGRES_URL is no URL"),
+        ("not a url", "OFFHOOK_POSTGRES_URL is not a PostgreSQL URL"),
     ],
 )
 def test_a_database_that_is_not_there(good: Settings, url: str, found: str) -> None:

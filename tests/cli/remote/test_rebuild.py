@@ -23,7 +23,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import consumer_configs, stream_config
 from offhook.projections.projector.project import Projector
-from offhook.projections.projector.rebuild import Progress, rebuild
+from offhook.projections.projector.rebuild import RebuildProgress, rebuild
 from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
 from tests.projections.story import (
@@ -180,11 +180,11 @@ async def _projected(client: Client, engine: AsyncEngine, *, calls: int) -> int:
     return sum(len(story) for story in stories)
 
 
-def _interrupted_at_once(_: Progress) -> None:
+def _interrupted_at_once(_: RebuildProgress) -> None:
     raise InterruptedError
 
 
-def _interrupted(progress: Progress) -> None:
+def _interrupted(progress: RebuildProgress) -> None:
     if progress.seq == progress.target_seq:
         raise InterruptedError
 

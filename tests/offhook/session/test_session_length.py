@@ -9,7 +9,7 @@ from offhook.decision import stored
 from offhook.events import Record, WebhookReceived
 from offhook.flow import Flow, flow_for
 from offhook.projections.views.fold import Folded, advanced, written
-from offhook.projections.views.rows import rows_of
+from offhook.projections.views.registry import rows_of
 from offhook.session import Session, evolve, fold
 from tests.counted_work import Work, work_of
 from tests.long_calls import RECORDS_EACH, SESSION, decided, initiated, record, transcription
@@ -80,7 +80,7 @@ def test_the_projector_folds_and_writes_only_what_changed(sessions: dict[int, Se
             return rows_of(after, folded.last_seq)
 
         rows = do()
-        assert [len(rows.sessions), len(rows.legs), len(rows.commands)] == [1, 1, 1]
+        assert [len(each) for each in rows.values()] == [1, 1, 1]
         return work_of(do)
 
     assert_same_work(more(SHORT), more(LONG))

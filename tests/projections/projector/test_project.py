@@ -22,11 +22,13 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import PROJECTOR, STREAM, stream_config
 from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.checkpoint import begin
 from offhook.projections.projector.deliveries import Deliveries
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.arrivals import Arrival, read_stored
-from offhook.projections.views.checkpoint import begin, read_checkpoint
-from offhook.projections.views.rows import rows_of
+from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.event_log import StoredRecord, read_stored
+from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.view import columns_of
 from tests.example_events import example_event
 from tests.projections.story import (
     NOON,
@@ -238,14 +240,14 @@ async def test_of_two_projectors_at_one_checkpoint_one_is_rolled_back(
     client: Client, engine: AsyncEngine
 ) -> None:
     first, second = Projection(PROJECTOR), Projection(PROJECTOR)
-    arrivals = _arrivals(call("s"))
+    records = _stored(call("s"))
     async with engine.begin() as connection:
         await begin(connection, PROJECTOR, NOON)
 
     async def apply(projection: Projection) -> bool:
         try:
             async with engine.begin() as connection:
-                await projection.apply(connection, arrivals, 0)
+                await projection.apply(connection, records, 0)
         except CheckpointMoved:
             return False
         return True
@@ -254,28 +256,28 @@ async def test_of_two_projectors_at_one_checkpoint_one_is_rolled_back(
     async with engine.connect() as connection:
         found = await read_checkpoint(connection, PROJECTOR)
         assert found is not None
-        assert found.seq == len(arrivals)
+        assert found.seq == len(records)
         count = await connection.execute(text("select count(*) from event_log"))
-        assert count.scalar_one() == len(arrivals)
+        assert count.scalar_one() == len(records)
 
 
 async def test_a_fold_of_many_sessions_in_one_batch(engine: AsyncEngine) -> None:
     names = [f"s{number}" for number in range(500)]
-    arrivals = _arrivals([webhook(name, events_of(name)[0]) for name in names])
+    records = _stored([webhook(name, events_of(name)[0]) for name in names])
     projection = Projection(PROJECTOR, sessions_cached_max=100)
     async with engine.begin() as connection:
         await begin(connection, PROJECTOR, NOON)
-        applied = await projection.apply(connection, arrivals, 0)
+        applied = await projection.apply(connection, records, 0)
     projection.keep(applied)
     assert applied.copied == 500
     # Most of them are no longer cached: they are read again.
-    more = _arrivals([webhook(name, events_of(name)[6]) for name in names], after_seq=500)
+    more = _stored([webhook(name, events_of(name)[6]) for name in names], after_seq=500)
     async with engine.begin() as connection:
         applied = await projection.apply(connection, more, 500)
     views = await stored_views(engine)
     assert len(views["legs"]) == 500
     assert {row["state"] for row in views["legs"]} == {"ended"}
-    assert rows_of(applied.folded[0]).sessions[0] in views["sessions"]
+    assert columns_of(SESSIONS.table, session_view(applied.folded[0])) in views["sessions"]
 
 
 async def test_a_checkpoint_set_back_changes_nothing(
@@ -412,7 +414,7 @@ async def test_a_purged_record_leaves_a_hole_that_stops_nothing(
     assert await stored_views(engine) == await cold_views(log, ["a"])
 
 
-def _arrivals(entries: list[Entry], after_seq: int = 0) -> list[Arrival]:
+def _stored(entries: list[Entry], after_seq: int = 0) -> list[StoredRecord]:
     return [
         read_stored(
             seq=seq,

@@ -16,7 +16,7 @@ from offhook.errors import LogReplaced, OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM
 from offhook.projections.projector.project import Projector
-from offhook.projections.projector.rebuild import Progress, Rebuilt, folding_files, rebuild
+from offhook.projections.projector.rebuild import RebuildProgress, Rebuilt, folding_files, rebuild
 from tests.projections.story import (
     Entry,
     call,
@@ -277,8 +277,8 @@ async def _projected(client: Client, log: JetStreamLog, engine: AsyncEngine) -> 
         await caught_up(client, engine)
 
 
-def _killed_at(seq: int) -> Callable[[Progress], None]:
-    def kill(progress: Progress) -> None:
+def _killed_at(seq: int) -> Callable[[RebuildProgress], None]:
+    def kill(progress: RebuildProgress) -> None:
         if progress.seq >= seq:
             raise Killed(progress.seq)
 

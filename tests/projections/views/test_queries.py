@@ -26,18 +26,12 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector import deliveries
 from offhook.projections.projector.project import Projector
-from offhook.projections.views import queries
+from offhook.projections.views import history
 from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.queries import (
-    list_active_legs,
-    list_sessions,
-    read_commands,
-    read_leg,
-    read_session,
-    read_session_as_of,
-    read_timeline,
-)
-from offhook.projections.views.types import SessionFilter
+from offhook.projections.views.commands import read_commands
+from offhook.projections.views.history import read_session_as_of, read_timeline
+from offhook.projections.views.legs import list_active_legs, read_leg
+from offhook.projections.views.sessions import SessionFilter, list_sessions, read_session
 from offhook.projections.views.waiting import PositionWatch
 from tests.projections.story import (
     NOON,
@@ -141,7 +135,7 @@ async def test_a_page_of_a_timeline_has_a_bound_in_bytes(
         for number in range(5)
     ]
     await publish(log, [webhook("s", event) for event in said])
-    monkeypatch.setattr(queries, "TIMELINE_BYTES_MAX", 100_000)
+    monkeypatch.setattr(history, "TIMELINE_BYTES_MAX", 100_000)
     monkeypatch.setattr(deliveries, "BATCH_BYTES_MAX", 100_000)
     async with projecting(Projector(client, engine)) as projector:
         await caught_up(client, engine)
@@ -156,7 +150,7 @@ async def test_a_page_of_a_timeline_has_a_bound_in_bytes(
         assert pages == [3, 2]
         last = await read_timeline(connection, "s", limit=5)
         assert (len(last.entries), last.has_more) == (3, True)
-        monkeypatch.setattr(queries, "TIMELINE_BYTES_MAX", 1_000_000)
+        monkeypatch.setattr(history, "TIMELINE_BYTES_MAX", 1_000_000)
         for limit, has_more in ((4, True), (5, False), (6, False)):
             page = await read_timeline(connection, "s", limit=limit)
             assert (len(page.entries), page.has_more) == (min(limit, 5), has_more)

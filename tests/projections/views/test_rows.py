@@ -2,13 +2,12 @@
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from nats.aio.msg import Msg
 
 from offhook.codec import decode, encoded_webhook, fact_id_of
 from offhook.events import (
@@ -20,15 +19,12 @@ from offhook.events import (
     SessionParked,
     UnknownEvent,
 )
-from offhook.projections.views import tables
-from offhook.projections.views.arrivals import (
-    INDEXED_CHARS_MAX,
-    arrival_from,
-    indexable,
-    read_stored,
-)
+from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded, advanced, folded_from
-from offhook.projections.views.rows import Rows, rows_of, storable
+from offhook.projections.views.legs import LegView, leg_rows
+from offhook.projections.views.registry import VIEWS, Rows, rows_of
+from offhook.projections.views.sessions import session_rows
+from offhook.projections.views.view import columns_of, storable
 from offhook.session import Session
 from offhook.webhooks import read_webhook
 from tests.example_events import AT, example_event
@@ -51,24 +47,24 @@ def records(entries: list[Entry]) -> list[Record]:
 
 
 def test_a_whole_call_becomes_one_session_two_legs_two_commands() -> None:
-    rows = rows_of(folded_from("s", records(call("s"))))
-    [session] = rows.sessions
-    assert session["status"] == "ended"
-    assert session["leg_count"] == 2
-    assert session["call_control_id"] == "v3:s"
-    assert (session["direction"], session["from_number"]) == ("incoming", "+12025550100")
-    assert (session["flow"], session["flow_version"]) == ("frontdesk", "7")
-    assert session["hangup_cause"] == "normal_clearing"
-    assert (session["first_seq"], session["last_seq"]) == (1, len(call("s")))
-    first, second = rows.legs
-    assert (first["state"], first["talk_s"]) == ("ended", 57.0)
-    assert first["quality"] == {"inbound": {"mos": "4.50", "packet_count": 12}}
-    assert first["client_state"] == "c3RhdGU="
-    assert second["direction"] == "outgoing"
-    answer, hangup = rows.commands
-    assert (answer["status"], answer["attempts"], answer["http_status"]) == ("succeeded", 2, 200)
-    assert (hangup["status"], hangup["reason"], hangup["ordinal"]) == ("failed", "refused", 1)
-    assert hangup["errors"] == [{"code": "90015"}]
+    folded = folded_from("s", records(call("s")))
+    [session] = session_rows(folded)
+    assert session.status == "ended"
+    assert session.leg_count == 2
+    assert session.call_control_id == "v3:s"
+    assert (session.direction, session.from_number) == ("incoming", "+12025550100")
+    assert (session.flow, session.flow_version) == ("frontdesk", "7")
+    assert session.hangup_cause == "normal_clearing"
+    assert (session.first_seq, session.last_seq) == (1, len(call("s")))
+    first, second = leg_rows(folded)
+    assert (first.state, first.talk_s) == ("ended", 57.0)
+    assert first.quality == {"inbound": {"mos": "4.50", "packet_count": 12}}
+    assert first.client_state == "c3RhdGU="
+    assert second.direction == "outgoing"
+    answer, hangup = command_rows(folded)
+    assert (answer.status, answer.attempts, answer.http_status) == ("succeeded", 2, 200)
+    assert (hangup.status, hangup.reason, hangup.ordinal) == ("failed", "refused", 1)
+    assert hangup.errors == [{"code": "90015"}]
 
 
 def test_what_a_leg_tells_beside_its_states() -> None:
@@ -88,16 +84,16 @@ def test_what_a_leg_tells_beside_its_states() -> None:
         told("call.transcription", 18),
         told("call.recording.error", 19, reason="Internal server error"),
     )
-    assert row["held_since"] == seconds(1)
-    assert (row["queue"], row["queue_wait_s"], row["queue_reason"]) == ("support", 7.0, "bridged")
-    assert (row["enqueued_at"], row["dequeued_at"]) == (seconds(2), seconds(9))
-    assert row["conference_id"] == "c"
-    assert (row["machine_detection"], row["machine_greeting"]) == ("human", "ended")
-    assert (row["dtmf"], row["gathered"]) == ("1#", {"status": "valid", "digits": "1"})
-    assert row["refer"] == {"state": "failed", "sip_status": 603}
-    assert row["media"] == {"playback": "ended", "streaming": "started"}
-    assert row["transcribed_at"] == seconds(18)
-    assert row["recording_error"] == "Internal server error"
+    assert row.held_since == seconds(1)
+    assert (row.queue, row.queue_wait_s, row.queue_reason) == ("support", 7.0, "bridged")
+    assert (row.enqueued_at, row.dequeued_at) == (seconds(2), seconds(9))
+    assert row.conference_id == "c"
+    assert (row.machine_detection, row.machine_greeting) == ("human", "ended")
+    assert (row.dtmf, row.gathered) == ("1#", {"status": "valid", "digits": "1"})
+    assert row.refer == {"state": "failed", "sip_status": 603}
+    assert row.media == {"playback": "ended", "streaming": "started"}
+    assert row.transcribed_at == seconds(18)
+    assert row.recording_error == "Internal server error"
 
 
 def test_a_leg_has_its_cost() -> None:
@@ -105,15 +101,15 @@ def test_a_leg_has_its_cost() -> None:
         told("call.hold", 1),
         told("call.cost", 20, total_cost="0.0040", cost_parts=[{"currency": "USD"}]),
     )
-    assert (row["cost"], row["currency"]) == (Decimal("0.0040"), "USD")
-    assert row["cost_parts"] == [{"currency": "USD"}]
-    assert (row["state"], row["ended_at"], row["up_until"]) == ("ended", None, seconds(20))
-    assert row["held_since"] is None, "the cost comes after the end"
+    assert (row.cost, row.currency) == (Decimal("0.0040"), "USD")
+    assert row.cost_parts == [{"currency": "USD"}]
+    assert (row.state, row.ended_at, row.up_until) == ("ended", None, seconds(20))
+    assert row.held_since is None, "the cost comes after the end"
 
 
 def test_an_assistants_gather_has_its_result() -> None:
     row = leg_row_of(told("call.ai_gather.ended", status="valid", result={"age": 7}))
-    assert row["gathered"] == {"status": "valid", "result": {"age": 7}}
+    assert row.gathered == {"status": "valid", "result": {"age": 7}}
 
 
 def test_a_session_has_its_recordings_conferences_and_cost() -> None:
@@ -129,9 +125,10 @@ def test_a_session_has_its_recordings_conferences_and_cost() -> None:
             told("call.cost", 3, total_cost="0.25", call_control_id="v3:other", **usd),
         )
     ]
-    [row] = rows_of(folded_from("s", records(entries))).sessions
-    assert [each["recording_id"] for each in row["recordings"]] == ["early", "late"]
-    assert row["recordings"][0] == {
+    [row] = session_rows(folded_from("s", records(entries)))
+    assert row.recordings is not None
+    assert [each["recording_id"] for each in row.recordings] == ["early", "late"]
+    assert row.recordings[0] == {
         "recording_id": "early",
         "call_control_id": "v3:example",
         "call_leg_id": "call_leg_id",
@@ -143,8 +140,8 @@ def test_a_session_has_its_recordings_conferences_and_cost() -> None:
         "urls": {"name": "recording_urls"},
         "public_urls": {"name": "public_recording_urls"},
     }
-    assert row["recording_count"] == 2
-    assert row["conferences"] == [
+    assert row.recording_count == 2
+    assert row.conferences == [
         {
             "conference_id": "c",
             "created_at": "2026-11-22T09:00:01.076316Z",
@@ -152,7 +149,7 @@ def test_a_session_has_its_recordings_conferences_and_cost() -> None:
             "end_reason": "all_left",
         }
     ]
-    assert (row["cost"], row["currency"]) == (Decimal("0.75"), "USD")
+    assert (row.cost, row.currency) == (Decimal("0.75"), "USD")
 
 
 def told(event_type: str, second: int = 0, **values: Any) -> CallEvent:
@@ -160,9 +157,8 @@ def told(event_type: str, second: int = 0, **values: Any) -> CallEvent:
     return example_event(event_type, second=second, event_id=event_id, **values)
 
 
-def leg_row_of(*events: CallEvent) -> dict[str, Any]:
-    rows = rows_of(folded_from("s", records([webhook("s", event) for event in events])))
-    [row] = rows.legs
+def leg_row_of(*events: CallEvent) -> LegView:
+    [row] = leg_rows(folded_from("s", records([webhook("s", event) for event in events])))
     return row
 
 
@@ -172,19 +168,19 @@ def seconds(count: int) -> datetime:
 
 def test_every_column_has_a_value() -> None:
     rows = rows_of(folded_from("s", records(call("s"))))
-    for table in (tables.sessions, tables.legs, tables.commands):
-        for row in getattr(rows, table.name):
-            assert list(row) == [column.name for column in table.columns]
+    for view in VIEWS:
+        assert rows[view.name]
+        for row in rows[view.name]:
+            assert columns_of(view.table, row).keys() == {column.name for column in view.table.c}
 
 
 def test_only_what_changed_comes_after_a_sequence() -> None:
     entries = call("s")
     folded = folded_from("s", records(entries))
     last_hangup = len(entries)
-    rows = rows_of(folded, last_hangup - 1)
-    assert [row["command_id"] for row in rows.commands] == ["s-hangup"]
-    assert rows.legs == []
-    assert len(rows.sessions) == 1
+    assert [row.command_id for row in command_rows(folded, last_hangup - 1)] == ["s-hangup"]
+    assert leg_rows(folded, last_hangup - 1) == []
+    assert len(session_rows(folded, last_hangup - 1)) == 1
 
 
 def test_a_record_already_in_the_fold_changes_nothing() -> None:
@@ -207,17 +203,20 @@ def test_permuted_records_give_the_same_rows() -> None:
         assert without_positions(rows_of(folded)) == expected
 
 
-def without_positions(rows: Rows) -> Rows:
-    def cut(several: list[dict[str, object]]) -> list[dict[str, object]]:
-        cleaned = [
-            {key: value for key, value in row.items() if key not in ("first_seq", "last_seq")}
-            for row in several
-        ]
-        return sorted(
-            cleaned, key=lambda row: str([row.get("call_control_id"), row.get("command_id")])
+def without_positions(rows: Rows) -> dict[str, list[str]]:
+    return {
+        view.name: sorted(
+            str(
+                {
+                    name: value
+                    for name, value in columns_of(view.table, row).items()
+                    if name not in ("first_seq", "last_seq")
+                }
+            )
+            for row in rows[view.name]
         )
-
-    return Rows(sessions=cut(rows.sessions), legs=cut(rows.legs), commands=cut(rows.commands))
+        for view in VIEWS
+    }
 
 
 def test_a_dial_tells_the_session_of_the_leg_it_placed() -> None:
@@ -228,10 +227,11 @@ def test_a_dial_tells_the_session_of_the_leg_it_placed() -> None:
     )  # fmt: skip
     answer = {"data": {"call_session_id": "placed", "call_control_id": "v3:placed"}}
     entries = [fact("s", decided), fact("s", CommandSucceeded(command_id="d", answer=answer))]
-    rows = rows_of(folded_from("s", records(entries)))
-    assert rows.commands[0]["answer_session_id"] == "placed"
-    assert rows.sessions[0]["flow"] is None  # no flow made that decision
-    assert rows.sessions[0]["status"] == "empty"
+    folded = folded_from("s", records(entries))
+    assert command_rows(folded)[0].answer_session_id == "placed"
+    [session] = session_rows(folded)
+    assert session.flow is None  # no flow made that decision
+    assert session.status == "empty"
 
 
 @pytest.mark.parametrize(
@@ -239,49 +239,11 @@ def test_a_dial_tells_the_session_of_the_leg_it_placed() -> None:
 )
 def test_an_odd_answer_tells_no_session(answer: dict[str, object]) -> None:
     entries = [fact("s", CommandSucceeded(command_id="d", answer=answer))]
-    assert rows_of(folded_from("s", records(entries))).commands[0]["answer_session_id"] is None
+    assert command_rows(folded_from("s", records(entries)))[0].answer_session_id is None
 
 
 def test_what_postgres_cannot_store_is_replaced() -> None:
     assert storable({"a\0": ["b\0", {"c": "\0"}], "n": 1}) == {"a�": ["b�", {"c": "�"}], "n": 1}
-
-
-def test_ids_that_no_index_entry_holds_are_hashed() -> None:
-    assert indexable("") is None
-    assert indexable("x" * INDEXED_CHARS_MAX) == "x" * INDEXED_CHARS_MAX
-    assert str(indexable("x" * (INDEXED_CHARS_MAX + 1))).startswith("sha256-")
-    assert str(indexable("a\0")).startswith("sha256-")
-
-
-@pytest.mark.parametrize(
-    ("type_name", "version", "body"),
-    [("Unheard", 1, b"{}"), ("Decided", 9, b"{}"), ("Decided", 1, b"not json"), ("", 0, b"")],
-)
-def test_an_unreadable_record_says_why(type_name: str, version: int, body: bytes) -> None:
-    arrival = read_stored(
-        seq=7, session_id="s", side="out", type=type_name, version=version,
-        stored_at=NOON, body=body,
-    )  # fmt: skip
-    assert arrival.record is None
-    assert "seq 7" in arrival.error
-    assert arrival.row()["body"] == body
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        "$JS.ACK.CALLS.projector.1.42.7.1795348800123456999.0",
-        "$JS.ACK._.account.CALLS.projector.1.42.7.1795348800123456999.0.token",
-    ],
-)
-def test_a_delivery_is_dated_in_whole_microseconds_cut_off(reply: str) -> None:
-    headers = {"Offhook-Type": "Decided", "Offhook-Version": "one"}
-    # Only what a message carries matters here, not the client it came from.
-    message = Msg(_client=None, subject="calls.odd", reply=reply, data=b"{}", headers=headers)  # type: ignore[arg-type]
-    arrival = arrival_from(message)
-    assert arrival.stored_at == datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
-    assert (arrival.seq, arrival.version, arrival.session_id) == (42, 0, "calls.odd")
-    assert arrival.record is None
 
 
 def test_captured_webhooks_become_rows(capture_files: list[Path]) -> None:
@@ -293,11 +255,11 @@ def test_captured_webhooks_become_rows(capture_files: list[Path]) -> None:
             side="in",
             encoded=encoded_webhook(body, read.event.event_id, read.version),
         )
-        rows = rows_of(folded_from(read.session_id, records([stored])))
+        folded = folded_from(read.session_id, records([stored]))
         is_of_a_call = not {"no_event", "no_call"}.intersection(read.oddities)
-        assert len(rows.sessions) == is_of_a_call
+        assert len(session_rows(folded)) == is_of_a_call
         if read.event.call_control_id is not None:
-            assert rows.legs[0]["call_control_id"] == read.event.call_control_id
+            assert leg_rows(folded)[0].call_control_id == read.event.call_control_id
 
 
 def test_an_event_of_another_product_is_no_session_until_a_flow_acts_on_it() -> None:
@@ -307,7 +269,7 @@ def test_an_event_of_another_product_is_no_session_until_a_flow_acts_on_it() -> 
     dial = IssuedCommand(command_id="d", operation="dial", parameters={"to": "+12025550101"})
     dialled = fact("m", Decided(cause_seq=1, cause_id="m", commands=(dial,), **idle))
     parked = fact("m", SessionParked(cause_seq=1, error="boom", attempts=5))
-    assert rows_of(folded_from("m", records([message, nothing]))).sessions == []
+    assert session_rows(folded_from("m", records([message, nothing]))) == []
     for then in (dialled, parked):
-        [row] = rows_of(folded_from("m", records([message, then]))).sessions
-        assert (row["session_id"], row["status"], row["first_seq"]) == ("m", "empty", 1)
+        [row] = session_rows(folded_from("m", records([message, then])))
+        assert (row.session_id, row.status, row.first_seq) == ("m", "empty", 1)

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
 from offhook.projections.views.database import asyncpg_url, open_database
-from offhook.projections.views.queries import read_session
 from offhook.projections.views.schema import (
     REVISION,
     downgrade,
@@ -20,7 +19,8 @@ from offhook.projections.views.schema import (
     require_migrated,
     revision,
 )
-from offhook.projections.views.tables import metadata
+from offhook.projections.views.sessions import read_session
+from offhook.projections.views.view import metadata
 from tests.projections.story import TIMEOUT_S
 
 
@@ -153,7 +153,7 @@ def test_any_postgres_url_gets_the_driver(url: str) -> None:
     "url", ["", "calls", "mysql://offhook@db/calls", "postgresql://offhook:secret@db:five/calls"]
 )
 def test_what_is_no_postgres_url_is_refused_without_telling_it(url: str) -> None:
-    with pytest.raises(SettingInvalid, match="OFFHOOK_POSTGRES_URL is no URL") as no:
+    with pytest.raises(SettingInvalid, match="OFFHOOK_POSTGRES_URL is not a PostgreSQL URL") as no:
         asyncpg_url(url)
     assert "secret" not in str(no.value)
 

@@ -12,10 +12,14 @@ from offhook.events import CallAnswered, CallCost, CallEvent, CallHangup, CallIn
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.fold import folded_from
-from offhook.projections.views.queries import list_active_legs, list_sessions, read_leg
-from offhook.projections.views.rows import rows_of
-from offhook.projections.views.types import LegView, SessionFilter, SessionView
-from offhook.projections.views.up import leg_at, session_at
+from offhook.projections.views.legs import LegView, leg_at, leg_rows, list_active_legs, read_leg
+from offhook.projections.views.sessions import (
+    SessionFilter,
+    SessionView,
+    list_sessions,
+    session_at,
+    session_rows,
+)
 from tests.projections.story import NOON, caught_up, projecting, publish, webhook
 from tests.projections.views.test_rows import records
 
@@ -54,8 +58,9 @@ def cost(name: str) -> CallCost:
 
 
 def views_of(*events: CallEvent) -> tuple[SessionView, LegView]:
-    rows = rows_of(folded_from("s", records([webhook("s", event) for event in events])))
-    return SessionView(**rows.sessions[0]), LegView(**rows.legs[0])
+    folded = folded_from("s", records([webhook("s", event) for event in events]))
+    [session], [leg] = session_rows(folded), leg_rows(folded)
+    return session, leg
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""A consumer's delivery, taken apart: what is stored, and where. Nothing is decoded.
+
+What JetStream says about a delivery is in its reply subject:
+
+    $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
+    $JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.…
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from nats.aio.msg import Msg
+
+from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER
+from offhook.jetstream.subjects import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A stored message as a consumer delivers it."""
+
+    seq: int  # stream sequence
+    session_id: str  # the subject itself, if that is of no known shape
+    side: str  # in, out; empty for a subject of no known shape
+    type: str
+    version: int  # 0 if the header is missing or no number
+    stored_at: datetime
+    body: bytes
+
+
+def delivery_of(message: Msg) -> Delivery:
+    """The delivery; `message` must come from a consumer of the log."""
+    headers = message.headers or {}
+    place = parse(message.subject)
+    version = headers.get(VERSION_HEADER, "")
+    return Delivery(
+        seq=message.metadata.sequence.stream,
+        session_id=place.session_id if place is not None else message.subject,
+        side=place.side if place is not None else "",
+        type=headers.get(TYPE_HEADER, ""),
+        version=int(version) if version.isdecimal() and len(version) < 9 else 0,
+        stored_at=stored_at(message),
+        body=message.data,
+    )
+
+
+def stored_at(message: Msg) -> datetime:
+    """When the server stored it, in whole microseconds, cut off as every reader of the log does.
+
+    nats-py's own timestamp goes through a float and may be one off.
+    """
+    tokens = message.reply.split(".")
+    nanoseconds = int(tokens[-2] if len(tokens) == _V1_TOKENS else tokens[_V2_TIME])
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_V1_TOKENS = 9
+_V2_TIME = 9

@@ -1,0 +1,176 @@
+"""The view of commands: a row for each command of each session, with what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Index, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
+from offhook.projections.views.fold import Folded
+from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.session import CommandState
+from offhook.session.placed import session_of_answer
+
+SIMILAR_MAX = 20
+"""Commands that `list_recent_commands` returns at most."""
+
+DIALS_MAX = 100
+"""Dials of other sessions that are looked up for a session they placed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandView:
+    """A command; null is what no record has said."""
+
+    session_id: str
+    command_id: str
+    operation: str | None
+    call_control_id: str | None
+    parameters: Mapping[str, Any] | None
+    status: str  # requested, pending, succeeded, failed
+    reason: str | None  # why it failed
+    detail: str | None
+    http_status: int | None
+    answer: Mapping[str, Any] | None  # the carrier's whole body
+    answer_session_id: str | None  # the session of the leg that a dial placed
+    errors: Sequence[Mapping[str, Any]] | None  # the carrier's own
+    maybe_performed: bool | None  # of a failed one; null if that was not kept
+    attempts: int
+    flow: str | None
+    flow_version: str | None
+    cause_seq: Seq | None
+    ordinal: int
+    requested_at: datetime | None
+    decided_at: datetime | None
+    settled_at: datetime | None
+    last_seq: Seq
+
+
+commands = table_of(
+    "commands",
+    CommandView,
+    Index("commands_command_id_index", "command_id"),
+    Index(
+        "commands_answer_session_id_index",
+        "answer_session_id",
+        postgresql_where=text("answer_session_id IS NOT NULL"),
+    ),
+    Index("commands_decided_at_index", "decided_at"),
+    key=("session_id", "command_id"),
+)
+
+
+def command_rows(folded: Folded, after_seq: int = 0) -> list[CommandView]:
+    """The commands that changed after `after_seq`."""
+    session = folded.session
+    return [
+        _row(session.commands[command_id], session.session_id, seq)
+        for command_id, seq in folded.command_seqs.items()
+        if seq > after_seq
+    ]
+
+
+COMMANDS = View(table=commands, rows_of=command_rows)
+
+
+class Dial(NamedTuple):
+    """A dial that placed a session."""
+
+    session_id: str  # where it is recorded
+    command_id: str
+    cause_seq: int | None
+
+
+async def read_commands(connection: AsyncConnection, command_id: str) -> list[CommandView]:
+    """The commands of that id, the latest first: it is unique only for one leg, or among dials."""
+    found = await list_commands(connection, commands.c.command_id == storable(command_id))
+    return sorted(found, key=lambda command: -command.last_seq)
+
+
+async def list_commands(
+    connection: AsyncConnection, condition: "ColumnElement[bool]"
+) -> list[CommandView]:
+    """The commands that meet the condition, in no order."""
+    found = await connection.execute(select(commands).where(condition))
+    return [CommandView(**row._mapping) for row in found]
+
+
+async def list_every_command(connection: AsyncConnection) -> list[CommandView]:
+    """All of them at once: for a demo, or a test."""
+    return [CommandView(**row._mapping) for row in await connection.execute(select(commands))]
+
+
+async def list_recent_commands(
+    connection: AsyncConnection, command: IssuedCommand, *, since: datetime
+) -> list[CommandView]:
+    """Commands of applications that ask for the same, requested after `since`; the latest first."""
+    decided_at = commands.c.decided_at
+    undecided = decided_at.is_(None) & (commands.c.requested_at > since)
+    found = await connection.execute(
+        select(commands)
+        .where(
+            (decided_at > since) | undecided,
+            commands.c.requested_at.is_not(None),
+            commands.c.operation == command.operation,
+            commands.c.call_control_id.is_not_distinct_from(storable(command.call_control_id)),
+            commands.c.parameters == storable(command.parameters),
+        )
+        .order_by(commands.c.last_seq.desc())
+        .limit(SIMILAR_MAX)
+    )
+    return [CommandView(**row._mapping) for row in found]
+
+
+async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[Dial]:
+    """The dials of other sessions that placed this one."""
+    found = await connection.execute(
+        select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
+        .where(
+            commands.c.answer_session_id == storable(session_id),
+            commands.c.session_id != storable(session_id),
+        )
+        .limit(DIALS_MAX)
+    )
+    return [Dial(**row._mapping) for row in found]
+
+
+def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:
+    issued, outcome = state.issued, state.outcome
+    failed = outcome if isinstance(outcome, CommandFailed) else None
+    succeeded = outcome if isinstance(outcome, CommandSucceeded) else None
+    row = CommandView(
+        session_id=session_id,
+        command_id=state.command_id,
+        operation=issued.operation if issued else failed.operation if failed else None,
+        call_control_id=(
+            issued.call_control_id if issued else failed.call_control_id if failed else None
+        ),
+        parameters=issued.parameters if issued else None,
+        status=state.status,
+        reason=failed.reason if failed else None,
+        detail=failed.detail if failed else succeeded.note if succeeded else None,
+        http_status=outcome.http_status if outcome else None,
+        answer=succeeded.answer if succeeded else None,
+        answer_session_id=session_of_answer(succeeded.answer) if succeeded else None,
+        errors=failed.errors if failed else None,
+        maybe_performed=failed.maybe_performed if failed else None,
+        attempts=_attempts(state),
+        flow=state.flow or None,
+        flow_version=state.flow_version or None,
+        cause_seq=state.cause_seq,
+        ordinal=state.ordinal,
+        requested_at=state.requested_at,
+        decided_at=state.decided_at,
+        settled_at=state.settled_at,
+        last_seq=last_seq,
+    )
+    return storable_row(row)
+
+
+def _attempts(state: CommandState) -> int:
+    """As the outcome counts them; else what was recorded on the way, without the first attempt."""
+    counted = state.outcome.attempts if state.outcome else None
+    return state.attempts if counted is None else counted

@@ -1,0 +1,165 @@
+"""The copy of the log: each event id once, with its raw bytes, to fold the views from again.
+
+Nothing that was stored is ever refused: a record that cannot be read is here all the same.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.codec import decode, fact_id_of
+from offhook.events import Record, WebhookReceived
+from offhook.process.slices import Slices
+from offhook.projections.views.view import metadata, storable
+
+INDEXED_CHARS_MAX = 200
+"""An index entry holds 2.7 kB; the carrier's ids have 36 characters, longer ones are hashed."""
+
+event_log = Table(
+    "event_log",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("session_id", Text, nullable=False),
+    Column("side", Text, nullable=False),  # in, out; empty for a subject of no known shape
+    Column("type", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fact_id", Text),
+    Column("event_id", Text),  # the carrier's, of webhooks only
+    Column("occurred_at", DateTime(timezone=True)),  # the carrier's clock
+    Column("stored_at", DateTime(timezone=True), nullable=False),  # the log's clock
+    Column("body", LargeBinary, nullable=False),  # the bytes as they are in the log
+    Index("event_log_session_id_seq_index", "session_id", "seq"),
+    Index("event_log_event_id_key", "event_id", unique=True),
+)
+
+STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
+"""The columns that `read_stored` takes; the others are made from them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRecord:
+    """A record as it is stored. `record` is None if it cannot be read, and `error` says why."""
+
+    seq: int  # stream sequence
+    session_id: str
+    side: str
+    type: str
+    version: int
+    stored_at: datetime
+    body: bytes
+    record: Record | None = None
+    error: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """Its row in event_log."""
+        fact_id = event_id = occurred_at = None
+        if self.record is not None:
+            fact_id = storable(self.record.fact_id) or None
+        if self.record is not None and isinstance(self.record.fact, WebhookReceived):
+            event_id = indexable(self.record.fact.event.event_id)
+            occurred_at = self.record.fact.event.occurred_at
+        return {
+            "seq": self.seq,
+            "session_id": self.session_id,
+            "side": self.side,
+            "type": self.type,
+            "version": self.version,
+            "fact_id": fact_id,
+            "event_id": event_id,
+            "occurred_at": occurred_at,
+            "stored_at": self.stored_at,
+            "body": self.body,
+        }
+
+
+def read_stored(
+    *,
+    seq: int,
+    session_id: str,
+    side: str,
+    type: str,
+    version: int,
+    stored_at: datetime,
+    body: bytes,
+) -> StoredRecord:
+    """The record with its content, as far as this version can read it. Raises nothing."""
+    record, error = None, ""
+    try:
+        fact = decode(type, version, body)
+        record = Record(
+            seq=seq,
+            stored_at=stored_at,
+            session_id=session_id,
+            fact=fact,
+            fact_id=fact_id_of(fact, session_id),
+        )
+    except Exception as raised:
+        # Whatever it is, only this session must suffer from it; the error is kept and shown.
+        error = f"seq {seq}: {type} version {version}: {raised!r}"
+    return StoredRecord(
+        seq=seq,
+        session_id=session_id,
+        side=side,
+        type=type,
+        version=version,
+        stored_at=stored_at,
+        body=body,
+        record=record,
+        error=error,
+    )
+
+
+def indexable(text: str) -> str | None:
+    """`text` as a key: None if empty, a hash if it is long or holds a NUL."""
+    if not text:
+        return None
+    if len(text) <= INDEXED_CHARS_MAX and "\0" not in text:
+        return text
+    return "sha256-" + hashlib.sha256(text.encode()).hexdigest()
+
+
+async def read_records(
+    connection: AsyncConnection, *conditions: Any
+) -> AsyncIterator[StoredRecord]:
+    """The records that meet the conditions, in order of seq.
+
+    Decoded one by one, so that the caller need not hold those of a long call all at once.
+    """
+    query = (
+        select(*(event_log.c[name] for name in STORED)).where(*conditions).order_by(event_log.c.seq)
+    )
+    slices = Slices()
+    for row in await connection.execute(query):
+        yield read_stored(**row._mapping)
+        await slices.yield_if_due()
+
+
+async def read_event_ids(connection: AsyncConnection) -> set[str]:
+    """The carrier's event ids in the log, all of them: for a demo, or a test."""
+    found = await connection.execute(
+        select(event_log.c.event_id).where(event_log.c.event_id.is_not(None))
+    )
+    return set(found.scalars())
+
+
+async def read_times_of_facts(connection: AsyncConnection) -> Mapping[int, datetime]:
+    """When each record from outside was stored, by sequence, all of them: for a demo, or a test."""
+    found = await connection.execute(
+        select(event_log.c.seq, event_log.c.stored_at).where(event_log.c.side == "in")
+    )
+    return {row.seq: row.stored_at for row in found}

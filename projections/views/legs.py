@@ -1,0 +1,299 @@
+"""The view of legs: a row for each leg of each session.
+
+A hangup may be lost. What is up by its events is shown as ended from `up_until` on, the latest time
+at which it can have been up, and `end_inferred` says that no hangup was received. A hangup that
+comes later says when it really ended.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, get_args
+
+from sqlalchemy import ColumnElement, Index, and_, exists, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.events import CallAiGatherEnded, CallGatherEnded, CarrierEvent
+from offhook.projections.views.database import PAGE_MAX, read_at_one_moment
+from offhook.projections.views.fold import Folded
+from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.session.leg import Leg, Media
+
+MEDIA: tuple[Media, ...] = get_args(Media)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegView:
+    """A leg; null is what no event has said.
+
+    `end_inferred` is true if it must have ended by now and no hangup was received.
+    """
+
+    call_control_id: str
+    # Events without a call_session_id put the same leg in a session of their own, so a leg alone
+    # is not unique: see `read_leg` for which row counts.
+    session_id: str
+    call_leg_id: str | None
+    connection_id: str | None
+    direction: str | None
+    from_number: str | None
+    to_number: str | None
+    state: str  # unseen, initiated, answered, bridged, ended
+    client_state: str | None
+    started_at: datetime | None
+    answered_at: datetime | None
+    bridged_at: datetime | None
+    ended_at: datetime | None
+    up_until: datetime | None  # the latest it can have been up; null once ended_at is known
+    hangup_cause: str | None
+    hangup_source: str | None
+    sip_hangup_cause: str | None
+    talk_s: float | None
+    quality: Mapping[str, Any] | None
+    held_since: datetime | None  # null unless it is held now
+    queue: str | None  # the one it waits in, or did last
+    enqueued_at: datetime | None
+    dequeued_at: datetime | None
+    queue_wait_s: float | None
+    queue_reason: str | None  # why it left
+    conference_id: str | None  # the one it is in, or was last
+    machine_detection: str | None  # human, machine, not_sure …
+    machine_greeting: str | None  # beep_detected, ended …
+    dtmf: str | None  # the keys pressed
+    gathered: Mapping[str, Any] | None  # status, and digits or an assistant's result
+    refer: Mapping[str, Any] | None  # state: started, completed, failed; sip_status
+    media: Mapping[str, str] | None  # speak, playback, streaming, fork, siprec: started, ended …
+    transcribed_at: datetime | None
+    recording_error: str | None
+    cost: Decimal | None
+    currency: str | None
+    cost_parts: Sequence[Mapping[str, Any]] | None
+    last_seq: Seq
+    end_inferred: bool = False
+
+
+legs = table_of(
+    "legs",
+    LegView,
+    Index("legs_session_id_index", "session_id"),
+    Index("legs_started_at_index", "started_at"),
+    Index("legs_ended_at_index", "ended_at"),
+    Index(
+        "legs_active_index",
+        "connection_id",
+        "call_control_id",
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    key=("call_control_id", "session_id"),
+)
+
+
+def leg_rows(folded: Folded, after_seq: int = 0) -> list[LegView]:
+    """The legs that changed after `after_seq`."""
+    session = folded.session
+    return [
+        _row(session.legs[call_control_id], session.session_id, seq)
+        for call_control_id, seq in folded.leg_seqs.items()
+        if seq > after_seq
+    ]
+
+
+LEGS = View(table=legs, rows_of=leg_rows)
+
+
+def leg_at(leg: LegView, now: datetime) -> LegView:
+    """The leg as it is shown at `now`."""
+    if leg.ended_at is not None:
+        return leg
+    if leg.state != "ended" and leg.up_until is not None and now < leg.up_until:
+        return leg
+    return replace(leg, state="ended", end_inferred=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegPage:
+    """A page of legs, and how many there are on all pages."""
+
+    legs: Sequence[LegView]
+    total: int
+    has_more: bool  # beyond this page, in the direction it was asked for
+
+
+async def read_leg(connection: AsyncConnection, call_control_id: str) -> LegView | None:
+    """The leg. Where events without a session id put it in several sessions, the fullest row."""
+    found = await list_legs(connection, legs.c.call_control_id == storable(call_control_id))
+    return max(found, key=lambda leg: (leg.state != "unseen", leg.last_seq), default=None)
+
+
+async def list_legs(connection: AsyncConnection, condition: "ColumnElement[bool]") -> list[LegView]:
+    """The legs that meet the condition, in no order."""
+    found = await connection.execute(select(legs).where(condition))
+    return [LegView(**row._mapping) for row in found]
+
+
+async def list_every_leg(connection: AsyncConnection) -> list[LegView]:
+    """All of them at once: for a demo, or a test."""
+    return [LegView(**row._mapping) for row in await connection.execute(select(legs))]
+
+
+async def list_active_legs(
+    connection: AsyncConnection,
+    connection_id: str,
+    *,
+    now: datetime,
+    limit: int,
+    offset: int = 0,
+    after: str | None = None,
+    before: str | None = None,
+) -> LegPage:
+    """Legs of the carrier's connection that are up, by call_control_id.
+
+    A page starts at `offset`, or follows the call_control_id `after`, or ends ahead of `before`.
+    """
+    active = _is_active(connection_id, now)
+    bounded = max(1, min(limit, PAGE_MAX))
+    total = await connection.execute(select(func.count()).select_from(legs).where(active))
+    order = legs.c.call_control_id.desc() if before is not None else legs.c.call_control_id
+    query = select(legs).where(active).order_by(order).limit(bounded + 1).offset(max(0, offset))
+    if after is not None:
+        query = query.where(legs.c.call_control_id > storable(after))
+    if before is not None:
+        query = query.where(legs.c.call_control_id < storable(before))
+    found = [LegView(**row._mapping) for row in await connection.execute(query)]
+    page = found[:bounded]
+    if before is not None:
+        page.reverse()
+    return LegPage(legs=page, total=total.scalar_one(), has_more=len(found) > bounded)
+
+
+async def read_active_page(
+    connection: AsyncConnection,
+    connection_id: str,
+    *,
+    now: datetime,
+    size: int,
+    number: int = 1,
+    after: str | None = None,
+    before: str | None = None,
+) -> tuple[LegPage, int]:
+    """A page of a connection's active legs, and the position of its first one, from 0.
+
+    The page has a number, or follows or precedes a call_control_id. All of it is read at one
+    moment, so `connection` must not have begun: a leg that ends in between would shift the
+    position, and an earlier page would look like the last one.
+    """
+    await read_at_one_moment(connection)
+    id_ = legs.c.call_control_id
+    if after is not None:
+        start = await _count_active(connection, connection_id, now, id_ <= storable(after))
+        page = await list_active_legs(connection, connection_id, now=now, limit=size, after=after)
+    elif before is not None:
+        stop = await _count_active(connection, connection_id, now, id_ < storable(before))
+        page = await list_active_legs(connection, connection_id, now=now, limit=size, before=before)
+        start = max(0, stop - len(page.legs))
+    else:
+        start = (number - 1) * size
+        page = await list_active_legs(connection, connection_id, now=now, limit=size, offset=start)
+    return page, start
+
+
+async def _count_active(
+    connection: AsyncConnection,
+    connection_id: str,
+    now: datetime,
+    condition: "ColumnElement[bool]",
+) -> int:
+    found = await connection.execute(
+        select(func.count()).select_from(legs).where(_is_active(connection_id, now), condition)
+    )
+    return found.scalar_one()
+
+
+def _is_active(connection_id: str, now: datetime) -> "ColumnElement[bool]":
+    """The condition for the connection's legs that are up at `now`; each is there once.
+
+    Events without a session id put a leg in several sessions: it has ended if it did in one.
+    """
+    other = legs.alias()
+    has_ended = or_(other.c.ended_at.is_not(None), other.c.state == "ended")
+    newer = or_(has_ended, other.c.last_seq > legs.c.last_seq)
+    counts_elsewhere = exists().where(
+        other.c.call_control_id == legs.c.call_control_id,
+        other.c.session_id != legs.c.session_id,
+        other.c.state != "unseen",
+        newer,
+    )
+    return and_(
+        legs.c.connection_id == storable(connection_id),
+        legs.c.ended_at.is_(None),
+        legs.c.up_until > now,
+        legs.c.state != "unseen",
+        ~counts_elsewhere,
+    )
+
+
+def _row(leg: Leg, session_id: str, last_seq: int) -> LegView:
+    enqueued, dequeued = leg.enqueued, leg.dequeued
+    row = LegView(
+        call_control_id=leg.call_control_id,
+        session_id=session_id,
+        call_leg_id=leg.call_leg_id,
+        connection_id=leg.connection_id,
+        direction=leg.direction,
+        from_number=leg.from_,
+        to_number=leg.to,
+        state=leg.state,
+        client_state=leg.client_state,
+        started_at=leg.started_at,
+        answered_at=leg.answered_at,
+        bridged_at=leg.bridged_at,
+        ended_at=leg.ended_at,
+        up_until=leg.up_until,
+        hangup_cause=leg.hangup_cause,
+        hangup_source=leg.hangup_source,
+        sip_hangup_cause=leg.sip_hangup_cause,
+        talk_s=leg.talk_s,
+        quality=leg.quality,
+        held_since=leg.held_since,
+        queue=leg.queue,
+        enqueued_at=enqueued.occurred_at if enqueued else None,
+        dequeued_at=dequeued.occurred_at if dequeued else None,
+        queue_wait_s=leg.queue_wait_s,
+        queue_reason=dequeued.reason if dequeued else None,
+        conference_id=leg.conference_id,
+        machine_detection=leg.machine_detection,
+        machine_greeting=leg.machine_greeting,
+        dtmf=leg.dtmf or None,
+        gathered=_gathered(leg),
+        refer=_refer(leg),
+        media={name: _end_of(leg.latest[name]) for name in MEDIA if name in leg.latest} or None,
+        transcribed_at=leg.transcribed_at,
+        recording_error=leg.recording_error,
+        cost=leg.cost_total,
+        currency=leg.currency,
+        cost_parts=leg.cost.cost_parts if leg.cost else None,
+        last_seq=last_seq,
+    )
+    return storable_row(row)
+
+
+def _gathered(leg: Leg) -> dict[str, Any] | None:
+    match leg.gathered:
+        case CallGatherEnded() as event:
+            return {"status": event.status, "digits": event.digits}
+        case CallAiGatherEnded() as event:
+            return {"status": event.status, "result": event.result}
+        case None:
+            return None
+
+
+def _refer(leg: Leg) -> dict[str, Any] | None:
+    if leg.refer is None:
+        return None
+    return {"state": _end_of(leg.refer), "sip_status": leg.refer.sip_notify_response}
+
+
+def _end_of(event: CarrierEvent) -> str:
+    """The last part of its type: started, ended, stopped, completed, failed."""
+    return event.event_type.rpartition(".")[2]

@@ -1,0 +1,112 @@
+"""Sessions that wait for an operator, for one of two reasons.
+
+flow     the flow raised on one of its records, five times over: a worker parked it (in the log),
+         and OFFHOOK_PARKED says what becomes of its calls
+views    its records cannot be read or folded: the projector parked it (in Postgres), and its views
+         stay as they were
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.events import SessionParked
+from offhook.flow import PARKED
+from offhook.projections.views.event_log import read_stored
+from offhook.projections.views.view import metadata
+
+parked_sessions = Table(
+    "parked_sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("since_seq", BigInteger, nullable=False),  # the record at which folding first failed
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False),
+    Column("tried_at", DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParkedView:
+    """A parked session. `since_seq` is the stream sequence of what it was parked on."""
+
+    session_id: str
+    by: str  # flow, views
+    since_seq: int
+    since: datetime
+    error: str
+    commands: Sequence[tuple[str, str]] = ()  # operation and status of the policy's, in order
+
+
+async def list_parked(connection: AsyncConnection) -> list[ParkedView]:
+    """What is parked, the longest parked first."""
+    found = [*await _by_flow(connection), *await _by_views(connection)]
+    return sorted(found, key=lambda each: each.since)
+
+
+async def list_parked_ids(connection: AsyncConnection) -> list[str]:
+    """The ids of the parked sessions: those parked by their flow, then those by the projector."""
+    flows = await connection.execute(
+        text("select session_id from sessions where parked order by session_id")
+    )
+    views = await connection.execute(
+        text("select session_id from parked_sessions order by session_id")
+    )
+    return [row.session_id for row in (*flows, *views)]
+
+
+async def _by_flow(connection: AsyncConnection) -> list[ParkedView]:
+    result = await connection.execute(
+        text(
+            "select distinct on (session_id)"
+            " seq, session_id, side, type, version, stored_at, body from event_log"
+            " where type = 'SessionParked'"
+            " and session_id in (select session_id from sessions where parked)"
+            " order by session_id, seq desc"
+        )
+    )
+    parked = [read_stored(**row._mapping) for row in result]
+    given = await connection.execute(
+        text(
+            "select session_id, operation, status from commands where flow = :flow"
+            " and session_id = any(:ids) order by cause_seq, ordinal"
+        ),
+        {"flow": PARKED.name, "ids": [each.session_id for each in parked]},
+    )
+    commands: dict[str, list[tuple[str, str]]] = {}
+    for row in given:
+        commands.setdefault(row.session_id, []).append((row.operation, row.status))
+    found = []
+    for each in parked:
+        fact = each.record.fact if each.record else None
+        found.append(
+            ParkedView(
+                session_id=each.session_id,
+                by="flow",
+                since_seq=fact.cause_seq if isinstance(fact, SessionParked) else each.seq,
+                since=each.stored_at,
+                error=fact.error if isinstance(fact, SessionParked) else each.error,
+                commands=commands.get(each.session_id, ()),
+            )
+        )
+    return found
+
+
+async def _by_views(connection: AsyncConnection) -> list[ParkedView]:
+    result = await connection.execute(
+        text("select session_id, since_seq, parked_at, error from parked_sessions")
+    )
+    return [
+        ParkedView(
+            session_id=row.session_id,
+            by="views",
+            since_seq=row.since_seq,
+            since=row.parked_at,
+            error=row.error,
+        )
+        for row in result
+    ]

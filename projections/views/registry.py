@@ -1,0 +1,45 @@
+"""Every view and every table, in the order in which a projector writes them.
+
+    event_log        a copy of the log, each event id once: what views can be folded from again
+    sessions         a row per session       ┐
+    legs             a row per leg           ├ the views: derived, a row says up to which seq
+    commands         a row per command       ┘
+    parked_sessions  sessions whose records cannot be read or folded; their views are old
+    checkpoint       how far a projector has come; fences projectors off from one another
+
+No foreign keys: facts come in any order, and what a view refers to may not have come yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from offhook.projections.views import view
+from offhook.projections.views.checkpoint import checkpoint
+from offhook.projections.views.commands import COMMANDS
+from offhook.projections.views.event_log import event_log
+from offhook.projections.views.fold import Folded
+from offhook.projections.views.legs import LEGS
+from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.sessions import SESSIONS
+from offhook.projections.views.view import View
+
+VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS)
+
+DERIVED = (event_log, *(each.table for each in VIEWS))
+"""The tables that hold what the log says, and nothing else."""
+
+TABLES = (*DERIVED, parked_sessions, checkpoint)
+
+metadata = view.metadata
+"""With all tables in it, once this module is imported."""
+
+Rows = Mapping[str, Sequence[Any]]
+"""Rows by the name of their view."""
+
+
+def rows_of(folded: Folded, after_seq: int = 0) -> Rows:
+    """The session's rows in every view that changed after `after_seq`.
+
+    Of a fold that was `written`, only what changed since then.
+    """
+    return {each.name: each.rows_of(folded, after_seq) for each in VIEWS}

@@ -1,0 +1,322 @@
+"""The view of sessions: a row for each, with its legs and commands beside it.
+
+Whether a session is up at a given time is decided as for its legs: see `legs`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Index, Select, and_, desc, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.phone_numbers import spellings
+from offhook.projections.views.commands import CommandView, commands, list_commands
+from offhook.projections.views.database import PAGE_MAX
+from offhook.projections.views.fold import Folded
+from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
+from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.session import Session
+from offhook.session.leg import Leg
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionView:
+    """A session; null is what no record has said.
+
+    `fold_error` is set while its views cannot follow the log. `end_inferred` is true if it must
+    have ended by now and not every hangup was received.
+    """
+
+    session_id: str
+    status: str  # empty, active, ended
+    started_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    up_until: datetime | None  # by then the carrier ends it; null unless it is up
+    leg_count: int
+    # Of the first leg to start.
+    call_control_id: str | None
+    connection_id: str | None
+    direction: str | None
+    from_number: str | None
+    to_number: str | None
+    hangup_cause: str | None
+    hangup_source: str | None
+    sip_hangup_cause: str | None
+    # Of all its legs, as far as it is known; null if in several currencies.
+    cost: Decimal | None
+    currency: str | None
+    recording_count: int
+    recordings: Sequence[Mapping[str, Any]] | None  # as `conference.Recording`, oldest first
+    conferences: Sequence[Mapping[str, Any]] | None  # and when each ended, and why
+    # Of the last decision that a flow made.
+    flow: str | None
+    flow_version: str | None
+    parked: bool  # its flow raised: the session waits for an operator
+    first_seq: Seq
+    last_seq: Seq
+    fold_error: str | None = None
+    end_inferred: bool = False
+
+
+sessions = table_of(
+    "sessions",
+    SessionView,
+    Index("sessions_first_seq_index", desc("first_seq")),
+    Index("sessions_status_first_seq_index", "status", desc("first_seq")),
+    Index("sessions_connection_id_first_seq_index", "connection_id", desc("first_seq")),
+    Index("sessions_from_number_first_seq_index", "from_number", desc("first_seq")),
+    Index("sessions_to_number_first_seq_index", "to_number", desc("first_seq")),
+    Index("sessions_started_at_index", "started_at"),
+    key=("session_id",),
+)
+
+
+def session_rows(folded: Folded, after_seq: int = 0) -> list[SessionView]:
+    """The session's row. What other products sent to the same endpoint is no session, and has none.
+
+    It counts the session's records, so it changes with each of them, whatever `after_seq` is.
+    """
+    return [session_view(folded)] if folded.is_call else []
+
+
+SESSIONS = View(table=sessions, rows_of=session_rows)
+
+
+def session_at(session: SessionView, now: datetime) -> SessionView:
+    """The session as it is shown at `now`."""
+    if session.status == "empty" or session.ended_at is not None:
+        return session
+    is_up = session.up_until is not None and now < session.up_until
+    if session.status == "active" and is_up:
+        return session
+    return replace(session, status="ended", end_inferred=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionDetail:
+    """A session with its legs and commands, in the order in which they started."""
+
+    session: SessionView
+    legs: Sequence[LegView]
+    commands: Sequence[CommandView]
+
+
+def detail_of(
+    session: SessionView, its_legs: Sequence[LegView], its_commands: Sequence[CommandView]
+) -> SessionDetail:
+    """The three put together, legs in order of start, commands in order of decision."""
+    return SessionDetail(
+        session=session,
+        legs=sorted(its_legs, key=_by_start),
+        commands=sorted(its_commands, key=_by_decision),
+    )
+
+
+def detail_at(detail: SessionDetail, now: datetime) -> SessionDetail:
+    """The session and its legs as they are shown at `now`."""
+    return replace(
+        detail,
+        session=session_at(detail.session, now),
+        legs=[leg_at(leg, now) for leg in detail.legs],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionFilter:
+    """What listed sessions have in common; None is anything. Times: from, and until before."""
+
+    status: str | None = None
+    connection_id: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    started_from: datetime | None = None
+    started_before: datetime | None = None
+
+
+async def read_session(connection: AsyncConnection, session_id: str) -> SessionDetail | None:
+    """The session as the views have it; None if there is none.
+
+    A dial that was requested on its own has a session of its own: that leads to the call it placed,
+    whose commands have the dial among them.
+    """
+    session_id = await call_session_of(connection, session_id)
+    found = await connection.execute(
+        _sessions().where(sessions.c.session_id == storable(session_id))
+    )
+    row = found.one_or_none()
+    if row is None:
+        return None
+    own = commands.c.session_id == row.session_id
+    placing = commands.c.answer_session_id == row.session_id
+    return detail_of(
+        SessionView(**row._mapping),
+        await list_legs(connection, legs.c.session_id == row.session_id),
+        await list_commands(connection, or_(own, placing)),
+    )
+
+
+async def call_session_of(connection: AsyncConnection, session_id: str) -> str:
+    """The session of the call that a requested dial placed; any other session is its own."""
+    dialling = sessions.alias()
+    placed = sessions.alias()
+    found = await connection.execute(
+        select(commands.c.answer_session_id)
+        .join(dialling, dialling.c.session_id == commands.c.session_id)
+        .join(placed, placed.c.session_id == commands.c.answer_session_id)
+        .where(commands.c.session_id == storable(session_id), dialling.c.leg_count == 0)
+        .distinct()
+        .limit(2)
+    )
+    calls: Sequence[str] = found.scalars().all()
+    return calls[0] if len(calls) == 1 else session_id
+
+
+async def list_sessions(
+    connection: AsyncConnection,
+    wanted: SessionFilter,
+    *,
+    limit: int,
+    now: datetime,
+    before_seq: int | None = None,
+) -> list[SessionView]:
+    """At most `limit` sessions, newest first. The next page is before the last one's first_seq.
+
+    A session without legs is a command, or a conference, rather than a call: it is listed only if
+    its status is asked for, or if something is wrong with it.
+    """
+    numbers = {
+        sessions.c.from_number: wanted.from_number,
+        sessions.c.to_number: wanted.to_number,
+    }
+    bounded = max(1, min(limit, PAGE_MAX))
+    query = _sessions().order_by(sessions.c.first_seq.desc()).limit(bounded)
+    if wanted.status is not None:
+        query = query.where(_has_status(wanted.status, now))
+    else:
+        is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
+        query = query.where((sessions.c.status != "empty") | is_wrong)
+    if wanted.connection_id is not None:
+        query = query.where(sessions.c.connection_id == storable(wanted.connection_id))
+    for column, number in numbers.items():
+        if number is not None:
+            query = query.where(column.in_(sorted(map(storable, spellings(number)))))
+    if wanted.started_from is not None:
+        query = query.where(sessions.c.started_at >= wanted.started_from)
+    if wanted.started_before is not None:
+        query = query.where(sessions.c.started_at < wanted.started_before)
+    if before_seq is not None:
+        query = query.where(sessions.c.first_seq < before_seq)
+    found = await connection.execute(query)
+    return [session_at(SessionView(**row._mapping), now) for row in found]
+
+
+def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
+    """As `session_at` has it: what was active is ended once the carrier's limit has passed."""
+    is_up = sessions.c.up_until > now
+    match status:
+        case "active":
+            return and_(sessions.c.status == status, is_up)
+        case "ended":
+            lost = and_(sessions.c.status == "active", is_up.is_not(True))
+            return or_(sessions.c.status == status, lost)
+        case _:
+            return sessions.c.status == status
+
+
+def _sessions() -> "Select[Any]":
+    joined = sessions.outerjoin(
+        parked_sessions, parked_sessions.c.session_id == sessions.c.session_id
+    )
+    return select(sessions, parked_sessions.c.error.label("fold_error")).select_from(joined)
+
+
+def _by_start(leg: LegView) -> tuple[bool, float, str]:
+    started_s = leg.started_at.timestamp() if leg.started_at else 0.0
+    return leg.started_at is None, started_s, leg.call_control_id
+
+
+def _by_decision(command: CommandView) -> tuple[int, int, str, str]:
+    undecided = 2**63
+    return (
+        command.cause_seq or undecided,
+        command.ordinal,
+        command.session_id,
+        command.command_id,
+    )
+
+
+def session_view(folded: Folded) -> SessionView:
+    """The session's row, whether or not the views have one of it."""
+    session = folded.session
+    first = _first_leg(session.legs)
+    cost, currency = session.cost
+    row = SessionView(
+        session_id=session.session_id,
+        status=session.status,
+        started_at=session.started_at,
+        answered_at=session.answered_at,
+        ended_at=session.ended_at,
+        up_until=session.up_until,
+        leg_count=len(session.legs),
+        call_control_id=first.call_control_id if first else None,
+        connection_id=first.connection_id if first else None,
+        direction=first.direction if first else None,
+        from_number=first.from_ if first else None,
+        to_number=first.to if first else None,
+        hangup_cause=first.hangup_cause if first else None,
+        hangup_source=first.hangup_source if first else None,
+        sip_hangup_cause=first.sip_hangup_cause if first else None,
+        cost=cost,
+        currency=currency,
+        recording_count=len(session.recordings),
+        recordings=_recordings(session),
+        conferences=_conferences(session),
+        flow=folded.flow,
+        flow_version=folded.flow_version,
+        parked=session.is_parked,
+        first_seq=folded.first_seq,
+        last_seq=folded.last_seq,
+    )
+    return storable_row(row)
+
+
+def _first_leg(its_legs: Mapping[str, Leg]) -> Leg | None:
+    """The leg that started first."""
+    return min(
+        its_legs.values(),
+        key=lambda leg: (leg.started_at or _NEVER, leg.call_control_id),
+        default=None,
+    )
+
+
+def _recordings(session: Session) -> list[dict[str, Any]] | None:
+    if not session.recordings:
+        return None
+    found = sorted(session.recordings.values(), key=lambda recording: recording.stamp)
+    plain: list[dict[str, Any]] = msgspec.to_builtins(found)
+    return [{name: item for name, item in each.items() if name != "stamp"} for each in plain]
+
+
+def _conferences(session: Session) -> list[dict[str, Any]] | None:
+    if not session.conferences:
+        return None
+    found = [
+        {
+            "conference_id": conference.conference_id,
+            "created_at": conference.created_at,
+            "ended_at": conference.ended_at,
+            "end_reason": conference.end_reason,
+        }
+        for _, conference in sorted(session.conferences.items())
+    ]
+    plain: list[dict[str, Any]] = msgspec.to_builtins(found)
+    return plain
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,127 @@
+"""What a view is made of: a table, the type of its rows, and the rows of a folded session.
+
+A column is a field of the row type, and nowhere else: its name, its type, and whether it may be
+null. A field with a default is no column; readers fill it in.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from offhook.projections.views.fold import Folded
+from offhook.session.folding import altered
+
+Row = TypeVar("Row")
+
+Seq = Annotated[int, BigInteger()]
+"""A stream sequence."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_index",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View(Generic[Row]):
+    """A table that can be folded from the log again at any time.
+
+    `rows_of(folded, after_seq)` returns the rows that changed after that stream sequence. Each row
+    has `last_seq`, the sequence of the last record that changed it: a newer row replaces an older
+    one. A row that was written once is never taken back, so its key must not depend on the order
+    of the records.
+    """
+
+    table: Table
+    rows_of: Callable[[Folded, int], Sequence[Row]]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+
+def table_of(name: str, row_type: type[Any], *indexes: Index, key: Sequence[str]) -> Table:
+    """The table whose columns are the row type's fields, in their order."""
+    hints = get_type_hints(row_type, include_extras=True)
+    columns = [
+        _column(each.name, hints[each.name], is_key=each.name in key)
+        for each in fields(row_type)
+        if each.default is MISSING
+    ]
+    return Table(name, metadata, *columns, *indexes)
+
+
+def columns_of(table: Table, row: Any) -> dict[str, Any]:
+    """The row's value for each column of its table."""
+    return {column.name: getattr(row, column.name) for column in table.columns}
+
+
+def storable_row(row: Row) -> Row:
+    """The row with what Postgres cannot store replaced; the raw bytes stay in event_log."""
+    changes = {
+        name: clean
+        for name, value in vars(row).items()
+        if type(value) not in _ALWAYS_STORABLE and (clean := storable(value)) is not value
+    }
+    return altered(row, **changes) if changes else row
+
+
+def storable(value: Any) -> Any:
+    """The value with each NUL replaced by U+FFFD: the carrier's text may hold some."""
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd") if "\0" in value else value
+        case Mapping():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable(item) for item in value]
+        case _:
+            return value
+
+
+def _column(name: str, hint: Any, *, is_key: bool) -> Column[Any]:
+    nullable = False
+    if get_origin(hint) in (Union, UnionType):
+        [hint] = (each for each in get_args(hint) if each is not NoneType)
+        nullable = True
+    if get_origin(hint) is Annotated:
+        kind = hint.__metadata__[0]
+    else:
+        kind = _KINDS[get_origin(hint) or hint]
+    return Column(name, kind, primary_key=is_key, nullable=nullable)
+
+
+_KINDS: Mapping[Any, TypeEngine[Any]] = {
+    str: Text(),
+    bool: Boolean(),
+    int: Integer(),
+    float: Double(),
+    Decimal: Numeric(),
+    datetime: DateTime(timezone=True),
+    Mapping: JSONB(),
+    Sequence: JSONB(),
+}
+
+# Most values are of these, and to ask whether they are a Mapping is slow.
+_ALWAYS_STORABLE = frozenset({NoneType, bool, int, float, datetime, Decimal})

@@ -1,0 +1,24 @@
+"""A consumer's delivery, taken apart."""
+
+from datetime import UTC, datetime
+
+import pytest
+from nats.aio.msg import Msg
+
+from offhook.jetstream.delivery import delivery_of
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "$JS.ACK.CALLS.projector.1.42.7.1795348800123456999.0",
+        "$JS.ACK._.account.CALLS.projector.1.42.7.1795348800123456999.0.token",
+    ],
+)
+def test_a_delivery_is_dated_in_whole_microseconds_cut_off(reply: str) -> None:
+    headers = {"Offhook-Type": "Decided", "Offhook-Version": "one"}
+    # Only what a message carries matters here, not the client it came from.
+    message = Msg(_client=None, subject="calls.odd", reply=reply, data=b"{}", headers=headers)  # type: ignore[arg-type]
+    delivery = delivery_of(message)
+    assert delivery.stored_at == datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+    assert (delivery.seq, delivery.version, delivery.session_id) == (42, 0, "calls.odd")

@@ -7,7 +7,7 @@ import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
 from offhook.commands.defaults import DEFAULTS
-from offhook.projections.views.kpis import COUNTERS, RATIOS
+from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
 
 
 def _kpis() -> str:

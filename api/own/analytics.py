@@ -4,7 +4,7 @@
     GET /analytics/timeseries    the same numbers for each bucket of it
 
 Every ratio comes with its numerator, denominator and formula, and every reply says in `grouping`
-which calls each part is about; the rules are in `offhook.projections.views.kpis`.
+which calls each part is about; the rules are in `offhook.projections.views.analytics.kpis`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,8 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.sessions import MinSeq, WaitS
 from offhook.api.query_parameters import moment_in
-from offhook.projections.views.analytics import (
+from offhook.projections.views.analytics.kpis import GROUPING
+from offhook.projections.views.analytics.reads import (
     BUCKETS_MAX,
     BucketView,
     CallFilter,
@@ -27,7 +28,6 @@ from offhook.projections.views.analytics import (
     read_summary,
     read_timeseries,
 )
-from offhook.projections.views.kpis import GROUPING
 
 RANGE_DEFAULT = timedelta(days=1)
 RANGE_MAX = timedelta(days=366)

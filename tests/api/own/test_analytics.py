@@ -1,6 +1,6 @@
 """Calls in numbers over HTTP: shapes, filters, ranges, and what is refused.
 
-That the numbers are right is shown in tests/projections/views/test_analytics.py.
+That the numbers are right is shown in tests/projections/views/analytics/test_reads.py.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,8 @@ import pytest
 from telnyx import AsyncTelnyx
 
 from offhook.api.own.analytics import RANGE_MAX
-from offhook.projections.views.analytics import BUCKETS_MAX
-from offhook.projections.views.kpis import COUNTERS, RATIOS
+from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
+from offhook.projections.views.analytics.reads import BUCKETS_MAX
 from tests.api.stack import FRIEND, OURS, READER, Stack, until
 
 BUSY = "+12025550186"

@@ -21,7 +21,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.analytics import (
+from offhook.projections.views.analytics.reads import (
     BucketView,
     CallFilter,
     read_summary,
@@ -37,8 +37,8 @@ from tests.projections.story import (
     publish,
     webhook,
 )
-from tests.projections.views.analytics_oracle import Leg, Numbers, cut, legs_of, numbers_of
-from tests.projections.views.analytics_traffic import (
+from tests.projections.views.analytics.oracle import Leg, Numbers, cut, legs_of, numbers_of
+from tests.projections.views.analytics.traffic import (
     CONNECTIONS,
     NOW,
     OPENS_AT,

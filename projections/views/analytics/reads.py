@@ -4,9 +4,9 @@
                     ├─ by end ───▶ durations
                     └─ sweep ────▶ concurrency: +1 at each start, −1 at each end, in order of time
 
-What is counted, and why, is in `kpis`. A range and its buckets are half-open:
-from the first instant, until before the last. A summary is a timeseries of one bucket, so the two
-cannot disagree. One statement sees one snapshot: the counts of a bucket fit together.
+What is counted, and why, is in `kpis`. A range and its buckets are half-open: from the first
+instant, until before the last. A summary is a timeseries of one bucket, so the two cannot disagree.
+One statement sees one snapshot: the counts of a bucket fit together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime
 
-from offhook.projections.views.kpis import (
+from offhook.projections.views.analytics.kpis import (
     ACD_FORMULA,
     ANSWER_DELAY_FORMULA,
     COUNTERS,

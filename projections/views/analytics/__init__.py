@@ -1,0 +1,1 @@
+"""Calls in numbers: `kpis` says what is counted and why, `reads` counts it."""

@@ -1,20 +1,20 @@
-"""What an answer of the carrier means. Pure; no retry policy: that is the worker's.
+"""What an answer of the carrier means. Pure; the worker decides about retries.
 
     answer                              outcome    what a worker does
     2xx, whatever the body              Accepted   record the success
     422 with 90018, for a hangup        Accepted   record it: the leg had ended already
     any other 4xx (also 3xx)            Refused    record the failure, with its group
-    a 4xx that rejects a duplicate      Accepted   record it: see `outcome_of`
+    a 4xx that rejects a duplicate      Accepted   record it: see `_accepted_before`
     429, 90103                          Busy       wait `retry_after_s`, send the same again
     408, 5xx, 10008, 10037              NoAnswer   back off, send the same again
 
-Errors are told by status and code (`offhook.telnyx.error_codes`).
+Status and code identify an error (`offhook.telnyx.error_codes`).
 Source: developers.telnyx.com `sending-commands`, `command-retries`, `rate-limiting`.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from offhook.events import FailureReason
@@ -27,7 +27,7 @@ from offhook.telnyx.error_codes import (
     is_own_doing,
 )
 
-# What is kept of an answer goes into the log.
+# An answer is kept in the log.
 ANSWER_BYTES_MAX = 128 * 1024
 ERRORS_MAX = 10
 RETRY_AFTER_DEFAULT_S = 1.0
@@ -36,24 +36,23 @@ RETRY_AFTER_MAX_S = 60.0
 RESET_MAX_S = 3600.0
 
 LEG_GONE: frozenset[Group] = frozenset({"call_ended", "leg_unknown", "not_found"})
-"""The leg that the command is for is not there (any more)."""
+"""The leg of the command has ended, or does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimit:
-    """What an answer says of the carrier's limit on requests, for the whole account."""
+    """The carrier's limit on requests for the whole account, as an answer states it."""
 
     limit: int
     remaining: int
-    reset_s: float  # until it counts anew
+    reset_s: float  # until the count starts again
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """The carrier has the command, or it was needless; `note` says so where it is not plain.
+    """The carrier accepted the command, or it was not needed; `note` says why if it is not obvious.
 
-    `answer` is the carrier's whole body, empty if there was none to read: ids then come from the
-    webhooks alone.
+    `answer` is the whole body, empty if it could not be read: the ids then come from webhooks only.
     """
 
     status: int
@@ -64,10 +63,10 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The carrier said no. Sending it again gives the same answer.
+    """The carrier refused the command, and would refuse it again.
 
-    `maybe_taken`: an earlier try may have been taken all the same, before what this one was refused
-    for came to be.
+    `maybe_taken`: an earlier attempt may have been accepted, before the reason of this refusal
+    existed.
     """
 
     status: int
@@ -79,25 +78,25 @@ class Refused:
 
     @property
     def reason(self) -> FailureReason:
-        """The group as the log tells it."""
+        """The reason as the log records it."""
         return self.group if self.group in ("unauthorized", "call_ended") else "refused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Busy:
-    """Not now, and nothing was done: the identical command may go again after `retry_after_s`."""
+    """Over a limit, and not performed: the same command may be sent again after `retry_after_s`."""
 
     retry_after_s: float
     detail: str
-    dials_only: bool = False  # too many dials: other commands may go
+    dials_only: bool = False  # too many dials: other commands may be sent
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoAnswer:
-    """Nobody knows; the identical command may go again.
+    """The outcome is not known; the same command may be sent again.
 
-    `maybe_taken` is False where this try certainly had no effect (no connection was made, or the
-    status was a refusal whose body got lost). From the first True on, further tries are `repeated`.
+    `maybe_taken` is False if this attempt certainly had no effect (no connection was made, or the
+    status was a refusal whose body got lost). After the first True, attempts are `repeated`.
     """
 
     detail: str
@@ -117,21 +116,13 @@ def outcome_of(
 ) -> Outcome:
     """What an answer means. `headers` have lower-case names, or ignore case as httpx's do.
 
-    `repeated` says that the carrier may have taken this `command_id` already: an earlier try ended
-    in `NoAnswer(maybe_taken=True)`, or a worker that did not report back may have sent it. The
-    documents say that a repeated `command_id` is ignored for 60 s, not how that is answered:
+    `repeated` says that the carrier may have accepted this `command_id` before: an earlier attempt
+    ended in `NoAnswer(maybe_taken=True)`, or a worker that did not report back may have sent it.
+    The documents say that a repeated `command_id` is ignored for 60 s, not how it is answered:
 
-    - the first answer again: a 2xx with the ids; nothing special;
-    - a 2xx without ids: accepted with what there is; the ids come from the webhooks;
-    - a 4xx: it may reject the duplicate (so the first try was taken) or judge the command (so the
-      first try never arrived, or got the same refusal). A refusal that the first try would have met
-      as well is believed: one of a group that is not the first try's own doing (`is_own_doing`),
-      or an error that points at a parameter other than `command_id`. Anything else counts as
-      accepted, with a note. For if that is wrong, the flow waits for a webhook that does not come
-      and its timer takes over; believing "failed" wrongly would let it dial a second time.
-      A repeated hangup or reject whose leg is gone (90018, 90015, 404) has done what it was for.
-      Unless a refusal is about the command as such, what it is for may have changed since the first
-      try (the leg has ended, the key was withdrawn): `maybe_taken`.
+    - the first answer again: a 2xx with the ids, as any other;
+    - a 2xx without ids: accepted; the ids come from the webhooks;
+    - a 4xx: it may reject the duplicate, or refuse the command (`_accepted_before`).
     """
     rate = rate_limit_of(headers)
     if 200 <= status < 300:
@@ -141,32 +132,44 @@ def outcome_of(
     codes = frozenset(str(error.get("code")) for error in errors)
     group = group_of(status, codes)
     if group == "rate":
-        return Busy(
-            retry_after_s=_retry_after_s(headers),
-            detail=detail,
-            dials_only=DIALS_PER_SECOND in codes,
-        )
+        dials_only = DIALS_PER_SECOND in codes
+        return Busy(retry_after_s=_retry_after_s(headers), detail=detail, dials_only=dials_only)
     if group == "no_answer":
         return NoAnswer(detail=detail)
+    refused = Refused(status=status, group=group, detail=detail, errors=errors, rate=rate)
+    return _outcome_of_refusal(operation, refused, repeated=repeated)
+
+
+def _outcome_of_refusal(operation: str, refused: Refused, *, repeated: bool) -> Accepted | Refused:
+    """The refusal, or acceptance where it is due to an earlier attempt or to the leg's end.
+
+    `maybe_taken` stays False for the refusal of a repeated command only if the first attempt met it
+    too. Otherwise its reason may be newer: the leg has ended, the key was revoked.
+    """
+    status, group, errors = refused.status, refused.group, refused.errors
     if operation == "hangup" and group == "call_ended":
-        return Accepted(status=status, note="already ended", rate=rate)
-    if repeated and (note := _taken_before(operation, status, group, errors)):
-        return Accepted(status=status, note=f"{note} ({detail})", rate=rate)
-    maybe_taken = repeated and not (is_of_the_command(group) or _is_of_a_value(group, errors))
-    return Refused(
-        status=status,
-        group=group,
-        detail=detail,
-        errors=errors,
-        rate=rate,
-        maybe_taken=maybe_taken,
-    )
+        return Accepted(status=status, note="already ended", rate=refused.rate)
+    if not repeated:
+        return refused
+    if note := _accepted_before(operation, status, group, errors):
+        return Accepted(status=status, note=f"{note} ({refused.detail})", rate=refused.rate)
+    met_by_first = is_of_the_command(group) or _is_of_a_value(group, errors)
+    return replace(refused, maybe_taken=not met_by_first)
 
 
-def _taken_before(
+def _accepted_before(
     operation: str, status: int, group: Group, errors: tuple[dict[str, Any], ...]
 ) -> str:
-    """Why a refusal of a repeated command counts as accepted; empty if it does not."""
+    """Why a refusal of a repeated command counts as accepted; empty if it does not.
+
+    A 4xx may reject the duplicate, so that the first attempt was accepted, or refuse the command,
+    so that the first attempt never arrived or was refused likewise. The refusal is believed if the
+    first attempt would have met it too: its group is not one that the first attempt causes
+    (`is_own_doing`), or an error points at a parameter other than `command_id`. Anything else
+    counts as accepted. If that is wrong, the flow waits for a webhook that does not come, and its
+    timer takes over; to believe a refusal wrongly would let the flow dial a second time. A repeated
+    hangup or reject whose leg is gone (90018, 90015, 404) has had its effect.
+    """
     if status < 400 or status == 401 or group in ("unauthorized", "account", "not_permitted"):
         return ""
     if operation in ("hangup", "reject") and group in LEG_GONE:
@@ -199,7 +202,7 @@ def _is_about_command_id(error: Mapping[str, Any]) -> bool:
 
 
 def _place_of(error: Mapping[str, Any]) -> str:
-    """Where in the request the carrier sees the error: `/to`, `connection_id` …"""
+    """The place of the error in the request: `to`, `connection_id` …; empty if none is given."""
     source = error.get("source")
     if not isinstance(source, dict):
         return ""
@@ -212,7 +215,7 @@ def _accepted(status: int, body: bytes, rate: RateLimit | None) -> Accepted:
         return Accepted(status=status, note=note, rate=rate)
     answer = _json_of(body)
     if not isinstance(answer, dict):
-        # The status says that it was taken; sending it again could only do harm.
+        # The status says that it was accepted; another attempt could only do harm.
         return Accepted(status=status, note="its answer could not be read", rate=rate)
     return Accepted(status=status, answer=answer, rate=rate)
 
@@ -244,7 +247,7 @@ def _detail_of(status: int, errors: tuple[dict[str, Any], ...]) -> str:
 def _retry_after_s(headers: Mapping[str, str]) -> float:
     """The longer of the two headers' seconds, within bounds.
 
-    A date, a word or a point in time does not count: the whole fleet waits for it, hangups too.
+    A date, a word or a point in time is ignored: the whole fleet would wait for it, hangups too.
     """
     waits = [
         wait

@@ -20,6 +20,7 @@ from offhook.projections.views.schema import migrate
 from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
+PROCESSES_PER_CORE = 2  # most tests wait: with one for each core two thirds of a machine idled
 LONG = ("tests/whole/", "tests/cli/", "tests/projections/")
 
 # Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
@@ -34,6 +35,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("offhook")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `--numprocesses auto` starts."""
+    return PROCESSES_PER_CORE * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""FastStream's broker, which ends in order also while NATS is away."""
+"""FastStream's broker, which shuts down gracefully even if NATS is away."""
 
 from types import TracebackType
 
@@ -9,8 +9,8 @@ from offhook.jetstream.connection import close
 
 
 class Broker(NatsBroker):
-    """FastStream drains the connection last, which raises where there is none: what was to be done
-    after that was left out, and an orderly end was told as a failed one."""
+    """FastStream drains the connection last, which raises if it is lost: the steps after that were
+    skipped, and a graceful shutdown was reported as a failure."""
 
     async def stop(
         self,

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 async def connect(url: str, role: str) -> Client:
-    """A client that reconnects for ever. Raises LogUnavailable if nobody listens at `url`."""
+    """A client that reconnects forever. Raises LogUnavailable if nobody listens at `url`."""
     return await first_connection(url, nats.connect(**client_options(url, role)))
 
 
@@ -34,14 +34,14 @@ def client_options(url: str, role: str) -> dict[str, Any]:
     """The settings of every client, also of FastStream's broker.
 
     The defaults of nats-py give up after two minutes and notice a dead link after four; a denied
-    publish is told to the error callback alone, so it is logged.
+    publish is reported to the error callback alone, so it is logged.
     """
 
     async def on_error(error: Exception) -> None:
         _log.warning("nats error", extra={"error": repr(error)})
 
     async def on_disconnected() -> None:
-        _log.info("nats disconnected")  # also told at an orderly end
+        _log.info("nats disconnected")  # also at a graceful shutdown
 
     async def on_reconnected() -> None:
         _log.info("nats reconnected")
@@ -66,8 +66,8 @@ def client_options(url: str, role: str) -> dict[str, Any]:
 async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
     """The client, once connected. Raises LogUnavailable if that takes too long.
 
-    With endless reconnecting nats-py also retries the very first connection for ever, and a wrong
-    address would never be told.
+    With endless reconnecting nats-py also retries the very first connection forever, and a wrong
+    address would never be reported.
     """
     try:
         async with asyncio.timeout(FIRST_CONNECTION_S):

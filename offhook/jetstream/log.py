@@ -1,8 +1,8 @@
-"""The event log: append a fact, read a session. What JetStream does under it stays in here.
+"""The event log: append a fact, read a session. Nothing outside needs to know JetStream.
 
-Traps honoured, each seen live: an append that timed out may have landed, so it is repeated with the
-same id; after a conflict the own id may already be there (R1 checks the position first, R3 the
-id); a read of one session is two exact-subject reads, never a wildcard (0.5 ms against 13 to 58).
+Traps, each seen live: an append that timed out may have been stored, so it is retried with the same
+id; after a conflict our own id may already be stored (R1 checks the position first, R3 the id); a
+read of one session is two exact-subject reads, never a wildcard (0.5 ms against 13 to 58 ms).
 """
 
 import asyncio
@@ -35,7 +35,7 @@ ID_HEADER = "Nats-Msg-Id"
 TRACE_HEADER = "traceparent"
 
 APPEND_TIMEOUT_S = 8.0
-"""Rides out an election of a cluster (5 to 8 s after a leader's kill -9)."""
+"""Long enough for a cluster's election (5 to 8 s after a leader's kill -9)."""
 
 READ_TIMEOUT_S = 2.0
 READ_BATCH_MAX = 1000
@@ -43,14 +43,14 @@ READ_BATCH_MAX = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Appended:
-    """Where a fact is in the log. `duplicate`: it had been there before."""
+    """Where a fact is in the log. `duplicate`: it was stored before."""
 
     seq: int  # stream sequence
     duplicate: bool = False
 
 
 class EventLog(Protocol):
-    """What workers and the API ask of the log; the stand-in of the tests keeps to it too."""
+    """What workers and the API use of the log; the stand-in of the tests implements it too."""
 
     async def append(
         self,
@@ -65,8 +65,8 @@ class EventLog(Protocol):
         """Append durably.
 
         `expected_seq` is the stream sequence of the last record on this side of the session, 0
-        for none: if it is another one, PositionTaken is raised, unless this very fact is what was
-        appended. Raises LogUnavailable after timeout_s; the fact may land all the same.
+        without one. If the last one is another, PositionTaken is raised, unless it is this very
+        fact. Raises LogUnavailable after timeout_s; the fact may be stored even so.
         """
         ...
 
@@ -75,9 +75,9 @@ class EventLog(Protocol):
     ) -> Sequence[Record]:
         """The session's records above a stream sequence on each side, in order of seq.
 
-        With a `limit` (at most READ_BATCH_MAX), only so many of the first ones of each side.
-        On a cluster a read may be older than an append that was acknowledged before it, and one
-        side may be older than the other: so a position is kept for each. Raises LogUnavailable.
+        With a `limit` (at most READ_BATCH_MAX), only the first ones of each side, that many.
+        On a cluster a read may miss an append that was acknowledged before it, and one side may be
+        older than the other, so there is a position for each. Raises LogUnavailable.
         """
         ...
 
@@ -86,7 +86,7 @@ class JetStreamLog:
     """The event log on a JetStream stream."""
 
     def __init__(self, client: Client, appends: Appends | None = None) -> None:
-        """`appends` learns what comes of them, for readiness."""
+        """`appends` is updated with each outcome, for readiness."""
         self._inbox = Inbox(client)
         self._appends = appends or Appends()
 
@@ -106,10 +106,10 @@ class JetStreamLog:
                 session_id, side, encoded, expected_seq, headers, timeout_s
             )
         except PositionTaken:
-            self._appends.taken()  # another's record was
+            self._appends.taken()  # the log took somebody else's record
             raise
         except _TooLarge:
-            raise  # which says nothing of others
+            raise  # says nothing about other records
         except LogUnavailable as error:
             self._appends.refused(str(error))
             raise
@@ -127,7 +127,7 @@ class JetStreamLog:
     ) -> Appended:
         subject = subject_of(session_id, side)
         fields = _headers(encoded, expected_seq, headers)
-        said = ""  # by the server, of the last try that it answered
+        said = ""  # what the server said of the last try that it answered
         deadline = time.monotonic() + timeout_s
         left_s, pause_s = timeout_s, _PAUSE_FIRST_S
         while left_s > 0:
@@ -155,10 +155,10 @@ class JetStreamLog:
     async def _publish(
         self, subject: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> "_Ack | None":
-        """The stream's answer; None if there was none, as while a cluster elects a leader."""
+        """The stream's answer; None without one, as while a cluster elects a leader."""
         try:
             answer = await self._inbox.request(subject, body, headers, timeout_s)
-            # No data: the server says that nobody listens on the subject.
+            # Without data the server says that nobody listens on the subject.
             return _ACKS.decode(answer.data) if answer.data else None
         except (NoRespondersError, TimeoutError):
             return None
@@ -166,7 +166,7 @@ class JetStreamLog:
             raise LogUnavailable(f"{subject}: {words_of(error)}") from error
 
     async def _own(self, subject: str, fact_id: str, expected_seq: int) -> Appended:
-        """The place of our own fact after a conflict. Raises PositionTaken if it is another's."""
+        """Where our own fact is after a conflict. Raises PositionTaken if another is there."""
         for message in await self._read(subject, expected_seq + 1):
             if fact_id and (message.headers or {}).get(ID_HEADER) == fact_id:
                 return Appended(seq=_seq_of(message), duplicate=True)
@@ -210,7 +210,7 @@ class JetStreamLog:
 async def pages(
     log: EventLog, session_id: str, *, in_after: int = 0, out_after: int = 0
 ) -> AsyncIterator[Sequence[Record]]:
-    """What `read` returns, piece by piece: a long call read whole fills the memory.
+    """What `read` returns, page by page: a long call read at once fills the memory.
 
     Each side is in order; the one may be ahead of the other. Raises LogUnavailable.
     """
@@ -244,7 +244,7 @@ def record_of(message: Msg) -> Record:
 
 
 class _TooLarge(LogUnavailable):
-    """Refused for its own size, which says nothing of other records."""
+    """Refused for its size, which says nothing about other records."""
 
 
 class _Error(msgspec.Struct):
@@ -268,7 +268,7 @@ _ACKS = msgspec.json.Decoder(_Ack)
 
 
 async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:
-    """A batch, and whether it is the last one: 64 MB end a batch before its number does."""
+    """A batch, and whether it is the last one: a batch also ends at 64 MB."""
     messages: list[Msg] = []
     async with asyncio.timeout(READ_TIMEOUT_S):
         while True:

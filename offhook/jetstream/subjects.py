@@ -1,8 +1,8 @@
-"""The subject grammar: `calls.<slot>.<session>.<side>`. Pure; fixed for ever.
+"""The subject grammar: `calls.<slot>.<session>.<side>`. Pure; fixed forever.
 
     calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.in     facts from outside
     calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.out    what workers recorded
-    timers.set.<session>.<timer id>                      an alarm, while it is set
+    timers.set.<session>.<timer id>                      an alarm, until it rings
     timers.fired.<session>                               an alarm that rang: look at the session
     wake.<worker>                                        core NATS, not stored: look at a session
     limits                                               core NATS, not stored: workers' reports
@@ -18,7 +18,7 @@ from typing import Literal
 Side = Literal["in", "out"]
 
 SLOTS = 64
-"""Lets consumers and projectors be sharded later. Never change it: stored subjects carry it."""
+"""Allows sharding of consumers and projectors later. Never change it: stored subjects carry it."""
 
 ALL_CALLS = "calls.>"
 ALL_IN = "calls.*.*.in"
@@ -48,12 +48,12 @@ def subject_of(session_id: str, side: Side) -> str:
 
 
 def slot_of(session_id: str) -> int:
-    """0 to 63, the same for ever."""
+    """0 to 63, the same forever."""
     return zlib.crc32(session_id.encode()) % SLOTS
 
 
 def parse(subject: str) -> CallSubject | None:
-    """The session and side of a log subject; None if it is none, or its slot is wrong."""
+    """The session and side of a log subject; None for another subject, or a wrong slot."""
     found = _SUBJECT.match(subject)
     if found is None or int(found["slot"]) != slot_of(found["session"]):
         return None
@@ -72,5 +72,5 @@ def fired_subject(session_id: str) -> str:
 
 
 def wake_subject(worker: str) -> str:
-    """Where a worker is told that a session it holds has news."""
+    """Where a worker receives deliveries of sessions that it holds."""
     return f"wake.{worker}"

@@ -1,11 +1,11 @@
 """The timetable: alarms that wake a worker when a timer is due, as JetStream's scheduled messages.
 
-An alarm is a wake-up like any other. It says which decision it comes from, so that a replica that
-lags is noticed; whether the timer is still set, and due, the log tells. So it may ring twice, late,
-or for a timer that was cancelled long ago: that is cheaper than taking it back.
+An alarm is only a wake-up. It names the decision that set it, so that a lagging replica is noticed;
+whether the timer is still set, and due, is in the log. So it may ring twice, late, or for a timer
+that was cancelled long ago: that is cheaper than deleting it.
 
-Seen on nats-server 2.15.1: never before its time, to the microsecond, and up to half a second after
-it, in no order; at once if the time has passed, also after a restart of the server.
+Seen on nats-server 2.15.1: it never rings early, to the microsecond, and up to half a second late,
+in no order; at once if the time has passed, even after a restart of the server.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ from offhook.jetstream.subjects import fired_subject, set_subject
 
 
 class Timetable(Protocol):
-    """What workers ask of it; the stand-in of the tests keeps to it too."""
+    """What workers use of it; the stand-in of the tests implements it too."""
 
     async def set(
         self, session_id: str, timer_id: str, *, due_at: datetime, decided_seq: int
     ) -> None:
-        """Have an alarm ring for the session at `due_at`, durably.
+        """Set an alarm that rings for the session at `due_at`, durably.
 
-        Setting the same again changes nothing. `decided_seq` is the stream sequence of the decision
-        that set the timer. Raises LogUnavailable.
+        Setting the same alarm again changes nothing. `decided_seq` is the stream sequence of
+        the decision that set the timer. Raises LogUnavailable.
         """
         ...
 
@@ -53,7 +53,7 @@ class JetStreamTimetable:
     """The timetable on a JetStream stream."""
 
     def __init__(self, client: Client, appends: Appends | None = None) -> None:
-        """`appends` learns what comes of them, for readiness."""
+        """`appends` is updated with each outcome, for readiness."""
         self._js = client.jetstream()
         self._appends = appends or Appends()
 
@@ -93,7 +93,7 @@ class JetStreamTimetable:
 
 
 def alarm_from(message: Msg) -> Alarm | None:
-    """The alarm in a delivery of the timers' consumer; None if it is none of ours."""
+    """The alarm in a delivery of the timers' consumer; None if it is not one of ours."""
     session_id = message.subject.rpartition(".")[2]
     try:
         body = msgspec.json.decode(message.data, type=_Body)

@@ -1,18 +1,18 @@
-"""What a client may take of a server: so many connections, so much time, so many header bytes.
+"""Limits on the clients of a server: connections, time, and bytes of headers.
 
-uvicorn bounds the time of an idle connection only. A client that sends half a request holds its
-connection, and one of the process's files, for as long as it likes; when the files run out nobody
-is accepted any more, and a lost connection to the log cannot be opened again.
+uvicorn limits the time of an idle connection only. A client that sends half a request keeps its
+connection, and one of the process's file descriptors, for as long as it likes. When they run out,
+no connection is accepted any more, and a lost connection to the log cannot be reopened.
 
     state of a connection                 since                       closed after
     waiting for a request's first byte    it was opened               KEEP_ALIVE_S
     waiting for the rest of a request     its first byte              REQUEST_S (408 in a header)
     waiting for its answer to be read     the client stopped          REQUEST_S
-    answering                             –                           never: that is our time
+    answering                             –                           never: the delay is ours
     idle                                  its last answer             KEEP_ALIVE_S
 
-When all connections are taken, the one that has been waiting longest is closed for a new one, else
-the one that has been idle longest, else the new one: a complete request always gets its answer.
+When all connections are in use, a new one replaces the one that has waited longest, else the one
+that has been idle longest; else it is closed itself. A complete request always gets its answer.
 """
 
 import asyncio
@@ -29,41 +29,41 @@ CONNECTIONS_MAX = 4096
 """About 15 KB each while it is idle."""
 
 BACKLOG = 512
-"""So many connections may wait to be accepted, and are then accepted all at once: only after that
-can any be closed for them, so each needs a file."""
+"""Connections that may wait to be accepted. They are accepted all at once, before any other can be
+closed for them, so each needs a file descriptor."""
 
 FILES_BESIDE = 256
-"""What else the process may have open: the log, the carrier, Postgres, the interpreter's own."""
+"""File descriptors for everything else: the log, the carrier, Postgres, the interpreter."""
 
 REQUEST_S = 20.0
-"""From a request's first byte to its last. Endpoints that read bodies give up sooner, with 408."""
+"""From a request's first byte to its last. Endpoints that read bodies give up earlier, with 408."""
 
 KEEP_ALIVE_S = 75
-"""Longer than clients keep a connection (httpx 5 s, load balancers 60 s). Who asks must be who ends
-it, for what is sent while the other end closes is lost in silence."""
+"""Longer than clients keep a connection (httpx 5 s, load balancers 60 s). The client must be the
+one that closes it: a request sent while the server closes is lost without an error."""
 
 BESIDE_BODY_BYTES_MAX = 64 * 1024
-"""Of a request's line, headers and trailers; the parser has no bound of its own."""
+"""Bytes of a request's line, headers and trailers; the parser has no limit of its own."""
 
 CHUNK_FRAMING = 8
-"""Bytes that may come with each byte of a body: a chunk of one is `1\\r\\nx\\r\\n`."""
+"""Bytes on the wire for each byte of a body, at most: a chunk of one byte is `1\\r\\nx\\r\\n`."""
 
 _log = logging.getLogger(__name__)
 
 
 class Connections:
-    """The connections of one server, by what they wait for. Times are the event loop's."""
+    """The open connections of one server, by what they wait for. Times are the event loop's."""
 
     def __init__(self, *, connections_max: int = CONNECTIONS_MAX) -> None:
         self._connections_max = connections_max
         self._open: set[Connection] = set()
-        # Each in the order of its times, the longest ago first.
+        # Each ordered by time, oldest first.
         self._waiting: OrderedDict[Connection, float] = OrderedDict()
         self._idle: OrderedDict[Connection, float] = OrderedDict()
         self._limited = LimitedLog(_log)
 
     def opened(self, connection: "Connection", now: float) -> bool:
-        """False if there is no room for it."""
+        """Add it; False if there is no room for it."""
         if len(self._open) >= self._connections_max:
             self._limited.warning(
                 "too many connections, one was closed",
@@ -84,12 +84,12 @@ class Connections:
         self.answering(connection)
 
     def waiting(self, connection: "Connection", now: float) -> None:
-        """The client has to send, or to read."""
+        """It waits for the client to send, or to read."""
         self.answering(connection)
         self._waiting[connection] = now
 
     def answering(self, connection: "Connection") -> None:
-        """Nothing is expected of the client."""
+        """It waits for us, and not for the client."""
         self._waiting.pop(connection, None)
         self._idle.pop(connection, None)
 
@@ -100,7 +100,7 @@ class Connections:
             self._idle[connection] = now
 
     def sweep(self, now: float) -> None:
-        """Close what has taken too long. Call it about every second."""
+        """Close the connections that have taken too long. To be called about every second."""
         late = [
             connection
             for connection, since in self._waiting.items()
@@ -118,18 +118,18 @@ class Connections:
             self._end(next(iter(self._idle)))
 
     def _end(self, connection: "Connection") -> None:
-        self.closed(connection)  # at once: the transport says so in a later turn of the loop
+        self.closed(connection)  # at once: the transport reports it in a later loop iteration
         connection.end()
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, which tells `Connections` what it waits for."""
+    """uvicorn's connection, which reports to `Connections` what it waits for."""
 
     def __init__(self, connections: Connections, **more: Any) -> None:
         super().__init__(**more)
         self._connections = connections
-        self._incomplete = False  # a request has begun, and its last byte has not come
-        self._beside_body = 0  # bytes of the request so far, less those of its body
+        self._incomplete = False  # a request has begun, and its last byte has not arrived
+        self._beside_body = 0  # bytes of the request so far, without its body
         self.begun = False  # in the middle of a request, or of reading an answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -17,10 +17,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send, respond
 
 READY_FOR_S = 1.0
-"""How long an answer about readiness holds: whoever asks, and how often, it is found out once."""
+"""How long a readiness answer is reused, however many ask."""
 
 READY_TIMEOUT_S = 10.0
-"""A check that takes longer counts as failed: nobody must wait for an answer without end."""
+"""A check that takes longer counts as failed, so that nobody waits for it forever."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ def health_routes(
 
     async def readiness(scope: Scope, receive: Receive, send: Send) -> None:
         because = await readiness_of()
-        told: dict[str, object] = {"ready": not because, "because": because or None}
+        answer: dict[str, object] = {"ready": not because, "because": because or None}
         if found := list(warnings()):
-            told["warnings"] = found
-        body = msgspec.json.encode(told)
+            answer["warnings"] = found
+        body = msgspec.json.encode(answer)
         await respond(send, 503 if because else 200, body, "application/json")
 
     async def metrics(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,9 +63,9 @@ def health_routes(
 
 
 class _Readiness:
-    """The answer of one check for all who ask while it runs, and for READY_FOR_S after it.
+    """One check answers every request that arrives while it runs, and for READY_FOR_S after it.
 
-    The check opens connections, and anybody may ask: 150 who did at once used up Postgres.
+    The check opens connections, and anybody may ask: 150 requests at once exhausted Postgres.
     """
 
     def __init__(self, ready: Ready) -> None:
@@ -80,7 +80,7 @@ class _Readiness:
             return self._because
         if self._checking is None:
             self._checking = loop.create_task(self._check())
-        # Whoever started it may leave; the others still wait for it.
+        # The request that started it may be cancelled while others wait for it.
         return await asyncio.shield(self._checking)
 
     async def _check(self) -> str:

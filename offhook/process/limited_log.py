@@ -1,4 +1,4 @@
-"""Warnings that anybody on the network can cause, in a log that does not grow with them."""
+"""Warnings that anybody on the network can cause, without a log that grows with them."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ KINDS_MAX = 100
 
 @dataclass(kw_only=True)
 class _Held:
-    """What was not written yet of a kind."""
+    """The warnings of one kind that are not written yet."""
 
     message: str
     count: int = 0
@@ -22,7 +22,7 @@ class _Held:
 class LimitedLog:
     """Writes the first warning of each kind at once, then at most one line each `every_s`.
 
-    Such a line is the last warning, with `repeated`, how many there were, and `within_s`.
+    Such a line is the last warning, with `repeated` (how many there were) and `within_s`.
     """
 
     def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 def configure_logs(role: str, secrets: Sequence[str] = ()) -> None:
     """One JSON object a line on standard error, with whatever was given as `extra`.
 
-    `secrets` are replaced wherever they come up: in the error of a library, for one.
+    `secrets` are replaced wherever they occur, for example in a library's error.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(role, secrets))
@@ -30,7 +30,7 @@ class _JsonLines(logging.Formatter):
     def __init__(self, role: str, secrets: Sequence[str]) -> None:
         super().__init__()
         self._role = role
-        # As they are in JSON, too: a quotation mark has a backslash there.
+        # In their JSON form too: a quotation mark has a backslash there.
         self._secrets = [each for text in secrets for each in (text, json.dumps(text)[1:-1])]
 
     def format(self, record: logging.LogRecord) -> str:

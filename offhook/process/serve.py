@@ -1,4 +1,4 @@
-"""A process from its start to an orderly end: its event loop, its HTTP server, its signals."""
+"""A process from start to graceful shutdown: its event loop, its HTTP server, its signals."""
 
 import asyncio
 import logging
@@ -24,21 +24,21 @@ from offhook.process.connections import (
 from offhook.process.limited_log import LimitedLog
 
 GRACE_S = 20
-"""How long an orderly end may take; compose gives 30 s before it kills."""
+"""How long a graceful shutdown may take; compose waits 30 s before it kills."""
 
 _log = logging.getLogger(__name__)
 
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:
-    """Run a process's coroutine, on uvloop: less time in the loop than asyncio's own."""
+    """Run a process's coroutine on uvloop, which spends less time in the loop than asyncio."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 
 
 async def serve(app: Any, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way. Port 0 takes a free one.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress. Port 0: a free one.
 
-    What a client may take is in `offhook.process.connections`. Raises AddressUnusable if it cannot
+    The limits on clients are in `offhook.process.connections`. Raises AddressUnusable if it cannot
     listen there.
     """
     connections = Connections(connections_max=connections_max())
@@ -64,7 +64,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
 
 
 async def first_of(*work: Coroutine[Any, Any, None]) -> None:
-    """Run all until one ends, and raise what it raised."""
+    """Run all of them until one ends; raises what that one raised, and cancels the others."""
     tasks = {asyncio.create_task(each) for each in work}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -77,7 +77,7 @@ async def first_of(*work: Coroutine[Any, Any, None]) -> None:
 
 @contextmanager
 def _limited(log: logging.Logger) -> Iterator[None]:
-    """Count uvicorn's warnings rather than write each: a request that is no HTTP gives one."""
+    """Count uvicorn's warnings, not write each: every request that is not HTTP causes one."""
     limited = LimitedLog(_log)
 
     def keep(record: logging.LogRecord) -> bool:
@@ -97,9 +97,9 @@ _TICKS_OF_A_SECOND = 10  # uvicorn's main loop
 
 
 class _HttpServer(uvicorn.Server):
-    """Says where it listens (with port 0 nobody else knows), and ends like any other program.
+    """Logs where it listens (with port 0 nobody else knows), and returns when it has shut down.
 
-    uvicorn raises the signal again once it has drained, so nothing after `serve` would ever run.
+    uvicorn raises the signal again after draining, so nothing after `serve` would ever run.
     """
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
@@ -126,10 +126,10 @@ class _HttpServer(uvicorn.Server):
         try:
             await super().startup(sockets)
         except SystemExit as ended:
-            # uvicorn ends the process where it stands; the error behind it tells who can mend it.
+            # uvicorn exits at once; the OSError behind it says what is wrong.
             if not isinstance(error := ended.__context__, OSError):
                 raise
-            # What asyncio says of a socket repeats the address; a name's own error has no number.
+            # asyncio's text repeats the address; the error of a host name has no number.
             plain = isinstance(error, socket.gaierror) or error.errno is None
             why = error.strerror if plain else os.strerror(error.errno or 0)
             where = f"{self.config.host}:{self.config.port}"

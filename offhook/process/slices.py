@@ -1,4 +1,4 @@
-"""Long work on an event loop, cut into slices, so that other calls need not wait for its end."""
+"""Long work on an event loop, in slices, so that other calls do not wait until it ends."""
 
 import asyncio
 import time

@@ -1,23 +1,23 @@
-"""What came of a process's latest appends: readiness must not be green while they fail."""
+"""The outcome of a process's latest appends: readiness must not be green while they fail."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
 REFUSED_S = 10.0
-"""How long a refused append counts. Then the process is ready again, and the next append decides:
-behind a load balancer no other would ever come."""
+"""How long a refused append counts. After that the process is ready again and the next append
+decides: behind a load balancer a process that is not ready would never get one."""
 
 
 class Appends:
-    """What came of a process's latest appends."""
+    """The outcome of a process's latest appends."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._refused = ""
         self._refused_at = 0.0
-        self.known = ""  # what keeps the log from being written to, as far as was looked at
-        self.doubt = asyncio.Event()  # set by a refusal: look again
+        self.known = ""  # why the log cannot be written to, as of the last check
+        self.doubt = asyncio.Event()  # set by a refusal: check again
 
     def taken(self) -> None:
         """The latest append was acknowledged."""

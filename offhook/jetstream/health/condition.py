@@ -1,8 +1,8 @@
-"""Whether the log takes writes, judged from what servers and streams say. Pure.
+"""Whether the log takes writes, judged from what servers and streams report. Pure.
 
     writes work
-    writes work, and a node is out      a warning for each
-    nothing can be written              why, in the server's own words where it has some
+    writes work, and a node is out      a warning for each node
+    nothing can be written              why, in the server's own words if it gives any
 
 A stream is written to by its leader, and an append is acknowledged once more than half of the
 replicas have it.
@@ -28,7 +28,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class StorageLimit:
-    """How much of what a stream, an account or a server may hold is used."""
+    """How much a stream, an account or a server may hold, and how much is used."""
 
     name: str  # as its configuration calls it
     used: int

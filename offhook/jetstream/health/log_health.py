@@ -1,7 +1,7 @@
-"""Whether this process can write to the log: asked by readiness, counted in metrics.
+"""Whether this process can write to the log, for readiness and metrics.
 
-What servers and streams say is not enough, as a server may refuse for a reason that it shows
-nowhere, so the outcome of the process's own appends counts too.
+What servers and streams report is not enough: a server may refuse for a reason that it shows
+nowhere. So the outcome of the process's own appends counts too.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from offhook.jetstream.provisioning.servers import ask_servers, refuse_unsafe
 from offhook.jetstream.stream import RECORD_BYTES_MAX, STREAM, TIMERS, WORKER, WORKER_TIMERS
 
 LOOK_S = 5.0
-"""How often the state is looked at when nobody asks: for metrics and the texts of errors. A refused
-append is looked into at once."""
+"""How often the state is checked when nobody asks, for metrics and error messages. After a refused
+append it is checked at once."""
 
 PAUSE_S = 1.0
-"""Between two looks, though every append is refused."""
+"""Between two checks, even if every append is refused."""
 
 LATE_S = 2.0
-"""A replica that is not current for so long counts as out; under load each is for a moment."""
+"""A replica that is not current for this long counts as out; under load each is for a moment."""
 
 _log = logging.getLogger(__name__)
 
 
 class LogHealth:
-    """Of the log, as a role that binds `consumer` needs it."""
+    """The health of the log, for a role that binds `consumer`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class LogHealth:
         self._behind_since: dict[str, float] = {}
 
     async def trouble(self) -> str:
-        """What keeps this process from being ready, as one line; empty if nothing does."""
+        """Why this process is not ready, as one line; empty if it is."""
         try:
             self.condition = await self._look()
         except OffhookError as error:
@@ -69,11 +69,11 @@ class LogHealth:
         return found or self.appends.trouble or self.alarms.trouble
 
     def warnings(self) -> Sequence[str]:
-        """What is out while writes work, as of the last look."""
+        """What is out while writes work, as of the last check."""
         return self.condition.warnings
 
     async def watch(self) -> None:
-        """Look again and again, and log each change."""
+        """Check repeatedly, and log each change."""
         before: tuple[str, Sequence[str]] = ("", ())
         while True:
             found = (await self.trouble(), self.warnings())
@@ -110,7 +110,7 @@ class LogHealth:
         return found
 
     async def _account(self) -> AccountInfo | None:
-        """None where this user may not ask."""
+        """None if this user may not ask."""
         try:
             return await self._client.jetstream(timeout=API_TIMEOUT_S).account_info()
         except (NatsError, TimeoutError):

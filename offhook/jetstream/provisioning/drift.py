@@ -1,4 +1,4 @@
-"""How a stream or consumer on the server differs from what provisioning would make of it."""
+"""How a stream or consumer on the server differs from what provisioning would create."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ from typing import Any
 
 from nats.js.api import ConsumerConfig, StreamConfig
 
-# What provisioning leaves out, and a hand could have set: a bounded log refuses, or forgets.
+# Limits that provisioning does not set, and somebody may have: a limited log refuses or forgets.
 _UNBOUNDED: Mapping[str, Any] = {"max_msgs": -1, "max_bytes": -1, "max_msgs_per_subject": -1}
 
-# The server refuses to change these on what is there; provisioning again does not mend them.
+# The server refuses to change these; provisioning again does not help.
 _FIXED = frozenset({"storage", "retention", "deliver_policy", "ack_policy", "name", "durable_name"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One value. `fixed`: only making the thing anew changes it."""
+    """One value that differs. A `fixed` one changes only if the thing is created again."""
 
     name: str
     found: Any
@@ -34,11 +34,11 @@ class Difference:
 def differences(
     wanted: StreamConfig | ConsumerConfig, found: StreamConfig | ConsumerConfig
 ) -> tuple[Difference, ...]:
-    """Every value that provisioning sets and that is another on the server.
+    """Every value that provisioning sets and that is different on the server.
 
-    What it leaves to the server is the server's, but for bounds. Metadata only says who made it.
+    Values that it leaves to the server are not compared, except limits; nor is metadata.
     """
-    told = []
+    differing = []
     for field in dataclasses.fields(wanted):
         want = getattr(wanted, field.name)
         if want is None:
@@ -47,10 +47,10 @@ def differences(
             want = None  # the client's default, which stands for the server's
         have = getattr(found, field.name)
         if want is not None and field.name != "metadata" and have != want:
-            told.append(Difference(name=field.name, found=have, wanted=want))
-    return tuple(told)
+            differing.append(Difference(name=field.name, found=have, wanted=want))
+    return tuple(differing)
 
 
 def _shown(value: Any) -> str:
-    """Enumerations by their word, as the server says them."""
+    """Enumerations by their value, as the server spells them."""
     return str(getattr(value, "value", value))

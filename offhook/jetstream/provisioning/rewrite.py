@@ -226,15 +226,15 @@ class _Rewrite:
 
     async def _acknowledged(self) -> Mapping[str, str]:
         """The stream sequence below which each consumer has acknowledged everything."""
-        told = {}
+        floors = {}
         for config in self._consumers:
             assert config.durable_name is not None
             try:
                 info = await self._js.consumer_info(self._name, config.durable_name)
             except NotFoundError:
                 continue
-            told[_key(config)] = str(info.ack_floor.stream_seq if info.ack_floor else 0)
-        return told
+            floors[_key(config)] = str(info.ack_floor.stream_seq if info.ack_floor else 0)
+        return floors
 
     async def _promote(self, to: StreamConfig) -> None:
         """Make a mirror a stream of its own."""

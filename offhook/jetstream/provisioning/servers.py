@@ -1,4 +1,4 @@
-"""What each NATS server says of itself over its monitoring endpoint, and which servers are refused.
+"""What each NATS server reports on its monitoring endpoint, and which servers are refused.
 
 The log relies on these features of nats-server; the newest of them decides:
 
@@ -28,7 +28,7 @@ CONNECTIONS_MAX = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class ServerReport:
-    """One answer. If `silent` says why there was none, nothing else is known."""
+    """One server's answer. If there was none, `silent` says why, and nothing else is known."""
 
     url: str
     silent: str = ""
@@ -37,7 +37,7 @@ class ServerReport:
     max_payload: int = 0  # bytes of one message, headers included
     jetstream: bool = True  # off after a full disk, until it is restarted
     sync_always: bool = True  # flushes a write before it acknowledges it
-    stored_bytes: int = 0  # by all accounts
+    stored_bytes: int = 0  # by all accounts together
     stored_bytes_max: int = 0  # max_file_store; by default 75 % of what was free at its start
     unhealthy: str = ""  # in its own words
 
@@ -48,7 +48,7 @@ class ServerReport:
 
     @property
     def cannot_write(self) -> "Refusal | None":
-        """Why its JetStream takes no writes; None if it takes them, as far as it says."""
+        """Why its JetStream takes no writes; None if it takes them, as far as it reports."""
         if self.silent:
             return None
         where = shown_url(self.url)
@@ -77,16 +77,16 @@ class Refusal:
         return f"{self.found}; {self.fix}"
 
 
-# Seen on 2.15.1: 142 s after there was room again it still refused every write.
+# Seen on 2.15.1: 142 s after space was freed it still refused every write.
 _RESTART = "free space on its disk, then restart it: it does not recover by itself"
 
 
 async def ask_servers(
     monitor_urls: Sequence[str], timeout_s: float = TIMEOUT_S
 ) -> list[ServerReport]:
-    """What each says, in the order of the addresses. Raises LogUnsafe if there are none."""
+    """The servers' answers, in the order of the addresses. Raises LogUnsafe without an address."""
     if not monitor_urls:
-        raise LogUnsafe("OFFHOOK_NATS_MONITOR_URLS is empty: no server can say that it is safe")
+        raise LogUnsafe("OFFHOOK_NATS_MONITOR_URLS is empty: no server can be checked")
     async with httpx.AsyncClient(timeout=timeout_s, verify=_tls()) as http:
         return list(await asyncio.gather(*(_ask(http, url) for url in monitor_urls)))
 
@@ -94,8 +94,8 @@ async def ask_servers(
 async def require_safe_servers(monitor_urls: Sequence[str], payload_bytes: int) -> None:
     """Raise LogUnsafe if a server that answers may not carry the log.
 
-    A node of a cluster may be away without taking the services with it: LogUnavailable is raised
-    only if none answers. `payload_bytes` is the size of the largest record with its headers.
+    A node of a cluster may be down while the services run: LogUnavailable is raised only if none
+    answers. `payload_bytes` is the size of the largest record with its headers.
     """
     servers = await ask_servers(monitor_urls)
     refuse_unsafe(servers, payload_bytes)
@@ -153,13 +153,13 @@ async def require_nobody_connected(monitor_urls: Sequence[str]) -> None:
     async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=_tls()) as http:
         for url in monitor_urls:
             try:
-                told = await _get(http, url, "connz", limit=str(CONNECTIONS_MAX))
+                answer = await _get(http, url, "connz", limit=str(CONNECTIONS_MAX))
             except (httpx.HTTPError, ValueError) as error:
                 raise LogUnsafe(
                     f"no NATS monitoring answers at {shown_url(url)}, so who is connected is "
                     f"unknown: {error!r}; start every node of the log first"
                 ) from error
-            found |= {str(each.get("name", "")) for each in told.get("connections") or ()}
+            found |= {str(each.get("name", "")) for each in answer.get("connections") or ()}
     roles = sorted(name for name in found if name.startswith("offhook-") and name != _OWN_NAME)
     if roles:
         raise LogUnsafe(f"{', '.join(roles)} still connected to the log: stop every role first")
@@ -202,7 +202,7 @@ async def _ask(http: httpx.AsyncClient, url: str) -> ServerReport:
 
 async def _get(http: httpx.AsyncClient, url: str, path: str, **params: str) -> Mapping[str, Any]:
     """The answer's object, whatever its status. Raises httpx.HTTPError or ValueError."""
-    told = (await http.get(f"{url}/{path}", params=params)).json()
-    if not isinstance(told, dict):
+    answer = (await http.get(f"{url}/{path}", params=params)).json()
+    if not isinstance(answer, dict):
         raise ValueError(f"/{path} is no JSON object")
-    return told
+    return answer

@@ -57,7 +57,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """A fact as it goes into the log. `fact_id` is its de-duplication id."""
+    """A fact as it is stored in the log. `fact_id` is its de-duplication id."""
 
     type: str
     version: int
@@ -66,7 +66,7 @@ class Encoded:
 
 
 def encode(fact: Fact, session_id: str) -> Encoded:
-    """Any fact but a webhook, which is stored as it came: see `encoded_webhook`."""
+    """Any fact except a webhook, which is stored as received: see `encoded_webhook`."""
     assert not isinstance(fact, WebhookReceived), (
         "a webhook is stored as the bytes that were signed"
     )
@@ -80,7 +80,7 @@ def encode(fact: Fact, session_id: str) -> Encoded:
 
 
 def encoded_webhook(body: bytes, event_id: str, version: int = 1) -> Encoded:
-    """A webhook's raw body, ready for the log. An id that no header can carry is hashed.
+    """A webhook's raw body, as it is stored. An id that a header cannot carry is hashed.
 
     `version` says how it is to be read: `offhook.webhooks.read_webhook`.
     """
@@ -115,7 +115,7 @@ def decode(type_name: str, version: int, body: bytes) -> Fact:
 
 
 def fact_id_of(fact: Fact, session_id: str) -> str:
-    """What makes a fact unique in its session: also its `Nats-Msg-Id`, so spelt to be unique there.
+    """What makes a fact unique in its session. It is the `Nats-Msg-Id` too, so it is unique there.
 
     A repeated webhook has the carrier's event id; a command id is unique for one leg, or among
     dials, as with the carrier; a decision is a worker's own, so that finding its id in the log

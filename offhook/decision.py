@@ -1,4 +1,4 @@
-"""What a flow said → what its `Decided` stores: plain values, with the ids they keep. Pure."""
+"""What a flow returned → what its `Decided` stores: plain values, with their ids. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -25,11 +25,11 @@ NOTHING = Stored()
 
 
 def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: int) -> Stored:
-    """The orders on the event at `cause_seq`; the same whoever stores them. Raises TypeError.
+    """The orders on the event at `cause_seq`, the same on every worker. Raises TypeError.
 
-    A leg that nobody wants any more is hung up first, unless the flow does so itself.
+    A leg that nobody wants any more is hung up first, unless the flow does so.
     """
-    orders = tuple(orders)  # of a flow that yields them there is nothing left the second time
+    orders = tuple(orders)  # a generator can be read only once
     for order in orders:
         if not isinstance(order, Order):
             raise TypeError(f"{order!r} is no command and no timer")
@@ -43,7 +43,7 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
         )
     for command in commands:
         leg = _leg(command)
-        if not isinstance(leg, str | None):  # its record could never be read again
+        if not isinstance(leg, str | None):  # the record could never be read again
             raise TypeError(f"{command.operation}: call_control_id is {shown(leg)}; expected text")
     return Stored(
         commands=tuple(
@@ -81,7 +81,7 @@ def _leg(command: Command) -> str | None:
 
 
 def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
-    """A warning for each command to an incoming leg that nobody has asked to answer.
+    """A warning for each command to an incoming leg that no command has answered.
 
     "You must issue this command [answer] before executing subsequent commands on an incoming call"
     (SDK 4.189.0); the carrier refuses the rest with 90034. It is sent all the same: webhooks may be
@@ -104,7 +104,7 @@ def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
 
 
 def _was_answer_asked(session: Session, leg: Leg) -> bool:
-    """Looks through all commands: ask it of a leg that is not answered, of which there are few."""
+    """Reads all commands, so it is called only for legs that are not answered, which are few."""
     return session.was_asked(Answer.operation) and any(
         state.issued is not None
         and state.issued.operation == Answer.operation

@@ -20,7 +20,7 @@ OffhookError
 └── OperatorFault               the deployment is wrong: stop, and say what to change
     ├── LogUnsafe               the server would lose acknowledged writes
     ├── LogMissing              a stream or consumer was never provisioned
-    ├── LogReplaced             the stream is not the one that the views were made from
+    ├── LogReplaced             the stream is not the one that the views were built from
     ├── PartMissing             an embedded server's wheel is not installed
     └── AddressUnusable         a role cannot listen where its settings say
 
@@ -47,7 +47,7 @@ class SignatureMissing(WebhookRefused):
 
 
 class SignatureInvalid(WebhookRefused):
-    """Signed by none of the known keys, or changed on the way."""
+    """Not signed by any known key, or changed in transit."""
 
 
 class TimestampOutside(WebhookRefused):
@@ -122,7 +122,7 @@ class CarrierUnavailable(PassingFault):
 
 
 class OperatorFault(OffhookError):
-    """The deployment is wrong; nothing gets better by retrying."""
+    """The deployment is wrong; retrying does not help."""
 
 
 class LogUnsafe(OperatorFault):
@@ -130,11 +130,11 @@ class LogUnsafe(OperatorFault):
 
 
 class LogMissing(OperatorFault):
-    """A stream or consumer that `offhook provision` would have made."""
+    """A stream or consumer that `offhook provision` creates is missing."""
 
 
 class LogReplaced(OperatorFault):
-    """The stream is not the one that the views were made from, or has lost records."""
+    """The stream is not the one that the views were built from, or has lost records."""
 
 
 class PartMissing(OperatorFault):
@@ -142,11 +142,11 @@ class PartMissing(OperatorFault):
 
 
 class AddressUnusable(OperatorFault):
-    """A role cannot listen where its settings say: another process does, or nobody can."""
+    """A role cannot listen at the address in its settings: it is in use, or not of this machine."""
 
 
 def words_of(error: BaseException) -> str:
-    """What it says, or its name where it says nothing: a timeout of asyncio does not.
+    """Its message, or its class if it has none, as asyncio's TimeoutError.
 
     `repr` would leave out what nats-py keeps of a server's answer.
     """
@@ -159,24 +159,24 @@ _SHOWN_CHARS_MAX = 80
 
 
 def shown(value: object) -> str:
-    """The value as a message names it: as in Python, and short."""
+    """The value for a message: as in Python, and short."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 1] + "…"
 
 
 def shown_url(text: str) -> str:
-    """A URL, or several with commas between, as a message may name it: without what is secret.
+    """A URL, or several separated by commas, for a message: without secrets.
 
-    User and password are left out, and the value of a parameter that may be one (`?password=…`).
+    User and password are left out, and so are the values of secret parameters (`?password=…`).
     """
     parts = _SCHEME.split(text)
-    # All up to the last @: a password may hold whatever should have been percent-encoded.
+    # Everything up to the last @: a password may contain what should have been percent-encoded.
     shown = [part if _SCHEME.fullmatch(part) else part.rpartition("@")[2] for part in parts]
     return _SECRET_PARAMETER.sub(r"\1…", "".join(shown))
 
 
 def secrets_of_url(text: str) -> list[str]:
-    """What in a URL is secret: passwords, tokens in a user's place, secret parameters.
+    """The secrets in a URL: passwords, tokens in place of a user, secret parameters.
 
     NATS takes a token where others have a user; a user of PostgreSQL is only a name.
     """

@@ -1,6 +1,6 @@
-"""Every fact: what the carrier told us, and what Offhook recorded. Names are the storage format.
+"""Every fact: what the carrier reported, and what Offhook recorded. Names are the storage format.
 
-A fact in the log is for ever: add a field with a default or a new fact; never rename one or change
+A fact in the log is forever: add a field with a default or a new fact; never rename one or change
 what it means. `offhook.codec` turns facts into bytes and back, `offhook.webhooks` reads the
 carrier's JSON. The carrier's events are in `offhook.carrier_events` and can be imported from here.
 
@@ -74,7 +74,7 @@ class LegPlaced:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionResumed:
-    """An operator lets a parked session go on."""
+    """An operator resumed a parked session."""
 
     resumed_by: str = ""
 
@@ -107,12 +107,12 @@ class Decided:
     lease_s: float
     commands: tuple[IssuedCommand, ...] = ()
     timers: tuple[TimerOrder, ...] = ()
-    warnings: tuple[str, ...] = ()  # what the flow forgot, as far as it can be told
+    warnings: tuple[str, ...] = ()  # what the flow probably forgot
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandAttempted:
-    """An attempt failed in passing and another follows, or it waits for its turn; renews the lease.
+    """An attempt failed for now and another follows, or it waits in the queue; renews the lease.
 
     `renewal` counts such records of one worker and one attempt, from 0.
     """
@@ -127,10 +127,10 @@ class CommandAttempted:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSucceeded:
-    """The carrier took the command (or it was needless: a hangup of an ended call).
+    """The carrier accepted the command, or it was not needed (a hangup of an ended call).
 
-    `placed` is the leg that a dial placed. `attempts` counts the tries that were sent, or may have
-    been by a worker that stopped. Both are None in records from before they were kept.
+    `placed` is the leg that a dial placed. `attempts` counts those that were sent, or may have been
+    by a worker that stopped. Both are None in records from before they were kept.
     """
 
     command_id: str
@@ -146,7 +146,7 @@ FailureReason = Literal["invalid", "refused", "call_ended", "deadline", "unautho
 
 @dataclass(frozen=True, kw_only=True)
 class CommandFailed:
-    """A command will not be done (again); a flow can decide on it.
+    """A command will not be sent (again); a flow can decide on it.
 
     invalid       a parameter the documents do not allow
     refused       the carrier said no, with `http_status` and `errors`
@@ -154,11 +154,11 @@ class CommandFailed:
     deadline      not accepted in time
     unauthorized  401 or 403: the key is wrong, not the call
 
-    `maybe_performed` is True if a try that had no answer may have been performed all the same: the
-    carrier's webhooks tell. False: it was not. `attempts` counts the tries that were sent, or may
-    have been by a worker that stopped. Both are None in records from before they were kept.
-    `group` says more of a "no" by the carrier: capacity, wrong_state, not_permitted … They are
-    listed in `offhook.telnyx.error_codes` and docs/errors.md.
+    `maybe_performed` is True if an attempt without an answer may have been performed even so: the
+    carrier's webhooks show it. False: it was not. `attempts` counts the attempts that were sent, or
+    may have been by a worker that stopped. Both are None in records from before they were kept.
+    `group` says more about a refusal by the carrier: capacity, wrong_state, not_permitted … They
+    are listed in `offhook.telnyx.error_codes` and docs/errors.md.
     """
 
     command_id: str
@@ -175,7 +175,7 @@ class CommandFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class TimerSet:
-    """A decided timer is scheduled: somebody will be woken when it is due."""
+    """A decided timer is scheduled: a worker is woken when it is due."""
 
     timer_id: str
     name: str
@@ -205,7 +205,7 @@ class TimerFired:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionParked:
-    """The flow raised on the record at `cause_seq` again and again; the session waits."""
+    """The flow raised repeatedly on the record at `cause_seq`; the session waits."""
 
     cause_seq: int
     error: str
@@ -253,7 +253,7 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def session_id_from(text: str) -> str:
-    """`text` if it can be a subject token, else a hash of it; the same for ever."""
+    """`text` if it can be a subject token, else a hash of it; the same forever."""
     if _SESSION_ID.fullmatch(text):
         return text
     return "h" + hashlib.sha256(text.encode()).hexdigest()[:32]

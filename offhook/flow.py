@@ -21,7 +21,7 @@ from offhook.session import Session
 from offhook.session.timers import CancelTimer, SetTimer
 
 Order = Command | SetTimer | CancelTimer
-"""What a flow may say: a command for the carrier, or a timer of its own."""
+"""What a flow may return: a command for the carrier, or a timer of its own."""
 
 FLOWS_MAX = 1024
 """Flows whose numbers are kept in the form in which they are compared."""
@@ -37,10 +37,10 @@ class Flow:
     version: str
     decide: Decide
     connection_ids: frozenset[str] = frozenset()  # calls of these applications
-    numbers: frozenset[str] = frozenset()  # incoming calls to these numbers, however spelt
+    numbers: frozenset[str] = frozenset()  # incoming calls to these numbers, in any spelling
 
     def __post_init__(self) -> None:
-        """Raises TypeError: a Decided with a version that is no text could never be read again."""
+        """Raises TypeError: a Decided whose version is not text could never be read again."""
         kinds = {"name": str, "version": str, "connection_ids": Set, "numbers": Set}
         for name, kind in kinds.items():
             if not isinstance(value := getattr(self, name), kind):
@@ -52,10 +52,10 @@ NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])
 """Decides nothing: calls are recorded, and commanded through the API alone."""
 
 API_FLOW = Flow(name="api", version="1", decide=lambda event, session: [])
-"""Stands in Decided for what an application asked for itself."""
+"""The flow in a Decided on a command that an application requested."""
 
 PARKED = Flow(name="parked-policy", version="1", decide=lambda event, session: [])
-"""Stands in Decided for what OFFHOOK_PARKED does with the callers of a parked session."""
+"""The flow in a Decided that OFFHOOK_PARKED made for the callers of a parked session."""
 
 
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
@@ -84,9 +84,9 @@ def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
 
 
 def unmatched(flows: Sequence[Flow], event: Event) -> str:
-    """What to warn of if no flow takes the event's call; empty unless an incoming call begins.
+    """The warning if no flow takes the event's call; empty unless it is a new incoming call.
 
-    Without any flow nobody expects one: calls are commanded through the API.
+    Without any flow there is none: calls are commanded through the API.
     """
     if not flows or not isinstance(event, CallInitiated) or event.direction != "incoming":
         return ""
@@ -103,7 +103,7 @@ def _keys_of(numbers: frozenset[str]) -> frozenset[str]:
 
 
 def _given_by(event: Event, session: Session) -> str | None:
-    """The flow that the event is an answer to, by name; None if it is news from outside."""
+    """The name of the flow that caused the event; None if it comes from outside."""
     match event:
         case CommandFailed(command_id=command_id):
             failed = session.commands.get(command_id)
@@ -119,7 +119,7 @@ AnyOrder = TypeVar("AnyOrder", bound=Order)
 
 
 def addressed(order: AnyOrder, event: Event) -> AnyOrder:
-    """A command with its leg filled in: the event's own, where the flow named none."""
+    """A command with its leg filled in: the event's own if the flow named none."""
     if isinstance(order, LegCommand) and order.call_control_id is None:
         return dataclasses.replace(order, call_control_id=event.call_control_id)
     return order
@@ -129,5 +129,5 @@ _COMMAND_IDS = uuid.UUID("6f66c8f1-2f9e-5d0c-9a53-6f66686f6f6b")
 
 
 def command_id_for(session_id: str, cause_seq: int, ordinal: int) -> str:
-    """The same id for the same decision, whoever makes it and however often."""
+    """The same id for the same decision, whoever makes it, however often."""
     return str(uuid.uuid5(_COMMAND_IDS, f"{session_id}/{cause_seq}/{ordinal}"))

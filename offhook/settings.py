@@ -1,4 +1,4 @@
-"""The one settings object, read once from `OFFHOOK_*`; this file is the reference of all of them.
+"""All settings, read once from `OFFHOOK_*`; this file is their reference.
 
 Only composition roots (`*/app.py`, `cli`) import it; everything below is handed plain values.
 """
@@ -27,14 +27,14 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Field `nats_url` is read from `OFFHOOK_NATS_URL`, and so on. Lists have commas."""
+    """Field `nats_url` is read from `OFFHOOK_NATS_URL`, and so on; lists have commas."""
 
     # The log.
     nats_url: str = "nats://127.0.0.1:4222"
     nats_monitor_urls: tuple[str, ...] = ("http://127.0.0.1:8222",)  # of every server
     stream_replicas: Count = 1  # 3 on a cluster
 
-    # The views; any SQLAlchemy URL of Postgres, the asyncpg driver is put in where it is missing.
+    # The views: any SQLAlchemy URL of Postgres; without a driver it gets asyncpg.
     postgres_url: str = "postgresql://postgres@127.0.0.1:5432/postgres"
 
     # Where the roles listen.
@@ -45,7 +45,7 @@ class Settings:
     simulator_host: str = "127.0.0.1"
     simulator_port: Port = 8082
     worker_host: str = "127.0.0.1"
-    worker_port: Port = 0  # health and metrics only; 0 takes a free port, so many share a machine
+    worker_port: Port = 0  # health and metrics only; 0: a free port, so that many share a machine
     projector_host: str = "127.0.0.1"
     projector_port: Port = 0
 
@@ -66,7 +66,7 @@ class Settings:
     parked: str = "hangup"  # the calls of a parked session: hangup, none or transfer:NUMBER
     lanes_max: Count = 64  # calls that one worker process handles at once
 
-    # The carrier's limits, for all workers together; 0 is none. What its answers say is obeyed too.
+    # The carrier's limits for all workers together; 0: none. Limits in its answers are obeyed too.
     dials_per_s: Rate = 30.0  # averaged over 5 s; the carrier's own default
     commands_per_s: Rate = 0.0  # commands of any kind, dials included
 
@@ -77,7 +77,7 @@ class Settings:
 
     # The command line: an API elsewhere, a token of it, and your Call Control Application's id.
     api_url: str = ""  # empty: the one of api_host and api_port
-    api_token: str = field(default="", repr=False)  # empty: the one of api_tokens that may most
+    api_token: str = field(default="", repr=False)  # empty: the one of api_tokens with most scope
     connection_id: str = ""
 
     # Where the carrier reaches ingress: the simulator posts there, and a command that sends
@@ -86,16 +86,16 @@ class Settings:
 
     # The simulator: the base64 seed it signs with, and its seeded faults.
     signing_key: str = field(default="", repr=False)
-    simulator_connections: tuple[str, ...] = ()  # connection ids it has besides its own application
-    simulator_journal: str = ""  # a file: its applications outlive it, and its calls end properly
-    simulator_speed: Factor = 1.0  # how much faster than life its calls run
+    simulator_connections: tuple[str, ...] = ()  # connection ids besides its own application
+    simulator_journal: str = ""  # a file: keeps its applications, and ends its calls on restart
+    simulator_speed: Factor = 1.0  # how much faster than real time its calls run
     simulator_seed: Seed = 1
     simulator_duplicates: Share = 0.0  # share of webhooks sent twice, 0 to 1
     simulator_disorder: Share = 0.0  # share of webhooks held back behind later ones, 0 to 1
     simulator_loss: Share = 0.0  # share of webhooks that are never sent, 0 to 1
 
     def __repr__(self) -> str:
-        """Without secrets, those in URLs included: a repr ends in logs and tracebacks."""
+        """Without secrets, including those in URLs: a repr ends in logs and tracebacks."""
         shown = {
             item.name: value
             for item in dataclasses.fields(self)
@@ -106,15 +106,15 @@ class Settings:
 
 
 SECRET_FIELDS = frozenset(item.name for item in dataclasses.fields(Settings) if not item.repr)
-"""What is a secret as a whole; URLs hold one in them (`shown_url`)."""
+"""Settings that are secret as a whole; URLs contain secrets (`shown_url`)."""
 
 
 SECRET_CHARS_MIN = 6
-"""Shorter ones are not looked for in texts: they would be found in any word."""
+"""Shorter secrets are not replaced in texts: they would occur in ordinary words."""
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """What of the variables must be in no message, longest first; of wrong settings too."""
+    """The secrets in the variables, longest first; those of wrong settings too."""
     found: set[str] = set()
     for variable, text in environment.items():
         name = variable.removeprefix(PREFIX).lower()
@@ -131,7 +131,7 @@ def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(kept, key=len, reverse=True))
 
 
-_NO_SECRETS = frozenset({"simulator"})  # the simulator's own key, which README names
+_NO_SECRETS = frozenset({"simulator"})  # the simulator's own key, which is in README
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -160,7 +160,7 @@ def environment_from(settings: Settings) -> dict[str, str]:
     }
 
 
-# Of the test run, and where other commands find what `offhook up` wrote.
+# For the test run, and where commands find the file that `offhook up` wrote.
 _NOT_SETTINGS = frozenset({PREFIX + "CAPTURES", PREFIX + "READY_FILE"})
 
 

@@ -1,4 +1,4 @@
-"""Every order that can be given to the carrier: one value per operation, checked by its types.
+"""Every command to the carrier: one class per operation, checked by its types.
 
     dial answer transfer bridge hangup reject refer send_sip_info      calls.py, by hand
     speak gather playback_start record_start … (34 more)               actions.py, generated

@@ -3,7 +3,7 @@
 A rule that concerns one parameter is its type, or a value in `checks` where no type can say it; it
 is checked before sending, since the value may come from outside. A rule that concerns several is a
 value in `rules`, and holds from the moment the command is made: breaking it is a mistake in the
-flow. Both are told as "parameter: rule", which `offhook.commands.catalog` reads.
+flow. Both are reported as "parameter: rule", which `offhook.commands.catalog` reads.
 """
 
 import re
@@ -19,7 +19,7 @@ Rule = Callable[[Any], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """An order to the carrier. `operation` is the carrier's name for it."""
+    """A command to the carrier. `operation` is the carrier's name for it."""
 
     operation: ClassVar[str] = ""
     method: ClassVar[Literal["POST", "PUT"]] = "POST"
@@ -40,7 +40,7 @@ class Command:
             rule(self)
 
     def check(self) -> None:
-        """Raise ValueError if a parameter breaks what its type cannot say."""
+        """Raise ValueError if a parameter breaks a rule that its type cannot express."""
         for rule in self._all_checks:
             rule(self)
 

@@ -6,7 +6,7 @@
     any other             POST /calls/{call_control_id}/actions/…      Answer, Speak, Hangup …
 
 The parameters themselves are the fields of `offhook.commands`; this file turns them into JSON and
-back. What is wrong with one is told by `offhook.commands.checks`, and here with its operation.
+back. `offhook.commands.checks` finds what is wrong with one; here its operation is added.
 `command_id` is no parameter here: it belongs to the sending (`offhook.events.IssuedCommand`).
 """
 
@@ -19,7 +19,7 @@ from msgspec.inspect import Type
 
 from offhook.carrier_events import BY_TYPE
 from offhook.commands import COMMANDS, Command, LegCommand
-from offhook.commands.checks import Wrong, kinds_at, told, wrong_in
+from offhook.commands.checks import Wrong, broken_rule, kinds_at, wrong_in
 from offhook.commands.paths import SEGMENT_RULE, action_path, is_segment
 from offhook.commands.webhook_targets import require_post
 from offhook.errors import OperationUnknown, ParameterInvalid
@@ -55,17 +55,17 @@ def command_from(
     for name, event_type, value in _unheard_of(parameters):
         rule = "there is no such event type"
         raise ParameterInvalid(operation, name, value, rule, inside=f"[{event_type!r}]")
-    # Not what was converted: that would have 1.0 for 1, and the carrier gets what was asked for.
+    # The values as given: converted ones would have 1.0 for 1.
     command = kind(**values)
     try:
         command.check()
     except ValueError as error:
-        raise _invalid(operation, told(str(error), values)) from None
+        raise _invalid(operation, broken_rule(str(error), values)) from None
     return command
 
 
 def _unheard_of(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Maps by event type whose key is none (error 90057): parameter, key and value."""
+    """Maps whose key is not an event type (error 90057): parameter, key and value."""
     for name in ("webhook_urls", "webhook_retries_policies"):
         for event_type, value in (parameters.get(name) or {}).items():
             if event_type not in BY_TYPE and event_type != _IN_AN_EXAMPLE:
@@ -101,7 +101,7 @@ def check(issued: IssuedCommand) -> None:
 
 
 def kinds_of(operation: str, name: str) -> tuple[Type, ...]:
-    """What a parameter, by the carrier's name, may be; empty if the operation has none such."""
+    """The types of a parameter, by the carrier's name; empty if there is no such parameter."""
     field = _fields_by_wire_name(operation).get(name, "")
     return kinds_at(COMMANDS[operation], field)
 
@@ -112,7 +112,7 @@ def method_of(operation: str) -> str:
 
 
 def takes_command_id(operation: str) -> bool:
-    """False where the carrier has no `command_id`: sent twice, such a command is done twice."""
+    """False if the carrier has no `command_id`: sent twice, such a command is performed twice."""
     return COMMANDS[operation].takes_command_id
 
 

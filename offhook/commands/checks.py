@@ -1,6 +1,6 @@
 """Values against a type: the first place that is wrong, its value, and what is allowed there.
 
-msgspec finds it and says so in words of types; here they become a place (`to[1]`,
+msgspec finds it and reports types; here its message becomes a place (`to[1]`,
 `conference_config.hold_audio_url`) and a rule in the carrier's terms. Objects with entries that
 they do not have are found too: msgspec reads those without them, which would forward what nobody
 has checked.
@@ -51,7 +51,7 @@ class Wrong(NamedTuple):
 def wrong_in(kind: type, values: Mapping[str, Any]) -> Wrong | None:
     """The first place that `kind`, a dataclass or a struct, does not allow in its fields.
 
-    That `values` has fields of the type alone is for the type or the caller to see to.
+    The caller sees to it that `values` has only fields of the type.
     """
     try:
         msgspec.convert(values, kind)
@@ -67,14 +67,14 @@ def wrong_in(kind: type, values: Mapping[str, Any]) -> Wrong | None:
     return next(unknown, None)
 
 
-def told(message: str, values: Mapping[str, Any]) -> Wrong:
-    """What a rule told as "place: rule"."""
+def broken_rule(message: str, values: Mapping[str, Any]) -> Wrong:
+    """A rule's message, "place: rule", taken apart."""
     place, _, rule = message.partition(": ")
     return Wrong(place, _value_at(place, values), rule)
 
 
 def kinds_at(kind: type, name: str) -> tuple[Type, ...]:
-    """What a field may be, without what is only said about it."""
+    """The types of a field, without their annotations."""
     return tuple(one for inner in _inside(_type_of(kind), name) for one in _members(inner))
 
 
@@ -94,7 +94,7 @@ def _named(kind: type, values: Mapping[str, Any], message: str) -> Wrong:
             place = f"{path}.{found['name']}" if path else found["name"]
             return Wrong(place, _value_at(place, values), rule)
     if at is None:  # one of the type's own rules
-        return told(message, values)
+        return broken_rule(message, values)
     expected = message[: at.start()]
     if "matching regex" in expected:
         rule = f"expected {_description_at(kind, path)}"
@@ -102,7 +102,7 @@ def _named(kind: type, values: Mapping[str, Any], message: str) -> Wrong:
         rule = f"expected one of {_listed(_choices(kind, path))}"
     else:
         rule = _in_words(expected)
-    # Of a map's entries msgspec does not say which it is: the map is shown.
+    # msgspec does not say which entry of a map it is: the map is shown.
     place = path.partition(_ANY_ENTRY)[0]
     return Wrong(place, _value_at(place, values), rule)
 
@@ -181,7 +181,7 @@ def _type_of(kind: type) -> Type:
 
 
 def _members(kind: Type) -> tuple[Type, ...]:
-    """The members of a union, without what is only said about them."""
+    """The members of a union, without their annotations."""
     if isinstance(kind, Metadata):
         return _members(kind.type)
     if isinstance(kind, UnionType):

@@ -1,9 +1,9 @@
-"""What the carrier takes for a parameter that is left out: operation -> {parameter: default}.
+"""What the carrier uses for a parameter that is left out: operation -> {parameter: default}.
 
     DEFAULTS["dial"]["timeout_secs"]  ->  30
 
-Names are the carrier's, as in a request's body. A parameter that is not here has no default that a
-source tells. Offhook sends none of them: what is left out stays out, and the carrier fills it in.
+Names are the carrier's, as in a request's body. A parameter that is not here has no documented
+default. Offhook sends none of them: what is left out stays out, and the carrier fills it in.
 
 Sources, by operation:
     dial answer transfer bridge                     team-telnyx/openapi `spec3.yml` 12de4dd0, and

@@ -1,7 +1,7 @@
-"""Conferences and recordings: what a session knows beside its legs. Pure.
+"""Conferences and recordings: what a session knows besides its legs. Pure.
 
-A conference may have legs of several sessions, and its own events may come to the session that
-created it, without any leg; each session knows what its events told. A recording's event need not
+A conference may have legs of several sessions, and its own events may arrive in the session that
+created it, without a leg; each session knows what its own events say. A recording's event need not
 name its leg.
 """
 
@@ -26,15 +26,15 @@ from offhook.carrier_events import (
 from offhook.session.folding import Stamp, altered, bounded, stamp_of, with_latest
 
 CONFERENCES_MAX = 32
-"""Conferences that are kept of a session."""
+"""Conferences kept of a session."""
 
 RECORDINGS_MAX = 128
-"""Recordings that are kept of a session."""
+"""Recordings kept of a session."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conference:
-    """What this session's events told of a conference; who is in it, its legs know."""
+    """What this session's events say about a conference; who is in it is known by the legs."""
 
     conference_id: str
     latest: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by topic, without payload

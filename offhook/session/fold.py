@@ -1,12 +1,11 @@
-"""What one more record changes of a session. Pure, and used unchanged wherever calls are read.
+"""What a record changes in a session. Pure, and used unchanged wherever calls are read.
 
 `evolve` converges: records may come in any order, more than once, or not at all, and the same
 records always give the same session. What becomes of a leg is in `leg_fold.py`; conferences and
 recordings are in `conference.py`.
 
-One more record costs the same however many came before it: what grows with a call is in
-`persistent.py`, and what would have to be searched for is kept apart (`undecided`,
-`open_commands`, `pending_timers` …).
+A record costs the same however many came before it: what grows with a call is in `persistent.py`,
+and what would have to be searched for is kept apart (`undecided`, `open_commands` …).
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,7 +48,7 @@ def fold(session_id: str, records: Iterable[Record]) -> Session:
 
 
 def evolve(session: Session, record: Record) -> Session:
-    """The session after one more record; the same one if the record tells nothing new."""
+    """The session after another record; the same object if the record changes nothing."""
     fact = record.fact
     match fact:
         case WebhookReceived(event=event):
@@ -92,7 +91,7 @@ class Touched(NamedTuple):
 
 
 def touched_by(record: Record) -> Touched:
-    """What `evolve` may change for this record: no other leg or command is another one after it."""
+    """What `evolve` may change for this record; every other leg and command stays the same."""
     fact = record.fact
     match fact:
         case WebhookReceived(event=event):
@@ -113,7 +112,7 @@ def touched_by(record: Record) -> Touched:
 
 
 def _seen(session: Session, record: Record) -> Session:
-    """Note a fact that wants a decision; of repeated ones the first in the log counts."""
+    """Note a fact that needs a decision; of repeated ones the first in the log counts."""
     known = session.facts.get(record.fact_id)
     if known is not None and known <= record.seq:
         return session
@@ -219,7 +218,7 @@ def _with_command(session: Session, state: CommandState) -> Session:
     before = session.commands.get(state.command_id)
     known = before.issued if before is not None else None
     if state.issued is not known:
-        operations = dict(session.operations)  # of which the catalog has a few dozen
+        operations = dict(session.operations)  # the catalog has a few dozen
         for issued, count in ((known, -1), (state.issued, 1)):
             if issued is not None:
                 operations[issued.operation] = operations.get(issued.operation, 0) + count

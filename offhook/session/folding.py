@@ -1,7 +1,7 @@
-"""What folds are made of: stamps that order events, the latest event of each topic, changed copies.
+"""Tools of folds: stamps that order events, the latest event of each topic, changed copies.
 
-Each keeps a promise that a fold needs to converge: the result depends on what was told, not on the
-order in which it came, nor on how often.
+A fold converges because of them: the result depends on which events there are, not on their order,
+nor on how often they came.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ Kept = TypeVar("Kept")
 
 
 def stamp_of(event: CarrierEvent) -> Stamp:
-    """The event's own: the time of storing would let a repeated event overtake what came between.
+    """The event's own time: by the time of storing a repeated event would overtake later ones.
 
-    An event without a time comes before all others.
+    An event without a time sorts before all others.
     """
     return (event.occurred_at or NEVER, event.event_id)
 
@@ -41,7 +41,7 @@ def with_latest(
 
 
 def bounded(held: Mapping[str, Kept], entries_max: int) -> Mapping[str, Kept]:
-    """The entries with the lowest keys: so the same ones are left out in every order of arrival."""
+    """The entries with the lowest keys: the same ones in every order of arrival."""
     if len(held) <= entries_max:
         return held
     return {key: held[key] for key in sorted(held)[:entries_max]}
@@ -50,8 +50,8 @@ def bounded(held: Mapping[str, Kept], entries_max: int) -> Mapping[str, Kept]:
 def altered(value: Kept, **changes: Any) -> Kept:
     """`dataclasses.replace` for a plain frozen dataclass, at a fifth of its cost.
 
-    That one runs the constructor, which sets each field through `object.__setattr__`; a fold does
-    so for every event.
+    `replace` runs the constructor, which sets each field through `object.__setattr__`; a fold makes
+    a copy for every event.
     """
     copy = object.__new__(type(value))
     fields = copy.__dict__

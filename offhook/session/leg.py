@@ -4,11 +4,10 @@
                    ▲            └───────────────┴────────hangup────────────┴──▶ ended
                 or the answer to its dial
 
-A hangup is a fact like the others, so no late event takes it back, and what is learnt after it
-still lands.
+A hangup is a fact like any other: no late event undoes it, and later events still count.
 
 A hangup may be lost like any webhook. A leg counts as up only if an event proved it, no longer than
-the carrier lets a leg last, and not after an event that comes only after the end.
+the carrier lets a leg last, and not after an event that only follows the end.
 """
 
 import re
@@ -53,7 +52,7 @@ RINGING_S_MAX = 600
 
 @dataclass(frozen=True, kw_only=True)
 class Leg:
-    """One leg of a call. Times are UTC; what the carrier never told is None."""
+    """One leg of a call. Times are UTC; what the carrier never said is None."""
 
     call_control_id: str
     call_leg_id: str | None = None
@@ -61,7 +60,7 @@ class Leg:
     direction: str | None = None  # incoming, outgoing
     from_: str | None = None
     to: str | None = None
-    client_state: str | None = None  # the latest one told
+    client_state: str | None = None  # the latest one received
     dialled_at: datetime | None = None  # its dial was answered with its id, by the log's clock
     initiated_at: datetime | None = None  # call.initiated
     start_time: datetime | None = None  # the carrier's start of the leg
@@ -99,15 +98,15 @@ class Leg:
 
     @property
     def is_up(self) -> bool:
-        """Whether it is up as far as its events tell: what is lost, `up_until` tells."""
+        """Whether it is up as far as its events say; if one was lost, see `up_until`."""
         return self.up_at is not None and not self.has_ended
 
     @property
     def up_until(self) -> datetime | None:
         """The latest time at which it can have been up; None if its hangup says when it ended.
 
-        None too if no event says that it ever was. Without an answer the carrier may have rung for
-        as long as it does, and then have been answered: that webhook can be lost as well.
+        None too if no event says that it was ever up. Without an answer it may have rung for as
+        long as the carrier allows, and then been answered: that webhook can be lost as well.
         """
         if self.ended_at is not None:
             return None
@@ -143,13 +142,13 @@ class Leg:
 
     @property
     def enqueued(self) -> CallEnqueued | None:
-        """The last time it came into a queue."""
+        """The last call.enqueued."""
         event = self.latest.get("enqueued")
         return event if isinstance(event, CallEnqueued) else None
 
     @property
     def dequeued(self) -> CallDequeued | None:
-        """How that ended; None while it waits."""
+        """The call.dequeued that ended it; None while it waits."""
         event = self.latest.get("dequeued")
         if not isinstance(event, CallDequeued):
             return None
@@ -169,7 +168,7 @@ class Leg:
 
     @property
     def queue_wait_s(self) -> float | None:
-        """Seconds in that queue, as the carrier says, else by its time stamps; None at first."""
+        """Seconds in that queue, as the carrier counts, else by time stamps; None while waiting."""
         if self.dequeued is None:
             return None
         if self.dequeued.wait_time_secs is not None:
@@ -220,7 +219,7 @@ class Leg:
 
     @property
     def refer(self) -> CallReferStarted | CallReferCompleted | CallReferFailed | None:
-        """How far the last REFER has come."""
+        """The last event of the last REFER."""
         event = self.latest.get("refer")
         kinds = CallReferStarted | CallReferCompleted | CallReferFailed
         return event if isinstance(event, kinds) else None
@@ -238,20 +237,20 @@ class Leg:
 
     @property
     def cost_total(self) -> Decimal | None:
-        """What the leg cost, in `currency`; None if that is not told yet, or is no number."""
-        told = self.cost.total_cost if self.cost is not None else None
-        return Decimal(told) if told is not None and _AMOUNT.fullmatch(told) else None
+        """What the leg cost, in `currency`; None if that is not known yet, or not a number."""
+        text = self.cost.total_cost if self.cost is not None else None
+        return Decimal(text) if text is not None and _AMOUNT.fullmatch(text) else None
 
     @property
     def currency(self) -> str | None:
         """Of the cost: the one that its parts have in common."""
         parts = (self.cost.cost_parts if self.cost is not None else None) or ()
-        told = [part.get("currency") for part in parts]
-        found = {currency for currency in told if isinstance(currency, str)}
+        values = [part.get("currency") for part in parts]
+        found = {currency for currency in values if isinstance(currency, str)}
         return found.pop() if len(found) == 1 else None
 
     def is_on(self, media: Media) -> bool:
-        """Whether that is going on: text is spoken, audio is played, streamed, forked, recorded."""
+        """Whether that is going on: speech, playback, streaming, a fork, SIPREC."""
         return not self.has_ended and isinstance(self.latest.get(media), _STARTED)
 
 

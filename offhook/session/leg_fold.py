@@ -1,6 +1,6 @@
-"""What one more event changes of a leg. Pure, and the same in whatever order the events come.
+"""What an event changes in a leg. Pure, and the same in whatever order events arrive.
 
-What is kept of events, by three rules, none of which minds their order:
+What is kept of events, by three rules that do not depend on their order:
 
     earliest wins     ids, numbers, direction, the times of the states, hangup, quality, first
                       transcription                                          _EARLIEST
@@ -8,7 +8,7 @@ What is kept of events, by three rules, none of which minds their order:
                       greeting, refer, speak, playback, stream …             _TOPICS
     each one counts   keys pressed, conferences
 
-The carrier's answer to a dial fills in what no event has said (yet).
+The carrier's answer to a dial fills in what no event has said yet.
 """
 
 from collections.abc import Callable, Mapping
@@ -73,23 +73,23 @@ from offhook.session.folding import LAST, NEVER, Stamp, altered, bounded, stamp_
 from offhook.session.leg import Leg
 
 DTMF_MAX = 256
-"""Keys that are kept of a leg, the last ones."""
+"""Keys kept of a leg: the last ones."""
 
 CONFERENCES_MAX = 32
-"""Conferences that are kept of a leg."""
+"""Conferences kept of a leg."""
 
 
 def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
-    """The leg after one more of its events; the same one if that tells nothing new."""
+    """The leg after another event; the same object if the event changes nothing."""
     kind = type(event)
-    # A webhook without a time of its own counts from when it was stored.
+    # A webhook without a time counts as of when it was stored.
     at = event.occurred_at or stored_at
     earliest = _EARLIEST[kind](event, at) if kind in _EARLIEST else {}
-    told = {**_common(event), **earliest}
+    values = {**_common(event), **earliest}
     if kind not in _MAY_COME_AFTER:
-        told["up_at"] = at
-    changes = _earliest(leg.stamps, told, (at, event.event_id))
-    # A null client_state is news only where the carrier sent the field at all.
+        values["up_at"] = at
+    changes = _earliest(leg.stamps, values, (at, event.event_id))
+    # A null client_state counts only if the carrier sent the field at all.
     if event.client_state is not None or "client_state" in event.payload:
         held, stamp = leg.stamps.get("client_state"), stamp_of(event)
         if held is None or held < stamp:
@@ -116,8 +116,8 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
 
 
 def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
-    """The leg with what its dial says of it; any event knows better."""
-    told = {
+    """The leg with what its dial says about it; any event takes precedence."""
+    values = {
         "direction": "outgoing",
         "call_leg_id": placed.call_leg_id,
         "connection_id": placed.connection_id,
@@ -127,7 +127,7 @@ def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
         "up_at": record.stored_at,
         "time_limit_s": placed.time_limit_s,
     }
-    changes = _earliest(leg.stamps, told, (LAST, f"{record.seq:020}"))
+    changes = _earliest(leg.stamps, values, (LAST, f"{record.seq:020}"))
     if placed.client_state is not None:
         held, stamp = leg.stamps.get("client_state"), (NEVER, f"\0{record.seq:020}")
         if held is None or held < stamp:
@@ -137,12 +137,12 @@ def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
 
 
 def _common(event: CarrierEvent) -> dict[str, Any]:
-    """What any event may tell of its leg, for good."""
-    told = {"call_leg_id": event.call_leg_id, "connection_id": event.connection_id}
+    """What any event may say about its leg, once and for all."""
+    values = {"call_leg_id": event.call_leg_id, "connection_id": event.connection_id}
     if type(event) in _WITH_NUMBERS:
-        told["from_"] = event.from_  # type: ignore[attr-defined]
-        told["to"] = event.to  # type: ignore[attr-defined]
-    return told
+        values["from_"] = event.from_  # type: ignore[attr-defined]
+        values["to"] = event.to  # type: ignore[attr-defined]
+    return values
 
 
 _WITH_NUMBERS = frozenset(kind for kind in BY_TYPE.values() if hasattr(kind, "from_"))
@@ -167,7 +167,7 @@ _EARLIEST: Mapping[type[CarrierEvent], Callable[[Any, datetime], dict[str, Any]]
     CallRecordingTranscriptionSaved: lambda event, at: {"transcribed_at": at},
     CallCost: lambda event, at: {"gone_at": at},
 }
-"""What an event tells by the leg's field names; `at` is when it occurred."""
+"""What an event says, by the leg's field names; `at` is when it occurred."""
 
 _MAY_COME_AFTER: frozenset[type[CarrierEvent]] = frozenset(
     {
@@ -201,7 +201,7 @@ _MAY_COME_AFTER: frozenset[type[CarrierEvent]] = frozenset(
         StreamingStopped,
     }
 )
-"""Events that do not prove that the leg is up when they occur."""
+"""Events that do not prove that the leg was up when they occurred."""
 
 _TOPICS: Mapping[type[CarrierEvent], str] = {
     CallHold: "hold",
@@ -236,14 +236,16 @@ _TOPICS: Mapping[type[CarrierEvent], str] = {
     SiprecStopped: "siprec",
     SiprecFailed: "siprec",
 }
-"""The topic that an event is the latest of, for a while."""
+"""The topic of an event; of each topic the latest event is kept."""
 
 
-def _earliest(stamps: Mapping[str, Stamp], told: Mapping[str, Any], stamp: Stamp) -> dict[str, Any]:
-    """The fields of which this is the earliest word, and their stamps; empty if there are none."""
+def _earliest(
+    stamps: Mapping[str, Stamp], values: Mapping[str, Any], stamp: Stamp
+) -> dict[str, Any]:
+    """The fields whose earliest value this is, with their stamps; empty if there are none."""
     changes = {
         name: value
-        for name, value in told.items()
+        for name, value in values.items()
         if value is not None and (name not in stamps or stamp < stamps[name])
     }
     if changes:

@@ -1,8 +1,8 @@
 """Maps and sets that are values: adding to one gives another and leaves the first as it was. Pure.
 
-A short one is a plain dict or frozenset, which is copied; that is what most calls have, and nothing
-is faster or smaller. A long one shares its structure with the one before it, so that an addition
-costs the same whatever the length. Maps keep the order of insertion, as a dict does.
+A short one is a plain dict or frozenset, which is copied: most calls have these, and nothing is
+faster or smaller. A long one shares its structure with its predecessor, so that an addition costs
+the same whatever the length. Maps keep the order of insertion, as a dict does.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from rpds import HashTrieMap, HashTrieSet, List
 
 COPIED_MAX = 32
-"""Entries up to which copying takes no longer than sharing."""
+"""Up to this many entries copying takes no longer than sharing."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -47,7 +47,7 @@ def without_member(held: AbstractSet[Key], member: Key) -> AbstractSet[Key]:
 
 
 class LongMap(Mapping[Key, Value]):
-    """A map with more entries than are copied. Equal to any mapping with the same entries."""
+    """A map too long to be copied. Equal to any mapping with the same entries."""
 
     __slots__ = ("_entries", "_newest_first")
 

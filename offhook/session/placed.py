@@ -1,6 +1,6 @@
 """The leg that a dial placed, as the carrier's answer names it. Pure.
 
-Its webhooks tell the same and more, but may come late, be lost, or go to another program.
+Its webhooks say the same and more, but may be late, lost, or sent to another program.
 """
 
 import re
@@ -27,7 +27,7 @@ def placed_by(command: IssuedCommand, answer: Mapping[str, Any]) -> PlacedLeg | 
         session_id=session_id,
         call_leg_id=_text(data.get("call_leg_id")),
         connection_id=_text(asked.get("connection_id")),
-        # Of a dial with bridge_intent the carrier takes the linked call's number instead.
+        # With bridge_intent the carrier uses the linked call's number instead.
         from_number=None if asked.get("bridge_intent") else _text(asked.get("from")),
         to_number=_called(asked.get("to")),
         client_state=_text(asked.get("client_state")),
@@ -46,11 +46,11 @@ _IN_HEADERS = re.compile(r"[!-~]{1,256}")
 
 
 def _called(to: object) -> str | None:
-    """The number, as it is in webhooks; which of several this leg calls is not documented."""
+    """The number, as in webhooks; which of several numbers this leg calls is not documented."""
     numbers = [to] if isinstance(to, str) else to
     if not isinstance(numbers, list) or len(numbers) != 1 or not isinstance(numbers[0], str):
         return None
-    return numbers[0].partition(",")[0]  # keys to press once it answers may follow
+    return numbers[0].partition(",")[0]  # digits to play after the answer may follow
 
 
 def _text(value: object) -> str | None:
@@ -58,7 +58,7 @@ def _text(value: object) -> str | None:
 
 
 def _seconds(value: object) -> int | None:
-    """A time limit as the carrier takes it: whole seconds, 30 to 14,400; for others it says no."""
+    """A time limit that the carrier accepts: whole seconds, 30 to 14,400."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 30 <= value <= 14_400 else None

@@ -27,12 +27,12 @@ CommandStatus = Literal["requested", "pending", "succeeded", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class CommandState:
-    """A command's story. `issued` is None while only its outcome was seen."""
+    """A command from request to outcome. `issued` is None if only its outcome was seen."""
 
     command_id: str
     issued: IssuedCommand | None = None
     cause_seq: int | None = None  # stream sequence of the record it was decided on
-    ordinal: int = 0  # its place in that decision, from 0
+    ordinal: int = 0  # its position in that decision, from 0
     flow: str = ""
     flow_version: str = ""
     requested_at: datetime | None = None
@@ -67,8 +67,8 @@ class Lease:
 class Session:
     """A group of legs that belong to one call, with the commands sent for it.
 
-    A flow reads the fields up to `commands`, and `timers`; the others are for whoever settles the
-    session. Mappings are in order of arrival.
+    A flow reads the fields up to `commands`, and `timers`; the others are for workers.
+    Mappings are in order of arrival.
     """
 
     session_id: str
@@ -79,7 +79,7 @@ class Session:
     operations: Mapping[str, int] = field(default_factory=dict, repr=False)  # commands of each
     facts: Mapping[str, int] = field(default_factory=dict, repr=False)  # fact id -> first sequence
     decided: AbstractSet[int] = field(default_factory=frozenset, repr=False)  # sequences
-    undecided: AbstractSet[int] = frozenset()  # sequences of records that still want a Decided
+    undecided: AbstractSet[int] = frozenset()  # sequences of records without a Decided
     open_commands: AbstractSet[str] = frozenset()  # decided, without an outcome
     doubtful_commands: AbstractSet[str] = frozenset()  # failed, and may have been performed
     timer_states: Mapping[str, TimerState] = field(default_factory=dict, repr=False)  # by timer id
@@ -90,14 +90,14 @@ class Session:
 
     @property
     def status(self) -> Literal["empty", "active", "ended"]:
-        """By what the events tell. That a hangup was lost, only a clock tells: see `up_until`."""
+        """By what the events say. If a hangup was lost, see `up_until`."""
         if not self.legs:
             return "empty"
         return "active" if any(leg.is_up for leg in self.legs.values()) else "ended"
 
     @property
     def up_until(self) -> datetime | None:
-        """The latest time at which a leg can be up, if one is: the carrier ends it by then."""
+        """The latest time at which a leg can be up, if one is up: the carrier ends it by then."""
         times = (leg.up_until for leg in self.legs.values() if leg.is_up)
         return max((each for each in times if each is not None), default=None)
 
@@ -130,19 +130,19 @@ class Session:
 
     @property
     def caller(self) -> Leg | None:
-        """The leg that called in, the first of several; None if none did, or none is known yet."""
+        """The leg that called in, the first of several; None if there is none (yet)."""
         incoming = (leg for leg in self.legs.values() if leg.direction == "incoming")
         return min(incoming, key=lambda leg: leg.stamps["direction"], default=None)
 
     @property
     def cost(self) -> tuple[Decimal | None, str | None]:
-        """What the legs cost together, as far as it is told, and the currency.
+        """What the legs cost together, as far as that is known, and the currency.
 
-        Both are None while nothing is told, or if the legs have several currencies.
+        Both are None while nothing is known, or if the legs have several currencies.
         """
-        told = [leg for leg in self.legs.values() if leg.cost is not None]
-        totals = [total for leg in told if (total := leg.cost_total) is not None]
-        currencies = {leg.currency for leg in told}
+        known = [leg for leg in self.legs.values() if leg.cost is not None]
+        totals = [total for leg in known if (total := leg.cost_total) is not None]
+        currencies = {leg.currency for leg in known}
         if not totals or len(currencies) != 1:
             return None, None
         return sum(totals, Decimal(0)), currencies.pop()
@@ -162,8 +162,8 @@ class Session:
     def was_asked(self, operation: str) -> bool:
         """Whether a command of this operation was ever decided or requested in the session.
 
-        Webhooks come in any order, so a flow does well to ask where the call is, and what was
-        asked already, rather than which event came when.
+        Webhooks arrive in any order, so a flow should ask what state the call is in, and what was
+        commanded already, not which event came when.
         """
         return self.operations.get(operation, 0) > 0
 

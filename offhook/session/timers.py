@@ -1,4 +1,4 @@
-"""Timers: what a flow says to set and cancel them, and what a session knows of them. Pure.
+"""Timers: what a flow returns to set and cancel them, and what a session knows about them. Pure.
 
     SetTimer ──▶ Decided ──▶ TimerSet ──────────▶ TimerFired ──▶ the flow that set it decides
                     │        (scheduled)   due        ▲
@@ -6,10 +6,10 @@
                     └── CancelTimer, or SetTimer of the same name ──▶ TimerCancelled
 
 A timer belongs to its session and has a name there. It counts from the log's time stamp of the
-decision that set it. It fires once, never early; late when no worker runs, or the log was away.
+decision that set it. It fires once, never early; late if no worker runs, or the log was down.
 
-A decision stands from the moment it is in the log: what the flow cancelled or replaced it will not
-see fire, also if the alarm is on its way, and the other records may be missing.
+A decision counts from the moment it is in the log: a flow never sees a timer fire that it has
+cancelled or replaced, even if the alarm is on its way or the other records are missing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,18 +20,18 @@ from offhook.events import Decided, Record, TimerCancelled, TimerFired, TimerOrd
 from offhook.session.folding import altered
 
 AFTER_S_MAX = 86_400.0
-"""A day. Alarms are kept for a week, so workers may be away for six days without losing one."""
+"""A day. Alarms are kept for a week, so workers may be down for six days without losing one."""
 
 NAME_CHARS_MAX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetTimer:
-    """Let TimerFired(name=…) come back in `after_s` seconds, at the earliest.
+    """Deliver TimerFired(name=…) after `after_s` seconds, not earlier.
 
-    A timer of the same name is replaced. One of a call that has ended fires too, since what is left
-    to do often comes after the hang-up (a call-back, a look at the recording): a flow that does not
-    want it cancels it on call.hangup, or asks for `session.status`. Raises ValueError.
+    A timer of the same name is replaced. Timers fire even after the call has ended, because work
+    often follows a hangup (a call-back, a look at the recording). A flow that does not want that
+    cancels the timer on call.hangup, or checks `session.status`. Raises ValueError.
     """
 
     name: str
@@ -49,7 +49,7 @@ class SetTimer:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelTimer:
-    """Have the session's timer of this name not fire; without one nothing happens."""
+    """Cancel the session's timer of this name; without one nothing happens."""
 
     name: str
 
@@ -59,7 +59,7 @@ class CancelTimer:
 
 @dataclass(frozen=True, kw_only=True)
 class TimerState:
-    """A timer's story. `due_at` is None while the decision that set it was not seen."""
+    """A timer. `due_at` is None if the decision that set it was not seen."""
 
     timer_id: str
     name: str = ""
@@ -69,7 +69,7 @@ class TimerState:
     decided_seq: int | None = None  # stream sequence of the decision that set it
     is_scheduled: bool = False
     is_cancelled: bool = False  # by a decision
-    is_told_cancelled: bool = False  # the record of it is in the log too
+    is_told_cancelled: bool = False  # and TimerCancelled is in the log
     is_fired: bool = False
 
     @property
@@ -78,12 +78,12 @@ class TimerState:
         return self.due_at is not None and not (self.is_cancelled or self.is_fired)
 
     def is_due(self, by: datetime) -> bool:
-        """Whether it is set, and to fire at this time of the log's clock or before."""
+        """Whether it is pending and due by this time of the log's clock."""
         return self.is_pending and self.due_at is not None and self.due_at <= by
 
     @property
     def is_open(self) -> bool:
-        """Whether a worker has still to schedule it, or to tell that it was cancelled."""
+        """Whether a worker still has to schedule it, or to record that it was cancelled."""
         if self.is_cancelled:
             return not self.is_told_cancelled
         return self.is_pending and not self.is_scheduled
@@ -96,9 +96,9 @@ def orders_from(
     cause_seq: int,
     call_control_id: str | None,
 ) -> tuple[TimerOrder, ...]:
-    """What a decision on the record at `cause_seq` stores; the last word on a name counts.
+    """What a decision on the record at `cause_seq` stores; the last order for a name counts.
 
-    `pending` are the session's timers by name. Replacing one is cancelling it and setting another.
+    `pending` are the session's timers by name. Replacing a timer cancels it and sets another.
     """
     orders: list[TimerOrder] = []
     last = {timer.name: timer for timer in timers}
@@ -118,7 +118,7 @@ def orders_from(
 
 
 def changed_timers(states: Mapping[str, TimerState], record: Record) -> list[TimerState]:
-    """The session's timers that one more record is about, as they are after it.
+    """The session's timers that a record changes, as they are after it.
 
     The same whatever the order in which the records are read.
     """

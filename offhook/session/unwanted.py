@@ -1,11 +1,11 @@
 """A leg that nobody wants any more: its dial has failed, and the call it was for is over. Pure.
 
-A dial without an answer may have been performed all the same. If the call that it is linked to ends
-meanwhile, it is recorded as failed with `maybe_performed`, and its leg, which nobody knows by its
-id, would ring and talk on somebody's bill. Its first webhook says which leg that is: `link_to` puts
+A dial without an answer may have been performed even so. If the call that it is linked to ends
+meanwhile, it is recorded as failed with `maybe_performed`, and its leg, whose id nobody knows,
+would ring and talk at somebody's expense. Its first webhook says which leg that is: `link_to` puts
 it in the same session, and it has the dial's called number, connection and client_state.
 
-Where another command may have placed the leg, it is left to the flow.
+If another command may have placed the leg, the flow decides.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from offhook.session import CommandState, Leg, Session
 
 
 def dial_of_unwanted(leg: Leg, session: Session) -> CommandState | None:
-    """The failed dial that placed the leg; None if somebody may want it, or asked for its end."""
+    """The failed dial that placed the leg; None if it may be wanted, or was commanded already."""
     if leg.direction == "incoming" or leg.state == "ended" or not session.doubtful_commands:
         return None  # as nearly always: no need to go through all commands
     found: CommandState | None = None

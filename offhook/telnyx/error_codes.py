@@ -18,11 +18,11 @@
     unexplained      no code, an unknown or an unspecific one       refused; done if repeated
 
 "Done if repeated": the first try of the same command may have been taken, and then this refusal is
-what its repetition meets (`offhook.telnyx.outcomes`). An error is told by status *and* code, for
-the carrier uses 10007 and 10011 with several statuses.
+what the retry meets (`offhook.telnyx.outcomes`). An error is identified by status *and* code,
+because the carrier uses 10007 and 10011 with several statuses.
 
-Capacity is not tried again: the carrier may know a refused command_id for 60 s, and a dial that
-gets through late rings for somebody who is gone. The flow hears of it and can dial anew.
+Capacity is not retried: the carrier may remember a refused command_id for 60 s, and a dial that
+succeeds late rings for somebody who is gone. The flow receives the failure and can dial again.
 
 Source: developers.telnyx.com `api-errors`, as copied in team-telnyx/knowledge-base 96101f56; error
 examples of team-telnyx/openapi `spec3.yml` 12de4dd0; `dials-per-second-limit`; for codes with a D
@@ -54,7 +54,7 @@ Group = Literal[
 ]
 
 DIALS_PER_SECOND = "90103"
-"""The one rate limit that stops dials alone."""
+"""The one rate limit that concerns dials alone."""
 
 
 def group_of(status: int, codes: Collection[str]) -> Group:

@@ -2,16 +2,16 @@
 
     case                                                        answer
     authentic, and acknowledged by the log (also a repeated one) 200, empty
-    no or bad signature, or a wrong key                          403, nothing stored
+    no signature, a bad one, or one by another key               403, nothing stored
     authentic, but outside the tolerance                         408, so that the carrier retries
-    an API v1 webhook                                            403, and what to set
+    an API v1 webhook                                            403, naming the setting to change
     over 6 MiB / not POST                                        413 / 405
     the log does not acknowledge within 1.5 s                    503, the carrier retries
     the body is not complete within 10 s                         408, nothing stored
     the sender leaves before the body is complete                none, nothing stored
 
-Authentic but unreadable bodies are stored as they are, read as far as they can be, counted and
-logged. The carrier's default patience is 2 s.
+Authentic but unreadable bodies are stored unchanged, read as far as possible, counted and logged.
+By default the carrier waits 2 s for the answer.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ from offhook.errors import (
     WebhookRefused,
     WebhookVersionOne,
 )
-from offhook.ingress.place import Place, place_of
-from offhook.ingress.turns import Turns
+from offhook.ingress.identity import WebhookIdentity, identity_of
+from offhook.ingress.pacing import Pacer
 from offhook.jetstream.log import TRACE_HEADER, EventLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.process.asgi import Message, Receive, Scope, Send, respond
@@ -48,36 +48,36 @@ PATH = "/webhooks/telnyx"
 LOG_TIMEOUT_S = 1.5
 
 BODY_TIMEOUT_S = 10.0
-"""A sender that stops in the middle would be waited for for ever, each with a part of a body held
-in memory; none of them has shown a signature yet."""
+"""Without it, a sender that stops in the middle would be waited for forever, with part of its body
+in memory, and without having shown a signature yet."""
 
 SMALL_BYTES_MAX = 256 * 1024
 LARGE_BODIES_MAX = 4
-"""Bodies over SMALL_BYTES_MAX that are held at a time, as nobody has shown a signature yet: 24 MiB
-in all. The others wait for one of them, within BODY_TIMEOUT_S; the carrier repeats after a 408."""
+"""Bodies over SMALL_BYTES_MAX held at the same time, 24 MiB in total, before their signatures are
+checked. Others wait, within BODY_TIMEOUT_S; the carrier retries after a 408."""
 
 DISCARDED_BYTES_MAX = MESSAGE_BYTES_MAX + 4 * 1024 * 1024
-"""So much is read of a body that is refused for its size: a connection that is closed with bytes
-unread is reset, and the sender may never see the answer."""
+"""How much of a body is read that is refused for its size: a connection that is closed with unread
+bytes is reset, and the sender may never see the answer."""
 
 _log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """What ingress counts; reasons are a closed list."""
+    """What ingress counts; the reasons are a closed list."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.answers = Counter(
             "offhook_webhooks",
-            "Webhooks by what became of them: stored, duplicate, or the reason of the refusal.",
+            "Webhooks by result: stored, duplicate, or the reason for the refusal.",
             ["result"],
             registry=self.registry,
         )
         self.oddities = Counter(
             "offhook_webhooks_odd",
-            "Stored webhooks that are unusual, by how: not_json, lenient_json (an odd part was "
-            "replaced), no_event, no_id, no_call (an event of another product).",
+            "Stored webhooks that are unusual, by kind: not_json, lenient_json (an invalid part "
+            "was replaced), no_event, no_id, no_call (an event of another product).",
             ["oddity"],
             registry=self.registry,
         )
@@ -86,7 +86,7 @@ class Metrics:
         self.duplicate = self.answers.labels(result="duplicate")
         self.seconds = Histogram(
             "offhook_webhook_seconds",
-            "From the whole body to the answer.",
+            "Seconds from the complete body to the answer.",
             buckets=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 1, 2),
             registry=self.registry,
         )
@@ -109,21 +109,23 @@ class WebhookEndpoint:
         self._tolerance_s = tolerance_s
         self._now_s = now_s
         self._metrics = metrics
-        self._turns = Turns()
+        self._pacer = Pacer()
         self._limited = LimitedLog(_log)
         self._large = asyncio.Semaphore(LARGE_BODIES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
-            await self._refuse(send, 405, "method", "only POST is taken here", (_ALLOW_POST,))
+            await self._refuse(send, 405, "method", "only POST is accepted here", (_ALLOW_POST,))
             return
-        async with _Room(self._large) as room:
-            await self._take(scope, receive, send, room)
+        async with _LargeBodySlot(self._large) as slot:
+            await self._handle(scope, receive, send, slot)
 
-    async def _take(self, scope: Scope, receive: Receive, send: Send, room: "_Room") -> None:
+    async def _handle(
+        self, scope: Scope, receive: Receive, send: Send, slot: "_LargeBodySlot"
+    ) -> None:
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _body(receive, room)
+                body = await _body(receive, slot)
         except _SenderLeft:
             self._metrics.answers.labels(result="left").inc()
             return
@@ -133,12 +135,12 @@ class WebhookEndpoint:
             return
         if body is None:
             text = f"the body is over {MESSAGE_BYTES_MAX} bytes"
-            # What may be left of the body is not read, so the connection cannot go on.
+            # The rest of the body is not read, so the connection cannot be used again.
             await self._refuse(send, 413, "too_large", text, (_CLOSE,))
             return
         started = time.perf_counter()
         try:
-            await self._turns.mine()
+            await self._pacer.admit()
             await self._receive(scope, body, send)
         finally:
             self._metrics.seconds.observe(time.perf_counter() - started)
@@ -157,38 +159,38 @@ class WebhookEndpoint:
         except WebhookRefused as error:
             await self._refuse(send, 403, _reason_of(error), str(error))
             return
-        place = place_of(body)
+        identity = identity_of(body)
         kept = {SIGNATURE_HEADER: signature.signature, TIMESTAMP_HEADER: signature.timestamp}
         if _TRACEPARENT.match(trace := headers.get(TRACE_HEADER, "")):
             kept[TRACE_HEADER] = trace
         try:
             appended = await self._log.append(
-                place.session_id,
+                identity.session_id,
                 "in",
-                encoded_webhook(body, place.event_id, place.version),
+                encoded_webhook(body, identity.event_id, identity.version),
                 headers=kept,
                 timeout_s=LOG_TIMEOUT_S,
             )
         except LogUnavailable as error:
-            # It may land all the same; then the carrier's next attempt is a known duplicate.
+            # It may be stored anyway; then the carrier's next attempt is a known duplicate.
             await self._refuse(send, 503, "log_unavailable", str(error))
             return
         (self._metrics.duplicate if appended.duplicate else self._metrics.stored).inc()
-        if place.oddities and not appended.duplicate:
-            self._tell_odd(place)
-        await send(_TAKEN)
+        if identity.oddities and not appended.duplicate:
+            self._report_oddities(identity)
+        await send(_STORED)
         await send(_NO_BODY)
 
-    def _tell_odd(self, place: Place) -> None:
-        for oddity in place.oddities:
+    def _report_oddities(self, identity: WebhookIdentity) -> None:
+        for oddity in identity.oddities:
             self._metrics.oddities.labels(oddity=oddity).inc()
-        if not _UNREADABLE.isdisjoint(place.oddities):
+        if not _UNREADABLE.isdisjoint(identity.oddities):
             detail = {
-                "oddities": place.oddities,
-                "session_id": place.session_id,
-                "event_id": place.event_id,
+                "oddities": identity.oddities,
+                "session_id": identity.session_id,
+                "event_id": identity.event_id,
             }
-            kind = place.oddities[0]
+            kind = identity.oddities[0]
             self._limited.warning("webhook cannot be read as it is", kind=kind, extra=detail)
 
     async def _refuse(
@@ -200,8 +202,8 @@ class WebhookEndpoint:
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self._metrics.answers.labels(result=reason).inc()
-        said = {"status": status, "reason": reason, "detail": text}
-        self._limited.warning("webhook refused", kind=reason, extra=said)
+        extra = {"status": status, "reason": reason, "detail": text}
+        self._limited.warning("webhook refused", kind=reason, extra=extra)
         await respond(send, status, f"{text}\n".encode(), headers=headers)
 
 
@@ -209,31 +211,31 @@ class _SenderLeft(Exception):
     """The connection ended before the body did; there is nobody to answer."""
 
 
-class _Room:
-    """Room for one body: a small one needs none of `large`."""
+class _LargeBodySlot:
+    """One slot of `large`, taken only if the body turns out to be large."""
 
     def __init__(self, large: asyncio.Semaphore) -> None:
         self._large = large
         self._is_taken = False
 
-    async def __aenter__(self) -> "_Room":
+    async def __aenter__(self) -> "_LargeBodySlot":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.give_back()
+        self.release()
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         if not self._is_taken:
             await self._large.acquire()
             self._is_taken = True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self._is_taken:
             self._is_taken = False
             self._large.release()
 
 
-async def _body(receive: Receive, room: _Room) -> bytes | None:
+async def _body(receive: Receive, slot: _LargeBodySlot) -> bytes | None:
     """The whole body; None if it is over the bound. Raises _SenderLeft if the rest never came."""
     parts: list[bytes] = []
     size = 0
@@ -245,11 +247,11 @@ async def _body(receive: Receive, room: _Room) -> bytes | None:
         size += len(part)
         if size > MESSAGE_BYTES_MAX:
             parts.clear()
-            room.give_back()
+            slot.release()
         else:
             parts.append(part)
             if size > SMALL_BYTES_MAX:
-                await room.take()
+                await slot.acquire()
         if not message.get("more_body"):
             return b"".join(parts) if size <= MESSAGE_BYTES_MAX else None
     return None
@@ -266,12 +268,12 @@ def _reason_of(error: WebhookRefused) -> str:
 
 
 _UNREADABLE = frozenset({"not_json", "lenient_json", "no_event"})
-"""The oddities that are the carrier's fault, or a proxy's; the others are counted alone."""
+"""The oddities that are a fault of the carrier or a proxy; the others are only counted."""
 
 _HEADERS_READ = frozenset(
     name.encode() for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, VERSION_ONE_HEADER, TRACE_HEADER)
 )
-_TAKEN: Message = {
+_STORED: Message = {
     "type": "http.response.start",
     "status": 200,
     "headers": [(b"content-length", b"0")],

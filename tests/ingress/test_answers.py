@@ -477,8 +477,8 @@ async def test_large_bodies_wait_for_one_another_and_small_ones_do_not() -> None
     piece = b"x" * webhook.SMALL_BYTES_MAX
 
     async def read(messages: "asyncio.Queue[Message]") -> int:
-        async with webhook._Room(large) as room:
-            body = await webhook._body(messages.get, room)
+        async with webhook._LargeBodySlot(large) as slot:
+            body = await webhook._body(messages.get, slot)
             return -1 if body is None else len(body)
 
     def put(messages: "asyncio.Queue[Message]", body: bytes, *, more: bool) -> None:
@@ -502,7 +502,7 @@ async def test_large_bodies_wait_for_one_another_and_small_ones_do_not() -> None
     put(too_large, b"x" * (MESSAGE_BYTES_MAX + 1), more=True)
     reading = asyncio.create_task(read(too_large))
     await asyncio.sleep(0)
-    assert not large.locked()  # what is discarded takes no room
+    assert not large.locked()  # what is discarded takes no slot
     put(too_large, b"", more=False)
     assert await reading == -1
     assert not large.locked()

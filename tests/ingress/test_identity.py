@@ -1,4 +1,4 @@
-"""Ingress reads little of a body, and never otherwise than the log will."""
+"""Ingress reads only a little of a body, with the same result as reading the whole event."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.ingress.place import place_of
+from offhook.ingress.identity import identity_of
 from offhook.webhooks import read_webhook
 
 TEXTS = st.text(max_size=20) | st.sampled_from(["s-1", "a.b", "x" * 70])
@@ -24,16 +24,16 @@ DOCUMENTS = st.fixed_dictionaries({}, optional={"data": DATA | VALUES, "event_ty
 
 
 @given(DOCUMENTS.map(lambda document: json.dumps(document).encode()) | st.binary(max_size=50))
-def test_a_body_has_the_place_that_its_event_has(body: bytes) -> None:
+def test_a_body_has_the_identity_of_its_event(body: bytes) -> None:
     _same(body)
 
 
-def test_a_captured_webhook_has_the_place_that_its_event_has(capture_files: list[Path]) -> None:
+def test_a_captured_webhook_has_the_identity_of_its_event(capture_files: list[Path]) -> None:
     for file in capture_files:
         _same(file.read_bytes())
 
 
 def _same(body: bytes) -> None:
     webhook = read_webhook(body)
-    place = place_of(body)
-    assert (place.session_id, place.event_id) == (webhook.session_id, webhook.event.event_id)
+    identity = identity_of(body)
+    assert (identity.session_id, identity.event_id) == (webhook.session_id, webhook.event.event_id)

@@ -1,7 +1,7 @@
-"""Where in the log a webhook belongs: all that ingress needs to know of a body.
+"""The session and id of a webhook: all that ingress needs to know of a body.
 
-The same as `offhook.webhooks.read_webhook` would say, without building the event: about an eighth
-of what a webhook would cost here.
+The result is that of `offhook.webhooks.read_webhook`, without building the event, which would be
+about an eighth of the cost of a webhook here.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from offhook.webhooks import Oddity, concerns_call, read_webhook
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class WebhookIdentity:
     """The session a webhook is stored under, and the id that makes it unique there.
 
-    `version` is that of the record, and `oddities` are to be counted.
+    `version` is the version of the stored record; ingress counts `oddities`.
     """
 
     session_id: str
@@ -25,8 +25,8 @@ class Place:
     oddities: tuple[Oddity, ...] = ()
 
 
-def place_of(body: bytes) -> Place:
-    """Never raises: a body that is not JSON, or has no event, has a session of its own."""
+def identity_of(body: bytes) -> WebhookIdentity:
+    """Never raises: a body that is not JSON, or has no event, gets a session of its own."""
     try:
         data = msgspec.json.decode(body)["data"]
         event_id, payload = data["id"], data.get("payload")
@@ -35,7 +35,7 @@ def place_of(body: bytes) -> Place:
         is_usual = False
     if not is_usual:
         webhook = read_webhook(body)
-        return Place(
+        return WebhookIdentity(
             session_id=webhook.session_id,
             event_id=webhook.event.event_id,
             version=webhook.version,
@@ -44,8 +44,12 @@ def place_of(body: bytes) -> Place:
     oddities = () if concerns_call(data["event_type"], payload) else _NO_CALL
     for name in _SESSION_FIELDS if isinstance(payload, dict) else ():
         if _is_text(text := payload.get(name)):
-            return Place(session_id=session_id_from(text), event_id=event_id, oddities=oddities)
-    return Place(session_id=session_id_from(event_id), event_id=event_id, oddities=oddities)
+            return WebhookIdentity(
+                session_id=session_id_from(text), event_id=event_id, oddities=oddities
+            )
+    return WebhookIdentity(
+        session_id=session_id_from(event_id), event_id=event_id, oddities=oddities
+    )
 
 
 def _is_text(value: object) -> bool:

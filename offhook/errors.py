@@ -15,8 +15,7 @@ OffhookError
 │   ├── LogUnavailable          JetStream did not answer in time
 │   ├── PositionTaken           somebody else appended first: read again, decide again
 │   ├── DeliveryDoubtful        a record may be missing or out of order: back to the checkpoint
-│   ├── CheckpointMoved         another projector was here: nothing of this batch may be committed
-│   └── CarrierUnavailable      no answer, or a 5xx, from the carrier
+│   └── CheckpointMoved         another projector was here: nothing of this batch may be committed
 └── OperatorFault               the deployment is wrong: stop, and say what to change
     ├── LogUnsafe               the server would lose acknowledged writes
     ├── LogMissing              a stream or consumer was never provisioned
@@ -115,10 +114,6 @@ class DeliveryDoubtful(PassingFault):
 
 class CheckpointMoved(PassingFault):
     """Another projector has moved the checkpoint: nothing of this batch may be committed."""
-
-
-class CarrierUnavailable(PassingFault):
-    """No answer from the carrier, or a 5xx."""
 
 
 class OperatorFault(OffhookError):

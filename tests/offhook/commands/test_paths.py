@@ -97,8 +97,4 @@ async def test_the_carrier_is_not_asked_about_an_id_that_leads_elsewhere() -> No
                 check(command)  # what a worker does before it sends anything
             with pytest.raises(ParameterInvalid):
                 await carrier.send(command)
-            with pytest.raises(ParameterInvalid):
-                await carrier.retrieve_status(text)
-            with pytest.raises(ParameterInvalid):
-                await anext(carrier.list_active_calls(text))
     assert asked == []

@@ -14,13 +14,13 @@ from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS, parameter_objects
 from offhook.api.own.analytics import analytics_router
 from offhook.api.own.sessions import sessions_router
-from offhook.api.telnyx.applications import applications_router, carrier_http
+from offhook.api.telnyx.applications import CONNECTIONS_MAX, applications_router
 from offhook.api.telnyx.calls import calls_router
 from offhook.api.telnyx.commands import Commands
 from offhook.api.telnyx.idempotency import Repeats
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
-from offhook.errors import OffhookError, PassingFault, SettingInvalid, shown_url
+from offhook.errors import OffhookError, PassingFault, SettingInvalid
 from offhook.jetstream.connection import close, connect, until_refused
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
@@ -33,15 +33,18 @@ from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.projections.views.waiting import PositionWatch
 from offhook.settings import Settings
+from offhook.telnyx.http import TelnyxHttp
 
 
 async def run(settings: Settings) -> None:
     """Answer until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
     tokens = tokens_from(settings.api_tokens)
-    if not settings.carrier_url.startswith(("http://", "https://")):
-        raise SettingInvalid(
-            f"OFFHOOK_CARRIER_URL is {shown_url(settings.carrier_url)!r}; expected http:// or https://"
-        )
+    carrier = TelnyxHttp(
+        base_url=settings.carrier_url,
+        key=settings.carrier_key,
+        timeout_s=settings.answer_timeout_s,
+        connections_max=CONNECTIONS_MAX,
+    )
     client = await connect(settings.nats_url, "api")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close, client)
@@ -49,9 +52,6 @@ async def run(settings: Settings) -> None:
         await _require_views(settings.postgres_url)
         engine = open_database(settings.postgres_url, "offhook-api")
         stack.push_async_callback(engine.dispose)
-        carrier = carrier_http(
-            settings.carrier_url, settings.carrier_key, settings.answer_timeout_s
-        )
         stack.push_async_callback(carrier.aclose)
         health = LogHealth(client, settings.nats_monitor_urls)
         log, stream = JetStreamLog(client, health.appends), Stream(client)

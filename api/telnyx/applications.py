@@ -4,19 +4,21 @@ GET, POST           /v2/call_control_applications
 GET, PATCH, DELETE  /v2/call_control_applications/{id}
 """
 
-import httpx
 from fastapi import APIRouter, Depends, Request, Response
 
 from offhook.api.auth import Tokens
-from offhook.api.errors import RETRY_HEADER, refusal
+from offhook.api.errors import RETRY_HEADER, ErrorAnswer, refusal
 from offhook.api.query_parameters import declared
 from offhook.api.telnyx.bodies import body_of
 from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import ParameterInvalid
 from offhook.lenient_json import NotJson, read_json
+from offhook.telnyx.http import NoHttpAnswer, TelnyxHttp
 from offhook.telnyx.paths import APPLICATIONS, application_path
 
 CONNECTIONS_MAX = 8
+"""Requests about applications under way at the carrier at once; further ones wait."""
+
 LIST_PARAMETERS = (
     "page[number]",
     "page[size]",
@@ -57,17 +59,7 @@ _HEADERS_BACK = frozenset(
 )
 
 
-def carrier_http(base_url: str, key: str, timeout_s: float) -> httpx.AsyncClient:
-    """A client for what is handed on; requests wait for one another beyond CONNECTIONS_MAX."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        headers={"authorization": f"Bearer {key}", "user-agent": "offhook"},
-        timeout=timeout_s,
-        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-    )
-
-
-def applications_router(*, tokens: Tokens, carrier: httpx.AsyncClient) -> APIRouter:
+def applications_router(*, tokens: Tokens, carrier: TelnyxHttp) -> APIRouter:
     """The routes above."""
     router = APIRouter(prefix="/v2", tags=["call control applications"])
     may_read = [Depends(tokens.allow("read"))]
@@ -123,26 +115,26 @@ def _warned(answer: Response) -> Response:
     return answer
 
 
-async def _handed_on(carrier: httpx.AsyncClient, request: Request, path: str) -> Response:
+async def _handed_on(carrier: TelnyxHttp, request: Request, path: str) -> Response:
     """The carrier's answer to the same request. Raises ErrorAnswer 503 if it gives none."""
     # As bytes: a value may have any of them, and httpx takes text for ASCII.
     headers = [each for each in request.headers.raw if each[0] in _HEADERS_ON]
     query = request.url.query
-    try:
-        answer = await carrier.request(
-            request.method,
-            f"{path}?{query}" if query else path,
-            content=await body_of(request),
-            headers=headers,
-        )
-    except httpx.TransportError as error:
-        # Another try is harmless only where nothing is changed.
-        repeatable = request.method == "GET"
-        raise refusal(
-            503,
-            "10007",
-            f"The carrier gave no answer: {type(error).__name__} {error}",
-            headers={} if repeatable else {RETRY_HEADER: "false"},
-        ) from error
+    answer = await carrier.request(
+        request.method,
+        f"{path}?{query}" if query else path,
+        content=await body_of(request),
+        headers=headers,
+    )
+    if isinstance(answer, NoHttpAnswer):
+        raise _no_answer(request, answer.detail)
+    if answer.body is None:
+        raise _no_answer(request, f"{answer.status}, but the answer's body was lost")
     back = {name: value for name, value in answer.headers.items() if name in _HEADERS_BACK}
-    return Response(answer.content, status_code=answer.status_code, headers=back)
+    return Response(answer.body, status_code=answer.status, headers=back)
+
+
+def _no_answer(request: Request, detail: str) -> ErrorAnswer:
+    # Sending it again is harmless only where nothing is changed.
+    headers = {} if request.method == "GET" else {RETRY_HEADER: "false"}
+    return refusal(503, "10007", f"The carrier gave no answer: {detail}", headers=headers)

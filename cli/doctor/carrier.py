@@ -6,15 +6,15 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.commands.paths import SEGMENT_RULE, is_segment
-from offhook.errors import shown_url
+from offhook.errors import SettingInvalid, shown_url
 from offhook.ingress.webhook import PATH
 from offhook.settings import Settings
-from offhook.telnyx.paths import APPLICATIONS, application_path
+from offhook.telnyx.http import HttpAnswer, NoHttpAnswer, TelnyxHttp
+from offhook.telnyx.paths import APPLICATIONS, SEGMENT_RULE, application_path, is_segment
 
 TIMEOUT_S = 5.0
 LISTED_MAX = 10
@@ -27,26 +27,25 @@ Application = Mapping[str, Any]
 
 async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Findings:
     """Key, clock, then the application; what needs the key is left out without it."""
-    if not settings.carrier_url.startswith(("http://", "https://")):
-        fix = "set OFFHOOK_CARRIER_URL to http://… or https://…"
-        yield wrong("carrier", "key", f"its address is {shown_url(settings.carrier_url)!r}", fix)
-        return
-    if not settings.carrier_key or not settings.carrier_key.isascii():
-        found = f"OFFHOOK_CARRIER_KEY is not {'ASCII' if settings.carrier_key else 'set'}"
+    if not settings.carrier_key:
         fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal"
-        yield wrong("carrier", "key", found, fix)
+        yield wrong("carrier", "key", "OFFHOOK_CARRIER_KEY is not set", fix)
         return
-    async with httpx.AsyncClient(
-        base_url=settings.carrier_url,
-        headers={"authorization": f"Bearer {settings.carrier_key}", "user-agent": "offhook"},
-        timeout=TIMEOUT_S,
-    ) as http:
+    try:
+        carrier = TelnyxHttp(
+            base_url=settings.carrier_url, key=settings.carrier_key, timeout_s=TIMEOUT_S
+        )
+    except SettingInvalid as invalid:
+        yield wrong(
+            "carrier", "key", str(invalid), "correct OFFHOOK_CARRIER_URL or OFFHOOK_CARRIER_KEY"
+        )
+        return
+    async with carrier as http:
         asked_at = now()
-        try:
-            answer = await http.get(APPLICATIONS, params={"page[size]": "250"})
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        answer = await http.request("GET", APPLICATIONS, query={"page[size]": "250"})
+        if isinstance(answer, NoHttpAnswer):
             where = shown_url(settings.carrier_url)
-            found = f"not reachable at {where}: {type(error).__name__} {error}"
+            found = f"not reachable at {where}: {answer.detail}"
             fix = "see OFFHOOK_CARRIER_URL, the name server, proxy and firewall"
             yield wrong("carrier", "key", found, fix)
             return
@@ -59,8 +58,8 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
             yield finding
 
 
-def _key(url: str, answer: httpx.Response) -> Finding:
-    status, words = answer.status_code, _words(answer)
+def _key(url: str, answer: HttpAnswer) -> Finding:
+    status, words = answer.status, _words(answer)
     if status == 200 and isinstance(_body(answer).get("data"), list):
         return good("carrier", "key", f"{shown_url(url)} takes it")
     match status:
@@ -79,7 +78,7 @@ def _key(url: str, answer: httpx.Response) -> Finding:
 
 
 def _clock(
-    settings: Settings, answer: httpx.Response, *, asked_at: datetime, now: Now
+    settings: Settings, answer: HttpAnswer, *, asked_at: datetime, now: Now
 ) -> Finding | None:
     """By the answer's Date, which is in whole seconds; None if there is none."""
     try:
@@ -98,7 +97,7 @@ def _clock(
 
 
 async def _application(
-    http: httpx.AsyncClient, settings: Settings, listed: httpx.Response, webhook_url: str
+    http: TelnyxHttp, settings: Settings, listed: HttpAnswer, webhook_url: str
 ) -> Findings:
     known = [each for each in _body(listed)["data"] if isinstance(each, dict)]
     wanted = settings.connection_id
@@ -114,9 +113,13 @@ async def _application(
             fix = "name another by --connection ID or OFFHOOK_CONNECTION_ID"
             yield wrong("carrier", "application", f"its id is {wanted!r}; {SEGMENT_RULE}", fix)
             return
-        answer = await http.get(application_path(wanted))
+        answer = await http.request("GET", application_path(wanted))
+        if isinstance(answer, NoHttpAnswer):
+            found = f"the carrier did not answer about {wanted!r}: {answer.detail}"
+            yield wrong("carrier", "application", found, "run it again in a while")
+            return
         data = _body(answer).get("data")
-        if answer.status_code != 200 or not isinstance(data, dict):
+        if answer.status != 200 or not isinstance(data, dict):
             found = f"{_words(answer)}: there is no {wanted!r}; there are {_names(known) or 'none'}"
             fix = "name another by --connection ID or OFFHOOK_CONNECTION_ID"
             yield wrong("carrier", "application", found, fix)
@@ -178,17 +181,17 @@ def _names(applications: list[dict[str, Any]]) -> str:
     return ", ".join(names[:LISTED_MAX]) + more
 
 
-def _body(answer: httpx.Response) -> dict[str, Any]:
+def _body(answer: HttpAnswer) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(answer.content, type=dict[str, Any])
+        return msgspec.json.decode(answer.body or b"", type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
 
 
-def _words(answer: httpx.Response) -> str:
+def _words(answer: HttpAnswer) -> str:
     """Status, code and title: "401 10009 Authentication failed"."""
     errors = _body(answer).get("errors")
     first = errors[0] if isinstance(errors, list) and errors else {}
     known = first if isinstance(first, dict) else {}
-    parts = (answer.status_code, known.get("code"), known.get("title"))
+    parts = (answer.status, known.get("code"), known.get("title"))
     return " ".join(str(part) for part in parts if part)

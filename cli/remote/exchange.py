@@ -1,14 +1,18 @@
 """One request from a terminal to Offhook's API or to the carrier; both answer in one shape."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
+import msgspec
+from offhook.telnyx.webhook_targets import WARNING_HEADER
 
 from offhook.commands.webhook_targets import WARNING_HEADER
-from offhook.errors import OperatorFault, SenderFault, shown_url
+from offhook.errors import OperatorFault, SenderFault, SettingInvalid, shown_url
 from offhook.lenient_json import NotJson, read_json
+from offhook.telnyx.http import JSON_BODY, NoHttpAnswer, TelnyxHttp
 
 PAGES_MAX = 1_000
 _TEXT_SHOWN_MAX = 200
@@ -46,27 +50,38 @@ class Server:
     Closed by leaving the `with` block.
     """
 
-    def __init__(self, *, name: str, url: str, token: str, timeout_s: float, see: str) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise OperatorFault(
-                f"{name} is at {shown_url(url)!r}; expected http:// or https://: see {see}"
-            )
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        token: str,
+        timeout_s: float,
+        see: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._name = name
         self._url = shown_url(url)  # for messages alone
         self._see = see
-        headers = {"accept": "application/json", "user-agent": "offhook"}
-        if token:
-            headers["authorization"] = f"Bearer {token}"
         try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
-        except UnicodeEncodeError:
-            raise OperatorFault(f"the token for {name} is not ASCII") from None
+            self._http = TelnyxHttp(
+                base_url=url,
+                key=token,
+                timeout_s=timeout_s,
+                url_name=f"the address of {name}",
+                key_name=f"the token for {name}",
+                transport=transport,
+            )
+        except SettingInvalid as invalid:
+            raise OperatorFault(f"{invalid}; see {see}") from None
+        self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        with self._runner:
+            self._runner.run(self._http.aclose())
 
     def ask(
         self,
@@ -77,27 +92,38 @@ class Server:
         query: Mapping[str, str] | None = None,
     ) -> Answer:
         """The answer to one request. Raises Refused or NoAnswer."""
-        try:
-            response = self._http.request(method, path, json=body, params=query)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            words = f"{type(error).__name__} {error}".strip()
+        found = self._runner.run(
+            self._http.request(
+                method,
+                path,
+                content=None if body is None else msgspec.json.encode(body),
+                headers={} if body is None else JSON_BODY,
+                query=query,
+            )
+        )
+        if isinstance(found, NoHttpAnswer):
             raise NoAnswer(
-                f"{self._name} does not answer at {self._url}: {words}; see {self._see}",
-                maybe_taken=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
-            ) from error
-        answered = _json_of(response.content)
-        if not response.is_success and "errors" in answered:
-            raise Refused(f"{self._name} at {self._url}", response.status_code, answered)
-        if not response.is_success or (response.content and not answered):
-            text = response.text[:_TEXT_SHOWN_MAX].strip()
-            where = shown_url(str(response.url))
+                f"{self._name} does not answer at {self._url}: {found.detail}; see {self._see}",
+                maybe_taken=found.maybe_taken,
+            )
+        if found.body is None:
             raise NoAnswer(
-                f"what answers {response.status_code} at {where} is not {self._name}; see "
+                f"{self._name} at {self._url} answered {found.status}, but the answer broke off",
+                maybe_taken=True,
+            )
+        answered = _json_of(found.body)
+        is_success = 200 <= found.status < 300
+        if not is_success and "errors" in answered:
+            raise Refused(f"{self._name} at {self._url}", found.status, answered)
+        if not is_success or (found.body and not answered):
+            text = found.body.decode(errors="replace")[:_TEXT_SHOWN_MAX].strip()
+            raise NoAnswer(
+                f"what answers {found.status} at {self._url}{path} is not {self._name}; see "
                 f"{self._see}. It says: {text!r}",
                 maybe_taken=True,
             )
-        warning = response.headers.get(WARNING_HEADER, "")
-        return Answer(status=response.status_code, body=answered, warning=warning)
+        warning = found.headers.get(WARNING_HEADER, "")
+        return Answer(status=found.status, body=answered, warning=warning)
 
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """The bodies of a list's pages, to the last one; follows cursors or page numbers."""

@@ -1,9 +1,9 @@
-"""HTTP clients of one connection each, every one used by one request at a time.
+"""HTTP clients with one connection each, each used by one request at a time.
 
-One httpx client with many connections looks at every idle one of them on each request (httpcore
-1.0.9): with 32, half of the processor time of a request. It also loses a connection for good
-when its request is cancelled in the turn of the loop in which it connects. Here a client whose
-request fails or is cancelled is closed, whatever state it is in.
+A single httpx client with many connections checks every idle one on each request (httpcore 1.0.9):
+with 32, that takes half of a request's processor time. It also loses a connection for good if its
+request is cancelled in the loop iteration in which it connects. Here a client whose request fails
+or is cancelled is closed, whatever its state.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class HttpPool:
         self._clients_max = clients_max
         self._idle_s = idle_s
         self._free = asyncio.Semaphore(clients_max)
-        # The last used first, so that no more connections stay open than are needed at once.
+        # Used last in, first out, so that unneeded connections go idle and are closed.
         self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()
         self._closed = False
 
@@ -37,7 +37,7 @@ class HttpPool:
                 await self._free.acquire()
         except TimeoutError:
             raise httpx.PoolTimeout(
-                f"{self._clients_max} requests were under way for {wait_s:g} s"
+                f"all {self._clients_max} connections were in use for {wait_s:g} s"
             ) from None
         try:
             client = self._idle.pop()[1] if self._idle else self._opened()
@@ -53,7 +53,7 @@ class HttpPool:
             self._free.release()
 
     async def aclose(self) -> None:
-        """Close every idle client now, and the others after their requests."""
+        """Close idle clients now, and those in use after their requests."""
         self._closed = True
         await self._close_idle_since(time.monotonic())
 

@@ -1,5 +1,8 @@
 """`offhook call`: from a terminal through API, log and worker to the carrier, and what is said."""
 
+import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -243,7 +246,10 @@ def test_an_api_that_is_not_there(offline: Terminal) -> None:
         in offline("call", "active", "1").errors
     )
     offline.variables = {"OFFHOOK_API_URL": "localhost:8081", "OFFHOOK_API_TOKEN": "t"}
-    assert "at 'localhost:8081'; expected http://" in offline("call", "status", "v3:a").errors
+    assert (
+        "of the API is 'localhost:8081'; expected http://"
+        in offline("call", "status", "v3:a").errors
+    )
 
 
 def test_a_lost_answer_is_asked_for_by_the_commands_id(offline: Terminal) -> None:
@@ -265,16 +271,26 @@ def test_a_lost_answer_is_asked_for_by_the_commands_id(offline: Terminal) -> Non
     )
 
 
-def test_ctrl_c_tells_the_commands_id(offline: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_tells_the_commands_id(offline: Terminal) -> None:
     """Dialled again without it, it would be a second call."""
-    sent: list[Any] = []
+    sent: list[dict[str, Any]] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-    def interrupted(*_: object, json: Any, **more: object) -> None:
-        sent.append(json)
-        raise KeyboardInterrupt
+        def take_and_interrupt() -> None:
+            connection, _ = listening.accept()
+            request = b""
+            while not request.endswith(b"}"):
+                request += connection.recv(65536)
+            sent.append(json.loads(request.partition(b"\r\n\r\n")[2]))
+            os.kill(os.getpid(), signal.SIGINT)
+            connection.recv(1)  # until the command has gone
+            connection.close()
 
-    monkeypatch.setattr("httpx.Client.request", interrupted)
-    dialled = offline("call", "dial", FRIEND, "--from", OURS, "-p", "connection_id=1")
+        taking = threading.Thread(target=take_and_interrupt)
+        taking.start()
+        offline.variables["OFFHOOK_API_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        dialled = offline("call", "dial", FRIEND, "--from", OURS, "-p", "connection_id=1")
+        taking.join()
     assert dialled.status == 130
     assert f"--command-id {sent[0]['command_id']} asks for its answer" in dialled.errors
 

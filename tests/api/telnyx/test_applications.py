@@ -21,7 +21,8 @@ from telnyx import (
 
 from offhook.api.auth import tokens_from
 from offhook.api.errors import install
-from offhook.api.telnyx.applications import applications_router, carrier_http
+from offhook.api.telnyx.applications import applications_router
+from offhook.telnyx.http import TelnyxHttp
 from tests.api.stack import ADMIN, READER, Stack
 
 WANTED: dict[str, Any] = {
@@ -150,7 +151,8 @@ async def test_who_may_read_may_not_change(sdk: AsyncTelnyx, stack: Stack) -> No
 async def test_a_carrier_that_is_away(free_port: int) -> None:
     """Only what changes nothing may be repeated by the SDK."""
     app = FastAPI()
-    async with carrier_http(f"http://127.0.0.1:{free_port}/v2", "key", 1.0) as carrier:
+    url = f"http://127.0.0.1:{free_port}/v2"
+    async with TelnyxHttp(base_url=url, key="key", timeout_s=1.0) as carrier:
         app.include_router(
             applications_router(tokens=tokens_from([f"admin:{ADMIN}"]), carrier=carrier)
         )
@@ -229,8 +231,11 @@ async def api_before(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client at the routes, in this process, with that carrier behind them."""
     app = FastAPI()
-    behind = httpx.AsyncClient(
-        base_url="https://carrier.example/v2", transport=httpx.MockTransport(carrier)
+    behind = TelnyxHttp(
+        base_url="https://carrier.example/v2",
+        key="key",
+        timeout_s=5.0,
+        transport=httpx.MockTransport(carrier),
     )
     async with behind:
         app.include_router(

@@ -308,7 +308,7 @@ def test_what_the_carrier_says_of_the_key(
         ({"carrier_key": "another"}, "401 10009 Authentication failed: the carrier does not know"),
         ({"carrier_key": ""}, "OFFHOOK_CARRIER_KEY is not set"),
         ({"carrier_url": f"{NOBODY}/v2"}, f"not reachable at {NOBODY}/v2: ConnectError"),
-        ({"carrier_url": "api.telnyx.com/v2"}, "its address is 'api.telnyx.com/v2'"),
+        ({"carrier_url": "api.telnyx.com/v2"}, "OFFHOOK_CARRIER_URL is 'api.telnyx.com/v2'"),
     ],
 )
 def test_a_carrier_that_cannot_be_asked(good: Settings, change: dict[str, str], found: str) -> None:

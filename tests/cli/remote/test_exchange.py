@@ -7,14 +7,14 @@ from offhook.cli.remote.exchange import NoAnswer, Server
 
 
 def carrier_that_says(content: bytes) -> Server:
-    server = Server(
-        name="the carrier", url="https://carrier.example/v2", token="", timeout_s=5, see="OFFHOOK_X"
-    )
-    server._http = httpx.Client(
-        base_url="https://carrier.example/v2",
+    return Server(
+        name="the carrier",
+        url="https://carrier.example/v2",
+        token="",
+        timeout_s=5,
+        see="OFFHOOK_X",
         transport=httpx.MockTransport(lambda request: httpx.Response(200, content=content)),
     )
-    return server
 
 
 def test_an_odd_character_in_an_answer_costs_only_itself() -> None:

@@ -170,10 +170,10 @@ async def test_being_cancelled_is_no_answer_to_swallow() -> None:
             await sending
 
 
-async def test_a_wrong_address_is_not_a_passing_fault() -> None:
-    async with Carrier(base_url="carrier.example/v2", key="K", timeout_s=1.0) as telnyx:
-        with pytest.raises(httpx.UnsupportedProtocol):
-            await telnyx.send(DIAL)
+@pytest.mark.parametrize("url", ["", "carrier.example/v2", "ftp://carrier.example/v2", "http:///v2"])
+def test_an_address_that_no_request_can_have_is_refused(url: str) -> None:
+    with pytest.raises(SettingInvalid, match=r"^OFFHOOK_CARRIER_URL is '.*'; expected http://"):
+        Carrier(base_url=url, key="K", timeout_s=1.0)
 
 
 # A body that breaks off after the status line, on a real socket.

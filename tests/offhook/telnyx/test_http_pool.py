@@ -123,7 +123,7 @@ async def test_a_request_that_gets_no_connection_in_time_is_certainly_not_sent(
         server.answers.clear()
         outcomes = await asyncio.gather(*(telnyx.send(DIAL) for _ in range(3)))
         assert outcomes[2] == NoAnswer(
-            detail="PoolTimeout: 2 requests were under way for 1 s", maybe_taken=False
+            detail="PoolTimeout: all 2 connections were in use for 1 s", maybe_taken=False
         )
         assert len(server.requests) == 2
         server.answers.set()

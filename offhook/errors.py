@@ -28,6 +28,8 @@ Our own mistakes are assertions; nothing catches them.
 
 import re
 
+from offhook.redact import SECRET_IN_URL, is_secret_name
+
 
 class OffhookError(Exception):
     """The root: anything Offhook raises on purpose."""
@@ -61,6 +63,7 @@ class ParameterInvalid(SenderFault):
     """A parameter that the carrier's documents do not allow. `value` is None if there was none.
 
     `field` is the parameter, `inside` the place in it that is wrong (`.type`, `[1].name`), if any.
+    The message never shows a secret: messages end in logs and in the log.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class ParameterInvalid(SenderFault):
         self.value = value
         self.rule = rule
         place = field + inside
-        seen = "a secret" if field in SECRET_PARAMETERS else shown(value)
+        seen = "a secret" if is_secret_name(field) else shown(value)
         given = "is missing" if value is None else f"is {seen}"
         super().__init__(f"{operation}: {place} {given}; {rule}")
 
@@ -148,8 +151,6 @@ def words_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-# Messages end in logs and in the log, so these values are never in one.
-SECRET_PARAMETERS = frozenset({"payment_token", "sip_auth_password", "stream_auth_token"})
 _SHOWN_CHARS_MAX = 80
 
 
@@ -186,6 +187,4 @@ def secrets_of_url(text: str) -> list[str]:
 
 
 _SCHEME = re.compile(r"([A-Za-z][\w+.-]*://)")
-_SECRET_PARAMETER = re.compile(
-    r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)([^&\s,]*)", re.IGNORECASE
-)
+_SECRET_PARAMETER = re.compile(rf"([?&][^=&]*(?:{SECRET_IN_URL})[^=&]*=)([^&\s,]*)", re.IGNORECASE)

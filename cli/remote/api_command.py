@@ -18,7 +18,8 @@ from offhook.cli.remote.answers import fields_table, print_json, told
 from offhook.cli.remote.exchange import NoAnswer, Refused, Server
 from offhook.cli.tokens import widest_token
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
-from offhook.errors import SECRET_PARAMETERS, SettingInvalid
+from offhook.errors import SettingInvalid
+from offhook.redact import is_secret_name
 from offhook.settings import Settings
 
 ANSWER_GRACE_S = 5.0
@@ -42,7 +43,7 @@ def send_command(
     """Check, send, print. Raises ParameterInvalid, or OffhookError if it did not take effect."""
     texts = {name: text for name, text in given.items() if text is not None}
     for name, text in _named(more or []):
-        if name in SECRET_PARAMETERS:
+        if is_secret_name(name):
             text = _secret_in(name, text)
         if name == "command_id" or (name == "call_control_id" and operation != "bridge"):
             raise typer.BadParameter(f"--param {name}: there is an option or argument for it")

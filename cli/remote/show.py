@@ -15,7 +15,6 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from offhook.api.own.redact import hidden
 from offhook.cli.remote.call_records import read_call
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable
@@ -48,6 +47,7 @@ from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.legs import LEGS
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.view import columns_of
+from offhook.redact import hidden
 from offhook.session import Session, evolve
 from offhook.session.leg import Leg
 from offhook.settings import Settings

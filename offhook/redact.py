@@ -1,0 +1,45 @@
+"""Which names stand for secrets, and JSON without their values. Pure.
+
+Commands' parameters are stored in the log as they were sent, passwords included: what is shown of
+them, in an error, an API reply or a terminal, goes through here first.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "(hidden)"
+
+LEVELS_MAX = 100
+TOO_DEEP = "(nested too deep)"
+"""Replaces what is below: a webhook may be nested deeper than JSON can be written."""
+
+SECRET_IN_URL = r"pass|secret|token|key"
+"""Part of the name of a query parameter whose value is hidden. Broader than `is_secret_name`: the
+names in a URL are anybody's, and hiding a harmless value costs nothing."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field or parameter with this name holds a secret, such as `sip_auth_password`."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
+    """A copy of the JSON value with HIDDEN for texts that have a secret's name."""
+    match value:
+        case Mapping() | list() | tuple() if not levels:
+            return TOO_DEEP
+        case Mapping():
+            return {
+                name: HIDDEN
+                if isinstance(item, str) and is_secret_name(name)
+                else hidden(item, levels - 1)
+                for name, item in value.items()
+            }
+        case list() | tuple():
+            return [hidden(item, levels - 1) for item in value]
+        case _:
+            return value
+
+
+_SECRET_NAME = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)

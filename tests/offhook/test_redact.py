@@ -1,0 +1,55 @@
+"""Secrets by name: in commands' parameters, in any JSON, in messages."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from offhook.commands import COMMANDS
+from offhook.errors import ParameterInvalid
+from offhook.redact import HIDDEN, LEVELS_MAX, TOO_DEEP, hidden, is_secret_name
+
+SECRETS = {"payment_token", "sip_auth_password", "stream_auth_token"}
+
+
+def test_the_secrets_among_all_parameters_of_commands() -> None:
+    """A new secret parameter must be named here, and recognised by its name."""
+    _, schemas = msgspec.json.schema_components(tuple(COMMANDS.values()))
+    names = {name for schema in schemas.values() for name in schema.get("properties", {})}
+    suspects = {name for name in names if any(part in name for part in ("pass", "secret", "token"))}
+    assert suspects == SECRETS
+    assert {name for name in names if is_secret_name(name)} == SECRETS
+
+
+@pytest.mark.parametrize("name", [*sorted(SECRETS), "password", "client_secret"])
+def test_an_error_does_not_show_a_secret(name: str) -> None:
+    error = ParameterInvalid("dial", name, "hush", "expected another")
+    assert "hush" not in str(error)
+    assert str(error) == f"dial: {name} is a secret; expected another"
+
+
+def test_secrets_are_hidden_wherever_they_are() -> None:
+    value = {
+        "to": "+12025550123",
+        "sip_auth_password": "hush",
+        "list": [{"API_KEY": "hush", "api_key_ref": "a name"}],
+        "token": {"not": "a text"},
+        "tuple": ("x",),
+    }
+    assert hidden(value) == {
+        "to": "+12025550123",
+        "sip_auth_password": HIDDEN,
+        "list": [{"API_KEY": HIDDEN, "api_key_ref": "a name"}],
+        "token": {"not": "a text"},
+        "tuple": ["x"],
+    }
+
+
+def test_the_depth_is_bounded() -> None:
+    nested: Any = "bottom"
+    for _ in range(LEVELS_MAX + 1):
+        nested = [nested]
+    found = hidden(nested)
+    for _ in range(LEVELS_MAX):
+        (found,) = found
+    assert found == TOO_DEEP

@@ -16,7 +16,6 @@ By default the carrier waits 2 s for the answer.
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -33,7 +32,7 @@ from offhook.errors import (
 )
 from offhook.ingress.identity import WebhookIdentity, identity_of
 from offhook.ingress.pacing import Pacer
-from offhook.jetstream.log import TRACE_HEADER, EventLog
+from offhook.jetstream.log import TRACE_HEADER, EventLog, trace_headers
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.process.asgi import Message, Receive, Scope, Send, respond
 from offhook.process.limited_log import LimitedLog
@@ -160,9 +159,11 @@ class WebhookEndpoint:
             await self._refuse(send, 403, _reason_of(error), str(error))
             return
         identity = identity_of(body)
-        kept = {SIGNATURE_HEADER: signature.signature, TIMESTAMP_HEADER: signature.timestamp}
-        if _TRACEPARENT.match(trace := headers.get(TRACE_HEADER, "")):
-            kept[TRACE_HEADER] = trace
+        kept = {
+            SIGNATURE_HEADER: signature.signature,
+            TIMESTAMP_HEADER: signature.timestamp,
+            **trace_headers(headers.get(TRACE_HEADER, "")),
+        }
         try:
             appended = await self._log.append(
                 identity.session_id,
@@ -281,4 +282,3 @@ _STORED: Message = {
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 _ALLOW_POST = (b"allow", b"POST")
 _CLOSE = (b"connection", b"close")
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")

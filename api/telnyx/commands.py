@@ -30,7 +30,7 @@ from offhook.commands.paths import SEGMENT_RULE, is_segment
 from offhook.commands.webhook_targets import WARNING_HEADER, require_post, sent_elsewhere
 from offhook.errors import LogUnavailable, ParameterInvalid, shown
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
-from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, EventLog, pages
+from offhook.jetstream.log import APPEND_TIMEOUT_S, EventLog, pages, trace_headers
 from offhook.jetstream.lookup import Stream
 from offhook.process.slices import Slices
 from offhook.session import Session, evolve
@@ -206,7 +206,7 @@ class Commands:
                 session_id,
                 "in",
                 encode(CommandRequested(command=command, requested_by=caller.name), session_id),
-                headers={TRACE_HEADER: traceparent} if _TRACEPARENT.match(traceparent) else None,
+                headers=trace_headers(traceparent),
                 timeout_s=min(APPEND_TIMEOUT_S, left_s),
             )
             if not appended.duplicate:
@@ -263,4 +263,3 @@ def _check_command_id(operation: str, command_id: Any) -> None:
 
 
 _COMMAND_ID = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?")
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")

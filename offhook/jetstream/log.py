@@ -7,6 +7,7 @@ read of one session is two exact-subject reads, never a wildcard (0.5 ms against
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -225,6 +226,11 @@ async def pages(
         out_after = max((each.seq for each in page if each.side == "out"), default=out_after)
 
 
+def trace_headers(traceparent: str) -> dict[str, str]:
+    """The header that hands a trace on; empty unless the value is valid in W3C Trace Context."""
+    return {TRACE_HEADER: traceparent} if _TRACEPARENT.fullmatch(traceparent) else {}
+
+
 def record_of(message: Msg) -> Record:
     """The record in the answer to a direct get. Raises RecordUnreadable."""
     headers = message.headers or {}
@@ -317,6 +323,7 @@ _TAKEN = frozenset({10071, 10164})
 _IN_PROCESS = 10158
 _TOO_LARGE = 10054
 _UNAVAILABLE = 503
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _DIRECT_GET = f"$JS.API.DIRECT.GET.{STREAM}"
 _TRY_S = 1.0
 _PAUSE_FIRST_S = 0.05

@@ -18,8 +18,9 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import EventLog, JetStreamLog, pages
+from offhook.jetstream.log import EventLog, JetStreamLog, pages, trace_headers
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import provision
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 
@@ -47,6 +48,13 @@ def decided(session: str, cause_seq: int, worker: str = "w1") -> Decided:
     return Decided(
         cause_seq=cause_seq, cause_id="e", flow="f", flow_version="1", worker=worker, lease_s=3
     )
+
+
+def test_only_a_valid_trace_is_handed_on() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert trace_headers(trace) == {"traceparent": trace}
+    for other in ("", "00-nonsense", trace.upper(), f"{trace}\n", f"{trace}\r\nNats-Msg-Id: x"):
+        assert trace_headers(other) == {}
 
 
 async def test_a_session_without_records_reads_empty(log: EventLog) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from offhook.events import session_id_from
-from offhook.webhooks import Oddity, concerns_call, read_webhook
+from offhook.webhooks import Oddity, concerns_call, read_webhook, session_id_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +41,8 @@ def identity_of(body: bytes) -> WebhookIdentity:
             oddities=webhook.oddities,
         )
     oddities = () if concerns_call(data["event_type"], payload) else _NO_CALL
-    for name in _SESSION_FIELDS if isinstance(payload, dict) else ():
-        if _is_text(text := payload.get(name)):
-            return WebhookIdentity(
-                session_id=session_id_from(text), event_id=event_id, oddities=oddities
-            )
-    return WebhookIdentity(
-        session_id=session_id_from(event_id), event_id=event_id, oddities=oddities
-    )
+    session_id = session_id_in(payload, event_id)
+    return WebhookIdentity(session_id=session_id, event_id=event_id, oddities=oddities)
 
 
 def _is_text(value: object) -> bool:
@@ -57,4 +50,3 @@ def _is_text(value: object) -> bool:
 
 
 _NO_CALL: tuple[Oddity, ...] = ("no_call",)
-_SESSION_FIELDS = ("call_session_id", "creator_call_session_id", "conference_id")

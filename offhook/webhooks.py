@@ -29,6 +29,9 @@ from offhook.carrier_events import BY_TYPE
 from offhook.events import CallEvent, UnknownEvent, session_id_from
 from offhook.lenient_json import NotJson, read_json
 
+SESSION_ID_FIELDS = ("call_session_id", "creator_call_session_id", "conference_id")
+"""Fields of a payload that name the session of the event; the first that is there counts."""
+
 Form = Literal["v2", "flat", "v1", "portal", "call_events", "payload", "unknown"]
 
 
@@ -84,7 +87,7 @@ def read_webhook(body: bytes, version: int = 2) -> Webhook:
     event = _event_from(data, _event_id_of(data, document, body))
     return Webhook(
         form=form,
-        session_id=_session_id_of(event),
+        session_id=session_id_in(event.payload, event.event_id),
         event=event,
         attempt=attempt if isinstance(attempt, int) else None,
         version=1 if is_usual else 2,
@@ -212,15 +215,14 @@ def _event_from(data: Mapping[str, Any], event_id: str) -> CallEvent:
     )
 
 
-def _session_id_of(event: CallEvent) -> str:
-    for text in (
-        event.call_session_id,
-        event.payload.get("creator_call_session_id"),
-        event.payload.get("conference_id"),
-    ):
-        if isinstance(text, str) and text:
-            return session_id_from(text)
-    return session_id_from(event.event_id)
+def session_id_in(payload: object, event_id: str) -> str:
+    """The session of an event with this payload: its own if the payload names none."""
+    if isinstance(payload, Mapping):
+        for name in SESSION_ID_FIELDS:
+            text = payload.get(name)
+            if isinstance(text, str) and text:
+                return session_id_from(text)
+    return session_id_from(event_id)
 
 
 def _time(value: Any) -> datetime | None:
@@ -274,15 +276,7 @@ _READERS: dict[Any, tuple[type | None, _Reader | None]] = {
 What is not as the documents say becomes None: the payload still has it.
 """
 
-_CALL_IDS = frozenset(
-    {
-        "call_control_id",
-        "call_leg_id",
-        "call_session_id",
-        "creator_call_session_id",
-        "conference_id",
-    }
-)
+_CALL_IDS = frozenset({"call_control_id", "call_leg_id", *SESSION_ID_FIELDS})
 
 _ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
 

@@ -21,7 +21,7 @@ from offhook.cli.remote.exchange import Answer, Refused, Server
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.applications import ChangedApplication, NewApplication, application_from
-from offhook.telnyx.paths import APPLICATIONS, application_path
+from offhook.telnyx.paths import APPLICATIONS, WEBHOOK_PATH, application_path
 
 PAGE_SIZE = "250"
 TIMEOUT_S = 15.0
@@ -37,7 +37,7 @@ Id = Annotated[str, typer.Argument(help="The application's id.", show_default=Fa
 
 _FIELD_OPTIONS: Mapping[str, Any] = {
     "application_name": typer.Option(help="Display name."),
-    "webhook_event_url": typer.Option(help="Webhook URL: https://…/webhooks/telnyx"),
+    "webhook_event_url": typer.Option(help=f"Webhook URL: https://…{WEBHOOK_PATH}"),
     "active": typer.Option("--active/--inactive", help="Take and place calls."),
     "anchorsite_override": typer.Option(help='Latency, or a site: "Chicago, IL" …'),
     "call_cost_in_webhooks": typer.Option(help="Send webhooks with the cost of a call."),
@@ -144,7 +144,7 @@ def show(id: Id, as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Display name.", show_default=False)],
     webhook_event_url: Annotated[
-        str, typer.Argument(help="https://…/webhooks/telnyx", show_default=False)
+        str, typer.Argument(help=f"https://…{WEBHOOK_PATH}", show_default=False)
     ],
     *,
     as_json: AsJson = False,

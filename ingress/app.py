@@ -6,7 +6,7 @@ import time
 from faststream.asgi import AsgiFastStream
 
 from offhook.errors import OffhookError, SettingInvalid
-from offhook.ingress.webhook import PATH, Metrics, WebhookEndpoint
+from offhook.ingress.webhook import Metrics, WebhookEndpoint
 from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import (
     WATCH_S,
@@ -21,6 +21,7 @@ from offhook.process.asgi import AsgiApp, Receive, Scope, Send, respond
 from offhook.process.health import health_routes
 from offhook.process.serve import first_of, serve
 from offhook.settings import Settings
+from offhook.telnyx.paths import WEBHOOK_PATH
 from offhook.telnyx.signature import public_keys_from
 
 
@@ -50,7 +51,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         metrics=metrics,
     )
     routes: list[tuple[str, AsgiApp]] = [
-        (PATH, endpoint),
+        (WEBHOOK_PATH, endpoint),
         *health_routes(
             health.trouble,
             metrics.registry,
@@ -74,4 +75,4 @@ class _Ingress(AsgiFastStream):
         if scope["type"] != "http":
             await super().not_found(scope, receive, send)
             return
-        await respond(send, 404, f"webhooks are taken at POST {PATH}\n".encode())
+        await respond(send, 404, f"webhooks are taken at POST {WEBHOOK_PATH}\n".encode())

@@ -43,7 +43,6 @@ from offhook.telnyx.signature import (
     verify,
 )
 
-PATH = "/webhooks/telnyx"
 LOG_TIMEOUT_S = 1.5
 
 BODY_TIMEOUT_S = 10.0

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from offhook.errors import SettingInvalid, secrets_of_url, shown_url
+from offhook.telnyx.paths import WEBHOOK_PATH
 
 PREFIX = "OFFHOOK_"
 
@@ -82,7 +83,7 @@ class Settings:
 
     # Where the carrier reaches ingress: the simulator posts there, and a command that sends
     # webhooks to another address gets a warning.
-    webhook_url: str = "http://127.0.0.1:8080/webhooks/telnyx"
+    webhook_url: str = f"http://127.0.0.1:8080{WEBHOOK_PATH}"
 
     # The simulator: the base64 seed it signs with, and its seeded faults.
     signing_key: str = field(default="", repr=False)

@@ -11,10 +11,15 @@ import msgspec
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.commands.paths import SEGMENT_RULE, is_segment
 from offhook.errors import SettingInvalid, shown_url
-from offhook.ingress.webhook import PATH
 from offhook.settings import Settings
 from offhook.telnyx.http import HttpAnswer, NoHttpAnswer, TelnyxHttp
-from offhook.telnyx.paths import APPLICATIONS, SEGMENT_RULE, application_path, is_segment
+from offhook.telnyx.paths import (
+    APPLICATIONS,
+    SEGMENT_RULE,
+    WEBHOOK_PATH,
+    application_path,
+    is_segment,
+)
 
 TIMEOUT_S = 5.0
 LISTED_MAX = 10
@@ -104,7 +109,7 @@ async def _application(
     if not wanted and len(known) != 1:
         found = f"which of them? {_names(known)}" if known else "the account has none"
         fix = "name it by --connection ID or OFFHOOK_CONNECTION_ID"
-        make = "make one: offhook apps create NAME https://…" + PATH
+        make = "make one: offhook apps create NAME https://…" + WEBHOOK_PATH
         yield wrong("carrier", "application", found, fix if known else make)
         return
     application: Application
@@ -158,20 +163,20 @@ def application_findings(application: Application, webhook_url: str) -> list[Fin
 def _webhook_url(application: Application, expected: str, update: str) -> Finding:
     url = application.get("webhook_event_url") or ""
     shown, wanted = shown_url(url), shown_url(expected)
-    fix = f"{update} --webhook-event-url {wanted or 'https://…' + PATH}"
+    fix = f"{update} --webhook-event-url {wanted or 'https://…' + WEBHOOK_PATH}"
     if expected and url != expected:
         return wrong("carrier", "webhook URL", f"{shown or 'none'}, not {wanted}", fix)
-    if urlsplit(url).path != PATH:
-        found = f"{shown or 'none'} does not end in {PATH}, where ingress listens"
+    if urlsplit(url).path != WEBHOOK_PATH:
+        found = f"{shown or 'none'} does not end in {WEBHOOK_PATH}, where ingress listens"
         return wrong("carrier", "webhook URL", found, fix)
     return good("carrier", "webhook URL", shown)
 
 
 def _failover_url(url: str, update: str) -> Finding:
-    if urlsplit(url).path == PATH:
+    if urlsplit(url).path == WEBHOOK_PATH:
         return good("carrier", "failover URL", shown_url(url))
-    found = f"{shown_url(url)} does not end in {PATH}, where ingress listens"
-    fix = f"{update} --webhook-event-failover-url https://…{PATH}"
+    found = f"{shown_url(url)} does not end in {WEBHOOK_PATH}, where ingress listens"
+    fix = f"{update} --webhook-event-failover-url https://…{WEBHOOK_PATH}"
     return wrong("carrier", "failover URL", found, fix)
 
 

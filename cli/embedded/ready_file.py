@@ -28,6 +28,7 @@ import msgspec
 
 from offhook.errors import OperatorFault
 from offhook.settings import PREFIX, Settings
+from offhook.telnyx.paths import WEBHOOK_PATH
 
 VARIABLE = PREFIX + "READY_FILE"
 SIMULATOR_KEY = "simulator"
@@ -115,11 +116,7 @@ def settings_in(found: Mapping[str, str]) -> dict[str, Any]:
     if keys := found.get("public_keys", found.get("public_key")):
         values["public_keys"] = tuple(keys.split(","))
     if "ingress" in found:
-        from offhook.ingress.webhook import (
-            PATH,  # not at the top: it imports the whole NATS client
-        )
-
-        values["webhook_url"] = found["ingress"] + PATH
+        values["webhook_url"] = found["ingress"] + WEBHOOK_PATH
     if "carrier" in found:
         values["carrier_url"] = found["carrier"]
     if "simulator" in found:

@@ -18,6 +18,7 @@ from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
+from offhook.telnyx.paths import WEBHOOK_PATH
 
 CHECK_S = 0.25
 """Pause between two checks of logs and processes."""
@@ -131,7 +132,7 @@ def _stop_on_signals() -> _Stopped:
 
 def _print_addresses(console: Console, stack: Stack, directory: Path) -> None:
     addresses = stack.addresses
-    console.print(f"webhook URL   {addresses['ingress']}/webhooks/telnyx")
+    console.print(f"webhook URL   {addresses['ingress']}{WEBHOOK_PATH}")
     console.print(f"API           {addresses['api']}  (documentation at /docs)")
     if "simulator" in addresses:
         key = f"key: {addresses['simulator_key']}; OFFHOOK_CARRIER_KEY is not set"

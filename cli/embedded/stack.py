@@ -26,6 +26,7 @@ from offhook.cli.tokens import widest_token
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
 from offhook.simulator.applications import DEFAULT_ID
+from offhook.telnyx.paths import WEBHOOK_PATH
 from offhook.telnyx.signature import public_key_text, signing_key_from
 
 READY_TIMEOUT_S = 30.0
@@ -226,7 +227,7 @@ class Stack:
             postgres_url=self.postgres.url,
             signing_key=settings.signing_key or _new_signing_key(),
             api_tokens=settings.api_tokens or (f"admin:{token_urlsafe(24)}",),
-            webhook_url=f"http://127.0.0.1:{settings.ingress_port}/webhooks/telnyx",
+            webhook_url=f"http://127.0.0.1:{settings.ingress_port}{WEBHOOK_PATH}",
         )
         development = public_key_text(signing_key_from(settings.signing_key))
         settings = dataclasses.replace(settings, public_keys=(*settings.public_keys, development))

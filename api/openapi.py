@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from offhook.commands import COMMANDS, LegCommand
+from offhook.commands.catalog import wire_name
 from offhook.commands.defaults import DEFAULTS
 from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
 
@@ -109,12 +110,12 @@ def command_body(operation: str) -> dict[str, Any]:
     }
     properties: dict[str, Any] = {"command_id": _COMMAND_ID}
     properties |= {
-        _wire_name(name): _in_json_schema(_optional(value)) for name, value in own.items()
+        wire_name(name): _in_json_schema(_optional(value)) for name, value in own.items()
     }
     # The carrier's: nothing is filled in here.
     for name, value in DEFAULTS.get(operation, {}).items():
         properties[name] |= {"default": value}
-    required = [_wire_name(name) for name in schema.get("required", ())]
+    required = [wire_name(name) for name in schema.get("required", ())]
     return {
         "required": bool(required),
         "content": {
@@ -137,11 +138,6 @@ _COMMAND_ID = {
     "description": "Makes the command yours: repeated with the same id it is not repeated. It is "
     "one command of its session; for another leg, too, give an id of its own",
 }
-
-
-def _wire_name(field: str) -> str:
-    # As `offhook.commands.catalog` names them in JSON.
-    return field.removesuffix("_").removesuffix("_to_bridge_with")
 
 
 def _optional(schema: Mapping[str, Any]) -> dict[str, Any]:

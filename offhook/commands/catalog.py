@@ -25,9 +25,14 @@ from offhook.commands.webhook_targets import require_post
 from offhook.errors import OperationUnknown, ParameterInvalid
 from offhook.events import IssuedCommand
 
-# Field name -> the carrier's name, where they differ: `from` is a Python keyword, and bridge has
-# one call_control_id in its path and another in its body (the SDK renames them the same way).
+# Where they differ: `from` is a Python keyword, and bridge has one call_control_id in its path and
+# another in its body (the SDK renames them the same way).
 _WIRE_NAMES = {"from_": "from", "call_control_id_to_bridge_with": "call_control_id"}
+
+
+def wire_name(field_name: str) -> str:
+    """The carrier's name of a command's field."""
+    return _WIRE_NAMES.get(field_name, field_name)
 
 
 def command_from(
@@ -127,12 +132,12 @@ def path_of(operation: str, call_control_id: str | None) -> str:
 @cache
 def _fields_by_wire_name(operation: str) -> Mapping[str, str]:
     return {
-        _WIRE_NAMES.get(field.name, field.name): field.name
+        wire_name(field.name): field.name
         for field in dataclasses.fields(COMMANDS[operation])
         if field.name != "call_control_id"
     }
 
 
 def _invalid(operation: str, wrong: Wrong) -> ParameterInvalid:
-    name = _WIRE_NAMES.get(wrong.name, wrong.name)
+    name = wire_name(wrong.name)
     return ParameterInvalid(operation, name, wrong.value, wrong.rule, inside=wrong.inside)

@@ -170,7 +170,9 @@ async def test_being_cancelled_is_no_answer_to_swallow() -> None:
             await sending
 
 
-@pytest.mark.parametrize("url", ["", "carrier.example/v2", "ftp://carrier.example/v2", "http:///v2"])
+@pytest.mark.parametrize(
+    "url", ["", "carrier.example/v2", "ftp://carrier.example/v2", "http:///v2"]
+)
 def test_an_address_that_no_request_can_have_is_refused(url: str) -> None:
     with pytest.raises(SettingInvalid, match=r"^OFFHOOK_CARRIER_URL is '.*'; expected http://"):
         Carrier(base_url=url, key="K", timeout_s=1.0)

@@ -245,10 +245,18 @@ class Record:
     @property
     def side(self) -> Literal["in", "out"]:
         """Facts from outside the session are on `.in`, what workers recorded on `.out`."""
-        return "in" if isinstance(self.fact, _FROM_OUTSIDE) else "out"
+        return side_of(type(self.fact))
 
 
-_FROM_OUTSIDE = WebhookReceived | CommandRequested | LegPlaced | SessionResumed
+FromOutside = WebhookReceived | CommandRequested | LegPlaced | SessionResumed
+"""The facts on `.in`; every other is on `.out`."""
+
+
+def side_of(kind: type[Fact]) -> Literal["in", "out"]:
+    """The side of a session that facts of this type are on."""
+    return "in" if issubclass(kind, FromOutside) else "out"
+
+
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

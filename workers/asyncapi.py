@@ -9,9 +9,7 @@ from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 
 from offhook.codec import FACTS
-from offhook.events import CommandRequested, LegPlaced, SessionResumed, WebhookReceived
-
-_ON_IN = (WebhookReceived, CommandRequested, LegPlaced, SessionResumed)
+from offhook.events import side_of
 
 # Without the page's "try it out": nobody appends to the log of live calls from a browser.
 ROUTE = AsyncAPIRoute("/docs/asyncapi", try_it_out_path=None)
@@ -31,9 +29,8 @@ SPECIFICATION = AsyncAPI(
 def describe(broker: NatsBroker) -> None:
     """Name every record with its subject; nothing is published through these."""
     for name, kind in FACTS.items():
-        side = "in" if kind in _ON_IN else "out"
         broker.publisher(
-            f"calls.{{slot}}.{{session}}.{side}",
+            f"calls.{{slot}}.{{session}}.{side_of(kind)}",
             title=name,
             description=cleandoc(kind.__doc__ or ""),
             schema=kind,

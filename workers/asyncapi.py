@@ -38,7 +38,7 @@ def describe(broker: NatsBroker) -> None:
 
 
 def document() -> dict[str, Any]:
-    """The whole document, as it is in `docs/asyncapi.json`."""
+    """The whole document, as `offhook asyncapi` prints it."""
     broker = NatsBroker(apply_types=False)
     describe(broker)
     app = AsgiFastStream(broker, specification=SPECIFICATION)

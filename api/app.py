@@ -20,7 +20,7 @@ from offhook.api.telnyx.commands import Commands
 from offhook.api.telnyx.idempotency import Repeats
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
-from offhook.errors import OffhookError, PassingFault, SettingInvalid
+from offhook.errors import OffhookError, PassingFault
 from offhook.jetstream.connection import close, connect, until_refused
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog

@@ -21,7 +21,8 @@ from offhook.cli.remote.exchange import Answer, Refused, Server
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.applications import ChangedApplication, NewApplication, application_from
-from offhook.telnyx.paths import APPLICATIONS, WEBHOOK_PATH, application_path
+from offhook.telnyx.paths import APPLICATIONS, application_path
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 PAGE_SIZE = "250"
 TIMEOUT_S = 15.0

@@ -21,8 +21,8 @@ from offhook.process.asgi import AsgiApp, Receive, Scope, Send, respond
 from offhook.process.health import health_routes
 from offhook.process.serve import first_of, serve
 from offhook.settings import Settings
-from offhook.telnyx.paths import WEBHOOK_PATH
 from offhook.telnyx.signature import public_keys_from
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from offhook.errors import SettingInvalid, secrets_of_url, shown_url
-from offhook.telnyx.paths import WEBHOOK_PATH
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 PREFIX = "OFFHOOK_"
 

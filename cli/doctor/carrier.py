@@ -13,13 +13,8 @@ from offhook.commands.paths import SEGMENT_RULE, is_segment
 from offhook.errors import SettingInvalid, shown_url
 from offhook.settings import Settings
 from offhook.telnyx.http import HttpAnswer, NoHttpAnswer, TelnyxHttp
-from offhook.telnyx.paths import (
-    APPLICATIONS,
-    SEGMENT_RULE,
-    WEBHOOK_PATH,
-    application_path,
-    is_segment,
-)
+from offhook.telnyx.paths import APPLICATIONS, application_path
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 TIMEOUT_S = 5.0
 LISTED_MAX = 10

@@ -28,7 +28,7 @@ import msgspec
 
 from offhook.errors import OperatorFault
 from offhook.settings import PREFIX, Settings
-from offhook.telnyx.paths import WEBHOOK_PATH
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 VARIABLE = PREFIX + "READY_FILE"
 SIMULATOR_KEY = "simulator"

@@ -18,7 +18,7 @@ from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
-from offhook.telnyx.paths import WEBHOOK_PATH
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 CHECK_S = 0.25
 """Pause between two checks of logs and processes."""

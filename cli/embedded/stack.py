@@ -26,8 +26,8 @@ from offhook.cli.tokens import widest_token
 from offhook.errors import OperatorFault
 from offhook.settings import Settings, environment_from
 from offhook.simulator.applications import DEFAULT_ID
-from offhook.telnyx.paths import WEBHOOK_PATH
 from offhook.telnyx.signature import public_key_text, signing_key_from
+from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 25.0

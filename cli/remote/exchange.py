@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import httpx
 import msgspec
-from offhook.telnyx.webhook_targets import WARNING_HEADER
 
 from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import OperatorFault, SenderFault, SettingInvalid, shown_url

@@ -8,7 +8,6 @@ import msgspec
 
 from offhook.commands.catalog import method_of, path_of, takes_command_id
 from offhook.events import IssuedCommand
-from offhook.telnyx.catalog import method_of, path_of, takes_command_id
 from offhook.telnyx.http import JSON_BODY, NoHttpAnswer, TelnyxHttp, require_header_value
 from offhook.telnyx.outcomes import NoAnswer, Outcome, outcome_of
 

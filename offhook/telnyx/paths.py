@@ -4,9 +4,6 @@ from offhook.commands.paths import segment
 
 APPLICATIONS = "/call_control_applications"
 
-WEBHOOK_PATH = "/webhooks/telnyx"
-"""Where ingress takes the carrier's webhooks: the end of every webhook URL that leads to it."""
-
 
 def active_calls_path(connection_id: str) -> str:
     """The active calls of a connection. Raises ParameterInvalid."""

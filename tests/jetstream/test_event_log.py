@@ -20,7 +20,6 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog, pages, trace_headers
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.stream import provision
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 

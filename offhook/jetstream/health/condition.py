@@ -8,7 +8,7 @@ A stream is written to by its leader, and an append is acknowledged once more th
 replicas have it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nats.js.api import AccountInfo, DiscardPolicy, StreamInfo
@@ -51,46 +51,71 @@ def condition_of(
     late: frozenset[str] = frozenset(),
 ) -> Condition:
     """`late` are the replicas that have not been current for so long that they count as out."""
-    troubles: list[str] = []
-    stopped: dict[str, list[str]] = {}  # the streams that take no records, by the reason
+    found = [_stream_condition(servers, info, late) for info in streams]
+    troubles = [
+        *_stopped(found),
+        *(trouble for each in found for trouble in each.full),
+        *(f"the NATS account is full: {limit}; raise it" for limit in _reached(account)),
+    ]
+    warnings = [
+        *(server.silent for server in servers if server.silent),
+        *(f"a node of the log is out: {why}" for each in found for why in each.out.values()),
+        *(
+            f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
+            for server in servers
+            if server.unhealthy and not server.cannot_write
+        ),
+    ]
     # In order, without repetition.
-    warnings = dict.fromkeys(server.silent for server in servers if server.silent)
-    behind: set[str] = set()
-    for info in streams:
-        out = _out(servers, info)
-        behind |= {name for name, why in out.items() if why.startswith(_BEHIND)}
-        out = {
-            name: why for name, why in out.items() if not why.startswith(_BEHIND) or name in late
-        }
-        if why := _cannot_append(info, out):
-            stopped.setdefault(why, []).append(f"{info.config.name}")
-        warnings |= dict.fromkeys(f"a node of the log is out: {why}" for why in out.values())
-        troubles += [
+    trouble = "; ".join(dict.fromkeys(troubles))
+    return Condition(
+        trouble=trouble,
+        warnings=() if trouble else tuple(dict.fromkeys(warnings)),
+        behind=frozenset(name for each in found for name in each.behind),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StreamCondition:
+    """Of one stream: why it takes no records (empty if it does), limits reached, nodes out."""
+
+    name: str
+    stopped: str
+    full: Sequence[str]
+    out: Mapping[str, str]  # the reason by node
+    behind: Collection[str]  # replicas that are not current, counted as out or not
+
+
+def _stream_condition(
+    servers: Sequence[ServerReport], info: StreamInfo, late: frozenset[str]
+) -> _StreamCondition:
+    nodes = _out(servers, info)
+    behind = {name for name, why in nodes.items() if why.startswith(_BEHIND)}
+    out = {name: why for name, why in nodes.items() if name not in behind or name in late}
+    return _StreamCondition(
+        name=f"{info.config.name}",
+        stopped=_cannot_append(info, out),
+        full=[
             f"stream {info.config.name} is full: {limit}; raise it"
             for limit in stream_limits(info)
             if limit.is_reached
-        ]
-    troubles = [
-        *(
-            f"no records are taken by {' and '.join(names)}: {why}"
-            for why, names in stopped.items()
-        ),
-        *troubles,
-    ]
-    troubles += [
-        f"the NATS account is full: {limit}; raise it"
-        for limit in account_limits(account)
-        if limit.is_reached
-    ]
-    warnings |= dict.fromkeys(
-        f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
-        for server in servers
-        if server.unhealthy and not server.cannot_write
+        ],
+        out=out,
+        behind=behind,
     )
-    trouble = "; ".join(dict.fromkeys(troubles))
-    return Condition(
-        trouble=trouble, warnings=() if trouble else tuple(warnings), behind=frozenset(behind)
-    )
+
+
+def _stopped(found: Sequence[_StreamCondition]) -> list[str]:
+    """The streams that take no records, together where the reason is the same."""
+    names: dict[str, list[str]] = {}
+    for each in found:
+        if each.stopped:
+            names.setdefault(each.stopped, []).append(each.name)
+    return [f"no records are taken by {' and '.join(ours)}: {why}" for why, ours in names.items()]
+
+
+def _reached(account: AccountInfo | None) -> list[StorageLimit]:
+    return [limit for limit in account_limits(account) if limit.is_reached]
 
 
 def stream_limits(info: StreamInfo) -> list[StorageLimit]:

@@ -45,6 +45,6 @@ def test_the_architecture_page_says_where_every_package_is() -> None:
         for room in {folder.partition("/")[0] for folder in folders}
         for path in (ROOT / room).rglob("__init__.py")
     }
-    # In offhook/, a symbolic link leads to a folder that has its own row. Deeper packages have none.
+    # In offhook/, a symbolic link leads to a folder with its own row. Deeper packages have none.
     listed = {each for each in packages if not (ROOT / each).is_symlink() and each.count("/") < 2}
     assert listed - folders == set()

@@ -1,12 +1,12 @@
 """Which attempts of a command fail, by the number it concerns."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from offhook.commands import Command, Dial
+from offhook.recent import RecentDict
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.numbers import CommandFault, fault_of
 from offhook.simulator.errors import service_errors
@@ -32,7 +32,7 @@ class FaultInjector:
     """
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._failed = RecentDict[tuple[str, ...], None](COMMANDS_MAX)
 
     def fault_of_attempt(
         self, command: Command, leg: SimulatedLeg | None, command_id: str | None
@@ -71,8 +71,6 @@ class FaultInjector:
             del self._failed[key]
             return False
         self._failed[key] = None
-        while len(self._failed) > COMMANDS_MAX:
-            self._failed.popitem(last=False)
         return True
 
 

@@ -6,9 +6,10 @@ receiving webhooks for programmable voice. After 60 s the carrier performs the c
 remembers refused ones is not documented.
 """
 
-from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Any
+
+from offhook.recent import RecentDict
 
 WINDOW = timedelta(seconds=60)
 COMMAND_IDS_MAX = 200_000
@@ -20,8 +21,7 @@ class Ledger:
     """The answer to each command_id, for 60 s; at most `ids_max` of them."""
 
     def __init__(self, ids_max: int = COMMAND_IDS_MAX) -> None:
-        self._ids_max = ids_max
-        self._answers: OrderedDict[tuple[str, str], tuple[datetime, Any]] = OrderedDict()
+        self._answers = RecentDict[tuple[str, str], tuple[datetime, Any]](ids_max)
 
     def first_answer(self, scope: str, command_id: str, now: datetime) -> Any | None:
         """The answer when the command was performed, if that was less than 60 s ago."""
@@ -33,6 +33,3 @@ class Ledger:
     def remember(self, scope: str, command_id: str, answer: Any, now: datetime) -> None:
         """Keep the answer to a command that was performed at `now`."""
         self._answers[scope, command_id] = (now, answer)
-        self._answers.move_to_end((scope, command_id))
-        while len(self._answers) > self._ids_max:
-            self._answers.popitem(last=False)

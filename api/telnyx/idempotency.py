@@ -19,7 +19,6 @@ that header, and never guessed to be the same where its caller may have been ans
 
 import hashlib
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from offhook.api.telnyx.commands import COMMAND_ID_HEADER, Request
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.log import EventLog
 from offhook.projections.views.commands import CommandView, list_recent_commands
+from offhook.recent import RecentDict
 
 KEY_HEADER = "idempotency-key"
 RETRY_COUNT_HEADER = "x-stainless-retry-count"
@@ -72,7 +72,7 @@ class Repeats:
         self._views = views
         self._log = log
         self._now = now
-        self._tries: OrderedDict[str, _Try] = OrderedDict()  # by command_id, the oldest first
+        self._tries = RecentDict[str, _Try](TRIES_MAX)  # by command_id, the oldest first
 
     @asynccontextmanager
     async def told_apart(
@@ -166,9 +166,6 @@ class Repeats:
 
     def _remember(self, one: _Try) -> None:
         self._tries[one.command_id] = one
-        self._tries.move_to_end(one.command_id)
-        while len(self._tries) > TRIES_MAX:
-            self._tries.popitem(last=False)
 
 
 _OPEN = frozenset({429, 503})

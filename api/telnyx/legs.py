@@ -1,6 +1,5 @@
 """Which session a leg belongs to, and how it stands; also right after this process placed it."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.events import session_id_from
 from offhook.projections.views.legs import LegView, read_leg
+from offhook.recent import RecentDict
 from offhook.session.placed import session_of_answer
 
 PLACED_MAX = 10_000
@@ -18,7 +18,7 @@ class Legs:
 
     def __init__(self, views: Views) -> None:
         self._views = views
-        self._placed: OrderedDict[str, str] = OrderedDict()  # call_control_id -> session_id
+        self._placed = RecentDict[str, str](PLACED_MAX)  # call_control_id -> session_id
 
     def placed(self, answer: Mapping[str, Any]) -> None:
         """Remember the leg in the carrier's answer to a dial: the views have it a little later."""
@@ -27,9 +27,6 @@ class Legs:
         session_id = session_of_answer(answer)
         if isinstance(leg, str) and leg and session_id is not None:
             self._placed[leg] = session_id
-            self._placed.move_to_end(leg)
-            while len(self._placed) > PLACED_MAX:
-                self._placed.popitem(last=False)
 
     async def session_of(self, call_control_id: str) -> str:
         """The leg's session. For a leg nobody knows one of its own: the carrier says what it is."""

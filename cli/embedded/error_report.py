@@ -7,7 +7,6 @@ other warnings       one line
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+from offhook.recent import RecentDict
 
 REPEATS_EVERY_S = 5.0
 """How often the number of repeats is printed."""
@@ -54,7 +55,7 @@ class ErrorReport:
         self._parked = parked
         self._log_path = log_path
         self._clock = clock
-        self._kinds: OrderedDict[tuple[str, ...], _Kind] = OrderedDict()
+        self._kinds = RecentDict[tuple[str, ...], _Kind](KINDS_MAX)
         self._repeats_at = 0.0
 
     def take(self, role: str, line: Mapping[str, Any]) -> None:
@@ -151,8 +152,6 @@ class ErrorReport:
         known = self._kinds.get(key)
         if known is None:
             self._kinds[key] = known = _Kind(title="")
-            if len(self._kinds) > KINDS_MAX:
-                self._kinds.popitem(last=False)
             return True, known
         self._kinds.move_to_end(key)
         return False, known

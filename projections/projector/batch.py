@@ -9,7 +9,6 @@ start of the projector: so that an upgrade that can read it heals it.
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +25,7 @@ from offhook.projections.views.fold import Folded, advanced, written
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.view import columns_of, storable
+from offhook.recent import RecentDict
 from offhook.session import Session
 
 SESSIONS_CACHED_MAX = 10_000
@@ -51,8 +51,7 @@ class Projection:
 
     def __init__(self, name: str, *, sessions_cached_max: int = SESSIONS_CACHED_MAX) -> None:
         self._name = name
-        self._cached_max = sessions_cached_max
-        self._cached: OrderedDict[str, Folded] = OrderedDict()
+        self._cached = RecentDict[str, Folded](sessions_cached_max)
 
     async def apply(
         self, connection: AsyncConnection, records: Sequence[StoredRecord], expected_seq: int
@@ -103,11 +102,8 @@ class Projection:
         """The batch is committed: remember its sessions."""
         for folded in applied.folded:
             self._cached[folded.session.session_id] = written(folded)
-            self._cached.move_to_end(folded.session.session_id)
         for session_id in applied.parked:
             self._cached.pop(session_id, None)
-        while len(self._cached) > self._cached_max:
-            self._cached.popitem(last=False)
 
     def forget(self) -> None:
         """The batch was rolled back, or may have been."""

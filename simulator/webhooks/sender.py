@@ -18,7 +18,6 @@ seeded source, so that the same calls have the same faults.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +28,7 @@ from uuid import UUID, uuid5
 import httpx
 from nacl.signing import SigningKey
 
+from offhook.recent import RecentDict
 from offhook.simulator.applications import CallControlApplication
 from offhook.simulator.call.steps import OutgoingWebhook
 from offhook.simulator.webhooks.deliveries import DeliveryAttempt, WebhookDelivery
@@ -76,13 +76,11 @@ class WebhookSender:
         self._dice = dice
         self._faults = faults
         self._retry_pauses_s = tuple(retry_pauses_s)
-        self._deliveries_max = deliveries_max
-        self._deliveries: OrderedDict[str, WebhookDelivery] = OrderedDict()
+        self._deliveries = RecentDict[str, WebhookDelivery](deliveries_max)
         self._posting: set[asyncio.Task[None]] = set()
         # By session: set once the first attempt of its newest webhook has been made.
         self._newest: dict[str, asyncio.Event] = {}
         self._client: httpx.AsyncClient | None = None
-        self.forgotten = 0
 
     def open(self) -> None:
         """Call once, inside the event loop, before the first webhook."""
@@ -106,6 +104,11 @@ class WebhookSender:
         """Start to deliver an event to each of its addresses; the outcome is in `deliveries`."""
         for url in webhook.urls or (application.webhook_event_url,):
             self._send(webhook, application, url)
+
+    @property
+    def forgotten(self) -> int:
+        """How many deliveries were dropped, beyond `deliveries_max`."""
+        return self._deliveries.dropped
 
     def deliveries(self) -> list[WebhookDelivery]:
         """Oldest first."""
@@ -141,9 +144,6 @@ class WebhookSender:
             id=delivery_id, webhook=webhook, application=application, url=url
         )
         self._deliveries[delivery_id] = delivery
-        while len(self._deliveries) > self._deliveries_max:
-            self._deliveries.popitem(last=False)
-            self.forgotten += 1
         return delivery
 
     def _run(self, delivering: Coroutine[Any, Any, None]) -> None:

@@ -54,12 +54,6 @@ def ingress(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-async def http(ingress: Ingress) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
 async def nats_client(nats_server: NatsServer) -> AsyncIterator[Client]:
     client = await connect(nats_server.url, "test")
     yield client

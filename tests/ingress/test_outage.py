@@ -6,7 +6,7 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -51,12 +51,6 @@ def server() -> Iterator[NatsServer]:
 def ingress(server: NatsServer, tmp_path: Path) -> Iterator[Ingress]:
     with running_ingress(settings_on(server), tmp_path / "log") as running:
         yield running
-
-
-@pytest.fixture
-async def http(ingress: Ingress) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=ingress.url, trust_env=False, timeout=60) as client:
-        yield client
 
 
 @pytest.fixture

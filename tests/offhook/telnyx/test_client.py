@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import httpx
 import pytest
@@ -14,27 +13,9 @@ from offhook.events import IssuedCommand
 from offhook.telnyx import client
 from offhook.telnyx.client import Carrier
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome, Refused
-
-
-def errors(*codes: str | int, **more: Any) -> bytes:
-    return json.dumps({"errors": [{"code": c, "title": f"T{c}", **more} for c in codes]}).encode()
-
-
-def summary(outcome: Outcome) -> tuple[Any, ...]:
-    """What a table can show of an outcome."""
-    match outcome:
-        case Accepted():
-            return ("accepted", outcome.answer, outcome.note)
-        case Refused():
-            return ("refused", outcome.reason, outcome.detail)
-        case Busy():
-            return ("busy", outcome.retry_after_s, outcome.detail)
-        case NoAnswer():
-            return ("no answer", outcome.maybe_taken, outcome.detail)
-
+from tests.offhook.telnyx.answers import OK, errors, summary
 
 TIMEOUT_S = 60.0
-OK = b'{"data":{"result":"ok"}}'
 
 # ------------------------------------------------------------------ over HTTP
 

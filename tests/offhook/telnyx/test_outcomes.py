@@ -21,26 +21,8 @@ from offhook.telnyx.outcomes import (
     Refused,
     outcome_of,
 )
+from tests.offhook.telnyx.answers import OK, errors, summary
 
-
-def errors(*codes: str | int, **more: Any) -> bytes:
-    return json.dumps({"errors": [{"code": c, "title": f"T{c}", **more} for c in codes]}).encode()
-
-
-def summary(outcome: Outcome) -> tuple[Any, ...]:
-    """What a table can show of an outcome."""
-    match outcome:
-        case Accepted():
-            return ("accepted", outcome.answer, outcome.note)
-        case Refused():
-            return ("refused", outcome.reason, outcome.detail)
-        case Busy():
-            return ("busy", outcome.retry_after_s, outcome.detail)
-        case NoAnswer():
-            return ("no answer", outcome.maybe_taken, outcome.detail)
-
-
-OK = b'{"data":{"result":"ok"}}'
 IDS = b'{"data":{"call_control_id":"v3:new","call_leg_id":"l","call_session_id":"s"}}'
 
 # ------------------------------------------------------------------ a first try

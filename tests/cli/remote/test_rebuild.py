@@ -88,7 +88,7 @@ async def test_killed_three_times_it_goes_on_and_the_views_are_identical(
         output = await _output_of(process)
     assert process.returncode == 0, output
     resumed = re.search(r"Resumed after seq ([\d,]+)\.", output)
-    assert resumed
+    assert resumed, output
     assert reached[2] <= int(resumed[1].replace(",", "")) < events
     assert re.search(r"[\d,]+ events folded in [\d.]+ s, [\d,]+ events/s", output)
     assert f"views at seq {events:,}: identical before and after" in output

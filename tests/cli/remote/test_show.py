@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.cli.remote.show import told
+from offhook.cli.remote.session_text import session_text
 from offhook.codec import decode, fact_id_of
 from offhook.events import (
     Decided,
@@ -310,7 +310,7 @@ def _printed(
 ) -> str:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(told(session_id, [*_records(session_id, entries)], last, now=now))
+        console.print(session_text(session_id, [*_records(session_id, entries)], last, now=now))
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 

@@ -1,7 +1,5 @@
 """Composition root of the API: settings → log, views, carrier → routes, on FastAPI."""
 
-import asyncio
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, FastAPI
@@ -21,14 +19,12 @@ from offhook.api.telnyx.idempotency import Repeats
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
 from offhook.errors import OffhookError, PassingFault
-from offhook.jetstream.connection import close, connect, until_refused
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import Stream
-from offhook.jetstream.provisioning.provision import require_provisioned
+from offhook.jetstream.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
-from offhook.process.health import Ready, health_routes
-from offhook.process.serve import first_of, serve
+from offhook.process.health import Ready
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.projections.views.waiting import PositionWatch
@@ -45,18 +41,14 @@ async def run(settings: Settings) -> None:
         timeout_s=settings.answer_timeout_s,
         connections_max=CONNECTIONS_MAX,
     )
-    client = await connect(settings.nats_url, "api")
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(close, client)
-        await require_provisioned(client, settings.nats_monitor_urls)
+    async with connected("api", settings.nats_url, settings.nats_monitor_urls) as role:
         await _require_views(settings.postgres_url)
         engine = open_database(settings.postgres_url, "offhook-api")
-        stack.push_async_callback(engine.dispose)
-        stack.push_async_callback(carrier.aclose)
-        health = LogHealth(client, settings.nats_monitor_urls)
-        log, stream = JetStreamLog(client, health.appends), Stream(client)
-        watch = await stack.enter_async_context(PositionWatch(engine))
-        outcomes = await stack.enter_async_context(Outcomes(client, log))
+        role.closing.push_async_callback(engine.dispose)
+        role.closing.push_async_callback(carrier.aclose)
+        log, stream = JetStreamLog(role.client, role.health.appends), Stream(role.client)
+        watch = await role.closing.enter_async_context(PositionWatch(engine))
+        outcomes = await role.closing.enter_async_context(Outcomes(role.client, log))
         views = Views(engine, watch, stream, _now)
         legs = Legs(views)
         commands = Commands(
@@ -68,7 +60,6 @@ async def run(settings: Settings) -> None:
             webhook_url=settings.webhook_url,
         )
         metrics = Metrics()
-        health.register(metrics.registry)
 
         app = application(
             calls_router(
@@ -85,19 +76,15 @@ async def run(settings: Settings) -> None:
             analytics_router(tokens=tokens, views=views, now=_now),
             with_docs=settings.api_docs,
         )
-        routes = health_routes(
-            _readiness(settings, health),
+        routes = role.health_routes(
             metrics.registry,
             metrics_token=settings.metrics_token,
-            warnings=health.warnings,
+            unready=_readiness(settings, role.health),
         )
         for path, endpoint in routes:
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
-        await first_of(
-            serve(metrics.counting(app), host=settings.api_host, port=settings.api_port),
-            until_refused(client, "API", asyncio.Event()),  # closed once nothing is served any more
-            health.watch(),
-        )
+        # `ending` is never set: the connection is closed once nothing is served any more.
+        await role.serve(metrics.counting(app), host=settings.api_host, port=settings.api_port)
 
 
 def application(*routers: APIRouter, with_docs: bool) -> FastAPI:

@@ -1,25 +1,16 @@
 """Composition root of ingress: settings → log → one route, on FastStream's ASGI application."""
 
-import asyncio
 import time
 
 from faststream.asgi import AsgiFastStream
 
-from offhook.errors import OffhookError, SettingInvalid
+from offhook.errors import SettingInvalid
 from offhook.ingress.webhook import Metrics, WebhookEndpoint
 from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import (
-    WATCH_S,
-    client_options,
-    first_connection,
-    until_refused,
-)
-from offhook.jetstream.health.log_health import LogHealth
+from offhook.jetstream.connection import WATCH_S, client_options
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.provisioning.provision import require_provisioned
-from offhook.process.asgi import AsgiApp, Receive, Scope, Send, respond
-from offhook.process.health import health_routes
-from offhook.process.serve import first_of, serve
+from offhook.jetstream.role import connected
+from offhook.process.asgi import Receive, Scope, Send, respond
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_keys_from
 from offhook.telnyx.webhook_path import WEBHOOK_PATH
@@ -33,39 +24,27 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         )
     keys = public_keys_from(settings.public_keys)
     broker = Broker(**client_options(settings.nats_url, "ingress"), logger=None)
-    client = await first_connection(settings.nats_url, broker.connect())
-    try:
-        await require_provisioned(client, settings.nats_monitor_urls)
-    except OffhookError:
-        await broker.stop()
-        raise
-
-    health = LogHealth(client, settings.nats_monitor_urls)
-    metrics = Metrics()
-    health.register(metrics.registry)
-    endpoint = WebhookEndpoint(
-        log=JetStreamLog(client, health.appends),
-        keys=keys,
-        tolerance_s=settings.signature_tolerance_s,
-        now_s=time.time,
-        metrics=metrics,
-    )
-    routes: list[tuple[str, AsgiApp]] = [
-        (WEBHOOK_PATH, endpoint),
-        *health_routes(
-            health.trouble,
-            metrics.registry,
-            metrics_token=settings.metrics_token,
-            warnings=health.warnings,
-        ),
-    ]
-    ending = asyncio.Event()
-    app = _Ingress(broker, asgi_routes=routes, logger=None, on_shutdown=[ending.set])
-    await first_of(
-        serve(app, host=settings.ingress_host, port=settings.ingress_port),
-        until_refused(client, "ingress", ending, watch_s),
-        health.watch(),
-    )
+    async with connected(
+        "ingress", settings.nats_url, settings.nats_monitor_urls, broker=broker
+    ) as role:
+        metrics = Metrics()
+        endpoint = WebhookEndpoint(
+            log=JetStreamLog(role.client, role.health.appends),
+            keys=keys,
+            tolerance_s=settings.signature_tolerance_s,
+            now_s=time.time,
+            metrics=metrics,
+        )
+        health = role.health_routes(metrics.registry, metrics_token=settings.metrics_token)
+        app = _Ingress(
+            broker,
+            asgi_routes=[(WEBHOOK_PATH, endpoint), *health],
+            logger=None,
+            on_shutdown=[role.ending.set],
+        )
+        await role.serve(
+            app, host=settings.ingress_host, port=settings.ingress_port, watch_s=watch_s
+        )
 
 
 class _Ingress(AsgiFastStream):

@@ -64,7 +64,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
 
 
 async def first_of(*work: Coroutine[Any, Any, None]) -> None:
-    """Run all of them until one ends; raises what that one raised, and cancels the others."""
+    """Run all until one ends, cancel the others and wait for them; raise what the one raised."""
     tasks = {asyncio.create_task(each) for each in work}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -73,6 +73,8 @@ async def first_of(*work: Coroutine[Any, Any, None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+        # They may be using what the caller closes next.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager

@@ -1,0 +1,92 @@
+"""The lifecycle of a role on the log.
+
+connect ──▶ require provisioned ──▶ build ──▶ serve and watch ──SIGTERM──▶ drain ──▶ close
+
+The role ends with an error if the server refuses its connection, or if anything that runs beside
+its HTTP server ends with one.
+"""
+
+from asyncio import Event
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from nats.aio.client import Client
+from prometheus_client import CollectorRegistry
+
+from offhook.jetstream.broker import Broker
+from offhook.jetstream.connection import WATCH_S, close, connect, first_connection, until_refused
+from offhook.jetstream.health.log_health import LogHealth
+from offhook.jetstream.provisioning.provision import require_provisioned
+from offhook.process.asgi import AsgiApp
+from offhook.process.health import Ready, health_routes
+from offhook.process.serve import first_of, serve
+
+
+class Role:
+    """What `connected` gives a role. `closing` closes what is pushed to it, last in first out.
+
+    Set `ending` once the role takes no more work: a refused connection is then no error.
+    """
+
+    def __init__(
+        self, name: str, client: Client, health: LogHealth, closing: AsyncExitStack
+    ) -> None:
+        self.client = client
+        self.health = health
+        self.closing = closing
+        self.ending = Event()
+        self._name = name
+
+    def health_routes(
+        self, registry: CollectorRegistry, *, metrics_token: str, unready: Ready | None = None
+    ) -> list[tuple[str, AsgiApp]]:
+        """Liveness, readiness and metrics. `unready` replaces the log's health as readiness."""
+        self.health.register(registry)
+        return health_routes(
+            unready or self.health.trouble,
+            registry,
+            metrics_token=metrics_token,
+            warnings=self.health.warnings,
+        )
+
+    async def serve(
+        self,
+        app: Any,
+        *,
+        host: str,
+        port: int,
+        beside: Sequence[Coroutine[Any, Any, None]] = (),
+        watch_s: float = WATCH_S,
+    ) -> None:
+        """Serve `app` until SIGTERM, run the others beside it, and raise what ends any of them."""
+        await first_of(
+            serve(app, host=host, port=port),
+            until_refused(self.client, self._name, self.ending, watch_s),
+            self.health.watch(),
+            *beside,
+        )
+
+
+@asynccontextmanager
+async def connected(
+    name: str,
+    nats_url: str,
+    monitor_urls: Sequence[str],
+    *,
+    consumer: str | None = None,
+    broker: Broker | None = None,
+) -> AsyncIterator[Role]:
+    """A role that is connected to a provisioned log, by `broker` if given; closed at the end.
+
+    Raises LogUnavailable, LogMissing or LogUnsafe. `consumer` is the one that the role binds.
+    """
+    async with AsyncExitStack() as closing:
+        if broker is None:
+            client = await connect(nats_url, name)
+            closing.push_async_callback(close, client)
+        else:
+            closing.push_async_callback(broker.stop)
+            client = await first_connection(nats_url, broker.connect())
+        await require_provisioned(client, monitor_urls, consumer)
+        yield Role(name, client, LogHealth(client, monitor_urls, consumer), closing)

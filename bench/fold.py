@@ -80,15 +80,15 @@ def record_of(seq: int, kind: str, body: bytes, fact_id: str) -> Record:
 
 
 async def worker(records: list[Record]) -> SessionState:
-    case = SessionState(session=Session(session_id="long"))
+    state = SessionState(session=Session(session_id="long"))
     slices = Slices()
     for side in ("out", "in"):  # the order of the log if the decisions are read first
         for record in records:
             if record.side == side:
-                case.add(record)
+                state.add(record)
                 await slices.yield_if_due()
-    assert await case.next_cause() is None
-    return case
+    assert await state.next_cause() is None
+    return state
 
 
 async def projector(records: list[Record]) -> Folded:
@@ -150,15 +150,15 @@ async def row_of(events: int) -> list[str]:
     stored = stored_of(events + MORE)
     records = await read(stored)
     known, following = records[: 2 * events], records[2 * events :]
-    case, folded = await worker(known), await projector(known)
+    state, folded = await worker(known), await projector(known)
 
-    async def add() -> None:  # once: it changes the case
+    async def add() -> None:  # once: it changes the state
         for record in following:
-            case.add(record)
+            state.add(record)
             if record.side == "in":
-                assert await case.next_cause() is not None
-                case.latest()
-        assert await case.next_cause() is None
+                assert await state.next_cause() is not None
+                state.latest()
+        assert await state.next_cause() is None
 
     decoding, read_held = await measured(partial(read, stored[: 2 * events]), 2 * events)
     anew, worker_held = await measured(partial(worker, known), 2 * events)

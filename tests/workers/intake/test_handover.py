@@ -39,14 +39,14 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
 async def listening(client: Client, is_room: bool) -> list[Delivery]:
     """A worker `w2`, and the deliveries that it takes."""
     taken: list[Delivery] = []
-    neighbours = OtherWorkers(client)
+    others = OtherWorkers(client)
 
     def take_over(session_id: str, deliveries: Sequence[Delivery]) -> bool:
         taken.extend(deliveries if is_room else [])
         return is_room
 
     async def on_wake(message: Msg) -> None:
-        await neighbours.answer(message, take_over)
+        await others.answer(message, take_over)
 
     await client.subscribe(wake_subject("w2"), cb=on_wake)
     return taken
@@ -63,18 +63,18 @@ async def sent(client: Client) -> None:
 async def test_a_worker_that_is_gone_is_told_apart_from_one_that_is_frozen(
     server: NatsServer, client: Client
 ) -> None:
-    neighbours = OtherWorkers(client)
-    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.GONE
+    others = OtherWorkers(client)
+    assert await others.hand_over("w2", "s", []) is HandoverAnswer.GONE
 
     async def frozen(message: Msg) -> None: ...
 
     other = await connect(server.url, "other")
     await other.subscribe(wake_subject("w2"), cb=frozen)
     await sent(other)
-    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.SILENT
+    assert await others.hand_over("w2", "s", []) is HandoverAnswer.SILENT
     await other.close()
     async with asyncio.timeout(TIMEOUT_S):  # the server may see the end a moment later
-        while await neighbours.hand_over("w2", "s", []) is not HandoverAnswer.GONE:
+        while await others.hand_over("w2", "s", []) is not HandoverAnswer.GONE:
             pass
 
 
@@ -89,17 +89,17 @@ async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting
     server: NatsServer, client: Client
 ) -> None:
     now = 100.0
-    neighbours = OtherWorkers(client, clock=lambda: now)
+    others = OtherWorkers(client, clock=lambda: now)
     await asyncio.to_thread(server.stop)
     await asyncio.to_thread(server.start)
     async with asyncio.timeout(TIMEOUT_S):
-        while await neighbours.hand_over("w2", "s", []) is HandoverAnswer.GONE:  # noqa: ASYNC110
+        while await others.hand_over("w2", "s", []) is HandoverAnswer.GONE:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        while not client.is_connected or neighbours._reconnected_at != now:  # noqa: ASYNC110
+        while not client.is_connected or others._reconnected_at != now:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.SILENT
+    assert await others.hand_over("w2", "s", []) is HandoverAnswer.SILENT
     now += RECONNECTING_S
-    assert await neighbours.hand_over("w2", "s", []) is HandoverAnswer.GONE
+    assert await others.hand_over("w2", "s", []) is HandoverAnswer.GONE
 
 
 async def test_a_delivery_is_answered_by_the_worker_that_took_it(

@@ -18,36 +18,36 @@ def refused(operation: str, group: str) -> CommandFailed:
 
 
 def test_a_refused_key_is_trouble_until_any_command_succeeds() -> None:
-    standing = CarrierReadiness()
-    assert standing.trouble == ""
-    standing.learn("dial", refused("dial", "unauthorized"))
-    assert standing.trouble == (
+    readiness = CarrierReadiness()
+    assert readiness.trouble == ""
+    readiness.learn("dial", refused("dial", "unauthorized"))
+    assert readiness.trouble == (
         "the carrier refuses OFFHOOK_CARRIER_KEY for dial: 4xx unauthorized"
     )
-    standing.learn("hangup", NOT_SENT)
-    assert standing.trouble, "nothing was sent, so nothing was learned"
-    standing.learn("hangup", DONE)
-    assert standing.trouble == ""
+    readiness.learn("hangup", NOT_SENT)
+    assert readiness.trouble, "nothing was sent, so nothing was learned"
+    readiness.learn("hangup", DONE)
+    assert readiness.trouble == ""
 
 
 def test_a_stopped_account_is_trouble_until_the_same_operation_succeeds() -> None:
-    standing = CarrierReadiness()
-    standing.learn("dial", refused("dial", "account"))
-    standing.learn("hangup", DONE)
-    assert standing.trouble == "the carrier has stopped the account: dial: 4xx account"
-    standing.learn("dial", DONE)
-    assert standing.trouble == ""
+    readiness = CarrierReadiness()
+    readiness.learn("dial", refused("dial", "account"))
+    readiness.learn("hangup", DONE)
+    assert readiness.trouble == "the carrier has stopped the account: dial: 4xx account"
+    readiness.learn("dial", DONE)
+    assert readiness.trouble == ""
 
 
 def test_the_key_is_told_before_the_account() -> None:
-    standing = CarrierReadiness()
-    standing.learn("dial", refused("dial", "account"))
-    standing.learn("answer", refused("answer", "unauthorized"))
-    assert "OFFHOOK_CARRIER_KEY" in standing.trouble
+    readiness = CarrierReadiness()
+    readiness.learn("dial", refused("dial", "account"))
+    readiness.learn("answer", refused("answer", "unauthorized"))
+    assert "OFFHOOK_CARRIER_KEY" in readiness.trouble
 
 
 def test_other_refusals_are_no_trouble() -> None:
-    standing = CarrierReadiness()
+    readiness = CarrierReadiness()
     for group in ("not_permitted", "capacity", "wrong_value", "leg_unknown", "unexplained", ""):
-        standing.learn("dial", refused("dial", group))
-    assert standing.trouble == ""
+        readiness.learn("dial", refused("dial", group))
+    assert readiness.trouble == ""

@@ -1,4 +1,4 @@
-"""Workers that tell each other of their limits, over a real NATS server."""
+"""Workers that report their limits to each other, over a real NATS server."""
 
 import asyncio
 import time
@@ -29,9 +29,9 @@ class Worker:
         self._started_at = started_at - asyncio.get_running_loop().time()
         self.metrics = WorkerMetrics()
         limits = rates_from(dials_per_s=0, commands_per_s=30)
-        self.budget = RateLimits(name, limits, self.clock())
-        self.turns = CommandQueue(self.budget, Slots(8), self.metrics, clock=self.clock)
-        self.fleet = Fleet(client, self.budget, self.turns, self.metrics, clock=self.clock)
+        self.limits = RateLimits(name, limits, self.clock())
+        self.queue = CommandQueue(self.limits, Slots(8), self.metrics, clock=self.clock)
+        self.fleet = Fleet(client, self.limits, self.queue, self.metrics, clock=self.clock)
 
     def clock(self) -> float:
         return self._started_at + asyncio.get_running_loop().time()
@@ -41,7 +41,7 @@ class Worker:
 
     @property
     def left(self) -> int:
-        return self.budget.left(self.clock())["commands"]
+        return self.limits.left(self.clock())["commands"]
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ async def test_a_429_to_one_worker_is_told_to_all(client: Client) -> None:
     await other.fleet.join()
     telling = asyncio.create_task(told.fleet.keep_reporting())
     await asyncio.sleep(0)
-    told.turns.learn(Busy(retry_after_s=30.0, detail="429"))
-    await until(lambda: other.turns.closed_s("answer") > 10)
-    assert other.turns.closed_s("hangup") <= 5
+    told.queue.learn(Busy(retry_after_s=30.0, detail="429"))
+    await until(lambda: other.queue.closed_s("answer") > 10)
+    assert other.queue.closed_s("hangup") <= 5
     await until(lambda: told.metrics.registry.get_sample_value(*LEFT) is not None)
     telling.cancel()
 
@@ -128,10 +128,10 @@ LEFT = ("offhook_budget_left", {"limit": "commands"})
 
 
 async def looked(worker: Worker) -> None:
-    """Once the worker that keeps telling has done so, and has looked at its budget, after now."""
+    """Once the worker that keeps telling has done so, and has looked at its limits, after now."""
     for _ in range(2):  # the second is taken note of when all is done about the first
-        worker.turns.was_busy.set()
-        await until(lambda: not worker.turns.was_busy.is_set())
+        worker.queue.was_busy.set()
+        await until(lambda: not worker.queue.was_busy.is_set())
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.workers.sending.attempt import DEADLINE_S
 from offhook.workers.sending.rate_limits import (
     CARRIER_LIMIT_S,
     CLOSED_MAX_S,
@@ -25,20 +26,19 @@ from offhook.workers.sending.rates import (
     rates_from,
 )
 from offhook.workers.sending.urgency import urgency_of
-from offhook.workers.sessions.execute import DEADLINE_S
 
 
-def budget(
+def limits_of_worker(
     worker: str = "w1", *, dials_per_s: float = 0, commands_per_s: float = 0, now: float = 0.0
 ) -> RateLimits:
     limits = rates_from(dials_per_s=dials_per_s, commands_per_s=commands_per_s)
     return RateLimits(worker, limits, now)
 
 
-def taken(budget: RateLimits, operation: str, now: float) -> int:
-    """How many turns there are at once; they are all sent, and answered at once."""
+def taken(limits: RateLimits, operation: str, now: float) -> int:
+    """How many permits there are at once; they are all sent, and answered at once."""
     count = 0
-    while (windows := budget.take(operation, now)) is not None:
+    while (windows := limits.take(operation, now)) is not None:
         for window in windows:
             window.give_back(now, sent=True)
         count += 1
@@ -104,7 +104,7 @@ def test_no_more_than_the_limit_arrives_within_any_window(
     count: int, tries: list[tuple[float, float, float]]
 ) -> None:
     """Each try: the pause before it, how long its answer takes, and when on the way it arrives."""
-    mine = budget(commands_per_s=count)
+    mine = limits_of_worker(commands_per_s=count)
     now = 0.0
     answers: list[tuple[float, int, Callable[[], None]]] = []
     arrivals: list[float] = []
@@ -131,7 +131,7 @@ def test_no_more_than_the_limit_arrives_within_any_window(
 
 
 def test_a_place_is_free_again_a_window_after_its_answer() -> None:
-    mine = budget(commands_per_s=2)
+    mine = limits_of_worker(commands_per_s=2)
     (window,) = mine.take("answer", 0.0) or ()
     (other,) = mine.take("answer", 0.1) or ()
     assert mine.take("answer", 0.2) is None
@@ -145,16 +145,16 @@ def test_a_place_is_free_again_a_window_after_its_answer() -> None:
 
 
 def test_dials_have_a_limit_of_their_own_and_leave_places_to_the_others() -> None:
-    mine = budget(dials_per_s=2, commands_per_s=16)
+    mine = limits_of_worker(dials_per_s=2, commands_per_s=16)
     assert taken(mine, "dial", 0.0) == 10, "2 a second over 5 s"
     assert taken(mine, "transfer", 0.0) == 6
-    mine = budget(commands_per_s=16)
+    mine = limits_of_worker(commands_per_s=16)
     assert taken(mine, "dial", 0.0) == 14
     assert taken(mine, "hangup", 0.0) == 2
 
 
 def test_without_a_limit_nothing_waits() -> None:
-    mine = budget()
+    mine = limits_of_worker()
     assert all(mine.take(operation, 0.0) == () for operation in ("dial", "answer") * 500)
     assert mine.left(0.0) == {}
 
@@ -163,7 +163,7 @@ def test_without_a_limit_nothing_waits() -> None:
 
 
 def test_a_carrier_that_is_busy_closes_everything_or_dials_alone() -> None:
-    mine = budget()
+    mine = limits_of_worker()
     mine.close({"dials": 3.0}, 0.0)
     assert mine.take("answer", 2.9) == ()
     assert mine.take("dial", 2.9) is None
@@ -179,7 +179,7 @@ def test_a_carrier_that_is_busy_closes_everything_or_dials_alone() -> None:
 def test_no_header_of_a_busy_carrier_closes_for_longer_than_a_command_can_wait(
     seconds: float, operation: str
 ) -> None:
-    mine = budget()
+    mine = limits_of_worker()
     mine.close({"ends": seconds, "rest": seconds, "dials": seconds}, 100.0)
     most_s = 5.0 if operation == "hangup" else 15.0
     assert mine.closed_until(operation) == 100.0 + min(seconds, most_s)
@@ -187,13 +187,13 @@ def test_no_header_of_a_busy_carrier_closes_for_longer_than_a_command_can_wait(
 
 
 def test_dials_are_closed_for_no_longer_than_they_count_with_the_carrier() -> None:
-    mine = budget()
+    mine = limits_of_worker()
     mine.close({"dials": 60.0}, 100.0)
     assert mine.closed_until("dial") == 100.0 + DIALS_WINDOW_S
 
 
 def test_the_carriers_limit_is_learned_over_the_longest_reset() -> None:
-    mine = budget()
+    mine = limits_of_worker()
     mine.learn(10, 0.4, now=0.0)
     assert taken(mine, "answer", 0.0) == 10
     mine.learn(10, 3.0, now=0.5)
@@ -205,7 +205,7 @@ def test_the_carriers_limit_is_learned_over_the_longest_reset() -> None:
 
 
 def test_a_limit_that_makes_no_sense_is_none() -> None:
-    mine = budget()
+    mine = limits_of_worker()
     for count in (0, 10**9):
         mine.learn(count, 1.0, now=0.0)
     assert mine.take("answer", 0.0) == ()
@@ -213,7 +213,7 @@ def test_a_limit_that_makes_no_sense_is_none() -> None:
 
 def test_a_limit_that_is_not_mentioned_any_more_is_forgotten_once_commands_wait_for_it() -> None:
     """If it lets nothing through there is no answer that could correct it."""
-    mine = budget()
+    mine = limits_of_worker()
     mine.learn(1, 3000.0, now=0.0)
     mine.report(900.0)
     assert mine.left(900.0) == {"carrier": 1}, "a burst after an hour of rest knows it"
@@ -228,7 +228,7 @@ def test_a_limit_that_is_not_mentioned_any_more_is_forgotten_once_commands_wait_
 
 
 def test_a_limit_that_was_only_inferred_keeps_no_hangup_waiting_for_long() -> None:
-    mine = budget()
+    mine = limits_of_worker()
     mine.learn(2, 30.0, now=0.0)
     assert taken(mine, "answer", 0.0) == 2
     assert mine.free_at("hangup", 1.0) == INFERRED_MAX_S
@@ -246,7 +246,7 @@ def test_a_limit_that_was_only_inferred_keeps_no_hangup_waiting_for_long() -> No
 
 
 def test_a_worker_that_is_heard_of_has_its_part_at_once_and_a_new_one_is_told() -> None:
-    mine = budget("a", commands_per_s=20)
+    mine = limits_of_worker("a", commands_per_s=20)
     assert mine.left(0.0) == {"commands": 20}
     assert mine.add_report(FleetReport(worker="b"), 0.0)
     assert not mine.add_report(FleetReport(worker="b"), 0.5)
@@ -256,7 +256,7 @@ def test_a_worker_that_is_heard_of_has_its_part_at_once_and_a_new_one_is_told() 
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_the_part_of_a_worker_that_is_gone_is_taken_once_it_has_run_out(in_order: bool) -> None:
-    mine = budget("a", commands_per_s=20)
+    mine = limits_of_worker("a", commands_per_s=20)
     mine.add_report(FleetReport(worker="b"), 0.0)
     gone_at = 1.0 if in_order else MEMBER_S + 0.1
     if in_order:
@@ -269,7 +269,7 @@ def test_the_part_of_a_worker_that_is_gone_is_taken_once_it_has_run_out(in_order
 
 
 def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
-    told, other = budget("a"), budget("b")
+    told, other = limits_of_worker("a"), limits_of_worker("b")
     told.learn(10, 2.0, now=100.0)
     told.close({"ends": 2.0, "rest": 3.0, "dials": 5.0}, 100.0)
     # Clocks of different machines have nothing in common.
@@ -285,7 +285,7 @@ def test_what_the_carrier_told_one_worker_all_of_them_know() -> None:
 
 
 def test_what_is_closed_is_not_passed_on_so_it_lasts_no_longer_in_a_fleet() -> None:
-    fleet = {name: budget(name) for name in "abcde"}
+    fleet = {name: limits_of_worker(name) for name in "abcde"}
     fleet["a"].close({"ends": 5.0, "rest": 15.0}, 100.0)
     on_the_way_s = 0.05
     for tenth in range(1, 50):
@@ -303,7 +303,7 @@ def test_what_is_closed_is_not_passed_on_so_it_lasts_no_longer_in_a_fleet() -> N
     [Rate(count=0, window_s=1.0), Rate(count=-7, window_s=1.0), Rate(count=9, window_s=1e9)],
 )
 def test_a_report_that_cannot_be_meant_stops_nobody(carrier: Rate) -> None:
-    mine = budget("a", commands_per_s=20)
+    mine = limits_of_worker("a", commands_per_s=20)
     said = FleetReport(
         worker="b", closed_s=1e300, ends_closed_s=1e300, dials_closed_s=-1.0, carrier=carrier
     )
@@ -335,7 +335,7 @@ def test_a_fleet_that_knows_itself_never_exceeds_its_limit(
     """`pressed`: which workers have more to send than they may, second by second; the others have
     just as much."""
     names = ["a", "b", "c"]
-    fleet = {name: budget(name, commands_per_s=limit, now=-100.0) for name in names}
+    fleet = {name: limits_of_worker(name, commands_per_s=limit, now=-100.0) for name in names}
     for name in names:
         for other in names:
             fleet[name].add_report(FleetReport(worker=other), -50.0)

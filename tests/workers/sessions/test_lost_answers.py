@@ -224,7 +224,7 @@ class World:
     def _worker(self) -> Settler:
         self._workers += 1
         metrics, name = WorkerMetrics(), f"w{self._workers}"
-        places = Slots(8)
+        slots = Slots(8)
         return Settler(
             worker=name,
             log=self._log,
@@ -239,7 +239,7 @@ class World:
             readiness=CarrierReadiness(),
             queue=CommandQueue(
                 RateLimits(name, {}, self._clock.now),
-                places,
+                slots,
                 metrics,
                 clock=lambda: self._clock.now,
                 sleep=self._clock.sleep,

@@ -15,7 +15,8 @@ from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.flow_errors import described
-from offhook.workers.sessions.settle import FlowRaised, HeldElsewhere, Settled, Settler
+from offhook.workers.sessions.flows import FlowRaised
+from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 
 POISON_RAISES = 5
 """How often a flow may raise on one record before its session is parked."""

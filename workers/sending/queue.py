@@ -1,24 +1,24 @@
-"""Whose command is sent next when there are more of them than the carrier takes.
+"""Which command is sent next when there are more of them than the carrier takes.
 
-    take ── a place, and nobody as urgent waits ──▶ send      the usual way: no waiting, no await
-      │ none
+    take ── a free place in every rate limit, and nothing as urgent waits ──▶ a permit, no waiting
+      │ otherwise
       ▼
-    queue by urgency ── its turn ──▶ look again whether it is wanted ──▶ send
+    queue by urgency ──▶ a permit when it is its turn (`sending/permits.py`)
       0 hangup, reject   1 answer   2 the rest   3 dial    (a share for 1 and 2: `fairness.py`)
 
-A session that waits lends its lane to others: however many dials wait, the hangup of a live call
-comes to the head of the queue, and is sent with the next place there is. Whoever holds up its own
-session's news is hurried to the head of its kind, and looks at them: a hangup does not wait for it.
+A session that waits lends its slot to others: however many dials wait, the hangup of a live call
+comes to the head of the queue, and gets the next permit there is. A command that holds up news of
+its own session is moved to the head of its kind, and its session is read again: a hangup does not
+wait for it.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from offhook.telnyx.client import CONNECTIONS_MAX
 from offhook.telnyx.outcomes import Accepted, Busy, Outcome, Refused
@@ -29,76 +29,57 @@ from offhook.workers.sending.rates import Window
 from offhook.workers.sending.urgency import ANSWERS, DIALS, QUEUED_MAX, urgency_of
 
 PAUSING_MAX = 1000
-"""The most commands that may pause between two tries without a slot."""
+"""The most commands that may pause between two sends without a slot."""
 
 NOTHING_LEFT_MAX_S = 5.0
-"""So long an answer that was no 429 may hold commands up by saying that nothing is left: if it is
-meant otherwise than we read it, a hangup must still be tried."""
+"""The longest that an answer other than a 429 may hold commands up by saying that nothing remains:
+in case it means something else, a hangup must still be tried."""
 
 DIALS_IN_FLIGHT_MAX = CONNECTIONS_MAX * 7 // 8
-"""So many of the connections may wait for answers to dials: a carrier that is slow to answer those,
-or does not, leaves some to the calls that are up."""
+"""The most connections that may wait for answers to dials: a carrier that is slow to answer those
+leaves some to the calls that are up."""
+
+Permit = tuple[Window, ...]
+"""Leave to send one command: a place taken in each of these rate limits."""
 
 
 class LendingSlots(Protocol):
     """What the queue needs of the worker's slots: a command that waits has none."""
 
+    def lend(self) -> None: ...
+    async def take_back(self) -> None: ...
     def lent(self) -> AbstractAsyncContextManager[None]: ...
 
 
-class Permit:
-    """Leave to send one command: a context manager around the sending."""
-
-    def __init__(self, queue: "CommandQueue", taken: tuple[Window, ...]) -> None:
-        self._queue = queue
-        self._taken = taken
-        self._sent = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._queue.give_back(self._taken, sent=self._sent)
-
-    def sending(self) -> None:
-        """From here on the place is used up."""
-        self._sent = True
-
-
 @dataclass(eq=False, kw_only=True)
-class Waiting:
+class QueuedCommand:
     """A command in the queue."""
 
     operation: str
     session_id: str
+    sleep: Callable[[float], Awaitable[None]]
     granted: asyncio.Future[Permit] = field(default_factory=asyncio.Future)
     news: asyncio.Event = field(default_factory=asyncio.Event)  # for its session
     is_fetched: bool = False
-    sleep: Callable[[float], Awaitable[None]]
 
-    async def turn(self, within_s: float) -> Permit | None:
-        """The turn, once it has come; None if that takes longer, or there is news."""
+    async def permit(self, within_s: float) -> Permit | None:
+        """The permit once there is one; None if that takes longer, or as soon as there is news."""
         if not self.granted.done() and not self.news.is_set():
             pause = asyncio.ensure_future(self.sleep(within_s))
-            heard = asyncio.ensure_future(self.news.wait())
-            either: list[asyncio.Future[Any]] = [self.granted, pause, heard]
+            news = asyncio.ensure_future(self.news.wait())
+            either: list[asyncio.Future[Any]] = [self.granted, pause, news]
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 pause.cancel()
-                heard.cancel()
+                news.cancel()
         self.news.clear()
         self.is_fetched = self.granted.done()
         return self.granted.result() if self.is_fetched else None
 
 
 class CommandQueue:
-    """One a process. `was_busy` is set at a 429 of the carrier: other workers should know."""
+    """One per process. `was_busy` is set at a 429 of the carrier: other workers should know."""
 
     def __init__(
         self,
@@ -114,7 +95,7 @@ class CommandQueue:
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._queues: tuple[deque[Waiting], ...] = tuple(deque() for _ in range(DIALS + 1))
+        self._queues: tuple[deque[QueuedCommand], ...] = tuple(deque() for _ in range(DIALS + 1))
         self._fairness = Fairness()
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0.0
@@ -122,50 +103,60 @@ class CommandQueue:
         self._in_flight = 0
         self.was_busy = asyncio.Event()
 
+    # -------------------------------------------------------------- for a command
+
     def take(self, operation: str) -> Permit | None:
-        """A turn at once, if there is a place and nobody waits for one who goes before."""
+        """A permit at once, if there is one and nothing waits that goes before."""
         waiting = self._waiting()
         if not waiting:
-            return self._turn(operation)
+            return self._permit(operation)
         urgency = urgency_of(operation)
         if urgency in waiting or self._fairness.in_order([*waiting, urgency])[0] != urgency:
             return None
-        turn = self._turn(operation)
-        if turn is not None:
+        permit = self._permit(operation)
+        if permit is not None:
             self._fairness.granted(urgency, waiting)
-        return turn
+        return permit
+
+    def give_back(self, permit: Permit, *, sent: bool) -> None:
+        """The command was answered; or it was not sent, and the permit goes to the next one."""
+        now = self._clock()
+        self._in_flight -= 1
+        for window in permit:
+            window.give_back(now, sent=sent)
+        self.grant()
 
     def is_full_for(self, operation: str) -> bool:
-        """Whether so many wait already that another one had better not."""
+        """Whether so many commands wait already that this one may not."""
         return urgency_of(operation) > ANSWERS and self._count() >= QUEUED_MAX
 
     def closed_s(self, operation: str) -> float:
-        """For how long the carrier takes no command of this kind, by its own words."""
+        """How long the carrier takes no command of this kind, by its own words."""
         return self._limits.closed_until(operation) - self._clock()
 
-    @asynccontextmanager
-    async def queue(self, operation: str, session_id: str) -> AsyncIterator[Waiting]:
-        """Wait inside the block, where others may use our lane."""
-        waiting = Waiting(operation=operation, session_id=session_id, sleep=self._sleep)
-        queue = self._queues[urgency_of(operation)]
-        queue.append(waiting)
+    def enter(self, operation: str, session_id: str) -> QueuedCommand:
+        """Wait for a permit. Others may use the session's slot until `leave`."""
+        queued = QueuedCommand(operation=operation, session_id=session_id, sleep=self._sleep)
+        self._queues[urgency_of(operation)].append(queued)
         self._metrics.waiting.set(self._count())
-        try:
-            self.grant()
-            async with self._slots.lent():
-                yield waiting
-        finally:
-            if waiting in queue:
-                queue.remove(waiting)
-            elif not waiting.is_fetched:
-                with waiting.granted.result():
-                    pass  # it came too late, and goes to the next one
-            self._metrics.waiting.set(self._count())
+        self.grant()
+        self._slots.lend()
+        return queued
+
+    async def leave(self, queued: QueuedCommand) -> None:
+        """Wait no longer. A permit that was granted but not fetched goes to the next command."""
+        queue = self._queues[urgency_of(queued.operation)]
+        if queued in queue:
+            queue.remove(queued)
+        elif not queued.is_fetched:
+            self.give_back(queued.granted.result(), sent=False)
+        self._metrics.waiting.set(self._count())
+        await self._slots.take_back()
 
     async def pause(self, seconds: float) -> None:
-        """Sleep between two tries; others may use our lane, unless too many pause already.
+        """Sleep between two sends. Others may use the slot, unless too many pause already.
 
-        Or a carrier that answers no dial would keep the hangup of another call out of the lanes.
+        Otherwise a carrier that answers no dial would keep the hangup of another call waiting.
         """
         if self._pausing >= PAUSING_MAX:
             await self._sleep(seconds)
@@ -178,20 +169,20 @@ class CommandQueue:
             self._pausing -= 1
 
     def hurry(self, session_id: str) -> None:
-        """There is news for a session: if its own command waits, that goes first of its kind."""
+        """There is news for a session: if a command of it waits, that goes first of its kind."""
         for queue in self._queues:
-            for waiting in queue:
-                if waiting.session_id == session_id:
-                    self.put_first(waiting)
-                    waiting.news.set()
+            for queued in queue:
+                if queued.session_id == session_id:
+                    self.put_first(queued)
+                    queued.news.set()
                     return
 
-    def put_first(self, waiting: Waiting) -> None:
-        """It holds up its own session's news: it goes first of its kind, if it still waits."""
-        queue = self._queues[urgency_of(waiting.operation)]
-        if waiting in queue:
-            queue.remove(waiting)
-            queue.appendleft(waiting)
+    def put_first(self, queued: QueuedCommand) -> None:
+        """Move it to the head of its kind, if it still waits: it holds up its own session."""
+        queue = self._queues[urgency_of(queued.operation)]
+        if queued in queue:
+            queue.remove(queued)
+            queue.appendleft(queued)
 
     def learn(self, outcome: Outcome) -> None:
         """Obey what an answer says of the carrier's limits."""
@@ -210,54 +201,49 @@ class CommandQueue:
             case _:
                 pass
 
-    def give_back(self, taken: tuple[Window, ...], *, sent: bool) -> None:
-        now = self._clock()
-        self._in_flight -= 1
-        for window in taken:
-            window.give_back(now, sent=sent)
-        self.grant()
+    # -------------------------------------------------------------- granting
 
     def grant(self) -> None:
-        """Give out the turns there are; to be called when something may have changed."""
+        """Grant the permits there are; to be called when something may have changed."""
         waiting = self._waiting()
         if not waiting:
             return
-        while waiting and self._give(waiting):
+        while waiting and self._grant_next(waiting):
             waiting = self._waiting()
         self._set_alarm()
 
-    def _give(self, waiting: Sequence[int]) -> bool:
-        """Give the next turn, if there is one for anybody."""
+    def _grant_next(self, waiting: Sequence[int]) -> bool:
+        """Grant the next permit, if there is one for any command that waits."""
         for urgency in self._fairness.in_order(waiting):
             queue = self._queues[urgency]
-            if (turn := self._turn(queue[0].operation)) is not None:
+            if (permit := self._permit(queue[0].operation)) is not None:
                 self._fairness.granted(urgency, waiting)
-                queue.popleft().granted.set_result(turn)
+                queue.popleft().granted.set_result(permit)
                 return True
         return False
 
     def _waiting(self) -> list[int]:
-        """The urgencies of those that wait."""
+        """The urgencies of the commands that wait."""
         return [urgency for urgency, queue in enumerate(self._queues) if queue]
 
-    def _turn(self, operation: str) -> Permit | None:
+    def _permit(self, operation: str) -> Permit | None:
         if self._is_busy(operation):
             return None
         taken = self._limits.take(operation, self._clock())
         if taken is None:
             return None
         self._in_flight += 1
-        return Permit(self, taken)
+        return taken
 
     def _is_busy(self, operation: str) -> bool:
-        """Whether so many are under way that only an answer makes room."""
+        """Whether so many are in flight that only an answer makes room."""
         return self._in_flight >= (DIALS_IN_FLIGHT_MAX if operation == "dial" else CONNECTIONS_MAX)
 
     def _count(self) -> int:
         return sum(len(queue) for queue in self._queues)
 
     def _set_alarm(self) -> None:
-        """Look again when the next place is free."""
+        """Grant again when the next place in the rate limits is free."""
         now = self._clock()
         heads = [queue[0].operation for queue in self._queues if queue]
         times = [self._limits.free_at(head, now) for head in heads if not self._is_busy(head)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import offhook
 from offhook.events import Record, WebhookReceived
-from offhook.workers.sessions.settle import FlowRaised
+from offhook.workers.sessions.flows import FlowRaised
 
 _OFFHOOK = (str(Path(offhook.__file__).parent), "<")
 

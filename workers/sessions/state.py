@@ -1,4 +1,4 @@
-"""A session as a worker knows it between two looks at the log, and the bounded cache of them.
+"""A session as a worker knows it between two reads of the log: folded, with its positions.
 
 `session` is what a decision may see: the fold of everything up to the oldest record that still
 wants one, plus all that workers recorded. Later facts wait in `ahead`, so that every record is
@@ -9,12 +9,9 @@ at once is a coroutine, and lets other calls run in between.
 """
 
 import heapq
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from offhook.errors import LogUnavailable
 from offhook.events import (
     CommandFailed,
     CommandRequested,
@@ -24,31 +21,25 @@ from offhook.events import (
     TimerFired,
 )
 from offhook.flow import API_FLOW
-from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
 from offhook.process.slices import Slices
 from offhook.session import CommandState, Leg, Session, evolve
 from offhook.session.timers import TimerState
 from offhook.workers.sending.urgency import ENDS, urgency_of
 
-CASES_CACHED_MAX = 10_000
-
 UNFOLDED_MAX = 64
 """Records that `latest` may have to fold at once."""
-
-STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-"""How long a replica that lags is waited for, from read to read."""
 
 
 @dataclass(kw_only=True)
 class SessionState:
-    """Kept by one lane at a time. Positions are stream sequences of the last record read."""
+    """Used by one task at a time. The only owner of the worker's positions in the session."""
 
     session: Session
-    in_seq: int = 0
-    out_seq: int = 0
-    known_seq: int = 0  # stream sequence of the last record on `.out` that must be there
+    in_seq: int = 0  # stream sequence of the last record read on `.in`
+    out_seq: int = 0  # the same on `.out`
+    tail_seq: int = 0  # of the last record on `.out` that must be there; the next append follows it
     ahead: dict[int, Record] = field(default_factory=dict)  # facts not yet decided on, by sequence
-    lease_seen: tuple[int, datetime] | None = None  # sequence, and when by the worker's own clock
+    lease_seen: tuple[int, datetime] | None = None  # its sequence, and when by our own clock
     _in_order: list[int] = field(default_factory=list)  # a heap of `ahead` and of some that left it
     _requests: dict[int, Record] = field(default_factory=dict)  # those of `ahead`
     _resumed_seq: int = 0  # of the last SessionResumed read
@@ -59,7 +50,7 @@ class SessionState:
         self._latest = self.session
 
     def add(self, record: Record) -> None:
-        """Take in a record that was read."""
+        """Add a record that was read."""
         self._unfolded.append(record)
         if len(self._unfolded) > UNFOLDED_MAX:
             self.latest()
@@ -118,7 +109,7 @@ class SessionState:
     def open_commands(self) -> list[CommandState]:
         """Decided commands without an outcome, in the order they were decided.
 
-        What an application asked for to end a call comes first: it was decided out of order.
+        An end of a call that an application asked for comes first: it was decided out of order.
         """
         states = (self.session.commands[each] for each in self.session.open_commands)
         return sorted(
@@ -130,7 +121,7 @@ class SessionState:
             ),
         )
 
-    def ends_asked_for(self) -> list[Record]:
+    def requested_ends(self) -> list[Record]:
         """Requests to end a call that nobody decided on, oldest first."""
         if not self._requests:
             return []
@@ -144,7 +135,7 @@ class SessionState:
         ]
 
     def open_timers(self) -> list[TimerState]:
-        """Timers to schedule, and cancelled ones to tell of, in the order they were decided."""
+        """Timers to schedule, and cancellations to record, in the order they were decided."""
         states = (self.session.timer_states[each] for each in self.session.open_timers)
         return sorted(states, key=lambda state: (state.decided_seq or 0, state.timer_id))
 
@@ -181,73 +172,3 @@ class SessionState:
 
 def _ends(command: IssuedCommand | None) -> bool:
     return command is not None and urgency_of(command.operation) == ENDS
-
-
-class SessionCache:
-    """The cases of the sessions seen last. A case is dropped when anything is in doubt."""
-
-    def __init__(
-        self,
-        log: EventLog,
-        sleep: Callable[[float], Awaitable[None]],
-        cached_max: int = CASES_CACHED_MAX,
-    ) -> None:
-        self._log = log
-        self._sleep = sleep
-        self._cached_max = cached_max
-        self._cases: OrderedDict[str, SessionState] = OrderedDict()
-
-    async def look(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
-        """The session's case with all that was appended since the last look; see `refresh`.
-
-        `decided_seq` is the stream sequence of a decision whose alarm rang.
-        """
-        case = self._cases.get(session_id) or SessionState(session=Session(session_id=session_id))
-        case.known_seq = max(case.known_seq, decided_seq)
-        await self.refresh(case, wake_seq)
-        self._cases[session_id] = case
-        self._cases.move_to_end(session_id)
-        while len(self._cases) > self._cached_max:
-            self._cases.popitem(last=False)
-        return case
-
-    async def refresh(self, case: SessionState, wake_seq: int = 0) -> None:
-        """Read the session's tail. Its cost does not grow with the length of the call.
-
-        A replica that lags is asked again: the record that woke us must be in what was read, and
-        what we know to be there, our own appends first of all, or it would be decided and sent once
-        more. Raises LogUnavailable when that takes too long.
-        """
-        session_id = case.session.session_id
-        for pause_s in (*STALE_READ_PAUSES_S, None):
-            await self._read_on(case)
-            if case.in_seq >= wake_seq and case.out_seq >= case.known_seq:
-                return
-            if pause_s is not None:
-                await self._sleep(pause_s)
-        raise LogUnavailable(
-            f"{session_id}: reads end at {case.in_seq} (in) and {case.out_seq} (out), "
-            f"but the log has {wake_seq} (in) and {case.known_seq} (out)"
-        )
-
-    async def _read_on(self, case: SessionState) -> None:
-        slices = Slices()
-        async for page in pages(
-            self._log, case.session.session_id, in_after=case.in_seq, out_after=case.out_seq
-        ):
-            for record in page:
-                case.add(record)
-                await slices.yield_if_due()
-            if len(page) >= READ_BATCH_MAX:
-                # More is to come: what was decided need not be held until then.
-                await case.next_cause()
-
-    def drop(self, session_id: str) -> None:
-        """Read this session from its first record next time."""
-        self._cases.pop(session_id, None)
-
-    def start_over(self, session_id: str, known_seq: int) -> None:
-        """Read this session from its first record next time; `known_seq` is on its `.out`."""
-        self._cases[session_id] = SessionState(
-            session=Session(session_id=session_id), known_seq=known_seq
-        )

@@ -18,7 +18,8 @@ from offhook.workers.intake.dispatcher import HANDED_OVER_S, POISON_RAISES, RETR
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.settle import FlowRaised, HeldElsewhere, Settled, Settler
+from offhook.workers.sessions.flows import FlowRaised
+from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 
 DRAIN_S = 5.0
 HELD = HeldElsewhere(worker="w2", for_s=2.5, lease_seq=7)
@@ -81,7 +82,7 @@ class FakeSettler:
         first_seq: int = 0,
     ) -> Settled | HeldElsewhere:
         self.voids += [void] if void else []
-        assert session_id not in self.running, "two lanes for one session"
+        assert session_id not in self.running, "two tasks for one session"
         self.running.append(session_id)
         self.running_max = max(self.running_max, len(self.running))
         self.settled.append((session_id, wake_seq))
@@ -105,23 +106,23 @@ class FakeSettler:
 class Bench:
     """Dispatcher around a fake settler."""
 
-    def __init__(self, lanes_max: int = 8) -> None:
+    def __init__(self, slots_max: int = 8) -> None:
         self.settler = FakeSettler()
         self.handed_over: list[tuple[str, str]] = []
         self.answer = HandoverAnswer.SILENT  # of the worker that is handed over to
         settler = cast(Settler, self.settler)
         self.hurried: list[str] = []
-        self.lanes = Dispatcher(
+        self.dispatcher = Dispatcher(
             settler,
             self._hand_over,
             WorkerMetrics(),
-            slots=Slots(lanes_max),
+            slots=Slots(slots_max),
             hurry=self.hurried.append,
         )
 
     async def take(self, session_id: str = "s", *, seq: int = 1, count: int = 1) -> FakeDelivery:
         delivery = FakeDelivery(session_id=session_id, seq=seq, count=count)
-        await self.lanes.take(delivery)
+        await self.dispatcher.take(delivery)
         return delivery
 
     async def answers_of(self, deliveries: int) -> list[str | float]:
@@ -166,7 +167,7 @@ async def test_an_alarm_is_told_to_who_settles_and_is_no_record_to_look_for() ->
     bench = Bench()
     alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
     delivery = FakeDelivery(session_id="s", seq=0, alarm=alarm)
-    await bench.lanes.take(delivery)
+    await bench.dispatcher.take(delivery)
     await until_answered(delivery)
     assert bench.settler.settled == [("s", 0)]
     assert bench.settler.alarms == [alarm]
@@ -198,7 +199,7 @@ async def test_a_session_has_one_lane_and_later_deliveries_join_it() -> None:
 
 
 async def test_many_sessions_are_settled_at_once_but_never_more_than_lanes() -> None:
-    bench = Bench(lanes_max=3)
+    bench = Bench(slots_max=3)
     bench.settler.gate.clear()
     deliveries = [await bench.take(f"s{number}") for number in range(10)]
     await until(lambda: len(bench.settler.running) == 3)
@@ -214,7 +215,7 @@ async def test_a_wake_makes_a_working_lane_look_again() -> None:
     bench.settler.gate.clear()
     await bench.take()
     await until(lambda: bench.settler.running)
-    bench.lanes.take_over("s", [])
+    bench.dispatcher.take_over("s", [])
     bench.settler.gate.set()
     await until(lambda: len(bench.settler.settled) == 2)
 
@@ -226,7 +227,7 @@ async def test_news_for_a_working_lane_hurry_what_it_waits_for() -> None:
     assert bench.hurried == []
     second = await bench.take(seq=2)
     await bench.take("another")
-    bench.lanes.take_over("s", [])
+    bench.dispatcher.take_over("s", [])
     assert bench.hurried == ["s", "s"]
     bench.settler.gate.set()
     await until_answered(first, second)
@@ -234,28 +235,28 @@ async def test_news_for_a_working_lane_hurry_what_it_waits_for() -> None:
 
 async def test_a_wake_for_an_idle_session_looks_at_it() -> None:
     bench = Bench()
-    bench.lanes.take_over("s", [])
+    bench.dispatcher.take_over("s", [])
     await until(lambda: bench.settler.settled == [("s", 0)])
 
 
 async def test_a_wake_without_a_free_lane_is_left_to_who_asks() -> None:
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.gate.clear()
     await bench.take("busy")
     await until(lambda: bench.settler.running)
-    assert not bench.lanes.take_over("other", []), "who asks may do it"
-    assert bench.lanes.take_over("busy", [])
+    assert not bench.dispatcher.take_over("other", []), "who asks may do it"
+    assert bench.dispatcher.take_over("busy", [])
     bench.settler.gate.set()
     await until(lambda: [session for session, _ in bench.settler.settled] == ["busy", "busy"])
 
 
 async def test_the_heartbeat_keeps_what_has_no_answer_yet() -> None:
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.gate.clear()
     working, joined = await bench.take(), await bench.take(seq=2)
-    waiting = FakeDelivery(session_id="waits for a lane")
-    taking = asyncio.create_task(bench.lanes.take(waiting))
-    beating = asyncio.create_task(bench.lanes.heartbeat(0.005))
+    waiting = FakeDelivery(session_id="waits for a slot")
+    taking = asyncio.create_task(bench.dispatcher.take(waiting))
+    beating = asyncio.create_task(bench.dispatcher.heartbeat(0.005))
     await until(lambda: all(each.heartbeats > 1 for each in (working, joined, waiting)))
     bench.settler.gate.set()
     await taking
@@ -270,9 +271,9 @@ async def test_a_held_session_is_handed_to_its_worker_and_kept_and_looked_at_aga
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "HANDED_OVER_S", 0.01)
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.script["s"] = [HELD, HELD]
-    beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
+    beating = asyncio.create_task(bench.dispatcher.heartbeat(0.001))
     delivery = await bench.take()
     await until_answered(delivery)
     beating.cancel()
@@ -283,7 +284,7 @@ async def test_a_held_session_is_handed_to_its_worker_and_kept_and_looked_at_aga
 
 
 async def test_while_another_worker_holds_a_session_its_place_is_free() -> None:
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.script["s"] = [HELD]
     await bench.take()
     await until(lambda: bench.handed_over)
@@ -318,9 +319,9 @@ async def test_deliveries_that_another_worker_has_taken_are_its_to_answer() -> N
     bench = Bench()
     bench.answer = HandoverAnswer.TAKEN
     bench.settler.script["s"] = [HELD]
-    beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
+    beating = asyncio.create_task(bench.dispatcher.heartbeat(0.001))
     delivery = await bench.take()
-    await until(lambda: bench.handed_over and bench.lanes.room() == 8)
+    await until(lambda: bench.handed_over and bench.dispatcher.room() == 8)
     beats = delivery.heartbeats
     await asyncio.sleep(0.02)
     beating.cancel()
@@ -335,8 +336,8 @@ async def test_a_delivery_taken_from_another_worker_is_settled_and_answered_here
     first = await bench.take(seq=1)
     await until(lambda: bench.settler.running)
     taken = FakeDelivery(session_id="s", seq=2)
-    assert bench.lanes.take_over("s", [taken])
-    beating = asyncio.create_task(bench.lanes.heartbeat(0.001))
+    assert bench.dispatcher.take_over("s", [taken])
+    beating = asyncio.create_task(bench.dispatcher.heartbeat(0.001))
     await until(lambda: taken.heartbeats)
     beating.cancel()
     bench.settler.gate.set()
@@ -357,7 +358,7 @@ async def test_no_more_deliveries_are_kept_for_others_than_there_is_room_for(
     await until_answered(given_back)
     assert given_back.answers == [HANDED_OVER_S]
     assert kept.answers == []
-    await bench.lanes.drain(DRAIN_S)
+    await bench.dispatcher.drain(DRAIN_S)
 
 
 async def test_draining_gives_back_what_waits_for_another_worker() -> None:
@@ -365,21 +366,21 @@ async def test_draining_gives_back_what_waits_for_another_worker() -> None:
     bench.settler.script["s"] = [HELD]
     delivery = await bench.take()
     await until(lambda: bench.handed_over)
-    await bench.lanes.drain(DRAIN_S)
+    await bench.dispatcher.drain(DRAIN_S)
     assert delivery.answers == [0]
 
 
 async def test_room_is_what_is_neither_at_work_nor_waiting() -> None:
-    bench = Bench(lanes_max=2)
+    bench = Bench(slots_max=2)
     bench.settler.gate.clear()
-    assert bench.lanes.room() == 2
+    assert bench.dispatcher.room() == 2
     deliveries = [await bench.take("a"), await bench.take("a", seq=2)]
-    assert bench.lanes.room() == 1
+    assert bench.dispatcher.room() == 1
     deliveries += [await bench.take("b"), await bench.take("c")]
-    assert bench.lanes.room() == 0
+    assert bench.dispatcher.room() == 0
     bench.settler.gate.set()
     await until_answered(*deliveries)
-    await until(lambda: bench.lanes.room() == 2)
+    await until(lambda: bench.dispatcher.room() == 2)
 
 
 async def test_an_error_comes_again_later_each_time() -> None:
@@ -447,7 +448,7 @@ async def test_hand_overs_and_other_troubles_before_a_raise_are_no_raises(
 
 
 async def test_a_flow_that_raises_leaves_its_place_to_other_calls_between_the_raises() -> None:
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.script["s"] = [flow_raised()] * (POISON_RAISES - 1)
     raising = await bench.take()
     await until(lambda: bench.settler.settled)
@@ -483,7 +484,7 @@ async def test_a_parked_session_is_looked_at_once_more_for_the_same_wake_ups(
     bench.settler.script["s"] = [*[flow_raised()] * POISON_RAISES, HELD]
     alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=NOW)
     delivery = FakeDelivery(session_id="s", seq=3, alarm=alarm)
-    await bench.lanes.take(delivery)
+    await bench.dispatcher.take(delivery)
     await until_answered(delivery)
     assert bench.settler.settled == [("s", 3)] * (POISON_RAISES + 2)
     assert bench.settler.alarms == [alarm] * (POISON_RAISES + 2)
@@ -519,17 +520,17 @@ async def test_a_delivery_that_cannot_be_answered_keeps_no_other_waiting() -> No
 
 
 async def test_draining_finishes_the_lanes_and_leaves_the_rest_to_others() -> None:
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.gate.clear()
     working = await bench.take("a")
     waiting = FakeDelivery(session_id="b")
-    taking = asyncio.create_task(bench.lanes.take(waiting))
+    taking = asyncio.create_task(bench.dispatcher.take(waiting))
     await until(lambda: bench.settler.running)
-    draining = asyncio.create_task(bench.lanes.drain(DRAIN_S))
+    draining = asyncio.create_task(bench.dispatcher.drain(DRAIN_S))
     await asyncio.sleep(0)
     late = await bench.take("c")
     assert late.answers == [0]
-    bench.lanes.take_over("d", [])
+    bench.dispatcher.take_over("d", [])
 
     bench.settler.gate.set()
     await asyncio.gather(draining, taking)
@@ -545,13 +546,13 @@ async def test_draining_ends_in_time_whatever_the_lanes_do() -> None:
     stuck = await bench.take()
     await until(lambda: bench.settler.running)
     async with asyncio.timeout(TIMEOUT_S):
-        await bench.lanes.drain(0.02)
+        await bench.dispatcher.drain(0.02)
     assert stuck.answers == [0]
 
 
 async def test_draining_idle_lanes_is_nothing() -> None:
     async with asyncio.timeout(TIMEOUT_S):
-        await Bench().lanes.drain(DRAIN_S)
+        await Bench().dispatcher.drain(DRAIN_S)
 
 
 @pytest.mark.parametrize("seqs", [(1, 2), (2, 1)])
@@ -568,9 +569,9 @@ async def test_the_newest_of_the_joined_must_have_been_read(seqs: tuple[int, int
 
 
 async def test_a_drain_answers_what_came_in_the_same_instant() -> None:
-    bench = Bench(lanes_max=1)
+    bench = Bench(slots_max=1)
     bench.settler.gate.clear()
     first, second = await bench.take("s"), await bench.take("s2")
-    await bench.lanes.drain(0.01)
+    await bench.dispatcher.drain(0.01)
     assert (first.answers, second.answers) == ([0.0], [0.0])
-    assert not bench.lanes.take_over("s", [FakeDelivery(session_id="s")])
+    assert not bench.dispatcher.take_over("s", [FakeDelivery(session_id="s")])

@@ -21,7 +21,7 @@ from offhook.flow import Flow, Order
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.session.timers import SetTimer
-from offhook.workers.intake import dispatcher as lanes_module
+from offhook.workers.intake import dispatcher as module
 from offhook.workers.intake.delivery import Delivery
 from offhook.workers.intake.dispatcher import POISON_DELIVERIES, POISON_RAISES, Dispatcher
 from offhook.workers.intake.handover import HandoverAnswer
@@ -45,7 +45,7 @@ from tests.workers.sessions.test_settle import (
 
 
 class Desk:
-    """One worker's lanes on the stand-ins, with a flow that breaks when a call is answered."""
+    """One worker's dispatcher on the stand-ins, with a flow that breaks when a call is answered."""
 
     def __init__(self, parked: str = "none") -> None:
         self.log = MemoryLog()
@@ -55,7 +55,7 @@ class Desk:
         self.raises_left = 1_000
         self.asked_in_vain = 0
         self.heard: list[type[Event]] = []
-        self.lanes = Dispatcher(
+        self.dispatcher = Dispatcher(
             settler_on(
                 self.log,
                 self.carrier,
@@ -90,7 +90,7 @@ class Desk:
         return delivery.answers
 
     async def deliver(self, *deliveries: FakeDelivery) -> None:
-        await asyncio.gather(*(self.lanes.take(delivery) for delivery in deliveries))
+        await asyncio.gather(*(self.dispatcher.take(delivery) for delivery in deliveries))
         await until_answered(*deliveries)
 
 
@@ -101,7 +101,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def pause(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(lanes_module, "_pause", pause)
+    monkeypatch.setattr(module, "_pause", pause)
 
 
 async def test_a_hangup_asked_for_behind_a_poisonous_event_is_carried_out() -> None:

@@ -1,16 +1,18 @@
-"""Whose turn it is: urgency, places in lanes, news, and what the carrier says."""
+"""Whose turn it is: urgency, slots, news, and what the carrier says."""
 
 import asyncio
 from collections.abc import Awaitable
 
 import pytest
 
+from offhook.events import IssuedCommand
 from offhook.telnyx.client import CONNECTIONS_MAX
-from offhook.telnyx.outcomes import Accepted, Busy, RateLimit
+from offhook.telnyx.outcomes import Accepted, Busy, Outcome, RateLimit
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending import queue as module
 from offhook.workers.sending.fairness import SHARE
+from offhook.workers.sending.permits import PermitRequest
 from offhook.workers.sending.queue import DIALS_IN_FLIGHT_MAX, CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import rates_from
@@ -40,21 +42,23 @@ class Bench:
     def order(self) -> list[str]:
         return [operation for operation, _ in self.sent]
 
-    async def send(self, operation: str, session_id: str = "s") -> None:
+    async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+        """As the carrier's client."""
+        self.sent.append((command.operation, self.clock.now))
+        return Accepted(status=200)
+
+    async def pass_on(self, operation: str, session_id: str = "s") -> None:
         """As a session does it: in a slot, which is lent while it waits."""
         await self.slots.take()
-        permit = self.queue.take(operation)
-        if permit is None:
-            async with self.queue.queue(operation, session_id) as waiting:
-                while permit is None:
-                    permit = await waiting.turn(FOREVER_S)
-        with permit:
-            permit.sending()
-            self.sent.append((operation, self.clock.now))
+        command = IssuedCommand(command_id="c", operation=operation)
+        async with PermitRequest(self.queue, operation, session_id) as request:
+            while request.status != "granted":
+                await request.ask(FOREVER_S, goes_first=False)
+            await request.send(self, command, repeated=False)
         self.slots.leave()
 
     async def all(self, *operations: str) -> None:
-        await asyncio.gather(*(self.send(operation) for operation in operations))
+        await asyncio.gather(*(self.pass_on(operation) for operation in operations))
 
     def waiting(self) -> float | None:
         return self.metrics.registry.get_sample_value("offhook_commands_waiting")
@@ -96,10 +100,10 @@ async def test_a_hangup_that_comes_at_the_right_moment_does_not_take_anothers_sh
     bench = Bench()
 
     async def flood() -> None:
-        await bench.send("answer")
-        waiting = asyncio.create_task(bench.send("answer"))
+        await bench.pass_on("answer")
+        waiting = asyncio.create_task(bench.pass_on("answer"))
         for _ in range(12):
-            await bench.send("hangup")
+            await bench.pass_on("hangup")
         await waiting
 
     await bench.clock.run(flood())
@@ -110,10 +114,10 @@ async def test_dials_that_wait_in_every_lane_keep_no_hangup_out() -> None:
     bench = Bench(slots=1)
 
     async def burst() -> None:
-        dials = asyncio.gather(*(bench.send("dial") for _ in range(20)))
+        dials = asyncio.gather(*(bench.pass_on("dial") for _ in range(20)))
         await bench.clock.sleep(2.5)
         assert bench.waiting() == 17
-        await bench.send("hangup")
+        await bench.pass_on("hangup")
         await dials
 
     await bench.clock.run(burst())
@@ -126,7 +130,7 @@ async def test_a_newcomer_does_not_overtake_its_equals() -> None:
     bench = Bench()
 
     async def burst() -> None:
-        first = asyncio.gather(bench.send("speak", "a"), bench.send("speak", "b"))
+        first = asyncio.gather(bench.pass_on("speak", "a"), bench.pass_on("speak", "b"))
         await bench.clock.sleep(0.5)
         assert bench.queue.take("speak") is None
         await first
@@ -139,7 +143,7 @@ async def test_a_command_that_holds_up_news_goes_first_of_its_kind() -> None:
     sessions: list[str] = []
 
     async def send(session_id: str) -> None:
-        await bench.send("dial", session_id)
+        await bench.pass_on("dial", session_id)
         sessions.append(session_id)
 
     async def burst() -> None:
@@ -153,19 +157,21 @@ async def test_a_command_that_holds_up_news_goes_first_of_its_kind() -> None:
     assert sessions == ["a", "with news", "b", "c", "e"]
 
 
-async def test_a_turn_that_came_too_late_goes_to_the_next() -> None:
+async def test_a_permit_that_is_not_fetched_goes_to_the_next() -> None:
     bench = Bench()
 
     async def gives_up() -> None:
-        async with bench.queue.queue("hangup", "s"):
-            await bench.clock.sleep(5)  # its turn comes meanwhile, and it does not look
+        async with PermitRequest(bench.queue, "hangup", "s") as request:
+            await request.ask(0, goes_first=False)
+            assert request.status == "queued"
+            await bench.clock.sleep(5)  # its permit is granted meanwhile, and not fetched
             raise TimeoutError
 
     async def burst() -> None:
-        await bench.send("answer")
+        await bench.pass_on("answer")
         late = asyncio.create_task(gives_up())
         await bench.clock.sleep(0.1)
-        await bench.send("answer")
+        await bench.pass_on("answer")
         with pytest.raises(TimeoutError):
             await late
 
@@ -203,8 +209,8 @@ async def test_an_end_that_meets_429_again_tells_how_long_the_rest_waits() -> No
 
     async def burst() -> None:
         bench.queue.learn(Busy(retry_after_s=18.0, detail="429"))
-        answering = asyncio.create_task(bench.send("answer"))
-        await bench.send("hangup")
+        answering = asyncio.create_task(bench.pass_on("answer"))
+        await bench.pass_on("hangup")
         bench.queue.learn(Busy(retry_after_s=13.0, detail="429"))
         await answering
 
@@ -230,7 +236,7 @@ async def test_the_rate_headers_of_an_answer_are_obeyed() -> None:
         bench.queue.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=1, reset_s=3.0)))
         await bench.all("speak", "speak", "speak")
         bench.queue.learn(Accepted(status=200, rate=RateLimit(limit=2, remaining=0, reset_s=2.0)))
-        await bench.send("hangup")
+        await bench.pass_on("hangup")
 
     await bench.clock.run(burst())
     assert bench.sent == [("speak", 0), ("speak", 0), ("speak", 3), ("hangup", 5)]
@@ -242,7 +248,7 @@ async def test_an_answer_that_says_nothing_is_left_for_long_holds_nobody_up_for_
     async def burst() -> None:
         rate = RateLimit(limit=1000, remaining=0, reset_s=3000.0)
         bench.queue.learn(Accepted(status=200, rate=rate))
-        await bench.send("hangup")
+        await bench.pass_on("hangup")
 
     await bench.clock.run(burst())
     assert bench.sent == [("hangup", module.NOTHING_LEFT_MAX_S)]
@@ -275,15 +281,14 @@ async def test_no_more_are_in_flight_than_there_are_connections_and_dials_leave_
         assert sorted(bench.order) == ["hangup", "transfer"]
         for permit in in_flight:
             if permit is not None:
-                with permit:
-                    permit.sending()
+                bench.queue.give_back(permit, sent=True)
         await waiting
 
     await bench.clock.run(burst())
     assert bench.sent[2:] == [("dial", 1)]
 
 
-# ------------------------------------------------------------------ places
+# ------------------------------------------------------------------ slots
 
 
 async def within_a_moment(work: Awaitable[None]) -> bool:
@@ -296,23 +301,23 @@ async def within_a_moment(work: Awaitable[None]) -> bool:
 
 
 async def test_who_comes_back_to_a_lent_place_need_not_queue() -> None:
-    places = Slots(1)
-    await places.take()
-    async with places.lent():
-        assert await within_a_moment(places.take())
+    slots = Slots(1)
+    await slots.take()
+    async with slots.lent():
+        assert await within_a_moment(slots.take())
     # Two are at work now, so the next one waits until both are done.
-    places.leave()
-    assert places.all_taken()
-    assert not await within_a_moment(places.take())
-    places.leave()
-    assert await within_a_moment(places.take())
+    slots.leave()
+    assert slots.all_taken()
+    assert not await within_a_moment(slots.take())
+    slots.leave()
+    assert await within_a_moment(slots.take())
 
 
 async def test_a_lent_place_that_nobody_took_is_simply_taken_back() -> None:
-    places = Slots(1)
-    await places.take()
-    async with places.lent():
-        assert not places.all_taken()
-    assert places.all_taken()
-    places.leave()
-    assert not places.all_taken()
+    slots = Slots(1)
+    await slots.take()
+    async with slots.lent():
+        assert not slots.all_taken()
+    assert slots.all_taken()
+    slots.leave()
+    assert not slots.all_taken()

@@ -13,27 +13,27 @@ CALLS_MORE_MAX = 40  # a heap is some levels deeper
 BYTES_MORE_MAX = 2_000
 
 
-def case_of(records: list[Record]) -> SessionState:
-    case = SessionState(session=Session(session_id=SESSION))
+def state_of(records: list[Record]) -> SessionState:
+    state = SessionState(session=Session(session_id=SESSION))
     for each in records:
-        case.add(each)
-    return case
+        state.add(each)
+    return state
 
 
 async def test_a_long_call_read_anew_is_folded_to_its_end() -> None:
     records = list(decided(LONG))
-    case = case_of([each for each in records if each.side == "out"])
+    state = state_of([each for each in records if each.side == "out"])
     for each in records:
         if each.side == "in":
-            case.add(each)
-    cause = await case.next_cause()
+            state.add(each)
+    cause = await state.next_cause()
     assert cause is not None  # the first timer that fired: nobody decided on it
     assert cause[0].seq == 5
-    assert case.latest() == fold(SESSION, records)
+    assert state.latest() == fold(SESSION, records)
 
 
 async def test_other_tasks_run_while_a_long_call_is_folded() -> None:
-    case = case_of([each for each in decided(LONG) if each.seq % 5 in (1, 2)])
+    state = state_of([each for each in decided(LONG) if each.seq % 5 in (1, 2)])
     others = 0
 
     async def other() -> None:
@@ -43,20 +43,20 @@ async def test_other_tasks_run_while_a_long_call_is_folded() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    assert await case.next_cause() is None
+    assert await state.next_cause() is None
     task.cancel()
     assert others > 1
 
 
 def test_a_decision_far_behind_costs_what_one_does_in_a_short_call() -> None:
     def of_one_decision(events: int) -> Work:
-        case = case_of(list(undecided(events)))
-        case.latest()
+        state = state_of(list(undecided(events)))
+        state.latest()
         following = events + 2
 
         async def decide() -> None:
             nonlocal following
-            cause = await case.next_cause()
+            cause = await state.next_cause()
             assert cause is not None
             said = Decided(
                 cause_seq=cause[0].seq,
@@ -66,13 +66,13 @@ def test_a_decision_far_behind_costs_what_one_does_in_a_short_call() -> None:
                 worker="w",
                 lease_s=3.0,
             )
-            case.add(record(following, said, f"decided-{following}"))
-            case.add(record(following + 1, transcription(following), f"event-{following}"))
+            state.add(record(following, said, f"decided-{following}"))
+            state.add(record(following + 1, transcription(following), f"event-{following}"))
             following += 2
-            assert case.ends_asked_for() == []
-            assert case.open_commands() == []
-            assert case.open_timers() == []
-            assert case.ended_leg("v3:leg") is None
+            assert state.requested_ends() == []
+            assert state.open_commands() == []
+            assert state.open_timers() == []
+            assert state.ended_leg("v3:leg") is None
 
         loop = asyncio.new_event_loop()
         try:

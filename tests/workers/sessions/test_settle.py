@@ -42,14 +42,8 @@ from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
-from offhook.workers.sessions.settle import (
-    COMMANDS_PER_SESSION_MAX,
-    OTHERS_FIRST_S,
-    FlowRaised,
-    HeldElsewhere,
-    Settled,
-    Settler,
-)
+from offhook.workers.sessions.flows import COMMANDS_PER_SESSION_MAX, FlowRaised
+from offhook.workers.sessions.settle import OTHERS_FIRST_S, HeldElsewhere, Settled, Settler
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 

@@ -28,13 +28,8 @@ from offhook.jetstream.subjects import Side
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.session.timers import CancelTimer, SetTimer
-from offhook.workers.sessions.settle import (
-    TIMERS_PER_SESSION_MAX,
-    FlowRaised,
-    HeldElsewhere,
-    Settled,
-    Settler,
-)
+from offhook.workers.sessions.flows import TIMERS_PER_SESSION_MAX, FlowRaised
+from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 from tests.workers.sessions.test_settle import (
@@ -426,8 +421,7 @@ async def test_a_timer_goes_back_to_the_flow_that_set_it() -> None:
     log = MemoryLog()
     timetable = MemoryTimetable(log)
     flows = [listening("first"), listening("second")]
-    settler = settler_on(log, ScriptedCarrier(log), timetable=timetable)
-    settler._flows = flows
+    settler = settler_on(log, ScriptedCarrier(log), flows, timetable=timetable)
     await arrive(log, initiated())
     await settler.settle(SESSION)
     log.now += timedelta(seconds=2)

@@ -26,10 +26,11 @@ from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
 from offhook.webhooks import wire_body
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sending.attempt import WAITING_LEASE_S
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
-from offhook.workers.sessions.execute import WAITING_LEASE_S, Timing
+from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
@@ -76,24 +77,24 @@ class World:
         self.answers = list(answers)
         self.sent: list[tuple[str, bool, float]] = []  # operation, repeated, when
         self.closed_s = closed_s
-        self.turns: dict[str, CommandQueue] = {}
-        self.budgets: dict[str, ClosedLimits] = {}
+        self.queues: dict[str, CommandQueue] = {}
+        self.limits: dict[str, ClosedLimits] = {}
 
     def _jumped(self, seconds: float) -> None:
         self.log.now += timedelta(seconds=seconds)
 
-    def worker(self, name: str, places: Slots | None = None) -> Settler:
+    def worker(self, name: str, slots: Slots | None = None) -> Settler:
         metrics = WorkerMetrics()
-        budget = self.budgets[name] = ClosedLimits(name, {}, self.clock.now)
-        budget.until = self.clock.now + self.closed_s
-        turns = CommandQueue(
-            budget,
-            places or Slots(8),
+        limits = self.limits[name] = ClosedLimits(name, {}, self.clock.now)
+        limits.until = self.clock.now + self.closed_s
+        queue = CommandQueue(
+            limits,
+            slots or Slots(8),
             metrics,
             clock=lambda: self.clock.now,
             sleep=self.clock.sleep,
         )
-        self.turns[name] = turns
+        self.queues[name] = queue
         timing = Timing(now=lambda: self.log.now, sleep=self.clock.sleep, chance=lambda: 1.0)
         return Settler(
             worker=name,
@@ -105,11 +106,11 @@ class World:
             send_s=2.0,
             metrics=metrics,
             readiness=CarrierReadiness(),
-            queue=turns,
+            queue=queue,
         )
 
     def take_no_dials(self, worker: str, for_s: float) -> None:
-        self.budgets[worker].dials_until = self.clock.now + for_s
+        self.limits[worker].dials_until = self.clock.now + for_s
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
         self.sent.append((command.operation, repeated, round(self.clock.now, 3)))
@@ -226,7 +227,7 @@ async def test_a_command_whose_turn_does_not_come_in_time_is_given_up_and_never_
         for _ in range(5):
             await world.clock.sleep(10)
             # The carrier goes on to be busy.
-            world.turns["w1"].learn(Busy(retry_after_s=8.0, detail="429"))
+            world.queues["w1"].learn(Busy(retry_after_s=8.0, detail="429"))
         assert await settling == Settled()
 
     await world.clock.run(story())
@@ -314,6 +315,26 @@ async def test_a_worker_that_dies_while_a_command_waits_is_followed_by_another_o
     assert operation == "dial"
 
 
+async def test_a_worker_that_is_taken_over_while_its_command_waits_does_not_send_it() -> None:
+    world = World(0.9)
+
+    async def story() -> None:
+        await world.request("transfer", to="+12025550123")
+        waiting = asyncio.create_task(world.worker("w1").settle("s"))
+        await world.clock.sleep(0.5)
+        world.closed_s = 0
+        other = world.worker("w2")
+        held = await other.settle("s")
+        assert isinstance(held, HeldElsewhere)
+        # It seemed to be gone, so its lease, which lasts for another send, is not waited out.
+        assert await other.settle("s", void=held.lease_seq) == Settled()
+        assert await waiting == Settled()
+
+    await world.clock.run(story())
+    assert world.sent == [("transfer", True, 0.5)]
+    assert len(await world.facts(CommandSucceeded)) == 1
+
+
 async def test_a_command_that_holds_up_its_own_sessions_hangup_goes_before_its_equals() -> None:
     world = World(9.0)
     worker = world.worker("w1")
@@ -338,22 +359,22 @@ async def test_a_command_that_holds_up_its_own_sessions_hangup_goes_before_its_e
 
 async def test_a_carrier_that_answers_no_dials_keeps_no_hangup_of_another_call_waiting() -> None:
     world = World(0.0, NoAnswer(detail="503"))
-    places = Slots(1)
-    worker = world.worker("w1", places)
+    slots = Slots(1)
+    worker = world.worker("w1", slots)
 
-    async def settle_in_a_lane(session_id: str) -> None:
-        await places.take()
+    async def settle_in_a_slot(session_id: str) -> None:
+        await slots.take()
         await worker.settle(session_id)
-        places.leave()
+        slots.leave()
 
     async def story() -> None:
         await world.request("dial", "s", **DIALLED)
         await world.request("hangup", "other")
-        await asyncio.gather(settle_in_a_lane("s"), settle_in_a_lane("other"))
+        await asyncio.gather(settle_in_a_slot("s"), settle_in_a_slot("other"))
 
     await world.clock.run(story())
     assert world.sent == [("dial", False, 0.0), ("hangup", False, 0.0), ("dial", True, 0.1)]
-    assert not places.all_taken()
+    assert not slots.all_taken()
 
 
 async def test_a_hangup_does_not_wait_for_a_dial_of_its_own_session_to_get_its_turn() -> None:
@@ -366,7 +387,7 @@ async def test_a_hangup_does_not_wait_for_a_dial_of_its_own_session_to_get_its_t
         settling = asyncio.create_task(worker.settle("s"))
         await world.clock.sleep(12)
         await world.request("hangup")
-        world.turns["w1"].hurry("s")  # as the lanes do when the delivery comes
+        world.queues["w1"].hurry("s")  # as the dispatcher does when the delivery comes
         await world.clock.sleep(10)
         assert isinstance(await other.settle("s"), HeldElsewhere)
         assert await settling == Settled()
@@ -408,7 +429,7 @@ async def test_a_hangup_that_went_before_a_waiting_dial_does_so_after_a_take_ove
         await world.request("hangup")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(world, "send", die)
-            world.turns["w1"].hurry("s")
+            world.queues["w1"].hurry("s")
             await asyncio.gather(settling, return_exceptions=True)
         taking_over = world.worker("w2")
         world.take_no_dials("w2", 20.0)
@@ -450,7 +471,7 @@ async def test_wherever_a_worker_dies_each_command_has_one_outcome_and_one_first
         settling = asyncio.create_task(dying.settle("s"))
         await world.clock.sleep(4)
         await world.request("hangup")
-        world.turns["w1"].hurry("s")
+        world.queues["w1"].hurry("s")
         await asyncio.gather(settling, return_exceptions=True)
         world.take_no_dials("w2", 3.0)
         while isinstance(await other.settle("s"), HeldElsewhere):

@@ -1,0 +1,84 @@
+"""Reads sessions: the tail of each, into a bounded cache of the session states used last."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from offhook.errors import LogUnavailable
+from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
+from offhook.process.slices import Slices
+from offhook.session import Session
+from offhook.workers.sessions.state import SessionState
+
+SESSIONS_CACHED_MAX = 10_000
+
+STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+"""How long a replica that lags is waited for, from read to read."""
+
+
+class SessionCache:
+    """A session is dropped from it when anything is in doubt, and then read from its start."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        sleep: Callable[[float], Awaitable[None]],
+        cached_max: int = SESSIONS_CACHED_MAX,
+    ) -> None:
+        self._log = log
+        self._sleep = sleep
+        self._cached_max = cached_max
+        self._states: OrderedDict[str, SessionState] = OrderedDict()
+
+    async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
+        """The session with all that was appended since it was last read; see `refresh`.
+
+        `decided_seq` is the stream sequence of a decision whose alarm rang.
+        """
+        state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
+        state.tail_seq = max(state.tail_seq, decided_seq)
+        await self.refresh(state, wake_seq)
+        self._states[session_id] = state
+        self._states.move_to_end(session_id)
+        while len(self._states) > self._cached_max:
+            self._states.popitem(last=False)
+        return state
+
+    async def refresh(self, state: SessionState, wake_seq: int = 0) -> None:
+        """Read the session's tail. Its cost does not grow with the length of the call.
+
+        A replica that lags is asked again: what was read must include the record that woke us and
+        all that is known to be there, above all our own appends. Otherwise the record would be
+        decided and its commands sent again. Raises LogUnavailable when that takes too long.
+        """
+        session_id = state.session.session_id
+        for pause_s in (*STALE_READ_PAUSES_S, None):
+            await self._read_on(state)
+            if state.in_seq >= wake_seq and state.out_seq >= state.tail_seq:
+                return
+            if pause_s is not None:
+                await self._sleep(pause_s)
+        raise LogUnavailable(
+            f"{session_id}: reads end at {state.in_seq} (in) and {state.out_seq} (out), "
+            f"but the log has {wake_seq} (in) and {state.tail_seq} (out)"
+        )
+
+    async def _read_on(self, state: SessionState) -> None:
+        slices = Slices()
+        async for page in pages(
+            self._log, state.session.session_id, in_after=state.in_seq, out_after=state.out_seq
+        ):
+            for record in page:
+                state.add(record)
+                await slices.yield_if_due()
+            if len(page) >= READ_BATCH_MAX:
+                # More is to come: what was decided need not be held until then.
+                await state.next_cause()
+
+    def drop(self, session_id: str) -> None:
+        """Read this session from its first record next time."""
+        self._states.pop(session_id, None)
+
+    def start_over(self, session_id: str, tail_seq: int) -> None:
+        """Read this session from its first record next time; `tail_seq` is on its `.out`."""
+        session = Session(session_id=session_id)
+        self._states[session_id] = SessionState(session=session, tail_seq=tail_seq)

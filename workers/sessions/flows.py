@@ -1,0 +1,95 @@
+"""Which flow decides on a record, and what it says, within bounds."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from offhook.decision import NOTHING, Stored, stored
+from offhook.events import (
+    CommandFailed,
+    CommandRequested,
+    Event,
+    Record,
+    TimerFired,
+    WebhookReceived,
+)
+from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow, flow_for, unmatched
+from offhook.session import Session
+from offhook.workers.sessions.state import SessionState
+
+ORDERS_BYTES_MAX = 192 * 1024
+"""One decision's orders: they are read again whenever the session is."""
+
+COMMANDS_PER_SESSION_MAX = 1000
+TIMERS_PER_SESSION_MAX = 1000
+"""Limits for a flow that reacts to itself without end: its session is parked."""
+
+
+class FlowRaised(Exception):
+    """The user's flow raised on a record, or counts as if it had; `__cause__` is what it raised."""
+
+    def __init__(self, record: Record, summary: str) -> None:
+        self.record = record
+        self.summary = summary
+        super().__init__(f"{summary} (session {record.session_id}, sequence {record.seq})")
+
+
+class Flows:
+    """The user's flows, and the policy that decides in parked sessions (None: nobody does)."""
+
+    def __init__(self, flows: Sequence[Flow], policy: Flow | None = None) -> None:
+        self._flows = flows
+        self.policy = policy
+
+    def decide(self, record: Record, session: Session, state: SessionState) -> tuple[Flow, Stored]:
+        """The flow that decides on the record, and what its Decided stores. Raises FlowRaised.
+
+        `session` is what the flow may see: everything up to the record and nothing after it.
+        """
+        match record.fact:
+            case CommandRequested(command=command):
+                return API_FLOW, Stored(commands=(command,))
+            case WebhookReceived(event=event):
+                return self._ask(record, event, session, state)
+            case CommandFailed() as failed:
+                command_state = session.commands.get(failed.command_id)
+                if command_state is not None and command_state.flow == API_FLOW.name:
+                    return API_FLOW, NOTHING
+                return self._ask(record, failed, session, state)
+            case TimerFired(timer_id=timer_id) as fired:
+                if session.timer_states[timer_id].is_cancelled:
+                    # It fired before the decision that cancelled it was made.
+                    return flow_for(self._flows, fired, session), NOTHING
+                return self._ask(record, fired, session, state)
+            case fact:
+                raise AssertionError(f"{type(fact).__name__} wants no decision")
+
+    def _ask(
+        self, record: Record, event: Event, session: Session, state: SessionState
+    ) -> tuple[Flow, Stored]:
+        if self.policy is not None and state.is_parked():
+            # On the newest state: a leg that was bridged meanwhile must not be hung up.
+            latest = state.latest()
+            return self.policy, stored(self.policy.decide(event, latest), event, latest, record.seq)
+        flow = flow_for(self._flows, event, session)
+        if flow.name == PARKED.name:
+            return flow, NOTHING  # the session was resumed, so its own flow decides again
+        try:
+            said = stored(flow.decide(event, session), event, session, record.seq)
+            _require_bounds(said, session)
+        except (Exception, SystemExit) as error:  # its sys.exit() is no reason for us to end
+            summary = f"flow {flow.name} {flow.version}: {type(error).__name__}: {error}"
+            raise FlowRaised(record, summary) from error
+        if flow is NO_FLOW and (warning := unmatched(self._flows, event)):
+            said = said._replace(warnings=(warning,))
+        return flow, said
+
+
+def _require_bounds(said: Stored, session: Session) -> None:
+    """Raises ValueError."""
+    if (size := len(msgspec.json.encode(said))) > ORDERS_BYTES_MAX:
+        raise ValueError(f"its orders take {size} bytes; at most {ORDERS_BYTES_MAX}")
+    if said.commands and len(session.commands) + len(said.commands) > COMMANDS_PER_SESSION_MAX:
+        raise ValueError(f"over {COMMANDS_PER_SESSION_MAX} commands in a session: a loop?")
+    if said.timers and len(session.timer_states) + len(said.timers) > TIMERS_PER_SESSION_MAX:
+        raise ValueError(f"over {TIMERS_PER_SESSION_MAX} timers in a session: a loop?")

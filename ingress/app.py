@@ -5,7 +5,8 @@ import time
 from faststream.asgi import AsgiFastStream
 
 from offhook.errors import SettingInvalid
-from offhook.ingress.webhook import Metrics, WebhookEndpoint
+from offhook.ingress.metrics import IngressMetrics
+from offhook.ingress.webhook import WebhookEndpoint
 from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import WATCH_S, client_options
 from offhook.jetstream.log import JetStreamLog
@@ -27,7 +28,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     async with connected(
         "ingress", settings.nats_url, settings.nats_monitor_urls, broker=broker
     ) as role:
-        metrics = Metrics()
+        metrics = IngressMetrics()
         endpoint = WebhookEndpoint(
             log=JetStreamLog(role.client, role.health.appends),
             keys=keys,

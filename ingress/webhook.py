@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from nacl.signing import VerifyKey
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from offhook.codec import encoded_webhook
 from offhook.errors import (
@@ -30,7 +29,9 @@ from offhook.errors import (
     WebhookRefused,
     WebhookVersionOne,
 )
+from offhook.ingress.body import LARGE_BODIES_MAX, LargeBodySlot, SenderLeft, read_body
 from offhook.ingress.identity import WebhookIdentity, identity_of
+from offhook.ingress.metrics import IngressMetrics
 from offhook.ingress.pacing import Pacer
 from offhook.jetstream.log import TRACE_HEADER, EventLog, trace_headers
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
@@ -49,45 +50,7 @@ BODY_TIMEOUT_S = 10.0
 """Without it, a sender that stops in the middle would be waited for forever, with part of its body
 in memory, and without having shown a signature yet."""
 
-SMALL_BYTES_MAX = 256 * 1024
-LARGE_BODIES_MAX = 4
-"""Bodies over SMALL_BYTES_MAX held at the same time, 24 MiB in total, before their signatures are
-checked. Others wait, within BODY_TIMEOUT_S; the carrier retries after a 408."""
-
-DISCARDED_BYTES_MAX = MESSAGE_BYTES_MAX + 4 * 1024 * 1024
-"""How much of a body is read that is refused for its size: a connection that is closed with unread
-bytes is reset, and the sender may never see the answer."""
-
 _log = logging.getLogger(__name__)
-
-
-class Metrics:
-    """What ingress counts; the reasons are a closed list."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.answers = Counter(
-            "offhook_webhooks",
-            "Webhooks by result: stored, duplicate, or the reason for the refusal.",
-            ["result"],
-            registry=self.registry,
-        )
-        self.oddities = Counter(
-            "offhook_webhooks_odd",
-            "Stored webhooks that are unusual, by kind: not_json, lenient_json (an invalid part "
-            "was replaced), no_event, no_id, no_call (an event of another product).",
-            ["oddity"],
-            registry=self.registry,
-        )
-        # Looked up once, not for every webhook.
-        self.stored = self.answers.labels(result="stored")
-        self.duplicate = self.answers.labels(result="duplicate")
-        self.seconds = Histogram(
-            "offhook_webhook_seconds",
-            "Seconds from the complete body to the answer.",
-            buckets=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.064, 0.256, 1, 2),
-            registry=self.registry,
-        )
 
 
 class WebhookEndpoint:
@@ -100,7 +63,7 @@ class WebhookEndpoint:
         keys: Sequence[VerifyKey],
         tolerance_s: int,
         now_s: Callable[[], float],
-        metrics: Metrics,
+        metrics: IngressMetrics,
     ) -> None:
         self._log = log
         self._keys = tuple(keys)
@@ -115,16 +78,16 @@ class WebhookEndpoint:
         if scope["method"] != "POST":
             await self._refuse(send, 405, "method", "only POST is accepted here", (_ALLOW_POST,))
             return
-        async with _LargeBodySlot(self._large) as slot:
+        async with LargeBodySlot(self._large) as slot:
             await self._handle(scope, receive, send, slot)
 
     async def _handle(
-        self, scope: Scope, receive: Receive, send: Send, slot: "_LargeBodySlot"
+        self, scope: Scope, receive: Receive, send: Send, slot: LargeBodySlot
     ) -> None:
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _body(receive, slot)
-        except _SenderLeft:
+                body = await read_body(receive, slot)
+        except SenderLeft:
             self._metrics.answers.labels(result="left").inc()
             return
         except TimeoutError:
@@ -205,56 +168,6 @@ class WebhookEndpoint:
         extra = {"status": status, "reason": reason, "detail": text}
         self._limited.warning("webhook refused", kind=reason, extra=extra)
         await respond(send, status, f"{text}\n".encode(), headers=headers)
-
-
-class _SenderLeft(Exception):
-    """The connection ended before the body did; there is nobody to answer."""
-
-
-class _LargeBodySlot:
-    """One slot of `large`, taken only if the body turns out to be large."""
-
-    def __init__(self, large: asyncio.Semaphore) -> None:
-        self._large = large
-        self._is_taken = False
-
-    async def __aenter__(self) -> "_LargeBodySlot":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
-
-    async def acquire(self) -> None:
-        if not self._is_taken:
-            await self._large.acquire()
-            self._is_taken = True
-
-    def release(self) -> None:
-        if self._is_taken:
-            self._is_taken = False
-            self._large.release()
-
-
-async def _body(receive: Receive, slot: _LargeBodySlot) -> bytes | None:
-    """The whole body; None if it is over the bound. Raises _SenderLeft if the rest never came."""
-    parts: list[bytes] = []
-    size = 0
-    while size <= DISCARDED_BYTES_MAX:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _SenderLeft
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > MESSAGE_BYTES_MAX:
-            parts.clear()
-            slot.release()
-        else:
-            parts.append(part)
-            if size > SMALL_BYTES_MAX:
-                await slot.acquire()
-        if not message.get("more_body"):
-            return b"".join(parts) if size <= MESSAGE_BYTES_MAX else None
-    return None
 
 
 def _reason_of(error: WebhookRefused) -> str:

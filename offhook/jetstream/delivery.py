@@ -16,7 +16,7 @@ from offhook.jetstream.subjects import parse
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
+class DeliveredRecord:
     """A stored message as a consumer delivers it."""
 
     seq: int  # stream sequence
@@ -28,12 +28,12 @@ class Delivery:
     body: bytes
 
 
-def delivery_of(message: Msg) -> Delivery:
+def delivery_of(message: Msg) -> DeliveredRecord:
     """The delivery; `message` must come from a consumer of the log."""
     headers = message.headers or {}
     place = parse(message.subject)
     version = headers.get(VERSION_HEADER, "")
-    return Delivery(
+    return DeliveredRecord(
         seq=message.metadata.sequence.stream,
         session_id=place.session_id if place is not None else message.subject,
         side=place.side if place is not None else "",

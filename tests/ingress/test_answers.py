@@ -16,6 +16,8 @@ from nats.aio.client import Client
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.events import WebhookReceived, session_id_from
 from offhook.ingress import webhook
+from offhook.ingress.body import SMALL_BYTES_MAX, LargeBodySlot, read_body
+from offhook.ingress.metrics import IngressMetrics
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import ID_HEADER, TYPE_HEADER, VERSION_HEADER, JetStreamLog
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
@@ -468,11 +470,11 @@ async def test_a_sender_that_leaves_in_the_middle_is_not_answered_and_not_stored
 async def test_large_bodies_wait_for_one_another_and_small_ones_do_not() -> None:
     large = asyncio.Semaphore(1)
     first, second, small = (asyncio.Queue[Message]() for _ in range(3))
-    piece = b"x" * webhook.SMALL_BYTES_MAX
+    piece = b"x" * SMALL_BYTES_MAX
 
     async def read(messages: "asyncio.Queue[Message]") -> int:
-        async with webhook._LargeBodySlot(large) as slot:
-            body = await webhook._body(messages.get, slot)
+        async with LargeBodySlot(large) as slot:
+            body = await read_body(messages.get, slot)
             return -1 if body is None else len(body)
 
     def put(messages: "asyncio.Queue[Message]", body: bytes, *, more: bool) -> None:
@@ -522,7 +524,7 @@ async def test_a_sender_that_stops_in_the_middle_is_not_waited_for(
         keys=[],
         tolerance_s=300,
         now_s=time.time,
-        metrics=webhook.Metrics(),
+        metrics=IngressMetrics(),
     )
     await endpoint({"type": "http", "method": "POST", "headers": []}, receive, send)
     assert sent[0]["status"] == 408

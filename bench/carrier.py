@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 
 @dataclass(kw_only=True)
-class Carrier:
+class StubCarrier:
     """`arrived_at` is when the first command for a call control id arrived, by `perf_counter`.
 
     Each response is sent `answer_s` seconds after its command.
@@ -34,7 +34,7 @@ class Carrier:
         """Called after each response."""
 
 
-AnyCarrier = TypeVar("AnyCarrier", bound=Carrier)
+AnyCarrier = TypeVar("AnyCarrier", bound=StubCarrier)
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def listening(carrier: AnyCarrier) -> AsyncIterator[AnyCarrier]:
 class _Exchange(asyncio.Protocol):
     """One kept-alive connection; the clients measured here never pipeline."""
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: StubCarrier) -> None:
         self._carrier = carrier
         self._transport: asyncio.Transport | None = None
         self._received = b""

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from bench import carrier as stub
 from bench.children import Child, child, role
-from bench.load import Webhook, at_rate, webhooks
+from bench.load import SignedWebhook, at_rate, webhooks
 from bench.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -83,7 +83,7 @@ async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
     key = SigningKey.generate()
     routes = [Route(name="offhook"), Route(name="lean"), Route(name="floor")]
     count = int(seconds * rate / ROUNDS)
-    async with stub.listening(stub.Carrier()) as carrier:
+    async with stub.listening(stub.StubCarrier()) as carrier:
         with ExitStack() as stack:
             nats_server = stack.enter_context(NatsServer())
             await _prepare(nats_server)
@@ -110,9 +110,9 @@ async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
 
 
 async def _by_http(
-    port: int, work: Sequence[Webhook], rate: float, sent_at: dict[str, float]
+    port: int, work: Sequence[SignedWebhook], rate: float, sent_at: dict[str, float]
 ) -> None:
-    def sending(webhook: Webhook, at: float) -> None:
+    def sending(webhook: SignedWebhook, at: float) -> None:
         sent_at[webhook.call_control_id] = at
 
     measured = await at_rate(port, work, per_s=rate, connections=CONNECTIONS, sending=sending)
@@ -127,7 +127,7 @@ class Publisher:
         self._tasks: set[asyncio.Task[PubAck]] = set()
 
     async def at_rate(
-        self, work: Sequence[Webhook], rate: float, sent_at: dict[str, float]
+        self, work: Sequence[SignedWebhook], rate: float, sent_at: dict[str, float]
     ) -> None:
         started = time.perf_counter()
         for number, webhook in enumerate(work):
@@ -137,7 +137,7 @@ class Publisher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _publish(self, webhook: Webhook) -> PubAck:
+    async def _publish(self, webhook: SignedWebhook) -> PubAck:
         body = webhook.request.partition(b"\r\n\r\n")[2]
         headers = {"Nats-Msg-Id": webhook.call_control_id}
         return await self._jetstream.publish(f"{FLOOR_STREAM}.in", body, headers=headers)
@@ -154,7 +154,7 @@ async def _prepare(nats_server: NatsServer) -> None:
 def _start(
     stack: ExitStack,
     nats_server: NatsServer,
-    carrier: stub.Carrier,
+    carrier: stub.StubCarrier,
     key: SigningKey,
     workers: int,
     routes: list[Route],
@@ -188,7 +188,7 @@ def _start(
     lean.port = stack.enter_context(serving).port
 
 
-async def _all_arrived(sent_at: dict[str, float], carrier: stub.Carrier) -> None:
+async def _all_arrived(sent_at: dict[str, float], carrier: stub.StubCarrier) -> None:
     """Wait until the command of every call has arrived, but at most LATE_S."""
     for _ in range(int(LATE_S / POLL_S)):
         if sent_at.keys() <= carrier.arrived_at.keys():

@@ -23,7 +23,7 @@ BACKLOG_MAX = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Webhook:
+class SignedWebhook:
     """One request, ready for the wire."""
 
     call_control_id: str
@@ -44,10 +44,10 @@ class Measured:
         return self.taken / self.seconds
 
 
-def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[Webhook]:
+def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[SignedWebhook]:
     """`call.initiated` webhooks of realistic size (about 1 kB), each of its own leg, signed now."""
     now_s = time.time()
-    made: list[Webhook] = []
+    made: list[SignedWebhook] = []
     session_id = ""
     for number in range(count):
         if number % per_session == 0:
@@ -60,12 +60,12 @@ def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[Webhook]:
             f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
             f"user-agent: telnyx-webhooks\r\n{head}content-length: {len(body)}\r\n\r\n"
         )
-        made.append(Webhook(call_control_id=call_control_id, request=request.encode() + body))
+        made.append(SignedWebhook(call_control_id=call_control_id, request=request.encode() + body))
     return made
 
 
 async def saturate(
-    port: int, work: Sequence[Webhook], *, connections: int, seconds: float
+    port: int, work: Sequence[SignedWebhook], *, connections: int, seconds: float
 ) -> Measured:
     """Keep every connection busy until the time is up or the work is done."""
     measured = Measured()
@@ -96,11 +96,11 @@ async def saturate(
 
 async def at_rate(
     port: int,
-    work: Sequence[Webhook],
+    work: Sequence[SignedWebhook],
     *,
     per_s: float,
     connections: int,
-    sending: Callable[[Webhook, float], None] = lambda webhook, at: None,
+    sending: Callable[[SignedWebhook, float], None] = lambda webhook, at: None,
 ) -> Measured:
     """Send on schedule, whatever the server does; latencies include waiting for a connection."""
     measured = Measured()

@@ -154,7 +154,7 @@ def call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
     """The records of an answered call, as ingress and a worker write them."""
     start = datetime(2026, 11, 22, 12, tzinfo=UTC)
     number = int(session_id[-7:])
-    told = {
+    ids = {
         "call_control_id": f"v3:{session_id}-{'x' * 40}",
         "call_leg_id": f"leg-{session_id}",
         "call_session_id": session_id,
@@ -184,21 +184,21 @@ def call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
     answer = IssuedCommand(
         command_id=f"{session_id}-answer",
         operation="answer",
-        call_control_id=told["call_control_id"],
+        call_control_id=ids["call_control_id"],
         parameters={"client_state": "c3RhdGU="},
     )
     hangup = {"hangup_cause": "normal_clearing", "hangup_source": "caller"}
-    yield received(CallInitiated(**at(1, 0), **told, **ends, direction="incoming"))  # type: ignore[arg-type]
+    yield received(CallInitiated(**at(1, 0), **ids, **ends, direction="incoming"))  # type: ignore[arg-type]
     yield decided(1, answer)
     done = CommandSucceeded(
         command_id=answer.command_id, http_status=200, answer={"data": {"result": "ok"}}
     )
     yield "out", encode(done, session_id)
-    yield received(CallAnswered(**at(2, 2), **told, **ends))  # type: ignore[arg-type]
+    yield received(CallAnswered(**at(2, 2), **ids, **ends))  # type: ignore[arg-type]
     yield decided(4)
-    yield received(CallHangup(**at(3, 60), **told, **ends, **hangup, end_time=start))  # type: ignore[arg-type]
+    yield received(CallHangup(**at(3, 60), **ids, **ends, **hangup, end_time=start))  # type: ignore[arg-type]
     yield decided(6)
-    yield received(CallAnswered(**at(4, 2), **told, **ends))  # type: ignore[arg-type]
+    yield received(CallAnswered(**at(4, 2), **ids, **ends))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

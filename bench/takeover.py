@@ -22,7 +22,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.carrier import Carrier, listening
+from bench.carrier import StubCarrier, listening
 from bench.children import Child, role
 from bench.machine import describe, percentile
 from bench.workers import append_call
@@ -44,7 +44,7 @@ POLL_S = 0.02
 
 
 @dataclass(kw_only=True)
-class CountingCarrier(Carrier):
+class CountingCarrier(StubCarrier):
     """`arrivals` has the times at which each command arrived, by call and command id."""
 
     answer_s: float = ANSWER_S
@@ -92,22 +92,22 @@ async def measure(kills: int, freezes: int, rate: float) -> list[Fault]:
             await provision(client, [nats_server.monitor_url])
             log = JetStreamLog(client)
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
-            crew = _Crew(stack, nats_server, carrier, directory)
-            workers = [await crew.one_more(), await crew.one_more()]
+            pool = _WorkerPool(stack, nats_server, carrier, directory)
+            workers = [await pool.add(), await pool.add()]
             for fault, times in ((killed, kills), (frozen, freezes)):
                 for _ in range(times):
                     await _once(fault, workers.pop(0), log, carrier, rate)
-                    workers.append(await crew.one_more())
+                    workers.append(await pool.add())
             await close(client)
             await asyncio.to_thread(stack.close)
     return [killed, frozen]
 
 
-class _Crew:
+class _WorkerPool:
     """Starts workers, each a process of its own."""
 
     def __init__(
-        self, stack: ExitStack, nats_server: NatsServer, carrier: Carrier, directory: Path
+        self, stack: ExitStack, nats_server: NatsServer, carrier: StubCarrier, directory: Path
     ) -> None:
         self._stack = stack
         self._directory = directory
@@ -120,7 +120,7 @@ class _Crew:
             flows=("bench.flows:ANSWERING",),
         )
 
-    async def one_more(self) -> Child:
+    async def add(self) -> Child:
         self._count += 1
         log = self._directory / f"worker-{self._count}.log"
         running = role("workers", self._settings, log)

@@ -24,7 +24,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.carrier import Carrier, listening
+from bench.carrier import StubCarrier, listening
 from bench.children import Child, child, role
 from bench.lean_worker import INSERT, TABLE
 from bench.machine import describe, median
@@ -53,7 +53,7 @@ OPEN_ROWS = "select count(*) from events where outcome is null"
 
 
 @dataclass(kw_only=True)
-class SlowCarrier(Carrier):
+class SlowCarrier(StubCarrier):
     """`arrivals` counts requests, by command id."""
 
     answer_s: float = ANSWER_S

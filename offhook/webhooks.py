@@ -15,7 +15,6 @@ one from its content, so that a repeated delivery has the same. Sources: team-te
 `conference.floor.changed`.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from offhook.carrier_events import BY_TYPE
+from offhook.carrier_events import BY_TYPE, payload_fields
 from offhook.events import CallEvent, UnknownEvent, session_id_from
 from offhook.lenient_json import NotJson, read_json
 
@@ -278,14 +277,11 @@ What is not as the documents say becomes None: the payload still has it.
 
 _CALL_IDS = frozenset({"call_control_id", "call_leg_id", *SESSION_ID_FIELDS})
 
-_ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
-
 
 def _places_in(kind: type[CallEvent]) -> dict[str, tuple[str, type | None, _Reader | None]]:
     return {
-        item.name.rstrip("_"): (item.name, *_READERS[item.type])
-        for item in dataclasses.fields(kind)
-        if item.name not in _ENVELOPE
+        wire_name: (item.name, *_READERS[item.type])
+        for wire_name, item in payload_fields(kind).items()
     }
 
 

@@ -1,26 +1,19 @@
 """An example of every event type, each field filled, made from the classes' own fields."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from offhook.carrier_events import BY_TYPE
+from offhook.carrier_events import BY_TYPE, payload_fields
 from offhook.events import CallEvent
 
 AT = datetime(2026, 11, 22, 9, 0, 0, 76316, tzinfo=UTC)
-
-_ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
 
 
 def example_event(event_type: str, second: int = 0, **told: Any) -> CallEvent:
     """The event at that second of the example call; `told` replaces what is made up."""
     kind = BY_TYPE[event_type]
-    values = {
-        item.name: _example(item.name, item.type)
-        for item in dataclasses.fields(kind)
-        if item.name not in _ENVELOPE
-    }
+    values = {item.name: _example(item.name, item.type) for item in payload_fields(kind).values()}
     values |= {
         "event_id": f"event-of-{event_type}",
         "occurred_at": AT + timedelta(seconds=second),

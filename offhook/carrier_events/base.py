@@ -1,5 +1,6 @@
 """What every event of the carrier carries, and the event that is none of the known ones."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,3 +29,18 @@ class CarrierEvent:
 @dataclass(frozen=True, kw_only=True)
 class UnknownEvent(CarrierEvent):
     """Any other webhook, or a body that is no event at all; `payload` has what there was."""
+
+
+_ENVELOPE = frozenset({"event_type", "event_id", "occurred_at", "payload"})
+
+
+def payload_fields(kind: type[CarrierEvent]) -> dict[str, dataclasses.Field[Any]]:
+    """The fields that an event takes from its payload, by the carrier's name of each.
+
+    A field has an underscore after the carrier's name where that is a keyword of Python: `from_`.
+    """
+    return {
+        item.name.rstrip("_"): item
+        for item in dataclasses.fields(kind)
+        if item.name not in _ENVELOPE
+    }

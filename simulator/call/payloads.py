@@ -6,10 +6,9 @@ For call.sip_info.received there is no schema and no capture: it has the common 
 Events of what plays to a whole conference have no ids of a leg, as in the documents.
 """
 
-import dataclasses
 from typing import Any
 
-from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
+from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE, payload_fields
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.timestamps import iso_microseconds
 
@@ -17,9 +16,7 @@ PACKETS_PER_S = 50
 
 # Events that carry the two numbers besides the ids; of the others the documents list none.
 _WITH_NUMBERS = frozenset(
-    event_type
-    for event_type, kind in BY_TYPE.items()
-    if "from_" in {item.name for item in dataclasses.fields(kind)}
+    event_type for event_type, kind in BY_TYPE.items() if "from" in payload_fields(kind)
 )
 _OF_NO_LEG = frozenset(kind.event_type for kind in OF_A_CONFERENCE_ALONE)
 

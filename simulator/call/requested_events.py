@@ -5,13 +5,12 @@ changes, and other events say what they said before. Events that make, answer, b
 are refused: the flow would see a call that does not exist.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from offhook.carrier_events import BY_TYPE, CarrierEvent
+from offhook.carrier_events import BY_TYPE, payload_fields
 from offhook.errors import shown
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.triggers import EventDue
@@ -23,8 +22,6 @@ _CAUSED_BY = {
     "call.bridged": "a bridge, or a transfer to a number that answers",
     "call.hangup": "a hangup, or a dial to a number that refuses",
 }
-
-_NOT_OF_THE_PAYLOAD = ("event_type", "event_id", "occurred_at", "payload")
 
 
 def requested_event(event_type: str, given: Mapping[str, Any], leg: SimulatedLeg) -> EventDue:
@@ -38,12 +35,12 @@ def requested_event(event_type: str, given: Mapping[str, Any], leg: SimulatedLeg
         raise _not_on_request(event_type)
     if event_type not in BY_TYPE:
         raise _unknown(event_type)
-    fields = _fields_of(BY_TYPE[event_type])
+    fields = payload_fields(BY_TYPE[event_type])
     for name, value in given.items():
         if name not in fields:
             raise _field_unknown(event_type, name, value, sorted(fields))
         try:
-            msgspec.convert(value, fields[name])
+            msgspec.convert(value, fields[name].type)
         except msgspec.ValidationError as error:
             raise _field_invalid(event_type, name, value, str(error)) from None
     return EventDue(
@@ -52,15 +49,6 @@ def requested_event(event_type: str, given: Mapping[str, Any], leg: SimulatedLeg
         more={**_conference_fields(leg, fields), **given},
         outlives=True,
     )
-
-
-def _fields_of(kind: type[CarrierEvent]) -> dict[str, Any]:
-    """The type of each field of the payload, by the carrier's name."""
-    return {
-        item.name.rstrip("_"): item.type
-        for item in dataclasses.fields(kind)
-        if item.name not in _NOT_OF_THE_PAYLOAD
-    }
 
 
 def _conference_fields(leg: SimulatedLeg, fields: Mapping[str, Any]) -> dict[str, str]:

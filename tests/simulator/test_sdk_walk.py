@@ -5,7 +5,6 @@ start. All of it happens once, in one simulator.
 """
 
 import asyncio
-import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import pytest
 from telnyx import AsyncTelnyx
 from telnyx.resources.calls.actions import AsyncActionsResource
 
+from offhook.carrier_events import payload_fields
 from offhook.commands import COMMANDS
 from offhook.events import CarrierEvent, UnknownEvent
 from offhook.webhooks import read_webhook
@@ -209,7 +209,6 @@ def events_of(walk: Walk, leg: str) -> set[str]:
 
 def fields_of(event: CarrierEvent) -> set[str]:
     """The names of the carrier's fields that the event's type has."""
-    ours = {"event_type", "event_id", "occurred_at", "payload"}
-    names = {field.name.rstrip("_") for field in dataclasses.fields(event)} - ours
+    names = set(payload_fields(type(event)))
     # Inside the payload for call.cost, says the schema.
     return names | {"call.cost": {"occurred_at"}}.get(event.event_type, set())

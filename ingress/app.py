@@ -18,7 +18,7 @@ from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
 
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
-    """Take webhooks until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
+    """Accept webhooks until SIGTERM. Raises OffhookError if it cannot start or continue."""
     if not settings.public_keys:
         raise SettingInvalid(
             "OFFHOOK_PUBLIC_KEYS is not set; expected the base64 public key that the portal shows"
@@ -49,10 +49,10 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
 
 
 class _Ingress(AsgiFastStream):
-    """Tells whoever has the wrong address of the right one: the carrier's portal shows answers."""
+    """Answers a wrong path with the right one, because the carrier's portal shows responses."""
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await super().not_found(scope, receive, send)
             return
-        await respond(send, 404, f"webhooks are taken at POST {WEBHOOK_PATH}\n".encode())
+        await respond(send, 404, f"send webhooks to POST {WEBHOOK_PATH}\n".encode())

@@ -535,7 +535,7 @@ async def test_another_path_is_told_the_right_one(http: httpx.AsyncClient) -> No
     for path in ("/", "/webhooks", "/webhooks/telnyx/"):
         answer = await http.post(path, content=b"{}")
         assert answer.status_code == 404
-        assert answer.text == "webhooks are taken at POST /webhooks/telnyx\n"
+        assert answer.text == "send webhooks to POST /webhooks/telnyx\n"
 
 
 # ------------------------------------------------------------------ health

@@ -113,7 +113,7 @@ class CommandExecutor:
         """The command's outcome; or the attempt as it stands, if it gives way."""
         state, command, leg = lease.state, attempt.command, attempt.leg
         view: View = "stale" if attempt.gave_way else "current"
-        end_requested = False
+        has_news = end_requested = False
         async with PermitRequest(
             self._queue, command.operation, state.session.session_id
         ) as request:
@@ -125,7 +125,7 @@ class CommandExecutor:
                     lease_left_s=lease.left_s,
                     permit=permit,
                     closed_s=request.closed_s if permit == "queued" else 0.0,
-                    has_news=bool(state.ahead),
+                    has_news=has_news,
                     end_requested=end_requested,
                 )
                 match step := next_step(attempt, self._timing.now(), seen):
@@ -135,6 +135,7 @@ class CommandExecutor:
                         return attempt.overtaken()
                     case Look(is_required=is_required):
                         view = await _look(lease, is_required=is_required)
+                        has_news = state.has_news()
                         end_requested = view == "current" and bool(state.requested_ends())
                     case Renew(because=because, is_waiting=is_waiting):
                         lease_s = WAITING_LEASE_S if is_waiting else None

@@ -134,6 +134,10 @@ class SessionState:
             and seq in undecided
         ]
 
+    def has_news(self) -> bool:
+        """Whether a record that was read wants a decision that was not read."""
+        return bool(self.latest().undecided)
+
     def open_timers(self) -> list[TimerState]:
         """Timers to schedule, and cancellations to record, in the order they were decided."""
         states = (self.session.timer_states[each] for each in self.session.open_timers)

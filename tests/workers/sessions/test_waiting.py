@@ -357,6 +357,31 @@ async def test_a_command_that_holds_up_its_own_sessions_hangup_goes_before_its_e
     assert first < second
 
 
+async def test_commands_that_wait_without_news_of_their_sessions_go_in_the_order_they_came() -> (
+    None
+):
+    world = World(9.0)
+    worker = world.worker("w1")
+    sessions = ["a", "b", "c", "d"]
+
+    async def story() -> None:
+        settling = []
+        for session_id in sessions:
+            await world.request("transfer", session_id, to="+12025550123")
+            settling.append(asyncio.create_task(worker.settle(session_id)))
+            await world.clock.sleep(0.1)
+        await asyncio.gather(*settling)
+
+    await world.clock.run(story())
+    done = {}
+    for session_id in sessions:
+        records = await world.log.read(session_id)
+        (done[session_id],) = [
+            each.seq for each in records if isinstance(each.fact, CommandSucceeded)
+        ]
+    assert sorted(sessions, key=lambda session_id: done[session_id]) == sessions
+
+
 async def test_a_carrier_that_answers_no_dials_keeps_no_hangup_of_another_call_waiting() -> None:
     world = World(0.0, NoAnswer(detail="503"))
     slots = Slots(1)

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from faststream.asgi import AsgiFastStream
@@ -41,7 +42,7 @@ from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.fleet import Fleet
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
-from offhook.workers.sending.rates import rates_from
+from offhook.workers.sending.rates import LimitName, Rate, rates_from
 from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.flow_loading import flows_from
 from offhook.workers.sessions.parked_policy import policy_from
@@ -76,17 +77,16 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     metrics = WorkerMetrics()
     health.register(metrics.registry)
     readiness = CarrierReadiness()
+    slots = Slots(settings.lanes_max, on_free=consumers.pull)
+    limits = RateLimits(worker, _rates(settings), time.monotonic())
+    queue = CommandQueue(limits, slots, metrics)
+    fleet = Fleet(client, limits, queue, metrics)
+    await fleet.join()
     carrier = Carrier(
         base_url=settings.carrier_url,
         key=settings.carrier_key,
         timeout_s=settings.carrier_timeout_s,
     )
-    slots = Slots(settings.lanes_max, on_free=consumers.pull)
-    rates = rates_from(dials_per_s=settings.dials_per_s, commands_per_s=settings.commands_per_s)
-    limits = RateLimits(worker, rates, time.monotonic())
-    queue = CommandQueue(limits, slots, metrics)
-    fleet = Fleet(client, limits, queue, metrics)
-    await fleet.join()
     settler = Settler(
         worker=worker,
         log=JetStreamLog(client, health.appends),
@@ -119,8 +119,37 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     async def unready() -> str:
         return readiness.trouble or await health.trouble()
 
+    app = _app(broker, settings, unready, metrics, health, drain=drain, close=carrier.aclose)
+    await first_of(
+        serve(app, host=settings.worker_host, port=settings.worker_port),
+        dispatcher.heartbeat(HEARTBEAT_S),
+        fleet.keep_reporting(),
+        until_refused(client, "worker", ending, watch_s),
+        until_missing(client, watch_s, ending),
+        health.watch(),
+    )
+
+
+def _rates(settings: Settings) -> dict[LimitName, Rate]:
+    return rates_from(dials_per_s=settings.dials_per_s, commands_per_s=settings.commands_per_s)
+
+
+def _app(
+    broker: Broker,
+    settings: Settings,
+    unready: Callable[[], Awaitable[str]],
+    metrics: WorkerMetrics,
+    health: LogHealth,
+    *,
+    drain: Callable[[], Awaitable[None]],
+    close: Callable[[], Awaitable[None]],
+) -> AsgiFastStream:
+    """FastStream's application: health, metrics and the description of the log over HTTP.
+
+    At the end it calls `drain` before it closes the subscriptions, and `close` after that.
+    """
     describe(broker)
-    app = AsgiFastStream(
+    return AsgiFastStream(
         broker,
         asgi_routes=health_routes(
             unready,
@@ -132,13 +161,5 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         specification=SPECIFICATION,
         asyncapi_path=ROUTE,
         on_shutdown=[drain],
-        after_shutdown=[carrier.aclose],
-    )
-    await first_of(
-        serve(app, host=settings.worker_host, port=settings.worker_port),
-        dispatcher.heartbeat(HEARTBEAT_S),
-        fleet.keep_reporting(),
-        until_refused(client, "worker", ending, watch_s),
-        until_missing(client, watch_s, ending),
-        health.watch(),
+        after_shutdown=[close],
     )

@@ -1,5 +1,7 @@
 """Verifies webhooks, appends them to the log and answers. Holds no state.
 
+Its files:
+
     app         the role `offhook ingress`
     webhook     the endpoint: every case and its answer
     body        reads a body within bounds

@@ -57,11 +57,20 @@ async def require_migrated(url: str) -> None:
 async def hold_off_projectors(connection: AsyncConnection, schema: str = "") -> None:
     """Until this transaction ends no projector writes the views; readers read on.
 
-    `schema` is a quoted identifier; without one the search path finds the tables.
+    `schema` is a quoted identifier; without one the search path finds the tables. A table that a
+    later migration creates is left out.
     """
     prefix = f"{schema}." if schema else ""
     # In the order in which a projector writes them: in another, the two could wait for each other.
-    names = ", ".join(f"{prefix}{table.name}" for table in (*DERIVED, parked_sessions))
+    tables = [f"{prefix}{table.name}" for table in (*DERIVED, parked_sessions)]
+    found = await connection.execute(
+        text(
+            "select name from unnest(cast(:tables as text[])) with ordinality as each (name, place)"
+            " where to_regclass(name) is not null order by place"
+        ),
+        {"tables": tables},
+    )
+    names = ", ".join(found.scalars())
     await connection.execute(text(f"lock table {names} in share row exclusive mode"))
 
 

@@ -130,7 +130,7 @@ def _after_event(session: Session, record: Record, event: CarrierEvent) -> Sessi
     if event.call_control_id is not None:
         held = session.legs.get(event.call_control_id)
         leg = held or Leg(call_control_id=event.call_control_id)
-        leg = leg_after(leg, event, record.stored_at)
+        leg = leg_after(leg, event, record.stored_at, record.seq)
         if leg is not held:
             changes["legs"] = with_entry(session.legs, leg.call_control_id, leg)
     conferences = conferences_after(session.conferences, event)

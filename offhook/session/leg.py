@@ -38,6 +38,7 @@ from offhook.carrier_events import (
     StreamingStarted,
 )
 from offhook.session.folding import LAST, Stamp, stamp_of
+from offhook.session.queue_visits import QueueEvent, wait_s
 
 LegState = Literal["unseen", "initiated", "answered", "bridged", "ended"]
 Media = Literal["speak", "playback", "streaming", "fork", "siprec"]
@@ -77,6 +78,7 @@ class Leg:
     time_limit_s: int | None = None  # from the answer, as its dial asked; None: TIME_LIMIT_S
     latest: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by topic, without payload
     keys: tuple[tuple[Stamp, str], ...] = field(default=(), repr=False)  # in the carrier's order
+    queue_events: tuple[QueueEvent, ...] = field(default=(), repr=False)  # in the carrier's order
     memberships: Mapping[str, CarrierEvent] = field(default_factory=dict)  # by conference_id
     stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
 
@@ -169,14 +171,7 @@ class Leg:
     @property
     def queue_wait_s(self) -> float | None:
         """Seconds in that queue, as the carrier counts, else by time stamps; None while waiting."""
-        if self.dequeued is None:
-            return None
-        if self.dequeued.wait_time_secs is not None:
-            return float(max(0, min(self.dequeued.wait_time_secs, _WAIT_S_MAX)))
-        since = self.enqueued.occurred_at if self.enqueued is not None else None
-        if since is None or self.dequeued.occurred_at is None:
-            return None
-        return max(0.0, (self.dequeued.occurred_at - since).total_seconds())
+        return wait_s(self.enqueued, self.dequeued)
 
     @property
     def conference_id(self) -> str | None:
@@ -272,5 +267,4 @@ def _later(at: datetime, seconds: int) -> datetime:
         return LAST
 
 
-_WAIT_S_MAX = 10**9  # the carrier's JSON may have a number that no float holds
 _AMOUNT = re.compile(r"-?\d{1,12}(\.\d{1,12})?", re.ASCII)

@@ -6,7 +6,7 @@ What is kept of events, by three rules that do not depend on their order:
                       transcription                                          _EARLIEST
     latest wins       client_state, and the last event of each topic: hold, queue, gather, machine,
                       greeting, refer, speak, playback, stream …             _TOPICS
-    each one counts   keys pressed, conferences
+    each one counts   keys pressed, conferences, visits to queues
 
 The carrier's answer to a dial fills in what no event has said yet.
 """
@@ -71,6 +71,7 @@ from offhook.carrier_events import (
 from offhook.events import PlacedLeg, Record
 from offhook.session.folding import LAST, NEVER, Stamp, altered, bounded, stamp_of, with_latest
 from offhook.session.leg import Leg
+from offhook.session.queue_visits import queue_events_after
 
 DTMF_MAX = 256
 """Keys kept of a leg: the last ones."""
@@ -79,8 +80,11 @@ CONFERENCES_MAX = 32
 """Conferences kept of a leg."""
 
 
-def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
-    """The leg after another event; the same object if the event changes nothing."""
+def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int) -> Leg:
+    """The leg after another event; the same object if the event changes nothing.
+
+    `stored_at` and `seq` are those of its record in the log.
+    """
     kind = type(event)
     # A webhook without a time counts as of when it was stored.
     at = event.occurred_at or stored_at
@@ -100,6 +104,10 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime) -> Leg:
         if latest is not leg.latest:
             changes["latest"] = latest
     match event:
+        case CallEnqueued() | CallDequeued():
+            queue_events = queue_events_after(leg.queue_events, event, seq)
+            if queue_events is not leg.queue_events:
+                changes["queue_events"] = queue_events
         case CallDtmfReceived(digit=str(digit)):
             keys = _with_key(leg.keys, (stamp_of(event), digit))
             if keys != leg.keys:

@@ -28,7 +28,7 @@ def leg_of(*events: CallEvent) -> Leg:
     for order in orders:
         leg = Leg(call_control_id="v3:example")
         for each in order:
-            leg = leg_after(leg, each, STORED)
+            leg = leg_after(leg, each, STORED, 1)
         legs.append(leg)
     assert all(leg == legs[0] for leg in legs)
     return legs[0]

@@ -2,8 +2,9 @@
 
     event_log        a copy of the log, each event id once: what views can be folded from again
     sessions         a row per session       ┐
-    legs             a row per leg           ├ the views: derived, a row says up to which seq
-    commands         a row per command       ┘
+    legs             a row per leg           │ the views: derived, a row says up to which seq
+    commands         a row per command       │
+    queue_visits     a row per queue visit   ┘
     parked_sessions  sessions whose records cannot be read or folded; their views are old
     checkpoint       how far a projector has come; fences projectors off from one another
 
@@ -20,10 +21,11 @@ from offhook.projections.views.event_log import event_log
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import LEGS
 from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.queues import QUEUES
 from offhook.projections.views.sessions import SESSIONS
 from offhook.projections.views.view import View
 
-VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS)
+VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS, QUEUES)
 
 DERIVED = (event_log, *(each.table for each in VIEWS))
 """The tables that hold what the log says, and nothing else."""

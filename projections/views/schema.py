@@ -16,7 +16,7 @@ from offhook.projections.views.database import open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import DERIVED
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration."""
 
 

@@ -16,6 +16,8 @@ from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.events import (
     CallAnswered,
     CallBridged,
+    CallDequeued,
+    CallEnqueued,
     CallEvent,
     CallHangup,
     CallInitiated,
@@ -188,6 +190,27 @@ def call(session_id: str) -> list[Entry]:
     events = [webhook(session_id, event) for event in events_of(session_id)]
     outcomes = [fact(session_id, value) for value in commands_of(session_id)]
     return [events[0], *outcomes[:2], *events[1:5], outcomes[2], *events[5:], outcomes[3]]
+
+
+def queued(session_id: str) -> list[Entry]:
+    """Its first leg waits in a queue for three seconds."""
+    leg: dict[str, Any] = {
+        "call_control_id": f"v3:{session_id}",
+        "call_session_id": session_id,
+        "queue": "support",
+    }
+    came, left = NOON + timedelta(seconds=5), NOON + timedelta(seconds=8)
+    events: list[CallEvent] = [
+        CallEnqueued(event_id=f"{session_id}-enqueued", occurred_at=came, **leg),
+        CallDequeued(
+            event_id=f"{session_id}-dequeued",
+            occurred_at=left,
+            reason="bridged",
+            wait_time_secs=3,
+            **leg,
+        ),
+    ]
+    return [webhook(session_id, event) for event in events]
 
 
 def interleaved(calls: Sequence[Sequence[Entry]]) -> list[Entry]:

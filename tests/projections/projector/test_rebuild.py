@@ -25,10 +25,13 @@ from tests.projections.story import (
     interleaved,
     projecting,
     publish,
+    queued,
     stored_views,
 )
 
 NAMES = [f"s{number}" for number in range(20)]
+RECORDS = 15
+"""Of one call: 13, and two of its visit to a queue."""
 
 TAMPERED = {
     "event_log": "update event_log set body = '{}' where seq = 5",
@@ -38,6 +41,7 @@ TAMPERED = {
     " parameters, status, reason, detail, http_status, answer, answer_session_id, errors,"
     " attempts, flow, flow_version, cause_seq, ordinal, requested_at, decided_at, settled_at,"
     " last_seq, maybe_performed from commands limit 1",
+    "queue_visits": "update queue_visits set wait_s = 0 where session_id = 's6'",
 }
 
 
@@ -60,14 +64,15 @@ async def test_the_views_are_identical_and_nothing_is_left_aside(
         client, engine, batch_max=50, on_progress=lambda progress: told.append(progress.seq)
     )
     assert found.identical
-    assert found.seq == 13 * len(NAMES)
+    assert found.seq == RECORDS * len(NAMES)
     assert {each.table: each.after.rows for each in found.compared} == {
-        "event_log": 13 * len(NAMES),
+        "event_log": RECORDS * len(NAMES),
         "sessions": len(NAMES),
         "legs": 2 * len(NAMES),
         "commands": 2 * len(NAMES),
+        "queue_visits": len(NAMES),
     }
-    assert (told[0], told[-1]) == (0, 13 * len(NAMES))
+    assert (told[0], told[-1]) == (0, RECORDS * len(NAMES))
     # A log that is slow to deliver makes batches smaller.
     assert all(0 <= later - earlier <= 50 for earlier, later in pairwise(told))
     assert await _schemas_aside(engine) == 0
@@ -84,10 +89,13 @@ async def test_a_view_that_says_something_else_is_told_and_repaired(
     found = await rebuild(client, engine)
     assert [each.table for each in found.compared if not each.identical] == [table]
     changed = next(each for each in found.compared if each.table == table)
-    assert {"event_log": (1, 1), "sessions": (1, 1), "legs": (0, 2), "commands": (1, 0)}[table] == (
-        changed.removed,
-        changed.written,
-    )
+    assert (changed.removed, changed.written) == {
+        "event_log": (1, 1),
+        "sessions": (1, 1),
+        "legs": (0, 2),
+        "commands": (1, 0),
+        "queue_visits": (1, 1),
+    }[table]
     assert await stored_views(engine) == await cold_views(log, NAMES)
     assert (await rebuild(client, engine)).identical
 
@@ -97,9 +105,9 @@ async def test_emptied_views_are_filled_again(
 ) -> None:
     await _projected(client, log, engine)
     async with engine.begin() as connection:
-        await connection.execute(text("truncate event_log, sessions, legs, commands"))
+        await connection.execute(text("truncate event_log, sessions, legs, commands, queue_visits"))
     found = await rebuild(client, engine)
-    assert [each.removed for each in found.compared] == [0, 0, 0, 0]
+    assert [each.removed for each in found.compared] == [0, 0, 0, 0, 0]
     assert await stored_views(engine) == await cold_views(log, NAMES)
 
 
@@ -166,7 +174,7 @@ async def test_the_projector_and_the_calls_go_on_meanwhile(
         await caught_up(client, engine)
         assert projector.progress.restarts == 0
     assert [each.identical for each in found] == [False, True, True]
-    assert [each.written for each in found[0].compared] == [0, 1, 0, 0]
+    assert [each.written for each in found[0].compared] == [0, 1, 0, 0, 0]
     assert found[0].seq < found[2].seq
     assert await stored_views(engine) == await cold_views(log, sorted(names))
 
@@ -178,7 +186,7 @@ async def test_the_views_stay_where_they_are_if_the_log_has_more(
     await publish(log, call("later"))
     found = await rebuild(client, engine)
     assert found.identical
-    assert found.seq == 13 * len(NAMES)
+    assert found.seq == RECORDS * len(NAMES)
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
     assert await stored_views(engine) == await cold_views(log, ["later", *NAMES])
@@ -198,6 +206,7 @@ async def test_records_that_were_purged_from_the_log_leave_the_views(
         "sessions": 1,
         "legs": 2,
         "commands": 2,
+        "queue_visits": 0,
     }
     assert await stored_views(engine) == await cold_views(log, ["a"])
 
@@ -272,7 +281,7 @@ async def test_another_log_than_that_of_the_views_is_refused(
 
 
 async def _projected(client: Client, log: JetStreamLog, engine: AsyncEngine) -> None:
-    await publish(log, interleaved([call(name) for name in NAMES]))
+    await publish(log, interleaved([[*call(name), *queued(name)] for name in NAMES]))
     async with projecting(Projector(client, engine)):
         await caught_up(client, engine)
 

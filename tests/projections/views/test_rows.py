@@ -28,7 +28,7 @@ from offhook.projections.views.view import columns_of, storable
 from offhook.session import Session
 from offhook.webhooks import read_webhook
 from tests.example_events import AT, example_event
-from tests.projections.story import NOON, Entry, call, fact, webhook
+from tests.projections.story import NOON, Entry, call, fact, queued, webhook
 
 
 def record(entry: Entry, seq: int) -> Record:
@@ -167,7 +167,7 @@ def seconds(count: int) -> datetime:
 
 
 def test_every_column_has_a_value() -> None:
-    rows = rows_of(folded_from("s", records(call("s"))))
+    rows = rows_of(folded_from("s", records([*call("s"), *queued("s")])))
     for view in VIEWS:
         assert rows[view.name]
         for row in rows[view.name]:
@@ -191,7 +191,7 @@ def test_a_record_already_in_the_fold_changes_nothing() -> None:
 def test_permuted_records_give_the_same_rows() -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
-    entries = call("s")
+    entries = [*call("s"), *queued("s")]
     expected = without_positions(rows_of(folded_from("s", records(entries))))
     stored = records(entries)
     for shuffle in range(200):

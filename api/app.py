@@ -11,6 +11,7 @@ from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS, parameter_objects
 from offhook.api.own.analytics import analytics_router
+from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
 from offhook.api.telnyx.applications import CONNECTIONS_MAX, applications_router
 from offhook.api.telnyx.calls import calls_router
@@ -74,6 +75,7 @@ async def run(settings: Settings) -> None:
             applications_router(tokens=tokens, carrier=carrier),
             sessions_router(tokens=tokens, views=views, now=_now),
             analytics_router(tokens=tokens, views=views, now=_now),
+            queues_router(tokens=tokens, views=views),
             with_docs=settings.api_docs,
         )
         routes = role.health_routes(

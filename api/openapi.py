@@ -44,6 +44,10 @@ TAGS = [
         "description": "What became of a command, whoever gave it: an application or a flow.",
     },
     {
+        "name": "queues",
+        "description": "How long legs waited in queues, visit by visit, from the views.",
+    },
+    {
         "name": "analytics",
         "description": "Calls in numbers, for a range of time or each bucket of it. A call here is "
         f"one leg; a call in progress is neither a success nor a failure.\n{_kpis()}",

@@ -1,11 +1,11 @@
 """Reads sessions: the tail of each, into a bounded cache of the session states used last."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from offhook.errors import LogUnavailable
 from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
 from offhook.process.slices import Slices
+from offhook.recent import RecentDict
 from offhook.session import Session
 from offhook.workers.sessions.state import SessionState
 
@@ -26,8 +26,7 @@ class SessionCache:
     ) -> None:
         self._log = log
         self._sleep = sleep
-        self._cached_max = cached_max
-        self._states: OrderedDict[str, SessionState] = OrderedDict()
+        self._states = RecentDict[str, SessionState](cached_max)
 
     async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
@@ -38,9 +37,6 @@ class SessionCache:
         state.tail_seq = max(state.tail_seq, decided_seq)
         await self.refresh(state, wake_seq)
         self._states[session_id] = state
-        self._states.move_to_end(session_id)
-        while len(self._states) > self._cached_max:
-            self._states.popitem(last=False)
         return state
 
     async def refresh(self, state: SessionState, wake_seq: int = 0) -> None:

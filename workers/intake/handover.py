@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from offhook.jetstream.connection import when_reconnected
-from offhook.jetstream.moved import Moved, MovedDelivery
+from offhook.jetstream.handed_over import HandedOver, HandedOverDelivery
 from offhook.jetstream.subjects import wake_subject
 from offhook.workers.intake.delivery import Delivery
 
@@ -48,7 +48,7 @@ class OtherWorkers:
         there is no such worker.
         """
         moved = [
-            Moved(
+            HandedOver(
                 session_id=session_id,
                 reply=each.reply,
                 seq=each.seq,
@@ -77,7 +77,7 @@ class OtherWorkers:
             request = msgspec.json.decode(message.data, type=_HandOver)
         except msgspec.DecodeError:
             return  # a worker of another version, which waits for its own delivery
-        deliveries = [MovedDelivery(self._client, each) for each in request.deliveries]
+        deliveries = [HandedOverDelivery(self._client, each) for each in request.deliveries]
         is_taken = take_over(request.session_id, deliveries)
         if message.reply:
             await message.respond(_TAKEN if is_taken else _NOT_HERE)
@@ -88,7 +88,7 @@ class OtherWorkers:
 
 class _HandOver(msgspec.Struct):
     session_id: str
-    deliveries: list[Moved]
+    deliveries: list[HandedOver]
 
 
 _TAKEN = b"taken"

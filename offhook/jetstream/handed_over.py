@@ -1,6 +1,6 @@
-"""A delivery that one client has passed on to another, which answers it from then on.
+"""A delivery that one client has handed over to another, which acknowledges it from then on.
 
-A consumer's delivery is answered on its reply subject, by whoever publishes there.
+Whoever publishes on a delivery's reply subject acknowledges it.
 """
 
 import json
@@ -12,8 +12,8 @@ from offhook.jetstream.timetable import Alarm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
-    """What is passed on. `alarm` is that of a delivery of the timers' consumer."""
+class HandedOver:
+    """What is sent to the other client. `alarm` is set if the timers' consumer delivered it."""
 
     session_id: str
     reply: str
@@ -22,16 +22,16 @@ class Moved:
     alarm: Alarm | None = None
 
 
-class MovedDelivery:
-    """One that was passed on to this client."""
+class HandedOverDelivery:
+    """A delivery that was handed over to this client."""
 
-    def __init__(self, client: Client, moved: Moved) -> None:
+    def __init__(self, client: Client, delivery: HandedOver) -> None:
         self._client = client
-        self.session_id = moved.session_id
-        self.reply = moved.reply
-        self.seq = moved.seq
-        self.count = moved.count
-        self.alarm = moved.alarm
+        self.session_id = delivery.session_id
+        self.reply = delivery.reply
+        self.seq = delivery.seq
+        self.count = delivery.count
+        self.alarm = delivery.alarm
 
     async def ack(self) -> None:
         """Acknowledge it: it is not delivered again."""

@@ -49,6 +49,33 @@ DOCS = {
     "transcription_stop": "Stop transcribing the leg.",
 }
 
+GROUPS = {
+    "audio": (
+        "What the leg hears, and what its keys say.",
+        """gather gather_stop gather_using_audio gather_using_speak playback_start playback_stop
+        send_dtmf speak suppression_start suppression_stop""",
+    ),
+    "assistants": (
+        "Assistants and relays that talk with the leg.",
+        """ai_assistant_add_messages ai_assistant_join ai_assistant_start ai_assistant_stop
+        conversation_relay_start conversation_relay_stop gather_using_ai""",
+    ),
+    "recordings": (
+        "Recordings and transcriptions.",
+        """record_pause record_resume record_start record_stop transcription_start
+        transcription_stop""",
+    ),
+    "streams": (
+        "Media that goes elsewhere: forks, SIPREC, streaming.",
+        "fork_start fork_stop siprec_start siprec_stop streaming_start streaming_stop",
+    ),
+    "legs": (
+        "The leg itself: its state, its queue, its supervisor, a payment.",
+        "client_state_update enqueue leave_queue pay switch_supervisor_role",
+    ),
+}
+"""Module of `offhook.commands.actions` -> its docstring, and its operations."""
+
 OBJECT_DOCS = {
     "AIAssistantJoinParticipant": "A leg that joins a conversation: its call_control_id and role.",
     "AnsweringMachineDetectionConfig": "Settings of answering machine detection.",

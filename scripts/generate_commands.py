@@ -3,7 +3,7 @@
     .venv/bin/python -m scripts.generate_commands
 
     offhook/commands/objects.py   the objects that parameters may be
-    offhook/commands/actions.py   a command for every action that is not written by hand
+    offhook/commands/actions/     a command for every action that is not written by hand
     docs/operations.md             operation, command, endpoint, SDK call, events to expect
     docs/parameters.md             parameters of every command: required, default, allowed
 
@@ -29,6 +29,7 @@ from scripts import operations_page, parameters_page
 from scripts.command_refinements import (
     BY_HAND,
     DOCS,
+    GROUPS,
     NAMES,
     OBJECT_DOCS,
     RULES,
@@ -47,10 +48,12 @@ def generated() -> dict[Path, str]:
     operations = sorted(sdk_operations(), key=lambda operation: operation.name)
     objects = Objects()
     commands = [command_source(operation, objects) for operation in operations]
-    actions = [source for source in commands if source]
     return {
         ROOT / "offhook/commands/objects.py": _formatted(objects_source(objects)),
-        ROOT / "offhook/commands/actions.py": _formatted(actions_source(actions, objects)),
+        **{
+            ROOT / "offhook/commands/actions" / name: _formatted(source)
+            for name, source in actions_sources(operations, commands, objects).items()
+        },
         ROOT / "docs/operations.md": operations_page.page(operations),
         ROOT / "docs/parameters.md": parameters_page.page(),
     }
@@ -228,34 +231,69 @@ _BASE = "offhook.commands.base"
 _OBJECTS = "offhook.commands.objects"
 
 
-def actions_source(commands: Sequence[str], objects: Objects) -> str:
-    """The module `offhook.commands.actions`."""
+def actions_sources(
+    operations: Sequence[SdkOperation], commands: Sequence[str], objects: Objects
+) -> dict[str, str]:
+    """The package `offhook.commands.actions`: file name -> source."""
+    by_operation = {
+        operation.name: source
+        for operation, source in zip(operations, commands, strict=True)
+        if source
+    }
+    groups = {module: listed.split() for module, (_, listed) in GROUPS.items()}
+    grouped = sorted(name for listed in groups.values() for name in listed)
+    assert grouped == sorted(by_operation), "each operation is in one of GROUPS"
+    files = {
+        f"{module}.py": group_source(
+            GROUPS[module][0], [by_operation[name] for name in listed], objects
+        )
+        for module, listed in groups.items()
+    }
+    modules = sorted(groups)
+    table = "".join(f"    {GROUPS[module][0]:<68} {module}.py\n" for module in modules)
+    stars = "".join(f"from offhook.commands.actions.{module} import *\n" for module in modules)
+    kinds = {name: _class_names(source)[0] for name, source in sorted(by_operation.items())}
+    listed = "".join(f"    {kind},\n" for kind in kinds.values())
+    files[
+        "__init__.py"
+    ] = f'''"""Commands for the actions that are not written by hand. Generated: do not edit.
+
+{table}
+Made by `scripts/generate_commands.py` from the official Python SDK {telnyx.__version__};
+docstrings, bounds, rules and groups are in `scripts/command_refinements.py`. Import the commands
+from `offhook.commands`, which has them all.
+"""
+
+# ruff: noqa: F403, F405
+{stars}from offhook.commands.base import LegCommand
+
+ACTIONS: tuple[type[LegCommand], ...] = (
+{listed})
+"""In the order of their operations' names."""
+'''
+    return files
+
+
+def group_source(docstring: str, commands: Sequence[str], objects: Objects) -> str:
+    """One module of `offhook.commands.actions`."""
     body = "\n\n\n".join(commands)
-    names = re.findall(r"^class (\w+)", body, re.MULTILINE)
-    listed = "".join(f'    "{name}",\n' for name in names)
-    kinds = "".join(f"    {name},\n" for name in names)
+    listed = "".join(f'    "{name}",\n' for name in _class_names(body))
     ours = {name: _defined_in(name) for name in (_PARAMETERS, _BASE)}
     ours[_OBJECTS] = set(objects.sources)
-    return f'''"""Commands for the actions that are not written by hand. Generated: do not edit.
-
-Made by `scripts/generate_commands.py` from the official Python SDK {telnyx.__version__};
-docstrings, bounds and rules are in `scripts/command_refinements.py`. Import the commands from
-`offhook.commands`, which has them all.
-"""
+    return f'''"""{docstring} Generated: do not edit."""
 
 {_imports(body, ours)}
 
 __all__ = [
-    "ACTIONS",
 {listed}]
 
 
 {body}
-
-
-ACTIONS: tuple[type[LegCommand], ...] = (
-{kinds})
 '''
+
+
+def _class_names(source: str) -> list[str]:
+    return re.findall(r"^class (\w+)", source, re.MULTILINE)
 
 
 def _imports(body: str, ours: Mapping[str, set[str]]) -> str:
@@ -263,10 +301,12 @@ def _imports(body: str, ours: Mapping[str, set[str]]) -> str:
     used = set(re.findall(r"\b[A-Za-z]\w*\b", re.sub(r'"[^"\n]*"', "", body)))
     names = ", ".join(sorted(used & {"Annotated", "Any", "ClassVar", "Literal", *_TYPED_DICT}))
     lines = ["from dataclasses import dataclass"] if "dataclass" in used else []
-    lines += [f"from typing import {names}", "", "from msgspec import Meta", ""]
+    lines += [f"from typing import {names}", ""]
+    lines += ["from msgspec import Meta", ""] if "Meta" in used else []
     lines += [
         f"from {module} import {', '.join(sorted(used & names))}"
         for module, names in sorted(ours.items())
+        if used & names
     ]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Every command to the carrier: one class per operation, checked by its types.
 
     dial answer transfer bridge hangup reject refer send_sip_info      calls.py, by hand
-    speak gather playback_start record_start … (34 more)               actions.py, generated
+    speak gather playback_start record_start … (34 more)               actions/, generated
     what all have in common, and rules over several parameters         base.py
     the objects that parameters may be                                 objects.py, generated
     what a text or a number may be                                     parameters.py

@@ -52,7 +52,7 @@ _MARK = "offhook rebuild"
 _FOLDING = (
     "*.py",
     "carrier_events/*.py",
-    "commands/*.py",
+    "commands/**/*.py",
     "session/*.py",
     "jetstream/*.py",
     "telnyx/*.py",

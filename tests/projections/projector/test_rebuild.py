@@ -146,6 +146,7 @@ def test_code_outside_of_the_fold_is_no_other_code() -> None:
         ".",
         "carrier_events",
         "commands",
+        "commands/actions",
         "session",
         "jetstream",
         "telnyx",

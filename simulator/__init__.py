@@ -3,7 +3,7 @@
     app                composition root
     http/              the HTTP interface: the carrier's operations, and the simulator's controls
     exchange           performs commands, once for each command_id
-    live_legs          the legs of all calls: applies steps, keeps timers, sends webhooks
+    live_legs          the legs of all calls: applies changes, keeps timers, sends webhooks
     webhooks/          envelopes: the forms of a webhook on the wire
                        sender: posting, retries, failover, seeded duplicates, disorder and loss
     applications       Call Control Applications: where webhooks go, and how
@@ -13,7 +13,7 @@
     effects            how often each command was performed
     random_ids         ids in the carrier's forms
     call/              the pure machine, from the top:
-      machine            the leg state machine: commands and triggers in, steps out
+      machine            the leg state machine: commands and triggers in, changes out
       requested_events   any event, because a control asks for it
       handlers           which function handles which command
       leg_actions        reject, hangup, bridge, refer, …
@@ -21,9 +21,10 @@
       endings            ends and bridges
       features/          sounds, gathering, recording, detection, queues, media, assistants,
                          conferences: what can run on a leg
-      transition         the changes of one step, while it is taken; where ids come from
+      transition         what a command or trigger has changed so far; where ids come from
       payloads           the fields that each webhook has
-      steps, triggers    what a step changes; what happens to a leg without a command: values only
+      changes            all that a command or trigger changes: values only
+      triggers           what happens to a leg without a command: values only
       numbers            what a called number does: the magic numbers
       legs, activities   a leg, and what runs on it: values only
       timestamps         times as the carrier writes them

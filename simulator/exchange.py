@@ -16,6 +16,7 @@ from offhook.commands.catalog import command_from, takes_command_id
 from offhook.errors import ParameterInvalid
 from offhook.simulator.applications import Applications
 from offhook.simulator.call import machine
+from offhook.simulator.call.changes import Changes
 from offhook.simulator.call.features.conferences import (
     ConferenceAction,
     conference_request_from,
@@ -24,7 +25,6 @@ from offhook.simulator.call.features.conferences import (
 from offhook.simulator.call.legs import InboundCall, SimulatedLeg
 from offhook.simulator.call.numbers import CommandFault
 from offhook.simulator.call.requested_events import requested_event
-from offhook.simulator.call.steps import Step
 from offhook.simulator.call.transition import Ids
 from offhook.simulator.call.triggers import KeysPressed
 from offhook.simulator.effects import Effect, EffectLog
@@ -104,10 +104,10 @@ class Exchange:
         self._check_connection(call.connection_id)
         self.legs.check_capacity()
         tells_cost = self.applications.of_call(call.connection_id).call_cost_in_webhooks
-        step = machine.place_inbound(call, self._clock(), self._ids, tells_cost=tells_cost)
-        self.legs.apply(step)
-        assert step.leg is not None
-        return step.leg
+        changes = machine.place_inbound(call, self._clock(), self._ids, tells_cost=tells_cost)
+        self.legs.apply(changes)
+        assert changes.leg is not None
+        return changes.leg
 
     def command(self, operation: str, call_control_id: str | None, body: dict[str, Any]) -> Reply:
         """Perform a command, once for each command_id. Raises CarrierError."""
@@ -131,16 +131,16 @@ class Exchange:
         )
         if (first := self._repeated(attempt)) is not None:
             return first
-        step = machine.handle_conference(
+        changes = machine.handle_conference(
             action, conference_id, request, self.legs.by_id(), attempt.at, self._ids
         )
-        assert step.leg is not None
+        assert changes.leg is not None
         data: dict[str, Any] = {"result": "ok"}
         if action == "create":
-            assert step.leg.seat is not None
-            data = conference_resource(step.leg, step.leg.seat, attempt.at)
+            assert changes.leg.seat is not None
+            data = conference_resource(changes.leg, changes.leg.seat, attempt.at)
         reply = Reply(data=data)
-        self._perform(attempt, step, reply)
+        self._perform(attempt, changes, reply)
         return reply
 
     def press_keys(self, call_control_id: str, keys: str) -> None:
@@ -195,7 +195,7 @@ class Exchange:
             self.legs.check_capacity()
             tells_cost = self.applications.of_call(command.connection_id).call_cost_in_webhooks
         fault = self._faults.fault_of_attempt(command, leg, attempt.command_id)
-        step = machine.handle_command(
+        changes = machine.handle_command(
             command,
             call_control_id,
             self.legs.by_id(),
@@ -203,8 +203,8 @@ class Exchange:
             self._ids,
             tells_cost=tells_cost,
         )
-        reply = Reply(data=_data_of(command, step))
-        self._perform(attempt, step, reply)
+        reply = Reply(data=_data_of(command, changes))
+        self._perform(attempt, changes, reply)
         if fault is CommandFault.FAILS_AFTER:
             raise service_errors.unexpected_error()
         if fault is CommandFault.SLOW:
@@ -229,17 +229,17 @@ class Exchange:
             case "error":
                 raise service_errors.duplicate_command()
 
-    def _perform(self, attempt: _Attempt, step: Step, reply: Reply) -> None:
-        """Apply a step, count its effect, and remember the answer."""
-        self.legs.apply(step)
-        assert step.leg is not None
+    def _perform(self, attempt: _Attempt, changes: Changes, reply: Reply) -> None:
+        """Apply the changes, count the effect, and remember the answer."""
+        self.legs.apply(changes)
+        assert changes.leg is not None
         effect = Effect(
             at=attempt.at,
             operation=attempt.operation,
-            call_control_id=step.leg.call_control_id,
-            call_session_id=step.leg.call_session_id,
+            call_control_id=changes.leg.call_control_id,
+            call_session_id=changes.leg.call_session_id,
             command_id=attempt.command_id,
-            repeated=int(step.repeated),
+            repeated=int(changes.repeated),
         )
         self.effects.add(attempt.scope, effect)
         if attempt.command_id is not None:
@@ -250,21 +250,21 @@ class Exchange:
             raise call_errors.connection_unknown()
 
 
-def _data_of(command: Command, step: Step) -> dict[str, Any]:
+def _data_of(command: Command, changes: Changes) -> dict[str, Any]:
     """The `data` of the answer: the new leg's ids for a dial, else a result."""
-    assert step.leg is not None
+    assert changes.leg is not None
     if not isinstance(command, Dial):
-        return {"result": "ok", **step.answer}
+        return {"result": "ok", **changes.answer}
     data = {
-        "call_control_id": step.leg.call_control_id,
-        "call_leg_id": step.leg.call_leg_id,
-        "call_session_id": step.leg.call_session_id,
+        "call_control_id": changes.leg.call_control_id,
+        "call_leg_id": changes.leg.call_leg_id,
+        "call_session_id": changes.leg.call_session_id,
         "is_alive": False,  # as documented: dialling has only begun
         "record_type": "call",
-        **step.answer,
+        **changes.answer,
     }
-    if step.leg.client_state is not None:
-        data["client_state"] = step.leg.client_state
+    if changes.leg.client_state is not None:
+        data["client_state"] = changes.leg.client_state
     return data
 
 

@@ -1,6 +1,6 @@
-"""The legs of all calls: applies steps to them, keeps their timers, sends their webhooks.
+"""The legs of all calls: applies changes to them, keeps their timers, sends their webhooks.
 
-What a step is, the state machine decides (`call.machine`); the state and the clock are here.
+The state machine decides what changes (`call.machine`); the state and the clock are here.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from typing import Literal
 
 from offhook.simulator.applications import Applications
 from offhook.simulator.call import machine
+from offhook.simulator.call.changes import Changes
 from offhook.simulator.call.endings import LOST
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.steps import Step
 from offhook.simulator.call.transition import Ids
 from offhook.simulator.call.triggers import EventDue, LegEnds, Trigger
 from offhook.simulator.errors import call_errors, service_errors
@@ -87,13 +87,13 @@ class LiveLegs:
         if len(self._timers) >= LIVE_LEGS_MAX:
             raise service_errors.channels_exhausted()
 
-    def apply(self, step: Step) -> None:
-        """Keep the changed legs, send the webhooks, and start the timers of a step."""
-        for leg in step.legs:
+    def apply(self, changes: Changes) -> None:
+        """Keep the changed legs, send the webhooks, and start the timers."""
+        for leg in changes.legs:
             self._put(leg)
-        for webhook in step.webhooks:
+        for webhook in changes.webhooks:
             self._sender.send(webhook, self._applications.of_call(webhook.connection_id))
-        for scheduled in step.scheduled:
+        for scheduled in changes.scheduled:
             trigger = scheduled.trigger
             outlives = isinstance(trigger, EventDue) and trigger.outlives
             timers = self._late if outlives else self._timers.get(trigger.call_control_id)

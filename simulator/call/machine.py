@@ -1,4 +1,4 @@
-"""The leg state machine, pure: a command or a trigger and the legs in, a step out.
+"""The leg state machine, pure: a command or a trigger and the legs in, changes out.
 
     incoming                                                       outgoing
 
@@ -50,6 +50,7 @@ from offhook.commands import (
     UpdateClientState,
 )
 from offhook.simulator.call import placing
+from offhook.simulator.call.changes import Changes
 from offhook.simulator.call.endings import end_leg
 from offhook.simulator.call.features import (
     assistants,
@@ -62,7 +63,6 @@ from offhook.simulator.call.features import (
 from offhook.simulator.call.features.conferences import ConferenceAction, ConferenceRequest
 from offhook.simulator.call.handlers import HANDLERS
 from offhook.simulator.call.legs import InboundCall, SimulatedLeg
-from offhook.simulator.call.steps import Step
 from offhook.simulator.call.transition import Ids, LegsById, Transition
 from offhook.simulator.call.triggers import (
     AssistantGivesUp,
@@ -80,10 +80,12 @@ from offhook.simulator.call.triggers import (
 from offhook.simulator.errors import call_errors
 
 
-def place_inbound(call: InboundCall, now: datetime, ids: Ids, *, tells_cost: bool = False) -> Step:
+def place_inbound(
+    call: InboundCall, now: datetime, ids: Ids, *, tells_cost: bool = False
+) -> Changes:
     """An inbound call reaches the application: a parked leg in a session of its own."""
     transition = Transition({}, now, ids, tells_cost=tells_cost)
-    return transition.step(placing.place_inbound(transition, call))
+    return transition.changes(placing.place_inbound(transition, call))
 
 
 def handle_command(
@@ -94,14 +96,14 @@ def handle_command(
     ids: Ids,
     *,
     tells_cost: bool = False,
-) -> Step:
+) -> Changes:
     """What a command changes; `call_control_id` is the leg it is sent to, None for a dial.
 
     `tells_cost` is whether a new leg sends call.cost. Raises CarrierError.
     """
     transition = Transition(legs, now, ids, tells_cost=tells_cost)
     if isinstance(command, Dial):
-        return transition.step(placing.dial(transition, command))
+        return transition.changes(placing.dial(transition, command))
     assert isinstance(command, LegCommand)
     leg = transition.live_leg(call_control_id or "")
     if leg.unanswered and not isinstance(command, Answer | Reject | Hangup | UpdateClientState):
@@ -109,7 +111,7 @@ def handle_command(
     if isinstance(command, Stateful) and command.client_state is not None:
         leg = transition.put(replace(leg, client_state=command.client_state))
     repeated = HANDLERS[type(command)](transition, leg, command)
-    return transition.step(leg, repeated=repeated)
+    return transition.changes(leg, repeated=repeated)
 
 
 def handle_conference(
@@ -119,7 +121,7 @@ def handle_conference(
     legs: LegsById,
     now: datetime,
     ids: Ids,
-) -> Step:
+) -> Changes:
     """What creating, joining or leaving a conference changes. Raises CarrierError."""
     transition = Transition(legs, now, ids)
     leg = transition.live_leg(request.call_control_id)
@@ -137,20 +139,20 @@ def handle_conference(
             if leg.seat is None or leg.seat.conference_id != conference_id:
                 raise call_errors.conference_unknown()
             conferences.leave(transition, leg)
-    return transition.step(leg)
+    return transition.changes(leg)
 
 
-def handle_trigger(trigger: Trigger, legs: LegsById, now: datetime, ids: Ids) -> Step:
+def handle_trigger(trigger: Trigger, legs: LegsById, now: datetime, ids: Ids) -> Changes:
     """What a trigger changes; nothing if the leg has moved on."""
     transition = Transition(legs, now, ids)
     leg = transition.find(trigger.call_control_id)
     if isinstance(trigger, EventDue) and leg is not None and trigger.outlives:
         transition.emit(trigger.event_type, leg, **trigger.more)
-        return transition.step(leg)
+        return transition.changes(leg)
     if leg is None or leg.ended:
-        return transition.step(None)
+        return transition.changes(None)
     _dispatch(transition, leg, trigger)
-    return transition.step(leg)
+    return transition.changes(leg)
 
 
 def _dispatch(transition: Transition, leg: SimulatedLeg, trigger: Trigger) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from offhook.simulator.call.changes import Changes, OutgoingWebhook, ScheduledTrigger
 from offhook.simulator.call.legs import SimulatedLeg, WebhookOptions
 from offhook.simulator.call.payloads import payload_of
-from offhook.simulator.call.steps import OutgoingWebhook, ScheduledTrigger, Step
 from offhook.simulator.call.triggers import EventDue, Trigger
 from offhook.simulator.errors import call_errors
 
@@ -113,9 +113,9 @@ class Transition:
         )
         self.schedule(after_s, due)
 
-    def step(self, leg: SimulatedLeg | None, *, repeated: bool = False) -> Step:
+    def changes(self, leg: SimulatedLeg | None, *, repeated: bool = False) -> Changes:
         """All changes; `leg` is the one that the command or trigger concerns."""
-        return Step(
+        return Changes(
             leg=None if leg is None else self.find(leg.call_control_id),
             legs=tuple(self._changed.values()),
             webhooks=tuple(self._webhooks),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from offhook.simulator.applications import CallControlApplication
-from offhook.simulator.call.steps import OutgoingWebhook
+from offhook.simulator.call.changes import OutgoingWebhook
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from nacl.signing import SigningKey
 
 from offhook.recent import RecentDict
 from offhook.simulator.applications import CallControlApplication
-from offhook.simulator.call.steps import OutgoingWebhook
+from offhook.simulator.call.changes import OutgoingWebhook
 from offhook.simulator.webhooks.deliveries import DeliveryAttempt, WebhookDelivery
 from offhook.simulator.webhooks.envelopes import Envelope, envelope_of
 

@@ -33,9 +33,9 @@ from offhook.events import (
 from offhook.flow import Flow
 from offhook.session import Session, evolve
 from offhook.session.timers import TimerState
+from offhook.simulator.call.changes import OutgoingWebhook
 from offhook.simulator.call.legs import Ending, SimulatedLeg, SimulatedLegState
 from offhook.simulator.call.numbers import CommandFault, detection_result_of, fault_of
-from offhook.simulator.call.steps import OutgoingWebhook
 from offhook.simulator.call.triggers import LegEnds
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.webhooks.envelopes import data_of

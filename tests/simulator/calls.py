@@ -10,8 +10,8 @@ import pytest
 
 from offhook.commands import Answer, Command, Dial
 from offhook.simulator.call import machine
+from offhook.simulator.call.changes import Changes, OutgoingWebhook, ScheduledTrigger
 from offhook.simulator.call.legs import InboundCall, SimulatedLeg
-from offhook.simulator.call.steps import OutgoingWebhook, ScheduledTrigger, Step
 from offhook.simulator.call.triggers import Trigger
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.random_ids import RandomIds
@@ -25,14 +25,14 @@ HELLO, BYE = "aGVsbG8=", "Ynll"
 
 @dataclass
 class Calls:
-    """Every leg, webhook and pending trigger so far; `newest` is the last step taken."""
+    """Every leg, webhook and pending trigger so far; `newest` is what changed last."""
 
     legs: dict[str, SimulatedLeg] = field(default_factory=dict)
     webhooks: list[OutgoingWebhook] = field(default_factory=list)
     pending: list[tuple[datetime, Trigger]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     ids: RandomIds = field(default_factory=lambda: RandomIds(Random(1)))
-    newest: Step | None = None
+    newest: Changes | None = None
 
     def ring(self, **more: Any) -> str:
         call = InboundCall(from_=CALLER, to=OURS, connection_id="1", **more)
@@ -78,13 +78,13 @@ class Calls:
     def transfer_leg(self, leg: str) -> str:
         return str(self.legs[leg].transfer_leg)
 
-    def take(self, step: Step) -> str:
-        """Take a step; the leg concerned."""
-        self.newest = step
-        self.legs |= {leg.call_control_id: leg for leg in step.legs}
-        self.webhooks += step.webhooks
-        self.pending += [(self._due(each), each.trigger) for each in step.scheduled]
-        return "" if step.leg is None else step.leg.call_control_id
+    def take(self, changes: Changes) -> str:
+        """Take changes. Returns the id of the leg concerned."""
+        self.newest = changes
+        self.legs |= {leg.call_control_id: leg for leg in changes.legs}
+        self.webhooks += changes.webhooks
+        self.pending += [(self._due(each), each.trigger) for each in changes.scheduled]
+        return "" if changes.leg is None else changes.leg.call_control_id
 
     def _due(self, scheduled: ScheduledTrigger) -> datetime:
         return self.now + timedelta(seconds=scheduled.after_s)

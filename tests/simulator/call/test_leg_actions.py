@@ -36,7 +36,7 @@ def test_only_a_supervising_leg_switches_its_role() -> None:
 
 def test_a_cost_comes_after_the_hangup_if_it_is_wanted() -> None:
     calls = Calls()
-    step = machine.handle_command(
+    changes = machine.handle_command(
         Dial(to=FRIEND, from_=OURS, connection_id="1"),
         None,
         calls.legs,
@@ -44,7 +44,7 @@ def test_a_cost_comes_after_the_hangup_if_it_is_wanted() -> None:
         calls.ids,
         tells_cost=True,
     )
-    leg = calls.take(step)
+    leg = calls.take(changes)
     calls.wait(62)
     calls.do(Hangup(), leg)
     calls.wait(1)

@@ -27,7 +27,7 @@ from offhook.events import (
 )
 from offhook.flow import Flow
 from offhook.session import CommandState, Session, fold
-from offhook.simulator.call.steps import OutgoingWebhook
+from offhook.simulator.call.changes import OutgoingWebhook
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.errors.service_errors import duplicate_command
 from offhook.simulator.ledger import DIALS, Ledger

@@ -1,4 +1,4 @@
-"""What one step of the state machine changes: values only."""
+"""What a command or a trigger changes: values only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,10 +38,10 @@ class OutgoingWebhook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Changes:
     """What one command or trigger changed.
 
-    `leg` is the one concerned (the new one for a dial), after the step; None if nothing happened.
+    `leg` is the one concerned (the new one for a dial), as changed; None if nothing happened.
     `repeated` is whether this leg had been commanded the same before, with or without an effect.
     `answer` holds fields of the command's answer besides its result.
     """

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-_BREATHS = 30
-"""Rounds of the loop in which everything that can go on has gone on."""
+_ROUNDS_MAX = 10_000
+"""Rounds of the event loop in which everything that can go on must have come to wait."""
 
 
 class VirtualClock:
@@ -30,8 +30,7 @@ class VirtualClock:
         """The work's result; time passes only as it sleeps."""
         task = asyncio.create_task(work)
         while not task.done():
-            for _ in range(_BREATHS):
-                await asyncio.sleep(0)
+            await _until_all_wait()
             if not task.done():
                 self._jump()
         return task.result()
@@ -45,3 +44,13 @@ class VirtualClock:
         self._on_jump(max(0.0, at - self.now))
         self.now = max(self.now, at)
         woken.set_result(None)
+
+
+async def _until_all_wait() -> None:
+    """Until nobody can go on: not for a number of rounds, for work yields by the real clock too."""
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    for _ in range(_ROUNDS_MAX):
+        await asyncio.sleep(0)
+        if not ready:
+            return
+    raise AssertionError(f"somebody goes on without waiting for {_ROUNDS_MAX} rounds")

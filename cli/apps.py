@@ -5,7 +5,7 @@ refuses. `create` and `update` have an option for each documented field.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
-from offhook.cli.remote.answers import fields_table, print_json, told
+from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
 from offhook.cli.remote.application_body import FIELDS, body_of, change_of
-from offhook.cli.remote.exchange import Answer, Refused, Server
+from offhook.cli.remote.exchange import ErrorAnswer, RemoteServer, SuccessAnswer
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.applications import ChangedApplication, NewApplication, application_from
@@ -109,16 +109,23 @@ def list_(
     with _carrier(settings_of_command(ready_file)) as carrier:
         try:
             pages = list(carrier.pages(APPLICATIONS, query))
-        except Refused as refused:
-            raise told(refused, as_json=as_json) from None
+        except ErrorAnswer as error:
+            raise error_to_raise(error, as_json=as_json) from None
     found = [each for page in pages for each in page.get("data", [])]
     if as_json:
         print_json({"data": found})
         return
+    if found:
+        console.print(_table(found))
+    plural = "" if len(found) == 1 else "s"
+    console.print(f"{len(found):,} application{plural}", highlight=False)
+
+
+def _table(applications: Sequence[Mapping[str, Any]]) -> Table:
     table = Table()
     for column in ("id", "name", "active", "webhooks", "to"):
         table.add_column(column, overflow="fold")
-    for each in found:
+    for each in applications:
         version = each.get("webhook_api_version")
         table.add_row(
             Text(str(each.get("id"))),
@@ -127,10 +134,7 @@ def list_(
             f"v{version}" if version == VERSION_DEFAULT else Text(f"v{version}", "yellow"),
             Text(each.get("webhook_event_url") or "–"),
         )
-    if found:
-        console.print(table)
-    plural = "" if len(found) == 1 else "s"
-    console.print(f"{len(found):,} application{plural}", highlight=False)
+    return table
 
 
 @app.command()
@@ -204,13 +208,13 @@ def delete(
         console.print(f"{name}: deleted", highlight=False, markup=False)
 
 
-def _carrier(settings: Settings) -> Server:
+def _carrier(settings: Settings) -> RemoteServer:
     if not settings.carrier_key:
         raise SettingInvalid(
             "OFFHOOK_CARRIER_KEY is not set; set it to an API key from the portal, or give the "
             "--ready-file of `offhook up`"
         )
-    return Server(
+    return RemoteServer(
         name="the carrier",
         url=settings.carrier_url,
         token=settings.carrier_key,
@@ -220,15 +224,15 @@ def _carrier(settings: Settings) -> Server:
 
 
 def _asked(
-    carrier: Server, method: str, path: str, body: Mapping[str, Any] | None, *, as_json: bool
-) -> Answer:
+    carrier: RemoteServer, method: str, path: str, body: Mapping[str, Any] | None, *, as_json: bool
+) -> SuccessAnswer:
     try:
         return carrier.ask(method, path, body=body)
-    except Refused as refused:
-        raise told(refused, as_json=as_json) from None
+    except ErrorAnswer as error:
+        raise error_to_raise(error, as_json=as_json) from None
 
 
-def _print(answer: Answer, *, as_json: bool) -> None:
+def _print(answer: SuccessAnswer, *, as_json: bool) -> None:
     if as_json:
         print_json(answer.body)
     else:

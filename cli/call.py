@@ -18,9 +18,9 @@ from offhook.cli.options import (
     settings_of_command,
     with_options,
 )
-from offhook.cli.remote.answers import fields_table, print_json, told
+from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
 from offhook.cli.remote.api_command import open_api, send_command
-from offhook.cli.remote.exchange import Refused
+from offhook.cli.remote.exchange import ErrorAnswer
 from offhook.commands import COMMANDS, LegCommand
 from offhook.commands.paths import call_path
 from offhook.errors import OperationUnknown
@@ -227,8 +227,8 @@ def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> N
     with open_api(settings_of_command(ready_file)) as api:
         try:
             found = api.ask("GET", f"/v2{call_path(leg)}").body
-        except Refused as refused:
-            raise told(refused, as_json=as_json) from None
+        except ErrorAnswer as error:
+            raise error_to_raise(error, as_json=as_json) from None
     if as_json:
         print_json(found)
     else:
@@ -252,8 +252,8 @@ def active(
     with open_api(settings) as api:
         try:
             pages = list(api.pages(path, {"page[limit]": PAGE_SIZE}))
-        except Refused as refused:
-            raise told(refused, as_json=as_json) from None
+        except ErrorAnswer as error:
+            raise error_to_raise(error, as_json=as_json) from None
     calls = [each for page in pages for each in page.get("data", [])]
     if as_json:
         print_json({"data": calls})

@@ -41,7 +41,7 @@ def send(
     if not key:
         raise SettingInvalid(
             "there is no key to sign with: set OFFHOOK_SIGNING_KEY, give --key-file, "
-            "or name the --ready-file of `offhook up`"
+            "or give the --ready-file of `offhook up`"
         )
     try:
         sent = sending.send(bodies, url=target, signing_key=key, now_s=time.time())

@@ -1,12 +1,11 @@
-"""Was anything lost or doubled? The carrier's own books against the views.
+"""Compares the simulator's books with the views: was anything lost or doubled?
 
-lost      a webhook that was sent but is not in the log; a leg whose end, cause or answer the
-          views do not have; a command that was asked for and has no outcome, or whose success
-          the carrier's books do not show
-doubled   an effect that the carrier performed twice; an event that is in the log twice
+lost      a webhook that was sent but is not in the log; a leg whose end, cause or answer is not in
+          the views; a command without an outcome, or with a success that is not in the books
+doubled   an effect that the simulator performed twice
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import quantiles
@@ -22,7 +21,7 @@ EXAMPLES_MAX = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Counts, and the first few things that are wrong. Times in milliseconds."""
+    """Counts, and everything that was lost or doubled. Times are in milliseconds."""
 
     calls: int
     legs: int
@@ -36,47 +35,24 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
+        """Whether nothing was lost and nothing doubled."""
         return not self.lost and not self.doubled
 
     def percentile_ms(self, percent: int) -> float | None:
-        """Of the latencies; None with fewer than two of them."""
+        """A percentile of the latencies; None with fewer than two of them."""
         if len(self.command_ms) < 2:
             return None
         return quantiles(self.command_ms, n=100, method="inclusive")[percent - 1]
 
 
 async def verdict(engine: Engine, books: Mapping[str, Any]) -> Verdict:
-    """`books` is the simulator's `GET /simulator/effects`, read when all was quiet."""
+    """Compare the views with `books`: the simulator's `GET /simulator/effects` after all calls."""
     async with engine.connect() as connection:
         stored = await read_event_ids(connection)
         legs = {leg.call_control_id: leg for leg in await list_every_leg(connection)}
         commands = await list_every_command(connection)
         stored_at = await read_times_of_facts(connection)
-    effects = books["effects"]
-    performed = {effect["command_id"]: effect for effect in effects if effect["command_id"]}
-    known = {row.command_id for row in commands}
-    lost = [
-        *(f"webhook {e['event_type']} {e['id']}" for e in books["events"] if e["id"] not in stored),
-        *(problem for leg in books["legs"] if (problem := _leg_problem(leg, legs))),
-        *(problem for row in commands if (problem := _command_problem(row, performed))),
-        *(
-            f"effect {effect['operation']} {command_id} is in no view"
-            for command_id, effect in performed.items()
-            if command_id not in known
-        ),
-        *(
-            f"the books are short of {count} {name}"
-            for name, count in books["forgotten"].items()
-            if count
-        ),
-    ]
-    doubled = [f"{e['operation']} {e['command_id']} × {e['count']}" for e in books["doubled"]]
-    latencies = [
-        (datetime.fromisoformat(effect["at"]) - began_at).total_seconds() * 1000
-        for row in commands
-        if (effect := performed.get(row.command_id))
-        and (began_at := stored_at.get(row.cause_seq or 0)) is not None
-    ]
+    effects = {each["command_id"]: each for each in books["effects"] if each["command_id"]}
     return Verdict(
         calls=len({leg["call_session_id"] for leg in books["legs"]}),
         legs=len(books["legs"]),
@@ -84,10 +60,50 @@ async def verdict(engine: Engine, books: Mapping[str, Any]) -> Verdict:
         copies=books["webhooks"]["duplicates"],
         held_back=books["webhooks"]["held_back"],
         commands=len(commands),
-        lost=lost,
-        doubled=doubled,
-        command_ms=latencies,
+        lost=[
+            *(
+                f"webhook {e['event_type']} {e['id']}"
+                for e in books["events"]
+                if e["id"] not in stored
+            ),
+            *(problem for leg in books["legs"] if (problem := _leg_problem(leg, legs))),
+            *_lost_commands(commands, effects),
+            *(
+                f"the books lack {count} {name}"
+                for name, count in books["forgotten"].items()
+                if count
+            ),
+        ],
+        doubled=[f"{e['operation']} {e['command_id']} × {e['count']}" for e in books["doubled"]],
+        command_ms=_latencies_ms(commands, effects, stored_at),
     )
+
+
+def _lost_commands(
+    commands: Sequence[CommandView], effects: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """What is wrong with a command in the views, and effects of commands that they do not have."""
+    for row in commands:
+        if problem := _command_problem(row, effects):
+            yield problem
+    known = {row.command_id for row in commands}
+    for command_id, effect in effects.items():
+        if command_id not in known:
+            yield f"effect {effect['operation']} {command_id} is in no view"
+
+
+def _latencies_ms(
+    commands: Sequence[CommandView],
+    effects: Mapping[str, Mapping[str, Any]],
+    stored_at: Mapping[int, datetime],
+) -> list[float]:
+    """For each command that was performed, from its cause in the log to its effect."""
+    return [
+        (datetime.fromisoformat(effect["at"]) - began_at).total_seconds() * 1000
+        for row in commands
+        if (effect := effects.get(row.command_id))
+        and (began_at := stored_at.get(row.cause_seq or 0)) is not None
+    ]
 
 
 def _leg_problem(leg: Mapping[str, Any], rows: Mapping[str, LegView]) -> str:

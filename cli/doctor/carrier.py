@@ -1,4 +1,4 @@
-"""The carrier: does it take the key, and would its webhooks reach ingress in the right form."""
+"""The carrier: whether it accepts the key, and whether its webhooks reach ingress."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,15 +20,15 @@ TIMEOUT_S = 5.0
 LISTED_MAX = 10
 
 SKEW_SHARE = 0.1
-"""Of the tolerance of signatures: a clock that is so far off goes on drifting."""
+"""Of the tolerance for signatures; a clock that is off by this much keeps drifting."""
 
 Application = Mapping[str, Any]
 
 
 async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Findings:
-    """Key, clock, then the application; what needs the key is left out without it."""
+    """Key, clock, then the application; without a usable key only the key is checked."""
     if not settings.carrier_key:
-        fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal"
+        fix = "set OFFHOOK_CARRIER_KEY to an API key from the portal"
         yield wrong("carrier", "key", "OFFHOOK_CARRIER_KEY is not set", fix)
         return
     try:
@@ -61,16 +61,16 @@ async def examine_carrier(settings: Settings, webhook_url: str, now: Now) -> Fin
 def _key(url: str, answer: HttpAnswer) -> Finding:
     status, words = answer.status, _words(answer)
     if status == 200 and isinstance(_body(answer).get("data"), list):
-        return good("carrier", "key", f"{shown_url(url)} takes it")
+        return good("carrier", "key", f"{shown_url(url)} accepts it")
     match status:
         case 401:
             found = f"{words}: the carrier does not know it"
-            fix = "set OFFHOOK_CARRIER_KEY to an API key of the portal that is in use"
+            fix = "set OFFHOOK_CARRIER_KEY to a valid API key from the portal"
         case 403:
             found = f"{words}: the carrier knows it, but it may not read applications"
             fix = "give the key its rights in the portal, or set OFFHOOK_CARRIER_KEY to another"
         case 429 | 500 | 502 | 503 | 504:
-            found, fix = f"{words}: the carrier cannot say now", "run it again in a while"
+            found, fix = f"{words}: the carrier cannot answer now", "run this again in a while"
         case _:
             found = f"{words}: there are no Call Control Applications at {shown_url(url)}"
             fix = "OFFHOOK_CARRIER_URL ends in /v2, as https://api.telnyx.com/v2 does"
@@ -80,7 +80,7 @@ def _key(url: str, answer: HttpAnswer) -> Finding:
 def _clock(
     settings: Settings, answer: HttpAnswer, *, asked_at: datetime, now: Now
 ) -> Finding | None:
-    """By the answer's Date, which is in whole seconds; None if there is none."""
+    """By the answer's Date header, which has whole seconds; None if it is missing."""
     try:
         theirs = parsedate_to_datetime(answer.headers.get("date", ""))
     except ValueError:
@@ -104,7 +104,7 @@ async def _application(
     if not wanted and len(known) != 1:
         found = f"which of them? {_names(known)}" if known else "the account has none"
         fix = "name it by --connection ID or OFFHOOK_CONNECTION_ID"
-        make = "make one: offhook apps create NAME https://…" + WEBHOOK_PATH
+        make = "create one: offhook apps create NAME https://…" + WEBHOOK_PATH
         yield wrong("carrier", "application", found, fix if known else make)
         return
     application: Application
@@ -116,7 +116,7 @@ async def _application(
         answer = await http.request("GET", application_path(wanted))
         if isinstance(answer, NoHttpAnswer):
             found = f"the carrier did not answer about {wanted!r}: {answer.detail}"
-            yield wrong("carrier", "application", found, "run it again in a while")
+            yield wrong("carrier", "application", found, "run this again in a while")
             return
         data = _body(answer).get("data")
         if answer.status != 200 or not isinstance(data, dict):
@@ -134,7 +134,7 @@ async def _application(
 
 
 def application_findings(application: Application, webhook_url: str) -> list[Finding]:
-    """Whether its webhooks come to ingress, in the form it reads. An empty `webhook_url`: any."""
+    """Whether its webhooks reach ingress in a form it reads. An empty `webhook_url` accepts any."""
     update = f"offhook apps update {application.get('id')}"
     found = [_webhook_url(application, webhook_url, update)]
     if failover := application.get("webhook_event_failover_url"):
@@ -143,15 +143,15 @@ def application_findings(application: Application, webhook_url: str) -> list[Fin
     if version == "2":
         found.append(good("carrier", "webhook version", '"2", signed with Ed25519'))
     else:
-        # The carrier's default for a new application, and ingress refuses each of its webhooks.
-        told = f"{msgspec.json.encode(version).decode()}, which ingress refuses"
+        # The carrier's default for a new application.
+        refused = f"{msgspec.json.encode(version).decode()}, which ingress refuses"
         fix = f"{update} --webhook-api-version 2"
-        found.append(wrong("carrier", "webhook version", told, fix))
+        found.append(wrong("carrier", "webhook version", refused, fix))
     if application.get("active") is True:
         found.append(good("carrier", "active", "yes"))
     else:
-        told = "no: it takes and places no calls"
-        found.append(wrong("carrier", "active", told, f"{update} --active"))
+        inactive = "no: it takes and places no calls"
+        found.append(wrong("carrier", "active", inactive, f"{update} --active"))
     return found
 
 

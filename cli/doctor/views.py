@@ -1,4 +1,4 @@
-"""The views: Postgres there, at the revision this version of Offhook reads, by the same clock."""
+"""The views: whether Postgres is there, its clock, and the revision of its schema."""
 
 from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
 from offhook.errors import OperatorFault, SettingInvalid
@@ -45,8 +45,8 @@ async def examine_views(settings: Settings, now: Now) -> Findings:
     if found == REVISION:
         yield good("views", "revision", f"{found}, the newest")
     elif found is not None and found > REVISION:
-        told = f"{found}, of a later Offhook than this, which reads {REVISION}"
-        yield wrong("views", "revision", told, "install the Offhook that the services run")
+        newer = f"{found}, of a newer Offhook than this one, which needs {REVISION}"
+        yield wrong("views", "revision", newer, "install the version of Offhook that the roles run")
     else:
-        told = f"{found or 'none'}; this Offhook reads {REVISION}"
-        yield wrong("views", "revision", told, "offhook migrate")
+        older = f"{found or 'none'}; this Offhook needs {REVISION}"
+        yield wrong("views", "revision", older, "offhook migrate")

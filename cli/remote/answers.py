@@ -1,4 +1,4 @@
-"""How answers of the API and of the carrier are printed."""
+"""Prints answers of the API and the carrier."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,19 +8,21 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.remote.exchange import Refused
+from offhook.cli.remote.exchange import ErrorAnswer
 
 
-def told(refused: Refused, *, as_json: bool, command_id: str | None = None) -> Exception:
-    """The refusal as it leaves the command: one for people, or status 1 after its JSON."""
+def error_to_raise(
+    error: ErrorAnswer, *, as_json: bool, command_id: str | None = None
+) -> Exception:
+    """The error itself, which is printed as text; with `as_json` its JSON is printed, status 1."""
     if not as_json:
-        return refused
-    print_json({"command_id": command_id} | refused.body if command_id else refused.body)
+        return error
+    print_json({"command_id": command_id} | error.body if command_id else error.body)
     return typer.Exit(1)
 
 
 def fields_table(values: Mapping[str, Any]) -> Table:
-    """A name and its value a line; what is inside an object as `inbound.channel_limit`."""
+    """A line for each field, with fields of objects as `inbound.channel_limit`."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -39,5 +41,5 @@ def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One line of JSON."""
+    """Print one line of JSON."""
     print(msgspec.json.encode(value).decode())  # noqa: T201, rich would wrap it

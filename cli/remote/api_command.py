@@ -1,7 +1,7 @@
-"""One command from a terminal through Offhook's API: check it, send it, print the answer.
+"""One command through Offhook's API: check it, send it, print the answer.
 
-So a command is durable, with exactly-once effect. Each carries a command_id, made here if none was
-given: where the answer got lost, the same command with the same id asks for it again.
+So it is durable and has exactly-once effect. Each command has a command_id, made here if none is
+given: if the answer is lost, sending the command again with the same id returns it.
 """
 
 import uuid
@@ -14,8 +14,8 @@ import typer
 from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
-from offhook.cli.remote.answers import fields_table, print_json, told
-from offhook.cli.remote.exchange import NoAnswer, Refused, Server
+from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
+from offhook.cli.remote.exchange import ErrorAnswer, RemoteServer, Unanswered
 from offhook.cli.tokens import widest_token
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
 from offhook.errors import SettingInvalid
@@ -23,10 +23,10 @@ from offhook.redact import is_secret_name
 from offhook.settings import Settings
 
 ANSWER_GRACE_S = 5.0
-"""How much longer than the API itself to wait for the carrier's answer."""
+"""How much longer to wait than the API itself waits for the carrier."""
 
 INTERRUPTED = 130
-"""The status of a program that Ctrl-C ended."""
+"""Exit status after Ctrl-C."""
 
 
 def send_command(
@@ -40,53 +40,65 @@ def send_command(
     *,
     as_json: bool,
 ) -> None:
-    """Check, send, print. Raises ParameterInvalid, or OffhookError if it did not take effect."""
-    texts = {name: text for name, text in given.items() if text is not None}
-    for name, text in _named(more or []):
-        if is_secret_name(name):
-            text = _secret_in(name, text)
-        if name == "command_id" or (name == "call_control_id" and operation != "bridge"):
-            raise typer.BadParameter(f"--param {name}: there is an option or argument for it")
-        if name in texts:
-            raise typer.BadParameter(f"{name} is given twice: {texts[name]!r} and {text!r}")
-        texts[name] = text
-    if operation == "dial" and settings.connection_id:
-        texts.setdefault("connection_id", settings.connection_id)
-    parameters = {name: _value_of(operation, name, text) for name, text in texts.items()}
+    """Check, send, print. Raises ParameterInvalid, or OffhookError if it did not take effect.
+
+    `given` are the options, `more` the texts `NAME=VALUE` of --param.
+    """
+    parameters = _parameters(operation, settings, given, more or [])
     command_from(operation, parameters, leg)
     command_id = command_id or str(uuid.uuid4())
     with open_api(settings) as api:
         try:
-            found = api.ask(
+            answer = api.ask(
                 method_of(operation),
                 f"/v2{path_of(operation, leg)}",
                 body={**parameters, "command_id": command_id},
             )
-        except Refused as refused:
-            raise told(refused, as_json=as_json, command_id=command_id) from None
-        except NoAnswer as error:
+        except ErrorAnswer as error:
+            raise error_to_raise(error, as_json=as_json, command_id=command_id) from None
+        except Unanswered as error:
             if not error.maybe_taken:
                 raise
-            raise NoAnswer(f"{error}. {_once_more(command_id)}", maybe_taken=True) from error
+            raise Unanswered(f"{error}. {_retry_hint(command_id)}", maybe_taken=True) from error
         except KeyboardInterrupt:
-            # Who ends the waiting will try again, and the id that was made here is not known yet.
-            told_aside = Console(stderr=True)
-            told_aside.print(f"interrupted. {_once_more(command_id)}", markup=False, soft_wrap=True)
+            # The user may want to repeat the command, and does not know the id that was made here.
+            _warn(f"interrupted. {_retry_hint(command_id)}")
             raise typer.Exit(INTERRUPTED) from None
-    if found.warning:
-        Console(stderr=True).print(f"warning: {found.warning}", markup=False, soft_wrap=True)
+    if answer.warning:
+        _warn(f"warning: {answer.warning}")
     if as_json:
-        print_json({"command_id": command_id, **found.body})
+        print_json({"command_id": command_id, **answer.body})
         return
-    console.print(f"{operation}: {found.status}, command_id {command_id}", highlight=False)
-    console.print(fields_table(found.body.get("data") or {}))
+    console.print(f"{operation}: {answer.status}, command_id {command_id}", highlight=False)
+    console.print(fields_table(answer.body.get("data") or {}))
 
 
-def _once_more(command_id: str) -> str:
+def _parameters(
+    operation: str, settings: Settings, given: Mapping[str, str | None], more: Sequence[str]
+) -> dict[str, Any]:
+    """All parameters, each text read as its parameter's type. Raises BadParameter."""
+    texts = {name: text for name, text in given.items() if text is not None}
+    for name, text in _named(more):
+        if name == "command_id" or (name == "call_control_id" and operation != "bridge"):
+            raise typer.BadParameter(f"--param {name}: there is an option or argument for it")
+        value = _secret_in(name, text) if is_secret_name(name) else text
+        if name in texts:
+            raise typer.BadParameter(f"{name} is given twice: {texts[name]!r} and {value!r}")
+        texts[name] = value
+    if operation == "dial" and settings.connection_id:
+        texts.setdefault("connection_id", settings.connection_id)
+    return {name: _value_of(operation, name, text) for name, text in texts.items()}
+
+
+def _retry_hint(command_id: str) -> str:
     return (
-        f"The API may have the command all the same; once more with --command-id {command_id} asks "
-        "for its answer, and does nothing twice"
+        f"The API may have the command; send it again with --command-id {command_id} to get its "
+        "answer, without a second effect"
     )
+
+
+def _warn(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, soft_wrap=True)
 
 
 def _named(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -99,22 +111,21 @@ def _named(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _secret_in(name: str, text: str) -> str:
-    """The text in the file of `name=@FILE`: every user of the machine sees a command's options."""
+    """The content of the file for `name=@FILE`; the process list shows options to every user."""
     if text.startswith("@"):
         try:
             return Path(text[1:]).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(f"--param {name}: {error}") from error
-    warning = f"warning: the process list shows {name}; write it to a file: --param {name}=@FILE"
-    Console(stderr=True).print(warning, markup=False, soft_wrap=True)
+    _warn(f"warning: the process list shows {name}; write it to a file: --param {name}=@FILE")
     return text
 
 
 def _value_of(operation: str, name: str, text: str) -> Any:
-    """The text as it stands where the parameter may be a text, else the JSON in it.
+    """The text itself if the parameter may be text, else the JSON in it.
 
-    "+1202…", an id of digits alone and a message of `true` are meant as text; 30, true and [ ] are
-    meant as what they are where they may be that.
+    "+1202…", an id of digits and a message `true` are text; 30, true and [ ] are JSON if the
+    parameter may be a number, a boolean or a list.
     """
     try:
         value = msgspec.json.decode(text.encode())
@@ -132,18 +143,18 @@ def _is_text(kind: Type) -> bool:
     return isinstance(kind, StrType)
 
 
-def open_api(settings: Settings) -> Server:
-    """The API, with a token that may command if there is one."""
+def open_api(settings: Settings) -> RemoteServer:
+    """The API of these settings, with the token of the widest scope. Raises SettingInvalid."""
     token = settings.api_token or widest_token(settings.api_tokens)
     if not token:
         raise SettingInvalid(
-            "there is no token for the API: set OFFHOOK_API_TOKEN, or name the --ready-file of "
+            "there is no token for the API: set OFFHOOK_API_TOKEN, or give the --ready-file of "
             "`offhook up`"
         )
-    # What the official SDKs call base_url ends in /v2; here it may.
+    # The official SDKs' base_url ends in /v2; here it may.
     url = settings.api_url.removesuffix("/").removesuffix("/v2")
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    return Server(
+    return RemoteServer(
         name="the API",
         url=url or f"http://{host}:{settings.api_port}",
         token=token,

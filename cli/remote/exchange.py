@@ -1,4 +1,4 @@
-"""One request from a terminal to Offhook's API or to the carrier; both answer in one shape."""
+"""One request from the command line to Offhook's API or the carrier, which answer in one form."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ PAGES_MAX = 1_000
 _TEXT_SHOWN_MAX = 200
 
 
-class Refused(SenderFault):
-    """An answer that says no. `body` is the server's own, with its errors."""
+class ErrorAnswer(SenderFault):
+    """An answer with errors. `body` is the one of the server."""
 
     def __init__(self, server: str, status: int, body: dict[str, Any]) -> None:
         self.status = status
@@ -26,8 +26,8 @@ class Refused(SenderFault):
         super().__init__("\n".join([f"{server} answers {status}", *_lines_of(body)]))
 
 
-class NoAnswer(OperatorFault):
-    """Nobody answered, or nobody that speaks JSON. `maybe_taken`: the request may have arrived."""
+class Unanswered(OperatorFault):
+    """No answer, or one that is not JSON. `maybe_taken`: the request may have had its effect."""
 
     def __init__(self, message: str, *, maybe_taken: bool) -> None:
         self.maybe_taken = maybe_taken
@@ -35,18 +35,19 @@ class NoAnswer(OperatorFault):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A 2xx. `warning` is what the API says beside it."""
+class SuccessAnswer:
+    """A 2xx answer. `warning` is from the API's header Offhook-Warning."""
 
     status: int
     body: dict[str, Any]
     warning: str = ""
 
 
-class Server:
-    """The API or the carrier. `name` is how messages call it, `see` what to look at if it is away.
+class RemoteServer:
+    """The API or the carrier; closed on leaving the `with` block.
 
-    Closed by leaving the `with` block.
+    Errors call it `name`, and name what to check: `see`. Raises OperatorFault for an unusable URL
+    or token.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Server:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._name = name
-        self._url = shown_url(url)  # for messages alone
+        self._url = shown_url(url)  # for messages only
         self._see = see
         try:
             self._http = TelnyxHttp(
@@ -89,8 +90,8 @@ class Server:
         *,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """The answer to one request. Raises Refused or NoAnswer."""
+    ) -> SuccessAnswer:
+        """Send a request and return its answer. Raises ErrorAnswer or Unanswered."""
         found = self._runner.run(
             self._http.request(
                 method,
@@ -101,31 +102,36 @@ class Server:
             )
         )
         if isinstance(found, NoHttpAnswer):
-            raise NoAnswer(
+            raise Unanswered(
                 f"{self._name} does not answer at {self._url}: {found.detail}; see {self._see}",
                 maybe_taken=found.maybe_taken,
             )
         if found.body is None:
-            raise NoAnswer(
+            raise Unanswered(
                 f"{self._name} at {self._url} answered {found.status}, but the answer broke off",
                 maybe_taken=True,
             )
-        answered = _json_of(found.body)
-        is_success = 200 <= found.status < 300
-        if not is_success and "errors" in answered:
-            raise Refused(f"{self._name} at {self._url}", found.status, answered)
-        if not is_success or (found.body and not answered):
-            text = found.body.decode(errors="replace")[:_TEXT_SHOWN_MAX].strip()
-            raise NoAnswer(
-                f"what answers {found.status} at {self._url}{path} is not {self._name}; see "
+        return self._read(found.status, found.body, found.headers, path)
+
+    def _read(
+        self, status: int, content: bytes, headers: Mapping[str, str], path: str
+    ) -> SuccessAnswer:
+        body = _json_of(content)
+        is_success = 200 <= status < 300
+        if not is_success and "errors" in body:
+            raise ErrorAnswer(f"{self._name} at {self._url}", status, body)
+        if not is_success or (content and not body):
+            text = content.decode(errors="replace")[:_TEXT_SHOWN_MAX].strip()
+            raise Unanswered(
+                f"what answers {status} at {self._url}{path} is not {self._name}; see "
                 f"{self._see}. It says: {text!r}",
                 maybe_taken=True,
             )
-        warning = found.headers.get(WARNING_HEADER, "")
-        return Answer(status=found.status, body=answered, warning=warning)
+        warning = headers.get(WARNING_HEADER, "")
+        return SuccessAnswer(status=status, body=body, warning=warning)
 
     def pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """The bodies of a list's pages, to the last one; follows cursors or page numbers."""
+        """The bodies of all pages of a list. Follows cursors or page numbers."""
         following: Mapping[str, str] | None = query
         for _ in range(PAGES_MAX):
             if following is None:

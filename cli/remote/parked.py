@@ -1,7 +1,7 @@
-"""`offhook parked list` and `retry`: sessions that wait for an operator, for one of two reasons.
+"""What `offhook parked list` and `retry` do. A session is parked for one of two reasons.
 
-flow     the flow raised on one of its records, five times over: a worker parked it (in the log),
-         and OFFHOOK_PARKED says what becomes of its calls
+flow     the flow raised on one of its records, five times: a worker parked it (in the log), and
+         OFFHOOK_PARKED decides what happens to its calls
 views    its records cannot be read or folded: the projector parked it (in Postgres)
 """
 
@@ -33,7 +33,7 @@ LISTED_MAX = 1_000
 
 
 def run_list(console: Console, settings: Settings) -> None:
-    """Print what is parked, the longest parked first."""
+    """Print the parked sessions, the one parked for longest first."""
     found, seq = asyncio.run(_read_once(settings))
     if not found:
         console.print(f"nothing is parked, as of seq {seq:,}")
@@ -43,9 +43,9 @@ def run_list(console: Console, settings: Settings) -> None:
         table.add_column(column, overflow="fold", justify="right" if column == "at seq" else "left")
     for each in found[:LISTED_MAX]:
         since = f"{each.since:%Y-%m-%d %H:%M:%S}"
-        # As text: an error may hold brackets, which would be taken for markup.
-        told = Text(each.error), Text(_done(each.commands))
-        table.add_row(each.session_id, each.by, str(each.since_seq), since, *told)
+        # As text: brackets in an error would be read as markup.
+        texts = Text(each.error), Text(_done(each.commands))
+        table.add_row(each.session_id, each.by, str(each.since_seq), since, *texts)
     console.print(table)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
     console.print(f"{more}{len(found):,} parked, as of seq {seq:,}: `offhook parked retry`")
@@ -54,7 +54,7 @@ def run_list(console: Console, settings: Settings) -> None:
 def run_retry(
     console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool
 ) -> None:
-    """Let the sessions go on, or all of them. Raises OperatorFault if one is not parked."""
+    """Resume these sessions, or every one. Raises OperatorFault if one is not parked."""
     asyncio.run(_retry(console, settings, session_ids, every=every))
 
 
@@ -73,7 +73,7 @@ async def _retry(
         client = await connect(settings.nats_url, "parked")
         try:
             for session_id in dict.fromkeys(wanted):
-                resumed = await _resumed(console, client, session_id)
+                resumed = await _resume(console, client, session_id)
                 if session_id in by_views:
                     await _fold_again(console, engine, session_id)
                 elif not (resumed or every):
@@ -84,10 +84,10 @@ async def _retry(
         await engine.dispose()
 
 
-async def _resumed(console: Console, client: Client, session_id: str) -> bool:
-    """Let the flow be asked again, if it is parked by the log; the views may not say so yet.
+async def _resume(console: Console, client: Client, session_id: str) -> bool:
+    """Have the flow called again if the session is parked in the log; the views may lag behind.
 
-    What the policy for parked sessions decided on is decided: the flow goes on after that.
+    The flow is not called for records on which the policy for parked sessions has decided.
     """
     log = JetStreamLog(client)
     try:
@@ -95,7 +95,7 @@ async def _resumed(console: Console, client: Client, session_id: str) -> bool:
         if not session.is_parked:
             return False
     except RecordUnreadable:
-        return False  # no worker can go on with it either
+        return False  # no worker can settle it either
     resumed = encode(SessionResumed(resumed_by=f"cli:{os.environ.get('USER', '')}"), session_id)
     appended = await log.append(session_id, "in", resumed)
     done = _done(
@@ -103,16 +103,16 @@ async def _resumed(console: Console, client: Client, session_id: str) -> bool:
         for state in session.commands.values()
         if state.flow == PARKED.name and state.issued is not None
     )
-    after = f" about what came after the parked policy ({done})" if done else ""
-    console.print(f"{session_id}: resumed at seq {appended.seq:,}, its flow is asked again{after}")
+    after = f" from the records after the policy ({done}) on" if done else ""
+    console.print(f"{session_id}: resumed at seq {appended.seq:,}, its flow is called again{after}")
     return True
 
 
 async def _fold_again(console: Console, engine: Engine, session_id: str) -> None:
     if error := await fold_again(engine, session_id):
-        console.print(f"{session_id}: its views still cannot follow: {error}", markup=False)
+        console.print(f"{session_id}: its views still cannot be rebuilt: {error}", markup=False)
     else:
-        console.print(f"{session_id}: its views have its records again")
+        console.print(f"{session_id}: its views are rebuilt")
 
 
 async def _read_once(settings: Settings) -> tuple[list[ParkedView], int]:
@@ -125,7 +125,7 @@ async def _read_once(settings: Settings) -> tuple[list[ParkedView], int]:
 
 
 async def _read(engine: Engine) -> tuple[list[ParkedView], int]:
-    """What is parked, the longest parked first, and the position of the views."""
+    """The parked sessions, the one parked for longest first, and the position of the views."""
     async with engine.connect() as connection:
         position = await read_checkpoint(connection, PROJECTOR)
         found = await list_parked(connection)
@@ -133,5 +133,5 @@ async def _read(engine: Engine) -> tuple[list[ParkedView], int]:
 
 
 def _done(commands: Iterable[tuple[str, str]]) -> str:
-    """The policy's commands with what came of each: "hangup: succeeded"."""
+    """The commands of the policy and their outcomes: "hangup: succeeded"."""
     return ", ".join(f"{operation}: {status}" for operation, status in commands)

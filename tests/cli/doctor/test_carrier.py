@@ -103,4 +103,4 @@ def test_which_application_must_be_clear(good: Settings, at_carrier: Carrier) ->
     at_carrier.reset()
     none = only_wrong(look(good))
     assert none.found == "the account has none"
-    assert none.fix.startswith("make one: offhook apps create")
+    assert none.fix.startswith("create one: offhook apps create")

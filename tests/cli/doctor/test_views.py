@@ -35,14 +35,14 @@ def test_a_database_that_was_not_migrated_or_too_far(
     url = postgres_server.create_database(f"doctor_{uuid4().hex}")
     empty = replace(good, postgres_url=url)
     finding = only_wrong(look(empty))
-    assert finding.found == f"none; this Offhook reads {REVISION}"
+    assert finding.found == f"none; this Offhook needs {REVISION}"
     assert finding.fix == "offhook migrate"
     asyncio.run(set_revision(url, "0001"))
     assert only_wrong(look(empty)).found.startswith("0001; ")
     asyncio.run(set_revision(url, "9999"))
     later = only_wrong(look(empty))
-    assert later.found.startswith("9999, of a later Offhook")
-    assert "install the Offhook" in later.fix
+    assert later.found.startswith("9999, of a newer Offhook")
+    assert "install the version of Offhook" in later.fix
 
 
 @pytest.mark.parametrize(

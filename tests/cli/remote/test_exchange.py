@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from offhook.cli.remote.exchange import NoAnswer, Server
+from offhook.cli.remote.exchange import RemoteServer, Unanswered
 
 
-def carrier_that_says(content: bytes) -> Server:
-    return Server(
+def carrier_that_says(content: bytes) -> RemoteServer:
+    return RemoteServer(
         name="the carrier",
         url="https://carrier.example/v2",
         token="",
@@ -25,5 +25,5 @@ def test_an_odd_character_in_an_answer_costs_only_itself() -> None:
 
 @pytest.mark.parametrize("content", [b"<html>", b'{"data": [', b"[1]"])
 def test_what_is_no_object_is_no_answer_of_the_carrier(content: bytes) -> None:
-    with carrier_that_says(content) as server, pytest.raises(NoAnswer, match="not the carrier"):
+    with carrier_that_says(content) as server, pytest.raises(Unanswered, match="not the carrier"):
         server.ask("GET", "/call_control_applications")

@@ -59,7 +59,7 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
     answer = _offhook(stack.settings, "retry", first)
     assert answer.returncode == 0, answer.stderr
     assert re.fullmatch(
-        rf"{first}: resumed at seq [\d,]+, its flow is asked again\n", answer.stdout
+        rf"{first}: resumed at seq [\d,]+, its flow is called again\n", answer.stdout
     )
     _until(lambda: _commands(stack, first), lambda found: found == [("answer", "succeeded")])
     assert _commands(stack, second) == []
@@ -78,11 +78,11 @@ def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(stack:
     asyncio.run(_append_unheard(stack.nats.url, "strange"))
     listed = _until(lambda: _list(stack), lambda text: "1 parked" in text)
     assert re.search(r"strange │ views │ +\d+ │", listed)
-    assert "strange: its views still cannot follow: seq" in _retry(stack)
+    assert "strange: its views still cannot be rebuilt: seq" in _retry(stack)
     assert "1 parked" in _list(stack)
     # As if this command were of a version that can read it.
     asyncio.run(_make_readable(stack.settings.postgres_url, "strange"))
-    assert "strange: its views have its records again" in _retry(stack, "strange")
+    assert "strange: its views are rebuilt" in _retry(stack, "strange")
     assert "nothing is parked" in _list(stack)
 
 
@@ -96,7 +96,7 @@ def test_the_caller_of_a_parked_session_hears_no_silence(stack: Stack) -> None:
 
     _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:corrected",)))
     assert (
-        "its flow is asked again about what came after the parked policy (hangup: succeeded)"
+        "its flow is called again from the records after the policy (hangup: succeeded) on"
         in _retry(stack, session_id)
     )
     _until(lambda: _list(stack), lambda text: "nothing is parked" in text)

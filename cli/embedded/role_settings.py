@@ -5,7 +5,7 @@ from pathlib import Path
 from offhook.api.auth import tokens_from
 from offhook.settings import Settings
 from offhook.simulator.journal import Journal
-from offhook.telnyx.client import Carrier
+from offhook.telnyx.http import require_header_value, require_http_url
 from offhook.telnyx.signature import public_keys_from, signing_key_from
 from offhook.workers.sessions.flow_loading import flows_from
 from offhook.workers.sessions.parked_policy import policy_from
@@ -24,6 +24,7 @@ def require_usable(settings: Settings) -> None:
     if settings.api_tokens:
         tokens_from(settings.api_tokens)
     if settings.carrier_key:
-        Carrier(base_url=settings.carrier_url, key=settings.carrier_key, timeout_s=1.0)
+        require_http_url(settings.carrier_url, "OFFHOOK_CARRIER_URL")
+        require_header_value(settings.carrier_key, "OFFHOOK_CARRIER_KEY")
     elif settings.simulator_journal:
         Journal(Path(settings.simulator_journal)).close()

@@ -210,14 +210,21 @@ def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path)
         ("PUBLIC_KEYS", "a,b", "OFFHOOK_PUBLIC_KEYS: public key of 1 characters is not base64"),
         ("SIGNING_KEY", "seed", "signing key (OFFHOOK_SIGNING_KEY, --key-file) of 4 characters"),
         ("API_TOKENS", "root:secret", "OFFHOOK_API_TOKENS: entry 1 is wrong; expected a list"),
-        ("CARRIER_KEY", "two words", "OFFHOOK_CARRIER_KEY is not what a header can carry"),
+        ("CARRIER_KEY", "two words", "OFFHOOK_CARRIER_KEY is not valid in a header; expected"),
+        (
+            "CARRIER_URL",
+            "api.telnyx.com/v2",
+            "OFFHOOK_CARRIER_URL is 'api.telnyx.com/v2'; expected",
+        ),
         ("SIMULATOR_JOURNAL", "no/such/file", "OFFHOOK_SIMULATOR_JOURNAL is 'no/such/file'"),
     ],
 )
 def test_a_setting_that_a_role_would_refuse_is_found_before_anything_starts(
     tmp_path: Path, name: str, value: str, error: str
 ) -> None:
-    ended = _ended(tmp_path, **{f"OFFHOOK_{name}": value})
+    # Without a key the carrier is the simulator, and its URL is not used.
+    key = {"OFFHOOK_CARRIER_KEY": "key"} if name == "CARRIER_URL" else {}
+    ended = _ended(tmp_path, **key, **{f"OFFHOOK_{name}": value})
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"offhook: {error}")
     assert ended.stdout == ""

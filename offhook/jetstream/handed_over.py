@@ -12,7 +12,7 @@ from offhook.jetstream.timetable import Alarm
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandedOver:
+class Handover:
     """What is sent to the other client. `alarm` is set if the timers' consumer delivered it."""
 
     session_id: str
@@ -25,7 +25,7 @@ class HandedOver:
 class HandedOverDelivery:
     """A delivery that was handed over to this client."""
 
-    def __init__(self, client: Client, delivery: HandedOver) -> None:
+    def __init__(self, client: Client, delivery: Handover) -> None:
         self._client = client
         self.session_id = delivery.session_id
         self.reply = delivery.reply

@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from offhook.jetstream.connection import when_reconnected
-from offhook.jetstream.handed_over import HandedOver, HandedOverDelivery
+from offhook.jetstream.handed_over import HandedOverDelivery, Handover
 from offhook.jetstream.subjects import wake_subject
 from offhook.workers.intake.delivery import Delivery
 
@@ -48,7 +48,7 @@ class OtherWorkers:
         there is no such worker.
         """
         moved = [
-            HandedOver(
+            Handover(
                 session_id=session_id,
                 reply=each.reply,
                 seq=each.seq,
@@ -88,7 +88,7 @@ class OtherWorkers:
 
 class _HandOver(msgspec.Struct):
     session_id: str
-    deliveries: list[HandedOver]
+    deliveries: list[Handover]
 
 
 _TAKEN = b"taken"

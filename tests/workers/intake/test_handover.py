@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.handed_over import HandedOver, HandedOverDelivery
+from offhook.jetstream.handed_over import HandedOverDelivery, Handover
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import STREAM, WORKER
@@ -111,9 +111,7 @@ async def test_a_delivery_is_answered_by_the_worker_that_took_it(
     await client.jetstream().publish(subject_of("s", "in"), b"")
     pull = await Pull.open(client, STREAM, WORKER, batch_max=8)
     (message,) = await pull.next(TIMEOUT_S)
-    mine = HandedOverDelivery(
-        client, HandedOver(session_id="s", reply=message.reply, seq=1, count=1)
-    )
+    mine = HandedOverDelivery(client, Handover(session_id="s", reply=message.reply, seq=1, count=1))
     assert await OtherWorkers(client).hand_over("w2", "s", [mine]) is HandoverAnswer.TAKEN
     (theirs,) = taken
     assert (theirs.session_id, theirs.seq, theirs.count) == ("s", 1, 1)
@@ -121,7 +119,7 @@ async def test_a_delivery_is_answered_by_the_worker_that_took_it(
     await theirs.nak(0)
     (again,) = await pull.next(TIMEOUT_S)
     assert again.metadata.num_delivered == 2
-    mine = HandedOverDelivery(client, HandedOver(session_id="s", reply=again.reply, seq=1, count=2))
+    mine = HandedOverDelivery(client, Handover(session_id="s", reply=again.reply, seq=1, count=2))
     assert await OtherWorkers(client).hand_over("w2", "s", [mine]) is HandoverAnswer.TAKEN
     await taken[-1].ack()
     await sent(other)

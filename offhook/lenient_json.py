@@ -1,7 +1,7 @@
-"""JSON from outside, read as far as it can be read. Pure.
+"""JSON from outside, read as far as possible. Pure.
 
-A strict reader (msgspec, fast) comes first. What JSON readers differ over is read again, with the
-odd part replaced and the rest kept:
+A strict reader (msgspec, fast) is tried first. If it fails, the body is read again, with each odd
+part replaced and the rest kept:
 
     half a surrogate pair, a byte that is not UTF-8             U+FFFD
     CESU-8 (a surrogate pair as two three-byte sequences)       the character
@@ -9,8 +9,8 @@ odd part replaced and the rest kept:
     NaN, Infinity, nan, undefined, None                         null
     1e999, 007, +1, 0x1f, an integer over 64 bits               text
     True, FALSE                                                 true, false
-    a trailing comma, a byte order mark, what follows the end   left out
-    nested over DEPTH_MAX levels, if readers give up at it      null
+    a trailing comma, a byte order mark, text after the end     left out
+    more than DEPTH_MAX levels, if that is too deep to read     null
 
 The result can be written as JSON again and stored in Postgres (except for NULs, which
 `offhook.projections.views.rows` replaces): it has no lone surrogates and no floats that are not
@@ -25,15 +25,15 @@ from typing import Any
 import msgspec
 
 DEPTH_MAX = 64
-"""Levels that are kept of a document that is nested too deep for a strict reader."""
+"""Levels kept of a document that is nested too deep for a strict reader."""
 
 
 class NotJson(ValueError):
-    """No reader can make anything of these bytes."""
+    """These bytes cannot be read as JSON, even leniently."""
 
 
 def read_json(body: bytes) -> tuple[Any, bool]:
-    """The document, and whether a strict reader takes it. Raises NotJson."""
+    """The document, and whether a strict reader accepts it. Raises NotJson."""
     try:
         return msgspec.json.decode(body), True
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
@@ -71,7 +71,7 @@ def _text_of(body: bytes) -> str:
 
 
 def _mended(text: str) -> str:
-    """With every token that is not JSON put as text or null, and without trailing commas."""
+    """The text with every token that is not JSON as text or null, and without trailing commas."""
     return _TOKEN.sub(_mended_token, text)
 
 
@@ -88,11 +88,11 @@ def _mended_token(match: re.Match[str]) -> str:
 
 
 def _mended_escape(match: re.Match[str]) -> str:
-    return match[1] or "\\\\"  # a backslash that begins no escape of JSON's stands for itself
+    return match[1] or "\\\\"  # a backslash that starts no JSON escape stands for itself
 
 
 def _shallow(text: str) -> str:
-    """Without what is nested over DEPTH_MAX levels. Raises NotJson if the end is missing."""
+    """The text without levels below DEPTH_MAX. Raises NotJson if the end is missing."""
     kept: list[str] = []
     depth = start = 0
     for match in _BRACKET.finditer(text):
@@ -134,13 +134,13 @@ def _float(text: str) -> float | str:
 
 
 def _integer(text: str) -> int | str:
-    # Longer ones than 20 characters cannot be in 64 bits, and Python refuses thousands of digits.
+    # Over 20 characters do not fit into 64 bits, and Python refuses thousands of digits.
     number = int(text) if len(text) <= _INTEGER_CHARS_MAX else _INTEGERS_BELOW
     return number if abs(number) < _INTEGERS_BELOW else text
 
 
 def _no_number(text: str) -> None:
-    """NaN, Infinity, -Infinity: text would pass for an id or a name."""
+    """NaN, Infinity, -Infinity: as text they could be taken for an id or a name."""
 
 
 _INTEGER_CHARS_MAX = 20

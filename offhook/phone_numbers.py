@@ -5,8 +5,8 @@ The carrier spells a called number in several ways; these are all the same:
     +12025550101   12025550101   +1 (202) 555-0101   tel:+12025550101
     sip:+12025550101@acme.sip.telnyx.com;transport=tls   +12025550101@203.0.113.7:5060
 
-No country code is ever guessed: 2025550101 is another number. A SIP user that is no number counts
-with its host, whose case does not matter; the user's does (RFC 3261, 19.1.4).
+A country code is never guessed: 2025550101 is another number. A SIP user that is not a number is
+compared with its host; the host's case does not matter, the user's does (RFC 3261, 19.1.4).
 """
 
 import re
@@ -14,13 +14,13 @@ from urllib.parse import unquote
 
 
 def number_key(text: str) -> str:
-    """The same for every spelling of a number or a SIP address, and for nothing else."""
+    """A key that is the same for every spelling of one number or SIP address, and of no other."""
     text = text.strip()
     scheme = _SCHEME.match(text)
     address = text[scheme.end() :] if scheme else text
     user, at, host = address.partition("@")
     if not at:
-        # Keys to press once it answers may follow a dialled number.
+        # Digits to play after the answer may follow a dialled number.
         user = user.partition(",")[0]
     user = unquote(user.partition(";")[0].partition(":")[0])
     digits = _SEPARATORS.sub("", user).removeprefix("+")
@@ -39,5 +39,5 @@ def spellings(text: str) -> set[str]:
 
 _SCHEME = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().-]")
-# Shorter ones are extensions, which are not the same at every host. E.164 has up to 15 digits.
+# Fewer digits are an extension, which differs from host to host. E.164 has up to 15 digits.
 _DIGITS = re.compile(r"[0-9]{7,15}")

@@ -1,17 +1,18 @@
-"""Test a flow in one sentence: given what happened, when an event arrives, then these orders.
+"""Test a flow in one sentence: given past events, when an event arrives, then these orders.
 
     past = CallInitiated(direction="incoming"), Answer(), SetTimer(name="no-answer", after_s=20)
     given(frontdesk, *past).when(TimerFired(name="no-answer")).then(Hangup())
 
-Events get what they leave out of one example call: leg, session, connection, an id, a time one
-second after the last, and the `client_state` that their leg has by then. They pass through the
-carrier's JSON on the way, so the flow sees what it would see of a real one (`payload` is filled).
-Orders among the past events are what the flow said to the event before them. Facts may stand there
-too: `CommandSucceeded`, `CommandFailed`, `TimerFired`, `CommandRequested`, a whole `Decided`. The
-first past event has sequence 1.
+What an event leaves out is filled in from one example call: leg, session, connection, an id, a
+time one second after the last event, and the `client_state` that its leg has by then. Events are
+converted to the carrier's JSON and back, so the flow sees what it would see of a real one
+(`payload` is filled). Orders among the past events are the flow's decision on the event before.
+Facts may be there too: `CommandSucceeded`, `CommandFailed`, `TimerFired`, `CommandRequested`, a
+whole `Decided`. The first past event has sequence 1.
 
-A worker sends what was decided before it decides on, so commands of the past have succeeded unless
-a `CommandFailed` of their operation (the last such command is meant) or of their id says otherwise.
+A worker sends the commands of one decision before it makes the next, so past commands have
+succeeded unless there is a `CommandFailed` with their id, or with their operation (then the last
+such command is meant).
 """
 
 import dataclasses
@@ -58,13 +59,13 @@ Past = CallEvent | Fact | Order
 
 
 def given(flow: Flow, *past: Past) -> "Given":
-    """A call to which `past` happened, oldest first; without any, a call nothing is known of."""
+    """A call with these past events, oldest first; without any, nothing is known of the call."""
     return Given(flow=flow, past=past)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """A flow and what happened before."""
+    """A flow and the past events."""
 
     flow: Flow
     past: Sequence[Past]
@@ -99,7 +100,7 @@ class Given:
     def _check(
         self, orders: tuple[Order, ...], event: Any, session: Session, cause_seq: int
     ) -> None:
-        """A worker parks what it cannot store, and sends nothing invalid: a test says so first."""
+        """A worker parks what it cannot store, and sends nothing invalid; a test fails earlier."""
         try:
             said = msgspec.json.encode(stored(orders, event, session, cause_seq))
         except Exception as error:  # whatever is in the orders
@@ -192,13 +193,13 @@ def _records_of(flow: Flow, happened: Sequence[Past]) -> list[Record]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Orders:
-    """What the flow said to the event before."""
+    """The flow's decision on the event before."""
 
     orders: tuple[Order, ...]
 
 
 def _with_decisions(happened: Sequence[Past]) -> Iterator[CallEvent | Fact | _Orders]:
-    """The same, with orders that stand side by side as one decision."""
+    """The same, with adjacent orders as one decision."""
     said: tuple[Order, ...] = ()
     for item in happened:
         if isinstance(item, Order):
@@ -230,7 +231,7 @@ def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Sessio
 
 
 def _outcomes_of(records: Sequence[Record]) -> Iterator[Record]:
-    """What a worker has of the commands before it decides on the last of the records."""
+    """The outcomes that a worker has recorded before it decides on the last record."""
     last = records[-1]
     opened = sorted(fold(last.session_id, records).open_commands)
     for seq, command_id in enumerate(opened, start=last.seq + 1):
@@ -240,9 +241,9 @@ def _outcomes_of(records: Sequence[Record]) -> Iterator[Record]:
 
 
 def _failed(failed: CommandFailed, known: Session) -> CommandFailed:
-    """As the last open command of its operation, if the flow said one, with the leg of that.
+    """The failure of the last open command of its operation, with that command's leg.
 
-    Else as one for the example's leg; a dial that failed has none.
+    Without such a command, of one to the example's leg; a failed dial has no leg.
     """
     meant = known.commands.get(failed.command_id) or _last_open(failed.operation, known)
     leg = None if failed.operation == "dial" else EXAMPLE_LEG
@@ -265,7 +266,7 @@ def _last_open(operation: str, known: Session) -> CommandState | None:
 
 
 def _fired(fired: TimerFired, seq: int, known: Session) -> TimerFired:
-    """As the session's timer of that name, if it is set; else as one on the example's leg.
+    """The session's timer of that name, if it is set; else one on the example's leg.
 
     Raises AssertionError if it was set, and has fired or was cancelled since.
     """
@@ -297,7 +298,7 @@ def _session_of(happened: Sequence[Past]) -> str:
 def _filled(
     event: CallEvent, seq: int, session: str, occurred_at: datetime, before: Sequence[Record]
 ) -> CallEvent:
-    """The event as it reads off the wire, with the example call's ids where it has none."""
+    """The event as read from the carrier's JSON, with the example call's ids where it has none."""
     assert event.event_type, f"{type(event).__name__} needs an event_type"
     values: dict[str, Any] = {
         "event_id": event.event_id or f"event-{seq}",
@@ -318,7 +319,7 @@ def _filled(
 
 
 def _client_state_of(leg: str, before: Sequence[Record]) -> str | None:
-    """What the carrier brings back with each event of the leg: the last that was set, or told."""
+    """The `client_state` that the carrier sends with the leg's events: the last that was set."""
     state = None
     for record in before:
         match record.fact:
@@ -337,7 +338,7 @@ def _listed(title: str, orders: Sequence[Order], event: Any) -> str:
 
 
 def _shown(order: Order, event: Any) -> str:
-    """The order as one would write it: without what was left out, or is the event's own leg."""
+    """The order as one would write it: without defaults and the event's own leg."""
     own_leg = getattr(event, "call_control_id", None)
     arguments = [
         f"{item.name}={value!r}"

@@ -44,7 +44,7 @@ def client_state(value: object) -> str:
 
 
 def state_of(kind: type[State], event_or_leg: object) -> State | None:
-    """The state in an event or a leg of a session; None if there is none, or not one of this class.
+    """The state in an event or a leg of a session; None without one, or if it is of another class.
 
     Never raises: the state may be of another flow, of an older version of this one, or no state of
     ours at all. An event that is not the carrier's has none.

@@ -1,4 +1,4 @@
-"""The carrier's webhook JSON → typed events. Pure; nothing authentic is ever refused here.
+"""The carrier's webhook JSON → typed events. Pure; nothing authentic is refused here.
 
     form         shape                                                      where
     v2           {data: {event_type, id, occurred_at, payload}, meta}       over the wire
@@ -6,13 +6,13 @@
     v1           {event_type: "call_initiated", id, created_at, payload}    over the wire, old
     portal       {event_type, webhook_id, created_at, payload}              portal and manuals
     call_events  {name, metadata: {event: {…}}}                             GET /call_events
-    payload      the inside of data.payload alone                           logs, forum posts
+    payload      the content of data.payload alone                          logs, forum posts
     unknown      anything else, JSON or not
 
-Whatever the form, an event belongs to the session that its payload names. One without an id gets
-one from its content, so that a repeated delivery has the same. Sources: team-telnyx/knowledge-base
-`webhook-fundamentals`, real payloads; flat is how team-telnyx/openapi spec3.yml 12de4dd0 has
-`conference.floor.changed`.
+In every form an event belongs to the session that its payload names. An event without an id gets
+one from its content, so that a repeated delivery has the same one. Sources: real payloads and
+team-telnyx/knowledge-base `webhook-fundamentals`; flat is how `conference.floor.changed` is in
+team-telnyx/openapi spec3.yml 12de4dd0.
 """
 
 import hashlib
@@ -37,8 +37,8 @@ Form = Literal["v2", "flat", "v1", "portal", "call_events", "payload", "unknown"
 Oddity = Literal["not_json", "lenient_json", "no_event", "no_id", "no_call"]
 """What is unusual about a webhook; ingress counts them.
 
-not_json      no reader can make anything of the body
-lenient_json  JSON readers differ over it, so an odd part was replaced (`offhook.lenient_json`)
+not_json      the body cannot be read as JSON, even leniently
+lenient_json  JSON that readers disagree about: the odd part was replaced (`offhook.lenient_json`)
 no_event      JSON without an event in it
 no_id         an event without an id of its own
 no_call       an event of another product: messaging, fax, number orders …
@@ -60,9 +60,8 @@ class Webhook:
 def read_webhook(body: bytes, version: int = 2) -> Webhook:
     """Never raises: a body that is not JSON, or has no event, is an UnknownEvent of its own.
 
-    `version` is that of the stored WebhookReceived. Version 1 took only strict JSON of the forms v2
-    and flat with an id for an event. What it kept apart stays apart, for its session holds nothing
-    else.
+    `version` is that of the stored WebhookReceived. Version 1 read only strict JSON of the forms v2
+    and flat, with an id. What it stored in a session of its own stays there.
     """
     try:
         document, is_strict = read_json(body)
@@ -117,8 +116,8 @@ def form_of(document: object) -> Form:
 def concerns_call(event_type: object, payload: object) -> bool:
     """Whether an event is of Call Control, and not of another product.
 
-    Every event type of Call Control is known or begins as below, and of a new one the ids tell
-    (team-telnyx/openapi spec3.yml 12de4dd0: no webhook of another product has any of them).
+    Every event type of Call Control is known or begins as below; a new one is recognized by its
+    ids (team-telnyx/openapi spec3.yml 12de4dd0: no webhook of another product has any of them).
     """
     if isinstance(event_type, str) and (
         event_type in BY_TYPE or event_type.startswith(("call.", "conference."))
@@ -128,7 +127,7 @@ def concerns_call(event_type: object, payload: object) -> bool:
 
 
 def wire_body(event: CallEvent, *, attempt: int = 1, delivered_to: str = "") -> bytes:
-    """The v2 body that reads as `event`: for tests and flows on a bench; `payload` wins."""
+    """The v2 body that reads as `event`, for tests and benches. `payload` takes precedence."""
     payload = {
         wire: _plain(value)
         for wire, (name, _, _) in _PLACES[type(event)].items()
@@ -235,8 +234,8 @@ def _time(value: Any) -> datetime | None:
     return time if _FIRST < time < _LAST else None
 
 
-# The first instant is how some languages spell that there is none (0001-01-01T00:00:00Z), and to
-# Postgres' driver both are infinities, which come back as no time that can be reckoned with.
+# Some languages write 0001-01-01T00:00:00Z for "no time". Postgres' driver stores both as infinity,
+# which does not come back as a time.
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -260,7 +259,7 @@ _INTEGERS_BELOW = 2**63
 _Reader = Callable[[Any], Any]
 _READERS: dict[Any, tuple[type | None, _Reader | None]] = {
     str | None: (str, None),
-    int | None: (int, None),  # a number told as text stays in the payload
+    int | None: (int, None),  # a number sent as text stays in the payload
     bool | None: (bool, None),
     float | None: (float, _number),
     datetime | None: (None, _time),

@@ -9,20 +9,23 @@ from offhook.api.auth import tokens_from
 from offhook.api.errors import install
 from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
-from offhook.api.openapi import ERRORS, TAGS, parameter_objects
+from offhook.api.openapi import ERRORS, TAGS
 from offhook.api.own.analytics import analytics_router
+from offhook.api.own.commands import commands_router
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
 from offhook.api.telnyx.applications import CONNECTIONS_MAX, applications_router
 from offhook.api.telnyx.calls import calls_router
-from offhook.api.telnyx.commands import Commands
-from offhook.api.telnyx.idempotency import Repeats
+from offhook.api.telnyx.commands import CommandRunner
+from offhook.api.telnyx.idempotency import Idempotency
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
+from offhook.api.telnyx.schemas import parameter_objects
+from offhook.api.telnyx.status import status_router
 from offhook.errors import OffhookError, PassingFault
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.lookup import Stream
+from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready
@@ -34,7 +37,7 @@ from offhook.telnyx.http import TelnyxHttp
 
 
 async def run(settings: Settings) -> None:
-    """Answer until SIGTERM. Raises OffhookError if it cannot start, or not go on."""
+    """Serve until SIGTERM. Raises OffhookError if it cannot start or continue."""
     tokens = tokens_from(settings.api_tokens)
     carrier = TelnyxHttp(
         base_url=settings.carrier_url,
@@ -47,12 +50,12 @@ async def run(settings: Settings) -> None:
         engine = open_database(settings.postgres_url, "offhook-api")
         role.closing.push_async_callback(engine.dispose)
         role.closing.push_async_callback(carrier.aclose)
-        log, stream = JetStreamLog(role.client, role.health.appends), Stream(role.client)
+        log, stream = JetStreamLog(role.client, role.health.appends), StreamLookup(role.client)
         watch = await role.closing.enter_async_context(PositionWatch(engine))
         outcomes = await role.closing.enter_async_context(Outcomes(role.client, log))
         views = Views(engine, watch, stream, _now)
         legs = Legs(views)
-        commands = Commands(
+        commands = CommandRunner(
             log=log,
             stream=stream,
             outcomes=outcomes,
@@ -60,20 +63,17 @@ async def run(settings: Settings) -> None:
             answer_timeout_s=settings.answer_timeout_s,
             webhook_url=settings.webhook_url,
         )
+        idempotency = Idempotency(views=views, log=log, now=_now)
         metrics = Metrics()
 
         app = application(
             calls_router(
-                tokens=tokens,
-                commands=commands,
-                repeats=Repeats(views=views, log=log, now=_now),
-                legs=legs,
-                views=views,
-                now=_now,
-                metrics=metrics,
+                tokens=tokens, commands=commands, idempotency=idempotency, metrics=metrics
             ),
+            status_router(tokens=tokens, legs=legs, views=views, now=_now),
             applications_router(tokens=tokens, carrier=carrier),
             sessions_router(tokens=tokens, views=views, now=_now),
+            commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
             queues_router(tokens=tokens, views=views),
             with_docs=settings.api_docs,
@@ -85,7 +85,7 @@ async def run(settings: Settings) -> None:
         )
         for path, endpoint in routes:
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
-        # `ending` is never set: the connection is closed once nothing is served any more.
+        # `ending` is never set: the connection is closed when nothing is served any more.
         await role.serve(metrics.counting(app), host=settings.api_host, port=settings.api_port)
 
 
@@ -104,7 +104,7 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
     for router in routers:
         app.include_router(router)
     install(app)
-    # Of the objects in commands' bodies FastAPI knows nothing.
+    # FastAPI does not know the objects in commands' bodies.
     components = app.openapi().setdefault("components", {})
     components.setdefault("schemas", {}).update(parameter_objects())
     return app

@@ -1,7 +1,7 @@
-"""Reading the views, and how new they are.
+"""Reads of the views, and how fresh they are.
 
-`as_of_seq` is the stream sequence of the last record in them; `lag_ms` is for how long the oldest
-record that is not in them has been waiting: 0 if they have everything, null if the log is silent.
+`as_of_seq` is the stream sequence of the newest record in the views; `lag_ms` is how long the
+oldest record that they lack has been waiting: 0 if they lack none, null if the log does not answer.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -11,29 +11,29 @@ from datetime import datetime
 
 from offhook.api.errors import refusal
 from offhook.errors import LogUnavailable
-from offhook.jetstream.lookup import Stream
+from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import Connection, Engine, read_at_one_moment
 from offhook.projections.views.waiting import PositionWatch
 
 CATCH_UP_S = 1.0
-"""How long a request waits for the views to have what the log had when it came in."""
+"""How long a request waits for the views to have what the log had when it arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
-    """How new the answer is."""
+    """How fresh the answer is."""
 
     as_of_seq: int
     lag_ms: int | None
 
 
 @dataclass(kw_only=True)
-class Look:
-    """A connection to read with; what is read is at least as new as `meta` says.
+class Snapshot:
+    """A connection to read with; what it reads is at least as fresh as `meta` says.
 
-    `meta` is there once the connection is given back.
+    `meta` is set when the connection has been given back.
     """
 
     connection: Connection
@@ -41,13 +41,13 @@ class Look:
 
 
 class Views:
-    """The views of this process: where they are, and a connection to read them."""
+    """Connections to read the views with."""
 
     def __init__(
         self,
         engine: Engine,
         watch: PositionWatch,
-        stream: Stream,
+        stream: StreamLookup,
         now: Callable[[], datetime],
     ) -> None:
         self._engine = engine
@@ -56,10 +56,10 @@ class Views:
         self._now = now
 
     @asynccontextmanager
-    async def look(self, min_seq: int = 0, timeout_s: float = 0.0) -> AsyncIterator[Look]:
-        """Read, once the views are at `min_seq`. Raises ErrorAnswer 504 after timeout_s.
+    async def snapshot(self, min_seq: int = 0, timeout_s: float = 0.0) -> AsyncIterator[Snapshot]:
+        """Read when the views have reached `min_seq`. Raises ErrorAnswer 504 after timeout_s.
 
-        All that is read of one look is of one moment, and `as_of_seq` too.
+        Everything read from one snapshot, `as_of_seq` included, is of one moment.
         """
         if min_seq > 0 and (reached := await self._watch.wait_for(min_seq, timeout_s)) < min_seq:
             raise refusal(
@@ -73,14 +73,14 @@ class Views:
             await read_at_one_moment(connection)
             found = await read_checkpoint(connection, PROJECTOR)
             seq = found.seq if found is not None else 0
-            look = Look(connection=connection)
-            yield look
-        # The log may be slow to answer, or away: no connection must be held up by it.
-        look.meta = Meta(as_of_seq=seq, lag_ms=await self._lag_ms(seq))
+            snapshot = Snapshot(connection=connection)
+            yield snapshot
+        # The log may be slow or away: that must not keep a connection busy.
+        snapshot.meta = Meta(as_of_seq=seq, lag_ms=await self._lag_ms(seq))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """For reads that do not say how new they are."""
+        """For reads that do not say how fresh they are."""
         async with self._engine.connect() as connection:
             yield connection
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from offhook.api.openapi import command_body
+from offhook.api.telnyx.schemas import command_body
 from offhook.commands import COMMANDS
 from offhook.commands.defaults import DEFAULTS
 

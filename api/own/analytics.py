@@ -1,10 +1,10 @@
-"""Calls in numbers, from the views.
+"""Key figures of calls, from the views.
 
-    GET /analytics/summary       a range of time as a whole
-    GET /analytics/timeseries    the same numbers for each bucket of it
+    GET /analytics/summary       a time range as a whole
+    GET /analytics/timeseries    the same figures for each bucket of it
 
 Every ratio comes with its numerator, denominator and formula, and every reply says in `grouping`
-which calls each part is about; the rules are in `offhook.projections.views.analytics.kpis`.
+which calls each part covers; the rules are in `offhook.projections.views.analytics.kpis`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Query
 from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
 from offhook.api.freshness import Meta, Views
-from offhook.api.own.sessions import MinSeq, WaitS
+from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import moment_in
 from offhook.projections.views.analytics.kpis import GROUPING
 from offhook.projections.views.analytics.reads import (
@@ -44,7 +44,7 @@ WIDTHS: Mapping[Bucket, timedelta] = {
 
 
 Asked = Mapping[str, str | None]
-"""What the numbers are about: the parameters, with the range's defaults filled in."""
+"""The parameters that the figures are for, with the defaults of the range filled in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class SummaryReply:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeseriesReply:
-    """The buckets in order of time, empty ones too."""
+    """The buckets in order of time, including empty ones."""
 
     data: Sequence[BucketView]
     asked: Asked
@@ -69,60 +69,62 @@ From = Annotated[
     str | None,
     Query(
         alias="from",
-        description="The first instant, in RFC 3339 with its offset; 24 h before `to` if left out",
+        description="Start, included, in RFC 3339 with its offset; default: 24 h before `to`",
     ),
 ]
 To = Annotated[
     str | None,
-    Query(description="The end, itself not in the range; now if left out"),
+    Query(description="End, excluded, in RFC 3339 with its offset; default: now"),
 ]
-Direction = Annotated[Literal["incoming", "outgoing"] | None, Query(description="Both if left out")]
+Direction = Annotated[Literal["incoming", "outgoing"] | None, Query(description="Default: both")]
 ConnectionId = Annotated[
-    str | None, Query(description="Calls of one connection of the carrier; all if left out")
+    str | None, Query(description="Only calls of this connection of the carrier")
 ]
-_WAIT_S = 2.0
+
+
+_BUCKET = (
+    f"Width of the buckets, which start at multiples of it in UTC; at most {BUCKETS_MAX} buckets"
+)
 
 
 def analytics_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
     router = APIRouter(prefix="/analytics", dependencies=[Depends(tokens.allow("read"))])
 
-    @router.get("/summary", tags=["analytics"], summary="Calls of a range of time in numbers")
+    @router.get("/summary", tags=["analytics"], summary="Key figures of a time range")
     async def summary(
         from_: From = None,
         to: To = None,
         direction: Direction = None,
         connection_id: ConnectionId = None,
         min_seq: MinSeq = 0,
-        timeout_s: WaitS = _WAIT_S,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> SummaryReply:
         """Counts, ratios, durations, concurrency and hangup causes of [from, to)."""
         at = now()
         wanted = _wanted(from_, to, direction, connection_id, at)
-        async with views.look(min_seq, timeout_s) as look:
-            found = await read_summary(look.connection, wanted, at)
-        return SummaryReply(data=found, asked=_asked(wanted), grouping=GROUPING, meta=look.meta)
+        async with views.snapshot(min_seq, timeout_s) as snapshot:
+            found = await read_summary(snapshot.connection, wanted, at)
+        return SummaryReply(data=found, asked=_asked(wanted), grouping=GROUPING, meta=snapshot.meta)
 
-    @router.get("/timeseries", tags=["analytics"], summary="Calls in numbers, bucket by bucket")
+    @router.get("/timeseries", tags=["analytics"], summary="Key figures by bucket")
     async def timeseries(
-        bucket: Annotated[
-            Bucket, Query(description=f"Cut at multiples of it in UTC; at most {BUCKETS_MAX}")
-        ] = "hour",
+        bucket: Annotated[Bucket, Query(description=_BUCKET)] = "hour",
         from_: From = None,
         to: To = None,
         direction: Direction = None,
         connection_id: ConnectionId = None,
         min_seq: MinSeq = 0,
-        timeout_s: WaitS = _WAIT_S,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> TimeseriesReply:
-        """The summary of every bucket of [from, to). The first and the last may be cut short."""
+        """The summary of every bucket of [from, to). The first and last bucket may be partial."""
         at = now()
         wanted = _wanted(from_, to, direction, connection_id, at)
         _require_few(wanted, bucket)
-        async with views.look(min_seq, timeout_s) as look:
-            found = await read_timeseries(look.connection, wanted, WIDTHS[bucket], at)
+        async with views.snapshot(min_seq, timeout_s) as snapshot:
+            found = await read_timeseries(snapshot.connection, wanted, WIDTHS[bucket], at)
         asked = _asked(wanted, bucket=bucket)
-        return TimeseriesReply(data=found, asked=asked, grouping=GROUPING, meta=look.meta)
+        return TimeseriesReply(data=found, asked=asked, grouping=GROUPING, meta=snapshot.meta)
 
     return router
 
@@ -138,12 +140,12 @@ def _wanted(
     end = now if to is None else moment_in("to", to)
     start = end - RANGE_DEFAULT if from_ is None else moment_in("from", from_)
     if start >= end:
-        detail = f"from is {_told(start)}; expected a time before to, which is {_told(end)}"
+        detail = f"from is {_rfc3339(start)}; expected a time before to, which is {_rfc3339(end)}"
         raise refusal(422, "10015", detail, parameter="from")
     if end - start > RANGE_MAX:
         detail = (
-            f"from is {_told(start)}, {(end - start).days} days before to, which is {_told(end)}; "
-            f"expected at most {RANGE_MAX.days}"
+            f"from is {_rfc3339(start)}, {(end - start).days} days before to, which is "
+            f"{_rfc3339(end)}; expected at most {RANGE_MAX.days}"
         )
         raise refusal(422, "10015", detail, parameter="from")
     return CallFilter(start=start, end=end, direction=direction, connection_id=connection_id)
@@ -152,21 +154,21 @@ def _wanted(
 def _require_few(wanted: CallFilter, bucket: Bucket) -> None:
     if (count := bucket_count(wanted, WIDTHS[bucket])) > BUCKETS_MAX:
         detail = (
-            f"bucket is {bucket!r}, which makes {count} buckets from {_told(wanted.start)} "
-            f"to {_told(wanted.end)}; expected at most {BUCKETS_MAX}"
+            f"bucket is {bucket!r}, which makes {count} buckets from {_rfc3339(wanted.start)} "
+            f"to {_rfc3339(wanted.end)}; expected at most {BUCKETS_MAX}"
         )
         raise refusal(422, "10015", detail, parameter="bucket")
 
 
 def _asked(wanted: CallFilter, **more: str) -> Asked:
     return {
-        "from": _told(wanted.start),
-        "to": _told(wanted.end),
+        "from": _rfc3339(wanted.start),
+        "to": _rfc3339(wanted.end),
         "direction": wanted.direction,
         "connection_id": wanted.connection_id,
         **more,
     }
 
 
-def _told(at: datetime) -> str:
+def _rfc3339(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")

@@ -8,13 +8,16 @@ from offhook.projections.views.sessions import SessionDetail
 from offhook.redact import hidden
 
 
-def told_command(command: CommandView) -> CommandView:
+def redacted_command(command: CommandView) -> CommandView:
+    """The command with the secrets among its parameters hidden."""
     return replace(command, parameters=hidden(command.parameters))
 
 
-def told_session(detail: SessionDetail) -> SessionDetail:
-    return replace(detail, commands=[told_command(each) for each in detail.commands])
+def redacted_session(detail: SessionDetail) -> SessionDetail:
+    """The session with the secrets in its commands hidden."""
+    return replace(detail, commands=[redacted_command(each) for each in detail.commands])
 
 
-def told_entry(entry: TimelineEntry) -> TimelineEntry:
+def redacted_entry(entry: TimelineEntry) -> TimelineEntry:
+    """The record with the secrets in its fields hidden, at any depth."""
     return replace(entry, fields=hidden(entry.fields))

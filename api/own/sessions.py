@@ -1,11 +1,10 @@
-"""Sessions and commands as the views have them, now or as they were.
+"""Sessions as the views have them, now or as they were.
 
-    GET /sessions                          newest first, by pages
+    GET /sessions                          newest first, in pages
     GET /sessions/{session_id}             with its legs and commands; as_of= a time or a sequence
-    GET /sessions/{session_id}/timeline    its records, oldest first, by pages
-    GET /commands/{command_id}             what became of a command
+    GET /sessions/{session_id}/timeline    its records, oldest first, in pages
 
-Every answer says in `meta` how new it is; with min_seq it waits until it is new enough.
+`meta` in every answer says how fresh it is; with min_seq a request waits until it is fresh enough.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +17,21 @@ from fastapi import APIRouter, Depends, Query
 from offhook.api.auth import Tokens
 from offhook.api.errors import not_found
 from offhook.api.freshness import Meta, Views
-from offhook.api.own.redact import told_command, told_entry, told_session
-from offhook.api.query_parameters import Number, WholeNumber, moment_in, number_in
-from offhook.projections.views.commands import CommandView, read_commands
+from offhook.api.own.parameters import (
+    PAGE_DEFAULT,
+    SEQ_MAX,
+    WAIT_DEFAULT_S,
+    BeforeSeq,
+    MinSeq,
+    Moment,
+    PageMeta,
+    WaitS,
+    optional_moment,
+    page_meta,
+)
+from offhook.api.own.redact import redacted_entry, redacted_session
+from offhook.api.query_parameters import WholeNumber, moment_in, number_in
+from offhook.errors import shown
 from offhook.projections.views.database import PAGE_MAX
 from offhook.projections.views.history import (
     TIMELINE_MAX,
@@ -38,17 +49,6 @@ from offhook.projections.views.sessions import (
     read_session,
 )
 from offhook.session.folding import NEVER
-
-PAGE_DEFAULT = 50
-WAIT_MAX_S = 10.0
-SEQ_MAX = 2**63 - 1  # what Postgres can hold
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageMeta(Meta):
-    """`next` is the parameter for the following page; null on the last one."""
-
-    next: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,152 +69,126 @@ class TimelineReply:
     meta: PageMeta
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommandReply:
-    """`others` have the same command_id, and were for other legs."""
-
-    data: CommandView
-    others: Sequence[CommandView]
-    meta: Meta
-
-
-MinSeq = Annotated[
-    WholeNumber,
-    Query(ge=0, le=SEQ_MAX, description="Wait until the views have this stream sequence"),
+AsOf = Annotated[
+    str | None,
+    Query(description="A stream sequence, or a time by the log's clock in RFC 3339"),
 ]
-WaitS = Annotated[
-    Number, Query(ge=0, le=WAIT_MAX_S, description="How long min_seq may wait; 504 after that")
+AfterSeq = Annotated[
+    WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
 ]
-_WAIT_S = 2.0
-_TIME = "A time in RFC 3339 with its offset from UTC"
 
 
 def sessions_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
-    router = APIRouter(dependencies=[Depends(tokens.allow("read"))])
+    sessions = _Sessions(views, now)
+    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    router.add_api_route("/sessions", sessions.listed, summary="List sessions")
+    router.add_api_route("/sessions/{session_id}", sessions.one, summary="Read a session")
+    router.add_api_route(
+        "/sessions/{session_id}/timeline", sessions.timeline, summary="Read its records"
+    )
+    return router
 
-    @router.get("/sessions", tags=["sessions"], summary="List sessions")
+
+class _Sessions:
+    """One method for each route; FastAPI takes names, parameters and docstrings for /docs."""
+
+    def __init__(self, views: Views, now: Callable[[], datetime]) -> None:
+        self._views = views
+        self._now = now
+
     async def listed(
+        self,
         status: Literal["empty", "active", "ended"] | None = None,
         connection_id: str | None = None,
         from_number: str | None = None,
         to_number: str | None = None,
-        started_from: Annotated[str | None, Query(description=_TIME)] = None,
-        started_before: Annotated[str | None, Query(description=_TIME)] = None,
+        started_from: Moment = None,
+        started_before: Moment = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
-        before_seq: Annotated[
-            WholeNumber | None,
-            Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one"),
-        ] = None,
+        before_seq: BeforeSeq = None,
         min_seq: MinSeq = 0,
-        timeout_s: WaitS = _WAIT_S,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> SessionList:
-        """Newest first. A session without legs is no call (a command that nothing came of, or not
-        yet; a conference), and is listed only with status=empty, or if something is wrong with it.
+        """Newest first. A session without legs is not a call, but a command without an outcome yet
+        or without effect, or a conference. It is listed only with status=empty, or if it has a
+        problem.
         """
         wanted = SessionFilter(
             status=status,
             connection_id=connection_id,
             from_number=None if from_number is None else number_in("from_number", from_number),
             to_number=None if to_number is None else number_in("to_number", to_number),
-            started_from=None if started_from is None else moment_in("started_from", started_from),
-            started_before=(
-                None if started_before is None else moment_in("started_before", started_before)
-            ),
+            started_from=optional_moment("started_from", started_from),
+            started_before=optional_moment("started_before", started_before),
         )
-        async with views.look(min_seq, timeout_s) as look:
+        async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             found = await list_sessions(
-                look.connection, wanted, limit=limit, now=now(), before_seq=before_seq
+                snapshot.connection, wanted, limit=limit, now=self._now(), before_seq=before_seq
             )
         following = found[-1].first_seq if len(found) == limit else None
-        return SessionList(data=found, meta=_page_meta(look.meta, following))
+        return SessionList(data=found, meta=page_meta(snapshot.meta, following))
 
-    @router.get("/sessions/{session_id}", tags=["sessions"], summary="Read a session")
     async def one(
+        self,
         session_id: str,
-        as_of: Annotated[
-            str | None,
-            Query(description="A stream sequence, or a time of the log's clock in RFC 3339"),
-        ] = None,
+        as_of: AsOf = None,
         min_seq: MinSeq = 0,
-        timeout_s: WaitS = _WAIT_S,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> SessionReply:
         """The session with its legs and commands, now or as it was at `as_of`.
 
-        A dial that was requested on its own has a session of its own, by its command_id: that id
-        leads to the call that it placed.
+        A dial requested on its own has a session of its own, named by its command_id: that id leads
+        to the call that it placed.
         """
-        place = None if as_of is None else _place_in(as_of)
-        # As of a sequence the records alone count: they do not tell that a hangup was lost.
-        at = place if isinstance(place, datetime) else now() if place is None else NEVER
-        async with views.look(min_seq, timeout_s) as look:
-            match place:
+        position = None if as_of is None else _position_in(as_of)
+        async with self._views.snapshot(min_seq, timeout_s) as snapshot:
+            match position:
                 case None:
-                    found = await read_session(look.connection, session_id)
+                    at = self._now()
+                    found = await read_session(snapshot.connection, session_id)
                 case datetime():
-                    seq = await read_seq_at(look.connection, session_id, place) or 0
-                    found = await read_session_as_of(look.connection, session_id, seq)
+                    at = position
+                    seq = await read_seq_at(snapshot.connection, session_id, position) or 0
+                    found = await read_session_as_of(snapshot.connection, session_id, seq)
                 case seq:
-                    found = await read_session_as_of(look.connection, session_id, seq)
+                    # Only the records count then, and they do not say that a hangup was lost.
+                    at = NEVER
+                    found = await read_session_as_of(snapshot.connection, session_id, seq)
         if found is None:
             raise _no_session(session_id, "" if as_of is None else f" as of {as_of}")
-        return SessionReply(data=detail_at(told_session(found), at), meta=look.meta)
+        return SessionReply(data=detail_at(redacted_session(found), at), meta=snapshot.meta)
 
-    @router.get("/sessions/{session_id}/timeline", tags=["sessions"], summary="Read its records")
     async def timeline(
+        self,
         session_id: str,
-        after_seq: Annotated[
-            WholeNumber,
-            Query(ge=0, le=SEQ_MAX, description="meta.next of the page before this one"),
-        ] = 0,
+        after_seq: AfterSeq = 0,
         limit: Annotated[WholeNumber, Query(ge=1, le=TIMELINE_MAX)] = TIMELINE_MAX,
         min_seq: MinSeq = 0,
-        timeout_s: WaitS = _WAIT_S,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> TimelineReply:
-        """What the log has of the session, oldest first, with the dials that placed its legs.
+        """The session's records in the log, oldest first, with the dials that placed its legs.
 
-        A page is shorter than `limit` where its records are long: go on while meta.next is set.
+        A page has fewer than `limit` records if they are long: continue while meta.next is set.
         """
-        async with views.look(min_seq, timeout_s) as look:
+        async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             found = await read_timeline(
-                look.connection, session_id, after_seq=after_seq, limit=limit
+                snapshot.connection, session_id, after_seq=after_seq, limit=limit
             )
-            if not found.entries and await read_session(look.connection, session_id) is None:
+            if not found.entries and await read_session(snapshot.connection, session_id) is None:
                 raise _no_session(session_id)
         following = found.entries[-1].seq if found.has_more else None
         return TimelineReply(
-            data=[told_entry(each) for each in found.entries], meta=_page_meta(look.meta, following)
+            data=[redacted_entry(each) for each in found.entries],
+            meta=page_meta(snapshot.meta, following),
         )
 
-    @router.get("/commands/{command_id}", tags=["commands"], summary="Read a command")
-    async def command(
-        command_id: str, min_seq: MinSeq = 0, timeout_s: WaitS = _WAIT_S
-    ) -> CommandReply:
-        """What was asked, what was tried, and what the carrier answered."""
-        async with views.look(min_seq, timeout_s) as look:
-            found = await read_commands(look.connection, command_id)
-        if not found:
-            # Its request may have been appended a moment ago.
-            await views.catch_up()
-            async with views.look() as look:
-                found = await read_commands(look.connection, command_id)
-        if not found:
-            raise not_found(f"No command has command_id {command_id[:80]!r}")
-        latest, *others = map(told_command, found)
-        return CommandReply(data=latest, others=others, meta=look.meta)
 
-    return router
-
-
-def _place_in(as_of: str) -> int | datetime:
+def _position_in(as_of: str) -> int | datetime:
     if as_of.isascii() and as_of.isdigit() and len(as_of) < len(str(SEQ_MAX)):
         return int(as_of)
     return moment_in("as_of", as_of, "a stream sequence or a time")
 
 
-def _page_meta(meta: Meta, following: int | None) -> PageMeta:
-    return PageMeta(as_of_seq=meta.as_of_seq, lag_ms=meta.lag_ms, next=following)
-
-
 def _no_session(session_id: str, when: str = "") -> Exception:
-    return not_found(f"There is no session {session_id[:80]!r}{when}")
+    return not_found(f"There is no session {shown(session_id)}{when}")

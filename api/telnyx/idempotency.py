@@ -1,20 +1,21 @@
-"""Requests that are repeated: which command is meant where the body has no command_id.
+"""Idempotency: which command a request means if its body has no command_id.
 
-    the request                      whose command it is
-    has an Idempotency-Key           one of its own by a command_id made of the token's name and the
-                                     key: every request with this key means the same command
-    counts as a retry of an SDK      if the same token gave the identical command a moment ago:
-      that try's caller went away      the same command, whose answer it still waits for
-      that try's caller was answered   a new one: that try is done with
-      that try's caller still waits,   409, and nothing is done: it may be another caller, or the
-      or another process had it        same behind a proxy that has not noticed, or in need of an
-                                       answer that a killed process never gave
-      there was no such try            a new one: the first never arrived
-    any other                        a new one
+    the request                       the command
+    has an Idempotency-Key            its own; the command_id is derived from the token's name and
+                                      the key, so every request with this key means this command
+    counts as a retry of an SDK       looked up among recent identical commands of the same token:
+      the first caller went away        the same command, whose answer it still waits for
+      the first caller was answered     a new one: the first is done
+      the first caller still waits,     409, and nothing is done: this may be another caller, or the
+      or another process had it         same one behind a proxy that has not noticed, or one whose
+                                        answer a killed process never gave
+      there was none                    a new one: the first request never arrived
+    any other                         a new one
 
-An SDK repeats by itself what got no answer, and counts in x-stainless-retry-count; it sends nothing
-that tells two commands from two tries of one. So an identical command is only looked for behind
-that header, and never guessed to be the same where its caller may have been answered.
+The official SDKs retry by themselves when they get no answer, and count retries in
+x-stainless-retry-count; they send nothing that distinguishes two commands from two attempts of one.
+So an identical command is looked up only if that header says that the request is a retry, and never
+assumed to be the same if its caller may have been answered.
 """
 
 import hashlib
@@ -25,12 +26,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
-from fastapi import Request as HttpRequest
+from fastapi import Request
 
 from offhook.api.auth import Caller
 from offhook.api.errors import RETRY_HEADER, ErrorAnswer, refusal
 from offhook.api.freshness import Views
-from offhook.api.telnyx.commands import COMMAND_ID_HEADER, Request
+from offhook.api.telnyx.requests import COMMAND_ID_HEADER, CommandRequest
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.log import EventLog
 from offhook.projections.views.commands import CommandView, list_recent_commands
@@ -40,99 +41,104 @@ KEY_HEADER = "idempotency-key"
 RETRY_COUNT_HEADER = "x-stainless-retry-count"
 
 RETRY_WINDOW_S = 150.0
-"""From the first try to the last retry: an SDK waits 60 s for each answer, and retries twice."""
+"""From first request to last retry: an SDK waits 60 s for each answer, and retries twice."""
 
-TRIES_MAX = 10_000
+RECENT_MAX = 10_000
+"""Requests without a command_id that this process remembers."""
+
 KEY_CHARACTERS_MAX = 256
 
 _KEYS = uuid.UUID("5e0a7d0c-3d6b-4a46-9d1e-0f6d6f2f8f5b")  # chosen once, at random
 
 
 @dataclass(kw_only=True)
-class _Try:
+class _RecentRequest:
     """A request without a command_id of the caller's. `http` is there while its caller waits."""
 
     command_id: str
     fingerprint: bytes
     at: datetime
-    http: HttpRequest | None
+    http: Request | None
     answered: bool = False  # for certain, as far as a server can know
 
-    async def unheard(self) -> bool:
+    async def is_unanswered(self) -> bool:
         """Its caller went away without an answer, or with one that left the outcome open."""
         if self.http is not None:
             return await self.http.is_disconnected()
         return not self.answered
 
 
-class Repeats:
-    """The tries of this process, and those of others as the views have them."""
+class Idempotency:
+    """Knows the recent requests of this process, and those of others as the views have them."""
 
     def __init__(self, *, views: Views, log: EventLog, now: Callable[[], datetime]) -> None:
         self._views = views
         self._log = log
         self._now = now
-        self._tries = RecentDict[str, _Try](TRIES_MAX)  # by command_id, the oldest first
+        self._recent = RecentDict[str, _RecentRequest](RECENT_MAX)  # by command_id, oldest first
 
     @asynccontextmanager
-    async def told_apart(
-        self, asked: Request, caller: Caller, http: HttpRequest
-    ) -> AsyncIterator[Request]:
-        """The request with the command that it means; leave the block with the answer in hand.
+    async def resolved(
+        self, request: CommandRequest, caller: Caller, http: Request
+    ) -> AsyncIterator[CommandRequest]:
+        """The request with the id of the command that it means, and `given` or `repeated` set.
 
-        Raises ErrorAnswer where nobody can say.
+        Leave the block when the answer is known. Raises ErrorAnswer 409 or 503 if it cannot be
+        decided which command is meant, 422 for a key that is too long.
         """
-        if asked.given:
-            yield asked
+        if request.given:
+            yield request
             return
         if (key := _key_in(http)) is not None:
             command_id = str(uuid.uuid5(_KEYS, f"{caller.name}:{key}"))
-            yield replace(asked, command=replace(asked.command, command_id=command_id), given=True)
+            yield replace(_with_id(request, command_id), given=True)
             return
-        fingerprint = _fingerprint(asked.command, caller)
-        if _is_retry(http) and (first := await self._first_try(asked, caller, fingerprint)):
-            asked = replace(asked, command=replace(asked.command, command_id=first), repeated=True)
-        one = _Try(
-            command_id=asked.command.command_id,
+        fingerprint = _fingerprint(request.command, caller)
+        if _is_retry(http) and (first := await self._first_id(request, caller, fingerprint)):
+            request = replace(_with_id(request, first), repeated=True)
+        recent = _RecentRequest(
+            command_id=request.command.command_id,
             fingerprint=fingerprint,
             at=self._now(),
             http=http,
         )
-        self._remember(one)
+        self._recent[recent.command_id] = recent
         settled = False
         try:
-            yield asked
+            yield request
             settled = True
         except ErrorAnswer as error:
             settled = error.status not in _OPEN and error.headers.get(RETRY_HEADER) != "false"
             raise
         finally:
-            one.answered = settled and not await http.is_disconnected()
-            one.http = None
+            recent.answered = settled and not await http.is_disconnected()
+            recent.http = None
 
-    async def _first_try(self, asked: Request, caller: Caller, fingerprint: bytes) -> str | None:
-        """The command_id of the try that this one repeats; None if it is a new command."""
+    async def _first_id(
+        self, request: CommandRequest, caller: Caller, fingerprint: bytes
+    ) -> str | None:
+        """The command_id of the request that this one retries; None if it is a new command."""
         since = self._now() - timedelta(seconds=RETRY_WINDOW_S)
-        alike = [
-            one
-            for one in reversed(self._tries.values())
-            if one.at >= since and one.fingerprint == fingerprint
+        identical = [
+            each
+            for each in reversed(self._recent.values())
+            if each.at >= since and each.fingerprint == fingerprint
         ]
-        for one in alike:
-            if await one.unheard():
-                return one.command_id
-        command_id = next((one.command_id for one in alike if one.http is not None), None)
-        command_id = command_id or await self._of_another_process(asked.command, caller, since)
+        for each in identical:
+            if await each.is_unanswered():
+                return each.command_id
+        command_id = next((each.command_id for each in identical if each.http is not None), None)
+        command_id = command_id or await self._of_another_process(request.command, caller, since)
         if command_id is None:
             return None
-        operation = asked.command.operation
+        operation = request.command.operation
         raise refusal(
             409,
             "10012",
-            f"{operation}: it is repeated without a command_id, and an identical {operation} was "
-            f"requested a moment ago as {command_id}. Nothing was done. If that was the try which "
-            f"this one repeats, give command_id {command_id} to get its answer; for another "
-            f"{operation} give it a command_id of its own",
+            f"{operation}: this is a retry without a command_id, and an identical {operation} was "
+            f"requested a moment ago as {command_id}. Nothing was done. If that was the request "
+            f"which this one retries, send command_id {command_id} to get its answer; for another "
+            f"{operation}, send a command_id of its own",
             pointer="/command_id",
             headers={RETRY_HEADER: "false", COMMAND_ID_HEADER: command_id},
         )
@@ -140,18 +146,18 @@ class Repeats:
     async def _of_another_process(
         self, command: IssuedCommand, caller: Caller, since: datetime
     ) -> str | None:
-        """The command_id of the latest identical command that this process knows nothing of."""
+        """The command_id of the latest identical command that another process received."""
         if not await self._views.catch_up():
             raise refusal(
                 503,
                 "10007",
-                f"{command.operation}: it is repeated without a command_id, and whether it was "
-                "requested before cannot be told: the views are behind. Nothing was done",
+                f"{command.operation}: this is a retry without a command_id, and it is unknown "
+                "whether it was requested before: the views are behind. Nothing was done",
             )
         async with self._views.connection() as connection:
-            alike = await list_recent_commands(connection, command, since=since)
-        for found in alike:
-            if found.command_id in self._tries or _had_no_effect(found):
+            identical = await list_recent_commands(connection, command, since=since)
+        for found in identical:
+            if found.command_id in self._recent or _had_no_effect(found):
                 continue
             for record in await self._log.read(found.session_id):
                 fact = record.fact
@@ -164,32 +170,33 @@ class Repeats:
                     return found.command_id
         return None
 
-    def _remember(self, one: _Try) -> None:
-        self._tries[one.command_id] = one
-
 
 _OPEN = frozenset({429, 503})
-"""Such an answer is about the request alone: what an earlier try of the command did is open still.
-The carrier's own never leave a worker."""
+"""Such an answer is about this request alone: the outcome of an earlier one of the same command is
+still open. The carrier's own 429 and 503 never leave a worker."""
+
+
+def _with_id(request: CommandRequest, command_id: str) -> CommandRequest:
+    return replace(request, command=replace(request.command, command_id=command_id))
 
 
 def _fingerprint(command: IssuedCommand, caller: Caller) -> bytes:
-    # A digest: there may be a password among the parameters, and this outlives the request.
-    what = (caller.name, command.operation, command.call_control_id, command.parameters)
-    return hashlib.sha256(msgspec.json.encode(what, order="sorted")).digest()
+    # A digest: the parameters may contain a password, and this outlives the request.
+    identity = (caller.name, command.operation, command.call_control_id, command.parameters)
+    return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).digest()
 
 
 def _had_no_effect(command: CommandView) -> bool:
-    if command.maybe_performed is None:  # it was not kept
+    if command.maybe_performed is None:  # records from before this was stored
         return command.status == "failed" and command.reason != "deadline"
     return not command.maybe_performed
 
 
-def _is_retry(http: HttpRequest) -> bool:
+def _is_retry(http: Request) -> bool:
     return http.headers.get(RETRY_COUNT_HEADER, "0").strip() != "0"
 
 
-def _key_in(http: HttpRequest) -> str | None:
+def _key_in(http: Request) -> str | None:
     key = http.headers.get(KEY_HEADER)
     if key is None:
         return None

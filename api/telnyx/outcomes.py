@@ -1,7 +1,8 @@
-"""Waiting for what came of a command: a message wakes, the log tells.
+"""Waits for the outcome of a command: a message wakes the waiter, which then reads the log.
 
-Messages on `.out` reach plain subscribers before the stream has stored them, and also when it then
-refuses them (a conflict), so none is believed: it only says that the log is worth a look.
+Messages on `.out` reach plain subscribers before the stream has stored them, even if it then
+refuses them (a conflict). So a message is never taken for an outcome: it is only a reason to read
+the log.
 """
 
 import asyncio
@@ -18,23 +19,22 @@ from offhook.codec import fact_id_of
 from offhook.errors import LogUnavailable
 from offhook.events import CommandFailed, CommandSucceeded
 from offhook.jetstream.log import ID_HEADER, EventLog
-from offhook.jetstream.subjects import subject_of
+from offhook.jetstream.subjects import ALL_OUT, subject_of
 
-Outcome = CommandSucceeded | CommandFailed
+CommandOutcome = CommandSucceeded | CommandFailed
 
-ALL_OUT = "calls.*.*.out"
 WAITING_MAX = 2_000
-"""So many commands may wait for their outcome at once in this process."""
+"""Commands that may wait for their outcome at once in this process."""
 
 POLL_S = 0.25
-"""A backstop only: a message can be lost."""
+"""A backstop: a message can be lost."""
 
 LOOK_FIRST_S = 0.001
-"""After a wake-up: storing a record, flushed to disk, takes a few of these."""
+"""After a wake-up: storing a record, flushed to disk, takes a few times as long."""
 
 
 class Outcomes:
-    """Use as a context manager, once a process."""
+    """Waits for outcomes on one subscription. Use as a context manager, once per process."""
 
     def __init__(self, client: Client, log: EventLog, *, waiting_max: int = WAITING_MAX) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class Outcomes:
         self._subscription: Subscription | None = None
 
     async def __aenter__(self) -> "Outcomes":
-        self._subscription = await self._client.subscribe(ALL_OUT, cb=self._heard)
+        self._subscription = await self._client.subscribe(ALL_OUT, cb=self._on_message)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -54,8 +54,8 @@ class Outcomes:
                 await self._subscription.unsubscribe()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for one more command. Raises ErrorAnswer 429, before anything was appended."""
+    def slot(self) -> Iterator[None]:
+        """Room for a command to wait. Raises ErrorAnswer 429, before anything was appended."""
         if self._count >= self._waiting_max:
             raise refusal(
                 429,
@@ -71,7 +71,7 @@ class Outcomes:
 
     async def wait(
         self, session_id: str, command_id: str, *, after_seq: int, until: float
-    ) -> Outcome | None:
+    ) -> CommandOutcome | None:
         """The command's outcome above `after_seq`; None if there is none by `until` (loop time)."""
         fact_id = fact_id_of(CommandSucceeded(command_id=command_id), session_id)
         with self._listening((subject_of(session_id, "out"), fact_id)) as woken:
@@ -80,12 +80,12 @@ class Outcomes:
                 try:
                     records = await self._log.read(session_id, in_after=after_seq, out_after=seen)
                 except LogUnavailable:
-                    records = []  # the next look may succeed; the time is bounded
+                    records = []  # the next read may succeed; the time is bounded
                 for record in records:
                     if record.side == "out":
                         seen = record.seq
                     fact = record.fact
-                    if isinstance(fact, Outcome) and fact.command_id == command_id:
+                    if isinstance(fact, CommandOutcome) and fact.command_id == command_id:
                         return fact
                 left_s = until - asyncio.get_running_loop().time()
                 if left_s <= 0:
@@ -111,7 +111,7 @@ class Outcomes:
             if not others:
                 del self._waiting[key]
 
-    async def _heard(self, message: Msg) -> None:
+    async def _on_message(self, message: Msg) -> None:
         fact_id = (message.headers or {}).get(ID_HEADER, "")
         for woken in self._waiting.get((message.subject, fact_id), ()):
             woken.set()

@@ -1,11 +1,12 @@
-"""Pages of active calls, in both forms that the carrier takes.
+"""Pages of active calls, in both forms that the carrier accepts.
 
     page[number], page[size]                  numbered pages from 1
-    page[after], page[before], page[limit]    cursors; a leg's place, which outlives the leg
+    page[after], page[before], page[limit]    cursors; a position by call_control_id, valid even
+                                              after its leg has ended
 
-The answer's `meta` carries what both forms need. The carrier's documents promise the cursors only,
-but the official SDK reads page_number and total_pages, and without them asks for page after page
-for ever; a page that it asks for beyond the last one is empty, which ends it in any case.
+`meta` in the answer has what both forms need. The carrier's documents describe only the cursors,
+but the official SDK reads page_number and total_pages, and without them requests pages forever. A
+page beyond the last one is empty, which ends the list in any case.
 """
 
 import base64
@@ -22,10 +23,22 @@ SIZE_DEFAULT = 20
 SIZE_MAX = 250
 NUMBER_MAX = 1_000_000
 
+PAGE_PARAMETERS = [
+    {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
+    for name, kind in (
+        ("page[number]", "integer"),
+        ("page[size]", "integer"),
+        ("page[after]", "string"),
+        ("page[before]", "string"),
+        ("page[limit]", "integer"),
+    )
+]
+"""As OpenAPI describes them."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """The page asked for. Only one of `number`, `after` and `before` counts."""
+class PageRequest:
+    """A requested page. Only one of `number`, `after` and `before` counts."""
 
     size: int
     number: int = 1
@@ -33,26 +46,26 @@ class Wanted:
     before: str | None = None  # call_control_id
 
 
-def wanted_from(query: Mapping[str, str]) -> Wanted:
-    """The page that a query asks for. Raises ErrorAnswer."""
+def page_request_from(query: Mapping[str, str]) -> PageRequest:
+    """The page that a query requests. Raises ErrorAnswer 422."""
     size_name = "page[size]" if "page[size]" in query else "page[limit]"
     size = _number(query, size_name, SIZE_DEFAULT, SIZE_MAX)
     if "page[number]" in query:
-        return Wanted(size=size, number=_number(query, "page[number]", 1, NUMBER_MAX))
+        return PageRequest(size=size, number=_number(query, "page[number]", 1, NUMBER_MAX))
     if "page[after]" in query:
-        return Wanted(size=size, after=_leg_in(query, "page[after]"))
+        return PageRequest(size=size, after=_leg_in(query, "page[after]"))
     if "page[before]" in query:
-        return Wanted(size=size, before=_leg_in(query, "page[before]"))
-    return Wanted(size=size)
+        return PageRequest(size=size, before=_leg_in(query, "page[before]"))
+    return PageRequest(size=size)
 
 
-def meta_of(page: LegPage, wanted: Wanted, start: int, path: str) -> dict[str, Any]:
-    """The `meta` of a page whose first leg is the `start`th, from 0; `path` is the list's own."""
+def meta_of(page: LegPage, requested: PageRequest, start: int, path: str) -> dict[str, Any]:
+    """The `meta` of a page whose first leg has index `start`, from 0; `path` is the list's own."""
     meta: dict[str, Any] = {
         "total_items": page.total,
-        "page_number": start // wanted.size + 1,
-        "page_size": wanted.size,
-        "total_pages": max(1, -(-page.total // wanted.size)),
+        "page_number": start // requested.size + 1,
+        "page_size": requested.size,
+        "total_pages": max(1, -(-page.total // requested.size)),
         "total_results": page.total,
     }
     if page.legs:
@@ -60,9 +73,9 @@ def meta_of(page: LegPage, wanted: Wanted, start: int, path: str) -> dict[str, A
         after = _cursor(page.legs[-1].call_control_id)
         meta["cursors"] = {"before": before, "after": after}
         if start + len(page.legs) < page.total:
-            meta["next"] = f"{path}?page[after]={quote(after)}&page[limit]={wanted.size}"
+            meta["next"] = f"{path}?page[after]={quote(after)}&page[limit]={requested.size}"
         if start > 0:
-            meta["previous"] = f"{path}?page[before]={quote(before)}&page[limit]={wanted.size}"
+            meta["previous"] = f"{path}?page[before]={quote(before)}&page[limit]={requested.size}"
     return meta
 
 

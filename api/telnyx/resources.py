@@ -1,4 +1,4 @@
-"""A leg as the carrier shows a call: field by field what the official SDK's models expect. Pure."""
+"""A leg as the carrier's call resource, as the official SDK's models expect it. Pure."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from offhook.projections.views.legs import LegView, leg_at
 
 
-def call_shown(leg: LegView, now: datetime) -> dict[str, Any]:
-    """A leg as the carrier answers "retrieve status"; `end_time` is there once it is known.
+def call_status(leg: LegView, now: datetime) -> dict[str, Any]:
+    """A leg as "retrieve status" answers it; `end_time` is left out until it is known.
 
-    Without a hangup a leg is alive no longer than the carrier lets one last.
+    A leg without a hangup counts as alive only as long as the carrier lets a call last.
     """
-    shown = active_shown(leg, now) | {"is_alive": leg_at(leg, now).state != "ended"}
+    resource = active_call(leg, now) | {"is_alive": leg_at(leg, now).state != "ended"}
     if leg.started_at is not None:
-        shown["start_time"] = _milliseconds(leg.started_at)
+        resource["start_time"] = _milliseconds(leg.started_at)
     if leg.ended_at is not None:
-        shown["end_time"] = _milliseconds(leg.ended_at)
-    return shown
+        resource["end_time"] = _milliseconds(leg.ended_at)
+    return resource
 
 
-def active_shown(leg: LegView, now: datetime) -> dict[str, Any]:
-    """A leg as the list of active calls shows it: no state, no direction, no numbers."""
+def active_call(leg: LegView, now: datetime) -> dict[str, Any]:
+    """A leg as an entry in the list of active calls: no state, no direction, no numbers."""
     until = leg.ended_at or min(now, leg.up_until or now)
     talked_s = (until - leg.answered_at).total_seconds() if leg.answered_at else 0
     return {

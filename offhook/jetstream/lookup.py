@@ -1,4 +1,4 @@
-"""What the API asks of the stream apart from appending to a session and reading one."""
+"""Reads of the stream by position: its last sequence, one record, when a record was stored."""
 
 import json
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from offhook.jetstream.subjects import ALL_CALLS
 TIMEOUT_S = 2.0
 
 
-class Stream:
-    """Single records by position. "seq" is the stream's sequence."""
+class StreamLookup:
+    """Single records by `seq`, the stream's sequence."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -30,7 +30,7 @@ class Stream:
         try:
             info = await self._client.jetstream(timeout=TIMEOUT_S).stream_info(STREAM)
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"stream {STREAM} is not told: {words_of(error)}") from error
+            raise LogUnavailable(f"stream {STREAM} did not answer: {words_of(error)}") from error
         return info.state.last_seq
 
     async def record_at(self, seq: int) -> Record | None:
@@ -39,7 +39,7 @@ class Stream:
         return None if message is None else record_of(message)
 
     async def stored_after(self, seq: int) -> datetime | None:
-        """When the first record above `seq` was stored; None without one. Raises LogUnavailable."""
+        """When the first record above `seq` was stored, None if none is. Raises LogUnavailable."""
         message = await self._get({"seq": seq + 1, "next_by_subj": ALL_CALLS})
         if message is None:
             return None

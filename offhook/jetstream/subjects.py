@@ -22,6 +22,7 @@ SLOTS = 64
 
 ALL_CALLS = "calls.>"
 ALL_IN = "calls.*.*.in"
+ALL_OUT = "calls.*.*.out"
 SET_PREFIX = "timers.set."
 FIRED_PREFIX = "timers.fired."
 ALL_SET = SET_PREFIX + "*.*"

@@ -18,7 +18,7 @@ from offhook.api.freshness import Views
 from offhook.api.own.sessions import sessions_router
 from offhook.api.telnyx.bodies import body_of
 from offhook.errors import LogUnavailable, ParameterInvalid
-from offhook.jetstream.lookup import Stream
+from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database import open_database
 from offhook.projections.views.waiting import PositionWatch
 
@@ -71,7 +71,7 @@ async def http(free_port: int) -> AsyncIterator[httpx.AsyncClient]:
 async def api(postgres_port: int) -> AsyncIterator[httpx.AsyncClient]:
     """An API without Postgres, and with endpoints that fail."""
     engine = open_database(f"postgresql://postgres@127.0.0.1:{postgres_port}/nothing")
-    views = Views(engine, PositionWatch(engine), Stream(Client()), lambda: datetime.now(UTC))
+    views = Views(engine, PositionWatch(engine), StreamLookup(Client()), lambda: datetime.now(UTC))
     app = FastAPI()
     app.include_router(
         sessions_router(tokens=tokens_from(["read:r"]), views=views, now=lambda: datetime.now(UTC))

@@ -13,7 +13,7 @@ from offhook.api.freshness import Views
 from offhook.api.telnyx.legs import Legs
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.events import session_id_from
-from offhook.jetstream.lookup import Stream
+from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database import POOL_CONNECTIONS_MAX, open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.waiting import PositionWatch
@@ -28,7 +28,7 @@ async def test_a_log_that_is_slow_to_answer_holds_no_connection(
     reads = POOL_CONNECTIONS_MAX * 2
     asking, answer = 0, asyncio.Event()
 
-    class Slow(Stream):
+    class Slow(StreamLookup):
         async def stored_after(self, seq: int) -> datetime | None:
             nonlocal asking
             asking += 1
@@ -42,7 +42,7 @@ async def test_a_log_that_is_slow_to_answer_holds_no_connection(
     views = Views(engine, PositionWatch(engine), Slow(Client()), lambda: datetime.now(UTC))
 
     async def read() -> int | None:
-        async with views.look() as look:
+        async with views.snapshot() as look:
             pass
         return look.meta.lag_ms
 
@@ -57,7 +57,7 @@ async def test_all_that_is_read_of_one_look_is_of_one_moment(
 ) -> None:
     """Else a new session is found whose timeline, read just before, is empty."""
 
-    class Quiet(Stream):
+    class Quiet(StreamLookup):
         async def stored_after(self, seq: int) -> datetime | None:
             return None
 
@@ -65,14 +65,14 @@ async def test_all_that_is_read_of_one_look_is_of_one_moment(
     engine = open_database(url)
     views = Views(engine, PositionWatch(engine), Quiet(Client()), lambda: datetime.now(UTC))
     parked = select(func.count()).select_from(parked_sessions)
-    async with views.look() as look:
+    async with views.snapshot() as look:
         before = await look.connection.scalar(parked)
         async with engine.begin() as other:
             now = datetime.now(UTC)
             row = {"session_id": "s", "since_seq": 1, "error": "e", "attempts": 1}
             await other.execute(parked_sessions.insert().values(**row, parked_at=now, tried_at=now))
         assert (before, await look.connection.scalar(parked)) == (0, 0)
-    async with views.look() as look:
+    async with views.snapshot() as look:
         assert await look.connection.scalar(parked) == 1
     await engine.dispose()
 
@@ -81,7 +81,7 @@ async def test_of_views_that_are_behind_no_leg_is_said_not_to_exist(
     postgres_server: PostgresServer,
     migrated: str,
 ) -> None:
-    class Ahead(Stream):
+    class Ahead(StreamLookup):
         last = 0
 
         async def last_seq(self) -> int:

@@ -289,7 +289,7 @@ async def test_a_wrong_method_is_told_the_right_one(stack: Stack) -> None:
             response = await http.request(method, f"/v2/calls/v3:x/actions/{operation}")
             assert response.status_code == 405
             assert response.headers["allow"] == right
-            expected = f"{operation} is not done by {method} but by {right}"
+            expected = f"{operation} is sent with {right}, not with {method}"
             assert error_in(response)["detail"] == expected
 
 

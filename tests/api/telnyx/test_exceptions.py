@@ -35,12 +35,12 @@ from offhook.api.errors import install
 from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
 from offhook.api.telnyx.calls import calls_router
-from offhook.api.telnyx.commands import Commands
-from offhook.api.telnyx.idempotency import Repeats
+from offhook.api.telnyx.commands import CommandRunner
+from offhook.api.telnyx.idempotency import Idempotency
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.lookup import Stream
+from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database import open_database
 from offhook.projections.views.waiting import PositionWatch
 from tests.api.recorder import Answer, Recorder
@@ -199,20 +199,17 @@ async def test_too_many_commands_at_once(free_port: int) -> None:
     engine = open_database(f"postgresql://postgres@127.0.0.1:{free_port}/nothing")
     client = Client()  # not connected: whatever went on would fail otherwise
     log = JetStreamLog(client)
-    stream = Stream(client)
+    stream = StreamLookup(client)
     views = Views(engine, PositionWatch(engine), stream, utc_now)
     legs, outcomes = Legs(views), Outcomes(client, log, waiting_max=0)
     app = FastAPI()
     app.include_router(
         calls_router(
             tokens=tokens_from([f"admin:{ADMIN}"]),
-            commands=Commands(
+            commands=CommandRunner(
                 log=log, stream=stream, outcomes=outcomes, legs=legs, answer_timeout_s=1.0
             ),
-            repeats=Repeats(views=views, log=log, now=utc_now),
-            legs=legs,
-            views=views,
-            now=utc_now,
+            idempotency=Idempotency(views=views, log=log, now=utc_now),
             metrics=Metrics(),
         )
     )

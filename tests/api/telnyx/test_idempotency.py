@@ -16,8 +16,8 @@ from telnyx import ConflictError
 
 from offhook.api.auth import Caller, tokens_from
 from offhook.api.errors import ErrorAnswer, refusal
-from offhook.api.telnyx.commands import request_from
-from offhook.api.telnyx.idempotency import Repeats
+from offhook.api.telnyx.idempotency import Idempotency
+from offhook.api.telnyx.requests import request_from
 from offhook.codec import encode
 from offhook.events import CommandRequested, session_id_from
 from offhook.jetstream.connection import close, connect
@@ -276,13 +276,13 @@ async def test_a_retry_that_finds_no_room_leaves_its_first_try_open() -> None:
         return Request({"type": "http", "headers": headers}, gone if count == b"0" else waiting)
 
     unasked: Any = None  # neither views nor log have to be
-    repeats = Repeats(views=unasked, log=unasked, now=lambda: datetime.now(UTC))
+    idempotency = Idempotency(views=unasked, log=unasked, now=lambda: datetime.now(UTC))
     caller = Caller(name="a", scope="command")
     body = json.dumps(dialling(a_number())).encode()
     meant: list[str] = []
     for count in (b"0", b"1", b"2"):
         with suppress(ErrorAnswer):
-            async with repeats.told_apart(
+            async with idempotency.resolved(
                 request_from("dial", None, body), caller, trying(count)
             ) as asked:
                 meant.append(asked.command.command_id)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from offhook.api.telnyx.paging import Wanted, meta_of
+from offhook.api.telnyx.paging import PageRequest, meta_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections.views import legs
 from offhook.projections.views.database import open_database
@@ -37,7 +37,7 @@ async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
         return await list_active_legs(*given, **more)
 
     monkeypatch.setattr(legs, "list_active_legs", after_an_end)
-    wanted = Wanted(size=2, after="v3:1")
+    wanted = PageRequest(size=2, after="v3:1")
     async with engine.connect() as connection:
         page, start = await read_active_page(
             connection, "1", now=datetime.now(UTC), size=wanted.size, after=wanted.after

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offhook.api.openapi import command_body
+from offhook.api.telnyx.schemas import command_body
 from offhook.commands.catalog import command_from, kinds_of
 from offhook.commands.defaults import DEFAULTS
 from scripts.sdk import descriptions_of, sdk_operations

@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.api.telnyx.resources import call_shown
+from offhook.api.telnyx.resources import call_status
 from offhook.events import CallAnswered, CallCost, CallEvent, CallHangup, CallInitiated
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
@@ -87,12 +87,12 @@ def test_without_a_hangup_a_leg_has_ended_once_it_must_have(
         status,
         is_inferred,
     )
-    assert call_shown(leg, at)["is_alive"] == (state != "ended")
+    assert call_status(leg, at)["is_alive"] == (state != "ended")
 
 
 def test_a_call_of_two_days_ago_is_not_alive_and_lasted_no_longer_than_it_can() -> None:
     _, leg = views_of(*up("s"))
-    assert call_shown(leg, LONG_AFTER) == {
+    assert call_status(leg, LONG_AFTER) == {
         "call_control_id": "v3:s",
         "call_duration": 4 * 3600,
         "call_leg_id": "",

@@ -8,13 +8,14 @@ other warnings       one line
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from offhook.process.repeats import RepeatCount
 from offhook.recent import RecentDict
 
 REPEATS_EVERY_S = 5.0
@@ -33,11 +34,10 @@ VALUE_CHARS_MAX = 200
 class _Kind:
     """One kind of error, whichever call it happens in."""
 
-    title: str
-    raised: int = 0
-    parked: int = 0
-    printed: tuple[int, int] = (0, 0)  # raised and parked when last printed
+    title: str = ""
     traceback: str = ""
+    raised: RepeatCount = field(default_factory=RepeatCount)
+    parked: RepeatCount = field(default_factory=lambda: RepeatCount(PARKED_SHOWN_MAX))
 
 
 class ErrorReport:
@@ -76,41 +76,37 @@ class ErrorReport:
             return
         self._repeats_at = self._clock() + REPEATS_EVERY_S
         for kind in self._kinds.values():
-            raised, parked = kind.raised - kind.printed[0], kind.parked - kind.printed[1]
+            raised, parked = kind.raised.take(), kind.parked.take()
             if raised or parked:
                 more = f", {parked:,} more sessions parked" if parked else ""
                 self._print(Text(f"  again: {kind.title} ({raised:,} more times{more})", "yellow"))
-                kind.printed = kind.raised, kind.parked
 
     def tracebacks(self) -> Iterator[str]:
         """The first traceback of each kind of error in a flow."""
         return (kind.traceback for kind in self._kinds.values() if kind.traceback)
 
     def _flow_raised(self, role: str, line: Mapping[str, Any]) -> None:
-        is_new, kind = self._kind_of(line)
-        if is_new:
-            kind.traceback = str(line.get("error") or "")
-            attempt = f"attempt {line.get('attempt')} of {line.get('attempts_max')}"
-            where = _place_of(line)
-            self._print(
-                Text.assemble(("✗ ", "bold red"), (kind.title, "bold")),
-                *([Text(f"    {where}")] if where else []),
-                Text(
-                    f"    on {line.get('event_type')} (seq {line.get('seq')}) of session"
-                    f" {line.get('session')}, {attempt}"
-                ),
-                Text(f"    traceback in {self._log_path(role)}", "dim"),
-            )
-            kind.printed = 1, 0
-        if is_new or line.get("attempt") == 1:
-            kind.raised += 1
+        kind = self._kind_of(line)
+        # The other attempts on the same record are no news.
+        is_news = line.get("attempt") == 1 or not kind.raised.total
+        if not is_news or not kind.raised.add():
+            return
+        kind.traceback = str(line.get("error") or "")
+        attempt = f"attempt {line.get('attempt')} of {line.get('attempts_max')}"
+        where = _place_of(line)
+        self._print(
+            Text.assemble(("✗ ", "bold red"), (kind.title, "bold")),
+            *([Text(f"    {where}")] if where else []),
+            Text(
+                f"    on {line.get('event_type')} (seq {line.get('seq')}) of session"
+                f" {line.get('session')}, {attempt}"
+            ),
+            Text(f"    traceback in {self._log_path(role)}", "dim"),
+        )
 
     def _session_parked(self, line: Mapping[str, Any]) -> None:
-        _, kind = self._kind_of(line)
-        kind.parked += 1
-        if kind.parked > PARKED_SHOWN_MAX:
+        if not self._kind_of(line).parked.add():
             return
-        kind.printed = kind.printed[0], kind.parked
         session = line.get("session")
         self._print(
             Text.assemble(
@@ -127,11 +123,10 @@ class ErrorReport:
 
     def _other(self, role: str, line: Mapping[str, Any]) -> None:
         what, level = str(line.get("what")), str(line.get("level"))
-        is_new, kind = self._kind(role.partition("-")[0], level, what)
-        kind.raised += 1
-        if not is_new:
+        kind = self._kind(role.partition("-")[0], level, what)
+        kind.title = kind.title or f"{role}: {what}"
+        if not kind.raised.add():
             return
-        kind.title, kind.printed = f"{role}: {what}", (1, 0)
         more = "".join(
             f" {name}={_short(value)}" for name, value in line.items() if name not in _NOT_MORE
         )
@@ -140,21 +135,18 @@ class ErrorReport:
         last = f": {_short(error[-1])}" if error else ""
         self._print(Text.assemble(("! ", style), f"{role}: {what}{last}{more}"))
 
-    def _kind_of(self, line: Mapping[str, Any]) -> tuple[bool, _Kind]:
+    def _kind_of(self, line: Mapping[str, Any]) -> _Kind:
         """The kind of a flow's error: its type and place, as the message often names the call."""
         title = str(line.get("error_summary"))
         exception = str(line.get("exception") or title)
-        is_new, kind = self._kind("flow", exception, str(line.get("file")), str(line.get("line")))
+        kind = self._kind("flow", exception, str(line.get("file")), str(line.get("line")))
         kind.title = kind.title or title
-        return is_new, kind
+        return kind
 
-    def _kind(self, *key: str) -> tuple[bool, _Kind]:
-        known = self._kinds.get(key)
-        if known is None:
-            self._kinds[key] = known = _Kind(title="")
-            return True, known
-        self._kinds.move_to_end(key)
-        return False, known
+    def _kind(self, *key: str) -> _Kind:
+        # Set again even if known: what was seen last is kept.
+        kind = self._kinds[key] = self._kinds.get(key) or _Kind()
+        return kind
 
     def _print(self, *lines: Text) -> None:
         # Not wrapped here, so that paths and commands can be copied.

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from offhook.process.repeats import RepeatCount
+
 EVERY_S = 10.0
 KINDS_MAX = 100
 
@@ -15,8 +17,8 @@ class _Held:
     """The warnings of one kind that are not written yet."""
 
     message: str
-    count: int = 0
-    last: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any]
+    repeats: RepeatCount = field(default_factory=RepeatCount)
 
 
 class LimitedLog:
@@ -34,19 +36,19 @@ class LimitedLog:
         """`kind` is one of a few, never a text from outside. Call it inside the event loop."""
         assert len(self._held) < KINDS_MAX, f"{kind} is one kind too many"
         if (held := self._held.get(kind)) is None:
+            held = _Held(message=message, last=extra)
+            self._hold(kind, held)
+        held.message, held.last = message, extra
+        if held.repeats.add():
             self._log.warning(message, extra=dict(extra))
-            self._hold(kind, message)
-        else:
-            held.message, held.last = message, extra
-            held.count += 1
 
-    def _hold(self, kind: str, message: str) -> None:
-        self._held[kind] = _Held(message=message)
+    def _hold(self, kind: str, held: _Held) -> None:
+        self._held[kind] = held
         asyncio.get_running_loop().call_later(self._every_s, self._report, kind)
 
     def _report(self, kind: str) -> None:
         held = self._held.pop(kind)
-        if held.count:
-            counted = {"repeated": held.count, "within_s": self._every_s}
+        if repeated := held.repeats.take():
+            counted = {"repeated": repeated, "within_s": self._every_s}
             self._log.warning(held.message, extra={**held.last, **counted})
-            self._hold(kind, held.message)
+            self._hold(kind, held)

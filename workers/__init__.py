@@ -1,1 +1,11 @@
-"""Orders out: settle one session at a time, on as many machines as you like."""
+"""Settles sessions: decides on their events and sends the commands, on any number of machines.
+
+Imports point one way, down this list:
+
+    app         the role `offhook worker`
+    intake/     what arrives: from a delivery to a session at work
+    sessions/   one session: read, leased, decided on, settled
+    sending/    one command: when it may be sent, and what comes of it
+    metrics     what is counted
+    asyncapi    describes the event log
+"""

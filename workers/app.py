@@ -1,6 +1,7 @@
 """Composition root of a worker: settings → log, carrier, flows → dispatcher, on FastStream.
 
-Any number of these run side by side; nothing is configured and nobody is assigned anything.
+Any number of workers run side by side. None is assigned to a session, and there is nothing to
+configure for it.
 """
 
 import asyncio

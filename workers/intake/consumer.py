@@ -18,7 +18,7 @@ class BoundConsumers(JetStreamContext):
     """JetStream for FastStream's subscribers: they bind a consumer, and never create one.
 
     nats-py's own creates one that is missing, with the server's defaults: a killed worker's calls
-    would wait for 30 s, and nobody would notice that the provisioned one is gone.
+    would wait for 30 s, and it would go unnoticed that the provisioned one is gone.
     """
 
     def __init__(self, client: Client, room: Callable[[], int]) -> None:

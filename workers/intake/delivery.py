@@ -18,9 +18,17 @@ class Delivery(Protocol):
     alarm: Alarm | None
     count: int  # how often it was delivered, from 1
 
-    async def ack(self) -> None: ...
-    async def nak(self, delay_s: float) -> None: ...
-    async def in_progress(self) -> None: ...
+    async def ack(self) -> None:
+        """It is done with, and is not delivered again."""
+        ...
+
+    async def nak(self, delay_s: float) -> None:
+        """It is to be redelivered, to any worker, after `delay_s`."""
+        ...
+
+    async def in_progress(self) -> None:
+        """It is worked on: it is not redelivered before another ACK_WAIT_S."""
+        ...
 
 
 class ConsumerDelivery:

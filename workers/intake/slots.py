@@ -21,6 +21,7 @@ class Slots:
         self._on_free = on_free
 
     def all_taken(self) -> bool:
+        """Whether `take` would have to wait."""
         return self._free.locked()
 
     def free(self) -> int:

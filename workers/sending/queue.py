@@ -44,7 +44,7 @@ Permit = tuple[Window, ...]
 
 
 class LendingSlots(Protocol):
-    """What the queue needs of the worker's slots: a command that waits has none."""
+    """What the queue needs of the worker's slots: see `intake/slots.py`."""
 
     def lend(self) -> None: ...
     async def take_back(self) -> None: ...

@@ -51,7 +51,7 @@ A call that should end goes on meanwhile, so its end is tried soon; the rest, so
 still be sent before it is given up. Dials count with the carrier for no longer than its window."""
 
 COUNT_MAX = 100_000
-"""A carrier's limit above this is none that a fleet would reach."""
+"""A carrier's limit above this is not believed: no fleet would reach it."""
 
 
 def _is_credible(carrier: Rate) -> bool:
@@ -114,7 +114,7 @@ class RateLimits:
         return windows
 
     def free_at(self, operation: str, now: float) -> float | None:
-        """When there will be a place, if nobody else takes it; None if open answers decide that."""
+        """When there will be a place if no other command takes it; None if open answers decide."""
         times = [max(now, self.closed_until(operation))]
         for window in self._windows_of(operation):
             window_s_max = self._window_s_max(operation, window)

@@ -80,31 +80,33 @@ class Window:
     def __init__(self, part: Rate, now: float) -> None:
         self._window_s = part.window_s
         self._parts: deque[tuple[float, int]] = deque([(now, part.count)])  # since when, how many
-        self._under_way = 0
+        self._in_flight = 0
         self._answered: deque[float] = deque()
 
     def resize(self, part: Rate, now: float) -> None:
+        """Go by another part from now on."""
         self._window_s = part.window_s
         if part.count != self._parts[-1][1]:
             self._parts.append((now, part.count))
 
     def count(self, now: float) -> int:
-        """The least of the parts since the others' places of that time can still be taken."""
+        """How many there are: the least of the parts that others may still have counted on."""
         since = now - self._window_s - CHANGED_S
         while len(self._parts) > 1 and self._parts[1][0] <= since:
             self._parts.popleft()
         return min(count for _, count in self._parts)
 
     def reserve(self, now: float) -> int:
-        """So many places no dial may take: a call that is up must not wait for new ones."""
+        """How many of them no dial may take: a call that is up must not wait for new ones."""
         count = self.count(now)
         return max(1, count // 8) if count > 1 else 0
 
     def free(self, now: float, window_s_max: float = math.inf) -> int:
-        return self.count(now) - self._under_way - len(self._counted(now, window_s_max))
+        """How many are free. Answers from longer than `window_s_max` ago do not count."""
+        return self.count(now) - self._in_flight - len(self._counted(now, window_s_max))
 
     def free_at(self, wanted: int, now: float, window_s_max: float = math.inf) -> float | None:
-        """When so many will be free if no more are taken; None if that hangs on open answers."""
+        """When this many will be free if no more are taken; None if open answers decide that."""
         lacking = wanted - self.free(now, window_s_max)
         if lacking <= 0:
             return now
@@ -122,10 +124,11 @@ class Window:
         return [at for at in self._answered if at + window_s_max > now]
 
     def take(self) -> None:
-        self._under_way += 1
+        """Take a place for a command that is about to be sent."""
+        self._in_flight += 1
 
     def give_back(self, now: float, *, sent: bool) -> None:
         """Its answer came; or nothing was sent, and the place is free at once."""
-        self._under_way -= 1
+        self._in_flight -= 1
         if sent:
             self._answered.append(now)

@@ -1,4 +1,4 @@
-"""The user's flows, loaded from where OFFHOOK_FLOWS names them: what is wrong is told in a line."""
+"""Loads the user's flows, which OFFHOOK_FLOWS names; an error is one line that names the flow."""
 
 import importlib
 import os
@@ -21,7 +21,7 @@ def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
     flows = tuple(_flow_from(name) for name in names)
-    # A failed command finds back to its flow by the flow's name.
+    # The failure of a command is decided on by the flow of that name.
     taken = {NO_FLOW.name, API_FLOW.name, PARKED.name}
     for name, flow in zip(names, flows, strict=True):
         if flow.name in taken:

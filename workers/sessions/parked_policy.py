@@ -1,9 +1,9 @@
 """What becomes of a parked session's calls: a flow in place of the one that raised.
 
     OFFHOOK_PARKED       what it does
-    hangup               hangs up every leg that nobody talks with
+    hangup               hangs up every leg that is not in a conversation
     transfer:+1202…      answers the caller if need be and transfers the call there; hangs up the
-                         other legs that nobody talks with, and the caller if the transfer fails
+                         other legs that are in no conversation, and the caller if that fails
     none                 there is no policy: the session waits for `offhook parked retry`
 
 A leg that is bridged with a live leg, or in a conference, is left alone until that ends. The policy
@@ -48,12 +48,12 @@ def policy_from(text: str) -> Flow | None:
 
 
 def hang_up(event: Event, session: Session) -> list[Order]:
-    """Hang up every leg that nobody talks with."""
+    """Hang up every leg that is not in a conversation."""
     return _hangups(session, session.legs.values())
 
 
 def transfer(event: Event, session: Session, to: str) -> list[Order]:
-    """Connect the caller with `to`; hang up the others that nobody talks with."""
+    """Connect the caller with `to`; hang up the others that are in no conversation."""
     caller = session.caller
     if caller is None or caller.state == "ended":
         return hang_up(event, session)
@@ -100,7 +100,7 @@ def _hangups(session: Session, legs: Iterable[Leg]) -> list[Order]:
 
 
 def _waits(session: Session, leg: Leg) -> bool:
-    """Whether the leg is up and nobody talks with it."""
+    """Whether the leg is up and not in a conversation."""
     if leg.state == "ended" or leg.is_in_conference:
         return False
     if leg.state != "bridged":
@@ -111,7 +111,7 @@ def _waits(session: Session, leg: Leg) -> bool:
 
 
 def _may_hang_up(session: Session, leg: Leg) -> bool:
-    """Whether nobody has hung it up yet, or only to a carrier that did not answer."""
+    """Whether no hangup was sent yet, or only to a carrier that did not answer."""
     tried = _asked(session, "hangup", leg) + _asked(session, "reject", leg)
     return len(tried) < HANGUPS_MAX and all(
         isinstance(state.outcome, CommandFailed) and state.outcome.reason == "deadline"

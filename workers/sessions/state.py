@@ -102,7 +102,7 @@ class SessionState:
         return self._latest
 
     def is_parked(self) -> bool:
-        """Whether the flow failed on this session and nobody has resumed it since."""
+        """Whether the flow failed on this session, and it was not resumed since."""
         parked = self.session.parked
         return self.session.is_parked and parked is not None and parked.seq > self._resumed_seq
 
@@ -122,7 +122,7 @@ class SessionState:
         )
 
     def requested_ends(self) -> list[Record]:
-        """Requests to end a call that nobody decided on, oldest first."""
+        """Requests to end a call that have no decision yet, oldest first."""
         if not self._requests:
             return []
         undecided = self.latest().undecided

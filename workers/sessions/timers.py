@@ -31,8 +31,10 @@ class SessionTimers:
             )
 
     async def fire(self, lease: OwnLease, timer: TimerState) -> None:
-        """The record wakes nobody: the worker that appends it decides on it, or, if that one dies,
-        the alarm is redelivered."""
+        """Record that it fired. The record wakes no worker: the one that appends it decides on it.
+
+        If that one dies, the alarm is redelivered.
+        """
         await lease.append(
             TimerFired(
                 timer_id=timer.timer_id,

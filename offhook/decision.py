@@ -84,7 +84,7 @@ def _unanswered(commands: Sequence[Command], session: Session) -> Iterator[str]:
     """A warning for each command to an incoming leg that no command has answered.
 
     "You must issue this command [answer] before executing subsequent commands on an incoming call"
-    (SDK 4.189.0); the carrier refuses the rest with 90034. It is sent all the same: webhooks may be
+    (SDK 4.189.0); the carrier refuses the rest with 90034. It is sent anyway: webhooks may be
     late, and the carrier knows better.
     """
     answered: set[str | None] = set()

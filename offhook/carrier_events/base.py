@@ -1,4 +1,4 @@
-"""What every event of the carrier carries, and the event that is none of the known ones."""
+"""What every carrier event has, and the event of an unknown type."""
 
 import dataclasses
 from collections.abc import Mapping

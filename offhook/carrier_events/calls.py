@@ -154,6 +154,6 @@ class CallReferFailed(CarrierEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class CallSipInfoReceived(CarrierEvent):
-    """A SIP INFO came in. Named where the documents tell of `send_sip_info`; no schema anywhere."""
+    """A SIP INFO arrived. Named in the documents of `send_sip_info`; it has no schema anywhere."""
 
     event_type: str = "call.sip_info.received"

@@ -9,7 +9,7 @@ from offhook.carrier_events.base import CarrierEvent
 
 @dataclass(frozen=True, kw_only=True)
 class CallCost(CarrierEvent):
-    """What the leg cost. Amounts are text, as the carrier tells them."""
+    """What the leg cost. Amounts are text, as the carrier sends them."""
 
     event_type: str = "call.cost"
     billed_duration_secs: int | None = None

@@ -286,7 +286,7 @@ class Refer(LegCommand, Stateful):
 
 @dataclass(frozen=True, kw_only=True)
 class SendSipInfo(LegCommand, Stateful):
-    """Send SIP INFO on a leg; the other side is told by call.sip_info.received."""
+    """Send SIP INFO on a leg; the other side gets call.sip_info.received."""
 
     operation: ClassVar[str] = "send_sip_info"
     rules: ClassVar[tuple[Rule, ...]] = (_short_body,)

@@ -20,7 +20,7 @@ FIRST_CONNECTION_S = 5
 WATCH_S = 10.0
 
 PENDING_BYTES_MAX = 16 * 1024 * 1024
-"""What may wait to be sent, two of the largest records and more; nats-py's own 2 MiB hold none."""
+"""Bytes that may wait to be sent: over two of the largest records; nats-py's 2 MiB hold not one."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ async def connect(url: str, role: str) -> Client:
 
 
 def client_options(url: str, role: str) -> dict[str, Any]:
-    """The settings of every client, also of FastStream's broker.
+    """The settings of every client, FastStream's broker included.
 
     The defaults of nats-py give up after two minutes and notice a dead link after four; a denied
     publish is reported to the error callback alone, so it is logged.
@@ -79,8 +79,8 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
 
 
 def when_reconnected(client: Client, do: Callable[[], None]) -> Callable[[], None]:
-    """Call `do` each time the client has reconnected, until what is returned is called."""
-    reconnected = client._reconnected_cb  # nats-py has one callback, and no way to add another
+    """Call `do` each time the client has reconnected, until the returned function is called."""
+    reconnected = client._reconnected_cb  # nats-py has one callback, and no way to add a second
     if not isinstance(reconnected, _Reconnected):
         reconnected = client._reconnected_cb = _Reconnected(reconnected)
     calls = reconnected.calls
@@ -89,7 +89,7 @@ def when_reconnected(client: Client, do: Callable[[], None]) -> Callable[[], Non
 
 
 class _Reconnected:
-    """A callback that makes many calls, after the one that was there before."""
+    """A callback that calls many, after the one that was set before."""
 
     def __init__(self, before: Callable[[], Awaitable[None]] | None) -> None:
         self.calls: set[Callable[[], None]] = set()
@@ -115,7 +115,7 @@ async def until_refused(
         await asyncio.sleep(every_s)
         if ending.is_set():
             continue
-        # A server that is only gone shows as an OSError or a time out, and comes back.
+        # A server that is merely down shows as an OSError or a timeout, and comes back.
         error = client.last_error
         is_refused = (
             client.is_connecting
@@ -128,9 +128,9 @@ async def until_refused(
 
 
 async def close(client: Client) -> None:
-    """Drain, bounded; a client that cannot drain any more is closed."""
+    """Drain within a time limit; a client that cannot drain is closed."""
     try:
         await client.drain()
     except (NatsError, TimeoutError):
-        with contextlib.suppress(OSError):  # it would write what is left to send to nobody
+        with contextlib.suppress(OSError):  # it tries to send the rest to a lost connection
             await client.close()

@@ -26,7 +26,7 @@ class StreamLookup:
         self._client = client
 
     async def last_seq(self) -> int:
-        """The sequence of the newest record, 0 if there is none. Raises LogUnavailable."""
+        """The sequence of the newest record, 0 for an empty stream. Raises LogUnavailable."""
         try:
             info = await self._client.jetstream(timeout=TIMEOUT_S).stream_info(STREAM)
         except (NatsError, TimeoutError) as error:

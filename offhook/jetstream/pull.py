@@ -1,4 +1,4 @@
-"""A lingering pull request on a durable consumer: messages are handed on as they arrive.
+"""A lingering pull request on a durable consumer: messages are delivered as they arrive.
 
     ask for as many as there is room for ──▶ arrived ──▶ next()      asked again at half
       ▲                                         │
@@ -24,11 +24,11 @@ from nats.errors import Error as NatsError
 from offhook.jetstream.connection import when_reconnected
 
 EXPIRES_S = 1.0
-"""Short, so that a frozen process is sent nothing for longer, and a lost request costs little."""
+"""Short, so that a frozen process receives nothing for longer, and a lost request costs little."""
 
 LOST_AFTER_S = 1.25
-"""The server says when a request expires. If it has not by now, the request is lost, as with the
-leader of a replicated consumer."""
+"""The server reports when a request expires. Without a report by now the request is lost, for
+example with the leader of a replicated consumer."""
 
 REQUEST_BYTES_MAX = 16 * 1024 * 1024
 """Of what one request may bring, and of what has arrived when another one is sent. A batch of the
@@ -36,7 +36,7 @@ largest records has 3 GB; nats-server ends a connection that has over 64 MB to b
 drops what is over 128 MB in a subscription."""
 
 REFUSED_PAUSE_S = 0.1
-"""Between two requests that are refused: no consumer, no leader, too many requests."""
+"""Pause after a refused request: no consumer, no leader, too many requests."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Pull:
     ) -> list[Msg]:
         """All that has arrived, oldest first, at most `count_max`; empty after timeout_s.
 
-        After the first one more are waited for during `gather_s`.
+        After the first one it waits `gather_s` for more.
         """
         if self._asking is None:
             self._asking = asyncio.create_task(self._keep_asking())
@@ -123,7 +123,7 @@ class Pull:
 
     @property
     def waiting(self) -> int:
-        """How many messages have arrived and were not taken yet."""
+        """How many messages have arrived that `next` has not returned yet."""
         return len(self._arrived_messages)
 
     def look(self) -> None:
@@ -132,16 +132,16 @@ class Pull:
             self._look.set()
 
     def stop(self) -> None:
-        """Take back what was asked for. What is on its way all the same is handed on."""
+        """Withdraw the requests. Messages that are already on their way are still delivered."""
         self._stopped = True
         self._look.set()
 
     async def rest(self) -> None:
-        """After `stop`: wait until all of that has arrived and was taken by `next`."""
+        """After `stop`: wait until these have arrived and `next` has returned them."""
         await self._over.wait()
 
     async def close(self) -> None:
-        """Unsubscribe. What was asked for is redelivered to others after the ack wait."""
+        """Unsubscribe. Messages on their way are redelivered to others after the ack wait."""
         self._stopped = True
         self._forget()
         if self._asking is not None:
@@ -153,7 +153,7 @@ class Pull:
                 await self._subscription.unsubscribe()
 
     def _wanted(self) -> int:
-        """How many to ask for now; 0 while more than half of the room is still asked for."""
+        """How many to ask for now; 0 while more than half of the room is already asked for."""
         if self._stopped or self._arrived_bytes >= REQUEST_BYTES_MAX:
             return 0
         room = self._batch_max if self._room is None else min(self._batch_max, self._room())
@@ -180,7 +180,7 @@ class Pull:
         await self._drain()
 
     async def _drain(self) -> None:
-        """End the subscription, and so its requests: what is given back must not come to us again.
+        """End the subscription, and so its requests: a nak must not redeliver to this client.
 
         The server has sent all that it will send when it answers to that.
         """
@@ -189,7 +189,7 @@ class Pull:
                 await self._subscription.drain()  # type: ignore[no-untyped-call]
         self._asked = 0
         self._is_drained = True
-        self._arrival.set()  # lets `next` see that nothing more will come
+        self._arrival.set()  # so that `next` sees that nothing more will come
 
     async def _ask(self, count: int, now: float) -> None:
         self._asked += count
@@ -219,10 +219,10 @@ class Pull:
             self._look.set()
 
     def _end_request(self, headers: dict[str, str]) -> None:
-        """A status instead of a message: one request is over, with so many never sent."""
+        """A status instead of a message: one request has ended, with some messages never sent."""
         status = headers.get("Status", "")
         pending = headers.get("Nats-Pending-Messages", "")
-        # Without a number it is not known which request is meant: all are asked for again.
+        # Without a number the request is unknown: everything is asked for again.
         left = int(pending) if pending.isdecimal() else self._asked
         self._asked = max(0, self._asked - left)
         if status == _EXPIRED or headers.get("Description", "").endswith(_ENDS):
@@ -237,13 +237,13 @@ class Pull:
             )
 
     def _reconnected(self) -> None:
-        """What was asked for before may be lost with the connection, or with the server."""
+        """Earlier requests may be lost with the connection, or with the server."""
         self._asked = 0
         self._look.set()
 
 
 _EXPIRED = "408"
 _ENDS = (
-    "Batch Completed",  # 409 too, but no refusal: with `max_bytes` the server says so
+    "Batch Completed",  # 409 too, but not a refusal: the end of a request with `max_bytes`
     "Exceeds MaxBytes",  # the next message is for the next request
 )

@@ -180,7 +180,7 @@ class Connection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._incomplete:
-            return  # waiting all the same
+            return  # it waits anyway
         self.begun = False
         if self._is_free():
             self._connections.idle(self, self.loop.time())
@@ -216,7 +216,7 @@ class Connection(HttpToolsProtocol):
 def connections_max() -> int:
     """How many connections a server may have; raises the process's limit on files if it can.
 
-    Many systems start a process with 1,024 and let it have more.
+    Many systems start a process with 1,024 and allow more.
     """
     beside = BACKLOG + FILES_BESIDE
     wanted = CONNECTIONS_MAX + beside

@@ -101,7 +101,7 @@ class Recording:
 def conferences_after(
     held: Mapping[str, Conference], event: CarrierEvent
 ) -> Mapping[str, Conference]:
-    """The session's conferences after one more event; the same if that tells nothing new."""
+    """The session's conferences after an event; the same object if it changes nothing."""
     conference_id = getattr(event, "conference_id", None)
     if conference_id is None:
         return held
@@ -117,7 +117,7 @@ def conferences_after(
 
 
 def recordings_after(held: Mapping[str, Recording], event: CarrierEvent) -> Mapping[str, Recording]:
-    """The session's recordings after one more event; of one recording the last event counts."""
+    """The session's recordings after an event; of one recording the last event counts."""
     if not isinstance(event, CallRecordingSaved | RecordingSaved | ConferenceRecordingSaved):
         return held
     recording_id = event.recording_id or event.event_id

@@ -5,7 +5,7 @@
     account          the account is stopped: no funds, blocked      refused, readiness red
     not_permitted    this account may not do this                   refused
     rate             too many requests; nothing was done            wait, the same again
-    no_answer        nobody knows                                   back off, the same again
+    no_answer        not known                                      back off, the same again
     call_ended       the leg is over                                done for a hangup, else refused
     leg_unknown      no such leg (any more)                         refused
     not_found        something that the command names is not there  refused
@@ -65,7 +65,7 @@ def group_of(status: int, codes: Collection[str]) -> Group:
         return "rate"
     found = {_GROUPS[code] for code in codes if code in _GROUPS}
     if status in (401, 403):
-        # Nothing else is believed: whoever is not let in learns nothing about a leg.
+        # Nothing else is believed: without access the carrier says nothing about a leg.
         return _first(found & _OF_THE_DOOR) or "unauthorized"
     if status == 422 and CALL_ENDED in codes:
         return "call_ended"

@@ -178,7 +178,7 @@ def _accepted_before(
         return "taken before: the carrier rejects the repeated command_id"
     if not is_own_doing(group) or _points_elsewhere(errors):
         return ""
-    return "taken before, as far as can be told: webhooks tell what happened"
+    return "probably taken before: webhooks show what happened"
 
 
 def _points_elsewhere(errors: tuple[dict[str, Any], ...]) -> bool:

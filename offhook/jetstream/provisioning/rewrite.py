@@ -1,11 +1,11 @@
 """Rewrite compressed streams without compression: same records, sequences and time stamps.
 
-The server cannot take compression off what is stored, and cannot rename a stream. So the records of
+The server cannot decompress what is stored, and cannot rename a stream. So the records of
 CALLS are mirrored into a second stream and back; a mirror keeps sequences and time stamps.
 
     CALLS        CALLS_REWRITE   next step
-    compressed   -               take its subjects away, so that nothing is appended any more, and
-                                 append a marker: the copy that has it is complete
+    compressed   -               remove its subjects, so that nothing more is appended, and append a
+                                 marker: a copy that has it is complete
     closed       -               mirror CALLS
     closed       mirror          once complete, make it a stream of its own
     closed       stream          compare the two, then delete CALLS
@@ -13,8 +13,8 @@ CALLS are mirrored into a second stream and back; a mirror keeps sequences and t
     mirror       stream          once complete, make it a stream of its own
     plain        stream          put the consumers where they were, then delete CALLS_REWRITE
 
-The streams themselves say which step is next, so a rewrite that was killed continues when it is run
-again. At every moment one of the two holds every record on all of its replicas.
+The streams themselves show which step is next, so a rewrite that was killed continues when it is
+run again. At every moment one of the two has every record on all of its replicas.
 
 TIMERS differs: a mirror does not fire schedules. Alarms are only wake-ups, so the new stream starts
 empty and they are set again from the copy.
@@ -62,7 +62,7 @@ _SAY_S = 2.0
 async def rewrite(
     client: Client, monitor_urls: Sequence[str], replicas: int, say: Say = lambda line: None
 ) -> bool:
-    """Rewrite every compressed stream; whether there was one. `say` gets a line for each step.
+    """Rewrite every compressed stream; True if there was one. `say` gets a line for each step.
 
     Needs room for a second copy. Raises LogUnsafe if a role is still connected, and LogUnavailable.
     """
@@ -83,7 +83,7 @@ async def rewrite(
 
 
 class _Rewrite:
-    """Of one stream."""
+    """The rewrite of one stream."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class _Rewrite:
         )
 
     async def _delete_compressed(self) -> None:
-        """Only what is whole elsewhere is deleted."""
+        """Delete the original, once the copy is known to be complete."""
         stream, copy = await self._settled(self._name), await self._settled(self._copy_name)
         if self._name != TIMERS:  # of its copy only the alarms matter, and they go on ringing
             facts = [
@@ -178,7 +178,7 @@ class _Rewrite:
         await self._js.delete_stream(self._name)
 
     async def _finish(self, copy: StreamInfo) -> None:
-        """Consumers continue where they were; then the copy may go."""
+        """Let consumers continue where they were, then delete the copy."""
         if self._name == TIMERS:
             await self._set_alarms(copy)
         else:
@@ -197,7 +197,7 @@ class _Rewrite:
         self._say(f"{self._name}: rewritten without compression")
 
     async def _set_alarms(self, copy: StreamInfo) -> None:
-        """Those that had not fired, and those that had and were not acknowledged."""
+        """The alarms that had not fired, and those that had but were not acknowledged."""
         [config] = self._consumers
         acknowledged = int(own_metadata(copy.config).get(_key(config), "0"))
         set_again = 0
@@ -237,18 +237,18 @@ class _Rewrite:
         return floors
 
     async def _promote(self, to: StreamConfig) -> None:
-        """Make a mirror a stream of its own."""
+        """Turn a mirror into a stream of its own."""
         await self._js.update_stream(to.evolve(mirror=None, mirror_direct=None))
 
     async def _last_seq(self, name: str) -> int:
-        """Of the last record that is there: a mirror never sees deleted ones at the end."""
+        """The last record that exists: a mirror never sees deleted ones at the end."""
         try:
             return (await self._js.get_last_msg(name, ">")).seq or 0
         except NotFoundError:
             return 0
 
     async def _until_complete(self, name: str, last_seq: int) -> None:
-        """Until the mirror has the record of that sequence. Raises LogUnavailable if it stalls."""
+        """Wait until the mirror has that record. Raises LogUnavailable if it stalls."""
         reached, moved_at, said_at = -1, time.monotonic(), 0.0
         while True:
             info = await self._js.stream_info(name)
@@ -269,7 +269,7 @@ class _Rewrite:
             await asyncio.sleep(_LOOK_S)
 
     async def _settled(self, name: str) -> StreamInfo:
-        """Once every replica has everything. Raises LogUnavailable if one does not."""
+        """Wait until every replica has everything. Raises LogUnavailable if one does not."""
         deadline = time.monotonic() + STALLED_S
         while True:
             info = await self._js.stream_info(name)

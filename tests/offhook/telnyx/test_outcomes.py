@@ -83,7 +83,7 @@ def test_what_an_answer_means(
 # ------------------------------------------------------------------ a repeated try
 
 TAKEN = "taken before: the carrier rejects the repeated command_id"
-UNCLEAR = "taken before, as far as can be told: webhooks tell what happened"
+UNCLEAR = "probably taken before: webhooks show what happened"
 
 REPEATED: list[tuple[str, int, bytes, tuple[Any, ...]]] = [
     # The three ways a duplicate may be answered.

@@ -31,7 +31,8 @@ VERSION_DEFAULT = "2"
 _errors = Console(stderr=True)
 
 app = typer.Typer(
-    help="Call Control Applications at the carrier (OFFHOOK_CARRIER_KEY).", no_args_is_help=True
+    help="Manage the account's Call Control Applications (needs OFFHOOK_CARRIER_KEY).",
+    no_args_is_help=True,
 )
 
 Id = Annotated[str, typer.Argument(help="The application's id.", show_default=False)]
@@ -39,10 +40,10 @@ Id = Annotated[str, typer.Argument(help="The application's id.", show_default=Fa
 _FIELD_OPTIONS: Mapping[str, Any] = {
     "application_name": typer.Option(help="Display name."),
     "webhook_event_url": typer.Option(help=f"Webhook URL: https://…{WEBHOOK_PATH}"),
-    "active": typer.Option("--active/--inactive", help="Take and place calls."),
-    "anchorsite_override": typer.Option(help='Latency, or a site: "Chicago, IL" …'),
+    "active": typer.Option("--active/--inactive", help="Whether it takes and places calls."),
+    "anchorsite_override": typer.Option(help='Media site: Latency, or "Chicago, IL" …'),
     "call_cost_in_webhooks": typer.Option(help="Send webhooks with the cost of a call."),
-    "dtmf_type": typer.Option(help='"RFC 2833", "Inband" or "SIP INFO".'),
+    "dtmf_type": typer.Option(help='Form of DTMF digits: "RFC 2833", "Inband" or "SIP INFO".'),
     "first_command_timeout": typer.Option(help="Hang up if no command arrives in time."),
     "first_command_timeout_secs": typer.Option(help="That time, in seconds."),
     "inbound_channel_limit": typer.Option(help="Concurrent inbound calls; null for no limit."),
@@ -54,7 +55,9 @@ _FIELD_OPTIONS: Mapping[str, Any] = {
     "outbound_channel_limit": typer.Option(help="Concurrent outbound calls; null for no limit."),
     "outbound_voice_profile_id": typer.Option(help="Outbound voice profile."),
     "redact_dtmf_debug_logging": typer.Option(help="Keep digits out of the carrier's debug logs."),
-    "webhook_api_version": typer.Option(help='"2", which ingress requires, or "1".'),
+    "webhook_api_version": typer.Option(
+        help='Version of webhooks: "2", which ingress requires, or "1".'
+    ),
     "webhook_event_failover_url": typer.Option(help="Where webhooks go if the first URL fails."),
     "webhook_timeout_secs": typer.Option(
         help="How long a webhook may take, 0 to 30; null for the carrier's default."
@@ -94,7 +97,7 @@ def list_(
     sort: Annotated[
         str | None,
         typer.Option(
-            help="created_at, connection_name or active; with a leading - in descending order."
+            help="Sort by created_at, connection_name or active; - in front for descending."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -149,7 +152,7 @@ def show(id: Id, as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Display name.", show_default=False)],
     webhook_event_url: Annotated[
-        str, typer.Argument(help=f"https://…{WEBHOOK_PATH}", show_default=False)
+        str, typer.Argument(help=f"Webhook URL: https://…{WEBHOOK_PATH}", show_default=False)
     ],
     *,
     as_json: AsJson = False,

@@ -30,7 +30,7 @@ PAGE_SIZE = "250"  # the carrier's own bound
 ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))
 
 app = typer.Typer(
-    help="Command calls through Offhook's API, durably and with exactly-once effect.",
+    help="Send commands to calls through Offhook's API, with exactly-once effect.",
     no_args_is_help=True,
 )
 
@@ -46,12 +46,12 @@ Params = Annotated[
 ]
 ClientState = Annotated[
     str | None,
-    typer.Option(help="Base64 text that the carrier returns with every event of the call."),
+    typer.Option(help="Base64 text that the carrier returns with every event of the leg."),
 ]
 CommandId = Annotated[
     str | None,
     typer.Option(
-        help="Idempotency key: the command has its effect once, however often it is sent."
+        help="Idempotency key: sent again with the same one, a command has no second effect."
     ),
 ]
 ConnectionId = Annotated[
@@ -207,7 +207,7 @@ def action(
     operation: Annotated[
         str,
         typer.Argument(
-            help="The carrier's name of the action: speak, gather, record_start …",
+            help="Name of the action: speak, gather, record_start …",
             show_default=False,
         ),
     ],

@@ -54,7 +54,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def every_command(
+def _every_command(
     _: Annotated[
         bool,
         typer.Option(

@@ -6,7 +6,9 @@ import typer
 
 from offhook.cli.options import ReadyFile, console, settings_of_command
 
-app = typer.Typer(help="Parked sessions: those that wait for an operator.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and resume parked sessions, which wait for an operator.", no_args_is_help=True
+)
 
 
 @app.command("list")

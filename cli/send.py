@@ -18,13 +18,16 @@ def send(
     url: Annotated[str, typer.Option(help="URL to post to. Default: OFFHOOK_WEBHOOK_URL.")] = "",
     key_file: Annotated[
         Path | None,
-        typer.Option(help="File with the signing key, base64 of its seed; - for standard input."),
+        typer.Option(help="File with the signing key, its seed in base64; - for standard input."),
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option(help="Make the HTTP body from what the portal shows, or from a payload.")
+        bool,
+        typer.Option(
+            help="Build the HTTP body from the form that the portal shows, or from a payload."
+        ),
     ] = False,
     event_type: Annotated[
-        str, typer.Option(help="Event type, for payloads, which do not contain it.")
+        str, typer.Option(help="Event type of a payload, which does not contain it.")
     ] = "",
     ready_file: ReadyFile = None,
 ) -> None:

@@ -12,7 +12,8 @@ def show(
         str, typer.Argument(help="The session's id: the carrier's call_session_id.")
     ],
     last: Annotated[
-        int | None, typer.Option(help="Print only the last records, this many.", min=1)
+        int | None,
+        typer.Option(help="Number of records to print, the newest ones. Default: all.", min=1),
     ] = None,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,

@@ -26,9 +26,9 @@ def up(
         bool, typer.Option(help="Use free ports instead of those in the settings.")
     ] = False,
 ) -> None:
-    """Run everything on this machine, until Ctrl-C.
+    """Run NATS, PostgreSQL and every role on this machine, until Ctrl-C.
 
-    Your flows are in OFFHOOK_FLOWS. Without OFFHOOK_CARRIER_KEY the carrier is the simulator.
+    Your flows are named in OFFHOOK_FLOWS. Without OFFHOOK_CARRIER_KEY the carrier is the simulator.
     """
     from offhook.cli.embedded.run import run_up
 

@@ -1,8 +1,8 @@
-"""Bearer tokens and what each may do. Tokens are kept as SHA-256 digests only.
+"""Bearer tokens and what each may do. Only SHA-256 digests of tokens are kept.
 
 read       sessions, commands, timelines; the status of calls; applications
-command    that, and commands to calls
-admin      that, and changes to call control applications
+command    the same, and commands to calls
+admin      the same, and changes to call control applications
 """
 
 import hashlib
@@ -20,30 +20,31 @@ from offhook.errors import SettingInvalid
 
 Scope = Literal["read", "command", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""From the least to the most."""
+"""From the smallest to the largest."""
 
 BEARER = HTTPBearer(auto_error=False, description="A token of OFFHOOK_API_TOKENS")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Whose token it is. The name is told in the log, so it gives nothing of the token away."""
+    """Who sends a request. `name` is stored in the log, so it reveals nothing of the token."""
 
     name: str
     scope: Scope
 
     def may(self, scope: Scope) -> bool:
+        """Whether the token's scope includes this one."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
 class Tokens:
-    """The tokens that are let in."""
+    """The tokens that the API accepts."""
 
     def __init__(self, callers: dict[bytes, Caller]) -> None:
         self._callers = callers  # by SHA-256 of the token
 
     def caller(self, token: str) -> Caller | None:
-        """Whose token it is; the time this takes says nothing about the tokens."""
+        """The caller with this token; the time this takes reveals nothing about the tokens."""
         digest = _digest(token)
         found = None
         for known, caller in self._callers.items():
@@ -54,7 +55,8 @@ class Tokens:
     def allow(self, scope: Scope) -> Callable[..., Awaitable[Caller]]:
         """A dependency: the caller, or 401, or 403 if the scope is too small.
 
-        Then 422 for a query parameter that the route does not have: every route with a token asks.
+        It also refuses query parameters that the route does not have, with 422: every route that
+        needs a token gets that check.
         """
 
         async def allowed(
@@ -66,7 +68,7 @@ class Tokens:
                 raise refusal(
                     401,
                     "10009",
-                    "The Authorization header is missing, or its bearer token is not known",
+                    "The Authorization header is missing, or its bearer token is unknown",
                     headers={"www-authenticate": "Bearer"},
                 )
             if not caller.may(scope):
@@ -82,7 +84,7 @@ class Tokens:
 
 
 def tokens_from(texts: Sequence[str]) -> Tokens:
-    """Tokens from `scope:token` each. Raises SettingInvalid, without telling a token."""
+    """Tokens from texts `scope:token`. Raises SettingInvalid, which shows no token."""
     if not texts:
         raise SettingInvalid(f"OFFHOOK_API_TOKENS is not set; expected {_EXPECTED}")
     callers: dict[bytes, Caller] = {}
@@ -98,7 +100,7 @@ def tokens_from(texts: Sequence[str]) -> Tokens:
     return Tokens(callers)
 
 
-_EXPECTED = "a list of scope:token with commas between, each scope one of " + ", ".join(SCOPES)
+_EXPECTED = "a comma-separated list of scope:token, each scope one of " + ", ".join(SCOPES)
 
 
 def _digest(token: str) -> bytes:

@@ -1,15 +1,15 @@
-"""Every "no" of the API, in the carrier's shape: {"errors": [{code, title, detail, source?}]}.
+"""Errors of the API, in the carrier's shape: {"errors": [{code, title, detail, source?}]}.
 
-    401 10009  no known token             404 10005  no such thing, or no such path
+    401 10009  no known token             404 10005  no such resource or path
     403 10010  the token's scope          405 10030  another method
     400 10023  the body is not JSON       413 10015  the body is over the bound
-    400 10028  the body is not UTF-8      408 10008  the body took too long
-    400 10015  the body never ended
-    409 10012  a retry without a command_id, perhaps of a command that is named
-    422 90015  no such call               429 10011  too many commands wait already
+    400 10028  the body is not UTF-8      408 10008  the body was not complete in time
+    400 10015  the connection ended before the body did
+    409 10012  a retry without a command_id, possibly of a command that the error names
+    422 90015  no such call               429 10011  too many commands are waiting
     422 90018  the call has ended
     422        a wrong parameter: `offhook.telnyx.error_codes.code_of_parameter`
-    500, 503 10007                        our own mistake; the log or the views do not answer
+    500, 503 10007                        a bug; the log or the views do not answer
     504 10008  not in time
 
 Titles are the carrier's. Source: developers.telnyx.com `api-errors`.
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class ErrorAnswer(OffhookError):
-    """A request that is answered with errors."""
+    """A request is answered with an error status and a list of errors."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class ErrorAnswer(OffhookError):
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
+        """The HTTP response."""
         return json_response({"errors": self.errors}, self.status, self.headers)
 
 
@@ -56,12 +57,12 @@ def error(
     code: str, detail: str, *, pointer: str | None = None, parameter: str | None = None
 ) -> dict[str, Any]:
     """One error. `pointer` is a place in the body, `parameter` a name in path or query."""
-    told: dict[str, Any] = {"code": code, "title": TITLES[code], "detail": detail}
+    body: dict[str, Any] = {"code": code, "title": TITLES[code], "detail": detail}
     if pointer is not None:
-        told["source"] = {"pointer": pointer}
+        body["source"] = {"pointer": pointer}
     elif parameter is not None:
-        told["source"] = {"parameter": parameter}
-    return told
+        body["source"] = {"parameter": parameter}
+    return body
 
 
 def refusal(
@@ -83,16 +84,19 @@ def parameter_invalid(invalid: ParameterInvalid) -> ErrorAnswer:
 
 
 def call_unknown(detail: str) -> ErrorAnswer:
+    """422: no such call."""
     return refusal(422, "90015", detail, pointer="/call_control_id")
 
 
 def not_found(detail: str) -> ErrorAnswer:
+    """404: no such resource."""
     return refusal(404, "10005", detail)
 
 
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
+    """A response with the value as JSON."""
     return Response(
         msgspec.json.encode(value),
         status_code=status,
@@ -102,8 +106,8 @@ def json_response(
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error that leaves an endpoint, FastAPI's own too, in the carrier's shape."""
-    app.add_exception_handler(ErrorAnswer, _told)
+    """Answer every error of an endpoint, including FastAPI's own, in the carrier's shape."""
+    app.add_exception_handler(ErrorAnswer, _answered)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(LogUnavailable, _log_unavailable)
@@ -113,7 +117,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _told(_: Request, raised: Exception) -> Response:
+async def _answered(_: Request, raised: Exception) -> Response:
     assert isinstance(raised, ErrorAnswer)
     return raised.response()
 
@@ -140,7 +144,7 @@ async def _of_the_framework(request: Request, raised: Exception) -> Response:
         case 404:
             answer = not_found(f"There is nothing at {path}; see /docs")
         case 405:
-            detail = f"{request.method} is not possible at {path}; see /docs"
+            detail = f"{request.method} is not allowed at {path}; see /docs"
             answer = refusal(405, "10030", detail, headers=raised.headers)
         case status:
             answer = refusal(status, "10015", str(raised.detail), headers=raised.headers)
@@ -158,7 +162,7 @@ async def _views_unavailable(_: Request, raised: Exception) -> Response:
 
 
 async def _views_refuse(request: Request, raised: Exception) -> Response:
-    """What Postgres itself says: some of it will pass, all else is a mistake of ours."""
+    """An error of Postgres itself: some will pass, any other is a bug."""
     assert isinstance(raised, StatementFailed)
     if will_pass(raised):
         return await _views_unavailable(request, raised)
@@ -166,12 +170,12 @@ async def _views_refuse(request: Request, raised: Exception) -> Response:
 
 
 async def _unexpected(request: Request, raised: Exception) -> Response:
-    # uvicorn logs it with its traceback, and drops the connection. A command may be in the log.
+    # uvicorn logs the traceback and closes the connection. A command may be in the log.
     repeatable = request.method == "GET"
     return refusal(
         500,
         "10007",
-        "An unexpected error occurred; the server's log has it",
+        "An unexpected error occurred; see the log of the API",
         headers={"connection": "close"} | ({} if repeatable else {RETRY_HEADER: "false"}),
     ).response()
 

@@ -1,4 +1,4 @@
-"""What the API tells Prometheus. Labels are operations, methods, route patterns and statuses."""
+"""Metrics for Prometheus. Labels are operations, methods, route patterns and statuses."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ METHODS = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"}
 
 
 class Metrics:
-    """One registry a process; every label has a fixed set of values."""
+    """One registry per process; every label has a fixed set of values."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -34,7 +34,7 @@ class Metrics:
 
     @contextmanager
     def command(self, operation: str) -> Iterator[None]:
-        """Time a command; the status is 200, or that of the error it ends with."""
+        """Measure a command; its status is 200, or that of the error it ends with."""
         started = time.perf_counter()
         status = "500"
         try:
@@ -48,15 +48,15 @@ class Metrics:
             self._commands.labels(operation=operation, status=status).observe(took_s)
 
     def counting(self, app: AsgiApp) -> AsgiApp:
-        """The application, with every answer counted under the pattern of its route."""
+        """The application, with every response counted under the pattern of its route."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            async def noting(message: Message) -> None:
+            async def observed_send(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     self._note(scope, message["status"])
                 await send(message)
 
-            await app(scope, receive, noting if scope["type"] == "http" else send)
+            await app(scope, receive, observed_send if scope["type"] == "http" else send)
 
         return counted
 

@@ -1,7 +1,7 @@
-"""Query parameters: which names a route has, and what the values of each kind may be.
+"""Query parameters: which names a route has, and which values each kind may have.
 
-Whatever is wrong is refused with 422, naming the parameter, its value and what is expected: a name
-that does not exist, a name given twice, an empty value, a number or a time in another form.
+Anything wrong is refused with 422, naming the parameter, its value and what is expected: an unknown
+name, a name given twice, an empty value, a number or a time in another form.
 """
 
 import re
@@ -18,19 +18,19 @@ from offhook.api.errors import refusal
 from offhook.errors import shown
 from offhook.phone_numbers import number_key
 
-# Well within what Postgres and its driver can do: to asyncpg the first and the last instant that
-# Python knows are infinities.
+# Well within what Postgres and its driver support: asyncpg reads the first and the last instant of
+# Python as infinities.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 TELNYX = "/v2/"
-"""Below it an empty value is the carrier's to judge."""
+"""Below this path the carrier judges empty values."""
 
 NAME_SHOWN_MAX = 80
 
 
 def require_known(request: Request) -> None:
-    """Raise ErrorAnswer unless the request's route has every query parameter that was given."""
+    """Raise ErrorAnswer 422 unless the request's route has every query parameter given."""
     given = request.query_params.multi_items()
     if not given:
         return
@@ -44,12 +44,12 @@ def require_known(request: Request) -> None:
             detail = f"{name} is given {count} times; expected once"
             raise refusal(422, "10015", detail, parameter=name)
         if not request.query_params[name] and not may_be_empty:
-            detail = f"{name} is ''; expected a value; leave it out where it has none"
+            detail = f"{name} is empty; expected a value, or leave it out"
             raise refusal(422, "10015", detail, parameter=name)
 
 
 def declared(*names: str) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads these query parameters by itself."""
+    """`openapi_extra` for a route that reads these query parameters itself."""
     return {
         "parameters": [
             {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
@@ -75,22 +75,22 @@ def moment_in(parameter: str, text: str, expected: str = "a time") -> datetime:
 
 
 def number_in(parameter: str, text: str) -> str:
-    """A number or an address, in any spelling. Raises ErrorAnswer.
+    """A phone number or an address, in any spelling. Raises ErrorAnswer 422.
 
-    What is neither passes too, for the carrier has callers such as "anonymous"; but not what claims
-    to be in E.164.
+    Other texts pass too, because the carrier has callers such as "anonymous"; but a text that
+    starts with a plus sign must be in E.164.
     """
     if text.lstrip().startswith("+") and not number_key(text).isdigit():
         detail = (
-            f"{parameter} is {shown(text)}; expected a number in E.164 (+12025550123), or as the "
-            "carrier gave it"
+            f"{parameter} is {shown(text)}; expected a number in E.164 (+12025550123), or the form "
+            "in which the carrier gave it"
         )
         raise refusal(422, "10016", detail, parameter=parameter)
     return text
 
 
 def _whole_number(value: object) -> object:
-    # What is left out is the default, an int; pydantic would also take "+5", "5.0" and "1_000".
+    # A default is an int already; pydantic would also accept "+5", "5.0" and "1_000".
     if isinstance(value, str) and not _DIGITS.fullmatch(value):
         raise ValueError("expected a whole number")
     return value

@@ -1,18 +1,18 @@
-"""What came of a command → what the application is answered. Pure.
+"""The outcome of a command → the answer to the application. Pure.
 
     outcome                                       answer
     succeeded                                     200, the carrier's own body; {"data": {"result":
-                                                  "ok"}} if it sent none (or nothing was needed)
+                                                  "ok"}} if it sent none, or none was needed
     refused, unauthorized, call_ended by carrier  the carrier's status and errors
-    call_ended before it was done                 422 with 90018
+    call_ended before it was sent                 422 with 90018
     invalid                                       422 with 10015
-    deadline, and it was not done                 503 with 10007
+    deadline, and it was not performed            503 with 10007
     any failure, but it may have been performed   504 with 10008
     no outcome in time                            504 with 10008
 
-504 means "nobody knows", which no other status says: any other is for what was not done. The
-official SDKs would send the command again after a 5xx, and without a command_id of the caller's
-that is a second call: so the header x-should-retry says "false". It is left out where the caller
+504, and no other status, means that the outcome is unknown; with any other the command was not
+performed. The official SDKs send a command again after a 5xx, which would be a second call if the
+caller gave no command_id: so the header x-should-retry says "false". It is left out if the caller
 gave the command_id and the outcome is open: the repeated request then waits for the same command.
 """
 
@@ -23,10 +23,10 @@ from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 
 
 def answer_of(outcome: CommandSucceeded | CommandFailed) -> tuple[int, dict[str, Any]]:
-    """Status and body of a success. Raises ErrorAnswer for anything else."""
+    """Status and body of a success. Raises ErrorAnswer for a failure."""
     if isinstance(outcome, CommandFailed):
         raise _failure(outcome)
-    # A success can have a 4xx: a hangup of a call that had ended, a command taken before.
+    # A success can have a 4xx: a hangup of an ended call, a repeated command.
     status = outcome.http_status or 200
     if not outcome.answer or not 200 <= status < 300:
         return 200, {"data": {"result": "ok"}}
@@ -34,7 +34,7 @@ def answer_of(outcome: CommandSucceeded | CommandFailed) -> tuple[int, dict[str,
 
 
 def no_outcome(command: IssuedCommand, waited_s: float, *, given: bool) -> ErrorAnswer:
-    """The command is in the log, and nobody can say yet what comes of it."""
+    """The command is in the log, and its outcome is not known yet."""
     return refusal(
         504,
         "10008",
@@ -47,7 +47,7 @@ def no_outcome(command: IssuedCommand, waited_s: float, *, given: bool) -> Error
 
 
 def not_begun(command: IssuedCommand, waited_s: float) -> ErrorAnswer:
-    """The time was up before the command was in the log: late is worse than not at all."""
+    """The time was up before the command was in the log: late is worse than never."""
     return refusal(
         503,
         "10007",
@@ -57,7 +57,7 @@ def not_begun(command: IssuedCommand, waited_s: float) -> ErrorAnswer:
 
 
 def not_appended(command: IssuedCommand, why: str, *, given: bool) -> ErrorAnswer:
-    """The log did not acknowledge in time, which does not mean that it has not stored it."""
+    """The log did not acknowledge in time; it may have stored the command all the same."""
     return refusal(
         503,
         "10007",
@@ -72,8 +72,8 @@ def _failure(failed: CommandFailed) -> ErrorAnswer:
     which = f"The {failed.operation} with command_id {failed.command_id}"
     if _may_have_been_performed(failed):
         detail = (
-            f"{which} failed, but may have been performed: {failed.detail}. Webhooks tell what the "
-            "carrier did"
+            f"{which} failed, but may have been performed: {failed.detail}. Webhooks show "
+            "what the carrier did"
         )
         if failed.operation == "dial" and failed.reason == "call_ended":
             detail += "; if its leg comes up, it is hung up"
@@ -96,7 +96,7 @@ def _failure(failed: CommandFailed) -> ErrorAnswer:
 
 
 def _may_have_been_performed(failed: CommandFailed) -> bool:
-    """Records from before this was kept leave it open where time ran out."""
+    """Old records do not say; then it is open if the deadline passed."""
     if failed.maybe_performed is None:
         return failed.reason == "deadline"
     return failed.maybe_performed

@@ -1,4 +1,4 @@
-"""Call control applications, handed on to the carrier with its answers and errors as they are.
+"""Call control applications, passed through to the carrier; its answers come back unchanged.
 
 GET, POST           /v2/call_control_applications
 GET, PATCH, DELETE  /v2/call_control_applications/{id}
@@ -44,7 +44,7 @@ LIST_PARAMETERS = (
     "filter[occurred_at][lte]",
     "filter[status]",
 )
-"""Those of the carrier's document (spec3.yml 12de4dd0), which has one filter for several lists."""
+"""As in the carrier's document (spec3.yml 12de4dd0), which has one filter for several lists."""
 
 _HEADERS_ON = frozenset({b"content-type", b"accept"})
 _HEADERS_BACK = frozenset(
@@ -72,29 +72,29 @@ def applications_router(*, tokens: Tokens, carrier: TelnyxHttp) -> APIRouter:
         openapi_extra=declared(*LIST_PARAMETERS),
     )
     async def list_applications(request: Request) -> Response:
-        return await _handed_on(carrier, request, APPLICATIONS)
+        return await _passed_through(carrier, request, APPLICATIONS)
 
     @router.post(APPLICATIONS, summary="Create", status_code=201, dependencies=may_change)
     async def create_application(request: Request) -> Response:
-        return _warned(await _handed_on(carrier, request, APPLICATIONS))
+        return _warned(await _passed_through(carrier, request, APPLICATIONS))
 
     @router.get(f"{APPLICATIONS}/{{id}}", summary="Retrieve", dependencies=may_read)
     async def retrieve_application(id: str, request: Request) -> Response:
-        return await _handed_on(carrier, request, _path_of(id))
+        return await _passed_through(carrier, request, _path_of(id))
 
     @router.patch(f"{APPLICATIONS}/{{id}}", summary="Update", dependencies=may_change)
     async def update_application(id: str, request: Request) -> Response:
-        return _warned(await _handed_on(carrier, request, _path_of(id)))
+        return _warned(await _passed_through(carrier, request, _path_of(id)))
 
     @router.delete(f"{APPLICATIONS}/{{id}}", summary="Delete", dependencies=may_change)
     async def delete_application(id: str, request: Request) -> Response:
-        return await _handed_on(carrier, request, _path_of(id))
+        return await _passed_through(carrier, request, _path_of(id))
 
     return router
 
 
 def _path_of(application_id: str) -> str:
-    """The carrier's path. Raises ErrorAnswer 422 for an id that would lead to another one."""
+    """The carrier's path. Raises ErrorAnswer 422 for an id that would lead to another path."""
     try:
         return application_path(application_id)
     except ParameterInvalid as invalid:
@@ -102,7 +102,7 @@ def _path_of(application_id: str) -> str:
 
 
 def _warned(answer: Response) -> Response:
-    """The answer, with a warning in a header if ingress refuses the application's webhooks."""
+    """The answer, with a header that warns if ingress refuses the application's webhooks."""
     try:
         version = read_json(bytes(answer.body))[0]["data"]["webhook_api_version"]
     except (NotJson, LookupError, TypeError):
@@ -115,9 +115,9 @@ def _warned(answer: Response) -> Response:
     return answer
 
 
-async def _handed_on(carrier: TelnyxHttp, request: Request, path: str) -> Response:
+async def _passed_through(carrier: TelnyxHttp, request: Request, path: str) -> Response:
     """The carrier's answer to the same request. Raises ErrorAnswer 503 if it gives none."""
-    # As bytes: a value may have any of them, and httpx takes text for ASCII.
+    # As bytes: a value may contain any byte, and httpx encodes text as ASCII.
     headers = [each for each in request.headers.raw if each[0] in _HEADERS_ON]
     query = request.url.query
     answer = await carrier.request(

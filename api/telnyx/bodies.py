@@ -8,10 +8,10 @@ from starlette.requests import ClientDisconnect
 from offhook.api.errors import refusal
 
 BODY_BYTES_MAX = 128 * 1024
-"""Of a command: its longest parameters take a few KiB."""
+"""A command with its longest parameters takes a few KiB."""
 
 BODY_TIMEOUT_S = 10.0
-"""A command whose end comes later than this is one that nobody waits for any more."""
+"""Nobody waits any longer for a command whose body takes more time."""
 
 
 async def body_of(request: Request) -> bytes:
@@ -23,7 +23,7 @@ async def body_of(request: Request) -> bytes:
         detail = f"The body was not complete within {BODY_TIMEOUT_S:g} s. Nothing was done"
         raise refusal(408, "10008", detail, headers={"connection": "close"}) from None
     except ClientDisconnect:
-        # Nobody hears this; but it is no mistake of ours, which would be logged as one.
+        # Nobody receives this answer, but without it the disconnect would be logged as a bug.
         raise refusal(400, "10015", "The connection ended before the body did") from None
 
 

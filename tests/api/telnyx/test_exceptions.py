@@ -174,7 +174,7 @@ async def test_offhooks_own(recorded: Stack) -> None:
     ):
         cases: list[tuple[Any, Raised, str, str]] = [
             (admin.post("/calls", cast_to=object, body=[1]), BadRequestError, "10023", "JSON"),
-            (stranger.calls.actions.answer(leg), AuthenticationError, "10009", "not known"),
+            (stranger.calls.actions.answer(leg), AuthenticationError, "10009", "unknown"),
             (reader.calls.actions.answer(leg), PermissionDeniedError, "10010", "'read'"),
             (admin.calls.retrieve_status(leg), UnprocessableEntityError, "90015", leg),
             (admin.get("/nowhere", cast_to=object), NotFoundError, "10005", "/v2/nowhere"),

@@ -16,20 +16,12 @@ from datetime import UTC, datetime
 from faststream.asgi import AsgiFastStream
 
 from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import (
-    WATCH_S,
-    client_options,
-    first_connection,
-    until_refused,
-)
-from offhook.jetstream.health.log_health import LogHealth
+from offhook.jetstream.connection import WATCH_S, client_options
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.provisioning.provision import require_provisioned
 from offhook.jetstream.pull import LOST_AFTER_S
+from offhook.jetstream.role import Role, connected
 from offhook.jetstream.stream import ACK_WAIT_S, WORKER
 from offhook.jetstream.timetable import JetStreamTimetable
-from offhook.process.health import health_routes
-from offhook.process.serve import first_of, serve
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
 from offhook.workers.asyncapi import ROUTE, SPECIFICATION, describe
@@ -69,66 +61,67 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     # Without `apply_types=False` every delivery would take a detour through a thread.
     options = client_options(settings.nats_url, "worker")
     broker = Broker(**options, logger=None, apply_types=False)
-    client = await first_connection(settings.nats_url, broker.connect())
-    consumers = BoundConsumers(client, lambda: dispatcher.room())
-    broker.config.connection_state.connect(client, consumers)
-    await require_provisioned(client, settings.nats_monitor_urls, WORKER)
+    async with connected(
+        *("worker", settings.nats_url, settings.nats_monitor_urls), consumer=WORKER, broker=broker
+    ) as role:
+        client, health = role.client, role.health
+        consumers = BoundConsumers(client, lambda: dispatcher.room())
+        broker.config.connection_state.connect(client, consumers)
+        metrics = WorkerMetrics()
+        readiness = CarrierReadiness()
+        slots = Slots(settings.lanes_max, on_free=consumers.pull)
+        limits = RateLimits(worker, _rates(settings), time.monotonic())
+        queue = CommandQueue(limits, slots, metrics)
+        fleet = Fleet(client, limits, queue, metrics)
+        await fleet.join()
+        carrier = Carrier(
+            base_url=settings.carrier_url,
+            key=settings.carrier_key,
+            timeout_s=settings.carrier_timeout_s,
+        )
+        settler = Settler(
+            worker=worker,
+            log=JetStreamLog(client, health.appends),
+            timetable=JetStreamTimetable(client, health.alarms),
+            sender=carrier,
+            flows=flows,
+            timing=Timing(now=lambda: datetime.now(UTC), sleep=asyncio.sleep, chance=random.random),
+            send_s=settings.carrier_timeout_s,
+            metrics=metrics,
+            readiness=readiness,
+            queue=queue,
+            policy=policy,
+            webhook_url=settings.webhook_url,
+        )
+        other_workers = OtherWorkers(client)
+        dispatcher = Dispatcher(
+            settler, other_workers.hand_over, metrics, slots=slots, hurry=queue.hurry
+        )
+        subscribe(broker, dispatcher, other_workers, worker)
 
-    health = LogHealth(client, settings.nats_monitor_urls, WORKER)
-    metrics = WorkerMetrics()
-    health.register(metrics.registry)
-    readiness = CarrierReadiness()
-    slots = Slots(settings.lanes_max, on_free=consumers.pull)
-    limits = RateLimits(worker, _rates(settings), time.monotonic())
-    queue = CommandQueue(limits, slots, metrics)
-    fleet = Fleet(client, limits, queue, metrics)
-    await fleet.join()
-    carrier = Carrier(
-        base_url=settings.carrier_url,
-        key=settings.carrier_key,
-        timeout_s=settings.carrier_timeout_s,
-    )
-    settler = Settler(
-        worker=worker,
-        log=JetStreamLog(client, health.appends),
-        timetable=JetStreamTimetable(client, health.alarms),
-        sender=carrier,
-        flows=flows,
-        timing=Timing(now=lambda: datetime.now(UTC), sleep=asyncio.sleep, chance=random.random),
-        send_s=settings.carrier_timeout_s,
-        metrics=metrics,
-        readiness=readiness,
-        queue=queue,
-        policy=policy,
-        webhook_url=settings.webhook_url,
-    )
-    other_workers = OtherWorkers(client)
-    dispatcher = Dispatcher(
-        settler, other_workers.hand_over, metrics, slots=slots, hurry=queue.hurry
-    )
-    subscribe(broker, dispatcher, other_workers, worker)
-    ending = asyncio.Event()
+        async def drain() -> None:
+            role.ending.set()
+            consumers.stop()
+            _log.info("taking nothing new", extra={"worker": worker})
+            await dispatcher.drain(DRAIN_S)
+            await consumers.rest(REST_S)
+            await fleet.leave()
 
-    async def drain() -> None:
-        ending.set()
-        consumers.stop()
-        _log.info("taking nothing new", extra={"worker": worker})
-        await dispatcher.drain(DRAIN_S)
-        await consumers.rest(REST_S)
-        await fleet.leave()
+        async def unready() -> str:
+            return readiness.trouble or await health.trouble()
 
-    async def unready() -> str:
-        return readiness.trouble or await health.trouble()
-
-    app = _app(broker, settings, unready, metrics, health, drain=drain, close=carrier.aclose)
-    await first_of(
-        serve(app, host=settings.worker_host, port=settings.worker_port),
-        dispatcher.heartbeat(HEARTBEAT_S),
-        fleet.keep_reporting(),
-        until_refused(client, "worker", ending, watch_s),
-        until_missing(client, watch_s, ending),
-        health.watch(),
-    )
+        app = _app(broker, settings, role, unready, metrics, drain=drain, close=carrier.aclose)
+        await role.serve(
+            app,
+            host=settings.worker_host,
+            port=settings.worker_port,
+            beside=[
+                dispatcher.heartbeat(HEARTBEAT_S),
+                fleet.keep_reporting(),
+                until_missing(client, watch_s, role.ending),
+            ],
+            watch_s=watch_s,
+        )
 
 
 def _rates(settings: Settings) -> dict[LimitName, Rate]:
@@ -138,9 +131,9 @@ def _rates(settings: Settings) -> dict[LimitName, Rate]:
 def _app(
     broker: Broker,
     settings: Settings,
+    role: Role,
     unready: Callable[[], Awaitable[str]],
     metrics: WorkerMetrics,
-    health: LogHealth,
     *,
     drain: Callable[[], Awaitable[None]],
     close: Callable[[], Awaitable[None]],
@@ -152,11 +145,8 @@ def _app(
     describe(broker)
     return AsgiFastStream(
         broker,
-        asgi_routes=health_routes(
-            unready,
-            metrics.registry,
-            metrics_token=settings.metrics_token,
-            warnings=health.warnings,
+        asgi_routes=role.health_routes(
+            metrics.registry, metrics_token=settings.metrics_token, unready=unready
         ),
         logger=None,
         specification=SPECIFICATION,

@@ -265,14 +265,14 @@ async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
 
 
 _DELETED_MEANWHILE = """
-import offhook.workers.app
-checked = offhook.workers.app.require_provisioned
+import offhook.jetstream.role
+checked = offhook.jetstream.role.require_provisioned
 
 async def then_deleted(client, monitor_urls, consumer):
     await checked(client, monitor_urls, consumer)
     await client.jetstream().delete_consumer("CALLS", consumer)
 
-offhook.workers.app.require_provisioned = then_deleted
+offhook.jetstream.role.require_provisioned = then_deleted
 """
 
 

@@ -57,7 +57,7 @@ RENEWED_BEFORE_S = 1.0
 
 _SET_A_STATE = frozenset({UpdateClientState.operation, SwitchSupervisorRole.operation})
 
-View = Literal["current", "tried", "stale"]
+Recency = Literal["current", "tried", "stale"]
 """How well the session is known: read since the last wait, tried in vain since then, or not."""
 
 PermitStatus = Literal["none", "queued", "full", "granted"]
@@ -174,7 +174,7 @@ class Seen(NamedTuple):
     """What is known around the attempt: of its session, its lease and its permit."""
 
     leg_ended: bool  # by the records read so far
-    view: View
+    recency: Recency
     lease_left_s: float
     permit: PermitStatus
     closed_s: float = 0.0  # how long the carrier takes no command of this kind, by its own words
@@ -248,7 +248,7 @@ def next_step(attempt: Attempt, now: datetime, seen: Seen) -> Step:
     if attempt.pause_s:
         return _pause(attempt, left_s)
     is_granted = seen.permit == "granted"
-    if seen.view == "stale" or (is_granted and seen.view == "tried"):
+    if seen.recency == "stale" or (is_granted and seen.recency == "tried"):
         # Nothing is sent after a wait without another look: the call may have ended.
         return Look(is_required=is_granted)
     if seen.end_requested and not attempt.ends_call:

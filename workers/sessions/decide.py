@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class RecordedDecision:
     """The commands of a Decided that is in the log."""
 
     commands: tuple[IssuedCommand, ...]
@@ -47,7 +47,7 @@ class Decider:
         self._metrics = metrics
         self._webhook_url = webhook_url
 
-    async def decide(self, lease: OwnLease, record: Record, session: Session) -> Decision:
+    async def decide(self, lease: OwnLease, record: Record, session: Session) -> RecordedDecision:
         """Decide on the record in view of `session`.
 
         Raises FlowRaised; PositionTaken if another worker was first; LogUnavailable.
@@ -72,7 +72,7 @@ class Decider:
         if isinstance(record.fact, CommandRequested):
             # The application waits no longer than that before it takes the command for failed.
             counted_from = await lease.on_own_clock(record.stored_at)
-        return Decision(
+        return RecordedDecision(
             commands=said.commands,
             sets_timers=bool(said.timers),
             caused_at=record.stored_at,

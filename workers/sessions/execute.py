@@ -17,10 +17,10 @@ from offhook.workers.sending.attempt import (
     GiveWay,
     Look,
     Queue,
+    Recency,
     Renew,
     Seen,
     Send,
-    View,
     Wait,
     first_attempt,
     next_step,
@@ -28,7 +28,7 @@ from offhook.workers.sending.attempt import (
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.permits import PermitRequest, Sender
 from offhook.workers.sending.queue import CommandQueue
-from offhook.workers.sessions.decide import Decider, Decision
+from offhook.workers.sessions.decide import Decider, RecordedDecision
 from offhook.workers.sessions.lease import OwnLease
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class CommandExecutor:
         self._metrics = metrics
         self._readiness = readiness
 
-    async def execute(self, lease: OwnLease, decision: Decision) -> bool:
+    async def execute(self, lease: OwnLease, decision: RecordedDecision) -> bool:
         """Execute what was decided, in order. Returns whether all of it has succeeded."""
         all_succeeded = True
         for command in decision.commands:
@@ -112,7 +112,7 @@ class CommandExecutor:
     ) -> CommandSucceeded | CommandFailed | Attempt:
         """The command's outcome; or the attempt as it stands, if it gives way."""
         state, command, leg = lease.state, attempt.command, attempt.leg
-        view: View = "stale" if attempt.gave_way else "current"
+        recency: Recency = "stale" if attempt.gave_way else "current"
         has_news = end_requested = False
         async with PermitRequest(
             self._queue, command.operation, state.session.session_id
@@ -121,7 +121,7 @@ class CommandExecutor:
                 permit = request.status
                 seen = Seen(
                     leg_ended=state.ended_leg(leg) is not None,
-                    view=view,
+                    recency=recency,
                     lease_left_s=lease.left_s,
                     permit=permit,
                     closed_s=request.closed_s if permit == "queued" else 0.0,
@@ -134,9 +134,9 @@ class CommandExecutor:
                     case GiveWay():
                         return attempt.overtaken()
                     case Look(is_required=is_required):
-                        view = await _look(lease, is_required=is_required)
+                        recency = await _look(lease, is_required=is_required)
                         has_news = state.has_news()
-                        end_requested = view == "current" and bool(state.requested_ends())
+                        end_requested = recency == "current" and bool(state.requested_ends())
                     case Renew(because=because, is_waiting=is_waiting):
                         lease_s = WAITING_LEASE_S if is_waiting else None
                         await lease.renew(
@@ -145,16 +145,16 @@ class CommandExecutor:
                         attempt = attempt.renewed(step)
                     case Wait(seconds=seconds):
                         await self._queue.pause(seconds)
-                        attempt, view = attempt.paused(), "stale"
+                        attempt, recency = attempt.paused(), "stale"
                     case Queue(within_s=within_s, goes_first=goes_first):
                         if await request.ask(within_s, goes_first=goes_first):
-                            view = "stale"
+                            recency = "stale"
                     case Send(repeated=repeated):
                         came_to = await request.send(self._sender, command, repeated=repeated)
                         after = attempt.sent(came_to, self._timing.chance)
                         if isinstance(after, Done):
                             return after.outcome
-                        attempt, view = after, "stale"
+                        attempt, recency = after, "stale"
                     case _:
                         assert_never(step)
 
@@ -165,7 +165,7 @@ class CommandExecutor:
         (command,) = decision.commands
         return self._first_attempt(decision, command)
 
-    def _first_attempt(self, decision: Decision, command: IssuedCommand) -> Attempt:
+    def _first_attempt(self, decision: RecordedDecision, command: IssuedCommand) -> Attempt:
         waited_s = (self._timing.now() - decision.caused_at).total_seconds()
         self._metrics.seconds_to_command.observe(max(0.0, waited_s))
         return first_attempt(
@@ -186,7 +186,7 @@ class CommandExecutor:
         self._readiness.learn(command.operation, outcome)
 
 
-async def _look(lease: OwnLease, *, is_required: bool) -> View:
+async def _look(lease: OwnLease, *, is_required: bool) -> Recency:
     try:
         await lease.look()
     except LogUnavailable:

@@ -63,7 +63,7 @@ def sent(made: Attempt, outcome: Outcome, chance: float = 1.0) -> Attempt:
 def seen(**more: Any) -> Seen:
     known: dict[str, Any] = {
         "leg_ended": False,
-        "view": "current",
+        "recency": "current",
         "lease_left_s": LEASE_S,
         "permit": "none",
     }
@@ -131,7 +131,7 @@ def test_of_commands_for_an_ended_leg_an_end_that_may_have_done_it_has_succeeded
     operation: str, outcomes: list[Outcome], succeeds: bool
 ) -> None:
     made = attempt(operation, *outcomes)
-    around: list[dict[str, Any]] = [{}, {"view": "stale"}, {"permit": "granted"}]
+    around: list[dict[str, Any]] = [{}, {"recency": "stale"}, {"permit": "granted"}]
     for more in around:
         outcome = outcome_of(made, leg_ended=True, **more)
         assert isinstance(outcome, CommandSucceeded) == succeeds
@@ -169,12 +169,12 @@ def test_without_an_answer_it_waits_longer_each_time_looks_says_why_and_goes_aga
     made, pauses = attempt(), []
     for number in range(1, 9):
         made = sent(made, LOST)
-        waiting = step(made, view="stale")
+        waiting = step(made, recency="stale")
         assert isinstance(waiting, Wait)
         pauses.append(waiting.seconds)
         made = made.paused()
-        assert step(made, view="stale") == Look(is_required=False)
-        assert step(made, permit="granted", view="tried") == Look(is_required=True)
+        assert step(made, recency="stale") == Look(is_required=False)
+        assert step(made, permit="granted", recency="tried") == Look(is_required=True)
         renew = step(made, permit="granted")
         assert renew == Renew(because="ReadTimeout")
         assert isinstance(renew, Renew)
@@ -227,7 +227,7 @@ def test_of_a_worker_that_stopped_it_is_not_sent_again_either() -> None:
 
 def test_after_a_429_it_queues_again_without_a_pause_and_is_no_repetition() -> None:
     made = attempt("transfer", BUSY)
-    assert step(made, view="stale") == Look(is_required=False)
+    assert step(made, recency="stale") == Look(is_required=False)
     assert isinstance(step(made), Queue)
     renew = step(made, permit="granted")
     assert renew == Renew(because="429 10011")
@@ -252,8 +252,8 @@ def test_a_command_that_cannot_be_sent_in_time_is_given_up_at_once(
 
 def test_in_the_queue_it_looks_after_each_wait_and_keeps_its_lease() -> None:
     made = attempt()
-    assert step(made, permit="queued", view="stale") == Look(is_required=False)
-    assert step(made, permit="queued", view="tried", lease_left_s=2.5) == Queue(
+    assert step(made, permit="queued", recency="stale") == Look(is_required=False)
+    assert step(made, permit="queued", recency="tried", lease_left_s=2.5) == Queue(
         within_s=2.5 - RENEWED_BEFORE_S, goes_first=False
     )
     renew = step(made, permit="queued", lease_left_s=RENEWED_BEFORE_S)
@@ -272,8 +272,8 @@ def test_one_that_holds_up_news_of_its_own_session_goes_first() -> None:
 
 
 def test_a_permit_that_came_after_a_wait_is_used_only_after_a_look_that_worked() -> None:
-    for view in ("stale", "tried"):
-        assert step(attempt(), permit="granted", view=view) == Look(is_required=True)
+    for recency in ("stale", "tried"):
+        assert step(attempt(), permit="granted", recency=recency) == Look(is_required=True)
 
 
 def test_a_lease_that_runs_out_is_renewed_once_before_a_send() -> None:
@@ -353,7 +353,7 @@ class Course:
         self.made = made
         self.now = START + timedelta(seconds=data.draw(st.sampled_from([0.0, 20.0, 40.0])))
         self.lease_until = self.now + timedelta(seconds=data.draw(st.floats(0.0, LEASE_S)))
-        self.view: Any = "current"
+        self.recency: Any = "current"
         self.permit: Any = "none"
         self.leg_ended = self.end_requested = False
         self.sent: list[Outcome] = []
@@ -366,7 +366,7 @@ class Course:
             closed_s = self.data.draw(st.sampled_from([0.0, 0.0, 3.0, 60.0]))
             around = Seen(
                 leg_ended=self.leg_ended,
-                view=self.view,
+                recency=self.recency,
                 lease_left_s=left_s,
                 permit=self.permit,
                 closed_s=closed_s,
@@ -387,14 +387,14 @@ class Course:
             case Look(is_required=is_required):
                 self.pass_by(draw(st.floats(0.0, 1.0)))
                 self.leg_ended = self.leg_ended or draw(st.integers(0, 9)) == 0
-                self.view = (
+                self.recency = (
                     "current" if is_required else draw(st.sampled_from(["current", "tried"]))
                 )
-                self.end_requested = self.view == "current" and draw(st.integers(0, 9)) == 0
+                self.end_requested = self.recency == "current" and draw(st.integers(0, 9)) == 0
             case GiveWay():
                 assert not self.made.ends_call
                 self.pass_by(draw(few_seconds))
-                self.made, self.view, self.permit = self.made.overtaken(), "stale", "none"
+                self.made, self.recency, self.permit = self.made.overtaken(), "stale", "none"
                 self.end_requested = False
             case Renew(is_waiting=is_waiting):
                 lasts_s = WAITING_LEASE_S if is_waiting else LEASE_S
@@ -404,7 +404,7 @@ class Course:
             case Wait(seconds=seconds):
                 assert 0 < seconds <= PAUSE_MAX_S
                 self.pass_by(seconds)
-                self.made, self.view = self.made.paused(), "stale"
+                self.made, self.recency = self.made.paused(), "stale"
             case Queue(within_s=within_s):
                 assert 0 <= within_s <= self.made.left_s(self.now)
                 self._queue(within_s)
@@ -415,16 +415,16 @@ class Course:
     def _queue(self, within_s: float) -> None:
         if self.permit == "none":
             self.permit = self.data.draw(st.sampled_from(["granted", "granted", "queued", "full"]))
-            self.view = self.view if self.permit == "granted" else "stale"
+            self.recency = self.recency if self.permit == "granted" else "stale"
             return
         self.pass_by(self.data.draw(st.sampled_from([within_s, within_s / 2, 0.0])))
         self.permit = self.data.draw(st.sampled_from(["granted", "queued"]))
-        self.view = "stale"
+        self.recency = "stale"
 
     def _send(self, repeated: bool, lease_left_s: float) -> CommandSucceeded | CommandFailed | None:
         assert self.made.left_s(self.now) > 0, "never after 45 s"
         assert not self.leg_ended, "never to a leg that is known to have ended"
-        assert self.view == "current", "never after a wait without a look"
+        assert self.recency == "current", "never after a wait without a look"
         assert self.permit == "granted"
         last = self.made.by_others > 0 or any(
             isinstance(each, NoAnswer) and each.maybe_taken for each in self.sent
@@ -437,7 +437,7 @@ class Course:
         outcome = self.data.draw(outcomes)
         self.pass_by(self.data.draw(st.floats(0.0, SEND_S)))
         self.sent.append(outcome)
-        self.permit, self.view = "none", "stale"
+        self.permit, self.recency = "none", "stale"
         after = self.made.sent(outcome, lambda: self.data.draw(st.floats(0.0, 1.0)))
         if isinstance(after, Done):
             return after.outcome

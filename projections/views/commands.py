@@ -141,7 +141,8 @@ def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:
     issued, outcome = state.issued, state.outcome
     failed = outcome if isinstance(outcome, CommandFailed) else None
     succeeded = outcome if isinstance(outcome, CommandSucceeded) else None
-    row = CommandView(
+    return storable_row(
+        CommandView,
         session_id=session_id,
         command_id=state.command_id,
         operation=issued.operation if issued else failed.operation if failed else None,
@@ -167,7 +168,6 @@ def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:
         settled_at=state.settled_at,
         last_seq=last_seq,
     )
-    return storable_row(row)
 
 
 def _attempts(state: CommandState) -> int:

@@ -235,7 +235,8 @@ def _is_active(connection_id: str, now: datetime) -> "ColumnElement[bool]":
 
 def _row(leg: Leg, session_id: str, last_seq: int) -> LegView:
     enqueued, dequeued = leg.enqueued, leg.dequeued
-    row = LegView(
+    return storable_row(
+        LegView,
         call_control_id=leg.call_control_id,
         session_id=session_id,
         call_leg_id=leg.call_leg_id,
@@ -275,7 +276,6 @@ def _row(leg: Leg, session_id: str, last_seq: int) -> LegView:
         cost_parts=leg.cost.cost_parts if leg.cost else None,
         last_seq=last_seq,
     )
-    return storable_row(row)
 
 
 def _gathered(leg: Leg) -> dict[str, Any] | None:

@@ -95,7 +95,8 @@ def _row(
     visit: QueueVisit, session_id: str, call_control_id: str, number: int, last_seq: int
 ) -> QueueVisitView:
     enqueued, dequeued = visit.enqueued, visit.dequeued
-    row = QueueVisitView(
+    return storable_row(
+        QueueVisitView,
         session_id=session_id,
         call_control_id=call_control_id,
         number=number,
@@ -107,4 +108,3 @@ def _row(
         first_seq=visit.first_seq,
         last_seq=last_seq,
     )
-    return storable_row(row)

@@ -256,7 +256,8 @@ def session_view(folded: Folded) -> SessionView:
     session = folded.session
     first = _first_leg(session.legs)
     cost, currency = session.cost
-    row = SessionView(
+    return storable_row(
+        SessionView,
         session_id=session.session_id,
         status=session.status,
         started_at=session.started_at,
@@ -283,7 +284,6 @@ def session_view(folded: Folded) -> SessionView:
         first_seq=folded.first_seq,
         last_seq=folded.last_seq,
     )
-    return storable_row(row)
 
 
 def _first_leg(its_legs: Mapping[str, Leg]) -> Leg | None:

@@ -9,7 +9,18 @@ from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from sqlalchemy import (
     BigInteger,
@@ -28,9 +39,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from offhook.projections.views.fold import Folded
-from offhook.session.folding import altered
 
 Row = TypeVar("Row")
+Values = ParamSpec("Values")
 
 Seq = Annotated[int, BigInteger()]
 """A stream sequence."""
@@ -77,14 +88,25 @@ def columns_of(table: Table, row: Any) -> dict[str, Any]:
     return {column.name: getattr(row, column.name) for column in table.columns}
 
 
-def storable_row(row: Row) -> Row:
-    """The row with what Postgres cannot store replaced; the raw bytes stay in event_log."""
-    changes = {
-        name: clean
-        for name, value in vars(row).items()
-        if type(value) not in _ALWAYS_STORABLE and (clean := storable(value)) is not value
-    }
-    return altered(row, **changes) if changes else row
+def storable_row(
+    row_type: Callable[Values, Row], *args: Values.args, **values: Values.kwargs
+) -> Row:
+    """`row_type(**values)`, with what Postgres cannot store replaced; event_log has the raw bytes.
+
+    The type checker compares the values with the type's fields. The constructor is left out: it
+    sets each of forty fields through `object.__setattr__`, for every row of every batch.
+    """
+    row = object.__new__(cast(type[Row], row_type))
+    stored = row.__dict__
+    stored.update(values)
+    for name, value in values.items():
+        kind = type(value)
+        if kind is str:
+            if "\0" in value:  # type: ignore[operator]
+                stored[name] = storable(value)
+        elif kind not in _ALWAYS_STORABLE:
+            stored[name] = storable(value)
+    return row
 
 
 def storable(value: Any) -> Any:

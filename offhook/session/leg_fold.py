@@ -95,10 +95,7 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int) -> L
     changes = _earliest(leg.stamps, values, (at, event.event_id))
     # A null client_state counts only if the carrier sent the field at all.
     if event.client_state is not None or "client_state" in event.payload:
-        held, stamp = leg.stamps.get("client_state"), stamp_of(event)
-        if held is None or held < stamp:
-            changes["client_state"] = event.client_state
-            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+        _set_client_state(changes, leg, event.client_state, stamp_of(event))
     if (topic := _TOPICS.get(kind)) is not None:
         latest = with_latest(leg.latest, topic, event)
         if latest is not leg.latest:
@@ -137,11 +134,19 @@ def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
     }
     changes = _earliest(leg.stamps, values, (LAST, f"{record.seq:020}"))
     if placed.client_state is not None:
-        held, stamp = leg.stamps.get("client_state"), (NEVER, f"\0{record.seq:020}")
-        if held is None or held < stamp:
-            changes["client_state"] = placed.client_state
-            changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+        stamp = (NEVER, f"\0{record.seq:020}")  # before that of any event
+        _set_client_state(changes, leg, placed.client_state, stamp)
     return altered(leg, **changes) if changes else leg
+
+
+def _set_client_state(
+    changes: dict[str, Any], leg: Leg, client_state: str | None, stamp: Stamp
+) -> None:
+    """Add the value to the leg's changes, unless it has a later one."""
+    held = leg.stamps.get("client_state")
+    if held is None or held < stamp:
+        changes["client_state"] = client_state
+        changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
 
 
 def _common(event: CarrierEvent) -> dict[str, Any]:

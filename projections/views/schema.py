@@ -11,13 +11,16 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+import offhook
 from offhook.errors import OperatorFault
 from offhook.projections.views.database import open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import DERIVED
 
-REVISION = "0006"
-"""The newest migration."""
+_VERSIONS = Path(offhook.__file__).parent / "migrations" / "versions"
+
+REVISION = max(path.name[:4] for path in _VERSIONS.glob("[0-9]*.py"))
+"""The newest migration, by the names of their files: the one that this code was written for."""
 
 
 async def migrate(url: str, folder: Path, revision: str = "head") -> None:

@@ -162,6 +162,7 @@ class Deliveries:
         return (info.num_pending or 0) + self._pull.waiting
 
     async def close(self) -> None:
+        """Ask for nothing more."""
         await self._pull.close()
 
 

@@ -22,6 +22,7 @@ class _ProgressCollector(Collector):
         self._progress = progress
 
     def collect(self) -> Iterable[Metric]:
+        """The gauges and counters as of now."""
         now = self._progress
         gauges = (
             ("active", "1 if this projector is the active one.", float(now.active)),

@@ -80,6 +80,7 @@ class Rebuilt:
 
     @property
     def identical(self) -> bool:
+        """Whether no table differed."""
         return all(each.identical for each in self.compared)
 
 
@@ -126,6 +127,7 @@ class _Rebuild:
         self._projection = Projection(NAME)
 
     async def to_end(self) -> Rebuilt:
+        """Fold what is left of the log, then repair the live tables."""
         connection = self._connection
         await self._claim()
         async with connection.begin():
@@ -266,6 +268,7 @@ class _Records:
         return taken
 
     async def close(self) -> None:
+        """Give up the fetch that is under way, and the consumer."""
         self._fetching.cancel()
         await asyncio.gather(self._fetching, return_exceptions=True)
         await self._deliveries.close()

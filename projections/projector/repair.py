@@ -33,6 +33,7 @@ class Compared:
 
     @property
     def identical(self) -> bool:
+        """Whether the live table was as the log says."""
         return self.before == self.after
 
 

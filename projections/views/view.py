@@ -69,6 +69,7 @@ class View(Generic[Row]):
 
     @property
     def name(self) -> str:
+        """The table's name."""
         return self.table.name
 
 

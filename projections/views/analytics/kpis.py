@@ -42,6 +42,7 @@ class RatioRule:
 
     @cached_property
     def formula(self) -> str:
+        """The ratio spelled with its counters: "answered / (answered + unanswered)"."""
         above, below = " + ".join(self.numerator), " + ".join(self.denominator)
         below += "".join(f" - {name}" for name in self.without)
         is_single = len(self.denominator) + len(self.without) == 1
@@ -49,6 +50,7 @@ class RatioRule:
         return f"{above} / {below if is_single else f'({below})'}"
 
     def ratio(self, counts: Mapping[str, int]) -> "Ratio":
+        """Its value, from the value of every counter by its name."""
         above = sum(counts[name] for name in self.numerator)
         below = sum(counts[name] for name in self.denominator)
         below -= sum(counts[name] for name in self.without)
@@ -66,6 +68,7 @@ class Ratio:
 
     @classmethod
     def of(cls, numerator: int | float, denominator: int | float, formula: str) -> "Ratio":
+        """The ratio of two sums."""
         value = numerator / denominator if denominator else None
         return cls(value=value, numerator=numerator, denominator=denominator, formula=formula)
 

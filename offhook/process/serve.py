@@ -1,6 +1,7 @@
 """A process from start to graceful shutdown: its event loop, its HTTP server, its signals."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,10 @@ _log = logging.getLogger(__name__)
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine on uvloop, which spends less time in the loop than asyncio."""
+    # The loaded modules stay until the end. Each full collection would look through them again,
+    # about 50 ms in which no command is sent.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

@@ -209,7 +209,11 @@ def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path)
         ("PARKED", "hangp", "OFFHOOK_PARKED is 'hangp'; expected hangup, none or transfer:NUMBER"),
         ("PUBLIC_KEYS", "a,b", "OFFHOOK_PUBLIC_KEYS: public key of 1 characters is not base64"),
         ("SIGNING_KEY", "seed", "signing key (OFFHOOK_SIGNING_KEY, --key-file) of 4 characters"),
-        ("API_TOKENS", "root:secret", "OFFHOOK_API_TOKENS: entry 1 is wrong; expected a list"),
+        (
+            "API_TOKENS",
+            "root:secret",
+            "OFFHOOK_API_TOKENS: entry 1 is wrong; expected a comma-separated list",
+        ),
         ("CARRIER_KEY", "two words", "OFFHOOK_CARRIER_KEY is not valid in a header; expected"),
         (
             "CARRIER_URL",

@@ -18,17 +18,21 @@ class WorkerMetrics:
             registry=self.registry,
         )
         self.conflicts = Counter(
-            "offhook_conflicts", "Appends that another worker was first at.", registry=self.registry
+            "offhook_conflicts",
+            "Appends refused because another worker appended first.",
+            registry=self.registry,
         )
         self.handed_over = Counter(
-            "offhook_handed_over", "Wake-ups given to the session's holder.", registry=self.registry
+            "offhook_handed_over",
+            "Deliveries handed over to the worker that has the lease.",
+            registry=self.registry,
         )
         self.parked = Counter(
             "offhook_sessions_parked", "Sessions whose flow kept raising.", registry=self.registry
         )
         self.unmatched = Counter(
             "offhook_calls_without_flow",
-            "Incoming calls that none of the loaded flows takes.",
+            "Incoming calls that match none of the loaded flows.",
             registry=self.registry,
         )
         self.sessions = Gauge(
@@ -36,24 +40,24 @@ class WorkerMetrics:
         )
         self.waiting = Gauge(
             "offhook_commands_waiting",
-            "Commands that wait for their turn: the carrier takes no more of them now.",
+            "Commands waiting in the queue for a permit to be sent.",
             registry=self.registry,
         )
         self.rate_left = Gauge(
             "offhook_budget_left",
-            "Commands this worker may still send at once, by limit; told each second.",
+            "Commands this worker could send immediately, by limit; updated every second.",
             ["limit"],
             registry=self.registry,
         )
         self.busy = Counter(
             "offhook_carrier_busy",
-            "Commands answered with 429, by what there were too many of: commands or dials.",
+            "Commands answered with 429, by what exceeded its limit: commands or dials.",
             ["of"],
             registry=self.registry,
         )
         self.seconds_to_command = Histogram(
             "offhook_seconds_to_command",
-            "From a record in the log to its command being sent, by the two machines' clocks.",
+            "Seconds from a record in the log to its first send, by the clocks of two machines.",
             buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8),
             registry=self.registry,
         )

@@ -249,7 +249,7 @@ async def test_a_worker_whose_key_is_refused_is_not_ready_until_a_command_succee
             carrier.refusal = None
             await after_a_call((200, None))
             carrier.refusal = (422, "20100")
-            stopped = "the carrier has stopped the account: answer: 422 20100 No"
+            stopped = "the carrier refuses commands of this account: answer: 422 20100 No"
             await after_a_call((503, stopped))
 
 

@@ -266,7 +266,7 @@ def next_step(attempt: Attempt, now: datetime, seen: Seen) -> Step:
             if seen.closed_s >= left_s:
                 return _give_up(attempt, _NO_PERMIT)
             if seen.lease_left_s <= RENEWED_BEFORE_S:
-                return Renew(because="it waits for its turn", is_waiting=True)
+                return Renew(because="it is waiting for a permit", is_waiting=True)
             return _queue(attempt, left_s, seen)
         case "granted":
             return _send(attempt, seen)
@@ -274,7 +274,7 @@ def next_step(attempt: Attempt, now: datetime, seen: Seen) -> Step:
             assert_never(seen.permit)
 
 
-_NO_PERMIT = f"its turn does not come within {DEADLINE_S:.0f} s"
+_NO_PERMIT = f"it gets no permit within {DEADLINE_S:.0f} s"
 
 
 _NOT_TWICE = "it has no command_id, so it is not sent a second time"

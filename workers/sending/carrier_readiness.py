@@ -25,7 +25,7 @@ class CarrierReadiness:
             if failed.reason == "unauthorized":
                 return f"the carrier refuses OFFHOOK_CARRIER_KEY for {_in_words(failed)}"
         for failed in self._refused.values():
-            return f"the carrier has stopped the account: {_in_words(failed)}"
+            return f"the carrier refuses commands of this account: {_in_words(failed)}"
         return ""
 
     def learn(self, operation: str, outcome: CommandSucceeded | CommandFailed) -> None:

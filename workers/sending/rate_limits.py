@@ -5,12 +5,12 @@
     commands   OFFHOOK_COMMANDS_PER_S, if set, in any second    every command
     carrier    x-ratelimit-limit, if the carrier sends it       every command
 
-What the carrier says goes first: a 429, or nothing remaining, closes until its reset, but not for
-longer than CLOSED_MAX_S: one odd header must not stop every call.
+What the carrier says takes precedence: after a 429, or if nothing remains, nothing is sent until
+the reset, but for at most CLOSED_MAX_S: one wrong header must not stop every call.
 
-The parts of a fleet add up to the limit. A part that shrinks does so at once, one that grows waits
-until what the others gave up has run out. A worker that joins is the one moment of overshoot, by
-at most its own part, and for one window.
+The parts of a fleet add up to the limit. A part shrinks at once, and grows only when what the
+others gave up has left their windows. Only when a worker joins can the fleet exceed the limit: by
+at most that worker's part, for one window.
 """
 
 import math
@@ -62,9 +62,9 @@ def _is_credible(carrier: Rate) -> bool:
 class FleetReport:
     """What a worker reports to the others each second, and at once when the carrier says 429.
 
-    Ages and times to go instead of times: clocks differ between machines. What is closed is only
-    reported by a worker that the carrier told: a time to go grows by as long as it is under way,
-    and in a fleet that passed it on it would do so again and again.
+    It has ages and remaining seconds, not times, because clocks differ between machines. A worker
+    reports only what the carrier answered to itself: remaining seconds grow late by the time that
+    a report takes, and passing them on would add that up.
     """
 
     worker: str

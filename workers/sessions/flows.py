@@ -62,7 +62,7 @@ class Flows:
                     return flow_for(self._flows, fired, session), NOTHING
                 return self._ask(record, fired, session, state)
             case fact:
-                raise AssertionError(f"{type(fact).__name__} wants no decision")
+                raise AssertionError(f"{type(fact).__name__} needs no decision")
 
     def _ask(
         self, record: Record, event: Event, session: Session, state: SessionState
@@ -88,7 +88,7 @@ class Flows:
 def _require_bounds(said: Stored, session: Session) -> None:
     """Raises ValueError."""
     if (size := len(msgspec.json.encode(said))) > ORDERS_BYTES_MAX:
-        raise ValueError(f"its orders take {size} bytes; at most {ORDERS_BYTES_MAX}")
+        raise ValueError(f"its orders take {size} bytes; expected at most {ORDERS_BYTES_MAX}")
     if said.commands and len(session.commands) + len(said.commands) > COMMANDS_PER_SESSION_MAX:
         raise ValueError(f"over {COMMANDS_PER_SESSION_MAX} commands in a session: a loop?")
     if said.timers and len(session.timer_states) + len(said.timers) > TIMERS_PER_SESSION_MAX:

@@ -62,7 +62,7 @@ class HeldElsewhere:
     lease_seq: int  # stream sequence of the record that gave the lease
 
 
-_NOT_ASKED = "not asked any more: no worker that took it up came to decide on it"
+_NOT_ASKED = "not called again: every worker that received this event ended before it decided"
 
 
 class Settler:

@@ -85,7 +85,7 @@ class SessionState:
                 if len(self.ahead) == 1:
                     self._is_latest(folded)
                 return record, folded
-            # Decided already, a repeated event, or a fact that wants no decision.
+            # Decided already, a repeated event, or a fact that needs no decision.
             self.session = folded
             del self.ahead[record.seq]
             self._requests.pop(record.seq, None)

@@ -239,7 +239,7 @@ def test_after_a_429_it_queues_again_without_a_pause_and_is_no_repetition() -> N
     ("more", "detail"),
     [
         ({"permit": "full"}, "1000 commands wait already"),
-        ({"permit": "queued", "closed_s": 40.0}, "its turn does not come within 45 s"),
+        ({"permit": "queued", "closed_s": 40.0}, "it gets no permit within 45 s"),
     ],
 )
 def test_a_command_that_cannot_be_sent_in_time_is_given_up_at_once(
@@ -257,7 +257,7 @@ def test_in_the_queue_it_looks_after_each_wait_and_keeps_its_lease() -> None:
         within_s=2.5 - RENEWED_BEFORE_S, goes_first=False
     )
     renew = step(made, permit="queued", lease_left_s=RENEWED_BEFORE_S)
-    assert renew == Renew(because="it waits for its turn", is_waiting=True)
+    assert renew == Renew(because="it is waiting for a permit", is_waiting=True)
     assert isinstance(renew, Renew)
     made = made.renewed(renew)
     waiting = step(made, 44.0, permit="queued", lease_left_s=WAITING_LEASE_S)
@@ -304,7 +304,7 @@ def test_a_command_that_waited_gives_way_to_the_end_of_a_call(permit: str) -> No
     [
         ("none", "45 s have passed"),
         ("granted", "45 s have passed"),
-        ("queued", "its turn does not come within 45 s"),
+        ("queued", "it gets no permit within 45 s"),
     ],
 )
 def test_after_45_s_it_is_given_up(permit: str, detail: str) -> None:

@@ -34,7 +34,7 @@ def test_a_stopped_account_is_trouble_until_the_same_operation_succeeds() -> Non
     readiness = CarrierReadiness()
     readiness.learn("dial", refused("dial", "account"))
     readiness.learn("hangup", DONE)
-    assert readiness.trouble == "the carrier has stopped the account: dial: 4xx account"
+    assert readiness.trouble == "the carrier refuses commands of this account: dial: 4xx account"
     readiness.learn("dial", DONE)
     assert readiness.trouble == ""
 

@@ -403,7 +403,7 @@ async def test_a_refusal_says_its_group_and_one_that_stops_all_turns_readiness_r
     await arrive(log, answered())
     await settler.settle(SESSION)
     assert carrier.operations == ["transfer", "hangup"]
-    stopped = "the carrier has stopped the account: transfer: 422 20100 Insufficient Funds"
+    stopped = "the carrier refuses commands of this account: transfer: 422 20100 Insufficient Funds"
     assert readiness.trouble == stopped
     await arrive(log, answered("e-again"))
     await settler.settle(SESSION)

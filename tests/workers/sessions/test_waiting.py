@@ -1,4 +1,4 @@
-"""A command that waits for its turn: its session stays held, and it goes only if still wanted."""
+"""A command that waits for a permit keeps its lease, and is sent only if it is still wanted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -235,7 +235,7 @@ async def test_a_command_whose_turn_does_not_come_in_time_is_given_up_and_never_
     (failed,) = await world.facts(CommandFailed)
     assert isinstance(failed, CommandFailed)
     assert (failed.reason, failed.group) == ("deadline", "rate")
-    assert failed.detail == "its turn does not come within 45 s; nothing was sent"
+    assert failed.detail == "it gets no permit within 45 s; nothing was sent"
     assert (failed.maybe_performed, failed.attempts) == (False, 0)
 
 

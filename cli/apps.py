@@ -45,7 +45,9 @@ _FIELD_OPTIONS: Mapping[str, Any] = {
     "call_cost_in_webhooks": typer.Option(help="Send webhooks with the cost of a call."),
     "dtmf_type": typer.Option(help='Form of DTMF digits: "RFC 2833", "Inband" or "SIP INFO".'),
     "first_command_timeout": typer.Option(help="Hang up if no command arrives in time."),
-    "first_command_timeout_secs": typer.Option(help="That time, in seconds."),
+    "first_command_timeout_secs": typer.Option(
+        help="How long to wait for that command, in seconds."
+    ),
     "inbound_channel_limit": typer.Option(help="Concurrent inbound calls; null for no limit."),
     "inbound_shaken_stir_enabled": typer.Option(help="Include STIR/SHAKEN data in webhooks."),
     "inbound_sip_subdomain": typer.Option(help="SIP subdomain; null for none."),

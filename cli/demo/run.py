@@ -64,7 +64,7 @@ class _Demo:
         self._stack = stack
         self._traffic = traffic
         self._stopping = False
-        # The verdict needs the simulator's books, which do not survive it.
+        # The verdict needs the simulator's record of effects, which does not survive it.
         self._supervisor = Supervisor(stack, console.log, vital=("simulator",))
         self._started = time.monotonic()
 
@@ -81,37 +81,37 @@ class _Demo:
                 placing = asyncio.create_task(self._traffic.run(lambda: not self._stopping))
                 while not placing.done():
                     await asyncio.sleep(REFRESH_S)
-                    live.update(self._table(await self._books(http)))
+                    live.update(self._table(await self._report(http)))
                 await placing
-                books = await self._quiet(http, live)
+                report = await self._quiet(http, live)
         engine = open_database(self._stack.settings.postgres_url)
         try:
             await self._at_rest(engine)
-            return await verdict(engine, books)
+            return await verdict(engine, report)
         finally:
             await engine.dispose()
 
     def _stop(self) -> None:
         self._stopping = True
 
-    async def _books(self, http: httpx.AsyncClient) -> dict[str, Any]:
+    async def _report(self, http: httpx.AsyncClient) -> dict[str, Any]:
         self._supervisor.check()
         answer = await http.get(f"{self._stack.addresses['simulator']}/simulator/effects")
-        books: dict[str, Any] = answer.raise_for_status().json()
-        return books
+        report: dict[str, Any] = answer.raise_for_status().json()
+        return report
 
     async def _quiet(self, http: httpx.AsyncClient, live: Live) -> dict[str, Any]:
-        """The books once every leg has ended and every webhook was delivered."""
+        """The report once every leg has ended and every webhook was delivered."""
         deadline = time.monotonic() + QUIET_TIMEOUT_S
         while True:
-            books = await self._books(http)
-            live.update(self._table(books))
-            busy = [leg for leg in books["legs"] if leg["state"] != "ended"]
-            if not busy and not books["webhooks"]["pending"]:
-                return books
+            report = await self._report(http)
+            live.update(self._table(report))
+            busy = [leg for leg in report["legs"] if leg["state"] != "ended"]
+            if not busy and not report["webhooks"]["pending"]:
+                return report
             if time.monotonic() > deadline:
                 self._console.log(f"{len(busy)} legs are still up after {QUIET_TIMEOUT_S:.0f} s")
-                return books
+                return report
             await asyncio.sleep(REFRESH_S)
 
     async def _at_rest(self, engine: Engine) -> None:
@@ -126,13 +126,13 @@ class _Demo:
         finally:
             await close(client)
 
-    def _table(self, books: dict[str, Any]) -> Table:
+    def _table(self, report: dict[str, Any]) -> Table:
         table = Table(title="simulated calls", title_justify="left")
         for column in ("placed", "legs up", "ended", "webhooks", "repeated", "late", "performed"):
             table.add_column(column, justify="right")
-        legs = books.get("legs", [])
+        legs = report.get("legs", [])
         ended = sum(leg["state"] == "ended" for leg in legs)
-        webhooks = books.get("webhooks", {})
+        webhooks = report.get("webhooks", {})
         table.add_row(
             str(self._traffic.placed),
             str(len(legs) - ended),
@@ -140,7 +140,7 @@ class _Demo:
             str(webhooks.get("events", 0)),
             str(webhooks.get("duplicates", 0)),
             str(webhooks.get("held_back", 0)),
-            str(sum(books.get("totals", {}).values())),
+            str(sum(report.get("totals", {}).values())),
         )
         return table
 
@@ -156,7 +156,7 @@ async def _is_at_rest(client: Client, engine: Engine) -> bool:
 
 
 def _print_verdict(console: Console, found: Verdict, *, faults: float, seed: int) -> None:
-    table = Table(title="verdict: the simulator's books against the views", title_justify="left")
+    table = Table(title="verdict: the simulator's effects against the views", title_justify="left")
     table.add_column("what")
     table.add_column("count", justify="right")
     p50, p99 = found.percentile_ms(50), found.percentile_ms(99)

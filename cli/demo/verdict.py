@@ -1,7 +1,7 @@
-"""Compares the simulator's books with the views: was anything lost or doubled?
+"""Compares the simulator's record of effects with the views: was anything lost or doubled?
 
 lost      a webhook that was sent but is not in the log; a leg whose end, cause or answer is not in
-          the views; a command without an outcome, or with a success that is not in the books
+          the views; a command without an outcome, or that succeeded without an effect
 doubled   an effect that the simulator performed twice
 """
 
@@ -45,36 +45,36 @@ class Verdict:
         return quantiles(self.command_ms, n=100, method="inclusive")[percent - 1]
 
 
-async def verdict(engine: Engine, books: Mapping[str, Any]) -> Verdict:
-    """Compare the views with `books`: the simulator's `GET /simulator/effects` after all calls."""
+async def verdict(engine: Engine, report: Mapping[str, Any]) -> Verdict:
+    """Compare the views with `report`: the simulator's `GET /simulator/effects` after all calls."""
     async with engine.connect() as connection:
         stored = await read_event_ids(connection)
         legs = {leg.call_control_id: leg for leg in await list_every_leg(connection)}
         commands = await list_every_command(connection)
         stored_at = await read_times_of_facts(connection)
-    effects = {each["command_id"]: each for each in books["effects"] if each["command_id"]}
+    effects = {each["command_id"]: each for each in report["effects"] if each["command_id"]}
     return Verdict(
-        calls=len({leg["call_session_id"] for leg in books["legs"]}),
-        legs=len(books["legs"]),
-        events=len(books["events"]),
-        copies=books["webhooks"]["duplicates"],
-        held_back=books["webhooks"]["held_back"],
+        calls=len({leg["call_session_id"] for leg in report["legs"]}),
+        legs=len(report["legs"]),
+        events=len(report["events"]),
+        copies=report["webhooks"]["duplicates"],
+        held_back=report["webhooks"]["held_back"],
         commands=len(commands),
         lost=[
             *(
                 f"webhook {e['event_type']} {e['id']}"
-                for e in books["events"]
+                for e in report["events"]
                 if e["id"] not in stored
             ),
-            *(problem for leg in books["legs"] if (problem := _leg_problem(leg, legs))),
+            *(problem for leg in report["legs"] if (problem := _leg_problem(leg, legs))),
             *_lost_commands(commands, effects),
             *(
-                f"the books lack {count} {name}"
-                for name, count in books["forgotten"].items()
+                f"the simulator has forgotten {count} {name}"
+                for name, count in report["forgotten"].items()
                 if count
             ),
         ],
-        doubled=[f"{e['operation']} {e['command_id']} × {e['count']}" for e in books["doubled"]],
+        doubled=[f"{e['operation']} {e['command_id']} × {e['count']}" for e in report["doubled"]],
         command_ms=_latencies_ms(commands, effects, stored_at),
     )
 

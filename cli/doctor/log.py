@@ -123,7 +123,7 @@ async def _writes(client: Client, settings: Settings) -> Findings:
         condition = condition_of(servers, streams, account, late=condition.behind)
     if condition.trouble:
         yield wrong(
-            "log", "takes records", condition.trouble, "do what it says, then run this again"
+            "log", "takes records", condition.trouble, "fix what it reports, then run this again"
         )
         return
     limits = [limit for info in streams for limit in stream_limits(info)] + account_limits(account)

@@ -22,7 +22,9 @@ async def examine_role(place: Place, check: str, url: str, name: str) -> tuple[F
         answer = await _get(url, "/health/ready")
     except httpx.TimeoutException:
         found = f"{where} accepts connections but does not answer within {TIMEOUT_S:g} s"
-        return wrong(place, check, found, f"it hangs: see the log of the {name}, restart it"), False
+        return wrong(
+            place, check, found, f"it hangs: see the log of the {name}, then restart it"
+        ), False
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         found = f"not reachable at {where}: {type(error).__name__} {error}"
         return wrong(place, check, found, fix), False
@@ -35,7 +37,7 @@ async def examine_role(place: Place, check: str, url: str, name: str) -> tuple[F
         return wrong(place, check, found, fix), False
     if answer.status_code == httpx.codes.OK:
         return good(place, check, f"at {where}"), True
-    fix = "do what it says, then run this again"
+    fix = "fix what it reports, then run this again"
     return wrong(place, check, f"{readiness.get('because')}", fix), True
 
 

@@ -67,7 +67,7 @@ def examine_same_settings(
             differs = (
                 f"{variable} is {_shown(ours)}; the roles of the ready file use {_shown(theirs)}"
             )
-        fix = f"unset {variable}, or restart `offhook up` with it: the ready file was examined"
+        fix = f"unset {variable}, or restart `offhook up` with it; this check used the ready file"
         differ.append(wrong("settings", "same as the roles", differs, fix))
     key = here.carrier_key
     if (theirs_key := found.get("carrier_key_sha256")) and theirs_key != fingerprint(key):

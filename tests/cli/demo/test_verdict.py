@@ -1,4 +1,4 @@
-"""The demo's verdict on books and views that agree, and on every way in which they may not."""
+"""The demo's verdict on a report and views that agree, and on every way in which they may not."""
 
 import time
 from collections.abc import AsyncIterator

@@ -71,7 +71,7 @@ def test_a_role_that_hangs_or_is_away_or_is_not_ready(good: Settings) -> None:
         assert found[place, check].found == (
             f"{hangs} accepts connections but does not answer within 5 s"
         )
-        assert found[place, check].fix == f"it hangs: see the log of the {name}, restart it"
+        assert found[place, check].fix == f"it hangs: see the log of the {name}, then restart it"
     assert found["workers", "worker 2"].found.startswith(f"not reachable at {NOBODY}")
 
 

@@ -1,4 +1,4 @@
-"""The migrations, against `offhook.projections.views.tables`."""
+"""The migrations, against the tables of `offhook.projections.views.registry`."""
 
 import asyncio
 from pathlib import Path

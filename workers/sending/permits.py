@@ -21,12 +21,18 @@ class Sender(Protocol):
 
 
 class PermitRequest:
-    """At the end of the block it leaves the queue, and gives back a permit that was not used."""
+    """At the end of the block it leaves the queue, and gives back a permit that was not used.
 
-    def __init__(self, queue: CommandQueue, operation: str, session_id: str) -> None:
+    `has_waited`: the command has been in the queue before, so it may enter a full one.
+    """
+
+    def __init__(
+        self, queue: CommandQueue, operation: str, session_id: str, *, has_waited: bool = False
+    ) -> None:
         self._queue = queue
         self._operation = operation
         self._session_id = session_id
+        self._has_waited = has_waited
         self._permit: Permit | None = None
         self._queued: QueuedCommand | None = None
         self._is_refused = False
@@ -74,7 +80,7 @@ class PermitRequest:
         self._permit = self._queue.take(self._operation)
         if self._permit is not None:
             return False
-        self._is_refused = self._queue.is_full_for(self._operation)
+        self._is_refused = not self._has_waited and self._queue.is_full_for(self._operation)
         if not self._is_refused:
             self._queued = self._queue.enter(self._operation, self._session_id)
             if goes_first:

@@ -115,7 +115,10 @@ class CommandExecutor:
         recency: Recency = "stale" if attempt.gave_way else "current"
         has_news = end_requested = False
         async with PermitRequest(
-            self._queue, command.operation, state.session.session_id
+            self._queue,
+            command.operation,
+            state.session.session_id,
+            has_waited=attempt.gave_way,
         ) as request:
             while True:
                 permit = request.status

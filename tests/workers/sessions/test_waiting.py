@@ -26,6 +26,7 @@ from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
 from offhook.webhooks import wire_body
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sending import queue as queue_module
 from offhook.workers.sending.attempt import WAITING_LEASE_S
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
@@ -422,6 +423,39 @@ async def test_a_hangup_does_not_wait_for_a_dial_of_its_own_session_to_get_its_t
     assert len(await world.facts(CommandSucceeded)) == 2
     decided = [fact.cause_seq for fact in await world.facts(Decided) if isinstance(fact, Decided)]
     assert len(decided) == len(set(decided)) == 2
+
+
+async def test_a_command_that_gave_way_to_a_hangup_finds_room_in_a_queue_that_filled_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_module, "QUEUED_MAX", 2)
+    world = World(0.0)
+    worker = world.worker("w1")
+    until = {"hangup": float("-inf"), "transfer": 30.0}
+    monkeypatch.setattr(world.limits["w1"], "closed_until", until.__getitem__)
+    send, is_sending = world.send, asyncio.Event()
+
+    async def send_slowly(command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+        if command.operation == "hangup":
+            is_sending.set()
+            await world.clock.sleep(1.0)
+        return await send(command, repeated=repeated)
+
+    async def story() -> None:
+        monkeypatch.setattr(world, "send", send_slowly)
+        settling = []
+        for session_id in ("s", "a", "b"):
+            await world.request("transfer", session_id, to="+12025550123")
+            settling.append(asyncio.create_task(worker.settle(session_id)))
+            await world.clock.sleep(0.1)
+            if session_id == "a":
+                await world.request("hangup")
+                world.queues["w1"].hurry("s")
+                await is_sending.wait()
+        await asyncio.gather(*settling)
+
+    await world.clock.run(story())
+    assert [operation for operation, _, _ in world.sent] == ["hangup", *["transfer"] * 3]
 
 
 async def test_a_hangup_does_not_wait_until_a_dial_of_its_own_session_is_answered() -> None:

@@ -110,11 +110,11 @@ class OwnLease:
     async def on_own_clock(self, at: datetime) -> datetime:
         """`at`, a time stamp of the log, by our own clock: the two may differ.
 
-        The difference is measured at the last lease record, so call this right after one was
-        appended. Raises PositionTaken, or LogUnavailable.
+        The difference is measured at our last lease record, so append one before. What the log
+        took to store it makes the result earlier: a deadline that is counted from it is not missed.
+        Raises PositionTaken, or LogUnavailable.
         """
         await self.look()
         lease = self.state.session.lease
         assert lease is not None
-        age = lease.until - timedelta(seconds=lease.lasts_s) - at
-        return self._now() - age
+        return at + (self._until - lease.until)

@@ -206,12 +206,14 @@ class Settler:
             # with the carrier already.
             attempts = max(command.attempts, 0 if command.cause_seq in begun else 1)
             begun.add(command.cause_seq)
+            # One that went ahead of other records was decided before its request is folded in.
+            asked = lease.state.latest().commands[command.command_id]
             # The record fences the former holder before anything is sent.
             await lease.renew(command.command_id, attempts + 1, "taken over")
             await self._executor.resume(
                 lease,
                 command.issued,
-                decided_at=await lease.on_own_clock(command.requested_at or command.decided_at),
+                decided_at=await lease.on_own_clock(asked.requested_at or command.decided_at),
                 by_others=attempts,
             )
 

@@ -611,6 +611,44 @@ async def test_a_request_that_is_taken_over_counts_from_the_request() -> None:
     assert failed.reason == "deadline"
 
 
+async def test_a_request_that_went_ahead_counts_from_the_request_when_it_is_taken_over() -> None:
+    log = MemoryLog()
+    carrier = ScriptedCarrier(log)
+    first = await arrive(log, initiated())
+    await arrive(log, answered())  # not decided on yet, and older than the request
+    command = await request(log, "hangup")
+    requested = (await log.read(SESSION))[-1]
+    await log.append(SESSION, "out", encode(held_by("w2", first), SESSION))
+    log.now += timedelta(seconds=30)
+    hangup = dataclasses.replace(held_by("w2", requested.seq), commands=(command,), flow="api")
+    await log.append(SESSION, "out", encode(hangup, SESSION))
+    log.now += timedelta(seconds=20)
+
+    await settler_on(log, carrier).settle(SESSION)
+
+    assert "hangup" not in carrier.operations
+    failures = [each for each in await facts(log, CommandFailed) if isinstance(each, CommandFailed)]
+    assert ("hangup", "deadline") in [(each.operation, each.reason) for each in failures]
+
+
+@pytest.mark.parametrize("slow_s", [0.0, 0.9])
+async def test_a_slow_log_moves_no_deadline_of_a_request(slow_s: float) -> None:
+    class Slow(MemoryLog):
+        """Its acknowledgements are late."""
+
+        async def append(self, *args: Any, **more: Any) -> Appended:
+            appended = await super().append(*args, **more)
+            self.now += timedelta(seconds=slow_s)
+            return appended
+
+    log = Slow()
+    carrier = ScriptedCarrier(log)
+    await request(log, "transfer", to="+12025550123")
+    log.now += timedelta(seconds=44.5 - slow_s)
+    await settler_on(log, carrier).settle(SESSION)
+    assert carrier.operations == ([] if slow_s else ["transfer"])
+
+
 @pytest.mark.parametrize("ahead_s", [-30, 30])
 async def test_a_deadline_goes_by_the_clock_of_the_log(ahead_s: float) -> None:
     log = MemoryLog()

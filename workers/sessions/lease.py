@@ -42,6 +42,7 @@ class OwnLease:
         self._headers = {TRACE_HEADER: trace} if trace else {}
         self._until = now()
         self._renewals: dict[tuple[str, int], int] = {}  # by command id and attempt
+        self.has_repeated = False  # the log had one of our records already, so maybe another's too
         state.tail_seq = max(state.tail_seq, state.out_seq)
 
     @property
@@ -62,6 +63,7 @@ class OwnLease:
             headers=self._headers,
         )
         state.tail_seq = max(state.tail_seq, appended.seq)
+        self.has_repeated = self.has_repeated or appended.duplicate
         if isinstance(fact, Decided | CommandAttempted):
             self._until = asked_at + timedelta(seconds=fact.lease_s)
 

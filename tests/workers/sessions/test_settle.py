@@ -1,5 +1,6 @@
 """Settling a session on the stand-in log, with a scripted carrier and a clock that jumps."""
 
+import asyncio
 import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -521,6 +522,33 @@ async def test_a_worker_that_was_overtaken_records_nothing() -> None:
     sent = {command.command_id for command, _ in zombie.sent + other.sent}
     assert len(sent) == 1
     assert len(await facts(log, CommandSucceeded)) == 1
+
+
+async def test_a_failure_that_another_worker_recorded_and_died_is_decided_on() -> None:
+    """Ours is then only a repetition of the outcome, and our delivery may be the last one."""
+
+    class Mortal(MemoryLog):
+        async def append(
+            self, session_id: str, side: Side, encoded: Encoded, **more: Any
+        ) -> Appended:
+            if encoded.type == "Decided" and await facts(self, CommandFailed) and not zombie.sent:
+                raise asyncio.CancelledError
+            return await super().append(session_id, side, encoded, **more)
+
+    class Overtaken(ScriptedCarrier):
+        async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+            if not self.sent:
+                log.now += timedelta(seconds=10)
+                with pytest.raises(asyncio.CancelledError):
+                    await settler_on(log, other, worker="w2").settle(SESSION)
+            return await super().send(command, repeated=repeated)
+
+    log = Mortal()
+    other = ScriptedCarrier(log, outcome_of("transfer", 422, {}, b"{}"))
+    zombie = Overtaken(log)
+    await arrive(log, answered())
+    assert await settler_on(log, zombie).settle(SESSION) == Settled()
+    assert (other.operations, zombie.operations) == (["transfer"], ["transfer", "hangup"])
 
 
 async def test_of_two_workers_deciding_at_once_the_first_to_record_sends() -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
 from offhook.cli.remote.application_body import FIELDS, body_of, change_of
-from offhook.cli.remote.exchange import ErrorAnswer, RemoteServer, SuccessAnswer
+from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, SuccessAnswer
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
 from offhook.telnyx.applications import ChangedApplication, NewApplication, application_from
@@ -114,7 +114,7 @@ def list_(
     with _carrier(settings_of_command(ready_file)) as carrier:
         try:
             pages = list(carrier.pages(APPLICATIONS, query))
-        except ErrorAnswer as error:
+        except ErrorResponse as error:
             raise error_to_raise(error, as_json=as_json) from None
     found = [each for page in pages for each in page.get("data", [])]
     if as_json:
@@ -233,7 +233,7 @@ def _asked(
 ) -> SuccessAnswer:
     try:
         return carrier.ask(method, path, body=body)
-    except ErrorAnswer as error:
+    except ErrorResponse as error:
         raise error_to_raise(error, as_json=as_json) from None
 
 

@@ -20,7 +20,7 @@ from offhook.cli.options import (
 )
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
 from offhook.cli.remote.api_command import open_api, send_command
-from offhook.cli.remote.exchange import ErrorAnswer
+from offhook.cli.remote.exchange import ErrorResponse
 from offhook.commands import COMMANDS, LegCommand
 from offhook.commands.paths import call_path
 from offhook.errors import OperationUnknown
@@ -227,7 +227,7 @@ def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> N
     with open_api(settings_of_command(ready_file)) as api:
         try:
             found = api.ask("GET", f"/v2{call_path(leg)}").body
-        except ErrorAnswer as error:
+        except ErrorResponse as error:
             raise error_to_raise(error, as_json=as_json) from None
     if as_json:
         print_json(found)
@@ -252,7 +252,7 @@ def active(
     with open_api(settings) as api:
         try:
             pages = list(api.pages(path, {"page[limit]": PAGE_SIZE}))
-        except ErrorAnswer as error:
+        except ErrorResponse as error:
             raise error_to_raise(error, as_json=as_json) from None
     calls = [each for page in pages for each in page.get("data", [])]
     if as_json:

@@ -8,11 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.remote.exchange import ErrorAnswer
+from offhook.cli.remote.exchange import ErrorResponse
 
 
 def error_to_raise(
-    error: ErrorAnswer, *, as_json: bool, command_id: str | None = None
+    error: ErrorResponse, *, as_json: bool, command_id: str | None = None
 ) -> Exception:
     """The error itself, which is printed as text; with `as_json` its JSON is printed, status 1."""
     if not as_json:

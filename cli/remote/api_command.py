@@ -15,7 +15,7 @@ from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
-from offhook.cli.remote.exchange import ErrorAnswer, RemoteServer, Unanswered
+from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, Unanswered
 from offhook.cli.tokens import widest_token
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
 from offhook.errors import SettingInvalid
@@ -54,7 +54,7 @@ def send_command(
                 f"/v2{path_of(operation, leg)}",
                 body={**parameters, "command_id": command_id},
             )
-        except ErrorAnswer as error:
+        except ErrorResponse as error:
             raise error_to_raise(error, as_json=as_json, command_id=command_id) from None
         except Unanswered as error:
             if not error.maybe_taken:

@@ -17,8 +17,8 @@ PAGES_MAX = 1_000
 _TEXT_SHOWN_MAX = 200
 
 
-class ErrorAnswer(SenderFault):
-    """An answer with errors. `body` is the one of the server."""
+class ErrorResponse(SenderFault):
+    """A server responded with errors. `body` is its whole response."""
 
     def __init__(self, server: str, status: int, body: dict[str, Any]) -> None:
         self.status = status
@@ -91,7 +91,7 @@ class RemoteServer:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> SuccessAnswer:
-        """Send a request and return its answer. Raises ErrorAnswer or Unanswered."""
+        """Send a request and return its answer. Raises ErrorResponse or Unanswered."""
         found = self._runner.run(
             self._http.request(
                 method,
@@ -119,7 +119,7 @@ class RemoteServer:
         body = _json_of(content)
         is_success = 200 <= status < 300
         if not is_success and "errors" in body:
-            raise ErrorAnswer(f"{self._name} at {self._url}", status, body)
+            raise ErrorResponse(f"{self._name} at {self._url}", status, body)
         if not is_success or (content and not body):
             text = content.decode(errors="replace")[:_TEXT_SHOWN_MAX].strip()
             raise Unanswered(

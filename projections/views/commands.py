@@ -76,7 +76,7 @@ def command_rows(folded: Folded, after_seq: int = 0) -> list[CommandView]:
 COMMANDS = View(table=commands, rows_of=command_rows)
 
 
-class Dial(NamedTuple):
+class PlacingDial(NamedTuple):
     """A dial that placed a session."""
 
     session_id: str  # where it is recorded
@@ -124,7 +124,7 @@ async def list_recent_commands(
     return [CommandView(**row._mapping) for row in found]
 
 
-async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[Dial]:
+async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[PlacingDial]:
     """The dials of other sessions that placed this one."""
     found = await connection.execute(
         select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
@@ -134,7 +134,7 @@ async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[Di
         )
         .limit(DIALS_MAX)
     )
-    return [Dial(**row._mapping) for row in found]
+    return [PlacingDial(**row._mapping) for row in found]
 
 
 def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.process.slices import Slices
-from offhook.projections.views.commands import Dial, command_rows, list_dials_of
+from offhook.projections.views.commands import PlacingDial, command_rows, list_dials_of
 from offhook.projections.views.event_log import (
     STORED,
     StoredRecord,
@@ -145,7 +145,7 @@ async def _folded(connection: AsyncConnection, session_id: str, *conditions: Any
     return folded
 
 
-def _records_of_dial(dial: Dial) -> "ColumnElement[bool]":
+def _records_of_dial(dial: PlacingDial) -> "ColumnElement[bool]":
     # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.
     fact_id = event_log.c.fact_id
     return (event_log.c.session_id == dial.session_id) & or_(

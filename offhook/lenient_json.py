@@ -12,8 +12,8 @@ part replaced and the rest kept:
     a trailing comma, a byte order mark, text after the end     left out
     more than DEPTH_MAX levels, if that is too deep to read     null
 
-The result can be written as JSON again and stored in Postgres (except for NULs, which
-`offhook.projections.views.rows` replaces): it has no lone surrogates and no floats that are not
+The result can be written as JSON again and stored in Postgres (except for NULs, which `storable`
+in `projections/views/view.py` replaces): it has no lone surrogates and no floats that are not
 finite.
 """
 

@@ -22,8 +22,8 @@ POISON_RAISES = 5
 """How often a flow may raise on one record before its session is parked."""
 
 RAISED_PAUSE_S = 0.1
-"""A flow is pure, so what it raises is rarely gone the next time: it is asked again after one, two,
-three and four of these, 1 s together, while the caller waits."""
+"""A flow is pure, so it usually raises again. It is called again after one, two, three and four of
+these pauses, 1 s in total, while the caller waits."""
 
 POISON_DELIVERIES = 500
 """A record delivered this often may be one that ends its worker, which leaves no other trace: its
@@ -75,8 +75,8 @@ class Dispatcher:
     """`hand_over(worker, session_id, deliveries)` asks another worker to take the deliveries of a
     session that it holds.
 
-    `hurry(session_id)` is called when there is news for a session at work: what the session waits
-    for holds the news up.
+    `hurry(session_id)` is called when there is news for a session at work, because the news has to
+    wait for whatever the session is waiting for.
     """
 
     def __init__(

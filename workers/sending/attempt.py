@@ -58,7 +58,7 @@ RENEWED_BEFORE_S = 1.0
 _SET_A_STATE = frozenset({UpdateClientState.operation, SwitchSupervisorRole.operation})
 
 Recency = Literal["current", "tried", "stale"]
-"""How well the session is known: read since the last wait, tried in vain since then, or not."""
+"""Whether the session was read since the last wait: yes, tried without success, or not yet."""
 
 PermitStatus = Literal["none", "queued", "full", "granted"]
 """Of the permit to send: not asked for, waiting in the queue, the queue has no room, or granted."""
@@ -177,7 +177,7 @@ class Seen(NamedTuple):
     recency: Recency
     lease_left_s: float
     permit: PermitStatus
-    closed_s: float = 0.0  # how long the carrier takes no command of this kind, by its own words
+    closed_s: float = 0.0  # how long the carrier accepts no command of this kind, by its answers
     has_news: bool = False  # a fact of the session waits for its decision
     end_requested: bool = False  # while it waited, an application asked for the end of a call
 
@@ -225,7 +225,7 @@ class Queue:
     """Ask for a permit, or go on waiting for it: until there is one, or news, or `within_s`."""
 
     within_s: float
-    goes_first: bool  # of its kind, since it holds up its own session
+    goes_first: bool  # of its kind, because its own session waits for it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@
     the rest         likewise, after those
     dial             when nothing else waits
 
-So a flood of hangups that lasts leaves no caller ringing, and no live call without its commands.
+So a long flood of hangups leaves no caller ringing, and no live call without its commands.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from collections.abc import Collection
 from offhook.workers.sending.urgency import ANSWERS, REST
 
 SHARE = 8
-"""One permit in this many goes to a kind that is passed over all the time."""
+"""One permit in this many goes to a kind that would otherwise always be passed over."""
 
 
 class Fairness:

@@ -15,13 +15,13 @@ from offhook.workers.sending.queue import CommandQueue, Permit, QueuedCommand
 
 
 class Sender(Protocol):
-    """What is needed of the carrier's client."""
+    """The part of the carrier's client that is needed here."""
 
     async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome: ...
 
 
 class PermitRequest:
-    """At the end of the block it leaves the queue, and gives back a permit that was not used.
+    """A context manager: on exit it leaves the queue and gives back an unused permit.
 
     `has_waited`: the command has been in the queue before, so it may enter a full one.
     """
@@ -47,7 +47,7 @@ class PermitRequest:
 
     @property
     def closed_s(self) -> float:
-        """How long the carrier takes no command of this kind, by its own words."""
+        """How long the carrier accepts no command of this kind, by its own answers."""
         return self._queue.closed_s(self._operation)
 
     async def ask(self, within_s: float, *, goes_first: bool) -> bool:
@@ -66,7 +66,7 @@ class PermitRequest:
         return True
 
     async def send(self, sender: Sender, command: IssuedCommand, *, repeated: bool) -> Outcome:
-        """What the send comes to. It uses the permit up."""
+        """Send the command, and return the outcome. This uses up the permit."""
         permit, self._permit = self._permit, None
         assert permit is not None, "there is no permit"
         try:

@@ -7,7 +7,7 @@
       0 hangup, reject   1 answer   2 the rest   3 dial    (a share for 1 and 2: `fairness.py`)
 
 A session that waits lends its slot to others: however many dials wait, the hangup of a live call
-comes to the head of the queue, and gets the next permit there is. A command that holds up news of
+comes to the head of the queue, and gets the next permit there is. A command that delays news of
 its own session is moved to the head of its kind, and its session is read again: a hangup does not
 wait for it.
 """
@@ -32,15 +32,15 @@ PAUSING_MAX = 1000
 """The most commands that may pause between two sends without a slot."""
 
 NOTHING_LEFT_MAX_S = 5.0
-"""The longest that an answer other than a 429 may hold commands up by saying that nothing remains:
-in case it means something else, a hangup must still be tried."""
+"""The longest that commands wait because an answer other than a 429 says that nothing remains. We
+may misread the header, so a hangup must still be tried."""
 
 DIALS_IN_FLIGHT_MAX = CONNECTIONS_MAX * 7 // 8
-"""The most connections that may wait for answers to dials: a carrier that is slow to answer those
-leaves some to the calls that are up."""
+"""The most connections that may wait for answers to dials. If the carrier is slow to answer those,
+the rest are still free for calls that are up."""
 
 Permit = tuple[Window, ...]
-"""Leave to send one command: a place taken in each of these rate limits."""
+"""Permission to send one command: a place taken in each of these rate limits."""
 
 
 class LendingSlots(Protocol):
@@ -63,7 +63,7 @@ class QueuedCommand:
     is_fetched: bool = False
 
     async def permit(self, within_s: float) -> Permit | None:
-        """The permit once there is one; None if that takes longer, or as soon as there is news."""
+        """The permit; None if there is none within `within_s`, or as soon as there is news."""
         if not self.granted.done() and not self.news.is_set():
             pause = asyncio.ensure_future(self.sleep(within_s))
             news = asyncio.ensure_future(self.news.wait())
@@ -106,7 +106,7 @@ class CommandQueue:
     # -------------------------------------------------------------- for a command
 
     def take(self, operation: str) -> Permit | None:
-        """A permit at once, if there is one and nothing waits that goes before."""
+        """A permit at once, if one is free and no waiting command has precedence."""
         waiting = self._waiting()
         if not waiting:
             return self._permit(operation)
@@ -131,7 +131,7 @@ class CommandQueue:
         return urgency_of(operation) > ANSWERS and self._count() >= QUEUED_MAX
 
     def closed_s(self, operation: str) -> float:
-        """How long the carrier takes no command of this kind, by its own words."""
+        """How long the carrier accepts no command of this kind, by its own answers."""
         return self._limits.closed_until(operation) - self._clock()
 
     def enter(self, operation: str, session_id: str) -> QueuedCommand:
@@ -169,7 +169,7 @@ class CommandQueue:
             self._pausing -= 1
 
     def hurry(self, session_id: str) -> None:
-        """There is news for a session: if a command of it waits, that goes first of its kind."""
+        """There is news for a session: move its waiting command to the head of its kind."""
         for queue in self._queues:
             for queued in queue:
                 if queued.session_id == session_id:
@@ -185,7 +185,7 @@ class CommandQueue:
             queue.appendleft(queued)
 
     def learn(self, outcome: Outcome) -> None:
-        """Obey what an answer says of the carrier's limits."""
+        """Apply what an answer says about the carrier's limits."""
         now = self._clock()
         match outcome:
             case Busy(retry_after_s=retry_after_s, dials_only=dials_only):
@@ -204,7 +204,7 @@ class CommandQueue:
     # -------------------------------------------------------------- granting
 
     def grant(self) -> None:
-        """Grant the permits there are; to be called when something may have changed."""
+        """Grant all free permits. Call this when something may have changed."""
         waiting = self._waiting()
         if not waiting:
             return
@@ -236,7 +236,7 @@ class CommandQueue:
         return taken
 
     def _is_busy(self, operation: str) -> bool:
-        """Whether so many are in flight that only an answer makes room."""
+        """Whether so many are in flight that the next one must wait for an answer."""
         return self._in_flight >= (DIALS_IN_FLIGHT_MAX if operation == "dial" else CONNECTIONS_MAX)
 
     def _count(self) -> int:

@@ -39,16 +39,17 @@ CARRIER_LIMIT_S = 60.0
 """A limit that no answer has mentioned for this long is forgotten when commands wait for it."""
 
 INFERRED_MAX_S = 5.0
-"""The longest that a limit inferred from headers may hold up the end of a call."""
+"""The longest that a limit inferred from headers may delay the end of a call."""
 
 Closed = Literal["ends", "rest", "dials"]
-"""What a 429 closes: the first two, or dials alone. A dial is of the rest too."""
+"""What a 429 closes: "ends" and "rest", or only "dials". A dial also belongs to "rest"."""
 
 CLOSED_MAX_S: Mapping[Closed, float] = {"ends": 5.0, "rest": 15.0, "dials": DIALS_WINDOW_S}
 """The longest that a 429 closes, whatever its header says: another one does no harm.
 
-A call that should end goes on meanwhile, so its end is tried soon; the rest, so that what waits can
-still be sent before it is given up. Dials count with the carrier for no longer than its window."""
+Ends reopen soonest, because a call that should end goes on meanwhile. The rest reopens early enough
+that waiting commands are sent before their deadline. The carrier counts a dial only within its
+window."""
 
 COUNT_MAX = 100_000
 """A carrier's limit above this is not believed: no fleet would reach it."""
@@ -70,8 +71,8 @@ class FleetReport:
     worker: str
     is_pressed: bool = False  # commands have waited in the last second or two
     is_leaving: bool = False
-    closed_s: float = 0.0  # how long the carrier takes no command any more
-    ends_closed_s: float = 0.0  # how long none that ends a call
+    closed_s: float = 0.0  # how long the carrier accepts no command
+    ends_closed_s: float = 0.0  # how long it accepts no hangup or reject
     dials_closed_s: float = 0.0
     carrier: Rate | None = None
     carrier_age_s: float = 0.0  # since an answer mentioned it
@@ -100,7 +101,7 @@ class RateLimits:
     # -------------------------------------------------------------- places
 
     def take(self, operation: str, now: float) -> tuple[Window, ...] | None:
-        """A place in every window that counts the operation; None if one has none, or is closed."""
+        """A place in each window that counts the operation; None if one is full or closed."""
         windows = self._windows_of(operation)
         if self.closed_until(operation) > now or any(
             window.free(now, self._window_s_max(operation, window))
@@ -125,7 +126,7 @@ class RateLimits:
         return max(times)
 
     def closed_until(self, operation: str) -> float:
-        """When the carrier takes this operation again; in the past if it does."""
+        """When the carrier accepts this operation again; in the past if it does now."""
         closed = self._closed_until
         if operation == "dial":
             return max(closed["rest"], closed["dials"])
@@ -159,7 +160,7 @@ class RateLimits:
     # -------------------------------------------------------------- what the carrier says
 
     def close(self, closed_s: Mapping[Closed, float], now: float) -> None:
-        """The carrier takes no command of these kinds for so long; CLOSED_MAX_S is the limit."""
+        """Send no command of these kinds for so many seconds, at most CLOSED_MAX_S."""
         self._close(self._own_closed_until, closed_s, now)
         self._close(self._closed_until, closed_s, now)
 
@@ -171,9 +172,9 @@ class RateLimits:
             closed_until[kind] = max(closed_until[kind], until)
 
     def learn(self, count: int, reset_s: float, now: float) -> None:
-        """An answer mentioned its limit, and the seconds until it counts anew.
+        """An answer stated the carrier's limit, and the seconds until its count resets.
 
-        How long it counts is not said; the longest time to go that was seen comes closest.
+        The carrier does not state its window; the longest reset seen is the best estimate.
         """
         known = self._limits.get("carrier")
         window_s = max(reset_s, COMMANDS_WINDOW_S)
@@ -197,7 +198,7 @@ class RateLimits:
     # -------------------------------------------------------------- the fleet
 
     def report(self, now: float, *, is_leaving: bool = False) -> FleetReport:
-        """What the others are to know. From here on this worker goes by it too."""
+        """The report for the other workers. From now on this worker uses the same values."""
         self._is_pressed = now - self._pressed_at <= 2 * REPORT_S
         self._share_out(now)
         carrier = self._limits.get("carrier")
@@ -213,7 +214,7 @@ class RateLimits:
         )
 
     def add_report(self, report: FleetReport, now: float) -> bool:
-        """Add another worker's report. True if it was not known: it needs a report of ours."""
+        """Add another worker's report. True if that worker is new, and so needs our report."""
         if report.worker == self._worker:
             return False
         is_new = report.worker not in self._fleet and not report.is_leaving
@@ -236,9 +237,9 @@ class RateLimits:
         return is_new
 
     def keep_members(self, now: float) -> None:
-        """Without a connection the others' silence means nothing: none of them is gone.
+        """Keep all members: without a connection, the others' silence means nothing.
 
-        Otherwise every worker would take the others' parts, and all begin again at once.
+        Otherwise every worker would take over the others' parts, and all would send at once.
         """
         for member in self._fleet.values():
             member.reported_at = now
@@ -247,7 +248,7 @@ class RateLimits:
         for worker, member in list(self._fleet.items()):
             if now - member.reported_at > MEMBER_S:
                 del self._fleet[worker]
-        # Where it lets nothing through, no answer can correct it; at rest it may well stay.
+        # A limit that lets nothing through can never be corrected by an answer.
         is_pressed = now - self._pressed_at <= 2 * REPORT_S
         if "carrier" in self._limits and is_pressed and now - self._carrier_at > CARRIER_LIMIT_S:
             del self._limits["carrier"], self._windows["carrier"]

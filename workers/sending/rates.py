@@ -18,7 +18,7 @@ page."""
 COMMANDS_WINDOW_S = 1.0
 
 CHANGED_S = 1.5
-"""This long after a change every worker goes by it."""
+"""How long after a change every worker uses the new parts."""
 
 LimitName = Literal["dials", "commands", "carrier"]
 
@@ -32,7 +32,7 @@ class Rate:
 
 
 def rates_from(*, dials_per_s: float, commands_per_s: float) -> dict[LimitName, Rate]:
-    """The limits that are set; 0 sets none."""
+    """The limits that are set; 0 means no limit."""
     rates: dict[LimitName, Rate] = {}
     if dials_per_s:
         rates["dials"] = _rate_from(dials_per_s, DIALS_WINDOW_S)
@@ -42,7 +42,7 @@ def rates_from(*, dials_per_s: float, commands_per_s: float) -> dict[LimitName, 
 
 
 def _rate_from(per_s: float, window_s: float) -> Rate:
-    """Less than one in a window is one in a longer window."""
+    """A rate below one per window becomes one per longer window."""
     count = int(per_s * window_s + 1e-9)
     if count >= 1:
         return Rate(count=count, window_s=window_s)
@@ -84,20 +84,20 @@ class Window:
         self._answered: deque[float] = deque()
 
     def resize(self, part: Rate, now: float) -> None:
-        """Go by another part from now on."""
+        """Use another part from now on."""
         self._window_s = part.window_s
         if part.count != self._parts[-1][1]:
             self._parts.append((now, part.count))
 
     def count(self, now: float) -> int:
-        """How many there are: the least of the parts that others may still have counted on."""
+        """How many there are: the smallest part that other workers may still assume."""
         since = now - self._window_s - CHANGED_S
         while len(self._parts) > 1 and self._parts[1][0] <= since:
             self._parts.popleft()
         return min(count for _, count in self._parts)
 
     def reserve(self, now: float) -> int:
-        """How many of them no dial may take: a call that is up must not wait for new ones."""
+        """How many of them are closed to dials: a call that is up must not wait for new calls."""
         count = self.count(now)
         return max(1, count // 8) if count > 1 else 0
 
@@ -106,7 +106,7 @@ class Window:
         return self.count(now) - self._in_flight - len(self._counted(now, window_s_max))
 
     def free_at(self, wanted: int, now: float, window_s_max: float = math.inf) -> float | None:
-        """When this many will be free if no more are taken; None if open answers decide that."""
+        """When this many will be free if none is taken; None if that depends on open answers."""
         lacking = wanted - self.free(now, window_s_max)
         if lacking <= 0:
             return now
@@ -128,7 +128,7 @@ class Window:
         self._in_flight += 1
 
     def give_back(self, now: float, *, sent: bool) -> None:
-        """Its answer came; or nothing was sent, and the place is free at once."""
+        """The answer came; or nothing was sent, and the place is free at once."""
         self._in_flight -= 1
         if sent:
             self._answered.append(now)

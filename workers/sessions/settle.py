@@ -45,7 +45,7 @@ from offhook.workers.sessions.timers import SessionTimers, due_timers
 
 OTHERS_FIRST_S = (0.01, 0.02, 0.04)
 """How long, from read to read, a worker leaves a record to the one that it was delivered to: when
-two decide on it at once, one has worked in vain."""
+two decide on it at once, the work of one is wasted."""
 
 
 @dataclass(frozen=True, kw_only=True)

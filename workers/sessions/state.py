@@ -72,7 +72,7 @@ class SessionState:
             self._put_ahead(record)
 
     async def next_cause(self, *, has_policy: bool = False) -> tuple[Record, Session] | None:
-        """The oldest record that wants a decision, and the session it is decided on.
+        """The oldest record that needs a decision, and the session it is decided on.
 
         In a parked session only what applications ask for is decided (they may still hang up), and
         while one of its legs is up everything, if there is a policy for parked sessions.
@@ -135,7 +135,7 @@ class SessionState:
         ]
 
     def has_news(self) -> bool:
-        """Whether a record that was read wants a decision that was not read."""
+        """Whether a record was read that needs a decision and has none yet."""
         return bool(self.latest().undecided)
 
     def open_timers(self) -> list[TimerState]:
@@ -154,7 +154,7 @@ class SessionState:
         return leg if leg is not None and leg.state == "ended" else None
 
     def _is_latest(self, session: Session) -> None:
-        """The session that all records read add up to is at hand: no need to fold it again."""
+        """Use this fold of all records read, instead of folding them again."""
         self._latest = session
         self._unfolded.clear()
 
@@ -164,7 +164,7 @@ class SessionState:
             heapq.heappush(self._in_order, record.seq)
 
     def _first_ahead(self, requests_only: bool) -> Record | None:
-        """The oldest fact that was not decided on yet."""
+        """The oldest fact without a decision."""
         if requests_only:
             return self._requests[min(self._requests)] if self._requests else None
         while self._in_order:

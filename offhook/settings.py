@@ -28,7 +28,7 @@ Seed = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Field `nats_url` is read from `OFFHOOK_NATS_URL`, and so on; lists have commas."""
+    """Field `nats_url` is read from `OFFHOOK_NATS_URL`, and so on; commas separate list items."""
 
     # The log.
     nats_url: str = "nats://127.0.0.1:4222"
@@ -50,7 +50,7 @@ class Settings:
     projector_host: str = "127.0.0.1"
     projector_port: Port = 0
 
-    # Every role but the simulator: with a token, /metrics asks for it as a bearer token.
+    # Every role but the simulator: if this is set, /metrics requires it as a bearer token.
     metrics_token: str = field(default="", repr=False)
 
     # Webhooks: base64 public keys as the portal shows them (several during a rotation).
@@ -65,9 +65,9 @@ class Settings:
     # Workers: `module:attribute` of each Flow; the first is the default.
     flows: tuple[str, ...] = ()
     parked: str = "hangup"  # the calls of a parked session: hangup, none or transfer:NUMBER
-    lanes_max: Count = 64  # calls that one worker process handles at once
+    lanes_max: Count = 64  # slots: sessions that one worker process handles at once
 
-    # The carrier's limits for all workers together; 0: none. Limits in its answers are obeyed too.
+    # Rate limits for all workers together; 0: none. Limits in the carrier's answers are obeyed too.
     dials_per_s: Rate = 30.0  # averaged over 5 s; the carrier's own default
     commands_per_s: Rate = 0.0  # commands of any kind, dials included
 
@@ -76,9 +76,9 @@ class Settings:
     api_docs: bool = True  # /docs and /openapi.json, which need no token
     answer_timeout_s: Seconds = 10.0  # how long a command waits for the carrier's answer
 
-    # The command line: an API elsewhere, a token of it, and your Call Control Application's id.
-    api_url: str = ""  # empty: the one of api_host and api_port
-    api_token: str = field(default="", repr=False)  # empty: the one of api_tokens with most scope
+    # The command line: the API's URL, a token for it, and the id of your Call Control Application.
+    api_url: str = ""  # empty: http://, api_host and api_port
+    api_token: str = field(default="", repr=False)  # empty: the widest of api_tokens
     connection_id: str = ""
 
     # Where the carrier reaches ingress: the simulator posts there, and a command that sends

@@ -42,7 +42,6 @@ class OwnLease:
         self._headers = {TRACE_HEADER: trace} if trace else {}
         self._until = now()
         self._renewals: dict[tuple[str, int], int] = {}  # by command id and attempt
-        self.has_repeated = False  # the log had one of our records already, so maybe another's too
         state.tail_seq = max(state.tail_seq, state.out_seq)
 
     @property
@@ -63,9 +62,11 @@ class OwnLease:
             headers=self._headers,
         )
         state.tail_seq = max(state.tail_seq, appended.seq)
-        self.has_repeated = self.has_repeated or appended.duplicate
         if isinstance(fact, Decided | CommandAttempted):
             self._until = asked_at + timedelta(seconds=fact.lease_s)
+        if appended.duplicate:
+            # Stored before, maybe by another worker, or long ago: then something came after it.
+            await self.look()
 
     async def append_placed(self, leg: PlacedLeg, command_id: str) -> None:
         """Record a leg that a dial placed in the leg's own session, if that is another one.

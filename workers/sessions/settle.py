@@ -12,8 +12,8 @@
       │
       └──── PositionTaken: another worker was first
 
-Nothing is read after the last decision if all of its commands succeeded, it set no timer, and each
-of its records was new: a record that arrives on `.in` meanwhile is a wake-up itself.
+Nothing is read after the last decision if all of its commands succeeded and it set no timer: a
+record that arrives on `.in` meanwhile is a wake-up itself.
 
 A message is only a wake-up: what is to be done is read from the log, so delivery order,
 redelivery and a worker that wakes from the dead change nothing. An alarm is one too: whether its
@@ -190,15 +190,11 @@ class Settler:
             await self._cache.refresh(state)
 
     async def _decide(self, state: SessionState, record: Record, session: Session) -> bool:
-        """Whether nothing more is to come of it: no timer to schedule, no failure to decide on.
-
-        The outcome of another worker that took over may be in the place of ours, and that worker
-        gone before it decided on it.
-        """
+        """Whether nothing more is to come of it: no timer to schedule, no failure to decide on."""
         lease = self._lease(state, trace=record.traceparent)
         decision = await self._decider.decide(lease, record, session)
         all_succeeded = await self._executor.execute(lease, decision)
-        return all_succeeded and not decision.sets_timers and not lease.has_repeated
+        return all_succeeded and not decision.sets_timers
 
     async def _take_over(self, lease: OwnLease, opened: Sequence[CommandState]) -> None:
         """Go on with a decision whose worker is gone, or with an own one that was interrupted."""

@@ -835,6 +835,31 @@ class LateOut(MemoryLog):
         return [record for record in records if record.side == "in"]
 
 
+async def test_a_decision_that_a_lagging_replica_hides_is_not_carried_out_again() -> None:
+    """The log takes the worker's own decision a second time, for it has its id already."""
+
+    class Lagging(MemoryLog):
+        lags = False
+
+        async def read(self, *args: Any, **more: Any) -> Sequence[Record]:
+            records = await super().read(*args, **more)
+            return [each for each in records if each.side == "in" or not self.lags]
+
+        async def append(
+            self, session_id: str, side: Side, encoded: Encoded, **more: Any
+        ) -> Appended:
+            self.lags = False
+            return await super().append(session_id, side, encoded, **more)
+
+    log = Lagging()
+    seq = await arrive(log, initiated())
+    first, again = ScriptedCarrier(log), ScriptedCarrier(log)
+    await settler_on(log, first).settle(SESSION, seq)
+    log.lags = True
+    assert await settler_on(log, again).settle(SESSION, seq) == Settled()  # all it knew was dropped
+    assert (first.operations, again.operations) == (["answer"], [])
+
+
 async def test_own_records_are_read_with_the_next_event_and_before_it_is_decided_on() -> None:
     states: list[list[str]] = []
 

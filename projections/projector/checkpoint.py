@@ -51,7 +51,7 @@ async def advance(
     )
     if result.rowcount != 1:
         raise CheckpointMoved(
-            f"checkpoint {name} is no longer at {expected_seq}: another projector is at work"
+            f"checkpoint {name} is no longer at {expected_seq}: another projector is running"
         )
     await connection.execute(
         text("select pg_notify(:channel, :position)"),

@@ -107,7 +107,9 @@ class Deliveries:
         except NotFoundError as error:
             raise LogMissing(f"there is no stream {STREAM}: run `offhook provision`") from error
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"stream {STREAM} takes no consumer: {words_of(error)}") from error
+            raise LogUnavailable(
+                f"stream {STREAM} cannot have a consumer: {words_of(error)}"
+            ) from error
         pull = await Pull.open(client, STREAM, info.name, batch_max=batch_max)
         return cls(jetstream, info.name, pull, after_seq)
 
@@ -157,7 +159,8 @@ class Deliveries:
             await asyncio.sleep(ON_THE_WAY_S)  # it may have been delivered while we asked
         if not self._delivery <= delivered <= self._delivery + self._pull.waiting:
             raise DeliveryDoubtful(
-                f"consumer {self._consumer} made {delivered} deliveries, {self._delivery} came here"
+                f"consumer {self._consumer} made {delivered} deliveries, "
+                f"but only {self._delivery} arrived"
             )
         return (info.num_pending or 0) + self._pull.waiting
 
@@ -202,7 +205,7 @@ async def require_same_stream(client: Client, seq: int, created_at: datetime | N
     if created_at is not None and found != created_at:
         raise LogReplaced(
             f"stream {STREAM} was created at {found}, the views were made from one of "
-            f"{created_at}: bring that one back, or project into an empty database"
+            f"{created_at}: restore that stream, or use an empty database"
         )
     if info.state.last_seq < seq:
         raise LogReplaced(

@@ -31,7 +31,7 @@ class _ProgressCollector(Collector):
         )
         counters = (
             ("records", "Records copied and folded.", now.records),
-            ("repeated", "Records left out, their event id was known.", now.repeated),
+            ("repeated", "Records skipped as duplicates.", now.repeated),
             ("batches", "Transactions committed.", now.batches),
             ("sessions_parked", "Sessions that could not be folded.", now.parked),
             ("restarts", "Times it went back to its checkpoint.", now.restarts),

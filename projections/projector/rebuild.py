@@ -159,7 +159,7 @@ class _Rebuild:
                 while not await self._is_claimed():  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise OperatorFault("another rebuild of these views is at work") from None
+            raise OperatorFault("another rebuild of these views is running") from None
 
     async def _is_claimed(self) -> bool:
         async with self._connection.begin():

@@ -45,7 +45,7 @@ async def test_with_a_key_that_is_none_it_does_not_start(
 
 
 async def test_without_a_stream_it_does_not_start(bare_server: NatsServer) -> None:
-    with pytest.raises(LogMissing, match="stream CALLS is not there: run `offhook provision`"):
+    with pytest.raises(LogMissing, match="stream CALLS does not exist: run `offhook provision`"):
         await start(settings_on(bare_server, KEY))
 
 

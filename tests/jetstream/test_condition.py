@@ -98,7 +98,7 @@ def test_a_node_out_is_named_without_its_password(how: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("info", "servers", "said"),
     [
-        (stream(None), (), "by CALLS: there is no leader"),
+        (stream(None), (), "CALLS accepts no records: there is no leader"),
         (stream(n2=OFFLINE, n3=OFFLINE), (), "1 of 3 replicas are current"),
         (stream(n2=OFFLINE), (server("n3", jetstream=False),), "JetStream is off"),
         (stream(), (server("n1", stored_bytes=1001),), "the store of the NATS server at http://n1"),

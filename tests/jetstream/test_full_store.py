@@ -149,7 +149,7 @@ async def test_nodes_of_a_cluster_whose_disks_are_full(tmp_path: Path) -> None:
         await _until_full(role, followers[0].directory)
         assert await role.health.trouble() == ""
         [warning] = role.health.warnings()
-        assert warning.startswith("a node of the log is out: ")
+        assert warning.startswith("a node of the log is down: ")
         assert followers[0].monitor_url in warning
         assert "free space on its disk, then restart it" in warning
         await role.append()

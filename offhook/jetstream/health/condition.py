@@ -1,7 +1,7 @@
 """Whether the log takes writes, judged from what servers and streams report. Pure.
 
     writes work
-    writes work, and a node is out      a warning for each node
+    writes work, a node is down         a warning for each node
     nothing can be written              why, in the server's own words if it gives any
 
 A stream is written to by its leader, and an append is acknowledged once more than half of the
@@ -59,7 +59,7 @@ def condition_of(
     ]
     warnings = [
         *(server.silent for server in servers if server.silent),
-        *(f"a node of the log is out: {why}" for each in found for why in each.out.values()),
+        *(f"a node of the log is down: {why}" for each in found for why in each.out.values()),
         *(
             f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
             for server in servers
@@ -111,7 +111,10 @@ def _stopped(found: Sequence[_StreamCondition]) -> list[str]:
     for each in found:
         if each.stopped:
             names.setdefault(each.stopped, []).append(each.name)
-    return [f"no records are taken by {' and '.join(ours)}: {why}" for why, ours in names.items()]
+    return [
+        f"{' and '.join(ours)} accept{'s' * (len(ours) == 1)} no records: {why}"
+        for why, ours in names.items()
+    ]
 
 
 def _reached(account: AccountInfo | None) -> list[StorageLimit]:

@@ -69,7 +69,7 @@ class LogHealth:
         return found or self.appends.trouble or self.alarms.trouble
 
     def warnings(self) -> Sequence[str]:
-        """What is out while writes work, as of the last check."""
+        """What is down while writes work, as of the last check."""
         return self.condition.warnings
 
     async def watch(self) -> None:
@@ -129,6 +129,6 @@ class _LogCollector(Collector):
         )
         yield GaugeMetricFamily(
             "offhook_log_warnings",
-            "What is out of the log's nodes and replicas while it takes records.",
+            "Nodes and replicas of the log that are down while it accepts records.",
             value=len(health.warnings()),
         )

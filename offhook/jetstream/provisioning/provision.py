@@ -87,7 +87,7 @@ async def require_consumer(client: Client, stream: str, consumer: str | None) ->
         return info
     except NotFoundError as error:
         what = f"stream {stream}" + (f" with consumer {consumer}" if consumer else "")
-        raise LogMissing(f"{what} is not there: run `offhook provision`") from error
+        raise LogMissing(f"{what} does not exist: run `offhook provision`") from error
     except (NatsError, TimeoutError) as error:
         raise LogUnavailable(f"JetStream does not answer: {words_of(error)}") from error
 

@@ -146,6 +146,9 @@ class CommandExecutor:
                             command.command_id, attempt.sends + 1, because, lease_s=lease_s
                         )
                         attempt = attempt.renewed(step)
+                        if lease.left_s <= 0:
+                            # It took so long that another worker may have taken over since.
+                            recency = "stale"
                     case Wait(seconds=seconds):
                         await self._queue.pause(seconds)
                         attempt, recency = attempt.paused(), "stale"

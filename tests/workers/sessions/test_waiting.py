@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import encode, encoded_webhook
+from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.errors import LogUnavailable
 from offhook.events import (
     CallHangup,
@@ -334,6 +334,30 @@ async def test_a_worker_that_is_taken_over_while_its_command_waits_does_not_send
     await world.clock.run(story())
     assert world.sent == [("transfer", True, 0.5)]
     assert len(await world.facts(CommandSucceeded)) == 1
+
+
+async def test_a_worker_whose_lease_ran_out_while_it_renewed_it_looks_before_it_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(0.0, Busy(retry_after_s=1.0, detail="429"))
+    append = world.log.append
+
+    async def append_slowly(session_id: str, side: Side, encoded: Encoded, **more: Any) -> Appended:
+        appended = await append(session_id, side, encoded, **more)
+        if encoded.type == "CommandAttempted" and b'"w1"' in encoded.body:
+            await world.clock.sleep(10.0)
+        return appended
+
+    async def story() -> None:
+        monkeypatch.setattr(world.log, "append", append_slowly)
+        await world.request("transfer", to="+12025550123")
+        slow = asyncio.create_task(world.worker("w1").settle("s"))
+        await world.clock.sleep(6.0)
+        assert await world.worker("w2").settle("s") == Settled()
+        assert await slow == Settled()
+
+    await world.clock.run(story())
+    assert world.sent == [("transfer", False, 0.0), ("transfer", True, 6.0)]
 
 
 async def test_a_command_that_holds_up_its_own_sessions_hangup_goes_before_its_equals() -> None:

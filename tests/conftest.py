@@ -20,7 +20,7 @@ from offhook.projections.views.schema import migrate
 from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
-PROCESSES_PER_CORE = 2  # most tests wait: with one for each core two thirds of a machine idled
+PROCESSES_MORE = 1  # than cores: many tests wait, but twice as many keep calls waiting for seconds
 LONG = ("tests/whole/", "tests/cli/", "tests/projections/")
 
 # Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("offhook")
 
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `--numprocesses auto` starts."""
-    return PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    return (os.cpu_count() or 1) + PROCESSES_MORE
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from typing import Literal
 Side = Literal["in", "out"]
 
 SLOTS = 64
-"""Allows sharding of consumers and projectors later. Never change it: stored subjects carry it."""
+"""What the log is partitioned by. Never change it: stored subjects carry it."""
 
 ALL_CALLS = "calls.>"
 ALL_IN = "calls.*.*.in"
@@ -51,6 +51,16 @@ def subject_of(session_id: str, side: Side) -> str:
 def slot_of(session_id: str) -> int:
     """0 to 63, the same forever."""
     return zlib.crc32(session_id.encode()) % SLOTS
+
+
+def partition_for(session_id: str, partitions: int) -> int:
+    """The partition that the session lives in, of so many (`offhook.position`)."""
+    return slot_of(session_id) % partitions
+
+
+def slots_of(partition: int, partitions: int) -> range:
+    """The slots whose sessions live in that partition."""
+    return range(partition, SLOTS, partitions)
 
 
 def parse(subject: str) -> CallSubject | None:

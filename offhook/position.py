@@ -1,0 +1,36 @@
+"""A position in the log: partition and stream sequence in one number. Pure; fixed forever.
+
+    position = partition << 47 | sequence      below 2^53, so that JavaScript reads it exactly
+
+The log is one stream or several, its partitions, and a session lives in one of them. Within a
+partition positions are in the order of the log; between partitions there is no order but time. In
+a log of one partition, the number 0, a position is the sequence itself.
+"""
+
+PARTITIONS_MAX = 64
+"""As many as there are slots (`offhook.jetstream.subjects.SLOTS`)."""
+
+SEQ_MAX = (1 << 47) - 1
+"""At 10,000 records/s reached after 446 years."""
+
+
+def position_of(partition: int, seq: int) -> int:
+    """The position of the record at `seq` of that partition's stream; `seq` 0 is its beginning."""
+    if not 0 <= partition < PARTITIONS_MAX:
+        raise ValueError(f"partition {partition} is not from 0 to {PARTITIONS_MAX - 1}")
+    if not 0 <= seq <= SEQ_MAX:
+        raise ValueError(f"stream sequence {seq} is not from 0 to {SEQ_MAX}")
+    return partition << _SEQ_BITS | seq
+
+
+def partition_of(position: int) -> int:
+    """The partition that a position is in."""
+    return position >> _SEQ_BITS
+
+
+def seq_of(position: int) -> int:
+    """The stream sequence of a position."""
+    return position & SEQ_MAX
+
+
+_SEQ_BITS = 47

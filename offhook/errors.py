@@ -10,6 +10,7 @@ OffhookError
 │   ├── ParameterInvalid        a command's parameter: names operation, field and value
 │   ├── OperationUnknown        no such call control operation
 │   ├── RecordUnreadable        bytes in the log that no known version decodes
+│   ├── HistoryUnreadable       a file of history, or a line of it, that cannot be read
 │   └── SettingInvalid          an OFFHOOK_* variable: names it and what was expected
 ├── PassingFault                may work later: retry with backoff, do not acknowledge
 │   ├── LogUnavailable          JetStream did not answer in time
@@ -93,6 +94,10 @@ class OperationUnknown(SenderFault):
 
 class RecordUnreadable(SenderFault):
     """Bytes in the log that no known record version decodes."""
+
+
+class HistoryUnreadable(SenderFault):
+    """A file of exported records that cannot be read, or a line of it: names which."""
 
 
 class SettingInvalid(SenderFault):

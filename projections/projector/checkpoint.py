@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import CheckpointMoved
+from offhook.position import partition_of, position_of
 from offhook.projections.views.checkpoint import CHANNEL, Checkpoint, read_checkpoint
 
 
@@ -20,16 +21,23 @@ async def become_active(connection: AsyncConnection, name: str) -> bool:
     return bool(answer.scalar_one())
 
 
-async def begin(connection: AsyncConnection, name: str, stream_created_at: datetime) -> Checkpoint:
-    """The checkpoint; created at 0 if there was none."""
+async def begin(
+    connection: AsyncConnection, name: str, stream_created_at: datetime, partition: int = 0
+) -> Checkpoint:
+    """The partition's checkpoint; created at its beginning if there was none."""
     await connection.execute(
         text(
-            "insert into checkpoint (name, stream_created_at, seq, updated_at)"
-            " values (:name, :stream_created_at, 0, now()) on conflict do nothing"
+            "insert into checkpoint (name, partition, stream_created_at, seq, updated_at)"
+            " values (:name, :partition, :stream_created_at, :seq, now()) on conflict do nothing"
         ),
-        {"name": name, "stream_created_at": stream_created_at},
+        {
+            "name": name,
+            "partition": partition,
+            "stream_created_at": stream_created_at,
+            "seq": position_of(partition, 0),
+        },
     )
-    found = await read_checkpoint(connection, name)
+    found = await read_checkpoint(connection, name, partition)
     assert found is not None
     return found
 
@@ -37,17 +45,24 @@ async def begin(connection: AsyncConnection, name: str, stream_created_at: datet
 async def advance(
     connection: AsyncConnection, name: str, *, expected_seq: int, seq: int, stored_at: datetime
 ) -> None:
-    """Move the checkpoint in the batch's transaction. Raises CheckpointMoved.
+    """Move the checkpoint of these positions' partition, in the batch's transaction.
 
-    Readers that wait for `seq` are notified when, and only if, the transaction commits.
+    Raises CheckpointMoved. Readers that wait for `seq` are notified when, and only if, the
+    transaction commits.
     """
     result = await connection.execute(
         text(
             "update checkpoint"
             " set seq = :seq, stored_at = :stored_at, updated_at = clock_timestamp()"
-            " where name = :name and seq = :expected_seq"
+            " where name = :name and partition = :partition and seq = :expected_seq"
         ),
-        {"name": name, "seq": seq, "stored_at": stored_at, "expected_seq": expected_seq},
+        {
+            "name": name,
+            "partition": partition_of(seq),
+            "seq": seq,
+            "stored_at": stored_at,
+            "expected_seq": expected_seq,
+        },
     )
     if result.rowcount != 1:
         raise CheckpointMoved(

@@ -167,7 +167,10 @@ class _Rebuild:
 
     async def _live_checkpoint(self) -> Checkpoint:
         found = await self._connection.execute(
-            text(f"select seq, stream_created_at from {self._live}.checkpoint where name = :name"),
+            text(
+                f"select partition, seq, stream_created_at from {self._live}.checkpoint"
+                " where name = :name and partition = 0"
+            ),
             {"name": PROJECTOR},
         )
         row = found.one_or_none()

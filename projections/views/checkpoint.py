@@ -1,15 +1,17 @@
-"""How far the views have come: the projector's position, which Postgres alone holds."""
+"""How far the views have come: the projector's position in each partition, in Postgres alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Table, Text, text
+from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.position import position_of
 from offhook.projections.views.view import metadata
 
 CHANNEL = "offhook_projected"
-"""Postgres notifies here with `<name>:<position>`, when a batch is committed."""
+"""Postgres notifies here with `<name>:<position>`, for each partition of a committed batch."""
 
 checkpoint = Table(
     "checkpoint",
@@ -19,13 +21,15 @@ checkpoint = Table(
     Column("seq", BigInteger, nullable=False),
     Column("stored_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("partition", Integer, primary_key=True, server_default="0"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """`seq` is the stream sequence of the last record in the views, 0 for none."""
+    """`seq` is the position of the partition's last record in the views, or of its beginning."""
 
+    partition: int
     seq: int
     stream_created_at: datetime
     stored_at: datetime | None = None  # when that record came into the log
@@ -39,17 +43,29 @@ class Checkpoint:
         return max(0.0, (self.updated_at - self.stored_at).total_seconds() * 1000)
 
 
-async def read_checkpoint(connection: AsyncConnection, name: str) -> Checkpoint | None:
-    """The checkpoint of the projector of that name; None before its first batch.
+async def read_checkpoint(
+    connection: AsyncConnection, name: str, partition: int = 0
+) -> Checkpoint | None:
+    """The checkpoint of the projectors of that name; None before the partition's first batch.
 
     Take it first, then the rows: the rows are then at least as new as it says.
     """
+    return (await read_checkpoints(connection, name)).get(partition)
+
+
+async def read_checkpoints(connection: AsyncConnection, name: str) -> Mapping[int, Checkpoint]:
+    """The checkpoint of each partition that was ever projected, by its number, in order."""
     found = await connection.execute(
         text(
-            "select seq, stream_created_at, stored_at, updated_at from checkpoint"
-            " where name = :name"
+            "select partition, seq, stream_created_at, stored_at, updated_at from checkpoint"
+            " where name = :name order by partition"
         ),
         {"name": name},
     )
-    row = found.one_or_none()
-    return None if row is None else Checkpoint(**row._mapping)
+    return {row.partition: Checkpoint(**row._mapping) for row in found}
+
+
+def reached(checkpoints: Mapping[int, Checkpoint], partition: int) -> int:
+    """The position that the views have reached in that partition."""
+    found = checkpoints.get(partition)
+    return found.seq if found is not None else position_of(partition, 0)

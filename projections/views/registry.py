@@ -6,7 +6,9 @@
     commands         a row per command       │
     queue_visits     a row per queue visit   ┘
     parked_sessions  sessions whose records cannot be read or folded; their views are old
-    checkpoint       how far a projector has come; fences projectors off from one another
+    checkpoint       how far the views have come in each partition; fences projectors off
+    projectors       who is running, and        ┐ of the projectors alone: no view depends on them
+    projector_leases who projects which partition ┘
 
 No foreign keys: facts come in any order, and what a view refers to may not have come yet.
 """
@@ -21,6 +23,7 @@ from offhook.projections.views.event_log import event_log
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import LEGS
 from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.projectors import projector_leases, projectors
 from offhook.projections.views.queues import QUEUES
 from offhook.projections.views.sessions import SESSIONS
 from offhook.projections.views.view import View
@@ -31,6 +34,10 @@ DERIVED = (event_log, *(each.table for each in VIEWS))
 """The tables that hold what the log says, and nothing else."""
 
 TABLES = (*DERIVED, parked_sessions, checkpoint)
+"""What a rebuild makes aside."""
+
+RUNNING = (projectors, projector_leases)
+"""Of the projectors that are running: not made aside, and of no use once they have ended."""
 
 metadata = view.metadata
 """With all tables in it, once this module is imported."""

@@ -86,8 +86,10 @@ class Views:
 
     async def catch_up(self) -> bool:
         """Wait, within bounds, until the views have everything the log has now; False if not."""
-        last_seq = await self._stream.last_seq()
-        return await self._watch.wait_for(last_seq, CATCH_UP_S) >= last_seq
+        for position in await self._stream.last_positions():
+            if await self._watch.wait_for(position, CATCH_UP_S) < position:
+                return False
+        return True
 
     async def _lag_ms(self, seq: int) -> int | None:
         try:

@@ -30,7 +30,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     ) as role:
         metrics = IngressMetrics()
         endpoint = WebhookEndpoint(
-            log=JetStreamLog(role.client, role.health.appends),
+            log=JetStreamLog(role.client, role.health.appends, partitions=role.partitions),
             keys=keys,
             tolerance_s=settings.signature_tolerance_s,
             now_s=time.time,

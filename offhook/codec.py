@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from offhook.events import (
     Decided,
     Fact,
     LegPlaced,
+    Record,
     SessionParked,
     SessionResumed,
     TimerCancelled,
@@ -31,6 +33,7 @@ from offhook.events import (
     TimerSet,
     WebhookReceived,
 )
+from offhook.position import referred
 from offhook.webhooks import read_webhook
 
 FACTS: dict[str, type[Fact]] = {
@@ -112,6 +115,32 @@ def decode(type_name: str, version: int, body: bytes) -> Fact:
         return msgspec.convert(fields, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordUnreadable(f"{type_name} version {version}: {error}") from error
+
+
+def decode_record(
+    type_name: str,
+    version: int,
+    body: bytes,
+    *,
+    position: int,
+    session_id: str,
+    stored_at: datetime,
+    traceparent: str = "",
+) -> Record:
+    """The record that is stored at a position. Raises RecordUnreadable."""
+    fact = decode(type_name, version, body)
+    if isinstance(fact, Decided | SessionParked):
+        cause_seq = referred(fact.cause_seq, position)
+        if cause_seq != fact.cause_seq:
+            fact = dataclasses.replace(fact, cause_seq=cause_seq)
+    return Record(
+        seq=position,
+        stored_at=stored_at,
+        session_id=session_id,
+        fact=fact,
+        fact_id=fact_id_of(fact, session_id),
+        traceparent=traceparent,
+    )
 
 
 def fact_id_of(fact: Fact, session_id: str) -> str:

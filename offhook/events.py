@@ -99,7 +99,7 @@ class Decided:
     The worker holds the session for `lease_s` seconds from the log's time stamp of this record.
     """
 
-    cause_seq: int  # stream sequence of the record decided on
+    cause_seq: int  # position of the record decided on
     cause_id: str  # its event id or command id
     flow: str
     flow_version: str
@@ -235,7 +235,7 @@ Fact = (
 class Record:
     """A fact at its place in the log."""
 
-    seq: int  # stream sequence: the only order there is
+    seq: int  # its position (`offhook.position`): the only order there is in a session
     stored_at: datetime  # the log's clock
     session_id: str
     fact: Fact

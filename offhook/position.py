@@ -33,4 +33,15 @@ def seq_of(position: int) -> int:
     return position & SEQ_MAX
 
 
+def referred(reference: int, position: int) -> int:
+    """A position that the record at `position` refers to, in its own session.
+
+    A log that was one stream has references that are sequences of that stream. Moved to several
+    partitions its records keep their sequences, so these are in the partition of the record.
+    """
+    if 0 < reference <= SEQ_MAX:
+        return position_of(partition_of(position), reference)
+    return reference
+
+
 _SEQ_BITS = 47

@@ -81,7 +81,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         )
         settler = Settler(
             worker=worker,
-            log=JetStreamLog(client, health.appends),
+            log=JetStreamLog(client, health.appends, partitions=role.partitions),
             timetable=JetStreamTimetable(client, health.alarms),
             sender=carrier,
             flows=flows,
@@ -97,7 +97,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         dispatcher = Dispatcher(
             settler, other_workers.hand_over, metrics, slots=slots, hurry=queue.hurry
         )
-        subscribe(broker, dispatcher, other_workers, worker)
+        subscribe(broker, dispatcher, other_workers, worker, role.partitions)
 
         async def drain() -> None:
             role.ending.set()
@@ -118,7 +118,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             beside=[
                 dispatcher.heartbeat(HEARTBEAT_S),
                 fleet.keep_reporting(),
-                until_missing(client, watch_s, role.ending),
+                until_missing(client, watch_s, role.ending, role.partitions),
             ],
             watch_s=watch_s,
         )

@@ -18,7 +18,9 @@ from offhook.cli.demo.verdict import EXAMPLES_MAX, Verdict, verdict
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.stream import PROJECTOR, STREAM, WORKER
+from offhook.jetstream.lookup import StreamLookup
+from offhook.jetstream.partitions import partitions_of
+from offhook.jetstream.stream import PROJECTOR, WORKER, streams_of
 from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import Engine, open_database
 from offhook.settings import Settings
@@ -147,12 +149,13 @@ class _Demo:
 
 async def _is_at_rest(client: Client, engine: Engine) -> bool:
     js = client.jetstream()
-    worker = await js.consumer_info(STREAM, WORKER)
-    last_seq = (await js.stream_info(STREAM)).state.last_seq
+    streams = streams_of(await partitions_of(client))
+    workers = [await js.consumer_info(stream, WORKER) for stream in streams]
+    last = await StreamLookup(client, partitions=len(streams)).last_positions()
     async with engine.connect() as connection:
         checkpoint = await read_checkpoint(connection, PROJECTOR)
-    idle = not worker.num_pending and not worker.num_ack_pending
-    return idle and checkpoint is not None and checkpoint.seq >= last_seq
+    idle = not any(worker.num_pending or worker.num_ack_pending for worker in workers)
+    return idle and checkpoint is not None and checkpoint.seq >= last[0]
 
 
 def _print_verdict(console: Console, found: Verdict, *, faults: float, seed: int) -> None:

@@ -12,12 +12,12 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
-from offhook.errors import LogUnsafe, shown_url, words_of
+from offhook.errors import LogUnsafe, OffhookError, shown_url, words_of
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.health.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.health.log_health import LATE_S
 from offhook.jetstream.provisioning.drift import Difference, differences
-from offhook.jetstream.provisioning.provision import is_compressed
+from offhook.jetstream.provisioning.provision import existing_partitions, is_compressed
 from offhook.jetstream.provisioning.servers import (
     Refusal,
     ServerReport,
@@ -26,7 +26,14 @@ from offhook.jetstream.provisioning.servers import (
     payload_too_small,
     too_old,
 )
-from offhook.jetstream.stream import RECORD_BYTES_MAX, STREAM, TIMERS, wanted_streams
+from offhook.jetstream.stream import (
+    PARTITIONS_DEFAULT,
+    RECORD_BYTES_MAX,
+    STREAM,
+    TIMERS,
+    streams_of,
+    wanted_streams,
+)
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -94,24 +101,40 @@ async def examine_log(settings: Settings) -> Findings:
         server = client.connected_server_version
         found = f"{where}, version {server.major}.{server.minor}.{server.patch}"
         yield good("log", "NATS", found)
-        for stream, consumers in wanted_streams(settings.stream_replicas):
-            yield (finding := await _stream(client, stream))
-            if finding.state == "wrong" and finding.found == _MISSING:
-                continue
-            for consumer in consumers:
-                yield await _consumer(client, stream, consumer)
-        async for finding in _writes(client, settings):
+        try:
+            partitions = await existing_partitions(client)
+        except OffhookError as error:
+            yield wrong("log", "partitions", str(error), "see the message")
+            return
+        async for finding in _streams(client, settings, partitions):
+            yield finding
+        async for finding in _writes(client, settings, partitions or 1):
             yield finding
     finally:
         await close(client)
 
 
-async def _writes(client: Client, settings: Settings) -> Findings:
+async def _streams(client: Client, settings: Settings, partitions: int | None) -> Findings:
+    """Each stream and consumer, compared with what provisioning creates."""
+    count = partitions or settings.partitions or PARTITIONS_DEFAULT
+    if settings.partitions not in (0, count):
+        found = f"the log has {count}, OFFHOOK_PARTITIONS is {settings.partitions}"
+        yield wrong("log", "partitions", found, f"set OFFHOOK_PARTITIONS to {count}, or unset it")
+    for stream, consumers in wanted_streams(settings.stream_replicas, count):
+        yield (finding := await _stream(client, stream))
+        if finding.state == "wrong" and finding.found == _MISSING:
+            continue
+        for consumer in consumers:
+            yield await _consumer(client, stream, consumer)
+
+
+async def _writes(client: Client, settings: Settings, partitions: int) -> Findings:
     """Whether records are taken, which replicas are out, and how much of each limit is used."""
     js = client.jetstream(timeout=TIMEOUT_S)
+    names = (*streams_of(partitions), TIMERS)
     try:
         servers = await ask_servers(settings.nats_monitor_urls, MONITOR_TIMEOUT_S)
-        streams = [await js.stream_info(name) for name in (STREAM, TIMERS)]
+        streams = [await js.stream_info(name) for name in names]
         account = await js.account_info()
     except (NatsError, TimeoutError, LogUnsafe):
         return  # missing, silent or without an address, which was reported above
@@ -119,7 +142,7 @@ async def _writes(client: Client, settings: Settings) -> Findings:
     if condition.behind:
         # Under load a replica is behind for a moment; only one that stays behind counts.
         await asyncio.sleep(LATE_S)
-        streams = [await js.stream_info(name) for name in (STREAM, TIMERS)]
+        streams = [await js.stream_info(name) for name in names]
         condition = condition_of(servers, streams, account, late=condition.behind)
     if condition.trouble:
         yield wrong(
@@ -160,7 +183,8 @@ async def _stream(client: Client, wanted: StreamConfig) -> Finding:
 
 
 async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig) -> Finding:
-    check = f"consumer {wanted.durable_name}"
+    of = "" if stream.name in (STREAM, TIMERS) else f"{stream.name} "
+    check = f"consumer {of}{wanted.durable_name}"
     assert stream.name is not None
     assert wanted.durable_name is not None
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC
 
 import nats
@@ -13,9 +14,17 @@ from nats.js.errors import NotFoundError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
 from offhook.cli.doctor.roles import examine_role
-from offhook.errors import SettingInvalid
+from offhook.errors import OffhookError, SettingInvalid
 from offhook.jetstream.connection import client_options, close
-from offhook.jetstream.stream import PROJECTOR, STREAM, TIMERS, WORKER, WORKER_TIMERS
+from offhook.jetstream.partitions import partitions_of
+from offhook.jetstream.stream import (
+    PROJECTOR,
+    STREAM,
+    TIMERS,
+    WORKER,
+    WORKER_TIMERS,
+    streams_of,
+)
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
 from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
@@ -52,8 +61,12 @@ async def examine_workers(settings: Settings, urls: Sequence[str], now: Now) -> 
             found = f"no worker reported within {LISTEN_S:g} s: no call is answered"
             fix = "start `offhook worker`; one that runs but does not report hangs: restart it"
             yield wrong("workers", "heard", found, fix)
-        yield await _waiting(log, "wake-ups", STREAM, WORKER, ALL_IN, now)
-        yield await _waiting(log, "alarms", TIMERS, WORKER_TIMERS, ALL_FIRED, now)
+        try:
+            streams = streams_of(await partitions_of(log))
+        except OffhookError:
+            return  # reported by the checks of the log
+        yield await _waiting(log, "wake-ups", streams, WORKER, ALL_IN, now)
+        yield await _waiting(log, "alarms", (TIMERS,), WORKER_TIMERS, ALL_FIRED, now)
 
 
 async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
@@ -134,33 +147,64 @@ def _worker_in(report: bytes) -> str:
 
 
 async def _waiting(
-    client: Client, check: str, stream: str, consumer: str, subject: str, now: Now
+    client: Client, check: str, streams: Sequence[str], consumer: str, subject: str, now: Now
 ) -> Finding:
-    """The oldest unacknowledged message of a consumer of the workers."""
+    """The oldest unacknowledged message of the workers' consumer on each of the streams."""
+    asked = (_waiting_in(client, stream, consumer, subject, now) for stream in streams)
+    try:
+        all_waiting = [each for each in await asyncio.gather(*asked) if each is not None]
+    except (NatsError, TimeoutError) as error:
+        return unknown("workers", check, f"JetStream does not answer: {error!r}")
+    if not all_waiting:
+        return good("workers", check, "none waiting")
+    oldest = max(all_waiting, key=lambda each: each.age_s)
+    age_s, where = oldest.age_s, f"in {oldest.stream}, " if len(streams) > 1 else ""
+    of = f" ({where}session {oldest.session_id})" if oldest.session_id else ""
+    count = sum(each.count for each in all_waiting)
+    found = f"{count:,} waiting, the oldest for {age_s:.0f} s{of}"
+    if redelivered := sum(each.redelivered for each in all_waiting):
+        found += f"; {redelivered:,} redelivered"
+    if age_s <= DELIVERY_AGE_MAX_S:
+        return good("workers", check, found)
+    fix = "see the workers' logs; restart one that hangs, or start more if all are busy"
+    return wrong("workers", check, found, fix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """What a consumer has not acknowledged."""
+
+    stream: str
+    count: int
+    redelivered: int
+    age_s: float  # of the oldest
+    session_id: str  # the same; empty for an alarm
+
+
+async def _waiting_in(
+    client: Client, stream: str, consumer: str, subject: str, now: Now
+) -> _Waiting | None:
+    """None if nothing waits. Raises NatsError or TimeoutError."""
     js = client.jetstream(timeout=TIMEOUT_S)
     try:
         info = await js.consumer_info(stream, consumer)
         assert info.ack_floor is not None
         count = (info.num_pending or 0) + (info.num_ack_pending or 0)
         if not count:
-            return good("workers", check, "none waiting")
+            return None
         oldest = await js.get_msg(
             stream, seq=info.ack_floor.stream_seq + 1, subject=subject, next=True
         )
     except NotFoundError:
-        return good("workers", check, "none waiting")  # acknowledged in the meantime, or missing
-    except (NatsError, TimeoutError) as error:
-        return unknown("workers", check, f"JetStream does not answer: {error!r}")
-    age_s = _age_s(oldest, now)
+        return None  # acknowledged in the meantime, or missing
     place = parse(oldest.subject or "")
-    of = f" (session {place.session_id})" if place is not None else ""
-    found = f"{count:,} waiting, the oldest for {age_s:.0f} s{of}"
-    if info.num_redelivered:
-        found += f"; {info.num_redelivered:,} redelivered"
-    if age_s <= DELIVERY_AGE_MAX_S:
-        return good("workers", check, found)
-    fix = "see the workers' logs; restart one that hangs, or start more if all are busy"
-    return wrong("workers", check, found, fix)
+    return _Waiting(
+        stream=stream,
+        count=count,
+        redelivered=info.num_redelivered or 0,
+        age_s=_age_s(oldest, now),
+        session_id=place.session_id if place is not None else "",
+    )
 
 
 async def _behind(client: Client, seq: int, now: Now) -> Finding:

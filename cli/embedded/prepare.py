@@ -23,8 +23,11 @@ def prepare(
 
 async def provision_log(
     settings: Settings, *, rewrite_compressed: bool = False, say: Say = lambda line: None
-) -> None:
-    """Create the streams and consumers. Raises LogUnsafe for a server or stream that is refused.
+) -> int:
+    """Create the streams and consumers; returns the number of partitions.
+
+    Raises SettingInvalid if the log has another one than the settings say, and LogUnsafe for a
+    server or stream that is refused.
 
     `rewrite_compressed` first rewrites streams that an older Offhook compressed; every role must be
     stopped.
@@ -34,7 +37,9 @@ async def provision_log(
         if rewrite_compressed:
             await require_safe(settings.nats_monitor_urls)
             await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
-        await provision(client, settings.nats_monitor_urls, settings.stream_replicas)
+        return await provision(
+            client, settings.nats_monitor_urls, settings.stream_replicas, settings.partitions
+        )
     finally:
         await close(client)
 

@@ -12,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from nats.aio.msg import Msg
 
 from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER
+from offhook.jetstream.stream import partition_in
 from offhook.jetstream.subjects import parse
+from offhook.position import position_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredRecord:
     """A stored message as a consumer delivers it."""
 
-    seq: int  # stream sequence
+    seq: int  # its position (`offhook.position`)
     session_id: str  # the subject itself, if that is of no known shape
     side: str  # in, out; empty for a subject of no known shape
     type: str
@@ -34,7 +36,7 @@ def delivery_of(message: Msg) -> DeliveredRecord:
     place = parse(message.subject)
     version = headers.get(VERSION_HEADER, "")
     return DeliveredRecord(
-        seq=message.metadata.sequence.stream,
+        seq=position_in(message),
         session_id=place.session_id if place is not None else message.subject,
         side=place.side if place is not None else "",
         type=headers.get(TYPE_HEADER, ""),
@@ -42,6 +44,12 @@ def delivery_of(message: Msg) -> DeliveredRecord:
         stored_at=stored_at(message),
         body=message.data,
     )
+
+
+def position_in(message: Msg) -> int:
+    """The position of the record that is delivered."""
+    metadata = message.metadata
+    return position_of(partition_in(metadata.stream), metadata.sequence.stream)
 
 
 def stored_at(message: Msg) -> datetime:

@@ -17,7 +17,7 @@ class Handover:
 
     session_id: str
     reply: str
-    seq: int  # stream sequence of the record; 0 for an alarm
+    seq: int  # position of the record; 0 for an alarm
     count: int  # how often it was delivered
     alarm: Alarm | None = None
 

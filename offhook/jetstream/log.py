@@ -21,13 +21,15 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from offhook.codec import Encoded, decode, fact_id_of
+from offhook.codec import Encoded, decode_record
 from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
 from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.inbox import Inbox
-from offhook.jetstream.stream import STREAM
-from offhook.jetstream.subjects import Side, parse, subject_of
+from offhook.jetstream.partitions import partitions_of
+from offhook.jetstream.stream import partition_in, stream_of
+from offhook.jetstream.subjects import Side, parse, partition_for, subject_of
+from offhook.position import position_of, seq_of
 from offhook.process.slices import Slices
 
 TYPE_HEADER = "Offhook-Type"
@@ -46,7 +48,7 @@ READ_BATCH_MAX = 1000
 class Appended:
     """Where a fact is in the log. `duplicate`: it was stored before."""
 
-    seq: int  # stream sequence
+    seq: int  # its position (`offhook.position`)
     duplicate: bool = False
 
 
@@ -65,7 +67,7 @@ class EventLog(Protocol):
     ) -> Appended:
         """Append durably.
 
-        `expected_seq` is the stream sequence of the last record on this side of the session, 0
+        `expected_seq` is the position of the last record on this side of the session, 0
         without one. If the last one is another, PositionTaken is raised, unless it is this very
         fact. Raises LogUnavailable after timeout_s; the fact may be stored even so.
         """
@@ -74,7 +76,7 @@ class EventLog(Protocol):
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
-        """The session's records above a stream sequence on each side, in order of seq.
+        """The session's records above a position on each side, in order of seq.
 
         With a `limit` (at most READ_BATCH_MAX), only the first ones of each side, that many.
         On a cluster a read may miss an append that was acknowledged before it, and one side may be
@@ -84,12 +86,19 @@ class EventLog(Protocol):
 
 
 class JetStreamLog:
-    """The event log on a JetStream stream."""
+    """The event log on JetStream streams, one for each partition."""
 
-    def __init__(self, client: Client, appends: Appends | None = None) -> None:
-        """`appends` is updated with each outcome, for readiness."""
+    def __init__(
+        self, client: Client, appends: Appends | None = None, *, partitions: int | None = None
+    ) -> None:
+        """`appends` is updated with each outcome, for readiness.
+
+        Without `partitions` the first read discovers their number.
+        """
+        self._client = client
         self._inbox = Inbox(client)
         self._appends = appends or Appends()
+        self._partitions = partitions
 
     async def append(
         self,
@@ -135,9 +144,9 @@ class JetStreamLog:
             answer = await self._publish(subject, encoded.body, fields, min(_TRY_S, left_s))
             match answer:
                 case _Ack(error=None):
-                    return Appended(seq=answer.seq, duplicate=answer.duplicate)
+                    return Appended(seq=answer.position, duplicate=answer.duplicate)
                 case _Ack(error=_Error(err_code=err_code)) if err_code in _TAKEN:
-                    return await self._own(subject, encoded.fact_id, expected_seq or 0)
+                    return await self._own(session_id, side, encoded.fact_id, expected_seq or 0)
                 case _Ack(error=_Error(code=code, err_code=err_code) as error):
                     if err_code != _IN_PROCESS:
                         said = f"NATS says: {error}"
@@ -166,20 +175,21 @@ class JetStreamLog:
         except (NatsError, msgspec.DecodeError) as error:
             raise LogUnavailable(f"{subject}: {words_of(error)}") from error
 
-    async def _own(self, subject: str, fact_id: str, expected_seq: int) -> Appended:
+    async def _own(self, session_id: str, side: Side, fact_id: str, expected_seq: int) -> Appended:
         """Where our own fact is after a conflict. Raises PositionTaken if another is there."""
-        for message in await self._read(subject, expected_seq + 1):
+        for message in await self._read(session_id, side, expected_seq):
             if fact_id and (message.headers or {}).get(ID_HEADER) == fact_id:
-                return Appended(seq=_seq_of(message), duplicate=True)
-        raise PositionTaken(f"{subject} has moved on from sequence {expected_seq}")
+                return Appended(seq=_position_of(message), duplicate=True)
+        subject = subject_of(session_id, side)
+        raise PositionTaken(f"{subject} has moved on from position {expected_seq}")
 
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         """See `EventLog.read`."""
         both = await asyncio.gather(
-            self._read(subject_of(session_id, "in"), in_after + 1, limit),
-            self._read(subject_of(session_id, "out"), out_after + 1, limit),
+            self._read(session_id, "in", in_after, limit),
+            self._read(session_id, "out", out_after, limit),
         )
         records: list[Record] = []
         slices = Slices()
@@ -188,24 +198,35 @@ class JetStreamLog:
             await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
 
-    async def _read(self, subject: str, from_seq: int, limit: int | None = None) -> list[Msg]:
-        """Every message on exactly `subject` from a stream sequence on, oldest first.
+    async def _read(
+        self, session_id: str, side: Side, after: int, limit: int | None = None
+    ) -> list[Msg]:
+        """Every message of one side of a session above a position, oldest first.
 
         At most `limit` if there is one.
         """
+        subject, from_seq = subject_of(session_id, side), seq_of(after) + 1
+        direct_get = await self._direct_get(session_id)
         messages: list[Msg] = []
         try:
             while True:
                 batch_max = READ_BATCH_MAX if limit is None else limit - len(messages)
                 ask = {"seq": from_seq, "batch": batch_max, "next_by_subj": subject}
-                async with self._inbox.answers(_DIRECT_GET, json.dumps(ask).encode()) as queue:
+                async with self._inbox.answers(direct_get, json.dumps(ask).encode()) as queue:
                     batch, is_last = await _collect(queue, subject)
                 messages += batch
                 if is_last or len(messages) == limit:
                     return messages
-                from_seq = _seq_of(batch[-1]) + 1
+                from_seq = seq_of(_position_of(batch[-1])) + 1
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{subject}: no answer to a read: {words_of(error)}") from error
+
+    async def _direct_get(self, session_id: str) -> str:
+        """The subject to read the session's partition on."""
+        if self._partitions is None:
+            self._partitions = await partitions_of(self._client)
+        partition = partition_for(session_id, self._partitions)
+        return f"$JS.API.DIRECT.GET.{stream_of(partition, self._partitions)}"
 
 
 async def pages(
@@ -238,13 +259,13 @@ def record_of(message: Msg) -> Record:
     place = parse(subject)
     session_id = place.session_id if place is not None else subject
     type_name = headers.get(TYPE_HEADER, "")
-    fact = decode(type_name, int(headers.get(VERSION_HEADER, "0")), message.data)
-    return Record(
-        seq=_seq_of(message),
-        stored_at=_time_of(headers),
+    return decode_record(
+        type_name,
+        int(headers.get(VERSION_HEADER, "0")),
+        message.data,
+        position=_position_of(message),
         session_id=session_id,
-        fact=fact,
-        fact_id=fact_id_of(fact, session_id),
+        stored_at=_time_of(headers),
         traceparent=headers.get(TRACE_HEADER, ""),
     )
 
@@ -265,9 +286,14 @@ class _Error(msgspec.Struct):
 class _Ack(msgspec.Struct):
     """What JetStream answers to a publish."""
 
+    stream: str = ""
     seq: int = 0
     duplicate: bool = False
     error: _Error | None = None
+
+    @property
+    def position(self) -> int:
+        return position_of(partition_in(self.stream), self.seq)
 
 
 _ACKS = msgspec.json.Decoder(_Ack)
@@ -302,12 +328,13 @@ def _headers(
     if encoded.fact_id:
         headers[ID_HEADER] = encoded.fact_id
     if expected_seq is not None:
-        headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_seq)
+        headers["Nats-Expected-Last-Subject-Sequence"] = str(seq_of(expected_seq))
     return headers
 
 
-def _seq_of(message: Msg) -> int:
-    return int((message.headers or {})["Nats-Sequence"])
+def _position_of(message: Msg) -> int:
+    headers = message.headers or {}
+    return position_of(partition_in(headers["Nats-Stream"]), int(headers["Nats-Sequence"]))
 
 
 def _time_of(headers: Mapping[str, str]) -> datetime:
@@ -324,7 +351,6 @@ _IN_PROCESS = 10158
 _TOO_LARGE = 10054
 _UNAVAILABLE = 503
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_DIRECT_GET = f"$JS.API.DIRECT.GET.{STREAM}"
 _TRY_S = 1.0
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 1.0

@@ -30,10 +30,16 @@ class Role:
     """
 
     def __init__(
-        self, name: str, client: Client, health: LogHealth, closing: AsyncExitStack
+        self,
+        name: str,
+        client: Client,
+        health: LogHealth,
+        closing: AsyncExitStack,
+        partitions: int,
     ) -> None:
         self.client = client
         self.health = health
+        self.partitions = partitions  # of the log
         self.closing = closing
         self.ending = Event()
         self._name = name
@@ -88,5 +94,6 @@ async def connected(
         else:
             closing.push_async_callback(broker.stop)
             client = await first_connection(nats_url, broker.connect())
-        await require_provisioned(client, monitor_urls, consumer)
-        yield Role(name, client, LogHealth(client, monitor_urls, consumer), closing)
+        partitions = await require_provisioned(client, monitor_urls, consumer)
+        health = LogHealth(client, monitor_urls, consumer, partitions=partitions)
+        yield Role(name, client, health, closing, partitions)

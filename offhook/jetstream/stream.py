@@ -1,7 +1,8 @@
 """The streams and their consumers as values.
 
 stream    consumers            what is in it
-CALLS     worker, projector    the log
+CALLS     worker, projector    the log, if it has one partition
+CALLS_n   worker, projector    partition n of a log of several: the slots n, n + P, n + 2P, …
 TIMERS    worker-timers        alarms that are set, and those that rang; scheduled messages
                                cannot live in a stream that discards new ones
 """
@@ -17,7 +18,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET
+from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET, slots_of
 
 STREAM = "CALLS"
 WORKER = "worker"
@@ -44,16 +45,38 @@ WORKER_PENDING_MAX = 16_384
 
 PROJECTOR_BATCH_MAX = 500
 
+PARTITIONS_DEFAULT = 1
+"""Of a new installation."""
+
+PARTITIONS = "offhook-partitions"
+"""In a stream's metadata: how many partitions the log has."""
+
 ALARM_KEPT_S = 7 * 86_400
 """From when it was set: longer than any timer (`offhook.session.timers.AFTER_S_MAX`), by six days
 in which the workers may all be away."""
 
 
-def stream_config(replicas: int) -> StreamConfig:
-    """Keep everything, forever, and refuse rather than forget."""
+def stream_of(partition: int, partitions: int) -> str:
+    """The stream of a partition, in a log of so many."""
+    return STREAM if partitions == 1 else f"{STREAM}_{partition}"
+
+
+def streams_of(partitions: int) -> tuple[str, ...]:
+    """The streams of the log, by partition."""
+    return tuple(stream_of(partition, partitions) for partition in range(partitions))
+
+
+def partition_in(stream: str) -> int:
+    """The partition that a stream of the log is."""
+    return int(stream.removeprefix(STREAM).removeprefix("_") or 0)
+
+
+def stream_config(replicas: int, partition: int = 0, partitions: int = 1) -> StreamConfig:
+    """A partition of the log. Keep everything, forever, and refuse rather than forget."""
+    subjects = [f"calls.{slot}.>" for slot in slots_of(partition, partitions)]
     return StreamConfig(
-        name=STREAM,
-        subjects=[ALL_CALLS],
+        name=stream_of(partition, partitions),
+        subjects=[ALL_CALLS] if partitions == 1 else subjects,
         storage=StorageType.FILE,
         num_replicas=replicas,
         retention=RetentionPolicy.LIMITS,
@@ -63,7 +86,7 @@ def stream_config(replicas: int) -> StreamConfig:
         duplicate_window=DUPLICATE_WINDOW_S,
         allow_direct=True,
         compression=StoreCompression.NONE,
-        metadata={"offhook": "1"},
+        metadata={"offhook": "1", PARTITIONS: str(partitions)},
     )
 
 
@@ -89,7 +112,7 @@ _ALARM_BYTES_MAX = 4 * 1024
 
 
 def consumer_configs() -> tuple[ConsumerConfig, ...]:
-    """The log's two durable pull consumers: the workers' shared one and the projector's."""
+    """A partition's durable pull consumers: the workers' shared one and the projector's."""
     return (
         ConsumerConfig(
             durable_name=WORKER,
@@ -126,10 +149,13 @@ def timers_consumer_config() -> ConsumerConfig:
 
 
 def wanted_streams(
-    replicas: int,
+    replicas: int, partitions: int
 ) -> tuple[tuple[StreamConfig, tuple[ConsumerConfig, ...]], ...]:
     """All that is provisioned: each stream with its consumers."""
     return (
-        (stream_config(replicas), consumer_configs()),
+        *(
+            (stream_config(replicas, partition, partitions), consumer_configs())
+            for partition in range(partitions)
+        ),
         (timers_config(replicas), (timers_consumer_config(),)),
     )

@@ -22,7 +22,8 @@ from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 from offhook.errors import LogUnavailable
 from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.log import APPEND_TIMEOUT_S
-from offhook.jetstream.subjects import fired_subject, set_subject
+from offhook.jetstream.subjects import fired_subject, partition_for, set_subject
+from offhook.position import position_of, referred
 
 
 class Timetable(Protocol):
@@ -33,8 +34,8 @@ class Timetable(Protocol):
     ) -> None:
         """Set an alarm that rings for the session at `due_at`, durably.
 
-        Setting the same alarm again changes nothing. `decided_seq` is the stream sequence of
-        the decision that set the timer. Raises LogUnavailable.
+        Setting the same alarm again changes nothing. `decided_seq` is the position of the
+        decision that set the timer. Raises LogUnavailable.
         """
         ...
 
@@ -92,17 +93,21 @@ class JetStreamTimetable:
                 await asyncio.sleep(_PAUSE_S)  # a server that restarts, a cluster that elects
 
 
-def alarm_from(message: Msg) -> Alarm | None:
-    """The alarm in a delivery of the timers' consumer; None if it is not one of ours."""
+def alarm_from(message: Msg, partitions: int) -> Alarm | None:
+    """The alarm in a delivery of the timers' consumer; None if it is not one of ours.
+
+    `partitions` is how many the log has.
+    """
     session_id = message.subject.rpartition(".")[2]
     try:
         body = msgspec.json.decode(message.data, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    beginning = position_of(partition_for(session_id, partitions), 0)
     return Alarm(
         session_id=session_id,
         timer_id=body.timer_id,
-        decided_seq=body.decided_seq,
+        decided_seq=referred(body.decided_seq, beginning),
         rang_at=message.metadata.timestamp.astimezone(UTC),
     )
 

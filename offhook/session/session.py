@@ -31,7 +31,7 @@ class CommandState:
 
     command_id: str
     issued: IssuedCommand | None = None
-    cause_seq: int | None = None  # stream sequence of the record it was decided on
+    cause_seq: int | None = None  # position of the record it was decided on
     ordinal: int = 0  # its position in that decision, from 0
     flow: str = ""
     flow_version: str = ""

@@ -66,7 +66,7 @@ class TimerState:
     flow: str = ""
     call_control_id: str | None = None
     due_at: datetime | None = None  # the log's clock
-    decided_seq: int | None = None  # stream sequence of the decision that set it
+    decided_seq: int | None = None  # position of the decision that set it
     is_scheduled: bool = False
     is_cancelled: bool = False  # by a decision
     is_told_cancelled: bool = False  # and TimerCancelled is in the log

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.codec import decode, fact_id_of
+from offhook.codec import decode_record
 from offhook.events import Record, WebhookReceived
 from offhook.process.slices import Slices
 from offhook.projections.views.view import metadata, storable
@@ -55,7 +55,7 @@ STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
 class StoredRecord:
     """A record as it is stored. `record` is None if it cannot be read, and `error` says why."""
 
-    seq: int  # stream sequence
+    seq: int  # its position (`offhook.position`)
     session_id: str
     side: str
     type: str
@@ -100,13 +100,8 @@ def read_stored(
     """The record with its content, as far as this version can read it. Raises nothing."""
     record, error = None, ""
     try:
-        fact = decode(type, version, body)
-        record = Record(
-            seq=seq,
-            stored_at=stored_at,
-            session_id=session_id,
-            fact=fact,
-            fact_id=fact_id_of(fact, session_id),
+        record = decode_record(
+            type, version, body, position=seq, session_id=session_id, stored_at=stored_at
         )
     except Exception as raised:
         # Whatever it is, only this session must suffer from it; the error is kept and shown.

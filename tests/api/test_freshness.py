@@ -84,8 +84,8 @@ async def test_of_views_that_are_behind_no_leg_is_said_not_to_exist(
     class Ahead(StreamLookup):
         last = 0
 
-        async def last_seq(self) -> int:
-            return self.last
+        async def last_positions(self) -> list[int]:
+            return [self.last]
 
     url = postgres_server.create_database(f"api_{secrets.token_hex(4)}", template=migrated)
     engine = open_database(url)

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -20,23 +20,37 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog, pages, trace_headers
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.subjects import partition_for
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 
 
-@pytest.fixture(params=["memory", "jetstream"])
-async def log(request: pytest.FixtureRequest, nats_server: NatsServer) -> AsyncIterator[EventLog]:
-    if request.param == "memory":
+@pytest.fixture(scope="module", params=[0, 1, 4], ids=["memory", "jetstream", "partitions"])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, NatsServer | None]]:
+    if not request.param:
+        yield 0, None
+        return
+    with NatsServer() as server:
+        yield request.param, server
+
+
+@pytest.fixture
+async def log(server: tuple[int, NatsServer | None]) -> AsyncIterator[EventLog]:
+    partitions, nats = server
+    if nats is None:
         yield MemoryLog()
         return
-    client = await connect(nats_server.url, "test")
-    await provision(client, [nats_server.monitor_url])
+    client = await connect(nats.url, "test")
+    await provision(client, [nats.monitor_url], partitions=partitions)
     yield JetStreamLog(client)
     await close(client)
 
 
 def new_session() -> str:
-    return str(uuid.uuid4())
+    """In the last of four partitions, where a position is not the stream sequence."""
+    while partition_for(session := str(uuid.uuid4()), 4) != 3:
+        pass
+    return session
 
 
 def answered(event_id: str) -> bytes:

@@ -67,7 +67,7 @@ class Stored:
 
     async def make(self) -> None:
         js = self.client.jetstream(timeout=10)
-        for wanted, consumers in wanted_streams(self._replicas):
+        for wanted, consumers in wanted_streams(self._replicas, 1):
             assert wanted.name is not None
             await js.add_stream(wanted.evolve(compression=StoreCompression.S2))
             for config in consumers:
@@ -118,7 +118,7 @@ class Stored:
                 await asyncio.sleep(0.1)
         alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
         [fired] = await alarms.fetch(1, timeout=PATIENCE_S)
-        rang = alarm_from(fired)
+        rang = alarm_from(fired, 1)
         assert rang is not None
         assert rang.session_id == self.due
         rest = await js.consumer_info(TIMERS, WORKER_TIMERS)

@@ -87,7 +87,7 @@ class JetStreamHall:
         found: list[Alarm] = []
         while consumer.num_pending is not None and len(found) < consumer.num_pending:
             for message in await pull.fetch(10, TIMEOUT_S):
-                alarm = alarm_from(message)
+                alarm = alarm_from(message, 1)
                 assert alarm is not None
                 found.append(alarm)
         return found

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.jetstream.subjects import SLOTS, partition_for, slot_of, slots_of
-from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, seq_of
+from offhook.position import (
+    PARTITIONS_MAX,
+    SEQ_MAX,
+    partition_of,
+    position_of,
+    referred,
+    seq_of,
+)
 
 partitions = st.integers(0, PARTITIONS_MAX - 1)
 sequences = st.integers(0, SEQ_MAX)
@@ -46,3 +53,14 @@ def test_a_session_is_in_the_partition_that_has_its_slot(count: int, session_id:
 def test_every_slot_is_in_exactly_one_partition(count: int) -> None:
     every = [slot for partition in range(count) for slot in slots_of(partition, count)]
     assert sorted(every) == list(range(SLOTS))
+
+
+@given(partitions, sequences, sequences)
+def test_a_reference_is_in_the_partition_of_the_record_that_has_it(
+    partition: int, seq: int, reference: int
+) -> None:
+    """Of a record that was moved it is a sequence of the stream it was written in."""
+    position = position_of(partition, seq)
+    expected = position_of(partition, reference) if reference else 0
+    assert referred(reference, position) == expected
+    assert referred(expected, position) == expected

@@ -12,6 +12,7 @@ from offhook.settings import (
     PREFIX,
     Count,
     Factor,
+    Partitions,
     Port,
     Rate,
     Seconds,
@@ -60,6 +61,7 @@ def test_every_variable_is_read_as_its_fields_type() -> None:
 NUMBERS = {
     Port: (int, "a whole number from 0 to 65535"),
     Count: (int, "a whole number from 1 to 10000"),
+    Partitions: (int, "a whole number from 0 to 64"),
     WholeSeconds: (int, "a whole number from 1 to 86400"),
     Seconds: (float, "a number above 0 to 3600"),
     Share: (float, "a number from 0 to 1"),
@@ -127,6 +129,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     Seed: st.integers(0, 4_294_967_295),
     Port: st.integers(0, 65535),
     Count: st.integers(1, 10_000),
+    Partitions: st.integers(0, 64),
     WholeSeconds: st.integers(1, 86_400),
     Seconds: st.floats(0, 3600, exclude_min=True),
     Share: st.floats(0, 1),

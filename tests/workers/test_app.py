@@ -269,8 +269,9 @@ import offhook.jetstream.role
 checked = offhook.jetstream.role.require_provisioned
 
 async def then_deleted(client, monitor_urls, consumer):
-    await checked(client, monitor_urls, consumer)
+    partitions = await checked(client, monitor_urls, consumer)
     await client.jetstream().delete_consumer("CALLS", consumer)
+    return partitions
 
 offhook.jetstream.role.require_provisioned = then_deleted
 """

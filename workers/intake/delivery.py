@@ -6,6 +6,7 @@ from typing import Protocol
 
 from faststream.nats import NatsMessage
 
+from offhook.jetstream.delivery import position_in
 from offhook.jetstream.timetable import Alarm
 
 
@@ -14,7 +15,7 @@ class Delivery(Protocol):
 
     session_id: str
     reply: str  # the subject that it is acknowledged on
-    seq: int  # stream sequence of the record that arrived; 0 for an alarm
+    seq: int  # position of the record that arrived; 0 for an alarm
     alarm: Alarm | None
     count: int  # how often it was delivered, from 1
 
@@ -36,12 +37,11 @@ class ConsumerDelivery:
 
     def __init__(self, message: NatsMessage, session_id: str, alarm: Alarm | None = None) -> None:
         self._message = message
-        metadata = message.raw_message.metadata
         self.session_id = session_id
         self.reply = message.raw_message.reply
-        self.seq = 0 if alarm is not None else metadata.sequence.stream
+        self.seq = 0 if alarm is not None else position_in(message.raw_message)
         self.alarm = alarm
-        self.count = metadata.num_delivered
+        self.count = message.raw_message.metadata.num_delivered
 
     async def ack(self) -> None:
         await self._message.ack()

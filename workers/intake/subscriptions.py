@@ -1,4 +1,4 @@
-"""What a worker subscribes to through FastStream: two consumers, and other workers' requests."""
+"""What a worker subscribes to through FastStream: consumers, and other workers' requests."""
 
 import asyncio
 from functools import partial
@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 
 from offhook.errors import LogMissing
 from offhook.jetstream.pull import EXPIRES_S
-from offhook.jetstream.stream import STREAM, TIMERS, WORKER, WORKER_TIMERS
+from offhook.jetstream.stream import TIMERS, WORKER, WORKER_TIMERS, streams_of
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, parse, wake_subject
 from offhook.jetstream.timetable import alarm_from
 from offhook.workers.intake.consumer import FETCH_MAX
@@ -21,9 +21,16 @@ from offhook.workers.intake.handover import OtherWorkers
 
 
 def subscribe(
-    broker: NatsBroker, dispatcher: Dispatcher, other_workers: OtherWorkers, worker: str
+    broker: NatsBroker,
+    dispatcher: Dispatcher,
+    other_workers: OtherWorkers,
+    worker: str,
+    partitions: int,
 ) -> None:
-    """Pass everything that arrives to the dispatcher. `worker` is this worker's name."""
+    """Pass everything that arrives to the dispatcher. `worker` is this worker's name.
+
+    `partitions` is how many the log has: this worker consumes all of them.
+    """
     consume = partial(
         broker.subscriber,
         pull_sub=PullSub(batch_size=FETCH_MAX, timeout=EXPIRES_S),
@@ -32,13 +39,15 @@ def subscribe(
         no_reply=True,
         include_in_schema=False,
     )
-    records = consume(ALL_IN, durable=WORKER, stream=JStream(STREAM, declare=False))
+    records = [
+        consume(ALL_IN, durable=WORKER, stream=JStream(stream, declare=False))
+        for stream in streams_of(partitions)
+    ]
     alarms = consume(ALL_FIRED, durable=WORKER_TIMERS, stream=JStream(TIMERS, declare=False))
     handovers = broker.subscriber(
         wake_subject(worker), decoder=_undecoded, no_reply=True, include_in_schema=False
     )
 
-    @records
     async def on_record(message: NatsMessage) -> None:
         place = parse(message.raw_message.subject)
         if place is None:
@@ -46,9 +55,12 @@ def subscribe(
             return
         await dispatcher.take(ConsumerDelivery(message, place.session_id))
 
+    for subscriber in records:
+        subscriber(on_record)
+
     @alarms
     async def on_alarm(message: NatsMessage) -> None:
-        alarm = alarm_from(message.raw_message)
+        alarm = alarm_from(message.raw_message, partitions)
         if alarm is None:
             await message.reject()  # it was not set by Offhook
             return
@@ -59,13 +71,16 @@ def subscribe(
         await other_workers.answer(message.raw_message, dispatcher.take_over)
 
 
-async def until_missing(client: Client, every_s: float, ending: asyncio.Event) -> None:
+async def until_missing(
+    client: Client, every_s: float, ending: asyncio.Event, partitions: int
+) -> None:
     """Raise LogMissing once a consumer is gone, which a subscriber would wait out in silence."""
+    consumers = [*((stream, WORKER) for stream in streams_of(partitions)), (TIMERS, WORKER_TIMERS)]
     while True:
         await asyncio.sleep(every_s)
         if ending.is_set() or not client.is_connected:
             continue
-        for stream, consumer in ((STREAM, WORKER), (TIMERS, WORKER_TIMERS)):
+        for stream, consumer in consumers:
             try:
                 await client.jetstream().consumer_info(stream, consumer)
             except NotFoundError as missing:

@@ -31,7 +31,7 @@ class SessionCache:
     async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
 
-        `decided_seq` is the stream sequence of a decision whose alarm rang.
+        `decided_seq` is the position of a decision whose alarm rang.
         """
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, decided_seq)

@@ -35,7 +35,7 @@ class SessionState:
     """Used by one task at a time. The only owner of the worker's positions in the session."""
 
     session: Session
-    in_seq: int = 0  # stream sequence of the last record read on `.in`
+    in_seq: int = 0  # position of the last record read on `.in`
     out_seq: int = 0  # the same on `.out`
     tail_seq: int = 0  # of the last record on `.out` that must be there; the next append follows it
     ahead: dict[int, Record] = field(default_factory=dict)  # facts not yet decided on, by sequence

@@ -20,9 +20,10 @@ from prometheus_client.registry import Collector
 from offhook.errors import OffhookError
 from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.health.condition import Condition, condition_of
-from offhook.jetstream.provisioning.provision import API_TIMEOUT_S, require_consumer
+from offhook.jetstream.partitions import API_TIMEOUT_S, partitions_of
+from offhook.jetstream.provisioning.provision import require_consumers
 from offhook.jetstream.provisioning.servers import ask_servers, refuse_unsafe
-from offhook.jetstream.stream import RECORD_BYTES_MAX, STREAM, TIMERS, WORKER, WORKER_TIMERS
+from offhook.jetstream.stream import RECORD_BYTES_MAX
 
 LOOK_S = 5.0
 """How often the state is checked when nobody asks, for metrics and error messages. After a refused
@@ -46,8 +47,10 @@ class LogHealth:
         monitor_urls: Sequence[str],
         consumer: str | None = None,
         *,
+        partitions: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Without `partitions` each check discovers their number."""
         self.appends = Appends(now)  # to be given to the log
         self.alarms = Appends(now)  # to be given to the timetable
         self.alarms.doubt = self.appends.doubt
@@ -55,6 +58,7 @@ class LogHealth:
         self._client = client
         self._monitor_urls = monitor_urls
         self._consumer = consumer
+        self._partitions = partitions
         self._now = now
         self._behind_since: dict[str, float] = {}
 
@@ -97,9 +101,8 @@ class LogHealth:
         refuse_unsafe(servers, RECORD_BYTES_MAX)
         if all(server.silent for server in servers):
             return Condition(trouble=servers[0].silent)
-        streams = [await require_consumer(self._client, STREAM, self._consumer)]
-        if self._consumer == WORKER:
-            streams.append(await require_consumer(self._client, TIMERS, WORKER_TIMERS))
+        partitions = self._partitions or await partitions_of(self._client)
+        streams = await require_consumers(self._client, self._consumer, partitions)
         late = frozenset(
             name for name, since in self._behind_since.items() if self._now() - since >= LATE_S
         )

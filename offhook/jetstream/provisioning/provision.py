@@ -5,12 +5,12 @@ would lose acknowledged writes: without `sync_interval: always` JetStream acknow
 flushes every two minutes (nats-server issue 7564, jepsen.io analysis of 2.12.1).
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 from nats.js.api import (
     StoreCompression,
     StreamConfig,
@@ -18,33 +18,55 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from offhook.errors import LogMissing, LogUnavailable, LogUnsafe, words_of
+from offhook.errors import (
+    LogMissing,
+    LogUnavailable,
+    LogUnsafe,
+    SettingInvalid,
+    words_of,
+)
+from offhook.jetstream.partitions import (
+    API_TIMEOUT_S,
+    find_partitions,
+    find_stream,
+    partitions_of,
+)
 from offhook.jetstream.provisioning.servers import require_safe_servers
 from offhook.jetstream.stream import (
+    PARTITIONS_DEFAULT,
     RECORD_BYTES_MAX,
     STREAM,
     TIMERS,
     WORKER,
     WORKER_TIMERS,
+    streams_of,
     wanted_streams,
 )
 
-API_TIMEOUT_S = 5.0
 CREATED = "offhook-created"
 
 REWRITE = "_REWRITE"
 """Ends the name of the stream that a rewrite copies into."""
 
 
-async def provision(client: Client, monitor_urls: Sequence[str], replicas: int = 1) -> None:
-    """Make or update streams and consumers. Raises LogUnsafe, or LogUnavailable."""
+async def provision(
+    client: Client, monitor_urls: Sequence[str], replicas: int = 1, partitions: int = 0
+) -> int:
+    """Make or update streams and consumers; returns the number of partitions.
+
+    `partitions` 0: as many as there are, PARTITIONS_DEFAULT for a new log. Raises SettingInvalid
+    if there are not as many as asked for, LogUnsafe, or LogUnavailable.
+    """
     await require_safe(monitor_urls)
     js = client.jetstream(timeout=API_TIMEOUT_S)
-    for wanted, consumers in wanted_streams(replicas):
+    count = await _partitions(client, partitions)
+    for wanted, consumers in wanted_streams(replicas, count):
         assert wanted.name is not None
         try:
-            found = await _info(js, wanted.name)
-            if await _info(js, wanted.name + REWRITE) or (found and is_compressed(found.config)):
+            found = await find_stream(js, wanted.name)
+            if await find_stream(js, wanted.name + REWRITE) or (
+                found and is_compressed(found.config)
+            ):
                 raise LogUnsafe(compressed(wanted.name))
             if found is None:
                 await js.add_stream(wanted)
@@ -57,19 +79,64 @@ async def provision(client: Client, monitor_urls: Sequence[str], replicas: int =
             raise LogUnavailable(
                 f"stream {wanted.name} cannot be provisioned: {words_of(error)}"
             ) from error
+    return count
+
+
+async def _partitions(client: Client, asked: int) -> int:
+    """How many the log is to have."""
+    found = await existing_partitions(client)
+    if found is None:
+        return asked or PARTITIONS_DEFAULT
+    if asked not in (0, found):
+        raise SettingInvalid(
+            f"OFFHOOK_PARTITIONS is {asked}, but the log has {found}: a session must stay in its "
+            f"partition; set it to {found}, or leave it out{_MOVE if found == 1 else ''}"
+        )
+    return found
+
+
+_MOVE = (
+    "; to move the log to several partitions, stop every role and run `offhook provision "
+    "--repartition`"
+)
+
+
+async def existing_partitions(client: Client) -> int | None:
+    """How many partitions the log has, even in the middle of a rewrite; None without a log."""
+    found = await find_partitions(client)
+    if found is not None:
+        return found
+    js = client.jetstream(timeout=API_TIMEOUT_S)
+    try:
+        return 1 if await find_stream(js, STREAM + REWRITE) else None
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"JetStream does not answer: {words_of(error)}") from error
 
 
 async def require_provisioned(
     client: Client, monitor_urls: Sequence[str], consumer: str | None = None
-) -> None:
-    """Raise LogMissing or LogUnsafe unless a service that binds `consumer` may become ready.
+) -> int:
+    """The number of partitions, if a service that binds `consumer` may become ready.
 
-    Workers bind two: with the log's goes that of the timers.
+    Else it raises LogMissing or LogUnsafe.
     """
     await require_safe(monitor_urls)
-    await require_consumer(client, STREAM, consumer)
+    partitions = await partitions_of(client)
+    await require_consumers(client, consumer, partitions)
+    return partitions
+
+
+async def require_consumers(
+    client: Client, consumer: str | None, partitions: int
+) -> list[StreamInfo]:
+    """The streams that a service needs which binds `consumer`; see `require_consumer`.
+
+    Workers bind one more: with those of the log goes that of the timers.
+    """
+    wanted = [(stream, consumer) for stream in streams_of(partitions)]
     if consumer == WORKER:
-        await require_consumer(client, TIMERS, WORKER_TIMERS)
+        wanted.append((TIMERS, WORKER_TIMERS))
+    return await asyncio.gather(*(require_consumer(client, *each) for each in wanted))
 
 
 async def require_consumer(client: Client, stream: str, consumer: str | None) -> StreamInfo:
@@ -95,13 +162,6 @@ async def require_consumer(client: Client, stream: str, consumer: str | None) ->
 async def require_safe(monitor_urls: Sequence[str]) -> None:
     """Raise LogUnsafe unless every server that answers may carry the log, or LogUnavailable."""
     await require_safe_servers(monitor_urls, RECORD_BYTES_MAX)
-
-
-async def _info(js: JetStreamContext, stream: str) -> StreamInfo | None:
-    try:
-        return await js.stream_info(stream)
-    except NotFoundError:
-        return None
 
 
 def compressed(stream: str) -> str:

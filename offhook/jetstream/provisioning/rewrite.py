@@ -42,6 +42,7 @@ from offhook.jetstream.provisioning.provision import (
     CREATED,
     REWRITE,
     created_at,
+    existing_partitions,
     is_compressed,
     own_metadata,
 )
@@ -69,7 +70,8 @@ async def rewrite(
     js = client.jetstream(timeout=_API_TIMEOUT_S)
     found = False
     try:
-        for wanted, consumers in wanted_streams(replicas):
+        partitions = await existing_partitions(client) or 1
+        for wanted, consumers in wanted_streams(replicas, partitions):
             stream = _Rewrite(js, wanted, consumers, say)
             if await stream.is_needed():
                 await require_nobody_connected(monitor_urls)

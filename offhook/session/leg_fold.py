@@ -102,7 +102,7 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int) -> L
             changes["latest"] = latest
     match event:
         case CallEnqueued() | CallDequeued():
-            queue_events = queue_events_after(leg.queue_events, event, seq)
+            queue_events = queue_events_after(leg.queue_events, event, seq, stored_at)
             if queue_events is not leg.queue_events:
                 changes["queue_events"] = queue_events
         case CallDtmfReceived(digit=str(digit)):

@@ -9,6 +9,7 @@ carrier's clock ends it. Either webhook can be lost: a visit may have the one, t
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from offhook.carrier_events import CallDequeued, CallEnqueued
 from offhook.session.folding import altered, stamp_of
@@ -24,7 +25,8 @@ _WAIT_S_MAX = 10**9  # the carrier's JSON may have a number that no float holds
 class QueueEvent:
     """A call.enqueued or call.dequeued, without its payload."""
 
-    seq: int  # of its record in the stream; of a repeated one, the first
+    seq: int  # of its record; of a repeated one, the first
+    stored_at: datetime  # of the same record
     event: CallEnqueued | CallDequeued
 
 
@@ -35,6 +37,7 @@ class QueueVisit:
     enqueued: CallEnqueued | None  # None if it was not received
     dequeued: CallDequeued | None  # None while it waits, or if that was not received
     first_seq: int  # of the earlier of the two records
+    first_stored_at: datetime
 
     @property
     def queue(self) -> str | None:
@@ -61,7 +64,10 @@ def wait_s(enqueued: CallEnqueued | None, dequeued: CallDequeued | None) -> floa
 
 
 def queue_events_after(
-    held: tuple[QueueEvent, ...], event: CallEnqueued | CallDequeued, seq: int
+    held: tuple[QueueEvent, ...],
+    event: CallEnqueued | CallDequeued,
+    seq: int,
+    stored_at: datetime,
 ) -> tuple[QueueEvent, ...]:
     """The leg's events of queues, by the carrier's time, with one more; `held` if it changes
     nothing."""
@@ -72,7 +78,7 @@ def queue_events_after(
         return held
     if at >= _EVENTS_MAX:
         return held
-    kept = QueueEvent(seq=seq, event=altered(event, payload={}))
+    kept = QueueEvent(seq=seq, stored_at=stored_at, event=altered(event, payload={}))
     return (*held[:at], kept, *held[at + is_known :])[:_EVENTS_MAX]
 
 
@@ -114,8 +120,10 @@ def _visit(entered: QueueEvent | None, left: QueueEvent | None) -> QueueVisit:
     dequeued = left.event if left is not None else None
     assert not isinstance(enqueued, CallDequeued)
     assert not isinstance(dequeued, CallEnqueued)
+    first = min((each for each in (entered, left) if each is not None), key=lambda each: each.seq)
     return QueueVisit(
         enqueued=enqueued,
         dequeued=dequeued,
-        first_seq=min(each.seq for each in (entered, left) if each is not None),
+        first_seq=first.seq,
+        first_stored_at=first.stored_at,
     )

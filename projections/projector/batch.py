@@ -11,6 +11,7 @@ start of the projector: so that an upgrade that can read it heals it.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -21,7 +22,7 @@ from offhook.process.slices import Slices
 from offhook.projections.projector import checkpoint
 from offhook.projections.projector.bulk import insert_new, upsert_newer
 from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
-from offhook.projections.views.fold import Folded, advanced, written
+from offhook.projections.views.fold import BEGINNING, Folded, advanced, written
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.view import columns_of, storable
@@ -139,7 +140,8 @@ class Projection:
                 parked[session_id] = _reason(error)
         parked |= await _written(connection, done)
         since = {key: _first_seq(by_session[key], position) for key in parked}
-        await _park(connection, parked, since)
+        stored = {key: by_session[key][0].stored_at for key in parked if by_session[key]}
+        await _park(connection, parked, since, stored)
         await _unpark(connection, was_parked - parked.keys())
         return [each for each, _ in done if each.session.session_id not in parked], parked
 
@@ -262,7 +264,10 @@ def _is_of_a_value(error: Exception) -> bool:
 
 
 async def _park(
-    connection: AsyncConnection, parked: Mapping[str, str], since: Mapping[str, int]
+    connection: AsyncConnection,
+    parked: Mapping[str, str],
+    since: Mapping[str, int],
+    stored: Mapping[str, datetime],
 ) -> None:
     for session_id, error in parked.items():
         _log.error("session parked", extra={"session_id": session_id, "error": error})
@@ -280,6 +285,7 @@ async def _park(
     stubs = [
         columns_of(SESSIONS.table, session_view(_nothing(session_id)))
         | {"first_seq": since[session_id]}
+        | dict.fromkeys(("first_stored_at", "last_stored_at"), stored.get(session_id, BEGINNING))
         for session_id in parked
     ]
     await insert_new(connection, SESSIONS.table, stubs)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Index, select, text
+from sqlalchemy import ColumnElement, Index, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
-from offhook.projections.views.fold import Folded
+from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
 from offhook.session import CommandState
 from offhook.session.placed import session_of_answer
@@ -87,7 +87,7 @@ class PlacingDial(NamedTuple):
 async def read_commands(connection: AsyncConnection, command_id: str) -> list[CommandView]:
     """The commands of that id, the latest first: it is unique only for one leg, or among dials."""
     found = await list_commands(connection, commands.c.command_id == storable(command_id))
-    return sorted(found, key=lambda command: -command.last_seq)
+    return sorted(found, key=_when, reverse=True)
 
 
 async def list_commands(
@@ -118,7 +118,10 @@ async def list_recent_commands(
             commands.c.call_control_id.is_not_distinct_from(storable(command.call_control_id)),
             commands.c.parameters == storable(command.parameters),
         )
-        .order_by(commands.c.last_seq.desc())
+        .order_by(
+            func.greatest(commands.c.requested_at, decided_at, commands.c.settled_at).desc(),
+            commands.c.last_seq.desc(),
+        )
         .limit(SIMILAR_MAX)
     )
     return [CommandView(**row._mapping) for row in found]
@@ -135,6 +138,12 @@ async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[Pl
         .limit(DIALS_MAX)
     )
     return [PlacingDial(**row._mapping) for row in found]
+
+
+def _when(command: CommandView) -> tuple[datetime, int]:
+    """When the log last had something of it: positions of two sessions are in no order."""
+    known = (command.requested_at, command.decided_at, command.settled_at)
+    return max((at for at in known if at is not None), default=BEGINNING), command.last_seq
 
 
 def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:

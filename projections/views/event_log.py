@@ -12,18 +12,24 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
     LargeBinary,
     Table,
     Text,
+    false,
+    literal,
     select,
+    true,
+    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec import decode_record
 from offhook.events import Record, WebhookReceived
+from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of
 from offhook.process.slices import Slices
 from offhook.projections.views.view import metadata, storable
 
@@ -142,6 +148,48 @@ async def read_records(
     for row in await connection.execute(query):
         yield read_stored(**row._mapping)
         await slices.yield_if_due()
+
+
+async def read_time_at(connection: AsyncConnection, position: int) -> datetime | None:
+    """When the record at that position was stored, else the last one before it in its partition.
+
+    None if there is neither.
+    """
+    found = await connection.execute(
+        select(event_log.c.stored_at)
+        .where(
+            event_log.c.seq <= position,
+            event_log.c.seq >= position_of(partition_of(position), 0),
+        )
+        .order_by(event_log.c.seq.desc())
+        .limit(1)
+    )
+    return found.scalar_one_or_none()
+
+
+def newest_first(table: Table) -> "tuple[ColumnElement[Any], ColumnElement[Any]]":
+    """The order of a list over many sessions, by the first record of each row."""
+    return table.c.first_stored_at.desc(), table.c.first_seq.desc()
+
+
+async def older_than(
+    connection: AsyncConnection, table: Table, before_seq: int
+) -> "ColumnElement[bool]":
+    """The condition for the rows of a list that follow the one whose first record is there.
+
+    If no row has it, the list goes on with what was stored before that position.
+    """
+    if before_seq >= position_of(PARTITIONS_MAX - 1, SEQ_MAX):
+        return true()
+    found = await connection.execute(
+        select(table.c.first_stored_at).where(table.c.first_seq == before_seq).limit(1)
+    )
+    at = found.scalar_one_or_none() or await read_time_at(connection, before_seq)
+    if at is None:
+        return false()
+    return tuple_(table.c.first_stored_at, table.c.first_seq) < tuple_(
+        literal(at, DateTime(timezone=True)), literal(before_seq, BigInteger)
+    )
 
 
 async def read_event_ids(connection: AsyncConnection) -> set[str]:

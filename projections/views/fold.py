@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from offhook.events import Decided, Fact, Record, WebhookReceived
@@ -11,10 +12,13 @@ from offhook.session.folding import altered
 from offhook.session.persistent import with_entry
 from offhook.webhooks import concerns_call
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any record."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """A session as of `last_seq`. All sequences are the stream's.
+    """A session as of `last_seq`. All sequences are positions, all times the log's.
 
     `leg_seqs` and `command_seqs` are of what changed since the session was last `written`.
     """
@@ -22,6 +26,8 @@ class Folded:
     session: Session
     first_seq: int = 0  # of its first record
     last_seq: int = 0  # of its last record
+    first_stored_at: datetime = BEGINNING
+    last_stored_at: datetime = BEGINNING
     leg_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by call_control_id
     command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
     flow: str | None = None  # of the last decision that a flow made
@@ -47,6 +53,8 @@ def advanced(folded: Folded, record: Record) -> Folded:
         "session": after,
         "first_seq": folded.first_seq or seq,
         "last_seq": seq,
+        "first_stored_at": folded.first_stored_at if folded.first_seq else record.stored_at,
+        "last_stored_at": record.stored_at,
         "leg_seqs": _changed(before.legs, after.legs, touched.legs, folded.leg_seqs, seq),
         "command_seqs": _changed(
             before.commands, after.commands, touched.commands, folded.command_seqs, seq

@@ -11,12 +11,24 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Index, and_, exists, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Index,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CallAiGatherEnded, CallGatherEnded, CarrierEvent
 from offhook.projections.views.database import PAGE_MAX, read_at_one_moment
-from offhook.projections.views.fold import Folded
+from offhook.projections.views.event_log import event_log
+from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
 from offhook.session.leg import Leg, Media
 
@@ -122,8 +134,16 @@ class LegPage:
 
 async def read_leg(connection: AsyncConnection, call_control_id: str) -> LegView | None:
     """The leg. Where events without a session id put it in several sessions, the fullest row."""
-    found = await list_legs(connection, legs.c.call_control_id == storable(call_control_id))
-    return max(found, key=lambda leg: (leg.state != "unseen", leg.last_seq), default=None)
+    found = await connection.execute(
+        select(legs)
+        .where(legs.c.call_control_id == storable(call_control_id))
+        .order_by(
+            (legs.c.state != "unseen").desc(), _stored_at(legs).desc(), legs.c.last_seq.desc()
+        )
+        .limit(1)
+    )
+    row = found.one_or_none()
+    return None if row is None else LegView(**row._mapping)
 
 
 async def list_legs(connection: AsyncConnection, condition: "ColumnElement[bool]") -> list[LegView]:
@@ -217,7 +237,10 @@ def _is_active(connection_id: str, now: datetime) -> "ColumnElement[bool]":
     """
     other = legs.alias()
     has_ended = or_(other.c.ended_at.is_not(None), other.c.state == "ended")
-    newer = or_(has_ended, other.c.last_seq > legs.c.last_seq)
+    is_newer = tuple_(_stored_at(other), other.c.last_seq) > tuple_(
+        _stored_at(legs), legs.c.last_seq
+    )
+    newer = or_(has_ended, is_newer)
     counts_elsewhere = exists().where(
         other.c.call_control_id == legs.c.call_control_id,
         other.c.session_id != legs.c.session_id,
@@ -231,6 +254,15 @@ def _is_active(connection_id: str, now: datetime) -> "ColumnElement[bool]":
         legs.c.state != "unseen",
         ~counts_elsewhere,
     )
+
+
+def _stored_at(row: "FromClause") -> "ColumnElement[datetime]":
+    """When the row's last record was stored: positions of two sessions are in no order.
+
+    The records of a session that is over may have left event_log.
+    """
+    last = select(event_log.c.stored_at).where(event_log.c.seq == row.c.last_seq)
+    return func.coalesce(last.correlate(row).scalar_subquery(), BEGINNING)
 
 
 def _row(leg: Leg, session_id: str, last_seq: int) -> LegView:

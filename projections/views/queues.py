@@ -11,6 +11,7 @@ from sqlalchemy import Index, desc, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.database import PAGE_MAX
+from offhook.projections.views.event_log import newest_first, older_than
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
 from offhook.session.queue_visits import QueueVisit, visits_of
@@ -29,6 +30,7 @@ class QueueVisitView:
     wait_s: float | None  # null while it waits
     reason: str | None  # why it left: bridged, bridging-in-process, hangup, leave, timeout
     first_seq: Seq  # of the first record about the visit
+    first_stored_at: datetime  # of the same record, by the log's clock
     last_seq: Seq  # of the last record that changed the leg
 
 
@@ -36,7 +38,13 @@ queue_visits = table_of(
     "queue_visits",
     QueueVisitView,
     Index("queue_visits_first_seq_index", desc("first_seq")),
-    Index("queue_visits_queue_first_seq_index", "queue", desc("first_seq")),
+    Index("queue_visits_first_stored_at_index", desc("first_stored_at"), desc("first_seq")),
+    Index(
+        "queue_visits_queue_first_stored_at_index",
+        "queue",
+        desc("first_stored_at"),
+        desc("first_seq"),
+    ),
     Index("queue_visits_enqueued_at_index", "enqueued_at"),
     key=("session_id", "call_control_id", "number"),
 )
@@ -76,7 +84,7 @@ async def list_queue_visits(
     """At most `limit` visits, newest first. The next page is before the last one's first_seq."""
     visit = queue_visits.c
     bounded = max(1, min(limit, PAGE_MAX))
-    query = select(queue_visits).order_by(visit.first_seq.desc()).limit(bounded)
+    query = select(queue_visits).order_by(*newest_first(queue_visits)).limit(bounded)
     if wanted.queue is not None:
         query = query.where(visit.queue == storable(wanted.queue))
     if wanted.session_id is not None:
@@ -86,7 +94,7 @@ async def list_queue_visits(
     if wanted.enqueued_before is not None:
         query = query.where(visit.enqueued_at < wanted.enqueued_before)
     if before_seq is not None:
-        query = query.where(visit.first_seq < before_seq)
+        query = query.where(await older_than(connection, queue_visits, before_seq))
     found = await connection.execute(query)
     return [QueueVisitView(**row._mapping) for row in found]
 
@@ -106,5 +114,6 @@ def _row(
         wait_s=visit.wait_s,
         reason=dequeued.reason if dequeued else None,
         first_seq=visit.first_seq,
+        first_stored_at=visit.first_stored_at,
         last_seq=last_seq,
     )

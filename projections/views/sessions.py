@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.phone_numbers import spellings
 from offhook.projections.views.commands import CommandView, commands, list_commands
 from offhook.projections.views.database import PAGE_MAX
-from offhook.projections.views.fold import Folded
+from offhook.projections.views.event_log import newest_first, older_than
+from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
@@ -60,6 +61,8 @@ class SessionView:
     parked: bool  # its flow raised: the session waits for an operator
     first_seq: Seq
     last_seq: Seq
+    first_stored_at: datetime  # of its first record, by the log's clock
+    last_stored_at: datetime
     fold_error: str | None = None
     end_inferred: bool = False
 
@@ -68,10 +71,15 @@ sessions = table_of(
     "sessions",
     SessionView,
     Index("sessions_first_seq_index", desc("first_seq")),
-    Index("sessions_status_first_seq_index", "status", desc("first_seq")),
-    Index("sessions_connection_id_first_seq_index", "connection_id", desc("first_seq")),
-    Index("sessions_from_number_first_seq_index", "from_number", desc("first_seq")),
-    Index("sessions_to_number_first_seq_index", "to_number", desc("first_seq")),
+    *(
+        Index(
+            "_".join(("sessions", *first, "first_stored_at_index")),
+            *first,
+            desc("first_stored_at"),
+            desc("first_seq"),
+        )
+        for first in ((), ("status",), ("connection_id",), ("from_number",), ("to_number",))
+    ),
     Index("sessions_started_at_index", "started_at"),
     key=("session_id",),
 )
@@ -187,6 +195,8 @@ async def list_sessions(
 ) -> list[SessionView]:
     """At most `limit` sessions, newest first. The next page is before the last one's first_seq.
 
+    By the log's time of their first record: positions of several partitions are in no order.
+
     A session without legs is a command, or a conference, rather than a call: it is listed only if
     its status is asked for, or if something is wrong with it.
     """
@@ -195,7 +205,7 @@ async def list_sessions(
         sessions.c.to_number: wanted.to_number,
     }
     bounded = max(1, min(limit, PAGE_MAX))
-    query = _sessions().order_by(sessions.c.first_seq.desc()).limit(bounded)
+    query = _sessions().order_by(*newest_first(sessions)).limit(bounded)
     if wanted.status is not None:
         query = query.where(_has_status(wanted.status, now))
     else:
@@ -211,7 +221,7 @@ async def list_sessions(
     if wanted.started_before is not None:
         query = query.where(sessions.c.started_at < wanted.started_before)
     if before_seq is not None:
-        query = query.where(sessions.c.first_seq < before_seq)
+        query = query.where(await older_than(connection, sessions, before_seq))
     found = await connection.execute(query)
     return [session_at(SessionView(**row._mapping), now) for row in found]
 
@@ -241,10 +251,13 @@ def _by_start(leg: LegView) -> tuple[bool, float, str]:
     return leg.started_at is None, started_s, leg.call_control_id
 
 
-def _by_decision(command: CommandView) -> tuple[int, int, str, str]:
-    undecided = 2**63
+def _by_decision(command: CommandView) -> tuple[bool, datetime, int, int, str, str]:
+    # Its dial may be of another partition, whose positions are in no order with these.
+    decided_at = command.decided_at
     return (
-        command.cause_seq or undecided,
+        decided_at is None,
+        decided_at or command.requested_at or BEGINNING,
+        command.cause_seq or 0,
         command.ordinal,
         command.session_id,
         command.command_id,
@@ -283,6 +296,8 @@ def session_view(folded: Folded) -> SessionView:
         parked=session.is_parked,
         first_seq=folded.first_seq,
         last_seq=folded.last_seq,
+        first_stored_at=folded.first_stored_at,
+        last_stored_at=folded.last_stored_at,
     )
 
 

@@ -20,6 +20,7 @@ VISIT = {
     "wait_s",
     "reason",
     "first_seq",
+    "first_stored_at",
     "last_seq",
 }
 

@@ -30,7 +30,7 @@ def kept(*numbered: tuple[int, QueueWebhook]) -> tuple[QueueEvent, ...]:
     """What is kept of the events, each with the sequence of its record."""
     events: tuple[QueueEvent, ...] = ()
     for seq, event in numbered:
-        events = queue_events_after(events, event, seq)
+        events = queue_events_after(events, event, seq, AT + timedelta(seconds=seq))
     return events
 
 
@@ -120,7 +120,7 @@ def test_one_more_event_never_takes_a_visit_away(events: list[QueueWebhook]) -> 
         held: tuple[QueueEvent, ...] = ()
         count = 0
         for seq, event in enumerate(events, start=1):
-            held = queue_events_after(held, event, seq)
+            held = queue_events_after(held, event, seq, AT)
             found = visits_of(held)
             assert len(found) >= count
             count = len(found)

@@ -58,6 +58,7 @@ def test_each_visit_of_a_leg_has_a_row() -> None:
             wait_s=7.0,
             reason="leave",
             first_seq=1,
+            first_stored_at=NOON + timedelta(seconds=1),
             last_seq=3,
         ),
         QueueVisitView(
@@ -70,6 +71,7 @@ def test_each_visit_of_a_leg_has_a_row() -> None:
             wait_s=None,
             reason=None,
             first_seq=3,
+            first_stored_at=NOON + timedelta(seconds=3),
             last_seq=3,
         ),
     ]

@@ -210,13 +210,16 @@ def without_positions(rows: Rows) -> dict[str, list[str]]:
                 {
                     name: value
                     for name, value in columns_of(view.table, row).items()
-                    if name not in ("first_seq", "last_seq")
+                    if name not in _OF_THE_ORDER
                 }
             )
             for row in rows[view.name]
         )
         for view in VIEWS
     }
+
+
+_OF_THE_ORDER = ("first_seq", "last_seq", "first_stored_at", "last_stored_at")
 
 
 def test_a_dial_tells_the_session_of_the_leg_it_placed() -> None:

@@ -18,7 +18,8 @@ SPECIFICATION = AsyncAPI(
     title="Offhook: the event log",
     version=version("offhook"),
     description=(
-        "One JetStream stream, CALLS; its stream sequence is the only order. A record's type and "
+        "One JetStream stream for each partition, CALLS_0, CALLS_1, …, or CALLS alone. A session "
+        "lives in one, and the stream's sequence is the only order there. A record's type and "
         "version are in the headers Offhook-Type and Offhook-Version. The body of "
         "WebhookReceived is the bytes that the carrier signed; the schema here is what they are "
         "read as."

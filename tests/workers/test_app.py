@@ -24,8 +24,8 @@ from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookRece
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.stream import STREAM, WORKER, consumer_configs
-from offhook.jetstream.subjects import LIMITS
+from offhook.jetstream.stream import WORKER, consumer_configs, stream_of
+from offhook.jetstream.subjects import LIMITS, partition_for
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
 from offhook.workers.sessions.flow_loading import flows_from
@@ -35,6 +35,7 @@ from tests.whole.stub_carrier import StubCarrier, stub_carrier
 
 WATCH_S = 0.3
 END_TIMEOUT_S = 60.0
+PARTITIONS = 4
 FLOW = "tests.whole.flows:answer_then_transfer"
 
 
@@ -94,9 +95,13 @@ def nats() -> Iterator[GuardedNats]:
 @pytest.fixture
 async def client(nats: GuardedNats) -> AsyncIterator[Client]:
     client = await connect(nats.url, "test")
-    await provision(client, [nats.monitor_url])
+    await provision(client, [nats.monitor_url], partitions=PARTITIONS)
     yield client
     await close(client)
+
+
+def stream_for(caller: Caller) -> str:
+    return stream_of(partition_for(caller.session_id, PARTITIONS), PARTITIONS)
 
 
 @contextmanager
@@ -180,7 +185,7 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
     assert len(carrier.arrivals) == 1
     # The late one waits for another worker, and did not go to and fro meanwhile.
     assert len(await log.read(late.session_id)) == 1
-    info = await client.jetstream().consumer_info(STREAM, WORKER)
+    info = await client.jetstream().consumer_info(stream_for(late), WORKER)
     assert (info.num_pending or 0) + (info.num_ack_pending or 0) == 1
     assert info.delivered is not None
     assert info.delivered.consumer_seq <= 3
@@ -194,18 +199,19 @@ async def test_a_worker_that_ends_gives_back_what_was_on_its_way_to_it(
 ) -> None:
     # What it does not give back comes again only after the test has given up.
     patient = dataclasses.replace(consumer_configs()[0], ack_wait=2 * END_TIMEOUT_S)
-    await client.jetstream().add_consumer(STREAM, patient)
+    caller = Caller()
+    await client.jetstream().add_consumer(stream_for(caller), patient)
     log_path = tmp_path / "log"
     async with stub_carrier(free_port, delay_s=0):
         with worker(nats, free_port, log_path, _HEARD_LATE) as process:
-            await _arrive(JetStreamLog(client), Caller())
+            await _arrive(JetStreamLog(client), caller)
             deadline = time.monotonic() + END_TIMEOUT_S
             while "fetched" not in log_path.read_text():
                 assert time.monotonic() < deadline, log_path.read_text()
                 await asyncio.sleep(0.01)
             process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(process.wait, END_TIMEOUT_S) == 0
-    bound = await client.jetstream().pull_subscribe_bind(WORKER, STREAM)
+    bound = await client.jetstream().pull_subscribe_bind(WORKER, stream_for(caller))
     (message,) = await bound.fetch(1, END_TIMEOUT_S)
     assert message.metadata.num_delivered == 2
 
@@ -257,11 +263,11 @@ async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
     with worker(nats, free_port, tmp_path / "log") as process:
-        await client.jetstream().delete_consumer(STREAM, WORKER)
+        await client.jetstream().delete_consumer("CALLS_2", WORKER)
         status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
     assert status == 1
     last = (tmp_path / "log").read_text().splitlines()[-1]
-    assert last == "offhook: consumer worker of stream CALLS is gone"
+    assert last == "offhook: consumer worker of stream CALLS_2 is gone"
 
 
 _DELETED_MEANWHILE = """
@@ -270,7 +276,7 @@ checked = offhook.jetstream.role.require_provisioned
 
 async def then_deleted(client, monitor_urls, consumer):
     partitions = await checked(client, monitor_urls, consumer)
-    await client.jetstream().delete_consumer("CALLS", consumer)
+    await client.jetstream().delete_consumer("CALLS_2", consumer)
     return partitions
 
 offhook.jetstream.role.require_provisioned = then_deleted
@@ -286,9 +292,9 @@ async def test_a_worker_whose_consumer_is_deleted_while_it_starts_makes_no_other
         status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
     assert status == 1
     last = (tmp_path / "log").read_text().splitlines()[-1]
-    assert last == "offhook: consumer worker of stream CALLS is gone"
+    assert last == "offhook: consumer worker of stream CALLS_2 is gone"
     with pytest.raises(NotFoundError):
-        await client.jetstream().consumer_info(STREAM, WORKER)
+        await client.jetstream().consumer_info("CALLS_2", WORKER)
 
 
 async def test_a_worker_that_the_log_no_longer_lets_in_ends_and_says_so(

@@ -1,4 +1,10 @@
-"""The consumers that FastStream's subscribers pull from, by one lingering pull request for each."""
+"""The consumers that FastStream's subscribers pull from, by one lingering pull request for each.
+
+Each may ask for an equal share of the room that is left, and for one message at least: a request
+cannot be withdrawn, so an idle partition's must not keep the room from a busy one, and a busy
+one's must not keep the others waiting. One that alone is busy asks again and again, and so may
+fill the whole worker; all together take at most as many messages too many as there are consumers.
+"""
 
 import asyncio
 import contextlib
@@ -48,9 +54,16 @@ class BoundConsumers(JetStreamContext):
     async def pull_subscribe(self, *_: Any, **options: Any) -> Any:
         """Called by FastStream once for each subscriber; the consumer may be missing."""
         stream, consumer = options["stream"], options["durable"]
-        pull = await Pull.open(self._client, stream, consumer, batch_max=FETCH_MAX, room=self._room)
+        pull = await Pull.open(
+            self._client, stream, consumer, batch_max=FETCH_MAX, room=self._share
+        )
         self._pulls.append(pull)
         return PullSubscription(pull)
+
+    def _share(self) -> int:
+        """How many messages one consumer may have asked for."""
+        room = self._room()
+        return max(1, room // len(self._pulls)) if room else 0
 
 
 class PullSubscription:

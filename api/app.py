@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
         stream = StreamLookup(role.client, partitions=role.partitions)
         watch = await role.closing.enter_async_context(PositionWatch(engine))
         outcomes = await role.closing.enter_async_context(Outcomes(role.client, log))
-        views = Views(engine, watch, stream, _now)
+        views = Views(engine, watch, stream, _now, partitions=role.partitions)
         legs = Legs(views)
         commands = CommandRunner(
             log=log,

@@ -1,10 +1,12 @@
 """Reads of the views, and how fresh they are.
 
-`as_of_seq` is the stream sequence of the newest record in the views; `lag_ms` is how long the
-oldest record that they lack has been waiting: 0 if they lack none, null if the log does not answer.
+A reply about one session says how far its partition of the log is in the views, and a reply over
+many sessions how far each partition is. `lag_ms` is how long the oldest record that the views lack
+has been waiting there: 0 if they lack none, null if the log does not answer.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +15,9 @@ from offhook.api.errors import refusal
 from offhook.errors import LogUnavailable
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.jetstream.subjects import partition_for
+from offhook.position import partition_of
+from offhook.projections.views.checkpoint import Checkpoint, reached, read_checkpoints
 from offhook.projections.views.database import Connection, Engine, read_at_one_moment
 from offhook.projections.views.waiting import PositionWatch
 
@@ -23,25 +27,58 @@ CATCH_UP_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
-    """How fresh the answer is."""
+    """How fresh a reply about one session is.
+
+    `as_of_seq` is the position of the newest record of the session's partition in the views.
+    """
 
     as_of_seq: int
     lag_ms: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListMeta:
+    """How fresh a reply over many sessions is.
+
+    `checkpoints` has the position of the newest record in the views of each partition, in their
+    order. `as_of_seq` is the same if the log has one partition, else null: no number says it all.
+    `lag_ms` is that of the partition that is furthest behind.
+    """
+
+    as_of_seq: int | None
+    checkpoints: Sequence[int]
+    lag_ms: int | None
+
+
 @dataclass(kw_only=True)
 class Snapshot:
-    """A connection to read with; what it reads is at least as fresh as `meta` says.
+    """A connection to read with; what it reads is at least as fresh as the metas say.
 
-    `meta` is set when the connection has been given back.
+    `positions` has the newest record in the views of each partition.
     """
 
     connection: Connection
-    meta: Meta = field(init=False)
+    positions: Sequence[int]
+    _lags: Sequence[int | None] = field(init=False)
+
+    @property
+    def meta(self) -> ListMeta:
+        """For a reply over many sessions; once the connection has been given back."""
+        known = [lag for lag in self._lags if lag is not None]
+        return ListMeta(
+            as_of_seq=self.positions[0] if len(self.positions) == 1 else None,
+            checkpoints=self.positions,
+            lag_ms=max(known) if len(known) == len(self._lags) else None,
+        )
+
+    def meta_of(self, session_id: str) -> Meta:
+        """For a reply about that session; once the connection has been given back."""
+        partition = partition_for(session_id, len(self.positions))
+        return Meta(as_of_seq=self.positions[partition], lag_ms=self._lags[partition])
 
 
 class Views:
-    """Connections to read the views with."""
+    """Connections to read the views with. `partitions` is the number of them in the log."""
 
     def __init__(
         self,
@@ -49,34 +86,30 @@ class Views:
         watch: PositionWatch,
         stream: StreamLookup,
         now: Callable[[], datetime],
+        *,
+        partitions: int = 1,
     ) -> None:
         self._engine = engine
         self._watch = watch
         self._stream = stream
         self._now = now
+        self._partitions = partitions
 
     @asynccontextmanager
     async def snapshot(self, min_seq: int = 0, timeout_s: float = 0.0) -> AsyncIterator[Snapshot]:
-        """Read when the views have reached `min_seq`. Raises ErrorAnswer 504 after timeout_s.
+        """Read when the views have reached `min_seq`, a position of any partition.
 
-        Everything read from one snapshot, `as_of_seq` included, is of one moment.
+        Everything read from one snapshot, its positions included, is of one moment. Raises
+        ErrorAnswer 504 after timeout_s, 422 if the log has no such partition.
         """
-        if min_seq > 0 and (reached := await self._watch.wait_for(min_seq, timeout_s)) < min_seq:
-            raise refusal(
-                504,
-                "10008",
-                f"The views are at sequence {reached} and did not reach min_seq {min_seq} "
-                f"within {timeout_s} s",
-                parameter="min_seq",
-            )
+        await self._wait_for(min_seq, timeout_s)
         async with self._engine.connect() as connection:
             await read_at_one_moment(connection)
-            found = await read_checkpoint(connection, PROJECTOR)
-            seq = found.seq if found is not None else 0
-            snapshot = Snapshot(connection=connection)
+            found = await read_checkpoints(connection, PROJECTOR)
+            snapshot = Snapshot(connection=connection, positions=self._positions(found))
             yield snapshot
         # The log may be slow or away: that must not keep a connection busy.
-        snapshot.meta = Meta(as_of_seq=seq, lag_ms=await self._lag_ms(seq))
+        snapshot._lags = await asyncio.gather(*map(self._lag_ms, snapshot.positions))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -91,9 +124,32 @@ class Views:
                 return False
         return True
 
-    async def _lag_ms(self, seq: int) -> int | None:
+    async def _wait_for(self, min_seq: int, timeout_s: float) -> None:
+        if min_seq <= 0:
+            return
+        if (partition := partition_of(min_seq)) >= self._partitions:
+            raise refusal(
+                422,
+                "10015",
+                f"min_seq is {min_seq}, which is in partition {partition}; expected a position of "
+                f"this log, whose partitions are 0 to {self._partitions - 1}",
+                parameter="min_seq",
+            )
+        if (at := await self._watch.wait_for(min_seq, timeout_s)) < min_seq:
+            raise refusal(
+                504,
+                "10008",
+                f"The views are at position {at} and did not reach min_seq {min_seq} within "
+                f"{timeout_s} s",
+                parameter="min_seq",
+            )
+
+    def _positions(self, found: Mapping[int, Checkpoint]) -> Sequence[int]:
+        return [reached(found, partition) for partition in range(self._partitions)]
+
+    async def _lag_ms(self, position: int) -> int | None:
         try:
-            waiting_since = await self._stream.stored_after(seq)
+            waiting_since = await self._stream.stored_after(position)
         except LogUnavailable:
             return None  # the views can be read while the log is away
         if waiting_since is None:

@@ -28,10 +28,14 @@ TAGS = [
     },
     {
         "name": "sessions",
-        "description": "Calls with all their legs, from the views. `meta.as_of_seq` is the stream "
-        "sequence of the newest record in the views, `meta.lag_ms` how long the oldest record that "
-        "they lack has been waiting. With `min_seq`, a request waits until the views have that "
-        "record.",
+        "description": "Calls with all their legs, from the views. Positions order the records of "
+        "one session; they say nothing about the order of two. In a reply about one session, "
+        "`meta.as_of_seq` is the position of the newest record in the views of the session's "
+        "partition of the log, and `meta.lag_ms` how long the oldest record that they lack has "
+        "been waiting there. A list has a position for each partition in `meta.checkpoints`, the "
+        "longest wait in `meta.lag_ms`, and `meta.as_of_seq` only if the log has one partition. "
+        "With `min_seq`, the position of a record or from the header `Offhook-Position`, a request "
+        "waits until the views have that record.",
     },
     {
         "name": "commands",

@@ -1,7 +1,8 @@
 """POST /webhooks/telnyx: one webhook in, one answer out.
 
     case                                                        answer
-    authentic, and acknowledged by the log (also a repeated one) 200, empty
+    authentic, and acknowledged by the log (also a repeated one) 200, empty; its position in the log
+                                                                 is in the header Offhook-Position
     no signature, a bad one, or one by another key               403, nothing stored
     authentic, but outside the tolerance                         408, so that the carrier retries
     an API v1 webhook                                            403, naming the setting to change
@@ -35,6 +36,7 @@ from offhook.ingress.metrics import IngressMetrics
 from offhook.ingress.pacing import Pacer
 from offhook.jetstream.log import TRACE_HEADER, EventLog, trace_headers
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
+from offhook.position import POSITION_HEADER
 from offhook.process.asgi import Message, Receive, Scope, Send, respond
 from offhook.process.limited_log import LimitedLog
 from offhook.telnyx.signature import (
@@ -141,7 +143,7 @@ class WebhookEndpoint:
         (self._metrics.duplicate if appended.duplicate else self._metrics.stored).inc()
         if identity.oddities and not appended.duplicate:
             self._report_oddities(identity)
-        await send(_STORED)
+        await send(_stored_at(appended.seq))
         await send(_NO_BODY)
 
     def _report_oddities(self, identity: WebhookIdentity) -> None:
@@ -170,6 +172,11 @@ class WebhookEndpoint:
         await respond(send, status, f"{text}\n".encode(), headers=headers)
 
 
+def _stored_at(position: int) -> Message:
+    headers = [(b"content-length", b"0"), (_POSITION, b"%d" % position)]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
 def _reason_of(error: WebhookRefused) -> str:
     match error:
         case SignatureMissing():
@@ -186,11 +193,7 @@ _UNREADABLE = frozenset({"not_json", "lenient_json", "no_event"})
 _HEADERS_READ = frozenset(
     name.encode() for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, VERSION_ONE_HEADER, TRACE_HEADER)
 )
-_STORED: Message = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-length", b"0")],
-}
+_POSITION = POSITION_HEADER.lower().encode()
 _NO_BODY: Message = {"type": "http.response.body", "body": b""}
 _ALLOW_POST = (b"allow", b"POST")
 _CLOSE = (b"connection", b"close")

@@ -10,6 +10,9 @@ a log of one partition, the number 0, a position is the sequence itself.
 PARTITIONS_MAX = 64
 """As many as there are slots (`offhook.jetstream.subjects.SLOTS`)."""
 
+POSITION_HEADER = "Offhook-Position"
+"""Of an HTTP answer: the position of what was stored. Later reads take it as `min_seq`."""
+
 SEQ_MAX = (1 << 47) - 1
 """At 10,000 records/s reached after 446 years."""
 

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Query
 
 from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
-from offhook.api.freshness import Meta, Views
+from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import moment_in
 from offhook.projections.views.analytics.kpis import GROUPING
@@ -52,7 +52,7 @@ class SummaryReply:
     data: BucketView
     asked: Asked
     grouping: Mapping[str, str]
-    meta: Meta
+    meta: ListMeta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class TimeseriesReply:
     data: Sequence[BucketView]
     asked: Asked
     grouping: Mapping[str, str]
-    meta: Meta
+    meta: ListMeta
 
 
 From = Annotated[

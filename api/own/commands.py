@@ -45,6 +45,6 @@ def commands_router(*, tokens: Tokens, views: Views) -> APIRouter:
         if not found:
             raise not_found(f"No command has command_id {shown(command_id)}")
         latest, *others = map(redacted_command, found)
-        return CommandReply(data=latest, others=others, meta=snapshot.meta)
+        return CommandReply(data=latest, others=others, meta=snapshot.meta_of(latest.session_id))
 
     return router

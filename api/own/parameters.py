@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from offhook.api.freshness import Meta
+from offhook.api.freshness import ListMeta, Meta
 from offhook.api.query_parameters import Number, WholeNumber, moment_in
 
 PAGE_DEFAULT = 50
@@ -19,7 +19,8 @@ MinSeq = Annotated[
     Query(
         ge=0,
         le=SEQ_MAX,
-        description="Wait until the views have the record with this stream sequence",
+        description="Wait until the views have the record at this position: the header "
+        "Offhook-Position of a command or a webhook, `seq` of a record",
     ),
 ]
 WaitS = Annotated[
@@ -40,9 +41,16 @@ class PageMeta(Meta):
     next: int | None
 
 
-def page_meta(meta: Meta, following: int | None) -> PageMeta:
+@dataclass(frozen=True, kw_only=True)
+class ListPageMeta(ListMeta):
+    """`next` is the parameter for the following page; null on the last one."""
+
+    next: int | None
+
+
+def list_page_meta(meta: ListMeta, following: int | None) -> ListPageMeta:
     """The `meta` of a page after which `following` leads to the next one."""
-    return PageMeta(as_of_seq=meta.as_of_seq, lag_ms=meta.lag_ms, next=following)
+    return ListPageMeta(**vars(meta), next=following)
 
 
 def optional_moment(parameter: str, text: str | None) -> datetime | None:

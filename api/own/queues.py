@@ -17,12 +17,12 @@ from offhook.api.own.parameters import (
     PAGE_DEFAULT,
     WAIT_DEFAULT_S,
     BeforeSeq,
+    ListPageMeta,
     MinSeq,
     Moment,
-    PageMeta,
     WaitS,
+    list_page_meta,
     optional_moment,
-    page_meta,
 )
 from offhook.api.query_parameters import WholeNumber
 from offhook.projections.views.database import PAGE_MAX
@@ -34,7 +34,7 @@ class QueueVisitList:
     """A page of visits."""
 
     data: Sequence[QueueVisitView]
-    meta: PageMeta
+    meta: ListPageMeta
 
 
 def queues_router(*, tokens: Tokens, views: Views) -> APIRouter:
@@ -67,6 +67,6 @@ def queues_router(*, tokens: Tokens, views: Views) -> APIRouter:
                 snapshot.connection, wanted, limit=limit, before_seq=before_seq
             )
         following = found[-1].first_seq if len(found) == limit else None
-        return QueueVisitList(data=found, meta=page_meta(snapshot.meta, following))
+        return QueueVisitList(data=found, meta=list_page_meta(snapshot.meta, following))
 
     return router

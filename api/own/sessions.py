@@ -22,12 +22,13 @@ from offhook.api.own.parameters import (
     SEQ_MAX,
     WAIT_DEFAULT_S,
     BeforeSeq,
+    ListPageMeta,
     MinSeq,
     Moment,
     PageMeta,
     WaitS,
+    list_page_meta,
     optional_moment,
-    page_meta,
 )
 from offhook.api.own.redact import redacted_entry, redacted_session
 from offhook.api.query_parameters import WholeNumber, moment_in, number_in
@@ -54,7 +55,7 @@ from offhook.session.folding import NEVER
 @dataclass(frozen=True, kw_only=True)
 class SessionList:
     data: Sequence[SessionView]
-    meta: PageMeta
+    meta: ListPageMeta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ class _Sessions:
                 snapshot.connection, wanted, limit=limit, now=self._now(), before_seq=before_seq
             )
         following = found[-1].first_seq if len(found) == limit else None
-        return SessionList(data=found, meta=page_meta(snapshot.meta, following))
+        return SessionList(data=found, meta=list_page_meta(snapshot.meta, following))
 
     async def one(
         self,
@@ -157,7 +158,10 @@ class _Sessions:
                     found = await read_session_as_of(snapshot.connection, session_id, seq)
         if found is None:
             raise _no_session(session_id, "" if as_of is None else f" as of {as_of}")
-        return SessionReply(data=detail_at(redacted_session(found), at), meta=snapshot.meta)
+        return SessionReply(
+            data=detail_at(redacted_session(found), at),
+            meta=snapshot.meta_of(found.session.session_id),
+        )
 
     async def timeline(
         self,
@@ -180,7 +184,7 @@ class _Sessions:
         following = found.entries[-1].seq if found.has_more else None
         return TimelineReply(
             data=[redacted_entry(each) for each in found.entries],
-            meta=page_meta(snapshot.meta, following),
+            meta=PageMeta(**vars(snapshot.meta_of(found.session_id)), next=following),
         )
 
 

@@ -4,10 +4,10 @@
                   │ the same: wait for its outcome                             ▲
                   │ another:  422                    the log knew it elsewhere ┘
 
-The command_id is the caller's, or was made here and is returned in the header Offhook-Command-Id. A
-header Offhook-Warning says if the call's webhooks go elsewhere. A request that is repeated with the
-same command_id gets the same answer and never has a second effect; for one without, see
-`offhook.api.telnyx.idempotency`.
+Headers of the answer: Offhook-Command-Id (the caller's, or made here), Offhook-Position (of the
+command's outcome; of its request while there is no outcome), and Offhook-Warning if the call's
+webhooks go elsewhere. A request that is repeated with the same command_id gets the same answer and
+never has a second effect; for one without, see `offhook.api.telnyx.idempotency`.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from offhook.errors import LogUnavailable
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
 from offhook.jetstream.log import APPEND_TIMEOUT_S, EventLog, pages, trace_headers
 from offhook.jetstream.lookup import StreamLookup
+from offhook.position import POSITION_HEADER
 from offhook.process.slices import Slices
 from offhook.session import Session, evolve
 
@@ -77,7 +78,7 @@ class CommandRunner:
             headers[WARNING_HEADER] = warnings.encode("ascii", "backslashreplace").decode()
         try:
             with self._outcomes.slot():
-                outcome = await self._outcome(request, caller, traceparent, until)
+                outcome = await self._outcome(request, caller, traceparent, until, headers)
             status, body = answer_of(outcome)
         except ErrorAnswer as error:
             error.headers.update(headers)
@@ -86,8 +87,14 @@ class CommandRunner:
         return CommandResponse(status=status, body=body, headers=headers)
 
     async def _outcome(
-        self, request: CommandRequest, caller: Caller, traceparent: str, until: float
+        self,
+        request: CommandRequest,
+        caller: Caller,
+        traceparent: str,
+        until: float,
+        headers: dict[str, str],
     ) -> CommandOutcome:
+        """Sets the position in the answer's headers, as far as the command has come."""
         command = request.command
         may_be_known = request.given or request.repeated
         try:
@@ -97,17 +104,21 @@ class CommandRunner:
         except TimeoutError:
             raise not_begun(command, self._answer_timeout_s) from None
         if known_in is not None:
-            session_id = known_in
+            session_id, position = known_in
         else:
             session_id, after_seq = await self._append(
                 session_id, request, caller, traceparent, until
             )
-        outcome = await self._outcomes.wait(
+            position = after_seq
+        if position:
+            headers[POSITION_HEADER] = str(position)
+        stored = await self._outcomes.wait(
             session_id, command.command_id, after_seq=after_seq, until=until
         )
-        if outcome is None:
+        if stored is None:
             raise no_outcome(command, self._answer_timeout_s, given=request.given)
-        return outcome
+        headers[POSITION_HEADER] = str(stored.position)
+        return stored.outcome
 
     async def _session_of(self, command: IssuedCommand) -> str:
         """Actions, and dials linked to a leg, belong to its session; other dials have their own."""
@@ -116,30 +127,32 @@ class CommandRunner:
             return await self._legs.session_of(leg)
         return session_id_from(command.command_id)
 
-    async def _known(self, session_id: str, command: IssuedCommand) -> str | None:
-        """The session in which the same command is stored; None if there is none.
+    async def _known(self, session_id: str, command: IssuedCommand) -> tuple[str, int] | None:
+        """The session in which the same command is stored, and the position of its last record.
 
+        None if there is none.
         Raises ErrorAnswer if another command has its id.
         """
         # A command that came before its leg's session was known is in a session of its own, so two
         # sessions are read.
         alone = session_id_from(command.call_control_id or command.command_id)
         for candidate in dict.fromkeys((session_id, alone)):
-            session = await self._folded(candidate)
+            session, last_seq = await self._folded(candidate)
             state = session.commands.get(command.command_id)
             if state is not None and state.issued is not None:
                 require_same(command, state.issued)
-                return candidate
+                return candidate, last_seq
         return None
 
-    async def _folded(self, session_id: str) -> Session:
-        session = Session(session_id=session_id)
+    async def _folded(self, session_id: str) -> tuple[Session, int]:
+        session, last_seq = Session(session_id=session_id), 0
         slices = Slices()
         async for page in pages(self._log, session_id):
             for record in page:
                 session = evolve(session, record)
+                last_seq = max(last_seq, record.seq)
                 await slices.yield_if_due()
-        return session
+        return session, last_seq
 
     async def _append(
         self,

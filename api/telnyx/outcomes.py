@@ -8,6 +8,7 @@ the log.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -31,6 +32,14 @@ POLL_S = 0.25
 
 LOOK_FIRST_S = 0.001
 """After a wake-up: storing a record, flushed to disk, takes a few times as long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredOutcome:
+    """An outcome and the position of its record."""
+
+    outcome: CommandOutcome
+    position: int
 
 
 class Outcomes:
@@ -71,7 +80,7 @@ class Outcomes:
 
     async def wait(
         self, session_id: str, command_id: str, *, after_seq: int, until: float
-    ) -> CommandOutcome | None:
+    ) -> StoredOutcome | None:
         """The command's outcome above `after_seq`; None if there is none by `until` (loop time)."""
         fact_id = fact_id_of(CommandSucceeded(command_id=command_id), session_id)
         with self._listening((subject_of(session_id, "out"), fact_id)) as woken:
@@ -86,7 +95,7 @@ class Outcomes:
                         seen = record.seq
                     fact = record.fact
                     if isinstance(fact, CommandOutcome) and fact.command_id == command_id:
-                        return fact
+                        return StoredOutcome(outcome=fact, position=record.seq)
                 left_s = until - asyncio.get_running_loop().time()
                 if left_s <= 0:
                     return None

@@ -54,6 +54,7 @@ class TimelineEntry:
 class TimelinePage:
     """A page of a timeline; the next one begins after its last record."""
 
+    session_id: str  # of the call, if a dial that placed it was asked for
     entries: Sequence[TimelineEntry]
     has_more: bool
 
@@ -98,7 +99,11 @@ async def read_timeline(
     for row in rows:
         entries.append(_entry(read_stored(**{name: getattr(row, name) for name in STORED})))
         await slices.yield_if_due()
-    return TimelinePage(entries=entries, has_more=bool(rows) and rows[-1].next_seq is not None)
+    return TimelinePage(
+        session_id=session_id,
+        entries=entries,
+        has_more=bool(rows) and rows[-1].next_seq is not None,
+    )
 
 
 async def read_session_as_of(

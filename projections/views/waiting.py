@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import asyncpg
@@ -10,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.views.checkpoint import CHANNEL, read_checkpoint
+from offhook.position import partition_of, position_of
+from offhook.projections.views.checkpoint import CHANNEL, reached, read_checkpoints
 
 POLL_S = 0.5
 """A backstop only: a notification that is lost with its connection is not repeated."""
@@ -23,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class PositionWatch:
-    """Knows the projector's position, over one connection for any number of waiting readers.
+    """Knows how far each partition is in the views, over one connection for any number of readers.
 
     Use it as a context manager, once a process.
     """
@@ -31,19 +33,32 @@ class PositionWatch:
     def __init__(self, engine: AsyncEngine, name: str = PROJECTOR) -> None:
         self._engine = engine
         self._name = name
-        self._seq = 0
+        self._positions: dict[int, int] = {}
+        self._on_move: set[Callable[[int], None]] = set()
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._watching: asyncio.Task[None] | None = None
 
-    @property
-    def seq(self) -> int:
-        """The stream sequence of the last record in the views, as last notified."""
-        return self._seq
+    def reached(self, partition: int) -> int:
+        """The position of the partition's last record in the views, as last notified."""
+        return self._positions.get(partition, position_of(partition, 0))
 
-    async def wait_for(self, seq: int, timeout_s: float) -> int:
-        """The position, as soon as it is at `seq` or above; after timeout_s whatever it is."""
-        if self._seq < seq:
-            waiting = (seq, asyncio.get_running_loop().create_future())
+    @contextlib.contextmanager
+    def moves(self, on_move: Callable[[int], None]) -> Iterator[None]:
+        """Call `on_move` with a partition's number whenever its position moves, also backwards."""
+        self._on_move.add(on_move)
+        try:
+            yield
+        finally:
+            self._on_move.discard(on_move)
+
+    async def wait_for(self, position: int, timeout_s: float) -> int:
+        """How far its partition is: as soon as at `position` or above, or after timeout_s.
+
+        The other partitions are not waited for.
+        """
+        partition = partition_of(position)
+        if self.reached(partition) < position:
+            waiting = (position, asyncio.get_running_loop().create_future())
             self._waiting.add(waiting)
             try:
                 async with asyncio.timeout(timeout_s):
@@ -52,7 +67,7 @@ class PositionWatch:
                 pass
             finally:
                 self._waiting.discard(waiting)
-        return self._seq
+        return self.reached(partition)
 
     async def __aenter__(self) -> Self:
         self._watching = asyncio.create_task(self._watch())
@@ -79,26 +94,37 @@ class PositionWatch:
         try:
             await driver.add_listener(CHANNEL, self._notified)
             while True:
-                known = self._seq
+                known = dict(self._positions)
                 async with connection.begin():
-                    found = await read_checkpoint(connection, self._name)
-                seq = found.seq if found is not None else 0
-                if seq < known == self._seq:
-                    # What was notified is committed, so the views were emptied since.
-                    self._seq = seq
-                self._moved(seq)
+                    found = await read_checkpoints(connection, self._name)
+                for partition in known.keys() | found.keys():
+                    position = reached(found, partition)
+                    before = known.get(partition, 0)
+                    if position < before == self.reached(partition):
+                        # What was notified is committed, so the views were emptied since.
+                        self._positions[partition] = position
+                        self._announce(partition)
+                    self._moved(position)
                 await asyncio.sleep(POLL_S)
         finally:
             # Not given back to the pool: it would go on listening there.
             await connection.invalidate()
 
     def _notified(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
-        name, _, seq = payload.rpartition(":")
+        name, _, position = payload.rpartition(":")
         if name == self._name:
-            self._moved(int(seq))
+            self._moved(int(position))
 
-    def _moved(self, seq: int) -> None:
-        self._seq = max(self._seq, seq)
-        for wanted, reached in self._waiting:
-            if wanted <= self._seq and not reached.done():
-                reached.set_result(None)
+    def _moved(self, position: int) -> None:
+        partition = partition_of(position)
+        if position <= self.reached(partition):
+            return
+        self._positions[partition] = position
+        for wanted, waits in self._waiting:
+            if partition_of(wanted) == partition and wanted <= position and not waits.done():
+                waits.set_result(None)
+        self._announce(partition)
+
+    def _announce(self, partition: int) -> None:
+        for on_move in tuple(self._on_move):
+            on_move(partition)

@@ -84,6 +84,9 @@ async def test_an_authentic_webhook_is_stored_as_it_came(
 
     assert (answer.status_code, answer.content) == (200, b"")
     (message,) = await stored(nats_client, session_id)
+    assert answer.headers["offhook-position"] == str(message.seq)
+    again = await post(http, body, signed(body))
+    assert again.headers["offhook-position"] == str(message.seq)
     assert message.data == body
     assert message.headers == {
         ID_HEADER: event_id,

@@ -32,9 +32,9 @@ async def test_readers_wait_until_the_views_have_a_record(
         await publish(log, call("s"))
         reached = await asyncio.gather(*waiting)
         assert all(position >= seq for seq, position in enumerate(reached, start=1))
-        assert watch.seq == len(call("s"))
+        assert watch.reached(0) == len(call("s"))
         async with asyncio.timeout(TIMEOUT_S):
-            assert await watch.wait_for(1000, 0.1) == watch.seq
+            assert await watch.wait_for(1000, 0.1) == watch.reached(0)
 
 
 async def test_a_watch_hears_of_views_that_were_emptied(
@@ -46,7 +46,7 @@ async def test_a_watch_hears_of_views_that_were_emptied(
         async with engine.begin() as connection:
             await connection.execute(text("truncate checkpoint"))
         async with asyncio.timeout(TIMEOUT_S):
-            while watch.seq:  # noqa: ASYNC110
+            while watch.reached(0):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 

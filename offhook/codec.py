@@ -126,6 +126,7 @@ def decode_record(
     session_id: str,
     stored_at: datetime,
     traceparent: str = "",
+    imported_from: int | None = None,
 ) -> Record:
     """The record that is stored at a position. Raises RecordUnreadable."""
     fact = decode(type_name, version, body)
@@ -140,6 +141,7 @@ def decode_record(
         fact=fact,
         fact_id=fact_id_of(fact, session_id),
         traceparent=traceparent,
+        imported_from=imported_from,
     )
 
 

@@ -236,11 +236,17 @@ class Record:
     """A fact at its place in the log."""
 
     seq: int  # its position (`offhook.position`): the only order there is in a session
-    stored_at: datetime  # the log's clock
+    stored_at: datetime  # the log's clock; of an imported record, that of the log it is from
     session_id: str
     fact: Fact
     fact_id: str = ""  # the event id or command id that makes the fact unique
     traceparent: str = ""  # W3C trace context, handed on from cause to effect
+    imported_from: int | None = None  # its position in another log; None if it is of this one
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is history: it is folded like any other, and nothing is ever done about it."""
+        return self.imported_from is not None
 
     @property
     def side(self) -> Literal["in", "out"]:

@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 from offhook.codec import Encoded, decode, fact_id_of
 from offhook.errors import PositionTaken
 from offhook.events import Record
-from offhook.jetstream.log import APPEND_TIMEOUT_S, TRACE_HEADER, Appended
+from offhook.jetstream.log import (
+    APPEND_TIMEOUT_S,
+    TRACE_HEADER,
+    Appended,
+    imported_from,
+    stored_elsewhere_at,
+)
 from offhook.jetstream.subjects import Side
 
 
@@ -42,11 +48,12 @@ class MemoryLog:
         fact = decode(encoded.type, encoded.version, encoded.body)
         record = Record(
             seq=seq,
-            stored_at=self.now,
+            stored_at=stored_elsewhere_at(headers or {}) or self.now,
             session_id=session_id,
             fact=fact,
             fact_id=fact_id_of(fact, session_id),
             traceparent=(headers or {}).get(TRACE_HEADER, ""),
+            imported_from=imported_from(headers or {}),
         )
         self._stored.append((side, record))
         if encoded.fact_id:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from nats.aio.msg import Msg
 
-from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER
+from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER, stored_elsewhere_at
 from offhook.jetstream.stream import partition_in
 from offhook.jetstream.subjects import parse
 from offhook.position import position_of
@@ -26,7 +26,7 @@ class DeliveredRecord:
     side: str  # in, out; empty for a subject of no known shape
     type: str
     version: int  # 0 if the header is missing or no number
-    stored_at: datetime
+    stored_at: datetime  # of an imported record, in the log it comes from
     body: bytes
 
 
@@ -41,7 +41,7 @@ def delivery_of(message: Msg) -> DeliveredRecord:
         side=place.side if place is not None else "",
         type=headers.get(TYPE_HEADER, ""),
         version=int(version) if version.isdecimal() and len(version) < 9 else 0,
-        stored_at=stored_at(message),
+        stored_at=stored_elsewhere_at(headers) or arrived_at(message),
         body=message.data,
     )
 
@@ -52,8 +52,8 @@ def position_in(message: Msg) -> int:
     return position_of(partition_in(metadata.stream), metadata.sequence.stream)
 
 
-def stored_at(message: Msg) -> datetime:
-    """When the server stored it, in whole microseconds, cut off as every reader of the log does.
+def arrived_at(message: Msg) -> datetime:
+    """When this log stored it, in whole microseconds, cut off as every reader of the log does.
 
     nats-py's own timestamp goes through a float and may be one off.
     """

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Protocol
 
@@ -36,6 +36,10 @@ TYPE_HEADER = "Offhook-Type"
 VERSION_HEADER = "Offhook-Version"
 ID_HEADER = "Nats-Msg-Id"
 TRACE_HEADER = "traceparent"
+IMPORTED_HEADER = "Offhook-Imported"
+"""Of a record that was imported: its position in the log it comes from."""
+STORED_AT_HEADER = "Offhook-Stored-At"
+"""Beside it: when that log stored it, as ISO 8601."""
 
 APPEND_TIMEOUT_S = 8.0
 """Long enough for a cluster's election (5 to 8 s after a leader's kill -9)."""
@@ -265,9 +269,41 @@ def record_of(message: Msg) -> Record:
         message.data,
         position=_position_of(message),
         session_id=session_id,
-        stored_at=_time_of(headers),
+        stored_at=stored_elsewhere_at(headers) or _time_of(headers),
         traceparent=headers.get(TRACE_HEADER, ""),
+        imported_from=imported_from(headers),
     )
+
+
+def imported_from(headers: Mapping[str, str]) -> int | None:
+    """The position of an imported record in the log it comes from; None if it is of this one.
+
+    Whoever wrote the header, the record is not acted on: a position that cannot be read is 0.
+    """
+    position = headers.get(IMPORTED_HEADER)
+    if position is None:
+        return None
+    return int(position) if position.isdecimal() and len(position) <= _POSITION_DIGITS_MAX else 0
+
+
+def stored_elsewhere_at(headers: Mapping[str, str]) -> datetime | None:
+    """When the log that an imported record comes from stored it; None for any other record."""
+    text = headers.get(STORED_AT_HEADER)
+    if text is None or IMPORTED_HEADER not in headers:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def imported_headers(position: int, stored_at: datetime) -> dict[str, str]:
+    """The headers that make an appended record an imported one."""
+    return {
+        IMPORTED_HEADER: str(position),
+        STORED_AT_HEADER: stored_at.astimezone(UTC).isoformat(timespec="microseconds"),
+    }
 
 
 class _TooLarge(LogUnavailable):
@@ -351,6 +387,7 @@ _IN_PROCESS = 10158
 _TOO_LARGE = 10054
 _UNAVAILABLE = 503
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_POSITION_DIGITS_MAX = 18
 _TRY_S = 1.0
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 1.0

@@ -4,6 +4,9 @@
 records always give the same session. What becomes of a leg is in `leg_fold.py`; conferences and
 recordings are in `conference.py`.
 
+An imported record says what happened in another log. It is folded like any other, but it wants no
+decision, its commands are not sent, its timers do not fire, and it gives no worker a lease.
+
 A record costs the same however many came before it: what grows with a call is in `persistent.py`,
 and what would have to be searched for is kept apart (`undecided`, `open_commands` …).
 """
@@ -119,7 +122,7 @@ def _seen(session: Session, record: Record) -> Session:
     undecided = session.undecided
     if known is not None:
         undecided = without_member(undecided, known)
-    if record.seq not in session.decided:
+    if record.seq not in session.decided and not record.is_imported:
         undecided = with_member(undecided, record.seq)
     facts = with_entry(session.facts, record.fact_id, record.seq)
     return altered(session, facts=facts, undecided=undecided)
@@ -181,6 +184,7 @@ def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
             flow=fact.flow,
             flow_version=fact.flow_version,
             decided_at=record.stored_at,
+            is_imported=record.is_imported,
         )
         session = _with_command(session, state)
     if fact.timers:
@@ -208,7 +212,7 @@ def _command(session: Session, command_id: str) -> CommandState:
 
 
 def _with_command(session: Session, state: CommandState) -> Session:
-    is_open = state.decided_at is not None and state.outcome is None
+    is_open = state.status == "pending" and not state.is_imported
     is_doubtful = isinstance(state.outcome, CommandFailed) and bool(state.outcome.maybe_performed)
     changes: dict[str, Any] = {
         "commands": with_entry(session.commands, state.command_id, state),
@@ -240,7 +244,8 @@ def _put(held: AbstractSet[str], member: str, belongs: bool) -> AbstractSet[str]
 
 
 def _with_lease(session: Session, record: Record, worker: str, lease_s: float) -> Session:
-    if session.lease is not None and session.lease.seq >= record.seq:
+    is_older = session.lease is not None and session.lease.seq >= record.seq
+    if is_older or record.is_imported:
         return session
     until = record.stored_at + timedelta(seconds=lease_s)
     return altered(

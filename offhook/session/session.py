@@ -42,6 +42,7 @@ class CommandState:
     settled_at: datetime | None = None
     settled_seq: int | None = None
     outcome: CommandSucceeded | CommandFailed | None = None
+    is_imported: bool = False  # decided in another log: not to be sent from here
 
     @property
     def status(self) -> CommandStatus:

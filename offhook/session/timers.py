@@ -71,6 +71,7 @@ class TimerState:
     is_cancelled: bool = False  # by a decision
     is_told_cancelled: bool = False  # and TimerCancelled is in the log
     is_fired: bool = False
+    is_imported: bool = False  # set in another log: it does not fire here
 
     @property
     def is_pending(self) -> bool:
@@ -79,11 +80,14 @@ class TimerState:
 
     def is_due(self, by: datetime) -> bool:
         """Whether it is pending and due by this time of the log's clock."""
-        return self.is_pending and self.due_at is not None and self.due_at <= by
+        is_over = self.due_at is not None and self.due_at <= by
+        return self.is_pending and is_over and not self.is_imported
 
     @property
     def is_open(self) -> bool:
         """Whether a worker still has to schedule it, or to record that it was cancelled."""
+        if self.is_imported:
+            return False
         if self.is_cancelled:
             return not self.is_told_cancelled
         return self.is_pending and not self.is_scheduled
@@ -142,7 +146,9 @@ def changed_timers(states: Mapping[str, TimerState], record: Record) -> list[Tim
 
 def _ordered(state: TimerState, record: Record, flow: str, order: TimerOrder) -> TimerState:
     if order.after_s is None:
-        return altered(state, is_cancelled=True)
+        # Nobody here records that a timer of another log was cancelled.
+        told = state.is_told_cancelled or record.is_imported
+        return altered(state, is_cancelled=True, is_told_cancelled=told)
     # The first decision that sets it stands, in whatever order the records are read.
     if state.decided_seq is not None and state.decided_seq <= record.seq:
         return state
@@ -153,6 +159,7 @@ def _ordered(state: TimerState, record: Record, flow: str, order: TimerOrder) ->
         call_control_id=order.call_control_id,
         due_at=record.stored_at + timedelta(seconds=order.after_s),
         decided_seq=record.seq,
+        is_imported=record.is_imported,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,7 +19,15 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import EventLog, JetStreamLog, pages, trace_headers
+from offhook.jetstream.log import (
+    EventLog,
+    JetStreamLog,
+    imported_from,
+    imported_headers,
+    pages,
+    stored_elsewhere_at,
+    trace_headers,
+)
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import partition_for
 from offhook.webhooks import wire_body
@@ -102,6 +111,32 @@ async def test_a_read_after_a_sequence_gives_the_rest(log: EventLog) -> None:
     tail = await log.read(session, in_after=placed[1].seq)
 
     assert [record.fact_id for record in tail] == ids[2:]
+
+
+async def test_an_imported_record_keeps_its_place_and_time(log: EventLog) -> None:
+    session = new_session()
+    at = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    encoded = encoded_webhook(answered(session), session)
+    await log.append(session, "in", encoded, headers=imported_headers(70, at))
+    await log.append(session, "out", encode(decided(session, 1), session))
+
+    imported, own = await log.read(session)
+
+    assert (imported.imported_from, imported.stored_at) == (70, at)
+    assert own.imported_from is None
+    assert own.stored_at > at
+
+
+@pytest.mark.parametrize("position", ["", "-1", "seven", "9" * 30])
+def test_a_record_is_imported_even_if_its_position_cannot_be_read(position: str) -> None:
+    headers = {"Offhook-Imported": position}
+    assert imported_from(headers) == 0
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2025-03-01T12:00:00", "0001-01-01T00:00+10:00"])
+def test_a_time_that_cannot_be_read_is_none(text: str) -> None:
+    headers = {"Offhook-Imported": "1", "Offhook-Stored-At": text}
+    assert stored_elsewhere_at(headers) is None
 
 
 async def test_a_repeated_id_is_stored_once(log: EventLog) -> None:

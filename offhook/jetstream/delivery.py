@@ -6,6 +6,7 @@ What JetStream says about a delivery is in its reply subject:
     $JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.…
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +29,7 @@ class DeliveredRecord:
     version: int  # 0 if the header is missing or no number
     stored_at: datetime  # of an imported record, in the log it comes from
     body: bytes
+    headers: Mapping[str, str]  # those that no other field holds: `lasting_headers`
 
 
 def delivery_of(message: Msg) -> DeliveredRecord:
@@ -43,6 +45,7 @@ def delivery_of(message: Msg) -> DeliveredRecord:
         version=int(version) if version.isdecimal() and len(version) < 9 else 0,
         stored_at=stored_elsewhere_at(headers) or arrived_at(message),
         body=message.data,
+        headers=lasting_headers(headers),
     )
 
 
@@ -50,6 +53,18 @@ def position_in(message: Msg) -> int:
     """The position of the record that is delivered."""
     metadata = message.metadata
     return position_of(partition_in(metadata.stream), metadata.sequence.stream)
+
+
+def lasting_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Without the type and version, and without what the server adds or an append asks of it.
+
+    What is left of a webhook's: the carrier's signature and timestamp as received, and the trace.
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in _OWN_FIELDS and not name.startswith("Nats-")
+    }
 
 
 def arrived_at(message: Msg) -> datetime:
@@ -62,6 +77,7 @@ def arrived_at(message: Msg) -> datetime:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
+_OWN_FIELDS = frozenset({TYPE_HEADER, VERSION_HEADER})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _V1_TOKENS = 9
 _V2_TIME = 9

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -49,12 +50,14 @@ event_log = Table(
     Column("occurred_at", DateTime(timezone=True)),  # the carrier's clock
     Column("stored_at", DateTime(timezone=True), nullable=False),  # the log's clock
     Column("body", LargeBinary, nullable=False),  # the bytes as they are in the log
+    # As JSON: `lasting_headers`. Null if an earlier version copied the record: ask the log then.
+    Column("headers", Text),
     Index("event_log_session_id_seq_index", "session_id", "seq"),
     Index("event_log_event_id_key", "event_id", unique=True),
 )
 
 STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
-"""The columns that `read_stored` takes; the others are made from them."""
+"""The columns that a fold needs; the others are made from them, but for the headers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ class StoredRecord:
     version: int
     stored_at: datetime
     body: bytes
+    headers: Mapping[str, str] | None = None  # None if they were not read
     record: Record | None = None
     error: str = ""
 
@@ -90,6 +94,7 @@ class StoredRecord:
             "occurred_at": occurred_at,
             "stored_at": self.stored_at,
             "body": self.body,
+            "headers": None if self.headers is None else headers_text(self.headers),
         }
 
 
@@ -102,6 +107,7 @@ def read_stored(
     version: int,
     stored_at: datetime,
     body: bytes,
+    headers: Mapping[str, str] | None = None,
 ) -> StoredRecord:
     """The record with its content, as far as this version can read it. Raises nothing."""
     record, error = None, ""
@@ -120,9 +126,18 @@ def read_stored(
         version=version,
         stored_at=stored_at,
         body=body,
+        headers=headers,
         record=record,
         error=error,
     )
+
+
+def headers_text(headers: Mapping[str, str]) -> str:
+    """Headers as the column holds them: text, because jsonb takes no NUL."""
+    return msgspec.json.encode(headers).decode() if headers else _NO_HEADERS
+
+
+_NO_HEADERS = "{}"
 
 
 def indexable(text: str) -> str | None:

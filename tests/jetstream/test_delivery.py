@@ -18,10 +18,12 @@ from offhook.jetstream.log import imported_headers
 )
 def test_a_delivery_is_dated_in_whole_microseconds_cut_off(reply: str) -> None:
     headers = {"Offhook-Type": "Decided", "Offhook-Version": "one", "Nats-Msg-Id": "x"}
+    headers["traceparent"] = "00-1"
     # Only what a message carries matters here, not the client it came from.
     message = Msg(_client=None, subject="calls.odd", reply=reply, data=b"{}", headers=headers)  # type: ignore[arg-type]
     delivery = delivery_of(message)
     assert delivery.stored_at == datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+    assert delivery.headers == {"traceparent": "00-1"}
     assert (delivery.seq, delivery.version, delivery.session_id) == (42, 0, "calls.odd")
 
 

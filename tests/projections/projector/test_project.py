@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,7 +38,9 @@ from tests.projections.story import (
     call,
     caught_up,
     cold_views,
+    commands_of,
     events_of,
+    fact,
     interleaved,
     last_seq,
     progress_at_end,
@@ -88,6 +91,21 @@ async def test_repeated_event_ids_change_nothing_for_ever(
     async with engine.connect() as connection:
         count = await connection.execute(text("select count(*) from event_log"))
         assert count.scalar_one() == len(entries)
+
+
+async def test_headers_are_copied_so_that_a_signature_can_be_checked_again(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    received = {"telnyx-signature-ed25519": "c2ln=", "telnyx-timestamp": "1763812800"}
+    event = webhook("s", events_of("s")[0])
+    first = await log.append("s", "in", event.encoded, headers=received)
+    await publish(log, [fact("s", each) for each in commands_of("s")[:1]])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        found = await connection.execute(text("select seq, headers from event_log order by seq"))
+        stored = {row.seq: json.loads(row.headers) for row in found}
+    assert stored == {first.seq: received, first.seq + 1: {}}
 
 
 async def test_any_order_gives_the_same_rows(

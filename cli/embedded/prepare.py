@@ -5,8 +5,9 @@ from pathlib import Path
 
 import offhook
 from offhook.jetstream.connection import close, connect
+from offhook.jetstream.provisioning.copies import Say
 from offhook.jetstream.provisioning.provision import provision, require_safe
-from offhook.jetstream.provisioning.rewrite import Say, rewrite
+from offhook.jetstream.provisioning.rewrite import rewrite
 from offhook.projections.views.schema import migrate
 from offhook.settings import Settings
 

@@ -136,7 +136,13 @@ async def require_consumers(
     wanted = [(stream, consumer) for stream in streams_of(partitions)]
     if consumer == WORKER:
         wanted.append((TIMERS, WORKER_TIMERS))
-    return await asyncio.gather(*(require_consumer(client, *each) for each in wanted))
+    asking = (require_consumer(client, *each) for each in wanted)
+    found: list[StreamInfo] = []
+    for each in await asyncio.gather(*asking, return_exceptions=True):
+        if isinstance(each, BaseException):
+            raise each  # the first one in order, not in time
+        found.append(each)
+    return found
 
 
 async def require_consumer(client: Client, stream: str, consumer: str | None) -> StreamInfo:

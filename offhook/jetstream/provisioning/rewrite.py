@@ -20,9 +20,7 @@ TIMERS differs: a mirror does not fire schedules. Alarms are only wake-ups, so t
 empty and they are set again from the copy.
 """
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -35,9 +33,11 @@ from nats.js.api import (
     StreamInfo,
     StreamSource,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from offhook.errors import LogUnavailable, LogUnsafe, words_of
+from offhook.jetstream.partitions import find_stream
+from offhook.jetstream.provisioning.copies import COPY_API_TIMEOUT_S, Copying, Say
 from offhook.jetstream.provisioning.provision import (
     CREATED,
     REWRITE,
@@ -50,15 +50,6 @@ from offhook.jetstream.provisioning.servers import require_nobody_connected
 from offhook.jetstream.stream import TIMERS, wanted_streams
 from offhook.jetstream.subjects import FIRED_PREFIX, SET_PREFIX
 
-Say = Callable[[str], None]
-
-STALLED_S = 60.0
-"""A copy that gains no record for this long is given up; running the rewrite again continues it."""
-
-_API_TIMEOUT_S = 10.0
-_LOOK_S = 0.2
-_SAY_S = 2.0
-
 
 async def rewrite(
     client: Client, monitor_urls: Sequence[str], replicas: int, say: Say = lambda line: None
@@ -67,7 +58,7 @@ async def rewrite(
 
     Needs room for a second copy. Raises LogUnsafe if a role is still connected, and LogUnavailable.
     """
-    js = client.jetstream(timeout=_API_TIMEOUT_S)
+    js = client.jetstream(timeout=COPY_API_TIMEOUT_S)
     found = False
     try:
         partitions = await existing_partitions(client) or 1
@@ -99,13 +90,17 @@ class _Rewrite:
         self._wanted = wanted
         self._consumers = consumers
         self._say = say
+        self._copying = Copying(js, say)
         self._name = wanted.name
         self._copy_name = self._name + REWRITE
         self._closed = f"rewrite.{self._name}"  # the subject of a stream that takes no records
         self._copied = f"rewrite.{self._copy_name}"
 
     async def is_needed(self) -> bool:
-        stream, copy = await self._info(self._name), await self._info(self._copy_name)
+        stream, copy = (
+            await find_stream(self._js, self._name),
+            await find_stream(self._js, self._copy_name),
+        )
         return copy is not None or (stream is not None and is_compressed(stream.config))
 
     async def run(self) -> None:
@@ -113,15 +108,22 @@ class _Rewrite:
             await self._step()
 
     async def _step(self) -> None:
-        stream, copy = await self._info(self._name), await self._info(self._copy_name)
+        stream, copy = (
+            await find_stream(self._js, self._name),
+            await find_stream(self._js, self._copy_name),
+        )
         match (stream, copy):
             case (StreamInfo(), None):
                 await self._close(stream)
             case (StreamInfo(), StreamInfo()) if copy.mirror is not None:
                 self._say(f"{self._name}: copying to {self._copy_name}")
-                await self._until_complete(self._copy_name, await self._last_seq(self._name))
+                await self._copying.until_complete(
+                    self._copy_name, await self._copying.last_seq(self._name)
+                )
                 metadata = own_metadata(copy.config)
-                await self._promote(copy.config.evolve(subjects=[self._copied], metadata=metadata))
+                await self._copying.promote(
+                    copy.config.evolve(subjects=[self._copied], metadata=metadata)
+                )
             case (StreamInfo(), StreamInfo()) if is_compressed(stream.config):
                 await self._delete_compressed()
             case (None, StreamInfo()) if self._name == TIMERS:
@@ -132,10 +134,10 @@ class _Rewrite:
                 source = StreamSource(name=self._copy_name)
                 await self._js.add_stream(self._wanted.evolve(subjects=None, mirror=source))
             case (StreamInfo(), StreamInfo()) if stream.mirror is not None:
-                await self._until_complete(self._name, copy.state.last_seq)
+                await self._copying.until_complete(self._name, copy.state.last_seq)
                 kept = {CREATED: own_metadata(copy.config)[CREATED]}
                 metadata = {**(self._wanted.metadata or {}), **kept}
-                await self._promote(self._wanted.evolve(metadata=metadata))
+                await self._copying.promote(self._wanted.evolve(metadata=metadata))
             case (StreamInfo(), StreamInfo()):
                 await self._finish(copy)
             case _:
@@ -145,13 +147,12 @@ class _Rewrite:
         """Take no more records, mark the end, and begin the copy."""
         self._say(f"{self._name}: {stream.state.messages:,} records, compressed")
         if self._name != TIMERS:
-            await self._js.update_stream(stream.config.evolve(subjects=[self._closed]))
-            try:
-                only_one = {"Nats-Expected-Last-Subject-Sequence": "0"}
-                await self._js.publish(self._closed, b"", headers=only_one)
-            except BadRequestError:
-                pass  # the marker is there, from a run that was killed
-        metadata = {CREATED: created_at(stream).isoformat(), **await self._acknowledged()}
+            await self._copying.close_stream(stream, self._closed)
+        floors = await self._copying.acknowledged(self._name, self._consumers)
+        metadata = {
+            CREATED: created_at(stream).isoformat(),
+            **{_key(name): str(floor) for name, floor in floors.items()},
+        }
         await self._js.add_stream(
             StreamConfig(
                 name=self._copy_name,
@@ -165,7 +166,10 @@ class _Rewrite:
 
     async def _delete_compressed(self) -> None:
         """Delete the original, once the copy is known to be complete."""
-        stream, copy = await self._settled(self._name), await self._settled(self._copy_name)
+        stream, copy = (
+            await self._copying.settled(self._name),
+            await self._copying.settled(self._copy_name),
+        )
         if self._name != TIMERS:  # of its copy only the alarms matter, and they go on ringing
             facts = [
                 (each.state.messages, each.state.first_seq, each.state.last_seq)
@@ -184,24 +188,20 @@ class _Rewrite:
         if self._name == TIMERS:
             await self._set_alarms(copy)
         else:
-            try:
-                marker = await self._js.get_last_msg(self._name, self._closed)
-                await self._js.delete_msg(self._name, marker.seq or 0)
-            except NotFoundError:
-                pass  # deleted by a run that was killed
+            await self._copying.delete_marker(self._name, self._closed)
         for config in self._consumers:
             info = await self._js.add_consumer(self._name, config)
-            position = int(own_metadata(copy.config).get(_key(config), "0"))
+            position = int(own_metadata(copy.config).get(_key(config.durable_name), "0"))
             if self._name != TIMERS and (info.ack_floor is None or not info.ack_floor.stream_seq):
                 await self._js.reset_consumer(self._name, info.name, seq=position + 1)
-        await self._settled(self._name)
+        await self._copying.settled(self._name)
         await self._js.delete_stream(self._copy_name)
         self._say(f"{self._name}: rewritten without compression")
 
     async def _set_alarms(self, copy: StreamInfo) -> None:
         """The alarms that had not fired, and those that had but were not acknowledged."""
         [config] = self._consumers
-        acknowledged = int(own_metadata(copy.config).get(_key(config), "0"))
+        acknowledged = int(own_metadata(copy.config).get(_key(config.durable_name), "0"))
         set_again = 0
         seq = copy.state.first_seq
         while seq <= copy.state.last_seq:
@@ -226,75 +226,9 @@ class _Rewrite:
             set_again += 1
         self._say(f"{self._name}: {set_again:,} alarms set again")
 
-    async def _acknowledged(self) -> Mapping[str, str]:
-        """The stream sequence below which each consumer has acknowledged everything."""
-        floors = {}
-        for config in self._consumers:
-            assert config.durable_name is not None
-            try:
-                info = await self._js.consumer_info(self._name, config.durable_name)
-            except NotFoundError:
-                continue
-            floors[_key(config)] = str(info.ack_floor.stream_seq if info.ack_floor else 0)
-        return floors
 
-    async def _promote(self, to: StreamConfig) -> None:
-        """Turn a mirror into a stream of its own."""
-        await self._js.update_stream(to.evolve(mirror=None, mirror_direct=None))
-
-    async def _last_seq(self, name: str) -> int:
-        """The last record that exists: a mirror never sees deleted ones at the end."""
-        try:
-            return (await self._js.get_last_msg(name, ">")).seq or 0
-        except NotFoundError:
-            return 0
-
-    async def _until_complete(self, name: str, last_seq: int) -> None:
-        """Wait until the mirror has that record. Raises LogUnavailable if it stalls."""
-        reached, moved_at, said_at = -1, time.monotonic(), 0.0
-        while True:
-            info = await self._js.stream_info(name)
-            if info.state.last_seq >= last_seq:
-                await self._settled(name)
-                return
-            now = time.monotonic()
-            if info.state.last_seq > reached:
-                reached, moved_at = info.state.last_seq, now
-            if now - moved_at > STALLED_S:
-                raise LogUnavailable(
-                    f"{name} has stopped at sequence {reached:,} of {last_seq:,}: see the log of "
-                    "nats-server; run the rewrite again to continue"
-                )
-            if now - said_at > _SAY_S:
-                said_at = now
-                self._say(f"{name}: {reached:,} of {last_seq:,}")
-            await asyncio.sleep(_LOOK_S)
-
-    async def _settled(self, name: str) -> StreamInfo:
-        """Wait until every replica has everything. Raises LogUnavailable if one does not."""
-        deadline = time.monotonic() + STALLED_S
-        while True:
-            info = await self._js.stream_info(name)
-            replicas = (info.cluster.replicas if info.cluster else None) or []
-            behind = [each.name for each in replicas if not each.current or each.lag]
-            if not behind and len(replicas) + 1 >= (info.config.num_replicas or 1):
-                return info
-            if time.monotonic() > deadline:
-                raise LogUnavailable(
-                    f"{name} has not all its replicas ({', '.join(map(str, behind))} behind): "
-                    "start every node of the log; run the rewrite again to continue"
-                )
-            await asyncio.sleep(_LOOK_S)
-
-    async def _info(self, name: str) -> StreamInfo | None:
-        try:
-            return await self._js.stream_info(name)
-        except NotFoundError:
-            return None
-
-
-def _key(config: ConsumerConfig) -> str:
-    return f"offhook-acknowledged-{config.durable_name}"
+def _key(consumer: str | None) -> str:
+    return f"offhook-acknowledged-{consumer}"
 
 
 _SCHEDULE_HEADERS = ("Nats-Schedule", "Nats-Schedule-Target")

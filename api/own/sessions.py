@@ -1,10 +1,11 @@
 """Sessions as the views have them, now or as they were.
 
     GET /sessions                          newest first, in pages
-    GET /sessions/{session_id}             with its legs and commands; as_of= a time or a sequence
+    GET /sessions/{session_id}             with its legs and commands
     GET /sessions/{session_id}/timeline    its records, oldest first, in pages
 
-`meta` in every answer says how fresh it is; with min_seq a request waits until it is fresh enough.
+With as_of=, a time or a position, each is as it was then. `meta` in every answer says how fresh it
+is; with min_seq a request waits until it is fresh enough.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 
 from offhook.api.auth import Tokens
-from offhook.api.errors import not_found
+from offhook.api.errors import not_found, refusal
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.parameters import (
     PAGE_DEFAULT,
@@ -33,14 +34,15 @@ from offhook.api.own.parameters import (
 from offhook.api.own.redact import redacted_entry, redacted_session
 from offhook.api.query_parameters import WholeNumber, moment_in, number_in
 from offhook.errors import shown
-from offhook.projections.views.database import PAGE_MAX
+from offhook.projections.views.database import PAGE_MAX, Connection
+from offhook.projections.views.event_log import read_time_at
 from offhook.projections.views.history import (
     TIMELINE_MAX,
     TimelineEntry,
-    read_seq_at,
     read_session_as_of,
     read_timeline,
 )
+from offhook.projections.views.past_lists import TooMuchToFold, list_sessions_as_of
 from offhook.projections.views.sessions import (
     SessionDetail,
     SessionFilter,
@@ -72,7 +74,7 @@ class TimelineReply:
 
 AsOf = Annotated[
     str | None,
-    Query(description="A stream sequence, or a time by the log's clock in RFC 3339"),
+    Query(description="A position, or a time by the log's clock in RFC 3339 with its offset"),
 ]
 AfterSeq = Annotated[
     WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
@@ -108,13 +110,18 @@ class _Sessions:
         started_before: Moment = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
         before_seq: BeforeSeq = None,
+        as_of: AsOf = None,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> SessionList:
         """Newest first. A session without legs is not a call, but a command without an outcome yet
         or without effect, or a conference. It is listed only with status=empty, or if it has a
         problem.
+
+        With `as_of` the list is as it was at that time, or at the time of the record at that
+        position. It has a bound on what may have changed since, and names it in an error.
         """
+        position = None if as_of is None else _position_in(as_of)
         wanted = SessionFilter(
             status=status,
             connection_id=connection_id,
@@ -124,9 +131,14 @@ class _Sessions:
             started_before=optional_moment("started_before", started_before),
         )
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
-            found = await list_sessions(
-                snapshot.connection, wanted, limit=limit, now=self._now(), before_seq=before_seq
-            )
+            if position is None:
+                found = await list_sessions(
+                    snapshot.connection, wanted, limit=limit, now=self._now(), before_seq=before_seq
+                )
+            else:
+                found = await _listed_as_of(
+                    snapshot.connection, wanted, position, limit=limit, before_seq=before_seq
+                )
         following = found[-1].first_seq if len(found) == limit else None
         return SessionList(data=found, meta=list_page_meta(snapshot.meta, following))
 
@@ -144,18 +156,13 @@ class _Sessions:
         """
         position = None if as_of is None else _position_in(as_of)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
-            match position:
-                case None:
-                    at = self._now()
-                    found = await read_session(snapshot.connection, session_id)
-                case datetime():
-                    at = position
-                    seq = await read_seq_at(snapshot.connection, session_id, position) or 0
-                    found = await read_session_as_of(snapshot.connection, session_id, seq)
-                case seq:
-                    # Only the records count then, and they do not say that a hangup was lost.
-                    at = NEVER
-                    found = await read_session_as_of(snapshot.connection, session_id, seq)
+            if position is None:
+                at = self._now()
+                found = await read_session(snapshot.connection, session_id)
+            else:
+                # As of a position only the records count, and none says that a hangup was lost.
+                at = position if isinstance(position, datetime) else NEVER
+                found = await read_session_as_of(snapshot.connection, session_id, position)
         if found is None:
             raise _no_session(session_id, "" if as_of is None else f" as of {as_of}")
         return SessionReply(
@@ -168,16 +175,19 @@ class _Sessions:
         session_id: str,
         after_seq: AfterSeq = 0,
         limit: Annotated[WholeNumber, Query(ge=1, le=TIMELINE_MAX)] = TIMELINE_MAX,
+        as_of: AsOf = None,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> TimelineReply:
         """The session's records in the log, oldest first, with the dials that placed its legs.
 
         A page has fewer than `limit` records if they are long: continue while meta.next is set.
+        With `as_of` it has those that were in the log by then.
         """
+        position = None if as_of is None else _position_in(as_of)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             found = await read_timeline(
-                snapshot.connection, session_id, after_seq=after_seq, limit=limit
+                snapshot.connection, session_id, after_seq=after_seq, limit=limit, as_of=position
             )
             if not found.entries and await read_session(snapshot.connection, session_id) is None:
                 raise _no_session(session_id)
@@ -188,10 +198,27 @@ class _Sessions:
         )
 
 
+async def _listed_as_of(
+    connection: Connection,
+    wanted: SessionFilter,
+    as_of: int | datetime,
+    *,
+    limit: int,
+    before_seq: int | None,
+) -> list[SessionView]:
+    at = as_of if isinstance(as_of, datetime) else await read_time_at(connection, as_of)
+    if at is None:
+        return []  # before the first record of its partition
+    try:
+        return await list_sessions_as_of(connection, wanted, at, limit=limit, before_seq=before_seq)
+    except TooMuchToFold as error:
+        raise refusal(422, "10015", str(error), parameter="as_of") from None
+
+
 def _position_in(as_of: str) -> int | datetime:
     if as_of.isascii() and as_of.isdigit() and len(as_of) < len(str(SEQ_MAX)):
         return int(as_of)
-    return moment_in("as_of", as_of, "a stream sequence or a time")
+    return moment_in("as_of", as_of, "a position or a time")
 
 
 def _no_session(session_id: str, when: str = "") -> Exception:

@@ -56,6 +56,9 @@ event_log = Table(
     Index("event_log_event_id_key", "event_id", unique=True),
 )
 
+FETCHED_MAX = 500
+"""Rows that `read_records` has in memory."""
+
 STORED = ("seq", "session_id", "side", "type", "version", "stored_at", "body")
 """The columns that a fold needs; the others are made from them, but for the headers."""
 
@@ -154,13 +157,13 @@ async def read_records(
 ) -> AsyncIterator[StoredRecord]:
     """The records that meet the conditions, in order of seq.
 
-    Decoded one by one, so that the caller need not hold those of a long call all at once.
+    Fetched in parts and decoded one by one: those of a long call are never all in memory.
     """
     query = (
         select(*(event_log.c[name] for name in STORED)).where(*conditions).order_by(event_log.c.seq)
     )
     slices = Slices()
-    for row in await connection.execute(query):
+    async for row in await connection.stream(query, execution_options={"yield_per": FETCHED_MAX}):
         yield read_stored(**row._mapping)
         await slices.yield_if_due()
 

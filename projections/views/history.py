@@ -1,15 +1,16 @@
 """A session's past: its records, and what it was after any of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, false, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
+from offhook.position import partition_of, position_of
 from offhook.process.slices import Slices
 from offhook.projections.views.commands import PlacingDial, command_rows, list_dials_of
 from offhook.projections.views.event_log import (
@@ -18,17 +19,25 @@ from offhook.projections.views.event_log import (
     event_log,
     read_records,
     read_stored,
+    read_time_at,
 )
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.legs import leg_rows
 from offhook.projections.views.sessions import (
     SessionDetail,
+    SessionView,
     call_session_of,
     detail_of,
     session_rows,
+    session_view,
 )
 from offhook.projections.views.view import storable
 from offhook.session import Session
+
+SEQ_MAX = 2**63 - 1
+"""Above every position."""
+
+_PARTITION = position_of(1, 0)
 
 TIMELINE_MAX = 1_000
 TIMELINE_BYTES_MAX = 8 * 1024 * 1024
@@ -59,26 +68,199 @@ class TimelinePage:
     has_more: bool
 
 
+AsOf = int | datetime
+"""A moment of the past: a position, or a time by the log's clock. What is there was in then."""
+
+
 async def read_timeline(
-    connection: AsyncConnection, session_id: str, *, after_seq: int = 0, limit: int = TIMELINE_MAX
+    connection: AsyncConnection,
+    session_id: str,
+    *,
+    after_seq: int = 0,
+    limit: int = TIMELINE_MAX,
+    as_of: AsOf | None = None,
 ) -> TimelinePage:
-    """The session's records above `after_seq`, oldest first, at most `limit`.
+    """The session's records that follow the one at `after_seq`, oldest first, at most `limit`.
 
     With those of the dials that placed its legs: they are stored under the session that dialled,
-    which leads here too if it is a request of its own.
+    which leads here too if it is a request of its own. The session's own records are in the order
+    of their positions, and those of its dials, which may be in another partition, among them by
+    time. What is stored while pages are read moves no record to another page.
     """
     session_id = await call_session_of(connection, session_id)
     bounded = max(1, min(limit, TIMELINE_MAX))
-    wanted = event_log.c.session_id == storable(session_id)
+    own = event_log.c.session_id == storable(session_id)
+    if as_of is not None:
+        own &= await _until(connection, session_id, as_of)
+    dialled = await _dialled(connection, session_id, as_of)
+    read = next((place for place, each in enumerate(dialled) if each.seq == after_seq), None)
+    if read is None:
+        own &= event_log.c.seq > after_seq
+        dialled = [each for each in dialled if each.before_seq > after_seq]
+    else:
+        own &= event_log.c.seq >= dialled[read].before_seq
+        dialled = dialled[read + 1 :]
+    rows = await _page_of(connection, own, bounded)
+    next_seq = rows[-1].next_seq if rows else None
+    until = SEQ_MAX if next_seq is None else next_seq
+    merged = sorted(
+        [
+            *((row.seq, True, 0, row) for row in rows),
+            *(
+                (each.before_seq, False, place, each.row)
+                for place, each in enumerate(dialled)
+                if each.before_seq <= until
+            ),
+        ],
+        key=lambda each: each[:3],
+    )
+    entries: list[TimelineEntry] = []
+    size = 0
+    slices = Slices()
+    for *_, row in merged[:bounded]:
+        if size >= TIMELINE_BYTES_MAX:
+            break
+        entries.append(_entry(read_stored(**{name: getattr(row, name) for name in STORED})))
+        size += len(row.body)
+        await slices.yield_if_due()
+    return TimelinePage(
+        session_id=session_id,
+        entries=entries,
+        has_more=next_seq is not None or len(entries) < len(merged),
+    )
+
+
+async def read_session_as_of(
+    connection: AsyncConnection, session_id: str, as_of: AsOf
+) -> SessionDetail | None:
+    """The session as it was at that moment. Raises RecordUnreadable.
+
+    Before a requested dial had placed its call, the dial's own session is that. Of the session's
+    records no more are read than were stored by then, and one.
+    """
+    call = await call_session_of(connection, session_id)
+    folded = await _folded(connection, call, await _until(connection, call, as_of))
+    if not folded.is_call and call != session_id:
+        call = session_id
+        folded = await _folded(connection, call, await _until(connection, call, as_of))
+    if not (rows := session_rows(folded)):
+        return None
+    commands = command_rows(folded)
+    for dial in await list_dials_of(connection, call):
+        until = await _until(connection, dial.session_id, as_of)
+        earlier = await _folded(connection, dial.session_id, _records_of_dial(dial), until)
+        commands += [row for row in command_rows(earlier) if row.command_id == dial.command_id]
+    return detail_of(rows[0], leg_rows(folded), commands)
+
+
+async def read_session_row_as_of(
+    connection: AsyncConnection, session_id: str, at: datetime
+) -> tuple[SessionView | None, int]:
+    """The row of exactly that session at that time, and how many records were folded for it.
+
+    A record that cannot be read ends the fold, and its error is the row's `fold_error`.
+    """
+    folded, count, error = Folded(session=Session(session_id=session_id)), 0, None
+    own = event_log.c.session_id == storable(session_id)
+    until = await _until(connection, session_id, at)
+    async for stored in read_records(connection, own, until):
+        count += 1
+        if stored.record is None:
+            error = error or stored.error
+        elif error is None:
+            folded = advanced(folded, stored.record)
+    rows = [session_view(folded)] if error else session_rows(folded)
+    return (replace(rows[0], fold_error=error) if rows else None), count
+
+
+async def _until(
+    connection: AsyncConnection, session_id: str, as_of: AsOf
+) -> "ColumnElement[bool]":
+    """The condition for the session's records that were in at that moment: its first ones.
+
+    A position of another partition stands for the time of its record. The walk to the first record
+    that is later ends there.
+    """
+    own = event_log.c.session_id == storable(session_id)
+    if not isinstance(as_of, datetime):
+        found = await connection.execute(
+            select(event_log.c.seq).where(own).order_by(event_log.c.seq).limit(1)
+        )
+        first = found.scalar_one_or_none()
+        if first is None or partition_of(first) == partition_of(as_of):
+            return event_log.c.seq <= as_of
+        at = await read_time_at(connection, as_of)
+        if at is None:
+            return false()
+        as_of = at
+    found = await connection.execute(
+        select(event_log.c.seq)
+        .where(own, event_log.c.stored_at > as_of)
+        .order_by(event_log.c.seq)
+        .limit(1)
+    )
+    later = found.scalar_one_or_none()
+    return true() if later is None else event_log.c.seq < later
+
+
+class _Dialled(NamedTuple):
+    """A record of a dial of another session, and its place: ahead of which of the call's own."""
+
+    seq: int
+    before_seq: int  # SEQ_MAX behind all of them
+    stored_at: datetime
+    row: Any
+
+
+async def _dialled(
+    connection: AsyncConnection, session_id: str, as_of: AsOf | None
+) -> list[_Dialled]:
+    """The records of the dials that placed the session's legs, in their order in the timeline."""
     dials = await list_dials_of(connection, session_id)
-    wanted = or_(wanted, *map(_records_of_dial, dials))
+    if not dials:
+        return []
+    wanted = or_(*map(_records_of_dial, dials))
+    if as_of is not None:
+        for dialling in {dial.session_id for dial in dials}:
+            elsewhere = event_log.c.session_id != dialling
+            wanted &= elsewhere | await _until(connection, dialling, as_of)
+    own = event_log.alias()
+    is_same = own.c.seq // _PARTITION == event_log.c.seq // _PARTITION
+    is_later = own.c.stored_at > event_log.c.stored_at
+    before = (
+        select(own.c.seq)
+        .where(
+            own.c.session_id == storable(session_id),
+            or_(is_same & (own.c.seq > event_log.c.seq), ~is_same & is_later),
+        )
+        .order_by(own.c.seq)
+        .limit(1)
+        .correlate(event_log)
+        .scalar_subquery()
+    )
     columns = [event_log.c[name] for name in STORED]
+    found = await connection.execute(
+        select(*columns, func.coalesce(before, SEQ_MAX).label("before_seq"))
+        .where(wanted)
+        .order_by(event_log.c.stored_at, event_log.c.seq)
+        .limit(TIMELINE_MAX)
+    )
+    return sorted(
+        (_Dialled(row.seq, row.before_seq, row.stored_at, row) for row in found),
+        key=lambda each: (each.before_seq, each.stored_at, each.seq),
+    )
+
+
+async def _page_of(
+    connection: AsyncConnection, wanted: "ColumnElement[bool]", limit: int
+) -> Sequence[Any]:
+    """The first records, at most `limit` and no more than TIMELINE_BYTES_MAX and one."""
     # One more than wanted, to know whether there is one.
     page = (
-        select(*columns)
-        .where(wanted, event_log.c.seq > after_seq)
+        select(*(event_log.c[name] for name in STORED))
+        .where(wanted)
         .order_by(event_log.c.seq)
-        .limit(bounded + 1)
+        .limit(limit + 1)
         .subquery()
     )
     size = func.octet_length(page.c.body)
@@ -91,52 +273,9 @@ async def read_timeline(
         select(sized)
         .where(sized.c.bytes_before < TIMELINE_BYTES_MAX)
         .order_by(sized.c.seq)
-        .limit(bounded)
+        .limit(limit)
     )
-    rows = list(await connection.execute(query))
-    entries: list[TimelineEntry] = []
-    slices = Slices()
-    for row in rows:
-        entries.append(_entry(read_stored(**{name: getattr(row, name) for name in STORED})))
-        await slices.yield_if_due()
-    return TimelinePage(
-        session_id=session_id,
-        entries=entries,
-        has_more=bool(rows) and rows[-1].next_seq is not None,
-    )
-
-
-async def read_session_as_of(
-    connection: AsyncConnection, session_id: str, seq: int
-) -> SessionDetail | None:
-    """The session as it was once the record at `seq` was in. Raises RecordUnreadable.
-
-    Before a requested dial had placed its call, the dial's own session is that.
-    """
-    call = await call_session_of(connection, session_id)
-    until = event_log.c.seq <= seq
-    folded = await _folded(connection, call, until)
-    if not folded.is_call:
-        call = session_id
-        folded = await _folded(connection, call, until)
-    if not (rows := session_rows(folded)):
-        return None
-    commands = command_rows(folded)
-    for dial in await list_dials_of(connection, call):
-        earlier = await _folded(connection, dial.session_id, _records_of_dial(dial), until)
-        commands += [row for row in command_rows(earlier) if row.command_id == dial.command_id]
-    return detail_of(rows[0], leg_rows(folded), commands)
-
-
-async def read_seq_at(connection: AsyncConnection, session_id: str, at: datetime) -> int | None:
-    """The stream sequence of the session's last record stored by `at`; None if there is none."""
-    found = await connection.execute(
-        select(func.max(event_log.c.seq)).where(
-            event_log.c.session_id == storable(session_id), event_log.c.stored_at <= at
-        )
-    )
-    seq: int | None = found.scalar_one()
-    return seq
+    return list(await connection.execute(query))
 
 
 async def _folded(connection: AsyncConnection, session_id: str, *conditions: Any) -> Folded:

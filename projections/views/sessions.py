@@ -155,7 +155,7 @@ async def read_session(connection: AsyncConnection, session_id: str) -> SessionD
     """
     session_id = await call_session_of(connection, session_id)
     found = await connection.execute(
-        _sessions().where(sessions.c.session_id == storable(session_id))
+        sessions_and_errors().where(sessions.c.session_id == storable(session_id))
     )
     row = found.one_or_none()
     if row is None:
@@ -200,30 +200,59 @@ async def list_sessions(
     A session without legs is a command, or a conference, rather than a call: it is listed only if
     its status is asked for, or if something is wrong with it.
     """
-    numbers = {
-        sessions.c.from_number: wanted.from_number,
-        sessions.c.to_number: wanted.to_number,
-    }
     bounded = max(1, min(limit, PAGE_MAX))
-    query = _sessions().order_by(*newest_first(sessions)).limit(bounded)
-    if wanted.status is not None:
-        query = query.where(_has_status(wanted.status, now))
-    else:
-        is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
-        query = query.where((sessions.c.status != "empty") | is_wrong)
-    if wanted.connection_id is not None:
-        query = query.where(sessions.c.connection_id == storable(wanted.connection_id))
-    for column, number in numbers.items():
-        if number is not None:
-            query = query.where(column.in_(sorted(map(storable, spellings(number)))))
-    if wanted.started_from is not None:
-        query = query.where(sessions.c.started_at >= wanted.started_from)
-    if wanted.started_before is not None:
-        query = query.where(sessions.c.started_at < wanted.started_before)
+    query = sessions_and_errors().order_by(*newest_first(sessions)).limit(bounded)
+    query = query.where(listed(wanted, now))
     if before_seq is not None:
         query = query.where(await older_than(connection, sessions, before_seq))
     found = await connection.execute(query)
     return [session_at(SessionView(**row._mapping), now) for row in found]
+
+
+def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
+    """The condition for sessions that are listed at `now`; `is_listed` says the same of a row."""
+    numbers = {
+        sessions.c.from_number: wanted.from_number,
+        sessions.c.to_number: wanted.to_number,
+    }
+    is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
+    conditions = [
+        (sessions.c.status != "empty") | is_wrong
+        if wanted.status is None
+        else _has_status(wanted.status, now)
+    ]
+    if wanted.connection_id is not None:
+        conditions.append(sessions.c.connection_id == storable(wanted.connection_id))
+    for column, number in numbers.items():
+        if number is not None:
+            conditions.append(column.in_(sorted(map(storable, spellings(number)))))
+    if wanted.started_from is not None:
+        conditions.append(sessions.c.started_at >= wanted.started_from)
+    if wanted.started_before is not None:
+        conditions.append(sessions.c.started_at < wanted.started_before)
+    return and_(*conditions)
+
+
+def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
+    """Whether the session, as `session_at` shows it, is listed."""
+    is_wrong = session.parked or session.fold_error is not None
+    started_at = session.started_at
+    if wanted.status is None:
+        if session.status == "empty" and not is_wrong:
+            return False
+    elif session.status != wanted.status:
+        return False
+    for value, number in (
+        (session.from_number, wanted.from_number),
+        (session.to_number, wanted.to_number),
+    ):
+        if number is not None and value not in set(map(storable, spellings(number))):
+            return False
+    if wanted.connection_id is not None and session.connection_id != storable(wanted.connection_id):
+        return False
+    if wanted.started_from is not None and not (started_at and started_at >= wanted.started_from):
+        return False
+    return wanted.started_before is None or bool(started_at and started_at < wanted.started_before)
 
 
 def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
@@ -239,7 +268,8 @@ def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
             return sessions.c.status == status
 
 
-def _sessions() -> "Select[Any]":
+def sessions_and_errors() -> "Select[Any]":
+    """The rows of sessions as `SessionView` takes them."""
     joined = sessions.outerjoin(
         parked_sessions, parked_sessions.c.session_id == sessions.c.session_id
     )

@@ -55,7 +55,7 @@ async def test_a_name_that_a_route_does_not_have_is_refused_with_those_it_has(
     ("path", "name"),
     [
         ("/sessions?hangup_cause=normal_clearing", "hangup_cause"),
-        ("/sessions?as_of=5", "as_of"),
+        ("/sessions?as_off=5", "as_off"),
         ("/analytics/summary?bucket=hour", "bucket"),
         ("/v2/connections/1/active_calls?limit=5", "limit"),
         ("/v2/call_control_applications?page_size=5", "page_size"),

@@ -67,6 +67,24 @@ async def test_a_session_is_read_as_it_was(stack: Stack, sdk: AsyncTelnyx) -> No
         assert response.json()["errors"][0]["source"] == {"parameter": "as_of"}
 
 
+async def test_lists_and_timelines_are_read_as_they_were(stack: Stack) -> None:
+    connection_id = await stack.connection()
+    placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(3)]
+    for session_id in placed:
+        await stack.session(session_id)
+    query = {"connection_id": connection_id}
+    newest, *older = (await get(stack, "/sessions", **query)).json()["data"]
+    for as_of in (older[0]["first_seq"], older[0]["first_stored_at"]):
+        then = (await get(stack, "/sessions", as_of=as_of, status="active", **query)).json()["data"]
+        assert [each["session_id"] for each in then] == [each["session_id"] for each in older]
+        assert then[0]["last_seq"] == older[0]["first_seq"]
+    path = f"/sessions/{newest['session_id']}/timeline"
+    [first] = (await get(stack, path, as_of=newest["first_seq"])).json()["data"]
+    assert first["seq"] == newest["first_seq"]
+    response = await get(stack, "/sessions", as_of="yesterday")
+    assert response.json()["errors"][0]["source"] == {"parameter": "as_of"}
+
+
 async def test_a_timeline_is_read_page_by_page(stack: Stack, sdk: AsyncTelnyx) -> None:
     session_id, _ = await ended_call(stack, sdk)
     path = f"/sessions/{session_id}/timeline"

@@ -1,204 +1,239 @@
-"""How fast the views are rebuilt: fills a log, projects it, and runs `offhook rebuild`.
+"""How fast all views are rebuilt from a file of events, compared with an oracle.
 
-    python -m bench.rebuild [--events 100000] [--kills 3]
+    python -m bench.rebuild [--events 100000] [--rounds 3] [--workers 2] [--only offhook]
 
-With `--kills`, the command is killed (kill -9) that many times before it may finish. The output
-includes the machine.
+One seeded file (`bench/history_file.py`) is loaded by every contestant into a database of its own
+in one Postgres; loading is not timed. Timed is the rebuild, from its start to the last row. Each
+result is compared with the oracle's: one that differs prints WRONG. Rounds are interleaved.
 """
 
 import argparse
 import asyncio
+import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from nats.aio.client import Client
+from rich.console import Console
+from rich.table import Table
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.machine import describe
-from offhook.cli.embedded.nats_server import NatsServer
-from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.cli.embedded.prepare import prepare
-from offhook.codec import Encoded, encode, encoded_webhook
-from offhook.events import (
-    CallAnswered,
-    CallHangup,
-    CallInitiated,
-    CarrierEvent,
-    CommandSucceeded,
-    Decided,
-    IssuedCommand,
+from bench.history_file import (
+    Expected,
+    HourRow,
+    SessionRow,
+    add_to_hours,
+    expected_of,
+    read_history,
+    write_history,
 )
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.subjects import Side
-from offhook.projections.projector.project import Projector
-from offhook.projections.projector.rebuild import NAME
+from bench.machine import describe, median
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import MIGRATIONS
+from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.views.database import open_database
+from offhook.projections.views.event_log import event_log, read_stored
+from offhook.projections.views.schema import migrate
 from offhook.settings import Settings, environment_from
-from offhook.webhooks import wire_body
 
-RECORDS_OF_A_CALL = 8
-CALLS_AT_ONCE = 200
+TARGET_RATE = 20_000
+TARGET_RATIO = 10
 _ROOT = Path(__file__).resolve().parent.parent
+
+Timed = tuple[float, Expected]
+"""Seconds, and what came of it."""
+
+
+class Offhook:
+    """`offhook rebuild start --cutover` as an operator runs it, with the start of its processes."""
+
+    name = "offhook"
+
+    def __init__(self, postgres: PostgresServer, path: Path, workers: int) -> None:
+        self._workers = workers
+        self._url = postgres.create_database("offhook")
+        asyncio.run(_stored(self._url, path))
+
+    def rebuild(self) -> Timed:
+        asyncio.run(_emptied(self._url))
+        kept = {name: each for name, each in os.environ.items() if not name.startswith("OFFHOOK_")}
+        settings = Settings(nats_url="nats://127.0.0.1:9", postgres_url=self._url)
+        command = ["start", "--cutover", "--workers", str(self._workers)]
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "offhook", "rebuild", *command],
+            env={**kept, **environment_from(settings)},
+            cwd=_ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        took_s = time.perf_counter() - started
+        return took_s, asyncio.run(_views(self._url))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="contestants, separated by commas")
     chosen = parser.parse_args()
-    say(describe("bench.rebuild"))
-    with (
-        tempfile.TemporaryDirectory(prefix="offhook-bench-") as name,
-        NatsServer(Path(name) / "nats") as nats,
-        PostgresServer(Path(name) / "postgres") as postgres,
-    ):
-        settings = Settings(
-            nats_url=nats.url, nats_monitor_urls=(nats.monitor_url,), postgres_url=postgres.url
+    console = Console(width=110)
+    console.print(describe("bench.rebuild"), highlight=False)
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
+        directory = Path(name)
+        path = directory / "history.jsonl"
+        write_history(path, events=chosen.events, sessions=chosen.events // 10, seed=chosen.seed)
+        expected = expected_of(path)
+        with PostgresServer(directory / "postgres") as postgres:
+            makers: dict[str, Callable[[], Any]] = {
+                "offhook": lambda: Offhook(postgres, path, chosen.workers),
+            }
+            wanted = chosen.only.split(",") if chosen.only else [*makers]
+            contestants = [makers[each]() for each in wanted]
+            rates: dict[str, list[float]] = {each.name: [] for each in contestants}
+            wrong: set[str] = set()
+            for _ in range(chosen.rounds):
+                for contestant in contestants:
+                    took_s, found = contestant.rebuild()
+                    rates[contestant.name].append(chosen.events / took_s)
+                    if found != expected:
+                        wrong.add(contestant.name)
+                        console.print(f"{contestant.name}: {_first_difference(found, expected)}")
+            console.print(_table(rates, wrong, chosen.events))
+
+
+def _table(rates: dict[str, list[float]], wrong: set[str], events: int) -> Table:
+    table = Table(title=f"All views rebuilt from {events:,} events")
+    for column in ("", "events/s", "rounds", "offhook is", "target", "views"):
+        table.add_column(column, justify="right" if column else "left")
+    ours = median(rates.get("offhook", []))
+    for name, each in rates.items():
+        is_ours = name == "offhook"
+        table.add_row(
+            name,
+            f"{median(each):,.0f}",
+            f"{min(each):,.0f}–{max(each):,.0f}",
+            "" if is_ours else f"{ours / median(each):.1f} ×",
+            f"≥ {TARGET_RATE:,}" if is_ours else f"≥ {TARGET_RATIO} ×",
+            "WRONG" if name in wrong else "as the oracle",
         )
-        prepare(settings)
-        asyncio.run(fill(settings, chosen.events))
-        chance = random.Random(chosen.seed)
-        for number in range(chosen.kills):
-            share = (number + chance.uniform(0.3, 0.9)) / (chosen.kills + 0.5)
-            asyncio.run(killed_at(settings, int(share * chosen.events)))
-        say("$ offhook rebuild")
-        run(settings).wait()
+    return table
 
 
-def say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+def _first_difference(found: Expected, expected: Expected) -> str:
+    for part in ("sessions", "hours"):
+        ours, theirs = getattr(found, part), getattr(expected, part)
+        for key in sorted({*ours, *theirs}):
+            if ours.get(key) != theirs.get(key):
+                return f"{part} {key}: {ours.get(key)}, expected {theirs.get(key)}"
+    return "no difference"
 
 
-def run(settings: Settings) -> "subprocess.Popen[bytes]":
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("OFFHOOK_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "offhook", "rebuild"],
-        env={**kept, **environment_from(settings), "COLUMNS": "110"},
-        cwd=_ROOT,
-    )
+async def _stored(url: str, path: Path) -> None:
+    """The file in event_log, as the projector copies it, and the checkpoint behind it."""
+    await migrate(url, MIGRATIONS)
+    engine = open_database(url)
+    columns = [column.name for column in event_log.columns]
+    rows: list[Sequence[Any]] = []
+    seen: set[str] = set()
+    seq = 0
+    for seq, line in enumerate(read_history(path), start=1):
+        if line["event_id"] in seen:
+            continue
+        seen.add(line["event_id"])
+        stored = read_stored(
+            seq=seq,
+            session_id=line["session_id"],
+            side="in",
+            type="WebhookReceived",
+            version=1,
+            stored_at=datetime.fromisoformat(line["stored_at"]),
+            body=line["body"].encode(),
+        )
+        row = stored.row()
+        rows.append([row[name] for name in columns])
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await driver.copy_records_to_table("event_log", records=rows, columns=columns)
+        await driver.execute(
+            "insert into checkpoint (name, stream_created_at, seq, updated_at)"
+            " values ($1, now(), $2, now())",
+            PROJECTOR,
+            seq,
+        )
+        for statement in ("vacuum analyze", "checkpoint"):
+            await driver.execute(statement)
+    await engine.dispose()
 
 
-async def killed_at(settings: Settings, seq: int) -> None:
-    """Run the command until it has folded the record `seq`, then kill -9."""
-    say("$ offhook rebuild")
-    process = run(settings)
-    engine = open_database(settings.postgres_url)
+async def _emptied(url: str) -> None:
+    """Nothing of an earlier round is left."""
+    engine = open_database(url)
+    async with engine.begin() as connection:
+        await connection.execute(text("drop schema if exists public_rebuild cascade"))
+        await connection.execute(text("truncate sessions, legs, commands, queue_visits"))
+    await engine.dispose()
+
+
+async def _views(url: str) -> Expected:
+    engine = open_database(url)
     try:
-        while process.poll() is None and (reached := await _position(engine)) < seq:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        return await _read_views(engine)
     finally:
-        process.kill()
-        process.wait()
         await engine.dispose()
-    say(f"kill -9 at seq {reached:,}, status {process.returncode}\n")
 
 
-async def _position(engine: AsyncEngine) -> int:
-    try:
-        async with engine.connect() as connection:
-            found = await connection.execute(
-                text("select seq from public_rebuild.checkpoint where name = :name"), {"name": NAME}
+async def _read_views(engine: AsyncEngine) -> Expected:
+    found = Expected()
+    async with engine.connect() as connection:
+        result = await connection.execute(
+            text(
+                "select sessions.session_id, status, sessions.started_at, sessions.answered_at,"
+                " sessions.ended_at, talk_s, coalesce(dtmf, '') as keys"
+                " from sessions join legs using (session_id) order by started_at"
             )
-            return int(found.scalar_one_or_none() or 0)
-    except DBAPIError:
-        return 0  # not created yet, or dropped because the rebuild is done
-
-
-async def fill(settings: Settings, events: int) -> None:
-    """Append `events` records of concurrent calls to the log, and project all of them."""
-    client = await connect(settings.nats_url, "bench")
-    engine = open_database(settings.postgres_url)
-    try:
-        started = time.monotonic()
-        await _append_all(client, events)
-        say(f"{events:,} events appended in {time.monotonic() - started:.1f} s")
-        started, stopping = time.monotonic(), asyncio.Event()
-        projector = Projector(
-            client,
-            engine,
-            on_batch=lambda progress: stopping.set() if progress.seq >= events else None,
         )
-        await projector.run(stopping)
-        took_s = time.monotonic() - started
-        say(f"{events:,} events projected in {took_s:.1f} s, {events / took_s:,.0f} events/s\n")
-    finally:
-        await engine.dispose()
-        await close(client)
+        for row in result:
+            found.sessions[row.session_id] = SessionRow(
+                state=row.status,
+                started_at=_iso(row.started_at) or "",
+                answered_at=_iso(row.answered_at),
+                ended_at=_iso(row.ended_at),
+                talk_s=row.talk_s,
+                keys=row.keys,
+            )
+    for session in found.sessions.values():
+        add_to_hours(found.hours, session)
+    return found
 
 
-async def _append_all(client: Client, events: int) -> None:
-    log = JetStreamLog(client)
-    numbers = iter(range(events // RECORDS_OF_A_CALL))
-
-    async def one_after_another() -> None:
-        for number in numbers:
-            session_id = f"bench-{number:07d}"
-            for side, encoded in call(session_id):
-                await log.append(session_id, side, encoded)
-
-    await asyncio.gather(*(one_after_another() for _ in range(CALLS_AT_ONCE)))
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
-    """The records of an answered call, as ingress and a worker write them."""
-    start = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    number = int(session_id[-7:])
-    ids = {
-        "call_control_id": f"v3:{session_id}-{'x' * 40}",
-        "call_leg_id": f"leg-{session_id}",
-        "call_session_id": session_id,
-        "connection_id": "2811212257810187800",
-    }
-    ends = {"from_": f"+1202555{number % 10_000:04d}", "to": "+12025550101", "start_time": start}
-
-    def at(ordinal: int, seconds: float) -> dict[str, object]:
-        event_id = f"{session_id}-event-{ordinal}"
-        return {"event_id": event_id, "occurred_at": start + timedelta(seconds=number + seconds)}
-
-    def received(event: CarrierEvent) -> tuple[Side, Encoded]:
-        return "in", encoded_webhook(wire_body(event), event.event_id)  # type: ignore[arg-type]
-
-    def decided(cause: int, *commands: IssuedCommand) -> tuple[Side, Encoded]:
-        fact = Decided(
-            cause_seq=number * RECORDS_OF_A_CALL + cause,
-            cause_id=f"{session_id}-event-{cause}",
-            flow="bench",
-            flow_version="1",
-            worker="worker-1",
-            lease_s=3.0,
-            commands=commands,
-        )
-        return "out", encode(fact, session_id)
-
-    answer = IssuedCommand(
-        command_id=f"{session_id}-answer",
-        operation="answer",
-        call_control_id=ids["call_control_id"],
-        parameters={"client_state": "c3RhdGU="},
+def result_from(printed: str) -> Timed:
+    """What a contestant in another process prints: one JSON document."""
+    document = json.loads(printed)
+    return document["seconds"], Expected(
+        sessions={key: SessionRow(**row) for key, row in document["sessions"].items()},
+        hours={key: HourRow(**row) for key, row in document["hours"].items()},
     )
-    hangup = {"hangup_cause": "normal_clearing", "hangup_source": "caller"}
-    yield received(CallInitiated(**at(1, 0), **ids, **ends, direction="incoming"))  # type: ignore[arg-type]
-    yield decided(1, answer)
-    done = CommandSucceeded(
-        command_id=answer.command_id, http_status=200, answer={"data": {"result": "ok"}}
-    )
-    yield "out", encode(done, session_id)
-    yield received(CallAnswered(**at(2, 2), **ids, **ends))  # type: ignore[arg-type]
-    yield decided(4)
-    yield received(CallHangup(**at(3, 60), **ids, **ends, **hangup, end_time=start))  # type: ignore[arg-type]
-    yield decided(6)
-    yield received(CallAnswered(**at(4, 2), **ids, **ends))  # type: ignore[arg-type]
+
+
+def plain(expected: Expected) -> dict[str, Any]:
+    """The views as JSON has them."""
+    return asdict(expected)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from offhook.cli.migrate import migrate
 from offhook.cli.options import console
 from offhook.cli.parked import app as parked
 from offhook.cli.provision import provision
-from offhook.cli.rebuild import rebuild
+from offhook.cli.rebuild import app as rebuild
 from offhook.cli.roles import api, ingress, projector, simulator, worker
 from offhook.cli.send import send
 from offhook.cli.show import show
@@ -37,13 +37,14 @@ app = typer.Typer(
 for command in (
     *(demo, up),
     *(ingress, worker, projector, api, simulator),
-    *(provision, migrate, rebuild),
+    *(provision, migrate),
     *(show, send, doctor, asyncapi),
 ):
     app.command()(command)
 app.add_typer(call, name="call")
 app.add_typer(apps, name="apps")
 app.add_typer(parked, name="parked")
+app.add_typer(rebuild, name="rebuild")
 _errors = Console(stderr=True)
 
 

@@ -1,10 +1,136 @@
-"""The command `offhook rebuild`."""
+"""The commands `offhook rebuild …`; alone, it rebuilds the views and puts them in use."""
 
-from offhook.cli.options import ReadyFile, console, settings_of_command
+from typing import Annotated
+
+import typer
+
+from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command
+
+app = typer.Typer(
+    help="Rebuild the views beside the live ones, and put them in use.",
+    invoke_without_command=True,
+)
+
+Cutover = Annotated[
+    bool | None,
+    typer.Option(
+        "--cutover/--no-cutover",
+        help="Put the rebuilt views in use when they are ready, or leave them aside. Default: ask.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Worker processes. Default: one for each core."),
+]
+GraceHours = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=720.0, help="Hours for which the views before can be rolled back to."
+    ),
+]
+DespiteMissing = Annotated[
+    bool,
+    typer.Option(
+        "--despite-missing", help="Go on even if event_log lacks sessions that the views have."
+    ),
+]
 
 
-def rebuild(ready_file: ReadyFile = None) -> None:
-    """Rebuild the views from the start of the log. If interrupted, run it again to continue."""
-    from offhook.cli.remote.rebuild import run_rebuild
+@app.callback()
+def rebuild(context: typer.Context, ready_file: ReadyFile = None) -> None:
+    """Rebuild the views from event_log. Without a command: `start --cutover`."""
+    if context.invoked_subcommand is None:
+        start(cutover=True, ready_file=ready_file)
 
-    run_rebuild(console, settings_of_command(ready_file))
+
+@app.command()
+def start(
+    cutover: Cutover = None,
+    workers: Workers = None,
+    grace_hours: GraceHours = 24.0,
+    despite_missing: DespiteMissing = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Build a new version of the views aside. If interrupted, run it again to continue."""
+    from offhook.cli.remote.rebuild import run_start
+
+    run_start(
+        console,
+        settings_of_command(ready_file),
+        cutover=cutover,
+        workers=workers,
+        grace_hours=grace_hours,
+        despite_missing=despite_missing,
+    )
+
+
+@app.command()
+def status(as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
+    """Print what is aside: a version that is being built, or the one before the last cutover."""
+    from offhook.cli.remote.rebuild import run_status
+
+    run_status(console, settings_of_command(ready_file), as_json=as_json)
+
+
+@app.command()
+def pause(ready_file: ReadyFile = None) -> None:
+    """Stop the rebuild that is at work; what it has done is kept."""
+    from offhook.cli.remote.rebuild import run_pause
+
+    run_pause(console, settings_of_command(ready_file))
+
+
+@app.command()
+def resume(
+    cutover: Cutover = None,
+    workers: Workers = None,
+    grace_hours: GraceHours = 24.0,
+    despite_missing: DespiteMissing = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Continue a rebuild that was paused or interrupted."""
+    from offhook.cli.remote.rebuild import run_start
+
+    run_start(
+        console,
+        settings_of_command(ready_file),
+        cutover=cutover,
+        workers=workers,
+        grace_hours=grace_hours,
+        despite_missing=despite_missing,
+        only_resume=True,
+    )
+
+
+@app.command()
+def cancel(ready_file: ReadyFile = None) -> None:
+    """Drop what is aside: an unfinished version, or the one that a rollback would return to."""
+    from offhook.cli.remote.rebuild import run_cancel
+
+    run_cancel(console, settings_of_command(ready_file))
+
+
+@app.command()
+def cutover(
+    grace_hours: GraceHours = 24.0,
+    despite_missing: DespiteMissing = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """Put the version aside in use, at the position of the live one."""
+    from offhook.cli.remote.rebuild import run_cutover
+
+    run_cutover(
+        console,
+        settings_of_command(ready_file),
+        grace_hours=grace_hours,
+        despite_missing=despite_missing,
+    )
+
+
+@app.command()
+def rollback(ready_file: ReadyFile = None) -> None:
+    """Put the views from before the last cutover in use again, with all that came since."""
+    from offhook.cli.remote.rebuild import run_rollback
+
+    run_rollback(console, settings_of_command(ready_file))

@@ -11,6 +11,7 @@ from offhook.jetstream.role import connected
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.metrics import registry_of
 from offhook.projections.projector.project import Projector
+from offhook.projections.rebuild.cutover import end_graces
 from offhook.projections.views.database import open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.settings import Settings
@@ -62,7 +63,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             app,
             host=settings.projector_host,
             port=settings.projector_port,
-            beside=[project(), _report(projector)],
+            beside=[project(), _report(projector), end_graces(engine)],
             watch_s=watch_s,
         )
 

@@ -1,37 +1,85 @@
-"""What an operator has done to the views: all of them rebuilt, or one session folded again.
+"""What an operator has done to the views: a new version built and put in use, one session folded
+again.
 
-The command's way to the projector's code; nobody else outside of this room has one.
+The commands' way to the code that writes the views; nobody else outside of this room has one.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
-from offhook.projections.projector.rebuild import RebuildProgress, Rebuilt, rebuild
-from offhook.projections.projector.repair import Compared
+from offhook.projections.rebuild import cutover, run
+from offhook.projections.rebuild.build import Build, Positions
+from offhook.projections.rebuild.parity import Compared, Example, Parity
+from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
+from offhook.projections.rebuild.workers import workers_default
 from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.schema import hold_off_projectors, require_migrated
 
-__all__ = ["Compared", "RebuildProgress", "Rebuilt", "fold_again", "rebuild_views"]
+__all__ = [
+    "GRACE_S",
+    "Build",
+    "Compared",
+    "Example",
+    "Parity",
+    "Positions",
+    "RebuildProgress",
+    "RebuildStatus",
+    "build_version",
+    "cancel_rebuild",
+    "cut_over",
+    "fold_again",
+    "pause_rebuild",
+    "read_rebuild",
+    "roll_back",
+    "workers_default",
+]
 
 
-async def rebuild_views(
-    *, nats_url: str, postgres_url: str, on_progress: Callable[[RebuildProgress], None]
-) -> Rebuilt:
-    """Rebuild all views from the log. Raises OffhookError, or what Postgres says."""
-    await require_migrated(postgres_url)
-    # The comparison takes as long as the tables are large.
-    engine = open_database(postgres_url, "offhook-rebuild", statement_timeout_s=None)
-    try:
-        client = await connect(nats_url, "rebuild")
-        try:
-            return await rebuild(client, engine, on_progress=on_progress)
-        finally:
-            await close(client)
-    finally:
-        await engine.dispose()
+async def build_version(
+    postgres_url: str,
+    *,
+    workers: int,
+    on_progress: Callable[[RebuildProgress], None] = lambda progress: None,
+) -> Parity | None:
+    """Build a new version of all views aside, or go on building it; None if it was paused."""
+    async with _engine(postgres_url) as engine:
+        return await run.build_version(
+            engine, postgres_url, workers=workers, on_progress=on_progress
+        )
+
+
+async def cut_over(postgres_url: str, *, grace_s: float, despite_missing: bool) -> Positions:
+    """Put the version aside in use; the one before is kept that long."""
+    async with _engine(postgres_url) as engine:
+        return await run.cut_over_version(engine, grace_s=grace_s, despite_missing=despite_missing)
+
+
+async def roll_back(postgres_url: str) -> Positions:
+    """Put the version before in use again."""
+    async with _engine(postgres_url) as engine:
+        return await cutover.roll_back(engine)
+
+
+async def read_rebuild(postgres_url: str) -> RebuildStatus:
+    """What there is aside, and whether a process is at work on it."""
+    async with _engine(postgres_url) as engine:
+        await cutover.end_grace(engine)
+        return await run.read_status(engine)
+
+
+async def pause_rebuild(postgres_url: str) -> Build:
+    """Have the rebuild at work stop where it is."""
+    async with _engine(postgres_url) as engine:
+        return await run.pause(engine)
+
+
+async def cancel_rebuild(postgres_url: str) -> bool:
+    """Drop what is aside; whether there was anything."""
+    async with _engine(postgres_url) as engine:
+        return await run.cancel(engine)
 
 
 async def fold_again(engine: Engine, session_id: str) -> str:
@@ -45,3 +93,14 @@ async def fold_again(engine: Engine, session_id: str) -> str:
         assert position is not None, "a session is parked, so records were projected"
         tried = await Projection(PROJECTOR).retry_parked(connection, position.seq, session_id)
     return tried.parked.get(session_id, "")
+
+
+@asynccontextmanager
+async def _engine(postgres_url: str) -> AsyncIterator[Engine]:
+    await require_migrated(postgres_url)
+    # Indexes and the comparison take as long as the tables are large.
+    engine = open_database(postgres_url, "offhook-rebuild", statement_timeout_s=None)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

@@ -16,6 +16,7 @@ from offhook.errors import OperatorFault
 from offhook.projections.views.database import open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import DERIVED
+from offhook.projections.views.versions import drop_aside, live_schema
 
 _VERSIONS = Path(offhook.__file__).parent / "migrations" / "versions"
 
@@ -86,6 +87,8 @@ async def _run(url: str, work: Callable[[Connection], None], target: str) -> Non
         if found not in (None, target):
             # A migration may come to the tables in another order than they do; readers read on.
             await hold_off_projectors(connection)
+            # It would lack what changes now: a rebuild has to begin again, or a rollback is over.
+            await drop_aside(connection, await live_schema(connection))
         await connection.run_sync(work)
 
 

@@ -3,64 +3,44 @@
 import asyncio
 import json
 import os
-import re
+import random
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from nats.aio.client import Client
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
 
-from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.stream import consumer_configs, stream_config
-from offhook.projections.projector.project import Projector
-from offhook.projections.projector.rebuild import RebuildProgress, rebuild
+from offhook.cli.main import app
+from offhook.projections.projector.bulk import insert_new
 from offhook.projections.views.database import open_database
+from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
+from offhook.projections.views.fold import folded_from
+from offhook.projections.views.registry import VIEWS, rows_of
+from offhook.projections.views.view import columns_of
 from offhook.settings import Settings, environment_from
-from tests.projections.story import (
-    call,
-    caught_up,
-    projecting,
-    publish,
-    stored_views,
-)
+from tests.projections.story import NOON, call, interleaved, stored_views
 
 TIMEOUT_S = 60
 ROOT = Path(__file__).parents[3]
+KILLS = int(os.environ.get("REBUILD_KILLS", "2"))
+"""How often a rebuild is killed; set it higher for a long run."""
 
 
 @pytest.fixture
-def quick_nats() -> Iterator[NatsServer]:
-    """It may lose acknowledged writes, and takes them ten times faster: nothing crashes it here."""
-    with NatsServer(sync_always=False) as server:
-        yield server
-
-
-@pytest.fixture
-def settings(quick_nats: NatsServer, postgres_server: PostgresServer, migrated: str) -> Settings:
+def settings(postgres_server: PostgresServer, migrated: str) -> Settings:
     url = postgres_server.create_database(f"rebuild_{uuid4().hex}", template=migrated)
-    return Settings(
-        nats_url=quick_nats.url, nats_monitor_urls=(quick_nats.monitor_url,), postgres_url=url
-    )
-
-
-@pytest.fixture
-async def client(quick_nats: NatsServer) -> AsyncIterator[Client]:
-    client = await connect(quick_nats.url, "test")
-    await client.jetstream().add_stream(stream_config(1))
-    for config in consumer_configs():
-        await client.jetstream().add_consumer("CALLS", config)
-    yield client
-    await close(client)
+    nowhere = "nats://127.0.0.1:9"  # a rebuild needs no log
+    return Settings(nats_url=nowhere, postgres_url=url)
 
 
 @pytest.fixture
@@ -70,88 +50,87 @@ async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-async def test_killed_three_times_it_goes_on_and_the_views_are_identical(
-    client: Client, engine: AsyncEngine, settings: Settings
+async def test_killed_at_random_it_goes_on_and_the_views_are_what_the_log_says(
+    engine: AsyncEngine, settings: Settings
 ) -> None:
-    events = await _projected(client, engine, calls=770)
-    assert events >= 10_000
-    before = await stored_views(engine)
-    with pytest.raises(InterruptedError):  # with nothing done yet, but a checkpoint to hold
-        await rebuild(client, engine, on_progress=_interrupted_at_once)
-    reached: list[int] = []
-    for share in (0.15, 0.4, 0.7):
-        reached.append(await _killed_at(int(share * events), engine, settings))
-        assert await stored_views(engine) == before
-    assert reached[0] < reached[1] < reached[2] < events
-
-    with _rebuild(settings) as process:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    records = await _stored(engine, calls=1_600)
+    for _ in range(KILLS):
+        with _rebuild(settings, "start", "--cutover", "--workers", "2") as process:
+            took_s = chance.uniform(0.5, 5.0)
+            await asyncio.sleep(took_s)
+            _kill_one_of(process, chance)
+            await asyncio.to_thread(process.wait, TIMEOUT_S)
+        assert await _rows(engine) in (0, 1_600)  # nothing, or all of it
+    with _rebuild(settings, "start", "--cutover", "--workers", "2") as process:
         output = await _output_of(process)
     assert process.returncode == 0, output
-    resumed = re.search(r"Resumed after seq ([\d,]+)\.", output)
-    assert resumed, output
-    assert reached[2] <= int(resumed[1].replace(",", "")) < events
-    assert re.search(r"[\d,]+ events folded in [\d.]+ s, [\d,]+ events/s", output)
-    assert f"views at seq {events:,}: identical before and after" in output
-    assert await stored_views(engine) == before
+    assert "records folded in" in output
+    assert "The rebuilt views are in use" in output
+    assert await stored_views(engine) == _cold(records)
 
 
-async def test_killed_between_writing_and_committing_the_old_views_stay(
-    client: Client, engine: AsyncEngine, settings: Settings
+def test_each_command_says_what_it_did(settings: Settings) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["rebuild", *words], env=environment)
+        failed = result.exception if result.exit_code == 1 else None
+        return result.exit_code, result.output + str(failed or "")
+
+    environment = {**environment_from(settings), "COLUMNS": "110"}
+    assert "the views are empty: start `offhook projector`" in run("start")[1]
+    assert "there is no rebuild to resume" in run("resume")[1]
+    assert "no rebuild is at work" in run("pause")[1]
+    assert run("cancel") == (0, "there was nothing aside\n")
+    assert "nothing aside" in run("status")[1]
+    asyncio.run(_filled(settings.postgres_url))
+
+    status, output = run("start")  # not on a terminal: nobody is asked
+    assert status == 0, output
+    assert "of 130 records" in output
+    assert "rebuilt views, at seq 130: they differ" in output
+    assert "sessions s0: only in the rebuilt views" in output
+    assert "`offhook rebuild cutover` puts them in use" in output
+    assert "ready but for 0 positions" in run("status")[1]
+    assert json.loads(run("status", "--json")[1])["build"]["state"] == "following"
+    status, output = run("resume", "--no-cutover")
+    assert "Resumed after 130 records." in output, output
+    assert "The rebuilt views are in use, at seq 130." in run("cutover", "--grace-hours", "2")[1]
+    assert "`offhook rebuild rollback` works until" in run("status")[1]
+    assert "no rebuilt version is ready" in run("cutover")[1]
+    assert "The views from before are in use again, at seq 130." in run("rollback")[1]
+    assert "there is no version before" in run("rollback")[1]
+    status, output = run()
+    assert status == 0, output
+    assert "The rebuilt views are in use, at seq 130." in output
+    assert "rebuilt views, at seq 130: identical" in run("start", "--no-cutover")[1]
+    assert run("cancel") == (0, "dropped what was aside\n")
+
+
+async def test_it_finds_the_views_by_the_ready_file(
+    engine: AsyncEngine, settings: Settings, tmp_path: Path
 ) -> None:
-    events = await _projected(client, engine, calls=10)
-    right = await stored_views(engine)
-    async with engine.begin() as connection:
-        await connection.execute(text("update legs set state = 'unseen' where session_id = 's3'"))
-    tampered = await stored_views(engine)
-    with pytest.raises(InterruptedError):
-        await rebuild(client, engine, on_progress=_interrupted)
-    # It ends by dropping its tables: whoever reads one of them catches it with all else done.
-    async with engine.connect() as holding:
-        await holding.execute(text("select * from public_rebuild.parked_sessions"))
-        with _rebuild(settings):
-            await _blocked(engine, "drop schema%")
-            assert await stored_views(engine) == tampered  # readers are not held up by it
-        await holding.rollback()
-    assert await stored_views(engine) == tampered
-
-    with _rebuild(settings) as process:
-        output = await _output_of(process)
-    assert process.returncode == 0, output
-    assert f"Resumed after seq {events}." in output
-    assert re.search(r"legs .* differed: 2 rows removed, 2 written", output)
-    assert "they differed and were repaired" in output
-    assert await stored_views(engine) == right
-
-
-async def test_views_that_were_never_filled_end_it_with_one_line(
-    client: Client, settings: Settings
-) -> None:
-    with _rebuild(settings) as process:
-        output = await _output_of(process)
-    assert process.returncode == 1
-    assert output.startswith("offhook: the views are empty: start `offhook projector`")
-
-
-async def test_it_finds_the_log_and_the_views_by_the_ready_file(
-    client: Client, engine: AsyncEngine, settings: Settings, tmp_path: Path
-) -> None:
-    await _projected(client, engine, calls=2)
+    await _stored(engine, calls=2)
     path = tmp_path / "ready.json"
-    addresses = {"nats": settings.nats_url, "postgres": settings.postgres_url}
-    path.write_text(json.dumps(addresses))
-    nowhere = replace(settings, nats_url="nats://127.0.0.1:9", postgres_url="postgresql://h:9/d")
-    with _rebuild(nowhere, OFFHOOK_READY_FILE=str(path)) as process:
+    path.write_text(json.dumps({"nats": settings.nats_url, "postgres": settings.postgres_url}))
+    with _rebuild(
+        Settings(nats_url=settings.nats_url, postgres_url="postgresql://h:9/d"),
+        OFFHOOK_READY_FILE=str(path),
+    ) as process:
         output = await _output_of(process)
     assert process.returncode == 0, output
     assert "legs" in output
 
 
 @contextmanager
-def _rebuild(settings: Settings, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+def _rebuild(
+    settings: Settings, *words: str, **variables: str
+) -> Iterator["subprocess.Popen[str]"]:
     """The command; kill -9 if it still runs at the end of the block."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "offhook", "rebuild"],
+        [sys.executable, "-m", "offhook", "rebuild", *words],
         cwd=ROOT,
         env={**kept, **environment_from(settings), "COLUMNS": "110", **variables},
         stdout=subprocess.PIPE,
@@ -165,64 +144,70 @@ def _rebuild(settings: Settings, **variables: str) -> Iterator["subprocess.Popen
         process.communicate()
 
 
+def _kill_one_of(process: "subprocess.Popen[str]", chance: random.Random) -> None:
+    """kill -9 of the command, or of one of its workers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = children.read_text().split() if children.exists() else []
+    victim = int(chance.choice([str(process.pid), *workers]))
+    try:
+        os.kill(victim, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()
+
+
 async def _output_of(process: "subprocess.Popen[str]") -> str:
     output, _ = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
     return output
 
 
-async def _projected(client: Client, engine: AsyncEngine, *, calls: int) -> int:
-    """Fill the log and the views; the number of records."""
-    log = JetStreamLog(client)
-    stories = [call(f"s{number}") for number in range(calls)]
-    await asyncio.gather(*(publish(log, story) for story in stories))
-    async with projecting(Projector(client, engine)):
-        await caught_up(client, engine)
-    return sum(len(story) for story in stories)
+async def _rows(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return int((await connection.execute(text("select count(*) from sessions"))).scalar_one())
 
 
-def _interrupted_at_once(_: RebuildProgress) -> None:
-    raise InterruptedError
+async def _filled(url: str) -> None:
+    engine = open_database(url)
+    await _stored(engine, calls=10)
+    await engine.dispose()
 
 
-def _interrupted(progress: RebuildProgress) -> None:
-    if progress.seq == progress.target_seq:
-        raise InterruptedError
+async def _stored(engine: AsyncEngine, *, calls: int) -> list[StoredRecord]:
+    """Calls in event_log, and a checkpoint behind them; the views are empty."""
+    entries = interleaved([call(f"s{number}") for number in range(calls)])
+    records = [
+        read_stored(
+            seq=seq,
+            session_id=entry.session_id,
+            side=entry.side,
+            type=entry.encoded.type,
+            version=entry.encoded.version,
+            stored_at=NOON + timedelta(milliseconds=seq),
+            body=entry.encoded.body,
+        )
+        for seq, entry in enumerate(entries, start=1)
+    ]
+    async with engine.begin() as connection:
+        await insert_new(connection, event_log, [record.row() for record in records])
+        await connection.execute(
+            text(
+                "insert into checkpoint (name, stream_created_at, seq, updated_at)"
+                " values ('projector', now(), :seq, now())"
+            ),
+            {"seq": len(records)},
+        )
+    return records
 
 
-async def _killed_at(seq: int, engine: AsyncEngine, settings: Settings) -> int:
-    """Kill the command amid a batch, once it is at `seq` or above; where the batch began.
-
-    Each batch moves the checkpoint last, and waits for whoever holds it. Who asks for it meanwhile
-    has it next: so it is let go for one batch at a time.
-    """
-    async with engine.connect() as one, engine.connect() as other:
-        reached = await _hold_checkpoint(one)
-        with _rebuild(settings) as process:
-            await _blocked(engine, "%checkpoint%")
-            while reached < seq:
-                holding = asyncio.create_task(_hold_checkpoint(other))
-                await _blocked(engine, "%checkpoint%", count=2)
-                await one.rollback()
-                reached, one, other = await holding, other, one
-                await _blocked(engine, "%checkpoint%")
-        assert process.returncode == -9
-        await one.rollback()
-    return reached
-
-
-async def _hold_checkpoint(connection: AsyncConnection) -> int:
-    """The position of the views that are being made, which stays until the transaction's end."""
-    asked = text("select seq from public_rebuild.checkpoint for update")
-    return int((await connection.execute(asked)).scalar_one())
-
-
-async def _blocked(engine: AsyncEngine, query: str, count: int = 1) -> None:
-    """Wait until so many such statements wait for a lock."""
-    asked = text(
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock' and query like :query"
-    )
-    async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
-        while (await connection.execute(asked, {"query": query})).scalar_one() < count:
-            await connection.rollback()  # a transaction sees the same activity for ever
-            await asyncio.sleep(0.02)
+def _cold(records: list[StoredRecord]) -> dict[str, list[dict[str, Any]]]:
+    by_session: dict[str, list[Any]] = {}
+    for record in records:
+        by_session.setdefault(record.session_id, []).append(record.record)
+    found: dict[str, list[dict[str, Any]]] = {view.name: [] for view in VIEWS}
+    for session_id, several in by_session.items():
+        rows = rows_of(folded_from(session_id, several))
+        for view in VIEWS:
+            found[view.name] += [columns_of(view.table, row) for row in rows[view.name]]
+    for view in VIEWS:
+        keys = [column.name for column in view.table.primary_key.columns]
+        found[view.name].sort(key=lambda row, keys=keys: [row[key] for key in keys])  # type: ignore[misc]
+    return found

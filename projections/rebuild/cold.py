@@ -1,0 +1,207 @@
+"""The cold phase, as one of several worker processes does it: chunk after chunk of whole sessions.
+
+    claim a chunk ─▶ read its records by session ─▶ fold each session once ─▶ COPY its rows, and
+                                                                              note it as done
+
+A chunk is a range of session ids with about CHUNK_RECORDS records. A session with a difficulty (a
+record that cannot be read, a fold that raises, a value that Postgres may refuse) is listed in
+`later`, for the tail phase, which can take sessions one by one.
+
+It talks to asyncpg itself: SQLAlchemy has no COPY, and its rows cost as much as a fold.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.position import partition_of
+from offhook.projections.rebuild.build import Positions, position_in, positions_in
+from offhook.projections.rebuild.folding import Fold, fits_every_index
+from offhook.projections.views.event_log import STORED, read_stored
+from offhook.projections.views.registry import VIEWS
+from offhook.projections.views.view import View
+
+CHUNK_RECORDS = 4_000
+FETCHED_AT_ONCE = 1_000
+REFUSED = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+"""What COPY raises for a value."""
+
+_Driver = Any  # asyncpg's connection: its own stubs want a type for each row
+
+
+class Chunk(NamedTuple):
+    """The sessions above `after_id` up to `to_id`; None for all the rest."""
+
+    number: int
+    after_id: str
+    to_id: str | None
+
+
+class ColdWorker:
+    """Folds chunks until there are none, or the build is wanted to stop."""
+
+    def __init__(self, driver: _Driver, *, live: str, aside: str, owner: str) -> None:
+        """`owner` is that of the run: chunks of an earlier one that are not done are taken over."""
+        self._driver = driver
+        self._live, self._aside, self._owner = live, aside, owner
+        self._limits: Positions = {}
+        self._copies = [_Copy(view, aside) for view in VIEWS]
+
+    @classmethod
+    async def of(
+        cls, connection: AsyncConnection, *, live: str, aside: str, owner: str
+    ) -> "ColdWorker":
+        """A worker on this connection, which it has for itself."""
+        raw = await connection.get_raw_connection()
+        return cls(raw.driver_connection, live=live, aside=aside, owner=owner)
+
+    async def run(self) -> None:
+        """Fold until no chunk is left. Raises what Postgres says."""
+        # A commit that is lost in a crash of Postgres is lost with its rows: the chunk is done
+        # again.
+        await self._driver.execute("set synchronous_commit to off")
+        limits = await self._driver.fetchval(f"select limits from {self._aside}.build")
+        self._limits = positions_in(limits)
+        while (chunk := await self._claim()) is not None:
+            async with self._driver.transaction():
+                await self._fold(chunk)
+
+    async def _claim(self) -> Chunk | None:
+        aside = self._aside
+        async with self._driver.transaction():
+            build = await self._driver.fetchrow(
+                f"select claimed_to, is_claimed, wanted from {aside}.build for update"
+            )
+            if build["wanted"] is not None:
+                return None
+            left = await self._driver.fetchrow(
+                f"update {aside}.chunk set owner = $1 where number = (select number from"
+                f" {aside}.chunk where not is_done and owner <> $1 order by number limit 1)"
+                " returning number, after_id, to_id",
+                self._owner,
+            )
+            if left is not None:
+                return Chunk(*left)
+            if build["is_claimed"]:
+                return None
+            after_id = build["claimed_to"]
+            to_id = await self._driver.fetchval(
+                f"select session_id from {self._live}.event_log where session_id > $1"
+                " order by session_id, seq offset $2 limit 1",
+                after_id,
+                CHUNK_RECORDS,
+            )
+            await self._driver.execute(
+                f"update {aside}.build set claimed_to = coalesce($1, claimed_to), is_claimed = $2",
+                to_id,
+                to_id is None,
+            )
+            number = await self._driver.fetchval(
+                f"insert into {aside}.chunk (after_id, to_id, owner) values ($1, $2, $3)"
+                " returning number",
+                after_id,
+                to_id,
+                self._owner,
+            )
+            return Chunk(number, after_id, to_id)
+
+    async def _fold(self, chunk: Chunk) -> None:
+        rows: dict[str, list[Any]] = {view.name: [] for view in VIEWS}
+        folds, records = await self._folds(chunk)
+        later: list[str] = []
+        for fold in folds:
+            of_session = fold.rows()
+            if of_session is None or not fits_every_index(of_session):
+                later.append(fold.folded.session.session_id)
+                continue
+            for name, several in of_session.items():
+                rows[name] += several
+        try:
+            async with self._driver.transaction():
+                for copy in self._copies:
+                    await copy.write(self._driver, rows[copy.name])
+        except REFUSED:
+            later = [fold.folded.session.session_id for fold in folds]
+        await self._driver.executemany(
+            f"insert into {self._aside}.later (session_id) values ($1)",
+            [(session_id,) for session_id in later],
+        )
+        # The fence: a worker of a run that was given up does not find its chunk any more.
+        done = await self._driver.fetchval(
+            f"update {self._aside}.chunk set is_done = true, records = $1"
+            " where number = $2 and owner = $3 and not is_done returning number",
+            records,
+            chunk.number,
+            self._owner,
+        )
+        if done is None:
+            raise ChunkTaken(f"chunk {chunk.number} was taken over by another run")
+
+    async def _folds(self, chunk: Chunk) -> tuple[list[Fold], int]:
+        """The sessions of the chunk, and how many records were read."""
+        folds: list[Fold] = []
+        fold: Fold | None = None
+        session_id, limit, records = "", 0, 0
+        until = "" if chunk.to_id is None else " and session_id <= $2"
+        arguments = [chunk.after_id] if chunk.to_id is None else [chunk.after_id, chunk.to_id]
+        cursor = self._driver.cursor(
+            f"select {', '.join(STORED)} from {self._live}.event_log where session_id > $1{until}"
+            " order by session_id, seq",
+            *arguments,
+            prefetch=FETCHED_AT_ONCE,
+        )
+        async for row in cursor:
+            stored = read_stored(**row)
+            if stored.session_id != session_id:
+                session_id, fold = stored.session_id, None
+                limit = position_in(self._limits, partition_of(stored.seq))
+            records += 1
+            if stored.seq <= limit:
+                if fold is None:
+                    fold = Fold(session_id)
+                    folds.append(fold)
+                fold.add(stored)
+        return folds, records
+
+
+class ChunkTaken(Exception):
+    """Another run has the chunk."""
+
+
+class _Copy:
+    """Rows of a view → COPY."""
+
+    def __init__(self, view: View[Any], aside: str) -> None:
+        self.name = view.name
+        self._schema = aside.strip('"').replace('""', '"')
+        self._columns = [column.name for column in view.table.columns]
+        self._json = [
+            place
+            for place, column in enumerate(view.table.columns)
+            if isinstance(column.type, JSONB)
+        ]
+
+    async def write(self, driver: _Driver, rows: Sequence[Any]) -> None:
+        if not rows:
+            return
+        records = []
+        for row in rows:
+            values = vars(row)
+            record = [values[column] for column in self._columns]
+            for place in self._json:
+                if record[place] is not None:
+                    record[place] = msgspec.json.encode(record[place]).decode()
+            records.append(record)
+        await driver.copy_records_to_table(
+            self.name, records=records, columns=self._columns, schema_name=self._schema
+        )

@@ -1,0 +1,237 @@
+"""The swap of the two versions, its undoing, and the end of the grace period in between.
+
+    cutover    projector held off ─▶ the last records ─▶ older snapshots gone ─▶ everybody out
+               ─▶ swap, mirror ─▶ commit
+    rollback   everybody out ─▶ swap back ─▶ commit; then the rebuilt version is dropped
+    grace      triggers write every row of the live version into the version before as well
+
+Who comes after somebody who waits for a lock queues behind: so each attempt gives up after LOCK_S,
+and is repeated a little later.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.errors import OperatorFault
+from offhook.projections.rebuild.aside import (
+    SWAPPED,
+    begin_mirror,
+    end_mirror,
+    lock_versions,
+    require_same_columns,
+    swap,
+)
+from offhook.projections.rebuild.build import live_positions, read_build, write_build
+from offhook.projections.rebuild.tail import Tail
+from offhook.projections.views.database import DATABASE_ERRORS
+from offhook.projections.views.schema import hold_off_projectors
+from offhook.projections.views.versions import aside_of, drop_aside, live_schema
+
+LOCK_S = 0.1
+"""How long an attempt waits for those who read the tables: others queue behind it."""
+
+HOLD_OFF_S = 2.0
+"""How long an attempt waits for the projector's batch; readers do not queue behind that."""
+
+SNAPSHOTS_S = 1.0
+"""How long an attempt waits for transactions that began before the last records were in."""
+
+ATTEMPTS_S = 60.0
+GRACE_LOOK_S = 60.0
+PAUSE_MAX_S = 0.5
+CLOSE_RECORDS = 200
+"""The version aside is that close behind before the projector is held off."""
+
+Result = TypeVar("Result")
+
+_FAULTS: tuple[type[Exception], ...] = (OperatorFault, *DATABASE_ERRORS)
+
+_log = logging.getLogger(__name__)
+
+
+class _InUse(Exception):
+    """Somebody is in the way, for now."""
+
+
+async def cut_over(engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float) -> None:
+    """Make the version aside the live one. Raises OperatorFault if the tables are never free."""
+    aside = aside_of(live)
+
+    async def attempt() -> None:
+        while await tail.behind() > CLOSE_RECORDS and await tail.follow():
+            await tail.connection.commit()
+        await tail.connection.commit()
+        async with engine.begin() as connection:
+            await _lock_timeout(connection, HOLD_OFF_S)
+            await hold_off_projectors(connection, live)
+            # Committed apart: see `_snapshots_gone`.
+            async with tail.connection.begin():
+                while await tail.follow():
+                    pass
+                await _adopt_parked(tail.connection, live, aside)
+            await _snapshots_gone(tail.connection, connection)
+            await require_same_columns(connection, live, aside)
+            await _lock_timeout(connection, LOCK_S)
+            await lock_versions(connection, live, aside)
+            await swap(connection, live, aside)
+            await begin_mirror(connection, live, aside)
+            await connection.execute(
+                text(
+                    f"update {aside}.build set state = 'live', cut_over_at = clock_timestamp(),"
+                    " grace_until = clock_timestamp() + make_interval(secs => :grace_s)"
+                ),
+                {"grace_s": grace_s},
+            )
+
+    await _until_free(attempt)
+
+
+async def _snapshots_gone(looking: AsyncConnection, holding: AsyncConnection) -> None:
+    """Wait for everybody who sees the tables as they were before the last commit. Raises _InUse.
+
+    A transaction of REPEATABLE READ may have its snapshot, and be about to ask for its first lock:
+    after the swap it would find the new table, with its rows as of the snapshot.
+    """
+    ours = [await _pid_of(looking), await _pid_of(holding)]
+    waited_for = {"ours": ours, "holding": ours[1]}
+    found = await looking.execute(
+        text(
+            "select pid, xact_start from pg_stat_activity where datname = current_database()"
+            " and backend_xmin is not null and pid <> all(:ours)"
+            # Projectors, which wait for us.
+            " and not :holding = any(pg_blocking_pids(pid))"
+        ),
+        waited_for,
+    )
+    left = {(row.pid, row.xact_start) for row in found}
+    until = time.monotonic() + SNAPSHOTS_S
+    while left:
+        await looking.commit()  # a transaction sees the same activity forever
+        if time.monotonic() > until:
+            raise _InUse()
+        await asyncio.sleep(0.005)
+        found = await looking.execute(
+            text("select pid, xact_start from pg_stat_activity where backend_xmin is not null")
+        )
+        left &= {(row.pid, row.xact_start) for row in found}
+    await looking.commit()
+
+
+async def _pid_of(connection: AsyncConnection) -> int:
+    found = await connection.execute(text("select pg_backend_pid()"))
+    return int(found.scalar_one())
+
+
+async def roll_back(engine: AsyncEngine) -> dict[int, int]:
+    """Make the version before live again; the positions it is at. Raises OperatorFault."""
+
+    async def attempt() -> dict[int, int]:
+        async with engine.begin() as connection:
+            live = await live_schema(connection)
+            aside = aside_of(live)
+            build = await read_build(connection, aside)
+            if build is None or build.state != "live":
+                raise OperatorFault(
+                    "there is no version before: none was replaced, or its grace period is over"
+                )
+            await require_same_columns(connection, live, aside)
+            await _lock_timeout(connection, LOCK_S)
+            await lock_versions(connection, live, aside)
+            await end_mirror(connection, live, aside)
+            await swap(connection, live, aside)
+            # What is aside now was rejected: `start` drops it, if this process does not get to it.
+            await write_build(connection, aside, state="rejected")
+            return await live_positions(connection, live)
+
+    positions = await _until_free(attempt)
+    await drop_versions(engine)
+    return positions
+
+
+async def end_grace(engine: AsyncEngine) -> bool:
+    """Drop the version before if its grace period is over; whether it was."""
+    async with engine.connect() as connection:
+        aside = aside_of(await live_schema(connection))
+        build = await read_build(connection, aside)
+        if build is None or build.grace_until is None:
+            return False
+        now = await connection.execute(text("select clock_timestamp()"))
+        if now.scalar_one() < build.grace_until:
+            return False
+    return await drop_versions(engine)
+
+
+async def end_graces(engine: AsyncEngine) -> None:
+    """End each grace period in its time, for as long as a projector runs."""
+    while True:
+        await asyncio.sleep(GRACE_LOOK_S)
+        try:
+            if await end_grace(engine):
+                _log.info("the views from before the cutover are dropped")
+        except _FAULTS as error:
+            _log.warning(
+                "the views from before the cutover are still there", extra={"error": repr(error)}
+            )
+
+
+async def drop_versions(engine: AsyncEngine) -> bool:
+    """Drop what is aside, whatever it is; whether there was anything."""
+
+    async def attempt() -> bool:
+        async with engine.begin() as connection:
+            await _lock_timeout(connection, LOCK_S)
+            return await drop_aside(connection, await live_schema(connection))
+
+    return await _until_free(attempt)
+
+
+async def _adopt_parked(connection: AsyncConnection, live: str, aside: str) -> None:
+    """Sessions that cannot be folded keep the rows they have, and since when they are parked."""
+    found = await connection.execute(text(f"select session_id from {aside}.parked_sessions"))
+    parked = {"parked": found.scalars().all()}
+    if not parked["parked"]:
+        return
+    for table in SWAPPED:
+        if "session_id" not in table.columns:
+            continue
+        names = ", ".join(column.name for column in table.columns)
+        kept = f"from {live}.{table.name} where session_id = any(:parked)"
+        # What the live version has never had (it was parked at its first record) stays as it is.
+        for statement in (
+            f"delete from {aside}.{table.name} where session_id in (select session_id {kept})",
+            f"insert into {aside}.{table.name} ({names}) select {names} {kept}",
+        ):
+            await connection.execute(text(statement), parked)
+
+
+async def _lock_timeout(connection: AsyncConnection, seconds: float) -> None:
+    await connection.execute(text(f"set local lock_timeout to {int(seconds * 1000)}"))
+
+
+def _state_of(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+async def _until_free(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    until = time.monotonic() + ATTEMPTS_S
+    while True:
+        try:
+            return await attempt()
+        except (DBAPIError, _InUse) as error:
+            # 55P03: no lock in time; 40P01: two waited for each other.
+            if not isinstance(error, _InUse) and _state_of(error) not in ("55P03", "40P01"):
+                raise
+            if time.monotonic() > until:
+                raise OperatorFault(
+                    f"the tables of the views were in use for {ATTEMPTS_S:.0f} s on end: look for a"
+                    " transaction that stays open (pg_stat_activity), and try again"
+                ) from error
+        await asyncio.sleep(random.uniform(0.05, PAUSE_MAX_S))

@@ -1,0 +1,96 @@
+"""A session's records, one after the other → its fold and its rows; or why there are none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Table, Text
+
+from offhook.projections.views.event_log import StoredRecord
+from offhook.projections.views.fold import Folded, advanced
+from offhook.projections.views.registry import VIEWS, Rows, rows_of
+from offhook.projections.views.view import storable
+from offhook.session import Session
+
+ERROR_CHARS_MAX = 2_000
+
+INDEXED_CHARS_SURE = 200
+"""A row whose indexed texts are no longer than that fits into every index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A session that cannot be folded. `since_seq` is the record at which that was seen."""
+
+    session_id: str
+    since_seq: int
+    error: str
+
+
+class Fold:
+    """The fold of one session; after the first failure it takes in nothing more."""
+
+    def __init__(self, session_id: str, folded: Folded | None = None) -> None:
+        """`folded` is what is in the views already."""
+        self.folded = folded or Folded(session=Session(session_id=session_id))
+        self.failure: Failure | None = None
+        self._written_seq = self.folded.last_seq
+
+    def add(self, stored: StoredRecord) -> None:
+        """Take in the next record."""
+        if self.failure is not None:
+            return
+        if stored.record is None:
+            self.fail(stored.seq, stored.error)
+            return
+        try:
+            self.folded = advanced(self.folded, stored.record)
+        except Exception as error:
+            self.fail(stored.seq, error)
+
+    def rows(self) -> Rows | None:
+        """The rows that are not in the views yet; None if it failed."""
+        if self.failure is not None:
+            return None
+        try:
+            return rows_of(self.folded, self._written_seq)
+        except Exception as error:
+            self.fail(self.folded.last_seq, error)
+            return None
+
+    def fail(self, since_seq: int, error: Exception | str) -> None:
+        """Note the failure."""
+        reason = str(storable(error if isinstance(error, str) else repr(error)))
+        self.failure = Failure(
+            session_id=self.folded.session.session_id,
+            since_seq=since_seq,
+            error=reason[:ERROR_CHARS_MAX],
+        )
+
+
+def fits_every_index(rows: Rows) -> bool:
+    """Whether that is certain: if not, Postgres may refuse the rows."""
+    for name, several in rows.items():
+        columns = _INDEXED_TEXTS[name]
+        for row in several:
+            values = vars(row)
+            for column in columns:
+                text = values[column]
+                if text is not None and len(text) > INDEXED_CHARS_SURE:
+                    return False
+    return True
+
+
+def _indexed_texts(table: Table) -> tuple[str, ...]:
+    indexed = {*table.primary_key.columns}
+    for index in table.indexes:
+        indexed |= {*index.columns}
+    return tuple(
+        column.name
+        for column in table.columns
+        if column in indexed and isinstance(column.type, Text)
+    )
+
+
+_INDEXED_TEXTS: Mapping[str, tuple[str, ...]] = {
+    view.name: _indexed_texts(view.table) for view in VIEWS
+}

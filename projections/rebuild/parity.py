@@ -1,0 +1,199 @@
+"""How the version aside differs from the live one, both at the same position.
+
+The live views go on meanwhile: sessions with a record beyond the positions of the version aside are
+left out, and so are those that cannot be folded in one of the two. A difference can be the purpose
+of the rebuild.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.position import partition_of
+from offhook.projections.rebuild.build import Positions, live_positions, position_in
+from offhook.projections.views.registry import VIEWS
+
+EXAMPLES_MAX = 5
+"""Rows that are shown of each table."""
+
+COLUMNS_MAX = 5
+VALUE_CHARS_MAX = 60
+WORK_MEMORY = "64MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A row that differs: its key, and for each column that differs the value before and after."""
+
+    key: Mapping[str, str]
+    columns: Mapping[str, tuple[str, str]]  # empty for a row that is in one version only
+    only_in: str  # live, rebuilt; empty if it is in both
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A table of the two versions."""
+
+    table: str
+    rows: int  # in the version aside, of the sessions that were compared
+    checksum: str  # of the same rows
+    removed: int  # rows of the live version that are not in the other
+    added: int
+    changed: int
+    examples: Sequence[Example]
+
+    @property
+    def identical(self) -> bool:
+        """Whether no row differs."""
+        return not (self.removed or self.added or self.changed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """What was found. `unrecorded` are sessions of the live views without any record to fold."""
+
+    positions: Positions
+    compared: Sequence[Compared]
+    sessions_left_out: int  # in motion
+    parked: int  # sessions that cannot be folded
+    unrecorded: int
+
+    @property
+    def identical(self) -> bool:
+        """Whether no table differs."""
+        return all(each.identical for each in self.compared)
+
+
+async def compare(
+    connection: AsyncConnection, *, live: str, aside: str, positions: Positions
+) -> Parity:
+    """Compare the two versions, as of one moment: in a transaction of isolation REPEATABLE READ."""
+    await connection.execute(text(f"set local work_mem to '{WORK_MEMORY}'"))
+    moving = await _in_motion(connection, live, positions)
+    parameters = {"left_out": sorted(moving)}
+    compared = [
+        await _compared(connection, view.table, live, aside, parameters)
+        for view in VIEWS
+        if "session_id" in view.table.columns
+    ]
+    parked = await connection.execute(text(f"select count(*) from {aside}.parked_sessions"))
+    return Parity(
+        positions=positions,
+        compared=compared,
+        sessions_left_out=len(moving),
+        parked=parked.scalar_one(),
+        unrecorded=await count_unrecorded(connection, live),
+    )
+
+
+async def count_unrecorded(connection: AsyncConnection, live: str) -> int:
+    """Sessions that are in the live views and have no record in event_log to be folded from."""
+    found = await connection.execute(
+        text(
+            f"select count(*) from {live}.sessions as each where not exists"
+            f" (select from {live}.event_log where event_log.session_id = each.session_id)"
+        )
+    )
+    return int(found.scalar_one())
+
+
+async def _in_motion(connection: AsyncConnection, live: str, positions: Positions) -> set[str]:
+    found: set[str] = set()
+    for position in (await live_positions(connection, live)).values():
+        since = position_in(positions, partition_of(position))
+        result = await connection.execute(
+            text(
+                f"select distinct session_id from {live}.event_log"
+                " where seq > :since and seq <= :until"
+            ),
+            {"since": since, "until": position},
+        )
+        found |= set(result.scalars())
+    return found
+
+
+async def _compared(
+    connection: AsyncConnection,
+    table: Table,
+    live: str,
+    aside: str,
+    left_out: Mapping[str, Sequence[str]],
+) -> Compared:
+    keys = ", ".join(column.name for column in table.primary_key.columns)
+    old, new = _rows_in(table, live, live, aside), _rows_in(table, aside, live, aside)
+    joined = f" from {old} as old full join {new} as new using ({keys})"
+    # By their bytes: equal numbers may be written differently.
+    changed = "old.is_there and new.is_there and old *<> new"
+    counted = await connection.execute(
+        text(
+            "select count(*) filter (where old.is_there is null) as added,"
+            " count(*) filter (where new.is_there is null) as removed,"
+            f" count(*) filter (where {changed}) as changed{joined}"
+        ),
+        left_out,
+    )
+    counts = counted.one()
+    content = await connection.execute(
+        text(
+            "select count(*) as total, coalesce(sum(hashtextextended(whole, 0)), 0) as first,"
+            " coalesce(sum(hashtextextended(whole, 1)), 0) as second"
+            # Offset 0: or the text of each row would be made twice.
+            f" from (select cast(new as text) as whole from {new} as new offset 0) as wholes"
+        ),
+        left_out,
+    )
+    row = content.one()
+    examples: list[Example] = []
+    if counts.added or counts.removed or counts.changed:
+        found = await connection.execute(
+            text(
+                f"select to_jsonb(old) as old, to_jsonb(new) as new{joined}"
+                f" where old.is_there is null or new.is_there is null or ({changed})"
+                f" order by {keys} limit {EXAMPLES_MAX}"
+            ),
+            left_out,
+        )
+        examples = [_example(table, each.old, each.new) for each in found]
+    return Compared(
+        table=table.name,
+        rows=row.total,
+        checksum=f"{int(row.first) % 2**64:016x}{int(row.second) % 2**64:016x}",
+        removed=counts.removed,
+        added=counts.added,
+        changed=counts.changed,
+        examples=examples,
+    )
+
+
+def _rows_in(table: Table, schema: str, live: str, aside: str) -> str:
+    columns = ", ".join(column.name for column in table.columns)
+    return (
+        f"(select true as is_there, {columns} from {schema}.{table.name}"
+        " where session_id <> all(:left_out)"
+        f" and session_id not in (select session_id from {live}.parked_sessions)"
+        f" and session_id not in (select session_id from {aside}.parked_sessions))"
+    )
+
+
+def _example(table: Table, old: Any, new: Any) -> Example:
+    old, new = (json.loads(row) if isinstance(row, str) else row for row in (old, new))
+    there = old or new
+    columns: dict[str, tuple[str, str]] = {}
+    if old is not None and new is not None:
+        for name, before in old.items():
+            if before != new[name] and len(columns) < COLUMNS_MAX:
+                columns[name] = (_shown(before), _shown(new[name]))
+    return Example(
+        key={column.name: _shown(there[column.name]) for column in table.primary_key.columns},
+        columns=columns,
+        only_in="rebuilt" if old is None else "live" if new is None else "",
+    )
+
+
+def _shown(value: Any) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return shown if len(shown) <= VALUE_CHARS_MAX else shown[: VALUE_CHARS_MAX - 1] + "…"

@@ -1,0 +1,315 @@
+"""The order of a rebuild, and what other processes may ask of one.
+
+build ─▶ cold ─▶ indexes ─▶ tail ─▶ parity ─▶ ready ─▶ cutover
+           └────────┴─────────┴─ pause: all that is committed stays; `build` goes on from there
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+from uuid import uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.errors import OperatorFault
+from offhook.projections.projector.checkpoint import become_active
+from offhook.projections.rebuild.aside import create_aside, create_indexes
+from offhook.projections.rebuild.build import (
+    Build,
+    Positions,
+    create_build,
+    fingerprint,
+    live_positions,
+    read_build,
+    write_build,
+)
+from offhook.projections.rebuild.cutover import cut_over, drop_versions
+from offhook.projections.rebuild.parity import Parity, compare, count_unrecorded
+from offhook.projections.rebuild.tail import Tail
+from offhook.projections.rebuild.worker import Task
+from offhook.projections.rebuild.workers import working
+from offhook.projections.views.database import read_at_one_moment
+from offhook.projections.views.versions import aside_of, live_schema
+
+NAME = "rebuild"
+"""Of the lock of the one rebuild at work."""
+
+CLAIM_TIMEOUT_S = 10.0
+"""Postgres notices only after the statement at hand that a killed rebuild is gone."""
+
+POLL_S = 0.2
+
+RECORDS_A_PROCESS = 10_000
+"""For fewer records a process takes longer to start than to fold them."""
+
+GRACE_S = 24 * 3600.0
+
+Phase = Literal["folding", "indexing", "following", "comparing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebuildProgress:
+    """Records folded in the cold phase, of how many; positions behind, while following."""
+
+    phase: Phase
+    folded: int
+    total: int
+    resumed_at: int  # records that an earlier run had folded
+    behind: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebuildStatus:
+    """What there is aside; `build` is None if there is nothing."""
+
+    build: Build | None
+    is_at_work: bool  # a process is building it
+    is_of_this_code: bool
+    behind: int  # positions between the version aside and the live one
+
+
+async def build_version(
+    engine: AsyncEngine,
+    postgres_url: str,
+    *,
+    workers: int,
+    on_progress: Callable[[RebuildProgress], None] = lambda progress: None,
+) -> Parity | None:
+    """Build a version aside, or go on building it; None if another process had it paused.
+
+    Raises OperatorFault, WorkerEnded, or what Postgres says; run again, it goes on.
+    """
+    async with claimed(engine) as connection:
+        live = await live_schema(connection)
+        aside = aside_of(live)
+        await connection.commit()
+        build = await _begun(engine, live, aside)
+        progress = _Progress(build, on_progress)
+        if build.state == "folding":
+            if not await _fold(engine, postgres_url, live, aside, workers, progress):
+                return None
+            progress.show("indexing")
+            await create_indexes(engine, live, aside)
+            async with engine.begin() as writing:
+                await write_build(writing, aside, state="following")
+        async with _following(engine, live, aside) as tail:
+            while await tail.fold_later():
+                await tail.connection.commit()
+            while await tail.follow():
+                await tail.connection.commit()
+                progress.show("following", behind=await tail.behind())
+                if await _is_wanted_to_stop(tail.connection, aside):
+                    return None
+            await tail.connection.commit()
+            progress.show("comparing")
+            positions = tail.positions
+        async with engine.connect() as comparing:
+            await read_at_one_moment(comparing)
+            return await compare(comparing, live=live, aside=aside, positions=positions)
+
+
+async def cut_over_version(
+    engine: AsyncEngine, *, grace_s: float = GRACE_S, despite_missing: bool = False
+) -> Positions:
+    """Make the version aside the live one; the positions it is at. Raises OperatorFault."""
+    async with claimed(engine) as connection:
+        live = await live_schema(connection)
+        aside = aside_of(live)
+        build = await read_build(connection, aside)
+        if build is None or build.state != "following":
+            raise OperatorFault("no rebuilt version is ready: run `offhook rebuild start`")
+        if build.fingerprint != fingerprint():
+            raise OperatorFault(
+                "the version aside was built by another version of Offhook:"
+                " run `offhook rebuild start`, which begins again"
+            )
+        missing = await count_unrecorded(connection, live)
+        if missing and not despite_missing:
+            raise OperatorFault(
+                f"event_log has no records of {missing:,} sessions that are in the views, which"
+                " would be gone. Restore event_log, or use --despite-missing to let them go"
+            )
+        await connection.commit()
+        async with _following(engine, live, aside) as tail:
+            await cut_over(engine, tail, live=live, grace_s=grace_s)
+            return tail.positions
+
+
+async def read_status(engine: AsyncEngine) -> RebuildStatus:
+    """What there is aside, and whether it is being worked on."""
+    async with engine.connect() as connection:
+        live = await live_schema(connection)
+        build = await read_build(connection, aside_of(live))
+        reached = await live_positions(connection, live)
+        is_at_work = not await become_active(connection, NAME)
+        await connection.invalidate()  # it may have the lock now
+    positions = build.positions if build is not None else {}
+    behind = sum(max(0, seq - positions.get(key, seq)) for key, seq in reached.items())
+    return RebuildStatus(
+        build=build,
+        is_at_work=is_at_work,
+        is_of_this_code=build is not None and build.fingerprint == fingerprint(),
+        behind=behind,
+    )
+
+
+async def pause(engine: AsyncEngine) -> Build:
+    """Have the build stop where it is, and wait for that. Raises OperatorFault."""
+    async with engine.begin() as connection:
+        aside = aside_of(await live_schema(connection))
+        build = await read_build(connection, aside)
+        if build is None or build.state not in ("folding", "following"):
+            raise OperatorFault("no rebuild is at work")
+        await write_build(connection, aside, wanted="pause")
+    async with claimed(engine), engine.connect() as connection:
+        build = await read_build(connection, aside)
+    if build is None:
+        raise OperatorFault("the rebuild was cancelled")
+    return build
+
+
+async def cancel(engine: AsyncEngine) -> bool:
+    """Drop an unfinished version, or end a grace period; whether there was anything."""
+    async with engine.begin() as connection:
+        aside = aside_of(await live_schema(connection))
+        if await read_build(connection, aside) is not None:
+            await write_build(connection, aside, wanted="cancel")
+    async with claimed(engine):
+        return await drop_versions(engine)
+
+
+@asynccontextmanager
+async def claimed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection that is the one rebuild at work. Raises OperatorFault if there is another."""
+    async with engine.connect() as connection:
+        try:
+            async with asyncio.timeout(CLAIM_TIMEOUT_S):
+                while not await become_active(connection, NAME):
+                    await connection.commit()
+                    await asyncio.sleep(0.1)
+            await connection.commit()
+        except TimeoutError:
+            raise OperatorFault(
+                "another rebuild of these views is running: see `offhook rebuild status`"
+            ) from None
+        try:
+            yield connection
+        finally:
+            await connection.invalidate()
+
+
+class _Progress:
+    def __init__(self, build: Build, on_progress: Callable[[RebuildProgress], None]) -> None:
+        self._total, self.folded, self._resumed_at = build.total, build.folded, build.folded
+        self._on_progress = on_progress
+
+    @property
+    def left(self) -> int:
+        """Records that are yet to be folded in the cold phase."""
+        return max(1, self._total - self.folded)
+
+    def show(self, phase: Phase, *, behind: int = 0) -> None:
+        self._on_progress(
+            RebuildProgress(
+                phase=phase,
+                folded=self.folded,
+                total=max(self._total, self.folded),
+                resumed_at=self._resumed_at,
+                behind=behind,
+            )
+        )
+
+
+async def _begun(engine: AsyncEngine, live: str, aside: str) -> Build:
+    """The build to go on with: that which is there, or a new one."""
+    async with engine.begin() as connection:
+        build = await read_build(connection, aside)
+        if (
+            build is not None
+            and build.state in ("folding", "following")
+            and build.fingerprint == fingerprint()
+            and build.wanted != "cancel"
+        ):
+            await write_build(connection, aside, wanted=None)
+            return build
+    await drop_versions(engine)
+    async with engine.begin() as connection:
+        if not await live_positions(connection, live):
+            raise OperatorFault(
+                "the views are empty: start `offhook projector`, which folds them from the first"
+                " record of the log"
+            )
+        await create_aside(connection, live, aside)
+        await create_build(connection, live, aside)
+    async with engine.connect() as connection:
+        build = await read_build(connection, aside)
+    assert build is not None
+    return build
+
+
+async def _fold(
+    engine: AsyncEngine,
+    postgres_url: str,
+    live: str,
+    aside: str,
+    workers: int,
+    progress: _Progress,
+) -> bool:
+    """The cold phase; whether it was finished, and not paused."""
+    task = Task(postgres_url=postgres_url, live=live, aside=aside, owner=uuid4().hex)
+    async with working(task, min(workers, -(-progress.left // RECORDS_A_PROCESS))) as work:
+        while True:
+            await asyncio.wait({work}, timeout=POLL_S)
+            is_done = work.done()
+            async with engine.connect() as connection:
+                build = await read_build(connection, aside)
+            if build is None:
+                return False
+            progress.folded = build.folded
+            progress.show("folding")
+            if is_done:
+                await _raised(work)
+                break
+    if build.wanted is not None:
+        return False
+    async with engine.connect() as connection:
+        left = await connection.execute(
+            text(
+                f"select not is_claimed or exists (select from {aside}.chunk where not is_done)"
+                f" from {aside}.build"
+            )
+        )
+        if left.scalar_one():
+            raise OperatorFault("the rebuild's workers ended, but not all of it is done")
+    return True
+
+
+async def _raised(work: "asyncio.Task[None]") -> None:
+    try:
+        await work
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def _is_wanted_to_stop(connection: AsyncConnection, aside: str) -> bool:
+    found = await connection.execute(text(f"select wanted is not null from {aside}.build"))
+    is_wanted = bool(found.scalar_one())
+    await connection.commit()
+    return is_wanted
+
+
+@asynccontextmanager
+async def _following(engine: AsyncEngine, live: str, aside: str) -> AsyncIterator[Tail]:
+    """A connection to the version aside, and what follows the live views over it."""
+    async with engine.connect() as connection:
+        try:
+            await connection.execute(text(f"set search_path to {aside}, {live}"))
+            build = await read_build(connection, aside)
+            await connection.commit()
+            assert build is not None
+            yield Tail(connection, live=live, aside=aside, positions=build.positions)
+        finally:
+            await connection.invalidate()  # its search path is no other's

@@ -1,0 +1,205 @@
+"""The tail phase: what the projector has folded since is folded into the version aside as well.
+
+A batch is one transaction: the touched sessions folded on, their rows written, the positions moved.
+The last batch is in the transaction of the cutover.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.position import partition_of
+from offhook.projections.projector.bulk import insert_new, upsert_newer
+from offhook.projections.rebuild.build import (
+    Positions,
+    live_positions,
+    position_in,
+    write_positions,
+)
+from offhook.projections.rebuild.folding import Failure, Fold
+from offhook.projections.views.event_log import STORED, StoredRecord, read_stored
+from offhook.projections.views.fold import Folded, written
+from offhook.projections.views.registry import VIEWS, Rows
+from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.view import columns_of
+from offhook.recent import RecentDict
+
+BATCH_RECORDS = 2_000
+LATER_AT_ONCE = 200
+SESSIONS_CACHED_MAX = 10_000
+
+_COLUMNS = ", ".join(STORED)
+
+
+class Tail:
+    """Follows the live views, on a connection whose search path has the schema aside first.
+
+    The caller commits. After a rollback it is of no use any more: it has gone on in memory.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, *, live: str, aside: str, positions: Positions
+    ) -> None:
+        """`positions` are those that are stored."""
+        self.positions = dict(positions)
+        self.connection = connection
+        self._live, self._aside = live, aside
+        self._cached = RecentDict[str, Folded](SESSIONS_CACHED_MAX)
+
+    async def fold_later(self) -> int:
+        """Fold some of the sessions that the cold phase left; how many, 0 if there are none."""
+        found = await self.connection.execute(
+            text(
+                f"delete from {self._aside}.later where session_id in"
+                f" (select session_id from {self._aside}.later limit :limit) returning session_id"
+            ),
+            {"limit": LATER_AT_ONCE},
+        )
+        session_ids = found.scalars().all()
+        await self._fold({session_id: () for session_id in session_ids}, self.positions)
+        return len(session_ids)
+
+    async def behind(self) -> int:
+        """How many positions the version aside is behind the live one."""
+        reached = await live_positions(self.connection, self._live)
+        return sum(
+            max(0, position - position_in(self.positions, partition))
+            for partition, position in reached.items()
+        )
+
+    async def follow(self) -> bool:
+        """Fold a batch of what the live views have and this version lacks; whether there was."""
+        reached = await live_positions(self.connection, self._live)
+        until = dict(self.positions)
+        records: list[StoredRecord] = []
+        for partition, position in sorted(reached.items()):
+            since = position_in(self.positions, partition)
+            room = BATCH_RECORDS - len(records)
+            if since < position and room > 0:
+                found = await self._read(since, position, room)
+                records += found
+                # Short of the limit all is read: what was repeated has a position, but no row.
+                until[partition] = found[-1].seq if len(found) == room else position
+        if until == self.positions:
+            return False
+        by_session: dict[str, list[StoredRecord]] = {}
+        for record in records:
+            by_session.setdefault(record.session_id, []).append(record)
+        await self._fold(by_session, until)
+        await write_positions(self.connection, self._aside, until)
+        self.positions = until
+        return True
+
+    async def _read(self, since: int, until: int, limit: int) -> list[StoredRecord]:
+        found = await self.connection.execute(
+            text(
+                f"select {_COLUMNS} from {self._live}.event_log"
+                " where seq > :since and seq <= :until order by seq limit :limit"
+            ),
+            {"since": since, "until": until, "limit": limit},
+        )
+        return [read_stored(**row._mapping) for row in found]
+
+    async def _fold(
+        self, by_session: Mapping[str, Sequence[StoredRecord]], until: Positions
+    ) -> None:
+        """Fold on the sessions that are known, and all others from their first record."""
+        if not by_session:
+            return
+        folds: list[Fold] = []
+        for session_id, records in by_session.items():
+            if (known := self._cached.get(session_id)) is not None:
+                fold = Fold(session_id, known)
+                for record in records:
+                    fold.add(record)
+                folds.append(fold)
+        folds += await self._whole([key for key in by_session if key not in self._cached], until)
+        rows = [(fold, made) for fold in folds if (made := fold.rows()) is not None]
+        await self._write(rows)
+        failures = [fold.failure for fold in folds if fold.failure is not None]
+        await self._park(failures)
+        await self._unpark([*by_session], failures)
+        for fold in folds:
+            session_id = fold.folded.session.session_id
+            if fold.failure is None:
+                self._cached[session_id] = written(fold.folded)
+            else:
+                self._cached.pop(session_id, None)
+
+    async def _whole(self, session_ids: Sequence[str], until: Positions) -> list[Fold]:
+        """These sessions folded from their first record up to there."""
+        if not session_ids:
+            return []
+        folds: dict[str, Fold] = {}
+        result = await self.connection.stream(
+            text(
+                f"select {_COLUMNS} from {self._live}.event_log"
+                " where session_id = any(:session_ids) order by session_id, seq"
+            ),
+            {"session_ids": list(session_ids)},
+        )
+        async for row in result:
+            if row.seq <= position_in(until, partition_of(row.seq)):
+                fold = folds.get(row.session_id) or folds.setdefault(
+                    row.session_id, Fold(row.session_id)
+                )
+                fold.add(read_stored(**row._mapping))
+        return [*folds.values()]
+
+    async def _write(self, several: Sequence[tuple[Fold, Rows]]) -> None:
+        """Upsert all rows at once; if Postgres refuses one, session by session, to find whose."""
+        error = await self._upserted([rows for _, rows in several])
+        if error is None:
+            return
+        for fold, rows in several:
+            if (error := await self._upserted([rows])) is not None:
+                fold.fail(fold.folded.last_seq, error)
+
+    async def _upserted(self, several: Sequence[Rows]) -> Exception | None:
+        """None, or what Postgres had against a value."""
+        try:
+            async with self.connection.begin_nested():
+                for view in VIEWS:
+                    rows = [row for rows in several for row in rows[view.name]]
+                    await upsert_newer(self.connection, view.table, rows)
+        except Exception as error:
+            if not _is_of_a_value(error):
+                raise
+            return error
+        return None
+
+    async def _park(self, failures: Iterable[Failure]) -> None:
+        stubs = []
+        for failure in failures:
+            await self.connection.execute(
+                text(
+                    f"insert into {self._aside}.parked_sessions as parked"
+                    " (session_id, since_seq, error, attempts, parked_at, tried_at)"
+                    " values (:session_id, :since_seq, :error, 1, now(), now())"
+                    " on conflict (session_id) do update set error = excluded.error,"
+                    " attempts = parked.attempts + 1, tried_at = excluded.tried_at"
+                ),
+                vars(failure),
+            )
+            # A session that never could be folded is listed all the same, as an empty one.
+            stub = columns_of(SESSIONS.table, session_view(Fold(failure.session_id).folded))
+            stubs.append(stub | {"first_seq": failure.since_seq})
+        await insert_new(self.connection, SESSIONS.table, stubs)
+
+    async def _unpark(self, session_ids: Sequence[str], failures: Sequence[Failure]) -> None:
+        failed = {failure.session_id for failure in failures}
+        await self.connection.execute(
+            text(f"delete from {self._aside}.parked_sessions where session_id = any(:session_ids)"),
+            {"session_ids": [each for each in session_ids if each not in failed]},
+        )
+
+
+def _is_of_a_value(error: Exception) -> bool:
+    """Whether a value is at fault, not the connection, the server or the schema."""
+    if isinstance(error, DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
+        return sqlstate.startswith(("22", "54"))
+    return isinstance(error, ValueError | TypeError | OverflowError)

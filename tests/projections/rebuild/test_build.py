@@ -1,0 +1,485 @@
+"""A rebuild gives what the log says, whatever the views were, and wherever it was killed."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+import offhook
+from offhook.codec import Encoded
+from offhook.errors import OperatorFault
+from offhook.events import CallInitiated
+from offhook.jetstream.log import JetStreamLog
+from offhook.projections.projector.project import Projector
+from offhook.projections.rebuild import cold, run, tail
+from offhook.projections.rebuild.build import folding_files
+from offhook.projections.rebuild.run import (
+    RebuildProgress,
+    build_version,
+    cancel,
+    cut_over_version,
+    pause,
+    read_status,
+)
+from offhook.projections.views.schema import migrate
+from tests.projections.rebuild.versions import (
+    NAMES,
+    RECORDS,
+    WRONG,
+    built,
+    projected,
+    run_sql,
+    schemas_aside,
+    value,
+)
+from tests.projections.story import (
+    Entry,
+    call,
+    caught_up,
+    cold_views,
+    projecting,
+    publish,
+    stored_views,
+    webhook,
+)
+
+
+class Killed(Exception):
+    """Stands for kill -9: the connections go, what they had not committed is rolled back."""
+
+
+async def test_a_version_is_identical_and_nothing_is_changed_until_it_is_put_in_use(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    shown: list[RebuildProgress] = []
+    found = await built(engine, on_progress=shown.append)
+    assert found.identical
+    assert found.positions == {0: RECORDS * len(NAMES)}
+    assert {each.table: each.rows for each in found.compared} == {
+        "sessions": len(NAMES),
+        "legs": 2 * len(NAMES),
+        "commands": 2 * len(NAMES),
+        "queue_visits": len(NAMES),
+    }
+    assert (shown[-1].folded, shown[-1].total) == (RECORDS * len(NAMES), RECORDS * len(NAMES))
+    assert [each.phase for each in shown if each.phase != "folding"] == ["indexing", "comparing"]
+    assert await cut_over_version(engine) == found.positions
+    assert await stored_views(engine) == await cold_views(log, NAMES)
+    assert await cancel(engine)
+    assert await schemas_aside(engine) == 0
+    assert not await cancel(engine)
+
+
+@pytest.mark.parametrize("table", WRONG)
+async def test_a_wrong_row_is_found_and_gone_after_the_cutover(
+    table: str, client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    await run_sql(engine, WRONG[table])
+    found = await built(engine)
+    assert [each.table for each in found.compared if not each.identical] == [table]
+    compared = next(each for each in found.compared if each.table == table)
+    assert (compared.removed, compared.added, compared.changed) == {
+        "sessions": (0, 0, 1),
+        "legs": (0, 2, 0),
+        "commands": (1, 0, 0),
+        "queue_visits": (0, 0, 1),
+    }[table]
+    shown = compared.examples[0]
+    assert (shown.only_in, shown.columns) == {
+        "sessions": ("", {"status": ("active", "ended"), "leg_count": ("7", "2")}),
+        "legs": ("rebuilt", {}),
+        "commands": ("live", {}),
+        "queue_visits": ("", {"wait_s": ("0", "3")}),
+    }[table]
+    assert (
+        shown.key["session_id"]
+        == {
+            "sessions": "s3",
+            "legs": "s4",
+            "commands": "nobody",
+            "queue_visits": "s6",
+        }[table]
+    )
+    await cut_over_version(engine)
+    assert await stored_views(engine) == await cold_views(log, NAMES)
+    assert (await built(engine)).identical
+
+
+async def test_two_rebuilds_are_identical_however_they_are_divided(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await projected(client, log, engine)
+    whole = await built(engine)
+    await cancel(engine)
+    monkeypatch.setattr(run, "RECORDS_A_PROCESS", 1)
+    divided = await built(engine, workers=2)  # in processes of their own
+    assert divided == whole
+
+
+async def test_emptied_views_are_filled_again(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    await run_sql(engine, "truncate sessions, legs, commands, queue_visits")
+    found = await built(engine)
+    assert [each.added for each in found.compared] == [20, 40, 40, 20]
+    await cut_over_version(engine)
+    assert await stored_views(engine) == await cold_views(log, NAMES)
+
+
+async def test_killed_at_random_and_run_again_it_is_identical(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    monkeypatch.setattr(cold, "CHUNK_RECORDS", 30)
+    monkeypatch.setattr(tail, "BATCH_RECORDS", 20)
+    await projected(client, log, engine)
+    before = await stored_views(engine)
+    wanted = await built(engine)
+    await cancel(engine)
+    resumed = [0]
+    for number in range(6):
+        if number == 3:
+            await publish(log, call("late"))
+            async with projecting(Projector(client, engine)):
+                await caught_up(client, engine)
+            before = await stored_views(engine)
+        with _killed_after(monkeypatch, chance.randrange(4), chance), pytest.raises(Killed):
+            await built(engine, on_progress=lambda progress: resumed.append(progress.resumed_at))
+        assert await stored_views(engine) == before
+    assert resumed == sorted(resumed)
+    found = await built(engine, on_progress=lambda progress: resumed.append(progress.resumed_at))
+    assert resumed[-1] > 0
+    assert found.identical
+    assert [each.rows for each in found.compared] == [
+        each.rows + more for each, more in zip(wanted.compared, (1, 2, 2, 0), strict=True)
+    ]
+    await cut_over_version(engine)
+    assert await stored_views(engine) == await cold_views(log, ["late", *NAMES])
+
+
+async def test_half_a_fold_by_other_code_is_not_gone_on_with(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await projected(client, log, engine)
+    with pytest.raises(Killed):
+        await built(engine, on_progress=_kill_when("indexing"))
+    for module in ("run", "build"):
+        monkeypatch.setattr(f"offhook.projections.rebuild.{module}.fingerprint", lambda: "other")
+    shown: list[RebuildProgress] = []
+    assert (await built(engine, on_progress=shown.append)).identical
+    assert shown[0].resumed_at == 0
+    monkeypatch.undo()
+    with pytest.raises(OperatorFault, match="another version of Offhook"):
+        await cut_over_version(engine)
+
+
+def test_code_outside_of_the_fold_is_no_other_code() -> None:
+    """Neither in a checkout, where the rooms are links, nor in a wheel, where they are folders."""
+    package = Path(offhook.__file__).parent
+    folders = {path.parent.relative_to(package).as_posix() for path in folding_files()}
+    rooms = {folder for folder in folders if folder.startswith("projections/")}
+    assert folders - rooms == {
+        ".",
+        "carrier_events",
+        "commands",
+        "commands/actions",
+        "session",
+        "jetstream",
+        "telnyx",
+        "projections",
+    }
+
+
+async def test_the_projector_and_the_calls_go_on_meanwhile(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    await run_sql(engine, WRONG["sessions"])
+    names, enough = [*NAMES], asyncio.Event()
+
+    async def keep_calling() -> None:
+        while not enough.is_set():
+            names.append(f"more{len(names)}")
+            await publish(log, call(names[-1]))
+
+    async with projecting(Projector(client, engine)) as projector:
+        calling = asyncio.create_task(keep_calling())
+        found = []
+        for _ in range(3):
+            found.append(await built(engine))
+            await cut_over_version(engine)
+        enough.set()
+        await calling
+        await caught_up(client, engine)
+        assert projector.progress.restarts == 0
+    assert [each.identical for each in found] == [False, True, True]
+    assert [each.changed for each in found[0].compared] == [1, 0, 0, 0]
+    assert found[0].positions[0] < found[2].positions[0]
+    assert await stored_views(engine) == await cold_views(log, sorted(names))
+
+
+async def test_a_session_that_cannot_be_folded_keeps_its_rows(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    unheard = Encoded(type="Unheard", version=1, fact_id="", body=b"{}")
+    await publish(log, call("poison")[:6])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+        await publish(log, [Entry(session_id="poison", side="out", encoded=unheard), *call("well")])
+        await caught_up(client, engine)
+        before, parked = await stored_views(engine), await _parked(engine)
+        found = await built(engine)
+        assert found.identical
+        assert found.parked == 1
+        await cut_over_version(engine)
+        assert await stored_views(engine) == before
+        assert await _parked(engine) == parked
+        await publish(log, call("poison")[6:])  # it is tried again, and fails
+        await caught_up(client, engine)
+    assert await stored_views(engine) == before
+    assert await _parked(engine) == {"poison": (parked["poison"][0], 2)}
+
+
+async def test_a_session_that_can_be_folded_again_is_no_longer_parked(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folded: object, after_seq: int = 0) -> object:
+        raise ZeroDivisionError("a fold with a mistake in it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("offhook.projections.projector.batch.rows_of", refuse)
+        patched.setattr("offhook.projections.rebuild.folding.rows_of", refuse)
+        await projected(client, log, engine, ["s"])
+        assert (await built(engine)).parked == 1
+        await cancel(engine)
+    found = await built(engine)
+    assert found.parked == 0
+    await cut_over_version(engine)
+    assert await _parked(engine) == {}
+    assert await stored_views(engine) == await cold_views(log, ["s"])
+
+
+async def test_what_no_index_can_hold_parks_its_session_alone(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    chance = random.Random(1)
+    long = "".join(chance.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(9_000))
+    event = CallInitiated(event_id="long", call_control_id=long, call_session_id="long")
+    await publish(log, [webhook("long", event)])
+    await projected(client, log, engine, ["s1", "s2"])
+    before = await _parked(engine)
+    assert [*before] == ["long"]
+    found = await built(engine)
+    assert (found.identical, found.parked) == (True, 1)
+    await cut_over_version(engine)
+    assert await _parked(engine) == before
+
+
+async def test_paused_it_is_resumed_where_it_was(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold, "CHUNK_RECORDS", 30)
+    await projected(client, log, engine)
+    building, claimed = await _paused_after(engine, monkeypatch, chunks=3)
+    assert await building is None
+    status = await read_status(engine)
+    assert status.build is not None
+    assert (status.build.folded, status.is_at_work) == (claimed, False)
+    assert 0 < claimed < status.build.total
+    with pytest.raises(OperatorFault, match="no rebuilt version is ready"):
+        await cut_over_version(engine)
+    shown: list[RebuildProgress] = []
+    assert (await built(engine, on_progress=shown.append)).identical
+    assert shown[0].resumed_at == claimed
+
+
+async def test_cancelled_at_work_it_leaves_nothing(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold, "CHUNK_RECORDS", 30)
+    await projected(client, log, engine)
+    before = await stored_views(engine)
+    cancelling: list[asyncio.Task[bool]] = []
+    claim = cold.ColdWorker._claim
+
+    async def slow(worker: cold.ColdWorker) -> cold.Chunk | None:
+        if not cancelling:
+            cancelling.append(asyncio.create_task(cancel(engine)))
+        await asyncio.sleep(0.2)
+        return await claim(worker)
+
+    monkeypatch.setattr(cold.ColdWorker, "_claim", slow)
+    assert await build_version(engine, _url(engine), workers=1) is None
+    assert await cancelling[0]
+    assert await schemas_aside(engine) == 0
+    assert await stored_views(engine) == before
+
+
+async def test_of_two_rebuilds_one_is_refused(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await projected(client, log, engine, ["s"])
+    async with engine.connect() as holding:
+        await holding.execute(text("select pg_advisory_lock(hashtextextended('rebuild', 0))"))
+        with monkeypatch.context() as patched:
+            patched.setattr(run, "CLAIM_TIMEOUT_S", 0.3)
+            with pytest.raises(OperatorFault, match="another rebuild"):
+                await built(engine)
+        await holding.invalidate()
+    assert (await built(engine)).identical
+
+
+async def test_a_worker_of_a_run_that_was_given_up_commits_nothing(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds a chunk that another run has taken over: its rows would be there twice."""
+    await projected(client, log, engine)
+    folds = cold.ColdWorker._folds
+    taken = False
+
+    async def take_over(worker: cold.ColdWorker, chunk: cold.Chunk) -> object:
+        nonlocal taken
+        found = await folds(worker, chunk)
+        if not taken:
+            taken = True
+            await run_sql(engine, "update public_rebuild.chunk set owner = 'another'")
+        return found
+
+    monkeypatch.setattr(cold.ColdWorker, "_folds", take_over)
+    with pytest.raises(cold.ChunkTaken):
+        await built(engine)
+    assert await value(engine, "select count(*) from public_rebuild.sessions") == 0
+    assert (await built(engine)).identical
+
+
+async def test_views_that_were_never_filled_are_the_projectors_work(engine: AsyncEngine) -> None:
+    with pytest.raises(OperatorFault, match="start `offhook projector`"):
+        await built(engine)
+
+
+async def test_sessions_whose_records_are_missing_are_not_given_up_silently(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    await run_sql(engine, "delete from event_log where session_id in ('s1', 's2')")
+    found = await built(engine)
+    assert found.unrecorded == 2
+    assert [each.removed for each in found.compared] == [2, 4, 4, 2]
+    with pytest.raises(OperatorFault, match="no records of 2 sessions"):
+        await cut_over_version(engine)
+    await cut_over_version(engine, despite_missing=True)
+    assert await stored_views(engine) == await cold_views(log, sorted({*NAMES} - {"s1", "s2"}))
+
+
+async def test_what_depends_on_a_table_by_its_identity_is_refused(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine, ["s"])
+    await run_sql(engine, "create view report as select count(*) from sessions")
+    with pytest.raises(OperatorFault, match="the view report depends on a table of the views"):
+        await built(engine)
+    assert await schemas_aside(engine) == 0
+
+
+async def test_a_migration_drops_what_is_aside(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, migrations: Path
+) -> None:
+    await projected(client, log, engine, ["s"])
+    await built(engine)
+    await cut_over_version(engine)
+    await run_sql(engine, "update alembic_version set version_num = '0000'")
+    with pytest.raises(Exception, match="0000"):  # and is rolled back if it fails
+        await migrate(_url(engine), migrations)
+    assert await schemas_aside(engine) == 1
+
+
+def _url(engine: AsyncEngine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def _kill_when(phase: str) -> Callable[[RebuildProgress], None]:
+    def kill(progress: RebuildProgress) -> None:
+        if progress.phase == phase:
+            raise Killed
+
+    return kill
+
+
+class _killed_after:
+    """Raises Killed in place of the commit of one of the next transactions of the rebuild."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, transactions: int, chance: random.Random
+    ) -> None:
+        self._patch = monkeypatch.context()
+        self._left = transactions
+        self._chance = chance
+
+    def __enter__(self) -> None:
+        patched = self._patch.__enter__()
+        folds, whole = cold.ColdWorker._folds, tail.Tail._fold
+
+        async def cold_folds(worker: cold.ColdWorker, chunk: cold.Chunk) -> object:
+            self._step()
+            return await folds(worker, chunk)
+
+        async def tail_fold(follower: tail.Tail, *arguments: object) -> None:
+            await whole(follower, *arguments)  # type: ignore[arg-type]
+            self._step()
+
+        async def last(*_: object, **__: object) -> object:
+            raise Killed
+
+        patched.setattr(cold.ColdWorker, "_folds", cold_folds)
+        patched.setattr(tail.Tail, "_fold", tail_fold)
+        patched.setattr("offhook.projections.rebuild.run.compare", last)
+
+    def __exit__(self, *raised: object) -> None:
+        self._patch.__exit__(*raised)  # type: ignore[arg-type]
+
+    def _step(self) -> None:
+        if not self._left:
+            raise Killed
+        self._left -= 1
+
+
+async def _parked(engine: AsyncEngine) -> dict[str, tuple[object, int]]:
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text("select session_id, parked_at, attempts from parked_sessions order by session_id")
+        )
+        return {row.session_id: (row.parked_at, row.attempts) for row in found}
+
+
+async def _paused_after(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> "tuple[asyncio.Task[object], int]":
+    """A build that is paused after so many chunks, and the records that are folded by then."""
+    claim = cold.ColdWorker._claim
+    claimed = 0
+
+    async def claiming(worker: cold.ColdWorker) -> cold.Chunk | None:
+        nonlocal claimed
+        if claimed == chunks:
+            pausing.append(asyncio.create_task(pause(engine)))
+            await asyncio.sleep(0.3)
+        claimed += 1
+        return await claim(worker)
+
+    pausing: list[asyncio.Task[object]] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(cold.ColdWorker, "_claim", claiming)
+        building = asyncio.create_task(build_version(engine, _url(engine), workers=1))
+        await building
+        build = await pausing[0]
+    return building, build.folded  # type: ignore[attr-defined]

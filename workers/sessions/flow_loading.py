@@ -12,49 +12,47 @@ from offhook.errors import SettingInvalid
 from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow
 
 
-def flows_from(names: Sequence[str]) -> tuple[Flow, ...]:
+def flows_from(names: Sequence[str], *, said_by: str = "OFFHOOK_FLOWS has ") -> tuple[Flow, ...]:
     """The flows at `module:attribute`. Raises SettingInvalid naming the one that is not there.
 
+    `said_by` is what its message begins with: where the name comes from.
     Modules are found where Python finds them, and last in the working directory.
     """
     # Last, so that a user's `queue.py` or `api/` replaces no module that Python or Offhook needs.
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
-    flows = tuple(_flow_from(name) for name in names)
+    flows = tuple(_flow_from(name, said_by) for name in names)
     # The failure of a command is decided on by the flow of that name.
     taken = {NO_FLOW.name, API_FLOW.name, PARKED.name}
     for name, flow in zip(names, flows, strict=True):
         if flow.name in taken:
-            raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: the name {flow.name!r} is taken")
+            raise SettingInvalid(f"{said_by}{name!r}: the name {flow.name!r} is taken")
         taken.add(flow.name)
     return flows
 
 
-def _flow_from(name: str) -> Flow:
+def _flow_from(name: str, said_by: str) -> Flow:
     module_name, _, attribute = name.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
-        raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}; expected module:attribute")
+        raise SettingInvalid(f"{said_by}{name!r}; expected module:attribute")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise SettingInvalid(f"OFFHOOK_FLOWS has {name!r}: {error}") from error
+        raise SettingInvalid(f"{said_by}{name!r}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever a module raises when it is loaded
         raise SettingInvalid(
-            f"OFFHOOK_FLOWS has {name!r}, which cannot be loaded: "
+            f"{said_by}{name!r}, which cannot be loaded: "
             f"{type(error).__name__}: {error}{_place(error)}"
         ) from error
     if not hasattr(module, attribute):
         # The file is named because it may be another one than the user's of that name.
         file = getattr(module, "__file__", None) or "built in"
         raise SettingInvalid(
-            f"OFFHOOK_FLOWS has {name!r}: module {module_name!r} ({file}) "
-            f"has no attribute {attribute!r}"
+            f"{said_by}{name!r}: module {module_name!r} ({file}) has no attribute {attribute!r}"
         )
     flow = getattr(module, attribute)
     if not isinstance(flow, Flow):
-        raise SettingInvalid(
-            f"OFFHOOK_FLOWS has {name!r}, a {type(flow).__name__}; expected a Flow"
-        )
+        raise SettingInvalid(f"{said_by}{name!r}, a {type(flow).__name__}; expected a Flow")
     return flow
 
 

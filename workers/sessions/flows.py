@@ -24,6 +24,9 @@ COMMANDS_PER_SESSION_MAX = 1000
 TIMERS_PER_SESSION_MAX = 1000
 """Limits for a flow that reacts to itself without end: its session is parked."""
 
+NOT_ASKED = "not called again: every worker that received this event ended before it decided"
+"""The summary of a FlowRaised without a cause. It is stored: keep it."""
+
 
 class FlowRaised(Exception):
     """The user's flow raised on a record, or counts as if it had; `__cause__` is what it raised."""

@@ -38,7 +38,7 @@ from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.decide import Decider
 from offhook.workers.sessions.execute import CommandExecutor, Timing
-from offhook.workers.sessions.flows import FlowRaised, Flows
+from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
 from offhook.workers.sessions.lease import LEASE_MARGIN_S, OwnLease
 from offhook.workers.sessions.state import SessionState
 from offhook.workers.sessions.timers import SessionTimers, due_timers
@@ -60,9 +60,6 @@ class HeldElsewhere:
     worker: str
     for_s: float
     lease_seq: int  # stream sequence of the record that gave the lease
-
-
-_NOT_ASKED = "not called again: every worker that received this event ended before it decided"
 
 
 class Settler:
@@ -175,7 +172,7 @@ class Settler:
                     await self._timing.sleep(pause_s)
                 elif cause is not None:
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
-                        raise FlowRaised(cause[0], _NOT_ASKED)
+                        raise FlowRaised(cause[0], NOT_ASKED)
                     all_done = await self._decide(state, *cause)
                     if all_done and state.ahead.keys() == {cause[0].seq} and not alarms:
                         # The next read of the session waits for what we appended (`tail_seq`).

@@ -24,6 +24,7 @@ from offhook.cli.roles import api, ingress, projector, simulator, worker
 from offhook.cli.send import send
 from offhook.cli.show import show
 from offhook.cli.up import up
+from offhook.cli.whatif.command import whatif
 from offhook.errors import OffhookError
 from offhook.process.logs import redacted
 from offhook.settings import secrets_in
@@ -38,7 +39,7 @@ for command in (
     *(demo, up),
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
-    *(show, send, doctor, asyncapi),
+    *(show, whatif, send, doctor, asyncapi),
 ):
     app.command()(command)
 app.add_typer(call, name="call")

@@ -1,0 +1,1 @@
+"""`offhook whatif`: recorded sessions through another flow, and how its decisions differ."""

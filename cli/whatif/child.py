@@ -1,0 +1,127 @@
+"""The process that runs the flow on parts of the history: `main` is all that it does.
+
+It has no connection to anything. It reads pickled parts from its standard input, and answers each
+on what was its standard output, pickled too; what the flow prints goes to standard error.
+
+    argument 1    the flow, `module:attribute`
+    argument 2    the names of the recorded flows, as JSON; null is all of them, [] the flow's own
+    argument 3    a file in which the session it works on is named, for when the flow ends it
+    argument 4    how long the flow may take to decide, in seconds: longer counts as raising
+"""
+
+import asyncio
+import gc
+import json
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from offhook.cli.whatif.closed import close_network
+from offhook.cli.whatif.replay import Replay, Row
+from offhook.cli.whatif.tally import Tally
+from offhook.errors import SettingInvalid
+from offhook.flow import Flow
+from offhook.workers.sessions.flow_loading import flows_from
+
+AHEAD = 2
+"""Parts that a process may have received and not answered."""
+
+NAME_BYTES_MAX = 128
+"""A session's id in the file that names it; it has 64 characters at most."""
+
+Part = Sequence[tuple[str, Sequence[Row]]]
+"""Sessions with their records, in order of position."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The flow was loaded; or `error` says why not."""
+
+    name: str = ""
+    version: str = ""
+    error: str = ""
+
+
+class TooSlow(Exception):
+    """The flow did not decide in time."""
+
+
+def main() -> None:
+    """Load the flow and answer until standard input ends."""
+    name, names, place, within_s = sys.argv[1:]
+    parts, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # What the flow prints must not end up among the answers.
+    os.dup2(2, 1)
+    sys.stdin = open(os.devnull)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    loop = asyncio.new_event_loop()  # it has a pair of sockets of its own
+    close_network()
+    try:
+        (flow,) = flows_from([name], said_by="")
+    except SettingInvalid as error:
+        _answer(answers, Loaded(error=str(error)))
+        return
+    _answer(answers, Loaded(name=flow.name, version=flow.version))
+    with open(place, "r+b", buffering=0) as current:
+        replay = Replay(flow, _recorded_names(names, flow), _limit_of(float(within_s)))
+        loop.run_until_complete(_work(replay, parts, answers, current.fileno()))
+
+
+async def _work(replay: Replay, parts: IO[bytes], answers: IO[bytes], current: int) -> None:
+    received: queue.Queue[Part | None] = queue.Queue(AHEAD)
+    threading.Thread(target=_receive, args=(parts, received), daemon=True).start()
+    # Nothing here makes circles by the thousand, and a collection goes through all there is.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    while (part := received.get()) is not None:
+        tally = Tally()
+        for session_id, rows in part:
+            os.pwrite(current, session_id.encode()[:NAME_BYTES_MAX].ljust(NAME_BYTES_MAX), 0)
+            tally.count(await replay.of(session_id, rows))
+        _answer(answers, tally)
+
+
+def _receive(parts: IO[bytes], received: "queue.Queue[Part | None]") -> None:
+    while True:
+        try:
+            received.put(pickle.load(parts))
+        except EOFError:
+            received.put(None)
+            return
+
+
+def _answer(answers: IO[bytes], answer: Any) -> None:
+    pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+    answers.flush()
+
+
+def _recorded_names(text: str, flow: Flow) -> frozenset[str] | None:
+    names: list[str] | None = json.loads(text)
+    if names is None:
+        return None
+    return frozenset(names or [flow.name])
+
+
+def _limit_of(within_s: float) -> Callable[[], AbstractContextManager[None]]:
+    def too_slow(number: int, frame: Any) -> None:
+        raise TooSlow(f"it has not decided within {within_s:g} s")
+
+    signal.signal(signal.SIGALRM, too_slow)
+
+    @contextmanager
+    def limited() -> Iterator[None]:
+        # Again and again: the flow may catch the first one.
+        signal.setitimer(signal.ITIMER_REAL, within_s, within_s)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    return limited

@@ -1,0 +1,186 @@
+"""Where recorded sessions come from: the database, or files of history. Cut into parts.
+
+A file has the records of all sessions mixed, so it is first dealt out into BUCKETS files in a
+temporary folder, by session: then one of them is in memory at a time.
+"""
+
+import asyncio
+import heapq
+import tempfile
+import zlib
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import uvloop
+
+from offhook.cli.whatif.child import Part
+from offhook.cli.whatif.replay import Row
+from offhook.errors import HistoryUnreadable, OperatorFault, shown_url
+from offhook.history.files import lines_in
+from offhook.history.lines import HistoryRecord, record_from
+from offhook.projections.views.database import DATABASE_ERRORS, reason_of
+from offhook.projections.views.decided import list_decided, read_rows, reading_only
+
+SESSIONS_MAX = 1_000_000
+"""Sessions that are tried at most: their ids are in memory."""
+
+PART_SESSIONS_MAX = 200
+PART_BYTES_MAX = 4 * 1024 * 1024
+"""A part ends with the session that takes it to one of these."""
+
+BUCKETS = 64
+
+Sessions = Iterator[tuple[str, list[Row]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which sessions: those with a decision from `since` and before `until`, the latest `limit`."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    session_ids: Collection[str] | None = None  # None is any
+    limit: int = SESSIONS_MAX
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """How many sessions there are, and their parts, which can be read once."""
+
+    sessions: int
+    parts: Iterator[Part]
+
+
+@contextmanager
+def from_database(url: str, wanted: Wanted) -> Iterator[Source]:
+    """Raises OperatorFault. Nothing can be written through its connection."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, ExitStack() as stack:
+            opened = reading_only(url, "offhook-whatif")
+            connection = runner.run(opened.__aenter__())
+            stack.callback(lambda: runner.run(opened.__aexit__(None, None, None)))
+            ids = runner.run(
+                list_decided(
+                    connection,
+                    since=wanted.since,
+                    until=wanted.until,
+                    session_ids=None if wanted.session_ids is None else [*wanted.session_ids],
+                    limit=wanted.limit,
+                )
+            )
+
+            def pages() -> Iterator[Sequence[tuple[str, int, str, int, datetime, bytes]]]:
+                for first in range(0, len(ids), PART_SESSIONS_MAX):
+                    rows = read_rows(connection, ids[first : first + PART_SESSIONS_MAX])
+                    while (page := runner.run(_next(rows))) is not None:
+                        yield page
+
+            by_session = _sessions((row[0], row[1:]) for page in pages() for row in page)
+            yield Source(sessions=len(ids), parts=_parts(by_session))
+    except DATABASE_ERRORS as error:
+        raise OperatorFault(
+            f"cannot read the history: {reason_of(error)}; see OFFHOOK_POSTGRES_URL"
+        ) from error
+
+
+@contextmanager
+def from_files(names: Sequence[str], wanted: Wanted) -> Iterator[Source]:
+    """Raises OperatorFault, and HistoryUnreadable, which names the file and the line."""
+    with tempfile.TemporaryDirectory(prefix="offhook-whatif-") as folder:
+        buckets = [Path(folder) / str(number) for number in range(BUCKETS)]
+        latest = _deal_out(names, buckets, wanted)
+        chosen = set(heapq.nlargest(wanted.limit, latest, key=lambda each: (latest[each], each)))
+        by_session = (each for bucket in buckets for each in _in_bucket(bucket, chosen))
+        yield Source(sessions=len(chosen), parts=_parts(by_session))
+
+
+class _Head(msgspec.Struct):
+    session: str = ""
+    type: str = ""
+    stored_at: datetime | None = None
+
+
+_HEADS = msgspec.json.Decoder(_Head)
+
+
+def _deal_out(names: Sequence[str], buckets: Sequence[Path], wanted: Wanted) -> dict[str, datetime]:
+    """Write each line to its session's bucket. Returns the wanted sessions' last decisions."""
+    latest: dict[str, datetime] = {}
+    with ExitStack() as stack:
+        files: list[IO[bytes]] = [stack.enter_context(each.open("wb")) for each in buckets]
+        for name in names:
+            for number, line in lines_in(name):
+                try:
+                    head = _HEADS.decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    record_from(line)  # says more
+                    raise HistoryUnreadable(f"{shown_url(name)}, line {number}: {error}") from error
+                if wanted.session_ids is not None and head.session not in wanted.session_ids:
+                    continue
+                files[zlib.crc32(head.session.encode()) % BUCKETS].write(line + b"\n")
+                at = head.stored_at
+                if head.type in _DECISIONS and at is not None and _is_within(at, wanted):
+                    latest[head.session] = max(at, latest.get(head.session, at))
+    return latest
+
+
+_DECISIONS = ("Decided", "SessionParked")
+
+
+def _is_within(at: datetime, wanted: Wanted) -> bool:
+    after = wanted.since is None or at >= wanted.since
+    return after and (wanted.until is None or at < wanted.until)
+
+
+def _in_bucket(bucket: Path, chosen: Collection[str]) -> Sessions:
+    found: dict[str, dict[int, Row]] = {}
+    with bucket.open("rb") as file:
+        for line in file:
+            record = record_from(line)
+            if record.session_id in chosen:
+                # The same record may be in several files.
+                found.setdefault(record.session_id, {})[record.position] = _row(record)
+    bucket.unlink()
+    for session_id, rows in found.items():
+        yield session_id, [rows[position] for position in sorted(rows)]
+
+
+def _row(record: HistoryRecord) -> Row:
+    return (record.position, record.type, record.version, record.stored_at, record.body)
+
+
+def _sessions(rows: Iterator[tuple[str, Row]]) -> Sessions:
+    """Rows that come session by session, put together."""
+    current, held = "", list[Row]()
+    for session_id, row in rows:
+        if session_id != current and held:
+            yield current, held
+            held = []
+        current = session_id
+        held.append(row)
+    if held:
+        yield current, held
+
+
+def _parts(sessions: Sessions) -> Iterator[Part]:
+    part: list[tuple[str, list[Row]]] = []
+    size = 0
+    for session_id, rows in sessions:
+        part.append((session_id, rows))
+        size += sum(len(row[4]) for row in rows)
+        if len(part) >= PART_SESSIONS_MAX or size >= PART_BYTES_MAX:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+async def _next(
+    pages: AsyncIterator[Sequence[tuple[str, int, str, int, datetime, bytes]]],
+) -> Sequence[tuple[str, int, str, int, datetime, bytes]] | None:
+    return await anext(pages, None)

@@ -1,0 +1,121 @@
+"""Sessions with decisions in a range of time, and their records: what a flow is tried on.
+
+Read in transactions that cannot write, whatever the role may do.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
+from offhook.projections.views.database import open_database
+from offhook.projections.views.view import storable
+
+ROWS_AT_ONCE = 2_000
+"""Records that are fetched from the server in one go."""
+
+
+@asynccontextmanager
+async def reading_only(url: str, application: str) -> AsyncIterator[AsyncConnection]:
+    """A connection to the database that cannot write."""
+    engine = open_database(url, application, statement_timeout_s=None)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("set default_transaction_read_only = on"))
+            await connection.commit()
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+async def list_decided(
+    connection: AsyncConnection,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    session_ids: Sequence[str] | None = None,
+    limit: int,
+) -> list[str]:
+    """The sessions with a decision, or parked, from `since` and before `until`: at most `limit`.
+
+    If there are more, those with the latest ones. In the order of their last decision.
+    """
+    conditions, values = ["type in ('Decided', 'SessionParked')"], dict[str, Any](limit=limit)
+    if since is not None:
+        ranges = [await _from(connection, number, since) for number in range(PARTITIONS_MAX)]
+        within = [f"seq between {first} and {last}" for first, last in ranges if first <= last]
+        conditions += ["stored_at >= :since", f"({' or '.join(within) or 'false'})"]
+        values["since"] = since
+    if until is not None:
+        conditions.append("stored_at < :until")
+        values["until"] = until
+    if session_ids is not None:
+        conditions.append("session_id = any(:ids)")
+        values["ids"] = [storable(each) for each in session_ids]
+    found = await connection.execute(
+        text(
+            "select session_id from (select session_id, max(stored_at) as at, max(seq) as seq"
+            f" from event_log where {' and '.join(conditions)} group by session_id"
+            " order by 2 desc, 3 desc limit :limit) as latest order by at, seq"
+        ),
+        values,
+    )
+    return list(found.scalars())
+
+
+async def read_rows(
+    connection: AsyncConnection, session_ids: Sequence[str]
+) -> AsyncIterator[Sequence[tuple[str, int, str, int, datetime, bytes]]]:
+    """The sessions' records in pages, one session after the other, each in order of position.
+
+    Session, position, type, version, when it was stored, and the stored bytes.
+    """
+    result = await connection.stream(
+        text(
+            "select session_id, seq, type, version, stored_at, body from event_log"
+            " where session_id = any(:ids) order by session_id, seq"
+        ),
+        {"ids": list(session_ids)},
+    )
+    async for page in result.partitions(ROWS_AT_ONCE):
+        yield [tuple(row) for row in page]
+
+
+async def _from(connection: AsyncConnection, partition: int, since: datetime) -> tuple[int, int]:
+    """The positions of a partition in which the records stored since then are: first and last.
+
+    Within a partition positions are in order of time, so the first is found without an index on
+    time. The first is above the last if there are none.
+    """
+    first, last = position_of(partition, 0), position_of(partition, SEQ_MAX)
+    newest = await _record_at(connection, first, last, "desc")
+    if newest is None or newest[1] < since:
+        return 1, 0
+    low, high = first, newest[0]
+    while low < high:
+        middle = (low + high) // 2
+        found = await _record_at(connection, middle, high, "asc")
+        if found is not None and found[1] < since:
+            low = found[0] + 1
+        else:
+            high = middle
+    return low, last
+
+
+async def _record_at(
+    connection: AsyncConnection, first: int, last: int, direction: str
+) -> tuple[int, datetime] | None:
+    """Position and time of the first or last record between the two."""
+    found = await connection.execute(
+        text(
+            "select seq, stored_at from event_log where seq between :first and :last"
+            f" order by seq {direction} limit 1"
+        ),
+        {"first": first, "last": last},
+    )
+    row = found.one_or_none()
+    return None if row is None else (row.seq, row.stored_at)

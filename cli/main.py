@@ -15,6 +15,7 @@ from offhook.cli.asyncapi import asyncapi
 from offhook.cli.call import app as call
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
+from offhook.cli.history.export import export
 from offhook.cli.migrate import migrate
 from offhook.cli.options import console
 from offhook.cli.parked import app as parked
@@ -40,6 +41,7 @@ for command in (
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
     *(show, whatif, send, doctor, asyncapi),
+    *(export,),
 ):
     app.command()(command)
 app.add_typer(call, name="call")

@@ -11,6 +11,7 @@ OffhookError
 │   ├── OperationUnknown        no such call control operation
 │   ├── RecordUnreadable        bytes in the log that no known version decodes
 │   ├── HistoryUnreadable       a file of history, or a line of it, that cannot be read
+│   ├── SelectionInvalid        a choice of records that means nothing: names the value
 │   └── SettingInvalid          an OFFHOOK_* variable: names it and what was expected
 ├── PassingFault                may work later: retry with backoff, do not acknowledge
 │   ├── LogUnavailable          JetStream did not answer in time
@@ -98,6 +99,10 @@ class RecordUnreadable(SenderFault):
 
 class HistoryUnreadable(SenderFault):
     """A file of exported records that cannot be read, or a line of it: names which."""
+
+
+class SelectionInvalid(SenderFault):
+    """A choice of records that means nothing, or names what does not exist."""
 
 
 class SettingInvalid(SenderFault):

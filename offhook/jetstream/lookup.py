@@ -13,6 +13,7 @@ from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable, words_of
 from offhook.events import Record
+from offhook.jetstream.delivery import lasting_headers
 from offhook.jetstream.log import record_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import stream_of, streams_of
@@ -47,6 +48,11 @@ class StreamLookup:
         """The record at that position. Raises LogUnavailable, or RecordUnreadable."""
         message = await self._get(position, {"seq": seq_of(position)})
         return None if message is None else record_of(message)
+
+    async def headers_at(self, position: int) -> dict[str, str] | None:
+        """That record's headers: `lasting_headers`. Raises LogUnavailable."""
+        message = await self._get(position, {"seq": seq_of(position)})
+        return None if message is None else lasting_headers(message.headers or {})
 
     async def stored_after(self, position: int) -> datetime | None:
         """When the first record after it in its partition was stored, None if there is none.

@@ -1,0 +1,80 @@
+"""Options by which the commands of history choose records."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from offhook.cli.options import keyword_options
+from offhook.errors import SelectionInvalid
+from offhook.history.selection import Selection, moment_from
+
+
+def selection_of(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Records stored at this time or later: RFC 3339, or how long ago (15m, 2h, 7d).",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Records stored before this time."),
+    ] = None,
+    from_position: Annotated[
+        int | None, typer.Option(help="First position, inclusive.", min=0)
+    ] = None,
+    to_position: Annotated[
+        int | None, typer.Option(help="Last position, inclusive.", min=0)
+    ] = None,
+    session: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Records of this session. May be repeated."),
+    ] = None,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="E164",
+            help="All records of the sessions with a leg from or to this number. May be repeated.",
+        ),
+    ] = None,
+    type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Records of this event type (call.hangup) or record type (Decided)."
+            " May be repeated.",
+        ),
+    ] = None,
+) -> Selection:
+    """What the options mean. Raises SelectionInvalid, which names the option."""
+    now = datetime.now(UTC)
+    return Selection(
+        since=_moment("--since", since, now),
+        until=_moment("--until", until, now),
+        first_position=from_position,
+        last_position=to_position,
+        sessions=_each(session),
+        numbers=_each(number),
+        types=_each(type),
+    )
+
+
+SELECTION = keyword_options(selection_of)
+"""The options of `selection_of`, for `with_options`."""
+
+
+def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return moment_from(text, now)
+    except SelectionInvalid as error:
+        raise SelectionInvalid(f"{option}: {error}") from None
+
+
+def _each(values: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values or ()))

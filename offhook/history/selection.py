@@ -1,0 +1,114 @@
+"""Which records of the log are meant: by time, position, session, number and event type. Pure."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
+
+from offhook.carrier_events import BY_TYPE
+from offhook.codec import FACTS, decode
+from offhook.errors import RecordUnreadable, SelectionInvalid, shown
+from offhook.events import WebhookReceived
+from offhook.history.lines import HistoryRecord
+from offhook.phone_numbers import number_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Records that meet every condition; without conditions all are meant.
+
+    `numbers` are those of a session's legs, and select all of its records. `types` are the
+    carrier's event types and the log's record types (`Decided`); they select single records.
+    """
+
+    since: datetime | None = None  # stored then or later, by the log's clock
+    until: datetime | None = None  # stored before
+    first_position: int | None = None  # inclusive, as is the last
+    last_position: int | None = None
+    sessions: Sequence[str] = ()
+    numbers: Sequence[str] = ()
+    types: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.since and self.until and self.since >= self.until:
+            raise SelectionInvalid(
+                f"nothing is from {self.since.isoformat()} until {self.until.isoformat()}:"
+                " the first must be the earlier one"
+            )
+        first, last = self.first_position, self.last_position
+        if first is not None and last is not None and first > last:
+            raise SelectionInvalid(
+                f"nothing is from position {first} to {last}: the first must not be above the last"
+            )
+        for number in self.numbers:
+            if not _NUMBER.fullmatch(number_key(number)):
+                raise SelectionInvalid(
+                    f"number {shown(number)} is not E.164; expected for example +12025550100"
+                )
+        for name in self.types:
+            _check_type(name)
+
+    def takes_type_of(self, record: HistoryRecord) -> bool:
+        """Whether the record is of a selected type; every one is if none was selected."""
+        if not self.types or record.type in self.types:
+            return True
+        if record.type != WebhookReceived.__name__:
+            return False
+        try:
+            fact = decode(record.type, record.version, record.body)
+        except RecordUnreadable:
+            return False
+        return isinstance(fact, WebhookReceived) and fact.event.event_type in self.types
+
+    def takes(self, record: HistoryRecord) -> bool:
+        """Whether a record in a file is selected. Numbers are not looked at: a view has those."""
+        at, position = record.stored_at, record.position
+        return (
+            (self.since is None or at >= self.since)
+            and (self.until is None or at < self.until)
+            and (self.first_position is None or position >= self.first_position)
+            and (self.last_position is None or position <= self.last_position)
+            and (not self.sessions or record.session_id in self.sessions)
+            and self.takes_type_of(record)
+        )
+
+
+def moment_from(text: str, now: datetime) -> datetime:
+    """A time as RFC 3339, or how long ago: `90s`, `15m`, `2h`, `7d`. Raises SelectionInvalid."""
+    if (ago := _AGO.fullmatch(text.strip())) is not None:
+        try:
+            return now - timedelta(**{_UNITS[ago["unit"]]: int(ago["count"])})
+        except OverflowError:
+            pass
+    else:
+        try:
+            return msgspec.convert(text.strip(), _AWARE).astimezone(UTC)
+        except (msgspec.ValidationError, OverflowError):
+            pass
+    raise SelectionInvalid(
+        f"{shown(text)} is not a time; expected RFC 3339, as 2026-11-22T10:00:00Z, or how long ago,"
+        " as 90s, 15m, 2h, 7d"
+    )
+
+
+_AWARE = Annotated[datetime, msgspec.Meta(tz=True)]
+_AGO = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_NUMBER = re.compile(r"[0-9]{7,15}")
+_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+
+
+def _check_type(name: str) -> None:
+    # The carrier adds event types: one that is not known may be stored even so.
+    if name in FACTS or name in BY_TYPE or _TYPE.fullmatch(name):
+        return
+    near = difflib.get_close_matches(name, [*FACTS, *BY_TYPE], n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    raise SelectionInvalid(
+        f"type {shown(name)} is neither an event type, as call.hangup, nor a record type, as"
+        f" Decided{meant}"
+    )

@@ -16,6 +16,7 @@ from offhook.cli.call import app as call
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
 from offhook.cli.history.export import export
+from offhook.cli.history.import_ import import_
 from offhook.cli.migrate import migrate
 from offhook.cli.options import console
 from offhook.cli.parked import app as parked
@@ -44,6 +45,7 @@ for command in (
     *(export,),
 ):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(call, name="call")
 app.add_typer(apps, name="apps")
 app.add_typer(parked, name="parked")

@@ -134,6 +134,20 @@ def lines_in(source: str) -> Iterator[tuple[int, bytes]]:
         yield number + 1, rest
 
 
+def content_of(source: str, bytes_max: int) -> bytes:
+    """The whole content of a file, decompressed. Raises OperatorFault or HistoryUnreadable."""
+    contents: list[bytes] = []
+    size = 0
+    for content in _contents_of(source):
+        contents.append(content)
+        size += len(content)
+        if size > bytes_max:
+            raise HistoryUnreadable(
+                f"{shown_url(source)} has over {bytes_max:,} bytes and is not one JSON value a line"
+            )
+    return b"".join(contents)
+
+
 def records_in(source: str) -> Iterator[HistoryRecord]:
     """The records in a file of history, in its order.
 

@@ -1,0 +1,80 @@
+"""The command `offhook import`: files of history, or captured webhooks, into the log."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from offhook.cli.options import ReadyFile, settings_of_command
+from offhook.settings import Settings
+
+CHUNK_MAX = 2_000
+"""Records read before they are appended; of a session in order, of several at once."""
+
+CHUNK_BYTES_MAX = 16 * 1024 * 1024
+SHOWN_MAX = 20
+
+
+def import_(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE…",
+            help="Files or URLs that `offhook export` wrote, compressed or not, or captured"
+            " webhooks as JSON. - is standard input.",
+        ),
+    ],
+    ready_file: ReadyFile = None,
+) -> None:
+    """Add records to the log, each once. Nothing is decided on them, and nothing is sent.
+
+    If interrupted, run it again to continue.
+    """
+    from offhook.cli.history.reading import run
+
+    run(_imported(settings_of_command(ready_file), files))
+
+
+async def _imported(settings: Settings, files: Sequence[str]) -> None:
+    from offhook.cli.history.progress import Advance
+    from offhook.history.importing import Importer
+    from offhook.history.lines import HistoryRecord
+    from offhook.history.sources import records_of
+    from offhook.jetstream.connection import close, connect
+    from offhook.jetstream.log import JetStreamLog
+
+    client = await connect(settings.nats_url, "import")
+    try:
+        importer = Importer(JetStreamLog(client))
+        with Advance("importing") as progress:
+            for file in files:
+                chunk: list[HistoryRecord] = []
+                size = 0
+                for record in records_of(file):
+                    chunk.append(record)
+                    size += len(record.body)
+                    if len(chunk) >= CHUNK_MAX or size >= CHUNK_BYTES_MAX:
+                        await importer.take(chunk)
+                        progress.add(len(chunk))
+                        chunk, size = [], 0
+                await importer.take(chunk)
+                progress.add(len(chunk))
+    finally:
+        await close(client)
+    done = importer.done
+    progress.say(
+        f"{done.added:,} records added, {done.known:,} were there already;"
+        f" {progress.took_s:.1f} s, {progress.rate:,.0f} records/s"
+    )
+    for what, said in (
+        ("sessions refused", list(done.refused.values())),
+        ("records left out: they cannot be read", done.unreadable),
+    ):
+        if said:
+            progress.say(f"{len(said):,} {what}", style="red")
+            for text in said[:SHOWN_MAX]:
+                progress.say(f"  {text}", style="red")
+            if len(said) > SHOWN_MAX:
+                progress.say(f"  and {len(said) - SHOWN_MAX:,} more", style="red")
+    if done.refused or done.unreadable:
+        raise SystemExit(1)

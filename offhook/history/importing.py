@@ -1,0 +1,270 @@
+"""Records of another log into this one: each once, in the order of its session.
+
+An imported record carries its position and time in the log it comes from (`imported_headers`), so
+workers fold it and never act on it, and so a second import, or one that was killed, sees in the log
+what is there already. What it refers to by position is rewritten to the position here.
+
+A session takes records of one history only: of those already here each must be in that history, and
+new ones follow them. Any other session is refused, and the others go on.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+import msgspec
+
+from offhook.codec import Encoded, decode, encoded_webhook, fact_id_of
+from offhook.errors import OperatorFault, PositionTaken, RecordUnreadable
+from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived, side_of
+from offhook.history.lines import HistoryRecord
+from offhook.jetstream.log import (
+    IMPORTED_HEADER,
+    STORED_AT_HEADER,
+    Appended,
+    EventLog,
+    imported_headers,
+    pages,
+)
+from offhook.jetstream.subjects import Side
+from offhook.position import referred
+from offhook.recent import RecentDict
+
+SESSIONS_AT_ONCE = 64
+"""Sessions that are appended to at the same time; more do not make the log any faster."""
+
+SESSIONS_KNOWN_MAX = 10_000
+"""Sessions whose places are remembered; those of others are read from the log again."""
+
+REFUSED_MAX = 1_000
+"""Sessions refused before the import stops: it is the wrong installation."""
+
+CAPTURED = 0
+"""The position of a captured webhook, which comes from no log; its event id says which it is."""
+
+
+@dataclass(kw_only=True)
+class Imported:
+    """What an import has done."""
+
+    added: int = 0
+    known: int = 0  # records that were there already
+    unreadable: list[str] = field(default_factory=list)  # left out, and why; each is named
+    refused: dict[str, str] = field(default_factory=dict)  # sessions, and why
+
+
+class SessionRefused(Exception):
+    """The session has records that are not of this history."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    position: int  # here
+    type: str
+    fact_id: str
+
+
+@dataclass(kw_only=True)
+class _Session:
+    """What is in the log of a session."""
+
+    session_id: str
+    # By position in the log that it comes from; records of this very log by their own.
+    places: dict[int, _Place] = field(default_factory=dict)
+    captured: set[str] = field(default_factory=set)  # event ids of captured webhooks
+    fact_ids: set[str] = field(default_factory=set)
+    last: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})  # on each side, here
+    last_origin: int = 0
+    own: Record | None = None  # one that was not imported
+
+    def add(self, record: Record) -> None:
+        """A record that is in the log."""
+        place = _Place(position=record.seq, type=type(record.fact).__name__, fact_id=record.fact_id)
+        origin = record.seq if record.imported_from is None else record.imported_from
+        if record.imported_from is None:
+            self.own = self.own or record
+        if origin == CAPTURED:
+            self.captured.add(record.fact_id)
+        else:
+            self.places[origin] = place
+            self.last_origin = max(self.last_origin, origin)
+        self.fact_ids.add(record.fact_id)
+        self.last[record.side] = max(self.last[record.side], record.seq)
+
+
+class Importer:
+    """Takes records in the order of a file."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.done = Imported()
+        self._log = log
+        self._sessions = RecentDict[str, _Session](SESSIONS_KNOWN_MAX)
+        self._free = asyncio.Semaphore(SESSIONS_AT_ONCE)
+
+    async def take(self, records: Sequence[HistoryRecord]) -> None:
+        """Import some; all are in the log afterwards. Raises LogUnavailable or OperatorFault."""
+        by_session: dict[str, list[HistoryRecord]] = {}
+        for record in records:
+            by_session.setdefault(record.session_id, []).append(record)
+        tasks = [
+            asyncio.create_task(self._bounded(session_id, some))
+            for session_id, some in by_session.items()
+            if session_id not in self.done.refused
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if len(self.done.refused) >= REFUSED_MAX:
+            raise OperatorFault(
+                f"stopped: {REFUSED_MAX:,} sessions have records that are not of this history;"
+                f" the last: {next(reversed(self.done.refused.values()))}"
+            )
+
+    async def _bounded(self, session_id: str, records: Sequence[HistoryRecord]) -> None:
+        async with self._free:
+            try:
+                await self._take(session_id, records)
+            except SessionRefused as refused:
+                self.done.refused[session_id] = str(refused)
+            except RecordUnreadable as error:  # in the log: what is there cannot be compared
+                self.done.refused[session_id] = f"session {session_id}: {error}"
+
+    async def _take(self, session_id: str, records: Sequence[HistoryRecord]) -> None:
+        session = self._sessions.get(session_id) or await self._read(session_id)
+        for record in records:
+            try:
+                fact = _fact_of(record)
+            except RecordUnreadable as error:
+                self.done.unreadable.append(f"position {record.position}: {error}")
+                continue
+            try:
+                is_new = await self._append(session, record, fact)
+            except PositionTaken:
+                # Somebody else appends to it. If it is another import, both come to the same.
+                session = await self._read(session_id)
+                is_new = await self._append(session, record, fact)
+            self.done.added += is_new
+            self.done.known += not is_new
+
+    async def _read(self, session_id: str) -> _Session:
+        session = _Session(session_id=session_id)
+        async for page in pages(self._log, session_id):
+            for record in page:
+                session.add(record)
+        self._sessions[session_id] = session
+        return session
+
+    async def _append(self, session: _Session, record: HistoryRecord, fact: Fact) -> bool:
+        """Whether it was new. Raises SessionRefused, PositionTaken, LogUnavailable."""
+        if _is_known(session, record, fact):
+            return False
+        fact, body = _moved(session, record, fact)
+        side = side_of(type(fact))
+        fact_id = fact_id_of(fact, session.session_id)
+        message_id = _message_id(record, fact_id)
+        if not fact_id or fact_id in session.fact_ids:
+            # The log's window would drop it as a repetition, which it was not.
+            message_id = f"import:{session.session_id}:{record.position}:{len(session.places)}"
+        appended = await self._appended(session, side, record, body, message_id)
+        if appended.duplicate and not await self._is_there(session, record, appended.seq):
+            # The window remembers an id of a record that is no longer there, or is elsewhere.
+            appended = await self._appended(session, side, record, body, f"import:{uuid4().hex}")
+        session.add(
+            Record(
+                seq=appended.seq,
+                stored_at=record.stored_at,
+                session_id=session.session_id,
+                fact=fact,
+                fact_id=fact_id,
+                imported_from=record.position,
+            )
+        )
+        return True
+
+    async def _appended(
+        self, session: _Session, side: Side, record: HistoryRecord, body: bytes, message_id: str
+    ) -> Appended:
+        return await self._log.append(
+            session.session_id,
+            side,
+            Encoded(type=record.type, version=record.version, fact_id=message_id, body=body),
+            expected_seq=session.last[side],
+            headers=_lasting(record.headers) | imported_headers(record.position, record.stored_at),
+        )
+
+    async def _is_there(self, session: _Session, record: HistoryRecord, position: int) -> bool:
+        """Whether this very record is at that position: an append that was tried twice."""
+        after = session.last
+        found = await self._log.read(
+            session.session_id, in_after=after["in"], out_after=after["out"]
+        )
+        return any(each.seq == position and each.imported_from == record.position for each in found)
+
+
+def _fact_of(record: HistoryRecord) -> Fact:
+    fact = decode(record.type, record.version, record.body)
+    if record.side != side_of(type(fact)):
+        raise RecordUnreadable(
+            f"{record.type} is on side {record.side!r} of {record.session_id}: no session's record"
+        )
+    return fact
+
+
+def _is_known(session: _Session, record: HistoryRecord, fact: Fact) -> bool:
+    """Whether the record is in the log. Raises SessionRefused if it has no place there."""
+    fact_id = fact_id_of(fact, session.session_id)
+    if record.position == CAPTURED:
+        if fact_id in session.captured or fact_id in session.fact_ids:
+            return True
+        if session.own is None and not session.places:
+            return False
+    else:
+        here = session.places.get(record.position)
+        # A decision's id has a position in it, which differs here.
+        is_same = isinstance(fact, Decided) or (here is not None and here.fact_id == fact_id)
+        if here is not None and here.type == record.type and is_same:
+            return True
+        is_next = here is None and record.position > session.last_origin
+        if is_next and session.own is None and not session.captured:
+            return False
+    raise SessionRefused(
+        f"session {session.session_id} has other records already, so the {record.type} at position"
+        f" {record.position} of the file has no place in it: import into an installation without"
+        " this session, or the whole history at once"
+    )
+
+
+def _moved(session: _Session, record: HistoryRecord, fact: Fact) -> tuple[Fact, bytes]:
+    """The fact and its body with the position here of the record that it is about.
+
+    0 if that record is not in the history.
+    """
+    if not isinstance(fact, Decided | SessionParked):
+        return fact, record.body
+    place = session.places.get(referred(fact.cause_seq, record.position))
+    moved = place.position if place is not None else 0
+    if moved == fact.cause_seq:
+        return fact, record.body
+    # Not encoded from the fact: fields that this version does not know would be lost.
+    fields = msgspec.json.decode(record.body, type=dict[str, msgspec.Raw])
+    fields["cause_seq"] = msgspec.Raw(msgspec.json.encode(moved))
+    return replace(fact, cause_seq=moved), msgspec.json.encode(fields)
+
+
+def _message_id(record: HistoryRecord, fact_id: str) -> str:
+    if record.type == WebhookReceived.__name__:
+        return encoded_webhook(record.body, fact_id).fact_id
+    return fact_id
+
+
+def _lasting(headers: Mapping[str, str]) -> dict[str, str]:
+    """Without those of an earlier import, and without what would tell the server something."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in (IMPORTED_HEADER, STORED_AT_HEADER) and not name.startswith("Nats-")
+    }

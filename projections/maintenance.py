@@ -1,12 +1,15 @@
-"""What an operator has done to the views: a new version built and put in use, one session folded
-again.
+"""What an operator has done to the views: a new version built and put in use, all of them emptied,
+one session folded again.
 
 The commands' way to the code that writes the views; nobody else outside of this room has one.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from sqlalchemy import text
+
+from offhook.errors import LogReplaced
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.rebuild import cutover, run
@@ -16,6 +19,7 @@ from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildSta
 from offhook.projections.rebuild.workers import workers_default
 from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.registry import TABLES
 from offhook.projections.views.schema import hold_off_projectors, require_migrated
 
 __all__ = [
@@ -30,9 +34,11 @@ __all__ = [
     "build_version",
     "cancel_rebuild",
     "cut_over",
+    "empty_views",
     "fold_again",
     "pause_rebuild",
     "read_rebuild",
+    "require_foldable_from",
     "roll_back",
     "workers_default",
 ]
@@ -80,6 +86,46 @@ async def cancel_rebuild(postgres_url: str) -> bool:
     """Drop what is aside; whether there was anything."""
     async with _engine(postgres_url) as engine:
         return await run.cancel(engine)
+
+
+async def require_foldable_from(
+    postgres_url: str, *, first_seq: int, last_seq: int, deleted: Sequence[int]
+) -> None:
+    """Raise LogReplaced if the views have a record that a log of one stream no longer has.
+
+    The log has the records from `first_seq` to `last_seq` but for the deleted ones.
+    """
+    missing = "< :first_seq or {0} > :last_seq or {0} = any(:deleted)"
+    async with _engine(postgres_url) as engine, engine.connect() as connection:
+        found = await connection.execute(
+            text(
+                "select (select count(*) from event_log where seq"
+                f" {missing.format('seq')}) as records,"
+                " (select count(*) from sessions where first_seq"
+                f" {missing.format('first_seq')}) as sessions"
+            ),
+            {"first_seq": first_seq, "last_seq": last_seq, "deleted": list(deleted)},
+        )
+        row = found.one()
+    if row.records or row.sessions:
+        raise LogReplaced(
+            f"the views have {row.records:,} records, and {row.sessions:,} sessions that begin "
+            "with one, that the log no longer has: folded again from the log they would be lost. "
+            "Restore the stream that the views were made from, or use an empty database"
+        )
+
+
+async def empty_views(postgres_url: str) -> None:
+    """Delete all that was folded from the log, and what a rebuild has made of it aside.
+
+    The projector folds the log again from its beginning.
+    """
+    async with _engine(postgres_url) as engine:
+        await run.cancel(engine)
+        async with engine.begin() as connection:
+            await hold_off_projectors(connection)
+            names = ", ".join(table.name for table in TABLES)
+            await connection.execute(text(f"truncate table {names}"))
 
 
 async def fold_again(engine: Engine, session_id: str) -> str:

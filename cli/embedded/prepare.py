@@ -1,13 +1,17 @@
 """What must be done once before the roles start: provision the log, migrate the database."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import offhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.provisioning.copies import Say
 from offhook.jetstream.provisioning.provision import provision, require_safe
+from offhook.jetstream.provisioning.repartition import StoredSequences, repartition
 from offhook.jetstream.provisioning.rewrite import rewrite
+from offhook.jetstream.stream import PARTITIONS_DEFAULT
+from offhook.projections.maintenance import empty_views, require_foldable_from
 from offhook.projections.views.schema import migrate
 from offhook.settings import Settings
 
@@ -40,6 +44,36 @@ async def provision_log(
             await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
         return await provision(
             client, settings.nats_monitor_urls, settings.stream_replicas, settings.partitions
+        )
+    finally:
+        await close(client)
+
+
+async def repartition_log(settings: Settings, say: Say) -> bool:
+    """Move a log of one stream to the partitions of the settings, and empty the views.
+
+    False if there is none. Every role must be stopped; a move that was killed continues. Raises
+    OffhookError.
+    """
+
+    async def check_views(stored: StoredSequences) -> None:
+        await require_foldable_from(
+            settings.postgres_url,
+            first_seq=stored.first,
+            last_seq=stored.last,
+            deleted=stored.deleted,
+        )
+
+    client = await connect(settings.nats_url, "provision")
+    try:
+        return await repartition(
+            client,
+            settings.nats_monitor_urls,
+            settings.stream_replicas,
+            settings.partitions or PARTITIONS_DEFAULT,
+            check_views=check_views,
+            empty_views=partial(empty_views, settings.postgres_url),
+            say=say,
         )
     finally:
         await close(client)

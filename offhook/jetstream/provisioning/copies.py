@@ -49,6 +49,14 @@ class Copying:
         except NotFoundError:
             pass  # deleted by a run that was killed
 
+    async def has_marker(self, name: str, marker_subject: str) -> bool:
+        """Whether the marker is in that stream."""
+        try:
+            await self._js.get_last_msg(name, marker_subject)
+        except NotFoundError:
+            return False
+        return True
+
     async def promote(self, to: StreamConfig) -> None:
         """Turn a mirror into a stream of its own."""
         await self._js.update_stream(to.evolve(mirror=None, mirror_direct=None))

@@ -1,0 +1,109 @@
+"""`offhook provision --repartition`: the log is moved, the views are emptied, or it refuses."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.codec import Encoded, encoded_webhook
+from offhook.events import CallAnswered
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.provisioning.provision import provision
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.database import open_database
+from offhook.settings import Settings, environment_from
+from offhook.webhooks import wire_body
+
+RECORDS = 6
+
+
+def webhook(event_id: str) -> Encoded:
+    return encoded_webhook(
+        wire_body(CallAnswered(event_id=event_id, call_control_id="v3:a")), event_id
+    )
+
+
+@pytest.fixture
+def settings(postgres_server: PostgresServer, migrated: str) -> Iterator[Settings]:
+    with NatsServer() as server:
+        yield Settings(
+            nats_url=server.url,
+            nats_monitor_urls=(server.monitor_url,),
+            postgres_url=postgres_server.create_database(
+                f"repartition_{uuid4().hex}", template=migrated
+            ),
+            partitions=4,
+        )
+
+
+def run_provision(settings: Settings, *options: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    return subprocess.run(
+        [sys.executable, "-m", "offhook", "provision", *options],
+        env={**clean, **environment_from(settings)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def fill(settings: Settings) -> None:
+    """One stream, and views that have all of it."""
+    client = await connect(settings.nats_url, "test")
+    engine = open_database(settings.postgres_url)
+    await provision(client, settings.nats_monitor_urls, partitions=1)
+    log = JetStreamLog(client)
+    for number in range(RECORDS):
+        await log.append(f"s{number}", "in", webhook(f"e{number}"))
+    stopping = asyncio.Event()
+
+    def stop_at_the_end(progress: object) -> None:
+        if getattr(progress, "records", 0) >= RECORDS:
+            stopping.set()
+
+    await Projector(client, engine, on_batch=stop_at_the_end).run(stopping)
+    await engine.dispose()
+    await close(client)
+
+
+async def count(settings: Settings, table: str) -> int:
+    engine = open_database(settings.postgres_url)
+    async with engine.connect() as connection:
+        found = int(await connection.scalar(text(f"select count(*) from {table}")) or 0)
+    await engine.dispose()
+    return found
+
+
+async def test_the_log_is_moved_and_the_views_are_emptied(settings: Settings) -> None:
+    await fill(settings)
+    assert await count(settings, "sessions") == RECORDS
+    refused = run_provision(settings)
+    assert refused.returncode != 0
+    assert "OFFHOOK_PARTITIONS is 4, but the log has 1" in refused.stderr
+    assert "offhook provision --repartition" in refused.stderr
+    moved = run_provision(settings, "--repartition")
+    assert moved.returncode == 0, moved.stderr
+    assert "streams CALLS_0 to CALLS_3 and TIMERS and their consumers" in moved.stdout
+    for table in ("sessions", "event_log", "checkpoint"):
+        assert await count(settings, table) == 0
+    assert run_provision(settings, "--repartition").returncode == 0
+
+
+async def test_views_with_more_than_the_log_has_are_not_emptied(settings: Settings) -> None:
+    await fill(settings)
+    client = await connect(settings.nats_url, "test")
+    await client.jetstream().delete_msg("CALLS", 3)
+    await close(client)
+    refused = run_provision(settings, "--repartition")
+    assert refused.returncode != 0
+    said = " ".join(refused.stderr.split())
+    assert "the views have 1 records, and 1 sessions that begin with one" in said
+    assert await count(settings, "sessions") == RECORDS

@@ -17,12 +17,13 @@ from offhook.errors import ParameterInvalid
 from offhook.simulator.applications import Applications
 from offhook.simulator.call import machine
 from offhook.simulator.call.changes import Changes
+from offhook.simulator.call.endings import party_hangs_up
 from offhook.simulator.call.features.conferences import (
     ConferenceAction,
     conference_request_from,
     conference_resource,
 )
-from offhook.simulator.call.legs import InboundCall, SimulatedLeg
+from offhook.simulator.call.legs import InboundCall, SimulatedLeg, SimulatedLegState
 from offhook.simulator.call.numbers import CommandFault
 from offhook.simulator.call.requested_events import requested_event
 from offhook.simulator.call.transition import Ids
@@ -151,6 +152,18 @@ class Exchange:
         if leg.unanswered:
             raise call_errors.call_not_answered()
         self.legs.fire(KeysPressed(call_control_id=call_control_id, keys=keys))
+
+    def hang_up(self, call_control_id: str) -> None:
+        """The party of a leg hangs up. Raises CarrierError.
+
+        A caller may hang up before the answer, a called party may not.
+        """
+        leg = self.legs.get(call_control_id)
+        if leg.ended:
+            raise call_errors.call_ended()
+        if leg.state is SimulatedLegState.BRIDGING:
+            raise call_errors.call_not_answered()
+        self.legs.fire(party_hangs_up(leg))
 
     def send_event(self, call_control_id: str, event_type: str, payload: Mapping[str, Any]) -> None:
         """Send an event of a leg, with these fields of its payload. Raises CarrierError.

@@ -17,6 +17,7 @@ from offhook.simulator.call.features.sounds import end_sounds
 from offhook.simulator.call.legs import Ending, SimulatedLeg, SimulatedLegState
 from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.call.transition import Transition
+from offhook.simulator.call.triggers import LegEnds
 
 CANCELLED = Ending(cause="originator_cancel", source="caller", sip="487")
 LOST = Ending(cause="unspecified", source="unknown", sip="unspecified")
@@ -97,6 +98,15 @@ def hangup_ending(leg: SimulatedLeg) -> Ending:
         return CANCELLED
     sip = "unspecified" if leg.state is SimulatedLegState.PARKED else "200"
     return Ending(cause="normal_clearing", source=leg.near_side, sip=sip)
+
+
+def party_hangs_up(leg: SimulatedLeg) -> LegEnds:
+    """The party of an answered leg hangs up, or a caller before the answer."""
+    ours = leg.call_control_id
+    if leg.unanswered:
+        return LegEnds(call_control_id=ours, ending=CANCELLED, only="unanswered")
+    bye = Ending(cause="normal_clearing", source=leg.far_side, sip="200")
+    return LegEnds(call_control_id=ours, ending=bye, only="answered")
 
 
 def _schedule_cost(transition: Transition, leg: SimulatedLeg) -> None:

@@ -10,7 +10,7 @@ from typing import assert_never
 from offhook.commands import Answer, Dial, Transfer
 from offhook.commands.calls import MediaParameters, WebhookTargets
 from offhook.simulator.call.activities import OnAnswer, Sound
-from offhook.simulator.call.endings import CANCELLED, bridge_legs, end_leg
+from offhook.simulator.call.endings import bridge_legs, end_leg, party_hangs_up
 from offhook.simulator.call.features.assistants import begin_conversation, begin_relay
 from offhook.simulator.call.features.conferences import join_as_configured
 from offhook.simulator.call.features.detection import detect, detect_deepfake
@@ -54,8 +54,7 @@ def place_inbound(transition: Transition, call: InboundCall) -> SimulatedLeg:
             keys=call.keys or keys_of(call.from_),
         )
     )
-    gives_up = LegEnds(call_control_id=leg.call_control_id, ending=CANCELLED, only="unanswered")
-    transition.schedule(call.patience_s, gives_up)
+    transition.schedule(call.patience_s, party_hangs_up(leg))
     return leg
 
 
@@ -210,8 +209,7 @@ def _answer(transition: Transition, leg: SimulatedLeg) -> SimulatedLeg:
         leg.time_limit_s, LegEnds(call_control_id=ours, ending=limit, only="answered")
     )
     if leg.talk_s is not None:
-        bye = Ending(cause="normal_clearing", source=leg.far_side, sip="200")
-        transition.schedule(leg.talk_s, LegEnds(call_control_id=ours, ending=bye, only="answered"))
+        transition.schedule(leg.talk_s, party_hangs_up(leg))
     return _begin_on_answer(transition, leg, leg.on_answer)
 
 

@@ -4,6 +4,7 @@ POST /calls      an inbound call: {"from", "to", "connection_id"}; optional: "pa
                  "hangup_after_s" in seconds of the call, and "keys", one entry for each prompt
                  for keys (each attempt of a gather), of which the last one repeats
 POST /calls/{call_control_id}/keys     the party of a leg enters {"keys": "12#"}
+POST /calls/{call_control_id}/hangup   the party of a leg hangs up; no body
 POST /calls/{call_control_id}/events   send an event of the leg, whether or not it happened:
                  {"event_type"}, and optionally fields of its "payload"; the leg fills in its
                  ids and numbers, and does not change
@@ -72,6 +73,7 @@ class Controls:
         return [
             Route("/calls", self.place_inbound, methods=["POST"]),
             Route("/calls/{call_control_id}/keys", self.press_keys, methods=["POST"]),
+            Route("/calls/{call_control_id}/hangup", self.hang_up, methods=["POST"]),
             Route("/calls/{call_control_id}/events", self.send_event, methods=["POST"]),
             Route("/effects", self.effects, methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
@@ -101,6 +103,11 @@ class Controls:
         """POST /simulator/calls/{call_control_id}/keys."""
         body = _read(await request.body(), _KeysRequest)
         self._exchange.press_keys(request.path_params["call_control_id"], body.keys)
+        return Response(status_code=204)
+
+    async def hang_up(self, request: Request) -> Response:
+        """POST /simulator/calls/{call_control_id}/hangup."""
+        self._exchange.hang_up(request.path_params["call_control_id"])
         return Response(status_code=204)
 
     async def send_event(self, request: Request) -> Response:

@@ -1,7 +1,8 @@
-"""The controls: inbound calls, keys and health."""
+"""The controls: inbound calls, keys, hangups and health."""
 
 from typing import Any
 
+from tests.simulator.calls import SILENT
 from tests.simulator.stand import CALLER, CONNECTION, OURS, code_of, stand, until
 
 
@@ -27,6 +28,27 @@ async def test_a_control_makes_the_party_of_a_leg_press_keys() -> None:
         assert code_of(await carrier.http.post(path, json={"keys": "x"})) == (422, "10027")
         await carrier.act(leg, "hangup")
         assert code_of(await carrier.http.post(path, json={"keys": "1"})) == (422, "90018")
+
+
+async def test_a_control_makes_the_party_of_a_leg_hang_up() -> None:
+    async with stand() as carrier:
+        leg = await carrier.dial_answered()
+        assert (await carrier.http.post(f"/simulator/calls/{leg}/hangup")).status_code == 204
+        ended = (await carrier.event("call.hangup", leg)).payload
+        assert (ended["hangup_cause"], ended["hangup_source"]) == ("normal_clearing", "callee")
+        again = await carrier.http.post(f"/simulator/calls/{leg}/hangup")
+        assert code_of(again) == (422, "90018")
+
+
+async def test_only_a_caller_can_hang_up_before_the_answer() -> None:
+    async with stand() as carrier:
+        caller = await carrier.ring()
+        assert (await carrier.http.post(f"/simulator/calls/{caller}/hangup")).status_code == 204
+        ended = (await carrier.event("call.hangup", caller)).payload
+        assert (ended["hangup_cause"], ended["hangup_source"]) == ("originator_cancel", "caller")
+        called = (await carrier.dial(SILENT, timeout_secs=600))["call_control_id"]
+        ringing = await carrier.http.post(f"/simulator/calls/{called}/hangup")
+        assert code_of(ringing) == (422, "90034")
 
 
 async def test_a_wrong_inbound_call_is_refused() -> None:

@@ -15,8 +15,11 @@ VIEWS_TIMEOUT_S = 60.0
 
 
 async def books_when_quiet(simulator_url: str) -> dict[str, Any]:
-    """The carrier's books, once no leg is up and no webhook is on its way. Fails after a while."""
-    deadline = time.monotonic() + QUIET_TIMEOUT_S
+    """The carrier's books, once no leg is up and no webhook is on its way.
+
+    Fails if nothing changes for QUIET_TIMEOUT_S.
+    """
+    deadline, before = time.monotonic() + QUIET_TIMEOUT_S, None
     async with httpx.AsyncClient(base_url=simulator_url, timeout=60) as http:
         while True:
             # The books of a long run are large: they are asked for once the calls are over.
@@ -27,6 +30,8 @@ async def books_when_quiet(simulator_url: str) -> dict[str, Any]:
                 pending = books["webhooks"]["pending"]
                 if not pending:
                     return books
+            if before != (before := (health["live_legs"], pending)):
+                deadline = time.monotonic() + QUIET_TIMEOUT_S
             assert time.monotonic() < deadline, f"{health['live_legs']} legs up, pending: {pending}"
             await asyncio.sleep(0.25)
 

@@ -257,14 +257,15 @@ def _end(processes: Sequence[_Process]) -> None:
 def _wait_until_ready(process: _Process) -> None:
     give_up_at = time.monotonic() + START_TIMEOUT_S
     last = "nothing was answered"
-    while process.child.poll() is None and time.monotonic() < give_up_at:
-        try:
-            response = httpx.get(process.ready_url, trust_env=False, timeout=DEADLINE_S)
-            if response.status_code == 200:
-                return
-            last = response.text
-        except httpx.TransportError:
-            pass
-        time.sleep(POLL_S)
+    with httpx.Client(trust_env=False, verify=False, timeout=DEADLINE_S) as http:
+        while process.child.poll() is None and time.monotonic() < give_up_at:
+            try:
+                response = http.get(process.ready_url)
+                if response.status_code == 200:
+                    return
+                last = response.text
+            except httpx.TransportError:
+                pass
+            time.sleep(POLL_S)
     said = process.log_path.read_text()[-4000:]
     raise AssertionError(f"{process.role} is not ready: {last}\n{said}")

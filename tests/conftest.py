@@ -4,12 +4,14 @@ A missing server fails the tests that need it; nothing is skipped.
 """
 
 import asyncio
+import functools
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import hypothesis
 import pytest
 
@@ -77,6 +79,15 @@ def _stacks_among_others() -> Iterator[None]:
         patched.setattr("offhook.cli.embedded.stack._free_port", free_port)
         patched.setattr("offhook.cli.embedded.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
         patched.setattr("offhook.cli.embedded.server.START_TIMEOUT_S", START_TIMEOUT_S)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Not for each HTTP client: that is 30 ms of CPU, and tests that wait ask again and again."""
+    read_once = functools.cache(httpx.create_ssl_context)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("httpx._transports.default.create_ssl_context", read_once)
         yield
 
 

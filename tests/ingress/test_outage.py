@@ -31,8 +31,9 @@ from tests.ingress.stand import (
     until,
 )
 
-ANSWER_MAX_S = 2.5
-"""1.5 s for the log, and room for a busy machine."""
+ANSWER_MAX_S = 7.0
+"""1.5 s for the log, and room for a busy machine; without a limit of its own, ingress would wait
+for the log for 8 s."""
 
 SENDERS = 8
 UNDER_WAY = 40

@@ -9,7 +9,7 @@ from offhook.session import Session
 from offhook.session.timers import CancelTimer, SetTimer
 
 RING_S = 8.0
-"""Long enough for a slow machine to tell of all answers before the first is due."""
+"""Whoever answers later than that, on a slow machine, counts as one who does not."""
 
 
 def decide(event: Event, session: Session) -> Sequence[Order]:

@@ -10,7 +10,14 @@ import httpx
 import pytest
 
 from offhook.cli.embedded.stack import Stack, with_free_ports
-from offhook.events import Record, TimerCancelled, TimerFired, TimerSet
+from offhook.events import (
+    CallAnswered,
+    Record,
+    TimerCancelled,
+    TimerFired,
+    TimerSet,
+    WebhookReceived,
+)
 from offhook.jetstream.log import EventLog
 from offhook.settings import Settings
 from tests.whole.callers import Caller, post
@@ -20,6 +27,7 @@ from tests.whole.stub_carrier import StubCarrier, stub_carrier
 
 CALLS = 60
 ANSWERED_EVERY = 3
+ANSWERED_AFTER = 10  # other calls
 TIMEOUT_S = 60.0
 
 
@@ -43,17 +51,20 @@ async def test_every_timer_fires_once_or_is_cancelled_whoever_dies(
         stub_carrier(free_port, delay_s=0) as carrier,
         httpx.AsyncClient(timeout=60) as http,
     ):
-        # One worker is killed amid setting timers, the other amid cancelling them.
+        # One worker is killed amid setting timers and cancelling them, and then the other.
         first_at = time.monotonic()
         for number, caller in enumerate(callers):
-            if number == CALLS // 2:
-                stack.kill("worker-1")
             await post(http, stack, caller.initiated())
-        stack.start("worker-3")
-        for number, caller in enumerate(answering):
-            if number == len(answering) // 2:
+            if number >= ANSWERED_AFTER and callers[number - ANSWERED_AFTER] in answering:
+                await post(http, stack, callers[number - ANSWERED_AFTER].answered())
+            if number == CALLS // 3:
+                stack.kill("worker-1")
+                stack.start("worker-3")
+            if number == 2 * CALLS // 3:
                 stack.kill("worker-2")
-            await post(http, stack, caller.answered())
+        for caller in callers[-ANSWERED_AFTER:]:
+            if caller in answering:
+                await post(http, stack, caller.answered())
         # The log is away when the first are due, and comes back.
         await asyncio.sleep(first_at + RING_S - 0.5 - time.monotonic())
         await asyncio.to_thread(stack.nats.kill)
@@ -62,18 +73,31 @@ async def test_every_timer_fires_once_or_is_cancelled_whoever_dies(
         async with log_at(stack.nats.url) as log:
             for caller in callers:
                 await _until_ended(log, caller)
-            await _until_hung_up(carrier, CALLS - len(answering))
+            histories = {caller: await log.read(caller.session_id) for caller in callers}
+            silent = [one for one, records in histories.items() if TimerFired in _timers(records)]
+            await _until_hung_up(carrier, len(silent))
             for caller in callers:
                 records = await log.read(caller.session_id)
-                timers = _timers(records)
-                ended = TimerCancelled if caller in answering else TimerFired
-                assert timers == {TimerSet: 1, ended: 1}, timers
+                ended = TimerFired if caller in silent else TimerCancelled
+                assert _timers(records) == {TimerSet: 1, ended: 1}
+                assert ended is TimerCancelled or not _answered_in_time(records)
                 assert [fired for fired in records if _is_early(fired)] == []
 
+    assert {caller for caller in callers if caller not in answering} <= set(silent)
+    assert len(silent) < CALLS, "no answer came in time: the test has tested nothing"
     hung_up = Counter(command.call_control_id for command in carrier.arrivals)
-    assert hung_up.keys() == {
-        caller.call_control_id for caller in callers if caller not in answering
-    }
+    assert hung_up.keys() == {caller.call_control_id for caller in silent}
+
+
+def _answered_in_time(records: Sequence[Record]) -> bool:
+    """Whether the log had the answer before the timer was due, by its own clock."""
+    (due_at,) = (each.fact.due_at for each in records if isinstance(each.fact, TimerSet))
+    return any(
+        isinstance(each.fact, WebhookReceived)
+        and isinstance(each.fact.event, CallAnswered)
+        and each.stored_at < due_at
+        for each in records
+    )
 
 
 def _timers(records: Sequence[Record]) -> Counter[type]:

@@ -6,6 +6,7 @@ documents say: its error page, and the examples of its OpenAPI description.
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -247,7 +248,13 @@ async def test_a_call_lasts_from_its_answer_on(both: Both, stack: Stack, answere
         await asyncio.sleep(1.1)
     await both.told("POST", f"/calls/{leg}/actions/hangup")
     await stack.session(ids["call_session_id"], "ended")
+    times = await stack.leg(leg)
+    started, ended = (datetime.fromisoformat(times[name]) for name in ("started_at", "ended_at"))
+    talk_s = 0.0
+    if answered:
+        talk_s = (ended - datetime.fromisoformat(times["answered_at"])).total_seconds()
+    assert int(talk_s) < int((ended - started).total_seconds())
     lasted = [
         (await each.get(f"/calls/{leg}")).json()["data"]["call_duration"] for each in both._clients
     ]
-    assert lasted == ([1, 1] if answered else [0, 0])
+    assert lasted == [int(talk_s)] * 2

@@ -56,7 +56,7 @@ def test_ctrl_c_lets_the_calls_finish_and_cleans_up(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, output
     assert "0 lost, 0 doubled" in output
-    assert 0 < count_of("calls", output) < 100
+    assert 0 < count_of("calls", output) < 2500  # 5000 take more than 8 minutes
     assert processes_below(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 

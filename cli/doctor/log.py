@@ -175,6 +175,8 @@ async def _stream(client: Client, wanted: StreamConfig) -> Finding:
     differing = differences(wanted, info.config)
     if not differing:
         replicas = f", {wanted.num_replicas} replicas" if wanted.num_replicas != 1 else ""
+        if info.cluster is not None and info.cluster.leader and replicas:
+            replicas += f", led by {info.cluster.leader}"
         return good("log", check, f"{info.state.messages:,} records{replicas}")
     fix = _PROVISION
     if any(each.fixed for each in differing):

@@ -7,6 +7,7 @@ from pathlib import Path
 import offhook
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.provisioning.copies import Say
+from offhook.jetstream.provisioning.leaders import spread_leaders
 from offhook.jetstream.provisioning.provision import provision, require_safe
 from offhook.jetstream.provisioning.repartition import StoredSequences, repartition
 from offhook.jetstream.provisioning.rewrite import rewrite
@@ -42,9 +43,13 @@ async def provision_log(
         if rewrite_compressed:
             await require_safe(settings.nats_monitor_urls)
             await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
-        return await provision(
+        partitions = await provision(
             client, settings.nats_monitor_urls, settings.stream_replicas, settings.partitions
         )
+        if settings.stream_replicas > 1:
+            for stream, node in (await spread_leaders(client, partitions)).items():
+                say(f"{stream}: now led by {node}")
+        return partitions
     finally:
         await close(client)
 

@@ -17,6 +17,7 @@ from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
 from offhook.cli.history.export import export
 from offhook.cli.history.import_ import import_
+from offhook.cli.history.verify import verify
 from offhook.cli.migrate import migrate
 from offhook.cli.options import console
 from offhook.cli.parked import app as parked
@@ -42,7 +43,7 @@ for command in (
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
     *(show, whatif, send, doctor, asyncapi),
-    *(export,),
+    *(export, verify),
 ):
     app.command()(command)
 app.command("import")(import_)

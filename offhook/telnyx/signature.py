@@ -82,7 +82,7 @@ def verify(
         raise SignatureMissing(f"header {missing} is missing or empty")
     if not _UNIX_SECONDS.fullmatch(timestamp):
         raise SignatureInvalid(f"{TIMESTAMP_HEADER} is {shown(timestamp)}; expected Unix seconds")
-    if not _signed_by_any(keys, timestamp.encode() + b"|" + body, signature):
+    if key_that_signed(body, Signature(signature=signature, timestamp=timestamp), keys) is None:
         raise SignatureInvalid(f"{SIGNATURE_HEADER} fits none of {len(keys)} known public keys")
     age_s = now_s - int(timestamp)
     if abs(age_s) > tolerance_s:
@@ -90,6 +90,12 @@ def verify(
             f"{TIMESTAMP_HEADER} {timestamp} is {age_s:.0f} s old; the tolerance is {tolerance_s} s"
         )
     return Signature(signature=signature, timestamp=timestamp)
+
+
+def key_that_signed(body: bytes, signature: Signature, keys: Sequence[VerifyKey]) -> int | None:
+    """Which of the keys signed the body, counted from 0; None if none of them did. At any time."""
+    signed = signature.timestamp.encode() + b"|" + body
+    return _first_that_verifies(keys, signed, signature.signature)
 
 
 def sign(body: bytes, key: SigningKey, now_s: float) -> dict[str, str]:
@@ -102,20 +108,22 @@ def sign(body: bytes, key: SigningKey, now_s: float) -> dict[str, str]:
     }
 
 
-def _signed_by_any(keys: Sequence[VerifyKey], signed: bytes, signature_text: str) -> bool:
+def _first_that_verifies(
+    keys: Sequence[VerifyKey], signed: bytes, signature_text: str
+) -> int | None:
     try:
         signature = binascii.a2b_base64(signature_text, strict_mode=True)
     except (binascii.Error, ValueError):
-        return False
+        return None
     if len(signature) != 64:
-        return False
-    for key in keys:
+        return None
+    for number, key in enumerate(keys):
         try:
             key.verify(signed, signature)
         except BadSignatureError:
             continue
-        return True
-    return False
+        return number
+    return None
 
 
 def _key_bytes(text: str, name: str) -> bytes:

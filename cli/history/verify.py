@@ -1,0 +1,133 @@
+"""The command `offhook verify`: stored signatures checked again."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offhook.cli.history.options import SELECTION, selection_of
+from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
+from offhook.errors import SelectionInvalid, SettingInvalid
+from offhook.history.selection import Selection
+from offhook.settings import Settings
+
+if TYPE_CHECKING:
+    from offhook.history.lines import HistoryRecord
+    from offhook.history.verifying import Verified
+
+
+@with_options(SELECTION)
+def verify(
+    *,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Check a file of history instead of the installation. May be repeated.",
+        ),
+    ] = None,
+    public_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="Another public key, as one that was replaced, besides OFFHOOK_PUBLIC_KEYS.",
+        ),
+    ] = None,
+    allow_unsigned: Annotated[
+        bool, typer.Option(help="Do not fail for webhooks that have no signature.")
+    ] = False,
+    as_json: AsJson = False,
+    ready_file: ReadyFile = None,
+    **chosen: Any,
+) -> None:
+    """Check the signatures of stored webhooks again. Fails if one is altered or unsigned.
+
+    Their age does not matter. Files are checked without a server.
+    """
+    from offhook.cli.history.reading import run
+
+    settings = settings_of_command(ready_file)
+    selection = selection_of(**chosen)
+    keys = tuple(dict.fromkeys((*settings.public_keys, *(public_key or ()))))
+    if not keys:
+        raise SettingInvalid(
+            "there is no key to verify with: set OFFHOOK_PUBLIC_KEYS to the public keys as the"
+            " portal shows them, or give --public-key"
+        )
+    if file and selection.numbers:
+        raise SelectionInvalid("--number needs the views: it cannot be used with --file")
+    found = run(_verified(settings, selection, file or (), keys))
+    (_print_json if as_json else _print)(found, keys)
+    if found.altered or (found.unsigned and not allow_unsigned):
+        raise SystemExit(1)
+
+
+async def _verified(
+    settings: Settings, selection: Selection, files: Sequence[str], keys: Sequence[str]
+) -> "Verified":
+    from offhook.cli.history.progress import Advance
+    from offhook.cli.history.reading import selected_records
+    from offhook.history.files import records_in
+    from offhook.history.verifying import Verified
+    from offhook.telnyx.signature import public_keys_from
+
+    found = Verified()
+    verifying = public_keys_from(keys)
+    if files:
+        with Advance("verifying") as progress:
+            for name in files:
+                for record in records_in(name):
+                    if selection.takes(record):
+                        found.check(record, verifying)
+                    progress.add()
+        return found
+    records: AsyncIterator[HistoryRecord]
+    async with selected_records(settings, selection, "position", "verifying") as (records, _):
+        async for record in records:
+            found.check(record, verifying)
+    return found
+
+
+def _print(found: "Verified", keys: Sequence[str]) -> None:
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{found.webhooks:,} webhooks")
+    say(f"{found.authentic:,} authentic")
+    for number, count in sorted(found.by_key.items()):
+        say(f"  {count:,} by key {keys[number]}")
+    for kind, count in (("altered", found.altered), ("unsigned", found.unsigned)):
+        say(f"{count:,} {kind}", "red" if count else None)
+        for record in found.examples[kind]:
+            say(f"  {_example(record)}")
+
+
+def _print_json(found: "Verified", keys: Sequence[str]) -> None:
+    console.print_json(
+        data={
+            "webhooks": found.webhooks,
+            "authentic": found.authentic,
+            "altered": found.altered,
+            "unsigned": found.unsigned,
+            "by_key": {keys[number]: count for number, count in sorted(found.by_key.items())},
+            "examples": {
+                kind: [
+                    {
+                        "position": each.position,
+                        "session_id": each.session_id,
+                        "event_id": each.fact_id,
+                        "stored_at": each.stored_at.isoformat(),
+                    }
+                    for each in records
+                ]
+                for kind, records in found.examples.items()
+            },
+        }
+    )
+
+
+def _example(record: "HistoryRecord") -> str:
+    return (
+        f"position {record.position}: event {record.fact_id} of session {record.session_id},"
+        f" stored {record.stored_at:%Y-%m-%d %H:%M:%S} UTC"
+    )

@@ -12,8 +12,10 @@ from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS
 from offhook.api.own.analytics import analytics_router
 from offhook.api.own.commands import commands_router
+from offhook.api.own.live import Live
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
+from offhook.api.own.streams import streams_router
 from offhook.api.telnyx.applications import CONNECTIONS_MAX, applications_router
 from offhook.api.telnyx.calls import calls_router
 from offhook.api.telnyx.commands import CommandRunner
@@ -55,6 +57,9 @@ async def run(settings: Settings) -> None:
         watch = await role.closing.enter_async_context(PositionWatch(engine))
         outcomes = await role.closing.enter_async_context(Outcomes(role.client, log))
         views = Views(engine, watch, stream, _now, partitions=role.partitions)
+        live = await role.closing.enter_async_context(
+            Live(engine, watch, partitions=role.partitions)
+        )
         legs = Legs(views)
         commands = CommandRunner(
             log=log,
@@ -73,6 +78,7 @@ async def run(settings: Settings) -> None:
             ),
             status_router(tokens=tokens, legs=legs, views=views, now=_now),
             applications_router(tokens=tokens, carrier=carrier),
+            streams_router(tokens=tokens, views=views, live=live),
             sessions_router(tokens=tokens, views=views, now=_now),
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
@@ -87,7 +93,12 @@ async def run(settings: Settings) -> None:
         for path, endpoint in routes:
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
         # `ending` is never set: the connection is closed when nothing is served any more.
-        await role.serve(metrics.counting(app), host=settings.api_host, port=settings.api_port)
+        await role.serve(
+            metrics.counting(app),
+            host=settings.api_host,
+            port=settings.api_port,
+            on_exit=live.end,
+        )
 
 
 def application(*routers: APIRouter, with_docs: bool) -> FastAPI:

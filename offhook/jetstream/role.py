@@ -7,7 +7,7 @@ its HTTP server ends with one.
 """
 
 from asyncio import Event
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -64,10 +64,11 @@ class Role:
         port: int,
         beside: Sequence[Coroutine[Any, Any, None]] = (),
         watch_s: float = WATCH_S,
+        on_exit: Callable[[], None] | None = None,
     ) -> None:
         """Serve `app` until SIGTERM, run the others beside it, and raise what ends any of them."""
         await first_of(
-            serve(app, host=host, port=port),
+            serve(app, host=host, port=port, on_exit=on_exit),
             until_refused(self.client, self._name, self.ending, watch_s),
             self.health.watch(),
             *beside,

@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -40,9 +41,12 @@ def run_to_end(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-async def serve(app: Any, *, host: str, port: int) -> None:
+async def serve(
+    app: Any, *, host: str, port: int, on_exit: Callable[[], None] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress. Port 0: a free one.
 
+    `on_exit` is called at the signal: an answer that has no end of its own must end then.
     The limits on clients are in `offhook.process.connections`. Raises AddressUnusable if it cannot
     listen there.
     """
@@ -61,7 +65,7 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _HttpServer(config, connections)
+    server = _HttpServer(config, connections, on_exit)
     with _limited(logging.getLogger("uvicorn.error")):
         await server.serve()
     if not server.started:
@@ -109,9 +113,20 @@ class _HttpServer(uvicorn.Server):
     uvicorn raises the signal again after draining, so nothing after `serve` would ever run.
     """
 
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        on_exit: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
         self._connections = connections
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._on_exit is not None:
+            self._on_exit()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_OF_A_SECOND == 0:

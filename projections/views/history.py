@@ -100,7 +100,7 @@ async def read_timeline(
     else:
         own &= event_log.c.seq >= dialled[read].before_seq
         dialled = dialled[read + 1 :]
-    rows = await _page_of(connection, own, bounded)
+    rows = await page_of(connection, own, bounded)
     next_seq = rows[-1].next_seq if rows else None
     until = SEQ_MAX if next_seq is None else next_seq
     merged = sorted(
@@ -120,7 +120,7 @@ async def read_timeline(
     for *_, row in merged[:bounded]:
         if size >= TIMELINE_BYTES_MAX:
             break
-        entries.append(_entry(read_stored(**{name: getattr(row, name) for name in STORED})))
+        entries.append(entry_of(read_stored(**{name: getattr(row, name) for name in STORED})))
         size += len(row.body)
         await slices.yield_if_due()
     return TimelinePage(
@@ -251,10 +251,13 @@ async def _dialled(
     )
 
 
-async def _page_of(
+async def page_of(
     connection: AsyncConnection, wanted: "ColumnElement[bool]", limit: int
 ) -> Sequence[Any]:
-    """The first records, at most `limit` and no more than TIMELINE_BYTES_MAX and one."""
+    """The first records, at most `limit` and no more than TIMELINE_BYTES_MAX and one.
+
+    Each row has the columns of STORED, and `next_seq`, null if no record follows.
+    """
     # One more than wanted, to know whether there is one.
     page = (
         select(*(event_log.c[name] for name in STORED))
@@ -300,7 +303,8 @@ def _records_of_dial(dial: PlacingDial) -> "ColumnElement[bool]":
     )
 
 
-def _entry(stored: StoredRecord) -> TimelineEntry:
+def entry_of(stored: StoredRecord) -> TimelineEntry:
+    """The record as it is shown."""
     record = stored.record
     return TimelineEntry(
         seq=stored.seq,

@@ -1,0 +1,217 @@
+"""Records as they come into the views, as server-sent events.
+
+    GET /sessions/stream                  of all sessions
+    GET /sessions/{session_id}/stream     of one
+
+    id: 12.0.99.3                         where to resume: of all sessions, the stream sequence in
+    event: record                         each partition, in their order; of one, a position
+    data: {"seq": …, "fields": {…}}       as in the timeline
+
+Before the server closes a stream it sends `event: end` with the reason: draining, slow. A
+browser's EventSource resumes by itself, with the header Last-Event-ID.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from offhook.api.auth import Tokens
+from offhook.api.errors import not_found, refusal
+from offhook.api.freshness import Views
+from offhook.api.own.live import Following, Live, LiveRecord
+from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
+from offhook.api.query_parameters import number_in
+from offhook.errors import shown
+from offhook.jetstream.subjects import partition_for
+from offhook.phone_numbers import spellings
+from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of, seq_of
+from offhook.process.asgi import Receive, Scope, Send
+from offhook.projections.views.sessions import call_session_of, read_session
+
+EVENTS = "text/event-stream"
+
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="last-event-id",
+        description="The id of the last event that was received; EventSource sends it",
+    ),
+]
+LastEventIdQuery = Annotated[
+    str | None,
+    Query(
+        description="As the header Last-Event-ID, for a client that cannot set headers at first; "
+        "the header counts if both are given. Without either: what comes from now on"
+    ),
+]
+
+DESCRIBED: Mapping[int | str, Mapping[str, Any]] = {
+    200: {
+        "description": "Events: `record` with a record of the timeline as its data, `end` with "
+        "the reason before the server closes the stream; comments as heartbeats",
+        "content": {
+            EVENTS: {
+                "schema": {
+                    "type": "string",
+                    "examples": [
+                        "id: 12.0.99.3\nevent: record\n"
+                        'data: {"seq": 281474976710755, "type": "Decided", …}\n\n'
+                    ],
+                }
+            }
+        },
+    }
+}
+
+
+def streams_router(*, tokens: Tokens, views: Views, live: Live) -> APIRouter:
+    """The routes above; to be included before those of sessions, whose paths are like these."""
+    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    described = cast(dict[int | str, dict[str, Any]], DESCRIBED)
+
+    @router.get(
+        "/sessions/stream",
+        summary="Follow all sessions",
+        status_code=200,
+        response_class=EventStream,
+        responses=described,
+    )
+    async def all_sessions(
+        connection_id: str | None = None,
+        from_number: str | None = None,
+        to_number: str | None = None,
+        last_event_id: LastEventIdQuery = None,
+        resumed_from: LastEventId = None,
+    ) -> EventStream:
+        """Each record once it is in the views, as server-sent events.
+
+        A filter compares with what the session is listed by when the record is read: before the
+        first webhook of a call nothing is known of it.
+        """
+        wants = _wants(
+            connection_id,
+            None if from_number is None else number_in("from_number", from_number),
+            None if to_number is None else number_in("to_number", to_number),
+        )
+        live.require_room()
+        resumed = resumed_from or last_event_id
+        after = None if resumed is None else positions_in(resumed, live.partitions)
+        return EventStream(_events(live, Following(wants=wants, id_of=id_of), after))
+
+    @router.get(
+        "/sessions/{session_id}/stream",
+        summary="Follow a session",
+        status_code=200,
+        response_class=EventStream,
+        responses=described,
+    )
+    async def one_session(
+        session_id: str,
+        last_event_id: LastEventIdQuery = None,
+        resumed_from: LastEventId = None,
+        min_seq: MinSeq = 0,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
+    ) -> EventStream:
+        """Each record of the session once it is in the views, as server-sent events.
+
+        An id is the position of a record: with `meta.as_of_seq` of an earlier reply the stream
+        begins after that, with 0 at the first record. The stream goes on after the session's end.
+        The id of a requested dial leads to the call that it placed.
+        """
+        async with views.snapshot(min_seq, timeout_s) as snapshot:
+            session_id = await call_session_of(snapshot.connection, session_id)
+            if await read_session(snapshot.connection, session_id) is None:
+                raise not_found(f"There is no session {shown(session_id)}")
+        partition = partition_for(session_id, live.partitions)
+        live.require_room()
+        resumed = resumed_from or last_event_id
+        after = None
+        if resumed is not None:
+            after = [position_of(each, 0) for each in range(live.partitions)]
+            # A position of another partition, or 0, is before its first record.
+            after[partition] = max(after[partition], _position_in(resumed))
+        wanted = Following(
+            wants=lambda record: record.session_id == session_id,
+            id_of=lambda place: str(place[partition]),
+            session_id=session_id,
+            partition=partition,
+        )
+        return EventStream(_events(live, wanted, after))
+
+    return router
+
+
+class EventStream(StreamingResponse):
+    """A response that ends when its client does, and gives back what it took."""
+
+    media_type = EVENTS
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        # Or a proxy would collect events, and hand them on late.
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(events, headers=headers)
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            with suppress(ClientDisconnect):  # it resumes when it likes
+                await super().__call__(scope, receive, send)
+
+
+async def _events(
+    live: Live, wanted: Following, after: Sequence[int] | None
+) -> AsyncGenerator[bytes, None]:
+    with live.client():
+        begin = await live.heads() if after is None else after
+        async with aclosing(cast(AsyncGenerator[bytes, None], live.follow(wanted, begin))) as found:
+            async for chunk in found:
+                yield chunk
+
+
+def id_of(place: Sequence[int]) -> str:
+    """The positions of all partitions as an event's id."""
+    return ".".join(str(seq_of(each)) for each in place)
+
+
+def positions_in(event_id: str, partitions: int) -> list[int]:
+    """The positions in an event's id. Raises ErrorAnswer 422."""
+    seqs = event_id.split(".")[: PARTITIONS_MAX + 1]
+    if len(seqs) != partitions or not all(map(_is_seq, seqs)):
+        detail = (
+            f"Last-Event-ID is {shown(event_id)}; expected the id of an event of this stream, with "
+            f"a number for each of the log's {partitions} partitions; or leave it out, and read "
+            "what was missed from the lists"
+        )
+        raise refusal(422, "10015", detail, parameter="last_event_id")
+    return [position_of(partition, int(seq)) for partition, seq in enumerate(seqs)]
+
+
+def _position_in(event_id: str) -> int:
+    if not (event_id.isascii() and event_id.isdigit() and len(event_id) < 19):
+        detail = f"Last-Event-ID is {shown(event_id)}; expected the position of a record"
+        raise refusal(422, "10015", detail, parameter="last_event_id")
+    return int(event_id)
+
+
+def _is_seq(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16 and int(text) <= SEQ_MAX
+
+
+def _wants(
+    connection_id: str | None, from_number: str | None, to_number: str | None
+) -> Callable[[LiveRecord], bool]:
+    callers = None if from_number is None else set(spellings(from_number))
+    called = None if to_number is None else set(spellings(to_number))
+
+    def wants(record: LiveRecord) -> bool:
+        return (
+            (connection_id is None or record.connection_id == connection_id)
+            and (callers is None or record.from_number in callers)
+            and (called is None or record.to_number in called)
+        )
+
+    return wants

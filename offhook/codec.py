@@ -34,7 +34,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.position import referred
-from offhook.webhooks import read_webhook
+from offhook.webhooks import read_event
 
 FACTS: dict[str, type[Fact]] = {
     kind.__name__: kind
@@ -104,8 +104,8 @@ def decode(type_name: str, version: int, body: bytes) -> Fact:
     if not 1 <= version <= newest:
         raise RecordUnreadable(f"{type_name} has version {version}; known: 1 to {newest}")
     if kind is WebhookReceived:
-        webhook = read_webhook(body, version)
-        return WebhookReceived(event=webhook.event, attempt=webhook.attempt)
+        event, attempt = read_event(body, version)
+        return WebhookReceived(event=event, attempt=attempt)
     try:
         if version == newest:
             return msgspec.json.decode(body, type=kind)

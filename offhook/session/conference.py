@@ -118,7 +118,7 @@ def conferences_after(
 
 def recordings_after(held: Mapping[str, Recording], event: CarrierEvent) -> Mapping[str, Recording]:
     """The session's recordings after an event; of one recording the last event counts."""
-    if not isinstance(event, CallRecordingSaved | RecordingSaved | ConferenceRecordingSaved):
+    if not isinstance(event, _RECORDINGS):
         return held
     recording_id = event.recording_id or event.event_id
     known = held.get(recording_id)
@@ -139,6 +139,8 @@ def recordings_after(held: Mapping[str, Recording], event: CarrierEvent) -> Mapp
     )
     return bounded({**held, recording_id: recording}, RECORDINGS_MAX)
 
+
+_RECORDINGS = (CallRecordingSaved, RecordingSaved, ConferenceRecordingSaved)
 
 _TOPICS: Mapping[type[CarrierEvent], str] = {
     ConferenceCreated: "created",

@@ -55,9 +55,11 @@ def evolve(session: Session, record: Record) -> Session:
     fact = record.fact
     match fact:
         case WebhookReceived(event=event):
-            return _after_event(_seen(session, record), record, event)
+            changes = _seen(session, record)
+            _add_event(changes, session, record, event)
+            return altered(session, **changes) if changes else session
         case CommandRequested():
-            return _after_request(_seen(session, record), record, fact)
+            return _after_request(_with_seen(session, record), record, fact)
         case Decided():
             return _after_decision(session, record, fact)
         case CommandAttempted():
@@ -73,11 +75,11 @@ def evolve(session: Session, record: Record) -> Session:
         case LegPlaced(leg=placed):
             return _after_placed(session, record, placed)
         case CommandFailed():
-            return _after_outcome(_seen(session, record), record, fact)
+            return _after_outcome(_with_seen(session, record), record, fact)
         case TimerSet() | TimerCancelled():
             return _with_timers(session, record)
         case TimerFired():
-            return _with_timers(_seen(session, record), record)
+            return _with_timers(_with_seen(session, record), record)
         case SessionParked() | SessionResumed():
             if session.parked is not None and session.parked.seq >= record.seq:
                 return session
@@ -114,22 +116,29 @@ def touched_by(record: Record) -> Touched:
             return Touched([], [])
 
 
-def _seen(session: Session, record: Record) -> Session:
-    """Note a fact that needs a decision; of repeated ones the first in the log counts."""
+def _seen(session: Session, record: Record) -> dict[str, Any]:
+    """What a fact that needs a decision changes; of repeated ones the first in the log counts."""
     known = session.facts.get(record.fact_id)
     if known is not None and known <= record.seq:
-        return session
+        return {}
     undecided = session.undecided
     if known is not None:
         undecided = without_member(undecided, known)
     if record.seq not in session.decided and not record.is_imported:
         undecided = with_member(undecided, record.seq)
     facts = with_entry(session.facts, record.fact_id, record.seq)
-    return altered(session, facts=facts, undecided=undecided)
+    return {"facts": facts, "undecided": undecided}
 
 
-def _after_event(session: Session, record: Record, event: CarrierEvent) -> Session:
-    changes: dict[str, Any] = {}
+def _with_seen(session: Session, record: Record) -> Session:
+    changes = _seen(session, record)
+    return altered(session, **changes) if changes else session
+
+
+def _add_event(
+    changes: dict[str, Any], session: Session, record: Record, event: CarrierEvent
+) -> None:
+    """Add what the event changes."""
     if event.call_control_id is not None:
         held = session.legs.get(event.call_control_id)
         leg = held or Leg(call_control_id=event.call_control_id)
@@ -142,7 +151,6 @@ def _after_event(session: Session, record: Record, event: CarrierEvent) -> Sessi
     recordings = recordings_after(session.recordings, event)
     if recordings is not session.recordings:
         changes["recordings"] = recordings
-    return altered(session, **changes) if changes else session
 
 
 def _after_placed(session: Session, record: Record, placed: PlacedLeg) -> Session:

@@ -18,10 +18,10 @@ import msgspec
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.codec import decode_record
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import Positions, position_in, positions_in
 from offhook.projections.rebuild.folding import Fold, fits_every_index
-from offhook.projections.views.event_log import STORED, read_stored
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.view import View
 
@@ -155,22 +155,35 @@ class ColdWorker:
         until = "" if chunk.to_id is None else " and session_id <= $2"
         arguments = [chunk.after_id] if chunk.to_id is None else [chunk.after_id, chunk.to_id]
         cursor = self._driver.cursor(
-            f"select {', '.join(STORED)} from {self._live}.event_log where session_id > $1{until}"
+            "select seq, session_id, type, version, stored_at, body"
+            f" from {self._live}.event_log where session_id > $1{until}"
             " order by session_id, seq",
             *arguments,
             prefetch=FETCHED_AT_ONCE,
         )
-        async for row in cursor:
-            stored = read_stored(**row)
-            if stored.session_id != session_id:
-                session_id, fold = stored.session_id, None
-                limit = position_in(self._limits, partition_of(stored.seq))
+        async for seq, its_session_id, type_name, version, stored_at, body in cursor:
+            if its_session_id != session_id:
+                session_id, fold = its_session_id, None
+                limit = position_in(self._limits, partition_of(seq))
             records += 1
-            if stored.seq <= limit:
-                if fold is None:
-                    fold = Fold(session_id)
-                    folds.append(fold)
-                fold.add(stored)
+            if seq > limit:
+                continue
+            if fold is None:
+                fold = Fold(session_id)
+                folds.append(fold)
+            try:
+                record = decode_record(
+                    type_name,
+                    version,
+                    body,
+                    position=seq,
+                    session_id=session_id,
+                    stored_at=stored_at,
+                )
+            except Exception as error:
+                fold.fail(seq, error)
+            else:
+                fold.advance(record)
         return folds, records
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Table, Text
 
+from offhook.events import Record
 from offhook.projections.views.event_log import StoredRecord
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
@@ -37,15 +38,19 @@ class Fold:
 
     def add(self, stored: StoredRecord) -> None:
         """Take in the next record."""
+        if stored.record is not None:
+            self.advance(stored.record)
+        elif self.failure is None:
+            self.fail(stored.seq, stored.error)
+
+    def advance(self, record: Record) -> None:
+        """Take in the next record."""
         if self.failure is not None:
             return
-        if stored.record is None:
-            self.fail(stored.seq, stored.error)
-            return
         try:
-            self.folded = advanced(self.folded, stored.record)
+            self.folded = advanced(self.folded, record)
         except Exception as error:
-            self.fail(stored.seq, error)
+            self.fail(record.seq, error)
 
     def rows(self) -> Rows | None:
         """The rows that are not in the views yet; None if it failed."""

@@ -25,7 +25,7 @@ from offhook.events import (
     UnknownEvent,
     session_id_from,
 )
-from offhook.webhooks import Form, form_of, read_webhook, wire_body
+from offhook.webhooks import Form, form_of, read_event, read_webhook, wire_body
 
 PAYLOAD = {
     "call_control_id": "v3:example",
@@ -479,6 +479,35 @@ def test_an_event_written_to_the_wire_reads_the_same(event: CallEvent, attempt: 
     assert written == vars(event)
     again = read_webhook(wire_body(webhook.event, attempt=attempt))
     assert again == webhook
+
+
+_parts = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", "call.hangup", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["event_type", "id", "payload", "attempt"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.binary(max_size=40)
+    | st.dictionaries(
+        st.sampled_from(["data", "meta", "event_type", "id", "payload", "created_at"]), _parts
+    ).map(lambda document: json.dumps(document).encode()),
+    st.sampled_from([1, 2]),
+)
+def test_the_event_alone_is_that_of_the_webhook(body: bytes, version: int) -> None:
+    webhook = read_webhook(body, version)
+    assert read_event(body, version) == (webhook.event, webhook.attempt)
+
+
+@given(typed_events)
+def test_an_event_has_its_fields_in_their_order(event: CallEvent) -> None:
+    """However it was made: msgspec writes them as they are in the object."""
+    read, _ = read_event(wire_body(event))
+    assert [*vars(read)] == [field.name for field in dataclasses.fields(read)]
 
 
 def test_what_the_payload_says_wins_on_the_wire() -> None:

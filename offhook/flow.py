@@ -6,7 +6,7 @@
 `session` is the fold up to and including the event, so a replay decides the same.
 """
 
-import dataclasses
+import hashlib
 import uuid
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from offhook.errors import shown
 from offhook.events import CallInitiated, CommandFailed, Event, TimerFired
 from offhook.phone_numbers import number_key
 from offhook.session import Session
+from offhook.session.folding import altered
 from offhook.session.timers import CancelTimer, SetTimer
 
 Order = Command | SetTimer | CancelTimer
@@ -65,18 +66,20 @@ def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     was dialled or transferred to belongs to the call that came in, if the session has one: it has
     no called number of its own.
     """
+    given_by = _given_by(event, session)
+    if given_by == PARKED.name:
+        return PARKED
+    by_name = (flow for flow in flows if flow.name == given_by)
+    for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
+    if not any(flow.numbers or flow.connection_ids for flow in flows):
+        return next(by_name, None) or next(for_any, NO_FLOW)
     leg = session.leg(event.call_control_id)
     incoming = [other for other in session.legs.values() if other.direction == "incoming"]
     called = [leg] if leg is not None and leg.direction == "incoming" else incoming
     numbers = {number_key(other.to) for other in called if other.to is not None}
     connection_ids = {other.connection_id for other in ([leg] if leg is not None else incoming)}
-    given_by = _given_by(event, session)
-    if given_by == PARKED.name:
-        return PARKED
-    by_name = (flow for flow in flows if flow.name == given_by)
     by_number = (flow for flow in flows if numbers & _keys_of(frozenset(flow.numbers)))
     by_connection = (flow for flow in flows if connection_ids & flow.connection_ids)
-    for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
     for candidates in (by_name, by_number, by_connection, for_any):
         if (flow := next(candidates, None)) is not None:
             return flow
@@ -121,13 +124,19 @@ AnyOrder = TypeVar("AnyOrder", bound=Order)
 def addressed(order: AnyOrder, event: Event) -> AnyOrder:
     """A command with its leg filled in: the event's own if the flow named none."""
     if isinstance(order, LegCommand) and order.call_control_id is None:
-        return dataclasses.replace(order, call_control_id=event.call_control_id)
+        # No rule of a command is about its leg, so none is checked again.
+        return altered(order, call_control_id=event.call_control_id)
     return order
 
 
-_COMMAND_IDS = uuid.UUID("6f66c8f1-2f9e-5d0c-9a53-6f66686f6f6b")
+_COMMAND_IDS = uuid.UUID("6f66c8f1-2f9e-5d0c-9a53-6f66686f6f6b").bytes
 
 
 def command_id_for(session_id: str, cause_seq: int, ordinal: int) -> str:
     """The same id for the same decision, whoever makes it, however often."""
-    return str(uuid.uuid5(_COMMAND_IDS, f"{session_id}/{cause_seq}/{ordinal}"))
+    name = f"{session_id}/{cause_seq}/{ordinal}"
+    digest = bytearray(hashlib.sha1(_COMMAND_IDS + name.encode(), usedforsecurity=False).digest())
+    digest[6] = digest[6] & 0x0F | 0x50  # uuid.uuid5 at a fifth of its cost: RFC 9562, section 5.5
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest[:16].hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,6 +1,7 @@
 """Flows: which one a call gets, whose leg a command means, and ids that never change."""
 
 import dataclasses
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -244,3 +245,13 @@ def test_two_decisions_never_share_a_command_id(
     one: tuple[str, int, int], other: tuple[str, int, int]
 ) -> None:
     assert (command_id_for(*one) == command_id_for(*other)) == (one == other)
+
+
+@given(st.text(), st.integers(), st.integers())
+def test_a_command_id_is_a_uuid_of_version_5(session: str, seq: int, ordinal: int) -> None:
+    namespace = uuid.UUID("6f66c8f1-2f9e-5d0c-9a53-6f66686f6f6b")
+    try:
+        wanted = str(uuid.uuid5(namespace, f"{session}/{seq}/{ordinal}"))
+    except UnicodeEncodeError:
+        return
+    assert command_id_for(session, seq, ordinal) == wanted

@@ -112,7 +112,9 @@ def _example(found: Found) -> Iterator[str]:
     if found.traceback:
         yield f"<pre>{escape(found.traceback)}</pre>"
     differs = found.difference
-    if differs.recorded or differs.now:
+    if differs.kind == "error":
+        yield _orders("recorded", differs.recorded, differs.recorded)
+    else:
         yield "<div class=two>"
         yield _orders("recorded", differs.recorded, differs.now)
         yield _orders("now", differs.now, differs.recorded)
@@ -191,6 +193,8 @@ dd{margin:0;font-size:1.35rem;font-variant-numeric:tabular-nums}
 details{margin:.5rem 0;background:var(--panel);border:1px solid var(--line);border-radius:.4rem}
 summary{display:flex;gap:1rem;padding:.6rem .9rem;cursor:pointer;list-style:none}
 summary::-webkit-details-marker{display:none}
+summary::after{content:"\\203a";color:var(--soft)}
+details[open] summary::after{rotate:90deg}
 summary:hover{background:color-mix(in srgb,var(--line) 35%,transparent)}
 .count{flex:0 0 5.5rem;text-align:right;font-variant-numeric:tabular-nums}
 .count i{display:block;height:.25rem;margin:.25rem 0 0 auto;border-radius:.1rem}

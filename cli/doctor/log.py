@@ -12,7 +12,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
-from offhook.errors import LogUnsafe, OffhookError, shown_url, words_of
+from offhook.errors import LogUnavailable, LogUnsafe, OffhookError, shown_url, words_of
 from offhook.jetstream.connection import client_options, close
 from offhook.jetstream.health.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.health.log_health import LATE_S
@@ -27,7 +27,6 @@ from offhook.jetstream.provisioning.servers import (
     too_old,
 )
 from offhook.jetstream.stream import (
-    PARTITIONS_DEFAULT,
     RECORD_BYTES_MAX,
     STREAM,
     TIMERS,
@@ -103,24 +102,30 @@ async def examine_log(settings: Settings) -> Findings:
         yield good("log", "NATS", found)
         try:
             partitions = await existing_partitions(client)
+        except LogUnavailable as error:
+            yield wrong("log", "partitions", str(error), _API)
+            return
         except OffhookError as error:
-            yield wrong("log", "partitions", str(error), "see the message")
+            yield wrong("log", "partitions", str(error), "do what it says")
+            return
+        if partitions is None:
+            yield wrong("log", "streams", "they do not exist", _PROVISION)
             return
         async for finding in _streams(client, settings, partitions):
             yield finding
-        async for finding in _writes(client, settings, partitions or 1):
+        async for finding in _writes(client, settings, partitions):
             yield finding
     finally:
         await close(client)
 
 
-async def _streams(client: Client, settings: Settings, partitions: int | None) -> Findings:
+async def _streams(client: Client, settings: Settings, partitions: int) -> Findings:
     """Each stream and consumer, compared with what provisioning creates."""
-    count = partitions or settings.partitions or PARTITIONS_DEFAULT
-    if settings.partitions not in (0, count):
-        found = f"the log has {count}, OFFHOOK_PARTITIONS is {settings.partitions}"
-        yield wrong("log", "partitions", found, f"set OFFHOOK_PARTITIONS to {count}, or unset it")
-    for stream, consumers in wanted_streams(settings.stream_replicas, count):
+    if settings.partitions not in (0, partitions):
+        found = f"the log has {partitions}, OFFHOOK_PARTITIONS is {settings.partitions}"
+        fix = f"set OFFHOOK_PARTITIONS to {partitions}, or unset it"
+        yield wrong("log", "partitions", found, fix)
+    for stream, consumers in wanted_streams(settings.stream_replicas, partitions):
         yield (finding := await _stream(client, stream))
         if finding.state == "wrong" and finding.found == _MISSING:
             continue
@@ -215,8 +220,7 @@ def _listed(found: Sequence[Difference]) -> str:
 
 
 def _silent(check: str, error: Exception) -> Finding:
-    fix = "is JetStream enabled, and may this user use its API?"
-    return wrong("log", check, f"JetStream does not answer: {words_of(error)}", fix)
+    return wrong("log", check, f"JetStream does not answer: {words_of(error)}", _API)
 
 
 async def _clock(url: str, now: Now) -> Finding | None:
@@ -238,6 +242,7 @@ async def _clock(url: str, now: Now) -> Finding | None:
     )
 
 
+_API = "is JetStream enabled, and may this user use its API?"
 _MISSING = "it does not exist"
 _PROVISION = "offhook provision"
 _REWRITE = "offhook provision --rewrite-compressed"

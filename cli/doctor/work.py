@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -14,19 +14,20 @@ from nats.js.errors import NotFoundError
 
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
 from offhook.cli.doctor.roles import examine_role
-from offhook.errors import OffhookError, SettingInvalid
+from offhook.errors import LogMissing, OffhookError, SettingInvalid
 from offhook.jetstream.connection import client_options, close
+from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import (
     PROJECTOR,
-    STREAM,
     TIMERS,
     WORKER,
     WORKER_TIMERS,
+    stream_of,
     streams_of,
 )
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
-from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.checkpoint import Checkpoint, reached, read_checkpoints
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.parked import list_parked_ids
 from offhook.settings import Settings
@@ -79,7 +80,7 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
         return  # reported by the check of Postgres
     try:
         async with engine.connect() as connection:
-            checkpoint = await read_checkpoint(connection, PROJECTOR)
+            checkpoints = await read_checkpoints(connection, PROJECTOR)
             parked = await list_parked_ids(connection)
     except DATABASE_ERRORS:
         return  # reported by the checks of Postgres and its revision
@@ -94,7 +95,7 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
         yield good("views", "parked", "no session")
     async with _Log(settings) as log:
         if log is not None:
-            yield await _behind(log, checkpoint.seq if checkpoint is not None else 0, now)
+            yield await _behind(log, checkpoints, now)
 
 
 class _Log:
@@ -207,20 +208,29 @@ async def _waiting_in(
     )
 
 
-async def _behind(client: Client, seq: int, now: Now) -> Finding:
-    """How far the views are behind the log. `seq` is the last stream sequence in the views."""
-    js = client.jetstream(timeout=TIMEOUT_S)
+async def _behind(client: Client, checkpoints: Mapping[int, Checkpoint], now: Now) -> Finding:
+    """How far the views are behind the log, in all partitions together."""
+    lookup = StreamLookup(client)
     try:
-        last_seq = (await js.stream_info(STREAM)).state.last_seq
-        if last_seq <= seq:
-            return good("views", "behind the log", f"not at all, at seq {seq:,}")
-        oldest = await js.get_msg(STREAM, seq=seq + 1, subject="calls.>", next=True)
-    except NotFoundError:
-        return good("views", "behind the log", f"nothing is stored after seq {seq:,}")
-    except (NatsError, TimeoutError) as error:
-        return unknown("views", "behind the log", f"JetStream does not answer: {error!r}")
-    age_s = _age_s(oldest, now)
-    found = f"by {last_seq - seq:,} records, the oldest for {age_s:.0f} s"
+        ends = await lookup.last_positions()
+        behind: dict[str, int] = {}
+        ages_s = [0.0]
+        for partition, end in enumerate(ends):
+            position = reached(checkpoints, partition)
+            since = await lookup.stored_after(position) if position < end else None
+            if since is not None:
+                behind[stream_of(partition, len(ends))] = end - position
+                ages_s.append((now() - since).total_seconds())
+    except LogMissing:
+        return unknown("views", "behind the log", "not checked: there is no log")
+    except OffhookError as error:
+        return unknown("views", "behind the log", str(error))
+    if not behind:
+        where = f"at seq {ends[0]:,}" if len(ends) == 1 else f"in {len(ends)} partitions"
+        return good("views", "behind the log", f"not at all, {where}")
+    where = f" of {', '.join(behind)}" if len(ends) > 1 else ""
+    age_s = max(ages_s)
+    found = f"by {sum(behind.values()):,} records{where}, the oldest for {age_s:.0f} s"
     if age_s <= VIEWS_AGE_MAX_S:
         return good("views", "behind the log", found)
     fix = "start `offhook projector`; if it is running, see its log and restart it"

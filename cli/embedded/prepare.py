@@ -44,7 +44,11 @@ async def provision_log(
             await require_safe(settings.nats_monitor_urls)
             await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
         partitions = await provision(
-            client, settings.nats_monitor_urls, settings.stream_replicas, settings.partitions
+            client,
+            settings.nats_monitor_urls,
+            settings.stream_replicas,
+            settings.partitions,
+            when_new=1,
         )
         if settings.stream_replicas > 1:
             for stream, node in (await spread_leaders(client, partitions)).items():

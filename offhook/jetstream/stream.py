@@ -45,8 +45,8 @@ WORKER_PENDING_MAX = 16_384
 
 PROJECTOR_BATCH_MAX = 500
 
-PARTITIONS_DEFAULT = 1
-"""Of a new installation."""
+PARTITIONS_DEFAULT = 4
+"""Of a new installation, and of one that is moved."""
 
 PARTITIONS = "offhook-partitions"
 """In a stream's metadata: how many partitions the log has."""

@@ -33,7 +33,6 @@ from offhook.jetstream.partitions import (
 )
 from offhook.jetstream.provisioning.servers import require_safe_servers
 from offhook.jetstream.stream import (
-    PARTITIONS_DEFAULT,
     RECORD_BYTES_MAX,
     STREAM,
     TIMERS,
@@ -50,16 +49,23 @@ REWRITE = "_REWRITE"
 
 
 async def provision(
-    client: Client, monitor_urls: Sequence[str], replicas: int = 1, partitions: int = 0
+    client: Client,
+    monitor_urls: Sequence[str],
+    replicas: int = 1,
+    partitions: int = 0,
+    *,
+    when_new: int = 1,
 ) -> int:
     """Make or update streams and consumers; returns the number of partitions.
 
-    `partitions` 0: as many as there are, PARTITIONS_DEFAULT for a new log. Raises SettingInvalid
-    if there are not as many as asked for, LogUnsafe, or LogUnavailable.
+    `partitions` 0: as many as there are, `when_new` for a new log. Raises SettingInvalid if there
+    are not as many as asked for, LogUnsafe, or LogUnavailable.
     """
     await require_safe(monitor_urls)
     js = client.jetstream(timeout=API_TIMEOUT_S)
-    count = await _partitions(client, partitions)
+    count = await existing_partitions(client) or partitions or when_new
+    if partitions not in (0, count):
+        raise SettingInvalid(_other_number(partitions, count))
     for wanted, consumers in wanted_streams(replicas, count):
         assert wanted.name is not None
         try:
@@ -82,17 +88,11 @@ async def provision(
     return count
 
 
-async def _partitions(client: Client, asked: int) -> int:
-    """How many the log is to have."""
-    found = await existing_partitions(client)
-    if found is None:
-        return asked or PARTITIONS_DEFAULT
-    if asked not in (0, found):
-        raise SettingInvalid(
-            f"OFFHOOK_PARTITIONS is {asked}, but the log has {found}: a session must stay in its "
-            f"partition; set it to {found}, or leave it out{_MOVE if found == 1 else ''}"
-        )
-    return found
+def _other_number(asked: int, found: int) -> str:
+    return (
+        f"OFFHOOK_PARTITIONS is {asked}, but the log has {found}: a session must stay in its "
+        f"partition; set it to {found}, or leave it out{_MOVE if found == 1 else ''}"
+    )
 
 
 _MOVE = (

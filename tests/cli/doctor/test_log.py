@@ -36,8 +36,8 @@ def test_a_server_that_would_lose_writes(good: Settings) -> None:
         assert "sync_interval: always" in finding.fix
         found = look(replace(good, nats_url=unsafe.url))
         missing = [each for each in found.values() if each.state == "wrong" and each.place == "log"]
-        assert [each.check for each in missing] == ["stream CALLS", "stream TIMERS"]
-        assert {each.found for each in missing} == {"it does not exist"}
+        assert [each.check for each in missing] == ["streams"]
+        assert {each.found for each in missing} == {"they do not exist"}
         assert {each.fix for each in missing} == {"offhook provision"}
 
 
@@ -165,3 +165,24 @@ def test_a_missing_consumer(good: Settings) -> None:
     assert (finding.check, finding.found) == (f"consumer {WORKER}", "it does not exist")
     asyncio.run(provision_log(good))
     assert not [each for each in look(good).values() if each.state == "wrong"]
+
+
+def test_each_partition_is_examined(good: Settings) -> None:
+    with NatsServer() as server:
+        partitioned = replace(
+            good, nats_url=server.url, nats_monitor_urls=(server.monitor_url,), partitions=2
+        )
+        asyncio.run(provision_log(partitioned))
+        asyncio.run(_without_consumer(server.url, "CALLS_1"))
+        found = look(replace(partitioned, partitions=4))
+    assert found["log", "stream CALLS_0"].state == "good"
+    assert found["log", "consumer CALLS_0 worker"].state == "good"
+    assert found["log", "consumer CALLS_1 worker"].found == "it does not exist"
+    assert found["log", "partitions"].found == "the log has 2, OFFHOOK_PARTITIONS is 4"
+    assert found["workers", "wake-ups"].found == "none waiting"
+
+
+async def _without_consumer(url: str, stream: str) -> None:
+    client = await connect(url, "test")
+    await client.jetstream().delete_consumer(stream, WORKER)
+    await close(client)

@@ -17,6 +17,7 @@ from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
 from offhook.cli.history.export import export
 from offhook.cli.history.import_ import import_
+from offhook.cli.history.replay import replay
 from offhook.cli.history.verify import verify
 from offhook.cli.migrate import migrate
 from offhook.cli.options import console
@@ -43,7 +44,7 @@ for command in (
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
     *(show, whatif, send, doctor, asyncapi),
-    *(export, verify),
+    *(export, replay, verify),
 ):
     app.command()(command)
 app.command("import")(import_)

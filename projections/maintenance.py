@@ -12,6 +12,7 @@ from sqlalchemy import text
 from offhook.errors import LogReplaced
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.refold import Refolded, refold
 from offhook.projections.rebuild import cutover, run
 from offhook.projections.rebuild.build import Build, Positions
 from offhook.projections.rebuild.parity import Compared, Example, Parity
@@ -19,7 +20,7 @@ from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildSta
 from offhook.projections.rebuild.workers import workers_default
 from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import Engine, open_database
-from offhook.projections.views.registry import TABLES
+from offhook.projections.views.registry import TABLES, VIEWS
 from offhook.projections.views.schema import hold_off_projectors, require_migrated
 
 __all__ = [
@@ -31,15 +32,18 @@ __all__ = [
     "Positions",
     "RebuildProgress",
     "RebuildStatus",
+    "Refolded",
     "build_version",
     "cancel_rebuild",
     "cut_over",
     "empty_views",
     "fold_again",
+    "fold_sessions_again",
     "pause_rebuild",
     "read_rebuild",
     "require_foldable_from",
     "roll_back",
+    "view_names",
     "workers_default",
 ]
 
@@ -86,6 +90,21 @@ async def cancel_rebuild(postgres_url: str) -> bool:
     """Drop what is aside; whether there was anything."""
     async with _engine(postgres_url) as engine:
         return await run.cancel(engine)
+
+
+def view_names() -> tuple[str, ...]:
+    """The views that `fold_sessions_again` knows."""
+    return tuple(view.name for view in VIEWS)
+
+
+async def fold_sessions_again(
+    engine: Engine, view_name: str, session_ids: Sequence[str]
+) -> Refolded:
+    """Fold one view's rows of these sessions again, in one transaction. Projectors wait for it."""
+    [view] = [each for each in VIEWS if each.name == view_name]
+    async with engine.begin() as connection:
+        await hold_off_projectors(connection)
+        return await refold(connection, view, session_ids)
 
 
 async def require_foldable_from(

@@ -1,14 +1,16 @@
 """Webhooks verified and durably acknowledged by one ingress process: `python -m bench.ingress`.
 
-    offhook   the real ingress process
-    floor     raw ASGI, one PyNaCl verify, one JetStream publish with a dedupe id
+    offhook   the real ingress process, with a log of so many partitions
+    floor     raw ASGI, one PyNaCl verify, one JetStream publish with a dedupe id, to as many
+              streams
     usual     FastAPI, the official SDK's `unwrap`, an insert into PostgreSQL through SQLAlchemy
     log       appends only, as many at once as there are connections: the limit of any ingress
 
 All use the same load generator on the same machine and take turns; a figure is the median of its
-rounds. The first two are served with the same settings, the usual way by `uvicorn module:app`. `CPU
-ms each` is the server process alone, the steadiest figure on a busy machine. NATS flushes before it
-acknowledges, PostgreSQL before it commits.
+rounds. Each number of partitions has a NATS server of its own. Offhook and the floor are served
+with the same settings, the usual way by `uvicorn module:app`. `CPU ms each` is the server process
+alone, the steadiest figure on a busy machine. NATS flushes before it acknowledges, PostgreSQL
+before it commits.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import dataclasses
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +45,12 @@ from offhook.telnyx.signature import public_key_text, sign
 ROUNDS = 15
 CONNECTIONS = 32
 PER_SESSION = 5
-PER_S_MAX = 4000
+PER_S_MAX = 8000
 """Webhooks signed beforehand for each second of saturation."""
 
 FLOOR_STREAM = "FLOOR"
-TARGETS = {"floor": 0.75, "usual": 6.0}
+PARTITIONS = "1,2,4,8"
+TARGETS = "targets: ≥ 0.85 of the floor with equal partitions, ≥ 8 × the usual way with 4"
 
 
 @dataclass(kw_only=True)
@@ -54,6 +58,7 @@ class Contender:
     """One measured server and the results of its rounds."""
 
     name: str
+    partitions: int  # of its log; 0: it has none
     child: Child
     cpu_s: float = 0.0  # of its process, while saturated
     saturated: list[Measured] = field(default_factory=list)
@@ -80,26 +85,36 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=1.5, help="of saturation, each round")
     options.add_argument("--rate", type=float, default=100.0, help="webhooks/s for the latencies")
     options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--partitions", default=PARTITIONS, help="numbers of partitions")
     options.add_argument("--connections", type=int, default=CONNECTIONS, help="kept alive")
     given = options.parse_args()
-    console = Console(width=100)
+    console = Console(width=120)
     console.print(describe("bench.ingress"), highlight=False)
     contenders, log_per_s = uvloop.run(
-        measure(given.seconds, given.rate, given.rounds, given.connections)
+        measure(
+            [int(each) for each in given.partitions.split(",")],
+            given.seconds,
+            given.rate,
+            given.rounds,
+            given.connections,
+        )
     )
     console.print(table_of(contenders, log_per_s, given.rate))
 
 
 async def measure(
-    seconds: float, rate: float, rounds: int, connections: int
-) -> tuple[list[Contender], list[float]]:
-    """Run all contenders in turn, `rounds` times; also returns the log's appends/s of each."""
+    partitions: Sequence[int], seconds: float, rate: float, rounds: int, connections: int
+) -> tuple[list[Contender], dict[int, list[float]]]:
+    """Run all contenders in turn, `rounds` times.
+
+    Also returns the appends/s of each round, by the number of partitions.
+    """
     key = SigningKey.generate()
-    log_per_s: list[float] = []
+    log_per_s: dict[int, list[float]] = {count: [] for count in partitions}
     with ExitStack() as stack:
-        contenders, nats_url = await _started(stack, key)
-        client = await connect(nats_url, "bench")
-        log = JetStreamLog(client)
+        contenders, nats_urls = await _started(stack, key, partitions)
+        clients = {count: await connect(url, "bench") for count, url in nats_urls.items()}
+        logs = {count: JetStreamLog(client) for count, client in clients.items()}
         for each in contenders:
             await saturate(
                 each.child.port,
@@ -115,13 +130,17 @@ async def measure(
                     await saturate(each.child.port, work, connections=connections, seconds=seconds)
                 )
                 each.cpu_s += each.child.cpu_s() - used_s
-            log_per_s.append(await _append_alone(log, at_once=connections, seconds=seconds))
+            for count, log in logs.items():
+                log_per_s[count].append(
+                    await _append_alone(log, at_once=connections, seconds=seconds)
+                )
             for each in contenders:
                 work = webhooks(int(seconds * rate), key, per_session=PER_SESSION)
                 each.paced.append(
                     await at_rate(each.child.port, work, per_s=rate, connections=connections)
                 )
-        await close(client)
+        for client in clients.values():
+            await close(client)
     return contenders, log_per_s
 
 
@@ -144,82 +163,99 @@ async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> float
     return count / (time.perf_counter() - started)
 
 
-async def _started(stack: ExitStack, key: SigningKey) -> tuple[list[Contender], str]:
-    """The measured servers, and the URL of their NATS."""
+async def _started(
+    stack: ExitStack, key: SigningKey, partitions: Sequence[int]
+) -> tuple[list[Contender], dict[int, str]]:
+    """The measured servers, and the URL of the NATS server with so many partitions."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
-    nats_server = stack.enter_context(NatsServer())
-    postgres_server = stack.enter_context(PostgresServer())
-    client = await connect(nats_server.url, "bench")
-    await provision(client, [nats_server.monitor_url])
-    floor = dataclasses.replace(stream_config(1), name=FLOOR_STREAM, subjects=[f"{FLOOR_STREAM}.>"])
-    await client.jetstream().add_stream(floor)
-    await close(client)
     public_key = public_key_text(key)
-    settings = Settings(
-        nats_url=nats_server.url,
-        nats_monitor_urls=(nats_server.monitor_url,),
-        ingress_port=0,
-        public_keys=(public_key,),
-    )
-    ours = role("ingress", settings, directory / "offhook.log")
-    bare = child(
-        ["-m", "bench.floor_ingress", nats_server.url, public_key, FLOOR_STREAM],
-        {},
-        directory / "floor.log",
-    )
+    contenders: list[Contender] = []
+    urls: dict[int, str] = {}
+    for count in partitions:
+        server = stack.enter_context(NatsServer())
+        await _provision(server, count)
+        urls[count] = server.url
+        settings = Settings(
+            nats_url=server.url,
+            nats_monitor_urls=(server.monitor_url,),
+            ingress_port=0,
+            public_keys=(public_key,),
+        )
+        ours = role("ingress", settings, directory / f"offhook-{count}.log")
+        bare = child(
+            ["-m", "bench.floor_ingress", server.url, public_key, FLOOR_STREAM, str(count)],
+            {},
+            directory / f"floor-{count}.log",
+        )
+        for name, process in (("offhook", ours), ("floor", bare)):
+            contenders.append(
+                Contender(name=name, partitions=count, child=stack.enter_context(process))
+            )
+    postgres_server = stack.enter_context(PostgresServer())
     usual = child(
         ["-m", "uvicorn", "bench.usual_ingress:app", "--port", "0"],
         {"DATABASE_URL": postgres_server.url, "TELNYX_PUBLIC_KEY": public_key},
         directory / "usual.log",
     )
-    contenders = [
-        Contender(name="offhook", child=stack.enter_context(ours)),
-        Contender(name="floor", child=stack.enter_context(bare)),
-        Contender(name="usual", child=stack.enter_context(usual)),
-    ]
-    return contenders, nats_server.url
+    contenders.append(Contender(name="usual", partitions=0, child=stack.enter_context(usual)))
+    return contenders, urls
 
 
-def table_of(contenders: list[Contender], log_per_s: list[float], rate: float) -> Table:
-    """Throughputs with their ratios, and the latencies at the fixed rate."""
-    ours = contenders[0]
-    table = Table(
-        title=(
-            f"Webhooks verified and durably acknowledged, one process; p50 and p99 at {rate:g}/s"
+async def _provision(server: NatsServer, count: int) -> None:
+    """The log, and as many streams for the floor."""
+    client = await connect(server.url, "bench")
+    await provision(client, [server.monitor_url], partitions=count)
+    for number in range(count):
+        floor = dataclasses.replace(
+            stream_config(1),
+            name=f"{FLOOR_STREAM}_{number}",
+            subjects=[f"{FLOOR_STREAM}.{number}"],
         )
+        await client.jetstream().add_stream(floor)
+    await close(client)
+
+
+def table_of(contenders: list[Contender], log_per_s: dict[int, list[float]], rate: float) -> Table:
+    """Throughputs with their ratios, and the latencies at the fixed rate."""
+    table = Table(
+        title="Webhooks verified and durably acknowledged, one process; "
+        f"p50 and p99 at {rate:g}/s\n{TARGETS}"
     )
     table.add_column("")
     for heading in (
-        "webhooks/s",
+        "partitions",
+        "per s",
         "rounds",
-        "offhook is",
-        "target",
+        "of floor",
+        "× usual",
+        "of log",
         "CPU ms each",
         "p50 ms",
         "p99 ms",
         "not 200",
     ):
         table.add_column(heading, justify="right")
+    per_s = {(each.name, each.partitions): each.per_s for each in contenders}
     for each in contenders:
-        target = TARGETS.get(each.name)
         speeds = [measured.per_s for measured in each.saturated]
+        is_ours = each.name == "offhook"
+        floor = per_s.get(("floor", each.partitions), 0.0)
         table.add_row(
             each.name,
+            str(each.partitions or ""),
             f"{each.per_s:.0f}",
             f"{min(speeds):.0f}–{max(speeds):.0f}",
-            f"{ours.per_s / each.per_s:.2f} ×" if target else "",
-            f"≥ {target:g} ×" if target else "",
+            f"{each.per_s / floor:.2f}" if is_ours else "",
+            f"{each.per_s / per_s['usual', 0]:.1f}" if is_ours else "",
+            f"{each.per_s / median(log_per_s[each.partitions]):.2f}" if is_ours else "",
             f"{each.cpu_ms_each:.2f}",
             f"{each.latency_ms(50):.2f}",
             f"{each.latency_ms(99):.2f}",
             str(each.refused),
         )
-    table.add_row(
-        "log",
-        f"{median(log_per_s):.0f}",
-        f"{min(log_per_s):.0f}–{max(log_per_s):.0f}",
-        f"{ours.per_s / median(log_per_s):.2f} ×",
-    )
+    for count, speeds in log_per_s.items():
+        spread = f"{min(speeds):.0f}–{max(speeds):.0f}"
+        table.add_row("log", str(count), f"{median(speeds):.0f}", spread)
     return table
 
 

@@ -1,0 +1,162 @@
+"""Importing on the stand-in log: what is rewritten, what is the same, what another log does."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.errors import OperatorFault
+from offhook.events import (
+    CallAnswered,
+    CommandRequested,
+    Decided,
+    Fact,
+    IssuedCommand,
+    SessionParked,
+    SessionResumed,
+    WebhookReceived,
+    side_of,
+)
+from offhook.history.importing import REFUSED_MAX, Importer
+from offhook.history.lines import HistoryRecord
+from offhook.position import position_of
+from offhook.webhooks import wire_body
+from tests.memory_log import MemoryLog
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def record(position: int, fact: Fact | CallAnswered, session_id: str = "s") -> HistoryRecord:
+    if isinstance(fact, CallAnswered):
+        encoded: Encoded = encoded_webhook(wire_body(fact), fact.event_id)
+        side = side_of(WebhookReceived)
+    else:
+        encoded, side = encode(fact, session_id), side_of(type(fact))
+    return HistoryRecord(
+        position=position,
+        session_id=session_id,
+        side=side,
+        type=encoded.type,
+        version=encoded.version,
+        stored_at=NOON + timedelta(seconds=position % 1000),
+        fact_id=encoded.fact_id,
+        body=encoded.body,
+    )
+
+
+def answered(event_id: str = "e1") -> CallAnswered:
+    return CallAnswered(event_id=event_id, call_control_id="v3:a", call_session_id="s")
+
+
+def decided(cause_seq: int) -> Decided:
+    return Decided(
+        cause_seq=cause_seq, cause_id="e", flow="f", flow_version="1", worker="w", lease_s=3.0
+    )
+
+
+async def into(log: MemoryLog, records: Sequence[HistoryRecord]) -> Importer:
+    importer = Importer(log)
+    await importer.take(records)
+    return importer
+
+
+async def causes(log: MemoryLog) -> list[int]:
+    found = [each.fact for each in await log.read("s")]
+    return [each.cause_seq for each in found if isinstance(each, Decided | SessionParked)]
+
+
+@pytest.mark.parametrize(
+    ("positions", "cause_seq"),
+    [
+        ((40, 41), 40),
+        # Of a log that was one stream and has partitions now, references are sequences.
+        ((position_of(3, 40), position_of(3, 41)), 40),
+        ((position_of(3, 40), position_of(3, 41)), position_of(3, 40)),
+    ],
+)
+async def test_what_a_decision_is_about_is_found_here(
+    positions: tuple[int, int], cause_seq: int
+) -> None:
+    log = MemoryLog()
+    await log.append("other", "in", encoded_webhook(wire_body(answered("x")), "x"))
+    await into(log, [record(positions[0], answered()), record(positions[1], decided(cause_seq))])
+    assert await causes(log) == [2]
+
+
+async def test_what_was_not_exported_is_referred_to_as_0() -> None:
+    log = MemoryLog()
+    parked = SessionParked(cause_seq=9, error="no", attempts=5)
+    await into(log, [record(10, decided(9)), record(11, parked)])
+    assert await causes(log) == [0, 0]
+
+
+async def test_fields_that_this_version_does_not_know_are_kept() -> None:
+    stored = record(41, decided(40))
+    fields = msgspec.json.decode(stored.body) | {"new_field": [1]}
+    kept: list[bytes] = []
+
+    class Keeping(MemoryLog):
+        async def append(self, session_id, side, encoded, **more):  # type: ignore[no-untyped-def]
+            kept.append(encoded.body)
+            return await super().append(session_id, side, encoded, **more)
+
+    log = Keeping()
+    await into(log, [record(40, answered()), replace(stored, body=msgspec.json.encode(fields))])
+    assert msgspec.json.decode(kept[1]) == fields | {"cause_seq": 1}
+
+
+async def test_repeated_facts_and_facts_without_an_id_are_all_kept() -> None:
+    log = MemoryLog()
+    command = IssuedCommand(command_id="c", operation="hangup", call_control_id="v3:a")
+    request = CommandRequested(command=command)
+    records = [
+        *(record(number, request) for number in (1, 2)),
+        *(record(number, SessionResumed(resumed_by="me")) for number in (3, 4)),
+        *(record(number, answered()) for number in (5, 6)),
+    ]
+    importer = await into(log, records)
+    assert importer.done.added == 6
+    assert [each.imported_from for each in await log.read("s")] == [1, 2, 3, 4, 5, 6]
+    assert (await into(log, records)).done.known == 6
+
+
+async def test_an_id_that_the_log_remembers_from_elsewhere_hides_no_record() -> None:
+    log = MemoryLog()
+    await log.append("another", "in", encoded_webhook(wire_body(answered("e1")), "e1"))
+    importer = await into(log, [record(7, answered("e1"))])
+    assert importer.done.added == 1
+    assert [each.imported_from for each in await log.read("s")] == [7]
+
+
+async def test_two_imports_at_once_come_to_the_same() -> None:
+    log = MemoryLog()
+    records = [record(1, answered("e1")), record(2, decided(1)), record(3, answered("e2"))]
+    one, other = Importer(log), Importer(log)
+    for each in records:
+        await one.take([each])
+        await other.take([each])
+    assert [each.imported_from for each in await log.read("s")] == [1, 2, 3]
+    assert await causes(log) == [1]
+    assert (one.done.refused, other.done.refused) == ({}, {})
+
+
+async def test_a_record_on_the_wrong_side_is_left_out() -> None:
+    log = MemoryLog()
+    importer = await into(log, [replace(record(1, answered()), side="")])
+    assert importer.done.unreadable == ["position 1: WebhookReceived is on side '' of s: no"
+                                        " session's record"]  # fmt: skip
+    assert list(await log.read("s")) == []
+
+
+async def test_the_wrong_installation_is_given_up() -> None:
+    log = MemoryLog()
+    records = []
+    for number in range(REFUSED_MAX):
+        name, body = f"s{number}", wire_body(answered(f"e{number}"))
+        await log.append(name, "in", encoded_webhook(body, f"e{number}"))
+        records.append(record(number + 5000, answered("other"), name))
+    with pytest.raises(OperatorFault, match="1,000 sessions have records that are not of this"):
+        await into(log, records)

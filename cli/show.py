@@ -15,10 +15,41 @@ def show(
         int | None,
         typer.Option(help="Number of records to print, the newest ones. Default: all.", min=1),
     ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MOMENT",
+            help="Print what was in the log then: a position (the seq of a record), or a time such "
+            "as 2026-11-22T10:00:00Z.",
+        ),
+    ] = None,
+    diff: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="MOMENT MOMENT", help="Print what changed between two moments."),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Print records as they arrive, until the session ends."),
+    ] = False,
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
     """Print a session's records from the log, each with the state of the session after it."""
     from offhook.cli.remote.show import run_show
 
-    run_show(console, settings_of_command(ready_file), session, last=last, as_json=as_json)
+    if sum((as_of is not None, diff is not None, follow)) > 1:
+        raise typer.BadParameter("--as-of, --diff and --follow exclude one another")
+    if diff is not None and last is not None:
+        raise typer.BadParameter("--diff does not print records, so it takes no --last")
+    if follow and as_json:
+        raise typer.BadParameter("--follow prints text; for JSON read GET /sessions/ID/stream")
+    run_show(
+        console,
+        settings_of_command(ready_file),
+        session,
+        last=last,
+        as_of=as_of,
+        diff=diff,
+        follow=follow,
+        as_json=as_json,
+    )

@@ -15,10 +15,8 @@ from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
-from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, Unanswered
-from offhook.cli.tokens import widest_token
+from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, Unanswered, api_address
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
-from offhook.errors import SettingInvalid
 from offhook.redact import is_secret_name
 from offhook.settings import Settings
 
@@ -145,18 +143,10 @@ def _is_text(kind: Type) -> bool:
 
 def open_api(settings: Settings) -> RemoteServer:
     """The API of these settings, with the token of the widest scope. Raises SettingInvalid."""
-    token = settings.api_token or widest_token(settings.api_tokens)
-    if not token:
-        raise SettingInvalid(
-            "there is no token for the API: set OFFHOOK_API_TOKEN, or give the --ready-file of "
-            "`offhook up`"
-        )
-    # The official SDKs' base_url ends in /v2; here it may.
-    url = settings.api_url.removesuffix("/").removesuffix("/v2")
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    url, token = api_address(settings)
     return RemoteServer(
         name="the API",
-        url=url or f"http://{host}:{settings.api_port}",
+        url=url,
         token=token,
         timeout_s=settings.answer_timeout_s + ANSWER_GRACE_S,
         see="OFFHOOK_API_URL, or give --ready-file",

@@ -4,8 +4,9 @@ A dial without `link_to` is recorded in the session that dialled. One requested 
 a session of its own, which is shown as part of the call that it placed.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from offhook.events import (
     CommandAttempted,
@@ -16,19 +17,40 @@ from offhook.events import (
     LegPlaced,
     Record,
 )
-from offhook.jetstream.log import EventLog
+from offhook.jetstream.log import EventLog, pages
+from offhook.position import partition_of
 from offhook.session import fold
 from offhook.session.placed import session_of_answer
 
 
-async def read_call(log: EventLog, session_id: str) -> tuple[str, Sequence[Record]]:
-    """The call's session and its records, by sequence. Raises LogUnavailable, RecordUnreadable."""
-    own = await log.read(session_id)
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Up to and including a record: by position in its own partition, by time in the others."""
+
+    at: datetime | None  # None if no record is at the position
+    position: int | None = None
+
+    def is_before(self, record: Record) -> bool:
+        """Whether the record came later."""
+        position = self.position
+        if position is not None and partition_of(position) == partition_of(record.seq):
+            return record.seq > position
+        return self.at is not None and record.stored_at > self.at
+
+
+async def read_call(
+    log: EventLog, session_id: str, until: Moment | None = None
+) -> tuple[str, Sequence[Record]]:
+    """The call's session and its records, oldest first; those until a moment, without the rest.
+
+    Raises LogUnavailable, RecordUnreadable.
+    """
+    own = await _read(log, session_id, until)
     call, of_call = session_id, own
     placed = set(_placed_by(own)) - {session_id}
     if len(placed) == 1 and not fold(session_id, own).legs:
         (call,) = placed
-        of_call = await log.read(call)
+        of_call = await _read(log, call, until)
     if not of_call:
         return session_id, own
     dials = {
@@ -36,13 +58,39 @@ async def read_call(log: EventLog, session_id: str) -> tuple[str, Sequence[Recor
         for record in of_call
         if isinstance(record.fact, LegPlaced)
     }
-    found = {record.seq: record for record in of_call}
+    found: dict[int, Record] = {}
     if call != session_id:
         found |= {record.seq: record for record in own}
     for dialling in set(dials.values()) - {session_id, call}:
         command_ids = {command_id for command_id, where in dials.items() if where == dialling}
-        found |= {each.seq: each for each in _of(await log.read(dialling), command_ids)}
-    return call, [found[seq] for seq in sorted(found)]
+        of_dials = _of(await _read(log, dialling, until), command_ids)
+        found |= {each.seq: each for each in of_dials}
+    return call, _merged(of_call, found.values())
+
+
+async def _read(log: EventLog, session_id: str, until: Moment | None) -> Sequence[Record]:
+    if until is None:
+        return await log.read(session_id)
+    found: list[Record] = []
+    async for page in pages(log, session_id):
+        found += [record for record in page if not until.is_before(record)]
+        lasts = {record.side: record for record in page}
+        if all(until.is_before(last) for last in lasts.values()):
+            break
+    return sorted(found, key=lambda record: record.seq)
+
+
+def _merged(own: Sequence[Record], dialled: Iterable[Record]) -> list[Record]:
+    """The call's own records in the order of the log, those of its dials among them.
+
+    Positions are compared in one partition, and times between two.
+    """
+    merged: list[Record] = list(own)
+    for record in sorted(dialled, key=lambda each: (each.stored_at, each.seq)):
+        mark = Moment(at=record.stored_at, position=record.seq)
+        place = next((at for at, each in enumerate(merged) if mark.is_before(each)), len(merged))
+        merged.insert(place, record)
+    return merged
 
 
 def _placed_by(records: Sequence[Record]) -> Iterator[str]:

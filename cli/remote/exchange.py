@@ -8,9 +8,11 @@ from typing import Any, Self
 import httpx
 import msgspec
 
+from offhook.cli.tokens import widest_token
 from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import OperatorFault, SenderFault, SettingInvalid, shown_url
 from offhook.lenient_json import NotJson, read_json
+from offhook.settings import Settings
 from offhook.telnyx.http import JSON_BODY, NoHttpAnswer, TelnyxHttp
 
 PAGES_MAX = 1_000
@@ -139,6 +141,20 @@ class RemoteServer:
             body = self.ask("GET", path, query=following).body
             yield body
             following = _next_page(body.get("meta"), query) if body.get("data") else None
+
+
+def api_address(settings: Settings) -> tuple[str, str]:
+    """The API's URL and the token of the widest scope. Raises SettingInvalid."""
+    token = settings.api_token or widest_token(settings.api_tokens)
+    if not token:
+        raise SettingInvalid(
+            "there is no token for the API: set OFFHOOK_API_TOKEN, or give the --ready-file of "
+            "`offhook up`"
+        )
+    # The official SDKs' base_url ends in /v2; here it may.
+    url = settings.api_url.removesuffix("/").removesuffix("/v2")
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    return url or f"http://{host}:{settings.api_port}", token
 
 
 def _next_page(meta: object, query: Mapping[str, str]) -> Mapping[str, str] | None:

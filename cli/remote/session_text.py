@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from rich.console import Group
 from rich.table import Table
@@ -41,9 +41,17 @@ CHANGED = "▸"
 
 
 def session_text(
-    session_id: str, records: Sequence[Record], last: int | None = None, *, now: datetime
+    session_id: str,
+    records: Sequence[Record],
+    last: int | None = None,
+    *,
+    now: datetime,
+    is_continued: bool = False,
 ) -> Group:
-    """The records, or the `last` ones, as they are printed."""
+    """The records, or the `last` ones, as they are printed.
+
+    `is_continued`: the others were printed before, so only legs that are new are named again.
+    """
     names = _Names()
     lines = Table.grid(padding=(0, 2))
     lines.add_column(justify="right", no_wrap=True)
@@ -53,12 +61,15 @@ def session_text(
     day = ""
     session = Session(session_id=session_id)
     unshown = len(records) - (last or len(records))
+    named = 0  # legs that were named before
     for number, record in enumerate(records):
         before, session = session, evolve(session, record)
         # Also for records that are not shown: names and settled commands count from the first one.
         body = Text.assemble((_kind(record), "bold"), "  ", _what(record, names), "\n")
         body.append(_state(before, session, record, names))
         if number < unshown:
+            if is_continued:
+                day, named = f"{record.stored_at:%Y-%m-%d}", len(names.legs)
             continue
         if (this_day := f"{record.stored_at:%Y-%m-%d}") != day:
             day = this_day
@@ -69,8 +80,11 @@ def session_text(
         title += f", with its dial in session {', '.join(others)}"
     if unshown > 0:
         title += f"; the last {last:,}"
-    legs = [Text(f"{name}  {leg}", overflow="fold") for leg, name in names.legs.items()]
-    return Group(Text(title, style="bold"), *legs, lines)
+    # An id that is broken over two lines cannot be copied.
+    whole: dict[str, Any] = {"no_wrap": True, "overflow": "ignore"}
+    legs = [Text(f"{name}  {leg}", **whole) for leg, name in list(names.legs.items())[named:]]
+    heading = [] if is_continued else [Text(title, style="bold")]
+    return Group(*heading, *legs, lines)
 
 
 @dataclass

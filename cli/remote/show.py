@@ -1,23 +1,30 @@
 """What `offhook show` does: read a call's records from the log, and print them.
 
-It reads only the log, so it works without Postgres and shows what the views should contain.
+It reads only the log, so it works without Postgres and shows what the views should contain. To
+follow a session it needs the API too, which says when there is something new.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import typer
 from rich.console import Console
 
-from offhook.cli.remote.call_records import read_call
+from offhook.cli.remote.call_records import Moment, read_call
+from offhook.cli.remote.follow import follow_session
+from offhook.cli.remote.session_diff import changes_between, diff_text
 from offhook.cli.remote.session_text import session_text
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import Record, session_id_from
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.legs import LEGS
@@ -29,28 +36,121 @@ from offhook.settings import Settings
 
 
 def run_show(
-    console: Console, settings: Settings, session: str, *, last: int | None, as_json: bool
+    console: Console,
+    settings: Settings,
+    session: str,
+    *,
+    last: int | None,
+    as_of: str | None,
+    diff: tuple[str, str] | None,
+    follow: bool,
+    as_json: bool,
 ) -> None:
-    """Print the session's records, or its `last` ones. Raises OperatorFault if there are none."""
-    session_id, records = asyncio.run(_read(settings, session_id_from(session)))
-    if not records:
-        raise OperatorFault(f"the log has no record of session {session}")
-    if as_json:
-        print(msgspec.json.encode(_as_json(session_id, records, last)).decode())  # noqa: T201
-    else:
-        console.print(session_text(session_id, records, last, now=datetime.now(UTC)))
+    """Print the session's records, or what changed between two moments.
+
+    Raises OperatorFault if there are none.
+    """
+    texts = [text for text in (diff or (as_of,)) if text is not None]
+    asked = _Asked(
+        session=session, last=last, moments=[_moment_in(text) for text in texts], as_json=as_json
+    )
+    asyncio.run(_show(console, settings, asked, is_diff=diff is not None, follow=follow))
 
 
-async def _read(settings: Settings, session_id: str) -> tuple[str, Sequence[Record]]:
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    session: str
+    last: int | None
+    moments: Sequence[int | datetime]  # as they were given
+    as_json: bool
+
+
+async def _show(
+    console: Console, settings: Settings, asked: _Asked, *, is_diff: bool, follow: bool
+) -> None:
     client = await connect(settings.nats_url, "show")
     try:
-        return await read_call(JetStreamLog(client), session_id)
+        log = JetStreamLog(client)
+        moments = [await _moment(StreamLookup(client), each) for each in asked.moments]
+        wanted = session_id_from(asked.session)
+        until: Sequence[Moment | None] = moments or [None]
+        read = [await read_call(log, wanted, each) for each in until]
+        session_id, records = max(read, key=lambda each: len(each[1]))
+        if not records:
+            by_then = f" as of {asked.moments[-1]}" if moments else ""
+            raise OperatorFault(f"the log has no record of session {asked.session}{by_then}")
+        if is_diff:
+            _print_diff(console, session_id, [found for _, found in read], as_json=asked.as_json)
+        elif asked.as_json:
+            shown = _as_json(session_id, records, asked.last)
+            print(msgspec.json.encode(shown).decode())  # noqa: T201
+        else:
+            now = moments[0].at if moments else None
+            text = session_text(session_id, records, asked.last, now=now or datetime.now(UTC))
+            console.print(text, crop=False)
+            if follow:
+                await follow_session(console, settings, log, session_id, records)
     except RecordUnreadable as error:
         raise RecordUnreadable(
-            f"session {session_id} has a record that this version cannot read: {error}"
+            f"session {asked.session} has a record that this version cannot read: {error}"
         ) from error
     finally:
         await close(client)
+
+
+def _moment_in(text: str) -> int | datetime:
+    """A position, or a time with its offset. Raises BadParameter."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    with contextlib.suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at
+    raise typer.BadParameter(
+        f"{text!r} is not a moment; expected a position (the seq of a record), or a time in RFC "
+        "3339 with its offset from UTC, such as 2026-11-22T10:00:00Z"
+    )
+
+
+async def _moment(stream: StreamLookup, given: int | datetime) -> Moment:
+    if isinstance(given, datetime):
+        return Moment(at=given)
+    record = await stream.record_at(given)
+    return Moment(at=record.stored_at if record else None, position=given)
+
+
+def _print_diff(
+    console: Console, session_id: str, moments: Sequence[Sequence[Record]], *, as_json: bool
+) -> None:
+    before, after = (_rows(_folded(session_id, records)) for records in moments)
+    changes = changes_between(before, after)
+    if as_json:
+        found = {"session_id": session_id, "changes": changes}
+        print(msgspec.json.encode(found).decode())  # noqa: T201
+        return
+    first, second = (_place(records) for records in moments)
+    console.print(f"session {session_id}", style="bold", soft_wrap=True, highlight=False)
+    console.print(f"from {first} to {second}", style="dim", soft_wrap=True, highlight=False)
+    # Not wrapped: an id that is broken over two lines cannot be copied.
+    console.print(diff_text(changes), soft_wrap=True)
+
+
+def _place(records: Sequence[Record]) -> str:
+    if not records:
+        return "before its first record"
+    return f"{records[-1].seq} ({records[-1].stored_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + ")"
+
+
+def _folded(session_id: str, records: Sequence[Record]) -> Folded:
+    folded = Folded(session=Session(session_id=session_id))
+    for record in records:
+        folded = _advanced(folded, record)
+    return folded
+
+
+def _advanced(folded: Folded, record: Record) -> Folded:
+    # A dial of another partition has positions that say nothing here.
+    return advanced(replace(folded, last_seq=0), record)
 
 
 def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Mapping[str, Any]:
@@ -59,7 +159,7 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
     folded = Folded(session=Session(session_id=session_id))
     unshown = len(records) - (last or len(records))
     for number, record in enumerate(records):
-        folded = advanced(folded, record)
+        folded = _advanced(folded, record)
         if number < unshown:
             continue
         shown.append(

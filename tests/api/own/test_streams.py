@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import os
 import random
+import re
 import secrets
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from telnyx import AsyncTelnyx
 
 from offhook.api.errors import ErrorAnswer
 from offhook.api.own import live as live_module
@@ -18,6 +23,7 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.position import partition_of, position_of
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.waiting import PositionWatch
+from offhook.settings import environment_from
 from tests.api.stack import READER, Stack
 from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.story import call, interleaved
@@ -251,3 +257,33 @@ async def test_sessions_are_followed_over_http(stack: Stack) -> None:
         assert list(described) == ["text/event-stream"]
     async with stack.http(None) as http:
         assert (await http.get("/sessions/stream")).status_code == 401
+
+
+async def test_a_session_is_followed_in_a_terminal_until_it_ends(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    await stack.session(session_id)
+    settings = replace(stack.settings, api_url=stack.api_url, api_token=READER)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    following = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "offhook", "show", session_id, "--follow",
+        stdout=asyncio.subprocess.PIPE,
+        env={**kept, **environment_from(settings), "COLUMNS": "120"},
+    )  # fmt: skip
+    assert following.stdout is not None
+    async with asyncio.timeout(DEADLINE_S):
+        said = ""
+        while "call.initiated" not in said:
+            said += (await following.stdout.readline()).decode()
+        await sdk.calls.actions.answer(ids["call_control_id"])
+        while "call.answered" not in said:
+            said += (await following.stdout.readline()).decode()
+        await sdk.calls.actions.hangup(ids["call_control_id"])
+        said += (await following.stdout.read()).decode()
+        assert await following.wait() == 0
+    seqs = [int(each) for each in re.findall(r"^ *(\d+)  \d\d:\d\d:", said, re.MULTILINE)]
+    assert seqs == sorted(set(seqs))
+    assert "call.hangup" in said
+    assert said.count("L1  v3:") == 1

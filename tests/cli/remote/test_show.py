@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -288,6 +289,45 @@ async def test_of_a_call_that_dialled_another_only_the_dial_is_shown_with_the_ot
     asked = json.loads(_show(own_nats, "asked", "--json").stdout)
     assert asked["session_id"] == "asked"
     assert len(asked["records"]) == len(call("asked")) + 3
+
+
+async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: NatsServer) -> None:
+    client = await connect(own_nats.url, "test")
+    await provision(client, [own_nats.monitor_url])
+    log = JetStreamLog(client)
+    await publish(log, call("s"))
+    records = await log.read("s")
+    await close(client)
+    whole = json.loads(_show(own_nats, "s", "--json").stdout)["records"]
+    eighth = records[7]
+    for moment in (str(eighth.seq), eighth.stored_at.isoformat()):
+        shown = json.loads(_show(own_nats, "s", "--as-of", moment, "--json").stdout)
+        assert shown["records"] == whole[:8]
+    text = _show(own_nats, "s", "--as-of", str(eighth.seq), "--last", "1").stdout
+    assert text.startswith("session s: 8 records, ")
+    assert len(re.findall(r"^ *\d+  \d\d:", text, re.MULTILINE)) == 1
+    diff = _show(own_nats, "s", "--diff", str(records[3].seq), str(records[10].seq)).stdout
+    lines = [line.strip() for line in diff.splitlines()]
+    assert lines[0] == "session s"
+    assert re.fullmatch(r"status +active → ended", lines[lines.index("session") + 1])
+    assert "leg v3:s-2  new" in lines
+    of_command = lines.index("command answer s-answer")
+    assert re.fullmatch(r"status +pending → succeeded", lines[of_command + 1])
+    assert "command hangup s-hangup" not in lines
+    none = json.loads(_show(own_nats, "s", "--diff", "3", "3", "--json").stdout)
+    assert none == {"session_id": "s", "changes": []}
+    for wrong in (("--as-of", "noon"), ("--as-of", "1", "--follow"), ("--as-of", "0")):
+        assert _show(own_nats, "s", *wrong).returncode != 0
+
+
+def test_an_id_is_never_broken_over_two_lines() -> None:
+    leg = "v3:" + "x" * 90
+    event = replace(events_of("s")[0], call_control_id=leg)
+    console = Console(width=40)
+    with console.capture() as captured:
+        records = [*_records("s", [webhook("s", event)])]
+        console.print(session_text("s", records, now=NOON), crop=False)
+    assert f"L1  {leg}" in captured.get().splitlines()
 
 
 async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:

@@ -31,6 +31,9 @@ LINE_BYTES_MAX = 64 * 1024 * 1024
 """The largest body is 6 MiB; in JSON each of its bytes may take 6. A longer line is no history."""
 
 _READ_BYTES = 256 * 1024
+_FED_BYTES = 16 * 1024
+"""Compressed, they may be a hundred times as many and more, all at once in memory."""
+
 _WRITE_BYTES = 1024 * 1024
 _MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 
@@ -181,14 +184,14 @@ def _plain(file: IO[bytes], source: str) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor()
     frame = decompressor.decompressobj()
     while content:
+        if frame.eof:
+            frame = decompressor.decompressobj()
+        piece, content = content[:_FED_BYTES], content[_FED_BYTES:]
         try:
-            yield frame.decompress(content)
+            yield frame.decompress(piece)
         except zstandard.ZstdError as error:
             raise HistoryUnreadable(f"{shown_url(source)} is damaged: {error}") from error
-        content = frame.unused_data if frame.eof else b""
-        content = content or _read(file, source)
-        if frame.eof and content:
-            frame = decompressor.decompressobj()
+        content = (frame.unused_data + content) or _read(file, source)
     if not frame.eof:
         raise HistoryUnreadable(
             f"{shown_url(source)} is incomplete: it ends within its compressed content"

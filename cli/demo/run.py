@@ -21,7 +21,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import PROJECTOR, WORKER, streams_of
-from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.checkpoint import reached, read_checkpoints
 from offhook.projections.views.database import Engine, open_database
 from offhook.settings import Settings
 
@@ -153,9 +153,9 @@ async def _is_at_rest(client: Client, engine: Engine) -> bool:
     workers = [await js.consumer_info(stream, WORKER) for stream in streams]
     last = await StreamLookup(client, partitions=len(streams)).last_positions()
     async with engine.connect() as connection:
-        checkpoint = await read_checkpoint(connection, PROJECTOR)
+        checkpoints = await read_checkpoints(connection, PROJECTOR)
     idle = not any(worker.num_pending or worker.num_ack_pending for worker in workers)
-    return idle and checkpoint is not None and checkpoint.seq >= last[0]
+    return idle and all(reached(checkpoints, number) >= seq for number, seq in enumerate(last))
 
 
 def _print_verdict(console: Console, found: Verdict, *, faults: float, seed: int) -> None:

@@ -22,7 +22,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.maintenance import fold_again
-from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.checkpoint import read_checkpoints
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.parked import ParkedView, list_parked
 from offhook.projections.views.schema import require_migrated
@@ -34,9 +34,9 @@ LISTED_MAX = 1_000
 
 def run_list(console: Console, settings: Settings) -> None:
     """Print the parked sessions, the one parked for longest first."""
-    found, seq = asyncio.run(_read_once(settings))
+    found, as_of = asyncio.run(_read_once(settings))
     if not found:
-        console.print(f"nothing is parked, as of seq {seq:,}")
+        console.print(f"nothing is parked, as of {as_of}")
         return
     table = Table()
     for column in ("session", "by", "at seq", "since (UTC)", "error", "policy"):
@@ -48,7 +48,7 @@ def run_list(console: Console, settings: Settings) -> None:
         table.add_row(each.session_id, each.by, str(each.since_seq), since, *texts)
     console.print(table)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
-    console.print(f"{more}{len(found):,} parked, as of seq {seq:,}: `offhook parked retry`")
+    console.print(f"{more}{len(found):,} parked, as of {as_of}: `offhook parked retry`")
 
 
 def run_retry(
@@ -64,10 +64,10 @@ async def _retry(
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-parked")
     try:
-        found, seq = await _read(engine)
+        found, as_of = await _read(engine)
         wanted = [each.session_id for each in found] if every else session_ids
         if not wanted:
-            console.print(f"nothing is parked, as of seq {seq:,}")
+            console.print(f"nothing is parked, as of {as_of}")
             return
         by_views = {each.session_id for each in found if each.by == "views"}
         client = await connect(settings.nats_url, "parked")
@@ -115,7 +115,7 @@ async def _fold_again(console: Console, engine: Engine, session_id: str) -> None
         console.print(f"{session_id}: its views are rebuilt")
 
 
-async def _read_once(settings: Settings) -> tuple[list[ParkedView], int]:
+async def _read_once(settings: Settings) -> tuple[list[ParkedView], str]:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-parked")
     try:
@@ -124,12 +124,16 @@ async def _read_once(settings: Settings) -> tuple[list[ParkedView], int]:
         await engine.dispose()
 
 
-async def _read(engine: Engine) -> tuple[list[ParkedView], int]:
-    """The parked sessions, the one parked for longest first, and the position of the views."""
+async def _read(engine: Engine) -> tuple[list[ParkedView], str]:
+    """The parked sessions, the one parked for longest first, and how far the views have come."""
     async with engine.connect() as connection:
-        position = await read_checkpoint(connection, PROJECTOR)
+        checkpoints = list((await read_checkpoints(connection, PROJECTOR)).values())
         found = await list_parked(connection)
-    return found, position.seq if position else 0
+    if len(checkpoints) > 1:  # no position says it, but the newest record does
+        newest = max(filter(None, (each.stored_at for each in checkpoints)), default=None)
+        if newest is not None:
+            return found, f"{newest:%Y-%m-%d %H:%M:%S} UTC"
+    return found, f"seq {checkpoints[0].seq if checkpoints else 0:,}"
 
 
 def _done(commands: Iterable[tuple[str, str]]) -> str:

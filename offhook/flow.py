@@ -58,6 +58,9 @@ API_FLOW = Flow(name="api", version="1", decide=lambda event, session: [])
 PARKED = Flow(name="parked-policy", version="1", decide=lambda event, session: [])
 """The flow in a Decided that OFFHOOK_PARKED made for the callers of a parked session."""
 
+ARCHIVED = Flow(name="archived", version="1", decide=lambda event, session: [])
+"""The flow in a Decided on a record of a session whose history has left the log."""
+
 
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     """The first flow that asks for the called number, else for the connection, else for any call.

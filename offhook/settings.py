@@ -164,8 +164,11 @@ def environment_from(settings: Settings) -> dict[str, str]:
     }
 
 
-# For the test run, and where commands find the file that `offhook up` wrote.
-_NOT_SETTINGS = frozenset({PREFIX + "CAPTURES", PREFIX + "READY_FILE"})
+# For the test run, the file that `offhook up` wrote, and options of one command.
+_NOT_SETTINGS = frozenset(
+    PREFIX + name
+    for name in ("CAPTURES", "READY_FILE", "ARCHIVE_TO", "ARCHIVE_OLDER_THAN", "ARCHIVE_EVERY")
+)
 
 
 def _repr_of(value: Any) -> str:

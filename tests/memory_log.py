@@ -23,6 +23,7 @@ class MemoryLog:
         self.now = now
         self._stored: list[tuple[Side, Record]] = []
         self._seqs: dict[str, int] = {}
+        self._last_seq = 0
 
     async def append(
         self,
@@ -44,7 +45,8 @@ class MemoryLog:
         ]
         if expected_seq is not None and expected_seq != max(here, default=0):
             raise PositionTaken(f"{session_id}.{side} has moved on from sequence {expected_seq}")
-        seq = len(self._stored) + 1
+        self._last_seq += 1
+        seq = self._last_seq
         fact = decode(encoded.type, encoded.version, encoded.body)
         record = Record(
             seq=seq,
@@ -74,3 +76,10 @@ class MemoryLog:
                 found.append(record)
             counts[side] += 1
         return found
+
+    def forget(self, session_id: str) -> None:
+        """Its records leave the log, as an archive run and an erasure make them."""
+        self._stored = [
+            (side, record) for side, record in self._stored if record.session_id != session_id
+        ]
+        self._seqs.clear()  # the window is long over

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from faststream.asgi import AsgiFastStream
 
+from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import WATCH_S, client_options
 from offhook.jetstream.log import JetStreamLog
@@ -92,6 +93,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             queue=queue,
             policy=policy,
             webhook_url=settings.webhook_url,
+            was_archived=ArchivedMarks(client).contains,
         )
         other_workers = OtherWorkers(client)
         dispatcher = Dispatcher(

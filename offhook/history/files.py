@@ -96,15 +96,26 @@ def writing(target: str) -> Iterator[LineWriter]:
         yield writer
         writer.finish()
         return
+    with replacing(target) as file:
+        writer = LineWriter(file, target, compressed=target.endswith(COMPRESSED))
+        yield writer
+        writer.finish()
+
+
+@contextmanager
+def replacing(target: str) -> Iterator[IO[bytes]]:
+    """A file to write, which gets the name `target`, a path or URL, at the end, at once.
+
+    Raises OperatorFault if it cannot be written.
+    """
     filesystem, path = _located(target)
     part = f"{path}.{secrets.token_hex(4)}.part"
     try:
         with _open(filesystem, part, "wb", target) as file:
-            writer = LineWriter(file, target, compressed=path.endswith(COMPRESSED))
-            yield writer
-            writer.finish()
+            yield file
             if isinstance(filesystem, LocalFileSystem):
                 with _named(target, "written"):
+                    file.flush()
                     os.fsync(file.fileno())
         with _named(target, "written"):
             _put_in_place(filesystem, part, path)
@@ -112,6 +123,39 @@ def writing(target: str) -> Iterator[LineWriter]:
         with suppress(Exception):
             filesystem.rm_file(part)
         raise
+
+
+def stored_bytes(source: str, offset: int = 0, length: int | None = None) -> bytes:
+    """The bytes of a file, all or `length` of them. Raises OperatorFault."""
+    filesystem, path = _located(source)
+    with _open(filesystem, path, "rb", source) as file, _named(source, "read"):
+        file.seek(offset)
+        return file.read(-1 if length is None else length)
+
+
+def make_folder(folder: str) -> None:
+    """Create the folder, and those above it, unless it exists. Raises OperatorFault."""
+    filesystem, path = _located(folder)
+    with _named(folder, "created"):
+        filesystem.makedirs(path, exist_ok=True)
+
+
+def names_in(folder: str) -> list[str]:
+    """The names of the files in a folder, sorted; none if it does not exist."""
+    filesystem, path = _located(folder)
+    with _named(folder, "read"):
+        filesystem.invalidate_cache()
+        if not filesystem.exists(path):
+            return []
+        found = filesystem.ls(path, detail=True)
+    return sorted(each["name"].rpartition("/")[2] for each in found if each["type"] == "file")
+
+
+def remove(target: str) -> None:
+    """Delete the file, if there is one. Raises OperatorFault."""
+    filesystem, path = _located(target)
+    with _named(target, "deleted"), suppress(FileNotFoundError):
+        filesystem.rm_file(path)
 
 
 def lines_in(source: str) -> Iterator[tuple[int, bytes]]:

@@ -183,7 +183,7 @@ class JetStreamLog:
         """Where our own fact is after a conflict. Raises PositionTaken if another is there."""
         for message in await self._read(session_id, side, expected_seq):
             if fact_id and (message.headers or {}).get(ID_HEADER) == fact_id:
-                return Appended(seq=_position_of(message), duplicate=True)
+                return Appended(seq=position_of_read(message), duplicate=True)
         subject = subject_of(session_id, side)
         raise PositionTaken(f"{subject} has moved on from position {expected_seq}")
 
@@ -201,6 +201,14 @@ class JetStreamLog:
             records.append(record_of(message))
             await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
+
+    async def messages(self, session_id: str) -> list[Msg]:
+        """The session's messages as they are stored, `.in` then `.out`. Raises LogUnavailable."""
+        both = await asyncio.gather(
+            self._read(session_id, "in", 0),
+            self._read(session_id, "out", 0),
+        )
+        return [*chain(*both)]
 
     async def _read(
         self, session_id: str, side: Side, after: int, limit: int | None = None
@@ -221,7 +229,7 @@ class JetStreamLog:
                 messages += batch
                 if is_last or len(messages) == limit:
                     return messages
-                from_seq = seq_of(_position_of(batch[-1])) + 1
+                from_seq = seq_of(position_of_read(batch[-1])) + 1
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{subject}: no answer to a read: {words_of(error)}") from error
 
@@ -267,9 +275,9 @@ def record_of(message: Msg) -> Record:
         type_name,
         int(headers.get(VERSION_HEADER, "0")),
         message.data,
-        position=_position_of(message),
+        position=position_of_read(message),
         session_id=session_id,
-        stored_at=stored_elsewhere_at(headers) or _time_of(headers),
+        stored_at=stored_elsewhere_at(headers) or time_of(headers),
         traceparent=headers.get(TRACE_HEADER, ""),
         imported_from=imported_from(headers),
     )
@@ -368,12 +376,14 @@ def _headers(
     return headers
 
 
-def _position_of(message: Msg) -> int:
+def position_of_read(message: Msg) -> int:
+    """The position of the message in the answer to a direct get."""
     headers = message.headers or {}
     return position_of(partition_in(headers["Nats-Stream"]), int(headers["Nats-Sequence"]))
 
 
-def _time_of(headers: Mapping[str, str]) -> datetime:
+def time_of(headers: Mapping[str, str]) -> datetime:
+    """When the message in the answer to a direct get was stored."""
     # Nanoseconds, of which datetime keeps the microseconds.
     text = headers["Nats-Time-Stamp"].removesuffix("Z")
     whole, _, fraction = text.partition(".")

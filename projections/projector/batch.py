@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.process.slices import Slices
 from offhook.projections.projector import checkpoint
 from offhook.projections.projector.bulk import insert_new, upsert_newer
+from offhook.projections.projector.left import Left, left_among, wanted
 from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, written
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
@@ -63,11 +64,13 @@ class Projection:
         `keep`, after a rollback `forget`.
         """
         last = records[-1]
-        kept = await _copied(connection, records)
+        copied = await _copied(connection, records)
+        left = await left_among(connection, {each.session_id for each in copied})
+        kept = await wanted(connection, copied, left)
         by_session: dict[str, list[StoredRecord]] = {}
         for record in kept:
             by_session.setdefault(record.session_id, []).append(record)
-        folded, parked = await self._fold(connection, by_session, expected_seq)
+        folded, parked = await self._fold(connection, by_session, expected_seq, left)
         await checkpoint.advance(
             connection,
             self._name,
@@ -96,7 +99,8 @@ class Projection:
             {"session_id": session_id, "limit": PARKED_RETRIED_MAX},
         )
         by_session: dict[str, list[StoredRecord]] = {key: [] for key in result.scalars()}
-        folded, parked = await self._fold(connection, by_session, position)
+        left = await left_among(connection, by_session)
+        folded, parked = await self._fold(connection, by_session, position, left)
         return Applied(seq=position, folded=folded, parked=parked)
 
     def keep(self, applied: Applied) -> None:
@@ -115,13 +119,14 @@ class Projection:
         connection: AsyncConnection,
         by_session: Mapping[str, Sequence[StoredRecord]],
         position: int,
+        left: Left,
     ) -> tuple[list[Folded], dict[str, str]]:
         """Fold the sessions and write their rows; those that fail come back with their error."""
         if not by_session:
             return [], {}
-        was_parked = await _parked_among(connection, by_session)
+        was_parked = by_session.keys() & {*left.parked}
         unknown = {key for key in by_session if key not in self._cached or key in was_parked}
-        earlier, parked = await _earlier(connection, unknown, position)
+        earlier, parked = await _earlier(connection, unknown, position, left)
         done: list[tuple[Folded, Rows]] = []
         slices = Slices()
         for session_id, records in by_session.items():
@@ -185,24 +190,33 @@ async def _copied(
 
 
 async def _earlier(
-    connection: AsyncConnection, session_ids: Iterable[str], position: int
+    connection: AsyncConnection, session_ids: Iterable[str], position: int, left: Left
 ) -> tuple[dict[str, Folded], dict[str, str]]:
     """The sessions as of `position`, and the error of each that cannot be folded.
 
     Folded as they are read: a long call's records, held all at once, fill the memory.
     """
     folded: dict[str, Folded] = {}
-    failed: dict[str, str] = {}
-    if not (wanted := list(session_ids)):
-        return folded, failed
+    if not (ids := list(session_ids)):
+        return folded, {}
+    failed = {key: left.failed[key] for key in ids if key in left.failed}
     result = await connection.execute(
         text(
             "select seq, session_id, side, type, version, stored_at, body from event_log"
             " where session_id = any(:session_ids) and seq <= :position order by seq"
         ),
-        {"session_ids": wanted, "position": position},
+        {"session_ids": ids, "position": position},
     )
     slices = Slices()
+    for session_id in ids:
+        try:
+            for record in left.archived.get(session_id, ()):
+                folded[session_id] = _advanced(
+                    folded.get(session_id) or _nothing(session_id), record
+                )
+                await slices.yield_if_due()
+        except Exception as error:
+            failed[session_id] = _reason(error)
     for row in result:
         session_id = row.session_id
         if session_id in failed:
@@ -214,14 +228,6 @@ async def _earlier(
             failed[session_id] = _reason(error)
         await slices.yield_if_due()
     return folded, failed
-
-
-async def _parked_among(connection: AsyncConnection, session_ids: Iterable[str]) -> set[str]:
-    result = await connection.execute(
-        text("select session_id from parked_sessions where session_id = any(:session_ids)"),
-        {"session_ids": list(session_ids)},
-    )
-    return set(result.scalars())
 
 
 async def _written(

@@ -8,7 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.projector.bulk import upsert_newer
-from offhook.projections.views.event_log import event_log, read_records
+from offhook.projections.views.archive import log_of
+from offhook.projections.views.event_log import read_records
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.view import View
 from offhook.session import Session
@@ -33,7 +34,8 @@ async def refold(
     """Replace their rows, in a transaction in which no projector writes (`hold_off_projectors`)."""
     done = Refolded()
     folds: dict[str, Folded] = {}
-    async for stored in read_records(connection, event_log.c.session_id.in_(session_ids)):
+    log = await log_of(connection, session_ids)
+    async for stored in read_records(connection, log.c.session_id.in_(session_ids), log=log):
         session_id = stored.session_id
         if session_id in done.failed:
             continue

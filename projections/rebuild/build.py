@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import offhook
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
+from offhook.projections.views.erasures import copy_erased
 
 State = Literal["folding", "following", "live", "rejected"]
 Wanted = Literal["pause", "cancel"]
@@ -83,6 +84,17 @@ async def create_build(connection: AsyncConnection, live: str, aside: str) -> No
         ),
         {"fingerprint": fingerprint(), "limits": limits},
     )
+
+
+async def leave_archived(connection: AsyncConnection, live: str, aside: str) -> None:
+    """Leave the archived sessions to the tail, and copy the rows of those that were erased."""
+    await connection.execute(
+        text(
+            f"insert into {aside}.later (session_id) select distinct session_id"
+            f" from {live}.archived_sessions on conflict do nothing"
+        )
+    )
+    await copy_erased(connection, live, aside)
 
 
 async def read_build(connection: AsyncConnection, aside: str) -> Build | None:

@@ -157,6 +157,8 @@ class ColdWorker:
         cursor = self._driver.cursor(
             "select seq, session_id, type, version, stored_at, body"
             f" from {self._live}.event_log where session_id > $1{until}"
+            # The tail folds those whose first records are in a segment.
+            f" and session_id not in (select session_id from {self._live}.archived_sessions)"
             " order by session_id, seq",
             *arguments,
             prefetch=FETCHED_AT_ONCE,

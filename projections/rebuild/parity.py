@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import Positions, live_positions, position_in
+from offhook.projections.views.erasures import ERASED
 from offhook.projections.views.registry import VIEWS
 
 EXAMPLES_MAX = 5
@@ -91,12 +92,19 @@ async def compare(
 
 
 async def count_unrecorded(connection: AsyncConnection, live: str) -> int:
-    """Sessions that are in the live views and have no record in event_log to be folded from."""
+    """Sessions of the live views without a record, in event_log or archived, to be folded from.
+
+    Those that were erased have none, and their rows are copied.
+    """
     found = await connection.execute(
         text(
             f"select count(*) from {live}.sessions as each where not exists"
             f" (select from {live}.event_log where event_log.session_id = each.session_id)"
-        )
+            f" and not exists (select from {live}.archived_sessions as archived"
+            " where archived.session_id = each.session_id)"
+            " and not starts_with(each.session_id, :erased)"
+        ),
+        {"erased": ERASED},
     )
     return int(found.scalar_one())
 

@@ -22,6 +22,7 @@ from offhook.projections.rebuild.build import (
     Positions,
     create_build,
     fingerprint,
+    leave_archived,
     live_positions,
     read_build,
     write_build,
@@ -94,6 +95,7 @@ async def build_version(
             progress.show("indexing")
             await create_indexes(engine, live, aside)
             async with engine.begin() as writing:
+                await leave_archived(writing, live, aside)
                 await write_build(writing, aside, state="following")
         async with _following(engine, live, aside) as tail:
             while await tail.fold_later():

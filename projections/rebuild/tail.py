@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.position import partition_of
 from offhook.projections.projector.bulk import insert_new, upsert_newer
 from offhook.projections.rebuild.build import (
@@ -19,6 +20,7 @@ from offhook.projections.rebuild.build import (
     write_positions,
 )
 from offhook.projections.rebuild.folding import Failure, Fold
+from offhook.projections.views.archive import places_of, read_archived
 from offhook.projections.views.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.fold import Folded, written
 from offhook.projections.views.registry import VIEWS, Rows
@@ -133,6 +135,13 @@ class Tail:
         if not session_ids:
             return []
         folds: dict[str, Fold] = {}
+        for session_id in await places_of(self.connection, session_ids):
+            folds[session_id] = fold = Fold(session_id)
+            try:
+                for record in await read_archived(self.connection, session_id):
+                    fold.add(record)
+            except (OperatorFault, HistoryUnreadable) as error:
+                fold.fail(0, f"its archived records cannot be read: {error}")
         result = await self.connection.stream(
             text(
                 f"select {_COLUMNS} from {self._live}.event_log"

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -84,7 +85,7 @@ class StoredRecord:
         if self.record is not None:
             fact_id = storable(self.record.fact_id) or None
         if self.record is not None and isinstance(self.record.fact, WebhookReceived):
-            event_id = indexable(self.record.fact.event.event_id)
+            event_id = event_id_of(self)
             occurred_at = self.record.fact.event.occurred_at
         return {
             "seq": self.seq,
@@ -152,16 +153,24 @@ def indexable(text: str) -> str | None:
     return "sha256-" + hashlib.sha256(text.encode()).hexdigest()
 
 
+def event_id_of(stored: StoredRecord) -> str | None:
+    """The carrier's id of the event, as event_log has it; None for other records."""
+    record = stored.record
+    if record is None or not isinstance(record.fact, WebhookReceived):
+        return None
+    return indexable(record.fact.event.event_id)
+
+
 async def read_records(
-    connection: AsyncConnection, *conditions: Any
+    connection: AsyncConnection, *conditions: Any, log: FromClause = event_log
 ) -> AsyncIterator[StoredRecord]:
     """The records that meet the conditions, in order of seq.
 
+    `log` is event_log, or what `archive.log_of` returns; the conditions are on its columns.
+
     Fetched in parts and decoded one by one: those of a long call are never all in memory.
     """
-    query = (
-        select(*(event_log.c[name] for name in STORED)).where(*conditions).order_by(event_log.c.seq)
-    )
+    query = select(*(log.c[name] for name in STORED)).where(*conditions).order_by(log.c.seq)
     slices = Slices()
     async for row in await connection.stream(query, execution_options={"yield_per": FETCHED_MAX}):
         yield read_stored(**row._mapping)
@@ -208,6 +217,24 @@ async def older_than(
     return tuple_(table.c.first_stored_at, table.c.first_seq) < tuple_(
         literal(at, DateTime(timezone=True)), literal(before_seq, BigInteger)
     )
+
+
+async def read_with_headers(connection: AsyncConnection, session_id: str) -> list[StoredRecord]:
+    """A session's records with their headers, in order of seq, all at once."""
+    found = await connection.execute(
+        select(*(event_log.c[name] for name in (*STORED, "headers")))
+        .where(event_log.c.session_id == session_id)
+        .order_by(event_log.c.seq)
+    )
+    records: list[StoredRecord] = []
+    slices = Slices()
+    for row in found:
+        values = dict(row._mapping)
+        if values["headers"] is not None:
+            values["headers"] = msgspec.json.decode(values["headers"])
+        records.append(read_stored(**values))
+        await slices.yield_if_due()
+    return records
 
 
 async def read_event_ids(connection: AsyncConnection) -> set[str]:

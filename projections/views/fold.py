@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from offhook.events import Decided, Fact, Record, WebhookReceived
-from offhook.flow import API_FLOW, NO_FLOW
+from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
 from offhook.session import Session, evolve, touched_by
 from offhook.session.folding import altered
 from offhook.session.persistent import with_entry
@@ -95,5 +95,6 @@ def _changed(
     return seqs
 
 
-# What a worker writes where no flow was asked: none is there, or an application wants a command.
-_NO_FLOWS = frozenset({NO_FLOW.name, API_FLOW.name})
+# What a worker writes where no flow was asked: none is there, an application wants a command, or
+# the session is archived.
+_NO_FLOWS = frozenset({NO_FLOW.name, API_FLOW.name, ARCHIVED.name})

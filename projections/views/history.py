@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, false, func, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, false, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.position import partition_of, position_of
 from offhook.process.slices import Slices
+from offhook.projections.views.archive import log_of
 from offhook.projections.views.commands import PlacingDial, command_rows, list_dials_of
 from offhook.projections.views.event_log import (
     STORED,
@@ -89,18 +90,19 @@ async def read_timeline(
     """
     session_id = await call_session_of(connection, session_id)
     bounded = max(1, min(limit, TIMELINE_MAX))
-    own = event_log.c.session_id == storable(session_id)
+    log = await _log_of(connection, session_id)
+    own = log.c.session_id == storable(session_id)
     if as_of is not None:
-        own &= await _until(connection, session_id, as_of)
-    dialled = await _dialled(connection, session_id, as_of)
+        own &= await _until(connection, log, session_id, as_of)
+    dialled = await _dialled(connection, log, session_id, as_of)
     read = next((place for place, each in enumerate(dialled) if each.seq == after_seq), None)
     if read is None:
-        own &= event_log.c.seq > after_seq
+        own &= log.c.seq > after_seq
         dialled = [each for each in dialled if each.before_seq > after_seq]
     else:
-        own &= event_log.c.seq >= dialled[read].before_seq
+        own &= log.c.seq >= dialled[read].before_seq
         dialled = dialled[read + 1 :]
-    rows = await page_of(connection, own, bounded)
+    rows = await page_of(connection, own, bounded, log)
     next_seq = rows[-1].next_seq if rows else None
     until = SEQ_MAX if next_seq is None else next_seq
     merged = sorted(
@@ -139,16 +141,19 @@ async def read_session_as_of(
     records no more are read than were stored by then, and one.
     """
     call = await call_session_of(connection, session_id)
-    folded = await _folded(connection, call, await _until(connection, call, as_of))
+    log = await _log_of(connection, call, session_id)
+    folded = await _folded(connection, log, call, await _until(connection, log, call, as_of))
     if not folded.is_call and call != session_id:
         call = session_id
-        folded = await _folded(connection, call, await _until(connection, call, as_of))
+        folded = await _folded(connection, log, call, await _until(connection, log, call, as_of))
     if not (rows := session_rows(folded)):
         return None
     commands = command_rows(folded)
     for dial in await list_dials_of(connection, call):
-        until = await _until(connection, dial.session_id, as_of)
-        earlier = await _folded(connection, dial.session_id, _records_of_dial(dial), until)
+        until = await _until(connection, log, dial.session_id, as_of)
+        earlier = await _folded(
+            connection, log, dial.session_id, _records_of_dial(log, dial), until
+        )
         commands += [row for row in command_rows(earlier) if row.command_id == dial.command_id]
     return detail_of(rows[0], leg_rows(folded), commands)
 
@@ -161,9 +166,10 @@ async def read_session_row_as_of(
     A record that cannot be read ends the fold, and its error is the row's `fold_error`.
     """
     folded, count, error = Folded(session=Session(session_id=session_id)), 0, None
-    own = event_log.c.session_id == storable(session_id)
-    until = await _until(connection, session_id, at)
-    async for stored in read_records(connection, own, until):
+    log = await log_of(connection, [session_id])
+    own = log.c.session_id == storable(session_id)
+    until = await _until(connection, log, session_id, at)
+    async for stored in read_records(connection, own, until, log=log):
         count += 1
         if stored.record is None:
             error = error or stored.error
@@ -173,34 +179,37 @@ async def read_session_row_as_of(
     return (replace(rows[0], fold_error=error) if rows else None), count
 
 
+async def _log_of(connection: AsyncConnection, *session_ids: str) -> FromClause:
+    """event_log with what is archived of these sessions and of the dials that placed them."""
+    wanted = {*session_ids}
+    for session_id in session_ids:
+        wanted |= {dial.session_id for dial in await list_dials_of(connection, session_id)}
+    return await log_of(connection, wanted)
+
+
 async def _until(
-    connection: AsyncConnection, session_id: str, as_of: AsOf
+    connection: AsyncConnection, log: FromClause, session_id: str, as_of: AsOf
 ) -> "ColumnElement[bool]":
     """The condition for the session's records that were in at that moment: its first ones.
 
     A position of another partition stands for the time of its record. The walk to the first record
     that is later ends there.
     """
-    own = event_log.c.session_id == storable(session_id)
+    own = log.c.session_id == storable(session_id)
     if not isinstance(as_of, datetime):
-        found = await connection.execute(
-            select(event_log.c.seq).where(own).order_by(event_log.c.seq).limit(1)
-        )
+        found = await connection.execute(select(log.c.seq).where(own).order_by(log.c.seq).limit(1))
         first = found.scalar_one_or_none()
         if first is None or partition_of(first) == partition_of(as_of):
-            return event_log.c.seq <= as_of
+            return log.c.seq <= as_of
         at = await read_time_at(connection, as_of)
         if at is None:
             return false()
         as_of = at
     found = await connection.execute(
-        select(event_log.c.seq)
-        .where(own, event_log.c.stored_at > as_of)
-        .order_by(event_log.c.seq)
-        .limit(1)
+        select(log.c.seq).where(own, log.c.stored_at > as_of).order_by(log.c.seq).limit(1)
     )
     later = found.scalar_one_or_none()
-    return true() if later is None else event_log.c.seq < later
+    return true() if later is None else log.c.seq < later
 
 
 class _Dialled(NamedTuple):
@@ -213,36 +222,36 @@ class _Dialled(NamedTuple):
 
 
 async def _dialled(
-    connection: AsyncConnection, session_id: str, as_of: AsOf | None
+    connection: AsyncConnection, log: FromClause, session_id: str, as_of: AsOf | None
 ) -> list[_Dialled]:
     """The records of the dials that placed the session's legs, in their order in the timeline."""
     dials = await list_dials_of(connection, session_id)
     if not dials:
         return []
-    wanted = or_(*map(_records_of_dial, dials))
+    wanted = or_(*(_records_of_dial(log, dial) for dial in dials))
     if as_of is not None:
         for dialling in {dial.session_id for dial in dials}:
-            elsewhere = event_log.c.session_id != dialling
-            wanted &= elsewhere | await _until(connection, dialling, as_of)
-    own = event_log.alias()
-    is_same = own.c.seq // _PARTITION == event_log.c.seq // _PARTITION
-    is_later = own.c.stored_at > event_log.c.stored_at
+            elsewhere = log.c.session_id != dialling
+            wanted &= elsewhere | await _until(connection, log, dialling, as_of)
+    own = log.alias()
+    is_same = own.c.seq // _PARTITION == log.c.seq // _PARTITION
+    is_later = own.c.stored_at > log.c.stored_at
     before = (
         select(own.c.seq)
         .where(
             own.c.session_id == storable(session_id),
-            or_(is_same & (own.c.seq > event_log.c.seq), ~is_same & is_later),
+            or_(is_same & (own.c.seq > log.c.seq), ~is_same & is_later),
         )
         .order_by(own.c.seq)
         .limit(1)
-        .correlate(event_log)
+        .correlate(log)
         .scalar_subquery()
     )
-    columns = [event_log.c[name] for name in STORED]
+    columns = [log.c[name] for name in STORED]
     found = await connection.execute(
         select(*columns, func.coalesce(before, SEQ_MAX).label("before_seq"))
         .where(wanted)
-        .order_by(event_log.c.stored_at, event_log.c.seq)
+        .order_by(log.c.stored_at, log.c.seq)
         .limit(TIMELINE_MAX)
     )
     return sorted(
@@ -252,7 +261,10 @@ async def _dialled(
 
 
 async def page_of(
-    connection: AsyncConnection, wanted: "ColumnElement[bool]", limit: int
+    connection: AsyncConnection,
+    wanted: "ColumnElement[bool]",
+    limit: int,
+    log: FromClause = event_log,
 ) -> Sequence[Any]:
     """The first records, at most `limit` and no more than TIMELINE_BYTES_MAX and one.
 
@@ -260,9 +272,9 @@ async def page_of(
     """
     # One more than wanted, to know whether there is one.
     page = (
-        select(*(event_log.c[name] for name in STORED))
+        select(*(log.c[name] for name in STORED))
         .where(wanted)
-        .order_by(event_log.c.seq)
+        .order_by(log.c.seq)
         .limit(limit + 1)
         .subquery()
     )
@@ -281,21 +293,23 @@ async def page_of(
     return list(await connection.execute(query))
 
 
-async def _folded(connection: AsyncConnection, session_id: str, *conditions: Any) -> Folded:
+async def _folded(
+    connection: AsyncConnection, log: FromClause, session_id: str, *conditions: Any
+) -> Folded:
     """The fold of these records of the session. Raises RecordUnreadable."""
     folded = Folded(session=Session(session_id=session_id))
-    own = event_log.c.session_id == storable(session_id)
-    async for stored in read_records(connection, own, *conditions):
+    own = log.c.session_id == storable(session_id)
+    async for stored in read_records(connection, own, *conditions, log=log):
         if stored.record is None:
             raise RecordUnreadable(stored.error)
         folded = advanced(folded, stored.record)
     return folded
 
 
-def _records_of_dial(dial: PlacingDial) -> "ColumnElement[bool]":
+def _records_of_dial(log: FromClause, dial: PlacingDial) -> "ColumnElement[bool]":
     # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.
-    fact_id = event_log.c.fact_id
-    return (event_log.c.session_id == dial.session_id) & or_(
+    fact_id = log.c.fact_id
+    return (log.c.session_id == dial.session_id) & or_(
         fact_id == f"request:dial:{dial.command_id}",
         fact_id == f"outcome:{dial.session_id}:{dial.command_id}",
         fact_id.startswith(f"attempt:{dial.session_id}:{dial.command_id}:", autoescape=True),

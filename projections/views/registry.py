@@ -10,13 +10,16 @@
     projectors       who is running, and        ┐ of the projectors alone: no view depends on them
     projector_leases who projects which partition ┘
 
+    archive_segments, archived_sessions    where records are that left event_log
+    erasures, erased_sessions              what was erased
+
 No foreign keys: facts come in any order, and what a view refers to may not have come yet.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from offhook.projections.views import view
+from offhook.projections.views import archive, erasures, view
 from offhook.projections.views.checkpoint import checkpoint
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.event_log import event_log
@@ -38,6 +41,14 @@ TABLES = (*DERIVED, parked_sessions, checkpoint)
 
 RUNNING = (projectors, projector_leases)
 """Of the projectors that are running: not made aside, and of no use once they have ended."""
+
+KEPT = (
+    archive.archive_segments,
+    archive.archived_sessions,
+    erasures.erasures,
+    erasures.erased_sessions,
+)
+"""The tables that no log can give back: a rebuild leaves them as they are."""
 
 metadata = view.metadata
 """With all tables in it, once this module is imported."""

@@ -74,7 +74,7 @@ class CommandExecutor:
         """Execute what was decided, in order. Returns whether all of it has succeeded."""
         all_succeeded = True
         for command in decision.commands:
-            outcome = await self._execute(lease, self._first_attempt(decision, command))
+            outcome = await self._execute(lease, self._first_attempt(lease, decision, command))
             all_succeeded = all_succeeded and isinstance(outcome, CommandSucceeded)
         return all_succeeded
 
@@ -86,7 +86,7 @@ class CommandExecutor:
             command,
             decided_at=decided_at,
             send_s=self._send_s,
-            invalid=_why_invalid(command),
+            invalid=_why_not(lease, command),
             by_others=by_others,
         )
         await self._execute(lease, attempt)
@@ -169,16 +169,18 @@ class CommandExecutor:
         record = lease.state.requested_ends()[0]
         decision = await self._decider.decide(lease, record, lease.state.session)
         (command,) = decision.commands
-        return self._first_attempt(decision, command)
+        return self._first_attempt(lease, decision, command)
 
-    def _first_attempt(self, decision: RecordedDecision, command: IssuedCommand) -> Attempt:
+    def _first_attempt(
+        self, lease: OwnLease, decision: RecordedDecision, command: IssuedCommand
+    ) -> Attempt:
         waited_s = (self._timing.now() - decision.caused_at).total_seconds()
         self._metrics.seconds_to_command.observe(max(0.0, waited_s))
         return first_attempt(
             command,
             decided_at=decision.counted_from,
             send_s=self._send_s,
-            invalid=_why_invalid(command),
+            invalid=_why_not(lease, command),
         )
 
     async def _record(
@@ -190,6 +192,14 @@ class CommandExecutor:
         reason = outcome.reason if isinstance(outcome, CommandFailed) else "ok"
         self._metrics.commands.labels(command.operation, reason).inc()
         self._readiness.learn(command.operation, outcome)
+
+
+def _why_not(lease: OwnLease, command: IssuedCommand) -> str:
+    """Why the command must not be sent; empty if it may be."""
+    return _ARCHIVED if lease.state.is_archived else _why_invalid(command)
+
+
+_ARCHIVED = "its session was archived: its calls ended long ago, and nothing was sent"
 
 
 async def _look(lease: OwnLease, *, is_required: bool) -> Recency:

@@ -13,7 +13,7 @@ from offhook.events import (
     TimerFired,
     WebhookReceived,
 )
-from offhook.flow import API_FLOW, NO_FLOW, PARKED, Flow, flow_for, unmatched
+from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow, flow_for, unmatched
 from offhook.session import Session
 from offhook.workers.sessions.state import SessionState
 
@@ -49,6 +49,11 @@ class Flows:
 
         `session` is what the flow may see: everything up to the record and nothing after it.
         """
+        if state.is_archived:
+            fact = record.fact
+            # A command gets an outcome, without being sent.
+            commands = (fact.command,) if isinstance(fact, CommandRequested) else ()
+            return ARCHIVED, Stored(commands=commands)
         match record.fact:
             case CommandRequested(command=command):
                 return API_FLOW, Stored(commands=(command,))

@@ -20,12 +20,12 @@ redelivery and a worker that wakes from the dead change nothing. An alarm is one
 timer is still set is read from the log, and what else has happened is decided on first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from offhook.codec import encode
-from offhook.errors import PositionTaken
+from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import CommandRequested, Record, SessionParked
 from offhook.flow import Flow
 from offhook.jetstream.log import EventLog
@@ -47,6 +47,9 @@ OTHERS_FIRST_S = (0.01, 0.02, 0.04)
 """How long, from read to read, a worker leaves a record to the one that it was delivered to: when
 two decide on it at once, the work of one is wasted."""
 
+CONFLICTS_MAX = 5
+"""A replica that lags does not show the record that another worker appended either, for a while."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
@@ -60,6 +63,13 @@ class HeldElsewhere:
     worker: str
     for_s: float
     lease_seq: int  # stream sequence of the record that gave the lease
+
+
+WasArchived = Callable[[str], Awaitable[bool]]
+
+
+async def _never(session_id: str) -> bool:
+    return False
 
 
 class Settler:
@@ -80,11 +90,14 @@ class Settler:
         queue: CommandQueue,
         policy: Flow | None = None,
         webhook_url: str = "",
+        was_archived: WasArchived = _never,
     ) -> None:
         """`send_s` is the longest that one send takes.
 
-        `policy` decides in parked sessions; None leaves them as they are.
+        `policy` decides in parked sessions; None leaves them as they are. `was_archived` says
+        whether a session's records have left the log; it is asked if their beginning is not there.
         """
+        self._was_archived = was_archived
         self._worker = worker
         self._log = log
         self._timing = timing
@@ -154,7 +167,9 @@ class Settler:
         first_seq: int,
     ) -> Settled | HeldElsewhere:
         pauses_s = iter(OTHERS_FIRST_S)
+        conflicts = 0  # in a row, without a record that explains them
         while True:
+            out_seq = state.out_seq
             try:
                 # First, since it folds in the requests that the open commands were decided on.
                 cause = await state.next_cause(has_policy=self._has_policy)
@@ -171,6 +186,7 @@ class Settler:
                 ):
                     await self._timing.sleep(pause_s)
                 elif cause is not None:
+                    await self._look_into_archive(state)
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
                         raise FlowRaised(cause[0], NOT_ASKED)
                     all_done = await self._decide(state, *cause)
@@ -184,7 +200,19 @@ class Settler:
                     return Settled()
             except PositionTaken:
                 self._metrics.conflicts.inc()
+                conflicts += 1
             await self._cache.refresh(state)
+            if state.out_seq > out_seq:
+                conflicts = 0
+            elif conflicts >= CONFLICTS_MAX:
+                # Archived or erased while we held it: it is read from its first record again.
+                raise LogUnavailable(f"{state.session.session_id}: its records have left the log")
+
+    async def _look_into_archive(self, state: SessionState) -> None:
+        """What looks like a call in the middle may be the rest of one that ended long ago."""
+        if not (state.has_begun or state.is_archived):
+            state.is_archived = await self._was_archived(state.session.session_id)
+            state.has_begun = not state.is_archived
 
     async def _decide(self, state: SessionState, record: Record, session: Session) -> bool:
         """Whether nothing more is to come of it: no timer to schedule, no failure to decide on."""

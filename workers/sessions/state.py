@@ -10,21 +10,28 @@ at once is a coroutine, and lets other calls run in between.
 
 import heapq
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from offhook.events import (
+    CallInitiated,
     CommandFailed,
     CommandRequested,
+    Decided,
     IssuedCommand,
+    LegPlaced,
     Record,
     SessionResumed,
     TimerFired,
+    WebhookReceived,
 )
-from offhook.flow import API_FLOW
+from offhook.flow import API_FLOW, ARCHIVED
 from offhook.process.slices import Slices
 from offhook.session import CommandState, Leg, Session, evolve
 from offhook.session.timers import TimerState
 from offhook.workers.sending.urgency import ENDS, urgency_of
+
+RECENT = timedelta(hours=1)
+"""A call.initiated that occurred longer ago may be of a session that is archived."""
 
 UNFOLDED_MAX = 64
 """Records that `latest` may have to fold at once."""
@@ -39,6 +46,8 @@ class SessionState:
     out_seq: int = 0  # the same on `.out`
     tail_seq: int = 0  # of the last record on `.out` that must be there; the next append follows it
     ahead: dict[int, Record] = field(default_factory=dict)  # facts not yet decided on, by sequence
+    has_begun: bool = False  # its beginning is in the log: it is not archived
+    is_archived: bool = False  # its earlier records have left the log
     lease_seen: tuple[int, datetime] | None = None  # its sequence, and when by our own clock
     _in_order: list[int] = field(default_factory=list)  # a heap of `ahead` and of some that left it
     _requests: dict[int, Record] = field(default_factory=dict)  # those of `ahead`
@@ -54,6 +63,7 @@ class SessionState:
         self._unfolded.append(record)
         if len(self._unfolded) > UNFOLDED_MAX:
             self.latest()
+        self._note_beginning(record)
         if record.side == "in":
             self.in_seq = max(self.in_seq, record.seq)
             if isinstance(record.fact, CommandRequested):
@@ -152,6 +162,15 @@ class SessionState:
         """The leg, if it is known to have ended."""
         leg = self.latest().leg(call_control_id)
         return leg if leg is not None and leg.state == "ended" else None
+
+    def _note_beginning(self, record: Record) -> None:
+        match record.fact:
+            case Decided(flow=ARCHIVED.name):
+                self.is_archived = True
+            case Decided() | LegPlaced():
+                self.has_begun = True
+            case WebhookReceived(event=CallInitiated(occurred_at=datetime() as at)):
+                self.has_begun |= abs(record.stored_at - at) < RECENT
 
     def _is_latest(self, session: Session) -> None:
         """Use this fold of all records read, instead of folding them again."""

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -98,6 +98,7 @@ def settler_on(
     policy: Flow | None = None,
     webhook_url: str = "",
     on_sleep: Callable[[float], Awaitable[None]] | None = None,
+    archived: Container[str] = (),
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -105,6 +106,9 @@ def settler_on(
         log.now += timedelta(seconds=seconds)
         if on_sleep is not None:
             await on_sleep(seconds)
+
+    async def was_archived(session_id: str) -> bool:
+        return session_id in archived
 
     metrics = WorkerMetrics()
     rates = rates_from(dials_per_s=30.0, commands_per_s=0)
@@ -126,6 +130,7 @@ def settler_on(
         ),
         policy=policy,
         webhook_url=webhook_url,
+        was_archived=was_archived,
     )
 
 

@@ -1,0 +1,84 @@
+"""What `offhook archive` does: an archive run, its progress, and what was done."""
+
+import time
+from datetime import datetime, timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from offhook.errors import PassingFault
+from offhook.jetstream.connection import close, connect
+from offhook.projections.retention.archive import ArchiveProgress, Archiver
+from offhook.projections.views.database import DATABASE_ERRORS, open_database
+from offhook.projections.views.schema import require_migrated
+from offhook.settings import Settings
+
+FAULTS: tuple[type[Exception], ...] = (PassingFault, *DATABASE_ERRORS)
+
+PRINT_EVERY_S = 2.0
+
+
+async def run_archive(
+    console: Console, settings: Settings, root: str, older_than: timedelta, now: datetime
+) -> None:
+    """Archive to `root`. Raises OffhookError, or what Postgres says."""
+    await require_migrated(settings.postgres_url)
+    engine = open_database(settings.postgres_url, "offhook-archive", statement_timeout_s=None)
+    started = time.monotonic()
+    try:
+        client = await connect(settings.nats_url, "archive")
+        try:
+            with _Showing(console) as showing:
+                archiver = Archiver(client, engine, root, at_step=lambda step: showing(archiver))
+                done = await archiver.run(older_than, now)
+        finally:
+            await close(client)
+    finally:
+        await engine.dispose()
+    _print_result(console, root, done, time.monotonic() - started)
+
+
+class _Showing:
+    """A progress bar on a terminal, else a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = self._printed = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} sessions"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("archiving", total=None, visible=False, rate=0.0)
+
+    def __enter__(self) -> "_Showing":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, archiver: Archiver) -> None:
+        progress = archiver.progress
+        seen, total = archiver.left_log, progress.candidates
+        now = time.monotonic()
+        rate = seen / (now - self._started)
+        self._bar.update(self._task, completed=seen, total=total, visible=total > 0, rate=rate)
+        if not self._console.is_terminal and now - self._printed >= PRINT_EVERY_S:
+            self._printed = now
+            self._console.print(f"archived {seen:,} of {total:,} sessions, {rate:,.0f}/s")
+
+
+def _print_result(console: Console, root: str, done: ArchiveProgress, took_s: float) -> None:
+    console.print(
+        f"{done.sessions:,} sessions with {done.records:,} records archived to {root} in"
+        f" {done.segments:,} segments of {done.bytes:,} bytes; {took_s:.1f} s",
+        markup=False,
+        soft_wrap=True,
+    )
+    for reason, count in done.kept.most_common():
+        console.print(f"{count:,} sessions stay: {reason}", markup=False, soft_wrap=True)

@@ -1,0 +1,225 @@
+"""Segments: files of whole sessions, each a zstd frame of its own, and a manifest beside each.
+
+    NAME.jsonl.zst    frame ─ frame ─ frame …    `zstdcat` gives every line of it
+    NAME.json         positions, counts, the segment's hash, and where each session's frame is
+
+A session is read by its frame alone. A segment is never changed: one without some of its sessions
+is another segment, with another name, and the frames that stay are copied as they are.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import IO
+
+import msgspec
+import zstandard
+
+from offhook.errors import HistoryUnreadable
+from offhook.history.files import LEVEL, remove, replacing, stored_bytes
+from offhook.history.lines import HistoryRecord, line_of, record_from
+
+SEGMENT = ".jsonl.zst"
+MANIFEST = ".json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Where a session is in its segment. `repeated` are positions of repeated deliveries: they
+    are kept, and change nothing in a session."""
+
+    session_id: str
+    offset: int  # bytes
+    length: int  # bytes
+    records: int
+    first_position: int
+    last_position: int
+    repeated: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a segment holds. `sha256` is of the file as it is stored."""
+
+    v: int
+    name: str
+    sha256: str
+    bytes: int
+    records: int
+    first_position: int  # the lowest
+    last_position: int  # the highest
+    stored_from: datetime
+    stored_until: datetime
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archived:
+    """A session to archive: its records in order of position."""
+
+    session_id: str
+    records: Sequence[HistoryRecord]
+    repeated: tuple[int, ...] = ()
+
+
+def segment_url(root: str, name: str) -> str:
+    """The segment's file."""
+    return f"{root.rstrip('/')}/{name}{SEGMENT}"
+
+
+def manifest_url(root: str, name: str) -> str:
+    """The segment's manifest."""
+    return f"{root.rstrip('/')}/{name}{MANIFEST}"
+
+
+def write_segment(root: str, name: str, sessions: Sequence[Archived]) -> Manifest:
+    """Write the segment, read it back, and write its manifest. Raises OperatorFault."""
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+    blocks: list[Block] = []
+    with replacing(segment_url(root, name)) as file:
+        out = _Counted(file)
+        for each in sessions:
+            frame = compressor.compress(b"".join(map(line_of, each.records)))
+            blocks.append(
+                Block(
+                    session_id=each.session_id,
+                    offset=out.bytes,
+                    length=len(frame),
+                    records=len(each.records),
+                    first_position=each.records[0].position,
+                    last_position=each.records[-1].position,
+                    repeated=each.repeated,
+                )
+            )
+            out.write(frame)
+    times = [record.stored_at for each in sessions for record in each.records]
+    manifest = _manifest(name, out, blocks, min(times), max(times))
+    _require_as_written(root, manifest, sessions)
+    _write_manifest(root, manifest)
+    return manifest
+
+
+def without_sessions(
+    root: str, old: Manifest, session_ids: AbstractSet[str], name: str
+) -> Manifest | None:
+    """The same segment without these sessions, under another name; None if nothing is left.
+
+    The old one stays where it is. Raises OperatorFault, or HistoryUnreadable.
+    """
+    kept = [each for each in old.blocks if each.session_id not in session_ids]
+    if not kept:
+        return None
+    times: list[datetime] = []
+    blocks: list[Block] = []
+    with replacing(segment_url(root, name)) as file:
+        out = _Counted(file)
+        for each in kept:
+            frame = stored_bytes(segment_url(root, old.name), each.offset, each.length)
+            times += [record.stored_at for record in _records_in(frame, each, old.name)]
+            blocks.append(replace(each, offset=out.bytes))
+            out.write(frame)
+    manifest = _manifest(name, out, blocks, min(times), max(times))
+    _require_hash(root, manifest)
+    _write_manifest(root, manifest)
+    return manifest
+
+
+def read_block(root: str, name: str, block: Block) -> list[HistoryRecord]:
+    """A session's records, in order of position. Raises OperatorFault, or HistoryUnreadable."""
+    frame = stored_bytes(segment_url(root, name), block.offset, block.length)
+    return _records_in(frame, block, name)
+
+
+def read_manifest(root: str, name: str) -> Manifest:
+    """The manifest of a segment. Raises OperatorFault, or HistoryUnreadable."""
+    content = stored_bytes(manifest_url(root, name))
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HistoryUnreadable(
+            f"{manifest_url(root, name)} is not a manifest of a segment: {error}"
+        ) from error
+
+
+def remove_segment(root: str, name: str) -> None:
+    """Delete the segment and its manifest, as far as they are there. Raises OperatorFault."""
+    remove(manifest_url(root, name))
+    remove(segment_url(root, name))
+
+
+class _Counted:
+    """A file that is written, with its length and hash."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self._sha256.update(content)
+        self.bytes += len(content)
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _manifest(
+    name: str, out: _Counted, blocks: Iterable[Block], stored_from: datetime, stored_until: datetime
+) -> Manifest:
+    blocks = tuple(blocks)
+    return Manifest(
+        v=FORMAT,
+        name=name,
+        sha256=out.sha256,
+        bytes=out.bytes,
+        records=sum(each.records for each in blocks),
+        first_position=min(each.first_position for each in blocks),
+        last_position=max(each.last_position for each in blocks),
+        stored_from=stored_from,
+        stored_until=stored_until,
+        blocks=blocks,
+    )
+
+
+def _write_manifest(root: str, manifest: Manifest) -> None:
+    with replacing(manifest_url(root, manifest.name)) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+
+
+def _require_as_written(root: str, manifest: Manifest, sessions: Sequence[Archived]) -> None:
+    """Raise HistoryUnreadable unless what is stored is what was to be written."""
+    _require_hash(root, manifest)
+    for block, each in zip(manifest.blocks, sessions, strict=True):
+        if read_block(root, manifest.name, block) != list(each.records):
+            raise HistoryUnreadable(
+                f"{segment_url(root, manifest.name)}: session {each.session_id} reads back"
+                " differently from what was written; nothing was removed"
+            )
+
+
+def _require_hash(root: str, manifest: Manifest) -> None:
+    url = segment_url(root, manifest.name)
+    found = hashlib.sha256(stored_bytes(url)).hexdigest()
+    if found != manifest.sha256:
+        raise HistoryUnreadable(f"{url} has SHA-256 {found}; expected {manifest.sha256}")
+
+
+def _records_in(frame: bytes, block: Block, name: str) -> list[HistoryRecord]:
+    where = f"segment {name}, session {block.session_id}"
+    try:
+        content = zstandard.ZstdDecompressor().decompress(frame)
+    except zstandard.ZstdError as error:
+        raise HistoryUnreadable(f"{where}: {error}") from error
+    records = [record_from(line) for line in content.split(b"\n") if line]
+    if len(records) != block.records or any(
+        each.session_id != block.session_id for each in records
+    ):
+        raise HistoryUnreadable(
+            f"{where}: {len(records)} records; expected {block.records} of this session"
+        )
+    return records

@@ -1,0 +1,134 @@
+"""What leaves the log: messages deleted one by one, so that their bytes are overwritten.
+
+A purge is faster, but leaves the bytes in the block's file, and nothing can overwrite them later:
+the server does not find a purged message any more (nats-server 2.15.1).
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from offhook.errors import LogUnavailable, words_of
+from offhook.jetstream.delivery import DeliveredRecord, lasting_headers
+from offhook.jetstream.log import (
+    TYPE_HEADER,
+    VERSION_HEADER,
+    JetStreamLog,
+    position_of_read,
+    time_of,
+)
+from offhook.jetstream.partitions import partitions_of
+from offhook.jetstream.stream import TIMERS, stream_of
+from offhook.jetstream.subjects import fired_subject, parse, set_subject
+from offhook.position import partition_of, seq_of
+
+AT_ONCE = 32
+"""Deletions in progress: the server takes them one after another, and syncs each to the disk."""
+
+TIMEOUT_S = 10.0
+
+ALARMS_MAX = 10_000
+"""Of one session."""
+
+
+class Retention:
+    """Deletes messages. Its methods raise LogUnavailable; what was done stays done."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._log = JetStreamLog(client)
+
+    async def read(self, session_id: str) -> list[DeliveredRecord]:
+        """Every record of the session that the log has, repeated deliveries too."""
+        return [_delivered(each) for each in await self._log.messages(session_id)]
+
+    async def delete(self, positions: Iterable[int]) -> int:
+        """Overwrite and delete these records of the log; returns how many were there."""
+        partitions = await partitions_of(self._client)
+        by_stream: dict[str, list[int]] = {}
+        for each in positions:
+            stream = stream_of(partition_of(each), partitions)
+            by_stream.setdefault(stream, []).append(seq_of(each))
+        return sum([await self._delete(stream, seqs) for stream, seqs in by_stream.items()])
+
+    async def delete_alarms(self, session_id: str) -> int:
+        """Overwrite and delete the session's alarms, those set and those that rang."""
+        found: list[int] = []
+        for subject in (set_subject(session_id, "*"), fired_subject(session_id)):
+            found += await self._sequences(TIMERS, subject)
+        return await self._delete(TIMERS, found)
+
+    async def _sequences(self, stream: str, subject: str) -> list[int]:
+        found: list[int] = []
+        while len(found) < ALARMS_MAX:
+            ask = {"seq": found[-1] + 1 if found else 1, "next_by_subj": subject}
+            answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", ask)
+            if answer.message is None:
+                break
+            found.append(answer.message.seq)
+        return found
+
+    async def _delete(self, stream: str, seqs: Sequence[int]) -> int:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def delete(seq: int) -> bool:
+            async with slots:
+                # Without `no_erase` the server overwrites the message.
+                answer = await self._ask(f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": seq})
+                return answer.success
+
+        return sum(await asyncio.gather(*(delete(seq) for seq in seqs)))
+
+    async def _ask(self, subject: str, ask: Mapping[str, Any]) -> "_Answer":
+        try:
+            message = await self._client.request(
+                subject, json.dumps(ask).encode(), timeout=TIMEOUT_S
+            )
+            answer = msgspec.json.decode(message.data, type=_Answer)
+        except (NatsError, TimeoutError, msgspec.DecodeError) as error:
+            raise LogUnavailable(f"{subject} {ask}: {words_of(error)}") from error
+        if answer.error is not None and answer.error.err_code not in _NOT_THERE:
+            raise LogUnavailable(f"{subject} {ask}: NATS says: {answer.error.description}")
+        return answer
+
+
+def _delivered(message: Msg) -> DeliveredRecord:
+    headers = message.headers or {}
+    place = parse(headers["Nats-Subject"])
+    assert place is not None, "a session's own subjects were read"
+    version = headers.get(VERSION_HEADER, "")
+    return DeliveredRecord(
+        seq=position_of_read(message),
+        session_id=place.session_id,
+        side=place.side,
+        type=headers.get(TYPE_HEADER, ""),
+        version=int(version) if version.isdecimal() and len(version) < 9 else 0,
+        stored_at=time_of(headers),
+        body=message.data,
+        headers=lasting_headers(headers),
+    )
+
+
+class _Error(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Message(msgspec.Struct):
+    seq: int
+
+
+class _Answer(msgspec.Struct):
+    success: bool = False
+    message: _Message | None = None
+    error: _Error | None = None
+
+
+# 10043: no message of that sequence. 10037: no message on that subject.
+_NOT_THERE = frozenset({10037, 10043})

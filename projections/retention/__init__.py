@@ -1,0 +1,9 @@
+"""What leaves event_log and the log: old sessions for the archive, and what is to be erased.
+
+archive    segments of sessions that ended long ago, step by step, each of which can be repeated
+settled    which sessions may go, and what of them is archived; pure
+erase      all records of a session or a number, wherever they are
+targets    which sessions those are
+rows       what erasing does in Postgres
+scan       the proof: where any of it can still be found
+"""

@@ -1,0 +1,352 @@
+"""Archive: sessions that ended long ago leave event_log and the log for segment files.
+
+    begin ─▶ write the segment ─▶ read it back ─▶ one transaction:      ─▶ delete from the log,
+    (a row)                                       register, and delete      message by message
+                                                  from event_log
+
+Killed anywhere, the next run finishes it first: a segment that was begun and not registered is
+removed, and what is registered leaves the log. Until the transaction everything is where it was,
+after it the segment is what counts: nothing is lost, and nothing is there twice. Views keep their
+rows.
+
+A record that arrives while its session is archived has a later position, and stays.
+"""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from nats.aio.client import Client
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.errors import OperatorFault
+from offhook.history.files import make_folder
+from offhook.history.segments import (
+    Archived,
+    Block,
+    Manifest,
+    read_block,
+    remove_segment,
+    write_segment,
+)
+from offhook.jetstream.archived import ArchivedMarks
+from offhook.jetstream.retention import Retention
+from offhook.jetstream.stream import PROJECTOR
+from offhook.position import partition_of
+from offhook.projections.retention.settled import (
+    archived_from,
+    session_of,
+    unexplained,
+    why_not,
+)
+from offhook.projections.views.archive import (
+    MOVING_LOCK,
+    archive_segments,
+    archived_sessions,
+    block_of,
+)
+from offhook.projections.views.checkpoint import reached, read_checkpoints
+from offhook.projections.views.event_log import (
+    StoredRecord,
+    event_id_of,
+    event_log,
+    read_stored,
+    read_with_headers,
+)
+
+OLDER_THAN_MIN = timedelta(days=1)
+"""Less may archive a call of which events are still to come."""
+
+SEGMENT_SESSIONS_MAX = 500
+"""The projector waits while so many are deleted from event_log."""
+
+SEGMENT_BYTES_MAX = 64 * 1024 * 1024
+"""Of bodies: a segment is in memory while it is written."""
+
+READS_AT_ONCE = 16
+
+LOCK = "offhook retention"
+
+Step = Callable[[str], None]
+
+
+@dataclass(kw_only=True)
+class ArchiveProgress:
+    """What an archive run has done, and why sessions stayed."""
+
+    sessions: int = 0
+    records: int = 0
+    segments: int = 0
+    bytes: int = 0  # of the segments
+    looked_at: int = 0
+    candidates: int = 0  # sessions without a record for long enough
+    kept: Counter[str] = field(default_factory=Counter)  # sessions by reason
+
+
+@asynccontextmanager
+async def alone(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Only one archive run, erasure or rebuild works at a time. Raises OperatorFault."""
+    async with engine.connect() as connection:
+        try:
+            for name, who in ((LOCK, "archive run or erasure"), ("rebuild", "rebuild")):
+                found = await connection.execute(
+                    text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name}
+                )
+                if not found.scalar_one():
+                    raise OperatorFault(f"another {who} of these views is running: wait for it")
+            await connection.commit()
+            yield
+        finally:
+            await connection.invalidate()  # the locks are the connection's
+
+
+class Archiver:
+    """`root` is a folder, or any URL of fsspec. `at_step` is called after each step."""
+
+    def __init__(
+        self,
+        client: Client,
+        engine: AsyncEngine,
+        root: str,
+        *,
+        at_step: Step = lambda step: None,
+        segment_sessions_max: int = SEGMENT_SESSIONS_MAX,
+    ) -> None:
+        self._retention = Retention(client)
+        self._marks = ArchivedMarks(client)
+        self._engine = engine
+        self._root = root
+        self._at_step = at_step
+        self._segment_sessions_max = segment_sessions_max
+        self.progress = ArchiveProgress()
+        self.left_log = 0  # sessions that this run has deleted from the log
+
+    async def run(self, older_than: timedelta, now: datetime) -> ArchiveProgress:
+        """Archive what had no record for so long. Raises OperatorFault, or PassingFault."""
+        if older_than < OLDER_THAN_MIN:
+            raise OperatorFault(
+                f"sessions of the last {older_than} cannot be archived: events may still come;"
+                f" expected at least {OLDER_THAN_MIN.days} day"
+            )
+        async with alone(self._engine):
+            await self.finish()
+            before = now - older_than
+            group: list[Archived] = []
+            for session_ids in _slices(await self._candidates(before), READS_AT_ONCE):
+                found = await asyncio.gather(
+                    *(self._session(session_id, before, now) for session_id in session_ids)
+                )
+                self.progress.looked_at += len(session_ids)
+                for each in found:
+                    if each is not None:
+                        group.append(each)
+                        if self._is_full(group):
+                            await self._archive(group)
+                            group = []
+            if group:
+                await self._archive(group)
+        return self.progress
+
+    def _is_full(self, group: Sequence[Archived]) -> bool:
+        size = sum(len(record.body) for each in group for record in each.records)
+        return len(group) >= self._segment_sessions_max or size >= SEGMENT_BYTES_MAX
+
+    async def finish(self) -> None:
+        """Finish what a run before left unfinished."""
+        async with self._engine.connect() as connection:
+            unfinished = await connection.execute(
+                select(archive_segments.c.name, archive_segments.c.root).where(
+                    archive_segments.c.archived_at.is_(None)
+                )
+            )
+            begun = unfinished.all()
+        for row in begun:
+            await asyncio.to_thread(remove_segment, row.root, row.name)
+            async with self._engine.begin() as connection:
+                await connection.execute(
+                    archive_segments.delete().where(archive_segments.c.name == row.name)
+                )
+            self._at_step("removed an unfinished segment")
+        async with self._engine.connect() as connection:
+            left = await connection.execute(
+                select(archived_sessions.c.segment)
+                .where(archived_sessions.c.left_log_at.is_(None))
+                .distinct()
+            )
+            names: Sequence[str] = left.scalars().all()
+        for name in names:
+            await self._leave_log(name)
+
+    async def _candidates(self, before: datetime) -> list[str]:
+        """Sessions whose last record is old enough, the oldest first."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                text(
+                    "select session_id from event_log where side <> ''"
+                    " and session_id not in (select session_id from parked_sessions)"
+                    " group by session_id having max(stored_at) < :before order by max(stored_at)"
+                ),
+                {"before": before},
+            )
+            session_ids: list[str] = [*found.scalars()]
+        self.progress.candidates = len(session_ids)
+        return session_ids
+
+    async def _session(self, session_id: str, before: datetime, now: datetime) -> Archived | None:
+        """The session, if it may be archived."""
+        # In this order: what is in the log by then, and at or below the checkpoint, is in the rows.
+        messages = [read_stored(**vars(each)) for each in await self._retention.read(session_id)]
+        async with self._engine.connect() as connection:
+            positions = await read_checkpoints(connection, PROJECTOR)
+            rows = await read_with_headers(connection, session_id)
+            reason = await self._why_not(connection, rows, messages, before, now)
+        if any(each.seq > reached(positions, partition_of(each.seq)) for each in messages):
+            reason = "has newer records"
+        if reason:
+            self.progress.kept[reason] += 1
+            return None
+        return archived_from(rows, messages)
+
+    async def _why_not(
+        self,
+        connection: AsyncConnection,
+        rows: Sequence[StoredRecord],
+        messages: Sequence[StoredRecord],
+        before: datetime,
+        now: datetime,
+    ) -> str:
+        session = session_of(rows) if rows else None
+        if session is None:
+            return "has records that cannot be read"
+        last = max(each.stored_at for each in (*rows, *messages))
+        if reason := why_not(session, last, before=before, now=now):
+            return reason
+        missing = [event_id_of(each) for each in unexplained(rows, messages, ())]
+        if missing:
+            found = await connection.execute(
+                select(event_log.c.event_id).where(event_log.c.event_id.in_(missing))
+            )
+            if unexplained(rows, messages, found.scalars().all()):
+                return "has records that event_log has not: run `offhook rebuild`"
+        return ""
+
+    async def _archive(self, sessions: Sequence[Archived]) -> None:
+        name = f"segment-{secrets.token_hex(8)}"
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                insert(archive_segments).values(
+                    name=name, root=self._root, begun_at=text("clock_timestamp()")
+                )
+            )
+        self._at_step("begun")
+        await asyncio.to_thread(make_folder, self._root)
+        manifest = await asyncio.to_thread(write_segment, self._root, name, sessions)
+        self._at_step("written")
+        await self._register(manifest)
+        self._at_step("registered")
+        await self._leave_log(name)
+        self.progress.segments += 1
+        self.progress.sessions += len(manifest.blocks)
+        self.progress.records += manifest.records
+        self.progress.bytes += manifest.bytes
+        self._at_step("left the log")
+
+    async def _register(self, manifest: Manifest) -> None:
+        """Register the segment's sessions, and delete their rows: both or neither."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(archive_segments)
+                .where(archive_segments.c.name == manifest.name)
+                .values(archived_at=text("clock_timestamp()"), **segment_values(manifest))
+            )
+            await connection.execute(
+                insert(archived_sessions),
+                [session_values(manifest.name, each) for each in manifest.blocks],
+            )
+            # A batch that is being projected holds the first: its records are copied, and it folds
+            # them on top of these rows. Readers hold the second.
+            await connection.execute(text("lock table event_log in share row exclusive mode"))
+            await connection.execute(
+                text("select pg_advisory_xact_lock(:key)"), {"key": MOVING_LOCK}
+            )
+            deleted = await connection.execute(
+                text(
+                    "delete from event_log using"
+                    " unnest(cast(:ids as text[]), cast(:until as bigint[])) as each (id, until)"
+                    " where event_log.session_id = each.id and event_log.seq <= each.until"
+                ),
+                {
+                    "ids": [each.session_id for each in manifest.blocks],
+                    "until": [each.last_position for each in manifest.blocks],
+                },
+            )
+            wanted = sum(each.records - len(each.repeated) for each in manifest.blocks)
+            if deleted.rowcount != wanted:
+                raise OperatorFault(
+                    f"segment {manifest.name}: event_log has {deleted.rowcount} of its records;"
+                    f" expected {wanted}; nothing was changed: run `offhook archive` again"
+                )
+
+    async def _leave_log(self, name: str) -> None:
+        """Delete the segment's records from the log, once every session is marked as archived."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(archived_sessions, archive_segments.c.root)
+                .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
+                .where(
+                    archived_sessions.c.segment == name, archived_sessions.c.left_log_at.is_(None)
+                )
+            )
+            rows = found.all()
+        await self._marks.add([row.session_id for row in rows])
+        self._at_step("marked")
+        for row in rows:
+            records = await asyncio.to_thread(read_block, row.root, name, block_of(row))
+            await self._retention.delete(each.position for each in records)
+            await self._retention.delete_alarms(row.session_id)
+            async with self._engine.begin() as connection:
+                await connection.execute(
+                    update(archived_sessions)
+                    .where(
+                        archived_sessions.c.session_id == row.session_id,
+                        archived_sessions.c.segment == name,
+                    )
+                    .values(left_log_at=text("clock_timestamp()"))
+                )
+            self.left_log += 1
+            self._at_step("a session left the log")
+
+
+def segment_values(manifest: Manifest) -> dict[str, object]:
+    """What a registered segment's row says."""
+    return {
+        "sha256": manifest.sha256,
+        "bytes": manifest.bytes,
+        "records": manifest.records,
+        "sessions": len(manifest.blocks),
+        "first_seq": manifest.first_position,
+        "last_seq": manifest.last_position,
+    }
+
+
+def session_values(segment: str, block: Block) -> dict[str, object]:
+    """An archived session's row."""
+    return {
+        "session_id": block.session_id,
+        "segment": segment,
+        "byte_offset": block.offset,
+        "byte_length": block.length,
+        "records": block.records,
+        "first_seq": block.first_position,
+        "last_seq": block.last_position,
+        "repeated": list(block.repeated),
+    }
+
+
+def _slices(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[at : at + size] for at in range(0, len(items), size)]

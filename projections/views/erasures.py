@@ -1,0 +1,80 @@
+"""What was erased: that it was, when and how much; of whom only a digest, to know late records by.
+
+erasures           a row per erasure; `pending` says whom, until it is done
+erased_sessions    a digest per erased session: a record that arrives late is recognised by it
+"""
+
+import hashlib
+from collections.abc import Collection
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.projections.views.view import metadata
+
+ERASED = "erased:"
+"""Begins the ids of rows whose session was erased. A colon is in no session's id."""
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", BigInteger, Identity(), primary_key=True),
+    Column("begun_at", DateTime(timezone=True), nullable=False),
+    Column("erased_at", DateTime(timezone=True)),
+    Column("pending", JSONB),  # null once it is done
+    Column("sessions", Integer, nullable=False),
+    Column("records", BigInteger, nullable=False),  # in event_log and in segments
+    Column("messages", BigInteger, nullable=False),  # in the streams
+    Column("segments", Integer, nullable=False),  # that were written again
+)
+
+erased_sessions = Table(
+    "erased_sessions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("erasure_id", BigInteger),
+)
+
+
+def digest_of(session_id: str) -> str:
+    """What is kept of an erased session's id. The carrier's ids are random, so none is guessed."""
+    return hashlib.sha256(b"offhook erased session " + session_id.encode()).hexdigest()
+
+
+async def erased_among(connection: AsyncConnection, session_ids: Collection[str]) -> set[str]:
+    """Those of the sessions that were erased."""
+    digests = {digest_of(each): each for each in session_ids}
+    found = await connection.execute(
+        select(erased_sessions.c.digest).where(erased_sessions.c.digest.in_(list(digests)))
+    )
+    return {digests[each] for each in found.scalars()}
+
+
+async def erase_again(connection: AsyncConnection, session_ids: Collection[str]) -> None:
+    """Have records that arrived for erased sessions erased too, by the next erasure or archive."""
+    for session_id in sorted(session_ids):
+        await connection.execute(
+            text(
+                "insert into erasures (begun_at, pending, sessions, records, messages, segments)"
+                " select now(), jsonb_build_object('session_ids', jsonb_build_array("
+                " cast(:session_id as text))), 0, 0, 0, 0 where not exists"
+                " (select from erasures where erased_at is null and pending->'session_ids' ? :id)"
+            ),
+            {"session_id": session_id, "id": session_id},
+        )
+
+
+async def copy_erased(connection: AsyncConnection, live: str, other: str) -> None:
+    """Copy the rows of erased sessions into another version of the views: no record makes them.
+
+    Both are schemas, as quoted identifiers. A row that is there already stays.
+    """
+    for table in ("sessions", "legs", "commands", "queue_visits"):
+        await connection.execute(
+            text(
+                f"insert into {other}.{table} select * from {live}.{table}"
+                f" where starts_with(session_id, :erased) on conflict do nothing"
+            ),
+            {"erased": ERASED},
+        )

@@ -16,6 +16,7 @@ from offhook.cli.call import app as call
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
 from offhook.cli.history.archive import archive
+from offhook.cli.history.erase import erase
 from offhook.cli.history.export import export
 from offhook.cli.history.import_ import import_
 from offhook.cli.history.replay import replay
@@ -45,7 +46,7 @@ for command in (
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
     *(show, whatif, send, doctor, asyncapi),
-    *(export, replay, verify, archive),
+    *(export, replay, verify, archive, erase),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -6,7 +6,9 @@ the server does not find a purged message any more (nats-server 2.15.1).
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -132,3 +134,29 @@ class _Answer(msgspec.Struct):
 
 # 10043: no message of that sequence. 10037: no message on that subject.
 _NOT_THERE = frozenset({10037, 10043})
+
+
+def store_directories(monitor_urls: Sequence[str]) -> list[Path]:
+    """Where each server keeps its streams, as it says; nothing for one that does not answer."""
+    found: list[Path] = []
+    for url in monitor_urls:
+        try:
+            with _OPENER.open(f"{url.rstrip('/')}/jsz", timeout=TIMEOUT_S) as answer:
+                said = msgspec.json.decode(answer.read(), type=_Jsz)
+        except (OSError, ValueError, msgspec.DecodeError):
+            continue
+        if said.config.store_dir:
+            found.append(Path(said.config.store_dir))
+    return found
+
+
+class _Config(msgspec.Struct):
+    store_dir: str = ""
+
+
+class _Jsz(msgspec.Struct):
+    config: _Config = msgspec.field(default_factory=_Config)
+
+
+# Without a proxy that the environment names.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -26,6 +26,8 @@ from tests.projections.story import (
 )
 
 OLD = timedelta(days=30)
+CALLER = "+12025550100"
+"""In `story`."""
 
 
 def decision(session_id: str, cause_seq: int, commands: Sequence[IssuedCommand] = ()) -> Entry:
@@ -51,11 +53,16 @@ async def settle(log: JetStreamLog, entries: Sequence[Entry]) -> None:
 
 
 async def settled_calls(
-    client: Client, log: JetStreamLog, engine: AsyncEngine, names: Sequence[str]
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    names: Sequence[str],
+    *,
+    number: str = CALLER,
 ) -> None:
-    """Whole calls, in the log and in the views."""
+    """Whole calls from that number, in the log and in the views."""
     for name in names:
-        await settle(log, [*call(name), *queued(name)])
+        await settle(log, [_from(entry, number) for entry in (*call(name), *queued(name))])
     await project(client, engine)
 
 
@@ -98,6 +105,11 @@ async def subjects(client: Client) -> int:
     """How many subjects the log has."""
     info = await client.jetstream().stream_info(STREAM, subjects_filter=">")
     return len(info.state.subjects or {})
+
+
+def _from(entry: Entry, number: str) -> Entry:
+    body = entry.encoded.body.replace(CALLER.encode(), number.encode())
+    return replace(entry, encoded=replace(entry.encoded, body=body))
 
 
 def _answer(session_id: str) -> IssuedCommand:

@@ -1,0 +1,146 @@
+"""What `offhook erase` does: find, ask, erase, and print the proof."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from offhook.errors import OperatorFault, PassingFault
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.retention import store_directories
+from offhook.projections.retention.erase import Erased, Eraser
+from offhook.projections.retention.targets import Target, find_target
+from offhook.projections.views.database import DATABASE_ERRORS, Engine, open_database
+from offhook.projections.views.schema import require_migrated
+from offhook.settings import Settings
+
+FAULTS: tuple[type[Exception], ...] = (PassingFault, *DATABASE_ERRORS)
+
+SHOWN_MAX = 20
+"""Sessions that are listed before it is asked."""
+
+OUT_OF_REACH = (
+    "not scanned: Postgres' own files and its write-ahead log, backups, exports, and the memory of"
+    " running workers and projectors until they restart"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was asked for."""
+
+    session_ids: tuple[str, ...]
+    numbers: tuple[str, ...]
+    names: tuple[str, ...]
+    is_agreed: bool
+    resumes: bool
+    report: Path | None
+    stores: tuple[Path, ...]
+    full_vacuum: bool
+
+
+def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
+    """Whether nothing was found afterwards. Raises OffhookError."""
+    if not (wanted.session_ids or wanted.numbers or wanted.resumes):
+        raise OperatorFault("nothing to erase; expected SESSION, --number or --resume")
+    if wanted.resumes and (wanted.session_ids or wanted.numbers):
+        raise OperatorFault("--resume takes no SESSION and no --number")
+    try:
+        erased = asyncio.run(_erase(console, settings, wanted))
+    except FAULTS as error:
+        raise OperatorFault(
+            f"{getattr(error, 'orig', None) or error}. Run `offhook erase --resume` to finish"
+        ) from error
+    if wanted.report is not None:
+        wanted.report.write_bytes(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")
+    for each in erased:
+        _print(console, each)
+    if wanted.resumes and not erased:
+        console.print("nothing was left to erase")
+    return not any(each.proof.found for each in erased)
+
+
+async def _erase(console: Console, settings: Settings, wanted: Wanted) -> list[Erased]:
+    await require_migrated(settings.postgres_url)
+    engine = open_database(settings.postgres_url, "offhook-erase", statement_timeout_s=None)
+    try:
+        client = await connect(settings.nats_url, "erase")
+        try:
+            stores: Sequence[Path] = wanted.stores
+            if not stores:
+                stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
+            eraser = Eraser(
+                client,
+                engine,
+                stores=stores,
+                full_vacuum=wanted.full_vacuum,
+            )
+            if wanted.resumes:
+                return await eraser.finish()
+            target = await _target(engine, wanted)
+            _show(console, target)
+            if not wanted.is_agreed:
+                typer.confirm("Erase them for good?", abort=True)
+            return [await eraser.erase(target)]
+        finally:
+            await close(client)
+    finally:
+        await engine.dispose()
+
+
+async def _target(engine: Engine, wanted: Wanted) -> Target:
+    async with engine.connect() as connection:
+        return await find_target(
+            connection, wanted.session_ids, wanted.numbers, wanted.names, datetime.now(UTC)
+        )
+
+
+def _show(console: Console, target: Target) -> None:
+    console.print(f"{len(target.session_ids):,} sessions, with those that are linked by a dial:")
+    for session_id in target.session_ids[:SHOWN_MAX]:
+        console.print(f"  {session_id}", markup=False, highlight=False)
+    if len(target.session_ids) > SHOWN_MAX:
+        console.print(f"  and {len(target.session_ids) - SHOWN_MAX:,} more")
+
+
+def _print(console: Console, erased: Erased) -> None:
+    console.print(
+        f"erasure {erased.erasure_id}: {erased.sessions:,} sessions, {erased.records:,} records,"
+        f" {erased.messages:,} messages of the streams; {erased.segments:,} segments written again"
+    )
+    table = Table()
+    table.add_column("scanned", overflow="fold")
+    table.add_column("bytes", justify="right")
+    table.add_column("found", justify="right")
+    for each in erased.proof.scanned:
+        size = f"{each.bytes:,}" if each.bytes else ""
+        style = "red" if each.found else None
+        table.add_row(each.where, size, f"{each.found:,}", style=style)
+    console.print(table)
+    for place in erased.proof.unreachable:
+        console.print(f"not scanned: {place}", style="yellow", markup=False, soft_wrap=True)
+    console.print(OUT_OF_REACH, soft_wrap=True)
+    if erased.proof.found:
+        console.print(f"found {erased.proof.found:,} times: not erased", style="red")
+    else:
+        console.print("nothing was found", style="green")
+
+
+def _report(erased: Sequence[Erased]) -> list[dict[str, Any]]:
+    """Without what was looked for: the report may be kept."""
+    return [
+        {
+            **asdict(each),
+            "found": each.proof.found,
+            "written_at": datetime.now(UTC),
+            "out_of_reach": OUT_OF_REACH,
+        }
+        for each in erased
+    ]

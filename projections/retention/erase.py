@@ -1,0 +1,284 @@
+"""Erase: all records of sessions or of a number, wherever Offhook keeps them.
+
+    note whom ─▶ streams: mark, delete ─▶ segments: write without ─▶ Postgres: one   ─▶ vacuum
+    (a row, and   message by message       them, swap, remove the     transaction        and prove
+    a digest of                            old ones
+    each session)
+
+Killed anywhere, `finish` goes on: the row says whom, until all is done, and each step can be
+repeated. From the first step on the projector drops what arrives of these sessions.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.errors import OperatorFault
+from offhook.history.segments import read_manifest, remove_segment, without_sessions
+from offhook.jetstream.archived import ArchivedMarks
+from offhook.jetstream.retention import Retention
+from offhook.projections.retention.archive import Archiver, alone, segment_values, session_values
+from offhook.projections.retention.rows import erase_rows
+from offhook.projections.retention.scan import Proof, scan
+from offhook.projections.retention.targets import Target
+from offhook.projections.views.archive import archive_segments, archived_sessions
+from offhook.projections.views.erasures import digest_of, erasures
+from offhook.projections.views.registry import DERIVED
+from offhook.projections.views.schema import hold_off_projectors
+
+READS_MAX = 5
+"""How often a session is read until nothing of it is left in the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erased:
+    """What an erasure did. `proof` is what was found afterwards."""
+
+    erasure_id: int
+    sessions: int
+    records: int  # in event_log and in segments
+    messages: int  # in the streams
+    segments: int  # written again
+    proof: Proof
+
+
+class Eraser:
+    """`stores` are the servers' store directories. `at_step` is called after each step."""
+
+    def __init__(
+        self,
+        client: Client,
+        engine: AsyncEngine,
+        *,
+        stores: Sequence[Path] = (),
+        at_step: Callable[[str], None] = lambda step: None,
+        full_vacuum: bool = False,
+    ) -> None:
+        self._retention = Retention(client)
+        self._marks = ArchivedMarks(client)
+        self._archiver = Archiver(client, engine, "")
+        self._engine = engine
+        self._stores = stores
+        self._at_step = at_step
+        self._full_vacuum = full_vacuum
+
+    async def erase(self, target: Target) -> Erased:
+        """Erase the target. Raises OperatorFault, or PassingFault: `finish` goes on."""
+        async with alone(self._engine):
+            await self._require_one_version()
+            await self._archiver.finish()
+            async with self._engine.begin() as connection:
+                found = await connection.execute(
+                    insert(erasures)
+                    .values(
+                        begun_at=text("clock_timestamp()"), pending=_plain(target),
+                        sessions=len(target.session_ids), records=0, messages=0, segments=0,
+                    )
+                    .returning(erasures.c.erasure_id)
+                )  # fmt: skip
+                erasure_id = found.scalar_one()
+                await _keep_digests(connection, erasure_id, target)
+            self._at_step("noted")
+            return await self._go_on(erasure_id, target)
+
+    async def finish(self) -> list[Erased]:
+        """Finish what was begun before, and erase what arrived for erased sessions since."""
+        async with alone(self._engine):
+            async with self._engine.connect() as connection:
+                found = await connection.execute(
+                    select(erasures.c.erasure_id, erasures.c.pending)
+                    .where(erasures.c.erased_at.is_(None))
+                    .order_by(erasures.c.erasure_id)
+                )
+                pending = found.all()
+            if pending:
+                await self._require_one_version()
+                await self._archiver.finish()
+            return [
+                await self._go_on(row.erasure_id, msgspec.convert(row.pending, Target))
+                for row in pending
+            ]
+
+    async def _go_on(self, erasure_id: int, target: Target) -> Erased:
+        await self._leave_streams(erasure_id, target)
+        await self._leave_segments(erasure_id, target)
+        await self._leave_tables(erasure_id, target)
+        await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
+        async with self._engine.connect() as connection:
+            roots = await connection.execute(select(archive_segments.c.root).distinct())
+            found_roots: Sequence[str] = roots.scalars().all()
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(erasures)
+                .where(erasures.c.erasure_id == erasure_id)
+                .values(pending=None, erased_at=text("clock_timestamp()"))
+            )
+        await self._vacuum(["erasures"])
+        self._at_step("done")
+        async with self._engine.connect() as connection:
+            proof = await scan(connection, target, stores=self._stores, roots=found_roots)
+            row = (
+                await connection.execute(
+                    select(erasures).where(erasures.c.erasure_id == erasure_id)
+                )
+            ).one()
+        return Erased(
+            erasure_id=erasure_id,
+            sessions=row.sessions,
+            records=row.records,
+            messages=row.messages,
+            segments=row.segments,
+            proof=proof,
+        )
+
+    async def _require_one_version(self) -> None:
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                text("select nspname from pg_namespace where nspname like '%\\_rebuild'")
+            )
+            if names := found.scalars().all():
+                raise OperatorFault(
+                    f"another version of the views is in schema {names[0]}, with rows of its own:"
+                    " run `offhook rebuild cancel` first; nothing was erased"
+                )
+
+    async def _leave_streams(self, erasure_id: int, target: Target) -> None:
+        await self._marks.add(target.session_ids)
+        for session_id in target.session_ids:
+            for _ in range(READS_MAX):  # something may arrive in between
+                messages = await self._retention.read(session_id)
+                deleted = await self._retention.delete(each.seq for each in messages)
+                deleted += await self._retention.delete_alarms(session_id)
+                await self._count(erasure_id, messages=deleted)
+                if not messages:
+                    break
+            self._at_step("a session left the streams")
+
+    async def _leave_segments(self, erasure_id: int, target: Target) -> None:
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(archive_segments.c.name, archive_segments.c.root)
+                .join(archived_sessions, archived_sessions.c.segment == archive_segments.c.name)
+                .where(archived_sessions.c.session_id.in_(target.session_ids))
+                .distinct()
+            )
+            segments = found.all()
+        for row in segments:
+            await self._rewrite(erasure_id, row.root, row.name, frozenset(target.session_ids))
+        # What a run that was killed has replaced, and not removed: nothing refers to it any more.
+        async with self._engine.connect() as connection:
+            replaced = await connection.execute(
+                select(archive_segments.c.name, archive_segments.c.root).where(
+                    archive_segments.c.sessions == 0
+                )
+            )
+            left = replaced.all()
+        for row in left:
+            await asyncio.to_thread(remove_segment, row.root, row.name)
+            async with self._engine.begin() as connection:
+                await connection.execute(
+                    archive_segments.delete().where(archive_segments.c.name == row.name)
+                )
+            self._at_step("a segment was removed")
+
+    async def _rewrite(
+        self, erasure_id: int, root: str, old: str, session_ids: frozenset[str]
+    ) -> None:
+        new = f"segment-{secrets.token_hex(8)}"
+        async with self._engine.begin() as connection:
+            # As an archive run does: if this one is killed, the next removes what it wrote.
+            await connection.execute(
+                insert(archive_segments).values(
+                    name=new, root=root, begun_at=text("clock_timestamp()")
+                )
+            )
+        self._at_step("a segment was begun")
+        manifest = await asyncio.to_thread(read_manifest, root, old)
+        kept = await asyncio.to_thread(without_sessions, root, manifest, session_ids, new)
+        self._at_step("a segment was written")
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(
+                archived_sessions.delete()
+                .where(
+                    archived_sessions.c.segment == old,
+                    archived_sessions.c.session_id.in_(session_ids),
+                )
+                .returning(archived_sessions.c.records)
+            )
+            records = sum(gone.scalars())
+            if kept is None:
+                await connection.execute(
+                    archive_segments.delete().where(archive_segments.c.name == new)
+                )
+            else:
+                await connection.execute(
+                    update(archive_segments)
+                    .where(archive_segments.c.name == new)
+                    .values(archived_at=text("clock_timestamp()"), **segment_values(kept))
+                )
+                for block in kept.blocks:
+                    await connection.execute(
+                        update(archived_sessions)
+                        .where(
+                            archived_sessions.c.segment == old,
+                            archived_sessions.c.session_id == block.session_id,
+                        )
+                        .values(session_values(new, block))
+                    )
+            # Its files are to be removed: see `_leave_segments`.
+            await connection.execute(
+                update(archive_segments).where(archive_segments.c.name == old).values(sessions=0)
+            )
+            await _add(connection, erasure_id, records=records, segments=1)
+        self._at_step("a segment was replaced")
+
+    async def _leave_tables(self, erasure_id: int, target: Target) -> None:
+        async with self._engine.begin() as connection:
+            # A batch that is being projected may have folded these sessions.
+            await hold_off_projectors(connection)
+            records = await erase_rows(connection, target.session_ids)
+            await _add(connection, erasure_id, records=records)
+        self._at_step("the rows were erased")
+
+    async def _vacuum(self, tables: Sequence[str]) -> None:
+        """Remove what is deleted from the tables' files, as far as Postgres does."""
+        how = "full" if self._full_vacuum else "truncate, index_cleanup on"
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in tables:
+                await connection.execute(text(f"vacuum ({how}) {table}"))
+
+    async def _count(self, erasure_id: int, **counts: int) -> None:
+        async with self._engine.begin() as connection:
+            await _add(connection, erasure_id, **counts)
+
+
+async def _add(connection: AsyncConnection, erasure_id: int, **counts: int) -> None:
+    await connection.execute(
+        update(erasures)
+        .where(erasures.c.erasure_id == erasure_id)
+        .values({name: erasures.c[name] + count for name, count in counts.items()})
+    )
+
+
+async def _keep_digests(connection: AsyncConnection, erasure_id: int, target: Target) -> None:
+    for session_id in target.session_ids:
+        await connection.execute(
+            text(
+                "insert into erased_sessions (digest, erasure_id) values (:digest, :erasure_id)"
+                " on conflict do nothing"
+            ),
+            {"digest": digest_of(session_id), "erasure_id": erasure_id},
+        )
+
+
+def _plain(target: Target) -> dict[str, Any]:
+    return asdict(target)

@@ -1,0 +1,137 @@
+"""The proof of an erasure: every place where the target could still be, read byte by byte."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zstandard
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.history.files import names_in, stored_bytes
+from offhook.projections.retention.targets import Target
+
+CHUNK_BYTES = 8 * 1024 * 1024
+OVERLAP_BYTES = 512
+"""A needle may lie across two chunks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanned:
+    """A place that was read. `found` counts occurrences, or rows in a table."""
+
+    where: str
+    bytes: int  # 0 for tables: Postgres reads those
+    found: int
+
+
+@dataclass(kw_only=True)
+class Proof:
+    """What was read and what could not be."""
+
+    scanned: list[Scanned] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        """Occurrences in all places."""
+        return sum(each.found for each in self.scanned)
+
+
+def pattern_of(target: Target) -> str:
+    """What is looked for, as a regular expression of Python and of Postgres."""
+    numbers = [f"(^|[^0-9]){each}($|[^0-9])" for each in target.numbers]
+    texts = (*target.session_ids, *target.ids, *target.names)
+    return "|".join([*numbers, *map(re.escape, texts)])
+
+
+async def scan(
+    connection: AsyncConnection, target: Target, *, stores: Sequence[Path], roots: Sequence[str]
+) -> Proof:
+    """Look everywhere: in the files below `stores` and `roots`, and in every table."""
+    pattern = pattern_of(target)
+    searched = re.compile(pattern.encode())
+    proof = Proof()
+    if not stores:
+        proof.unreachable.append("the stream files: no server says where they are; use --store")
+    for store in stores:
+        if not await asyncio.to_thread(store.is_dir):
+            proof.unreachable.append(f"the stream files in {store}: not on this machine")
+            continue
+        proof.scanned.append(await asyncio.to_thread(_scan_folder, store, searched))
+    for root in roots:
+        try:
+            proof.scanned.append(await asyncio.to_thread(_scan_segments, root, searched))
+        except Exception as error:  # each store of fsspec has errors of its own
+            proof.unreachable.append(f"the segments in {root}: {error}")
+    proof.scanned += await _scan_tables(connection, pattern)
+    return proof
+
+
+def _scan_folder(folder: Path, searched: "re.Pattern[bytes]") -> Scanned:
+    size = found = 0
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file():
+                for part in _parts_of(path):
+                    size += len(part)
+                    found += _count(part, searched)
+        except FileNotFoundError:
+            continue  # the server deletes files while we read
+    return Scanned(where=f"stream files in {folder}", bytes=size, found=found)
+
+
+def _parts_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        rest = b""
+        while content := file.read(CHUNK_BYTES):
+            yield rest + content
+            rest = content[-OVERLAP_BYTES:]
+
+
+def _scan_segments(root: str, searched: "re.Pattern[bytes]") -> Scanned:
+    size = found = 0
+    for name in names_in(root):
+        content = stored_bytes(f"{root.rstrip('/')}/{name}")
+        size += len(content)
+        found += _count(content, searched)
+        if name.endswith(".zst"):
+            found += _count(_decompressed(content), searched)
+    return Scanned(where=f"segments in {root}", bytes=size, found=found)
+
+
+def _decompressed(content: bytes) -> bytes:
+    parts: list[bytes] = []
+    while content:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        parts.append(frame.decompress(content))
+        content = frame.unused_data
+    return b"".join(parts)
+
+
+def _count(content: bytes, searched: "re.Pattern[bytes]") -> int:
+    return sum(1 for _ in searched.finditer(content))
+
+
+async def _scan_tables(connection: AsyncConnection, pattern: str) -> list[Scanned]:
+    """Every table of every schema that is not the server's own."""
+    tables = await connection.execute(
+        text(
+            "select format('%I.%I', table_schema, table_name) as name,"
+            " string_agg(case when data_type = 'bytea'"
+            " then format('coalesce(encode(%I, ''escape''), '''')', column_name)"
+            " else format('coalesce(cast(%I as text), '''')', column_name) end, ' || ''|'' || ')"
+            " as whole from information_schema.columns join information_schema.tables"
+            " using (table_schema, table_name) where table_type = 'BASE TABLE'"
+            " and table_schema not in ('pg_catalog', 'information_schema') group by 1 order by 1"
+        )
+    )
+    scanned: list[Scanned] = []
+    for name, whole in tables.all():
+        found = await connection.execute(
+            text(f"select count(*) from {name} where ({whole}) ~ :pattern"), {"pattern": pattern}
+        )
+        scanned.append(Scanned(where=f"table {name}", bytes=0, found=found.scalar_one()))
+    return scanned

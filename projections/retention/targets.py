@@ -1,0 +1,151 @@
+"""Which sessions an erasure is about: those named or with a number, and those linked to them."""
+
+import asyncio
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.errors import OperatorFault
+from offhook.history.segments import read_block
+from offhook.phone_numbers import spellings
+from offhook.projections.views.archive import archived_ids, places_of
+from offhook.projections.views.erasures import ERASED
+from offhook.projections.views.sessions import read_session, session_at
+
+LINKED_MAX = 1_000
+"""Sessions that one erasure may reach; more is probably a mistake."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is to be erased. `session_ids` are all of them, the linked ones too."""
+
+    session_ids: tuple[str, ...]
+    numbers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # looked for by the proof, beside numbers and ids
+    ids: tuple[str, ...] = ()  # of the legs of these sessions
+
+
+def digits_of(number: str) -> str:
+    """The digits of an E.164 number. Raises OperatorFault."""
+    if not re.fullmatch(r"\+?[1-9]\d{6,14}", number):
+        raise OperatorFault(f"{number!r} is not an E.164 number; expected one like +12025550100")
+    return number.removeprefix("+")
+
+
+async def find_target(
+    connection: AsyncConnection,
+    session_ids: Collection[str],
+    numbers: Collection[str],
+    names: Collection[str],
+    now: datetime,
+) -> Target:
+    """The target. Raises OperatorFault if there is none, if a call is up, or if it is too large."""
+    found = await _known_among(connection, session_ids)
+    if missing := sorted(set(session_ids) - found):
+        raise OperatorFault(f"there is no session {missing[0]!r}; nothing was erased")
+    for number in numbers:
+        found |= await _with_number(connection, number)
+    found = {each for each in await _linked(connection, found) if not each.startswith(ERASED)}
+    if not found:
+        raise OperatorFault("no session has this number; nothing was erased")
+    for session_id in sorted(found):
+        detail = await read_session(connection, session_id)
+        if detail is not None and session_at(detail.session, now).status == "active":
+            raise OperatorFault(
+                f"session {session_id} has a call that is up: erase it once it has ended;"
+                " nothing was erased"
+            )
+    return Target(
+        session_ids=tuple(sorted(found)),
+        numbers=tuple(sorted(map(digits_of, numbers))),
+        names=tuple(sorted(names)),
+        ids=tuple(await _leg_ids(connection, found)),
+    )
+
+
+async def _known_among(connection: AsyncConnection, session_ids: Collection[str]) -> set[str]:
+    found = await connection.execute(
+        text(
+            "select session_id from sessions where session_id = any(:ids)"
+            " union select session_id from event_log where session_id = any(:ids)"
+            " union select session_id from archived_sessions where session_id = any(:ids)"
+        ),
+        {"ids": list(session_ids)},
+    )
+    return set(found.scalars())
+
+
+async def _with_number(connection: AsyncConnection, number: str) -> set[str]:
+    """By the views, and by the text of every record, in event_log and in segments."""
+    digits = digits_of(number)
+    pattern = f"(^|[^0-9]){digits}($|[^0-9])"
+    found = await connection.execute(
+        text(
+            "select session_id from legs where from_number = any(:s) or to_number = any(:s)"
+            " union select session_id from sessions where from_number = any(:s)"
+            " or to_number = any(:s)"
+            " union select session_id from commands where cast(parameters as text) ~ :pattern"
+            " or cast(answer as text) ~ :pattern or cast(errors as text) ~ :pattern"
+            " union select session_id from event_log where encode(body, 'escape') ~ :pattern"
+        ),
+        {"s": sorted(spellings(number)), "pattern": pattern},
+    )
+    return set(found.scalars()) | await _archived_with(connection, pattern)
+
+
+async def _archived_with(connection: AsyncConnection, pattern: str) -> set[str]:
+    searched = re.compile(pattern.encode())
+    session_ids = [each async for each in archived_ids(connection)]
+    found: set[str] = set()
+    for at in range(0, len(session_ids), 100):
+        for session_id, places in (await places_of(connection, session_ids[at : at + 100])).items():
+            for place in places:
+                records = await asyncio.to_thread(
+                    read_block, place.root, place.segment, place.block
+                )
+                if any(searched.search(each.body) for each in records):
+                    found.add(session_id)
+    return found
+
+
+async def _linked(connection: AsyncConnection, session_ids: Collection[str]) -> set[str]:
+    """With the sessions whose dials placed one of these, that their dials placed, or with a leg
+    of theirs."""
+    found: set[str] = set()
+    new = set(session_ids)
+    while new:
+        found |= new
+        if len(found) > LINKED_MAX:
+            raise OperatorFault(
+                f"more than {LINKED_MAX:,} sessions have this number or are linked to them;"
+                " erase them in parts, by session; nothing was erased"
+            )
+        result = await connection.execute(
+            text(
+                "select session_id from commands where answer_session_id = any(:ids)"
+                " union select answer_session_id from commands"
+                " where session_id = any(:ids) and answer_session_id is not null"
+                " union select other.session_id from legs join legs as other"
+                " using (call_control_id) where legs.session_id = any(:ids)"
+            ),
+            {"ids": sorted(new)},
+        )
+        new = set(result.scalars()) - found
+    return found
+
+
+async def _leg_ids(connection: AsyncConnection, session_ids: Collection[str]) -> Sequence[str]:
+    found = await connection.execute(
+        text(
+            "select call_control_id from legs where session_id = any(:ids)"
+            " union select call_leg_id from legs where session_id = any(:ids)"
+            " and call_leg_id is not null"
+        ),
+        {"ids": sorted(session_ids)},
+    )
+    return sorted(found.scalars())

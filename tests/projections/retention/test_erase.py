@@ -1,0 +1,218 @@
+"""After an erasure nothing is left, anywhere, and what is counted is what it was."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.errors import OperatorFault
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.timetable import JetStreamTimetable
+from offhook.projections.rebuild.run import cancel, cut_over_version
+from offhook.projections.retention.erase import Eraser
+from offhook.projections.retention.rows import CLEARED, IDS, KEPT
+from offhook.projections.retention.scan import Proof, scan
+from offhook.projections.retention.targets import Target, find_target
+from offhook.projections.views.analytics.reads import CallFilter, read_summary
+from offhook.projections.views.history import read_timeline
+from offhook.projections.views.registry import VIEWS
+from tests.projections.rebuild.versions import built
+from tests.projections.retention.settled_calls import (
+    archive,
+    late,
+    project,
+    rows_in,
+    settle,
+    settled_calls,
+)
+from tests.projections.story import (
+    NOON,
+    dial_of,
+    events_of,
+    publish,
+    stored_views,
+    webhook,
+)
+
+HERS = "+12025550177"
+NAMES = ["call-of-hers-1", "call-of-theirs-2", "call-of-hers-3"]
+NOW = datetime(2027, 1, 31, tzinfo=UTC)
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+def test_every_column_of_every_view_is_kept_cleared_or_renamed() -> None:
+    for view in VIEWS:
+        names = {column.name for column in view.table.columns}
+        kept, cleared = KEPT[view.name], CLEARED[view.name]
+        assert names == kept | cleared | (names & {*IDS})
+        assert not kept & cleared
+
+
+async def test_a_number_is_nowhere_after_it_was_erased(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    await _calls(client, log, engine)
+    await JetStreamTimetable(client).set(
+        NAMES[0], "timer-1", due_at=NOW + timedelta(days=1), decided_seq=1
+    )
+    await archive(client, engine, tmp_path)
+    await settle(log, [late(NAMES[0])])  # a record in the log, of an archived session
+    await settled_calls(client, log, engine, ["call-of-hers-4"], number=HERS)
+    target = await _target(engine, numbers=[HERS])
+    assert target.session_ids == (NAMES[0], NAMES[2], "call-of-hers-4")
+
+    stores = [own_nats_server.directory / "store"]
+    before = await _scan(engine, target, stores, tmp_path)
+    found = {each.where.partition(" ")[0]: each.found for each in before.scanned if each.found}
+    assert found.keys() == {"stream", "segments", "table"}
+    timeline, analytics = await _timeline(engine, NAMES[1]), await _analytics(engine)
+
+    erased = await Eraser(client, engine, stores=stores).erase(target)
+    assert [each for each in erased.proof.scanned if each.found] == []
+    assert erased.proof.unreachable == []
+    assert (erased.sessions, erased.segments) == (3, 1)
+    assert (await _scan(engine, target, stores, tmp_path)).found == 0
+    assert await _timeline(engine, NAMES[1]) == timeline
+    assert await _analytics(engine) == analytics
+    assert (await built(engine)).identical
+    await cut_over_version(engine)
+    await cancel(engine)
+    assert await _analytics(engine) == analytics
+    assert (await _scan(engine, target, stores, tmp_path)).found == 0
+
+
+async def test_what_arrives_of_an_erased_session_is_dropped_and_erased_again(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    await _calls(client, log, engine)
+    target = await _target(engine, [NAMES[0]])
+    eraser = Eraser(client, engine, stores=[own_nats_server.directory / "store"])
+    await eraser.erase(target)
+    views = await stored_views(engine)
+    await publish(log, [late(NAMES[0]), late(NAMES[0])])
+    await project(client, engine)
+    assert await stored_views(engine) == views
+    [again] = await eraser.finish()
+    assert (again.messages, again.proof.found) == (2, 0)
+    assert await log.read(NAMES[0]) == []
+    assert await eraser.finish() == []
+
+
+async def test_the_dial_that_placed_a_call_is_erased_with_it(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await settle(log, dial_of("the-dial", "placed-call"))
+    await settled_calls(client, log, engine, ["placed-call"])
+    assert (await _target(engine, ["placed-call"])).session_ids == ("placed-call", "the-dial")
+    assert (await _target(engine, ["the-dial"])).session_ids == ("placed-call", "the-dial")
+
+
+async def test_a_call_that_is_up_and_what_is_not_known_are_refused(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await settle(log, [webhook("up", event) for event in events_of("up")[1:3]])
+    await project(client, engine)
+    with pytest.raises(OperatorFault, match="call that is up"):
+        await _target(engine, ["up"], now=datetime(2026, 11, 22, 12, 1, tzinfo=UTC))
+    with pytest.raises(OperatorFault, match="no session 'unknown'"):
+        await _target(engine, ["unknown"])
+    with pytest.raises(OperatorFault, match="no session has this number"):
+        await _target(engine, numbers=["+12025550188"])
+    with pytest.raises(OperatorFault, match="not an E"):
+        await _target(engine, numbers=["Anna"])
+
+
+STEPS = (
+    "noted",
+    "a session left the streams",
+    "a segment was begun",
+    "a segment was written",
+    "a segment was replaced",
+    "a segment was removed",
+    "the rows were erased",
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_erasure_that_is_killed_is_finished_by_the_next(
+    step: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    await _calls(client, log, engine)
+    await archive(client, engine, tmp_path)
+    target = await _target(engine, numbers=[HERS])
+    timeline = await _timeline(engine, NAMES[1])
+    stores = [own_nats_server.directory / "store"]
+
+    def kill(done: str) -> None:
+        if done == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores, at_step=kill).erase(target)
+    [erased] = await Eraser(client, engine, stores=stores).finish()
+    assert erased.proof.found == 0
+    assert (await _scan(engine, target, stores, tmp_path)).found == 0
+    assert await _timeline(engine, NAMES[1]) == timeline
+    assert len(_segments(tmp_path)) == 1
+    assert await rows_in(engine, "archive_segments") == 1
+    assert erased.records == 2 * len(timeline)
+
+
+async def _calls(client: Client, log: JetStreamLog, engine: AsyncEngine) -> None:
+    for name in NAMES:
+        await settled_calls(
+            client, log, engine, [name], number=HERS if "hers" in name else "+12025550166"
+        )
+
+
+async def _target(
+    engine: AsyncEngine,
+    session_ids: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    now: datetime = NOW,
+) -> Target:
+    async with engine.connect() as connection:
+        return await find_target(connection, session_ids, numbers, [], now)
+
+
+async def _scan(engine: AsyncEngine, target: Target, stores: Sequence[Path], root: Path) -> Proof:
+    async with engine.connect() as connection:
+        return await scan(connection, target, stores=stores, roots=[str(root)])
+
+
+async def _timeline(engine: AsyncEngine, session_id: str) -> Any:
+    async with engine.connect() as connection:
+        return (await read_timeline(connection, session_id)).entries
+
+
+async def _analytics(engine: AsyncEngine) -> Any:
+    wanted = CallFilter(start=NOON - timedelta(hours=1), end=NOON + timedelta(hours=1))
+    async with engine.connect() as connection:
+        found = await read_summary(connection, wanted, NOW)
+    assert found.counts["calls"] >= 2 * len(NAMES)
+    return found
+
+
+def _segments(root: Path) -> list[Path]:
+    return [*root.glob("*.jsonl.zst")]

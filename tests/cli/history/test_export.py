@@ -4,7 +4,6 @@ import asyncio
 import os
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from offhook.history.files import records_in
@@ -49,20 +48,17 @@ async def test_what_is_selected_goes_to_standard_output_and_the_rest_beside_it(
     assert "2 records of 1 sessions in standard output" in printed.errors
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
+async def test_a_wrong_selection_is_named_and_writes_no_file(
+    here: Installation, tmp_path: Path
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    for options, named in (
         (("--since", "soon"), "--since: 'soon' is not a time"),
         (("--session", "none"), "session 'none' has no records"),
         (("--number", "12"), "number '12' is not E.164"),
         (("--from-position", "3", "--to-position", "2"), "nothing is from position 3 to 2"),
-    ],
-)
-async def test_a_wrong_selection_is_named_and_writes_no_file(
-    here: Installation, tmp_path: Path, options: tuple[str, ...], named: str
-) -> None:
-    path = tmp_path / "calls.jsonl"
-    printed = await asyncio.to_thread(here.terminal, "export", "-o", str(path), *options)
-    assert printed.status == 1
-    assert named in printed.errors
+    ):
+        printed = await asyncio.to_thread(here.terminal, "export", "-o", str(path), *options)
+        assert printed.status == 1
+        assert named in printed.errors
     assert os.listdir(tmp_path) == []

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-import pytest
 import uvicorn
 from sqlalchemy import text
 from starlette.applications import Starlette
@@ -163,22 +162,17 @@ async def test_a_view_is_folded_again_for_the_chosen_sessions(here: Installation
     assert await stored_views(here.engine) == right
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
+async def test_what_is_wrong_is_named(here: Installation) -> None:
+    for options, named in (
         (("--to", "ftp://x"), "--to ftp://x: expected stdout, an http(s) URL"),
         (("--to", "projection:calls"), "no projection 'calls'; expected one of sessions, legs"),
         (("--to", "stdout", "--speed", "fast"), "--speed is 'fast'"),
         (("--to", "stdout", "--speed", "0x"), "--speed is '0x'"),
         (("--to", "projection:legs", "--type", "Decided"), "--type cannot be used"),
-    ],
-)
-async def test_what_is_wrong_is_named(
-    here: Installation, options: tuple[str, ...], named: str
-) -> None:
-    printed = await replayed(here, *options)
-    assert printed.status == 1
-    assert named in printed.errors
+    ):
+        printed = await replayed(here, *options)
+        assert printed.status == 1
+        assert named in printed.errors
 
 
 async def _each(*records: HistoryRecord) -> AsyncIterator[HistoryRecord]:

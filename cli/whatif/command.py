@@ -13,7 +13,8 @@ def whatif(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Sessions with a decision since then: 7d, 12h, 30m, or a time in ISO 8601 (UTC)."
+            metavar="TIME",
+            help="Sessions with a decision from this time on: RFC 3339, or how long ago (12h, 7d).",
         ),
     ] = None,
     until: Annotated[

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +17,9 @@ from offhook.cli.whatif.processes import run_parts
 from offhook.cli.whatif.report import Report, json_of, print_report
 from offhook.cli.whatif.sources import SESSIONS_MAX, Wanted, from_database, from_files
 from offhook.cli.whatif.tally import Tally
-from offhook.errors import OperatorFault, SettingInvalid, shown
+from offhook.errors import OperatorFault, SelectionInvalid, SettingInvalid
 from offhook.events import session_id_from
+from offhook.history.selection import moment_from
 from offhook.settings import Settings
 
 PRINT_EVERY_S = 2.0
@@ -102,23 +103,11 @@ def _wanted(asked: Asked, now: datetime) -> Wanted:
     )
 
 
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
 def _time(text: str | None, now: datetime, option: str) -> datetime | None:
-    """A time in ISO 8601, in UTC if it says nothing else, or how long ago: 7d."""
-    if text is None:
-        return None
     try:
-        if (ago := _AGO.fullmatch(text)) is not None:
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        time = datetime.fromisoformat(text)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise SettingInvalid(
-            f"{option} is {shown(text)}; expected 7d, 12h, 30m, or a time such as 2026-11-22T10:00"
-        ) from None
+        return None if text is None else moment_from(text, now)
+    except SelectionInvalid as error:
+        raise SelectionInvalid(f"{option}: {error}") from None
 
 
 def _ids(text: str) -> frozenset[str]:

@@ -7,7 +7,8 @@ clock starts; Offhook's are stored bytes, and are decoded while it runs. Both re
 decided the calls; then one with planted changes, whose count has to be exact: else the line is
 WRONG. The Replayer reports other commands, and does not compare their parameters.
 
-`log` is the whole command, with its start, on calls in PostgreSQL.
+On a busy machine compare the processor time. `log` is the whole command, with its start, on calls
+in PostgreSQL.
 """
 
 import argparse
@@ -48,6 +49,7 @@ class Contender:
     argument: str = ""
     path: str = ""
     rates: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)  # of a call
     wrong: list[str] = field(default_factory=list)
 
     def run(self, calls: Calls, which: str) -> tuple[float, dict[str, int]]:
@@ -79,6 +81,7 @@ class Contender:
         for answer in answers:
             for kind, number in answer["found"].items():
                 found[kind] = found.get(kind, 0) + number
+        self.cpu_ms.append(1e3 * sum(answer["cpu_s"] for answer in answers) / len(calls))
         return len(calls) / max(answer["took_s"] for answer in answers), found
 
     def measure(self, calls: Calls) -> None:
@@ -137,9 +140,19 @@ def main() -> None:
 
 def _table(contenders: Sequence[Contender], log: Sequence[float], log_wrong: str) -> Table:
     table = Table(title="Recorded calls replayed through the flow that decided them, per second")
-    for name in ("", "calls/s", "rounds", "offhook is", "target", "oracle"):
+    for name in (
+        "",
+        "calls/s",
+        "rounds",
+        "CPU ms each",
+        "offhook is",
+        "by CPU",
+        "target",
+        "oracle",
+    ):
         table.add_column(name, justify="left" if name in ("", "oracle") else "right")
     own = statistics.median(contenders[0].rates)
+    own_ms = statistics.median(contenders[0].cpu_ms)
     for each in contenders:
         is_own = each is contenders[0]
         rate = statistics.median(each.rates)
@@ -147,7 +160,9 @@ def _table(contenders: Sequence[Contender], log: Sequence[float], log_wrong: str
             each.name,
             f"{rate:,.0f}",
             f"{min(each.rates):,.0f}–{max(each.rates):,.0f}",
+            f"{statistics.median(each.cpu_ms):.2f}",
             "" if is_own else f"{own / rate:.1f} ×",
+            "" if is_own else f"{statistics.median(each.cpu_ms) / own_ms:.1f} ×",
             "≥ 2,000" if is_own else "≥ 12 ×",
             f"WRONG: {'; '.join(each.wrong)}" if each.wrong else "right",
         )
@@ -155,6 +170,8 @@ def _table(contenders: Sequence[Contender], log: Sequence[float], log_wrong: str
         "log",
         f"{statistics.median(log):,.0f}",
         f"{min(log):,.0f}–{max(log):,.0f}",
+        "",
+        "",
         "",
         "≥ 2,000",
         f"WRONG: {log_wrong}" if log_wrong else "right",

@@ -162,12 +162,12 @@ async def run_share() -> None:
     gc.set_threshold(50_000, 20, 100)  # as in `offhook.cli.whatif.child`
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     tally = Tally()
     for session, rows in pickle.loads(parts):
         tally.count(await replay.of(session, rows))
-    took_s = time.perf_counter() - began
-    print(json.dumps({"took_s": took_s, "found": dict(tally.by_kind())}))  # noqa: T201
+    took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
+    print(json.dumps({"took_s": took_s, "cpu_s": cpu_s, "found": dict(tally.by_kind())}))  # noqa: T201
 
 
 if __name__ == "__main__":

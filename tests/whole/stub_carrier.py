@@ -33,16 +33,20 @@ class Arrival:
 class StubCarrier:
     """`delay_s` passes before each answer; the command counts from its arrival.
 
-    With `limit_per_s` it takes so many in any second, tells so in its headers, and answers 429 to
-    what is over it.
+    While `is_answering` is cleared it answers nothing. With `limit_per_s` it takes so many in any
+    second, tells so in its headers, and answers 429 to what is over it.
     """
 
     delay_s: float
     limit_per_s: int | None = None
     refusal: tuple[int, str] | None = None  # status and code of every answer, while it is set
     url: str = ""
+    is_answering: asyncio.Event = field(default_factory=asyncio.Event)
     arrivals: list[Arrival] = field(default_factory=list)
     _taken_at: deque[float] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.is_answering.set()
 
     def by_leg(self) -> dict[str, list[Arrival]]:
         """What each leg was sent, first arrival of each command only, in order."""
@@ -67,6 +71,7 @@ class StubCarrier:
                 was_busy=is_busy,
             )
         )
+        await self.is_answering.wait()
         await asyncio.sleep(self.delay_s)
         if is_busy:
             errors = {"errors": [{"code": "10011", "title": "Too many requests"}]}

@@ -61,6 +61,8 @@ async def test_every_timer_fires_once_or_is_cancelled_whoever_dies(
                 stack.kill("worker-1")
                 stack.start("worker-3")
             if number == 2 * CALLS // 3:
+                # A worker that starts while the log is away gives up.
+                await asyncio.to_thread(stack.wait_ready, "worker-3")
                 stack.kill("worker-2")
         for caller in callers[-ANSWERED_AFTER:]:
             if caller in answering:

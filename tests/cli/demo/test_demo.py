@@ -51,7 +51,7 @@ def test_ctrl_c_lets_the_calls_finish_and_cleans_up(tmp_path: Path) -> None:
         for line in process.stdout:
             if "Ctrl-C" in line:
                 break
-        time.sleep(2)
+        until_the_log_has_a_call(tmp_path)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, output
@@ -69,6 +69,14 @@ def end(process: "subprocess.Popen[str]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def until_the_log_has_a_call(tmp_path: Path) -> None:
+    files = "offhook-demo-*/nats/store/jetstream/$G/streams/CALLS*/msgs/*.blk"
+    deadline = time.monotonic() + TIMEOUT_S
+    while not any(file.stat().st_size for file in tmp_path.glob(files)):
+        assert time.monotonic() < deadline, "no call came"
+        time.sleep(0.1)
 
 
 def count_of(what: str, output: str) -> int:

@@ -108,13 +108,14 @@ class Eraser:
             ]
 
     async def _go_on(self, erasure_id: int, target: Target) -> Erased:
+        # Before a segment goes, which may be the last one there.
+        async with self._engine.connect() as connection:
+            roots = await connection.execute(select(archive_segments.c.root).distinct())
+            found_roots: Sequence[str] = roots.scalars().all()
         await self._leave_streams(erasure_id, target)
         await self._leave_segments(erasure_id, target)
         await self._leave_tables(erasure_id, target)
         await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
-        async with self._engine.connect() as connection:
-            roots = await connection.execute(select(archive_segments.c.root).distinct())
-            found_roots: Sequence[str] = roots.scalars().all()
         async with self._engine.begin() as connection:
             await connection.execute(
                 update(erasures)

@@ -1,10 +1,13 @@
-"""How fast all views are rebuilt from a file of events, compared with an oracle.
+"""How fast all views are rebuilt: Offhook, and two libraries with the same file and the same views.
 
     python -m bench.rebuild [--events 100000] [--rounds 3] [--workers 2] [--only offhook]
 
 One seeded file (`bench/history_file.py`) is loaded by every contestant into a database of its own
 in one Postgres; loading is not timed. Timed is the rebuild, from its start to the last row. Each
-result is compared with the oracle's: one that differs prints WRONG. Rounds are interleaved.
+result is compared with the oracle's: one that differs prints WRONG. Rounds are interleaved. The two
+libraries (`bench/rivals/`) are installed into a temporary directory at the start; emmett needs
+Node.js. Offhook is timed with the start of its processes, the two without, and it makes all of its
+views where they make one row for each session; hours are summed from the rows for all three.
 """
 
 import argparse
@@ -15,20 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.history_file import (
     Expected,
-    HourRow,
     SessionRow,
     add_to_hours,
     expected_of,
@@ -47,6 +48,7 @@ from offhook.settings import Settings, environment_from
 TARGET_RATE = 20_000
 TARGET_RATIO = 10
 _ROOT = Path(__file__).resolve().parent.parent
+_RIVALS = Path(__file__).with_name("rivals")
 
 Timed = tuple[float, Expected]
 """Seconds, and what came of it."""
@@ -79,6 +81,70 @@ class Offhook:
         return took_s, asyncio.run(_views(self._url))
 
 
+class EventSourcing:
+    """`eventsourcing[postgres]`, from PyPI."""
+
+    name = "eventsourcing"
+
+    def __init__(self, postgres: PostgresServer, path: Path, directory: Path) -> None:
+        self._url = postgres.create_database(self.name)
+        _run([sys.executable, "-m", "venv", directory / self.name])
+        self._python = directory / self.name / "bin" / "python"
+        _run([self._python, "-m", "pip", "install", "-q", "eventsourcing[postgres]"])
+        parts = make_url(self._url)
+        self._environment = {
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_DBNAME": self.name,
+            "POSTGRES_HOST": str(parts.query["host"]),
+            "POSTGRES_PORT": str(parts.query["port"]),
+            "POSTGRES_USER": "postgres",
+            "POSTGRES_PASSWORD": "unused",
+        }
+        self._script = _RIVALS / "eventsourcing_rebuild.py"
+        _run([self._python, self._script, "load", path], self._environment)
+
+    def rebuild(self) -> Timed:
+        asyncio.run(_dropped(self._url, "calls", "calls_tracking"))
+        printed = _run([self._python, self._script, "rebuild"], self._environment)
+        return float(printed.split()[-1]), asyncio.run(_calls(self._url))
+
+
+class Emmett:
+    """`@event-driven-io/emmett-postgresql`, from the npm registry."""
+
+    name = "emmett"
+
+    def __init__(self, postgres: PostgresServer, path: Path, directory: Path) -> None:
+        self._url = postgres.create_database(self.name)
+        self._folder = directory / self.name
+        self._folder.mkdir()
+        packages = ("@event-driven-io/emmett", "@event-driven-io/emmett-postgresql")
+        _run(["npm", "install", "--silent", "--prefix", self._folder, *packages])
+        self._script = self._folder / "emmett_rebuild.mjs"
+        self._script.write_bytes((_RIVALS / self._script.name).read_bytes())
+        url = self._url.replace("+asyncpg", "").replace("@/", "@localhost/")
+        self._environment = {"POSTGRES_URL": url}
+        _run(["node", self._script, "load", path], self._environment)
+
+    def rebuild(self) -> Timed:
+        asyncio.run(_dropped(self._url, "calls"))
+        printed = _run(["node", self._script, "rebuild"], self._environment)
+        return float(printed.split()[-1]), asyncio.run(_calls(self._url))
+
+
+def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{command}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=100_000)
@@ -97,6 +163,8 @@ def main() -> None:
         with PostgresServer(directory / "postgres") as postgres:
             makers: dict[str, Callable[[], Any]] = {
                 "offhook": lambda: Offhook(postgres, path, chosen.workers),
+                "eventsourcing": lambda: EventSourcing(postgres, path, directory),
+                "emmett": lambda: Emmett(postgres, path, directory),
             }
             wanted = chosen.only.split(",") if chosen.only else [*makers]
             contestants = [makers[each]() for each in wanted]
@@ -222,18 +290,35 @@ def _iso(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def result_from(printed: str) -> Timed:
-    """What a contestant in another process prints: one JSON document."""
-    document = json.loads(printed)
-    return document["seconds"], Expected(
-        sessions={key: SessionRow(**row) for key, row in document["sessions"].items()},
-        hours={key: HourRow(**row) for key, row in document["hours"].items()},
-    )
+async def _dropped(url: str, *tables: str) -> None:
+    """Nothing of an earlier round is left."""
+    engine = open_database(url)
+    async with engine.begin() as connection:
+        for table in tables:
+            await connection.execute(text(f"drop table if exists {table}"))
+    await engine.dispose()
 
 
-def plain(expected: Expected) -> dict[str, Any]:
-    """The views as JSON has them."""
-    return asdict(expected)
+async def _calls(url: str) -> Expected:
+    """The views of the two libraries, from their one table."""
+    found = Expected()
+    engine = open_database(url)
+    async with engine.connect() as connection:
+        for row in await connection.execute(text("select * from calls order by started_at")):
+            talk = row.ended_at - row.answered_at if row.answered_at and row.ended_at else None
+            keys = json.loads(row.keys) if isinstance(row.keys, str) else row.keys
+            found.sessions[row.session_id] = SessionRow(
+                state="ended" if row.ended_at else "active",
+                started_at=_iso(row.started_at) or "",
+                answered_at=_iso(row.answered_at),
+                ended_at=_iso(row.ended_at),
+                talk_s=talk.total_seconds() if talk is not None else None,
+                keys="".join(digit for _, _, digit in sorted(keys)),
+            )
+    await engine.dispose()
+    for session in found.sessions.values():
+        add_to_hours(found.hours, session)
+    return found
 
 
 if __name__ == "__main__":

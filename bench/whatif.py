@@ -188,7 +188,7 @@ async def whole_command(folder: str, chosen: argparse.Namespace) -> tuple[list[f
         url = postgres.create_database("bench")
         await migrate(url, MIGRATIONS)
         await _fill(url, calls)
-        for number in range(chosen.rounds):
+        for number in range(chosen.rounds + 1):
             which = "changed" if number == 0 else "same"
             ran = await asyncio.to_thread(
                 subprocess.run,

@@ -29,6 +29,7 @@ Our own mistakes are assertions; nothing catches them.
 """
 
 import re
+from collections.abc import Iterable
 
 from offhook.redact import SECRET_IN_URL, is_secret_name
 
@@ -126,7 +127,11 @@ class DeliveryDoubtful(PassingFault):
 
 
 class CheckpointMoved(PassingFault):
-    """Another projector has moved the checkpoint: nothing of this batch may be committed."""
+    """Another projector has these partitions: nothing of this batch may be committed."""
+
+    def __init__(self, message: str, partitions: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.partitions = frozenset(partitions)
 
 
 class OperatorFault(OffhookError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 from faststream.asgi import AsgiFastStream
 
@@ -9,6 +10,7 @@ from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import WATCH_S, client_options
 from offhook.jetstream.role import connected
 from offhook.jetstream.stream import PROJECTOR
+from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.metrics import registry_of
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.cutover import end_graces
@@ -32,7 +34,8 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         await require_migrated(settings.postgres_url)
         engine = open_database(settings.postgres_url, "offhook-projector")
         role.closing.push_async_callback(engine.dispose)
-        projector = Projector(role.client, engine)
+        projector = Projector(role.client, engine, partitions=role.partitions)
+        lag = LagWatch(role.client, engine, PROJECTOR, _now)
         has_stopped = asyncio.Event()
 
         async def project() -> None:
@@ -47,12 +50,12 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             await has_stopped.wait()
 
         async def unready() -> str:
-            return projector.progress.trouble or await role.health.trouble()
+            return projector.progress.trouble or lag.trouble() or await role.health.trouble()
 
         app = AsgiFastStream(
             broker,
             asgi_routes=role.health_routes(
-                registry_of(projector.progress),
+                registry_of(projector.progress, lag),
                 metrics_token=settings.metrics_token,
                 unready=unready,
             ),
@@ -63,12 +66,17 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             app,
             host=settings.projector_host,
             port=settings.projector_port,
-            beside=[project(), _report(projector), end_graces(engine)],
+            beside=[project(), lag.run(), _report(projector, lag), end_graces(engine)],
             watch_s=watch_s,
         )
 
 
-async def _report(projector: Projector) -> None:
+async def _report(projector: Projector, lag: LagWatch) -> None:
     while True:
         await asyncio.sleep(REPORT_S)
-        _log.info("progress", extra=vars(projector.progress))
+        lags = {partition: vars(each) for partition, each in lag.lags.items()}
+        _log.info("progress", extra=projector.progress.as_fields() | {"lag": lags})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

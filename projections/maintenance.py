@@ -18,7 +18,6 @@ from offhook.projections.rebuild.build import Build, Positions
 from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
 from offhook.projections.rebuild.workers import workers_default
-from offhook.projections.views.checkpoint import read_checkpoint
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.registry import TABLES, VIEWS
 from offhook.projections.views.schema import hold_off_projectors, require_migrated
@@ -154,9 +153,7 @@ async def fold_again(engine: Engine, session_id: str) -> str:
     """
     async with engine.begin() as connection:
         await hold_off_projectors(connection)
-        position = await read_checkpoint(connection, PROJECTOR)
-        assert position is not None, "a session is parked, so records were projected"
-        tried = await Projection(PROJECTOR).retry_parked(connection, position.seq, session_id)
+        tried = await Projection(PROJECTOR).retry_parked(connection, session_id=session_id)
     return tried.parked.get(session_id, "")
 
 

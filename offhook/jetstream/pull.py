@@ -56,6 +56,7 @@ class Pull:
         *,
         batch_max: int,
         room: Callable[[], int] | None = None,
+        on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._consumer = consumer
@@ -63,6 +64,7 @@ class Pull:
         self._inbox = client.new_inbox()
         self._batch_max = batch_max
         self._room = room
+        self._on_arrival = on_arrival
         self._subscription: Subscription | None = None
         self._forget: Callable[[], None] = lambda: None
         self._asking: asyncio.Task[None] | None = None
@@ -87,9 +89,13 @@ class Pull:
         *,
         batch_max: int,
         room: Callable[[], int] | None = None,
+        on_arrival: Callable[[], None] = lambda: None,
     ) -> Self:
-        """Subscribe; nothing is asked for before the first `next`. The consumer may be missing."""
-        pull = cls(client, stream, consumer, batch_max=batch_max, room=room)
+        """Subscribe; nothing is asked for before the first `next` or `take`.
+
+        The consumer may be missing. `on_arrival` is called for each message.
+        """
+        pull = cls(client, stream, consumer, batch_max=batch_max, room=room, on_arrival=on_arrival)
         pull._subscription = await client.subscribe(pull._inbox, cb=pull._take)
         pull._forget = when_reconnected(client, pull._reconnected)
         return pull
@@ -101,8 +107,7 @@ class Pull:
 
         After the first one it waits `gather_s` for more.
         """
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._keep_asking())
+        self._begin()
         if not self._arrived_messages:
             if self._is_drained:
                 self._over.set()
@@ -112,6 +117,11 @@ class Pull:
                     await self._arrival.wait()
                 if gather_s and self._arrived_messages:
                     await asyncio.sleep(gather_s)
+        return self.take(count_max)
+
+    def take(self, count_max: int | None = None) -> list[Msg]:
+        """What has arrived by now, oldest first, at most `count_max`."""
+        self._begin()
         count = len(self._arrived_messages)
         if count_max is not None:
             count = min(count, count_max)
@@ -120,6 +130,10 @@ class Pull:
         if messages:
             self._look.set()
         return messages
+
+    def _begin(self) -> None:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._keep_asking())
 
     @property
     def waiting(self) -> int:
@@ -213,6 +227,7 @@ class Pull:
             self._arrived_messages.append(message)
             self._arrived_bytes += len(message.data)
             self._arrival.set()
+            self._on_arrival()
         else:
             self._end_request(message.headers or {})
         if self._wanted() or self._stopped:

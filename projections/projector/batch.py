@@ -1,28 +1,37 @@
 """One batch of records into the tables, inside the caller's transaction.
 
-    copy into event_log ─▶ fold the touched sessions ─▶ upsert the views ─▶ move the checkpoint
-      an event id that          one that raises
-      repeats is left out       is parked, the others go on
+    copy into event_log ─▶ fold the touched sessions ─▶ upsert the views and move the checkpoints
+      an event id that          one that raises           one statement; a session whose values
+      repeats is left out       is parked                 Postgres refuses is parked
 
-A parked session is tried again from its first record whenever one more of it arrives, and at every
-start of the projector: so that an upgrade that can read it heals it.
+A parked session is folded again from its first record whenever another record of it arrives, and
+whenever a projector takes its partition, so that an upgrade that can read it heals it.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+import asyncpg
 
+from offhook.errors import CheckpointMoved
+from offhook.position import partition_of
 from offhook.process.slices import Slices
-from offhook.projections.projector import checkpoint
-from offhook.projections.projector.bulk import insert_new, upsert_newer
+from offhook.projections.projector.checkpoint import Fence
 from offhook.projections.projector.left import Left, left_among, wanted
-from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
+from offhook.projections.projector.statements import (
+    Move,
+    Statement,
+    copy_statement,
+    stub_statement,
+    upsert_statement,
+    write_statement,
+)
+from offhook.projections.views.database import Connection, Driver, driver_in
+from offhook.projections.views.erasures import digest_of
+from offhook.projections.views.event_log import StoredRecord, read_stored
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, written
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
@@ -34,6 +43,10 @@ SESSIONS_CACHED_MAX = 10_000
 PARKED_RETRIED_MAX = 1_000
 ERROR_CHARS_MAX = 2_000
 
+READ_AHEAD = 200
+"""Records of earlier batches that are read in one round trip: a long call's, held all at once, fill
+the memory."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +54,7 @@ _log = logging.getLogger(__name__)
 class Applied:
     """What a batch did; it counts only once its transaction is committed."""
 
-    seq: int  # stream sequence of its last record
+    positions: Mapping[int, int] = field(default_factory=dict)  # of its last records, by partition
     copied: int = 0
     repeated: int = 0  # records whose event id was known
     folded: Sequence[Folded] = ()
@@ -56,52 +69,74 @@ class Projection:
         self._cached = RecentDict[str, Folded](sessions_cached_max)
 
     async def apply(
-        self, connection: AsyncConnection, records: Sequence[StoredRecord], expected_seq: int
+        self, connection: Connection, records: Sequence[StoredRecord], fences: Mapping[int, Fence]
     ) -> Applied:
-        """Apply records above `expected_seq`, in order of seq. Raises CheckpointMoved.
+        """Apply records above the fences' positions, in order of position in each partition.
 
-        `expected_seq` is the stream sequence at which the checkpoint is. After the commit call
-        `keep`, after a rollback `forget`.
+        `fences` has each partition that has a record here. Raises CheckpointMoved: the caller's
+        transaction must be rolled back then. After the commit call `keep`, after a rollback
+        `forget`.
         """
-        last = records[-1]
-        copied = await _copied(connection, records)
-        left = await left_among(connection, {each.session_id for each in copied})
-        kept = await wanted(connection, copied, left)
-        by_session: dict[str, list[StoredRecord]] = {}
-        for record in kept:
-            by_session.setdefault(record.session_id, []).append(record)
-        folded, parked = await self._fold(connection, by_session, expected_seq, left)
-        await checkpoint.advance(
-            connection,
-            self._name,
-            expected_seq=expected_seq,
-            seq=last.seq,
-            stored_at=last.stored_at,
+        last = {partition_of(record.seq): record for record in records}
+        moves = [
+            Move(
+                partition=partition,
+                fence=fences[partition],
+                seq=record.seq,
+                stored_at=record.stored_at,
+            )
+            for partition, record in last.items()
+        ]
+        driver = await driver_in(connection)
+        kept, found = await self._copied(connection, driver, records, fences)
+        folding = await self._folded(driver, found, kept, fences)
+        parked = await _written(driver, folding, self._name, moves)
+        firsts = {key: kept[key][0] for key in parked}
+        await _settle(
+            driver, found, parked, {key: (each.seq, each.stored_at) for key, each in firsts.items()}
         )
+        copied = sum(map(len, kept.values()))
         return Applied(
-            seq=last.seq,
-            copied=len(kept),
-            repeated=len(records) - len(kept),
-            folded=folded,
+            positions={move.partition: move.seq for move in moves},
+            copied=copied,
+            repeated=len(records) - copied,
+            folded=[each for each, _ in folding.done if each.session.session_id not in parked],
             parked=parked,
         )
 
     async def retry_parked(
-        self, connection: AsyncConnection, position: int, session_id: str | None = None
+        self,
+        connection: Connection,
+        *,
+        session_id: str | None = None,
+        partition: int | None = None,
     ) -> Applied:
-        """Fold the parked sessions again, or that one; those not tried for longest first."""
-        result = await connection.execute(
-            text(
-                "select session_id from parked_sessions"
-                " where session_id = coalesce(cast(:session_id as text), session_id)"
-                " order by tried_at limit :limit"
-            ),
-            {"session_id": session_id, "limit": PARKED_RETRIED_MAX},
+        """Fold the parked sessions again, or those of a partition, or that one.
+
+        Those not tried for longest first, at most PARKED_RETRIED_MAX.
+        """
+        driver = await driver_in(connection)
+        found = await driver.fetch(
+            "select session_id, since_seq from parked_sessions"
+            " where session_id = coalesce($1::text, session_id)"
+            # As `offhook.position` has it.
+            " and since_seq >> 47 = coalesce($2::bigint, since_seq >> 47)"
+            " order by tried_at limit $3",
+            *(session_id, partition, PARKED_RETRIED_MAX),
         )
-        by_session: dict[str, list[StoredRecord]] = {key: [] for key in result.scalars()}
-        left = await left_among(connection, by_session)
-        folded, parked = await self._fold(connection, by_session, position, left)
-        return Applied(seq=position, folded=folded, parked=parked)
+        since = {row["session_id"]: (row["since_seq"], BEGINNING) for row in found}
+        if not since:
+            return Applied()
+        known = _Known(
+            parked=frozenset(since),
+            recorded={key: None for key in since},
+            left=await left_among(connection, since),
+        )
+        folding = await self._folded(driver, known, {key: () for key in since}, {})
+        parked = await _written(driver, folding, self._name, ())
+        await _settle(driver, known, parked, since)
+        done = [each for each, _ in folding.done if each.session.session_id not in parked]
+        return Applied(folded=done, parked=parked)
 
     def keep(self, applied: Applied) -> None:
         """The batch is committed: remember its sessions."""
@@ -110,45 +145,95 @@ class Projection:
         for session_id in applied.parked:
             self._cached.pop(session_id, None)
 
-    def forget(self) -> None:
-        """The batch was rolled back, or may have been."""
-        self._cached.clear()
+    def forget(self, partition: int | None = None) -> None:
+        """What was folded may not be what is stored: of all partitions, or of that one."""
+        if partition is None:
+            self._cached.clear()
+            return
+        for session_id, folded in list(self._cached.items()):
+            if partition_of(folded.last_seq) == partition:
+                del self._cached[session_id]
 
-    async def _fold(
+    async def _copied(
         self,
-        connection: AsyncConnection,
-        by_session: Mapping[str, Sequence[StoredRecord]],
-        position: int,
-        left: Left,
-    ) -> tuple[list[Folded], dict[str, str]]:
-        """Fold the sessions and write their rows; those that fail come back with their error."""
-        if not by_session:
-            return [], {}
-        was_parked = by_session.keys() & {*left.parked}
-        unknown = {key for key in by_session if key not in self._cached or key in was_parked}
-        earlier, parked = await _earlier(connection, unknown, position, left)
+        connection: Connection,
+        driver: Driver,
+        records: Sequence[StoredRecord],
+        fences: Mapping[int, Fence],
+    ) -> tuple[dict[str, list[StoredRecord]], "_Known"]:
+        """Copy into event_log; returns what is in it now, without repeated event ids."""
+        positions = {record.session_id: fences[partition_of(record.seq)].seq for record in records}
+        unknown = {key: seq for key, seq in positions.items() if key not in self._cached}
+        rows = [record.row() for record in records]
+        digests = [digest_of(session_id) for session_id in positions]
+        row = await _row(driver, copy_statement(rows, list(positions), digests, unknown))
+        new = set(row["copied"])
+        if len(new) < len(records):
+            # An event id that was seen before, or this very record: the checkpoint was set back.
+            missing = [record.seq for record in records if record.seq not in new]
+            found = await driver.fetch(
+                "select seq from event_log where seq = any($1::bigint[])", missing
+            )
+            new |= {each["seq"] for each in found}
+        copied, left = [record for record in records if record.seq in new], Left()
+        if row["is_left"]:
+            left = await left_among(connection, {each.session_id for each in copied})
+            copied = await wanted(connection, copied, left)
+        kept: dict[str, list[StoredRecord]] = {}
+        for record in copied:
+            kept.setdefault(record.session_id, []).append(record)
+        parked = frozenset(row["parked"]) & kept.keys()
+        archived = {key for key in left.archived.keys() | left.failed if key in unknown}
+        earlier = {*row["known"], *parked, *archived} & kept.keys()
+        recorded = {key: positions[key] for key in earlier}
+        return kept, _Known(parked=parked, recorded=recorded, left=left)
+
+    async def _folded(
+        self,
+        driver: Driver,
+        known: "_Known",
+        kept: Mapping[str, Sequence[StoredRecord]],
+        fences: Mapping[int, Fence],
+    ) -> "_Folding":
+        """Fold the sessions; those that fail come back with their error."""
+        earlier, parked = await _earlier(driver, known.recorded, known.left)
         done: list[tuple[Folded, Rows]] = []
         slices = Slices()
-        for session_id, records in by_session.items():
+        for session_id, records in kept.items():
             if session_id in parked:
                 continue
             try:
-                known = earlier if session_id in unknown else self._cached
-                before = after = known.get(session_id) or _nothing(session_id)
+                before = earlier.get(session_id)
+                if before is None and session_id not in known.parked:
+                    before = self._cached.get(session_id)
+                before = after = before or _nothing(session_id)
                 for record in records:
                     after = _advanced(after, record)
                     await slices.yield_if_due()
                 # What had not changed since the last batch is in the views already.
-                in_views = 0 if session_id in was_parked else before.last_seq
+                in_views = 0 if session_id in known.parked else before.last_seq
                 done.append((after, rows_of(after, in_views)))
             except Exception as error:
                 parked[session_id] = _reason(error)
-        parked |= await _written(connection, done)
-        since = {key: _first_seq(by_session[key], position) for key in parked}
-        stored = {key: by_session[key][0].stored_at for key in parked if by_session[key]}
-        await _park(connection, parked, since, stored)
-        await _unpark(connection, was_parked - parked.keys())
-        return [each for each, _ in done if each.session.session_id not in parked], parked
+        return _Folding(done=done, parked=parked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What event_log and parked_sessions have of a batch's sessions.
+
+    `recorded`: those with records to be read first, and up to which position; None for all.
+    """
+
+    parked: frozenset[str]
+    recorded: Mapping[str, int | None]
+    left: Left
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folding:
+    done: list[tuple[Folded, Rows]]
+    parked: dict[str, str]  # session id -> error
 
 
 def _nothing(session_id: str) -> Folded:
@@ -170,60 +255,43 @@ def _reason(error: Exception) -> str:
     return str(storable(reason))[:ERROR_CHARS_MAX]
 
 
-def _first_seq(records: Sequence[StoredRecord], position: int) -> int:
-    return records[0].seq if records else position
-
-
-async def _copied(
-    connection: AsyncConnection, records: Sequence[StoredRecord]
-) -> list[StoredRecord]:
-    """Copy into event_log; returns the records that are in it, without repeated event ids."""
-    new = await insert_new(connection, event_log, [each.row() for each in records])
-    missing = [record.seq for record in records if record.seq not in new]
-    if missing:
-        # Either an event id that was seen before, or this very record: the checkpoint was set back.
-        result = await connection.execute(
-            text("select seq from event_log where seq = any(:seqs)"), {"seqs": missing}
-        )
-        new |= set(result.scalars())
-    return [record for record in records if record.seq in new]
+async def _row(driver: Driver, statement: Statement) -> "asyncpg.Record":
+    row = await driver.fetchrow(statement.text, *statement.values)
+    assert row is not None
+    return row
 
 
 async def _earlier(
-    connection: AsyncConnection, session_ids: Iterable[str], position: int, left: Left
+    driver: Driver, recorded: Mapping[str, int | None], left: Left
 ) -> tuple[dict[str, Folded], dict[str, str]]:
-    """The sessions as of `position`, and the error of each that cannot be folded.
-
-    Folded as they are read: a long call's records, held all at once, fill the memory.
-    """
+    """The sessions as of their positions, and the error of each that cannot be folded."""
     folded: dict[str, Folded] = {}
-    if not (ids := list(session_ids)):
+    if not recorded:
         return folded, {}
-    failed = {key: left.failed[key] for key in ids if key in left.failed}
-    result = await connection.execute(
-        text(
-            "select seq, session_id, side, type, version, stored_at, body from event_log"
-            " where session_id = any(:session_ids) and seq <= :position order by seq"
-        ),
-        {"session_ids": ids, "position": position},
-    )
+    failed = {key: left.failed[key] for key in recorded if key in left.failed}
     slices = Slices()
-    for session_id in ids:
+    for session_id in recorded:
         try:
             for record in left.archived.get(session_id, ()):
-                folded[session_id] = _advanced(
-                    folded.get(session_id) or _nothing(session_id), record
-                )
+                before = folded.get(session_id) or _nothing(session_id)
+                folded[session_id] = _advanced(before, record)
                 await slices.yield_if_due()
         except Exception as error:
             failed[session_id] = _reason(error)
-    for row in result:
-        session_id = row.session_id
+    async for row in driver.cursor(
+        "select e.seq, e.session_id, side, type, version, stored_at, body from event_log as e"
+        " join unnest($1::text[], $2::bigint[]) as u (session_id, position)"
+        " on e.session_id = u.session_id and e.seq <= coalesce(u.position, e.seq)"
+        " order by e.seq",
+        *(list(recorded), list(recorded.values())),
+        prefetch=READ_AHEAD,
+    ):
+        session_id = row["session_id"]
         if session_id in failed:
             continue
         try:
             before = folded.get(session_id) or _nothing(session_id)
-            folded[session_id] = _advanced(before, read_stored(**row._mapping))
+            folded[session_id] = _advanced(before, read_stored(**row))
         except Exception as error:
             failed[session_id] = _reason(error)
         await slices.yield_if_due()
@@ -231,75 +299,87 @@ async def _earlier(
 
 
 async def _written(
-    connection: AsyncConnection, done: Sequence[tuple[Folded, Rows]]
+    driver: Driver, folding: _Folding, name: str, moves: Sequence[Move]
 ) -> dict[str, str]:
-    """Upsert all rows at once; if Postgres refuses one, session by session, to find whose."""
+    """Write all rows at once; if Postgres refuses one, session by session, to find whose.
+
+    Returns the errors of the sessions that were not written.
+    """
+    done, parked = folding.done, dict(folding.parked)
     try:
-        async with connection.begin_nested():
-            await _upsert(connection, [rows for _, rows in done])
+        async with driver.transaction():  # a savepoint
+            moved = await _write(driver, write_statement([rows for _, rows in done], name, moves))
     except Exception as error:
         if not _is_of_a_value(error):
             raise
-    else:
-        return {}
-    refused: dict[str, str] = {}
-    for folded, rows in done:
-        try:
-            async with connection.begin_nested():
-                await _upsert(connection, [rows])
-        except Exception as error:
-            if not _is_of_a_value(error):
-                raise
-            refused[folded.session.session_id] = _reason(error)
-    return refused
+        for folded, rows in done:
+            try:
+                async with driver.transaction():
+                    await _upsert(driver, rows)
+            except Exception as refused:
+                if not _is_of_a_value(refused):
+                    raise
+                parked[folded.session.session_id] = _reason(refused)
+        moved = await _write(driver, write_statement((), name, moves))
+    if refusing := {move.partition for move in moves} - moved:
+        raise CheckpointMoved(
+            f"another projector has partition {', '.join(map(str, sorted(refusing)))} of the log, "
+            "or its checkpoint was changed",
+            refusing,
+        )
+    return parked
 
 
-async def _upsert(connection: AsyncConnection, several: Sequence[Rows]) -> None:
+async def _write(driver: Driver, statement: Statement) -> set[int]:
+    return {row["partition"] for row in await driver.fetch(statement.text, *statement.values)}
+
+
+async def _upsert(driver: Driver, rows: Rows) -> None:
     for view in VIEWS:
-        rows: list[Any] = [row for rows in several for row in rows[view.name]]
-        await upsert_newer(connection, view.table, rows)
+        if rows[view.name]:
+            statement = upsert_statement(view, rows[view.name])
+            await driver.execute(statement.text, *statement.values)
 
 
 def _is_of_a_value(error: Exception) -> bool:
     """Whether a value is at fault, not the connection, the server or the schema."""
-    if isinstance(error, DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    if isinstance(error, asyncpg.PostgresError):
         # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
-        return sqlstate.startswith(("22", "54"))
+        return str(error.sqlstate or "").startswith(("22", "54"))
     return isinstance(error, ValueError | TypeError | OverflowError)
 
 
-async def _park(
-    connection: AsyncConnection,
+async def _settle(
+    driver: Driver,
+    known: _Known,
     parked: Mapping[str, str],
-    since: Mapping[str, int],
-    stored: Mapping[str, datetime],
+    since: Mapping[str, tuple[int, datetime]],
 ) -> None:
+    """List the sessions that are parked now, and no longer those that are not.
+
+    `since` has the position at which each failed, and when that record was stored.
+    """
     for session_id, error in parked.items():
         _log.error("session parked", extra={"session_id": session_id, "error": error})
-        await connection.execute(
-            text(
-                "insert into parked_sessions"
-                " (session_id, since_seq, error, attempts, parked_at, tried_at)"
-                " values (:session_id, :since_seq, :error, 1, now(), now())"
-                " on conflict (session_id) do update set error = excluded.error,"
-                " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at"
-            ),
-            {"session_id": session_id, "since_seq": since[session_id], "error": error},
+        await driver.execute(
+            "insert into parked_sessions"
+            " (session_id, since_seq, error, attempts, parked_at, tried_at)"
+            " values ($1, $2, $3, 1, now(), now())"
+            " on conflict (session_id) do update set error = excluded.error,"
+            " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at",
+            *(session_id, since[session_id][0], error),
         )
-    # A session that never could be folded is listed all the same, as an empty one.
-    stubs = [
-        columns_of(SESSIONS.table, session_view(_nothing(session_id)))
-        | {"first_seq": since[session_id]}
-        | dict.fromkeys(("first_stored_at", "last_stored_at"), stored.get(session_id, BEGINNING))
-        for session_id in parked
-    ]
-    await insert_new(connection, SESSIONS.table, stubs)
-
-
-async def _unpark(connection: AsyncConnection, session_ids: set[str]) -> None:
-    if session_ids:
-        await connection.execute(
-            text("delete from parked_sessions where session_id = any(:session_ids)"),
-            {"session_ids": sorted(session_ids)},
+    if parked:
+        # A session that never could be folded is listed all the same, as an empty one.
+        stubs: list[Mapping[str, Any]] = [
+            columns_of(SESSIONS.table, session_view(_nothing(session_id)))
+            | {"first_seq": since[session_id][0]}
+            | dict.fromkeys(("first_stored_at", "last_stored_at"), since[session_id][1])
+            for session_id in parked
+        ]
+        statement = stub_statement(SESSIONS.table, stubs)
+        await driver.execute(statement.text, *statement.values)
+    if healed := known.parked - parked.keys():
+        await driver.execute(
+            "delete from parked_sessions where session_id = any($1::text[])", sorted(healed)
         )

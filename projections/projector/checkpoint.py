@@ -1,17 +1,29 @@
-"""Moving the checkpoint: whose turn it is to project, and the move itself, which is the fence."""
+"""Checkpoints: where they begin, and what a batch requires of them."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.errors import CheckpointMoved
-from offhook.position import partition_of, position_of
-from offhook.projections.views.checkpoint import CHANNEL, Checkpoint, read_checkpoint
+from offhook.position import position_of
+from offhook.projections.views.checkpoint import Checkpoint, read_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """What a batch requires of a partition, or none of it is committed.
+
+    `seq` is the position at which the checkpoint must be. The partition's lease must have this
+    epoch; None where one process alone moves the checkpoint.
+    """
+
+    seq: int
+    epoch: int | None = None
 
 
 async def become_active(connection: AsyncConnection, name: str) -> bool:
-    """Whether this connection is now the one projector of that name, until it is closed.
+    """Whether this connection now has the lock of that name, until it is closed.
 
     Needs a connection of its own all the way to Postgres: no pooler in transaction mode.
     """
@@ -40,35 +52,3 @@ async def begin(
     found = await read_checkpoint(connection, name, partition)
     assert found is not None
     return found
-
-
-async def advance(
-    connection: AsyncConnection, name: str, *, expected_seq: int, seq: int, stored_at: datetime
-) -> None:
-    """Move the checkpoint of these positions' partition, in the batch's transaction.
-
-    Raises CheckpointMoved. Readers that wait for `seq` are notified when, and only if, the
-    transaction commits.
-    """
-    result = await connection.execute(
-        text(
-            "update checkpoint"
-            " set seq = :seq, stored_at = :stored_at, updated_at = clock_timestamp()"
-            " where name = :name and partition = :partition and seq = :expected_seq"
-        ),
-        {
-            "name": name,
-            "partition": partition_of(seq),
-            "seq": seq,
-            "stored_at": stored_at,
-            "expected_seq": expected_seq,
-        },
-    )
-    if result.rowcount != 1:
-        raise CheckpointMoved(
-            f"checkpoint {name} is no longer at {expected_seq}: another projector is running"
-        )
-    await connection.execute(
-        text("select pg_notify(:channel, :position)"),
-        {"channel": CHANNEL, "position": f"{name}:{seq}"},
-    )

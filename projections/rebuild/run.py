@@ -27,7 +27,7 @@ from offhook.projections.rebuild.build import (
     read_build,
     write_build,
 )
-from offhook.projections.rebuild.cutover import cut_over, drop_versions
+from offhook.projections.rebuild.cutover import CLOSE_RECORDS, cut_over, drop_versions
 from offhook.projections.rebuild.parity import Parity, compare, count_unrecorded
 from offhook.projections.rebuild.tail import Tail
 from offhook.projections.rebuild.worker import Task
@@ -102,9 +102,12 @@ async def build_version(
                 await tail.connection.commit()
             while await tail.follow():
                 await tail.connection.commit()
-                progress.show("following", behind=await tail.behind())
+                behind = await tail.behind()
+                progress.show("following", behind=behind)
                 if await _is_wanted_to_stop(tail.connection, aside):
                     return None
+                if behind <= CLOSE_RECORDS:
+                    break  # under load the live views never stand still
             await tail.connection.commit()
             progress.show("comparing")
             positions = tail.positions

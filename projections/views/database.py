@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 from sqlalchemy import make_url, text
@@ -52,14 +52,22 @@ UNREACHABLE: tuple[type[Exception], ...] = (
     PoolTimeout,
     # The driver's own error is what a connection that could not be made ends with.
     asyncpg.PostgresError,
+    asyncpg.InterfaceError,
     OSError,
 )
 """Raised while Postgres cannot be connected to, or does not answer."""
 
-DATABASE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, asyncpg.PostgresError, OSError)
+DATABASE_ERRORS: tuple[type[Exception], ...] = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 """All that connecting and reading raise, a mistake in a statement included."""
 
-_Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection without SQLAlchemy, for statements that it would cost more than Postgres does."""
 
 
 def open_database(
@@ -87,8 +95,24 @@ def open_database(
     )
 
 
+async def driver_of(connection: Connection) -> Driver:
+    """The driver's own connection: each statement on it is a transaction, unless one is begun."""
+    raw = await connection.get_raw_connection()
+    driver = raw.driver_connection
+    assert driver is not None
+    return cast(Driver, driver)
+
+
+async def driver_in(connection: Connection) -> Driver:
+    """The driver's own connection, in the transaction that SQLAlchemy was asked to begin."""
+    await connection.execute(text("select 1"))  # it begins one with the first statement only
+    return await driver_of(connection)
+
+
 def reason_of(error: Exception) -> str:
     """What Postgres said, in one line; any other error as Python shows it."""
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return f"Postgres: {error}".splitlines()[0]
     if not isinstance(error, DBAPIError):
         return repr(error)
     said = getattr(error.orig, "__cause__", None) or error.orig
@@ -127,8 +151,8 @@ def will_pass(error: StatementFailed) -> bool:
 _PASSING = ("08", "40", "53", "55", "57")
 
 
-async def _connect(**options: Any) -> _Driver:
-    connection: _Driver = await asyncpg.connect(**options)
+async def _connect(**options: Any) -> Driver:
+    connection: Driver = await asyncpg.connect(**options)
     try:
         server = (options.get("host"), options.get("port"), options.get("database"))
         if server not in _with_sessions:
@@ -147,7 +171,7 @@ _with_sessions: set[tuple[Any, ...]] = set()
 """Servers this process has looked at: readiness connects every second."""
 
 
-async def _require_sessions(first: _Driver, connect: Callable[[], Awaitable[_Driver]]) -> None:
+async def _require_sessions(first: Driver, connect: Callable[[], Awaitable[Driver]]) -> None:
     """Raise OperatorFault if two connections share a server connection, one after the other."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -169,7 +193,7 @@ async def _require_sessions(first: _Driver, connect: Callable[[], Awaitable[_Dri
         raise OperatorFault(f"{_NO_SESSIONS}. It says: {error}") from error
 
 
-async def _server_of(connection: _Driver) -> int:
+async def _server_of(connection: Driver) -> int:
     # In a transaction: a query takes two round trips, and each may go to another server connection.
     async with connection.transaction():
         pid: int = await connection.fetchval(_SERVER)

@@ -37,7 +37,8 @@ from offhook.events import (
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side
-from offhook.projections.projector.project import Progress, Projector
+from offhook.projections.projector.progress import Progress
+from offhook.projections.projector.project import Projector
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.view import columns_of

@@ -23,7 +23,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import PROJECTOR, STREAM, stream_config
 from offhook.projections.projector.batch import Projection
-from offhook.projections.projector.checkpoint import begin
+from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.deliveries import Deliveries
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.checkpoint import read_checkpoint
@@ -265,7 +265,7 @@ async def test_of_two_projectors_at_one_checkpoint_one_is_rolled_back(
     async def apply(projection: Projection) -> bool:
         try:
             async with engine.begin() as connection:
-                await projection.apply(connection, records, 0)
+                await projection.apply(connection, records, {0: Fence(seq=0)})
         except CheckpointMoved:
             return False
         return True
@@ -285,13 +285,13 @@ async def test_a_fold_of_many_sessions_in_one_batch(engine: AsyncEngine) -> None
     projection = Projection(PROJECTOR, sessions_cached_max=100)
     async with engine.begin() as connection:
         await begin(connection, PROJECTOR, NOON)
-        applied = await projection.apply(connection, records, 0)
+        applied = await projection.apply(connection, records, {0: Fence(seq=0)})
     projection.keep(applied)
     assert applied.copied == 500
     # Most of them are no longer cached: they are read again.
     more = _stored([webhook(name, events_of(name)[6]) for name in names], after_seq=500)
     async with engine.begin() as connection:
-        applied = await projection.apply(connection, more, 500)
+        applied = await projection.apply(connection, more, {0: Fence(seq=500)})
     views = await stored_views(engine)
     assert len(views["legs"]) == 500
     assert {row["state"] for row in views["legs"]} == {"ended"}

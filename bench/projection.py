@@ -1,0 +1,359 @@
+"""From an event to the views: latency and processor time at given rates, and what a record costs.
+
+    python -m bench.projection [--rates 100 1000 2000] [--seconds 10] [--partitions 4]
+        [--sessions 10000 100000] [--events 10 10000 100000]
+
+Rates: appends in an open loop, one projector process; latency is from the append to the commit, by
+Postgres' notification. Then every row of the views is compared with a cold fold of the log: a
+difference prints WRONG instead of figures. `--sessions`: what a record costs in processor time with
+so many sessions in the views; `--events`: with so many records of one session. These two apply
+batches in this process, without a log.
+"""
+
+import argparse
+import asyncio
+import itertools
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bench.children import role
+from bench.machine import describe, percentile
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import MIGRATIONS, prepare
+from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.events import (
+    CallAnswered,
+    CallHangup,
+    CallInitiated,
+    CarrierEvent,
+    CommandSucceeded,
+    Decided,
+    IssuedCommand,
+)
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import PROJECTOR
+from offhook.jetstream.subjects import Side
+from offhook.position import partition_of
+from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.checkpoint import Fence, begin
+from offhook.projections.views.checkpoint import CHANNEL
+from offhook.projections.views.database import driver_of, open_database
+from offhook.projections.views.event_log import StoredRecord, read_stored
+from offhook.projections.views.fold import folded_from
+from offhook.projections.views.registry import VIEWS, rows_of
+from offhook.projections.views.schema import migrate
+from offhook.projections.views.view import columns_of
+from offhook.settings import Settings
+from offhook.webhooks import wire_body
+
+BATCH = 100
+MEASURED = 5_000
+CATCH_UP_S = 120.0
+STARTED_AT = datetime(2026, 11, 27, tzinfo=UTC)
+CALLS_AT_ONCE = 100
+
+RECORDS_OF_A_CALL = 8
+Entry = tuple[str, Side, Encoded]
+
+console = Console(width=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rates", type=int, nargs="*", default=[100, 1_000, 2_000])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--sessions", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--events", type=int, nargs="*", default=[10, 10_000, 100_000])
+    chosen = parser.parse_args()
+    console.print(describe("bench.projection"), highlight=False)
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
+        folder = Path(name)
+        with PostgresServer(folder / "postgres") as postgres:
+            measure_rates(chosen, folder, postgres)
+            costs = Table(title="processor time of a record", title_justify="left")
+            for column in ("with", "ms each", "process at most, MB"):
+                costs.add_column(column, justify="right")
+            for count in chosen.sessions:
+                url = _database(postgres, "sessions", count)
+                costs.add_row(f"{count:,} sessions", *asyncio.run(cost_with_sessions(url, count)))
+            for count in chosen.events:
+                url = _database(postgres, "events", count)
+                costs.add_row(f"{count:,} records of it", *asyncio.run(cost_at_length(url, count)))
+            console.print(costs)
+
+
+def measure_rates(chosen: argparse.Namespace, folder: Path, postgres: PostgresServer) -> None:
+    found = Table(title="append → views", title_justify="left")
+    for column in ("records/s", "p50 ms", "p99 ms", "max ms", "CPU ms each", "a batch", "views"):
+        found.add_column(column, justify="right")
+    for rate in chosen.rates:
+        with NatsServer(folder / f"nats-{rate}") as nats:
+            settings = Settings(
+                nats_url=nats.url,
+                nats_monitor_urls=(nats.monitor_url,),
+                postgres_url=postgres.create_database(f"rate_{rate}"),
+                partitions=chosen.partitions,
+                projector_port=0,
+            )
+            prepare(settings)
+            with role("projections", settings, folder / f"projector-{rate}.log") as projector:
+                row = asyncio.run(at_rate(settings, rate, chosen.seconds, projector.cpu_s))
+        found.add_row(f"{rate:,}", *row)
+    console.print(found)
+
+
+async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> list[str]:
+    """A row: latencies, processor time, and whether the views are right."""
+    seen: list[tuple[float, int]] = []
+    url = settings.postgres_url.replace("postgresql+asyncpg", "postgresql")
+    listening = await asyncpg.connect(url)
+    await listening.add_listener(
+        CHANNEL,
+        lambda *sent: seen.append((time.perf_counter(), int(str(sent[3]).rpartition(":")[2]))),
+    )
+    client = await connect(settings.nats_url, "bench")
+    log = JetStreamLog(client)
+    appended: dict[int, float] = {}
+    names: set[str] = set()
+
+    async def append(entry: Entry) -> None:
+        began_at = time.perf_counter()
+        appended[(await log.append(*entry)).seq] = began_at
+
+    entries = _entries()
+    for entry in itertools.islice(entries, rate):  # connections, caches and statements
+        names.add(entry[0])
+        await append(entry)
+    await asyncio.sleep(2)
+    appended.clear()
+    seen.clear()
+    cpu_before, began_at = cpu_s(), time.perf_counter()
+    tasks = []
+    for number in range(int(rate * seconds)):
+        due_at = began_at + number / rate
+        if (wait_s := due_at - time.perf_counter()) > 0.001:
+            await asyncio.sleep(wait_s)
+        entry = next(entries)
+        names.add(entry[0])
+        tasks.append(asyncio.create_task(append(entry)))
+    await asyncio.gather(*tasks)
+    ends: dict[int, int] = {}
+    for seq in appended:
+        ends[partition_of(seq)] = max(seq, ends.get(partition_of(seq), 0))
+    async with asyncio.timeout(CATCH_UP_S):
+        while not all(any(at >= end for _, at in seen) for end in ends.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    used_s = cpu_s() - cpu_before
+    engine = open_database(settings.postgres_url)
+    is_right = await _are_right(engine, log, names)
+    await engine.dispose()
+    await close(client)
+    await listening.close()
+    if not is_right:
+        return ["WRONG"] * 6
+    latencies = _latencies(appended, seen)
+    batches = len({at for at, _ in seen})
+    return [
+        *(f"{percentile(latencies, percent) * 1000:.1f}" for percent in (50, 99, 100)),
+        f"{used_s / len(appended) * 1000:.2f}",
+        f"{len(appended) / batches:.1f}",
+        "equal a cold fold",
+    ]
+
+
+def _latencies(appended: Mapping[int, float], seen: Sequence[tuple[float, int]]) -> list[float]:
+    """By partition: the first notification at or above a position is when the views had it."""
+    found = []
+    moves: dict[int, list[tuple[float, int]]] = {}
+    for at, seq in seen:
+        moves.setdefault(partition_of(seq), []).append((at, seq))
+    waiting: dict[int, Iterator[tuple[float, int]]] = {
+        key: iter(each) for key, each in moves.items()
+    }
+    reached: dict[int, tuple[float, int]] = {}
+    for seq, began_at in sorted(appended.items()):
+        partition = partition_of(seq)
+        at, until = reached.get(partition, (0.0, -1))
+        while until < seq:
+            at, until = reached[partition] = next(waiting[partition])
+        found.append(at - began_at)
+    return found
+
+
+async def _are_right(engine: AsyncEngine, log: JetStreamLog, names: set[str]) -> bool:
+    """Whether the views have the rows of a cold fold of each session, and no others."""
+    wanted: dict[str, set[str]] = {view.name: set() for view in VIEWS}
+    for name in names:
+        rows = rows_of(folded_from(name, await log.read(name)))
+        for view in VIEWS:
+            wanted[view.name] |= {repr(columns_of(view.table, row)) for row in rows[view.name]}
+    async with engine.connect() as connection:
+        for view in VIEWS:
+            found = await connection.execute(select(view.table))
+            if {repr(dict(row._mapping)) for row in found} != wanted[view.name]:
+                return False
+    return True
+
+
+def _entries() -> Iterator[Entry]:
+    """Records of calls that overlap, without end."""
+    for first in itertools.count(0, CALLS_AT_ONCE):
+        calls = [call_records(first + number) for number in range(CALLS_AT_ONCE)]
+        for records in zip(*calls, strict=True):
+            yield from records
+
+
+async def cost_with_sessions(url: str, count: int) -> tuple[str, str]:
+    """Processor time of a record of any of so many sessions, most of them not cached."""
+    chance = random.Random(1)
+    calls = map(call_records, range(count))
+    await _apply(url, [(records[0] for records in calls)])
+    some = chance.sample(range(count), min(count, MEASURED))
+    later = (call_records(number)[3] for number in some)
+    return await _apply(url, [later], after_seq=count, is_measured=True)
+
+
+async def cost_at_length(url: str, count: int) -> tuple[str, str]:
+    """Processor time of a record of one session that has so many."""
+    one = [call_records(0)[0]]
+    dtmf = call_records(0)[-1]
+    more = ((dtmf[0], dtmf[1], _renamed(dtmf[2], number)) for number in range(count - 1))
+    last = ((dtmf[0], dtmf[1], _renamed(dtmf[2], count + each)) for each in range(MEASURED // 5))
+    return await _apply(url, [iter(one), more, last], is_measured=True)
+
+
+def _call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
+    """The records of an answered call, as ingress and a worker write them."""
+    start = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    number = int(session_id[-7:])
+    ids = {
+        "call_control_id": f"v3:{session_id}-{'x' * 40}",
+        "call_leg_id": f"leg-{session_id}",
+        "call_session_id": session_id,
+        "connection_id": "2811212257810187800",
+    }
+    ends = {"from_": f"+1202555{number % 10_000:04d}", "to": "+12025550101", "start_time": start}
+
+    def at(ordinal: int, seconds: float) -> dict[str, object]:
+        event_id = f"{session_id}-event-{ordinal}"
+        return {"event_id": event_id, "occurred_at": start + timedelta(seconds=number + seconds)}
+
+    def received(event: CarrierEvent) -> tuple[Side, Encoded]:
+        return "in", encoded_webhook(wire_body(event), event.event_id)  # type: ignore[arg-type]
+
+    def decided(cause: int, *commands: IssuedCommand) -> tuple[Side, Encoded]:
+        fact = Decided(
+            cause_seq=number * RECORDS_OF_A_CALL + cause,
+            cause_id=f"{session_id}-event-{cause}",
+            flow="bench",
+            flow_version="1",
+            worker="worker-1",
+            lease_s=3.0,
+            commands=commands,
+        )
+        return "out", encode(fact, session_id)
+
+    answer = IssuedCommand(
+        command_id=f"{session_id}-answer",
+        operation="answer",
+        call_control_id=ids["call_control_id"],
+        parameters={"client_state": "c3RhdGU="},
+    )
+    hangup = {"hangup_cause": "normal_clearing", "hangup_source": "caller"}
+    yield received(CallInitiated(**at(1, 0), **ids, **ends, direction="incoming"))  # type: ignore[arg-type]
+    yield decided(1, answer)
+    done = CommandSucceeded(
+        command_id=answer.command_id, http_status=200, answer={"data": {"result": "ok"}}
+    )
+    yield "out", encode(done, session_id)
+    yield received(CallAnswered(**at(2, 2), **ids, **ends))  # type: ignore[arg-type]
+    yield decided(4)
+    yield received(CallHangup(**at(3, 60), **ids, **ends, **hangup, end_time=start))  # type: ignore[arg-type]
+    yield decided(6)
+    yield received(CallAnswered(**at(4, 2), **ids, **ends))  # type: ignore[arg-type]
+
+
+def call_records(number: int) -> list[Entry]:
+    """The same with the session's id."""
+    session_id = f"bench-{number:07d}"
+    return [(session_id, side, encoded) for side, encoded in _call(session_id)]
+
+
+def _renamed(encoded: Encoded, number: int) -> Encoded:
+    """The same webhook with another event id."""
+    old = encoded.fact_id.encode()
+    new = f"{encoded.fact_id}-{number}".encode()
+    return Encoded(
+        type=encoded.type,
+        version=encoded.version,
+        fact_id=new.decode(),
+        body=encoded.body.replace(old, new),
+    )
+
+
+async def _apply(
+    url: str,
+    parts: Sequence[Iterator[Entry]],
+    *,
+    after_seq: int = 0,
+    is_measured: bool = False,
+) -> tuple[str, str]:
+    """Apply the parts in batches; of the last one the processor time of a record, and memory."""
+    engine = open_database(url)
+    projection, seq, used_s, count = Projection(PROJECTOR), after_seq, 0.0, 0
+    async with engine.connect() as connection:
+        async with connection.begin():
+            await begin(connection, PROJECTOR, STARTED_AT)
+        driver = await driver_of(connection)
+        await driver.execute("set plan_cache_mode = force_generic_plan")
+        for at, part in enumerate(parts):
+            while entries := list(itertools.islice(part, BATCH)):
+                before_s = time.process_time()
+                records = [_stored(seq + n, *entry) for n, entry in enumerate(entries, start=1)]
+                async with connection.begin():
+                    applied = await projection.apply(connection, records, {0: Fence(seq=seq)})
+                projection.keep(applied)
+                seq = records[-1].seq
+                if at == len(parts) - 1:
+                    used_s += time.process_time() - before_s
+                    count += len(records)
+    await engine.dispose()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return f"{used_s / count * 1000:.3f}", f"{memory:.0f}"
+
+
+def _stored(seq: int, session_id: str, side: Side, encoded: Encoded) -> StoredRecord:
+    return read_stored(
+        seq=seq,
+        session_id=session_id,
+        side=side,
+        type=encoded.type,
+        version=encoded.version,
+        stored_at=STARTED_AT + timedelta(microseconds=seq),
+        body=encoded.body,
+    )
+
+
+def _database(postgres: PostgresServer, kind: str, count: int) -> str:
+    url = postgres.create_database(f"{kind}_{count}")
+    asyncio.run(migrate(url, MIGRATIONS))
+    return url
+
+
+if __name__ == "__main__":
+    main()

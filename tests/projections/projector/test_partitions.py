@@ -1,0 +1,352 @@
+"""Several projector processes over a log of four partitions: shared out, killed, frozen, woken."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.codec import Encoded
+from offhook.errors import CheckpointMoved
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.lookup import StreamLookup
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import PROJECTOR
+from offhook.jetstream.subjects import partition_for
+from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.checkpoint import Fence, begin
+from offhook.projections.projector.lag import LagWatch
+from offhook.projections.projector.leases import Changes, Lease, Leases, changes_for
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.checkpoint import reached, read_checkpoints
+from offhook.projections.views.database import driver_of
+from offhook.projections.views.event_log import read_stored
+from tests.projections.story import (
+    NOON,
+    TIMEOUT_S,
+    Entry,
+    call,
+    cold_views,
+    interleaved,
+    projecting,
+    publish,
+    stored_views,
+)
+
+PARTITIONS = 4
+RUNNER = Path(__file__).with_name("run_projector.py")
+ROOT = Path(__file__).parents[3]
+
+KILLS = int(os.environ.get("OFFHOOK_TEST_KILLS", "3"))
+"""How many times a process of two is killed at random; 50 for a longer look."""
+
+SESSIONS = int(os.environ.get("OFFHOOK_TEST_SESSIONS", "25"))
+"""Random sessions whose state is compared after each record; 1,000 for a longer look."""
+
+
+@pytest.fixture
+async def client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
+    client = await connect(own_nats_server.url, "test")
+    await provision(client, [own_nats_server.monitor_url], partitions=PARTITIONS)
+    yield client
+    await close(client)
+
+
+@contextmanager
+def process(server: NatsServer, database_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    started = subprocess.Popen(
+        [sys.executable, str(RUNNER), server.url, database_url],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+async def test_one_batch_moves_all_the_partitions_that_it_has_records_of(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    names = [f"s{number}" for number in range(20)]
+    assert {partition_for(name, PARTITIONS) for name in names} == set(range(PARTITIONS))
+    await publish(log, interleaved([call(name) for name in names]))
+    async with projecting(Projector(client, engine)) as projector:
+        await _caught_up(client, engine)
+        assert set(projector.progress.partitions) == set(range(PARTITIONS))
+        assert projector.progress.batches < len(names) * len(call("s")) / PARTITIONS
+    assert await stored_views(engine) == await cold_views(log, names)
+
+
+async def test_processes_share_out_the_partitions_and_take_over_from_the_dead_and_the_frozen(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    database_url: str,
+) -> None:
+    names = [f"s{number}" for number in range(24)]
+    entries = interleaved([call(name) for name in names])
+    third = len(entries) // 3
+    with (
+        process(own_nats_server, database_url),
+        process(own_nats_server, database_url) as killed,
+        process(own_nats_server, database_url) as frozen,
+        process(own_nats_server, database_url),
+    ):
+        await _shared_out(engine, [1, 1, 1, 1])
+        await publish(log, entries[:third])
+        await _caught_up(client, engine)
+        killed.kill()
+        await publish(log, entries[third : 2 * third])
+        await _caught_up(client, engine)
+        await _shared_out(engine, [1, 1, 2])
+        frozen.send_signal(signal.SIGSTOP)
+        await publish(log, entries[2 * third :])
+        await _caught_up(client, engine)
+        await _shared_out(engine, [2, 2])
+        frozen.send_signal(signal.SIGCONT)
+        await publish(log, call("after"))
+        await _caught_up(client, engine)
+        await _shared_out(engine, [1, 1, 2])
+    assert await stored_views(engine) == await cold_views(log, [*names, "after"])
+
+
+async def test_an_open_transaction_of_a_frozen_process_blocks_nobody(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    database_url: str,
+) -> None:
+    names = [f"s{number}" for number in range(12)]
+    await publish(log, interleaved([call(name) for name in names]))
+    async with engine.connect() as connection:
+        for partition in range(PARTITIONS):
+            await begin(connection, PROJECTOR, await _created_at(client, partition), partition)
+        await connection.commit()
+        # Whoever has this row keeps the process in its transaction, its statement sent.
+        await connection.execute(text("select seq from checkpoint for update"))
+        with process(own_nats_server, database_url) as frozen:
+            await _blocked(engine)
+            frozen.send_signal(signal.SIGSTOP)
+            await connection.rollback()
+            with process(own_nats_server, database_url):
+                await _caught_up(client, engine)
+                assert await stored_views(engine) == await cold_views(log, names)
+                frozen.send_signal(signal.SIGCONT)
+                await publish(log, call("after"))
+                await _caught_up(client, engine)
+                await _shared_out(engine, [2, 2])
+    assert await stored_views(engine) == await cold_views(log, [*names, "after"])
+
+
+async def test_one_of_two_is_killed_at_random_again_and_again(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    database_url: str,
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    names = [f"s{number}" for number in range(20 * KILLS)]
+    publishing = asyncio.create_task(publish(log, interleaved([call(name) for name in names])))
+    with process(own_nats_server, database_url):
+        for _ in range(KILLS):
+            with process(own_nats_server, database_url):
+                await asyncio.sleep(1 + chance.random())
+        await publishing
+        await _caught_up(client, engine)
+    assert await stored_views(engine) == await cold_views(log, names)
+
+
+async def test_a_batch_of_a_lease_that_changed_hands_is_refused_with_all_its_rows(
+    engine: AsyncEngine,
+) -> None:
+    lost, kept = (
+        next(name for name in map(str, range(99)) if partition_for(name, PARTITIONS) == partition)
+        for partition in (1, 2)
+    )
+    async with engine.connect() as connection:
+        for partition in (1, 2):
+            await begin(connection, PROJECTOR, NOON, partition)
+        await connection.commit()
+        await Leases(engine, PROJECTOR).add(await driver_of(connection), (1, 2))
+    records = [
+        read_stored(
+            seq=(partition << 47) + 1,
+            session_id=name,
+            side=call(name)[0].side,
+            type=call(name)[0].encoded.type,
+            version=1,
+            stored_at=NOON,
+            body=call(name)[0].encoded.body,
+            headers={},
+        )
+        for partition, name in ((1, lost), (2, kept))
+    ]
+    fences = {partition: Fence(seq=partition << 47, epoch=0) for partition in (1, 2)}
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("update projector_leases set epoch = 1, holder = 'x' where partition = 1")
+        )
+    with pytest.raises(CheckpointMoved) as refused:
+        async with engine.begin() as connection:
+            await Projection(PROJECTOR).apply(connection, records, fences)
+    assert refused.value.partitions == {1}
+    assert not any((await stored_views(engine)).values())
+    async with engine.begin() as connection:
+        applied = await Projection(PROJECTOR).apply(connection, records[1:], fences)
+    assert applied.positions == {2: (2 << 47) + 1}
+
+
+def test_partitions_are_shared_out_evenly_however_they_were_held() -> None:
+    for count in range(1, 7):
+        running = [f"p{number}" for number in range(count)]
+        holders: dict[int, str | None] = {partition: "p0" for partition in range(PARTITIONS)}
+        for _ in range(2):
+            for each in running:
+                leases = [
+                    Lease(partition=key, holder=holder, epoch=1, is_held=holder is not None)
+                    for key, holder in holders.items()
+                ]
+                changes = changes_for(each, running, leases)
+                holders |= dict.fromkeys(changes.give_back) | dict.fromkeys(changes.take, each)
+        each_has = sorted(list(holders.values()).count(name) for name in running)
+        assert sum(each_has) == PARTITIONS
+        assert each_has[-1] - each_has[0] <= 1
+
+
+def test_what_another_one_holds_is_not_taken() -> None:
+    leases = [
+        Lease(partition=0, holder="old", epoch=1, is_held=True),
+        Lease(partition=1, holder="gone", epoch=1, is_held=False),
+    ]
+    assert changes_for("new", ["old", "new"], leases) == Changes(take=(1,))
+
+
+async def test_state_at_every_position_of_random_sessions_equals_a_cold_fold(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    names = [f"s{number}" for number in range(SESSIONS)]
+    calls = []
+    for name in names:
+        entries = call(name)
+        chance.shuffle(entries)
+        calls.append([*entries, *chance.sample(entries, 2)])
+    # One record of each session at a time: after each the views are compared as they are.
+    async with projecting(Projector(client, engine)):
+        for at in range(max(map(len, calls))):
+            await publish(log, [entries[at] for entries in calls if at < len(entries)])
+            await _caught_up(client, engine)
+            assert await stored_views(engine) == await cold_views(log, names), f"record {at}"
+
+
+async def test_a_parked_session_harms_no_other_and_is_healed_when_its_partition_is_opened(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"s{number}" for number in range(12)]
+    poison = Encoded(type="Unheard", version=1, fact_id="", body=b"{}")
+    entries = interleaved(
+        [
+            [*call(name), Entry(session_id=name, side="out", encoded=poison)]
+            if name in names[:3]
+            else call(name)
+            for name in names
+        ]
+    )
+    await publish(log, entries)
+    async with projecting(Projector(client, engine)) as projector:
+        await _caught_up(client, engine)
+        assert projector.progress.restarts == 0
+    views = await stored_views(engine)
+    cold = await cold_views(log, names[3:])
+    for table, rows in views.items():
+        assert [row for row in rows if row["session_id"] not in names[:3]] == cold[table]
+    async with engine.begin() as connection:
+        parked = await connection.execute(text("select session_id from parked_sessions"))
+        assert sorted(parked.scalars()) == names[:3]
+
+
+async def test_lag_is_measured_without_a_projector(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    watch = LagWatch(client, engine, PROJECTOR, lambda: datetime.now(UTC))
+    await publish(log, call("s0"))
+    partition = partition_for("s0", PARTITIONS)
+    lags = await watch.measure()
+    assert {key: lag.records for key, lag in lags.items()} == {
+        key: len(call("s0")) * (key == partition) for key in range(PARTITIONS)
+    }
+    assert lags[partition].age_s > 0
+    watch._moved_at[partition] -= 60
+    assert f"partition {partition} has not moved for" in watch.trouble()
+    async with projecting(Projector(client, engine)):
+        await _caught_up(client, engine)
+    assert not any(lag.records or lag.age_s for lag in (await watch.measure()).values())
+    assert watch.trouble() == ""
+
+
+async def _created_at(client: Client, partition: int) -> datetime:
+    from offhook.jetstream.provisioning.provision import created_at
+    from offhook.jetstream.stream import stream_of
+
+    return created_at(await client.jetstream().stream_info(stream_of(partition, PARTITIONS)))
+
+
+async def _caught_up(client: Client, engine: AsyncEngine) -> None:
+    """Wait until each checkpoint is at the end of its partition."""
+    ends = await StreamLookup(client, partitions=PARTITIONS).last_positions()
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            async with engine.connect() as connection:
+                checkpoints = await read_checkpoints(connection, PROJECTOR)
+            if all(reached(checkpoints, at) >= end for at, end in enumerate(ends)):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def _shared_out(engine: AsyncEngine, wanted: list[int]) -> None:
+    """Wait until the partitions are held by so many projectors, each so many."""
+    asked = text(
+        "select count(*) from projector_leases join projectors on projector_id = holder"
+        " where expires_at > clock_timestamp() group by holder"
+    )
+    found: list[int] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIMEOUT_S):
+            while found != wanted:
+                async with engine.connect() as connection:
+                    found = sorted((await connection.execute(asked)).scalars())
+                await asyncio.sleep(0.05)
+    assert found == wanted
+
+
+async def _blocked(engine: AsyncEngine) -> None:
+    asked = text(
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and wait_event_type = 'Lock' and query like '%update checkpoint%'"
+        " and pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
+        while not (await connection.execute(asked)).scalar_one():
+            await connection.rollback()
+            await asyncio.sleep(0.02)

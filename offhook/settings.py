@@ -36,7 +36,7 @@ class Settings:
     nats_url: str = "nats://127.0.0.1:4222"
     nats_monitor_urls: tuple[str, ...] = ("http://127.0.0.1:8222",)  # of every server
     stream_replicas: Count = 1  # 3 on a cluster
-    partitions: Partitions = 0  # 0: as many as the log has; a new log gets 1
+    partitions: Partitions = 0  # 0: as many as the log has; a new log gets 4
 
     # The views: any SQLAlchemy URL of Postgres; without a driver it gets asyncpg.
     postgres_url: str = "postgresql://postgres@127.0.0.1:5432/postgres"

@@ -48,7 +48,7 @@ async def provision_log(
             settings.nats_monitor_urls,
             settings.stream_replicas,
             settings.partitions,
-            when_new=1,
+            when_new=PARTITIONS_DEFAULT,
         )
         if settings.stream_replicas > 1:
             for stream, node in (await spread_leaders(client, partitions)).items():

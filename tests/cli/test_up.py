@@ -15,6 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from offhook.jetstream.stream import PARTITIONS_DEFAULT
+from offhook.jetstream.subjects import partition_for
+from offhook.position import position_of
 from tests.cli.demo.test_demo import end, processes_below
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +111,8 @@ def test_what_is_killed_runs_again_and_a_flow_that_raises_is_shown(tmp_path: Pat
         shown = _when(lambda: f"session {session_id} is parked" in output.read_text(), output)
         assert "✗ flow digits 1: ValueError: no such digit: [x]\n" in shown
         assert re.search(r"flow_parked.py, line \d+, in _raise: raise ValueError", shown)
-        assert f"on call.initiated (seq 1) of session {session_id}, attempt 1 of 5" in shown
+        first = position_of(partition_for(session_id, PARTITIONS_DEFAULT), 1)
+        assert f"on call.initiated (seq {first}) of session {session_id}, attempt 1 of 5" in shown
         assert "is parked after 5 attempts; its calls are hung up (OFFHOOK_PARKED=hangup)" in shown
 
         for name, program in _PROGRAMS.items():

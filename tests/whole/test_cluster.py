@@ -119,6 +119,6 @@ async def _leader(composed: Composed, without: str = "") -> str:
 def _leader_in(answer: dict[str, Any]) -> str:
     for account in answer.get("account_details", []):
         for stream in account.get("stream_detail", []):
-            if stream["name"] == "CALLS":
+            if stream["name"] == "CALLS_0":
                 return str(stream.get("cluster", {}).get("leader", ""))
     return ""

@@ -42,6 +42,7 @@ def prepared(
     settings = Settings(
         nats_url=own_nats.url,
         nats_monitor_urls=(own_nats.monitor_url,),
+        partitions=1,
         postgres_url=postgres_server.create_database(f"doctor_{uuid4().hex}"),
         public_keys=(PUBLIC_KEY,),
         carrier_url=at_carrier.url,

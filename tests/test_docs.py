@@ -29,6 +29,12 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_no_two_decision_notes_have_one_number() -> None:
+    names = sorted(path.name for path in (ROOT / "docs/decisions").glob("*.md"))
+    numbers = [name.partition("-")[0] for name in names]
+    assert [name for name in names if numbers.count(name.partition("-")[0]) > 1] == []
+
+
 def test_the_architecture_page_says_where_every_package_is() -> None:
     section = (ROOT / "docs/architecture.md").read_text().partition("## Where is what")[2]
     folders: set[str] = set()

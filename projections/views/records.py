@@ -1,16 +1,21 @@
 """The records of the copy of the log that a selection means, read as a stream.
 
+Those of archived sessions are read from their segments and merged with the others, so that the
+order is the same before and after a session is archived. Read at one moment: see
+`archived_records`.
+
 Within a session records come in the order of the log, whatever the order of the whole. Between
 partitions positions have no order but time: `by time` merges the partitions by the log's clock.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heapreplace
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, func, literal, or_, select
+from sqlalchemy import ColumnElement, func, literal, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SelectionInvalid, shown
@@ -18,6 +23,15 @@ from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
+from offhook.projections.views.archive import Place, archived_sessions
+from offhook.projections.views.archived_records import (
+    archived_in_order,
+    archived_places,
+    count_archived,
+    has_archived,
+    read_place,
+    stored_within,
+)
 from offhook.projections.views.event_log import event_log
 from offhook.projections.views.legs import legs
 from offhook.projections.views.view import storable
@@ -38,7 +52,12 @@ async def require_sessions(connection: AsyncConnection, selection: Selection) ->
     """Raise SelectionInvalid for a session or a number of which no record is stored."""
     wanted = sorted(set(map(str, map(storable, selection.sessions))))
     found = await connection.execute(
-        select(event_log.c.session_id).where(event_log.c.session_id.in_(wanted)).distinct()
+        union(
+            *(
+                select(table.c.session_id).where(table.c.session_id.in_(wanted))
+                for table in (event_log, archived_sessions)
+            )
+        )
     )
     if missing := set(wanted) - set(found.scalars()):
         raise SelectionInvalid(f"session {shown(min(missing))} has no records")
@@ -51,11 +70,15 @@ async def require_sessions(connection: AsyncConnection, selection: Selection) ->
 
 
 async def count_records(connection: AsyncConnection, selection: Selection) -> int:
-    """How many records meet the selection, but for its types: those are in the bodies."""
+    """How many records meet the selection, but for its types: those are in the bodies.
+
+    An archived session that is partly selected is counted as a whole.
+    """
     found = await connection.execute(
         select(func.count()).select_from(event_log).where(*_conditions(selection))
     )
-    return int(found.scalar_one())
+    archived = await count_archived(connection, *_archived_conditions(selection))
+    return int(found.scalar_one()) + archived
 
 
 async def select_records(
@@ -68,16 +91,23 @@ async def select_records(
     """The selected records, in a transaction of the caller's.
 
     Rows of an earlier version have no headers; `headers_at` is asked for those, and without it they
-    are left empty.
+    are left empty. Raises OperatorFault if a segment cannot be read.
     """
-    if order == "position":
-        streams = [_pages(connection, *_conditions(selection), headers_at=headers_at)]
-    else:
-        streams = [
-            _pages(connection, *_conditions(selection), each, headers_at=headers_at)
-            for each in await _partitions(connection)
-        ]
-    async for record in merged([_flat(pages) for pages in streams]):
+    ranges: Sequence[tuple[int, int] | None] = [None]
+    if order == "time":
+        ranges = await _partitions(connection)
+    streams: list[AsyncIterator[HistoryRecord]] = []
+    for each in ranges:
+        live, old = _conditions(selection), _archived_conditions(selection)
+        if each is not None:
+            live.append(event_log.c.seq.between(*each))
+            old.append(archived_sessions.c.first_seq.between(*each))
+        stream = _flat(_pages(connection, *live, headers_at=headers_at))
+        if await has_archived(connection, *old):
+            archived = _within(selection, archived_in_order(connection, *old))
+            stream = by_position(stream, archived)
+        streams.append(stream)
+    async for record in merged(streams):
         if selection.takes_type_of(record):
             yield record
 
@@ -85,11 +115,26 @@ async def select_records(
 async def select_session_ids(
     connection: AsyncConnection, selection: Selection
 ) -> AsyncIterator[str]:
-    """The sessions of which a record is selected, in no order. Types are not looked at."""
+    """The sessions of which a record is selected, each once. Types are not looked at.
+
+    In no order. Raises OperatorFault if a segment cannot be read.
+    """
     query = select(event_log.c.session_id).where(*_conditions(selection)).distinct()
     result = await connection.stream(query, execution_options={"yield_per": ROWS_FETCHED})
     async for session_id in result.scalars():
         yield session_id
+    places = archived_places(
+        connection,
+        *_archived_conditions(selection),
+        archived_sessions.c.session_id.not_in(query),
+        by_session=True,
+    )
+    last = ""  # a session may be in several segments
+    async for place in places:
+        session_id = place.block.session_id
+        if session_id != last and await _takes_any(selection, place):
+            yield session_id
+            last = session_id
 
 
 async def merged(
@@ -114,6 +159,42 @@ async def merged(
         else:
             at = max(at, following.stored_at)
             heapreplace(heads, (at, following.position, number, following))
+
+
+async def by_position(
+    one: AsyncIterator[HistoryRecord], other: AsyncIterator[HistoryRecord]
+) -> AsyncIterator[HistoryRecord]:
+    """The records of both streams, each of which is in order of position."""
+    left, right = await anext(one, None), await anext(other, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left.position < right.position):
+            assert left is not None
+            yield left
+            left = await anext(one, None)
+        else:
+            yield right
+            right = await anext(other, None)
+
+
+async def _within(
+    selection: Selection, records: AsyncIterator[HistoryRecord]
+) -> AsyncIterator[HistoryRecord]:
+    """Those in its range of time and position; sessions and numbers were looked at before."""
+    ranges = _ranges_of(selection)
+    async for record in records:
+        if ranges.takes(record):
+            yield record
+
+
+async def _takes_any(selection: Selection, place: Place) -> bool:
+    ranges = _ranges_of(selection)
+    if ranges == Selection():
+        return True
+    return any(map(ranges.takes, await read_place(place)))
+
+
+def _ranges_of(selection: Selection) -> Selection:
+    return replace(selection, sessions=(), numbers=(), types=())
 
 
 async def _pages(
@@ -167,15 +248,17 @@ async def _looked_up(
     return found
 
 
-async def _partitions(connection: AsyncConnection) -> list["ColumnElement[bool]"]:
-    """The condition for each partition that has records."""
-    found: list[ColumnElement[bool]] = []
+async def _partitions(connection: AsyncConnection) -> list[tuple[int, int]]:
+    """The first and last position of each partition that has records."""
+    found: list[tuple[int, int]] = []
     for partition in range(PARTITIONS_MAX):
         first, last = position_of(partition, 0), position_of(partition, SEQ_MAX)
-        within = event_log.c.seq.between(first, last)
-        one = await connection.execute(select(event_log.c.seq).where(within).limit(1))
-        if one.scalar_one_or_none() is not None:
-            found.append(within)
+        for column in (event_log.c.seq, archived_sessions.c.first_seq):
+            within = column.between(first, last)
+            one = await connection.execute(select(column).where(within).limit(1))
+            if one.scalar_one_or_none() is not None:
+                found.append((first, last))
+                break
     return found
 
 
@@ -190,11 +273,27 @@ def _conditions(selection: Selection) -> list["ColumnElement[bool]"]:
         conditions.append(columns.seq >= selection.first_position)
     if selection.last_position is not None:
         conditions.append(columns.seq <= selection.last_position)
+    return conditions + _of_sessions(selection, columns.session_id)
+
+
+def _archived_conditions(selection: Selection) -> list["ColumnElement[bool]"]:
+    """For the archived sessions that may have a selected record."""
+    columns = archived_sessions.c
+    conditions = [*stored_within(selection.since, selection.until)]
+    if selection.first_position is not None:
+        conditions.append(columns.last_seq >= selection.first_position)
+    if selection.last_position is not None:
+        conditions.append(columns.first_seq <= selection.last_position)
+    return conditions + _of_sessions(selection, columns.session_id)
+
+
+def _of_sessions(selection: Selection, column: "ColumnElement[str]") -> list["ColumnElement[bool]"]:
+    conditions: list[ColumnElement[bool]] = []
     if selection.sessions:
-        conditions.append(columns.session_id.in_([storable(each) for each in selection.sessions]))
+        conditions.append(column.in_([storable(each) for each in selection.sessions]))
     if selection.numbers:
         of_number = select(legs.c.session_id).where(or_(*map(_has_number, selection.numbers)))
-        conditions.append(columns.session_id.in_(of_number))
+        conditions.append(column.in_(of_number))
     return conditions
 
 

@@ -1,0 +1,115 @@
+"""The commands of history read archived sessions, and say which file they miss."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from offhook.codec import encode
+from offhook.events import Decided
+from offhook.projections.retention.archive import Archiver
+from tests.cli.history.conftest import Installation, take_calls
+from tests.cli.history.test_replay import Endpoint, serving
+from tests.cli.terminal import Printed
+from tests.projections.story import stored_views
+
+NAMES = ["s1", "s2", "s3"]
+NUMBER = "+12025550100"
+FLOW = "tests.cli.whatif.flows:greet"
+
+
+async def test_everything_reads_the_same_before_and_after_an_archive_run(
+    here: Installation, tmp_path: Path, free_port: int
+) -> None:
+    await take_calls(here, *NAMES)
+    await _settle_failures(here)
+    async with serving(free_port, Endpoint()) as endpoint:
+        before = await _read(here, endpoint)
+        assert len(before["export"].output.splitlines()) == 22 * len(NAMES)
+        assert before["whatif"]["sessions"]["different"] == len(NAMES)
+        views = await stored_views(here.engine)
+
+        archiver = Archiver(here.client, here.engine, str(tmp_path), segment_sessions_max=2)
+        done = await archiver.run(timedelta(days=30), datetime.now(UTC) + timedelta(days=40))
+        assert done.sessions == len(NAMES)
+        async with here.engine.connect() as connection:
+            assert await connection.scalar(text("select count(*) from event_log")) == 0
+        assert await _read(here, endpoint) == before
+
+    async with here.engine.begin() as connection:
+        await connection.execute(text("update legs set from_number = 'wrong'"))
+    printed = await _typed(here, "replay", "--to", "projection:legs")
+    assert (printed.status, "6 rows of 3 sessions" in printed.errors) == (0, True), printed.errors
+    assert await stored_views(here.engine) == views
+    await _miss_a_segment(here, tmp_path)
+
+
+async def _miss_a_segment(here: Installation, root: Path) -> None:
+    async with here.engine.connect() as connection:
+        name = await connection.scalar(
+            text("select segment from archived_sessions where session_id = 's3'")
+        )
+    (root / f"{name}.jsonl.zst").unlink()
+    target = root / "calls.jsonl"
+    for arguments in (
+        ("export", "-o", str(target)),
+        ("replay", "--to", "stdout"),
+        ("verify",),
+        ("whatif", FLOW, "--all"),
+    ):
+        printed = await _typed(here, *arguments)
+        assert printed.status == 1, arguments
+        assert "session s3 is archived in" in printed.errors
+        assert f"{name}.jsonl.zst" in printed.errors
+    assert not target.exists()
+    printed = await _typed(here, "export", "-o", str(target), "--session", "s1")
+    assert printed.status == 0, printed.errors
+
+
+async def _read(here: Installation, endpoint: Endpoint) -> dict[str, Any]:
+    """What each command gives, without what differs by the hour."""
+    endpoint.taken.clear()
+    found: dict[str, Any] = {}
+    for name, arguments in {
+        "export": ("export", "-o", "-"),
+        "export by time": ("export", "-o", "-", "--order", "time"),
+        "of a number": ("export", "-o", "-", "--number", NUMBER, "--type", "call.answered"),
+        "of a session": ("export", "-o", "-", "--session", "s2", "--since", "1d"),
+        "of positions": ("export", "-o", "-", "--from-position", "20", "--to-position", "50"),
+        "replay": ("replay", "--to", "stdout"),
+        "verify": ("verify", "--json"),
+    }.items():
+        printed = await _typed(here, *arguments)
+        assert printed.status == 0, printed.errors
+        assert printed.output
+        found[name] = Printed(status=0, output=printed.output, errors="")
+    printed = await _typed(here, "replay", "--to", endpoint.url, "--rate", "0")
+    assert "27 webhooks sent" in printed.errors
+    found["posted"] = sorted(
+        (headers["offhook-replay"], headers["telnyx-signature-ed25519"], body)
+        for headers, body in endpoint.taken
+    )
+    printed = await _typed(here, "whatif", FLOW, "--all", "--json", "--processes", "1")
+    found["whatif"] = {
+        name: value for name, value in printed.json.items() if name not in ("finished_at", "took_s")
+    }
+    return found
+
+
+async def _settle_failures(here: Installation) -> None:
+    """A decision on each failure of a command, without which a session is not archived."""
+    for session_id in NAMES:
+        for record in await here.log.read(session_id):
+            if type(record.fact).__name__ == "CommandFailed":
+                decided = Decided(
+                    cause_seq=record.seq, cause_id=record.fact_id, flow="frontdesk",
+                    flow_version="7", worker="worker-1", lease_s=3.0,
+                )  # fmt: skip
+                await here.log.append(session_id, "out", encode(decided, session_id))
+    await here.project()
+
+
+async def _typed(here: Installation, *arguments: str) -> Printed:
+    return await asyncio.to_thread(here.terminal, *arguments)

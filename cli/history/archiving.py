@@ -1,14 +1,20 @@
-"""What `offhook archive` does: an archive run, its progress, and what was done."""
+"""What `offhook archive` does: an archive run, its progress, and what was done.
 
+First it finishes erasures: one that was interrupted, and records that arrived for erased sessions.
+"""
+
+import asyncio
 import time
 from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from offhook.errors import PassingFault
+from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
+from offhook.jetstream.retention import store_directories
 from offhook.projections.retention.archive import ArchiveProgress, Archiver
+from offhook.projections.retention.erase import Eraser
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.settings import Settings
@@ -28,6 +34,8 @@ async def run_archive(
     try:
         client = await connect(settings.nats_url, "archive")
         try:
+            stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
+            await _finish_erasures(console, Eraser(client, engine, stores=stores))
             with _Showing(console) as showing:
                 archiver = Archiver(client, engine, root, at_step=lambda step: showing(archiver))
                 done = await archiver.run(older_than, now)
@@ -36,6 +44,22 @@ async def run_archive(
     finally:
         await engine.dispose()
     _print_result(console, root, done, time.monotonic() - started)
+
+
+async def _finish_erasures(console: Console, eraser: Eraser) -> None:
+    """What cannot be erased now is said, and does not keep the others from being archived."""
+    try:
+        done = await eraser.finish()
+    except (OperatorFault, HistoryUnreadable) as error:
+        console.print(f"erasures that are not finished: {error}", markup=False, soft_wrap=True)
+        return
+    for each in done:
+        console.print(
+            f"erasure {each.erasure_id} finished: {each.records:,} records, {each.messages:,}"
+            f" messages of the streams; found {each.proof.found:,} times afterwards",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 class _Showing:

@@ -2,7 +2,7 @@
 
 What arrives late of an archived session is folded on top of its archived records; a repeated event
 is left out, as in event_log. What arrives of an erased one is dropped, and erased from the log by
-the next erasure or archive run.
+the next `offhook archive` or `offhook erase --resume`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -52,7 +52,7 @@ async def erased_among(connection: AsyncConnection, session_ids: Collection[str]
 
 
 async def erase_again(connection: AsyncConnection, session_ids: Collection[str]) -> None:
-    """Have records that arrived for erased sessions erased too, by the next erasure or archive."""
+    """Have records that arrived for erased sessions erased too: `Eraser.finish` does it."""
     for session_id in sorted(session_ids):
         await connection.execute(
             text(

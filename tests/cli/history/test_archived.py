@@ -1,21 +1,23 @@
 """The commands of history read archived sessions, and say which file they miss."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 
-from offhook.codec import encode
+from offhook.codec import encode, encoded_webhook
 from offhook.events import Decided
 from offhook.projections.retention.archive import Archiver
+from offhook.webhooks import wire_body
 from tests.cli.history.conftest import Installation, take_calls
 from tests.cli.history.test_replay import Endpoint, serving
 from tests.cli.terminal import Printed
-from tests.projections.story import stored_views
+from tests.projections.story import events_of, stored_views
 
-NAMES = ["s1", "s2", "s3"]
+NAMES = FIRST, SECOND, THIRD = "call-no-1", "call-no-2", "call-no-3"
 NUMBER = "+12025550100"
 FLOW = "tests.cli.whatif.flows:greet"
 
@@ -43,13 +45,29 @@ async def test_everything_reads_the_same_before_and_after_an_archive_run(
     printed = await _typed(here, "replay", "--to", "projection:legs")
     assert (printed.status, "6 rows of 3 sessions" in printed.errors) == (0, True), printed.errors
     assert await stored_views(here.engine) == views
+    await _finish_an_erasure(here, tmp_path)
     await _miss_a_segment(here, tmp_path)
+
+
+async def _finish_an_erasure(here: Installation, root: Path) -> None:
+    """Which `archive` does too."""
+    printed = await _typed(here, "erase", SECOND, "--yes")
+    assert printed.status == 0, printed.errors
+    late = replace(events_of(SECOND)[-1], event_id=f"{SECOND}-late")
+    await here.log.append(SECOND, "in", encoded_webhook(wire_body(late), late.event_id))
+    await here.project()
+    assert len(await here.log.read(SECOND)) == 1
+    printed = await _typed(here, "archive", "--to", str(root))
+    assert printed.status == 0, printed.errors
+    assert "finished: 0 records, 1 messages of the streams; found 0 times" in printed.output
+    assert await here.log.read(SECOND) == []
+    assert "finished" not in (await _typed(here, "archive", "--to", str(root))).output
 
 
 async def _miss_a_segment(here: Installation, root: Path) -> None:
     async with here.engine.connect() as connection:
         name = await connection.scalar(
-            text("select segment from archived_sessions where session_id = 's3'")
+            text("select segment from archived_sessions where session_id = :id"), {"id": THIRD}
         )
     (root / f"{name}.jsonl.zst").unlink()
     target = root / "calls.jsonl"
@@ -61,10 +79,10 @@ async def _miss_a_segment(here: Installation, root: Path) -> None:
     ):
         printed = await _typed(here, *arguments)
         assert printed.status == 1, arguments
-        assert "session s3 is archived in" in printed.errors
+        assert f"session {THIRD} is archived in" in printed.errors
         assert f"{name}.jsonl.zst" in printed.errors
     assert not target.exists()
-    printed = await _typed(here, "export", "-o", str(target), "--session", "s1")
+    printed = await _typed(here, "export", "-o", str(target), "--session", FIRST)
     assert printed.status == 0, printed.errors
 
 
@@ -76,7 +94,7 @@ async def _read(here: Installation, endpoint: Endpoint) -> dict[str, Any]:
         "export": ("export", "-o", "-"),
         "export by time": ("export", "-o", "-", "--order", "time"),
         "of a number": ("export", "-o", "-", "--number", NUMBER, "--type", "call.answered"),
-        "of a session": ("export", "-o", "-", "--session", "s2", "--since", "1d"),
+        "of a session": ("export", "-o", "-", "--session", SECOND, "--since", "1d"),
         "of positions": ("export", "-o", "-", "--from-position", "20", "--to-position", "50"),
         "replay": ("replay", "--to", "stdout"),
         "verify": ("verify", "--json"),

@@ -80,6 +80,7 @@ async def _erase(console: Console, settings: Settings, wanted: Wanted) -> list[E
                 client,
                 engine,
                 stores=stores,
+                at_step=lambda step: _say_if_done(console, step),
                 full_vacuum=wanted.full_vacuum,
             )
             if wanted.resumes:
@@ -108,6 +109,15 @@ def _show(console: Console, target: Target) -> None:
         console.print(f"  {session_id}", markup=False, highlight=False)
     if len(target.session_ids) > SHOWN_MAX:
         console.print(f"  and {len(target.session_ids) - SHOWN_MAX:,} more")
+
+
+def _say_if_done(console: Console, step: str) -> None:
+    if step == "done":
+        console.print(
+            "erased; looking for what is left. The NATS server writes its index about every two"
+            " minutes: this waits for it",
+            soft_wrap=True,
+        )
 
 
 def _print(console: Console, erased: Erased) -> None:

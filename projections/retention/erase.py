@@ -27,7 +27,7 @@ from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.archive import Archiver, alone, segment_values, session_values
 from offhook.projections.retention.rows import erase_rows
-from offhook.projections.retention.scan import Proof, scan
+from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target
 from offhook.projections.views.archive import archive_segments, archived_sessions
 from offhook.projections.views.erasures import digest_of, erasures
@@ -124,6 +124,7 @@ class Eraser:
             )
         await self._vacuum(["erasures"])
         self._at_step("done")
+        await wait_for_index(target, self._stores)
         async with self._engine.connect() as connection:
             proof = await scan(connection, target, stores=self._stores, roots=found_roots)
             row = (

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,13 @@ from offhook.projections.retention.targets import Target
 CHUNK_BYTES = 8 * 1024 * 1024
 OVERLAP_BYTES = 512
 """A needle may lie across two chunks."""
+
+
+INDEX = "index.db"
+"""Has the subjects of a stream, with the ids of its sessions. nats-server 2.15.1 writes it about
+every two minutes if anything changed."""
+
+INDEX_WAIT_S = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,30 @@ async def scan(
             proof.unreachable.append(f"the segments in {root}: {error}")
     proof.scanned += await _scan_tables(connection, pattern)
     return proof
+
+
+async def wait_for_index(
+    target: Target, stores: Sequence[Path], *, wait_s: float = INDEX_WAIT_S, pause_s: float = 2.0
+) -> None:
+    """Wait until the target is in no stream's index, at most `wait_s`."""
+    searched = re.compile(pattern_of(target).encode())
+    until = time.monotonic() + wait_s
+    while await asyncio.to_thread(_is_in_index, stores, searched):
+        if time.monotonic() >= until:
+            return
+        await asyncio.sleep(pause_s)
+
+
+def _is_in_index(stores: Sequence[Path], searched: "re.Pattern[bytes]") -> bool:
+    """Whether an index of a stream has any of it."""
+    for store in stores:
+        for path in store.rglob(INDEX):
+            try:
+                if any(_count(part, searched) for part in _parts_of(path)):
+                    return True
+            except FileNotFoundError:
+                continue  # the server replaces it while we read
+    return False
 
 
 def _scan_folder(folder: Path, searched: "re.Pattern[bytes]") -> Scanned:

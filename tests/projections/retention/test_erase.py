@@ -1,5 +1,6 @@
 """After an erasure nothing is left, anywhere, and what is counted is what it was."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.projections.rebuild.run import cancel, cut_over_version
 from offhook.projections.retention.erase import Eraser
 from offhook.projections.retention.rows import CLEARED, IDS, KEPT
-from offhook.projections.retention.scan import Proof, scan
+from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.analytics.reads import CallFilter, read_summary
 from offhook.projections.views.history import read_timeline
@@ -112,6 +113,20 @@ async def test_what_arrives_of_an_erased_session_is_dropped_and_erased_again(
     assert (again.messages, again.proof.found) == (2, 0)
     assert await log.read(NAMES[0]) == []
     assert await eraser.finish() == []
+
+
+async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: Path) -> None:
+    target = Target(session_ids=("erased-call",))
+    index = tmp_path / "streams" / "CALLS" / "index.db"
+    index.parent.mkdir(parents=True)
+    index.write_bytes(b"calls.17.erased-call.in")
+    waiting = asyncio.create_task(wait_for_index(target, [tmp_path], pause_s=0.01))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    index.write_bytes(b"calls.17.another-call.in")
+    await asyncio.wait_for(waiting, 20)
+    index.write_bytes(b"calls.17.erased-call.in")
+    await wait_for_index(target, [tmp_path], wait_s=0)  # the proof then says that it is there
 
 
 async def test_the_dial_that_placed_a_call_is_erased_with_it(

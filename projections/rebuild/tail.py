@@ -135,13 +135,15 @@ class Tail:
         if not session_ids:
             return []
         folds: dict[str, Fold] = {}
-        for session_id in await places_of(self.connection, session_ids):
+        for session_id, places in (await places_of(self.connection, session_ids)).items():
             folds[session_id] = fold = Fold(session_id)
             try:
                 for record in await read_archived(self.connection, session_id):
                     fold.add(record)
             except (OperatorFault, HistoryUnreadable) as error:
-                fold.fail(0, f"its archived records cannot be read: {error}")
+                # Its position has the partition, whose projector folds it again.
+                since_seq = places[0].block.first_position
+                fold.fail(since_seq, f"its archived records cannot be read: {error}")
         result = await self.connection.stream(
             text(
                 f"select {_COLUMNS} from {self._live}.event_log"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import offhook
@@ -26,7 +26,9 @@ from offhook.projections.rebuild.run import (
     pause,
     read_status,
 )
+from offhook.projections.views.archive import archive_segments, archived_sessions
 from offhook.projections.views.schema import migrate
+from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.rebuild.versions import (
     NAMES,
     RECORDS,
@@ -38,6 +40,7 @@ from tests.projections.rebuild.versions import (
     value,
 )
 from tests.projections.story import (
+    NOON,
     Entry,
     call,
     caught_up,
@@ -483,3 +486,28 @@ async def _paused_after(
         await building
         build = await pausing[0]
     return building, build.folded  # type: ignore[attr-defined]
+
+
+async def test_an_archived_session_that_cannot_be_read_is_parked_in_its_partition(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    log = PartitionedLog(of={"a": 2, "b": 2})
+    first, *_ = log.append(*call("a"))
+    log.append(*call("b"))
+    async with engine.connect() as connection:
+        await project(connection, log)
+        # As an archive run leaves it, but for the segment's files.
+        await connection.execute(
+            insert(archive_segments).values(name="gone", root=str(tmp_path), begun_at=NOON)
+        )
+        await connection.execute(
+            insert(archived_sessions).values(
+                session_id="a", segment="gone", byte_offset=0, byte_length=1, records=1,
+                first_seq=first.seq, last_seq=first.seq, repeated=[],
+            )
+        )  # fmt: skip
+        await connection.commit()
+    await run_sql(engine, "delete from event_log where session_id = 'a'")
+    await built(engine)
+    found = "select since_seq from public_rebuild.parked_sessions where session_id = 'a'"
+    assert await value(engine, found) == first.seq

@@ -3,9 +3,10 @@
 Whoever reads the views takes these names from here: SQLAlchemy and asyncpg are imported in
 `projections` alone.
 
-A pooler in between has to give each connection a server connection of its own (session mode): the
-projector's lock and the API's notifications belong to a session. In transaction mode the lock would
-stay behind with whichever connection took it, and no notification would come.
+A pooler in between has to give each connection a server connection of its own (session mode): locks
+and the API's notifications belong to a session, and a projector's leases to the connection that it
+writes with. In transaction mode a lock would stay behind with whichever connection took it, and no
+notification would come.
 """
 
 import asyncio
@@ -203,8 +204,9 @@ async def _server_of(connection: Driver) -> int:
 _SERVER = "select pg_backend_pid()"
 _NO_SESSIONS = (
     "OFFHOOK_POSTGRES_URL leads to a connection pooler in transaction or statement mode; expected "
-    "session mode, or Postgres itself: the projector's lock and the API's notifications belong to "
-    "a session. Set pool_mode = session for this database in PgBouncer, or connect around it"
+    "session mode, or Postgres itself: locks and the API's notifications belong to a session, and "
+    "a projector's leases to its connection. Set pool_mode = session for this database in "
+    "PgBouncer, or connect around it"
 )
 _OF_SHARED_SESSIONS = (
     asyncpg.DuplicatePreparedStatementError,

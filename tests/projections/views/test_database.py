@@ -42,12 +42,12 @@ async def test_a_pooler_in_session_mode_is_as_good_as_postgres(empty_database_ur
 
 
 async def test_a_pooler_in_transaction_mode_is_refused_with_the_reason(database_url: str) -> None:
-    """It said "prepared statement already exists", or lost the projector's lock in silence."""
+    """It said "prepared statement already exists", or lost a lock in silence."""
     async with pooler(database_url, "transaction") as url:
         for _ in range(2):
             with pytest.raises(OperatorFault, match="Set pool_mode = session for this database"):
                 await require_migrated(url)
-            with pytest.raises(OperatorFault, match="lock and the API's notifications"):
+            with pytest.raises(OperatorFault, match="locks and the API's notifications"):
                 await migrate(url, MIGRATIONS)
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
@@ -26,6 +26,7 @@ from tests.projections.rebuild.versions import (
     value,
 )
 from tests.projections.story import (
+    TIMEOUT_S,
     call,
     caught_up,
     cold_views,
@@ -35,6 +36,11 @@ from tests.projections.story import (
 )
 
 READERS = 4
+
+WAITING_BATCHES = (
+    "select count(*) from pg_stat_activity where datname = current_database()"
+    " and wait_event_type = 'Lock' and query like 'with %'"
+)
 
 
 async def test_under_load_no_query_fails_and_none_is_stale(
@@ -54,6 +60,29 @@ async def test_under_load_no_query_fails_and_none_is_stale(
     assert counted["reads"] > 10
     assert counted["stale"] == 0
     assert await stored_views(engine) == await cold_views(log, sorted(names))
+
+
+async def test_a_projector_that_waits_with_a_batch_is_not_in_the_way(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await projected(client, log, engine)
+    await built(engine)
+    attempts = 0
+
+    async def until_a_batch_waits(*connections: AsyncConnection) -> None:
+        nonlocal attempts
+        attempts += 1
+        await publish(log, call(f"meanwhile{attempts}"))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not await value(engine, WAITING_BATCHES):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(cutover, "_snapshots_gone", until_a_batch_waits)
+    async with projecting(Projector(client, engine)):
+        await cut_over_version(engine)
+        await caught_up(client, engine)
+    assert attempts == 1
+    assert await stored_views(engine) == await cold_views(log, sorted(["meanwhile1", *NAMES]))
 
 
 async def test_a_rollback_has_what_came_after_the_cutover(

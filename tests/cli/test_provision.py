@@ -4,11 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -17,10 +19,26 @@ from offhook.events import CallAnswered
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import PROJECTOR
+from offhook.jetstream.subjects import partition_for
+from offhook.position import position_of
+from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.event_log import event_log
+from offhook.projections.views.registry import VIEWS
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
+from tests.projections.story import (
+    TIMEOUT_S,
+    call,
+    caught_up,
+    dial_of,
+    interleaved,
+    projecting,
+    publish,
+    queued,
+)
 
 RECORDS = 6
 
@@ -107,3 +125,53 @@ async def test_views_with_more_than_the_log_has_are_not_emptied(settings: Settin
     said = " ".join(refused.stderr.split())
     assert "the views have 1 records, and 1 sessions that begin with one" in said
     assert await count(settings, "sessions") == RECORDS
+
+
+async def test_views_folded_again_are_the_same_but_for_their_positions(settings: Settings) -> None:
+    names = [f"s{number}" for number in range(12)]
+    entries = interleaved([[*call(name), *queued(name)] for name in names])
+    entries += dial_of("s0", "s1")
+    client = await connect(settings.nats_url, "test")
+    engine = open_database(settings.postgres_url)
+    await provision(client, settings.nats_monitor_urls, partitions=1)
+    log = JetStreamLog(client)
+    # An event that is delivered again later, and the records that have no event id.
+    await publish(log, [*entries, *call("s2"), *call("s3")[:1]])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    before = await _views_and_log(engine)
+    await close(client)
+    moved = await asyncio.to_thread(run_provision, settings, "--repartition")
+    assert moved.returncode == 0, moved.stderr
+    client = await connect(settings.nats_url, "test")
+    async with projecting(Projector(client, engine)), asyncio.timeout(TIMEOUT_S):
+        watch = LagWatch(client, engine, PROJECTOR, lambda: datetime.now(UTC))
+        while any(lag.records for lag in (await watch.measure()).values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await close(client)
+    assert await _views_and_log(engine) == {
+        table: sorted((_moved(row) for row in rows), key=repr) for table, rows in before.items()
+    }
+    await engine.dispose()
+
+
+def _moved(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with each sequence as a position in the session's partition of four."""
+    partition = partition_for(row["session_id"], 4)
+    return {
+        name: position_of(partition, value)
+        if (name == "seq" or name.endswith("_seq")) and value is not None
+        else value
+        for name, value in row.items()
+    }
+
+
+async def _views_and_log(engine: Engine) -> dict[str, list[Mapping[str, Any]]]:
+    async with engine.connect() as connection:
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for table in (*(view.table for view in VIEWS), event_log):
+            # A decision's fact id has the position of its cause in it.
+            columns = [column for column in table.columns if column.name != "fact_id"]
+            rows = await connection.execute(select(*columns))
+            found[table.name] = sorted((dict(row._mapping) for row in rows), key=repr)
+        return found

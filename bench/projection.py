@@ -17,7 +17,7 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import asyncpg
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.children import role
@@ -161,13 +161,13 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
     used_s = cpu_s() - cpu_before
     engine = open_database(settings.postgres_url)
     is_right = await _are_right(engine, log, names)
+    batches = await _batches_of(engine, appended)
     await engine.dispose()
     await close(client)
     await listening.close()
     if not is_right:
         return ["WRONG"] * 6
     latencies = _latencies(appended, seen)
-    batches = len({at for at, _ in seen})
     return [
         *(f"{percentile(latencies, percent) * 1000:.1f}" for percent in (50, 99, 100)),
         f"{used_s / len(appended) * 1000:.2f}",
@@ -193,6 +193,19 @@ def _latencies(appended: Mapping[int, float], seen: Sequence[tuple[float, int]])
             at, until = reached[partition] = next(waiting[partition])
         found.append(at - began_at)
     return found
+
+
+async def _batches_of(engine: AsyncEngine, positions: Iterable[int]) -> int:
+    """The transactions that copied these records. One notifies once for each of its partitions."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text(
+                "select count(distinct cast(xmin as text)) from event_log"
+                " where seq = any(cast(:positions as bigint[]))"
+            ),
+            {"positions": list(positions)},
+        )
+        return int(found.scalar_one())
 
 
 async def _are_right(engine: AsyncEngine, log: JetStreamLog, names: set[str]) -> bool:

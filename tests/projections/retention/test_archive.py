@@ -14,6 +14,7 @@ from offhook.history.files import records_in
 from offhook.history.segments import read_manifest, segment_url
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
+from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import cancel, cut_over_version
 from offhook.projections.retention.archive import Archiver
 from offhook.projections.views.history import read_session_as_of, read_timeline
@@ -126,6 +127,25 @@ async def test_a_late_record_survives_and_is_archived_too(
         assert after["timeline b"][-1].fields["event_id"] == "b-late"
     assert (await built(engine)).identical
     assert len(await log.read("b")) == 1
+
+
+async def test_archiving_between_a_rebuild_its_cutover_and_its_rollback_changes_no_row(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await settled_calls(client, log, engine, NAMES)
+    await built(engine)
+    assert (await archive(client, engine, tmp_path)).sessions == len(NAMES)
+    await publish(log, [late("a")])
+    await project(client, engine)
+    before = await stored_views(engine)
+    await cut_over_version(engine)
+    assert await stored_views(engine) == before
+    await publish(log, [late("b")])
+    await project(client, engine)
+    before = await stored_views(engine)
+    await roll_back(engine)
+    assert await stored_views(engine) == before
+    assert (await built(engine)).identical
 
 
 async def test_sessions_that_are_not_settled_stay(

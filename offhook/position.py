@@ -7,6 +7,8 @@ partition positions are in the order of the log; between partitions there is no 
 a log of one partition, the number 0, a position is the sequence itself.
 """
 
+import re
+
 PARTITIONS_MAX = 64
 """As many as there are slots (`offhook.jetstream.subjects.SLOTS`)."""
 
@@ -36,6 +38,27 @@ def seq_of(position: int) -> int:
     return position & SEQ_MAX
 
 
+def position_text(position: int) -> str:
+    """As people read it: `2:1234`, partition and sequence; in partition 0 the sequence alone."""
+    partition, seq = partition_of(position), seq_of(position)
+    return f"{partition}:{seq}" if partition else str(seq)
+
+
+def position_from(text: str) -> int | None:
+    """A position as people write it, `2:1234` or the one number; None if it is neither."""
+    partition, colon, seq = text.strip().rpartition(":")
+    if not all(_DIGITS.fullmatch(each) for each in ([partition] if colon else []) + [seq]):
+        return None
+    try:
+        return position_of(int(partition), int(seq)) if colon else _known(int(seq))
+    except ValueError:
+        return None
+
+
+def _known(position: int) -> int:
+    return position_of(partition_of(position), seq_of(position))
+
+
 def referred(reference: int, position: int) -> int:
     """A position that the record at `position` refers to, in its own session.
 
@@ -48,3 +71,4 @@ def referred(reference: int, position: int) -> int:
 
 
 _SEQ_BITS = 47
+_DIGITS = re.compile("[0-9]{1,16}")

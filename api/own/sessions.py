@@ -34,6 +34,7 @@ from offhook.api.own.parameters import (
 from offhook.api.own.redact import redacted_entry, redacted_session
 from offhook.api.query_parameters import WholeNumber, moment_in, number_in
 from offhook.errors import shown
+from offhook.position import position_from
 from offhook.projections.views.database import PAGE_MAX, Connection
 from offhook.projections.views.event_log import read_time_at
 from offhook.projections.views.history import (
@@ -216,8 +217,8 @@ async def _listed_as_of(
 
 
 def _position_in(as_of: str) -> int | datetime:
-    if as_of.isascii() and as_of.isdigit() and len(as_of) < len(str(SEQ_MAX)):
-        return int(as_of)
+    if (position := position_from(as_of)) is not None:
+        return position
     return moment_in("as_of", as_of, "a position or a time")
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from offhook.cli.options import keyword_options
-from offhook.errors import SelectionInvalid
+from offhook.errors import SelectionInvalid, shown
 from offhook.history.selection import Selection, moment_from
+from offhook.position import position_from
 
 
 def selection_of(
@@ -25,10 +26,14 @@ def selection_of(
         typer.Option(metavar="TIME", help="Records stored before this time."),
     ] = None,
     from_position: Annotated[
-        int | None, typer.Option(help="First position, inclusive.", min=0)
+        str | None,
+        typer.Option(
+            metavar="POSITION",
+            help="First position, inclusive: a number, or partition:sequence, as 2:1234.",
+        ),
     ] = None,
     to_position: Annotated[
-        int | None, typer.Option(help="Last position, inclusive.", min=0)
+        str | None, typer.Option(metavar="POSITION", help="Last position, inclusive.")
     ] = None,
     session: Annotated[
         list[str] | None,
@@ -55,8 +60,8 @@ def selection_of(
     return Selection(
         since=_moment("--since", since, now),
         until=_moment("--until", until, now),
-        first_position=from_position,
-        last_position=to_position,
+        first_position=_position("--from-position", from_position),
+        last_position=_position("--to-position", to_position),
         sessions=_each(session),
         numbers=_each(number),
         types=_each(type),
@@ -74,6 +79,17 @@ def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
         return moment_from(text, now)
     except SelectionInvalid as error:
         raise SelectionInvalid(f"{option}: {error}") from None
+
+
+def _position(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if (position := position_from(text)) is None:
+        raise SelectionInvalid(
+            f"{option}: {shown(text)} is not a position; expected one of the log, such as "
+            "281474976711890 or, the same as partition and sequence, 2:1234"
+        )
+    return position
 
 
 def _each(values: Sequence[str] | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import httpx
 
 from offhook.events import WebhookReceived
 from offhook.history.lines import HistoryRecord
+from offhook.position import position_text
 
 POSITION_HEADER = "Offhook-Replay"
 SESSION_HEADER = "Offhook-Replay-Session"
@@ -104,7 +105,7 @@ class Redelivery:
         self._broken.add(record.session_id)
         if len(self.failures) < FAILURES_MAX:
             self.failures.append(
-                f"position {record.position}: event {record.fact_id} of session"
+                f"position {position_text(record.position)}: event {record.fact_id} of session"
                 f" {record.session_id}: {failure}"
             )
         return False

@@ -9,6 +9,7 @@ from offhook.cli.history.options import SELECTION, selection_of
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
 from offhook.errors import SelectionInvalid, SettingInvalid
 from offhook.history.selection import Selection
+from offhook.position import position_text
 from offhook.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def _print_json(found: "Verified", keys: Sequence[str]) -> None:
 
 def _example(record: "HistoryRecord") -> str:
     return (
-        f"position {record.position}: event {record.fact_id} of session {record.session_id},"
+        f"position {position_text(record.position)}: event {record.fact_id}"
+        f" of session {record.session_id},"
         f" stored {record.stored_at:%Y-%m-%d %H:%M:%S} UTC"
     )

@@ -21,6 +21,7 @@ from offhook.flow import PARKED
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
+from offhook.position import position_text
 from offhook.projections.maintenance import fold_again
 from offhook.projections.views.checkpoint import read_checkpoints
 from offhook.projections.views.database import Engine, open_database
@@ -45,7 +46,7 @@ def run_list(console: Console, settings: Settings) -> None:
         since = f"{each.since:%Y-%m-%d %H:%M:%S}"
         # As text: brackets in an error would be read as markup.
         texts = Text(each.error), Text(_done(each.commands))
-        table.add_row(each.session_id, each.by, str(each.since_seq), since, *texts)
+        table.add_row(each.session_id, each.by, position_text(each.since_seq), since, *texts)
     console.print(table)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
     console.print(f"{more}{len(found):,} parked, as of {as_of}: `offhook parked retry`")
@@ -104,7 +105,8 @@ async def _resume(console: Console, client: Client, session_id: str) -> bool:
         if state.flow == PARKED.name and state.issued is not None
     )
     after = f" from the records after the policy ({done}) on" if done else ""
-    console.print(f"{session_id}: resumed at seq {appended.seq:,}, its flow is called again{after}")
+    at = position_text(appended.seq)
+    console.print(f"{session_id}: resumed at seq {at}, its flow is called again{after}")
     return True
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offhook.errors import OperatorFault, PassingFault
-from offhook.position import seq_of
+from offhook.position import position_text
 from offhook.projections import maintenance
 from offhook.projections.maintenance import Compared, Example, Parity, RebuildProgress
 from offhook.projections.views.database import DATABASE_ERRORS
@@ -260,11 +260,11 @@ _SHOWN = 16
 
 
 def _positions(positions: maintenance.Positions) -> str:
-    """`at seq 12` in a log of one partition, else the sequence in each."""
-    shown = [f"{seq_of(position):,}" for _, position in sorted(positions.items())]
+    """`at seq 12` in a log of one partition, else the position in each: `at 9, 1:12, 2:7`."""
+    shown = [position_text(position) for _, position in sorted(positions.items())]
     if len(shown) == 1:
         return f"at seq {shown[0]}"
-    return f"at seqs {', '.join(shown)} of the partitions"
+    return f"at {', '.join(shown)}"
 
 
 def _difference(each: Compared) -> str:

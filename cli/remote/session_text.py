@@ -31,6 +31,7 @@ from offhook.events import (
     TimerSet,
     WebhookReceived,
 )
+from offhook.position import position_text, referred
 from offhook.session import Session, evolve
 from offhook.session.leg import Leg
 
@@ -74,7 +75,8 @@ def session_text(
         if (this_day := f"{record.stored_at:%Y-%m-%d}") != day:
             day = this_day
             lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
-        lines.add_row(str(record.seq), f"{record.stored_at:%H:%M:%S.%f}"[:-3], record.side, body)
+        at = f"{record.stored_at:%H:%M:%S.%f}"[:-3]
+        lines.add_row(position_text(record.seq), at, record.side, body)
     title = f"session {session_id}: {len(records):,} records, {_status_at(session, now)}"
     if others := sorted({record.session_id for record in records} - {session_id}):
         title += f", with its dial in session {', '.join(others)}"
@@ -118,6 +120,10 @@ class _Names:
         return self.commands.setdefault(command_id, f"{name} #{count}" if count > 1 else name)
 
 
+def _cause(cause_seq: int, record: Record) -> str:
+    return position_text(referred(cause_seq, record.seq))
+
+
 def _kind(record: Record) -> str:
     if isinstance(record.fact, WebhookReceived):
         return record.fact.event.event_type or "webhook without a type"
@@ -138,7 +144,8 @@ def _what(record: Record, names: _Names) -> str:
             said += [_timer(order) for order in fact.timers]
             by = f"{fact.flow} {fact.flow_version}"
             warned = "".join(f"; warning: {warning}" for warning in fact.warnings)
-            return f"on {fact.cause_seq} by {by}: {', '.join(said) or 'nothing'}{warned}"
+            on = _cause(fact.cause_seq, record)
+            return f"on {on} by {by}: {', '.join(said) or 'nothing'}{warned}"
         case CommandAttempted():
             return f"{names.command(fact.command_id)}, attempt {fact.attempt}: {fact.because}"
         case CommandSucceeded():
@@ -153,7 +160,9 @@ def _what(record: Record, names: _Names) -> str:
         case TimerCancelled(name=name) | TimerFired(name=name):
             return name
         case SessionParked():
-            return f"on {fact.cause_seq} after {fact.attempts} attempts: {fact.error}"
+            return (
+                f"on {_cause(fact.cause_seq, record)} after {fact.attempts} attempts: {fact.error}"
+            )
         case LegPlaced(leg=leg, command_id=command_id, command_session_id=dialling):
             numbers = f"outgoing, {leg.from_number} → {leg.to_number}"
             by = f"by {names.command(command_id)} in session {dialling}"

@@ -20,11 +20,13 @@ from offhook.cli.remote.follow import follow_session
 from offhook.cli.remote.session_diff import changes_between, diff_text
 from offhook.cli.remote.session_text import session_text
 from offhook.codec import fields_of
-from offhook.errors import OperatorFault, RecordUnreadable
+from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid
 from offhook.events import Record, session_id_from
+from offhook.history.selection import moment_from
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
+from offhook.position import position_from, position_text
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.legs import LEGS
@@ -77,7 +79,7 @@ async def _show(
         read = [await read_call(log, wanted, each) for each in until]
         session_id, records = max(read, key=lambda each: len(each[1]))
         if not records:
-            by_then = f" as of {asked.moments[-1]}" if moments else ""
+            by_then = f" as of {_moment_text(asked.moments[-1])}" if moments else ""
             raise OperatorFault(f"the log has no record of session {asked.session}{by_then}")
         if is_diff:
             _print_diff(console, session_id, [found for _, found in read], as_json=asked.as_json)
@@ -99,17 +101,19 @@ async def _show(
 
 
 def _moment_in(text: str) -> int | datetime:
-    """A position, or a time with its offset. Raises BadParameter."""
-    if text.isascii() and text.isdigit():
-        return int(text)
-    with contextlib.suppress(ValueError):
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is not None:
-            return at
+    """A position, or a time. Raises BadParameter."""
+    if (position := position_from(text)) is not None:
+        return position
+    with contextlib.suppress(SelectionInvalid):
+        return moment_from(text, datetime.now(UTC))
     raise typer.BadParameter(
-        f"{text!r} is not a moment; expected a position (the seq of a record), or a time in RFC "
-        "3339 with its offset from UTC, such as 2026-11-22T10:00:00Z"
+        f"{text!r} is not a moment; expected a position (the seq of a record), a time in RFC 3339 "
+        "with its offset from UTC, such as 2026-11-22T10:00:00Z, or how long ago, such as 15m"
     )
+
+
+def _moment_text(moment: int | datetime) -> str:
+    return position_text(moment) if isinstance(moment, int) else str(moment)
 
 
 async def _moment(stream: StreamLookup, given: int | datetime) -> Moment:
@@ -138,7 +142,9 @@ def _print_diff(
 def _place(records: Sequence[Record]) -> str:
     if not records:
         return "before its first record"
-    return f"{records[-1].seq} ({records[-1].stored_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + ")"
+    return (
+        f"{position_text(records[-1].seq)} ({records[-1].stored_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + ")"
+    )
 
 
 def _folded(session_id: str, records: Sequence[Record]) -> Folded:

@@ -28,7 +28,7 @@ from offhook.jetstream.log import (
     pages,
 )
 from offhook.jetstream.subjects import Side
-from offhook.position import referred
+from offhook.position import position_text, referred
 from offhook.recent import RecentDict
 
 SESSIONS_AT_ONCE = 64
@@ -139,7 +139,7 @@ class Importer:
             try:
                 fact = _fact_of(record)
             except RecordUnreadable as error:
-                self.done.unreadable.append(f"position {record.position}: {error}")
+                self.done.unreadable.append(f"position {position_text(record.position)}: {error}")
                 continue
             try:
                 is_new = await self._append(session, record, fact)

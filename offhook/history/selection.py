@@ -15,6 +15,7 @@ from offhook.errors import RecordUnreadable, SelectionInvalid, shown
 from offhook.events import WebhookReceived
 from offhook.history.lines import HistoryRecord
 from offhook.phone_numbers import number_key
+from offhook.position import position_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,8 @@ class Selection:
         first, last = self.first_position, self.last_position
         if first is not None and last is not None and first > last:
             raise SelectionInvalid(
-                f"nothing is from position {first} to {last}: the first must not be above the last"
+                f"nothing is from position {position_text(first)} to {position_text(last)}:"
+                " the first must not be above the last"
             )
         for number in self.numbers:
             if not _NUMBER.fullmatch(number_key(number)):

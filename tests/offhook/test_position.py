@@ -9,7 +9,9 @@ from offhook.position import (
     PARTITIONS_MAX,
     SEQ_MAX,
     partition_of,
+    position_from,
     position_of,
+    position_text,
     referred,
     seq_of,
 )
@@ -30,6 +32,26 @@ def test_positions_of_a_partition_are_in_the_order_of_its_stream(
     partition: int, one: int, other: int
 ) -> None:
     assert (position_of(partition, one) < position_of(partition, other)) == (one < other)
+
+
+@given(partitions, sequences)
+def test_a_position_is_read_as_it_is_printed_and_as_one_number(partition: int, seq: int) -> None:
+    position = position_of(partition, seq)
+    assert position_from(position_text(position)) == position
+    assert position_from(f"{partition}:{seq}") == position
+    assert position_from(str(position)) == position
+
+
+def test_a_position_is_printed_with_its_partition_but_for_the_first() -> None:
+    assert position_text(position_of(2, 1234)) == "2:1234"
+    assert position_text(position_of(0, 1234)) == "1234"
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "2:", ":5", "-1", "1.5", "64:1", f"1:{2**47}", str(2**53), "1:2:3", "9" * 30]
+)
+def test_what_is_no_position_is_read_as_none(text: str) -> None:
+    assert position_from(text) is None
 
 
 @given(sequences)

@@ -50,7 +50,8 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
     for session_id in (first, second):
         row = next(line for line in listed.splitlines() if session_id in line)
         assert re.search(
-            r"flow +│ +\d+ │ [\d-]+ [\d:]+ │ flow digits 1: ValueError: no such digit: \[x\]", row
+            r"flow +│ +[\d:]+ │ [\d-]+ [\d:]+ │ flow digits 1: ValueError: no such digit: \[x\]",
+            row,
         )
 
     _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:corrected",)))
@@ -59,7 +60,7 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
     answer = _offhook(stack.settings, "retry", first)
     assert answer.returncode == 0, answer.stderr
     assert re.fullmatch(
-        rf"{first}: resumed at seq [\d,]+, its flow is called again\n", answer.stdout
+        rf"{first}: resumed at seq [\d:]+, its flow is called again\n", answer.stdout
     )
     _until(lambda: _commands(stack, first), lambda found: found == [("answer", "succeeded")])
     assert _commands(stack, second) == []
@@ -77,7 +78,7 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
 def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(stack: Stack) -> None:
     asyncio.run(_append_unheard(stack.nats.url, "strange"))
     listed = _until(lambda: _list(stack), lambda text: "1 parked" in text)
-    assert re.search(r"strange │ views │ +\d+ │", listed)
+    assert re.search(r"strange │ views │ +[\d:]+ │", listed)
     assert "strange: its views still cannot be rebuilt: seq" in _retry(stack)
     assert "1 parked" in _list(stack)
     # As if this command were of a version that can read it.

@@ -31,6 +31,7 @@ from offhook.events import (
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
+from offhook.position import position_of
 from offhook.settings import Settings, environment_from
 from tests.example_events import example_event
 from tests.projections.story import (
@@ -300,7 +301,7 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
     await close(client)
     whole = json.loads(_show(own_nats, "s", "--json").stdout)["records"]
     eighth = records[7]
-    for moment in (str(eighth.seq), eighth.stored_at.isoformat()):
+    for moment in (str(eighth.seq), f"0:{eighth.seq}", eighth.stored_at.isoformat()):
         shown = json.loads(_show(own_nats, "s", "--as-of", moment, "--json").stdout)
         assert shown["records"] == whole[:8]
     text = _show(own_nats, "s", "--as-of", str(eighth.seq), "--last", "1").stdout
@@ -316,8 +317,26 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
     assert "command hangup s-hangup" not in lines
     none = json.loads(_show(own_nats, "s", "--diff", "3", "3", "--json").stdout)
     assert none == {"session_id": "s", "changes": []}
-    for wrong in (("--as-of", "noon"), ("--as-of", "1", "--follow"), ("--as-of", "0")):
+    assert json.loads(_show(own_nats, "s", "--as-of", "0s", "--json").stdout)["records"] == whole
+    for wrong in (
+        ("--as-of", "noon"),
+        ("--as-of", "64:1"),
+        ("--as-of", "1", "--follow"),
+        ("--as-of", "0"),
+    ):
         assert _show(own_nats, "s", *wrong).returncode != 0
+
+
+def test_positions_are_printed_as_partition_and_sequence() -> None:
+    first, decided = _records("s", call("s")[:2])
+    # A log that was moved to several partitions has causes that are sequences.
+    moved = [replace(each, seq=position_of(3, each.seq)) for each in (first, decided)]
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(session_text("s", moved, now=NOON))
+    shown = captured.get()
+    assert re.findall(r"^ *(\S+)  \d\d:", shown, re.MULTILINE) == ["3:1", "3:2"]
+    assert "on 3:1 by frontdesk 7" in shown
 
 
 def test_an_id_is_never_broken_over_two_lines() -> None:

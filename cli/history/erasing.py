@@ -52,6 +52,9 @@ def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
         raise OperatorFault("nothing to erase; expected SESSION, --number or --resume")
     if wanted.resumes and (wanted.session_ids or wanted.numbers):
         raise OperatorFault("--resume takes no SESSION and no --number")
+    for option, texts in (("SESSION", wanted.session_ids), ("--name", wanted.names)):
+        if not all(each.strip() for each in texts):  # it would be found everywhere
+            raise OperatorFault(f"{option} is empty; expected a text, nothing was erased")
     try:
         erased = asyncio.run(_erase(console, settings, wanted))
     except FAULTS as error:

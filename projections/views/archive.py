@@ -35,7 +35,7 @@ from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import Block, read_block
 from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
-from offhook.projections.views.view import metadata
+from offhook.projections.views.view import metadata, storable
 
 archive_segments = Table(
     "archive_segments",
@@ -95,7 +95,7 @@ async def places_of(
     found = await connection.execute(
         select(archived_sessions, archive_segments.c.root)
         .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
-        .where(archived_sessions.c.session_id.in_(list(session_ids)))
+        .where(archived_sessions.c.session_id.in_([storable(each) for each in session_ids]))
         .order_by(archived_sessions.c.first_seq)
     )
     places: dict[str, list[Place]] = {}

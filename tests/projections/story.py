@@ -35,6 +35,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side
 from offhook.projections.projector.progress import Progress
@@ -247,11 +248,11 @@ async def last_seq(client: Client) -> int:
 
 
 async def caught_up(client: Client, engine: AsyncEngine) -> None:
-    """Wait until the checkpoint is at the end of the stream."""
-    wanted = await last_seq(client)
+    """Wait until the checkpoint of each partition is at the end of its stream."""
     async with PositionWatch(engine) as watch:
-        reached = await watch.wait_for(wanted, TIMEOUT_S)
-    assert reached >= wanted, f"the views are at {reached}, the stream at {wanted}"
+        for wanted in await StreamLookup(client).last_positions():
+            reached = await watch.wait_for(wanted, TIMEOUT_S)
+            assert reached >= wanted, f"the views are at {reached}, the log at {wanted}"
 
 
 async def progress_at_end(client: Client, projector: Projector) -> Progress:

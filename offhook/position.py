@@ -71,4 +71,4 @@ def referred(reference: int, position: int) -> int:
 
 
 _SEQ_BITS = 47
-_DIGITS = re.compile("[0-9]{1,16}")
+_DIGITS = re.compile("0|[1-9][0-9]{0,15}")  # without leading zeros: 10:00 is a time of day

@@ -250,7 +250,9 @@ async def test_a_session_that_cannot_be_folded_keeps_its_rows(
         await publish(log, call("poison")[6:])  # it is tried again, and fails
         await caught_up(client, engine)
     assert await stored_views(engine) == before
-    assert await _parked(engine) == {"poison": (parked["poison"][0], 2)}
+    parked_at, attempts = (await _parked(engine))["poison"]
+    assert parked_at == parked["poison"][0]
+    assert attempts > parked["poison"][1]  # once for each batch that its records came in
 
 
 async def test_a_session_that_can_be_folded_again_is_no_longer_parked(

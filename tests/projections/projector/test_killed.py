@@ -1,14 +1,8 @@
 """A projector process killed in the middle of its work leaves no trace in the views."""
 
 import asyncio
-import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -19,6 +13,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.batch import Applied, Projection
 from offhook.projections.projector.project import Projector
+from tests.projections.projector.projector_process import process
 from tests.projections.story import (
     TIMEOUT_S,
     call,
@@ -30,23 +25,6 @@ from tests.projections.story import (
     publish,
     stored_views,
 )
-
-RUNNER = Path(__file__).with_name("run_projector.py")
-ROOT = Path(__file__).parents[3]
-
-
-@contextmanager
-def process(server: NatsServer, database_url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    started = subprocess.Popen(
-        [sys.executable, str(RUNNER), server.url, database_url],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
 
 
 async def test_killed_between_writing_and_committing(

@@ -4,12 +4,9 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -33,6 +30,7 @@ from offhook.projections.projector.project import Projector
 from offhook.projections.views.checkpoint import reached, read_checkpoints
 from offhook.projections.views.database import driver_of
 from offhook.projections.views.event_log import read_stored
+from tests.projections.projector.projector_process import process
 from tests.projections.story import (
     NOON,
     TIMEOUT_S,
@@ -46,8 +44,6 @@ from tests.projections.story import (
 )
 
 PARTITIONS = 4
-RUNNER = Path(__file__).with_name("run_projector.py")
-ROOT = Path(__file__).parents[3]
 
 KILLS = int(os.environ.get("OFFHOOK_TEST_KILLS", "3"))
 """How many times a process of two is killed at random; 50 for a longer look."""
@@ -62,20 +58,6 @@ async def client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
     await provision(client, [own_nats_server.monitor_url], partitions=PARTITIONS)
     yield client
     await close(client)
-
-
-@contextmanager
-def process(server: NatsServer, database_url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    started = subprocess.Popen(
-        [sys.executable, str(RUNNER), server.url, database_url],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
 
 
 async def test_one_batch_moves_all_the_partitions_that_it_has_records_of(

@@ -4,9 +4,9 @@
                               event_log, once a process  └ a client that starts further back reads
                                                            event_log by itself, until it is there
 
-A client has no buffer: it has its place in the ring, and a position for each partition. One that is
-overtaken by the ring is told so and ends; it resumes from its last event. Without clients nothing
-is read.
+A client has no buffer: it has its place in the ring, and a position for each partition. When the
+ring overtakes it, its stream ends with the reason; it resumes from its last event. Without clients
+nothing is read.
 """
 
 import asyncio

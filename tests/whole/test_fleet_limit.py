@@ -34,9 +34,9 @@ BUSY_MAX = BURST // 100
 LANES = 8
 """A worker's: far fewer than the dials that wait, so that those must not keep the hangups out."""
 
-EARLY_DIALS_MAX = 10
-"""So many dials may be sent before the last hangup: a worker may have no hangup left when others
-still have some."""
+EARLY_DIALS_MAX = BURST // 8
+"""So many dials, half of them, may be sent before the last hangup: a worker may have no hangup left
+when others still have some. In the order of arrival nearly all would be."""
 
 LEFT = r'^offhook_budget_left{limit="carrier"} (\S+)$'
 TIMEOUT_S = 60.0

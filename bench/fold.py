@@ -19,7 +19,7 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import describe
+from bench.setting.machine import describe
 from offhook.codec import decode, encode
 from offhook.events import Decided, Record
 from offhook.process.slices import Slices

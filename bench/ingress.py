@@ -29,9 +29,9 @@ from nacl.signing import SigningKey
 from rich.console import Console
 from rich.table import Table
 
-from bench.children import Child, child, role
-from bench.load import Measured, at_rate, saturate, webhooks
-from bench.machine import describe, median, percentile
+from bench.setting.children import Child, child, role
+from bench.setting.load import Measured, at_rate, saturate, webhooks
+from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encoded_webhook
@@ -183,7 +183,7 @@ async def _started(
         )
         ours = role("ingress", settings, directory / f"offhook-{count}.log")
         bare = child(
-            ["-m", "bench.floor_ingress", server.url, public_key, FLOOR_STREAM, str(count)],
+            ["-m", "bench.rivals.floor_ingress", server.url, public_key, FLOOR_STREAM, str(count)],
             {},
             directory / f"floor-{count}.log",
         )
@@ -193,7 +193,7 @@ async def _started(
             )
     postgres_server = stack.enter_context(PostgresServer())
     usual = child(
-        ["-m", "uvicorn", "bench.usual_ingress:app", "--port", "0"],
+        ["-m", "uvicorn", "bench.rivals.usual_ingress:app", "--port", "0"],
         {"DATABASE_URL": postgres_server.url, "TELNYX_PUBLIC_KEY": public_key},
         directory / "usual.log",
     )

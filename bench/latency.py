@@ -1,7 +1,7 @@
 """Latency from a webhook to the arrival of its command at the carrier: `python -m bench.latency`.
 
     offhook   HTTP → ingress process → log → worker process (flow `bench.flows:ANSWERING`) → carrier
-    lean      HTTP → FastAPI → a row in PostgreSQL → worker process → carrier (`bench.lean_worker`)
+    lean      HTTP → FastAPI → a row in PostgreSQL → worker process → carrier (`rivals.lean_worker`)
     floor     publish to JetStream → a bare pull consumer's process → carrier
 
 All have the same fixed rate, one webhook per call and the same carrier stub, and send commands
@@ -26,10 +26,10 @@ from nats.js.api import PubAck
 from rich.console import Console
 from rich.table import Table
 
-from bench import carrier as stub
-from bench.children import Child, child, role
-from bench.load import SignedWebhook, at_rate, webhooks
-from bench.machine import describe, percentile
+from bench.setting import carrier as stub
+from bench.setting.children import Child, child, role
+from bench.setting.load import SignedWebhook, at_rate, webhooks
+from bench.setting.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.connection import close, connect
@@ -171,9 +171,9 @@ def _start(
         carrier_key="bench",
         flows=("bench.flows:ANSWERING",),
     )
-    bare = ["-m", "bench.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
+    bare = ["-m", "bench.rivals.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
     database = stack.enter_context(PostgresServer()).libpq_url
-    hand_made = ["-m", "bench.lean_worker", database, carrier.url, str(LEAN_SLOTS)]
+    hand_made = ["-m", "bench.rivals.lean_worker", database, carrier.url, str(LEAN_SLOTS)]
     for number in range(workers):
         log = directory / f"worker-{number}.log"
         ours.workers.append(stack.enter_context(role("workers", settings, log)))
@@ -183,7 +183,7 @@ def _start(
         floor.workers.append(stack.enter_context(child(bare, {}, log)))
     ours.port = stack.enter_context(role("ingress", settings, directory / "ingress.log")).port
     environment = {"DATABASE_URL": database, "PUBLIC_KEY": key.verify_key.encode().hex()}
-    program = ["-m", "uvicorn", "bench.lean_ingress:app", "--port", "0", "--no-access-log"]
+    program = ["-m", "uvicorn", "bench.rivals.lean_ingress:app", "--port", "0", "--no-access-log"]
     serving = child(program, environment, directory / "lean-ingress.log")
     lean.port = stack.enter_context(serving).port
 

@@ -28,8 +28,8 @@ from rich.table import Table
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.children import role
-from bench.machine import describe, percentile
+from bench.setting.children import role
+from bench.setting.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS, prepare
@@ -52,10 +52,10 @@ from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.views.checkpoint import CHANNEL
 from offhook.projections.views.database import driver_of, open_database
-from offhook.projections.views.event_log import StoredRecord, read_stored
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.schema import migrate
+from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.settings import Settings
 from offhook.webhooks import wire_body

@@ -36,13 +36,13 @@ from bench.history_file import (
     read_history,
     write_history,
 )
-from bench.machine import describe, median
+from bench.setting.machine import describe, median
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.views.database import open_database
-from offhook.projections.views.event_log import event_log, read_stored
 from offhook.projections.views.schema import migrate
+from offhook.projections.views.stored.event_log import event_log, read_stored
 from offhook.settings import Settings, environment_from
 
 TARGET_RATE = 20_000

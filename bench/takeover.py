@@ -22,9 +22,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.carrier import StubCarrier, listening
-from bench.children import Child, role
-from bench.machine import describe, percentile
+from bench.setting.carrier import StubCarrier, listening
+from bench.setting.children import Child, role
+from bench.setting.machine import describe, percentile
 from bench.workers import append_call
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.events import Decided

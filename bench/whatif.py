@@ -26,13 +26,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import describe
+from bench.setting.machine import describe
 from bench.whatif_calls import plan, planted, rows_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.projections.views.database import open_database
-from offhook.projections.views.event_log import event_log
 from offhook.projections.views.schema import migrate
+from offhook.projections.views.stored.event_log import event_log
 
 TEMPORAL_SHARE = 10
 """The Replayer gets one in this many of the calls: it needs as long for them."""
@@ -118,7 +118,7 @@ def main() -> None:
             contenders.append(
                 Contender(
                     name=f"temporal, {runner}",
-                    module="bench.whatif_temporal",
+                    module="bench.rivals.whatif_temporal",
                     argument=runner,
                     path=f"{temporal}:{_ROOT}",
                 )

@@ -3,8 +3,8 @@
 A burst of calls waits in the log; 1, 2 and 4 worker processes (flow `bench.flows:ANSWERING`)
 answer them at a carrier that takes 200 ms for each. With 16 slots the limit of one worker is 80
 commands a second; with `--answer-ms 0` the processor is the limit. `lean` is the same number of
-`bench.lean_worker` processes, with the same number of slots, on rows in PostgreSQL. Rounds take
-turns; a figure is the median of its rounds.
+`bench.rivals.lean_worker` processes, with the same number of slots, on rows in PostgreSQL. Rounds
+take turns; a figure is the median of its rounds.
 """
 
 import argparse
@@ -24,10 +24,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.carrier import StubCarrier, listening
-from bench.children import Child, child, role
-from bench.lean_worker import INSERT, TABLE
-from bench.machine import describe, median
+from bench.rivals.lean_worker import INSERT, TABLE
+from bench.setting.carrier import StubCarrier, listening
+from bench.setting.children import Child, child, role
+from bench.setting.machine import describe, median
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encoded_webhook
@@ -169,7 +169,7 @@ async def measure(calls: int, rounds: int, answer_s: float) -> Sequence[Crew]:
 
 async def _round(crew: Crew, stage: Stage, calls: int) -> None:
     carrier, nats_server = stage.carrier, stage.nats_server
-    hand_made = ["-m", "bench.lean_worker", stage.database_url, carrier.url, str(SLOTS)]
+    hand_made = ["-m", "bench.rivals.lean_worker", stage.database_url, carrier.url, str(SLOTS)]
     settings = Settings(
         nats_url=nats_server.url,
         nats_monitor_urls=(nats_server.monitor_url,),

@@ -1,9 +1,9 @@
 """The worker of `lean`, a fair rival: a transaction per event, SKIP LOCKED, LISTEN/NOTIFY.
 
 Run by `bench.latency` and `bench.workers`:
-`python -m bench.lean_worker DATABASE_URL CARRIER_URL SLOTS`. The row is locked while the carrier
-processes its command, and then its outcome is committed: a killed worker's locks are released
-with its connection. It keeps no history and no order within a call.
+`python -m bench.rivals.lean_worker DATABASE_URL CARRIER_URL SLOTS`. The row is locked while the
+carrier processes its command, and then its outcome is committed: a killed worker's locks are
+released with its connection. It keeps no history and no order within a call.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def run(database_url: str, carrier_url: str, slots: str) -> None:
     ):
         await pool.execute(TABLE)
         await listening.add_listener(CHANNEL, lambda *_: waking.put_nowait(None))
-        # `bench.children` waits for this line; this worker has no port.
+        # `bench.setting.children` waits for this line; this worker has no port.
         logging.getLogger(__name__).info("listening", extra={"port": 0})
         await asyncio.gather(*(_slot(pool, http, carrier_url, waking) for _ in range(count)))
 

@@ -1,6 +1,6 @@
 """What is usually written by hand: FastAPI, the official SDK's `unwrap`, a row in Postgres.
 
-Run by `bench.ingress` as users would run it: `uvicorn bench.usual_ingress:app`, with
+Run by `bench.ingress` as users would run it: `uvicorn bench.rivals.usual_ingress:app`, with
 DATABASE_URL and TELNYX_PUBLIC_KEY in the environment. The event id is unique, so a repeated webhook
 is stored only once here too.
 """

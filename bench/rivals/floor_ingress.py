@@ -1,7 +1,8 @@
 """The floor of ingress: verify, publish once, answer; every other check is left out.
 
-Run by `bench.ingress`: `python -m bench.floor_ingress NATS_URL PUBLIC_KEY STREAM PARTITIONS`. It
-publishes on `STREAM.0`, `STREAM.1` and so on, by a hash of the event id.
+Run by `bench.ingress`:
+`python -m bench.rivals.floor_ingress NATS_URL PUBLIC_KEY STREAM PARTITIONS`.
+It publishes on `STREAM.0`, `STREAM.1` and so on, by a hash of the event id.
 """
 
 import base64

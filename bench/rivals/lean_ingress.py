@@ -1,7 +1,8 @@
 """The ingress of `lean`, a fair rival: FastAPI, one PyNaCl verify, a row and a NOTIFY by asyncpg.
 
-Run by `bench.latency` as `uvicorn bench.lean_ingress:app`, with DATABASE_URL and PUBLIC_KEY (hex)
-in the environment. The event id is unique, so a repeated webhook is stored only once here too.
+Run by `bench.latency` as `uvicorn bench.rivals.lean_ingress:app`, with DATABASE_URL and PUBLIC_KEY
+(hex) in the environment. The event id is unique, so a repeated webhook is stored once here
+too.
 """
 
 import base64
@@ -15,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from bench.lean_worker import INSERT, TABLE
+from bench.rivals.lean_worker import INSERT, TABLE
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 key = VerifyKey(bytes.fromhex(os.environ["PUBLIC_KEY"]))

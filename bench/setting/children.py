@@ -15,7 +15,7 @@ from offhook.settings import Settings, environment_from
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 25.0
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 _UVICORN_LISTENS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(?P<port>\d+)")
 

@@ -1,6 +1,6 @@
 """The floor of the worker: a bare pull consumer that posts one command for each message.
 
-Run by `bench.latency`: `python -m bench.floor_worker NATS_URL STREAM CARRIER_URL`. It reads
+Run by `bench.latency`: `python -m bench.rivals.floor_worker NATS_URL STREAM CARRIER_URL`. It reads
 no history and decides and records nothing, so it is neither ordered nor exactly-once.
 """
 
@@ -25,7 +25,7 @@ async def run(nats_url: str, stream: str, carrier_url: str) -> None:
     consumer = await client.jetstream().pull_subscribe(f"{stream}.>", durable="floor")
     tasks: set[asyncio.Task[None]] = set()
     async with httpx.AsyncClient(trust_env=False) as http:
-        # `bench.children` waits for this line; this worker has no port.
+        # `bench.setting.children` waits for this line; this worker has no port.
         logging.getLogger(__name__).info("listening", extra={"port": 0})
         while True:
             try:

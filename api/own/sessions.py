@@ -36,14 +36,13 @@ from offhook.api.query_parameters import WholeNumber, moment_in, number_in
 from offhook.errors import shown
 from offhook.position import position_from
 from offhook.projections.views.database import PAGE_MAX, Connection
-from offhook.projections.views.event_log import read_time_at
-from offhook.projections.views.history import (
+from offhook.projections.views.past.history import (
     TIMELINE_MAX,
     TimelineEntry,
     read_session_as_of,
     read_timeline,
 )
-from offhook.projections.views.past_lists import TooMuchToFold, list_sessions_as_of
+from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessions_as_of
 from offhook.projections.views.sessions import (
     SessionDetail,
     SessionFilter,
@@ -52,6 +51,7 @@ from offhook.projections.views.sessions import (
     list_sessions,
     read_session,
 )
+from offhook.projections.views.stored.event_log import read_time_at
 from offhook.session.folding import NEVER
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from offhook.projections.views.commands import CommandView, list_every_command
 from offhook.projections.views.database import Engine
-from offhook.projections.views.event_log import read_event_ids, read_times_of_facts
 from offhook.projections.views.legs import LegView, list_every_leg
+from offhook.projections.views.stored.event_log import read_event_ids, read_times_of_facts
 
 EXAMPLES_MAX = 5
 

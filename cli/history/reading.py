@@ -19,7 +19,7 @@ from offhook.projections.views.database import (
     read_at_one_moment,
     reason_of,
 )
-from offhook.projections.views.records import (
+from offhook.projections.views.past.records import (
     Order,
     count_records,
     require_sessions,

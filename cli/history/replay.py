@@ -123,7 +123,7 @@ async def _to_projection(settings: Settings, selection: Selection, name: str) ->
     from offhook.cli.history.progress import Advance
     from offhook.projections.maintenance import fold_sessions_again, view_names
     from offhook.projections.views.database import open_database
-    from offhook.projections.views.records import require_sessions, select_session_ids
+    from offhook.projections.views.past.records import require_sessions, select_session_ids
     from offhook.projections.views.schema import require_migrated
 
     if name not in view_names():

@@ -24,7 +24,7 @@ from offhook.errors import HistoryUnreadable, OperatorFault, shown_url
 from offhook.history.files import lines_in
 from offhook.history.lines import HistoryRecord, record_from
 from offhook.projections.views.database import DATABASE_ERRORS, reason_of
-from offhook.projections.views.decided import list_decided, read_rows, reading_only
+from offhook.projections.views.past.decided import list_decided, read_rows, reading_only
 
 SESSIONS_MAX = 1_000_000
 """Sessions that are tried at most: their ids are in memory."""

@@ -30,11 +30,11 @@ from offhook.projections.projector.statements import (
     write_statement,
 )
 from offhook.projections.views.database import Connection, Driver, driver_in
-from offhook.projections.views.erasures import digest_of
-from offhook.projections.views.event_log import StoredRecord, read_stored
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, written
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.stored.erasures import digest_of
+from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of, storable
 from offhook.recent import RecentDict
 from offhook.session import Session

@@ -24,7 +24,7 @@ from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
 from offhook.jetstream.subjects import ALL_CALLS
 from offhook.position import seq_of
 from offhook.process.slices import Slices
-from offhook.projections.views.event_log import StoredRecord, read_stored
+from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 
 WAIT_S = 1.0
 """How long to wait for the next record before anything else is done."""

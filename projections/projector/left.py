@@ -12,9 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import HistoryUnreadable, OperatorFault
-from offhook.projections.views.archive import read_archived
-from offhook.projections.views.erasures import digest_of, erase_again
-from offhook.projections.views.event_log import StoredRecord, event_id_of
+from offhook.projections.views.stored.archive import read_archived
+from offhook.projections.views.stored.erasures import digest_of, erase_again
+from offhook.projections.views.stored.event_log import StoredRecord, event_id_of
 
 
 @dataclass(frozen=True, kw_only=True)

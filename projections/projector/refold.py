@@ -8,9 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.projector.bulk import upsert_newer
-from offhook.projections.views.archive import log_of
-from offhook.projections.views.event_log import read_records
 from offhook.projections.views.fold import Folded, advanced
+from offhook.projections.views.stored.archive import log_of
+from offhook.projections.views.stored.event_log import read_records
 from offhook.projections.views.view import View
 from offhook.session import Session
 

@@ -22,8 +22,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from offhook.projections.projector.checkpoint import Fence
 from offhook.projections.views.checkpoint import CHANNEL
-from offhook.projections.views.event_log import event_log
 from offhook.projections.views.registry import VIEWS, Rows
+from offhook.projections.views.stored.event_log import event_log
 from offhook.projections.views.view import View
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import offhook
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
-from offhook.projections.views.erasures import copy_erased
+from offhook.projections.views.stored.erasures import copy_erased
 
 State = Literal["folding", "following", "live", "rejected"]
 Wanted = Literal["pause", "cancel"]

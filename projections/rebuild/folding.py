@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import Table, Text
 
 from offhook.events import Record
-from offhook.projections.views.event_log import StoredRecord
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
+from offhook.projections.views.stored.event_log import StoredRecord
 from offhook.projections.views.view import storable
 from offhook.session import Session
 

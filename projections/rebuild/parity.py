@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import Positions, live_positions, position_in
-from offhook.projections.views.erasures import ERASED
 from offhook.projections.views.registry import VIEWS
+from offhook.projections.views.stored.erasures import ERASED
 
 EXAMPLES_MAX = 5
 """Rows that are shown of each table."""

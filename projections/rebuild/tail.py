@@ -20,11 +20,11 @@ from offhook.projections.rebuild.build import (
     write_positions,
 )
 from offhook.projections.rebuild.folding import Failure, Fold
-from offhook.projections.views.archive import places_of, read_archived
-from offhook.projections.views.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.fold import Folded, written
 from offhook.projections.views.registry import VIEWS, Rows
 from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.stored.archive import places_of, read_archived
+from offhook.projections.views.stored.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.recent import RecentDict
 

@@ -44,14 +44,14 @@ from offhook.projections.retention.settled import (
     unexplained,
     why_not,
 )
-from offhook.projections.views.archive import (
+from offhook.projections.views.checkpoint import reached, read_checkpoints
+from offhook.projections.views.stored.archive import (
     MOVING_LOCK,
     archive_segments,
     archived_sessions,
     block_of,
 )
-from offhook.projections.views.checkpoint import reached, read_checkpoints
-from offhook.projections.views.event_log import (
+from offhook.projections.views.stored.event_log import (
     StoredRecord,
     event_id_of,
     event_log,

@@ -29,10 +29,10 @@ from offhook.projections.retention.archive import Archiver, alone, segment_value
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target
-from offhook.projections.views.archive import archive_segments, archived_sessions
-from offhook.projections.views.erasures import digest_of, erasures
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema import hold_off_projectors
+from offhook.projections.views.stored.archive import archive_segments, archived_sessions
+from offhook.projections.views.stored.erasures import digest_of, erasures
 
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""

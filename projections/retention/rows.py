@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.erasures import ERASED
 from offhook.projections.views.registry import VIEWS
+from offhook.projections.views.stored.erasures import ERASED
 
 KEPT: Mapping[str, frozenset[str]] = {
     "sessions": frozenset(

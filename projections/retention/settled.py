@@ -5,7 +5,7 @@ from datetime import datetime
 
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import Archived
-from offhook.projections.views.event_log import StoredRecord, event_id_of
+from offhook.projections.views.stored.event_log import StoredRecord, event_id_of
 from offhook.session import Session, fold
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import OperatorFault
 from offhook.history.segments import read_block
 from offhook.phone_numbers import spellings
-from offhook.projections.views.archive import archived_ids, places_of
-from offhook.projections.views.erasures import ERASED
 from offhook.projections.views.sessions import read_session, session_at
+from offhook.projections.views.stored.archive import archived_ids, places_of
+from offhook.projections.views.stored.erasures import ERASED
 
 LINKED_MAX = 1_000
 """Sessions that one erasure may reach; more is probably a mistake."""

@@ -27,8 +27,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CallAiGatherEnded, CallGatherEnded, CarrierEvent
 from offhook.projections.views.database import PAGE_MAX, read_at_one_moment
-from offhook.projections.views.event_log import event_log
 from offhook.projections.views.fold import BEGINNING, Folded
+from offhook.projections.views.stored.event_log import event_log
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
 from offhook.session.leg import Leg, Media
 

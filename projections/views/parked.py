@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import SessionParked
 from offhook.flow import PARKED
-from offhook.projections.views.event_log import read_stored
+from offhook.projections.views.stored.event_log import read_stored
 from offhook.projections.views.view import metadata
 
 parked_sessions = Table(

@@ -11,8 +11,8 @@ from sqlalchemy import Index, desc, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.database import PAGE_MAX
-from offhook.projections.views.event_log import newest_first, older_than
 from offhook.projections.views.fold import Folded
+from offhook.projections.views.stored.event_log import newest_first, older_than
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
 from offhook.session.queue_visits import QueueVisit, visits_of
 

@@ -19,16 +19,17 @@ No foreign keys: facts come in any order, and what a view refers to may not have
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from offhook.projections.views import archive, erasures, view
+from offhook.projections.views import view
 from offhook.projections.views.checkpoint import checkpoint
 from offhook.projections.views.commands import COMMANDS
-from offhook.projections.views.event_log import event_log
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import LEGS
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.projectors import projector_leases, projectors
 from offhook.projections.views.queues import QUEUES
 from offhook.projections.views.sessions import SESSIONS
+from offhook.projections.views.stored import archive, erasures
+from offhook.projections.views.stored.event_log import event_log
 from offhook.projections.views.view import View
 
 VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS, QUEUES)

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.phone_numbers import spellings
 from offhook.projections.views.commands import CommandView, commands, list_commands
 from offhook.projections.views.database import PAGE_MAX
-from offhook.projections.views.event_log import newest_first, older_than
 from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
 from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.stored.event_log import newest_first, older_than
 from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
 from offhook.session import Session
 from offhook.session.leg import Leg

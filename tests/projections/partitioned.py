@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import position_of
-from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.fold import Folded, folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
+from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.view import columns_of
 from tests.projections.story import Entry
 

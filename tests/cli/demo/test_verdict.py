@@ -13,8 +13,8 @@ from offhook.cli.demo.verdict import verdict
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections.views.commands import commands
 from offhook.projections.views.database import open_database
-from offhook.projections.views.event_log import event_log
 from offhook.projections.views.legs import legs
+from offhook.projections.views.stored.event_log import event_log
 
 EVENT = {"id": "e1", "event_type": "call.hangup"}
 LEG = {

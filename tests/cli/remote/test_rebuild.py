@@ -23,9 +23,9 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.main import app
 from offhook.projections.projector.bulk import insert_new
 from offhook.projections.views.database import open_database
-from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
+from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.settings import Settings, environment_from
 from tests.projections.story import NOON, call, interleaved, stored_views

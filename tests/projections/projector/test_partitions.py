@@ -29,7 +29,7 @@ from offhook.projections.projector.leases import Changes, Lease, Leases, changes
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.checkpoint import reached, read_checkpoints
 from offhook.projections.views.database import driver_of
-from offhook.projections.views.event_log import read_stored
+from offhook.projections.views.stored.event_log import read_stored
 from tests.projections.projector.projector_process import process
 from tests.projections.story import (
     NOON,

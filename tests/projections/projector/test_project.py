@@ -27,8 +27,8 @@ from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.deliveries import Deliveries
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.event_log import StoredRecord, read_stored
 from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from tests.example_events import example_event
 from tests.projections.story import (

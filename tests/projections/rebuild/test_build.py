@@ -26,8 +26,8 @@ from offhook.projections.rebuild.run import (
     pause,
     read_status,
 )
-from offhook.projections.views.archive import archive_segments, archived_sessions
 from offhook.projections.views.schema import migrate
+from offhook.projections.views.stored.archive import archive_segments, archived_sessions
 from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.rebuild.versions import (
     NAMES,

@@ -17,7 +17,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import cancel, cut_over_version
 from offhook.projections.retention.archive import Archiver
-from offhook.projections.views.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.history import read_session_as_of, read_timeline
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import (
     OLD,

@@ -20,7 +20,7 @@ from offhook.projections.retention.rows import CLEARED, IDS, KEPT
 from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.analytics.reads import CallFilter, read_summary
-from offhook.projections.views.history import read_timeline
+from offhook.projections.views.past.history import read_timeline
 from offhook.projections.views.registry import VIEWS
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import (

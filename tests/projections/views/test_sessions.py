@@ -11,7 +11,7 @@ from offhook.events import (
 )
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.history import read_session_as_of, read_timeline
 from offhook.projections.views.sessions import SessionFilter, list_sessions, read_session
 from tests.projections.story import (
     NOON,

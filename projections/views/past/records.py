@@ -23,8 +23,8 @@ from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
-from offhook.projections.views.archive import Place, archived_sessions
-from offhook.projections.views.archived_records import (
+from offhook.projections.views.legs import legs
+from offhook.projections.views.past.archived_records import (
     archived_in_order,
     archived_places,
     count_archived,
@@ -32,8 +32,8 @@ from offhook.projections.views.archived_records import (
     read_place,
     stored_within,
 )
-from offhook.projections.views.event_log import event_log
-from offhook.projections.views.legs import legs
+from offhook.projections.views.stored.archive import Place, archived_sessions
+from offhook.projections.views.stored.event_log import event_log
 from offhook.projections.views.view import storable
 
 Order = Literal["position", "time"]

@@ -16,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import SenderFault
 from offhook.phone_numbers import spellings
 from offhook.projections.views.database import PAGE_MAX
-from offhook.projections.views.event_log import newest_first, older_than
-from offhook.projections.views.history import read_session_row_as_of
 from offhook.projections.views.legs import legs
+from offhook.projections.views.past.history import read_session_row_as_of
 from offhook.projections.views.sessions import (
     SessionFilter,
     SessionView,
@@ -28,6 +27,7 @@ from offhook.projections.views.sessions import (
     sessions,
     sessions_and_errors,
 )
+from offhook.projections.views.stored.event_log import newest_first, older_than
 from offhook.projections.views.view import storable
 
 FOLDED_SESSIONS_MAX = 1_000

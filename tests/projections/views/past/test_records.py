@@ -12,16 +12,16 @@ from offhook.errors import SelectionInvalid
 from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection
 from offhook.position import position_of
-from offhook.projections.views.event_log import event_log, read_stored
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.legs import LEGS, leg_rows
-from offhook.projections.views.records import (
+from offhook.projections.views.past.records import (
     Order,
     count_records,
     merged,
     require_sessions,
     select_records,
 )
+from offhook.projections.views.stored.event_log import event_log, read_stored
 from offhook.projections.views.view import columns_of
 from tests.projections.story import NOON, call
 

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
-from offhook.projections.views.archive import places_of
-from offhook.projections.views.archived_records import DECISIONS, last_decided, read_place
 from offhook.projections.views.database import open_database, read_at_one_moment
+from offhook.projections.views.past.archived_records import DECISIONS, last_decided, read_place
+from offhook.projections.views.stored.archive import places_of
 from offhook.projections.views.view import storable
 
 StoredRow = tuple[str, int, str, int, datetime, bytes]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from offhook.projections.views.event_log import INDEXED_CHARS_MAX, indexable, read_stored
+from offhook.projections.views.stored.event_log import INDEXED_CHARS_MAX, indexable, read_stored
 from tests.projections.story import NOON
 
 

@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import Block, read_block
-from offhook.projections.views.event_log import StoredRecord, event_log, read_stored
+from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.view import metadata, storable
 
 archive_segments = Table(

@@ -12,16 +12,7 @@ from offhook.codec import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.position import partition_of, position_of
 from offhook.process.slices import Slices
-from offhook.projections.views.archive import log_of
 from offhook.projections.views.commands import PlacingDial, command_rows, list_dials_of
-from offhook.projections.views.event_log import (
-    STORED,
-    StoredRecord,
-    event_log,
-    read_records,
-    read_stored,
-    read_time_at,
-)
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.legs import leg_rows
 from offhook.projections.views.sessions import (
@@ -31,6 +22,15 @@ from offhook.projections.views.sessions import (
     detail_of,
     session_rows,
     session_view,
+)
+from offhook.projections.views.stored.archive import log_of
+from offhook.projections.views.stored.event_log import (
+    STORED,
+    StoredRecord,
+    event_log,
+    read_records,
+    read_stored,
+    read_time_at,
 )
 from offhook.projections.views.view import storable
 from offhook.session import Session

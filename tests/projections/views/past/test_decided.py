@@ -9,8 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.position import position_of
-from offhook.projections.views.decided import ROWS_AT_ONCE, list_decided, read_rows, reading_only
-from offhook.projections.views.event_log import event_log
+from offhook.projections.views.past.decided import (
+    ROWS_AT_ONCE,
+    list_decided,
+    read_rows,
+    reading_only,
+)
+from offhook.projections.views.stored.event_log import event_log
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTES = 60

@@ -18,8 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import HistoryUnreadable, OperatorFault, shown_url
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import read_block, segment_url
-from offhook.projections.views.archive import Place, archive_segments, archived_sessions, block_of
 from offhook.projections.views.sessions import sessions
+from offhook.projections.views.stored.archive import (
+    Place,
+    archive_segments,
+    archived_sessions,
+    block_of,
+)
 
 HELD_BYTES_MAX = 64 * 1024 * 1024
 """Bodies in memory of sessions that went on at the same time. Beyond it frames are read again."""

@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.codec import Encoded
 from offhook.events import UnknownEvent
-from offhook.projections.views import history, past_lists
 from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded
-from offhook.projections.views.history import read_session_as_of, read_timeline
 from offhook.projections.views.legs import leg_rows
-from offhook.projections.views.past_lists import TooMuchToFold, list_sessions_as_of
+from offhook.projections.views.past import history, past_lists
+from offhook.projections.views.past.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessions_as_of
 from offhook.projections.views.sessions import (
     SessionDetail,
     SessionFilter,

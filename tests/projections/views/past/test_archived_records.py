@@ -17,17 +17,17 @@ from offhook.history.segments import write_segment
 from offhook.history.selection import Selection
 from offhook.projections.retention.archive import segment_values, session_values
 from offhook.projections.retention.settled import archived_from
-from offhook.projections.views.archive import archive_segments, archived_sessions
-from offhook.projections.views.archived_records import archived_in_order
-from offhook.projections.views.decided import list_decided, read_rows
-from offhook.projections.views.event_log import StoredRecord, event_log, read_with_headers
-from offhook.projections.views.records import (
+from offhook.projections.views.past.archived_records import archived_in_order
+from offhook.projections.views.past.decided import list_decided, read_rows
+from offhook.projections.views.past.records import (
     Order,
     count_records,
     require_sessions,
     select_records,
     select_session_ids,
 )
+from offhook.projections.views.stored.archive import archive_segments, archived_sessions
+from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_with_headers
 from tests.projections.partitioned import STORED_FROM, PartitionedLog, project
 from tests.projections.story import call
 

@@ -19,7 +19,7 @@ PREFIX = "OFFHOOK_"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-Partitions = Annotated[int, msgspec.Meta(ge=0, le=PARTITIONS_MAX)]
+Partitions = Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 WholeSeconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -36,7 +36,7 @@ class Settings:
     nats_url: str = "nats://127.0.0.1:4222"
     nats_monitor_urls: tuple[str, ...] = ("http://127.0.0.1:8222",)  # of every server
     stream_replicas: Count = 1  # 3 on a cluster
-    partitions: Partitions = 0  # 0: as many as the log has; a new log gets 4
+    partitions: Partitions = 0  # unset, 0: as many as the log has; a new log gets 4
 
     # The views: any SQLAlchemy URL of Postgres; without a driver it gets asyncpg.
     postgres_url: str = "postgresql://postgres@127.0.0.1:5432/postgres"

@@ -61,7 +61,7 @@ def test_every_variable_is_read_as_its_fields_type() -> None:
 NUMBERS = {
     Port: (int, "a whole number from 0 to 65535"),
     Count: (int, "a whole number from 1 to 10000"),
-    Partitions: (int, "a whole number from 0 to 64"),
+    Partitions: (int, "a whole number from 1 to 64"),
     WholeSeconds: (int, "a whole number from 1 to 86400"),
     Seconds: (float, "a number above 0 to 3600"),
     Share: (float, "a number from 0 to 1"),
@@ -83,6 +83,7 @@ WRONG += [
     ("OFFHOOK_API_PORT", "65536", NUMBERS[Port][1]),
     ("OFFHOOK_API_PORT", "-1", NUMBERS[Port][1]),
     ("OFFHOOK_LANES_MAX", "0", NUMBERS[Count][1]),
+    *(("OFFHOOK_PARTITIONS", text, NUMBERS[Partitions][1]) for text in ("0", "65")),
     ("OFFHOOK_CARRIER_TIMEOUT_S", "0", NUMBERS[Seconds][1]),
     *(("OFFHOOK_API_DOCS", text, "true or false") for text in ("", "yes", "2", "off")),
 ]
@@ -129,7 +130,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     Seed: st.integers(0, 4_294_967_295),
     Port: st.integers(0, 65535),
     Count: st.integers(1, 10_000),
-    Partitions: st.integers(0, 64),
+    Partitions: st.integers(1, 64),
     WholeSeconds: st.integers(1, 86_400),
     Seconds: st.floats(0, 3600, exclude_min=True),
     Share: st.floats(0, 1),

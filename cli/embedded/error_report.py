@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from offhook.position import position_text
 from offhook.process.repeats import RepeatCount
 from offhook.recent import RecentDict
 
@@ -98,7 +99,7 @@ class ErrorReport:
             Text.assemble(("✗ ", "bold red"), (kind.title, "bold")),
             *([Text(f"    {where}")] if where else []),
             Text(
-                f"    on {line.get('event_type')} (seq {line.get('seq')}) of session"
+                f"    on {line.get('event_type')} (seq {_position_of(line)}) of session"
                 f" {line.get('session')}, {attempt}"
             ),
             Text(f"    traceback in {self._log_path(role)}", "dim"),
@@ -179,3 +180,8 @@ def _short(value: object) -> str:
 
 
 _NOT_MORE = frozenset({"at", "level", "role", "what", "error"})
+
+
+def _position_of(line: Mapping[str, Any]) -> str:
+    position = line.get("seq")
+    return position_text(position) if isinstance(position, int) else str(position)

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec import decode_record
 from offhook.events import Record, WebhookReceived
-from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of
+from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, position_text
 from offhook.process.slices import Slices
 from offhook.projections.views.view import metadata, storable
 
@@ -121,7 +121,7 @@ def read_stored(
         )
     except Exception as raised:
         # Whatever it is, only this session must suffer from it; the error is kept and shown.
-        error = f"seq {seq}: {type} version {version}: {raised!r}"
+        error = f"seq {position_text(seq)}: {type} version {version}: {raised!r}"
     return StoredRecord(
         seq=seq,
         session_id=session_id,

@@ -14,6 +14,7 @@ from offhook.cli.embedded.error_report import (
     ErrorReport,
 )
 from offhook.cli.embedded.role_logs import READ_BYTES_MAX, RoleLogs
+from offhook.position import position_of
 
 RAISED = {
     "level": "error",
@@ -66,6 +67,10 @@ def test_a_flow_that_raises_is_shown_with_its_place_event_and_session() -> None:
         "    on call.answered (seq 8) of session s1, attempt 1 of 5",
         "    traceback in /logs/worker-1.log",
     ]
+
+
+def test_a_position_is_shown_as_partition_and_sequence() -> None:
+    assert "(seq 2:8) of session s1" in Screen().take(RAISED, seq=position_of(2, 8))
 
 
 def test_the_same_error_again_is_counted_whatever_its_message() -> None:

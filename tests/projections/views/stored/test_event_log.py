@@ -2,6 +2,7 @@
 
 import pytest
 
+from offhook.position import position_of
 from offhook.projections.views.stored.event_log import INDEXED_CHARS_MAX, indexable, read_stored
 from tests.projections.story import NOON
 
@@ -19,9 +20,9 @@ def test_ids_that_no_index_entry_holds_are_hashed() -> None:
 )
 def test_an_unreadable_record_says_why(type_name: str, version: int, body: bytes) -> None:
     stored = read_stored(
-        seq=7, session_id="s", side="out", type=type_name, version=version,
+        seq=position_of(2, 7), session_id="s", side="out", type=type_name, version=version,
         stored_at=NOON, body=body,
     )  # fmt: skip
     assert stored.record is None
-    assert "seq 7" in stored.error
+    assert "seq 2:7: " in stored.error
     assert stored.row()["body"] == body

@@ -31,6 +31,9 @@ PAUSE_MAX_S = 8.0
 FAILURES_MAX = 20
 """Failures kept to be shown, the first ones."""
 
+ANSWER_BYTES_SHOWN_MAX = 200
+"""Of a refusal's body."""
+
 _RETRIED = frozenset({408, 425, 429})
 
 
@@ -41,6 +44,7 @@ class Redelivery:
         """`rate_per_s` 0: as fast as the endpoint answers."""
         self.counts: Counter[str] = Counter()  # sent, failed, held back, no webhook
         self.failures: list[str] = []
+        self.statuses: set[int] = set()  # of answers that refused a webhook
         self._url = url
         self._pause_s = 1 / rate_per_s if rate_per_s else 0.0
         self._retries = retries
@@ -120,11 +124,12 @@ class Redelivery:
                     self._url, content=record.body, headers=headers_of(record)
                 )
             except httpx.HTTPError as error:
-                failure = repr(error)
+                failure = f"it did not answer: {error!r}"
             else:
                 if answer.is_success:
                     return None
-                failure = f"it answered {answer.status_code}"
+                failure = f"it answered {_text_of(answer)}"
+                self.statuses.add(answer.status_code)
                 if not (answer.is_server_error or answer.status_code in _RETRIED):
                     return failure
             if left:
@@ -137,6 +142,13 @@ class Redelivery:
         at = max(now, self._next_at)
         self._next_at = at + self._pause_s
         await asyncio.sleep(at - now)
+
+
+def _text_of(answer: httpx.Response) -> str:
+    """Its status, and the beginning of what it says: "408 Request Timeout: 'too old'"."""
+    status = f"{answer.status_code} {answer.reason_phrase}".rstrip()
+    words = answer.content[:ANSWER_BYTES_SHOWN_MAX].decode(errors="replace").strip()
+    return f"{status}: {words!r}" if words else status
 
 
 def headers_of(record: HistoryRecord) -> dict[str, str]:

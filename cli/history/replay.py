@@ -19,6 +19,14 @@ SESSIONS_AT_ONCE = 100
 """Folded in one transaction, for which projectors wait."""
 
 
+_OF_INGRESS = frozenset({403, 408})
+_TOO_OLD = (
+    "An ingress of Offhook refuses webhooks whose signature is older than its"
+    " OFFHOOK_SIGNATURE_TOLERANCE_S (300 s if unset), or by a key that it does not have. To add"
+    " records to another log, use `offhook export` and `offhook import`."
+)
+
+
 @with_options(SELECTION)
 def replay(
     *,
@@ -115,7 +123,10 @@ async def _to_url(
     )
     for failure in redelivery.failures:
         progress.say(f"  {failure}", style="red")
+    if redelivery.statuses & _OF_INGRESS:
+        progress.say(_TOO_OLD, style="yellow")
     if counts["failed"]:
+        progress.say("to post them again, run the command with --session and their sessions")
         raise SystemExit(1)
 
 

@@ -30,6 +30,7 @@ class Endpoint:
 
     status_of: Callable[[str, int], int] = lambda event_id, attempt: 200
     delay_s: float = 0.0
+    words: str = ""
     url: str = ""
     taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     attempts: dict[str, int] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class Endpoint:
         status = self.status_of(event_id, self.attempts[event_id])
         if status == 200:
             self.taken.append((dict(request.headers), body))
-        return Response(status_code=status)
+        return Response(self.words if status != 200 else "", status_code=status)
 
 
 @asynccontextmanager
@@ -110,16 +111,35 @@ async def test_what_fails_in_the_end_keeps_the_rest_of_its_session_back(
 ) -> None:
     await take_calls(here, "s1", "s2")
     endpoint = Endpoint(
-        status_of=lambda event_id, attempt: 400 if event_id == "s1-event-3" else 200
+        status_of=lambda event_id, attempt: 400 if event_id == "s1-event-3" else 200,
+        words="no such leg\n",
     )
     async with serving(free_port, endpoint):
         printed = await replayed(here, "--to", endpoint.url, "--rate", "0")
     assert printed.status == 1
     assert "11 webhooks sent" in printed.errors
     assert "1 failed, 6 held back" in printed.errors
-    assert "event s1-event-3 of session s1: it answered 400" in printed.errors
+    said = "event s1-event-3 of session s1: it answered 400 Bad Request: 'no such leg'"
+    assert said in printed.errors
+    assert "run the command with --session" in printed.errors
+    assert "OFFHOOK_SIGNATURE_TOLERANCE_S" not in printed.errors
     assert endpoint.attempts["s1-event-3"] == 1
     assert sorted(endpoint.event_ids)[:2] == ["s1-event-1", "s1-event-2"]
+
+
+async def test_an_ingress_that_refuses_old_signatures_is_quoted(
+    here: Installation, free_port: int
+) -> None:
+    await take_calls(here, "s1")
+    words = "telnyx-timestamp 1795348800 is 9000 s old; the tolerance is 300 s"
+    endpoint = Endpoint(status_of=lambda event_id, attempt: 408, words=words)
+    async with serving(free_port, endpoint):
+        printed = await replayed(here, "--to", endpoint.url, "--retries", "0")
+    assert printed.status == 1
+    assert f"0 webhooks sent to {endpoint.url}, 1 failed" in printed.errors
+    assert f"it answered 408 Request Timeout: '{words}'" in printed.errors
+    assert "OFFHOOK_SIGNATURE_TOLERANCE_S" in printed.errors
+    assert "`offhook import`" in printed.errors
 
 
 async def test_nothing_listens_there(here: Installation, free_port: int) -> None:
@@ -169,6 +189,7 @@ async def test_what_is_wrong_is_named(here: Installation) -> None:
         (("--to", "stdout", "--speed", "fast"), "--speed is 'fast'"),
         (("--to", "stdout", "--speed", "0x"), "--speed is '0x'"),
         (("--to", "projection:legs", "--type", "Decided"), "--type cannot be used"),
+        (("--to", "projection:legs", "--session", "none"), "session 'none' has no records"),
     ):
         printed = await replayed(here, *options)
         assert printed.status == 1

@@ -78,7 +78,7 @@ async def run(settings: Settings) -> None:
             ),
             status_router(tokens=tokens, legs=legs, views=views, now=_now),
             applications_router(tokens=tokens, carrier=carrier),
-            streams_router(tokens=tokens, views=views, live=live),
+            streams_router(tokens=tokens, views=views, live=live, now=_now),
             sessions_router(tokens=tokens, views=views, now=_now),
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),

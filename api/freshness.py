@@ -16,7 +16,7 @@ from offhook.errors import LogUnavailable
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import partition_for
-from offhook.position import partition_of
+from offhook.position import partition_of, partitions_text, position_text
 from offhook.projections.views.checkpoint import Checkpoint, reached, read_checkpoints
 from offhook.projections.views.database import Connection, Engine, read_at_one_moment
 from offhook.projections.views.waiting import PositionWatch
@@ -117,6 +117,18 @@ class Views:
         async with self._engine.connect() as connection:
             yield connection
 
+    def require_in_log(self, parameter: str, position: int, or_else: str = "") -> None:
+        """Raise ErrorAnswer 422 if the log has no such partition. `or_else` is expected too."""
+        if (partition := partition_of(position)) < self._partitions:
+            return
+        raise refusal(
+            422,
+            "10015",
+            f"{parameter} is {position_text(position)}, which is in partition {partition}; expected"
+            f" a position of this log, {partitions_text(self._partitions)}{or_else}",
+            parameter=parameter,
+        )
+
     async def catch_up(self) -> bool:
         """Wait, within bounds, until the views have everything the log has now; False if not."""
         for position in await self._stream.last_positions():
@@ -127,20 +139,13 @@ class Views:
     async def _wait_for(self, min_seq: int, timeout_s: float) -> None:
         if min_seq <= 0:
             return
-        if (partition := partition_of(min_seq)) >= self._partitions:
-            raise refusal(
-                422,
-                "10015",
-                f"min_seq is {min_seq}, which is in partition {partition}; expected a position of "
-                f"this log, whose partitions are 0 to {self._partitions - 1}",
-                parameter="min_seq",
-            )
+        self.require_in_log("min_seq", min_seq)
         if (at := await self._watch.wait_for(min_seq, timeout_s)) < min_seq:
             raise refusal(
                 504,
                 "10008",
-                f"The views are at position {at} and did not reach min_seq {min_seq} within "
-                f"{timeout_s} s",
+                f"The views are at position {position_text(at)} and did not reach min_seq "
+                f"{position_text(min_seq)} within {timeout_s} s",
                 parameter="min_seq",
             )
 

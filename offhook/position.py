@@ -44,6 +44,11 @@ def position_text(position: int) -> str:
     return f"{partition}:{seq}" if partition else str(seq)
 
 
+def partitions_text(count: int) -> str:
+    """The partitions of a log, for errors: "whose partitions are 0 to 3"."""
+    return f"whose partitions are 0 to {count - 1}" if count > 1 else "whose only partition is 0"
+
+
 def position_from(text: str) -> int | None:
     """A position as people write it, `2:1234` or the one number; None if it is neither."""
     partition, colon, seq = text.strip().rpartition(":")

@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 import msgspec
@@ -26,6 +27,7 @@ from offhook.position import partition_of
 from offhook.projections.views.checkpoint import reached, read_checkpoints
 from offhook.projections.views.database import DATABASE_ERRORS, Engine
 from offhook.projections.views.past.changes import Change, Changes, read_changes
+from offhook.projections.views.sessions import is_up_or_over
 from offhook.projections.views.waiting import PositionWatch
 
 CLIENTS_MAX = 500
@@ -51,14 +53,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRecord:
-    """A record as it is sent: `data` is its JSON."""
+    """A record as it is sent: `data` is its JSON. What the session is listed by when it is read."""
 
     position: int
     session_id: str
     connection_id: str | None
     from_number: str | None
     to_number: str | None
+    status: str | None
+    ended_at: datetime | None
+    up_until: datetime | None
     data: bytes
+
+    def status_at(self, now: datetime) -> str | None:
+        """The session's status, as `now` lists it; None if it has no row in the views."""
+        if self.status is None or is_up_or_over(self.status, self.ended_at, self.up_until, now):
+            return self.status
+        return "ended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +293,9 @@ def _live(change: Change) -> LiveRecord:
         connection_id=change.connection_id,
         from_number=change.from_number,
         to_number=change.to_number,
+        status=change.status,
+        ended_at=change.ended_at,
+        up_until=change.up_until,
         data=msgspec.json.encode(redacted_entry(entry)),
     )
 

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import Query
 
-from offhook.api.freshness import ListMeta, Meta
+from offhook.api.freshness import ListMeta, Meta, Views
 from offhook.api.query_parameters import Number, WholeNumber, moment_in
+from offhook.position import PARTITIONS_MAX, position_from, position_of
+from offhook.position import SEQ_MAX as STREAM_SEQ_MAX
 
 PAGE_DEFAULT = 50
 WAIT_MAX_S = 10.0
@@ -26,6 +28,13 @@ MinSeq = Annotated[
 WaitS = Annotated[
     Number,
     Query(ge=0, le=WAIT_MAX_S, description="How long to wait for min_seq; 504 after that"),
+]
+AsOf = Annotated[
+    str | None,
+    Query(
+        description="A position, as one number or as partition:sequence, or a time by the log's "
+        "clock in RFC 3339 with its offset"
+    ),
 ]
 Moment = Annotated[str | None, Query(description="A time in RFC 3339 with its offset from UTC")]
 BeforeSeq = Annotated[
@@ -56,3 +65,26 @@ def list_page_meta(meta: ListMeta, following: int | None) -> ListPageMeta:
 def optional_moment(parameter: str, text: str | None) -> datetime | None:
     """The time, in UTC; None if it was left out. Raises ErrorAnswer 422."""
     return None if text is None else moment_in(parameter, text)
+
+
+def optional_as_of(views: Views, text: str | None) -> int | datetime | None:
+    """The position or the time, in UTC; None if it was left out. Raises ErrorAnswer 422."""
+    if text is None:
+        return None
+    if (position := position_from(text)) is None:
+        return moment_in("as_of", text, "a position or a time")
+    views.require_in_log("as_of", position, f", or {_A_TIME}")
+    return position
+
+
+def require_before_seq(views: Views, before_seq: int | None) -> None:
+    """Raise ErrorAnswer 422 for a position of a partition that the log does not have.
+
+    What is above every position means the first page.
+    """
+    if before_seq is not None and before_seq < _ABOVE_ALL:
+        views.require_in_log("before_seq", before_seq)
+
+
+_A_TIME = "a time in RFC 3339 with its offset from UTC (2026-11-22T10:00:00Z)"
+_ABOVE_ALL = position_of(PARTITIONS_MAX - 1, STREAM_SEQ_MAX)

@@ -2,31 +2,39 @@
 
     GET /queues/visits    each visit of a leg to a queue, newest first, in pages
 
-`meta` in every answer says how fresh it is; with min_seq a request waits until it is fresh enough.
+With as_of=, a time or a position, the list is as it was then. `meta` in every answer says how fresh
+it is; with min_seq a request waits until it is fresh enough.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
 from offhook.api.auth import Tokens
+from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.api.own.parameters import (
     PAGE_DEFAULT,
     WAIT_DEFAULT_S,
+    AsOf,
     BeforeSeq,
     ListPageMeta,
     MinSeq,
     Moment,
     WaitS,
     list_page_meta,
+    optional_as_of,
     optional_moment,
+    require_before_seq,
 )
 from offhook.api.query_parameters import WholeNumber
-from offhook.projections.views.database import PAGE_MAX
+from offhook.projections.views.database import PAGE_MAX, Connection
+from offhook.projections.views.past.past_lists import TooMuchToFold, list_queue_visits_as_of
 from offhook.projections.views.queues import QueueVisitFilter, QueueVisitView, list_queue_visits
+from offhook.projections.views.stored.event_log import read_time_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +57,19 @@ def queues_router(*, tokens: Tokens, views: Views) -> APIRouter:
         enqueued_before: Moment = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
         before_seq: BeforeSeq = None,
+        as_of: AsOf = None,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> QueueVisitList:
         """Newest first. A leg that returns to a queue has a visit for each time.
 
         A visit whose call.enqueued was not received has no `enqueued_at`, and is not found by time.
+
+        With `as_of` the list is as it was at that time, or at the time of the record at that
+        position. It has a bound on what may have changed since, and names it in an error.
         """
+        position = optional_as_of(views, as_of)
+        require_before_seq(views, before_seq)
         wanted = QueueVisitFilter(
             queue=queue,
             session_id=session_id,
@@ -63,10 +77,34 @@ def queues_router(*, tokens: Tokens, views: Views) -> APIRouter:
             enqueued_before=optional_moment("enqueued_before", enqueued_before),
         )
         async with views.snapshot(min_seq, timeout_s) as snapshot:
-            found = await list_queue_visits(
-                snapshot.connection, wanted, limit=limit, before_seq=before_seq
-            )
+            if position is None:
+                found = await list_queue_visits(
+                    snapshot.connection, wanted, limit=limit, before_seq=before_seq
+                )
+            else:
+                found = await _listed_as_of(
+                    snapshot.connection, wanted, position, limit=limit, before_seq=before_seq
+                )
         following = found[-1].first_seq if len(found) == limit else None
         return QueueVisitList(data=found, meta=list_page_meta(snapshot.meta, following))
 
     return router
+
+
+async def _listed_as_of(
+    connection: Connection,
+    wanted: QueueVisitFilter,
+    as_of: int | datetime,
+    *,
+    limit: int,
+    before_seq: int | None,
+) -> Sequence[QueueVisitView]:
+    at = as_of if isinstance(as_of, datetime) else await read_time_at(connection, as_of)
+    if at is None:
+        return []  # before the first record of its partition
+    try:
+        return await list_queue_visits_as_of(
+            connection, wanted, at, limit=limit, before_seq=before_seq
+        )
+    except TooMuchToFold as error:
+        raise refusal(422, "10015", str(error), parameter="as_of") from None

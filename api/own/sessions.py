@@ -22,6 +22,7 @@ from offhook.api.own.parameters import (
     PAGE_DEFAULT,
     SEQ_MAX,
     WAIT_DEFAULT_S,
+    AsOf,
     BeforeSeq,
     ListPageMeta,
     MinSeq,
@@ -29,12 +30,13 @@ from offhook.api.own.parameters import (
     PageMeta,
     WaitS,
     list_page_meta,
+    optional_as_of,
     optional_moment,
+    require_before_seq,
 )
 from offhook.api.own.redact import redacted_entry, redacted_session
-from offhook.api.query_parameters import WholeNumber, moment_in, number_in
+from offhook.api.query_parameters import WholeNumber, number_in
 from offhook.errors import shown
-from offhook.position import position_from
 from offhook.projections.views.database import PAGE_MAX, Connection
 from offhook.projections.views.past.history import (
     TIMELINE_MAX,
@@ -73,10 +75,6 @@ class TimelineReply:
     meta: PageMeta
 
 
-AsOf = Annotated[
-    str | None,
-    Query(description="A position, or a time by the log's clock in RFC 3339 with its offset"),
-]
 AfterSeq = Annotated[
     WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
 ]
@@ -122,7 +120,7 @@ class _Sessions:
         With `as_of` the list is as it was at that time, or at the time of the record at that
         position. It has a bound on what may have changed since, and names it in an error.
         """
-        position = None if as_of is None else _position_in(as_of)
+        position = optional_as_of(self._views, as_of)
         wanted = SessionFilter(
             status=status,
             connection_id=connection_id,
@@ -131,6 +129,7 @@ class _Sessions:
             started_from=optional_moment("started_from", started_from),
             started_before=optional_moment("started_before", started_before),
         )
+        require_before_seq(self._views, before_seq)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             if position is None:
                 found = await list_sessions(
@@ -155,7 +154,7 @@ class _Sessions:
         A dial requested on its own has a session of its own, named by its command_id: that id leads
         to the call that it placed.
         """
-        position = None if as_of is None else _position_in(as_of)
+        position = optional_as_of(self._views, as_of)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             if position is None:
                 at = self._now()
@@ -185,7 +184,8 @@ class _Sessions:
         A page has fewer than `limit` records if they are long: continue while meta.next is set.
         With `as_of` it has those that were in the log by then.
         """
-        position = None if as_of is None else _position_in(as_of)
+        position = optional_as_of(self._views, as_of)
+        self._views.require_in_log("after_seq", after_seq)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             found = await read_timeline(
                 snapshot.connection, session_id, after_seq=after_seq, limit=limit, as_of=position
@@ -214,12 +214,6 @@ async def _listed_as_of(
         return await list_sessions_as_of(connection, wanted, at, limit=limit, before_seq=before_seq)
     except TooMuchToFold as error:
         raise refusal(422, "10015", str(error), parameter="as_of") from None
-
-
-def _position_in(as_of: str) -> int | datetime:
-    if (position := position_from(as_of)) is not None:
-        return position
-    return moment_in("as_of", as_of, "a position or a time")
 
 
 def _no_session(session_id: str, when: str = "") -> Exception:

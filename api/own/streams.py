@@ -13,7 +13,8 @@ browser's EventSource resumes by itself, with the header Last-Event-ID.
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Annotated, Any, cast
+from datetime import datetime
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
@@ -28,7 +29,7 @@ from offhook.api.query_parameters import number_in
 from offhook.errors import shown
 from offhook.jetstream.subjects import partition_for
 from offhook.phone_numbers import spellings
-from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of, seq_of
+from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, seq_of
 from offhook.process.asgi import Receive, Scope, Send
 from offhook.projections.views.sessions import call_session_of, read_session
 
@@ -68,7 +69,9 @@ DESCRIBED: Mapping[int | str, Mapping[str, Any]] = {
 }
 
 
-def streams_router(*, tokens: Tokens, views: Views, live: Live) -> APIRouter:
+def streams_router(
+    *, tokens: Tokens, views: Views, live: Live, now: Callable[[], datetime]
+) -> APIRouter:
     """The routes above; to be included before those of sessions, whose paths are like these."""
     router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
     described = cast(dict[int | str, dict[str, Any]], DESCRIBED)
@@ -81,6 +84,7 @@ def streams_router(*, tokens: Tokens, views: Views, live: Live) -> APIRouter:
         responses=described,
     )
     async def all_sessions(
+        status: Literal["empty", "active", "ended"] | None = None,
         connection_id: str | None = None,
         from_number: str | None = None,
         to_number: str | None = None,
@@ -90,9 +94,11 @@ def streams_router(*, tokens: Tokens, views: Views, live: Live) -> APIRouter:
         """Each record once it is in the views, as server-sent events.
 
         A filter compares with what the session is listed by when the record is read: before the
-        first webhook of a call nothing is known of it.
+        first webhook of a call nothing is known of it. With `status=active` a client sees a call up
+        to the record before its end, and with `status=ended` from its end on.
         """
         wants = _wants(
+            None if status is None else lambda record: record.status_at(now()) == status,
             connection_id,
             None if from_number is None else number_in("from_number", from_number),
             None if to_number is None else number_in("to_number", to_number),
@@ -132,8 +138,11 @@ def streams_router(*, tokens: Tokens, views: Views, live: Live) -> APIRouter:
         after = None
         if resumed is not None:
             after = [position_of(each, 0) for each in range(live.partitions)]
+            position = _position_in(resumed)
+            views.require_in_log("last_event_id", position)
+            if partition_of(position) == partition:
+                after[partition] = position
             # A position of another partition, or 0, is before its first record.
-            after[partition] = max(after[partition], _position_in(resumed))
         wanted = Following(
             wants=lambda record: record.session_id == session_id,
             id_of=lambda place: str(place[partition]),
@@ -202,14 +211,18 @@ def _is_seq(text: str) -> bool:
 
 
 def _wants(
-    connection_id: str | None, from_number: str | None, to_number: str | None
+    has_status: Callable[[LiveRecord], bool] | None,
+    connection_id: str | None,
+    from_number: str | None,
+    to_number: str | None,
 ) -> Callable[[LiveRecord], bool]:
     callers = None if from_number is None else set(spellings(from_number))
     called = None if to_number is None else set(spellings(to_number))
 
     def wants(record: LiveRecord) -> bool:
         return (
-            (connection_id is None or record.connection_id == connection_id)
+            (has_status is None or has_status(record))
+            and (connection_id is None or record.connection_id == connection_id)
             and (callers is None or record.from_number in callers)
             and (called is None or record.to_number in called)
         )

@@ -99,6 +99,17 @@ async def list_queue_visits(
     return [QueueVisitView(**row._mapping) for row in found]
 
 
+def is_listed_visit(visit: QueueVisitView, wanted: QueueVisitFilter) -> bool:
+    """Whether `list_queue_visits` would list that row."""
+    at = visit.enqueued_at
+    return (
+        (wanted.queue is None or visit.queue == storable(wanted.queue))
+        and (wanted.session_id is None or visit.session_id == storable(wanted.session_id))
+        and (wanted.enqueued_from is None or (at is not None and at >= wanted.enqueued_from))
+        and (wanted.enqueued_before is None or (at is not None and at < wanted.enqueued_before))
+    )
+
+
 def _row(
     visit: QueueVisit, session_id: str, call_control_id: str, number: int, last_seq: int
 ) -> QueueVisitView:

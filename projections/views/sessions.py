@@ -98,12 +98,18 @@ SESSIONS = View(table=sessions, rows_of=session_rows)
 
 def session_at(session: SessionView, now: datetime) -> SessionView:
     """The session as it is shown at `now`."""
-    if session.status == "empty" or session.ended_at is not None:
-        return session
-    is_up = session.up_until is not None and now < session.up_until
-    if session.status == "active" and is_up:
+    if is_up_or_over(session.status, session.ended_at, session.up_until, now):
         return session
     return replace(session, status="ended", end_inferred=True)
+
+
+def is_up_or_over(
+    status: str, ended_at: datetime | None, up_until: datetime | None, now: datetime
+) -> bool:
+    """Whether the status of its row holds at `now`; if not, its end was lost and it has ended."""
+    if status == "empty" or ended_at is not None:
+        return True
+    return status == "active" and up_until is not None and now < up_until
 
 
 @dataclass(frozen=True, kw_only=True)

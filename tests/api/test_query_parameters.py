@@ -13,6 +13,7 @@ from telnyx.types import call_control_application_list_params as sdk
 from offhook.api.errors import ErrorAnswer
 from offhook.api.query_parameters import EARLIEST, moment_in, number_in
 from offhook.api.telnyx.applications import LIST_PARAMETERS
+from offhook.position import position_of
 from tests.api.stack import Stack
 
 OWN = ("/sessions", "/sessions/x", "/sessions/x/timeline", "/commands/x")
@@ -103,7 +104,8 @@ TIMES: tuple[str, ...] = (
 )
 TIMES += ("1e400", "9" * 400, "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z")
 TIMES += ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2200-01-01T00:00:00Z")
-AS_OF = (*(set(TIMES) - {"0", "1764150000"}), "9" * 20)
+AS_OF = (*(set(TIMES) - {"0", "1764150000"}), "9" * 20, "10:30")
+NOWHERE = (str(position_of(10, 30)),)  # the log has fewer partitions
 WRONG = [
     *itertools.product(("/sessions?limit=", "/sessions/x/timeline?limit="), NUMBERS),
     *itertools.product(("/sessions?before_seq=", "/sessions/x/timeline?after_seq="), NUMBERS),
@@ -111,7 +113,10 @@ WRONG = [
     *itertools.product(("/sessions?timeout_s=",), ("nan", "inf", "1_0", "1e1", "-1", "11", "x")),
     *itertools.product(("/sessions?started_from=", "/sessions?started_before="), TIMES),
     *itertools.product(("/analytics/summary?from=", "/analytics/timeseries?to="), TIMES),
-    *itertools.product(("/sessions/x?as_of=",), AS_OF),
+    *itertools.product(("/sessions/x?as_of=", "/sessions?as_of=", "/queues/visits?as_of="), AS_OF),
+    *itertools.product(("/sessions/x/timeline?as_of=",), ("10:30",)),
+    *itertools.product(("/sessions?before_seq=", "/sessions/x/timeline?after_seq="), NOWHERE),
+    *itertools.product(("/queues/visits?before_seq=", "/sessions/x?min_seq="), NOWHERE),
     *itertools.product(("/v2/connections/1/active_calls?page[number]=",), NUMBERS),
     *itertools.product(("/sessions?status=",), ("alive", "ACTIVE", "active,ended")),
     *itertools.product(("/analytics/summary?direction=",), ("inbound", "INCOMING")),

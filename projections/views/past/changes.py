@@ -1,7 +1,9 @@
 """What came into the views after a position of a partition: for readers that follow the log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +26,9 @@ class Change:
     connection_id: str | None
     from_number: str | None
     to_number: str | None
+    status: str | None
+    ended_at: datetime | None
+    up_until: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +48,20 @@ async def read_changes(
         wanted &= event_log.c.session_id == storable(session_id)
     rows = await page_of(connection, wanted, CHANGES_MAX)
     ids = sorted({row.session_id for row in rows})
-    columns = (sessions.c.connection_id, sessions.c.from_number, sessions.c.to_number)
+    columns = [sessions.c[name] for name in _LISTED_BY]
     found = await connection.execute(
         select(sessions.c.session_id, *columns).where(sessions.c.session_id.in_(ids))
     )
-    listed_by = {row.session_id: row for row in found}
+    listed_by = {row.session_id: {name: getattr(row, name) for name in _LISTED_BY} for row in found}
     changes: list[Change] = []
     slices = Slices()
     for row in rows:
         stored = read_stored(**{name: getattr(row, name) for name in STORED})
-        by = listed_by.get(stored.session_id)
-        changes.append(
-            Change(
-                entry=entry_of(stored),
-                connection_id=by.connection_id if by else None,
-                from_number=by.from_number if by else None,
-                to_number=by.to_number if by else None,
-            )
-        )
+        by = listed_by.get(stored.session_id, _UNKNOWN)
+        changes.append(Change(entry=entry_of(stored), **by))
         await slices.yield_if_due()
     return Changes(changes=changes, has_more=bool(rows) and rows[-1].next_seq is not None)
+
+
+_LISTED_BY = ("connection_id", "from_number", "to_number", "status", "ended_at", "up_until")
+_UNKNOWN: Mapping[str, Any] = dict.fromkeys(_LISTED_BY)

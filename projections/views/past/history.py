@@ -165,6 +165,18 @@ async def read_session_row_as_of(
 
     A record that cannot be read ends the fold, and its error is the row's `fold_error`.
     """
+    folded, count, error = await fold_session_as_of(connection, session_id, at)
+    rows = [session_view(folded)] if error else session_rows(folded)
+    return (replace(rows[0], fold_error=error) if rows else None), count
+
+
+async def fold_session_as_of(
+    connection: AsyncConnection, session_id: str, at: datetime
+) -> tuple[Folded, int, str | None]:
+    """The fold of exactly that session's records until then, their number, and an error.
+
+    The error is that of the first record that cannot be read: it and what follows is not folded.
+    """
     folded, count, error = Folded(session=Session(session_id=session_id)), 0, None
     log = await log_of(connection, [session_id])
     own = log.c.session_id == storable(session_id)
@@ -175,8 +187,7 @@ async def read_session_row_as_of(
             error = error or stored.error
         elif error is None:
             folded = advanced(folded, stored.record)
-    rows = [session_view(folded)] if error else session_rows(folded)
-    return (replace(rows[0], fold_error=error) if rows else None), count
+    return folded, count, error
 
 
 async def _log_of(connection: AsyncConnection, *session_ids: str) -> FromClause:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
-from offhook.position import partition_of
+from offhook.position import partition_of, position_of
 from tests.api.stack import COMMANDER, READER, Stack, until
 
 VISIT = {
@@ -81,6 +81,10 @@ async def test_every_visit_of_a_leg_is_listed(stack: Stack, sdk: AsyncTelnyx) ->
     assert (await get(stack, **lately)).json()["data"] == [second, first]
     later = {"enqueued_before": (at - timedelta(hours=1)).isoformat(), "queue": queue}
     assert (await get(stack, **later)).json()["data"] == []
+    for as_of in (first["first_seq"], first["first_stored_at"]):
+        [then] = (await get(stack, queue=queue, as_of=as_of)).json()["data"]
+        assert then["first_seq"] == then["last_seq"] == first["first_seq"]
+        assert (then["dequeued_at"], then["reason"]) == (None, None)
     meta = (await get(stack, min_seq=second["last_seq"])).json()["meta"]
     last_seq = second["last_seq"]
     assert meta["checkpoints"][partition_of(last_seq)] >= last_seq
@@ -96,6 +100,9 @@ async def test_every_visit_of_a_leg_is_listed(stack: Stack, sdk: AsyncTelnyx) ->
         ({"limit": 251}, "limit"),
         ({"limit": 0}, "limit"),
         ({"before_seq": -1}, "before_seq"),
+        ({"before_seq": position_of(10, 30)}, "before_seq"),
+        ({"as_of": "yesterday"}, "as_of"),
+        ({"as_of": "10:30"}, "as_of"),
     ],
 )
 async def test_a_wrong_query_is_refused(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -191,6 +192,32 @@ async def test_a_filter_and_a_session_see_only_theirs(engine: Engine) -> None:
         assert sorted(positions) == sorted(each.seq for each in log.records)
 
 
+async def test_a_status_is_that_of_the_list_at_the_time(engine: Engine) -> None:
+    """A call whose end was lost has ended once it must have; of a dial alone nothing is known."""
+    log = PartitionedLog(of={"over": 1, "up": 1})
+    log.append(*call("over"), *call("up")[:3])
+    of = {name: [each.seq for each in log.records if each.session_id == name] for name in log.of}
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        PositionWatch(engine) as watch,
+        Live(engine, watch, partitions=4) as live,
+    ):
+        async with engine.connect() as connection:
+            await project(connection, log)
+        soon = log.records[-1].stored_at
+        for status, at, expected in (
+            ("active", soon, of["up"]),
+            ("ended", soon, of["over"]),
+            ("ended", soon + timedelta(days=1), of["over"] + of["up"]),
+        ):
+            chosen = Following(
+                wants=lambda record, status=status, at=at: record.status_at(at) == status,  # type: ignore[misc]
+                id_of=id_of,
+            )
+            positions, _ = await taken(live, chosen, BEGIN, len(expected))
+            assert positions == expected, status
+
+
 async def test_the_id_moves_on_with_what_a_client_does_not_want(engine: Engine) -> None:
     """Or it would read all that again whenever it reconnects."""
     log = PartitionedLog()
@@ -227,7 +254,7 @@ async def events_of(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
             event = {}
 
 
-async def test_sessions_are_followed_over_http(stack: Stack) -> None:
+async def test_sessions_are_followed_over_http(stack: Stack, sdk: AsyncTelnyx) -> None:
     session_id = (await stack.ring())["call_session_id"]
     session = (await stack.session(session_id))["data"]["session"]
     path = f"/sessions/{session_id}/stream"
@@ -252,6 +279,25 @@ async def test_sessions_are_followed_over_http(stack: Stack) -> None:
         assert (await http.get("/sessions/nobody/stream")).status_code == 404
         wrong = await http.get("/sessions/stream", headers={"last-event-id": "x"})
         assert wrong.status_code == 422
+        for query in ("status=alive", "as_of=10"):
+            assert (await http.get(f"/sessions/stream?{query}")).status_code == 422
+        # Of an active session nothing is sent to who wants those that ended.
+        async with http.stream("GET", "/sessions/stream?status=ended") as response:
+            events = events_of(response.aiter_lines())
+            await anext(events)
+            waiting = (await stack.ring())["call_session_id"]
+            await stack.session(waiting)
+            over = (await stack.ring())["call_session_id"]
+            leg = (await stack.session(over))["data"]["legs"][0]["call_control_id"]
+            await sdk.calls.actions.hangup(leg)
+            async for event in events:
+                if "data" in event:
+                    assert json.loads(event["data"])["session_id"] != waiting
+                    if json.loads(event["data"])["session_id"] == over:
+                        break
+        # A position of a partition that the log does not have is not taken for the beginning.
+        nowhere = await http.get(path, params={"last_event_id": position_of(10, 30)})
+        assert "is in partition 10; expected a position of this log" in nowhere.text
         openapi = (await http.get("/openapi.json")).json()
         described = openapi["paths"]["/sessions/stream"]["get"]["responses"]["200"]["content"]
         assert list(described) == ["text/event-stream"]

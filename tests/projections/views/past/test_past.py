@@ -14,7 +14,18 @@ from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import leg_rows
 from offhook.projections.views.past import history, past_lists
 from offhook.projections.views.past.history import read_session_as_of, read_timeline
-from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessions_as_of
+from offhook.projections.views.past.past_lists import (
+    TooMuchToFold,
+    list_queue_visits_as_of,
+    list_sessions_as_of,
+)
+from offhook.projections.views.queues import (
+    QueueVisitFilter,
+    QueueVisitView,
+    is_listed_visit,
+    list_queue_visits,
+    queue_visit_rows,
+)
 from offhook.projections.views.sessions import (
     SessionDetail,
     SessionFilter,
@@ -99,6 +110,38 @@ async def test_a_list_as_of_each_position_is_the_list_that_there_was(
         assert latest == await list_sessions(connection, SessionFilter(), limit=250, now=now)
 
 
+async def test_queue_visits_as_of_each_position_are_those_that_there_were(
+    log: PartitionedLog, engine: AsyncEngine
+) -> None:
+    names = sorted({each.session_id for each in log.records})
+    filters = [
+        QueueVisitFilter(),
+        QueueVisitFilter(queue="support"),
+        QueueVisitFilter(session_id="s1"),
+        QueueVisitFilter(enqueued_from=STORED_FROM, enqueued_before=STORED_FROM),
+    ]
+    async with engine.connect() as connection:
+        visits_seen = 0
+        for number, stored in enumerate(log.records):
+            at, wanted = stored.stored_at, filters[number % len(filters)]
+            rows = [row for name in names for row in queue_visit_rows(log.folded(name, at))]
+            expected = [row for row in rows if is_listed_visit(row, wanted)]
+            expected.sort(key=lambda row: (row.first_stored_at, row.first_seq), reverse=True)
+            found: list[QueueVisitView] = []
+            before_seq: int | None = None
+            while page := await list_queue_visits_as_of(
+                connection, wanted, at, limit=3, before_seq=before_seq
+            ):
+                found += page
+                before_seq = page[-1].first_seq
+            assert found == expected, (at, wanted)
+            visits_seen += len(found)
+        assert visits_seen
+        now = STORED_FROM + timedelta(days=1)
+        latest = await list_queue_visits_as_of(connection, QueueVisitFilter(), now, limit=250)
+        assert latest == await list_queue_visits(connection, QueueVisitFilter(), limit=250)
+
+
 async def test_a_list_of_the_past_has_a_bound(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +156,12 @@ async def test_a_list_of_the_past_has_a_bound(
         assert len(await list_sessions_as_of(connection, SessionFilter(), at, limit=2)) == 2
         with pytest.raises(TooMuchToFold, match=r"2 sessions with .* with 2 of 3 found"):
             await list_sessions_as_of(connection, SessionFilter(), at, limit=3)
+        log.append(*(each for number in range(4) for each in queued(f"s{number}")))
+        at = log.records[-1].stored_at
+        log.append(*(each for name in log.of for each in dial_of(name, f"dialled-{name}")))
+        await project(connection, log)
+        with pytest.raises(TooMuchToFold, match="Filter by queue or session_id"):
+            await list_queue_visits_as_of(connection, QueueVisitFilter(), at, limit=250)
 
 
 async def test_an_unreadable_session_is_in_a_list_of_the_past_with_its_error(

@@ -10,7 +10,7 @@ import uvloop
 from offhook.cli.history.progress import Advance
 from offhook.errors import OperatorFault
 from offhook.history.lines import HistoryRecord
-from offhook.history.selection import Selection
+from offhook.history.selection import Selection, Unfound
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database import (
@@ -22,6 +22,7 @@ from offhook.projections.views.database import (
 from offhook.projections.views.past.records import (
     Order,
     count_records,
+    require_partitions,
     require_sessions,
     select_records,
 )
@@ -48,7 +49,7 @@ async def selected_records(
 ) -> AsyncIterator[tuple[AsyncIterator[HistoryRecord], Advance]]:
     """The records as of one moment, and the progress that whoever takes them keeps.
 
-    Raises SelectionInvalid if a session or a number has no records, and OffhookError.
+    Raises SelectionInvalid if a partition, a session or a number has no records, and OffhookError.
     """
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-history", statement_timeout_s=None)
@@ -57,24 +58,29 @@ async def selected_records(
         async with engine.connect() as connection:
             await read_at_one_moment(connection)
             async with connection.begin():
+                await require_partitions(connection, selection)
                 await require_sessions(connection, selection)
                 total = None if selection.types else await count_records(connection, selection)
                 records = select_records(
                     connection, selection, order=order, headers_at=log.headers_at
                 )
                 with Advance(doing, total) as progress:
-                    yield _counted(records, progress), progress
+                    yield _counted(records, selection, progress), progress
     finally:
         await log.close()
         await engine.dispose()
 
 
 async def _counted(
-    records: AsyncIterator[HistoryRecord], progress: Advance
+    records: AsyncIterator[HistoryRecord], selection: Selection, progress: Advance
 ) -> AsyncIterator[HistoryRecord]:
+    """Raises SelectionInvalid at the end if no record is of a selected type that is not known."""
+    unfound = Unfound(selection)
     async for record in records:
+        unfound.see(record)
         yield record
         progress.add()
+    unfound.require_nothing()
 
 
 class _Log:

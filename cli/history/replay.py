@@ -134,7 +134,11 @@ async def _to_projection(settings: Settings, selection: Selection, name: str) ->
     from offhook.cli.history.progress import Advance
     from offhook.projections.maintenance import fold_sessions_again, view_names
     from offhook.projections.views.database import open_database
-    from offhook.projections.views.past.records import require_sessions, select_session_ids
+    from offhook.projections.views.past.records import (
+        require_partitions,
+        require_sessions,
+        select_session_ids,
+    )
     from offhook.projections.views.schema import require_migrated
 
     if name not in view_names():
@@ -149,6 +153,7 @@ async def _to_projection(settings: Settings, selection: Selection, name: str) ->
     failed: dict[str, str] = {}
     try:
         async with engine.connect() as connection:
+            await require_partitions(connection, selection)
             await require_sessions(connection, selection)
             chosen = [each async for each in select_session_ids(connection, selection)]
         with Advance("folding", len(chosen)) as progress:

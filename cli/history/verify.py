@@ -7,7 +7,7 @@ import typer
 
 from offhook.cli.history.options import SELECTION, selection_of
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
-from offhook.errors import SelectionInvalid, SettingInvalid
+from offhook.errors import SelectionInvalid, SettingInvalid, shown_url
 from offhook.history.selection import Selection
 from offhook.position import position_text
 from offhook.settings import Settings
@@ -69,18 +69,22 @@ async def _verified(
     from offhook.cli.history.progress import Advance
     from offhook.cli.history.reading import selected_records
     from offhook.history.files import records_in
+    from offhook.history.selection import Unfound
     from offhook.history.verifying import Verified
     from offhook.telnyx.signature import public_keys_from
 
     found = Verified()
     verifying = public_keys_from(keys)
     if files:
+        unfound = Unfound(selection, sessions=selection.sessions)
         with Advance("verifying") as progress:
             for name in files:
                 for record in records_in(name):
                     if selection.takes(record):
+                        unfound.see(record)
                         found.check(record, verifying)
                     progress.add()
+        unfound.require_nothing(f" in {', '.join(map(shown_url, files))} that are selected")
         return found
     records: AsyncIterator[HistoryRecord]
     async with selected_records(settings, selection, "position", "verifying") as (records, _):

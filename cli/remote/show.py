@@ -119,6 +119,12 @@ def _moment_text(moment: int | datetime) -> str:
 async def _moment(stream: StreamLookup, given: int | datetime) -> Moment:
     if isinstance(given, datetime):
         return Moment(at=given)
+    try:
+        await stream.require_in_log(given)
+    except SelectionInvalid as error:
+        raise SelectionInvalid(
+            f"{error}; or a time such as 2026-11-22T10:30:00Z, or how long ago, such as 15m"
+        ) from None
     record = await stream.record_at(given)
     return Moment(at=record.stored_at if record else None, position=given)
 

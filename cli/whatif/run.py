@@ -116,7 +116,9 @@ def _ids(text: str) -> frozenset[str]:
             text = Path(text[1:]).read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingInvalid(f"--sessions: {text[1:]} cannot be read: {error}") from error
-    return frozenset(session_id_from(each) for each in re.split(r"[,\s]+", text) if each)
+    if not (ids := frozenset(session_id_from(each) for each in re.split(r"[,\s]+", text) if each)):
+        raise SettingInvalid("--sessions names no session; expected their ids, separated by commas")
+    return ids
 
 
 class _Showing:

@@ -20,11 +20,13 @@ import uvloop
 
 from offhook.cli.whatif.child import Part
 from offhook.cli.whatif.replay import Row
-from offhook.errors import HistoryUnreadable, OperatorFault, shown_url
+from offhook.errors import HistoryUnreadable, OperatorFault, SelectionInvalid, shown, shown_url
 from offhook.history.files import lines_in
 from offhook.history.lines import HistoryRecord, record_from
+from offhook.history.selection import Selection
 from offhook.projections.views.database import DATABASE_ERRORS, reason_of
 from offhook.projections.views.past.decided import list_decided, read_rows, reading_only
+from offhook.projections.views.past.records import require_sessions
 
 SESSIONS_MAX = 1_000_000
 """Sessions that are tried at most: their ids are in memory."""
@@ -58,12 +60,18 @@ class Source:
 
 @contextmanager
 def from_database(url: str, wanted: Wanted) -> Iterator[Source]:
-    """Raises OperatorFault. Nothing can be written through its connection."""
+    """Raises OperatorFault, and SelectionInvalid if a wanted session has no records.
+
+    Nothing can be written through its connection.
+    """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, ExitStack() as stack:
             opened = reading_only(url, "offhook-whatif")
             connection = runner.run(opened.__aenter__())
             stack.callback(lambda: runner.run(opened.__aexit__(None, None, None)))
+            if wanted.session_ids is not None:
+                chosen = Selection(sessions=[*wanted.session_ids])
+                runner.run(require_sessions(connection, chosen))
             ids = runner.run(
                 list_decided(
                     connection,
@@ -90,7 +98,8 @@ def from_database(url: str, wanted: Wanted) -> Iterator[Source]:
 
 @contextmanager
 def from_files(names: Sequence[str], wanted: Wanted) -> Iterator[Source]:
-    """Raises OperatorFault, and HistoryUnreadable, which names the file and the line."""
+    """Raises OperatorFault, SelectionInvalid if a wanted session has no records, and
+    HistoryUnreadable, which names the file and the line."""
     with tempfile.TemporaryDirectory(prefix="offhook-whatif-") as folder:
         buckets = [Path(folder) / str(number) for number in range(BUCKETS)]
         latest = _deal_out(names, buckets, wanted)
@@ -111,6 +120,7 @@ _HEADS = msgspec.json.Decoder(_Head)
 def _deal_out(names: Sequence[str], buckets: Sequence[Path], wanted: Wanted) -> dict[str, datetime]:
     """Write each line to its session's bucket. Returns the wanted sessions' last decisions."""
     latest: dict[str, datetime] = {}
+    missing = set(wanted.session_ids or ())
     with ExitStack() as stack:
         files: list[IO[bytes]] = [stack.enter_context(each.open("wb")) for each in buckets]
         for name in names:
@@ -122,10 +132,14 @@ def _deal_out(names: Sequence[str], buckets: Sequence[Path], wanted: Wanted) -> 
                     raise HistoryUnreadable(f"{shown_url(name)}, line {number}: {error}") from error
                 if wanted.session_ids is not None and head.session not in wanted.session_ids:
                     continue
+                missing.discard(head.session)
                 files[zlib.crc32(head.session.encode()) % BUCKETS].write(line + b"\n")
                 at = head.stored_at
                 if head.type in _DECISIONS and at is not None and _is_within(at, wanted):
                     latest[head.session] = max(at, latest.get(head.session, at))
+    if missing:
+        places = ", ".join(map(shown_url, names))
+        raise SelectionInvalid(f"session {shown(min(missing))} has no records in {places}")
     return latest
 
 

@@ -54,6 +54,11 @@ class Selection:
         for name in self.types:
             _check_type(name)
 
+    @property
+    def unknown_types(self) -> Sequence[str]:
+        """Types that this version does not know: the carrier may have added one, or it is wrong."""
+        return [name for name in self.types if name not in FACTS and name not in BY_TYPE]
+
     def takes_type_of(self, record: HistoryRecord) -> bool:
         """Whether the record is of a selected type; every one is if none was selected."""
         if not self.types or record.type in self.types:
@@ -77,6 +82,30 @@ class Selection:
             and (not self.sessions or record.session_id in self.sessions)
             and self.takes_type_of(record)
         )
+
+
+class Unfound:
+    """What a selection names and no record has had yet: unknown types, and sessions in files."""
+
+    def __init__(self, selection: Selection, *, sessions: Sequence[str] = ()) -> None:
+        self._types = {name: Selection(types=(name,)) for name in selection.unknown_types}
+        self._sessions = set(sessions)
+
+    def see(self, record: HistoryRecord) -> None:
+        """Note a record that is selected."""
+        self._sessions.discard(record.session_id)
+        for name in [name for name, only in self._types.items() if only.takes_type_of(record)]:
+            del self._types[name]
+
+    def require_nothing(self, where: str = "") -> None:
+        """Raise SelectionInvalid if a session or an unknown type was not seen."""
+        if self._sessions:
+            raise SelectionInvalid(f"session {shown(min(self._sessions))} has no records{where}")
+        for name in self._types:
+            raise SelectionInvalid(
+                f"no selected record is of type {shown(name)}, which is no event type that this"
+                f" version knows{_meant(name)}"
+            )
 
 
 def moment_from(text: str, now: datetime) -> datetime:
@@ -108,9 +137,12 @@ def _check_type(name: str) -> None:
     # The carrier adds event types: one that is not known may be stored even so.
     if name in FACTS or name in BY_TYPE or _TYPE.fullmatch(name):
         return
-    near = difflib.get_close_matches(name, [*FACTS, *BY_TYPE], n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
     raise SelectionInvalid(
         f"type {shown(name)} is neither an event type, as call.hangup, nor a record type, as"
-        f" Decided{meant}"
+        f" Decided{_meant(name)}"
     )
+
+
+def _meant(name: str) -> str:
+    near = difflib.get_close_matches(name, [*FACTS, *BY_TYPE], n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -11,14 +11,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from offhook.errors import LogUnavailable, words_of
+from offhook.errors import LogUnavailable, SelectionInvalid, words_of
 from offhook.events import Record
 from offhook.jetstream.delivery import lasting_headers
 from offhook.jetstream.log import record_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import stream_of, streams_of
 from offhook.jetstream.subjects import ALL_CALLS
-from offhook.position import partition_of, position_of, seq_of
+from offhook.position import partition_of, partitions_text, position_of, position_text, seq_of
 
 TIMEOUT_S = 2.0
 
@@ -43,6 +43,15 @@ class StreamLookup:
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{streams[0]} did not answer: {words_of(error)}") from error
         return [position_of(number, info.state.last_seq) for number, info in enumerate(infos)]
+
+    async def require_in_log(self, position: int) -> None:
+        """Raise SelectionInvalid if the log has no such partition; LogUnavailable."""
+        partition, partitions = partition_of(position), await self._count()
+        if partition >= partitions:
+            raise SelectionInvalid(
+                f"{position_text(position)} is a position in partition {partition}; expected one of"
+                f" this log, {partitions_text(partitions)}"
+            )
 
     async def record_at(self, position: int) -> Record | None:
         """The record at that position. Raises LogUnavailable, or RecordUnreadable."""

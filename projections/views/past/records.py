@@ -21,8 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import SelectionInvalid, shown
 from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection
+from offhook.jetstream.stream import PROJECTOR
 from offhook.phone_numbers import spellings
-from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
+from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, position_text
+from offhook.projections.views.checkpoint import read_checkpoints
 from offhook.projections.views.legs import legs
 from offhook.projections.views.past.archived_records import (
     archived_in_order,
@@ -67,6 +69,18 @@ async def require_sessions(connection: AsyncConnection, selection: Selection) ->
         )
         if count.scalar_one_or_none() is None:
             raise SelectionInvalid(f"no leg has number {shown(number)}")
+
+
+async def require_partitions(connection: AsyncConnection, selection: Selection) -> None:
+    """Raise SelectionInvalid for a position in a partition of which the views have nothing."""
+    known = await read_checkpoints(connection, PROJECTOR)
+    for position in (selection.first_position, selection.last_position):
+        if position is None or not known or partition_of(position) in known:
+            continue
+        raise SelectionInvalid(
+            f"position {position_text(position)} is in partition {partition_of(position)}, of which"
+            f" no record is stored; expected a position in partition {', '.join(map(str, known))}"
+        )
 
 
 async def count_records(connection: AsyncConnection, selection: Selection) -> int:

@@ -51,10 +51,14 @@ async def test_what_is_selected_goes_to_standard_output_and_the_rest_beside_it(
 async def test_a_wrong_selection_is_named_and_writes_no_file(
     here: Installation, tmp_path: Path
 ) -> None:
+    await take_calls(here, "s1")
     path = tmp_path / "calls.jsonl"
     for options, named in (
         (("--since", "soon"), "--since: 'soon' is not a time"),
         (("--session", "none"), "session 'none' has no records"),
+        (("--type", "call.hangupp"), "type 'call.hangupp', which is no event type"),
+        (("--type", "call.hangupp"), "did you mean call.hangup?"),
+        (("--from-position", "10:30"), "position 10:30 is in partition 10, of which no record"),
         (("--number", "12"), "number '12' is not E.164"),
         (("--from-position", "9" * 20), f"--from-position: '{'9' * 20}' is not a position"),
         (("--from-position", "1:3", "--to-position", "1:2"), "from position 1:3 to 1:2"),

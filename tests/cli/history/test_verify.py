@@ -97,6 +97,13 @@ def test_a_file_is_verified_without_a_server(
         terminal("verify", "--file", path, *key, "--number", "+12025550100").errors
     )
     assert terminal("verify", "--file", path, "--public-key", "x").status == 1
+    for chosen, named in (
+        (("--session", "nope"), "session 'nope' has no records in "),
+        (("--type", "call.hangupp"), "did you mean call.hangup?"),
+    ):
+        printed = terminal("verify", "--file", path, *key, *chosen)
+        assert (printed.status, printed.output) == (1, "")
+        assert named in printed.errors
 
 
 @pytest.mark.parametrize(

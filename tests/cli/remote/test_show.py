@@ -357,6 +357,10 @@ async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
     assert shown.returncode == 1
     assert shown.stdout == ""
     assert shown.stderr == "offhook: the log has no record of session nobody\n"
+    for options in (("--as-of", "10:30"), ("--diff", "1", "10:30")):
+        shown = _show(own_nats, "nobody", *options)
+        assert shown.returncode == 1
+        assert "10:30 is a position in partition 10; expected one of this log" in shown.stderr
 
 
 def _printed(

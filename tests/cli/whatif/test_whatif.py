@@ -229,7 +229,7 @@ def test_a_flow_that_never_decides_is_interrupted(
         (["--limit", "7"], 7),
         (["--since", "2026-11-22T12:40:00Z"], 10),
         (["--until", "2026-11-22T12:40:00+00:00"], 40),
-        (["--sessions", "session-1,session-2,unknown"], 2),
+        (["--sessions", "session-1,session-2"], 2),
         (["--flow", "other"], 0),
         (["--flow", "other", "--flow", "greet"], SESSIONS),
         (["--all"], SESSIONS),
@@ -252,6 +252,8 @@ def test_a_check_of_nothing_fails(terminal: Terminal, file: str) -> None:
         ([f"{FLOWS}:nobody"], "has no attribute 'nobody'"),
         (["greet"], "'greet'; expected module:attribute"),
         ([f"{FLOWS}:greet", "--since", "yesterday"], "--since: 'yesterday' is not a time"),
+        ([f"{FLOWS}:greet", "--sessions", "session-1,nope"], "session 'nope' has no records in "),
+        ([f"{FLOWS}:greet", "--sessions", ","], "--sessions names no session"),
         ([f"{FLOWS}:greet", "--all", "--flow", "x"], "--all and --flow cannot be used together"),
     ],
 )

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, FastAPI
-from starlette.routing import Route
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 
 from offhook.api.auth import tokens_from
+from offhook.api.console.app import console
 from offhook.api.errors import install
 from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
@@ -16,6 +18,7 @@ from offhook.api.own.live import Live
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
 from offhook.api.own.streams import streams_router
+from offhook.api.own.whoami import whoami_router
 from offhook.api.telnyx.applications import CONNECTIONS_MAX, applications_router
 from offhook.api.telnyx.calls import calls_router
 from offhook.api.telnyx.commands import CommandRunner
@@ -83,6 +86,7 @@ async def run(settings: Settings) -> None:
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
             queues_router(tokens=tokens, views=views),
+            whoami_router(tokens=tokens),
             with_docs=settings.api_docs,
         )
         routes = role.health_routes(
@@ -92,6 +96,9 @@ async def run(settings: Settings) -> None:
         )
         for path, endpoint in routes:
             app.router.routes.append(Route(path, _Endpoint(endpoint)))
+        if settings.console:
+            app.router.routes.append(Mount("/console", console(app)))
+            app.router.routes.append(Route("/", _to_console))
         # `ending` is never set: the connection is closed when nothing is served any more.
         await role.serve(
             metrics.counting(app),
@@ -141,6 +148,10 @@ async def _require_views(postgres_url: str) -> None:
         await require_migrated(postgres_url)
     except DATABASE_ERRORS as error:
         raise PassingFault(f"Postgres does not answer: {error}") from error
+
+
+async def _to_console(_: Request) -> Response:
+    return RedirectResponse("/console/")
 
 
 class _Endpoint:

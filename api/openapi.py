@@ -45,6 +45,7 @@ TAGS = [
         "name": "queues",
         "description": "How long legs waited in queues, visit by visit, from the views.",
     },
+    {"name": "tokens", "description": "What a token may do."},
     {
         "name": "analytics",
         "description": "Key figures of calls, for a time range or each bucket of it. Here a call "

@@ -77,6 +77,7 @@ class Settings:
     # The API: bearer tokens, `scope:token` with scope read, command or admin.
     api_tokens: tuple[str, ...] = field(default=(), repr=False)
     api_docs: bool = True  # /docs and /openapi.json, which need no token
+    console: bool = True  # the pages at /console, which need a token
     answer_timeout_s: Seconds = 10.0  # how long a command waits for the carrier's answer
 
     # The command line: the API's URL, a token for it, and the id of your Call Control Application.

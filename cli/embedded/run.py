@@ -137,6 +137,8 @@ def _print_addresses(console: Console, stack: Stack, directory: Path) -> None:
     if "simulator" in addresses:
         key = f"key: {addresses['simulator_key']}; OFFHOOK_CARRIER_KEY is not set"
         console.print(f"simulator     {addresses['simulator']}/v2  ({key})")
+    # What follows "#" is for the browser alone: it signs in with it.
+    console.print(f"console       {addresses['api']}/console/sign-in#token={addresses['token']}")
     console.print(f"token         {addresses['token']}")
     console.print(f"logs, data    {directory}")
     console.print("more          --ready-file FILE writes every address and key")

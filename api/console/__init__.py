@@ -1,0 +1,12 @@
+"""The console: calls, sessions, figures and health in a browser, offline.
+
+It is a client of the public API and has no other way to anything: a page asks the API with the
+token of the person who signed in, and the browser reaches the API through the same cookie.
+
+    app         routes: sign-in, pages, static files, the API for the browser
+    pages/      a page is one file: what it asks the API, and what its template gets
+    proxy       /console/api/… is the API, with the token from the cookie
+    sign_in     the cookie, and who may send what
+    client      the API for the pages
+    templates/, static/    HTML, JavaScript modules without a build step, one style sheet
+"""

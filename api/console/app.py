@@ -1,0 +1,133 @@
+"""The console as one application, to be mounted at /console beside the API that it asks."""
+
+import importlib.util
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from urllib.parse import parse_qs, quote
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from offhook.api.console.client import ApiClient, ApiRefused
+from offhook.api.console.page import route_of
+from offhook.api.console.pages.live import LIVE
+from offhook.api.console.proxy import ApiForBrowser
+from offhook.api.console.rendering import render
+from offhook.api.console.sign_in import (
+    HOME,
+    PATH,
+    TOKEN_CHARS_MAX,
+    forget,
+    from_our_pages,
+    local_path,
+    remember,
+)
+from offhook.process.asgi import AsgiApp, Message, Receive, Scope, Send
+
+PAGES = [LIVE]
+STATIC = Path(__file__).parent / "static"
+FORM_BYTES_MAX = 8_000
+
+
+def console(api: AsgiApp) -> Starlette:
+    """The console of this API."""
+    client = ApiClient(api)
+    menu = [page for page in PAGES if page.in_menu]
+    return Starlette(
+        routes=[
+            Mount("/api", ApiForBrowser(api)),
+            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/plotly", StaticFiles(directory=_plotly())),
+            Route("/sign-in", _form, methods=["GET"]),
+            Route("/sign-in", _signing_in(client), methods=["POST"]),
+            Route("/sign-out", _signed_out, methods=["POST"]),
+            *(route_of(page, client, menu) for page in PAGES),
+        ],
+        middleware=[Middleware(_Guarded)],
+    )
+
+
+async def _form(request: Request) -> Response:
+    return _form_page(request, "")
+
+
+def _form_page(request: Request, error: str, status: int = 200) -> Response:
+    following = local_path(request.query_params.get("next", HOME))
+    html = render("sign_in.html", request=request, following=following, error=error)
+    return HTMLResponse(html, status_code=status)
+
+
+def _signing_in(client: ApiClient) -> Callable[[Request], Awaitable[Response]]:
+    async def sign_in(request: Request) -> Response:
+        if not from_our_pages(request):
+            return _form_page(request, "Sign in with the form on this page.", 403)
+        form = await _form_of(request)
+        token = form.get("token", "").strip()
+        if not token or len(token) > TOKEN_CHARS_MAX or not token.isascii():
+            return _form_page(request, "Enter a token of OFFHOOK_API_TOKENS.", 422)
+        try:
+            await client.signed_in(token).get("/whoami")
+        except ApiRefused as refused:
+            if refused.status == 401:
+                return _form_page(request, "This API does not know the token.", 401)
+            return _form_page(request, refused.detail, refused.status)
+        response = RedirectResponse(local_path(form.get("next", HOME)), status_code=303)
+        remember(response, token, secure=request.url.scheme == "https")
+        return response
+
+    return sign_in
+
+
+async def _signed_out(request: Request) -> Response:
+    if not from_our_pages(request):
+        return _form_page(request, "Sign out with the button of the console.", 403)
+    response = RedirectResponse(f"{PATH}/sign-in?next={quote(HOME)}", status_code=303)
+    forget(response, secure=request.url.scheme == "https")
+    return response
+
+
+async def _form_of(request: Request) -> Mapping[str, str]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            return {}
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+def _plotly() -> Path:
+    """Where the wheel of plotly has its JavaScript; the package itself is not imported."""
+    found = importlib.util.find_spec("plotly")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "package_data"
+
+
+class _Guarded:
+    """Every answer says what its page may load, and that no other page may frame it."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+]

@@ -1,0 +1,63 @@
+"""What a page is: a path, a template, and a function from a request to what the template shows."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from offhook.api.console.client import Api, ApiClient, ApiRefused
+from offhook.api.console.rendering import render
+from offhook.api.console.sign_in import PATH, token_of
+
+Shown = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of the console.
+
+    `shown` asks the API for what the template needs. The query and the path's parameters are the
+    whole state of a page, so that its URL can be shared. `in_menu` is its name in the menu.
+    """
+
+    path: str
+    template: str
+    shown: Callable[[Request, Api], Awaitable[Shown]]
+    in_menu: str = ""
+
+
+def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
+    """The page as a route below /console."""
+
+    async def endpoint(request: Request) -> Response:
+        if (token := token_of(request)) is None:
+            return to_sign_in(request)
+        api = client.signed_in(token)
+        try:
+            who = (await api.get("/whoami"))["data"]
+            shown = await page.shown(request, api)
+        except ApiRefused as refused:
+            if refused.status == 401:
+                return to_sign_in(request)
+            return trouble_page(request, refused, menu)
+        return HTMLResponse(
+            render(page.template, request=request, page=page, menu=menu, who=who, **shown)
+        )
+
+    return Route(page.path, endpoint, methods=["GET"])
+
+
+def to_sign_in(request: Request) -> Response:
+    """To the form, and from there back to here."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"{PATH}/sign-in?next={quote(wanted)}", status_code=303)
+
+
+def trouble_page(request: Request, refused: ApiRefused, menu: list[Page]) -> Response:
+    """The API's error, in words."""
+    html = render("trouble.html", request=request, page=None, menu=menu, who=None, refused=refused)
+    return HTMLResponse(html, status_code=refused.status)

@@ -1,0 +1,1 @@
+"""A page is one file: what it asks the API, and what its template gets."""

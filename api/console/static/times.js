@@ -1,0 +1,25 @@
+// Times in the reader's zone; the title has them in UTC, as the API gave them.
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+export function written(moment) {
+  const at = new Date(moment);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return (isToday ? clock : day).format(at);
+}
+
+export function showTimes(within) {
+  for (const element of within.querySelectorAll("time[datetime]")) {
+    element.title = element.dateTime;
+    element.textContent = written(element.dateTime);
+  }
+}
+
+// Seconds as m:ss or h:mm:ss, as rendering.py writes them.
+export function duration(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (number) => String(number).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}

@@ -1,0 +1,61 @@
+"""A real browser for the console's pages, one for the process; each test has its own profile."""
+
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import BrowserContext, Page, async_playwright
+
+from tests.api.stack import ADMIN, ROOT, Stack
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT_MS = 60_000.0
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser; installs it where it is missing."""
+    found = subprocess.run([ROOT / "scripts/chromium"], check=True, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+@pytest.fixture
+async def context(chromium: str, stack: Stack) -> AsyncIterator[BrowserContext]:
+    """A browser without cookies, at the console of `stack`; nothing but loopback is reached."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        context = await browser.new_context(base_url=stack.api_url)
+        context.set_default_timeout(WAIT_MS)
+        yield context
+        await browser.close()
+
+
+@pytest.fixture
+async def page(context: BrowserContext) -> AsyncIterator[Page]:
+    """A page signed in with every scope; an error in a script or the policy fails the test."""
+    page = await context.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "console",
+        lambda message: troubles.append(message.text) if message.type == "error" else None,
+    )
+    await signed_in(page, ADMIN)
+    yield page
+    assert not troubles, troubles
+
+
+async def signed_in(page: Page, token: str) -> None:
+    """Through the form, as a person would."""
+    await page.goto("/console/")
+    await page.get_by_label("API token").fill(token)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url("**/console/")

@@ -1,0 +1,119 @@
+"""Signing in to the console: the cookie, what it permits, and what another site cannot do."""
+
+import httpx
+import pytest
+from playwright.async_api import BrowserContext, Page
+
+from offhook.api.console.sign_in import local_path
+from tests.api.stack import ADMIN, READER, Stack
+
+OURS = {"x-offhook-console": "1", "sec-fetch-site": "same-origin"}
+
+
+async def test_a_page_leads_to_the_form_and_back(stack: Stack, context: BrowserContext) -> None:
+    page = await context.new_page()
+    await page.goto("/")
+    assert page.url.endswith("/console/sign-in?next=/console/")
+    await page.goto("/console/?status=active")
+    await page.get_by_label("API token").fill("wrong")
+    await page.get_by_role("button", name="Sign in").click()
+    assert "does not know the token" in await page.get_by_role("alert").inner_text()
+
+
+async def test_the_token_is_kept_from_scripts(page: Page, context: BrowserContext) -> None:
+    (cookie,) = await context.cookies()
+    assert (cookie["name"], cookie["value"]) == ("offhook_token", ADMIN)
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Lax"
+    assert await page.evaluate("document.cookie") == ""
+
+
+async def test_a_link_with_the_token_signs_in(stack: Stack, context: BrowserContext) -> None:
+    page = await context.new_page()
+    await page.goto(f"/console/sign-in#token={READER}")
+    await page.wait_for_url("**/console/")
+    assert await page.locator(".scope").inner_text() == "read"
+    assert READER not in page.url
+
+
+async def test_signing_out_ends_it(page: Page, context: BrowserContext) -> None:
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/console/sign-in**")
+    assert await context.cookies() == []
+
+
+def at_console(stack: Stack, token: str = ADMIN, **headers: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=f"{stack.api_url}/console",
+        cookies={"offhook_token": token},
+        headers=headers,
+        trust_env=False,
+    )
+
+
+async def test_the_api_answers_the_browser_as_it_answers_the_token(stack: Stack) -> None:
+    async with at_console(stack, READER) as http:
+        response = await http.get("/api/whoami")
+        assert response.json()["data"]["scope"] == "read"
+        response = await http.get("/api/sessions", params={"limit": "no"})
+        assert response.status_code == 422
+        assert "limit" in response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-offhook-console": "1"},
+        {"sec-fetch-site": "same-origin"},
+        {"x-offhook-console": "1", "sec-fetch-site": "cross-site"},
+        {"x-offhook-console": "1", "origin": "https://elsewhere.example"},
+    ],
+    ids=["nothing", "no origin", "no header of ours", "another site", "another origin"],
+)
+async def test_another_site_changes_nothing(stack: Stack, headers: dict[str, str]) -> None:
+    async with at_console(stack) as http:
+        response = await http.post("/api/v2/calls", json={}, headers=headers)
+    assert response.status_code == 403
+
+
+async def test_our_own_page_may_send_what_the_token_may(stack: Stack) -> None:
+    async with at_console(stack, READER) as http:
+        response = await http.post("/api/v2/calls", json={}, headers=OURS)
+        assert response.status_code == 403
+        assert "'read'" in response.json()["errors"][0]["detail"]
+    async with at_console(stack, ADMIN) as http:
+        response = await http.post("/api/v2/calls", json={}, headers=OURS)
+        assert response.status_code == 422
+
+
+async def test_without_a_cookie_there_is_nothing(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.api_url, trust_env=False) as http:
+        assert (await http.get("/console/api/whoami")).status_code == 401
+        assert (await http.get("/console/")).status_code == 303
+        assert (await http.get("/console/api/console/")).status_code == 401
+
+
+async def test_no_other_page_may_frame_it_or_load_from_elsewhere(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.api_url, trust_env=False) as http:
+        response = await http.get("/console/sign-in")
+    policy = response.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "default-src 'self'" in policy
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/console", "/console"),
+        ("/console/sessions/1?as_of=2", "/console/sessions/1?as_of=2"),
+        ("https://elsewhere.example/console/", "/console/"),
+        ("//elsewhere.example/console/", "/console/"),
+        ("/console/\\elsewhere", "/console/"),
+        ("/v2/calls", "/console/"),
+        ("/consoles", "/console/"),
+        ("javascript:alert(1)", "/console/"),
+    ],
+)
+def test_after_signing_in_it_stays_in_the_console(text: str, path: str) -> None:
+    assert local_path(text) == path

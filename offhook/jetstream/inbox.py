@@ -7,6 +7,7 @@ Appends and reads share it. With 32 appends at once a client got 5,500/s over it
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -54,10 +55,8 @@ class Inbox:
         # A timer, not a task or a timeout context: there is a request for every append.
         late = loop.call_later(timeout_s, _expire, answer)
         try:
-            # nats-py writes into the headers it is given.
-            reply = f"{self._prefix}.{token}"
             self._require_room(len(body))
-            await self._client.publish(subject, body, reply=reply, headers=dict(headers))
+            await self._publish(subject, body, f"{self._prefix}.{token}", headers)
             return await answer
         finally:
             late.cancel()
@@ -77,6 +76,39 @@ class Inbox:
         finally:
             del self._waiting[token]
 
+    async def _publish(
+        self, subject: str, body: bytes, reply: str, headers: Mapping[str, str]
+    ) -> None:
+        """`publish` of nats-py, at a third of its cost if there is nothing unusual.
+
+        nats-py checks, strips and translates each header, and a webhook has five. What is not
+        plain is left to it: a line break, a subject with a space, a client that is not connected.
+        """
+        client = self._client
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        is_plain = (
+            lines.count("\n") == lines.count("\r") == len(headers)
+            and len(subject.split()) == 1
+            and len(body) <= client.max_payload
+        )
+        if not is_plain or not client.is_connected or client.is_draining:
+            # It writes into the headers it is given.
+            await client.publish(subject, body, reply=reply, headers=dict(headers))
+            return
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        sizes = f"{len(head)} {len(head) + len(body)}"
+        command = b"HPUB %b %b\r\n%b%b\r\n" % (
+            f"{subject} {reply}".encode(),
+            sizes.encode(),
+            head,
+            body,
+        )
+        client.stats["out_msgs"] += 1
+        client.stats["out_bytes"] += len(body)
+        await client._send_command(command)
+        if client._flush_queue is not None and client._flush_queue.empty():
+            await client._flush_pending()
+
     def _require_room(self, size: int) -> None:
         if self._client.is_connected and self._client.pending_data_size + size > UNSENT_BYTES_MAX:
             raise FlushTimeoutError
@@ -90,14 +122,27 @@ class Inbox:
     async def _start(self) -> None:
         async with self._starting:
             if self._subscription is None:
+                # As if it were the future of a single answer: nats-py hands a message over to it
+                # at once. To a callback it does so over a queue and a task.
                 self._subscription = await self._client.subscribe(
-                    f"{self._prefix}.*", cb=self._arrived
+                    f"{self._prefix}.*", future=cast("asyncio.Future[Msg]", _Answers(self._arrived))
                 )
 
-    async def _arrived(self, message: Msg) -> None:
+    def _arrived(self, message: Msg) -> None:
         answered = self._waiting.get(message.subject.rpartition(".")[2])
         if answered is not None:
             answered(message)
+
+
+class _Answers:
+    """All answers, each handed over as if it were the only one."""
+
+    def __init__(self, arrived: Answered) -> None:
+        self.set_result = arrived
+
+    def cancelled(self) -> bool:
+        """Never: each belongs to a request of its own."""
+        return False
 
 
 def _answer(answer: "asyncio.Future[Msg]", message: Msg) -> None:

@@ -7,6 +7,8 @@ TIMERS    worker-timers        alarms that are set, and those that rang; schedul
                                cannot live in a stream that discards new ones
 """
 
+from functools import lru_cache
+
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -19,6 +21,7 @@ from nats.js.api import (
 )
 
 from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET, slots_of
+from offhook.position import PARTITIONS_MAX
 
 STREAM = "CALLS"
 WORKER = "worker"
@@ -66,6 +69,7 @@ def streams_of(partitions: int) -> tuple[str, ...]:
     return tuple(stream_of(partition, partitions) for partition in range(partitions))
 
 
+@lru_cache(maxsize=PARTITIONS_MAX)
 def partition_in(stream: str) -> int:
     """The partition that a stream of the log is."""
     return int(stream.removeprefix(STREAM).removeprefix("_") or 0)

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 from nats.aio.msg import Msg
+from nats.errors import BadSubjectError
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.connection import PING_INTERVAL_S, close, connect
@@ -123,4 +124,38 @@ async def test_a_server_that_nobody_listens_on_answers_without_data(
 
     assert answer.data == b""
     assert (answer.headers or {}).get("Status") == "503"
+    await close(client)
+
+
+async def test_headers_arrive_as_nats_py_sends_them(nats_server: NatsServer) -> None:
+    client = await connect(nats_server.url, "test")
+    arrived: list[Msg] = []
+
+    async def keep(message: Msg) -> None:
+        arrived.append(message)
+        await message.respond(b"kept")
+
+    await client.subscribe("headers", cb=keep)
+    plain = {"Nats-Msg-Id": "id-1", "telnyx-timestamp": "1763784600", "Name": "Zoë"}
+    for headers in (plain, {"Two-Lines": "one\r\nInjected: two"}):
+        await Inbox(client).request("headers", b"body", headers, TIMEOUT_S)
+        await client.publish("headers", b"body", reply="nobody", headers=dict(headers))
+    await client.flush()
+    while len(arrived) < 4:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+    assert [message.data for message in arrived] == [b"body"] * 4
+    ours, theirs = arrived[::2], arrived[1::2]
+    assert [message.headers for message in ours] == [message.headers for message in theirs]
+    assert ours[0].headers == plain
+    assert "Injected" not in (ours[1].headers or {})
+    await close(client)
+
+
+async def test_a_subject_that_would_be_two_words_is_refused(nats_server: NatsServer) -> None:
+    client = await connect(nats_server.url, "test")
+
+    with pytest.raises(BadSubjectError):
+        await Inbox(client).request("two words", b"", {}, TIMEOUT_S)
+
     await close(client)

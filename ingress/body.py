@@ -1,6 +1,8 @@
 """The body of a request, read within bounds: nothing is known of its sender yet."""
 
 import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any
 
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.process.asgi import Receive
@@ -66,3 +68,38 @@ async def read_body(receive: Receive, slot: LargeBodySlot) -> bytes | None:
         if not message.get("more_body"):
             return b"".join(parts) if size <= MESSAGE_BYTES_MAX else None
     return None
+
+
+async def within(timeout_s: float, reading: Coroutine[Any, Any, bytes | None]) -> bytes | None:
+    """The result of `read_body`. Raises TimeoutError.
+
+    Nearly every body has arrived by then, and the reading ends without waiting: a timer for each
+    would be the dearest part of it.
+    """
+    try:
+        waited_for = reading.send(None)
+    except StopIteration as ended:
+        return ended.value  # type: ignore[no-any-return]
+    async with asyncio.timeout(timeout_s):
+        return await _Begun(reading, waited_for)
+
+
+class _Begun:
+    """A coroutine that waits for something already."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, bytes | None], waited_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waited_for = waited_for
+
+    def __await__(self) -> Generator[Any, Any, bytes | None]:
+        waited_for = self._waited_for
+        while True:
+            try:
+                try:
+                    yield waited_for
+                except BaseException as error:  # a cancellation, which is the coroutine's
+                    waited_for = self._coroutine.throw(error)
+                else:
+                    waited_for = self._coroutine.send(None)
+            except StopIteration as ended:
+                return ended.value  # type: ignore[no-any-return]

@@ -30,7 +30,7 @@ from offhook.errors import (
     WebhookRefused,
     WebhookVersionOne,
 )
-from offhook.ingress.body import LARGE_BODIES_MAX, LargeBodySlot, SenderLeft, read_body
+from offhook.ingress.body import LARGE_BODIES_MAX, LargeBodySlot, SenderLeft, read_body, within
 from offhook.ingress.identity import WebhookIdentity, identity_of
 from offhook.ingress.metrics import IngressMetrics
 from offhook.ingress.pacing import Pacer
@@ -87,8 +87,7 @@ class WebhookEndpoint:
         self, scope: Scope, receive: Receive, send: Send, slot: LargeBodySlot
     ) -> None:
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await read_body(receive, slot)
+            body = await within(BODY_TIMEOUT_S, read_body(receive, slot))
         except SenderLeft:
             self._metrics.answers.labels(result="left").inc()
             return

@@ -82,14 +82,15 @@ def verify(
         raise SignatureMissing(f"header {missing} is missing or empty")
     if not _UNIX_SECONDS.fullmatch(timestamp):
         raise SignatureInvalid(f"{TIMESTAMP_HEADER} is {shown(timestamp)}; expected Unix seconds")
-    if key_that_signed(body, Signature(signature=signature, timestamp=timestamp), keys) is None:
+    received = Signature(signature=signature, timestamp=timestamp)
+    if key_that_signed(body, received, keys) is None:
         raise SignatureInvalid(f"{SIGNATURE_HEADER} fits none of {len(keys)} known public keys")
     age_s = now_s - int(timestamp)
     if abs(age_s) > tolerance_s:
         raise TimestampOutside(
             f"{TIMESTAMP_HEADER} {timestamp} is {age_s:.0f} s old; the tolerance is {tolerance_s} s"
         )
-    return Signature(signature=signature, timestamp=timestamp)
+    return received
 
 
 def key_that_signed(body: bytes, signature: Signature, keys: Sequence[VerifyKey]) -> int | None:

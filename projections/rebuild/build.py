@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import offhook
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
+from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.erasures import copy_erased
 
 State = Literal["folding", "following", "live", "rejected"]
@@ -94,7 +95,7 @@ async def leave_archived(connection: AsyncConnection, live: str, aside: str) -> 
             f" from {live}.archived_sessions on conflict do nothing"
         )
     )
-    await copy_erased(connection, live, aside)
+    await copy_erased(connection, [each.name for each in VIEWS], live, aside)
 
 
 async def read_build(connection: AsyncConnection, aside: str) -> Build | None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 from offhook.projections.views.fold import BEGINNING, Folded
-from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
 from offhook.session import CommandState
 from offhook.session.placed import session_of_answer
 
@@ -73,7 +73,21 @@ def command_rows(folded: Folded, after_seq: int = 0) -> list[CommandView]:
     ]
 
 
-COMMANDS = View(table=commands, rows_of=command_rows)
+COMMANDS = View(
+    table=commands,
+    rows_of=command_rows,
+    kept_when_erased=column_names(
+        """
+        operation status reason http_status maybe_performed attempts flow flow_version
+        cause_seq ordinal requested_at decided_at settled_at last_seq
+        """
+    ),
+    cleared_when_erased=column_names(
+        """
+        parameters detail answer answer_session_id errors
+        """
+    ),
+)
 
 
 class PlacingDial(NamedTuple):

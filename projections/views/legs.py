@@ -29,7 +29,7 @@ from offhook.events import CallAiGatherEnded, CallGatherEnded, CarrierEvent
 from offhook.projections.views.database import PAGE_MAX, read_at_one_moment
 from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.stored.event_log import event_log
-from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
 from offhook.session.leg import Leg, Media
 
 MEDIA: tuple[Media, ...] = get_args(Media)
@@ -111,7 +111,24 @@ def leg_rows(folded: Folded, after_seq: int = 0) -> list[LegView]:
     ]
 
 
-LEGS = View(table=legs, rows_of=leg_rows)
+LEGS = View(
+    table=legs,
+    rows_of=leg_rows,
+    kept_when_erased=column_names(
+        """
+        connection_id direction state started_at answered_at bridged_at ended_at up_until
+        hangup_cause hangup_source sip_hangup_cause talk_s quality held_since queue
+        enqueued_at dequeued_at queue_wait_s queue_reason machine_detection machine_greeting
+        media transcribed_at cost currency cost_parts last_seq
+        """
+    ),
+    cleared_when_erased=column_names(
+        """
+        call_leg_id from_number to_number client_state conference_id dtmf gathered refer
+        recording_error
+        """
+    ),
+)
 
 
 def leg_at(leg: LegView, now: datetime) -> LegView:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.projections.views.database import PAGE_MAX
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
 from offhook.session.queue_visits import QueueVisit, visits_of
 
 
@@ -61,7 +61,17 @@ def queue_visit_rows(folded: Folded, after_seq: int = 0) -> list[QueueVisitView]
     ]
 
 
-QUEUES = View(table=queue_visits, rows_of=queue_visit_rows)
+QUEUES = View(
+    table=queue_visits,
+    rows_of=queue_visit_rows,
+    kept_when_erased=column_names(
+        """
+        number queue enqueued_at dequeued_at wait_s reason first_seq first_stored_at
+        last_seq
+        """
+    ),
+    cleared_when_erased=frozenset(),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

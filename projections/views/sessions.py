@@ -20,7 +20,7 @@ from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import Seq, View, storable, storable_row, table_of
+from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
 from offhook.session import Session
 from offhook.session.leg import Leg
 
@@ -93,7 +93,22 @@ def session_rows(folded: Folded, after_seq: int = 0) -> list[SessionView]:
     return [session_view(folded)] if folded.is_call else []
 
 
-SESSIONS = View(table=sessions, rows_of=session_rows)
+SESSIONS = View(
+    table=sessions,
+    rows_of=session_rows,
+    kept_when_erased=column_names(
+        """
+        status started_at answered_at ended_at up_until leg_count connection_id direction
+        hangup_cause hangup_source sip_hangup_cause cost currency recording_count flow
+        flow_version first_seq first_stored_at last_seq last_stored_at
+        """
+    ),
+    cleared_when_erased=column_names(
+        """
+        from_number to_number recordings conferences parked
+        """
+    ),
+)
 
 
 def session_at(session: SessionView, now: datetime) -> SessionView:

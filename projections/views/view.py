@@ -44,7 +44,7 @@ Row = TypeVar("Row")
 Values = ParamSpec("Values")
 
 Seq = Annotated[int, BigInteger()]
-"""A stream sequence."""
+"""The position of a record."""
 
 metadata = MetaData(
     naming_convention={
@@ -58,14 +58,20 @@ metadata = MetaData(
 class View(Generic[Row]):
     """A table that can be folded from the log again at any time.
 
-    `rows_of(folded, after_seq)` returns the rows that changed after that stream sequence. Each row
-    has `last_seq`, the sequence of the last record that changed it: a newer row replaces an older
-    one. A row that was written once is never taken back, so its key must not depend on the order
-    of the records.
+    `rows_of(folded, after_seq)` returns the rows that changed after that position. Each row has
+    `last_seq`, the position of the last record that changed it: a newer row replaces an older one.
+    A row that was written once is never taken back, so its key must not depend on the order of the
+    records.
+
+    When a session is erased, its rows get random ids and stay, because analytics count them. Every
+    other column is named in one of the two sets: columns that may hold a number, an id, content or
+    free text are cleared, which makes them null, or false.
     """
 
     table: Table
     rows_of: Callable[[Folded, int], Sequence[Row]]
+    kept_when_erased: frozenset[str]
+    cleared_when_erased: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -82,6 +88,11 @@ def table_of(name: str, row_type: type[Any], *indexes: Index, key: Sequence[str]
         if each.default is MISSING
     ]
     return Table(name, metadata, *columns, *indexes)
+
+
+def column_names(listed: str) -> frozenset[str]:
+    """The names in a text, which spaces or lines separate."""
+    return frozenset(listed.split())
 
 
 def columns_of(table: Table, row: Any) -> dict[str, Any]:

@@ -5,9 +5,9 @@ erased_sessions    a digest per erased session: a record that arrives late is re
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, select, text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,15 +42,6 @@ def digest_of(session_id: str) -> str:
     return hashlib.sha256(b"offhook erased session " + session_id.encode()).hexdigest()
 
 
-async def erased_among(connection: AsyncConnection, session_ids: Collection[str]) -> set[str]:
-    """Those of the sessions that were erased."""
-    digests = {digest_of(each): each for each in session_ids}
-    found = await connection.execute(
-        select(erased_sessions.c.digest).where(erased_sessions.c.digest.in_(list(digests)))
-    )
-    return {digests[each] for each in found.scalars()}
-
-
 async def erase_again(connection: AsyncConnection, session_ids: Collection[str]) -> None:
     """Have records that arrived for erased sessions erased too: `Eraser.finish` does it."""
     for session_id in sorted(session_ids):
@@ -65,12 +56,15 @@ async def erase_again(connection: AsyncConnection, session_ids: Collection[str])
         )
 
 
-async def copy_erased(connection: AsyncConnection, live: str, other: str) -> None:
+async def copy_erased(
+    connection: AsyncConnection, tables: Iterable[str], live: str, other: str
+) -> None:
     """Copy the rows of erased sessions into another version of the views: no record makes them.
 
-    Both are schemas, as quoted identifiers. A row that is there already stays.
+    `tables` are those of the views; `live` and `other` are schemas, as quoted identifiers. A row
+    that is there already stays.
     """
-    for table in ("sessions", "legs", "commands", "queue_visits"):
+    for table in tables:
         await connection.execute(
             text(
                 f"insert into {other}.{table} select * from {live}.{table}"

@@ -7,8 +7,6 @@
 Who deletes rows of the views for good, or changes their tables, has to think of both.
 """
 
-from collections.abc import Sequence
-
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -40,12 +38,6 @@ async def aside_exists(connection: AsyncConnection, live: str) -> bool:
         {"name": aside_of(live)},
     )
     return str(found.scalar_one_or_none() or "").startswith(MARK)
-
-
-async def list_versions(connection: AsyncConnection) -> Sequence[str]:
-    """The schemas that have tables of the views, the live one first, as quoted identifiers."""
-    live = await live_schema(connection)
-    return [live, aside_of(live)] if await aside_exists(connection, live) else [live]
 
 
 async def drop_aside(connection: AsyncConnection, live: str) -> bool:

@@ -44,8 +44,14 @@ LONG_ENUM = 9
 
 
 def generated() -> dict[Path, str]:
-    """Every generated file and its contents."""
+    """Every generated file and its contents; the pages describe the commands as they are loaded."""
+    return generated_modules() | generated_pages()
+
+
+def generated_modules() -> dict[Path, str]:
+    """The modules of the commands."""
     operations = sorted(sdk_operations(), key=lambda operation: operation.name)
+    _check_refinements(operations)
     objects = Objects()
     commands = [command_source(operation, objects) for operation in operations]
     return {
@@ -54,9 +60,25 @@ def generated() -> dict[Path, str]:
             ROOT / "offhook/commands/actions" / name: _formatted(source)
             for name, source in actions_sources(operations, commands, objects).items()
         },
-        ROOT / "docs/operations.md": operations_page.page(operations),
+    }
+
+
+def generated_pages() -> dict[Path, str]:
+    """The pages of docs."""
+    return {
+        ROOT / "docs/operations.md": operations_page.page(list(sdk_operations())),
         ROOT / "docs/parameters.md": parameters_page.page(),
     }
+
+
+def _check_refinements(operations: Iterable[SdkOperation]) -> None:
+    grouped = {name for _, listed in GROUPS.values() for name in listed.split()}
+    for name in sorted({operation.name for operation in operations} - BY_HAND):
+        if name not in DOCS or name not in grouped:
+            sys.exit(
+                f"scripts/command_refinements.py does not describe the SDK's operation {name!r}: "
+                "add its docstring to DOCS, and its name to one of GROUPS"
+            )
 
 
 # ------------------------------------------------------------------ types
@@ -330,6 +352,16 @@ def _formatted(source: str) -> str:
     ).stdout
 
 
-if __name__ == "__main__":
-    for path, contents in generated().items():
+def _write(files: Mapping[Path, str]) -> None:
+    for path, contents in files.items():
         path.write_text(contents)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["pages"]:
+        _write(generated_pages())
+    else:
+        _write(generated_modules())
+        # The pages are made from the commands, so a process that has loaded the new ones does it.
+        module = "scripts.generate_commands"
+        sys.exit(subprocess.run([sys.executable, "-m", module, "pages"], cwd=ROOT).returncode)

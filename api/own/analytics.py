@@ -49,6 +49,8 @@ Asked = Mapping[str, str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryReply:
+    """The figures of a time range."""
+
     data: BucketView
     asked: Asked
     grouping: Mapping[str, str]

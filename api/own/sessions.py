@@ -59,18 +59,24 @@ from offhook.session.folding import NEVER
 
 @dataclass(frozen=True, kw_only=True)
 class SessionList:
+    """A page of sessions."""
+
     data: Sequence[SessionView]
     meta: ListPageMeta
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionReply:
+    """A session with its legs and commands."""
+
     data: SessionDetail
     meta: Meta
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimelineReply:
+    """A page of a session's timeline."""
+
     data: Sequence[TimelineEntry]
     meta: PageMeta
 

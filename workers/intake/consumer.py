@@ -77,7 +77,9 @@ class PullSubscription:
         self._pull = pull
 
     async def fetch(self, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109
+        """At most `batch` messages; none if none came within `timeout` seconds."""
         return await self._pull.next(timeout, batch)
 
     async def unsubscribe(self) -> None:
+        """Close the pull."""
         await self._pull.close()

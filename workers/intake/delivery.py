@@ -44,12 +44,15 @@ class ConsumerDelivery:
         self.count = message.raw_message.metadata.num_delivered
 
     async def ack(self) -> None:
+        """Acknowledge it."""
         await self._message.ack()
 
     async def nak(self, delay_s: float) -> None:
+        """Have it redelivered after `delay_s`."""
         await self._message.nack(delay=delay_s)
 
     async def in_progress(self) -> None:
+        """Report that it is being worked on, so that it is not redelivered."""
         await self._message.in_progress()
 
 

@@ -95,6 +95,7 @@ class Attempt(NamedTuple):
 
     @property
     def ends_call(self) -> bool:
+        """Whether it is a hangup or a reject."""
         return urgency_of(self.command.operation) == ENDS
 
     @property

@@ -17,7 +17,9 @@ from offhook.workers.sending.queue import CommandQueue, Permit, QueuedCommand
 class Sender(Protocol):
     """The part of the carrier's client that is needed here."""
 
-    async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome: ...
+    async def send(self, command: IssuedCommand, *, repeated: bool = False) -> Outcome:
+        """Send the command once. `repeated`: the carrier may have received it before."""
+        ...
 
 
 class PermitRequest:
@@ -39,6 +41,7 @@ class PermitRequest:
 
     @property
     def status(self) -> PermitStatus:
+        """Whether it has a permit, waits for one, or found the queue full."""
         if self._permit is not None:
             return "granted"
         if self._queued is not None:

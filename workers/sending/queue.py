@@ -46,9 +46,17 @@ Permit = tuple[Window, ...]
 class LendingSlots(Protocol):
     """What the queue needs of the worker's slots: see `intake/slots.py`."""
 
-    def lend(self) -> None: ...
-    async def take_back(self) -> None: ...
-    def lent(self) -> AbstractAsyncContextManager[None]: ...
+    def lend(self) -> None:
+        """Give the slot to another session while the caller waits."""
+        ...
+
+    async def take_back(self) -> None:
+        """Take a slot again after `lend`, without waiting."""
+        ...
+
+    def lent(self) -> AbstractAsyncContextManager[None]:
+        """A context in which the slot is lent."""
+        ...
 
 
 @dataclass(eq=False, kw_only=True)

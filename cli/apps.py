@@ -62,7 +62,7 @@ _FIELD_OPTIONS: Mapping[str, Any] = {
     ),
     "webhook_event_failover_url": typer.Option(help="Where webhooks go if the first URL fails."),
     "webhook_timeout_secs": typer.Option(
-        help="How long a webhook may take, 0 to 30; null for the carrier's default."
+        help="Seconds to wait for a response to a webhook, 0 to 30; null for the carrier's default."
     ),
     "tags": typer.Option("--tag", help="A tag; repeat the option for several."),
 }
@@ -198,7 +198,7 @@ def delete(
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Delete an application, after asking. Its numbers then take no more calls."""
+    """Delete an application, after asking. Its numbers then receive no calls."""
     path = application_path(id)
     with _carrier(settings_of_command(ready_file)) as carrier:
         there = _asked(carrier, "GET", path, None, as_json=as_json).body.get("data") or {}

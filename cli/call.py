@@ -51,7 +51,7 @@ ClientState = Annotated[
 CommandId = Annotated[
     str | None,
     typer.Option(
-        help="Idempotency key: sent again with the same one, a command has no second effect."
+        help="Idempotency key: a command sent again with the same key has no second effect."
     ),
 ]
 ConnectionId = Annotated[

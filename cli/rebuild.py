@@ -25,9 +25,7 @@ Workers = Annotated[
 ]
 GraceHours = Annotated[
     float,
-    typer.Option(
-        min=0.0, max=720.0, help="Hours for which the views before can be rolled back to."
-    ),
+    typer.Option(min=0.0, max=720.0, help="Hours during which a rollback is possible."),
 ]
 DespiteMissing = Annotated[
     bool,
@@ -52,7 +50,7 @@ def start(
     despite_missing: DespiteMissing = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Build a new version of the views aside. If interrupted, run it again to continue."""
+    """Build a new version of the views. If interrupted, run it again to continue."""
     from offhook.cli.remote.rebuild import run_start
 
     run_start(
@@ -67,7 +65,7 @@ def start(
 
 @app.command()
 def status(as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
-    """Print what is aside: a version that is being built, or the one before the last cutover."""
+    """Print the version being built, or the one from before the last cutover."""
     from offhook.cli.remote.rebuild import run_status
 
     run_status(console, settings_of_command(ready_file), as_json=as_json)
@@ -75,7 +73,7 @@ def status(as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
 
 @app.command()
 def pause(ready_file: ReadyFile = None) -> None:
-    """Stop the rebuild that is at work; what it has done is kept."""
+    """Pause the running rebuild, and keep what it has done."""
     from offhook.cli.remote.rebuild import run_pause
 
     run_pause(console, settings_of_command(ready_file))
@@ -105,7 +103,7 @@ def resume(
 
 @app.command()
 def cancel(ready_file: ReadyFile = None) -> None:
-    """Drop what is aside: an unfinished version, or the one that a rollback would return to."""
+    """Drop the unfinished version, or the one that a rollback would return to."""
     from offhook.cli.remote.rebuild import run_cancel
 
     run_cancel(console, settings_of_command(ready_file))
@@ -117,7 +115,7 @@ def cutover(
     despite_missing: DespiteMissing = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Put the version aside in use, at the position of the live one."""
+    """Put the new version in use, once it has caught up with the live one."""
     from offhook.cli.remote.rebuild import run_cutover
 
     run_cutover(
@@ -130,7 +128,7 @@ def cutover(
 
 @app.command()
 def rollback(ready_file: ReadyFile = None) -> None:
-    """Put the views from before the last cutover in use again, with all that came since."""
+    """Return to the views from before the last cutover, with everything received since."""
     from offhook.cli.remote.rebuild import run_rollback
 
     run_rollback(console, settings_of_command(ready_file))

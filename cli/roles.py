@@ -26,7 +26,7 @@ def worker() -> None:
 
 
 def projector() -> None:
-    """Run the projector: fold the log into the views. A second one is a standby."""
+    """Run a projector: fold the log into the views. Several share the partitions."""
     from offhook.projections.app import run
 
     _serve("projector", run)

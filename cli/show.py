@@ -19,7 +19,7 @@ def show(
         str | None,
         typer.Option(
             metavar="MOMENT",
-            help="Print what was in the log then: a position (the seq of a record), or a time such "
+            help="Print the log as it was at a position (the seq of a record), or at a time such "
             "as 2026-11-22T10:00:00Z.",
         ),
     ] = None,

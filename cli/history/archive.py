@@ -20,7 +20,7 @@ def archive(
         typer.Option(
             envvar="OFFHOOK_ARCHIVE_TO",
             metavar="PATH",
-            help="A directory, or any URL that fsspec reaches, such as s3://BUCKET/offhook.",
+            help="A directory, or any URL that fsspec supports, such as s3://BUCKET/offhook.",
         ),
     ],
     older_than: Annotated[
@@ -28,7 +28,7 @@ def archive(
         typer.Option(
             envvar="OFFHOOK_ARCHIVE_OLDER_THAN",
             metavar="AGE",
-            help="Archive sessions without a record for so long: 30d, 36h; at least 1d.",
+            help="Archive sessions whose last record is older: 30d, 36h; at least 1d.",
         ),
     ] = "30d",
     every: Annotated[
@@ -36,7 +36,7 @@ def archive(
         typer.Option(
             envvar="OFFHOOK_ARCHIVE_EVERY",
             metavar="TIME",
-            help="Keep running, and archive again after this time: 1d, 6h.",
+            help="Keep running, and archive at this interval: 1d, 6h.",
         ),
     ] = None,
     ready_file: ReadyFile = None,

@@ -31,7 +31,7 @@ def erase(
         bool,
         typer.Option(
             "--resume",
-            help="Finish what was interrupted, and erase what arrived for erased sessions since.",
+            help="Finish an interrupted erasure, and erase records that arrived later.",
         ),
     ] = False,
     report: Annotated[
@@ -41,23 +41,23 @@ def erase(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A NATS server's store directory, for the proof. Found by itself if the server"
-            " runs on this machine. May be repeated.",
+            help="A NATS server's store directory, for the proof. Detected if the server runs"
+            " on this machine. May be repeated.",
         ),
     ] = None,
     full_vacuum: Annotated[
         bool,
         typer.Option(
             "--full-vacuum",
-            help="Write the tables again, so that no byte of a deleted row stays in their files."
-            " Locks each table meanwhile.",
+            help="Rewrite the tables, so that no byte of a deleted row stays in their files."
+            " Locks each table while it does so.",
         ),
     ] = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Erase sessions: their records, the numbers and contents in the views, files and streams.
+    """Erase sessions from the streams, the archive and the views.
 
-    Analytics stay as they are. The exit status is 2 if anything was found afterwards.
+    Analytics stay as they are. The exit status is 2 if the proof finds anything left.
     """
     from offhook.cli.history.erasing import Wanted, run_erase
 

@@ -26,7 +26,7 @@ def import_(
     ],
     ready_file: ReadyFile = None,
 ) -> None:
-    """Add records to the log, each once. Nothing is decided on them, and nothing is sent.
+    """Add records to the log, each once. No flow is called on them, and nothing is sent.
 
     If interrupted, run it again to continue.
     """

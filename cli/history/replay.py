@@ -40,17 +40,17 @@ def replay(
     ],
     speed: Annotated[
         str,
-        typer.Option(metavar="1x|10x|max", help="How much faster than they were stored."),
+        typer.Option(metavar="1x|10x|max", help="Speed, as a multiple of the original."),
     ] = "max",
     rate: Annotated[
-        float, typer.Option(help="Webhooks per second, at most. 0: no limit.", min=0, max=10_000)
+        float, typer.Option(help="Maximum webhooks per second; 0 for no limit.", min=0, max=10_000)
     ] = 50.0,
     concurrency: Annotated[
-        int, typer.Option(help="Requests at the same time.", min=1, max=256)
+        int, typer.Option(help="Maximum number of concurrent requests.", min=1, max=256)
     ] = 8,
     retries: Annotated[
         int,
-        typer.Option(help="Further attempts after no answer, 5xx, 408 or 429.", min=0, max=10),
+        typer.Option(help="Retries after no response, 5xx, 408 or 429.", min=0, max=10),
     ] = 3,
     ready_file: ReadyFile = None,
     **chosen: Any,

@@ -24,14 +24,14 @@ def verify(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Check a file of history instead of the installation. May be repeated.",
+            help="Check an exported file instead of the installation. May be repeated.",
         ),
     ] = None,
     public_key: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help="Another public key, as one that was replaced, besides OFFHOOK_PUBLIC_KEYS.",
+            help="Accept this public key too, such as one that was replaced.",
         ),
     ] = None,
     allow_unsigned: Annotated[

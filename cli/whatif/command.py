@@ -14,11 +14,11 @@ def whatif(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Sessions with a decision from this time on: RFC 3339, or how long ago (12h, 7d).",
+            help="Sessions with a decision at this time or later: RFC 3339, or how long ago (7d).",
         ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Sessions with a decision before then, written likewise.")
+        str | None, typer.Option(help="Sessions with a decision before this time.")
     ] = None,
     sessions: Annotated[
         str | None,
@@ -27,7 +27,7 @@ def whatif(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Number of sessions at most, the latest ones.", min=1)
+        int | None, typer.Option(help="Maximum number of sessions, the latest first.", min=1)
     ] = None,
     recorded: Annotated[
         list[str] | None,
@@ -42,7 +42,7 @@ def whatif(
         bool,
         typer.Option(
             "--all",
-            help="Compare with the decisions of all flows, and where no flow took the call.",
+            help="Compare with the decisions of all flows, and include calls that no flow took.",
         ),
     ] = False,
     files: Annotated[

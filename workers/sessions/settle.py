@@ -190,7 +190,7 @@ class Settler:
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
                         raise FlowRaised(cause[0], NOT_ASKED)
                     all_done = await self._decide(state, *cause)
-                    if all_done and state.ahead.keys() == {cause[0].seq} and not alarms:
+                    if all_done and state.ahead.keys() <= {cause[0].seq} and not alarms:
                         # The next read of the session waits for what we appended (`tail_seq`).
                         return Settled()
                 elif due := due_timers(state, alarms):

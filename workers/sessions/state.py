@@ -54,6 +54,7 @@ class SessionState:
     _resumed_seq: int = 0  # of the last SessionResumed read
     _latest: Session = field(init=False)  # with all that was read, but for `_unfolded`
     _unfolded: list[Record] = field(default_factory=list)
+    _asked: tuple[Session, int, Session] | None = None  # of `next_cause`: see `_decided`
 
     def __post_init__(self) -> None:
         self._latest = self.session
@@ -77,6 +78,9 @@ class SessionState:
             # To a decision on an earlier record the timer is still set, and may be cancelled.
             self._put_ahead(record)
             return
+        if isinstance(record.fact, Decided):
+            self._decided(record, record.fact)
+            return
         self.session = evolve(self.session, record)
         if isinstance(record.fact, CommandFailed):
             self._put_ahead(record)
@@ -94,6 +98,7 @@ class SessionState:
             if record.seq in folded.undecided:
                 if len(self.ahead) == 1:
                     self._is_latest(folded)
+                self._asked = None if requests_only else (self.session, record.seq, folded)
                 return record, folded
             # Decided already, a repeated event, or a fact that needs no decision.
             self.session = folded
@@ -162,6 +167,19 @@ class SessionState:
         """The leg, if it is known to have ended."""
         leg = self.latest().leg(call_control_id)
         return leg if leg is not None and leg.state == "ended" else None
+
+    def _decided(self, record: Record, fact: Decided) -> None:
+        """Add a decision, and what it is on if that is folded already: it need not be again.
+
+        Not if a request was decided out of turn: older records are decided on without it.
+        """
+        before, asked = self.session, self._asked
+        self._asked = None
+        if asked is not None and asked[0] is before and asked[1] == fact.cause_seq:
+            before = asked[2]
+            self.ahead.pop(fact.cause_seq, None)
+            self._requests.pop(fact.cause_seq, None)
+        self.session = evolve(before, record)
 
     def _note_beginning(self, record: Record) -> None:
         match record.fact:

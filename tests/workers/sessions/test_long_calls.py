@@ -2,7 +2,7 @@
 
 import asyncio
 
-from offhook.events import Decided, Record
+from offhook.events import Decided, Record, TimerFired
 from offhook.session import Session, fold
 from offhook.workers.sessions.state import SessionState
 from tests.counted_work import Work, work_of
@@ -30,6 +30,42 @@ async def test_a_long_call_read_anew_is_folded_to_its_end() -> None:
     assert cause is not None  # the first timer that fired: nobody decided on it
     assert cause[0].seq == 5
     assert state.latest() == fold(SESSION, records)
+
+
+async def test_asking_before_each_decision_leaves_the_session_as_folded_at_once() -> None:
+    records = [each for each in decided(SHORT) if not isinstance(each.fact, TimerFired)]
+    state = SessionState(session=Session(session_id=SESSION))
+    for number, each in enumerate(records):
+        if isinstance(each.fact, Decided):
+            cause = await state.next_cause()
+            assert cause is not None
+            assert cause[0].seq == each.fact.cause_seq
+            assert cause[1] == fold(SESSION, records[:number])
+        state.add(each)
+
+    assert await state.next_cause() is None
+    assert state.session == state.latest() == fold(SESSION, records)
+
+
+async def test_an_undecided_fact_is_still_asked_about_after_a_decision_on_a_later_one() -> None:
+    first, second, third = list(undecided(2))
+    state = state_of([first, third])
+    assert (cause := await state.next_cause()) is not None
+    assert cause[0] is first
+    state.add(second)  # read late
+    said = Decided(
+        cause_seq=third.seq,
+        cause_id=third.fact_id,
+        flow="f",
+        flow_version="1",
+        worker="w",
+        lease_s=3.0,
+    )
+    state.add(record(4, said, "decided"))
+
+    assert (cause := await state.next_cause()) is not None
+    assert cause[0] is first
+    assert state.latest() == fold(SESSION, [first, second, third, record(4, said, "decided")])
 
 
 async def test_other_tasks_run_while_a_long_call_is_folded() -> None:

@@ -19,6 +19,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.projections.views.schema import migrate
+from tests import forked
 from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
@@ -79,6 +80,7 @@ def _stacks_among_others() -> Iterator[None]:
         patched.setattr("offhook.cli.embedded.stack._free_port", free_port)
         patched.setattr("offhook.cli.embedded.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
         patched.setattr("offhook.cli.embedded.server.START_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("offhook.cli.embedded.stack.subprocess", forked.popen)
         yield
 
 

@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -25,6 +24,7 @@ from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.views.schema import migrate
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
+from tests.forked import Forked, run_room
 from tests.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -202,20 +202,10 @@ async def _prepare(settings: Settings) -> None:
     await migrate(settings.postgres_url, ROOT / "migrations")
 
 
-_START = """
-import asyncio, os
-from offhook.{role}.app import run
-from offhook.process.logs import configure_logs
-from offhook.settings import settings_from
-configure_logs("{role}")
-asyncio.run(run(settings_from(os.environ)))
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Process:
     role: str
-    child: subprocess.Popen[bytes]
+    child: Forked
     ready_url: str
     log_path: Path
 
@@ -223,14 +213,7 @@ class _Process:
 def _start(role: str, settings: Settings, logs: Path, port: int) -> _Process:
     others = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     log_path = logs / f"{role}-{port}.log"
-    with log_path.open("wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-c", _START.format(role=role)],
-            cwd=ROOT,
-            env=others | environment_from(settings),
-            stdout=log,
-            stderr=log,
-        )
+    child = Forked(run_room, [role], others | environment_from(settings), log_path)
     path = "/simulator/health" if role == "simulator" else "/health/ready"
     url = f"http://127.0.0.1:{port}{path}"
     return _Process(role=role, child=child, ready_url=url, log_path=log_path)

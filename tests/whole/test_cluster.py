@@ -22,7 +22,7 @@ from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.composed import Composed
 from tests.whole.traffic import Traffic
 
-CALLS = 120  # for each node that is killed
+CALLS = 60  # for each node that is killed
 RATE_S = 10.0
 NODES = ("nats-1", "nats-2", "nats-3")
 TOKEN = "of-the-test"

@@ -25,7 +25,7 @@ from offhook.typed_client_state import client_state
 from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.samples import CLICKS, LONG_RINGS, NOTICES
 
-CALLS_EACH = int(os.environ.get("SAMPLE_CALLS", "60"))
+CALLS_EACH = int(os.environ.get("SAMPLE_CALLS", "40"))
 LIVE_LEGS_MAX, BATCH_MAX, PAUSE_S = 120, 10, 0.1
 FAULTS = 0.2
 SPEED = 10

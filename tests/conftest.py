@@ -10,10 +10,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import hypothesis
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -24,7 +26,9 @@ from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
 PROCESSES_MORE = 1  # than cores: many tests wait, but twice as many keep calls waiting for seconds
-LONG = ("tests/whole/", "tests/cli/", "tests/projections/")
+LONG = ("tests/whole/", "tests/api/", "tests/cli/", "tests/projections/")
+TOGETHER = ("tests/api/",)
+"""Folders whose files share servers that take long to start: one process runs all of them."""
 
 # Every run draws anew and a failure prints the blob that repeats it. Set explicitly, since
 # Hypothesis by itself draws the same examples every time wherever it detects a CI machine.
@@ -43,6 +47,19 @@ hypothesis.settings.load_profile("offhook")
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `--numprocesses auto` starts."""
     return (os.cpu_count() or 1) + PROCESSES_MORE
+
+
+class _ByFileOrFolder(LoadFileScheduling):  # type: ignore[misc]
+    """One process runs a file, or all files of a folder of TOGETHER."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        together = [folder for folder in TOGETHER if nodeid.startswith(folder)]
+        return together[0] if together else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFileOrFolder:
+    """In place of `--dist loadfile`."""
+    return _ByFileOrFolder(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -122,8 +139,13 @@ def _clusters_are_copies() -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Dealt out to several processes, long files go first: the last one is waited for alone."""
+
+    def rank(item: pytest.Item) -> int:
+        found = [at for at, folder in enumerate(LONG) if item.nodeid.startswith(folder)]
+        return found[0] if found else len(LONG)
+
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+        items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

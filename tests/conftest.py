@@ -114,7 +114,8 @@ def _certificates_are_read_once() -> Iterator[None]:
 def _clusters_are_copies() -> Iterator[None]:
     """Only the first PostgreSQL of a process runs `initdb`; the others start on a copy of it.
 
-    Without fsync: a killed PostgreSQL keeps what it committed, only a power cut would lose it.
+    Without fsync and full pages in the WAL: a killed PostgreSQL keeps what it committed, only a
+    power cut would lose it. Without autovacuum, which never rests with a database for each test.
     """
     make = PostgresServer._make_cluster
     with ExitStack() as kept, pytest.MonkeyPatch.context() as patched:
@@ -128,7 +129,7 @@ def _clusters_are_copies() -> Iterator[None]:
                     first._let_nobody_through()
                 make(first)
                 with (first._data / "postgresql.conf").open("a") as settings:
-                    settings.write("fsync = off\n")
+                    settings.write("fsync = off\nfull_page_writes = off\nautovacuum = off\n")
                 made.append(first)
             copying = ["cp", "-R", str(made[0]._data), str(server._data)]
             subprocess.run(copying, check=True, **server._surroundings())

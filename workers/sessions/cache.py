@@ -74,7 +74,8 @@ class SessionCache:
         """Read this session from its first record next time."""
         self._states.pop(session_id, None)
 
-    def start_over(self, session_id: str, tail_seq: int) -> None:
-        """Read this session from its first record next time; `tail_seq` is on its `.out`."""
-        session = Session(session_id=session_id)
-        self._states[session_id] = SessionState(session=session, tail_seq=tail_seq)
+    def expect(self, session_id: str, tail_seq: int) -> None:
+        """The next read must include the record at this position on the session's `.out`."""
+        state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
+        state.tail_seq = max(state.tail_seq, tail_seq)
+        self._states[session_id] = state

@@ -146,6 +146,9 @@ class Settler:
         try:
             state = await self._cache.read(session_id, wake_seq, decided_seq)
             return await self._settle(state, alarms, is_deadly, void, first_seq)
+        except FlowRaised:
+            # Nothing was appended. Reading a long call again for each raise would hold up others.
+            raise
         except BaseException:
             self._cache.drop(session_id)
             raise
@@ -155,7 +158,7 @@ class Settler:
         record = raised.record
         fact = SessionParked(cause_seq=record.seq, error=raised.summary, attempts=attempts)
         appended = await self._log.append(record.session_id, "out", encode(fact, record.session_id))
-        self._cache.start_over(record.session_id, appended.seq)
+        self._cache.expect(record.session_id, appended.seq)
         self._metrics.parked.inc()
 
     async def _settle(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from offhook.events import (
     CallInitiated,
     Decided,
     Event,
+    Record,
     SessionParked,
     SessionResumed,
     TimerFired,
@@ -111,6 +113,24 @@ async def test_a_hangup_asked_for_behind_a_poisonous_event_is_carried_out() -> N
     assert await desk.redeliver(1) == ["ack"]
     assert desk.asked_in_vain == POISON_RAISES
     assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_record_is_read_once_however_often_its_flow_raises() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated(), answered())
+    stored, read = len(await desk.log.read(SESSION)), 0
+    read_log = desk.log.read
+
+    async def reading(session_id: str, **options: Any) -> Sequence[Record]:
+        nonlocal read
+        found = await read_log(session_id, **options)
+        read += len(found)
+        return found
+
+    desk.log.read = reading  # type: ignore[method-assign]
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    assert desk.asked_in_vain == POISON_RAISES
+    assert read == len(await read_log(SESSION)) > stored
 
 
 async def test_a_raise_in_passing_after_many_hand_overs_parks_no_session() -> None:

@@ -90,7 +90,7 @@ class Projection:
         driver = await driver_in(connection)
         kept, found = await self._copied(connection, driver, records, fences)
         folding = await self._folded(driver, found, kept, fences)
-        parked = await _written(driver, folding, self._name, moves)
+        parked = await _written(driver, folding, found.parked, self._name, moves)
         firsts = {key: kept[key][0] for key in parked}
         await _settle(
             driver, found, parked, {key: (each.seq, each.stored_at) for key, each in firsts.items()}
@@ -133,7 +133,7 @@ class Projection:
             left=await left_among(connection, since),
         )
         folding = await self._folded(driver, known, {key: () for key in since}, {})
-        parked = await _written(driver, folding, self._name, ())
+        parked = await _written(driver, folding, known.parked, self._name, ())
         await _settle(driver, known, parked, since)
         done = [each for each, _ in folding.done if each.session.session_id not in parked]
         return Applied(folded=done, parked=parked)
@@ -299,28 +299,32 @@ async def _earlier(
 
 
 async def _written(
-    driver: Driver, folding: _Folding, name: str, moves: Sequence[Move]
+    driver: Driver,
+    folding: _Folding,
+    suspected: frozenset[str],
+    name: str,
+    moves: Sequence[Move],
 ) -> dict[str, str]:
-    """Write all rows at once; if Postgres refuses one, session by session, to find whose.
+    """Write all rows at once; if Postgres refuses one, in halves, to find whose.
 
-    Returns the errors of the sessions that were not written.
+    Those of `suspected`, which are parked, are written one by one: the others shall not be slow in
+    each batch that has a record of such a session. Returns the errors of the sessions that were not
+    written.
     """
-    done, parked = folding.done, dict(folding.parked)
+    parked = dict(folding.parked)
+    alone = [each for each in folding.done if each[0].session.session_id in suspected]
+    together = [each for each in folding.done if each[0].session.session_id not in suspected]
     try:
         async with driver.transaction():  # a savepoint
-            moved = await _write(driver, write_statement([rows for _, rows in done], name, moves))
+            statement = write_statement([rows for _, rows in together], name, moves)
+            moved = await _write(driver, statement)
     except Exception as error:
-        if not _is_of_a_value(error):
+        if not together or not _is_of_a_value(error):
             raise
-        for folded, rows in done:
-            try:
-                async with driver.transaction():
-                    await _upsert(driver, rows)
-            except Exception as refused:
-                if not _is_of_a_value(refused):
-                    raise
-                parked[folded.session.session_id] = _reason(refused)
+        parked |= await _written_in_halves(driver, together, error)
         moved = await _write(driver, write_statement((), name, moves))
+    for each in alone:
+        parked |= await _written_apart(driver, [each])
     if refusing := {move.partition for move in moves} - moved:
         raise CheckpointMoved(
             f"another projector has partition {', '.join(map(str, sorted(refusing)))} of the log, "
@@ -330,14 +334,37 @@ async def _written(
     return parked
 
 
+async def _written_in_halves(
+    driver: Driver, done: Sequence[tuple[Folded, Rows]], error: Exception
+) -> dict[str, str]:
+    """Write what was refused together with `error`; the errors of the sessions at fault."""
+    if len(done) == 1:
+        return {done[0][0].session.session_id: _reason(error)}
+    middle = len(done) // 2
+    first = await _written_apart(driver, done[:middle])
+    return first | await _written_apart(driver, done[middle:])
+
+
+async def _written_apart(driver: Driver, done: Sequence[tuple[Folded, Rows]]) -> dict[str, str]:
+    """Write the rows of these sessions, in a savepoint; the errors of those not written."""
+    try:
+        async with driver.transaction():
+            await _upsert(driver, [rows for _, rows in done])
+    except Exception as error:
+        if not _is_of_a_value(error):
+            raise
+        return await _written_in_halves(driver, done, error)
+    return {}
+
+
 async def _write(driver: Driver, statement: Statement) -> set[int]:
     return {row["partition"] for row in await driver.fetch(statement.text, *statement.values)}
 
 
-async def _upsert(driver: Driver, rows: Rows) -> None:
+async def _upsert(driver: Driver, done: Sequence[Rows]) -> None:
     for view in VIEWS:
-        if rows[view.name]:
-            statement = upsert_statement(view, rows[view.name])
+        if rows := [row for each in done for row in each[view.name]]:
+            statement = upsert_statement(view, rows)
             await driver.execute(statement.text, *statement.values)
 
 

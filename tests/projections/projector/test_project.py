@@ -213,6 +213,31 @@ async def test_values_that_postgres_refuses_park_only_their_session(
     assert "a�b" in {row["call_control_id"] for row in views["legs"]}
 
 
+async def test_sessions_that_postgres_refuses_are_found_among_many_and_again_later(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    def odd(number: int, event_id: str) -> Entry:
+        long_id = "".join(uuid4().hex for _ in range(300))
+        event = UnknownEvent(
+            event_type="call.odd", event_id=event_id, call_control_id=long_id, occurred_at=NOON
+        )
+        return webhook(f"odd-{number}", event)
+
+    entries = []
+    for number in range(3):
+        entries += [*call(f"well-{number}"), odd(number, f"first-{number}")]
+    await publish(log, entries)
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+        assert await _parked(engine) == dict.fromkeys(("odd-0", "odd-1", "odd-2"), 1)
+        await publish(log, [*call("later"), odd(1, "second"), *call("last")])
+        await caught_up(client, engine)
+    assert await _parked(engine) == {"odd-0": 1, "odd-1": 2, "odd-2": 1}
+    views = await stored_views(engine)
+    healthy = {"well-0", "well-1", "well-2", "later", "last"}
+    assert {row["session_id"] for row in views["legs"]} == healthy
+
+
 async def test_times_at_the_ends_of_all_time_are_none(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

@@ -44,7 +44,7 @@ STORED_AT_HEADER = "Offhook-Stored-At"
 APPEND_TIMEOUT_S = 8.0
 """Long enough for a cluster's election (5 to 8 s after a leader's kill -9)."""
 
-READ_TIMEOUT_S = 2.0
+READ_TIMEOUT_S = 2.0  # from message to message
 READ_BATCH_MAX = 1000
 
 
@@ -344,11 +344,17 @@ _ACKS = msgspec.json.Decoder(_Ack)
 
 
 async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:
-    """A batch, and whether it is the last one: a batch also ends at 64 MB."""
+    """A batch, and whether it is the last one: a batch also ends at 64 MB.
+
+    Raises TimeoutError if no message comes for READ_TIMEOUT_S: all of a long call may take longer.
+    """
     messages: list[Msg] = []
-    async with asyncio.timeout(READ_TIMEOUT_S):
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(READ_TIMEOUT_S) as limit:
         while True:
             message = await queue.get()
+            if queue.empty():
+                limit.reschedule(loop.time() + READ_TIMEOUT_S)
             headers = message.headers or {}
             match headers.get("Status"):
                 case None:

@@ -23,11 +23,20 @@ def list_(ready_file: ReadyFile = None) -> None:
 def retry(
     sessions: Annotated[list[str] | None, typer.Argument(help="Session ids.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every parked session.")] = False,
+    rate: Annotated[
+        float, typer.Option(min=0.1, help="Sessions to resume per second, at most.")
+    ] = 50.0,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Resume parked sessions: their flow is called again, their views are rebuilt."""
+    """Resume parked sessions: their flow is called again, their views are rebuilt.
+
+    Waits up to 10 s for the workers to decide on them. The exit status is 1 if a session is parked
+    again or not decided on, or its views cannot be rebuilt. Repeating the command is harmless.
+    """
     from offhook.cli.remote.parked import run_retry
 
     if bool(sessions) == every:
         raise typer.BadParameter("name sessions, or use --all")
-    run_retry(console, settings_of_command(ready_file), sessions or [], every=every)
+    settings = settings_of_command(ready_file)
+    if not run_retry(console, settings, sessions or [], every=every, rate=rate):
+        raise typer.Exit(1)

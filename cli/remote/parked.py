@@ -7,19 +7,19 @@ views    its records cannot be read or folded: the projector parked it (in Postg
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from nats.aio.client import Client
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from offhook.codec import encode
 from offhook.errors import OperatorFault, RecordUnreadable
-from offhook.events import SessionResumed
+from offhook.events import SessionParked, SessionResumed
 from offhook.flow import PARKED
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.log import JetStreamLog, pages
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import position_text
 from offhook.projections.maintenance import fold_again
@@ -27,10 +27,18 @@ from offhook.projections.views.checkpoint import read_checkpoints
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.parked import ParkedView, list_parked
 from offhook.projections.views.schema import require_migrated
-from offhook.session import fold
+from offhook.session import Session, evolve
 from offhook.settings import Settings
 
 LISTED_MAX = 1_000
+
+RETRIED_PER_S = 50.0
+"""Sessions to resume in a second: a live call must not wait behind all those that were parked."""
+
+DECIDED_WITHIN_S = 10.0
+"""How long the command waits for the workers to decide on what it resumed."""
+
+DECIDED_POLL_S = 0.05
 
 
 def run_list(console: Console, settings: Settings) -> None:
@@ -53,50 +61,126 @@ def run_list(console: Console, settings: Settings) -> None:
 
 
 def run_retry(
-    console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool
-) -> None:
-    """Resume these sessions, or every one. Raises OperatorFault if one is not parked."""
-    asyncio.run(_retry(console, settings, session_ids, every=every))
+    console: Console,
+    settings: Settings,
+    session_ids: Sequence[str],
+    *,
+    every: bool,
+    rate: float = RETRIED_PER_S,
+) -> bool:
+    """Resume these sessions, or every one, at most `rate` per second.
+
+    Whether none of them is parked any more, and every record of those resumed is decided on.
+    Raises OperatorFault if a named one is not parked. What was resumed before stays so: an
+    interrupted command can be repeated.
+    """
+    return asyncio.run(_retry(console, settings, session_ids, every=every, rate=rate))
 
 
 async def _retry(
-    console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool
-) -> None:
+    console: Console, settings: Settings, session_ids: Sequence[str], *, every: bool, rate: float
+) -> bool:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-parked")
     try:
         found, as_of = await _read(engine)
-        wanted = [each.session_id for each in found] if every else session_ids
+        wanted = list(dict.fromkeys([each.session_id for each in found] if every else session_ids))
         if not wanted:
             console.print(f"nothing is parked, as of {as_of}")
-            return
+            return True
         by_views = {each.session_id for each in found if each.by == "views"}
+        resumed: dict[str, int] = {}  # sessions with the position of their SessionResumed
+        rebuilt = failed = 0
         client = await connect(settings.nats_url, "parked")
         try:
-            for session_id in dict.fromkeys(wanted):
-                resumed = await _resume(console, client, session_id)
-                if session_id in by_views:
-                    await _fold_again(console, engine, session_id)
-                elif not (resumed or every):
-                    raise OperatorFault(f"session {session_id} is not parked")
+            log = JetStreamLog(client)
+            with _bar(console) as bar:
+                began_at = asyncio.get_running_loop().time()
+                for number, session_id in enumerate(bar.track(wanted, description="retrying")):
+                    due_at = began_at + number / rate
+                    await asyncio.sleep(due_at - asyncio.get_running_loop().time())
+                    if (seq := await _resume(console, log, session_id)) is not None:
+                        resumed[session_id] = seq
+                    if session_id in by_views:
+                        is_rebuilt = await _fold_again(console, engine, session_id)
+                        rebuilt, failed = rebuilt + is_rebuilt, failed + (not is_rebuilt)
+                    elif seq is None and not every:
+                        raise OperatorFault(f"session {session_id} is not parked")
+            undecided = await _undecided(console, log, resumed)
         finally:
             await close(client)
     finally:
         await engine.dispose()
+    if len(wanted) > 1:
+        counts = [f"{len(resumed):,} resumed"]
+        counts += [f"{undecided:,} of them parked again or not decided"] if undecided else []
+        counts += [f"{rebuilt:,} with views rebuilt"] if by_views else []
+        counts += [f"{failed:,} whose views cannot be rebuilt"] if failed else []
+        console.print(f"{len(wanted):,} sessions: {', '.join(counts)}")
+    return not (undecided or failed)
 
 
-async def _resume(console: Console, client: Client, session_id: str) -> bool:
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+async def _undecided(console: Console, log: JetStreamLog, resumed: Mapping[str, int]) -> int:
+    """How many of these are parked again, or are not decided on within DECIDED_WITHIN_S."""
+    left, parked_again = dict(resumed), 0
+    loop = asyncio.get_running_loop()
+    deadline, pause_s = loop.time() + DECIDED_WITHIN_S, DECIDED_POLL_S
+    while left:
+        for session_id, seq in list(left.items()):
+            session = await _fold(log, session_id)
+            parked = session.parked if session.is_parked else None
+            if parked is not None and parked.seq > seq:
+                parked_again += 1
+                error = parked.fact.error if isinstance(parked.fact, SessionParked) else ""
+                console.print(f"{session_id}: parked again: {error}", markup=False)
+            if session.is_parked or not session.undecided:
+                del left[session_id]
+        if not left or loop.time() >= deadline:
+            break
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
+    for session_id in left:
+        console.print(
+            f"{session_id}: no worker has decided on its records within {DECIDED_WITHIN_S:g} s; "
+            "check that workers are running: `offhook doctor`"
+        )
+    return parked_again + len(left)
+
+
+async def _fold(log: JetStreamLog, session_id: str) -> Session:
+    """Page by page. Raises RecordUnreadable."""
+    session = Session(session_id=session_id)
+    async for page in pages(log, session_id):
+        for record in page:
+            session = evolve(session, record)
+    return session
+
+
+async def _resume(console: Console, log: JetStreamLog, session_id: str) -> int | None:
     """Have the flow called again if the session is parked in the log; the views may lag behind.
 
-    The flow is not called for records on which the policy for parked sessions has decided.
+    Returns the position at which it was resumed, None if it is not parked. The flow is not called
+    for records on which the policy for parked sessions has decided.
     """
-    log = JetStreamLog(client)
     try:
-        session = fold(session_id, await log.read(session_id))
+        session = await _fold(log, session_id)
         if not session.is_parked:
-            return False
+            return None
     except RecordUnreadable:
-        return False  # no worker can settle it either
+        return None  # no worker can settle it either
     resumed = encode(SessionResumed(resumed_by=f"cli:{os.environ.get('USER', '')}"), session_id)
     appended = await log.append(session_id, "in", resumed)
     done = _done(
@@ -107,14 +191,16 @@ async def _resume(console: Console, client: Client, session_id: str) -> bool:
     after = f" from the records after the policy ({done}) on" if done else ""
     at = position_text(appended.seq)
     console.print(f"{session_id}: resumed at seq {at}, its flow is called again{after}")
-    return True
+    return appended.seq
 
 
-async def _fold_again(console: Console, engine: Engine, session_id: str) -> None:
+async def _fold_again(console: Console, engine: Engine, session_id: str) -> bool:
+    """Whether the views have it again."""
     if error := await fold_again(engine, session_id):
         console.print(f"{session_id}: its views still cannot be rebuilt: {error}", markup=False)
-    else:
-        console.print(f"{session_id}: its views are rebuilt")
+        return False
+    console.print(f"{session_id}: its views are rebuilt")
+    return True
 
 
 async def _read_once(settings: Settings) -> tuple[list[ParkedView], str]:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,15 +20,17 @@ from typer.testing import CliRunner
 from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.cli.main import app
 from offhook.cli.remote.parked import run_list, run_retry
-from offhook.codec import Encoded, encode
+from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.errors import OperatorFault
-from offhook.events import SessionResumed
+from offhook.events import CallInitiated, Decided, SessionResumed
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
+from offhook.webhooks import wire_body
 
 TIMEOUT_S = 60
+MANY = 50
 ROOT = Path(__file__).parents[3]
 
 Found = TypeVar("Found")
@@ -43,8 +45,34 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
+def test_one_command_clears_all_once_the_flow_is_corrected(stack: Stack) -> None:
     assert "nothing is parked, as of seq" in _list(stack)
+    names = [f"broken-{number}" for number in range(MANY)]
+    asyncio.run(_append_calls(stack.nats.url, names))
+    _until(lambda: _list(stack), lambda text: f"{MANY} parked" in text)
+    is_cleared, answer = _retried(stack, rate=1_000)
+    assert not is_cleared
+    assert f"{MANY} sessions: {MANY} resumed, {MANY} of them parked again" in answer
+    assert "broken-0: parked again: flow digits 1: ValueError: no such digit: [x]" in answer
+
+    _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:corrected",)))
+    _until(lambda: _list(stack), lambda text: f"{MANY} parked" in text)
+    began_at = time.monotonic()
+    is_cleared, answer = _retried(stack, rate=MANY)
+    assert is_cleared
+    assert f"{MANY} sessions: {MANY} resumed\n" in answer
+    assert time.monotonic() - began_at > 0.9  # it keeps the rate
+    assert asyncio.run(_decisions(stack.nats.url, names)) == {
+        name: [("digits", "2", ["answer"])] for name in names
+    }
+    _until(lambda: _list(stack), lambda text: "nothing is parked" in text)
+    is_cleared, answer = _retried(stack)
+    assert is_cleared
+    assert "nothing is parked" in answer
+
+
+def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
+    _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:raising",)))
     first, second = _call(stack), _call(stack)
     listed = _until(lambda: _list(stack), lambda text: "2 parked" in text)
     for session_id in (first, second):
@@ -79,7 +107,9 @@ def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(stack:
     asyncio.run(_append_unheard(stack.nats.url, "strange"))
     listed = _until(lambda: _list(stack), lambda text: "1 parked" in text)
     assert re.search(r"strange │ views │ +[\d:]+ │", listed)
-    assert "strange: its views still cannot be rebuilt: seq" in _retry(stack)
+    answered = _offhook(stack.settings, "retry", "--all")
+    assert answered.returncode == 1
+    assert "strange: its views still cannot be rebuilt: seq" in answered.stdout
     assert "1 parked" in _list(stack)
     # As if this command were of a version that can read it.
     asyncio.run(_make_readable(stack.settings.postgres_url, "strange"))
@@ -116,6 +146,38 @@ def _restart(stack: Stack, settings: Settings) -> None:
     stack.settings = settings
     stack.start("worker-1")
     stack.wait_ready("worker-1")
+
+
+async def _append_calls(url: str, names: Sequence[str]) -> None:
+    client = await connect(url, "test")
+    log = JetStreamLog(client)
+    for name in names:
+        event = CallInitiated(
+            event_id=f"event-{name}",
+            call_control_id=f"v3:{name}",
+            call_session_id=name,
+            direction="incoming",
+            from_="+12025550170",
+            to="+12025550101",
+        )
+        await log.append(name, "in", encoded_webhook(wire_body(event), event.event_id))
+    await close(client)
+
+
+async def _decisions(url: str, names: Sequence[str]) -> dict[str, list[tuple[str, str, list[str]]]]:
+    """Flow, version and operations of each decision on the first record of each call."""
+    client = await connect(url, "test")
+    log = JetStreamLog(client)
+    found = {}
+    for name in names:
+        records = await log.read(name)
+        found[name] = [
+            (fact.flow, fact.flow_version, [command.operation for command in fact.commands])
+            for fact in (record.fact for record in records)
+            if isinstance(fact, Decided) and fact.cause_seq == records[0].seq
+        ]
+    await close(client)
+    return found
 
 
 async def _append_unheard(url: str, session_id: str) -> None:
@@ -182,10 +244,17 @@ def _list(stack: Stack) -> str:
 
 
 def _retry(stack: Stack, *session_ids: str) -> str:
+    return _retried(stack, *session_ids)[1]
+
+
+def _retried(stack: Stack, *session_ids: str, rate: float = 50) -> tuple[bool, str]:
+    """Whether nothing of it is parked any more, and what was printed."""
     console = Console(width=160)
     with console.capture() as captured:
-        run_retry(console, stack.settings, session_ids, every=not session_ids)
-    return captured.get()
+        is_cleared = run_retry(
+            console, stack.settings, session_ids, every=not session_ids, rate=rate
+        )
+    return is_cleared, captured.get()
 
 
 def _offhook(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":

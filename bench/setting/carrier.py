@@ -85,7 +85,7 @@ class _Exchange(asyncio.Protocol):
         self._carrier.answered()
 
 
-_CALL = re.compile(rb"POST /v2/calls/([^/]+)/actions/answer ")
+_CALL = re.compile(rb"POST /v2/calls/([^/]+)/actions/[a-z_]+ ")
 _COMMAND_ID = re.compile(rb'"command_id" *: *"([^"]+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _BODY = b'{"data":{"result":"ok"}}'

@@ -12,6 +12,7 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
+from offhook.projections.views.database import driver_in
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.versions import MARK
@@ -92,28 +93,33 @@ async def lock_versions(connection: AsyncConnection, live: str, aside: str) -> N
 async def swap(connection: AsyncConnection, live: str, aside: str) -> None:
     """Exchange the tables of the two schemas."""
     between = f'{aside[:-1]}_swap"' if aside.endswith('"') else f"{aside}_swap"
-    await connection.execute(text(f"create schema {between}"))
+    statements = [f"create schema {between}"]
     for name in _NAMES:
         for table, schema in (
             (f"{live}.{name}", between),
             (f"{aside}.{name}", live),
             (f"{between}.{name}", aside),
         ):
-            await connection.execute(text(f"alter table {table} set schema {schema}"))
-    await connection.execute(text(f"drop schema {between}"))
+            statements.append(f"alter table {table} set schema {schema}")
+    await _run(connection, [*statements, f"drop schema {between}"])
 
 
 async def begin_mirror(connection: AsyncConnection, live: str, aside: str) -> None:
     """From now on every row that is written to or deleted from a live table is so aside too."""
-    for table in SWAPPED:
-        for statement in _mirror(table, live, aside):
-            await connection.execute(text(statement))
+    await _run(connection, [each for table in SWAPPED for each in _mirror(table, live, aside)])
 
 
 async def end_mirror(connection: AsyncConnection, live: str, aside: str) -> None:
     """Undo `begin_mirror`."""
-    for name in _NAMES:
-        await connection.execute(text(f"drop function if exists {aside}.mirror_{name} cascade"))
+    await _run(
+        connection, [f"drop function if exists {aside}.mirror_{name} cascade" for name in _NAMES]
+    )
+
+
+async def _run(connection: AsyncConnection, statements: Sequence[str]) -> None:
+    """In one round trip: everybody waits, and on a busy machine each takes 50 ms."""
+    driver = await driver_in(connection)
+    await driver.execute("; ".join(statements))
 
 
 def _mirror(table: Table, live: str, aside: str) -> list[str]:

@@ -1,7 +1,9 @@
 """The state of a build, in the schema aside: what is done, and how far it has come.
 
     folding ──▶ following ──▶ live (in its grace period)
-     cold        tail, parity    after the cutover     └──▶ rejected, by a rollback
+     cold        tail, parity    after the cutover
+
+An earlier version of Offhook marked it `rejected` after a rollback, before it dropped the schema.
 
 A build belongs to the code that began it: half a fold by other code is not continued. Positions are
 those of `offhook.position`, one for each partition; they are kept as JSON, by partition.

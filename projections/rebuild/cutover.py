@@ -2,11 +2,12 @@
 
     cutover    projector held off ─▶ the last records ─▶ older snapshots gone ─▶ everybody out
                ─▶ swap, mirror ─▶ commit
-    rollback   everybody out ─▶ swap back ─▶ commit; then the rebuilt version is dropped
+    rollback   projector held off ─▶ everybody out ─▶ swap back, drop the rebuilt version ─▶ commit
     grace      triggers write every row of the live version into the version before as well
 
-Who comes after somebody who waits for a lock queues behind: so each attempt gives up after LOCK_S,
-and is repeated a little later.
+A query queues behind an exclusive lock that is waited for. So each attempt to lock the tables gives
+up after LOCK_S, and is repeated a little later; the projector is held off all the while, because
+under load it has one of the tables at almost any time.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from offhook.projections.rebuild.aside import (
     require_same_columns,
     swap,
 )
-from offhook.projections.rebuild.build import live_positions, read_build, write_build
+from offhook.projections.rebuild.build import live_positions, read_build
 from offhook.projections.rebuild.tail import Tail
 from offhook.projections.views.database import DATABASE_ERRORS
 from offhook.projections.views.schema import hold_off_projectors
@@ -41,6 +42,12 @@ LOCK_S = 0.1
 HOLD_OFF_S = 2.0
 """How long an attempt waits for the projector's batch; readers do not queue behind that."""
 
+LOCKING_S = 0.5
+"""How long the tables are tried for while the projector waits; then it goes on for a while."""
+
+LOCK_PAUSE_S = 0.05
+"""Pause between these attempts, in which queries that queued behind one go on."""
+
 SNAPSHOTS_S = 1.0
 """How long an attempt waits for transactions that began before the last records were in."""
 
@@ -49,6 +56,9 @@ GRACE_LOOK_S = 60.0
 PAUSE_MAX_S = 0.5
 CLOSE_RECORDS = 200
 """The version aside is that close behind before the projector is held off."""
+
+_LOCKED = ("55P03", "40P01")
+"""Postgres' codes: no lock in time; two waited for each other."""
 
 Result = TypeVar("Result")
 
@@ -79,8 +89,7 @@ async def cut_over(engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float
                 await _adopt_parked(tail.connection, live, aside)
             await _snapshots_gone(tail.connection, connection)
             await require_same_columns(connection, live, aside)
-            await _lock_timeout(connection, LOCK_S)
-            await lock_versions(connection, live, aside)
+            await _keep_all_out(connection, live, aside)
             await swap(connection, live, aside)
             await begin_mirror(connection, live, aside)
             await connection.execute(
@@ -143,17 +152,17 @@ async def roll_back(engine: AsyncEngine) -> dict[int, int]:
                     "there is no version before: none was replaced, or its grace period is over"
                 )
             await require_same_columns(connection, live, aside)
-            await _lock_timeout(connection, LOCK_S)
-            await lock_versions(connection, live, aside)
+            await _lock_timeout(connection, HOLD_OFF_S)
+            await hold_off_projectors(connection, live)
+            await _keep_all_out(connection, live, aside)
+            positions = await live_positions(connection, live)
             await end_mirror(connection, live, aside)
             await swap(connection, live, aside)
-            # What is aside now was rejected: `start` drops it, if this process does not get to it.
-            await write_build(connection, aside, state="rejected")
-            return await live_positions(connection, live)
+            # While its tables are locked: alone it would have to wait for them again.
+            await drop_aside(connection, live)
+            return positions
 
-    positions = await _until_free(attempt)
-    await drop_versions(engine)
-    return positions
+    return await _until_free(attempt)
 
 
 async def end_grace(engine: AsyncEngine) -> bool:
@@ -212,6 +221,24 @@ async def _adopt_parked(connection: AsyncConnection, live: str, aside: str) -> N
             await connection.execute(text(statement), parked)
 
 
+async def _keep_all_out(connection: AsyncConnection, live: str, aside: str) -> None:
+    """Lock all tables of both versions, with the projector held off. Raises the last timeout."""
+    # Nobody reads or writes these now. Autovacuum may be at work on them: it gives way to a lock
+    # that waits for Postgres' deadlock_timeout (1 s by default), which is longer than LOCK_S.
+    await _lock_timeout(connection, HOLD_OFF_S)
+    await hold_off_projectors(connection, aside)
+    await _lock_timeout(connection, LOCK_S)
+    until = time.monotonic() + LOCKING_S
+    while True:
+        try:
+            async with connection.begin_nested():  # a failed attempt leaves no table locked
+                return await lock_versions(connection, live, aside)
+        except DBAPIError as error:
+            if _state_of(error) not in _LOCKED or time.monotonic() > until:
+                raise
+        await asyncio.sleep(random.uniform(0, 2 * LOCK_PAUSE_S))
+
+
 async def _lock_timeout(connection: AsyncConnection, seconds: float) -> None:
     await connection.execute(text(f"set local lock_timeout to {int(seconds * 1000)}"))
 
@@ -226,8 +253,7 @@ async def _until_free(attempt: Callable[[], Awaitable[Result]]) -> Result:
         try:
             return await attempt()
         except (DBAPIError, _InUse) as error:
-            # 55P03: no lock in time; 40P01: two waited for each other.
-            if not isinstance(error, _InUse) and _state_of(error) not in ("55P03", "40P01"):
+            if not isinstance(error, _InUse) and _state_of(error) not in _LOCKED:
                 raise
             if time.monotonic() > until:
                 raise OperatorFault(

@@ -13,6 +13,7 @@ from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild import cutover
+from offhook.projections.rebuild.aside import lock_versions
 from offhook.projections.rebuild.cutover import end_grace, roll_back
 from offhook.projections.rebuild.run import cut_over_version, read_status
 from offhook.projections.views.database import read_at_one_moment
@@ -73,9 +74,7 @@ async def test_a_projector_that_waits_with_a_batch_is_not_in_the_way(
         nonlocal attempts
         attempts += 1
         await publish(log, call(f"meanwhile{attempts}"))
-        async with asyncio.timeout(TIMEOUT_S):
-            while not await value(engine, WAITING_BATCHES):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await _batch_waits(engine)
 
     monkeypatch.setattr(cutover, "_snapshots_gone", until_a_batch_waits)
     async with projecting(Projector(client, engine)):
@@ -83,6 +82,32 @@ async def test_a_projector_that_waits_with_a_batch_is_not_in_the_way(
         await caught_up(client, engine)
     assert attempts == 1
     assert await stored_views(engine) == await cold_views(log, sorted(["meanwhile1", *NAMES]))
+
+
+async def test_a_rollback_holds_the_projector_off_before_it_locks_the_tables(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would find one of them in use by a batch, again and again."""
+    await projected(client, log, engine)
+    await built(engine)
+    await cut_over_version(engine)
+    attempts = 0
+
+    async def once_a_batch_waits(connection: AsyncConnection, live: str, aside: str) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await publish(log, call("meanwhile"))
+        await _batch_waits(engine)
+        await lock_versions(connection, live, aside)
+
+    monkeypatch.setattr(cutover, "lock_versions", once_a_batch_waits)
+    async with projecting(Projector(client, engine)):
+        await roll_back(engine)
+        await caught_up(client, engine)
+    assert attempts > 0
+    assert await schemas_aside(engine) == 0
+    assert await stored_views(engine) == await cold_views(log, sorted(["meanwhile", *NAMES]))
 
 
 async def test_a_rollback_has_what_came_after_the_cutover(
@@ -200,6 +225,12 @@ async def test_the_version_before_goes_with_its_grace_period(
     assert await schemas_aside(engine) == 0
     assert (await read_status(engine)).build is None
     assert await stored_views(engine) == await cold_views(log, sorted(["more", "still", *NAMES]))
+
+
+async def _batch_waits(engine: AsyncEngine) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while not await value(engine, WAITING_BATCHES):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

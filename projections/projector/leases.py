@@ -25,9 +25,12 @@ from offhook.projections.views.database import DATABASE_ERRORS, Driver, driver_o
 
 RENEW_S = 0.5
 
-EXPIRES_S = 4.0
-"""A projector that was silent for so long has lost its partitions. They are at work elsewhere
-RENEW_S and the opening of the consumers later: within 6 s."""
+EXPIRES_S = 3.0
+"""A projector that did not renew for this long has lost its partitions. Another one projects them
+after RENEW_S and the opening of the consumers: within 6 s on a busy machine too."""
+
+ENDED_S = 0.5
+"""How long to wait until Postgres has ended such a projector's connection."""
 
 FORGOTTEN_S = 3_600.0
 """The row of a projector that ended without leaving is deleted after this time."""
@@ -170,13 +173,17 @@ class Leases:
 
 
 async def _end_connections(driver: Driver, name: str) -> None:
-    """End what projectors that are gone have left open, as far as Postgres lets this user."""
+    """End what projectors that are gone have left open, as far as Postgres lets this user.
+
+    Waits until they have ended: a lease that one of them still locks would not be taken now.
+    """
     with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
         await driver.execute(
-            "select pg_terminate_backend(a.pid) from projectors as p join pg_stat_activity as a"
+            "select pg_terminate_backend(a.pid, $2::bigint)"
+            " from projectors as p join pg_stat_activity as a"
             " on a.pid = p.backend_pid and a.backend_start = p.backend_started_at"
             " where p.name = $1 and p.expires_at <= clock_timestamp()",
-            name,
+            *(name, int(ENDED_S * 1000)),
         )
     await driver.execute(
         "delete from projectors where name = $1"

@@ -147,6 +147,10 @@ class Projector:
             await self._drop(partition)
             await self._leases.give_back(driver, partition)
         leased = self._leases.held
+        for lost in self._paused_until.keys() - leased.keys():
+            # Its faults are another one's now, until it comes back.
+            del self._paused_until[lost]
+            self._pauses.pop(lost, None)
         for partition, held in list(self._held.items()):
             if leased.get(partition) != held.fence.epoch:
                 await self._drop(partition)
@@ -170,8 +174,9 @@ class Projector:
             found = await read_checkpoint(connection, self._name, partition)
         seq, created_at = (found.seq, found.stream_created_at) if found else (0, None)
         created_at = await require_same_stream(self._client, seq, created_at, stream=stream)
-        async with connection.begin():
-            seq = (await begin(connection, self._name, created_at, partition)).seq
+        if found is None:
+            async with connection.begin():
+                seq = (await begin(connection, self._name, created_at, partition)).seq
         async with connection.begin():
             retried = await self._projection.retry_parked(connection, partition=partition)
         deliveries = await Deliveries.open(

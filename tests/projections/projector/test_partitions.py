@@ -136,6 +136,39 @@ async def test_an_open_transaction_of_a_frozen_process_blocks_nobody(
     assert await stored_views(engine) == await cold_views(log, [*names, "after"])
 
 
+async def test_leases_that_a_frozen_transaction_locks_are_taken_at_once(
+    engine: AsyncEngine,
+) -> None:
+    everything = range(PARTITIONS)
+    async with engine.connect() as frozen, engine.connect() as writing:
+        driver = await driver_of(frozen)
+        await Leases(engine, PROJECTOR).add(driver, everything)
+        await driver.execute(
+            "insert into projectors select $1, 'frozen', now(), now() - interval '1 s', pid,"
+            " backend_start from pg_stat_activity where pid = pg_backend_pid()",
+            PROJECTOR,
+        )
+        await driver.execute("update projector_leases set holder = 'frozen', epoch = 7")
+        # As a batch does.
+        await frozen.execute(text("select from projector_leases for share"))
+        leases = Leases(engine, PROJECTOR)
+        async with leases.joined(await driver_of(writing), asyncio.Event()):
+            assert leases.held == dict.fromkeys(everything, 8)
+        await frozen.invalidate()
+
+
+async def test_a_partition_that_comes_back_is_opened_at_once_whatever_its_faults_were(
+    engine: AsyncEngine,
+) -> None:
+    projector = Projector(Client(), engine, partitions=PARTITIONS)
+    for _ in range(7):
+        projector._pause(1, CheckpointMoved("refused", {1}))
+    async with engine.connect() as connection:
+        await projector._follow(connection, await driver_of(connection))
+    assert not projector._paused_until
+    assert not projector._pauses
+
+
 async def test_one_of_two_is_killed_at_random_again_and_again(
     client: Client,
     log: JetStreamLog,

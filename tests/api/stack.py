@@ -32,6 +32,8 @@ ADMIN, COMMANDER, READER = "admin-token", "command-token", "read-token"
 CARRIER_KEY = "carrier-key"
 OURS, CALLER, FRIEND = "+12025550102", "+12025550101", "+12025550110"
 WORKERS = 2
+PARTITIONS = 4
+"""What a new installation has."""
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 60.0
 WORKER_END_TIMEOUT_S = 8.0
@@ -197,7 +199,7 @@ def started(
 
 async def _prepare(settings: Settings) -> None:
     client = await connect(settings.nats_url, "test")
-    await provision(client, settings.nats_monitor_urls)
+    await provision(client, settings.nats_monitor_urls, partitions=PARTITIONS)
     await close(client)
     await migrate(settings.postgres_url, ROOT / "migrations")
 

@@ -1,10 +1,12 @@
 """Positions across partitions: what a write returns, and what a read waits for and says."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from nats.aio.client import Client
 from telnyx import AsyncTelnyx
@@ -13,7 +15,7 @@ from offhook.api.errors import ErrorAnswer
 from offhook.api.freshness import Views
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.lookup import StreamLookup
-from offhook.position import position_of
+from offhook.position import partition_of, position_of
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.waiting import PositionWatch
 from tests.api.stack import FRIEND, OURS, READER, Stack
@@ -21,6 +23,9 @@ from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.story import call
 
 PAIRS = int(os.environ.get("OFFHOOK_TEST_WRITE_READ_PAIRS", "30"))
+"""10,000 for a longer look."""
+
+AT_ONCE = 4
 
 
 class Lookup(StreamLookup):
@@ -79,8 +84,11 @@ async def test_what_is_written_is_read_with_its_position(stack: Stack, sdk: Asyn
     session_id, leg = ids["call_session_id"], ids["call_control_id"]
     await stack.session(session_id)
     await sdk.calls.actions.answer(leg)
-    async with stack.http(READER) as http:
-        for number in range(PAIRS):
+    numbers = iter(range(PAIRS))
+    partitions = set()
+
+    async def write_and_read(http: httpx.AsyncClient) -> None:
+        for number in numbers:
             said = await sdk.calls.with_raw_response.dial(to=FRIEND, from_=OURS, connection_id="1")
             position = int(said.headers["offhook-position"])
             command_id = said.headers["offhook-command-id"]
@@ -89,3 +97,9 @@ async def test_what_is_written_is_read_with_its_position(stack: Stack, sdk: Asyn
             assert reply["data"]["status"] == "succeeded", (number, reply)
             assert reply["data"]["last_seq"] == position
             assert reply["meta"]["as_of_seq"] >= position
+            partitions.add(partition_of(position))
+
+    async with stack.http(READER) as http, asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(write_and_read(http))
+    assert len(partitions) > 1

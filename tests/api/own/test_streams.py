@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
+import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
@@ -30,6 +31,7 @@ from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.story import call, interleaved
 
 DEADLINE_S = 60.0
+CALLS = 6
 BEGIN = [position_of(partition, 0) for partition in range(4)]
 EVERYTHING = Following(wants=lambda record: True, id_of=id_of)
 
@@ -303,6 +305,66 @@ async def test_sessions_are_followed_over_http(stack: Stack, sdk: AsyncTelnyx) -
         assert list(described) == ["text/event-stream"]
     async with stack.http(None) as http:
         assert (await http.get("/sessions/stream")).status_code == 401
+
+
+async def test_a_client_that_reconnects_over_http_reads_each_record_once(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    """Calls in all partitions, from their webhooks to the stream; also one session by itself."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    async with stack.http(READER) as http, asyncio.timeout(DEADLINE_S):
+        last_id = id_of((await http.get("/sessions")).json()["meta"]["checkpoints"])
+        calling = asyncio.gather(*(_ended_call(stack, sdk) for _ in range(CALLS)))
+        found: list[int] = []
+        wanted: set[int] = set()
+        while not (wanted and wanted <= set(found)):
+            read, last_id = await _records(http, "/sessions/stream", last_id, chance.randint(1, 9))
+            found += read
+            if calling.done() and not wanted:
+                timelines = [await _timeline(http, each) for each in calling.result()]
+                wanted = {seq for timeline in timelines for seq in timeline}
+                # Or the stream may have nothing more to wait for.
+                await _ended_call(stack, sdk)
+        assert len(set(found)) == len(found)
+        assert len({partition_of(seq) for seq in wanted}) > 1
+        one, own, last_id = timelines[0], list[int](), "0"
+        while own != one:
+            path = f"/sessions/{calling.result()[0]}/stream"
+            read, last_id = await _records(http, path, last_id, 1)
+            own += read
+            assert own == one[: len(own)]
+
+
+async def _ended_call(stack: Stack, sdk: AsyncTelnyx) -> str:
+    """The session of a call that was answered and has ended in the views."""
+    ids = await stack.ring()
+    await stack.session(ids["call_session_id"])
+    await sdk.calls.actions.answer(ids["call_control_id"])
+    await sdk.calls.actions.hangup(ids["call_control_id"])
+    await stack.session(ids["call_session_id"], "ended")
+    return ids["call_session_id"]
+
+
+async def _timeline(http: httpx.AsyncClient, session_id: str) -> list[int]:
+    rows = (await http.get(f"/sessions/{session_id}/timeline")).json()["data"]
+    return [row["seq"] for row in rows]
+
+
+async def _records(
+    http: httpx.AsyncClient, path: str, last_id: str, count: int
+) -> tuple[list[int], str]:
+    """The positions of the next records, and the id to go on from; then it leaves."""
+    positions: list[int] = []
+    async with http.stream("GET", path, headers={"last-event-id": last_id}) as response:
+        async for event in events_of(response.aiter_lines()):
+            last_id = event.get("id", last_id)
+            if event.get("event") == "record":
+                positions.append(json.loads(event["data"])["seq"])
+            if len(positions) == count:
+                break
+    return positions, last_id
 
 
 async def test_a_session_is_followed_in_a_terminal_until_it_ends(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from offhook.cli.options import ReadyFile, console, settings_of_command
-from offhook.errors import OperatorFault
+from offhook.errors import HistoryUnreadable, OperatorFault
 
 
 def archive(
@@ -49,8 +49,9 @@ def archive(
     age, pause = duration("--older-than", older_than), None
     if every is not None:
         pause = duration("--every", every)
-    from offhook.cli.history.archiving import FAULTS, run_archive
+    from offhook.cli.history.archiving import FAULTS, require_old_enough, run_archive
 
+    require_old_enough(age)
     while True:
         try:
             asyncio.run(run_archive(console, settings, _root(to), age, datetime.now(UTC)))
@@ -58,7 +59,12 @@ def archive(
             why = getattr(error, "orig", None) or error
             if pause is None:
                 raise OperatorFault(f"{why}. Run `offhook archive` again to continue") from error
-            console.print(f"failed: {why}; retrying in {every}", markup=False)
+            console.print(f"failed: {why}; retrying in {every}", markup=False, soft_wrap=True)
+        except (OperatorFault, HistoryUnreadable) as error:
+            # A rebuild that is at work, or a segment that is out of reach, may not be so next time.
+            if pause is None:
+                raise
+            console.print(f"failed: {error}; retrying in {every}", markup=False, soft_wrap=True)
         if pause is None:
             return
         time.sleep(pause.total_seconds())

@@ -13,11 +13,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.retention import store_directories
-from offhook.projections.retention.archive import ArchiveProgress, Archiver
+from offhook.projections.retention.archive import (
+    ArchiveProgress,
+    Archiver,
+    require_old_enough,
+)
 from offhook.projections.retention.erase import Eraser
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.settings import Settings
+
+__all__ = ["FAULTS", "require_old_enough", "run_archive"]
 
 FAULTS: tuple[type[Exception], ...] = (PassingFault, *DATABASE_ERRORS)
 

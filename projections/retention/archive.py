@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from nats.aio.client import Client
 from sqlalchemy import insert, select, text, update
@@ -69,6 +70,9 @@ SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 """Of bodies: a segment is in memory while it is written."""
 
 READS_AT_ONCE = 16
+
+LEAVE_AT_ONCE = 16
+"""Sessions that are deleted from the log before it is noted that they were, in one transaction."""
 
 LOCK = "offhook retention"
 
@@ -128,11 +132,7 @@ class Archiver:
 
     async def run(self, older_than: timedelta, now: datetime) -> ArchiveProgress:
         """Archive what had no record for so long. Raises OperatorFault, or PassingFault."""
-        if older_than < OLDER_THAN_MIN:
-            raise OperatorFault(
-                f"sessions of the last {older_than} cannot be archived: events may still come;"
-                f" expected at least {OLDER_THAN_MIN.days} day"
-            )
+        require_old_enough(older_than)
         async with alone(self._engine):
             await self.finish()
             before = now - older_than
@@ -305,21 +305,36 @@ class Archiver:
             rows = found.all()
         await self._marks.add([row.session_id for row in rows])
         self._at_step("marked")
-        for row in rows:
-            records = await asyncio.to_thread(read_block, row.root, name, block_of(row))
-            await self._retention.delete(each.position for each in records)
-            await self._retention.delete_alarms(row.session_id)
+        for at in range(0, len(rows), LEAVE_AT_ONCE):
+            several = rows[at : at + LEAVE_AT_ONCE]
+            await asyncio.gather(*(self._delete(name, row) for row in several))
             async with self._engine.begin() as connection:
                 await connection.execute(
                     update(archived_sessions)
                     .where(
-                        archived_sessions.c.session_id == row.session_id,
+                        archived_sessions.c.session_id.in_([row.session_id for row in several]),
                         archived_sessions.c.segment == name,
                     )
                     .values(left_log_at=text("clock_timestamp()"))
                 )
-            self.left_log += 1
-            self._at_step("a session left the log")
+            for _ in several:
+                self.left_log += 1
+                self._at_step("a session left the log")
+
+    async def _delete(self, segment: str, row: Any) -> None:
+        """Delete an archived session's records and alarms from the log."""
+        records = await asyncio.to_thread(read_block, row.root, segment, block_of(row))
+        await self._retention.delete(each.position for each in records)
+        await self._retention.delete_alarms(row.session_id)
+
+
+def require_old_enough(older_than: timedelta) -> None:
+    """Raise OperatorFault for less than OLDER_THAN_MIN."""
+    if older_than < OLDER_THAN_MIN:
+        raise OperatorFault(
+            f"sessions of the last {older_than} cannot be archived: events may still come;"
+            f" expected at least {OLDER_THAN_MIN.days} day"
+        )
 
 
 def segment_values(manifest: Manifest) -> dict[str, object]:

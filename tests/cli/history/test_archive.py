@@ -1,0 +1,45 @@
+"""`offhook archive` as an operator runs it."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from offhook.cli.main import app
+from tests.cli.history.conftest import Installation, take_calls
+
+
+async def test_every_goes_on_when_a_rebuild_was_at_work(
+    here: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await take_calls(here, "s1")
+    loop, slept = asyncio.get_running_loop(), list[float]()
+    async with here.engine.connect() as rebuild:
+        await rebuild.execute(text("select pg_advisory_lock(hashtextextended('rebuild', 0))"))
+
+        def sleep(pause_s: float) -> None:
+            slept.append(pause_s)
+            if len(slept) == 2:
+                raise SystemExit(0)
+            asyncio.run_coroutine_threadsafe(rebuild.invalidate(), loop).result()
+
+        module = "offhook.cli.history.archive.time"
+        monkeypatch.setattr(module, SimpleNamespace(sleep=sleep))
+        words = ("archive", "--to", str(tmp_path), "--every", "6h")
+        printed = await asyncio.to_thread(here.terminal, *words)
+    assert slept == [6 * 3600.0] * 2
+    assert "failed: another rebuild of these views is running: wait for it; retrying in 6h" in (
+        printed.output
+    )
+    assert "0 sessions with 0 records archived" in printed.output
+    assert (printed.status, printed.errors) == (0, "")
+
+
+def test_every_does_not_go_on_with_an_age_that_is_always_refused() -> None:
+    words = ["archive", "--to", "unused", "--every", "6h", "--older-than", "3h"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert "expected at least 1 day" in str(result.exception)

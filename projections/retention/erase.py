@@ -87,7 +87,7 @@ class Eraser:
                 erasure_id = found.scalar_one()
                 await _keep_digests(connection, erasure_id, target)
             self._at_step("noted")
-            return await self._go_on(erasure_id, target)
+            return await self._proved(erasure_id, target, await self._go_on(erasure_id, target))
 
     async def finish(self) -> list[Erased]:
         """Finish what was begun before, and erase what arrived for erased sessions since."""
@@ -102,12 +102,15 @@ class Eraser:
             if pending:
                 await self._require_one_version()
                 await self._archiver.finish()
-            return [
-                await self._go_on(row.erasure_id, msgspec.convert(row.pending, Target))
-                for row in pending
-            ]
+            # All are carried out before one of them waits for the server's index.
+            done: list[tuple[int, Target, Sequence[str]]] = []
+            for row in pending:
+                target = msgspec.convert(row.pending, Target)
+                done.append((row.erasure_id, target, await self._go_on(row.erasure_id, target)))
+            return [await self._proved(*each) for each in done]
 
-    async def _go_on(self, erasure_id: int, target: Target) -> Erased:
+    async def _go_on(self, erasure_id: int, target: Target) -> Sequence[str]:
+        """Carry it out; returns the roots of the segments there were."""
         # Before a segment goes, which may be the last one there.
         async with self._engine.connect() as connection:
             roots = await connection.execute(select(archive_segments.c.root).distinct())
@@ -124,9 +127,12 @@ class Eraser:
             )
         await self._vacuum(["erasures"])
         self._at_step("done")
+        return found_roots
+
+    async def _proved(self, erasure_id: int, target: Target, roots: Sequence[str]) -> Erased:
         await wait_for_index(target, self._stores)
         async with self._engine.connect() as connection:
-            proof = await scan(connection, target, stores=self._stores, roots=found_roots)
+            proof = await scan(connection, target, stores=self._stores, roots=roots)
             row = (
                 await connection.execute(
                     select(erasures).where(erasures.c.erasure_id == erasure_id)

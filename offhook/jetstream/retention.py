@@ -83,6 +83,12 @@ class Retention:
             async with slots:
                 # Without `no_erase` the server overwrites the message.
                 answer = await self._ask(f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": seq})
+                if answer.error is not None and answer.error.err_code == _NOT_DELETED:
+                    there = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", {"seq": seq})
+                    if there.message is not None:
+                        raise LogUnavailable(
+                            f"{stream}: seq {seq} is not deleted: {answer.error.description}"
+                        )
                 return answer.success
 
         return sum(await asyncio.gather(*(delete(seq) for seq in seqs)))
@@ -132,8 +138,11 @@ class _Answer(msgspec.Struct):
     error: _Error | None = None
 
 
-# 10043: no message of that sequence. 10037: no message on that subject.
-_NOT_THERE = frozenset({10037, 10043})
+_NOT_DELETED = 10057
+"""Said of one that is gone if it was the stream's first (nats-server 2.15.1), and of a failure."""
+
+# 10043: no message of that sequence. 10037: no message on that subject, or of that sequence.
+_NOT_THERE = frozenset({10037, 10043, 10057})
 
 
 def store_directories(monitor_urls: Sequence[str]) -> list[Path]:

@@ -15,5 +15,5 @@ class _Later(datetime):
 
 
 if __name__ == "__main__":
-    command.datetime = _Later  # type: ignore[misc]
+    vars(command)["datetime"] = _Later
     main()

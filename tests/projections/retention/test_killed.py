@@ -144,7 +144,7 @@ class _Runs:
         try:
             while process.poll() is None and not await _value(self._engine, _CONNECTED):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
-            while is_waited_for and process.poll() is None and await self._state() == before:
+            while is_waited_for and process.poll() is None and await self._state() == before:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             with suppress(subprocess.TimeoutExpired):
                 delay_s = self._chance.choice((0.3, 1.0, 2.0)) * self._chance.random()

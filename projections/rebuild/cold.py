@@ -10,7 +10,9 @@ record that cannot be read, a fold that raises, a value that Postgres may refuse
 It talks to asyncpg itself: SQLAlchemy has no COPY, and its rows cost as much as a fold.
 """
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -73,8 +75,9 @@ class ColdWorker:
         limits = await self._driver.fetchval(f"select limits from {self._aside}.build")
         self._limits = positions_in(limits)
         while (chunk := await self._claim()) is not None:
-            async with self._driver.transaction():
-                await self._fold(chunk)
+            with _without_collection():
+                async with self._driver.transaction():
+                    await self._fold(chunk)
 
     async def _claim(self) -> Chunk | None:
         aside = self._aside
@@ -187,6 +190,18 @@ class ColdWorker:
             else:
                 fold.advance(record)
         return folds, records
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for cycles among a chunk's folds: it took a sixth of the time and found none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class ChunkTaken(Exception):

@@ -1,4 +1,8 @@
-"""The worker processes of the cold phase, as their parent sees them."""
+"""The workers of the cold phase: processes of their own, but for one, which is their parent.
+
+It need not start and import all of this again, so it has folded some chunks by the time the others
+begin.
+"""
 
 import asyncio
 import os
@@ -27,13 +31,13 @@ def workers_default() -> int:
 
 @asynccontextmanager
 async def working(task: Task, count: int) -> AsyncIterator["asyncio.Task[None]"]:
-    """So many processes on the task; a single one is this process itself.
+    """So many workers on the task, one of them in this process.
 
     The asyncio task ends with the work, or raises WorkerEnded, or what Postgres says. If the block
     is left before, they are ended.
     """
-    processes = [await _start(task) for _ in range(count if count > 1 else 0)]
-    watching = asyncio.create_task(_watch(processes) if processes else work(task))
+    processes = [await _start(task) for _ in range(count - 1)]
+    watching = asyncio.create_task(_work(task, processes))
     try:
         yield watching
     finally:
@@ -56,7 +60,7 @@ async def _start(task: Task) -> asyncio.subprocess.Process:
     return process
 
 
-async def _watch(processes: list[asyncio.subprocess.Process]) -> None:
+async def _work(task: Task, processes: list[asyncio.subprocess.Process]) -> None:
     async def ended(process: asyncio.subprocess.Process) -> None:
         # Standard input stays open: a worker that sees its end ends itself.
         assert process.stderr is not None
@@ -67,5 +71,6 @@ async def _watch(processes: list[asyncio.subprocess.Process]) -> None:
             raise WorkerEnded(f"a worker process of the rebuild ended with {status}: {reason}")
 
     async with asyncio.TaskGroup() as group:
+        group.create_task(work(task))
         for process in processes:
             group.create_task(ended(process))

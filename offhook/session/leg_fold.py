@@ -88,8 +88,9 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int) -> L
     kind = type(event)
     # A webhook without a time counts as of when it was stored.
     at = event.occurred_at or stored_at
-    earliest = _EARLIEST[kind](event, at) if kind in _EARLIEST else {}
-    values = {**_common(event), **earliest}
+    values = _common(event)
+    if (earliest := _EARLIEST.get(kind)) is not None:
+        values.update(earliest(event, at))
     if kind not in _MAY_COME_AFTER:
         values["up_at"] = at
     changes = _earliest(leg.stamps, values, (at, event.event_id))

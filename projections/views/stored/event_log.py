@@ -55,6 +55,7 @@ event_log = Table(
     Column("headers", Text),
     Index("event_log_session_id_seq_index", "session_id", "seq"),
     Index("event_log_event_id_key", "event_id", unique=True),
+    Index("event_log_stored_at_index", "stored_at"),
 )
 
 FETCHED_MAX = 500

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from offhook.cli.counted import counted
 from offhook.cli.demo.traffic import Traffic
 from offhook.cli.demo.verdict import EXAMPLES_MAX, Verdict, verdict
 from offhook.cli.embedded.stack import Stack, with_free_ports
@@ -112,7 +113,9 @@ class _Demo:
             if not busy and not report["webhooks"]["pending"]:
                 return report
             if time.monotonic() > deadline:
-                self._console.log(f"{len(busy)} legs are still up after {QUIET_TIMEOUT_S:.0f} s")
+                self._console.log(
+                    f"{counted(len(busy), 'leg')} still up after {QUIET_TIMEOUT_S:.0f} s"
+                )
                 return report
             await asyncio.sleep(REFRESH_S)
 

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, StreamConfig
 from nats.js.errors import NotFoundError
 
+from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import LogUnavailable, LogUnsafe, OffhookError, shown_url, words_of
 from offhook.jetstream.connection import client_options, close
@@ -62,7 +63,7 @@ async def examine_servers(settings: Settings, now: Now) -> Findings:
 
 def _server(server: ServerReport) -> Iterator[Finding]:
     where = shown_url(server.url)
-    payload = f"{where}: {server.max_payload:,} bytes"
+    payload = f"{where}: {counted(server.max_payload, 'byte')}"
     room = f"{where}: {server.stored_bytes:,} of {server.stored_bytes_max:,} bytes used"
     yield _unless("version", too_old(server), f"{where}: {server.version}")
     yield _unless("max_payload", payload_too_small(server, RECORD_BYTES_MAX), payload)
@@ -182,7 +183,7 @@ async def _stream(client: Client, wanted: StreamConfig) -> Finding:
         replicas = f", {wanted.num_replicas} replicas" if wanted.num_replicas != 1 else ""
         if info.cluster is not None and info.cluster.leader and replicas:
             replicas += f", led by {info.cluster.leader}"
-        return good("log", check, f"{info.state.messages:,} records{replicas}")
+        return good("log", check, f"{counted(info.state.messages, 'record')}{replicas}")
     fix = _PROVISION
     if any(each.fixed for each in differing):
         fix = f"this cannot be updated: back {wanted.name} up, and restore it as a new stream"

@@ -7,6 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Place, State
 
 _PLACES: tuple[Place, ...] = get_args(Place)
@@ -64,10 +65,10 @@ def _picture(findings: Sequence[Finding]) -> Text:
 def _verdict(findings: Sequence[Finding]) -> Text:
     count = len(wrong_of(findings))
     if count:
-        return Text(f"\n{count} of {len(findings)} checks: wrong", "bold red")
+        return Text(f"\n{count} of {counted(len(findings), 'check')}: wrong", "bold red")
     unknown = sum(finding.state == "unknown" for finding in findings)
     more = f", {unknown} not checked" if unknown else ""
-    return Text(f"\n{len(findings) - unknown} checks: all good{more}", "bold green")
+    return Text(f"\n{counted(len(findings) - unknown, 'check')}: all good{more}", "bold green")
 
 
 def wrong_of(findings: Sequence[Finding]) -> list[Finding]:

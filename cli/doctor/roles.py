@@ -6,6 +6,7 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Place, good, unknown, wrong
 from offhook.cli.tokens import widest_token
 from offhook.errors import shown_url
@@ -71,7 +72,7 @@ def _same_key(metrics: str) -> Finding:
     }
     taken = count.get("stored", 0) + count.get("duplicate", 0)
     refused = count.get("bad_signature", 0)
-    found = f"since it started: {taken} webhooks taken, {refused} with a bad signature"
+    found = f"since it started: {counted(taken, 'webhook')} taken, {refused} with a bad signature"
     check = "signed with our key"
     if refused and not taken:
         fix = "set OFFHOOK_PUBLIC_KEYS to the base64 public key that the portal shows"

@@ -12,6 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
 from offhook.cli.doctor.roles import examine_role
 from offhook.errors import LogMissing, OffhookError, SettingInvalid
@@ -230,7 +231,7 @@ async def _behind(client: Client, checkpoints: Mapping[int, Checkpoint], now: No
         return good("views", "behind the log", f"not at all, {where}")
     where = f" of {', '.join(behind)}" if len(ends) > 1 else ""
     age_s = max(ages_s)
-    found = f"by {sum(behind.values()):,} records{where}, the oldest for {age_s:.0f} s"
+    found = f"by {counted(sum(behind.values()), 'record')}{where}, the oldest for {age_s:.0f} s"
     if age_s <= VIEWS_AGE_MAX_S:
         return good("views", "behind the log", found)
     fix = "start `offhook projector`; if it is running, see its log and restart it"

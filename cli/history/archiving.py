@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from offhook.cli.counted import counted
 from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.retention import store_directories
@@ -61,8 +62,9 @@ async def _finish_erasures(console: Console, eraser: Eraser) -> None:
         return
     for each in done:
         console.print(
-            f"erasure {each.erasure_id} finished: {each.records:,} records, {each.messages:,}"
-            f" messages of the streams; found {each.proof.found:,} times afterwards",
+            f"erasure {each.erasure_id} finished: {counted(each.records, 'record')},"
+            f" {counted(each.messages, 'message')} of the streams;"
+            f" found {counted(each.proof.found, 'time')} afterwards",
             markup=False,
             soft_wrap=True,
         )
@@ -105,10 +107,13 @@ class _Showing:
 
 def _print_result(console: Console, root: str, done: ArchiveProgress, took_s: float) -> None:
     console.print(
-        f"{done.sessions:,} sessions with {done.records:,} records archived to {root} in"
-        f" {done.segments:,} segments of {done.bytes:,} bytes; {took_s:.1f} s",
+        f"{counted(done.sessions, 'session')} with {counted(done.records, 'record')} archived"
+        f" to {root} in {counted(done.segments, 'segment')} of"
+        f" {counted(done.bytes, 'byte')}; {took_s:.1f} s",
         markup=False,
         soft_wrap=True,
     )
     for reason, count in done.kept.most_common():
-        console.print(f"{count:,} sessions stay: {reason}", markup=False, soft_wrap=True)
+        console.print(
+            f"{counted(count, 'session')} left in the log: {reason}", markup=False, soft_wrap=True
+        )

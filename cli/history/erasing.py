@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from offhook.cli.counted import counted
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.retention import store_directories
@@ -107,7 +108,9 @@ async def _target(engine: Engine, wanted: Wanted) -> Target:
 
 
 def _show(console: Console, target: Target) -> None:
-    console.print(f"{len(target.session_ids):,} sessions, with those that are linked by a dial:")
+    console.print(
+        f"{counted(len(target.session_ids), 'session')}, with those that are linked by a dial:"
+    )
     for session_id in target.session_ids[:SHOWN_MAX]:
         console.print(f"  {session_id}", markup=False, highlight=False)
     if len(target.session_ids) > SHOWN_MAX:
@@ -125,8 +128,10 @@ def _say_if_done(console: Console, step: str) -> None:
 
 def _print(console: Console, erased: Erased) -> None:
     console.print(
-        f"erasure {erased.erasure_id}: {erased.sessions:,} sessions, {erased.records:,} records,"
-        f" {erased.messages:,} messages of the streams; {erased.segments:,} segments written again"
+        f"erasure {erased.erasure_id}: {counted(erased.sessions, 'session')},"
+        f" {counted(erased.records, 'record')},"
+        f" {counted(erased.messages, 'message')} of the streams;"
+        f" {counted(erased.segments, 'segment')} written again"
     )
     table = Table()
     table.add_column("scanned", overflow="fold")
@@ -141,7 +146,7 @@ def _print(console: Console, erased: Erased) -> None:
         console.print(f"not scanned: {place}", style="yellow", markup=False, soft_wrap=True)
     console.print(OUT_OF_REACH, soft_wrap=True)
     if erased.proof.found:
-        console.print(f"found {erased.proof.found:,} times: not erased", style="red")
+        console.print(f"found {counted(erased.proof.found, 'time')}: not erased", style="red")
     else:
         console.print("nothing was found", style="green")
 

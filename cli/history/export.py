@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from offhook.cli.counted import counted
 from offhook.cli.history.options import SELECTION, selection_of
 from offhook.cli.options import ReadyFile, settings_of_command, with_options
 from offhook.history.selection import Selection
@@ -56,6 +57,7 @@ async def _exported(
                 sessions.add(record.session_id)
     name = "standard output" if output == STDIO else output
     progress.say(
-        f"{file.lines:,} records of {len(sessions):,} sessions in {name}: {file.bytes:,} bytes,"
+        f"{counted(file.lines, 'record')} of {counted(len(sessions), 'session')}"
+        f" in {name}: {counted(file.bytes, 'byte')},"
         f" {progress.took_s:.1f} s"
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from offhook.cli.counted import counted
 from offhook.cli.options import ReadyFile, settings_of_command
 from offhook.settings import Settings
 
@@ -63,15 +64,15 @@ async def _imported(settings: Settings, files: Sequence[str]) -> None:
         await close(client)
     done = importer.done
     progress.say(
-        f"{done.added:,} records added, {done.known:,} were there already;"
+        f"{counted(done.added, 'record')} added, {done.known:,} already there;"
         f" {progress.took_s:.1f} s, {progress.rate:,.0f} records/s"
     )
-    for what, said in (
-        ("sessions refused", list(done.refused.values())),
-        ("records left out: they cannot be read", done.unreadable),
+    for noun, what, said in (
+        ("session", "refused", list(done.refused.values())),
+        ("record", "left out, as unreadable", done.unreadable),
     ):
         if said:
-            progress.say(f"{len(said):,} {what}", style="red")
+            progress.say(f"{counted(len(said), noun)} {what}", style="red")
             for text in said[:SHOWN_MAX]:
                 progress.say(f"  {text}", style="red")
             if len(said) > SHOWN_MAX:

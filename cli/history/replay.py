@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from offhook.cli.counted import counted
 from offhook.cli.history.options import SELECTION, selection_of
 from offhook.cli.options import ReadyFile, settings_of_command, with_options
 from offhook.errors import SelectionInvalid, shown, shown_url
@@ -94,7 +95,7 @@ async def _to_stdout(settings: Settings, selection: Selection, speed: float | No
             if speed is not None:
                 sys.stdout.buffer.flush()
         sys.stdout.buffer.flush()
-    progress.say(f"{progress.count:,} records to standard output")
+    progress.say(f"{counted(progress.count, 'record')} to standard output")
 
 
 async def _to_url(
@@ -117,8 +118,9 @@ async def _to_url(
             await redelivery.drain()
     counts = redelivery.counts
     progress.say(
-        f"{counts['sent']:,} webhooks sent to {shown_url(url)}, {counts['failed']:,} failed,"
-        f" {counts['held back']:,} held back behind those; {counts['no webhook']:,} other records"
+        f"{counted(counts['sent'], 'webhook')} sent to {shown_url(url)},"
+        f" {counts['failed']:,} failed, {counts['held back']:,} held back behind those;"
+        f" {counted(counts['no webhook'], 'other record')}"
         " left out"
     )
     for failure in redelivery.failures:
@@ -166,7 +168,8 @@ async def _to_projection(settings: Settings, selection: Selection, name: str) ->
     finally:
         await engine.dispose()
     progress.say(
-        f"{name}: {rows:,} rows of {sessions:,} sessions folded again, {changed:,} had differed"
+        f"{name}: {counted(rows, 'row')} of {counted(sessions, 'session')} folded again,"
+        f" {changed:,} had differed"
     )
     for session_id, why in list(failed.items())[:SESSIONS_AT_ONCE]:
         progress.say(f"  session {session_id} keeps its rows: {why}", style="red")

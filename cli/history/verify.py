@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from offhook.cli.counted import counted
 from offhook.cli.history.options import SELECTION, selection_of
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
 from offhook.errors import SelectionInvalid, SettingInvalid, shown_url
@@ -97,7 +98,7 @@ def _print(found: "Verified", keys: Sequence[str]) -> None:
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
-    say(f"{found.webhooks:,} webhooks")
+    say(counted(found.webhooks, "webhook"))
     say(f"{found.authentic:,} authentic")
     for number, count in sorted(found.by_key.items()):
         say(f"  {count:,} by key {keys[number]}")

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from offhook.cli.counted import counted
 from offhook.errors import OperatorFault, PassingFault
 from offhook.position import position_text
 from offhook.projections import maintenance
@@ -98,7 +99,7 @@ def run_pause(console: Console, settings: Settings) -> None:
     """Have the rebuild at work stop."""
     build = _run(maintenance.pause_rebuild(settings.postgres_url))
     console.print(
-        f"paused after {build.folded:,} of {build.total:,} records:"
+        f"paused after {build.folded:,} of {counted(build.total, 'record')}:"
         " `offhook rebuild resume` continues"
     )
 
@@ -127,9 +128,11 @@ def run_status(console: Console, settings: Settings, *, as_json: bool) -> None:
     else:
         at_work = "at work" if status.is_at_work else "not at work: `offhook rebuild resume`"
         console.print(f"begun {build.started_at:%Y-%m-%d %H:%M:%S} UTC, {at_work}")
-        console.print(f"{build.folded:,} of {build.total:,} records folded")
+        console.print(f"{build.folded:,} of {counted(build.total, 'record')} folded")
         if build.state == "following":
-            console.print(f"ready but for {status.behind:,} positions: `offhook rebuild cutover`")
+            console.print(
+                f"ready but for {counted(status.behind, 'position')}: `offhook rebuild cutover`"
+            )
         if not status.is_of_this_code:
             console.print(
                 "built by another version of Offhook: `start` begins again", style="yellow"
@@ -203,7 +206,8 @@ class _Showing:
         if progress.phase != self._phase or now - self._printed >= PRINT_EVERY_S:
             self._phase, self._printed = progress.phase, now
             self._console.print(
-                f"{progress.phase}: {progress.folded:,} of {progress.total:,} records, {line}"
+                f"{progress.phase}: {progress.folded:,} of"
+                f" {counted(progress.total, 'record')}, {line}"
             )
 
     def _line(self, progress: RebuildProgress) -> str:
@@ -217,7 +221,7 @@ class _Showing:
             "The views are rebuilt from event_log beside the live ones, which stay in use."
         )
         if progress.resumed_at:
-            self._console.print(f"Resumed after {progress.resumed_at:,} records.")
+            self._console.print(f"Resumed after {counted(progress.resumed_at, 'record')}.")
 
 
 def _print_parity(console: Console, found: Parity) -> None:
@@ -237,16 +241,17 @@ def _print_parity(console: Console, found: Parity) -> None:
         for example in each.examples:
             console.print(Text(f"  {each.table} {_example(example)}"), soft_wrap=True)
     if found.sessions_left_out:
-        console.print(f"{found.sessions_left_out:,} sessions in motion were not compared")
+        console.print(f"not compared: {counted(found.sessions_left_out, 'session')} in motion")
     if found.parked:
         console.print(
-            f"{found.parked:,} sessions cannot be folded and keep their rows;"
+            f"not folded, with the rows of before: {counted(found.parked, 'session')};"
             " see `offhook parked list`",
             style="yellow",
         )
     if found.unrecorded:
         console.print(
-            f"{found.unrecorded:,} sessions of the live views have no records in event_log",
+            f"without records in event_log: {counted(found.unrecorded, 'session')} of"
+            " the live views",
             style="yellow",
         )
     if found.identical:
@@ -268,7 +273,7 @@ def _positions(positions: maintenance.Positions) -> str:
 
 
 def _difference(each: Compared) -> str:
-    return f"{each.changed:,} rows changed, {each.added:,} added, {each.removed:,} removed"
+    return f"{counted(each.changed, 'row')} changed, {each.added:,} added, {each.removed:,} removed"
 
 
 def _example(example: Example) -> str:

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from offhook.cli.counted import counted
 from offhook.events import (
     CallEvent,
     CallHangup,
@@ -77,7 +78,7 @@ def session_text(
             lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
         at = f"{record.stored_at:%H:%M:%S.%f}"[:-3]
         lines.add_row(position_text(record.seq), at, record.side, body)
-    title = f"session {session_id}: {len(records):,} records, {_status_at(session, now)}"
+    title = f"session {session_id}: {counted(len(records), 'record')}, {_status_at(session, now)}"
     if others := sorted({record.session_id for record in records} - {session_id}):
         title += f", with its dial in session {', '.join(others)}"
     if unshown > 0:
@@ -161,7 +162,8 @@ def _what(record: Record, names: _Names) -> str:
             return name
         case SessionParked():
             return (
-                f"on {_cause(fact.cause_seq, record)} after {fact.attempts} attempts: {fact.error}"
+                f"on {_cause(fact.cause_seq, record)} after"
+                f" {counted(fact.attempts, 'attempt')}: {fact.error}"
             )
         case LegPlaced(leg=leg, command_id=command_id, command_session_id=dialling):
             numbers = f"outgoing, {leg.from_number} → {leg.to_number}"

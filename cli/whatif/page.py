@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from offhook.cli.counted import counted
 from offhook.cli.whatif.replay import Found
-from offhook.cli.whatif.report import STOPPED, Report, counted, counts_of, title_of, verdict_of
+from offhook.cli.whatif.report import STOPPED, Report, counts_of, title_of, verdict_of
 from offhook.cli.whatif.tally import Group, Key, Tally
 from offhook.whatif import KINDS
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from offhook.cli.counted import counted
 from offhook.cli.whatif.replay import Found
 from offhook.cli.whatif.tally import Group, Key, Tally
 from offhook.whatif import KINDS
@@ -54,7 +55,8 @@ def verdict_of(report: Report) -> str:
     if not different:
         return f"no difference in {counted(tally.compared, 'session')}"
     share = different / tally.compared
-    return f"{different:,} of {counted(tally.compared, 'session')} differ ({share:.1%})"
+    differ = "differs" if different == 1 else "differ"
+    return f"{different:,} of {counted(tally.compared, 'session')} {differ} ({share:.1%})"
 
 
 def counts_of(report: Report) -> Sequence[tuple[str, int]]:
@@ -77,11 +79,6 @@ def title_of(key: Key) -> str:
     """A group in words: the event, and what differs."""
     _, event, what = key
     return f"{event}: {what}"
-
-
-def counted(count: int, what: str) -> str:
-    """A number of things."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def print_report(console: Console, report: Report) -> None:

@@ -17,5 +17,5 @@ def test_what_was_found_is_printed_as_it_is() -> None:
         "log       ✗  NATS  no [x]",
         "             → see [y]",
         "",
-        "1 of 1 checks: wrong",
+        "1 of 1 check: wrong",
     ]

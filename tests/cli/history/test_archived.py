@@ -59,7 +59,7 @@ async def _finish_an_erasure(here: Installation, root: Path) -> None:
     assert len(await here.log.read(SECOND)) == 1
     printed = await _typed(here, "archive", "--to", str(root))
     assert printed.status == 0, printed.errors
-    assert "finished: 0 records, 1 messages of the streams; found 0 times" in printed.output
+    assert "finished: 0 records, 1 message of the streams; found 0 times" in printed.output
     assert await here.log.read(SECOND) == []
     assert "finished" not in (await _typed(here, "archive", "--to", str(root))).output
 

@@ -45,7 +45,7 @@ async def test_what_is_selected_goes_to_standard_output_and_the_rest_beside_it(
     found = list(records_in(str(path)))
     assert [each.fact_id for each in found] == ["s2-event-7", "s2-event-8"]
     assert found[0].headers["telnyx-timestamp"] == "1795348800"
-    assert "2 records of 1 sessions in standard output" in printed.errors
+    assert "2 records of 1 session in standard output" in printed.errors
 
 
 async def test_a_wrong_selection_is_named_and_writes_no_file(

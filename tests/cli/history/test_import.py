@@ -104,7 +104,7 @@ async def test_nothing_comes_of_an_import_but_the_same_sessions(
     caller = Caller()
     async with stub_carrier(free_port, delay_s=0) as carrier:
         with worker(there.settings, carrier.url, tmp_path / "worker.log"):
-            assert f"{len(records)} records added, 0 were" in await imported(there, path)
+            assert f"{len(records)} records added, 0 already" in await imported(there, path)
             # A live call is answered, so the worker is at work, and it was delivered all before it.
             live = encoded_webhook(wire_body(caller.initiated()), caller.session_id)
             await there.log.append(caller.session_id, "in", live)
@@ -173,13 +173,13 @@ async def test_an_import_twice_or_killed_is_an_import_once(
         await asyncio.sleep(0.001)
     child.send_signal(signal.SIGKILL)
     await child.wait()
-    found = re.match(r"(\d+) records added, (\d+) were there", await imported(there, path))
+    found = re.match(r"(\d+) records added, (\d+) already there", await imported(there, path))
 
     assert found is not None
     added, known = map(int, found.groups())
     assert added + known == len(many)
     assert min(added, known) > 0
-    assert f"0 records added, {len(many):,} were there" in await imported(there, path)
+    assert f"0 records added, {len(many):,} already there" in await imported(there, path)
     assert await _count(there) == len(many)
     for session_id in {each.session_id for each in many}:
         wanted = [each.position for each in many if each.session_id == session_id]
@@ -210,13 +210,13 @@ async def test_a_session_with_other_records_is_refused_and_the_others_are_import
     printed = await asyncio.to_thread(there.terminal, "import", str(path))
 
     assert printed.status == 1
-    assert "21 records added, 0 were there" in printed.errors
-    assert "1 sessions refused" in printed.errors
+    assert "21 records added, 0 already there" in printed.errors
+    assert "1 session refused" in printed.errors
     assert "session s1 has other records already, so the WebhookReceived at" in printed.errors
     assert len(await read(there, "s1")) == 1
     assert len(await read(there, "s2")) == 21
     # Where they come from nothing is new, and a later part of the history can follow.
-    assert "0 records added, 42 were there already" in await imported(here, path)
+    assert "0 records added, 42 already there" in await imported(here, path)
 
 
 async def test_a_history_can_come_in_parts_but_not_out_of_order(
@@ -240,8 +240,8 @@ async def test_captured_webhooks_are_imported_once(there: Installation, tmp_path
     bodies = [wire_body(event) for event in events_of("s1")]
     path = tmp_path / "captured.json"
     path.write_bytes(b"[" + b",\n".join(bodies) + b"]")
-    assert "9 records added, 0 were there" in await imported(there, path)
-    assert "0 records added, 9 were there" in await imported(there, path)
+    assert "9 records added, 0 already there" in await imported(there, path)
+    assert "0 records added, 9 already there" in await imported(there, path)
     found = await read(there, "s1")
     assert [each.fact_id for each in found] == [event.event_id for event in events_of("s1")]
     assert {each.imported_from for each in found} == {0}

@@ -51,7 +51,7 @@ from offhook.position import partition_of
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.views.checkpoint import CHANNEL
-from offhook.projections.views.database import driver_of, open_database
+from offhook.projections.views.database import begun, driver_of, open_database
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.schema import migrate
@@ -338,7 +338,7 @@ async def _apply(
             while entries := list(itertools.islice(part, BATCH)):
                 before_s = time.process_time()
                 records = [_stored(seq + n, *entry) for n, entry in enumerate(entries, start=1)]
-                async with connection.begin():
+                async with begun(connection):
                     applied = await projection.apply(connection, records, {0: Fence(seq=seq)})
                 projection.keep(applied)
                 seq = records[-1].seq

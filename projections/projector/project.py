@@ -34,7 +34,7 @@ from offhook.projections.projector.deliveries import (
 from offhook.projections.projector.leases import Leases
 from offhook.projections.projector.progress import PartitionProgress, Progress
 from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.database import DATABASE_ERRORS, Driver, driver_of, reason_of
+from offhook.projections.views.database import DATABASE_ERRORS, Driver, begun, driver_of, reason_of
 
 GATHER_S = 0.02
 """Batches begin so far apart: under load each has several records, which share its transaction.
@@ -256,7 +256,7 @@ class Projector:
             records = await records_in(each for messages in batch.values() for each in messages)
             fences = {partition: self._held[partition].fence for partition in batch}
             try:
-                async with connection.begin():
+                async with begun(connection):
                     applied = await self._projection.apply(connection, records, fences)
             except CheckpointMoved as refused:
                 self.progress.refused += 1

@@ -10,7 +10,8 @@ notification would come.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, cast
@@ -105,9 +106,29 @@ async def driver_of(connection: Connection) -> Driver:
 
 
 async def driver_in(connection: Connection) -> Driver:
-    """The driver's own connection, in the transaction that SQLAlchemy was asked to begin."""
-    await connection.execute(text("select 1"))  # it begins one with the first statement only
-    return await driver_of(connection)
+    """The driver's own connection, in a transaction: SQLAlchemy's, or one of `begun`."""
+    driver = await driver_of(connection)
+    if not driver.is_in_transaction():
+        await connection.execute(text("select 1"))  # SQLAlchemy begins with the first statement
+    return driver
+
+
+@asynccontextmanager
+async def begun(connection: Connection) -> AsyncIterator[None]:
+    """A transaction of the driver's own; what SQLAlchemy is asked within it takes part.
+
+    SQLAlchemy's takes a round trip more and half a millisecond of processor time. The connection
+    must not be in one already.
+    """
+    driver = await driver_of(connection)
+    # As SQLAlchemy begins: its own is a savepoint in this one, which asks for the same isolation.
+    async with driver.transaction(isolation="read_committed"):
+        try:
+            yield
+        except BaseException:
+            await connection.rollback()
+            raise
+        await connection.commit()
 
 
 def reason_of(error: Exception) -> str:

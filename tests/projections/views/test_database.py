@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.errors import OperatorFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.views.checkpoint import CHANNEL
-from offhook.projections.views.database import open_database, reason_of
+from offhook.projections.views.database import begun, driver_in, open_database, reason_of
 from offhook.projections.views.schema import REVISION, migrate, require_migrated, revision
 from offhook.projections.views.waiting import PositionWatch
 from tests.projections.conftest import MIGRATIONS
@@ -59,3 +59,42 @@ async def test_the_reason_of_an_error_is_what_postgres_said(engine: AsyncEngine)
             )
     assert reason_of(raised.value) == "Postgres: no space left"
     assert reason_of(FileNotFoundError(2, "gone")) == "FileNotFoundError(2, 'gone')"
+
+
+async def test_sqlalchemy_takes_part_in_a_transaction_of_the_driver(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection, engine.connect() as another:
+
+        async def write(first: int) -> None:
+            driver = await driver_in(connection)
+            await driver.execute("insert into begun_test values ($1)", first)
+            await connection.execute(
+                text("insert into begun_test values (:number)"), {"number": first + 1}
+            )
+            await driver.execute("insert into begun_test values ($1)", first + 2)
+
+        async def write_and_fail() -> None:
+            async with begun(connection):
+                await write(4)
+                raise OperatorFault("all of it is undone")
+
+        async def numbers() -> list[int]:
+            found = await another.execute(text("select number from begun_test order by number"))
+            await another.commit()
+            return list(found.scalars())
+
+        await connection.execute(text("create table begun_test (number integer)"))
+        await connection.commit()
+        try:
+            async with begun(connection):
+                await write(1)
+                assert await numbers() == []
+            assert await numbers() == [1, 2, 3]
+            with pytest.raises(OperatorFault):
+                await write_and_fail()
+            assert await numbers() == [1, 2, 3]
+            async with connection.begin():
+                await write(4)
+            assert await numbers() == [1, 2, 3, 4, 5, 6]
+        finally:
+            await connection.execute(text("drop table begun_test"))
+            await connection.commit()

@@ -1,0 +1,290 @@
+"""Why a call ended, or failed: a sentence for the top of its page. Pure.
+
+The session's own cause is that of its first leg, and often says `normal_clearing` when a transfer
+was busy and the flow then hung up. So the leg or command that failed comes first.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from offhook.api.console.ladder.causes import HINTS, cause_text, sip_text
+
+Detail = Mapping[str, Any]
+"""`data` of GET /sessions/{session_id}."""
+
+Entry = Mapping[str, Any]
+"""A record of the timeline."""
+
+Tone = Literal["good", "info", "warn", "bad"]
+
+NORMAL = ("normal_clearing", None)
+REASONS = {
+    "invalid": "it was not sent, because a parameter is not allowed",
+    "refused": "the carrier refused it",
+    "call_ended": "the leg had ended",
+    "deadline": "the carrier did not accept it in time",
+    "unauthorized": "the carrier does not accept the API key for it",
+}
+
+
+def why(detail: Detail, timeline: Sequence[Entry] = ()) -> str:
+    """What happened to the call. `timeline` is read for the error of a parked session only."""
+    session = detail["session"]
+    sentences = [
+        *_unreadable(session),
+        *_parked(session, timeline),
+        *_failed_commands(detail),
+        *_failed_legs(detail),
+        *_state(detail),
+    ]
+    return " ".join(sentences)
+
+
+def tone_of(detail: Detail) -> Tone:
+    """How bad it is: bad means that a command, a leg or the flow failed."""
+    session = detail["session"]
+    failed = _causes_of_failure(detail["commands"]) or _legs_that_failed(detail)
+    if session["fold_error"] or session["parked"] or failed:
+        return "bad"
+    if session["status"] != "ended":
+        return "info"
+    first = _first(detail["legs"])
+    unanswered = session["answered_at"] is None
+    if session["end_inferred"] or unanswered or (first and _still_ringing(first, detail["legs"])):
+        return "warn"
+    return "good"
+
+
+def _unreadable(session: Mapping[str, Any]) -> list[str]:
+    if not session["fold_error"]:
+        return []
+    return [f"The views cannot follow this session: {_stop(session['fold_error'])}"]
+
+
+def _parked(session: Mapping[str, Any], timeline: Sequence[Entry]) -> list[str]:
+    parked = [entry for entry in timeline if entry["type"] == "SessionParked"]
+    if not parked:
+        waits = "The flow raised an error, so the session is parked until an operator resumes it."
+        return [waits] if session["parked"] else []
+    fields = parked[-1]["fields"]
+    cause = next((each for each in timeline if each["seq"] == fields.get("cause_seq")), None)
+    on = f" on {event_name(cause)}" if cause else ""
+    times = fields.get("attempts") or 1
+    attempts = "" if times == 1 else f" in each of {times} attempts"
+    sentence = f"The flow raised an error{on}{attempts}: {_stop(fields.get('error') or 'unknown')}"
+    if session["parked"]:
+        return [sentence, "The session is parked: its flow decides nothing until it is resumed."]
+    return [sentence, "An operator has resumed the session since."]
+
+
+def _failed_commands(detail: Detail) -> list[str]:
+    return [_command_failed(command) for command in _causes_of_failure(detail["commands"])]
+
+
+def _causes_of_failure(commands: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The failed commands; one that came after the end of its leg is a consequence."""
+    return [
+        command
+        for command in commands
+        if command["status"] == "failed" and command["reason"] != "call_ended"
+    ]
+
+
+def _command_failed(command: Mapping[str, Any]) -> str:
+    operation = command["operation"] or "a command"
+    reason = REASONS.get(command["reason"], command["reason"] or "unknown reason")
+    errors = command["errors"] or []
+    said = [
+        f"{each.get('code', '')} {each.get('title') or each.get('detail') or ''}".strip()
+        for each in errors
+    ]
+    status = f"HTTP {command['http_status']}" if command["http_status"] else ""
+    about = ", ".join(filter(None, [status, *said])) or command["detail"] or ""
+    doubt = " It may have been performed." if command["maybe_performed"] else ""
+    because = f"{reason} ({about})" if about else reason
+    return _stop(f"The command {operation}{_target_of(command)} failed: {because}") + doubt
+
+
+def _target_of(command: Mapping[str, Any]) -> str:
+    to = (command["parameters"] or {}).get("to")
+    return f" to {to}" if isinstance(to, str) and to else ""
+
+
+def _failed_legs(detail: Detail) -> list[str]:
+    first = _first(detail["legs"])
+    sentences = []
+    for leg in _legs_that_failed(detail):
+        name = "The call" if leg is first else "The leg"
+        to = leg["to_number"] or "an unknown number"
+        sentences.append(_stop(f"{name} to {to} {_not_up(leg)}"))
+        if hint := HINTS.get(leg["sip_hangup_cause"] or ""):
+            sentences.append(hint)
+    return sentences
+
+
+def _legs_that_failed(detail: Detail) -> list[Mapping[str, Any]]:
+    """Outgoing legs that nobody answered, unless we gave up, and calls that were cut."""
+    return [leg for leg in detail["legs"] if leg["ended_at"] and _has_failed(leg)]
+
+
+def _has_failed(leg: Mapping[str, Any]) -> bool:
+    cause = leg["hangup_cause"]
+    if leg["answered_at"] is not None:
+        return cause not in NORMAL
+    return leg["direction"] == "outgoing" and cause not in (*NORMAL, "originator_cancel")
+
+
+def _not_up(leg: Mapping[str, Any]) -> str:
+    verb = "was cut" if leg["answered_at"] else "was not answered"
+    return f"{verb}: {cause_text(leg['hangup_cause'])} ({_facts(leg)})"
+
+
+def _facts(leg: Mapping[str, Any]) -> str:
+    """`user_busy, SIP 486 Busy Here, ended by the callee`."""
+    source = leg["hangup_source"]
+    by = f"ended by the {source}" if source in ("caller", "callee") else ""
+    return _listed(*_code(leg), by)
+
+
+def _code(leg: Mapping[str, Any]) -> tuple[str | None, str]:
+    return leg["hangup_cause"], sip_text(leg["sip_hangup_cause"])
+
+
+def _state(detail: Detail) -> list[str]:
+    session = detail["session"]
+    first = _first(detail["legs"])
+    if first is None:
+        return _without_legs(detail)
+    if session["status"] == "active":
+        return [_active(detail, first)]
+    if session["end_inferred"] or first["ended_at"] is None:
+        return ["No hangup was received; the carrier's time limit for the call has passed."]
+    if _has_failed(first):
+        return []
+    return [_ended(first, detail)]
+
+
+def _without_legs(detail: Detail) -> list[str]:
+    commands = detail["commands"]
+    if any(command["status"] in ("requested", "pending") for command in commands):
+        return ["A command is on its way; there is no call yet."]
+    return ["No call was placed."] if commands else ["There is no call in this session."]
+
+
+def _active(detail: Detail, first: Mapping[str, Any]) -> str:
+    up = [leg for leg in detail["legs"] if leg["ended_at"] is None]
+    if sum(leg["state"] == "bridged" for leg in up) > 1:
+        return "The call is up: two legs are connected."
+    if first["queue"] and first["dequeued_at"] is None:
+        return f"The call is up and waits in the queue {first['queue']}."
+    ringing = [leg for leg in up if leg["direction"] == "outgoing" and leg["state"] == "initiated"]
+    if ringing:
+        return f"The call is up; {_to(ringing[0])} has not answered yet."
+    return "The call is up." if first["answered_at"] else "The call is not answered yet."
+
+
+def _ended(first: Mapping[str, Any], detail: Detail) -> str:
+    """The end of a first leg that did not fail."""
+    commands = detail["commands"]
+    rejected = _sent("reject", first, commands)
+    ours = _sent("hangup", first, commands)
+    length = _span(first["answered_at"] or first["started_at"], first["ended_at"])
+    if rejected is not None:
+        cause = (rejected["parameters"] or {}).get("cause")
+        return f"{_who_sent(rejected)} rejected the call ({_listed(cause, *_code(first))})."
+    if first["answered_at"] is None:
+        when = f"{length} after the start, before an answer" if length else "before an answer"
+    else:
+        when = f"{length} after the answer"
+    if ours is not None:
+        return f"{_who_sent(ours)} hung up {when} ({_listed(*_code(first))})."
+    waited = _still_ringing(first, detail["legs"])
+    still = f" {_to(waited)} had not answered yet." if waited is not None else ""
+    return f"{_side(first)} {when} ({_facts(first)}).{still}"
+
+
+def _still_ringing(
+    first: Mapping[str, Any], legs: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """The leg that was still ringing when the caller hung up."""
+    if any(leg["bridged_at"] for leg in legs):
+        return None
+    return next(
+        (
+            leg
+            for leg in legs
+            if leg is not first
+            and leg["answered_at"] is None
+            and leg["hangup_cause"] == "originator_cancel"
+        ),
+        None,
+    )
+
+
+def _side(first: Mapping[str, Any]) -> str:
+    match first["hangup_source"]:
+        case "caller":
+            return f"The caller {first['from_number'] or ''}".rstrip() + " hung up"
+        case "callee":
+            return "The called side hung up"
+        case _:
+            return "The call ended"
+
+
+def _listed(*facts: str | None) -> str:
+    return ", ".join(filter(None, facts)) or "no cause is known"
+
+
+def _sent(
+    operation: str, leg: Mapping[str, Any], commands: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """The first successful command of that operation on the leg before it ended."""
+    return next(
+        (
+            command
+            for command in commands
+            if command["operation"] == operation
+            and command["call_control_id"] == leg["call_control_id"]
+            and command["status"] == "succeeded"
+            and not command["detail"]  # as of a hangup that the ended call did not need
+        ),
+        None,
+    )
+
+
+def _who_sent(command: Mapping[str, Any]) -> str:
+    flow = command["flow"]
+    if not flow or flow == "api":
+        return "An application"
+    if flow == "parked-policy":
+        return "The policy for parked sessions (OFFHOOK_PARKED)"
+    return f"The flow {flow}"
+
+
+def _first(legs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return legs[0] if legs else None
+
+
+def _to(leg: Mapping[str, Any]) -> str:
+    return leg["to_number"] or "the other side"
+
+
+def event_name(entry: Entry) -> str:
+    """The carrier's event type, or the name of our own record."""
+    return str(entry["fields"].get("event_type") or entry["type"])
+
+
+def _span(start: str | None, end: str | None) -> str:
+    if not start or not end:
+        return ""
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    seconds = max(0.0, seconds)
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _stop(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

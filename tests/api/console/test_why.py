@@ -1,0 +1,255 @@
+"""The sentence on top of a session's page: what failed first, then how the call ended."""
+
+from typing import Any
+
+import pytest
+
+from offhook.api.console.ladder.why import tone_of, why
+
+START, ANSWER, END = (f"2026-11-27T10:00:{second:02}.000000Z" for second in (0, 2, 12))
+
+
+def leg(**given: Any) -> dict[str, Any]:
+    return {
+        "call_control_id": "v3:a",
+        "direction": "incoming",
+        "from_number": "+12025550101",
+        "to_number": "+12025550102",
+        "state": "ended",
+        "started_at": START,
+        "answered_at": ANSWER,
+        "bridged_at": None,
+        "ended_at": END,
+        "hangup_cause": "normal_clearing",
+        "hangup_source": "caller",
+        "sip_hangup_cause": "200",
+        "queue": None,
+        "dequeued_at": None,
+    } | given
+
+
+def placed(**given: Any) -> dict[str, Any]:
+    """A leg that a transfer placed, and that was not answered."""
+    return leg(
+        **{
+            "call_control_id": "v3:b",
+            "direction": "outgoing",
+            "to_number": "+12025550186",
+            "answered_at": None,
+            "hangup_cause": "user_busy",
+            "hangup_source": "callee",
+            "sip_hangup_cause": "486",
+        }
+        | given
+    )
+
+
+def command(**given: Any) -> dict[str, Any]:
+    return {
+        "operation": "hangup",
+        "call_control_id": "v3:a",
+        "parameters": {},
+        "status": "succeeded",
+        "reason": None,
+        "detail": "",
+        "http_status": 200,
+        "errors": None,
+        "maybe_performed": None,
+        "flow": "desk",
+    } | given
+
+
+def detail(
+    legs: list[dict[str, Any]], commands: list[dict[str, Any]] | None = None, **session: Any
+) -> dict[str, Any]:
+    is_up = any(each["ended_at"] is None for each in legs)
+    answered = [each["answered_at"] for each in legs if each["answered_at"]]
+    found = {
+        "status": ("active" if is_up else "ended") if legs else "empty",
+        "answered_at": min(answered, default=None),
+        "parked": False,
+        "fold_error": None,
+        "end_inferred": False,
+    } | session
+    return {"session": found, "legs": legs, "commands": commands or []}
+
+
+DIAL = command(operation="dial", call_control_id=None, parameters={"to": "+12025550154"})
+
+CASES = {
+    "caller hangs up": (
+        detail([leg()]),
+        "good",
+        "The caller +12025550101 hung up 10.0 s after the answer "
+        "(normal_clearing, SIP 200 OK, ended by the caller).",
+    ),
+    "flow hangs up": (
+        detail([leg(hangup_source="callee")], [command()]),
+        "good",
+        "The flow desk hung up 10.0 s after the answer (normal_clearing, SIP 200 OK).",
+    ),
+    "application hangs up": (
+        detail([leg()], [command(flow="api")]),
+        "good",
+        "An application hung up 10.0 s after the answer (normal_clearing, SIP 200 OK).",
+    ),
+    "hangup of an ended call": (
+        detail([leg(hangup_source="callee")], [command(detail="the call had ended")]),
+        "good",
+        "The called side hung up 10.0 s after the answer "
+        "(normal_clearing, SIP 200 OK, ended by the callee).",
+    ),
+    "caller gives up": (
+        detail([leg(answered_at=None, hangup_cause="originator_cancel", sip_hangup_cause="487")]),
+        "warn",
+        "The caller +12025550101 hung up 12.0 s after the start, before an answer "
+        "(originator_cancel, SIP 487 Request Terminated, ended by the caller).",
+    ),
+    "caller gives up while it rings": (
+        detail([leg(), placed(hangup_cause="originator_cancel", sip_hangup_cause="487")]),
+        "warn",
+        "The caller +12025550101 hung up 10.0 s after the answer (normal_clearing, SIP 200 OK, "
+        "ended by the caller). +12025550186 had not answered yet.",
+    ),
+    "flow rejects": (
+        detail(
+            [leg(answered_at=None, hangup_cause="user_busy", sip_hangup_cause="486")],
+            [command(operation="reject", parameters={"cause": "USER_BUSY"})],
+        ),
+        "warn",
+        "The flow desk rejected the call (USER_BUSY, user_busy, SIP 486 Busy Here).",
+    ),
+    "transfer is busy": (
+        detail([leg(), placed()], [command()]),
+        "bad",
+        "The leg to +12025550186 was not answered: busy (user_busy, SIP 486 Busy Here, ended by "
+        "the callee). The flow desk hung up 10.0 s after the answer "
+        "(normal_clearing, SIP 200 OK).",
+    ),
+    "a call placed by us is forbidden": (
+        detail([placed(hangup_cause="call_rejected", sip_hangup_cause="403", hangup_source=None)]),
+        "bad",
+        "The call to +12025550186 was not answered: the call was rejected (call_rejected, SIP 403 "
+        "Forbidden). Telnyx sends 403 when a channel limit is reached, or the connection, the "
+        "outbound voice profile, the destination or the caller ID is not allowed.",
+    ),
+    "time limit": (
+        detail([leg(hangup_cause="time_limit", hangup_source="unknown")]),
+        "bad",
+        "The call to +12025550102 was cut: time_limit_secs of the leg ran out "
+        "(time_limit, SIP 200 OK).",
+    ),
+    "a cause that is new": (
+        detail([placed(hangup_cause="moon_phase", sip_hangup_cause="unspecified")]),
+        "bad",
+        "The call to +12025550186 was not answered: moon_phase (moon_phase, ended by the callee).",
+    ),
+    "dial refused": (
+        detail(
+            [],
+            [
+                DIAL
+                | {
+                    "status": "failed",
+                    "reason": "refused",
+                    "http_status": 422,
+                    "errors": [{"code": "90041", "title": "Channel limit exceeded"}],
+                }
+            ],
+        ),
+        "bad",
+        "The command dial to +12025550154 failed: the carrier refused it "
+        "(HTTP 422, 90041 Channel limit exceeded). No call was placed.",
+    ),
+    "deadline, perhaps performed": (
+        detail(
+            [leg()],
+            [
+                command(
+                    operation="speak",
+                    status="failed",
+                    reason="deadline",
+                    detail="not accepted within 45 s",
+                    http_status=None,
+                    maybe_performed=True,
+                )
+            ],
+        ),
+        "bad",
+        "The command speak failed: the carrier did not accept it in time "
+        "(not accepted within 45 s). It may have been performed. The caller +12025550101 hung up "
+        "10.0 s after the answer (normal_clearing, SIP 200 OK, ended by the caller).",
+    ),
+    "a command after the end is no cause": (
+        detail([leg()], [command(operation="speak", status="failed", reason="call_ended")]),
+        "good",
+        "The caller +12025550101 hung up 10.0 s after the answer "
+        "(normal_clearing, SIP 200 OK, ended by the caller).",
+    ),
+    "hangup lost": (
+        detail([leg(ended_at=None)], status="ended", end_inferred=True),
+        "warn",
+        "No hangup was received; the carrier's time limit for the call has passed.",
+    ),
+    "not readable": (
+        detail([leg(ended_at=None)], fold_error="record 7 has version 9"),
+        "bad",
+        "The views cannot follow this session: record 7 has version 9. The call is up.",
+    ),
+    "talking": (
+        detail(
+            [
+                leg(ended_at=None, state="bridged"),
+                placed(ended_at=None, state="bridged", answered_at=ANSWER),
+            ]
+        ),
+        "info",
+        "The call is up: two legs are connected.",
+    ),
+    "ringing": (
+        detail([leg(ended_at=None, state="answered"), placed(ended_at=None, state="initiated")]),
+        "info",
+        "The call is up; +12025550186 has not answered yet.",
+    ),
+    "in a queue": (
+        detail([leg(ended_at=None, state="answered", queue="support")]),
+        "info",
+        "The call is up and waits in the queue support.",
+    ),
+    "setting up": (
+        detail([leg(ended_at=None, state="initiated", answered_at=None)]),
+        "info",
+        "The call is not answered yet.",
+    ),
+    "dial on its way": (
+        detail([], [DIAL | {"status": "pending", "http_status": None}]),
+        "info",
+        "A command is on its way; there is no call yet.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("shown", "tone", "text"), CASES.values(), ids=CASES)
+def test_it_says_why(shown: dict[str, Any], tone: str, text: str) -> None:
+    assert why(shown) == text
+    assert tone_of(shown) == tone
+
+
+def parked(**fields: Any) -> list[dict[str, Any]]:
+    cause = {"seq": 7, "type": "WebhookReceived", "fields": {"event_type": "call.answered"}}
+    given = {"cause_seq": 7, "error": "KeyError: 'name'", "attempts": 5} | fields
+    return [cause, {"seq": 9, "type": "SessionParked", "fields": given}]
+
+
+def test_a_parked_session_shows_the_error_of_its_flow() -> None:
+    shown = detail([leg(ended_at=None)], parked=True)
+    assert why(shown, parked()) == (
+        "The flow raised an error on call.answered in each of 5 attempts: KeyError: 'name'. "
+        "The session is parked: its flow decides nothing until it is resumed. The call is up."
+    )
+    assert tone_of(shown) == "bad"
+    assert why(shown).startswith("The flow raised an error, so the session is parked until")
+
+
+def test_a_resumed_session_shows_what_had_happened() -> None:
+    assert "An operator has resumed the session since." in why(detail([leg()]), parked(attempts=1))

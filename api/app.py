@@ -13,6 +13,7 @@ from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS
 from offhook.api.own.analytics import analytics_router
+from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
 from offhook.api.own.live import Live
 from offhook.api.own.queues import queues_router
@@ -85,6 +86,7 @@ async def run(settings: Settings) -> None:
             sessions_router(tokens=tokens, views=views, now=_now),
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
+            groups_router(tokens=tokens, views=views, now=_now),
             queues_router(tokens=tokens, views=views),
             whoami_router(tokens=tokens),
             with_docs=settings.api_docs,

@@ -3,6 +3,8 @@
     GET /analytics/summary       a time range as a whole
     GET /analytics/timeseries    the same figures for each bucket of it
 
+Groups of calls are in `analytics_groups`.
+
 Every ratio comes with its numerator, denominator and formula, and every reply says in `grouping`
 which calls each part covers; the rules are in `offhook.projections.views.analytics.kpis`.
 """
@@ -139,38 +141,45 @@ def _wanted(
     now: datetime,
 ) -> CallFilter:
     """Raises ErrorAnswer 422, which names the parameter and its value."""
+    start, end = time_range(from_, to, now)
+    return CallFilter(start=start, end=end, direction=direction, connection_id=connection_id)
+
+
+def time_range(from_: str | None, to: str | None, now: datetime) -> tuple[datetime, datetime]:
+    """Start and end, in UTC. Raises ErrorAnswer 422, which names the parameter and its value."""
     end = now if to is None else moment_in("to", to)
     start = end - RANGE_DEFAULT if from_ is None else moment_in("from", from_)
     if start >= end:
-        detail = f"from is {_rfc3339(start)}; expected a time before to, which is {_rfc3339(end)}"
+        detail = f"from is {rfc3339(start)}; expected a time before to, which is {rfc3339(end)}"
         raise refusal(422, "10015", detail, parameter="from")
     if end - start > RANGE_MAX:
         detail = (
-            f"from is {_rfc3339(start)}, {(end - start).days} days before to, which is "
-            f"{_rfc3339(end)}; expected at most {RANGE_MAX.days}"
+            f"from is {rfc3339(start)}, {(end - start).days} days before to, which is "
+            f"{rfc3339(end)}; expected at most {RANGE_MAX.days}"
         )
         raise refusal(422, "10015", detail, parameter="from")
-    return CallFilter(start=start, end=end, direction=direction, connection_id=connection_id)
+    return start, end
 
 
 def _require_few(wanted: CallFilter, bucket: Bucket) -> None:
     if (count := bucket_count(wanted, WIDTHS[bucket])) > BUCKETS_MAX:
         detail = (
-            f"bucket is {bucket!r}, which makes {count} buckets from {_rfc3339(wanted.start)} "
-            f"to {_rfc3339(wanted.end)}; expected at most {BUCKETS_MAX}"
+            f"bucket is {bucket!r}, which makes {count} buckets from {rfc3339(wanted.start)} "
+            f"to {rfc3339(wanted.end)}; expected at most {BUCKETS_MAX}"
         )
         raise refusal(422, "10015", detail, parameter="bucket")
 
 
 def _asked(wanted: CallFilter, **more: str) -> Asked:
     return {
-        "from": _rfc3339(wanted.start),
-        "to": _rfc3339(wanted.end),
+        "from": rfc3339(wanted.start),
+        "to": rfc3339(wanted.end),
         "direction": wanted.direction,
         "connection_id": wanted.connection_id,
         **more,
     }
 
 
-def _rfc3339(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
+    """As the API writes a time in UTC."""
     return at.isoformat().replace("+00:00", "Z")

@@ -63,6 +63,8 @@ def advanced(folded: Folded, record: Record) -> Folded:
     }
     if isinstance(record.fact, Decided) and record.fact.flow not in _NO_FLOWS:
         changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
+        if (folded.flow, folded.flow_version) != (record.fact.flow, record.fact.flow_version):
+            changes["leg_seqs"] = dict.fromkeys(after.legs, seq)  # their rows have the flow as well
     return altered(folded, **changes)
 
 

@@ -5,6 +5,7 @@ at which it can have been up, and `end_inferred` says that no hangup was receive
 comes later says when it really ended.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -81,6 +82,10 @@ class LegView:
     cost: Decimal | None
     currency: str | None
     cost_parts: Sequence[Mapping[str, Any]] | None
+    number_prefix: str | None  # of the remote party, + and up to 4 digits; null without a country
+    # Of the session's last decision that a flow made.
+    flow: str | None
+    flow_version: str | None
     last_seq: Seq
     end_inferred: bool = False
 
@@ -105,7 +110,7 @@ def leg_rows(folded: Folded, after_seq: int = 0) -> list[LegView]:
     """The legs that changed after `after_seq`."""
     session = folded.session
     return [
-        _row(session.legs[call_control_id], session.session_id, seq)
+        _row(session.legs[call_control_id], folded, seq)
         for call_control_id, seq in folded.leg_seqs.items()
         if seq > after_seq
     ]
@@ -119,7 +124,7 @@ LEGS = View(
         connection_id direction state started_at answered_at bridged_at ended_at up_until
         hangup_cause hangup_source sip_hangup_cause talk_s quality held_since queue
         enqueued_at dequeued_at queue_wait_s queue_reason machine_detection machine_greeting
-        media transcribed_at cost currency cost_parts last_seq
+        media transcribed_at cost currency cost_parts number_prefix flow flow_version last_seq
         """
     ),
     cleared_when_erased=column_names(
@@ -282,12 +287,12 @@ def _stored_at(row: "FromClause") -> "ColumnElement[datetime]":
     return func.coalesce(last.correlate(row).scalar_subquery(), BEGINNING)
 
 
-def _row(leg: Leg, session_id: str, last_seq: int) -> LegView:
+def _row(leg: Leg, folded: Folded, last_seq: int) -> LegView:
     enqueued, dequeued = leg.enqueued, leg.dequeued
     return storable_row(
         LegView,
         call_control_id=leg.call_control_id,
-        session_id=session_id,
+        session_id=folded.session.session_id,
         call_leg_id=leg.call_leg_id,
         connection_id=leg.connection_id,
         direction=leg.direction,
@@ -323,8 +328,18 @@ def _row(leg: Leg, session_id: str, last_seq: int) -> LegView:
         cost=leg.cost_total,
         currency=leg.currency,
         cost_parts=leg.cost.cost_parts if leg.cost else None,
+        number_prefix=_number_prefix(leg),
+        flow=folded.flow,
+        flow_version=folded.flow_version,
         last_seq=last_seq,
     )
+
+
+def _number_prefix(leg: Leg) -> str | None:
+    """A country and an area of it; no subscriber, so that it may stay when a session is erased."""
+    remote = {"incoming": leg.from_, "outgoing": leg.to}.get(leg.direction or "")
+    found = _WITH_COUNTRY.match(remote) if remote else None
+    return found[1] if found else None
 
 
 def _gathered(leg: Leg) -> dict[str, Any] | None:
@@ -346,3 +361,7 @@ def _refer(leg: Leg) -> dict[str, Any] | None:
 def _end_of(event: CarrierEvent) -> str:
     """The last part of its type: started, ended, stopped, completed, failed."""
     return event.event_type.rpartition(".")[2]
+
+
+PREFIX_DIGITS = 4
+_WITH_COUNTRY = re.compile(rf"(?:sips?:|tel:)?(\+[0-9]{{1,{PREFIX_DIGITS}}})[0-9]{{3,}}")

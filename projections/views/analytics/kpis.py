@@ -235,3 +235,10 @@ GROUPING = {
     "concurrency": "calls that were up in the range, from start to end",
 }
 """Which calls each part of a reply is about."""
+
+GROUPS_GROUPING = {
+    "call": GROUPING["call"],
+    "all figures": "calls that started in the bucket and have the group's values, whenever they "
+    "ended",
+}
+"""The same of a reply with groups."""

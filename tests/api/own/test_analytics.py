@@ -3,6 +3,8 @@
 That the numbers are right is shown in tests/projections/views/analytics/test_reads.py.
 """
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +19,8 @@ from tests.api.stack import FRIEND, OURS, READER, Stack, until
 
 BUSY = "+12025550186"
 DAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
-BOTH = pytest.mark.parametrize("path", ["summary", "timeseries"])
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+BOTH = pytest.mark.parametrize("path", ["summary", "timeseries", "groups"])
 
 
 async def get(stack: Stack, path: str, **query: Any) -> httpx.Response:
@@ -224,3 +227,68 @@ async def test_the_docs_tell_every_formula(stack: Stack) -> None:
     assert {"bucket", "from", "to", "direction", "connection_id", "min_seq"} <= {
         parameter["name"] for parameter in asked
     }
+
+
+async def test_groups_are_the_summary_in_parts(stack: Stack, sdk: AsyncTelnyx) -> None:
+    connection_id = await stack.connection()
+    whole = await called(stack, sdk, connection_id)
+    ours = {"connection_id": connection_id}
+    (group,) = (await get(stack, "groups", **ours)).json()["data"]
+    assert group["counts"] == whole["data"]["counts"]
+    assert group["ratios"] == whole["data"]["ratios"]
+    assert group["group"] == {}
+    assert group["durations"]["answer_delay"]["samples"] == 2
+
+    by = {"group_by": "day,direction,number_prefix,hangup_cause", "tz": "America/New_York"}
+    reply = (await get(stack, "groups", **ours, **by)).json()
+    assert reply["asked"]["group_by"] == by["group_by"].split(",")
+    assert sum(each["counts"]["calls"] for each in reply["data"]) == 3
+    busy = {"direction": "outgoing", "number_prefix": "+1202", "hangup_cause": "user_busy"}
+    (found,) = (each for each in reply["data"] if each["group"] == busy)
+    assert (found["counts"]["busy"], found["costs"]) == (1, None)
+    assert found["durations"]["answer_delay"] is None
+
+    reply = (await get(stack, "groups", **ours, group_by="hangup_cause", top="1")).json()
+    assert [each["is_other"] for each in reply["data"]] == [False, True]
+    reply = (await get(stack, "groups", **ours, number_prefix="+120", direction="outgoing")).json()
+    assert reply["asked"]["number_prefix"] == "+120"
+    assert [each["counts"]["calls"] for each in reply["data"]] == [2]
+
+
+async def test_groups_as_csv(stack: Stack, sdk: AsyncTelnyx) -> None:
+    connection_id = await stack.connection()
+    await called(stack, sdk, connection_id)
+    asked = {"connection_id": connection_id, "group_by": "hour,direction"}
+    asked |= {"from": DAY["from"], "to": TOMORROW}
+    response = await get(stack, "groups", **asked, format="csv")
+    assert response.headers["content-type"].startswith("text/csv")
+    rows = [*csv.DictReader(io.StringIO(response.text))]
+    assert sum(int(row["calls"]) for row in rows) == 3
+    assert {row["direction"] for row in rows} == {"incoming", "outgoing"}
+    assert sum(int(row["asr_numerator"]) for row in rows) == 2
+    async with stack.http(READER) as http:
+        accepted = await http.get("/analytics/groups", params=asked, headers={"Accept": "text/csv"})
+    assert [*csv.DictReader(io.StringIO(accepted.text))] == rows
+    nothing = await get(stack, "groups", connection_id="nobody's", format="csv")
+    assert nothing.text.splitlines() == ["start,end,is_other"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("group_by", "hour,hour"),
+        ("group_by", "hour,day"),
+        ("group_by", "colour"),
+        ("group_by", "hour, direction"),
+        ("tz", "Nowhere/Town"),
+        ("tz", "XYZ5"),
+        ("top", "101"),
+        ("number_prefix", "+12025"),
+        ("number_prefix", "+"),
+        ("format", "xml"),
+    ],
+)
+async def test_what_no_group_can_be(stack: Stack, parameter: str, value: str) -> None:
+    error = await error_of(stack, "groups", **{parameter: value})
+    assert error["source"] == {"parameter": parameter}
+    assert value in error["detail"]

@@ -2,9 +2,10 @@
 
 import bisect
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 Event = dict[str, Any]
@@ -20,13 +21,33 @@ class Leg:
     start: int
     answer: int | None
     end: int | None
-    limit: int  # the carrier ends it by then
+    limit: int  # the carrier ends it by then, or has billed it
     cause: str | None
+    source: str | None
     sip: str | None
+    number_prefix: str | None = None  # of the remote party
+    mos_milli: int | None = None
+    packets: int = 0
+    skipped: int = 0
+    cost_micros: int | None = None
+    currency: str | None = None
+    flow: str | None = None
+    flow_version: str | None = None
+
+    def dimension(self, name: str) -> str | None:
+        """What it is grouped by under that name."""
+        names = {"hangup_cause": "cause", "hangup_source": "source", "sip_hangup_cause": "sip"}
+        value: str | None = getattr(self, names.get(name, name))
+        return value
 
 
-def legs_of(events: Iterable[Event]) -> list[Leg]:
-    """Each leg whose start is known, once; of two events that tell the same, the earlier counts."""
+def legs_of(
+    events: Iterable[Event], flows: Mapping[str, tuple[str, str]] | None = None
+) -> list[Leg]:
+    """Each leg whose start is known, once; of two events that tell the same, the earlier counts.
+
+    `flows` has the flow and its version of each session that has one.
+    """
     by_leg: dict[str, dict[str, Event]] = {}
     for event in events:
         data = event["data"]
@@ -41,17 +62,32 @@ def legs_of(events: Iterable[Event]) -> list[Leg]:
         answer = _occurred(told, "call.answered")
         end = _first(told, "end_time") or _occurred(told, "call.hangup")
         answered = answer or _occurred(told, "call.bridged")
+        gone = _occurred(told, "call.cost")
+        direction = _first(told, "direction")
+        flow, flow_version = (flows or {}).get(_first(told, "call_session_id"), (None, None))
+        heard = (_first(told, "call_quality_stats") or {}).get("inbound") or {}
+        measured = _decimal(heard.get("packet_count")) is not None
+        mos, cost = _decimal(heard.get("mos")), _last(told, "total_cost")
         limit_s = 4 * 3600 if answered else 4 * 3600 + 600
         legs.append(
             Leg(
-                direction=_first(told, "direction"),
+                direction=direction,
                 connection_id=_first(told, "connection_id"),
                 start=_us(start),
                 answer=None if answer is None else _us(answer),
                 end=None if end is None else max(_us(end), _us(start)),
-                limit=_us(answered or start) + limit_s * 1_000_000,
+                limit=_us(answered or start) + limit_s * 1_000_000 if gone is None else _us(gone),
                 cause=_first(told, "hangup_cause"),
+                source=_first(told, "hangup_source"),
                 sip=_first(told, "sip_hangup_cause"),
+                number_prefix=_prefix(told, direction),
+                mos_milli=None if mos is None else round(mos * 1000),
+                packets=int(heard["packet_count"]) if measured else 0,
+                skipped=int(heard["skip_packet_count"]) if measured else 0,
+                cost_micros=None if cost is None else round(Decimal(cost) * 1_000_000),
+                currency=None if cost is None else _last(told, "cost_parts")[0]["currency"],
+                flow=flow,
+                flow_version=flow_version,
             )
         )
     return legs
@@ -89,14 +125,15 @@ def numbers_of(
 def _numbers(legs: Sequence[Leg], until_now: "_Spans", since: int, until: int, now: int) -> Numbers:
     began = [leg for leg in legs if since <= leg.start < until]
     return {
-        **_counts(began, now),
+        **counts_of(began, now),
         **_durations([leg for leg in legs if leg.end is not None and since <= leg.end < until]),
         **until_now.concurrency(since, until),
         **_causes(began),
     }
 
 
-def _counts(legs: Sequence[Leg], now: int) -> Numbers:
+def counts_of(legs: Sequence[Leg], now: int) -> Numbers:
+    """Every counter and ratio of these legs, at that microsecond since 1970."""
     answered = [leg for leg in legs if leg.answer is not None]
     failed = [leg for leg in legs if leg.answer is None and leg.end is not None]
     out = [leg for leg in legs if leg.direction == "outgoing"]
@@ -213,6 +250,23 @@ def _ratio(above: float, below: float) -> tuple[float | None, float, float]:
 
 def _first(told: Sequence[Event], name: str) -> Any:
     return next((data["payload"][name] for data in told if name in data["payload"]), None)
+
+
+def _last(told: Sequence[Event], name: str) -> Any:
+    return next((data["payload"][name] for data in told[::-1] if name in data["payload"]), None)
+
+
+def _prefix(told: Sequence[Event], direction: str | None) -> str | None:
+    """Plus and at most four digits, of a number with its country."""
+    side = {"incoming": "from", "outgoing": "to"}.get(direction or "")
+    number = str(_first(told, side)).removeprefix("sip:").partition("@")[0] if side else ""
+    is_number = number.startswith("+") and number[1:].isdigit() and len(number) > 4
+    return number[: min(5, len(number) - 3)] if is_number else None
+
+
+def _decimal(text: Any) -> Decimal | None:
+    is_number = isinstance(text, str) and text.replace(".", "", 1).isdigit()
+    return Decimal(text) if is_number else None
 
 
 def _occurred(told: Sequence[Event], kind: str) -> Any:

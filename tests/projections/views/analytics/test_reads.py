@@ -1,9 +1,10 @@
 """Analytics against an oracle that shares no code with them, and the rules it cannot show."""
 
 import asyncio
+import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,11 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
-from offhook.events import CallHangup, CallInitiated
+from offhook.events import CallHangup, CallInitiated, Decided
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.project import Projector
+from offhook.projections.views.analytics.facts import BOUNDS_US, DIMENSIONS
+from offhook.projections.views.analytics.groups import (
+    INTERVALS,
+    GroupsWanted,
+    GroupView,
+    read_groups,
+)
+from offhook.projections.views.analytics.kpis import Ratio
 from offhook.projections.views.analytics.reads import (
     BucketView,
     CallFilter,
@@ -32,24 +41,28 @@ from tests.projections.story import (
     NOON,
     call,
     caught_up,
+    fact,
     progress_at_end,
     projecting,
     publish,
     webhook,
 )
 from tests.projections.views.analytics.oracle import Leg, Numbers, cut, legs_of, numbers_of
+from tests.projections.views.analytics.oracle_groups import groups_of
 from tests.projections.views.analytics.traffic import (
     CONNECTIONS,
     NOW,
     OPENS_AT,
     REPEATED,
     Event,
+    flows_of,
     traffic,
 )
 
-CALLS = 5_000
+CALLS = int(os.environ.get("OFFHOOK_TEST_ANALYTICS_CALLS", "3000"))
 APPENDING_MAX = 256
 DAY = timedelta(days=1)
+ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Auckland")
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +90,11 @@ async def test_every_number_is_the_one_of_an_independent_count(
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown if it fails
     events = traffic(seed, CALLS)
-    legs = legs_of(events)
+    flows = flows_of(seed, events)
+    legs = legs_of(events, flows)
     assert len(events) > CALLS * 3
     async with projecting(Projector(client, engine)) as projector:
-        await append(log, events)
+        await asyncio.gather(append(log, events), decide(log, flows))
         progress = await progress_at_end(client, projector)
         assert progress.repeated > REPEATED / 2 * len(events)
     async with engine.connect() as connection:
@@ -91,6 +105,8 @@ async def test_every_number_is_the_one_of_an_independent_count(
             series = await read_timeseries(connection, wanted, width, NOW)
             edges = cut(wanted.start, wanted.end, int(width.total_seconds()))
             assert_equal(series, legs, wanted, edges)
+        for groups in groups_wanted(random.Random(seed)):
+            assert_groups(await read_groups(connection, groups, NOW), legs, groups)
 
 
 def summaries_of(chance: random.Random, legs: Sequence[Leg]) -> list[CallFilter]:
@@ -135,6 +151,86 @@ def timeseries_of(chance: random.Random) -> list[tuple[CallFilter, timedelta]]:
     ]
 
 
+def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
+    """Every unit, every dimension, each with and without the others."""
+    whole: dict[str, Any] = {"start": OPENS_AT - DAY, "end": OPENS_AT + 3 * DAY}
+    at = OPENS_AT + timedelta(microseconds=chance.randrange(30 * 3600 * 10**6))
+    part: dict[str, Any] = {"start": at, "end": at + timedelta(hours=9, microseconds=7)}
+    us: dict[str, Any] = {"connection_id": CONNECTIONS[0]}
+    cases: list[dict[str, Any]] = [
+        whole,
+        part,
+        *(whole | {"by": [name]} for name in DIMENSIONS),
+        *(part | {"by": [name], "unit": "hour", "top": 3} for name in DIMENSIONS),
+        *(part | {"unit": unit, "filters": us} for unit in INTERVALS),
+        *(whole | {"unit": unit, "tz": tz} for unit in ("hour", "day", "week") for tz in ZONES),
+        whole | {"unit": "month", "tz": "Asia/Tokyo", "by": ["connection_id", "direction"]},
+        part | {"unit": "hour", "by": ["connection_id", "direction"]},
+        part | {"unit": "15m", "tz": "Asia/Kathmandu", "by": ["direction"]},
+        whole | {"by": ["hangup_cause", "hangup_source", "sip_hangup_cause"], "top": 10},
+        whole | {"by": ["flow", "flow_version"], "filters": us, "unit": "day"},
+        whole | {"by": ["flow", "hangup_cause", "number_prefix"], "top": 20},
+        whole | {"by": ["number_prefix"], "filters": {"number_prefix": "+4"}, "unit": "hour"},
+        part | {"by": ["hangup_cause"], "filters": {"flow": "notice", "direction": "outgoing"}},
+        whole | {"filters": {"hangup_source": "caller", "flow_version": "2"}, "unit": "day"},
+        whole | {"filters": {"connection_id": "nobody's"}},
+        {"start": NOW, "end": NOW + DAY, "unit": "hour"},
+    ]
+    return [GroupsWanted(**each) for each in cases]
+
+
+def assert_groups(found: Sequence[GroupView], legs: Sequence[Leg], wanted: GroupsWanted) -> None:
+    expected = groups_of(
+        legs,
+        wanted.start,
+        wanted.end,
+        NOW,
+        unit=wanted.unit,
+        tz=wanted.tz,
+        by=wanted.by,
+        filters=wanted.filters,
+        top=wanted.top,
+        bounds=[bound / 1e6 for bound in BOUNDS_US],
+    )
+    numbers = {
+        (view.start, None if view.is_other else tuple(view.group.values())): flat_group(view)
+        for view in found
+    }
+    assert len(numbers) == len(found)
+    for group, of_group in expected.items():
+        assert numbers.pop(group) == of_group, f"{group} of {wanted}"
+    assert not numbers, f"{wanted}"
+    ends = [view.end for view in found]
+    assert all(view.start < view.end <= wanted.end for view in found)
+    assert ends == sorted(ends)
+    if wanted.unit == "hour":
+        assert all(view.end - view.start <= timedelta(hours=1) for view in found)
+
+
+def flat_group(view: GroupView) -> Numbers:
+    """The group's numbers under the names the oracle has for them."""
+
+    def triple(ratio: Ratio) -> tuple[Any, ...]:
+        return (ratio.value, ratio.numerator, ratio.denominator)
+
+    durations, quality = view.durations, view.quality
+    ratios = {"acd_s": durations.acd_s, "ring_s": durations.ring_s}
+    ratios |= {"mos": quality.mos, "loss": quality.loss}
+    delay, talk = durations.answer_delay, durations.talk
+    costs = (
+        None
+        if view.costs is None
+        else {each.currency: (each.micros, each.calls) for each in view.costs}
+    )
+    return {
+        **view.counts,
+        **{name: triple(ratio) for name, ratio in {**view.ratios, **ratios}.items()},
+        "answer_delay": None if delay is None else tuple(asdict(delay).values()),
+        "talk": None if talk is None else tuple(asdict(talk).values()),
+        "costs": costs,
+    }
+
+
 def assert_equal(
     found: Sequence[BucketView],
     legs: Sequence[Leg],
@@ -168,6 +264,20 @@ def flat(bucket: BucketView) -> Numbers:
         "causes": [tuple(cause.values()) for cause in causes["most_frequent"]],
         "other_causes": causes["others"],
     }
+
+
+async def decide(log: JetStreamLog, flows: Mapping[str, tuple[str, str]]) -> None:
+    """A decision of its flow in each session, among its events."""
+    facts = [
+        fact(
+            session_id,
+            Decided(
+                cause_seq=1, cause_id="", flow=flow, flow_version=version, worker="w", lease_s=3
+            ),
+        )
+        for session_id, (flow, version) in flows.items()
+    ]
+    await publish(log, facts)
 
 
 async def append(log: JetStreamLog, events: Iterable[Event]) -> None:

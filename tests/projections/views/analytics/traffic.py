@@ -1,7 +1,7 @@
 """Two days of made-up calls, as the raw JSON the carrier would send: late, twice, or not at all."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,6 +59,30 @@ class _Leg:
     events: list[Event] = field(default_factory=list)
 
 
+_NUMBERS = (
+    *[f"+1202555010{digit}" for digit in range(10)],
+    "+4930901820",
+    "+498912345678",
+    "+441632960123",
+    "sip:+33199001234@example.com",
+    "sip:desk@example.com",
+    "anonymous",
+    "2025550101",
+    "+112",
+)
+
+
+def flows_of(seed: int, events: Sequence[Event]) -> dict[str, tuple[str, str]]:
+    """A flow and its version for most of the sessions."""
+    chance = random.Random(seed)
+    ids = {event["data"]["payload"].get("call_session_id") for event in events} - {None}
+    return {
+        session_id: (chance.choice(("reception", "notice")), chance.choice("12"))
+        for session_id in sorted(ids)
+        if chance.random() < 0.8
+    }
+
+
 def traffic(seed: int, calls: int) -> list[Event]:
     """The events of that many calls, in the order in which they arrive."""
     chance = random.Random(seed)
@@ -100,8 +124,8 @@ def _leg(chance: random.Random, session_id: str, connection_id: str, direction: 
         "call_leg_id": _uuid(chance),
         "call_session_id": session_id,
         "connection_id": connection_id,
-        "from": "+12025550100",
-        "to": "+12025550101",
+        "from": chance.choice(_NUMBERS),
+        "to": chance.choice(_NUMBERS),
     }
     return _Leg(ids=ids, direction=direction)
 
@@ -135,12 +159,40 @@ def _live(
     elif chance.random() < 0.03:
         cause = ("unspecified", f"odd-{chance.randrange(ODD_CODES)}")
     if end_us < OPEN_S * 1_000_000 and chance.random() >= 0.01:
-        named = {"hangup_cause": cause[0], "sip_hangup_cause": cause[1]}
+        named = {
+            "hangup_cause": cause[0],
+            "sip_hangup_cause": cause[1],
+            "hangup_source": chance.choice(("caller", "callee", "unknown", None)),
+            "call_quality_stats": _quality(chance) if answers else None,
+        }
         ended = {name: value for name, value in named.items() if value is not None}
         if chance.random() < 0.9:
             ended["end_time"] = _text(end_us)
         _note(chance, leg, "call.hangup", end_us, {**started, **ended})
+        if answers and chance.random() < 0.8:
+            _note(chance, leg, "call.cost", end_us + 2_000_000, _cost(chance))
     return end_us if answers else None
+
+
+def _quality(chance: random.Random) -> Event | None:
+    if chance.random() < 0.1:
+        return None
+    packets = chance.randrange(0, 90_000)
+    mos = chance.choice(("4.50", "4.4", "3.51", "1", f"{chance.uniform(1, 4.5):.2f}", "unknown"))
+    return {
+        "inbound": {
+            "mos": mos,
+            "packet_count": chance.choice((str(packets), str(packets), "many")),
+            "skip_packet_count": str(packets // chance.choice((7, 100, 100_000))),
+        },
+        "outbound": {"packet_count": "1", "skip_packet_count": "1"},
+    }
+
+
+def _cost(chance: random.Random) -> Event:
+    total, currency = f"{chance.uniform(0, 2):.4f}", chance.choice(("USD", "USD", "EUR"))
+    part = {"call_part": "sip-trunking", "cost": total, "currency": currency}
+    return {"total_cost": total, "cost_parts": [part], "status": "success"}
 
 
 def _talk_us(chance: random.Random, step_us: int) -> int:

@@ -1,0 +1,254 @@
+"""Key figures of groups of calls, from the views.
+
+    GET /analytics/groups    by a bucket of time, the connection, the number, the cause …
+
+All figures of a group are about the calls that started in it; they are defined in
+`offhook.projections.views.analytics`. As JSON, or as CSV with a row for each group.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import Response
+
+from offhook.api.auth import Tokens
+from offhook.api.errors import refusal
+from offhook.api.freshness import ListMeta, Views
+from offhook.api.own.analytics import (
+    ConnectionId,
+    Direction,
+    From,
+    To,
+    rfc3339,
+    time_range,
+)
+from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
+from offhook.api.query_parameters import WholeNumber
+from offhook.errors import shown
+from offhook.projections.views.analytics.facts import DIMENSIONS
+from offhook.projections.views.analytics.groups import (
+    GROUPS_MAX,
+    TOP_MAX,
+    GroupsWanted,
+    GroupView,
+    Percentiles,
+    TooManyGroups,
+    Unit,
+    UnknownTimeZone,
+    read_groups,
+)
+from offhook.projections.views.analytics.kpis import GROUPS_GROUPING, Ratio
+
+TOP_DEFAULT = 20
+UNITS: Sequence[str] = get_args(Unit)
+
+Asked = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupsReply:
+    """The groups in order of time, the largest first in each bucket; only those with calls."""
+
+    data: Sequence[GroupView]
+    asked: Asked
+    grouping: Mapping[str, str]
+    meta: ListMeta
+
+
+GroupBy = Annotated[
+    str | None,
+    Query(
+        description="What calls are grouped by, separated by commas: at most one of "
+        f"{', '.join(UNITS)}, and any of {', '.join(DIMENSIONS)}; default: one group of all"
+    ),
+]
+TimeZone = Annotated[
+    str,
+    Query(description="The time zone of buckets, as Europe/Berlin or UTC"),
+]
+Top = Annotated[
+    WholeNumber,
+    Query(
+        ge=1,
+        le=TOP_MAX,
+        description="How many groups there are in a bucket, the most frequent in the whole range; "
+        "all others are one more, with is_other",
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    Query(description="Only calls whose remote number begins so, with up to 4 digits: +49, +1202"),
+]
+Equal = Annotated[str | None, Query(description="Only calls with this value")]
+Format = Annotated[
+    Literal["json", "csv"] | None,
+    Query(description="Default: as the Accept header says, else JSON"),
+]
+
+
+def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
+    """The route above."""
+    router = APIRouter(prefix="/analytics", dependencies=[Depends(tokens.allow("read"))])
+
+    @router.get(
+        "/groups",
+        tags=["analytics"],
+        summary="Key figures of groups of calls",
+        response_model=GroupsReply,
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    )
+    async def groups(
+        group_by: GroupBy = None,
+        tz: TimeZone = "UTC",
+        from_: From = None,
+        to: To = None,
+        direction: Direction = None,
+        connection_id: ConnectionId = None,
+        number_prefix: Prefix = None,
+        flow: Equal = None,
+        flow_version: Equal = None,
+        hangup_cause: Equal = None,
+        hangup_source: Equal = None,
+        sip_hangup_cause: Equal = None,
+        top: Top = TOP_DEFAULT,
+        format: Format = None,
+        min_seq: MinSeq = 0,
+        timeout_s: WaitS = WAIT_DEFAULT_S,
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Any:
+        """Counts, ratios, durations, quality and cost of each group of calls of [from, to)."""
+        at = now()
+        start, end = time_range(from_, to, at)
+        unit, by = _grouped_by(group_by)
+        filters = {
+            "direction": direction,
+            "connection_id": connection_id,
+            "number_prefix": None if number_prefix is None else _prefix(number_prefix),
+            "flow": flow,
+            "flow_version": flow_version,
+            "hangup_cause": hangup_cause,
+            "hangup_source": hangup_source,
+            "sip_hangup_cause": sip_hangup_cause,
+        }
+        _require_time_zone(tz)
+        wanted = GroupsWanted(
+            start=start,
+            end=end,
+            unit=unit,
+            tz=tz,
+            by=by,
+            filters={name: value for name, value in filters.items() if value is not None},
+            top=top,
+        )
+        try:
+            async with views.snapshot(min_seq, timeout_s) as snapshot:
+                found = await read_groups(snapshot.connection, wanted, at)
+        except UnknownTimeZone:
+            raise _unknown_time_zone(tz) from None
+        except TooManyGroups as error:
+            detail = (
+                f"group_by is {shown(group_by or '')}, which makes more than {GROUPS_MAX} groups "
+                f"from {rfc3339(start)} to {rfc3339(end)}; expected a shorter range, a longer "
+                "bucket or a lower top"
+            )
+            raise refusal(422, "10015", detail, parameter="group_by") from error
+        if format == "csv" or (format is None and "text/csv" in accept):
+            return Response(_csv(found, by), media_type="text/csv")
+        asked = {
+            "from": rfc3339(start),
+            "to": rfc3339(end),
+            "group_by": [*([unit] if unit else []), *by],
+            "tz": tz,
+            "top": top,
+            **filters,
+        }
+        return GroupsReply(data=found, asked=asked, grouping=GROUPS_GROUPING, meta=snapshot.meta)
+
+    return router
+
+
+def _grouped_by(text: str | None) -> tuple[Unit | None, Sequence[str]]:
+    names = [] if text is None else text.split(",")
+    units = [name for name in names if name in UNITS]
+    by = [name for name in names if name in DIMENSIONS]
+    if len(units) + len(by) < len(names) or len({*names}) < len(names) or len(units) > 1:
+        detail = (
+            f"group_by is {shown(text or '')}; expected names separated by commas, each once: at "
+            f"most one of {', '.join(UNITS)}, and any of {', '.join(DIMENSIONS)}"
+        )
+        raise refusal(422, "10015", detail, parameter="group_by")
+    unit: Any = units[0] if units else None
+    return unit, by
+
+
+def _prefix(text: str) -> str:
+    if found := _PREFIX.fullmatch(text):
+        return f"+{found[1]}"
+    detail = f"number_prefix is {shown(text)}; expected 1 to 4 digits after a plus sign: +49, +1202"
+    raise refusal(422, "10015", detail, parameter="number_prefix")
+
+
+def _require_time_zone(tz: str) -> None:
+    # Postgres would take other texts for rules of daylight saving time.
+    if not _TIME_ZONE.fullmatch(tz):
+        raise _unknown_time_zone(tz)
+
+
+def _unknown_time_zone(tz: str) -> Exception:
+    detail = f"tz is {shown(tz)}; expected a time zone of the IANA database: Europe/Berlin, UTC"
+    return refusal(422, "10015", detail, parameter="tz")
+
+
+def _csv(groups: Sequence[GroupView], by: Sequence[str]) -> str:
+    """A ratio is in three columns, with its numerator and denominator."""
+    rows = [_flat(group, by) for group in groups]
+    written = io.StringIO()
+    # Without groups there is nothing but the names of the columns that every reply has.
+    writer = csv.DictWriter(written, list(rows[0]) if rows else ["start", "end", *by, "is_other"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue()
+
+
+def _flat(view: GroupView, by: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"start": rfc3339(view.start), "end": rfc3339(view.end)}
+    row |= {name: _cell(view.group[name]) for name in by}
+    row |= {"is_other": "true" if view.is_other else "false", **view.counts}
+    durations, quality = view.durations, view.quality
+    named = {"acd_s": durations.acd_s, "ring_s": durations.ring_s}
+    named |= {"mos": quality.mos, "loss": quality.loss}
+    for name, ratio in {**view.ratios, **named}.items():
+        row |= _ratio(name, ratio)
+    for name, found in (("answer_delay", durations.answer_delay), ("talk", durations.talk)):
+        row |= _percentiles(name, found)
+    return row
+
+
+def _ratio(name: str, ratio: Ratio) -> dict[str, Any]:
+    return {
+        name: ratio.value,
+        f"{name}_numerator": ratio.numerator,
+        f"{name}_denominator": ratio.denominator,
+    }
+
+
+def _percentiles(name: str, found: Percentiles | None) -> dict[str, Any]:
+    return {
+        f"{name}_{at}": None if found is None else getattr(found, at)
+        for at in ("p50_s", "p95_s", "p99_s")
+    }
+
+
+def _cell(value: str | None) -> str | None:
+    """A spreadsheet takes a text that begins so for a formula; a number's plus is harmless."""
+    return f"'{value}" if value is not None and value.startswith(("=", "@", "-")) else value
+
+
+_PREFIX = re.compile(r"[+ ]?([0-9]{1,4})")
+_TIME_ZONE = re.compile(r"UTC|[A-Za-z]{2,32}(?:/[A-Za-z0-9_+-]{1,32}){1,2}")

@@ -1,0 +1,130 @@
+"""What groups of calls must be: plain Python over the legs of `oracle`. Imports nothing else."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from tests.projections.views.analytics.oracle import Leg, Numbers, counts_of
+
+Key = tuple[str | None, ...]
+Bounds = Sequence[float]
+
+_MINUTES = {"minute": 1, "5m": 5, "15m": 15, "hour": 60}
+
+
+def groups_of(
+    legs: Iterable[Leg],
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    *,
+    unit: str | None,
+    tz: str,
+    by: Sequence[str],
+    filters: Mapping[str, str],
+    top: int,
+    bounds: Bounds,
+) -> dict[tuple[datetime, Key | None], Numbers]:
+    """All numbers by start of the bucket and values of the dimensions; None for all others.
+
+    `bounds` are the ends of the classes of a histogram, in seconds.
+    """
+    since, until = _us(start), _us(end)
+    chosen = [leg for leg in legs if since <= leg.start < until and _meets(leg, filters)]
+    sizes = Counter(_key(leg, by) for leg in chosen)
+    # As text in JSON, in which null is the least.
+    ranked = sorted(
+        sizes, key=lambda key: (-sizes[key], [(each is not None, each or "") for each in key])
+    )
+    named = {*ranked[:top]}
+    groups: dict[tuple[datetime, Key | None], list[Leg]] = defaultdict(list)
+    for leg in chosen:
+        key = _key(leg, by)
+        bucket = max(start, start if unit is None else bucket_of(leg.start, unit, tz))
+        groups[bucket, key if key in named else None].append(leg)
+    has_more = {*by, *filters} <= {"direction", "connection_id"}
+    return {
+        group: _numbers(members, _us(now), bounds if has_more else None)
+        for group, members in groups.items()
+    }
+
+
+def bucket_of(at_us: int, unit: str, tz: str) -> datetime:
+    """Where the bucket begins that has this instant, by the clocks of that time zone."""
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+    if unit in _MINUTES:
+        offset = at.astimezone(ZoneInfo(tz)).utcoffset() if unit == "hour" else timedelta(0)
+        assert offset is not None
+        width = timedelta(minutes=_MINUTES[unit])
+        return at - (at + offset - datetime(1970, 1, 1, tzinfo=UTC)) % width
+    local = at.astimezone(ZoneInfo(tz)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    days = {"day": 0, "week": local.weekday(), "month": local.day - 1}[unit]
+    return (local - timedelta(days=days)).astimezone(UTC)
+
+
+def _place(value: str | None) -> tuple[bool, bytes]:
+    """In the order of bytes, what is not known first."""
+    return value is not None, (value or "").encode()
+
+
+def _key(leg: Leg, by: Sequence[str]) -> Key:
+    return tuple(leg.dimension(name) for name in by)
+
+
+def _meets(leg: Leg, filters: Mapping[str, str]) -> bool:
+    for name, value in filters.items():
+        found = leg.dimension(name)
+        if found is None or (found != value and name != "number_prefix"):
+            return False
+        if not found.startswith(value):
+            return False
+    return True
+
+
+def _numbers(legs: Sequence[Leg], now: int, bounds: Bounds | None) -> Numbers:
+    talked = [leg for leg in legs if leg.answer is not None and leg.end is not None]
+    talks = [max(0, (leg.end or 0) - (leg.answer or 0)) for leg in talked]
+    rings = [
+        max(0, at - leg.start)
+        for leg in legs
+        if (at := leg.end if leg.answer is None else leg.answer) is not None
+    ]
+    delays = [max(0, leg.answer - leg.start) for leg in legs if leg.answer is not None]
+    scored = [leg.mos_milli for leg in legs if leg.mos_milli is not None]
+    costs: dict[str | None, tuple[int, int]] = {}
+    for leg in legs:
+        if leg.cost_micros is not None:
+            micros, count = costs.get(leg.currency, (0, 0))
+            costs[leg.currency] = (micros + leg.cost_micros, count + 1)
+    return {
+        **counts_of(legs, now),
+        "acd_s": _ratio(sum(talks) / 1e6, len(talks)),
+        "ring_s": _ratio(sum(rings) / 1e6, len(rings)),
+        "mos": _ratio(sum(scored) / 1e3, len(scored)),
+        "loss": _ratio(sum(leg.skipped for leg in legs), sum(leg.packets for leg in legs)),
+        "answer_delay": None if bounds is None else _percentiles(delays, bounds),
+        "talk": None if bounds is None else _percentiles(talks, bounds),
+        "costs": None if bounds is None else costs,
+    }
+
+
+def _percentiles(durations_us: Sequence[int], bounds: Bounds) -> tuple[float | None, ...]:
+    """Of the exact duration at each rank, the end of its class; and how many there are."""
+    ranked = sorted(durations_us)
+
+    def rank(percent: int) -> float | None:
+        if not ranked:
+            return None
+        exact = ranked[-(-len(ranked) * percent // 100) - 1] / 1e6
+        return next((bound for bound in bounds if exact <= bound), bounds[-1])
+
+    return (rank(50), rank(95), rank(99), len(ranked))
+
+
+def _ratio(above: float, below: float) -> tuple[float | None, float, float]:
+    return (above / below if below else None, above, below)
+
+
+def _us(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

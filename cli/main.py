@@ -19,6 +19,7 @@ from offhook.cli.history.archive import archive
 from offhook.cli.history.erase import erase
 from offhook.cli.history.export import export
 from offhook.cli.history.import_ import import_
+from offhook.cli.history.repair import repair
 from offhook.cli.history.replay import replay
 from offhook.cli.history.verify import verify
 from offhook.cli.migrate import migrate
@@ -46,7 +47,7 @@ for command in (
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
     *(show, whatif, send, doctor, asyncapi),
-    *(export, replay, verify, archive, erase),
+    *(export, replay, verify, archive, erase, repair),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
@@ -20,6 +21,7 @@ from offhook.jetstream.delivery import delivery_of
 from offhook.jetstream.provisioning.provision import created_at as stream_created_at
 from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
+from offhook.jetstream.subjects import ALL_CALLS
 from offhook.position import seq_of
 from offhook.process.slices import Slices
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
@@ -35,6 +37,9 @@ of the largest records have 3."""
 
 ON_THE_WAY_S = 0.2
 """How long a record may be on its way here from the server."""
+
+UNUSED_S = 60.0
+"""The server deletes the consumer of `open_alone` if nothing is asked of it for this long."""
 
 
 class Room:
@@ -109,6 +114,40 @@ class Deliveries:
                 f"consumer {consumer} of stream {stream} cannot be reset: {words_of(error)}"
             ) from error
         return cls(jetstream, stream, consumer, pull, position)
+
+    @classmethod
+    async def open_alone(
+        cls,
+        client: Client,
+        position: int,
+        batch_max: int = PROJECTOR_BATCH_MAX,
+        *,
+        stream: str = STREAM,
+    ) -> Self:
+        """Read what follows `position` with a consumer of its own; nothing is acknowledged.
+
+        Raises LogMissing or LogUnavailable.
+        """
+        jetstream = client.jetstream(timeout=API_TIMEOUT_S)
+        config = ConsumerConfig(
+            filter_subject=ALL_CALLS,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=seq_of(position) + 1,
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=UNUSED_S,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        try:
+            info = await jetstream.add_consumer(stream, config)
+        except NotFoundError as error:
+            raise LogMissing(f"there is no stream {stream}: run `offhook provision`") from error
+        except (NatsError, TimeoutError) as error:
+            raise LogUnavailable(
+                f"stream {stream} cannot have a consumer: {words_of(error)}"
+            ) from error
+        pull = await Pull.open(client, stream, info.name, batch_max=batch_max)
+        return cls(jetstream, stream, info.name, pull, position)
 
     async def next(
         self, timeout_s: float = WAIT_S, *, batch_max: int = PROJECTOR_BATCH_MAX

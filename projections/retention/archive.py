@@ -232,7 +232,7 @@ class Archiver:
                 select(event_log.c.event_id).where(event_log.c.event_id.in_(missing))
             )
             if unexplained(rows, messages, found.scalars().all()):
-                return "has records that event_log has not: run `offhook rebuild`"
+                return "has records that event_log has not: run `offhook repair`"
         return ""
 
     async def _archive(self, sessions: Sequence[Archived]) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 
-from offhook.errors import LogReplaced
+from offhook.errors import LogReplaced, OperatorFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.refold import Refolded, refold
@@ -113,6 +113,7 @@ async def require_foldable_from(
 
     The log has the records from `first_seq` to `last_seq` but for the deleted ones.
     """
+    await _require_no_archive(postgres_url)
     missing = "< :first_seq or {0} > :last_seq or {0} = any(:deleted)"
     async with _engine(postgres_url) as engine, engine.connect() as connection:
         found = await connection.execute(
@@ -130,6 +131,23 @@ async def require_foldable_from(
             f"the views have {row.records:,} records, and {row.sessions:,} sessions that begin "
             "with one, that the log no longer has: folded again from the log they would be lost. "
             "Restore the stream that the views were made from, or use an empty database"
+        )
+
+
+async def _require_no_archive(postgres_url: str) -> None:
+    """Raise OperatorFault if sessions were archived: the log has no record of them."""
+    async with _engine(postgres_url) as engine, engine.connect() as connection:
+        found = await connection.execute(
+            text("select count(distinct session_id) from archived_sessions")
+        )
+        archived = found.scalar_one()
+    if archived:
+        raise OperatorFault(
+            f"{archived:,} sessions are archived, and the log has no records of them: they cannot "
+            "be moved with it. To get to several partitions, export all records (`offhook export "
+            "-o calls.jsonl.zst`), and import them (`offhook import calls.jsonl.zst`) into a new "
+            "NATS store and an empty database that were provisioned with OFFHOOK_PARTITIONS; see "
+            "docs/deploy.md. Nothing was changed"
         )
 
 

@@ -19,10 +19,16 @@ from offhook.settings import Settings
 MIGRATIONS = Path(offhook.__file__).parent / "migrations"
 
 
-def prepare(
-    settings: Settings, *, rewrite_compressed: bool = False, say: Say = lambda line: None
-) -> None:
-    """Both steps. Repeating them changes nothing."""
+def prepare(settings: Settings, *, is_alone: bool = False, say: Say = lambda line: None) -> None:
+    """Both steps. Repeating them changes nothing.
+
+    `is_alone`: no role is connected, so that an older log is rewritten, and one of a single stream
+    is moved to as many partitions as the settings ask for.
+    """
+    rewrite_compressed = is_alone
+    if is_alone and settings.partitions > 1:
+        asyncio.run(migrate_database(settings))  # the move looks at the views
+        asyncio.run(repartition_log(settings, say, rewrite_compressed=True))
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=say))
     asyncio.run(migrate_database(settings))
 
@@ -58,7 +64,9 @@ async def provision_log(
         await close(client)
 
 
-async def repartition_log(settings: Settings, say: Say) -> bool:
+async def repartition_log(
+    settings: Settings, say: Say, *, rewrite_compressed: bool = False
+) -> bool:
     """Move a log of one stream to the partitions of the settings, and empty the views.
 
     False if there is none. Every role must be stopped; a move that was killed continues. Raises
@@ -75,6 +83,8 @@ async def repartition_log(settings: Settings, say: Say) -> bool:
 
     client = await connect(settings.nats_url, "provision")
     try:
+        if rewrite_compressed:
+            await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
         return await repartition(
             client,
             settings.nats_monitor_urls,

@@ -212,8 +212,8 @@ class Stack:
         self.postgres = self._closing.enter_context(PostgresServer(self._directory / "postgres"))
         self._say(f"NATS and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
         self.settings = self._completed(self.settings)
-        # Nothing else is connected yet, so streams of an older Offhook can be rewritten now.
-        prepare(self.settings, rewrite_compressed=True, say=self._say)
+        # Nothing else is connected yet, so an older Offhook's log can be rewritten or moved now.
+        prepare(self.settings, is_alone=True, say=self._say)
         self._closing.callback(self._stop_all)
         roles = ["projector", *self._workers, "api", "ingress"]
         if self._with_simulator:

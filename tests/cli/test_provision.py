@@ -5,15 +5,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from nats.aio.client import Client
 from sqlalchemy import select, text
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import prepare
 from offhook.codec import Encoded, encoded_webhook
 from offhook.events import CallAnswered
 from offhook.jetstream.connection import close, connect
@@ -29,6 +33,7 @@ from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.event_log import event_log
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
+from tests.projections.retention.settled_calls import archive, settled_calls
 from tests.projections.story import (
     TIMEOUT_S,
     call,
@@ -63,9 +68,13 @@ def settings(postgres_server: PostgresServer, migrated: str) -> Iterator[Setting
 
 
 def run_provision(settings: Settings, *options: str) -> "subprocess.CompletedProcess[str]":
+    return run_offhook(settings, "provision", *options)
+
+
+def run_offhook(settings: Settings, *words: str) -> "subprocess.CompletedProcess[str]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     return subprocess.run(
-        [sys.executable, "-m", "offhook", "provision", *options],
+        [sys.executable, "-m", "offhook", *words],
         env={**clean, **environment_from(settings)},
         capture_output=True,
         text=True,
@@ -127,6 +136,75 @@ async def test_views_with_more_than_the_log_has_are_not_emptied(settings: Settin
     assert await count(settings, "sessions") == RECORDS
 
 
+async def test_what_starts_the_servers_itself_moves_the_log_too(settings: Settings) -> None:
+    await fill(settings)
+    said: list[str] = []
+    await asyncio.to_thread(prepare, settings, is_alone=True, say=said.append)
+    assert any("CALLS: moved to CALLS_0, CALLS_1, CALLS_2, CALLS_3" in line for line in said)
+    assert await count(settings, "event_log") == 0
+    said.clear()
+    await asyncio.to_thread(prepare, settings, is_alone=True, say=said.append)
+    assert said == []
+
+
+async def test_a_log_of_which_sessions_were_archived_gets_there_by_export_and_import(
+    settings: Settings, postgres_server: PostgresServer, migrated: str, tmp_path: Path
+) -> None:
+    client = await connect(settings.nats_url, "test")
+    engine = open_database(settings.postgres_url)
+    await provision(client, settings.nats_monitor_urls, partitions=1)
+    log, names = JetStreamLog(client), ["s0", "s1", "s2"]
+    await settled_calls(client, log, engine, names[:2])
+    assert (await archive(client, engine, tmp_path / "archive")).sessions == 2
+    await settled_calls(client, log, engine, names[2:])
+    before = await _views_and_log(engine)
+    await close(client)
+    await engine.dispose()
+    refused = await asyncio.to_thread(run_provision, settings, "--repartition")
+    assert refused.returncode == 1
+    said = " ".join(refused.stderr.split())
+    assert "2 sessions are archived" in said
+    assert "`offhook export -o calls.jsonl.zst`" in said
+
+    file = str(tmp_path / "calls.jsonl.zst")
+    with NatsServer() as server:
+        new = replace(
+            settings,
+            nats_url=server.url,
+            nats_monitor_urls=(server.monitor_url,),
+            postgres_url=postgres_server.create_database(f"r_{uuid4().hex}", template=migrated),
+        )
+        for at, words in (
+            (settings, ("export", "-o", file)),
+            (new, ("provision",)),
+            (new, ("import", file)),
+        ):
+            done = await asyncio.to_thread(run_offhook, at, *words)
+            assert done.returncode == 0, done.stderr
+        client, engine = await connect(new.nats_url, "test"), open_database(new.postgres_url)
+        async with projecting(Projector(client, engine)):
+            await _all_projected(client, engine)
+        after = await _views_and_log(engine)
+        await close(client)
+        await engine.dispose()
+    assert {
+        (row["session_id"], row["status"], row["leg_count"], row["started_at"], row["ended_at"])
+        for row in after["sessions"]
+    } == {
+        (row["session_id"], row["status"], row["leg_count"], row["started_at"], row["ended_at"])
+        for row in before["sessions"]
+    }
+    for table in ("legs", "commands", "queue_visits"):
+        assert len(after[table]) == len(before[table]) > 0
+
+
+async def _all_projected(client: Client, engine: Engine) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        watch = LagWatch(client, engine, PROJECTOR, lambda: datetime.now(UTC))
+        while any(lag.records for lag in (await watch.measure()).values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_views_folded_again_are_the_same_but_for_their_positions(settings: Settings) -> None:
     names = [f"s{number}" for number in range(12)]
     entries = interleaved([[*call(name), *queued(name)] for name in names])
@@ -144,10 +222,8 @@ async def test_views_folded_again_are_the_same_but_for_their_positions(settings:
     moved = await asyncio.to_thread(run_provision, settings, "--repartition")
     assert moved.returncode == 0, moved.stderr
     client = await connect(settings.nats_url, "test")
-    async with projecting(Projector(client, engine)), asyncio.timeout(TIMEOUT_S):
-        watch = LagWatch(client, engine, PROJECTOR, lambda: datetime.now(UTC))
-        while any(lag.records for lag in (await watch.measure()).values()):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    async with projecting(Projector(client, engine)):
+        await _all_projected(client, engine)
     await close(client)
     assert await _views_and_log(engine) == {
         table: sorted((_moved(row) for row in rows), key=repr) for table, rows in before.items()

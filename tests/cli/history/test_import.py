@@ -173,7 +173,7 @@ async def test_an_import_twice_or_killed_is_an_import_once(
         await asyncio.sleep(0.001)
     child.send_signal(signal.SIGKILL)
     await child.wait()
-    found = re.match(r"(\d+) records added, (\d+) already there", await imported(there, path))
+    found = re.search(r"(\d+) records added, (\d+) already there", await imported(there, path))
 
     assert found is not None
     added, known = map(int, found.groups())

@@ -16,6 +16,7 @@ from offhook.api.own.analytics import analytics_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
 from offhook.api.own.live import Live
+from offhook.api.own.queue_figures import queue_figures_router
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
 from offhook.api.own.streams import streams_router
@@ -88,6 +89,7 @@ async def run(settings: Settings) -> None:
             analytics_router(tokens=tokens, views=views, now=_now),
             groups_router(tokens=tokens, views=views, now=_now),
             queues_router(tokens=tokens, views=views),
+            queue_figures_router(tokens=tokens, views=views, now=_now),
             whoami_router(tokens=tokens),
             with_docs=settings.api_docs,
         )

@@ -43,7 +43,9 @@ TAGS = [
     },
     {
         "name": "queues",
-        "description": "How long legs waited in queues, visit by visit, from the views.",
+        "description": "Who waits in queues now, what became of earlier visits, and who answered. "
+        "A hangup counts as not answered in time, except a short one, which is left out of the "
+        "service level; so is a visit that ended by `leave` or `timeout`.",
     },
     {"name": "tokens", "description": "What a token may do."},
     {

@@ -1,11 +1,12 @@
 """What several of our own resources have in common: query parameters and the `meta` of pages."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Query
 
+from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Meta, Views
 from offhook.api.query_parameters import Number, WholeNumber, moment_in
 from offhook.position import PARTITIONS_MAX, position_from, position_of
@@ -14,6 +15,7 @@ from offhook.position import SEQ_MAX as STREAM_SEQ_MAX
 PAGE_DEFAULT = 50
 WAIT_MAX_S = 10.0
 WAIT_DEFAULT_S = 2.0
+RANGE_DEFAULT = timedelta(days=1)
 SEQ_MAX = 2**63 - 1  # Postgres has no larger integer
 
 MinSeq = Annotated[
@@ -37,6 +39,17 @@ AsOf = Annotated[
     ),
 ]
 Moment = Annotated[str | None, Query(description="A time in RFC 3339 with its offset from UTC")]
+RangeFrom = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        description="Start, included, in RFC 3339 with its offset; default: 24 h before `to`",
+    ),
+]
+RangeTo = Annotated[
+    str | None,
+    Query(description="End, excluded, in RFC 3339 with its offset; default: now"),
+]
 BeforeSeq = Annotated[
     WholeNumber | None,
     Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page"),
@@ -84,6 +97,26 @@ def require_before_seq(views: Views, before_seq: int | None) -> None:
     """
     if before_seq is not None and before_seq < _ABOVE_ALL:
         views.require_in_log("before_seq", before_seq)
+
+
+def time_range(
+    from_: str | None, to: str | None, now: datetime, *, longest: timedelta
+) -> tuple[datetime, datetime]:
+    """Start and end, in UTC; the 24 h before `to`, or before now. Raises ErrorAnswer 422."""
+    end = now if to is None else moment_in("to", to)
+    start = end - RANGE_DEFAULT if from_ is None else moment_in("from", from_)
+    if start >= end or end - start > longest:
+        detail = (
+            f"from is {rfc3339(start)}, and to is {rfc3339(end)}; expected a from before to, by "
+            f"at most {longest.days} days"
+        )
+        raise refusal(422, "10015", detail, parameter="from")
+    return start, end
+
+
+def rfc3339(at: datetime) -> str:
+    """A time in UTC as the API writes it."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 _A_TIME = "a time in RFC 3339 with its offset from UTC (2026-11-22T10:00:00Z)"

@@ -1,1 +1,1 @@
-"""Calls in numbers: `kpis` says what is counted and why, `reads` counts it."""
+"""In numbers: `kpis` says what is counted of calls, `reads` counts it; `queues` does both."""

@@ -20,6 +20,7 @@ from offhook.api.own.queue_figures import queue_figures_router
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
 from offhook.api.own.streams import streams_router
+from offhook.api.own.up import up_router
 from offhook.api.own.whoami import whoami_router
 from offhook.api.telnyx.applications import CONNECTIONS_MAX, applications_router
 from offhook.api.telnyx.calls import calls_router
@@ -90,6 +91,7 @@ async def run(settings: Settings) -> None:
             groups_router(tokens=tokens, views=views, now=_now),
             queues_router(tokens=tokens, views=views),
             queue_figures_router(tokens=tokens, views=views, now=_now),
+            up_router(tokens=tokens, views=views, now=_now, dials_per_s=settings.dials_per_s),
             whoami_router(tokens=tokens),
             with_docs=settings.api_docs,
         )

@@ -1,6 +1,6 @@
 """Sessions as the views have them, now or as they were.
 
-    GET /sessions                          newest first, in pages
+    GET /sessions                          newest first, in pages; with include=legs,last
     GET /sessions/{session_id}             with its legs and commands
     GET /sessions/{session_id}/timeline    its records, oldest first, in pages
 
@@ -11,7 +11,7 @@ is; with min_seq a request waits until it is fresh enough.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Depends, Query
 
@@ -38,6 +38,8 @@ from offhook.api.own.redact import redacted_entry, redacted_session
 from offhook.api.query_parameters import WholeNumber, number_in
 from offhook.errors import shown
 from offhook.projections.views.database import PAGE_MAX, Connection
+from offhook.projections.views.live.included import Include, IncludingSession, including
+from offhook.projections.views.live.phases import PhaseName, has_phase
 from offhook.projections.views.past.history import (
     TIMELINE_MAX,
     TimelineEntry,
@@ -66,6 +68,14 @@ class SessionList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IncludingList:
+    """A page of sessions with what was asked for in `include`."""
+
+    data: Sequence[IncludingSession]
+    meta: ListPageMeta
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionReply:
     """A session with its legs and commands."""
 
@@ -83,6 +93,24 @@ class TimelineReply:
 
 AfterSeq = Annotated[
     WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
+]
+
+
+Included = Annotated[
+    str | None,
+    Query(
+        description="What each session has beside its own fields, separated by commas. `legs`: its "
+        "`legs`, and the `phase` of a call that is up. `last`: `last_event`, the last webhook, and "
+        "`last_command` with its outcome. Not with as_of",
+        examples=["legs,last"],
+    ),
+]
+OfPhase = Annotated[
+    PhaseName | None,
+    Query(
+        description="Only calls that are up, and `setting_up` (no leg was answered), `waiting` (a "
+        "leg waits in a queue) or `talking` (answered, and none waits). Not with as_of"
+    ),
 ]
 
 
@@ -113,12 +141,14 @@ class _Sessions:
         to_number: str | None = None,
         started_from: Moment = None,
         started_before: Moment = None,
+        phase: OfPhase = None,
+        include: Included = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
         before_seq: BeforeSeq = None,
         as_of: AsOf = None,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = WAIT_DEFAULT_S,
-    ) -> SessionList:
+    ) -> SessionList | IncludingList:
         """Newest first. A session without legs is not a call, but a command without an outcome yet
         or without effect, or a conference. It is listed only with status=empty, or if it has a
         problem.
@@ -127,6 +157,9 @@ class _Sessions:
         position. It has a bound on what may have changed since, and names it in an error.
         """
         position = optional_as_of(self._views, as_of)
+        included = _included_in(include)
+        if position is not None:
+            _refuse_with_as_of(phase=phase, include=include)
         wanted = SessionFilter(
             status=status,
             connection_id=connection_id,
@@ -137,16 +170,27 @@ class _Sessions:
         )
         require_before_seq(self._views, before_seq)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
+            now, full = self._now(), None
             if position is None:
                 found = await list_sessions(
-                    snapshot.connection, wanted, limit=limit, now=self._now(), before_seq=before_seq
+                    snapshot.connection,
+                    wanted,
+                    limit=limit,
+                    now=now,
+                    before_seq=before_seq,
+                    also=None if phase is None else has_phase(phase, now),
                 )
+                if included:
+                    full = await including(snapshot.connection, found, included, now)
             else:
                 found = await _listed_as_of(
                     snapshot.connection, wanted, position, limit=limit, before_seq=before_seq
                 )
         following = found[-1].first_seq if len(found) == limit else None
-        return SessionList(data=found, meta=list_page_meta(snapshot.meta, following))
+        meta = list_page_meta(snapshot.meta, following)
+        if full is None:
+            return SessionList(data=found, meta=meta)
+        return IncludingList(data=full, meta=meta)
 
     async def one(
         self,
@@ -220,6 +264,29 @@ async def _listed_as_of(
         return await list_sessions_as_of(connection, wanted, at, limit=limit, before_seq=before_seq)
     except TooMuchToFold as error:
         raise refusal(422, "10015", str(error), parameter="as_of") from None
+
+
+def _included_in(text: str | None) -> frozenset[Include]:
+    """The names in `include`. Raises ErrorAnswer 422."""
+    if text is None:
+        return frozenset()
+    names = {name.strip() for name in text.split(",")}
+    known = {name for name in _INCLUDES if name in names}
+    if known != names:
+        detail = f"include is {shown(text)}; expected some of {', '.join(_INCLUDES)}"
+        raise refusal(422, "10015", detail, parameter="include")
+    return frozenset(known)
+
+
+def _refuse_with_as_of(**given: object) -> None:
+    """Raise ErrorAnswer 422 if a parameter is set that is about now."""
+    for name, value in given.items():
+        if value is not None:
+            detail = f"{name} is about the sessions as they are now; leave out as_of, or {name}"
+            raise refusal(422, "10015", detail, parameter=name)
+
+
+_INCLUDES: tuple[Include, ...] = get_args(Include)
 
 
 def _no_session(session_id: str, when: str = "") -> Exception:

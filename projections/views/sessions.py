@@ -142,7 +142,7 @@ def detail_of(
     """The three put together, legs in order of start, commands in order of decision."""
     return SessionDetail(
         session=session,
-        legs=sorted(its_legs, key=_by_start),
+        legs=sorted(its_legs, key=by_start),
         commands=sorted(its_commands, key=_by_decision),
     )
 
@@ -213,8 +213,11 @@ async def list_sessions(
     limit: int,
     now: datetime,
     before_seq: int | None = None,
+    also: "ColumnElement[bool] | None" = None,
 ) -> list[SessionView]:
     """At most `limit` sessions, newest first. The next page is before the last one's first_seq.
+
+    `also` is a further condition on their rows.
 
     By the log's time of their first record: positions of several partitions are in no order.
 
@@ -224,6 +227,8 @@ async def list_sessions(
     bounded = max(1, min(limit, PAGE_MAX))
     query = sessions_and_errors().order_by(*newest_first(sessions)).limit(bounded)
     query = query.where(listed(wanted, now))
+    if also is not None:
+        query = query.where(also)
     if before_seq is not None:
         query = query.where(await older_than(connection, sessions, before_seq))
     found = await connection.execute(query)
@@ -297,7 +302,8 @@ def sessions_and_errors() -> "Select[Any]":
     return select(sessions, parked_sessions.c.error.label("fold_error")).select_from(joined)
 
 
-def _by_start(leg: LegView) -> tuple[bool, float, str]:
+def by_start(leg: LegView) -> tuple[bool, float, str]:
+    """The order of legs: by their start, those without one last."""
     started_s = leg.started_at.timestamp() if leg.started_at else 0.0
     return leg.started_at is None, started_s, leg.call_control_id
 

@@ -303,3 +303,51 @@ async def test_health_metrics_and_docs(stack: Stack, sdk: AsyncTelnyx) -> None:
         for operation in path.values()
         for tag in operation["tags"]
     }
+
+
+async def test_a_list_includes_legs_and_what_came_last(stack: Stack, sdk: AsyncTelnyx) -> None:
+    connection_id = await stack.connection()
+    ids = await stack.ring(connection_id)
+    session_id = ids["call_session_id"]
+    await stack.session(session_id)
+    query = {"connection_id": connection_id, "include": "legs,last"}
+    await sdk.calls.actions.answer(ids["call_control_id"])
+
+    async def answered() -> Any:
+        found = (await get(stack, "/sessions", phase="talking", **query)).json()["data"]
+        return found if found and found[0]["last_command"]["status"] == "succeeded" else None
+
+    [talking] = await until(answered, "the call to be answered")
+    assert [leg["call_control_id"] for leg in talking["legs"]] == [ids["call_control_id"]]
+    assert talking["last_command"]["operation"] == "answer"
+    assert talking["last_event"]["event_type"].startswith("call.")
+    assert talking["phase"]["since"] == talking["answered_at"]
+    one = (await get(stack, f"/sessions/{session_id}")).json()["data"]
+    assert talking["legs"] == one["legs"]
+    assert one["session"].items() <= talking.items()
+    [plain] = (await get(stack, "/sessions", connection_id=connection_id)).json()["data"]
+    assert plain.keys() == one["session"].keys()
+    [alone] = (await get(stack, "/sessions", **query | {"include": "last"})).json()["data"]
+    assert (alone["legs"], alone["phase"]) == (None, None)
+    counts = (await get(stack, "/live")).json()
+    assert counts["data"]["talking"] >= 1
+    assert counts["data"]["calls_per_s"] > 0
+    assert counts["limits"] == {"dials_per_s": stack.settings.dials_per_s}
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({"include": "legs,lasts"}, "include"),
+        ({"include": ","}, "include"),
+        ({"phase": "ringing"}, "phase"),
+        ({"phase": "waiting", "as_of": "1"}, "phase"),
+        ({"include": "legs", "as_of": "1"}, "include"),
+    ],
+)
+async def test_a_list_refuses_what_it_cannot_include(
+    stack: Stack, query: dict[str, str], parameter: str
+) -> None:
+    response = await get(stack, "/sessions", **query)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["source"] == {"parameter": parameter}

@@ -1,0 +1,135 @@
+"""Calls that are up: their phases, how many there are, and what a list includes."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.jetstream.log import JetStreamLog
+from offhook.projections.projector.project import Projector
+from offhook.projections.views.fold import folded_from
+from offhook.projections.views.legs import leg_rows
+from offhook.projections.views.live.counts import count_live
+from offhook.projections.views.live.included import IncludingSession, including
+from offhook.projections.views.live.phases import Phase, PhaseName, has_phase, phase_at
+from offhook.projections.views.sessions import (
+    SessionFilter,
+    list_sessions,
+    session_at,
+    session_rows,
+)
+from tests.projections.story import (
+    NOON,
+    Entry,
+    call,
+    caught_up,
+    dial_of,
+    projecting,
+    publish,
+    queued,
+)
+from tests.projections.views.test_rows import records
+
+CALLS: dict[str, list[Entry]] = {
+    "ringing": call("ringing")[:3],
+    "answered": call("answered")[:6],
+    "queued": [*call("queued")[:6], *queued("queued")[:1]],
+    "returned": [*call("returned")[:6], *queued("returned")],
+    "hung-up-in-the-queue": [
+        *call("hung-up-in-the-queue"),
+        *queued("hung-up-in-the-queue")[:1],
+    ],
+}
+PHASES: dict[str, Phase | None] = {
+    "ringing": Phase(name="setting_up", since=NOON),
+    "answered": Phase(name="talking", since=NOON + timedelta(seconds=3)),
+    "queued": Phase(name="waiting", since=NOON + timedelta(seconds=5)),
+    "returned": Phase(name="talking", since=NOON + timedelta(seconds=3)),
+    "hung-up-in-the-queue": None,
+}
+AT = NOON + timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_phase_of_a_call_and_when_it_began(name: str) -> None:
+    folded = folded_from(name, records(CALLS[name]))
+    [session] = session_rows(folded)
+    assert phase_at(session_at(session, AT), leg_rows(folded), AT) == PHASES[name]
+
+
+def test_a_call_whose_hangup_was_lost_has_no_phase_once_it_must_have_ended() -> None:
+    folded = folded_from("queued", records(CALLS["queued"]))
+    [session] = session_rows(folded)
+    later = NOON + timedelta(hours=5)
+    assert phase_at(session_at(session, later), leg_rows(folded), later) is None
+
+
+async def listed(
+    engine: AsyncEngine, phase: PhaseName | None, at: datetime
+) -> Sequence[IncludingSession]:
+    async with engine.connect() as connection:
+        also = None if phase is None else has_phase(phase, at)
+        found = await list_sessions(connection, SessionFilter(), limit=50, now=at, also=also)
+        return await including(connection, found, {"legs", "last"}, at)
+
+
+async def test_lists_and_counts_agree_with_the_phase_of_each_call(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    for entries in CALLS.values():
+        await publish(log, entries)
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    assert {each.session_id: each.phase for each in await listed(engine, None, AT)} == PHASES
+    expected: dict[PhaseName, set[str]] = {
+        "setting_up": {"ringing"},
+        "waiting": {"queued"},
+        "talking": {"answered", "returned"},
+    }
+    for phase, names in expected.items():
+        assert {each.session_id for each in await listed(engine, phase, AT)} == names
+    async with engine.connect() as connection:
+        counts = await count_live(connection, AT)
+        later = await count_live(connection, NOON + timedelta(days=2))
+    assert (counts.active, counts.setting_up, counts.waiting, counts.talking) == (4, 1, 1, 2)
+    assert (later.active, later.waiting) == (0, 0)
+
+
+async def test_a_list_includes_the_last_webhook_and_the_last_command(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await publish(log, [*call("s")[:6], *dial_of("asked", "placed")])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    found = {each.session_id: each for each in await listed(engine, None, AT)}
+    called, placed = found["s"], found["placed"]
+    assert called.last_event is not None
+    assert called.last_event.event_type == "call.answered"
+    assert called.last_event.call_control_id == "v3:s-2"
+    assert called.last_event.occurred_at == NOON + timedelta(seconds=9)
+    assert called.legs is not None
+    assert [each.call_control_id for each in called.legs] == ["v3:s", "v3:s-2"]
+    assert called.last_command is not None
+    assert called.last_command.command_id == "s-hangup"
+    assert called.last_command.status == "pending"
+    # The dial is stored under the session that asked for it.
+    assert placed.last_event is None
+    assert placed.last_command is not None
+    assert (placed.last_command.session_id, placed.last_command.operation) == ("asked", "dial")
+    assert placed.last_command.status == "succeeded"
+
+
+async def test_new_calls_and_dials_of_the_last_seconds_are_counted(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await publish(log, [*call("s")[:6], *dial_of("asked", "placed")])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    async with engine.connect() as connection:
+        stored = [each.first_stored_at for each in await listed(engine, None, AT)]
+        counts = await count_live(connection, max(stored) + timedelta(seconds=1))
+        later = await count_live(connection, max(stored) + timedelta(seconds=30))
+    assert (counts.calls_per_s, counts.dials_per_s) == (0.2, 0.1)
+    assert (later.calls_per_s, later.dials_per_s) == (0.0, 0.0)

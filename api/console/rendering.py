@@ -40,6 +40,17 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def age(seconds: float) -> str:
+    """A growing age in whole seconds: 42 s, then m:ss or h:mm:ss, then days."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole >= 172_800:
+        return f"{whole // 86_400} days"
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
 def shortened(text: str | None, most: int = 12) -> str:
     """An id as far as it fits; the whole of it belongs into a title."""
     if not text:
@@ -47,4 +58,4 @@ def shortened(text: str | None, most: int = 12) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-_environment.filters |= {"moment": moment, "duration": duration, "shortened": shortened}
+_environment.filters |= {"age": age, "moment": moment, "duration": duration, "shortened": shortened}

@@ -1,17 +1,99 @@
-"""Live: the calls that are up, kept fresh by the event stream."""
+"""Live: the calls that are up, kept fresh by the event stream.
+
+    /console/             the page; with ?status= &connection= &from= &to= &before=
+    /console/live/now     its part that changes, for the page's script: the same query
+
+The page is complete without scripts. Its script follows the stream, asks for the changing part at
+most a few times a second, and changes the rows that differ.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 
 from offhook.api.console.client import Api
+from offhook.api.console.live_rows import STATES, live_row
 from offhook.api.console.page import Page, Shown
 
-ROWS_MAX = 200
+ROWS_MAX = 100
+"""Rows on a page; older sessions are on the next one."""
+
+LAG_EXPECTED_MS = 1_000
+
+FILTERS = ("status", "connection", "from", "to")
+STATUSES = ("active", "setting_up", "waiting", "talking", "ended", "all")
+PHASES = ("setting_up", "waiting", "talking")
 
 
 async def shown(request: Request, api: Api) -> Shown:
-    """The active sessions, newest first."""
-    reply = await api.get("/sessions", {"status": "active", "limit": ROWS_MAX})
-    return {"sessions": reply["data"], "meta": reply["meta"]}
+    """The sessions that the query asks for, newest first, and how many calls are up."""
+    query = {name: value for name, value in request.query_params.items() if value}
+    status = query.get("status", "active")
+    counts, listed = await asyncio.gather(
+        api.get("/live"),
+        api.get(
+            "/sessions",
+            {
+                "status": None if status == "all" or status in PHASES else status,
+                "phase": status if status in PHASES else None,
+                "connection_id": query.get("connection"),
+                "from_number": query.get("from"),
+                "to_number": query.get("to"),
+                "before_seq": query.get("before"),
+                "include": "legs,last",
+                "limit": ROWS_MAX,
+            },
+        ),
+    )
+    now = datetime.now(UTC)
+    filters = {name: query[name] for name in FILTERS if name in query}
+    following = listed["meta"]["next"]
+    return {
+        "now": now,
+        "counts": counts["data"],
+        "tiles": _tiles(counts["data"], filters),
+        "dials_max": counts["limits"]["dials_per_s"],
+        "lag_ms": counts["meta"]["lag_ms"],
+        "lag_expected_ms": LAG_EXPECTED_MS,
+        "rows": [live_row(session, now) for session in listed["data"]],
+        "rows_max": ROWS_MAX,
+        "status": status,
+        "statuses": [(name, _STATUS_WORDS[name]) for name in STATUSES],
+        "filters": filters,
+        "query": request.url.query,
+        "newest": _with(filters) if "before" in query else None,
+        "older": None if following is None else _with(filters, before=following),
+    }
 
+
+def _tiles(counts: dict[str, Any], filters: dict[str, str]) -> list[dict[str, Any]]:
+    """A tile for each state, which leads to its calls with the other filters kept."""
+    return [
+        {
+            "name": name,
+            "words": "active" if name == "active" else STATES[name],
+            "value": counts[name],
+            "link": _with(filters, status=name),
+        }
+        for name in ("active", *PHASES)
+    ]
+
+
+def _with(filters: dict[str, str], **more: object) -> str:
+    return f"?{urlencode({**filters, **more})}"
+
+
+_STATUS_WORDS = {
+    "active": "Up now",
+    "setting_up": "Setting up",
+    "waiting": "Waiting",
+    "talking": "Talking",
+    "ended": "Ended",
+    "all": "All",
+}
 
 LIVE = Page(path="/", template="live.html", shown=shown, in_menu="Live")
+LIVE_NOW = Page(path="/live/now", template="live_now.html", shown=shown)

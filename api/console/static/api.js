@@ -1,8 +1,9 @@
 // The API, with the cookie of who signed in. Errors are those of the API, in words.
 export class ApiRefused extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, code) {
     super(detail);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -11,7 +12,7 @@ async function answered(response) {
   const body = await response.json().catch(() => ({}));
   if (!response.ok) {
     const first = body.errors?.[0];
-    throw new ApiRefused(response.status, first?.detail ?? first?.title ?? response.statusText);
+    throw new ApiRefused(response.status, first?.detail ?? first?.title ?? response.statusText, first?.code);
   }
   return body;
 }

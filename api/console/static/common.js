@@ -1,4 +1,5 @@
 // On every page: dark or light, times in the reader's zone, keys.
+import "./keys.js";
 import { showTimes } from "./times.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -1,0 +1,77 @@
+"""The live page in a real browser: a call of the simulator, from its ringing to its hangup."""
+
+import re
+
+from playwright.async_api import BrowserContext, Page, expect
+from telnyx import AsyncTelnyx
+
+from tests.api.console.conftest import WAIT_MS, signed_in
+from tests.api.stack import READER, Stack
+
+expect.set_options(timeout=WAIT_MS)
+
+
+async def test_a_call_appears_moves_through_its_states_and_is_hung_up(
+    stack: Stack, page: Page, sdk: AsyncTelnyx
+) -> None:
+    connection_id = await stack.connection()
+    await page.goto(f"/console/?connection={connection_id}")
+    await expect(page.locator("#stream")).to_have_text("live")
+    await expect(page.locator("#rows")).to_contain_text("No call matches.")
+    ids = await stack.ring(connection_id)
+    row = page.locator(f"[id='call-{ids['call_session_id']}']")
+    await expect(row.locator("td").first).to_contain_text("setting up")
+    await sdk.calls.actions.answer(ids["call_control_id"])
+    await expect(row.locator("td").first).to_contain_text("talking")
+    await expect(row).to_contain_text("call.answered")
+    await expect(row).to_contain_text(re.compile(r"answer\s*succeeded"))
+    await expect(row).to_contain_text("1 leg: incoming answered")
+    await expect(page.locator("#rows tr")).to_have_count(1)
+
+    await row.get_by_role("button", name="Hang up").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("(1 leg up)")
+    await dialog.get_by_role("button", name="Hang up").click()
+    await expect(dialog.get_by_role("status")).to_have_text("The call is hung up.")
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(row).to_have_count(0)
+    await stack.in_state(ids["call_control_id"], "ended")
+    await page.goto(f"/console/?connection={connection_id}&status=ended")
+    await expect(row.locator("td").first).to_contain_text("ended")
+
+
+async def test_keys_lead_through_rows_pages_and_to_the_filter(stack: Stack, page: Page) -> None:
+    connection_id = await stack.connection()
+    placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(2)]
+    await page.goto(f"/console/?connection={connection_id}&status=all")
+    await expect(page.locator("#rows a.open")).to_have_count(2)
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    await expect(page.locator(f"[id='call-{placed[0]}'] a.open")).to_be_focused()
+    await page.keyboard.press("k")
+    await expect(page.locator(f"[id='call-{placed[1]}'] a.open")).to_be_focused()
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Show")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_contain_text("Next row")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("g")
+    await page.keyboard.press("l")
+    await page.wait_for_url("**/console/")
+
+
+async def test_without_scripts_a_reader_sees_the_calls_and_no_button(
+    stack: Stack, context: BrowserContext
+) -> None:
+    connection_id = await stack.connection()
+    session_id = (await stack.ring(connection_id))["call_session_id"]
+    await stack.session(session_id)
+    browser = context.browser
+    assert browser is not None
+    plain = await browser.new_context(base_url=stack.api_url, java_script_enabled=False)
+    page = await plain.new_page()
+    await signed_in(page, READER)
+    await page.goto(f"/console/?connection={connection_id}&status=all")
+    await expect(page.locator(f"[id='call-{session_id}'] a.open")).to_be_visible()
+    await expect(page.get_by_role("button", name="Hang up")).to_have_count(0)

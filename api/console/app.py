@@ -16,7 +16,7 @@ from offhook.api.console.client import ApiClient, ApiRefused
 from offhook.api.console.page import route_of
 from offhook.api.console.pages.live import LIVE, LIVE_NOW
 from offhook.api.console.pages.queues import QUEUES
-from offhook.api.console.pages.session import SESSION
+from offhook.api.console.pages.session import LADDER, SESSION
 from offhook.api.console.proxy import ApiForBrowser
 from offhook.api.console.rendering import render
 from offhook.api.console.sign_in import (
@@ -30,7 +30,7 @@ from offhook.api.console.sign_in import (
 )
 from offhook.process.asgi import AsgiApp, Message, Receive, Scope, Send
 
-PAGES = [LIVE, LIVE_NOW, SESSION, QUEUES]
+PAGES = [LIVE, LIVE_NOW, SESSION, LADDER, QUEUES]
 STATIC = Path(__file__).parent / "static"
 FORM_BYTES_MAX = 8_000
 

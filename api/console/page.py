@@ -28,6 +28,7 @@ class Page:
     template: str
     shown: Callable[[Request, Api], Awaitable[Shown]]
     in_menu: str = ""
+    media_type: str = "text/html"
 
 
 def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
@@ -45,7 +46,8 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
                 return to_sign_in(request)
             return trouble_page(request, refused, menu)
         return HTMLResponse(
-            render(page.template, request=request, page=page, menu=menu, who=who, **shown)
+            render(page.template, request=request, page=page, menu=menu, who=who, **shown),
+            media_type=page.media_type,
         )
 
     return Route(page.path, endpoint, methods=["GET"])

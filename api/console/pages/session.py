@@ -1,51 +1,83 @@
 """A session: why it ended, its ladder, its legs, commands and records, now or as of a moment."""
 
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
+import msgspec
 from starlette.requests import Request
 
-from offhook.api.console.client import Api
+from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.ladder.causes import sip_text
+from offhook.api.console.ladder.drawing import Order, draw
+from offhook.api.console.ladder.moments import seconds_between, shown_span
 from offhook.api.console.ladder.why import event_name, tone_of, why
 from offhook.api.console.page import Page, Shown
-from offhook.api.console.rendering import duration
-from offhook.position import position_text
+from offhook.position import position_from, position_text
 
 RECORDS_MAX = 2_000
 """Records shown of a session; the timeline of the API has them all."""
+
+LINKS_MAX = 10
+"""Sessions that are linked from one."""
+
+COMMANDING = ("command", "admin")
+"""The scopes whose tokens may hang up and transfer."""
 
 
 async def shown(request: Request, api: Api) -> Shown:
     """The session at `as_of`, or now."""
     session_id = request.path_params["session_id"]
-    as_of = request.query_params.get("as_of") or None
+    query = request.query_params
+    as_of = query.get("as_of") or None
+    order: Order = "true" if query.get("order") == "true" else "arrival"
     reply = await api.get(f"/sessions/{session_id}", {"as_of": as_of})
     detail = reply["data"]
-    records, has_more = await _timeline(api, session_id, as_of)
+    session_id = detail["session"]["session_id"]
+    every, has_more = await _timeline(api, session_id, None)
+    records = every if as_of is None else (await _timeline(api, session_id, as_of))[0]
+    chosen = position_from(query.get("record") or "")
+    who = (await api.get("/whoami"))["data"]
     return {
-        "session": detail["session"],
-        "legs": detail["legs"],
-        "commands": detail["commands"],
+        **detail,
         "records": records,
         "has_more": has_more,
         "why": why(detail, records),
         "tone": tone_of(detail),
+        "drawing": draw(detail, records, order),
+        "order": order,
         "as_of": as_of,
-        "meta": reply["meta"],
-        "elapsed": elapsed,
+        "positions": [entry["seq"] for entry in every],
+        "place": len(records),
+        "chosen": chosen,
+        "record": next((entry for entry in records if entry["seq"] == chosen), None),
+        "links": await _links(api, detail, every),
+        "may_command": as_of is None and who["scope"] in COMMANDING,
+        "up": [leg for leg in detail["legs"] if leg["ended_at"] is None],
+        "as_of_seq": reply["meta"]["as_of_seq"],
+        "elapsed": lambda start, end: shown_span(seconds_between(start, end)) or "–",
         "sip": sip_text,
         "position": position_text,
         "event_name": event_name,
+        "pretty": pretty,
+        "link": _linker(request.query_params),
     }
 
 
-def elapsed(start: str | None, end: str | None) -> str:
-    """The time between two moments of the API; below ten seconds in milliseconds."""
-    if not start or not end:
-        return "–"
-    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    return f"{seconds * 1000:.0f} ms" if abs(seconds) < 10 else duration(seconds)
+def pretty(value: Any) -> str:
+    """JSON on several lines."""
+    return msgspec.json.format(msgspec.json.encode(value)).decode()
+
+
+def _linker(query: Mapping[str, str]) -> Callable[..., str]:
+    """This page's URL with some of its query changed; None takes a parameter away."""
+    kept = {name: query[name] for name in ("as_of", "order", "record") if query.get(name)}
+
+    def link(**changes: object) -> str:
+        wanted = {name: value for name, value in (kept | changes).items() if value is not None}
+        return f"?{urlencode(wanted)}"
+
+    return link
 
 
 async def _timeline(api: Api, session_id: str, as_of: str | None) -> tuple[list[Any], bool]:
@@ -63,4 +95,35 @@ async def _timeline(api: Api, session_id: str, as_of: str | None) -> tuple[list[
     return records[:RECORDS_MAX], True
 
 
+async def _links(
+    api: Api, detail: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The sessions that its dials placed, and those whose dials placed it."""
+    own = detail["session"]["session_id"]
+    found: dict[str, str] = {}
+    for command in detail["commands"]:
+        if command["answer_session_id"] not in (None, own):
+            found.setdefault(command["answer_session_id"], "Dialled from here")
+        if command["session_id"] != own:
+            found.setdefault(command["session_id"], "Dialled this call")
+    for entry in records:
+        if entry["session_id"] != own:
+            found.setdefault(entry["session_id"], "Dialled this call")
+    links = []
+    for session_id, how in list(found.items())[:LINKS_MAX]:
+        try:
+            other = (await api.get(f"/sessions/{session_id}"))["data"]["session"]
+        except ApiRefused:
+            continue  # its dial was refused, or it is archived
+        if other["session_id"] != own:  # the id of a requested dial leads to the call itself
+            links.append({"how": how, "session": other})
+    return links
+
+
 SESSION = Page(path="/sessions/{session_id}", template="session.html", shown=shown)
+LADDER = Page(
+    path="/sessions/{session_id}/ladder.svg",
+    template="ladder.svg",
+    shown=shown,
+    media_type="image/svg+xml",
+)

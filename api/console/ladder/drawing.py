@@ -1,0 +1,233 @@
+"""A session and its timeline → what its ladder shows, and where. Pure.
+
+    columns     the first leg, the carrier, Offhook, the other legs
+    rows        one for each record, in the order of the page; a row has one line or several
+    lines       solid: a webhook; dotted: a command or its outcome; clock: a timer; mark: the rest
+    bands       the states of each leg, down its column
+
+No two lines are at the same height, so nothing is drawn over anything else. A record that is odd or
+cannot be read is a mark with its type.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from offhook.api.console.ladder.lines import CARRIER, OFFHOOK, Line, LineReader
+from offhook.api.console.ladder.moments import clock, instant, seconds_between, shown_span
+from offhook.api.console.ladder.why import event_name
+
+LEGS_MAX = 10
+"""Columns for legs; what concerns further legs is drawn at the carrier."""
+
+GUTTER, TO_CARRIER, TO_OFFHOOK, TO_LEG, BETWEEN_LEGS = 178, 140, 250, 370, 180
+RIGHT, RIGHT_WITHOUT_LEGS = 90, 390
+HEAD, FOOT = 62, 18
+CHAR = 7.2  # the usual width of a bold character in the drawing's size
+STATES = ("setup", "initiated", "answered", "bridged", "ended")
+_STATE_AFTER = {
+    "call.initiated": "initiated",
+    "call.answered": "answered",
+    "call.bridged": "bridged",
+    "call.hangup": "ended",
+}
+
+Order = Literal["arrival", "true"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A vertical line. `key` is a call_control_id, or one of the two above."""
+
+    key: str
+    x: int
+    title: str
+    subtitle: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A line at its height; `x1` is where it begins, `x2` where it ends, the same for a mark."""
+
+    line: Line
+    y: int
+    height: int
+    x1: int
+    x2: int
+
+    @property
+    def text_x(self) -> int:
+        """Where the text is: over the middle of an arrow, or beside a mark."""
+        return (self.x1 + self.x2) // 2 if self.x1 != self.x2 else self.x1 + 14
+
+    @property
+    def chars_max(self) -> int:
+        """How much text fits beside or over it."""
+        room = abs(self.x2 - self.x1) - 16 if self.x1 != self.x2 else TO_LEG - 24
+        return max(8, int(room / CHAR))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A record. `elapsed` counts from the first row; `at` is the time that the order goes by."""
+
+    seq: int
+    name: str
+    type: str
+    at: str
+    elapsed: str
+    y: int
+    height: int
+    lines: Sequence[Placed]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A state of a leg, from one height to another."""
+
+    key: str
+    x: int
+    state: str
+    y1: int
+    y2: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """The whole picture, in pixels."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    bands: Sequence[Band]
+    width: int
+    height: int
+
+
+def draw(
+    detail: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]], order: Order = "arrival"
+) -> Drawing:
+    """The ladder of these records; `detail` is the session at the last of them."""
+    columns = _columns(detail["legs"], timeline)
+    at = {column.key: column.x for column in columns}
+    reader = LineReader(timeline, is_arrival=order == "arrival")
+    states = _States(at)
+    rows: list[Row] = []
+    y = HEAD
+    ordered = in_order(timeline, order)
+    start = time_of(ordered[0], order) if ordered else ""
+    for entry in ordered:
+        lines = []
+        top = y
+        for line in reader.lines_of(entry):
+            x1, x2 = at.get(line.start, at[CARRIER]), at.get(line.end, at[CARRIER])
+            if line.is_mark:
+                x1 = x2 = at[OFFHOOK]
+            lines.append(Placed(line=line, y=y, height=line.height, x1=x1, x2=x2))
+            states.see(line, y + line.height // 2)
+            y += line.height
+        moment = time_of(entry, order)
+        rows.append(
+            Row(
+                seq=entry["seq"],
+                name=event_name(entry),
+                at=clock(moment),
+                elapsed=shown_span(seconds_between(start, moment)),
+                type=str(entry["type"]),
+                y=top,
+                height=y - top,
+                lines=lines,
+            )
+        )
+    return Drawing(
+        columns=columns,
+        rows=rows,
+        bands=states.bands(y),
+        width=columns[-1].x + (RIGHT if columns[-1].key != OFFHOOK else RIGHT_WITHOUT_LEGS),
+        height=y + FOOT,
+    )
+
+
+def in_order(timeline: Sequence[Mapping[str, Any]], order: Order) -> list[Mapping[str, Any]]:
+    """As the records arrived, or by the time at which each happened.
+
+    A webhook happened at `occurred_at` by the carrier's clock, the rest when it was stored. What
+    was decided on a webhook follows it, whatever the clocks say.
+    """
+    if order == "arrival":
+        return list(timeline)
+    times: dict[int, float] = {}
+    for entry in timeline:
+        cause = entry["fields"].get("cause_seq")
+        earliest = times.get(cause, 0.0) if isinstance(cause, int) else 0.0
+        times[entry["seq"]] = max(earliest, instant(time_of(entry, order)) or 0.0)
+    return sorted(timeline, key=lambda entry: times[entry["seq"]])
+
+
+def time_of(entry: Mapping[str, Any], order: Order) -> str:
+    """The time that counts in this order."""
+    occurred = entry["fields"].get("occurred_at") if order == "true" else None
+    return str(entry["stored_at"] if instant(occurred) is None else occurred)
+
+
+def _columns(
+    legs: Sequence[Mapping[str, Any]], timeline: Sequence[Mapping[str, Any]]
+) -> list[Column]:
+    known = {leg["call_control_id"]: leg for leg in legs}
+    for entry in timeline:
+        leg = entry["fields"].get("call_control_id")
+        if entry["type"] == "WebhookReceived" and isinstance(leg, str) and leg:
+            known.setdefault(leg, {"call_control_id": leg})
+    shown = list(known.values())[:LEGS_MAX]
+    x = GUTTER
+    columns = []
+    for leg in shown[:1]:
+        columns.append(_leg_column(leg, x, is_first=True))
+        x += TO_CARRIER
+    columns.append(Column(key=CARRIER, x=x, title="Carrier", subtitle="Telnyx"))
+    x += TO_OFFHOOK
+    columns.append(Column(key=OFFHOOK, x=x, title="Offhook", subtitle="flow and API"))
+    x += TO_LEG
+    for leg in shown[1:]:
+        columns.append(_leg_column(leg, x, is_first=False))
+        x += BETWEEN_LEGS
+    return columns
+
+
+def _leg_column(leg: Mapping[str, Any], x: int, *, is_first: bool) -> Column:
+    incoming = leg.get("direction") == "incoming"
+    number = leg.get("from_number") if incoming else leg.get("to_number")
+    title = "Caller" if incoming and is_first else "Incoming leg" if incoming else "Called"
+    if leg.get("direction") is None:
+        title = "Leg"
+    return Column(
+        key=leg["call_control_id"],
+        x=x,
+        title=title,
+        subtitle=number or leg["call_control_id"][:14],
+    )
+
+
+@dataclass
+class _States:
+    """Each leg's states as the lines go by; a late event never takes one back."""
+
+    at: Mapping[str, int]
+    _changes: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+
+    def see(self, line: Line, y: int) -> None:
+        leg = line.about
+        if leg not in self.at or leg in (CARRIER, OFFHOOK):
+            return
+        state = _STATE_AFTER.get(line.event) or "setup"
+        changes = self._changes.setdefault(leg, [])
+        if not changes or STATES.index(state) > STATES.index(changes[-1][0]):
+            changes.append((state, y))
+
+    def bands(self, bottom: int) -> list[Band]:
+        found = []
+        for leg, changes in self._changes.items():
+            ends = [y for _, y in changes[1:]] + [bottom]
+            for (state, y1), y2 in zip(changes, ends, strict=True):
+                stop = min(y2, y1 + 8) if state == "ended" else y2
+                found.append(Band(key=leg, x=self.at[leg], state=state, y1=y1, y2=stop))
+        return found

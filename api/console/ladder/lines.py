@@ -1,0 +1,326 @@
+"""A record → the lines that it has in the ladder, each with its text. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from offhook.api.console.ladder.causes import sip_text
+from offhook.api.console.ladder.moments import seconds_between, shown_span
+
+CARRIER, OFFHOOK = "carrier", "offhook"
+Kind = Literal["webhook", "command", "outcome", "bridge", "timer", "mark"]
+Look = Literal["", "grey", "bad", "good", "quiet"]
+
+ID_CHARS = 8
+"""Of a command_id in the drawing; its title and the table have the whole of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line. `start` and `end` are keys of columns; `about` is the leg it concerns."""
+
+    kind: Kind
+    text: str
+    note: str = ""
+    start: str = OFFHOOK
+    end: str = OFFHOOK
+    look: Look = ""
+    about: str = ""
+    event: str = ""
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether it is a mark at Offhook's own line, with text beside it."""
+        return self.kind in ("timer", "mark")
+
+    @property
+    def height(self) -> int:
+        """In pixels, with its text and note."""
+        if self.is_mark:
+            return 16 if self.look == "quiet" else 38 if self.note else 24
+        if self.kind == "bridge":
+            return 26
+        return 42 if self.note else 28
+
+
+class LineReader:
+    """Reads records in the order in which they are drawn."""
+
+    def __init__(self, timeline: Sequence[Mapping[str, Any]], *, is_arrival: bool) -> None:
+        self._is_arrival = is_arrival
+        self._commands: dict[str, Mapping[str, Any]] = {}  # by command_id: issued
+        self._decided_at: dict[str, str] = {}
+        self._outcomes: dict[str, Mapping[str, Any]] = {}  # the entry
+        self._late: dict[int, float] = {}  # by how many seconds
+        self._duplicates: set[int] = set()
+        self._bridged: list[str] = []  # legs that wait for their other half
+        self._index(timeline)
+
+    def _index(self, timeline: Sequence[Mapping[str, Any]]) -> None:
+        seen: set[str] = set()
+        latest: dict[str, str] = {}
+        for entry in timeline:
+            fields = entry["fields"]
+            for identity in _identities(entry):
+                if identity in seen:
+                    self._duplicates.add(entry["seq"])
+                seen.add(identity)
+            match entry["type"]:
+                case "WebhookReceived":
+                    self._note_late(entry, latest)
+                case "Decided":
+                    for command in _dicts(fields.get("commands")):
+                        self._commands.setdefault(_id(command), command)
+                        self._decided_at.setdefault(_id(command), entry["stored_at"])
+                case "CommandRequested":
+                    command = fields.get("command")
+                    if isinstance(command, Mapping):
+                        self._commands.setdefault(_id(command), command)
+                case "CommandSucceeded" | "CommandFailed":
+                    self._outcomes.setdefault(_id(fields), entry)
+
+    def _note_late(self, entry: Mapping[str, Any], latest: dict[str, str]) -> None:
+        """Late is what happened before something of the same session that arrived earlier."""
+        occurred = entry["fields"].get("occurred_at")
+        if not isinstance(occurred, str):
+            return
+        before = latest.get("at", "")
+        by = seconds_between(occurred, before) if before else None
+        if by is not None and by > 0:
+            self._late[entry["seq"]] = by
+        else:
+            latest["at"] = occurred
+
+    def lines_of(self, entry: Mapping[str, Any]) -> list[Line]:
+        """At least one line."""
+        fields = entry["fields"]
+        if entry["error"]:
+            return [
+                Line(
+                    kind="mark",
+                    text=f"{entry['type']}: not readable",
+                    note=str(entry["error"]),
+                    look="bad",
+                )
+            ]
+        match entry["type"]:
+            case "WebhookReceived":
+                return list(self._webhook(entry))
+            case "Decided":
+                return list(self._decided(entry)) or [
+                    Line(kind="mark", text="nothing to do", look="quiet")
+                ]
+            case "CommandSucceeded" | "CommandFailed":
+                return [self._outcome(entry)]
+            case "CommandAttempted":
+                return [self._attempted(fields)]
+            case "TimerSet":
+                return [_timer(f"{fields.get('name')} set", f"due {fields.get('due_at')}")]
+            case "TimerCancelled":
+                return [_timer(f"{fields.get('name')} cancelled", "")]
+            case "TimerFired":
+                late = shown_span(seconds_between(fields.get("due_at"), entry["stored_at"]))
+                return [
+                    _timer(
+                        f"{fields.get('name')} fired", f"{late} after it was due" if late else ""
+                    )
+                ]
+            case _:
+                return [_mark(entry)]
+
+    def _webhook(self, entry: Mapping[str, Any]) -> Iterator[Line]:
+        fields = entry["fields"]
+        leg = _text(fields.get("call_control_id"))
+        event = _text(fields.get("event_type")) or "webhook"
+        delay = shown_span(seconds_between(fields.get("occurred_at"), entry["stored_at"]))
+        attempt = fields.get("attempt")
+        late = self._late.get(entry["seq"])
+        is_duplicate = entry["seq"] in self._duplicates
+        notes = [
+            "duplicate" if is_duplicate else "",
+            f"late: {shown_span(late)} behind" if late is not None else "",
+            f"{delay} delay" if delay else "",
+            f"attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else "",
+        ]
+        is_grey = is_duplicate or (late is not None and self._is_arrival)
+        failed = event == "call.hangup" and fields.get("hangup_cause") not in _NORMAL_ENDS
+        yield Line(
+            kind="webhook",
+            text=" · ".join(filter(None, [event, _said(fields)])),
+            note=" · ".join(filter(None, notes)),
+            start=leg or CARRIER,
+            end=OFFHOOK,
+            look="grey" if is_grey else "bad" if failed else "",
+            about=leg,
+            event=event,
+        )
+        if event == "call.bridged" and leg and not is_duplicate:
+            other = next((each for each in self._bridged if each != leg), None)
+            if other is None:
+                self._bridged = [leg]
+            else:
+                self._bridged = []
+                yield Line(kind="bridge", text="bridge", start=other, end=leg, look="good")
+
+    def _decided(self, entry: Mapping[str, Any]) -> Iterator[Line]:
+        fields = entry["fields"]
+        is_duplicate = entry["seq"] in self._duplicates
+        for command in _dicts(fields.get("commands")):
+            yield self._command(command, entry, is_duplicate=is_duplicate)
+        for timer in _dicts(fields.get("timers")):
+            after = timer.get("after_s")
+            what = f"in {after:g} s" if isinstance(after, int | float) else "cancel"
+            yield _timer(f"{timer.get('name')}: {what}", "")
+        warnings = fields.get("warnings")
+        for warning in warnings if isinstance(warnings, list) else ():
+            yield Line(kind="mark", text=f"Warning: {warning}", look="bad")
+
+    def _command(
+        self, command: Mapping[str, Any], entry: Mapping[str, Any], *, is_duplicate: bool
+    ) -> Line:
+        leg = _text(command.get("call_control_id"))
+        outcome = self._outcomes.get(_id(command))
+        status, look = "no outcome yet", ""
+        if outcome is not None:
+            took = shown_span(seconds_between(entry["stored_at"], outcome["stored_at"]))
+            http = outcome["fields"].get("http_status")
+            failed = outcome["type"] == "CommandFailed"
+            word = _text(outcome["fields"].get("reason")) or "failed" if failed else "accepted"
+            status = f"{http or ''} {word} in {took}".strip()
+            look = "bad" if failed else ""
+        if is_duplicate:
+            status, look = "ignored: decided already", "grey"
+        return Line(
+            kind="command",
+            text=f"{command.get('operation')} {_about(command)}".strip(),
+            note=f"{_id(command)[:ID_CHARS]} · {status}",
+            start=OFFHOOK,
+            end=leg or CARRIER,
+            look=look,  # type: ignore[arg-type]
+            about=leg,
+        )
+
+    def _outcome(self, entry: Mapping[str, Any]) -> Line:
+        fields = entry["fields"]
+        command_id = _id(fields)
+        issued = self._commands.get(command_id, fields)
+        leg = _text(issued.get("call_control_id") or fields.get("call_control_id"))
+        operation = _text(issued.get("operation") or fields.get("operation")) or "command"
+        took = shown_span(seconds_between(self._decided_at.get(command_id), entry["stored_at"]))
+        failed = entry["type"] == "CommandFailed"
+        answer = f"{fields.get('http_status') or ''} {operation}".strip()
+        said = _text(fields.get("detail") if failed else fields.get("note"))
+        attempts = fields.get("attempts")
+        reason = _text(fields.get("reason")) if failed else ""
+        more = f"{attempts} attempts" if isinstance(attempts, int) and attempts > 1 else ""
+        is_duplicate = entry["seq"] in self._duplicates
+        return Line(
+            kind="outcome",
+            text=" · ".join(filter(None, [answer, reason, took, more])),
+            note=said,
+            start=leg or CARRIER,
+            end=OFFHOOK,
+            look="grey" if is_duplicate else "bad" if failed else "quiet",
+            about=leg,
+        )
+
+    def _attempted(self, fields: Mapping[str, Any]) -> Line:
+        issued = self._commands.get(_id(fields), {})
+        leg = _text(issued.get("call_control_id"))
+        return Line(
+            kind="command",
+            text=f"{issued.get('operation') or 'command'}: attempt {fields.get('attempt')}",
+            note=f"{_id(fields)[:ID_CHARS]} · {_text(fields.get('because'))}",
+            end=leg or CARRIER,
+            about=leg,
+        )
+
+
+_NORMAL_ENDS = (None, "normal_clearing", "originator_cancel")
+
+
+def _identities(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What makes a record unique; a second one with the same is a duplicate, and has no effect."""
+    if entry["type"] == "Decided" and entry["fields"].get("cause_seq") is not None:
+        yield f"decided {entry['session_id']} {entry['fields']['cause_seq']}"
+    elif entry["fact_id"]:
+        yield f"{entry['type']} {entry['fact_id']}"
+
+
+def _said(fields: Mapping[str, Any]) -> str:
+    """The one thing of an event that a reader wants."""
+    match fields.get("event_type"):
+        case "call.initiated":
+            return f"{fields.get('from') or fields.get('from_') or '?'} → {fields.get('to') or '?'}"
+        case "call.hangup":
+            code = sip_text(_text(fields.get("sip_hangup_cause")))
+            by = _text(fields.get("hangup_source"))
+            return ", ".join(
+                filter(None, [_text(fields.get("hangup_cause")), code, f"by {by}" if by else ""])
+            )
+    for name in ("digits", "digit", "status", "result", "reason", "queue"):
+        if value := _text(fields.get(name)):
+            return value
+    return ""
+
+
+def _about(command: Mapping[str, Any]) -> str:
+    parameters = command.get("parameters")
+    if not isinstance(parameters, Mapping):
+        return ""
+    for name in ("to", "payload", "cause", "audio_url", "queue_name", "name"):
+        if value := _text(parameters.get(name)):
+            return value
+    return ""
+
+
+def _timer(text: str, note: str) -> Line:
+    return Line(kind="timer", text=text, note=note)
+
+
+def _mark(entry: Mapping[str, Any]) -> Line:
+    fields = entry["fields"]
+    match entry["type"]:
+        case "SessionParked":
+            return Line(
+                kind="mark",
+                text="Parked: the flow raised an error",
+                note=_text(fields.get("error")),
+                look="bad",
+            )
+        case "SessionResumed":
+            return Line(
+                kind="mark", text="Resumed", note=f"by {fields.get('resumed_by')}", look="good"
+            )
+        case "CommandRequested":
+            command = fields.get("command")
+            issued = command if isinstance(command, Mapping) else {}
+            text = f"API request: {issued.get('operation')} {_about(issued)}".strip()
+            by = _text(fields.get("requested_by"))
+            return Line(kind="mark", text=text, note=f"by token {by}" if by else "")
+        case "LegPlaced":
+            leg = fields.get("leg")
+            placed = leg if isinstance(leg, Mapping) else {}
+            return Line(
+                kind="mark",
+                text=f"Dial placed {placed.get('to_number') or 'a leg'}",
+                about=_text(placed.get("call_control_id")),
+            )
+        case kind:
+            return Line(kind="mark", text=_text(kind) or "record")
+
+
+def _dicts(value: Any) -> list[Mapping[str, Any]]:
+    return (
+        [each for each in value if isinstance(each, Mapping)]
+        if isinstance(value, list | tuple)
+        else []
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _id(fields: Mapping[str, Any]) -> str:
+    return _text(fields.get("command_id"))

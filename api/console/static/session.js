@@ -1,0 +1,134 @@
+// The session's page: follows the stream, swaps the page's content in place, and sends commands.
+import { follow, post } from "./api.js";
+import { showTimes } from "./times.js";
+
+const REDRAW_AFTER_MS = 150; // records come in bursts: one redraw for each
+let wanted = 0; // the last swap asked for; an earlier one that comes later is dropped
+let timer = null;
+
+const page = () => document.getElementById("session");
+const isPast = () => "asOf" in page().dataset;
+
+// The same page from the server: its URL is its state, so there is no second way to draw it.
+async function swap(url, { remember = false } = {}) {
+  const number = ++wanted;
+  const response = await fetch(url, { headers: { accept: "text/html" } });
+  if (response.redirected) return location.assign(url);
+  const html = await response.text();
+  if (number !== wanted) return undefined;
+  const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("session");
+  if (!fresh) return location.assign(url);
+  const old = page();
+  const box = old.querySelector(".ladder-box");
+  const kept = { left: box?.scrollLeft ?? 0, top: box?.scrollTop ?? 0, focus: document.activeElement?.id };
+  const typed = old.querySelector("#to")?.value;
+  const leg = old.querySelector("#leg")?.value;
+  const said = old.querySelector("[data-said]");
+  const isOpen = [...old.querySelectorAll("details")].map((each) => each.open);
+  old.replaceWith(fresh);
+  if (remember) history.replaceState(null, "", url);
+  showTimes(fresh);
+  const now = fresh.querySelector(".ladder-box");
+  if (now) now.scrollTo(kept.left, kept.top);
+  if (typed && fresh.querySelector("#to")) fresh.querySelector("#to").value = typed;
+  const choice = fresh.querySelector("#leg");
+  if (choice && [...choice.options].some((each) => each.value === leg)) choice.value = leg;
+  if (said?.textContent) fresh.querySelector("[data-said]").textContent = said.textContent;
+  fresh.querySelectorAll("details").forEach((each, place) => (each.open = isOpen[place] ?? false));
+  if (kept.focus) document.getElementById(kept.focus)?.focus();
+  showState();
+  return undefined;
+}
+
+let state = "";
+function showState(next = state) {
+  state = next;
+  const element = document.querySelector("[data-live]");
+  if (!element) return;
+  element.dataset.state = isPast() ? "" : state;
+  element.textContent = isPast() ? "" : { live: "live", lost: "reconnecting" }[state] ?? "";
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-swap], a[data-record]");
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const href = link.getAttribute("href");
+  if (!href) return;
+  event.preventDefault();
+  swap(new URL(href, location.href).href, { remember: true });
+});
+
+document.addEventListener("input", (event) => {
+  if (event.target.id !== "as-of") return;
+  const positions = event.target.dataset.positions.split(",");
+  const place = Number(event.target.value);
+  const url = new URL(location.href);
+  if (place === positions.length) url.searchParams.delete("as_of");
+  else url.searchParams.set("as_of", positions[place - 1]);
+  swap(url.href, { remember: true });
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-action]");
+  if (!button) return;
+  const form = button.closest("form");
+  const action = button.dataset.action;
+  const body = {};
+  if (action === "transfer") {
+    body.to = form.to.value.trim();
+    if (!body.to) return form.to.focus();
+  }
+  const path = `/v2/calls/${encodeURIComponent(form.leg.value)}/actions/${action}`;
+  say(`${action}: sending…`);
+  button.disabled = true;
+  try {
+    await post(path, body);
+    say(`${action}: the carrier accepted it.`);
+  } catch (error) {
+    say(`${action} failed: ${error.message}`);
+  }
+  button.disabled = false;
+  return undefined;
+});
+
+// The form goes when the call is over; what became of the command stays.
+function say(text) {
+  for (const element of document.querySelectorAll("[data-said]")) element.textContent = text;
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
+  button.textContent = "Copied";
+});
+
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-png]");
+  if (!link) return;
+  event.preventDefault();
+  const image = new Image();
+  image.src = link.href;
+  await image.decode();
+  const scale = 2; // sharp on a dense screen and in a report
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.width * scale, image.height * scale];
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  context.drawImage(image, 0, 0);
+  const saved = document.createElement("a");
+  saved.href = canvas.toDataURL("image/png");
+  saved.download = link.download;
+  saved.click();
+});
+
+follow(`/sessions/${encodeURIComponent(page().dataset.session)}/stream?last_event_id=${page().dataset.seq}`, {
+  onState: showState,
+  onRecord() {
+    if (isPast() || timer !== null) return;
+    timer = setTimeout(() => {
+      timer = null;
+      if (!isPast()) swap(location.href);
+    }, REDRAW_AFTER_MS);
+  },
+});

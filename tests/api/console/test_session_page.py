@@ -1,0 +1,82 @@
+"""The session's page in a browser: it follows the call, shows it as it was, and hangs it up."""
+
+import re
+
+from playwright.async_api import Page, expect
+
+from tests.api.stack import FRIEND, READER, Stack, until
+
+
+async def records_of(stack: Stack, session_id: str) -> list[str]:
+    async with stack.http(READER) as http:
+        timeline = await http.get(f"/sessions/{session_id}/timeline")
+    return [str(record["seq"]) for record in timeline.json()["data"]]
+
+
+async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page: Page) -> None:
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    await stack.session(session_id)
+    await page.goto(f"/console/sessions/{session_id}")
+    why, ladder = page.locator(".why"), page.locator(".ladder-box svg")
+    await expect(why).to_have_text("The call is not answered yet.")
+    await expect(page.locator("[data-live]")).to_have_text("live")
+
+    async with stack.http() as http:
+        path = f"/v2/calls/{ids['call_control_id']}/actions"
+        assert (await http.post(f"{path}/answer", json={})).status_code == 200
+    await expect(why).to_have_text("The call is up.")
+
+    await page.get_by_label("Transfer to").fill(FRIEND)
+    await page.get_by_role("button", name="Transfer").click()
+    await expect(page.get_by_text("transfer: the carrier accepted it.")).to_be_visible()
+    await expect(why).to_have_text("The call is up: two legs are connected.")
+    await expect(ladder.locator(".bridge")).to_have_count(1)
+
+    await page.get_by_role("button", name="Hang up").click()
+    await expect(why).to_have_text(re.compile("^An application hung up .* after the answer"))
+    await expect(page.locator("[data-action]")).to_have_count(0)
+
+    async def all_shown() -> bool:
+        shown = await ladder.locator("[data-record]").evaluate_all(
+            "found => found.map(each => each.dataset.record)"
+        )
+        return sorted(shown) == sorted(await records_of(stack, session_id))
+
+    await until(all_shown, "the ladder to have every record of the log")
+
+    slider = page.get_by_label("The session as of a record")
+    await slider.fill("1")
+    await expect(why).to_have_text("The call is not answered yet.")
+    await expect(ladder.locator("[data-record]")).to_have_count(1)
+    assert "as_of=" in page.url
+    await page.get_by_role("link", name="One record on").click()
+    await expect(ladder.locator("[data-record]")).to_have_count(2)
+    await page.reload()
+    await expect(ladder.locator("[data-record]")).to_have_count(2)
+
+    await ladder.locator("[data-record]").first.click()
+    await expect(page.locator("#record pre")).to_contain_text('"call.initiated"')
+
+
+async def test_a_reader_sees_the_page_without_scripts(stack: Stack, page: Page) -> None:
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    await stack.session(session_id)
+    browser = page.context.browser
+    assert browser is not None
+    context = await browser.new_context(base_url=stack.api_url, java_script_enabled=False)
+    cookie = {"name": "offhook_token", "value": READER, "url": f"{stack.api_url}/console"}
+    await context.add_cookies([cookie])  # type: ignore[list-item]
+    plain = await context.new_page()
+    await plain.set_viewport_size({"width": 390, "height": 844})
+    await plain.goto(f"/console/sessions/{session_id}?order=true")
+    await expect(plain.get_by_role("img", name="Ladder of session")).to_be_visible()
+    await expect(plain.get_by_role("button", name="Hang up")).to_have_count(0)
+    assert await plain.evaluate("document.documentElement.scrollWidth") == 390
+    await plain.get_by_role("link", name="call.initiated").click()
+    assert "order=true" in plain.url
+    assert "record=" in plain.url
+    await expect(plain.locator("#record pre")).to_contain_text('"call.initiated"')
+    picture = await plain.request.get(f"/console/sessions/{session_id}/ladder.svg")
+    assert picture.headers["content-type"].startswith("image/svg+xml")

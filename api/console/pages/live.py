@@ -18,7 +18,7 @@ from offhook.api.console.client import Api
 from offhook.api.console.live_rows import STATES, live_row
 from offhook.api.console.page import Page, Shown
 
-ROWS_MAX = 100
+ROWS_MAX = 50
 """Rows on a page; older sessions are on the next one."""
 
 LAG_EXPECTED_MS = 1_000

@@ -48,12 +48,13 @@ function show(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   clockAheadMs = Date.now() - Date.parse(fresh.getElementById("now").dataset.now);
   for (const id of ["tiles", "pages"]) {
-    const [old, next] = [document.getElementById(id), fresh.getElementById(id)];
-    [...next.children].forEach((each, at) => {
+    const old = document.getElementById(id);
+    const next = [...fresh.getElementById(id).children];
+    next.forEach((each, at) => {
       if (!old.children[at]) old.append(each);
       else if (!old.children[at].isEqualNode(each)) replaced(old.children[at], each);
     });
-    while (old.children.length > next.children.length) old.lastElementChild.remove();
+    while (old.children.length > next.length) old.lastElementChild.remove();
   }
   showRows([...fresh.getElementById("rows").rows]);
   tick();

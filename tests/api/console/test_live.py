@@ -27,6 +27,9 @@ async def test_a_call_appears_moves_through_its_states_and_is_hung_up(
     await expect(row).to_contain_text(re.compile(r"answer\s*succeeded"))
     await expect(row).to_contain_text("1 leg: incoming answered")
     await expect(page.locator("#rows tr")).to_have_count(1)
+    tiles = page.locator("#tiles .tile")
+    await expect(tiles).to_have_count(6)
+    await expect(tiles.filter(has_text="talking").locator(".value")).not_to_have_text("0")
 
     await row.get_by_role("button", name="Hang up").click()
     dialog = page.get_by_role("dialog")

@@ -135,7 +135,7 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
         began_at = time.perf_counter()
         appended[(await log.append(*entry)).seq] = began_at
 
-    entries = _entries()
+    entries = entries_of()
     for entry in itertools.islice(entries, rate):  # connections, caches and statements
         names.add(entry[0])
         await append(entry)
@@ -223,7 +223,7 @@ async def _are_right(engine: AsyncEngine, log: JetStreamLog, names: set[str]) ->
     return True
 
 
-def _entries() -> Iterator[Entry]:
+def entries_of() -> Iterator[Entry]:
     """Records of calls that overlap, without end."""
     for first in itertools.count(0, CALLS_AT_ONCE):
         calls = [call_records(first + number) for number in range(CALLS_AT_ONCE)]
@@ -337,7 +337,7 @@ async def _apply(
         for at, part in enumerate(parts):
             while entries := list(itertools.islice(part, BATCH)):
                 before_s = time.process_time()
-                records = [_stored(seq + n, *entry) for n, entry in enumerate(entries, start=1)]
+                records = [stored(seq + n, *entry) for n, entry in enumerate(entries, start=1)]
                 async with begun(connection):
                     applied = await projection.apply(connection, records, {0: Fence(seq=seq)})
                 projection.keep(applied)
@@ -350,7 +350,8 @@ async def _apply(
     return f"{used_s / count * 1000:.3f}", f"{memory:.0f}"
 
 
-def _stored(seq: int, session_id: str, side: Side, encoded: Encoded) -> StoredRecord:
+def stored(seq: int, session_id: str, side: Side, encoded: Encoded) -> StoredRecord:
+    """A record as event_log has it."""
     return read_stored(
         seq=seq,
         session_id=session_id,

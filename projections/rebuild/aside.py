@@ -12,13 +12,17 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
+from offhook.projections.views.analytics.rollups import ROLLUPS, TRIGGER
 from offhook.projections.views.database import driver_in
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.versions import MARK
 
-SWAPPED: Sequence[Table] = (*(view.table for view in VIEWS), parked_sessions)
-"""The tables of a version, in the order in which a projector writes them."""
+MIRRORED: Sequence[Table] = (*(view.table for view in VIEWS), parked_sessions)
+"""The tables of a version that are written to, in the order in which a projector does so."""
+
+SWAPPED: Sequence[Table] = (*MIRRORED, *ROLLUPS)
+"""All tables of a version. Each version has triggers that keep its own roll-ups."""
 
 INDEX_MEMORY = "128MB"
 INDEXES_AT_ONCE = 2
@@ -106,7 +110,7 @@ async def swap(connection: AsyncConnection, live: str, aside: str) -> None:
 
 async def begin_mirror(connection: AsyncConnection, live: str, aside: str) -> None:
     """From now on every row that is written to or deleted from a live table is so aside too."""
-    await _run(connection, [each for table in SWAPPED for each in _mirror(table, live, aside)])
+    await _run(connection, [each for table in MIRRORED for each in _mirror(table, live, aside)])
 
 
 async def end_mirror(connection: AsyncConnection, live: str, aside: str) -> None:
@@ -221,6 +225,7 @@ async def _require_no_dependents(connection: AsyncConnection, live: str) -> None
             " select format('the trigger %s of %s', tgname,"
             " cast(cast(tgrelid as regclass) as text)) from pg_trigger"
             " where not tgisinternal and tgrelid in (select oid from ours)"
+            f" and not starts_with(tgname, '{TRIGGER}')"
         ),
         {"live": live, "names": _NAMES},
     )

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.projections.rebuild.aside import (
-    SWAPPED,
+    MIRRORED,
     begin_mirror,
     end_mirror,
     lock_versions,
@@ -208,7 +208,7 @@ async def _adopt_parked(connection: AsyncConnection, live: str, aside: str) -> N
     parked = {"parked": found.scalars().all()}
     if not parked["parked"]:
         return
-    for table in SWAPPED:
+    for table in MIRRORED:
         if "session_id" not in table.columns:
             continue
         names = ", ".join(column.name for column in table.columns)

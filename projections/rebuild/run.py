@@ -32,6 +32,7 @@ from offhook.projections.rebuild.parity import Parity, compare, count_unrecorded
 from offhook.projections.rebuild.tail import Tail
 from offhook.projections.rebuild.worker import Task
 from offhook.projections.rebuild.workers import working
+from offhook.projections.views.analytics.rollups import refill
 from offhook.projections.views.database import read_at_one_moment
 from offhook.projections.views.versions import aside_of, live_schema
 
@@ -97,6 +98,7 @@ async def build_version(
             async with engine.begin() as writing:
                 await leave_archived(writing, live, aside)
                 await write_build(writing, aside, state="following")
+                await refill(writing, aside)
         async with _following(engine, live, aside) as tail:
             while await tail.fold_later():
                 await tail.connection.commit()

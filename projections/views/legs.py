@@ -102,6 +102,7 @@ legs = table_of(
         "call_control_id",
         postgresql_where=text("ended_at IS NULL"),
     ),
+    Index("legs_up_until_index", "up_until", postgresql_where=text("ended_at IS NULL")),
     key=("call_control_id", "session_id"),
 )
 

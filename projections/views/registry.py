@@ -5,6 +5,7 @@
     legs             a row per leg           │ the views: derived, a row says up to which seq
     commands         a row per command       │
     queue_visits     a row per queue visit   ┘
+    leg_sums, leg_classes, leg_repeats  sums over legs, which triggers keep
     parked_sessions  sessions whose records cannot be read or folded; their views are old
     checkpoint       how far the views have come in each partition; fences projectors off
     projectors       who is running, and        ┐ of the projectors alone: no view depends on them
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from offhook.projections.views import view
+from offhook.projections.views.analytics.rollups import ROLLUPS
 from offhook.projections.views.checkpoint import checkpoint
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded
@@ -37,7 +39,7 @@ VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS, QUEUES)
 DERIVED = (event_log, *(each.table for each in VIEWS))
 """The tables that hold what the log says, and nothing else."""
 
-TABLES = (*DERIVED, parked_sessions, checkpoint)
+TABLES = (*DERIVED, *ROLLUPS, parked_sessions, checkpoint)
 """What a rebuild makes aside."""
 
 RUNNING = (projectors, projector_leases)

@@ -45,6 +45,7 @@ from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.view import columns_of
 from offhook.projections.views.waiting import PositionWatch
 from offhook.webhooks import wire_body
+from tests.projections.rollups import assert_rolled_up
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -278,7 +279,8 @@ Tables = Mapping[str, list[dict[str, Any]]]
 
 
 async def stored_views(engine: AsyncEngine) -> Tables:
-    """Every row of the views."""
+    """Every row of the views, whose roll-ups are those of these rows."""
+    await assert_rolled_up(engine)
     async with engine.connect() as connection:
         return {
             view.name: [

@@ -71,6 +71,9 @@ DIMENSIONS = (
 )
 """Columns of `legs` that legs can be grouped by."""
 
+VALUE_CHARS_MAX = 100
+"""Values are compared up to this length: the carrier's text has no bound, an index row has."""
+
 
 def class_of(duration_us: str) -> str:
     """The number of the class of a histogram, from 0, of an SQL expression."""
@@ -95,6 +98,7 @@ def facts_of(rows: str, columns: Mapping[str, str], condition: str = "true") -> 
         columns="".join(f", {each} as {name}" for name, each in columns.items()),
         condition=condition,
         dimensions=", ".join(DIMENSIONS),
+        shortened=", ".join(f"left({name}, {VALUE_CHARS_MAX}) as {name}" for name in DIMENSIONS),
         figures=",\n    ".join(figures),
         delay_us=DELAY_US,
         talk_us=TALK_US,
@@ -110,7 +114,7 @@ select started_at, {dimensions}{names},
     round(1000000 * cost)::bigint as cost_micros,
     currency
 from (
-    select started_at, {dimensions}{columns}, answered_at, ended.ended_at, cost, currency,
+    select started_at, {shortened}{columns}, answered_at, ended.ended_at, cost, currency,
         extract(epoch from greatest(ended.ended_at - answered_at, interval '0')) as talk_s,
         substring(quality #>> '{{inbound,mos}}' from '^[0-5](?:\.[0-9]{{1,6}})?$')::numeric as mos,
         substring(quality #>> '{{inbound,packet_count}}' from '^[0-9]{{1,9}}$') as packets,

@@ -1,6 +1,11 @@
 """Figures of groups of calls: by a bucket of time in any time zone, by what legs have in common.
 
-    legs ─▶ facts ─▶ by bucket and dimensions ─▶ the most frequent, and one group of all others
+    roll-ups of whole hours, days and months ─┐
+    legs of the rest ─────────────────────────┴▶ facts ─▶ by bucket and dimensions ─▶ the most
+                                                              frequent, and one group of all others
+
+What no roll-up has told apart (two of outcome, number and flow), and buckets that hours do not fit
+into, are counted from legs.
 
 A group is about the calls that started in it, whenever they ended: so all its figures are sums over
 the same legs, and groups add up to the total, which is asked without any dimension.
@@ -8,24 +13,20 @@ the same legs, and groups add up to the total, which is asked without any dimens
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
-from sqlalchemy import Row, TextualSelect, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import DateTime, Row, Text, TextualSelect, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.facts import (
-    ADDED,
-    BOUNDS_US,
-    DIMENSIONS,
-    SUMS,
-    class_of,
-    facts_of,
-)
+from offhook.projections.views.analytics.facts import BOUNDS_US, DIMENSIONS, facts_of
 from offhook.projections.views.analytics.kpis import ACD_FORMULA, COUNTERS, Ratio, ratios_of
+from offhook.projections.views.analytics.periods import Span, spans_of
+from offhook.projections.views.analytics.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
 from offhook.projections.views.view import storable
 
 GROUPS_MAX = 5_000
@@ -139,6 +140,11 @@ async def read_groups(
 
     Raises UnknownTimeZone, TooManyGroups.
     """
+    has_whole_hours = await _has_whole_hours(connection, wanted)
+    kind = _kind(wanted.by, [*wanted.filters]) if has_whole_hours else None
+    first, last = _hour_after(wanted.start), wanted.end.replace(minute=0, second=0, microsecond=0)
+    if first >= last:
+        kind = None
     values: dict[str, Any] = {
         "since": wanted.start,
         "until": wanted.end,
@@ -147,25 +153,85 @@ async def read_groups(
         "groups_max": GROUPS_MAX,
         **{name: storable(value) for name, value in wanted.filters.items()},
     }
-    if wanted.tz != "UTC":
-        await _require_time_zone(connection, wanted.tz)
-    if wanted.unit is not None:
+    if wanted.unit in _LOCAL:
         values["tz"] = wanted.tz
-    statement = _statement(wanted.unit, tuple(wanted.by), tuple(sorted(wanted.filters)))
-    found = await connection.execute(statement, values)
+    if kind is not None:
+        spans = await _spans(connection, wanted, first, last)
+        values |= {"kind": kind, "first": first, "last": last}
+        values |= {
+            "levels": [span.level for span in spans],
+            "firsts": [span.first for span in spans],
+            "lasts": [span.last for span in spans],
+        }
+    filtered = tuple(sorted(wanted.filters))
+    # Compiling takes longer than reading a few thousand rows; Postgres overestimates how many.
+    await connection.execute(text("set local jit to off"))
+    found = await connection.execute(
+        _statement(wanted.unit, tuple(wanted.by), filtered, kind), values
+    )
     rows = found.all()
     if len(rows) > GROUPS_MAX:
         raise TooManyGroups
     return [_group(row, wanted.by) for row in rows]
 
 
-async def _require_time_zone(connection: AsyncConnection, tz: str) -> None:
+async def _has_whole_hours(connection: AsyncConnection, wanted: GroupsWanted) -> bool:
+    """Whether every hour of UTC is in one bucket. Raises UnknownTimeZone."""
+    if wanted.tz == "UTC":
+        return wanted.unit not in _SHORT
     try:
-        await connection.execute(text("select now() at time zone cast(:tz as text)"), {"tz": tz})
+        # An offset may change within the range, but not for less than a month.
+        found = await connection.execute(
+            text(
+                "select bool_and(extract(minute from at at time zone cast(:tz as text)) ="
+                " extract(minute from at at time zone 'UTC')) from (select generate_series("
+                ":since, :until, interval '28 days') union select :until) as each (at)"
+            ).bindparams(since=wanted.start, until=wanted.end, tz=wanted.tz)
+        )
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == _INVALID_PARAMETER:
-            raise UnknownTimeZone(tz) from error
+            raise UnknownTimeZone(wanted.tz) from error
         raise
+    return bool(found.scalar_one()) and wanted.unit not in _SHORT
+
+
+async def _spans(
+    connection: AsyncConnection, wanted: GroupsWanted, first: datetime, last: datetime
+) -> list[Span]:
+    """The periods that make up these hours, none in two buckets."""
+    match wanted.unit:
+        case None:
+            return spans_of(first, last)
+        case "day" if wanted.tz == "UTC":
+            return spans_of(first, last, ("hour", "day"))
+        case "week" | "month":
+            found = await connection.execute(
+                text(
+                    "select generate_series("
+                    f"date_trunc('{wanted.unit}', :first, cast(:tz as text)), :last,"
+                    f" interval '{INTERVALS[wanted.unit]}', cast(:tz as text))"
+                ).bindparams(
+                    bindparam("first", first, DateTime(timezone=True)),
+                    bindparam("last", last, DateTime(timezone=True)),
+                    tz=wanted.tz,
+                )
+            )
+            edges = [first, *(at for at in found.scalars() if first < at < last), last]
+            return [span for edge in pairwise(edges) for span in spans_of(*edge)]
+        case _:
+            return [Span("hour", first, last)]
+
+
+def _kind(by: Sequence[str], filters: Sequence[str]) -> str | None:
+    """The roll-up that tells such groups apart."""
+    told_apart = {*by, *filters} - {"direction", "connection_id"}
+    return next((kind for kind, values in KINDS.items() if told_apart <= {*values}), None)
+
+
+def _hour_after(at: datetime) -> datetime:
+    """The first whole hour that is not before."""
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    return hour if hour == at else hour + timedelta(hours=1)
 
 
 def has_distributions(by: Sequence[str], filters: Sequence[str]) -> bool:
@@ -218,43 +284,73 @@ def _percentiles(classes: Mapping[str, int] | None) -> Percentiles | None:
 
 
 @cache
-def _statement(unit: Unit | None, by: tuple[str, ...], filtered: tuple[str, ...]) -> TextualSelect:
+def _statement(
+    unit: Unit | None, by: tuple[str, ...], filtered: tuple[str, ...], kind: str | None
+) -> TextualSelect:
     assert {*by, *filtered} <= {*DIMENSIONS}
-    conditions = [f"{name} = :{name}" for name in filtered if name != "number_prefix"]
-    if "number_prefix" in filtered:
-        conditions.append("starts_with(number_prefix, :number_prefix)")
-    figures = [*ADDED, *SUMS, "in_progress"]
+    filters = "".join(
+        f" and starts_with({name}, :{name})"
+        if name == "number_prefix"
+        else f" and {name} = :{name}"
+        for name in filtered
+    )
+    is_in_range = "started_at >= :since and started_at < :until"
+    if kind is not None:
+        # Two ranges of the index; as a condition on one it would be read from end to end.
+        is_in_range = (
+            "(started_at >= :since and started_at < :first"
+            " or started_at >= :last and started_at < :until)"
+        )
     is_up = "(leg.ended_at is null and coalesce(leg.up_until > :now, false))::int"
+    condition = f"{is_in_range} and {IS_COUNTED}"
+    sources = [_FROM_LEGS] if kind is None else [_FROM_LEGS, _ROLLED, _UP]
+    values = {name: f"value{at}" for at, name in enumerate(KINDS.get(kind or "", ()), start=1)}
+    values |= {"direction": "direction", "connection_id": "connection_id"}
+    has_more = has_distributions(by, filtered)
     sql = _SQL.format(
-        facts=facts_of("legs", {"in_progress": is_up}, " and ".join([_COUNTED, *conditions])),
+        leg_facts=facts_of("legs", {"in_progress": is_up}, condition),
+        facts="\nunion all\n".join(sources).format(
+            dimensions=", ".join(DIMENSIONS),
+            values=", ".join(f"{values.get(name, 'null')} as {name}" for name in DIMENSIONS),
+            figures=", ".join(FIGURES),
+            zeros=", ".join("0" for _ in FIGURES),
+            up=facts_of("legs", {"in_progress": "1"}, f"{_IS_UP} and {IS_COUNTED}"),
+        ),
+        spans="" if kind is None else _SPANS,
+        filters=filters,
         starts=_starts(unit),
         ends=_ends(unit),
         key=f"jsonb_build_array({', '.join(by)})",
         dimensions="".join(f", {name}" for name in by),
-        sums=", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in figures),
-        figures=", ".join(figures),
-        **_distributions(has_distributions(by, filtered)),
+        sums=", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in _SUMMED),
+        figures=", ".join(_SUMMED),
+        distributions=_distributions(unit, by, filters, kind) if has_more else "",
+        joined=_JOINED if has_more else "",
+        read=_READ if has_more else _NOT_READ,
     )
-    return text(sql).columns(costs=JSONB, delays=JSONB, talks=JSONB)
+    statement = text(sql)
+    if kind is not None:
+        times = ARRAY(DateTime(timezone=True))
+        statement = statement.bindparams(
+            bindparam("levels", type_=ARRAY(Text)),
+            bindparam("firsts", type_=times),
+            bindparam("lasts", type_=times),
+        )
+    return statement.columns(costs=JSONB, delays=JSONB, talks=JSONB)
 
 
-def _distributions(are_kept: bool) -> dict[str, str]:
+def _distributions(unit: Unit | None, by: tuple[str, ...], filters: str, kind: str | None) -> str:
     """The parts of the statement that read histograms and costs."""
-    if not are_kept:
-        return {
-            "distributions": "",
-            "joined": "",
-            "read": "null::jsonb as delays, null::jsonb as talks, null::jsonb as costs",
-        }
-    histograms = [("delays", class_of("delay_us")), ("talks", class_of("talked_us"))]
-    parts = [_HISTOGRAM.format(name=name, number=number) for name, number in histograms]
-    names = ("delays", "talks", "costs")
-    empty = {"delays": "{}", "talks": "{}", "costs": "[]"}
-    return {
-        "distributions": "".join([*parts, _COSTS]),
-        "joined": "\n".join(f"left join {name} using (starts_at, place)" for name in names),
-        "read": ", ".join(f"coalesce({name}, '{none}') as {name}" for name, none in empty.items()),
-    }
+    parts = [_CLASSES.format(delay=CLASSES["delay"], talk=CLASSES["talk"], filters=filters)]
+    if kind is not None:
+        parts.append(_ROLLED_CLASSES.format(filters=filters))
+    placed = _PLACED_CLASSES.format(
+        classes="\nunion all\n".join(parts),
+        starts=_starts(unit),
+        key=f"jsonb_build_array({', '.join(by)})",
+        dimensions="".join(f", {name}" for name in by),
+    )
+    return "".join([placed, *(_HISTOGRAM.format(kind=name) for name in CLASSES), _COSTS])
 
 
 def _starts(unit: Unit | None) -> str:
@@ -281,67 +377,113 @@ def _ends(unit: Unit | None) -> str:
 
 
 _INVALID_PARAMETER = "22023"
+_SHORT = ("minute", "5m", "15m")
+_LOCAL = ("minute", "hour", "day", "week", "month")
+_SUMMED = (*FIGURES, "in_progress")
 
-# A call counts once: where events without a session id put a leg in several sessions, the fullest
-# row does, as in `legs.read_leg`.
-_COUNTED = """leg.started_at >= :since and leg.started_at < :until and not exists (
-        select from legs as fuller
-        where fuller.call_control_id = leg.call_control_id
-            and (fuller.state <> 'unseen', fuller.last_seq) > (leg.state <> 'unseen', leg.last_seq)
-    )"""
+_IS_UP = (
+    "leg.ended_at is null and leg.up_until > :now and started_at >= :first and started_at < :last"
+)
+
+_FROM_LEGS = "select started_at, {dimensions}, in_progress, {figures} from leg_facts"
+_ROLLED = """select leg_sums.starts_at, {values}, 0 as in_progress, {figures} from spans
+    join leg_sums on leg_sums.kind = :kind and leg_sums.level = spans.level
+        and leg_sums.starts_at >= spans.first and leg_sums.starts_at < spans.last"""
+# No roll-up has what depends on the present.
+_UP = "select started_at, {dimensions}, in_progress, {zeros} from ({up}) as up"
+
+_SPANS = """spans as materialized (
+    select * from unnest(:levels, :firsts, :lasts) as span (level, first, last)
+),
+"""
 
 _SQL = """
-with facts as (
+with {spans}leg_facts as (
+    {leg_facts}
+),
+facts as (
     {facts}
 ),
-placed as (
-    select *, {starts} as starts_at, {key} as key from facts
+placed as materialized (
+    select *, {key} as key from (
+        select {starts} as starts_at{dimensions}, {sums}
+        from facts where true{filters}
+        group by 1{dimensions}
+    ) as each
 ),
 ranked as (
-    select key, row_number() over (order by sum(calls) desc, key) as place
-    from placed group by key order by place limit :top
+    select key{dimensions}, row_number() over (order by sum(calls) desc, key) as place
+    from placed group by key{dimensions} having sum(calls) > 0
+    order by place limit :top
 ),
 groups as (
     select starts_at, coalesce(place, 0) as place, {sums}
     from placed left join ranked using (key)
     group by 1, 2
-),
-named as (
-    select distinct place{dimensions} from placed join ranked using (key)
+    having sum(calls) > 0
 ){distributions}
 select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at,
     place = 0 as is_other{dimensions}, {figures}, {read}
 from groups
-left join named using (place)
+left join ranked using (place)
 {joined}
 order by groups.starts_at, place = 0, place
 limit :groups_max + 1
 """
 
-_HISTOGRAM = """,
-{name} as (
-    select starts_at, place, jsonb_object_agg(number, legs) as {name}
-    from (
-        select starts_at, coalesce(place, 0) as place, {number} as number, count(*) as legs
-        from placed left join ranked using (key)
-        group by 1, 2, 3
+_READ = (
+    "coalesce(delays, '{}') as delays, coalesce(talks, '{}') as talks,"
+    " coalesce(costs, '[]') as costs"
+)
+_NOT_READ = "null::jsonb as delays, null::jsonb as talks, null::jsonb as costs"
+_JOINED = """
+left join delays using (starts_at, place)
+left join talks using (starts_at, place)
+left join costs using (starts_at, place)
+"""
+
+_CLASSES = """
+select kind, started_at, direction, connection_id, value, 1 as legs, micros
+from leg_facts cross join lateral (values
+    ('delay', ({delay})::text, delay_us, 0),
+    ('talk', ({talk})::text, talked_us, 0),
+    ('cost', currency, cost_micros, cost_micros)
+) as each (kind, value, counted, micros)
+where counted is not null{filters}"""
+
+_ROLLED_CLASSES = """
+select kind, leg_classes.starts_at, direction, connection_id, value, legs, micros
+from spans cross join unnest(array['delay', 'talk', 'cost']) as kept
+join leg_classes on leg_classes.kind = kept and leg_classes.level = spans.level
+    and leg_classes.starts_at >= spans.first and leg_classes.starts_at < spans.last{filters}"""
+
+_PLACED_CLASSES = """,
+placed_classes as materialized (
+    select *, {key} as key from (
+        select kind, {starts} as starts_at{dimensions}, value,
+            sum(legs)::bigint as legs, sum(micros)::bigint as micros
+        from ({classes}) as each
+        group by kind, 2{dimensions}, value
+        having sum(legs) <> 0
     ) as each
-    where number is not null
-    group by 1, 2
+),
+classes as (
+    select kind, starts_at, coalesce(place, 0) as place, value,
+        sum(legs)::bigint as legs, sum(micros)::bigint as micros
+    from placed_classes left join ranked using (key)
+    group by 1, 2, 3, 4
+)"""
+
+_HISTOGRAM = """,
+{kind}s as (
+    select starts_at, place, jsonb_object_agg(value, legs) as {kind}s
+    from classes where kind = '{kind}' group by 1, 2
 )"""
 
 _COSTS = """,
 costs as (
     select starts_at, place, jsonb_agg(
-        jsonb_build_object('currency', currency, 'micros', micros, 'calls', legs)
-        order by currency
+        jsonb_build_object('currency', value, 'micros', micros, 'calls', legs) order by value
     ) as costs
-    from (
-        select starts_at, coalesce(place, 0) as place, currency,
-            sum(cost_micros)::bigint as micros, count(*) as legs
-        from placed left join ranked using (key)
-        where cost_micros is not null
-        group by 1, 2, 3
-    ) as each
-    group by 1, 2
+    from classes where kind = 'cost' group by 1, 2
 )"""

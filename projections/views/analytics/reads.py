@@ -28,6 +28,7 @@ from offhook.projections.views.analytics.kpis import (
     Ratio,
     ratios_of,
 )
+from offhook.projections.views.analytics.rollups import IS_COUNTED
 from offhook.projections.views.view import storable
 
 BUCKETS_MAX = 1_500
@@ -194,17 +195,17 @@ def _statement(chosen_by: tuple[str, ...]) -> TextualSelect:
         f"count(*) filter (where {counter.condition}) as {counter.name}" for counter in COUNTERS
     )
     zeros = ",\n".join(f"coalesce({counter.name}, 0) as {counter.name}" for counter in COUNTERS)
-    equal = "".join(f" and legs.{column} = :{column}" for column in chosen_by)
+    equal = "".join(f" and leg.{column} = :{column}" for column in chosen_by)
     times = ARRAY(DateTime(timezone=True))
     return (
-        text(_SQL.format(counters=counters, zeros=zeros, equal=equal))
+        text(_SQL.format(counters=counters, zeros=zeros, equal=equal, is_counted=IS_COUNTED))
         .bindparams(bindparam("starts", type_=times))
         .columns(causes=JSONB)
     )
 
 
 # A call counts once: where events without a session id put a leg in several sessions, the fullest
-# row does, as in `queries.read_leg`. By the carrier's clocks a leg may end before it started; then
+# row does, as in `legs.read_leg`. By the carrier's clocks a leg may end before it started; then
 # it ends as it starts. Sums are of numeric, so they are exact in whatever order they are made.
 _SQL = """
 with buckets as (
@@ -216,20 +217,15 @@ chosen as materialized (
         extract(epoch from greatest(answered_at - started_at, interval '0')) as delay_s,
         extract(epoch from greatest(known.ended_at - answered_at, interval '0')) as talk_s,
         greatest(started_at, :since) as up_from,
-        known.ended_at is null and coalesce(legs.up_until > :now, false) as is_up,
-        least(coalesce(known.ended_at, legs.up_until, :known_until), :known_until) as up_until
-    from legs
+        known.ended_at is null and coalesce(leg.up_until > :now, false) as is_up,
+        least(coalesce(known.ended_at, leg.up_until, :known_until), :known_until) as up_until
+    from legs as leg
     cross join lateral (
         select case when ended_at is not null then greatest(ended_at, started_at) end as ended_at
     ) as known
     where started_at < :until
-        and (started_at >= :since or legs.ended_at >= :since or legs.ended_at is null){equal}
-        and not exists (
-            select from legs as fuller
-            where fuller.call_control_id = legs.call_control_id
-                and (fuller.state <> 'unseen', fuller.last_seq)
-                    > (legs.state <> 'unseen', legs.last_seq)
-        )
+        and (started_at >= :since or leg.ended_at >= :since or leg.ended_at is null){equal}
+        and {is_counted}
 ),
 by_start as (
     select width_bucket(started_at, :starts) as bucket,

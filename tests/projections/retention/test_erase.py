@@ -19,6 +19,7 @@ from offhook.projections.retention.erase import Eraser
 from offhook.projections.retention.rows import IDS
 from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target, find_target
+from offhook.projections.views.analytics.groups import GroupsWanted, read_groups
 from offhook.projections.views.analytics.reads import CallFilter, read_summary
 from offhook.projections.views.past.history import read_timeline
 from offhook.projections.views.registry import VIEWS
@@ -31,6 +32,7 @@ from tests.projections.retention.settled_calls import (
     settle,
     settled_calls,
 )
+from tests.projections.rollups import assert_rolled_up
 from tests.projections.story import (
     NOON,
     dial_of,
@@ -225,8 +227,12 @@ async def _analytics(engine: AsyncEngine) -> Any:
     wanted = CallFilter(start=NOON - timedelta(hours=1), end=NOON + timedelta(hours=1))
     async with engine.connect() as connection:
         found = await read_summary(connection, wanted, NOW)
+        by = GroupsWanted(start=wanted.start, end=wanted.end, by=["number_prefix"])
+        groups = await read_groups(connection, by, NOW)
     assert found.counts["calls"] >= 2 * len(NAMES)
-    return found
+    assert groups[0].group == {"number_prefix": "+1202"}
+    await assert_rolled_up(engine)
+    return found, groups
 
 
 def _segments(root: Path) -> list[Path]:

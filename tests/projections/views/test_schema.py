@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
+from offhook.projections.views.analytics.rollups import FUNCTION, TRIGGER, triggers_on
 from offhook.projections.views.database import asyncpg_url, open_database
 from offhook.projections.views.schema import (
     REVISION,
@@ -174,3 +175,24 @@ async def test_a_postgres_that_does_not_answer_is_the_operators_to_mend(
         await require_migrated(url)
     with pytest.raises(OperatorFault, match=told):
         await migrate(url, migrations)
+
+
+async def test_the_triggers_are_those_that_the_code_knows(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        body = await connection.scalar(
+            text("select prosrc from pg_proc where proname = :name"), {"name": TRIGGER}
+        )
+        triggers = await connection.execute(
+            text(
+                "select lower(pg_get_triggerdef(oid)) from pg_trigger"
+                " where tgrelid = cast('legs' as regclass) and not tgisinternal"
+            )
+        )
+        found = {_words(each.replace("public.", "")) for each in triggers.scalars()}
+    assert body is not None
+    assert _words(body) == _words(FUNCTION)
+    assert found == {_words(each) for each in triggers_on("legs")}
+
+
+def _words(statement: str) -> str:
+    return " ".join(statement.split())

@@ -22,6 +22,7 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.project import Projector
+from offhook.projections.rebuild.run import build_version, cut_over_version
 from offhook.projections.views.analytics.facts import BOUNDS_US, DIMENSIONS
 from offhook.projections.views.analytics.groups import (
     INTERVALS,
@@ -37,6 +38,7 @@ from offhook.projections.views.analytics.reads import (
     read_timeseries,
 )
 from offhook.webhooks import read_webhook
+from tests.projections.rollups import assert_rolled_up, rolled_up
 from tests.projections.story import (
     NOON,
     call,
@@ -107,6 +109,22 @@ async def test_every_number_is_the_one_of_an_independent_count(
             assert_equal(series, legs, wanted, edges)
         for groups in groups_wanted(random.Random(seed)):
             assert_groups(await read_groups(connection, groups, NOW), legs, groups)
+        assert min(map(len, (await rolled_up(connection)).values())) > 0
+    await assert_rolled_up(engine)
+    await rebuilt(engine)
+    await assert_rolled_up(engine)
+    async with engine.connect() as connection:
+        for groups in groups_wanted(random.Random(seed)):
+            assert_groups(await read_groups(connection, groups, NOW), legs, groups)
+
+
+async def rebuilt(engine: AsyncEngine) -> None:
+    """Another version of the views is in use."""
+    url = engine.url.render_as_string(hide_password=False)
+    parity = await build_version(engine, url, workers=1)
+    assert parity is not None
+    assert parity.identical
+    await cut_over_version(engine)
 
 
 def summaries_of(chance: random.Random, legs: Sequence[Leg]) -> list[CallFilter]:
@@ -114,7 +132,7 @@ def summaries_of(chance: random.Random, legs: Sequence[Leg]) -> list[CallFilter]
     starts = [at_us(leg.start) for leg in legs]
     ends = [at_us(leg.end) for leg in legs if leg.end is not None]
     instants = [at_us(leg.start) for leg in legs if leg.start == leg.end and leg.answer is not None]
-    edges = [chance.choice(each) for each in (starts, ends, instants) for _ in range(2)]
+    edges = [chance.choice(each) for each in (starts, ends, instants or ends) for _ in range(2)]
     whole: dict[str, Any] = {"start": OPENS_AT - DAY, "end": OPENS_AT + 3 * DAY}
     at = OPENS_AT + timedelta(microseconds=chance.randrange(36 * 3600 * 10**6))
     return [
@@ -156,6 +174,7 @@ def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
     whole: dict[str, Any] = {"start": OPENS_AT - DAY, "end": OPENS_AT + 3 * DAY}
     at = OPENS_AT + timedelta(microseconds=chance.randrange(30 * 3600 * 10**6))
     part: dict[str, Any] = {"start": at, "end": at + timedelta(hours=9, microseconds=7)}
+    months: dict[str, Any] = {"start": at - 40 * DAY, "end": at + 40 * DAY}
     us: dict[str, Any] = {"connection_id": CONNECTIONS[0]}
     cases: list[dict[str, Any]] = [
         whole,
@@ -173,6 +192,8 @@ def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
         whole | {"by": ["number_prefix"], "filters": {"number_prefix": "+4"}, "unit": "hour"},
         part | {"by": ["hangup_cause"], "filters": {"flow": "notice", "direction": "outgoing"}},
         whole | {"filters": {"hangup_source": "caller", "flow_version": "2"}, "unit": "day"},
+        months | {"by": ["direction"]},
+        *(months | {"unit": unit, "tz": tz} for unit in ("day", "week", "month") for tz in ZONES),
         whole | {"filters": {"connection_id": "nobody's"}},
         {"start": NOW, "end": NOW + DAY, "unit": "hour"},
     ]

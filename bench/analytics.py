@@ -1,0 +1,240 @@
+"""What analytics take over many calls, and what the roll-ups cost the projector.
+
+    python -m bench.analytics [--legs 100000 10000000] [--rounds 40] [--records 16000]
+
+Legs are made inside Postgres, over a year: eight connections, 40 number prefixes, two flows, ten
+outcomes. Each query runs once to warm up, then `--rounds` times. The cost is the processor time of
+this process and of its connection's server process, of batches of 100 records, with the triggers of
+the roll-ups and without them, in turns.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from bench.projection import BATCH, STARTED_AT, entries_of, stored
+from bench.setting.machine import describe, median, percentile
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import MIGRATIONS
+from offhook.jetstream.stream import PROJECTOR
+from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.checkpoint import Fence, begin
+from offhook.projections.views.analytics.groups import GroupsWanted, read_groups
+from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, ROLLUPS
+from offhook.projections.views.database import begun, driver_of, open_database
+from offhook.projections.views.schema import migrate
+
+END = datetime(2026, 11, 27, tzinfo=UTC)
+YEAR = timedelta(days=365)
+ROUNDS_OF_COST = 4
+
+console = Console(width=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--legs", type=int, nargs="*", default=[100_000, 10_000_000])
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--records", type=int, default=16_000)
+    chosen = parser.parse_args()
+    console.print(describe("bench.analytics"), highlight=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder,
+        PostgresServer(Path(folder) / "postgres") as postgres,
+    ):
+        if chosen.records:
+            show_cost(postgres, chosen.records)
+        if chosen.legs:
+            show_queries(postgres, chosen.legs, chosen.rounds)
+
+
+def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) -> None:
+    found: dict[str, list[float]] = {}
+    columns = []
+    for size in sizes:
+        url = _migrated(postgres, f"legs_{size}")
+        made = asyncio.run(fill(url, size))
+        for name, value in made.items():
+            console.print(f"{size:,} legs: {name} {value}", highlight=False)
+        for name, times in asyncio.run(measure(url, rounds)).items():
+            found.setdefault(name, []).append(percentile(times, 99) * 1000)
+        columns.append(f"{size:,} legs, p99 ms")
+    table = Table(title="GET /analytics/groups, without HTTP", title_justify="left")
+    table.add_column("query")
+    for column in (*columns, "ratio"):
+        table.add_column(column, justify="right")
+    for name, figures in found.items():
+        table.add_row(name, *(f"{each:.1f}" for each in figures), f"{figures[-1] / figures[0]:.2f}")
+    console.print(table)
+
+
+def queries() -> Mapping[str, GroupsWanted]:
+    def of(days: int, **more: Any) -> GroupsWanted:
+        return GroupsWanted(start=END - timedelta(days=days), end=END, **more)
+
+    return {
+        "day, total": of(1),
+        "day, by hour": of(1, unit="hour"),
+        "day, by hour and connection": of(1, unit="hour", by=["connection_id"]),
+        "day, by cause, source and SIP": of(
+            1, by=["hangup_cause", "hangup_source", "sip_hangup_cause"]
+        ),
+        "week, by prefix": of(7, by=["number_prefix"], top=20),
+        "month, by day in Berlin": of(30, unit="day", tz="Europe/Berlin"),
+        "month, by day and direction": of(30, unit="day", by=["direction"]),
+        "month, by flow and version": of(30, by=["flow", "flow_version"]),
+        "month, of one connection, by cause": of(
+            30, by=["hangup_cause"], filters={"connection_id": "connection-3"}
+        ),
+        "year, total": of(365),
+        "year, by month": of(365, unit="month"),
+        "year, by cause": of(365, by=["hangup_cause"]),
+    }
+
+
+async def measure(url: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round."""
+    engine = open_database(url)
+    found: dict[str, list[float]] = {}
+    async with engine.connect() as connection:
+        for name, wanted in queries().items():
+            times = []
+            for _ in range(rounds + 1):
+                began_at = time.perf_counter()
+                groups = await read_groups(connection, wanted, END)
+                times.append(time.perf_counter() - began_at)
+            assert sum(group.counts["calls"] for group in groups) > 0
+            found[name] = times[1:]
+    await engine.dispose()
+    return found
+
+
+async def fill(url: str, size: int) -> dict[str, str]:
+    """Make the legs and their roll-ups; what there is then."""
+    engine = open_database(url, statement_timeout_s=None)
+    began_at = time.perf_counter()
+    async with engine.begin() as connection:
+        await connection.execute(text("alter table legs disable trigger user"))
+        await connection.execute(text(_LEGS), {"size": size, "end": END, "year": YEAR})
+        await connection.execute(text("alter table legs enable trigger user"))
+    legs_s = time.perf_counter() - began_at
+    began_at = time.perf_counter()
+    async with engine.begin() as connection:
+        for statement in (FILL_REPEATS, FILL):
+            await connection.execute(text(statement))
+    rollups_s = time.perf_counter() - began_at
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        tables = ", ".join(["legs", *(table.name for table in ROLLUPS)])
+        await connection.execute(text(f"vacuum analyze {tables}"))
+        found = await connection.execute(text("select count(*) from leg_sums"))
+        rows = found.scalar_one()
+    await engine.dispose()
+    return {"made in": f"{legs_s:.0f} s", "rolled up in": f"{rollups_s:.0f} s, {rows:,} rows"}
+
+
+def show_cost(postgres: PostgresServer, records: int) -> None:
+    found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for number in range(ROUNDS_OF_COST * 2):
+        is_kept = bool(number % 2)
+        url = _migrated(postgres, f"cost_{number}")
+        found[is_kept].append(asyncio.run(cost(url, records, is_kept=is_kept)))
+    table = Table(title="processor time of a record, ms (median)", title_justify="left")
+    for column in ("roll-ups", "projector", "Postgres", "both"):
+        table.add_column(column, justify="right")
+    both = {}
+    for is_kept, figures in found.items():
+        ours, theirs = (median([each[at] for each in figures]) for at in (0, 1))
+        both[is_kept] = median([sum(each) for each in figures])
+        row = (ours, theirs, both[is_kept])
+        table.add_row("kept" if is_kept else "none", *(f"{each:.3f}" for each in row))
+    console.print(table)
+    console.print(f"roll-ups cost {both[True] / both[False] - 1:+.1%} of both")
+
+
+async def cost(url: str, records: int, *, is_kept: bool) -> tuple[float, float]:
+    """Milliseconds of this process and of the server's for each record."""
+    engine = open_database(url)
+    if not is_kept:
+        async with engine.begin() as connection:
+            await connection.execute(text("alter table legs disable trigger user"))
+    entries = itertools.islice(entries_of(), records * 5 // 4)
+    projection, seq, count = Projection(PROJECTOR), 0, 0
+    ours_s = theirs_s = 0.0
+    async with engine.connect() as connection:
+        async with connection.begin():
+            await begin(connection, PROJECTOR, STARTED_AT)
+        driver = await driver_of(connection)
+        await driver.execute("set plan_cache_mode = force_generic_plan")
+        pid = await driver.fetchval("select pg_backend_pid()")
+        while several := list(itertools.islice(entries, BATCH)):
+            if count == 0 and seq >= records // 4:
+                ours_s, theirs_s = -time.process_time(), -_cpu_s(pid)
+            batch = [stored(seq + n, *entry) for n, entry in enumerate(several, start=1)]
+            async with begun(connection):
+                applied = await projection.apply(connection, batch, {0: Fence(seq=seq)})
+            projection.keep(applied)
+            seq = batch[-1].seq
+            count += len(batch) if ours_s else 0
+        ours_s += time.process_time()
+        theirs_s += _cpu_s(pid)
+    await engine.dispose()
+    return ours_s / count * 1000, theirs_s / count * 1000
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _migrated(postgres: PostgresServer, name: str) -> str:
+    url = postgres.create_database(name)
+    asyncio.run(migrate(url, MIGRATIONS))
+    return url
+
+
+# A call of three is not answered; nine of ten incoming SIP codes are not known.
+_LEGS = """
+insert into legs (
+    call_control_id, session_id, connection_id, direction, from_number, to_number, state,
+    started_at, answered_at, ended_at, hangup_cause, hangup_source, sip_hangup_cause, talk_s,
+    quality, cost, currency, number_prefix, flow, flow_version, last_seq
+)
+select 'v3:' || md5(n::text), md5(n::text || 's'), 'connection-' || n % 8, direction,
+    '+12025550100', '+1' || lpad((hash % 1000000)::text, 10, '0'), 'ended', started_at,
+    started_at + delay, started_at + coalesce(delay, interval '20 s') + talk,
+    (array['normal_clearing', 'user_busy', 'no_answer', 'call_rejected', 'originator_cancel'])
+        [case when delay is null then 2 + hash % 4 else 1 end],
+    (array['caller', 'callee'])[1 + hash % 2],
+    case when direction = 'outgoing' then
+        (array['200', '486', '480', '603', '487'])
+            [case when delay is null then 2 + hash % 4 else 1 end]
+    end,
+    extract(epoch from talk),
+    case when delay is not null then
+        '{"inbound": {"mos": "4.5", "packet_count": "900", "skip_packet_count": "3"}}'::jsonb end,
+    case when delay is not null then 0.0075 end, case when delay is not null then 'USD' end,
+    '+1' || 200 + hash % 40, 'flow-' || n % 2, '1', n
+from (
+    select n, hash, case when hash % 2 = 0 then 'incoming' else 'outgoing' end as direction,
+        cast(:end as timestamptz) - cast(:year as interval) * (n::float / :size) as started_at,
+        case when hash % 3 > 0 then make_interval(secs => 1 + hash % 300 / 10.0) end as delay,
+        make_interval(secs => case when hash % 3 > 0 then hash % 6000 / 10.0 else 0 end) as talk
+    from (select n, hashint8(n)::bigint & 1073741823 as hash from generate_series(1, :size) as n)
+) as made
+"""
+
+
+if __name__ == "__main__":
+    main()

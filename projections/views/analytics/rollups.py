@@ -1,0 +1,309 @@
+"""Figures kept by hour, day and month of UTC, so that a long range is a sum over few rows.
+
+    leg_sums      each counter and sum of `facts`, by period of the start, direction, connection,
+                  and one of: nothing more, the outcome, the number's prefix, the flow
+    leg_classes   histograms of answer delay and talk, and cost by currency, by period, direction
+                  and connection
+    leg_repeats   rows of `legs` that do not count: another session has a fuller row of the leg
+
+Triggers on `legs` keep them, in the transaction of the rows: what a row added before goes, what it
+adds now comes. So whoever writes legs (projector, rebuild, erasure) has no code for it, and a late
+fact corrects every figure. `refill` makes the same from all rows.
+
+Projectors of different partitions must not wait for each other: a row of a roll-up has a `shard`,
+the partition whose projector writes it, and readers add the shards up.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.projections.views.analytics.facts import ADDED, SUMS, class_of, facts_of
+from offhook.projections.views.view import metadata
+
+FIGURES = (*ADDED, *SUMS)
+
+LEVELS = ("hour", "day", "month")
+"""Periods of UTC. Each leg is in one row of each: readers take the longest that fit."""
+
+KINDS = {
+    "all": (),
+    "outcome": ("hangup_cause", "hangup_source", "sip_hangup_cause"),
+    "number": ("number_prefix",),
+    "flow": ("flow", "flow_version"),
+}
+"""What legs are told apart by, besides direction and connection; up to three values."""
+
+CLASSES = {"delay": class_of("delay_us"), "talk": class_of("talked_us")}
+"""The histograms, and the number of a leg's class."""
+
+_SHARD_BITS = 47  # a position above them is the partition, as `offhook.position` has it
+
+leg_sums = Table(
+    "leg_sums",
+    metadata,
+    Column("kind", Text, nullable=False),  # of KINDS
+    Column("level", Text, nullable=False),  # of LEVELS
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("direction", Text),
+    Column("connection_id", Text),
+    Column("value1", Text),
+    Column("value2", Text),
+    Column("value3", Text),
+    *(Column(name, BigInteger, nullable=False) for name in FIGURES),
+    Index(
+        "leg_sums_key",
+        *(
+            "kind",
+            "level",
+            "starts_at",
+            "shard",
+            "direction",
+            "connection_id",
+            "value1",
+            "value2",
+            "value3",
+        ),
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+)
+
+leg_classes = Table(
+    "leg_classes",
+    metadata,
+    Column("kind", Text, nullable=False),  # delay, talk: number of the class; cost: currency
+    Column("level", Text, nullable=False),  # of LEVELS
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("direction", Text),
+    Column("connection_id", Text),
+    Column("value", Text),
+    Column("legs", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),  # of cost
+    Index(
+        "leg_classes_key",
+        *("kind", "level", "starts_at", "shard", "direction", "connection_id", "value"),
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+)
+
+leg_repeats = Table(
+    "leg_repeats",
+    metadata,
+    Column("call_control_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    PrimaryKeyConstraint("call_control_id", "session_id"),
+)
+
+ROLLUPS = (leg_sums, leg_classes, leg_repeats)
+
+IS_COUNTED = (
+    "not exists (select from leg_repeats where leg_repeats.call_control_id = leg.call_control_id"
+    " and leg_repeats.session_id = leg.session_id)"
+)
+"""The condition for a row of legs, named leg, to count."""
+
+TRIGGER = "offhook_rollups"
+"""How the names of the triggers begin, and the name of their function."""
+
+
+async def refill(connection: AsyncConnection, schema: str) -> None:
+    """Fill the empty roll-ups of the schema from its legs, and keep them from now on.
+
+    `schema` is a quoted identifier, which becomes the first of the transaction's search path.
+    """
+    found = await connection.execute(text("select current_schema()"))
+    await connection.execute(text(f"set local search_path to {schema}, {found.scalar_one()}"))
+    analyze = "analyze leg_sums, leg_classes, leg_repeats"
+    for statement in (FILL_REPEATS, FILL, analyze, *triggers_on("legs")):
+        await connection.execute(text(statement))
+
+
+def triggers_on(table: str) -> list[str]:
+    """Statements that create the triggers."""
+    tables = {
+        "insert": "referencing new table as new_rows",
+        "update": "referencing old table as old_rows new table as new_rows",
+        "delete": "referencing old table as old_rows",
+        "truncate": "",
+    }
+    return [
+        f"create trigger {TRIGGER}_{event} after {event} on {table} {rows}"
+        f" for each statement execute function {TRIGGER}()"
+        for event, rows in tables.items()
+    ]
+
+
+def _changed(changes: Mapping[str, str], before: str = "") -> str:
+    """A statement that adds the rows under "+", and subtracts those under "-"."""
+    rows = " union all ".join(
+        f"select {sign}1 as sign, fact.* from ({query}) as fact" for sign, query in changes.items()
+    )
+    sums = {name: f"coalesce(sum(sign * {name}), 0)" for name in FIGURES}
+    return _CHANGED.format(
+        before=before,
+        levels=", ".join(f"('{level}')" for level in LEVELS),
+        rows=rows,
+        delay=CLASSES["delay"],
+        talk=CLASSES["talk"],
+        kinds=",\n        ".join(
+            f"('{kind}', {', '.join([*values, *['null'] * (3 - len(values))])})"
+            for kind, values in KINDS.items()
+        ),
+        figures=", ".join(FIGURES),
+        sums=", ".join(sums.values()),
+        differs=" or ".join(f"{each} <> 0" for each in sums.values()),
+        added=", ".join(f"{name} = leg_sums.{name} + excluded.{name}" for name in FIGURES),
+    )
+
+
+def _facts(rows: str, condition: str = IS_COUNTED) -> str:
+    return facts_of(rows, {"shard": f"(leg.last_seq >> {_SHARD_BITS})::int"}, condition)
+
+
+_CHANGED = """with {before}changes as materialized (
+    {rows}
+),
+classes as (
+    insert into leg_classes (
+        kind, level, starts_at, shard, direction, connection_id, value, legs, micros
+    )
+    select kind, level, date_trunc(level, started_at, 'UTC'), shard, direction, connection_id,
+        value, sum(sign), sum(sign * micros)
+    from changes cross join lateral (values
+        ('delay', ({delay})::text, delay_us, 0),
+        ('talk', ({talk})::text, talked_us, 0),
+        ('cost', currency, cost_micros, cost_micros)
+    ) as each (kind, value, counted, micros)
+        cross join (values {levels}) as period (level)
+    where counted is not null
+    group by 1, 2, 3, 4, 5, 6, 7
+    having sum(sign) <> 0 or sum(sign * micros) <> 0
+    order by 1, 2, 3, 4, 5, 6, 7
+    on conflict (kind, level, starts_at, shard, direction, connection_id, value) do update
+    set legs = leg_classes.legs + excluded.legs, micros = leg_classes.micros + excluded.micros
+)
+insert into leg_sums (
+    kind, level, starts_at, shard, direction, connection_id, value1, value2, value3, {figures}
+)
+select kind, level, date_trunc(level, started_at, 'UTC'), shard, direction, connection_id,
+    value1, value2, value3, {sums}
+from changes cross join lateral (values
+        {kinds}
+) as each (kind, value1, value2, value3)
+    cross join (values {levels}) as period (level)
+group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+having {differs}
+order by 1, 2, 3, 4, 5, 6, 7, 8, 9
+on conflict (
+    kind, level, starts_at, shard, direction, connection_id, value1, value2, value3
+) do update set {added}"""
+
+_RANK = (
+    "row_number() over (partition by call_control_id"
+    " order by state <> 'unseen' desc, last_seq desc) > 1"
+)
+
+FILL_REPEATS = f"""
+insert into leg_repeats (call_control_id, session_id)
+select call_control_id, session_id from (
+    select call_control_id, session_id, {_RANK} as repeats from legs
+    where call_control_id in (
+        select call_control_id from legs group by call_control_id having count(*) > 1
+    )
+) as ranked
+where repeats
+"""
+
+FILL = _changed({"+": _facts("legs")})
+
+_MARK = _changed(
+    {
+        "-": _facts(
+            "(select legs.* from legs join marked using (call_control_id, session_id))", "true"
+        ),
+        "+": _facts(
+            "(select legs.* from legs join unmarked using (call_control_id, session_id))", "true"
+        ),
+    },
+    f"""ranked as (
+    select call_control_id, session_id, {_RANK} as repeats from legs
+    where call_control_id = any(due)
+),
+marked as (
+    insert into leg_repeats (call_control_id, session_id)
+    select call_control_id, session_id from ranked where repeats
+    on conflict do nothing
+    returning call_control_id, session_id
+),
+unmarked as (
+    delete from leg_repeats using ranked
+    where not repeats and leg_repeats.call_control_id = ranked.call_control_id
+        and leg_repeats.session_id = ranked.session_id
+    returning leg_repeats.call_control_id, leg_repeats.session_id
+),
+""",
+)
+
+FUNCTION = f"""
+declare
+    due text[];
+    noted text := 'offhook.due_' || tg_relid;
+begin
+    perform set_config(
+        'search_path', quote_ident(tg_table_schema) || ', pg_catalog, pg_temp', true
+    );
+    if tg_op = 'TRUNCATE' then
+        truncate leg_sums, leg_classes, leg_repeats;
+        return null;
+    elsif tg_op = 'UPDATE' then
+        -- Of an upsert, this is before the trigger of its inserted rows, which marks repeats.
+        {_changed({"-": _facts("old_rows"), "+": _facts("new_rows")})};
+        select array_agg(distinct call_control_id) into due from new_rows where exists (
+            select from legs where legs.call_control_id = new_rows.call_control_id
+                and legs.session_id <> new_rows.session_id
+        );
+        if due is not null then
+            perform set_config(noted, due::text, true);
+        end if;
+        return null;
+    elsif tg_op = 'INSERT' then
+        {_changed({"+": _facts("new_rows")})};
+        select array_agg(distinct call_control_id) into due from new_rows where exists (
+            select from legs where legs.call_control_id = new_rows.call_control_id
+                and legs.session_id <> new_rows.session_id
+        );
+        if current_setting(noted, true) <> '' then
+            due := due || current_setting(noted)::text[];
+            perform set_config(noted, '', true);
+        end if;
+    else
+        {_changed({"-": _facts("old_rows")})};
+        delete from leg_repeats using old_rows
+        where leg_repeats.call_control_id = old_rows.call_control_id
+            and leg_repeats.session_id = old_rows.session_id;
+        select array_agg(distinct call_control_id) into due from old_rows where exists (
+            select from legs where legs.call_control_id = old_rows.call_control_id
+        );
+    end if;
+    if due is not null then
+        {_MARK};
+    end if;
+    return null;
+end
+"""
+"""The body of the triggers' function, in PL/pgSQL."""

@@ -36,7 +36,7 @@ def settings_of_command(path: Path | None = None) -> Settings:
 
 
 def keyword_options(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The keyword-only parameters of a function, each an option."""
+    """The keyword-only parameters of a function or a dataclass, each an option."""
     return [
         each
         for each in inspect.signature(function).parameters.values()

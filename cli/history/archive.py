@@ -11,6 +11,7 @@ import typer
 
 from offhook.cli.options import ReadyFile, console, settings_of_command
 from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.settings import Settings
 
 
 def archive(
@@ -46,15 +47,19 @@ def archive(
     If interrupted, the next run finishes what this one began.
     """
     settings = settings_of_command(ready_file)
-    age, pause = duration("--older-than", older_than), None
-    if every is not None:
-        pause = duration("--every", every)
+    age = duration("--older-than", older_than)
+    _archive(settings, _root(to), age, every)
+
+
+def _archive(settings: Settings, root: str, age: timedelta, every: str | None) -> None:
+    """Once; or at an interval, and then a run that fails does not end the command."""
+    pause = None if every is None else duration("--every", every)
     from offhook.cli.history.archiving import FAULTS, require_old_enough, run_archive
 
     require_old_enough(age)
     while True:
         try:
-            asyncio.run(run_archive(console, settings, _root(to), age, datetime.now(UTC)))
+            asyncio.run(run_archive(console, settings, root, age, datetime.now(UTC)))
         except FAULTS as error:
             why = getattr(error, "orig", None) or error
             if pause is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offhook.cli.counted import counted
+from offhook.cli.history.erase_options import Wanted
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.retention import store_directories
@@ -33,20 +34,6 @@ OUT_OF_REACH = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What was asked for."""
-
-    session_ids: tuple[str, ...]
-    numbers: tuple[str, ...]
-    names: tuple[str, ...]
-    is_agreed: bool
-    resumes: bool
-    report: Path | None
-    stores: tuple[Path, ...]
-    full_vacuum: bool
-
-
 def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
     """Whether nothing was found afterwards. Raises OffhookError."""
     if not (wanted.session_ids or wanted.numbers or wanted.resumes):
@@ -54,7 +41,7 @@ def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
     if wanted.resumes and (wanted.session_ids or wanted.numbers):
         raise OperatorFault("--resume takes no SESSION and no --number")
     for option, texts in (("SESSION", wanted.session_ids), ("--name", wanted.names)):
-        if not all(each.strip() for each in texts):  # it would be found everywhere
+        if not all(each.strip() for each in texts or ()):  # it would be found everywhere
             raise OperatorFault(f"{option} is empty; expected a text, nothing was erased")
     try:
         erased = asyncio.run(_erase(console, settings, wanted))
@@ -77,7 +64,7 @@ async def _erase(console: Console, settings: Settings, wanted: Wanted) -> list[E
     try:
         client = await connect(settings.nats_url, "erase")
         try:
-            stores: Sequence[Path] = wanted.stores
+            stores: Sequence[Path] = wanted.stores or ()
             if not stores:
                 stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
             eraser = Eraser(
@@ -103,7 +90,11 @@ async def _erase(console: Console, settings: Settings, wanted: Wanted) -> list[E
 async def _target(engine: Engine, wanted: Wanted) -> Target:
     async with engine.connect() as connection:
         return await find_target(
-            connection, wanted.session_ids, wanted.numbers, wanted.names, datetime.now(UTC)
+            connection,
+            wanted.session_ids or (),
+            wanted.numbers or (),
+            wanted.names or (),
+            datetime.now(UTC),
         )
 
 

@@ -1,8 +1,9 @@
 """Options by which the commands of history choose records."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,40 +13,42 @@ from offhook.history.selection import Selection, moment_from
 from offhook.position import position_from
 
 
-def selection_of(
-    *,
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The options; None for one that was not given."""
+
     since: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
             help="Records stored at this time or later: RFC 3339, or how long ago (15m, 2h, 7d).",
         ),
-    ] = None,
+    ] = None
     until: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Records stored before this time."),
-    ] = None,
+    ] = None
     from_position: Annotated[
         str | None,
         typer.Option(
             metavar="POSITION",
             help="First position, inclusive: a number, or partition:sequence, as 2:1234.",
         ),
-    ] = None,
+    ] = None
     to_position: Annotated[
         str | None, typer.Option(metavar="POSITION", help="Last position, inclusive.")
-    ] = None,
+    ] = None
     session: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", help="Records of this session. May be repeated."),
-    ] = None,
+    ] = None
     number: Annotated[
         list[str] | None,
         typer.Option(
             metavar="E164",
             help="All records of the sessions with a leg from or to this number. May be repeated.",
         ),
-    ] = None,
+    ] = None
     type: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,23 +56,25 @@ def selection_of(
             help="Records of this event type (call.hangup) or record type (Decided)."
             " May be repeated.",
         ),
-    ] = None,
-) -> Selection:
+    ] = None
+
+
+SELECTION = keyword_options(_Chosen)
+"""For `with_options`."""
+
+
+def selection_of(**options: Any) -> Selection:
     """What the options mean. Raises SelectionInvalid, which names the option."""
-    now = datetime.now(UTC)
+    now, chosen = datetime.now(UTC), _Chosen(**options)
     return Selection(
-        since=_moment("--since", since, now),
-        until=_moment("--until", until, now),
-        first_position=_position("--from-position", from_position),
-        last_position=_position("--to-position", to_position),
-        sessions=_each(session),
-        numbers=_each(number),
-        types=_each(type),
+        since=_moment("--since", chosen.since, now),
+        until=_moment("--until", chosen.until, now),
+        first_position=_position("--from-position", chosen.from_position),
+        last_position=_position("--to-position", chosen.to_position),
+        sessions=_each(chosen.session),
+        numbers=_each(chosen.number),
+        types=_each(chosen.type),
     )
-
-
-SELECTION = keyword_options(selection_of)
-"""The options of `selection_of`, for `with_options`."""
 
 
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:

@@ -3,8 +3,6 @@
 import os
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from offhook.cli.whatif.options import Asked
 from offhook.cli.whatif.page import page_of
 from offhook.cli.whatif.processes import run_parts
 from offhook.cli.whatif.report import Report, json_of, print_report
@@ -26,23 +25,14 @@ PRINT_EVERY_S = 2.0
 """Pause between progress lines when the output is not a terminal."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What to try, as it was typed."""
-
-    flow: str
-    since: str | None = None
-    until: str | None = None
-    sessions: str | None = None
-    limit: int | None = None
-    recorded: Sequence[str] = ()
-    all_flows: bool = False
-    files: Sequence[str] = ()
-    processes: int | None = None
-
-
 def run_whatif(
-    console: Console, settings: Settings, asked: Asked, *, html: Path | None, as_json: bool
+    console: Console,
+    settings: Settings,
+    asked: Asked,
+    *,
+    processes: int | None,
+    html: Path | None,
+    as_json: bool,
 ) -> bool:
     """Print the report. True if every decision was compared and is the same. Raises OffhookError.
 
@@ -50,14 +40,28 @@ def run_whatif(
     """
     if asked.all_flows and asked.recorded:
         raise SettingInvalid("--all and --flow cannot be used together")
+    showing = _Showing(Console(stderr=True) if as_json else console)
+    report = _compared(settings, asked, processes, showing)
+    if as_json:
+        print(json_of(report).decode())  # noqa: T201
+    else:
+        print_report(console, report)
+    if html is not None:
+        _write(html, page_of(report))
+        showing.say(f"report: {html}")
+    return report.tally.is_clean
+
+
+def _compared(
+    settings: Settings, asked: Asked, processes: int | None, showing: "_Showing"
+) -> Report:
+    names = None if asked.all_flows else (*(asked.recorded or ()),)
     wanted = _wanted(asked, datetime.now(UTC))
-    names = None if asked.all_flows else asked.recorded
     opened = (
         from_files(asked.files, wanted)
         if asked.files
         else from_database(settings.postgres_url, wanted)
     )
-    showing = _Showing(Console(stderr=True) if as_json else console)
     with opened as source:
         started = time.monotonic()
         with showing.until_done(source.sessions):
@@ -65,33 +69,29 @@ def run_whatif(
                 asked.flow,
                 names,
                 source.parts,
-                processes=min(asked.processes or os.cpu_count() or 1, max(1, source.sessions)),
+                processes=min(processes or os.cpu_count() or 1, max(1, source.sessions)),
                 on_tally=showing.add,
             )
         took_s = time.monotonic() - started
-    report = Report(
+    return Report(
         flow=asked.flow,
         name=loaded.name,
         version=loaded.version,
-        compared_with=None if names is None else (*(names or (loaded.name,)),),
-        history=", ".join(asked.files) or "the database",
+        compared_with=None if names is None else names or (loaded.name,),
+        history=", ".join(asked.files or ()) or "the database",
         since=wanted.since,
         until=wanted.until,
         finished_at=datetime.now(UTC),
         took_s=took_s,
         tally=tally,
     )
-    if as_json:
-        print(json_of(report).decode())  # noqa: T201
-    else:
-        print_report(console, report)
-    if html is not None:
-        try:
-            html.write_text(page_of(report))
-        except OSError as error:
-            raise OperatorFault(f"{html} cannot be written: {error.strerror}") from error
-        showing.say(f"report: {html}")
-    return tally.is_clean
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise OperatorFault(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _wanted(asked: Asked, now: datetime) -> Wanted:

@@ -13,7 +13,9 @@ browser's EventSource resumes by itself, with the header Last-Event-ID.
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -74,15 +76,14 @@ def streams_router(
 ) -> APIRouter:
     """The routes above; to be included before those of sessions, whose paths are like these."""
     router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
-    described = cast(dict[int | str, dict[str, Any]], DESCRIBED)
-
-    @router.get(
-        "/sessions/stream",
-        summary="Follow all sessions",
+    stream = partial(
+        router.get,
         status_code=200,
         response_class=EventStream,
-        responses=described,
+        responses=cast(dict[int | str, dict[str, Any]], DESCRIBED),
     )
+
+    @stream("/sessions/stream", summary="Follow all sessions")
     async def all_sessions(
         status: Literal["empty", "active", "ended"] | None = None,
         connection_id: str | None = None,
@@ -97,24 +98,10 @@ def streams_router(
         first webhook of a call nothing is known of it. With `status=active` a client sees a call up
         to the record before its end, and with `status=ended` from its end on.
         """
-        wants = _wants(
-            None if status is None else lambda record: record.status_at(now()) == status,
-            connection_id,
-            None if from_number is None else number_in("from_number", from_number),
-            None if to_number is None else number_in("to_number", to_number),
-        )
-        live.require_room()
-        resumed = resumed_from or last_event_id
-        after = None if resumed is None else positions_in(resumed, live.partitions)
-        return EventStream(_events(live, Following(wants=wants, id_of=id_of), after))
+        filters = Filters(status, connection_id, from_number, to_number)
+        return _follow_all(live, filters, now, resumed_from or last_event_id)
 
-    @router.get(
-        "/sessions/{session_id}/stream",
-        summary="Follow a session",
-        status_code=200,
-        response_class=EventStream,
-        responses=described,
-    )
+    @stream("/sessions/{session_id}/stream", summary="Follow a session")
     async def one_session(
         session_id: str,
         last_event_id: LastEventIdQuery = None,
@@ -128,28 +115,9 @@ def streams_router(
         begins after that, with 0 at the first record. The stream goes on after the session's end.
         The id of a requested dial leads to the call that it placed.
         """
-        async with views.snapshot(min_seq, timeout_s) as snapshot:
-            session_id = await call_session_of(snapshot.connection, session_id)
-            if await read_session(snapshot.connection, session_id) is None:
-                raise not_found(f"There is no session {shown(session_id)}")
-        partition = partition_for(session_id, live.partitions)
-        live.require_room()
         resumed = resumed_from or last_event_id
-        after = None
-        if resumed is not None:
-            after = [position_of(each, 0) for each in range(live.partitions)]
-            position = _position_in(resumed)
-            views.require_in_log("last_event_id", position)
-            if partition_of(position) == partition:
-                after[partition] = position
-            # A position of another partition, or 0, is before its first record.
-        wanted = Following(
-            wants=lambda record: record.session_id == session_id,
-            id_of=lambda place: str(place[partition]),
-            session_id=session_id,
-            partition=partition,
-        )
-        return EventStream(_events(live, wanted, after))
+        session_id = await _call_session(views, session_id, min_seq, timeout_s)
+        return _follow_one(live, views, session_id, resumed)
 
     return router
 
@@ -169,6 +137,60 @@ class EventStream(StreamingResponse):
         async with aclosing(self._events):
             with suppress(ClientDisconnect):  # it resumes when it likes
                 await super().__call__(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a client may ask for of all sessions; None where it asked for nothing."""
+
+    status: Literal["empty", "active", "ended"] | None
+    connection_id: str | None
+    from_number: str | None
+    to_number: str | None
+
+
+def _follow_all(
+    live: Live, filters: Filters, now: Callable[[], datetime], resumed: str | None
+) -> EventStream:
+    status, from_number, to_number = filters.status, filters.from_number, filters.to_number
+    wants = _wants(
+        None if status is None else lambda record: record.status_at(now()) == status,
+        filters.connection_id,
+        None if from_number is None else number_in("from_number", from_number),
+        None if to_number is None else number_in("to_number", to_number),
+    )
+    live.require_room()
+    after = None if resumed is None else positions_in(resumed, live.partitions)
+    return EventStream(_events(live, Following(wants=wants, id_of=id_of), after))
+
+
+async def _call_session(views: Views, session_id: str, min_seq: int, timeout_s: float) -> str:
+    """The session that the id leads to. Raises ErrorAnswer 404."""
+    async with views.snapshot(min_seq, timeout_s) as snapshot:
+        session_id = await call_session_of(snapshot.connection, session_id)
+        if await read_session(snapshot.connection, session_id) is None:
+            raise not_found(f"There is no session {shown(session_id)}")
+    return session_id
+
+
+def _follow_one(live: Live, views: Views, session_id: str, resumed: str | None) -> EventStream:
+    partition = partition_for(session_id, live.partitions)
+    live.require_room()
+    after = None
+    if resumed is not None:
+        after = [position_of(each, 0) for each in range(live.partitions)]
+        position = _position_in(resumed)
+        views.require_in_log("last_event_id", position)
+        if partition_of(position) == partition:
+            after[partition] = position
+        # A position of another partition, or 0, is before its first record.
+    wanted = Following(
+        wants=lambda record: record.session_id == session_id,
+        id_of=lambda place: str(place[partition]),
+        session_id=session_id,
+        partition=partition,
+    )
+    return EventStream(_events(live, wanted, after))
 
 
 async def _events(

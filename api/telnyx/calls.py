@@ -25,6 +25,8 @@ from offhook.jetstream.log import TRACE_HEADER
 DIAL = "dial"
 ACTIONS = tuple(operation for operation in COMMANDS if operation != DIAL)
 
+Perform = Callable[[str, str | None, Request, Caller], Awaitable[Response]]
+
 
 def calls_router(
     *, tokens: Tokens, commands: CommandRunner, idempotency: Idempotency, metrics: Metrics
@@ -44,37 +46,13 @@ def calls_router(
                 answer = await commands.run(resolved, caller, traceparent, until=until)
         return json_response(answer.body, answer.status, answer.headers)
 
+    @router.post("/calls", summary="Dial", openapi_extra={"requestBody": command_body(DIAL)})
     async def dial(request: Request, caller: Annotated[Caller, Security(may_command)]) -> Response:
         """Place a call. The answer has the new leg's ids; its progress arrives in webhooks."""
         return await perform(DIAL, None, request, caller)
 
-    def action(operation: str) -> Callable[..., Awaitable[Response]]:
-        async def act(
-            call_control_id: str,
-            request: Request,
-            caller: Annotated[Caller, Security(may_command)],
-        ) -> Response:
-            return await perform(operation, call_control_id, request, caller)
-
-        return act
-
-    router.add_api_route(
-        "/calls",
-        dial,
-        methods=["POST"],
-        summary="Dial",
-        openapi_extra={"requestBody": command_body(DIAL)},
-    )
     for operation in ACTIONS:
-        router.add_api_route(
-            f"/calls/{{call_control_id}}/actions/{operation}",
-            action(operation),
-            methods=[method_of(operation)],
-            name=operation,
-            summary=operation.replace("_", " ").capitalize(),
-            description=COMMANDS[operation].__doc__,
-            openapi_extra={"requestBody": command_body(operation)},
-        )
+        _add_action(router, operation, perform, may_command)
     router.add_api_route(
         "/calls/{call_control_id}/actions/{operation}",
         _no_such_action,
@@ -83,6 +61,30 @@ def calls_router(
         dependencies=[Depends(may_command)],
     )
     return router
+
+
+def _add_action(
+    router: APIRouter,
+    operation: str,
+    perform: Perform,
+    may_command: Callable[..., Awaitable[Caller]],
+) -> None:
+    async def act(
+        call_control_id: str,
+        request: Request,
+        caller: Annotated[Caller, Security(may_command)],
+    ) -> Response:
+        return await perform(operation, call_control_id, request, caller)
+
+    router.add_api_route(
+        f"/calls/{{call_control_id}}/actions/{operation}",
+        act,
+        methods=[method_of(operation)],
+        name=operation,
+        summary=operation.replace("_", " ").capitalize(),
+        description=COMMANDS[operation].__doc__,
+        openapi_extra={"requestBody": command_body(operation)},
+    )
 
 
 async def _no_such_action(call_control_id: str, operation: str, request: Request) -> Response:

@@ -205,11 +205,15 @@ class TimerFired:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionParked:
-    """The flow raised repeatedly on the record at `cause_seq`; the session waits."""
+    """The flow raised repeatedly on the record at `cause_seq`; the session waits.
+
+    `traceback` is of the flow's own code, empty if the flow was not called.
+    """
 
     cause_seq: int
     error: str
     attempts: int
+    traceback: str = ""
 
 
 Event = CallEvent | CommandFailed | TimerFired

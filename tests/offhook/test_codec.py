@@ -123,7 +123,9 @@ facts: st.SearchStrategy[Fact] = st.one_of(
         command_id=text,
         command_session_id=text,
     ),
-    st.builds(SessionParked, cause_seq=seqs, error=text, attempts=st.integers(0, 99)),
+    st.builds(
+        SessionParked, cause_seq=seqs, error=text, attempts=st.integers(0, 99), traceback=text
+    ),
     st.builds(TimerSet, timer_id=text, name=text, due_at=times),
     st.builds(TimerCancelled, timer_id=text, name=text),
     st.builds(
@@ -294,8 +296,8 @@ STORED: list[tuple[str, bytes, Fact]] = [
     ),
     (
         "SessionParked",
-        b'{"cause_seq":7,"error":"ValueError: no","attempts":5}',
-        SessionParked(cause_seq=7, error="ValueError: no", attempts=5),
+        b'{"cause_seq":7,"error":"ValueError: no","attempts":5,"traceback":"line 3"}',
+        SessionParked(cause_seq=7, error="ValueError: no", attempts=5, traceback="line 3"),
     ),
     (
         "TimerSet",
@@ -315,6 +317,11 @@ STORED: list[tuple[str, bytes, Fact]] = [
     ),
 ]
 
+BEFORE_TRACEBACKS: tuple[str, bytes, Fact] = (
+    "SessionParked",
+    b'{"cause_seq":7,"error":"ValueError: no","attempts":5}',
+    SessionParked(cause_seq=7, error="ValueError: no", attempts=5),
+)
 BEFORE_TIMERS = (
     "Decided",
     b'{"cause_seq":7,"cause_id":"e-1","flow":"frontdesk","flow_version":"2026-11-22",'
@@ -342,8 +349,8 @@ BEFORE_TIMERS = (
 
 @pytest.mark.parametrize(
     ("name", "body", "fact"),
-    [*STORED, BEFORE_TIMERS],
-    ids=[*(name for name, _, _ in STORED), "Decided before timers"],
+    [*STORED, BEFORE_TIMERS, BEFORE_TRACEBACKS],
+    ids=[*(name for name, _, _ in STORED), "Decided before timers", "before tracebacks"],
 )
 def test_what_version_1_stored_is_readable_for_ever(name: str, body: bytes, fact: Fact) -> None:
     assert decode(name, 1, body) == fact
@@ -540,4 +547,4 @@ def test_fields_of_a_fact_are_plain_json() -> None:
     shown = fields_of(webhook)
     assert (shown["attempt"], shown["event_type"], shown["event_id"]) == (1, "call.x", "e-1")
     parked = SessionParked(cause_seq=1, error="no", attempts=5)
-    assert fields_of(parked) == {"cause_seq": 1, "error": "no", "attempts": 5}
+    assert fields_of(parked) == {"cause_seq": 1, "error": "no", "attempts": 5, "traceback": ""}

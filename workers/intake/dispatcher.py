@@ -14,7 +14,7 @@ from offhook.workers.intake.delivery import Delivery, acknowledge
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.flow_errors import described
+from offhook.workers.sessions.flow_errors import described, traceback_of
 from offhook.workers.sessions.flows import FlowRaised
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 
@@ -286,7 +286,7 @@ class Dispatcher:
                         await _pause(RAISED_PAUSE_S * raises)
                     continue
                 attempts = count if is_deadly else raises
-                await self._settler.park(raised, attempts)
+                await self._settler.park(raised, attempts, traceback_of(raised))
                 _log.error("session parked", extra=described(raised) | {"attempts": attempts})
                 raises = 0
 

@@ -7,6 +7,9 @@ import offhook
 from offhook.events import Record, WebhookReceived
 from offhook.workers.sessions.flows import FlowRaised
 
+TRACEBACK_CHARS_MAX = 4_000
+"""The end of a traceback is kept: the line that raised is there."""
+
 _OFFHOOK = (str(Path(offhook.__file__).parent), "<")
 
 
@@ -20,6 +23,17 @@ def described(raised: FlowRaised) -> dict[str, object]:
         "error_summary": raised.summary,
         "exception": type(raised.__cause__).__name__ if raised.__cause__ else "",
     } | (place or {})
+
+
+def traceback_of(raised: FlowRaised) -> str:
+    """The traceback without Offhook's own frames; empty if the flow was not called."""
+    if (error := raised.__cause__) is None:
+        return ""
+    found = traceback.TracebackException.from_exception(error)
+    found.stack = traceback.StackSummary.from_list(
+        [frame for frame in found.stack if not frame.filename.startswith(_OFFHOOK)]
+    )
+    return "".join(found.format(chain=False))[-TRACEBACK_CHARS_MAX:]
 
 
 def event_type_of(record: Record) -> str:

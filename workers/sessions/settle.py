@@ -153,10 +153,12 @@ class Settler:
             self._cache.drop(session_id)
             raise
 
-    async def park(self, raised: FlowRaised, attempts: int) -> None:
+    async def park(self, raised: FlowRaised, attempts: int, traceback: str = "") -> None:
         """Set the session aside: the flow has raised on it too often. Raises LogUnavailable."""
         record = raised.record
-        fact = SessionParked(cause_seq=record.seq, error=raised.summary, attempts=attempts)
+        fact = SessionParked(
+            cause_seq=record.seq, error=raised.summary, attempts=attempts, traceback=traceback
+        )
         appended = await self._log.append(record.session_id, "out", encode(fact, record.session_id))
         self._cache.expect(record.session_id, appended.seq)
         self._metrics.parked.inc()

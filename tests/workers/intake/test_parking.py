@@ -157,6 +157,7 @@ async def test_a_record_that_seems_to_end_its_workers_is_parked_without_asking_i
     (parked,) = await facts(desk.log, SessionParked)
     assert isinstance(parked, SessionParked)
     assert (parked.cause_seq, parked.attempts) == (seq, POISON_DELIVERIES)
+    assert parked.traceback == ""
     assert desk.carrier.operations == ["hangup"], "an application's command takes no flow"
 
 
@@ -182,6 +183,19 @@ async def test_a_timer_whose_alarm_meets_a_poisonous_event_fires_after_the_repai
     resumed = await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
     await desk.deliver(FakeDelivery(session_id=SESSION, seq=resumed.seq))
     assert desk.heard == [CallInitiated, CallAnswered, TimerFired]
+
+
+async def test_a_parked_session_has_the_traceback_of_the_flow_alone() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated(), answered())
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    (parked,) = await facts(desk.log, SessionParked)
+    assert isinstance(parked, SessionParked)
+    first, *_, last = parked.traceback.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert parked.error.endswith(last)
+    assert __file__ in parked.traceback
+    assert "offhook/workers" not in parked.traceback
 
 
 async def test_the_caller_of_a_parked_session_is_hung_up_once() -> None:

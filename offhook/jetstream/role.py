@@ -18,8 +18,9 @@ from offhook.jetstream.broker import Broker
 from offhook.jetstream.connection import WATCH_S, close, connect, first_connection, until_refused
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.provisioning.provision import require_provisioned
+from offhook.jetstream.role_answers import answer_questions
 from offhook.process.asgi import AsgiApp
-from offhook.process.health import Ready, health_routes
+from offhook.process.health import Readiness, Ready, health_routes
 from offhook.process.serve import first_of, serve
 
 
@@ -43,14 +44,21 @@ class Role:
         self.closing = closing
         self.ending = Event()
         self._name = name
+        self._readiness = Readiness(health.trouble)
+        self._registry = CollectorRegistry()
 
     def health_routes(
         self, registry: CollectorRegistry, *, metrics_token: str, unready: Ready | None = None
     ) -> list[tuple[str, AsgiApp]]:
-        """Liveness, readiness and metrics. `unready` replaces the log's health as readiness."""
+        """Liveness, readiness and metrics. `unready` replaces the log's health as readiness.
+
+        The role answers other roles' questions from the same: see `role_answers`.
+        """
         self.health.register(registry)
+        self._registry = registry
+        self._readiness = Readiness(unready or self.health.trouble)
         return health_routes(
-            unready or self.health.trouble,
+            self._readiness,
             registry,
             metrics_token=metrics_token,
             warnings=self.health.warnings,
@@ -67,6 +75,13 @@ class Role:
         on_exit: Callable[[], None] | None = None,
     ) -> None:
         """Serve `app` until SIGTERM, run the others beside it, and raise what ends any of them."""
+        await answer_questions(
+            self.client,
+            self._name,
+            readiness=self._readiness,
+            warnings=self.health.warnings,
+            registry=self._registry,
+        )
         await first_of(
             serve(app, host=host, port=port, on_exit=on_exit),
             until_refused(self.client, self._name, self.ending, watch_s),

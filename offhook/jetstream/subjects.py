@@ -6,6 +6,7 @@
     timers.fired.<session>                               an alarm that rang: look at the session
     wake.<worker>                                        core NATS, not stored: look at a session
     limits                                               core NATS, not stored: workers' reports
+    roles.ask                                            core NATS, not stored: every role answers
 
 Subjects cannot be erased, so no telephone number is ever in one.
 """
@@ -29,6 +30,8 @@ ALL_SET = SET_PREFIX + "*.*"
 ALL_FIRED = FIRED_PREFIX + "*"
 LIMITS = "limits"
 """Where workers tell each other how much of the carrier's limits they use."""
+ASK_ROLES = "roles.ask"
+"""Where every role answers who it is and how it is: `role_answers`."""
 
 _SUBJECT = re.compile(
     r"^calls\.(?P<slot>\d{1,2})\.(?P<session>[A-Za-z0-9_-]{1,64})\.(?P<side>in|out)$"

@@ -32,20 +32,19 @@ Warnings = Callable[[], Sequence[str]]
 
 
 def health_routes(
-    ready: Ready,
+    ready: "Readiness",
     registry: CollectorRegistry,
     *,
     metrics_token: str = "",
     warnings: Warnings = tuple,
 ) -> list[tuple[str, AsgiApp]]:
     """The three paths above. With a `metrics_token` the metrics ask for it as a bearer token."""
-    readiness_of = _Readiness(ready)
 
     async def live(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, msgspec.json.encode({"live": True}), "application/json")
 
     async def readiness(scope: Scope, receive: Receive, send: Send) -> None:
-        because = await readiness_of()
+        because = await ready()
         answer: dict[str, object] = {"ready": not because, "because": because or None}
         if found := list(warnings()):
             answer["warnings"] = found
@@ -62,7 +61,7 @@ def health_routes(
     return [("/health/live", live), ("/health/ready", readiness), ("/metrics", metrics)]
 
 
-class _Readiness:
+class Readiness:
     """One check answers every request that arrives while it runs, and for READY_FOR_S after it.
 
     The check opens connections, and anybody may ask: 150 requests at once exhausted Postgres.
@@ -71,31 +70,40 @@ class _Readiness:
     def __init__(self, ready: Ready) -> None:
         self._ready = ready
         self._checking: asyncio.Task[str] | None = None
-        self._because = ""
+        self._because: str | None = None
         self._until = float("-inf")  # in the loop's time
 
     async def __call__(self) -> str:
         loop = asyncio.get_running_loop()
-        if loop.time() < self._until:
+        if self._because is not None and loop.time() < self._until:
             return self._because
         if self._checking is None:
             self._checking = loop.create_task(self._check())
         # The request that started it may be cancelled while others wait for it.
         return await asyncio.shield(self._checking)
 
+    async def latest(self, within_s: float) -> str | None:
+        """The same after at most `within_s`: an earlier result if need be, None without one."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self()
+        except TimeoutError:
+            return self._because
+
     async def _check(self) -> str:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                self._because = await self._ready()
+                because = await self._ready()
         except TimeoutError:
-            self._because = f"the readiness check did not end within {READY_TIMEOUT_S:g} s"
+            because = f"the readiness check did not end within {READY_TIMEOUT_S:g} s"
         except Exception as error:
             _log.exception("the readiness check failed")
-            self._because = f"the readiness check failed: {error!r}"
+            because = f"the readiness check failed: {error!r}"
         finally:
             self._checking = None
+        self._because = because
         self._until = asyncio.get_running_loop().time() + READY_FOR_S
-        return self._because
+        return because
 
 
 def _bears(scope: Scope, token: str) -> bool:

@@ -10,13 +10,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from offhook.process import health
-from offhook.process.health import health_routes
+from offhook.process.health import Readiness, health_routes
 
 
 def client(ready: Callable[[], Awaitable[str]], *, metrics_token: str = "") -> httpx.AsyncClient:
     registry = CollectorRegistry()
     Counter("asked", "Something to show.", registry=registry).inc()
-    routes = health_routes(ready, registry, metrics_token=metrics_token)
+    routes = health_routes(Readiness(ready), registry, metrics_token=metrics_token)
     app = Starlette(routes=[Mount(path, app=endpoint) for path, endpoint in routes])
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://role", follow_redirects=True

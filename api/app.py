@@ -15,7 +15,9 @@ from offhook.api.openapi import ERRORS, TAGS
 from offhook.api.own.analytics import analytics_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
+from offhook.api.own.health import health_router
 from offhook.api.own.live import Live
+from offhook.api.own.parked import parked_router
 from offhook.api.own.queue_figures import queue_figures_router
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions import sessions_router
@@ -37,6 +39,7 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready
+from offhook.projections.maintenance import fold_again
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.projections.views.waiting import PositionWatch
@@ -78,6 +81,9 @@ async def run(settings: Settings) -> None:
         idempotency = Idempotency(views=views, log=log, now=_now)
         metrics = Metrics()
 
+        async def again(session_id: str) -> str:
+            return await fold_again(engine, session_id)
+
         app = application(
             calls_router(
                 tokens=tokens, commands=commands, idempotency=idempotency, metrics=metrics
@@ -93,6 +99,8 @@ async def run(settings: Settings) -> None:
             queue_figures_router(tokens=tokens, views=views, now=_now),
             up_router(tokens=tokens, views=views, now=_now, dials_per_s=settings.dials_per_s),
             whoami_router(tokens=tokens),
+            health_router(tokens=tokens, views=views, stream=stream, client=role.client, now=_now),
+            parked_router(tokens=tokens, views=views, log=log, fold_again=again),
             with_docs=settings.api_docs,
         )
         routes = role.health_routes(

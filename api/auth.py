@@ -2,7 +2,7 @@
 
 read       sessions, commands, timelines; the status of calls; applications
 command    the same, and commands to calls
-admin      the same, and changes to call control applications
+admin      the same, changes to call control applications, and retries of parked sessions
 """
 
 import hashlib

@@ -71,6 +71,11 @@ class Snapshot:
             lag_ms=max(known) if len(known) == len(self._lags) else None,
         )
 
+    @property
+    def lags_ms(self) -> Sequence[int | None]:
+        """How far each partition is behind; once the connection has been given back."""
+        return self._lags
+
     def meta_of(self, session_id: str) -> Meta:
         """For a reply about that session; once the connection has been given back."""
         partition = partition_for(session_id, len(self.positions))

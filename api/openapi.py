@@ -47,6 +47,11 @@ TAGS = [
         "A hangup counts as not answered in time, except a short one, which is left out of the "
         "service level; so is a visit that ended by `leave` or `timeout`.",
     },
+    {
+        "name": "health",
+        "description": "How Offhook itself is: every role with its readiness, how far the views "
+        "are, what became of commands, and parked sessions, which wait for an operator.",
+    },
     {"name": "tokens", "description": "What a token may do."},
     {
         "name": "analytics",

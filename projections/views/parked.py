@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.events import SessionParked
 from offhook.flow import PARKED
 from offhook.projections.views.stored.event_log import read_stored
-from offhook.projections.views.view import metadata
+from offhook.projections.views.view import metadata, storable
 
 parked_sessions = Table(
     "parked_sessions",
@@ -40,12 +40,33 @@ class ParkedView:
     since: datetime
     error: str
     commands: Sequence[tuple[str, str]] = ()  # operation and status of the policy's, in order
+    traceback: str = ""  # of the flow's code; empty if that was not kept
 
 
-async def list_parked(connection: AsyncConnection) -> list[ParkedView]:
-    """What is parked, the longest parked first."""
-    found = [*await _by_flow(connection), *await _by_views(connection)]
+async def list_parked(connection: AsyncConnection, limit: int | None = None) -> list[ParkedView]:
+    """What is parked, the longest parked first: all of it, or so many of each kind at most."""
+    found = [*await _by_flow(connection, limit), *await _by_views(connection, limit)]
     return sorted(found, key=lambda each: each.since)
+
+
+async def count_parked(connection: AsyncConnection) -> int:
+    """How many sessions are parked, for either reason."""
+    found = await connection.execute(
+        text(
+            "select count(*) from (select session_id from sessions where parked"
+            " union select session_id from parked_sessions) as parked"
+        )
+    )
+    return int(found.scalar_one())
+
+
+async def is_parked_by_views(connection: AsyncConnection, session_id: str) -> bool:
+    """Whether the projector parked it."""
+    found = await connection.execute(
+        text("select exists (select from parked_sessions where session_id = :session_id)"),
+        {"session_id": storable(session_id)},
+    )
+    return bool(found.scalar_one())
 
 
 async def list_parked_ids(connection: AsyncConnection) -> list[str]:
@@ -59,15 +80,17 @@ async def list_parked_ids(connection: AsyncConnection) -> list[str]:
     return [row.session_id for row in (*flows, *views)]
 
 
-async def _by_flow(connection: AsyncConnection) -> list[ParkedView]:
+async def _by_flow(connection: AsyncConnection, limit: int | None) -> list[ParkedView]:
     result = await connection.execute(
         text(
             "select distinct on (session_id)"
             " seq, session_id, side, type, version, stored_at, body from event_log"
             " where type = 'SessionParked'"
-            " and session_id in (select session_id from sessions where parked)"
+            " and session_id in (select session_id from sessions where parked"
+            " order by last_stored_at limit :limit)"
             " order by session_id, seq desc"
-        )
+        ),
+        {"limit": limit},
     )
     parked = [read_stored(**row._mapping) for row in result]
     given = await connection.execute(
@@ -91,14 +114,19 @@ async def _by_flow(connection: AsyncConnection) -> list[ParkedView]:
                 since=each.stored_at,
                 error=fact.error if isinstance(fact, SessionParked) else each.error,
                 commands=commands.get(each.session_id, ()),
+                traceback=fact.traceback if isinstance(fact, SessionParked) else "",
             )
         )
     return found
 
 
-async def _by_views(connection: AsyncConnection) -> list[ParkedView]:
+async def _by_views(connection: AsyncConnection, limit: int | None) -> list[ParkedView]:
     result = await connection.execute(
-        text("select session_id, since_seq, parked_at, error from parked_sessions")
+        text(
+            "select session_id, since_seq, parked_at, error from parked_sessions"
+            " order by parked_at limit :limit"
+        ),
+        {"limit": limit},
     )
     return [
         ParkedView(

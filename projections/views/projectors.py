@@ -5,7 +5,12 @@ long as that one's row has not expired by Postgres' clock. Each change of hands 
 which every batch compares: see `projector.leases`.
 """
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.view import metadata
 
@@ -30,3 +35,33 @@ projector_leases = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("taken_at", DateTime(timezone=True)),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The projector that holds a partition; null if none does, or if it is gone."""
+
+    projector_id: str | None
+    since: datetime | None
+    epoch: int  # raised by each change of hands
+
+
+async def read_holders(connection: AsyncConnection, name: str) -> Mapping[int, Holder]:
+    """Who holds each partition that was ever held, by its number."""
+    found = await connection.execute(
+        text(
+            "select partition, epoch, taken_at, projector_id"
+            " from projector_leases as lease left join projectors on projectors.name = lease.name"
+            " and projector_id = holder and expires_at > now()"
+            " where lease.name = :name order by partition"
+        ),
+        {"name": name},
+    )
+    return {
+        row.partition: Holder(
+            projector_id=row.projector_id,
+            since=row.taken_at if row.projector_id is not None else None,
+            epoch=row.epoch,
+        )
+        for row in found
+    }

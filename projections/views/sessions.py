@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Index, Select, and_, desc, or_, select
+from sqlalchemy import ColumnElement, Index, Select, and_, desc, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.phone_numbers import spellings
@@ -81,6 +81,7 @@ sessions = table_of(
         for first in ((), ("status",), ("connection_id",), ("from_number",), ("to_number",))
     ),
     Index("sessions_started_at_index", "started_at"),
+    Index("sessions_parked_index", "session_id", postgresql_where=text("parked")),
     key=("session_id",),
 )
 

@@ -7,6 +7,11 @@
 Who deletes rows of the views for good, or changes their tables, has to think of both.
 """
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,6 +43,52 @@ async def aside_exists(connection: AsyncConnection, live: str) -> bool:
         {"name": aside_of(live)},
     )
     return str(found.scalar_one_or_none() or "").startswith(MARK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebuildView:
+    """A rebuild of the views, as far as it is.
+
+    folding      `folded` of `total` records are in the version aside
+    following    it is complete, and `behind` positions behind the live views
+    live         it is in use, and can be rolled back until `grace_until`
+    """
+
+    state: str
+    total: int
+    folded: int
+    behind: int
+    started_at: datetime
+    cut_over_at: datetime | None
+    grace_until: datetime | None
+    wanted: str | None  # pause, cancel: asked of the process at work
+
+
+async def read_rebuild_progress(
+    connection: AsyncConnection, positions: Mapping[int, int]
+) -> RebuildView | None:
+    """The rebuild, None without one. `positions` are those of the live views, by partition."""
+    live = await live_schema(connection)
+    aside = aside_of(live)
+    found = await connection.execute(text("select to_regclass(:name)"), {"name": f"{aside}.build"})
+    if found.scalar_one() is None:
+        return None
+    found = await connection.execute(
+        text(
+            "select state, total, started_at, cut_over_at, grace_until, wanted, positions,"
+            f" coalesce((select sum(records) from {aside}.chunk where is_done), 0) as folded"
+            f" from {aside}.build"
+        )
+    )
+    row = dict(found.one()._mapping)
+    stored = row.pop("positions")
+    reached = json.loads(stored) if isinstance(stored, str) else stored
+    behind = sum(
+        max(0, position - reached.get(str(partition), position))
+        for partition, position in positions.items()
+    )
+    folded = int(row.pop("folded"))
+    return RebuildView(**row, folded=folded, behind=behind if row["state"] == "following" else 0)
 
 
 async def drop_aside(connection: AsyncConnection, live: str) -> bool:

@@ -5,16 +5,18 @@ import { duration, showTimes } from "./times.js";
 const EVERY_MS = 2_000;
 
 function keyOf(element) {
-  return element.getAttribute("href") ?? element.dataset.key;
+  return element.getAttribute("href") ?? element.closest("[data-key]")?.dataset.key ?? null;
 }
 
 function replace(part, fresh) {
   if (part.innerHTML === fresh.innerHTML) return;
   const focused = part.contains(document.activeElement) ? keyOf(document.activeElement) : null;
+  const open = new Set([...part.querySelectorAll("details[open]")].map(keyOf));
   part.replaceChildren(...fresh.childNodes);
+  for (const details of part.querySelectorAll("details")) details.open = open.has(keyOf(details));
   showTimes(part);
   if (focused === null) return;
-  [...part.querySelectorAll("a, button")].find((each) => keyOf(each) === focused)?.focus();
+  [...part.querySelectorAll("a, button, summary")].find((each) => keyOf(each) === focused)?.focus();
 }
 
 export async function refresh() {

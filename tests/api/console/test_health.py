@@ -1,0 +1,69 @@
+"""The page of health: what it says of roles and webhooks, and the button that retries."""
+
+from typing import Any
+
+from playwright.async_api import BrowserContext, Page, expect
+
+from offhook.api.console.pages.health import webhooks_of, work_of, worst_lag_ms
+from tests.api.console.conftest import WAIT_MS, signed_in
+from tests.api.own.test_health import park
+from tests.api.stack import READER, Stack
+
+
+def ingress(**counts: float) -> dict[str, Any]:
+    figures = [
+        {"name": "offhook_webhooks_total", "labels": {"result": name}, "value": value}
+        for name, value in counts.items()
+    ]
+    return {"role": "ingress", "figures": figures}
+
+
+def test_webhooks_of_all_ingresses_are_added_up() -> None:
+    found = webhooks_of([ingress(stored=5, bad_signature=1), ingress(stored=2, api_v1=3)])
+    assert [(each["result"], each["count"], each["is_refused"]) for each in found] == [
+        ("stored", 7, False),
+        ("duplicate", 0, False),
+        ("api_v1", 3, True),
+        ("bad_signature", 1, True),
+    ]
+
+
+def test_a_lag_that_is_not_known_is_not_shown_as_none() -> None:
+    assert worst_lag_ms({"partitions": [{"lag_ms": 3}, {"lag_ms": 7}]}) == 7
+    assert worst_lag_ms({"partitions": [{"lag_ms": 3}, {"lag_ms": None}]}) is None
+    assert worst_lag_ms(None) is None
+
+
+def test_what_a_role_did_is_in_words() -> None:
+    assert work_of(ingress(stored=1_200, duplicate=34)) == "1,234 webhooks"
+    assert work_of({"role": "worker", "figures": []}) == ""
+
+
+async def test_roles_and_views_are_shown(page: Page) -> None:
+    await page.goto("/console/health")
+    roles = page.locator("#roles")
+    for role in ("ingress", "worker", "projector", "api"):
+        row = roles.locator("tr", has=page.get_by_text(role, exact=True)).first
+        await expect(row).to_contain_text("ready", timeout=WAIT_MS)
+    await expect(page.locator("#views tr")).to_have_count(4)
+    await expect(page.locator("#rebuild")).to_contain_text("No rebuild is under way")
+
+
+async def test_a_parked_session_is_retried(stack: Stack, page: Page) -> None:
+    session_id = await park(stack)
+    await page.goto("/console/health")
+    row = page.locator("#parked tr", has=page.locator(f'[data-retry="{session_id}"]'))
+    await row.locator("summary").click()
+    await expect(row.locator("pre")).to_contain_text("line 3, in decide")
+    await row.get_by_role("button", name="Retry").click()
+    outcome = page.get_by_role("status")
+    await expect(outcome).to_contain_text("its flow has decided", timeout=WAIT_MS)
+    await expect(row).to_have_count(0, timeout=WAIT_MS)
+
+
+async def test_a_reader_cannot_retry(stack: Stack, context: BrowserContext) -> None:
+    session_id = await park(stack)
+    page = await context.new_page()
+    await signed_in(page, READER)
+    await page.goto("/console/health")
+    await expect(page.locator(f'[data-retry="{session_id}"]')).to_be_disabled()

@@ -7,10 +7,9 @@ from faststream.asgi import AsgiFastStream
 from offhook.errors import SettingInvalid
 from offhook.ingress.metrics import IngressMetrics
 from offhook.ingress.webhook import WebhookEndpoint
-from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import WATCH_S, client_options
+from offhook.jetstream.connection import WATCH_S
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.role import connected
+from offhook.jetstream.role import connected_with_broker
 from offhook.process.asgi import Receive, Scope, Send, respond
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_keys_from
@@ -24,10 +23,10 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             "OFFHOOK_PUBLIC_KEYS is not set; expected the base64 public key that the portal shows"
         )
     keys = public_keys_from(settings.public_keys)
-    broker = Broker(**client_options(settings.nats_url, "ingress"), logger=None)
-    async with connected(
-        "ingress", settings.nats_url, settings.nats_monitor_urls, broker=broker
-    ) as role:
+    async with connected_with_broker("ingress", settings.nats_url, settings.nats_monitor_urls) as (
+        role,
+        broker,
+    ):
         metrics = IngressMetrics()
         endpoint = WebhookEndpoint(
             log=JetStreamLog(role.client, role.health.appends, partitions=role.partitions),

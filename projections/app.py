@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from faststream.asgi import AsgiFastStream
 
-from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import WATCH_S, client_options
-from offhook.jetstream.role import connected
+from offhook.jetstream.connection import WATCH_S
+from offhook.jetstream.role import connected_with_broker
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.metrics import registry_of
@@ -32,12 +31,9 @@ _log = logging.getLogger(__name__)
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     """Project until SIGTERM. Raises OffhookError if it cannot start or must not go on."""
     gc.set_threshold(*COLLECTION_THRESHOLDS)
-    broker = Broker(**client_options(settings.nats_url, "projector"), logger=None)
-    async with connected(
-        *("projector", settings.nats_url, settings.nats_monitor_urls),
-        consumer=PROJECTOR,
-        broker=broker,
-    ) as role:
+    async with connected_with_broker(
+        "projector", settings.nats_url, settings.nats_monitor_urls, consumer=PROJECTOR
+    ) as (role, broker):
         await require_migrated(settings.postgres_url)
         engine = open_database(settings.postgres_url, "offhook-projector")
         role.closing.push_async_callback(engine.dispose)

@@ -17,10 +17,10 @@ from faststream.asgi import AsgiFastStream
 
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import WATCH_S, client_options
+from offhook.jetstream.connection import WATCH_S
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.pull import LOST_AFTER_S
-from offhook.jetstream.role import Role, connected
+from offhook.jetstream.role import Role, connected_with_broker
 from offhook.jetstream.stream import ACK_WAIT_S, WORKER
 from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.settings import Settings
@@ -59,12 +59,9 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     flows = flows_from(settings.flows)
     policy = policy_from(settings.parked)
     worker = f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**4):04x}".replace(".", "-")
-    # Without `apply_types=False` every delivery would take a detour through a thread.
-    options = client_options(settings.nats_url, "worker")
-    broker = Broker(**options, logger=None, apply_types=False)
-    async with connected(
-        *("worker", settings.nats_url, settings.nats_monitor_urls), consumer=WORKER, broker=broker
-    ) as role:
+    async with connected_with_broker(
+        "worker", settings.nats_url, settings.nats_monitor_urls, consumer=WORKER
+    ) as (role, broker):
         client, health = role.client, role.health
         consumers = BoundConsumers(client, lambda: dispatcher.room())
         broker.config.connection_state.connect(client, consumers)

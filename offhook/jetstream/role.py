@@ -15,7 +15,14 @@ from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import WATCH_S, close, connect, first_connection, until_refused
+from offhook.jetstream.connection import (
+    WATCH_S,
+    client_options,
+    close,
+    connect,
+    first_connection,
+    until_refused,
+)
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.provisioning.provision import require_provisioned
 from offhook.jetstream.role_answers import answer_questions
@@ -113,3 +120,14 @@ async def connected(
         partitions = await require_provisioned(client, monitor_urls, consumer)
         health = LogHealth(client, monitor_urls, consumer, partitions=partitions)
         yield Role(name, client, health, closing, partitions)
+
+
+@asynccontextmanager
+async def connected_with_broker(
+    name: str, nats_url: str, monitor_urls: Sequence[str], *, consumer: str | None = None
+) -> AsyncIterator[tuple[Role, Broker]]:
+    """As `connected`, through a broker of FastStream that is made here."""
+    # Without `apply_types=False` every delivery would take a detour through a thread.
+    broker = Broker(**client_options(nats_url, name), logger=None, apply_types=False)
+    async with connected(name, nats_url, monitor_urls, consumer=consumer, broker=broker) as role:
+        yield role, broker

@@ -14,10 +14,11 @@ import msgspec
 from offhook.errors import HistoryUnreadable, shown
 from offhook.events import WebhookReceived
 from offhook.history.lines import HistoryRecord
+from offhook.jetstream.log import TRACE_HEADER
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from offhook.webhooks import read_webhook
 
-HEADERS_KEPT = frozenset({SIGNATURE_HEADER, TIMESTAMP_HEADER, "traceparent"})
+HEADERS_KEPT = frozenset({SIGNATURE_HEADER, TIMESTAMP_HEADER, TRACE_HEADER})
 
 CONTENT_BYTES_MAX = 256 * 1024 * 1024
 """Of a file that is one webhook or one array: it is read at once. Lines have no such bound."""

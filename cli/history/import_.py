@@ -1,13 +1,17 @@
 """The command `offhook import`: files of history, or captured webhooks, into the log."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from offhook.cli.counted import counted
 from offhook.cli.options import ReadyFile, settings_of_command
 from offhook.settings import Settings
+
+if TYPE_CHECKING:
+    from offhook.cli.history.progress import Advance
+    from offhook.history.importing import Imported
 
 CHUNK_MAX = 2_000
 """Records read before they are appended; of a session in order, of several at once."""
@@ -62,7 +66,12 @@ async def _imported(settings: Settings, files: Sequence[str]) -> None:
                 progress.add(len(chunk))
     finally:
         await close(client)
-    done = importer.done
+    _print(progress, importer.done)
+    if importer.done.refused or importer.done.unreadable:
+        raise SystemExit(1)
+
+
+def _print(progress: "Advance", done: "Imported") -> None:
     progress.say(
         f"{counted(done.added, 'record')} added, {done.known:,} already there;"
         f" {progress.took_s:.1f} s, {progress.rate:,.0f} records/s"
@@ -77,5 +86,3 @@ async def _imported(settings: Settings, files: Sequence[str]) -> None:
                 progress.say(f"  {text}", style="red")
             if len(said) > SHOWN_MAX:
                 progress.say(f"  and {len(said) - SHOWN_MAX:,} more", style="red")
-    if done.refused or done.unreadable:
-        raise SystemExit(1)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -132,6 +133,15 @@ async def _to_url(
         raise SystemExit(1)
 
 
+def _require_usable(name: str, names: Sequence[str], selection: Selection) -> None:
+    if name not in names:
+        raise SelectionInvalid(
+            f"there is no projection {shown(name)}; expected one of {', '.join(names)}"
+        )
+    if selection.types:
+        raise SelectionInvalid("--type cannot be used with a projection: sessions are folded whole")
+
+
 async def _to_projection(settings: Settings, selection: Selection, name: str) -> None:
     from offhook.cli.history.progress import Advance
     from offhook.projections.maintenance import fold_sessions_again, view_names
@@ -143,12 +153,7 @@ async def _to_projection(settings: Settings, selection: Selection, name: str) ->
     )
     from offhook.projections.views.schema import require_migrated
 
-    if name not in view_names():
-        raise SelectionInvalid(
-            f"there is no projection {shown(name)}; expected one of {', '.join(view_names())}"
-        )
-    if selection.types:
-        raise SelectionInvalid("--type cannot be used with a projection: sessions are folded whole")
+    _require_usable(name, view_names(), selection)
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-history", statement_timeout_s=None)
     rows = changed = sessions = 0

@@ -18,6 +18,7 @@ from offhook.projections.rebuild.build import Build, Positions
 from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
 from offhook.projections.rebuild.workers import workers_default
+from offhook.projections.views.analytics.rollups import ROLLUPS
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.registry import TABLES, VIEWS
 from offhook.projections.views.schema import hold_off_projectors, require_migrated
@@ -160,7 +161,8 @@ async def empty_views(postgres_url: str) -> None:
         await run.cancel(engine)
         async with engine.begin() as connection:
             await hold_off_projectors(connection)
-            names = ", ".join(table.name for table in TABLES)
+            # The roll-ups are emptied with the legs, by the trigger on those.
+            names = ", ".join(table.name for table in TABLES if table not in ROLLUPS)
             await connection.execute(text(f"truncate table {names}"))
 
 

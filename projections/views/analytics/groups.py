@@ -386,9 +386,14 @@ _IS_UP = (
 )
 
 _FROM_LEGS = "select started_at, {dimensions}, in_progress, {figures} from leg_facts"
-_ROLLED = """select leg_sums.starts_at, {values}, 0 as in_progress, {figures} from spans
-    join leg_sums on leg_sums.kind = :kind and leg_sums.level = spans.level
-        and leg_sums.starts_at >= spans.first and leg_sums.starts_at < spans.last"""
+_ROLLED = """select starts_at, {values}, 0 as in_progress, {figures}
+    from spans cross join lateral (
+        select * from leg_sums
+        where kind = :kind and leg_sums.level = spans.level
+            and starts_at >= spans.first and starts_at < spans.last
+        offset 0
+    ) as rolled"""
+# With `offset 0` each span is looked up in the index; a join would read all of the roll-up.
 # No roll-up has what depends on the present.
 _UP = "select started_at, {dimensions}, in_progress, {zeros} from ({up}) as up"
 
@@ -452,10 +457,13 @@ from leg_facts cross join lateral (values
 where counted is not null{filters}"""
 
 _ROLLED_CLASSES = """
-select kind, leg_classes.starts_at, direction, connection_id, value, legs, micros
-from spans cross join unnest(array['delay', 'talk', 'cost']) as kept
-join leg_classes on leg_classes.kind = kept and leg_classes.level = spans.level
-    and leg_classes.starts_at >= spans.first and leg_classes.starts_at < spans.last{filters}"""
+select kind, starts_at, direction, connection_id, value, legs, micros
+from spans cross join lateral (
+    select * from leg_classes
+    where kind in ('delay', 'talk', 'cost') and leg_classes.level = spans.level
+        and starts_at >= spans.first and starts_at < spans.last{filters}
+    offset 0
+) as rolled"""
 
 _PLACED_CLASSES = """,
 placed_classes as materialized (

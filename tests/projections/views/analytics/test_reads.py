@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encoded_webhook
+from offhook.codec import encode, encoded_webhook
 from offhook.events import CallHangup, CallInitiated, Decided
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
@@ -43,7 +43,6 @@ from tests.projections.story import (
     NOON,
     call,
     caught_up,
-    fact,
     progress_at_end,
     projecting,
     publish,
@@ -289,16 +288,15 @@ def flat(bucket: BucketView) -> Numbers:
 
 async def decide(log: JetStreamLog, flows: Mapping[str, tuple[str, str]]) -> None:
     """A decision of its flow in each session, among its events."""
-    facts = [
-        fact(
-            session_id,
-            Decided(
-                cause_seq=1, cause_id="", flow=flow, flow_version=version, worker="w", lease_s=3
-            ),
-        )
-        for session_id, (flow, version) in flows.items()
-    ]
-    await publish(log, facts)
+    decided = Decided(cause_seq=1, cause_id="", flow="", flow_version="", worker="w", lease_s=3)
+    room = asyncio.Semaphore(APPENDING_MAX)
+
+    async def one(session_id: str, flow: str, version: str) -> None:
+        encoded = encode(replace(decided, flow=flow, flow_version=version), session_id)
+        async with room:
+            await log.append(session_id, "out", encoded, timeout_s=60)
+
+    await asyncio.gather(*(one(key, *flow) for key, flow in flows.items()))
 
 
 async def append(log: JetStreamLog, events: Iterable[Event]) -> None:
@@ -314,7 +312,7 @@ async def append(log: JetStreamLog, events: Iterable[Event]) -> None:
                 "in",
                 replace(encoded_webhook(body, ""), fact_id=""),
                 headers={"Nats-Msg-Id": uuid4().hex},
-                timeout_s=30,
+                timeout_s=60,
             )
 
     await asyncio.gather(*(one(event) for event in events))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 EXPECTED_S: Mapping[str, float] = {
     "setting_up": 45.0,
     "waiting": 300.0,
@@ -134,7 +136,7 @@ def live_row(session: Mapping[str, Any], now: datetime) -> LiveRow:
         flow_version=session["flow_version"] or "",
         event=_event(session["last_event"], now),
         command=_command(session["last_command"], now),
-        version=f"{zlib.crc32(repr(sorted(session.items())).encode()):08x}",
+        version=f"{zlib.crc32(msgspec.json.encode(session)):08x}",
     )
 
 

@@ -160,7 +160,7 @@ follow("/sessions/stream", {
   onState: (state) => {
     stream.hidden = false;
     stream.className = `chip ${state === "live" ? "active" : "late"}`;
-    stream.textContent = state === "live" ? "live" : "reconnecting";
+    stream.textContent = state === "live" ? "connected" : "reconnecting";
     changed(); // what came in between
   },
 });

@@ -16,7 +16,7 @@ async def test_a_call_appears_moves_through_its_states_and_is_hung_up(
 ) -> None:
     connection_id = await stack.connection()
     await page.goto(f"/console/?connection={connection_id}")
-    await expect(page.locator("#stream")).to_have_text("live")
+    await expect(page.locator("#stream")).to_have_text("connected")
     await expect(page.locator("#rows")).to_contain_text("No call matches.")
     ids = await stack.ring(connection_id)
     row = page.locator(f"[id='call-{ids['call_session_id']}']")

@@ -1,0 +1,381 @@
+"""The console in a real browser: how far the live page is behind, and how soon a page has content.
+
+    python -m bench.console [--calls 2000] [--rate 200] [--seconds 30] [--visits 15]
+
+Real NATS, Postgres, projector and API, and Chromium without a window. `--calls` are up; then
+records are appended in an open loop: of every 20, one begins a call, one ends a shown call, one is
+a webhook of a shown call, and the others are webhooks of calls that are not shown. The delay is
+from before the append to the change of the row in the document. `frames` are the times between two
+animation frames meanwhile: 16.7 ms is fluent.
+
+First content is the browser's own first-contentful-paint of each page of the menu, with the calls
+up and nothing appended; the first visit is left out.
+"""
+
+import argparse
+import asyncio
+import itertools
+import random
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, async_playwright
+from rich.console import Console
+from rich.table import Table
+
+from bench.setting.children import role
+from bench.setting.machine import describe, median, percentile
+from offhook.api.console.app import PAGES
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import prepare
+from offhook.codec import encode, encoded_webhook
+from offhook.events import (
+    CallAnswered,
+    CallDtmfReceived,
+    CallEvent,
+    CallHangup,
+    CallInitiated,
+    CommandSucceeded,
+    Decided,
+    IssuedCommand,
+)
+from offhook.jetstream.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.settings import Settings
+from offhook.webhooks import wire_body
+
+TOKEN = "bench"
+OF_EVERY = 20
+SHOWN = 30
+"""The newest calls, which stay on the page for seconds, however many begin."""
+
+APART_S = 3.0
+"""Between two webhooks of one shown call, so that a change of its row has one cause."""
+
+SETTLE_S = 4.0
+AT_ONCE = 64
+PROJECTED_MS = 60_000.0
+
+console = Console(width=110)
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A call of the load."""
+
+    number: int
+    touched_at: float = 0.0
+
+    @property
+    def session_id(self) -> str:
+        return f"bench-{self.number:07d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appended:
+    """A change to look for on the page; `at` is in seconds of the wall clock."""
+
+    session_id: str
+    kind: str  # begins, changes, ends
+    at: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=2_000)
+    parser.add_argument("--rate", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--visits", type=int, default=15)
+    chosen = parser.parse_args()
+    console.print(describe("bench.console"), highlight=False)
+    chromium = subprocess.run(["scripts/chromium"], check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        postgres = stack.enter_context(PostgresServer(folder / "postgres"))
+        nats = stack.enter_context(NatsServer(folder / "nats"))
+        settings = Settings(
+            nats_url=nats.url,
+            nats_monitor_urls=(nats.monitor_url,),
+            postgres_url=postgres.create_database("console"),
+            projector_port=0,
+            api_port=0,
+            api_tokens=(f"admin:{TOKEN}",),
+        )
+        prepare(settings)
+        stack.enter_context(role("projections", settings, folder / "projector.log"))
+        api = stack.enter_context(role("api", settings, folder / "api.log"))
+        measurement = _Measurement(
+            settings,
+            chosen,
+            url=f"http://127.0.0.1:{api.port}",
+            cpu_s=api.cpu_s,
+            chromium=chromium.stdout.strip(),
+        )
+        asyncio.run(measurement.run())
+
+
+class _Measurement:
+    """One run against the started roles."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        chosen: argparse.Namespace,
+        *,
+        url: str,
+        cpu_s: Callable[[], float],
+        chromium: str,
+    ) -> None:
+        self._chromium = chromium
+        self._settings = settings
+        self._chosen = chosen
+        self._url = url
+        self._cpu_s = cpu_s
+        self._chance = random.Random(1)
+        self._numbers = itertools.count()
+        self._event_numbers = itertools.count()
+        self._calls: deque[Call] = deque()  # oldest first
+        self._appended: list[Appended] = []
+
+    async def run(self) -> None:
+        client = await connect(self._settings.nats_url, "bench")
+        self._log = JetStreamLog(client)
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=self._chromium, args=["--no-sandbox", "--disable-gpu"]
+            )
+            context = await browser.new_context(viewport={"width": 1440, "height": 900})
+            page = await context.new_page()
+            await self._place()
+            await self._first_content(page)
+            await self._delays(page)
+            await browser.close()
+        await close(client)
+
+    async def _place(self) -> None:
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def placed() -> None:
+            async with limit:
+                await self._begin()
+
+        await asyncio.gather(*(placed() for _ in range(self._chosen.calls)))
+
+    # ---- first content
+
+    async def _first_content(self, page: Page) -> None:
+        found = Table(title="navigation → first content, ms", title_justify="left")
+        for column in ("page", "first byte p50", "content p50", "content max"):
+            found.add_column(column, justify="right")
+        await page.goto(f"{self._url}/console/sign-in#token={TOKEN}")
+        placed = f"{self._chosen.calls:,}"
+        active = page.locator("#tiles .value").first
+        await active.filter(has_text=placed).wait_for(timeout=PROJECTED_MS)
+        for each in (page for page in PAGES if page.in_menu):
+            firsts, paints = [], []
+            for _ in range(self._chosen.visits + 1):
+                await page.goto(f"{self._url}/console{each.path}", wait_until="load")
+                first, paint = await page.evaluate(_PAINT)
+                firsts.append(first)
+                paints.append(paint)
+            firsts, paints = firsts[1:], paints[1:]
+            found.add_row(
+                each.in_menu,
+                *(f"{value:.0f}" for value in (median(firsts), median(paints), max(paints))),
+            )
+        console.print(found)
+
+    # ---- delays
+
+    async def _delays(self, page: Page) -> None:
+        await page.goto(f"{self._url}/console/")
+        await page.wait_for_selector("#stream.active")
+        await page.evaluate(_OBSERVE)
+        cpu_before, began_at = self._cpu_s(), time.perf_counter()
+        tasks = []
+        for number in range(int(self._chosen.rate * self._chosen.seconds)):
+            due_at = began_at + number / self._chosen.rate
+            if (wait_s := due_at - time.perf_counter()) > 0.001:
+                await asyncio.sleep(wait_s)
+            tasks.append(asyncio.create_task(self._change(number % OF_EVERY)))
+        await asyncio.gather(*tasks)
+        took_s = time.perf_counter() - began_at
+        used = (self._cpu_s() - cpu_before) / took_s
+        await asyncio.sleep(SETTLE_S)
+        seen, frames = await page.evaluate("[window.benchSeen, window.benchFrames]")
+        self._print(seen, frames, used, len(tasks) / took_s)
+
+    async def _change(self, turn: int) -> None:
+        shown = list(itertools.islice(reversed(self._calls), SHOWN))
+        now = time.time()
+        if turn == 0:
+            call = Call(number=next(self._numbers), touched_at=now)
+            self._appended.append(Appended(session_id=call.session_id, kind="begins", at=now))
+            await self._begin(call)
+            return
+        rested = [each for each in shown if now - each.touched_at > APART_S]
+        if turn in (1, 2) and rested:
+            call = self._chance.choice(rested)
+            call.touched_at = now
+            kind = "ends" if turn == 1 else "changes"
+            if turn == 1:
+                self._calls.remove(call)
+            self._appended.append(Appended(session_id=call.session_id, kind=kind, at=now))
+            await self._append(call, _hangup(call) if turn == 1 else self._key(call))
+            return
+        call = self._calls[self._chance.randrange(len(self._calls) - 2 * SHOWN)]
+        await self._append(call, self._key(call))
+
+    async def _begin(self, call: Call | None = None) -> None:
+        """A call with its answer, appended in the order in which it happens."""
+        call = call or Call(number=next(self._numbers))
+        now = datetime.now(UTC)
+        leg = _leg(call)
+        initiated = CallInitiated(
+            event_id=f"{call.session_id}-1",
+            occurred_at=now,
+            start_time=now,
+            direction="incoming",
+            **leg,
+        )
+        answered = CallAnswered(
+            event_id=f"{call.session_id}-2",
+            occurred_at=now + timedelta(seconds=1),
+            start_time=now,
+            **leg,
+        )
+        await self._append(call, initiated)
+        self._calls.append(call)
+        for fact in _answer(call):
+            await self._log.append(call.session_id, "out", encode(fact, call.session_id))
+        await self._append(call, answered)
+
+    async def _append(self, call: Call, event: CallEvent) -> None:
+        encoded = encoded_webhook(wire_body(event), event.event_id)
+        await self._log.append(call.session_id, "in", encoded)
+
+    def _key(self, call: Call) -> CallEvent:
+        return CallDtmfReceived(
+            event_id=f"{call.session_id}-key-{next(self._event_numbers)}",
+            occurred_at=datetime.now(UTC),
+            digit=self._chance.choice("0123456789"),
+            **_leg(call),
+        )
+
+    def _print(self, seen: list[list[Any]], frames: list[float], used: float, rate: float) -> None:
+        observed: dict[tuple[str, str], list[float]] = {}
+        for row_id, kind, at_ms in seen:
+            observed.setdefault((row_id.removeprefix("call-"), kind), []).append(at_ms / 1000)
+        found = Table(
+            title=f"append → change on the page, ms; {rate:.0f} records/s, "
+            f"{self._chosen.calls:,} calls up",
+            title_justify="left",
+        )
+        for column in ("a call", "changes", "p50", "p99", "max", "not seen"):
+            found.add_column(column, justify="right")
+        for kind in ("begins", "changes", "ends"):
+            wanted = [each for each in self._appended if each.kind == kind]
+            delays = []
+            for each in wanted:
+                times = observed.get((each.session_id, kind), [])
+                if (at := next((at for at in times if at >= each.at), None)) is not None:
+                    delays.append((at - each.at) * 1000)
+            found.add_row(
+                kind,
+                str(len(wanted)),
+                *(f"{percentile(delays, percent):.0f}" for percent in (50, 99, 100)),
+                str(len(wanted) - len(delays)),
+            )
+        console.print(found)
+        p50, p99 = percentile(frames, 50), percentile(frames, 99)
+        console.print(
+            f"frames: p50 {p50:.1f}, p99 {p99:.1f}, max {max(frames):.1f} ms; "
+            f"the API used {used:.2f} of a core",
+            highlight=False,
+        )
+
+
+def _leg(call: Call) -> dict[str, Any]:
+    return {
+        "call_control_id": f"v3:{call.session_id}-{'x' * 40}",
+        "call_leg_id": f"leg-{call.session_id}",
+        "call_session_id": call.session_id,
+        "connection_id": "2811212257810187800",
+        "from_": f"+1202555{call.number % 10_000:04d}",
+        "to": "+12025550101",
+    }
+
+
+def _answer(call: Call) -> Iterator[Decided | CommandSucceeded]:
+    answer = IssuedCommand(
+        command_id=f"{call.session_id}-answer",
+        operation="answer",
+        call_control_id=_leg(call)["call_control_id"],
+        parameters={},
+    )
+    yield Decided(
+        cause_seq=1,
+        cause_id=f"{call.session_id}-1",
+        flow="bench",
+        flow_version="1",
+        worker="worker-1",
+        lease_s=3.0,
+        commands=(answer,),
+    )
+    yield CommandSucceeded(
+        command_id=answer.command_id, http_status=200, answer={"data": {"result": "ok"}}
+    )
+
+
+def _hangup(call: Call) -> CallEvent:
+    now = datetime.now(UTC)
+    return CallHangup(
+        event_id=f"{call.session_id}-3",
+        occurred_at=now,
+        end_time=now,
+        hangup_cause="normal_clearing",
+        hangup_source="caller",
+        **_leg(call),
+    )
+
+
+_PAINT = """async () => {
+  const painted = () => performance.getEntriesByName("first-contentful-paint")[0];
+  while (!painted()) await new Promise((done) => setTimeout(done, 5));
+  return [performance.getEntriesByType("navigation")[0].responseStart, painted().startTime];
+}"""
+
+_OBSERVE = """() => {
+  window.benchSeen = [];
+  window.benchFrames = [];
+  const saw = (row, kind) => row.id && window.benchSeen.push([row.id, kind, Date.now()]);
+  new MutationObserver((changes) => {
+    for (const change of changes) {
+      if (change.type === "attributes") saw(change.target, "changes");
+      for (const row of change.addedNodes) saw(row, "begins");
+      for (const row of change.removedNodes) saw(row, "ends");
+    }
+  }).observe(document.getElementById("rows"), {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["data-version"],
+  });
+  let last = performance.now();
+  const frame = (at) => {
+    window.benchFrames.push(at - last);
+    last = at;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
+
+
+if __name__ == "__main__":
+    main()

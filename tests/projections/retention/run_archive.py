@@ -1,9 +1,7 @@
-"""`offhook archive` in forty days: what is stored now is old enough then."""
+"""`offhook archive` and `offhook erase` as forked processes, which a test can kill."""
 
+import sys
 from datetime import UTC, datetime, timedelta
-
-import offhook.cli.history.archive as command
-from offhook.cli.main import main
 
 
 class _Later(datetime):
@@ -14,6 +12,17 @@ class _Later(datetime):
         return datetime.now(UTC) + timedelta(days=40)
 
 
-if __name__ == "__main__":
+def archive_later(*words: str) -> None:
+    """`offhook archive` in forty days: what is stored now is old enough then."""
+    import offhook.cli.history.archive as command
+
     vars(command)["datetime"] = _Later
+    run_offhook(*words)
+
+
+def run_offhook(*words: str) -> None:
+    """The command, in this process."""
+    from offhook.cli.main import main
+
+    sys.argv = ["offhook", *words]
     main()

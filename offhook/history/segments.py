@@ -18,7 +18,7 @@ import msgspec
 import zstandard
 
 from offhook.errors import HistoryUnreadable
-from offhook.history.files import LEVEL, remove, replacing, stored_bytes
+from offhook.history.files import LEVEL, names_in, remove, replacing, stored_bytes
 from offhook.history.lines import HistoryRecord, line_of, record_from
 
 SEGMENT = ".jsonl.zst"
@@ -145,9 +145,13 @@ def read_manifest(root: str, name: str) -> Manifest:
 
 
 def remove_segment(root: str, name: str) -> None:
-    """Delete the segment and its manifest, as far as they are there. Raises OperatorFault."""
-    remove(manifest_url(root, name))
-    remove(segment_url(root, name))
+    """Delete the segment, its manifest, and what was written of them before a kill -9.
+
+    Raises OperatorFault.
+    """
+    for each in names_in(root):
+        if each.startswith(f"{name}.json"):
+            remove(f"{root.rstrip('/')}/{each}")
 
 
 class _Counted:

@@ -129,7 +129,7 @@ def _scan_segments(root: str, searched: "re.Pattern[bytes]") -> Scanned:
         content = stored_bytes(f"{root.rstrip('/')}/{name}")
         size += len(content)
         found += _count(content, searched)
-        if name.endswith(".zst"):
+        if ".zst" in name:  # in that of one that is not complete, too
             found += _count(_decompressed(content), searched)
     return Scanned(where=f"segments in {root}", bytes=size, found=found)
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
+from offhook.history.files import names_in
+from offhook.history.segments import remove_segment
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.projections.rebuild.run import cancel, cut_over_version
@@ -129,6 +132,21 @@ async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: 
     await asyncio.wait_for(waiting, 20)
     index.write_bytes(b"calls.17.erased-call.in")
     await wait_for_index(target, [tmp_path], wait_s=0)  # the proof then says that it is there
+
+
+async def test_the_files_of_a_segment_that_was_not_completed_are_scanned_and_removed(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    frames = zstandard.ZstdCompressor().compress(b"erased-call " * 3)
+    (tmp_path / "segment-a.jsonl.zst.1f.part").write_bytes(frames)
+    (tmp_path / "segment-a.json.2e.part").write_bytes(b"erased-call")
+    (tmp_path / "segment-ab.json").write_bytes(b"kept")
+    async with engine.connect() as connection:
+        target = Target(session_ids=("erased-call",))
+        proof = await scan(connection, target, stores=[], roots=[str(tmp_path)])
+    assert proof.found == 4 + frames.count(b"erased-call")
+    remove_segment(str(tmp_path), "segment-a")
+    assert names_in(str(tmp_path)) == ["segment-ab.json"]
 
 
 async def test_the_dial_that_placed_a_call_is_erased_with_it(

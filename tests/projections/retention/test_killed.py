@@ -114,6 +114,7 @@ async def test_killed_at_random_nothing_is_lost_or_doubled(
     assert await rows_in(engine, "sessions") == len(names)
     found = [each.position for file in root.glob("*.zst") for each in records_in(str(file))]
     assert len(found) == len({*found}) == len(positions) // 2
+    assert [*root.glob("*.part")] == []
     assert (await built(engine)).identical
     print(f"kills at: {dict(runs.states)}")  # noqa: T201
 

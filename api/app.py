@@ -8,10 +8,11 @@ from starlette.routing import Mount, Route
 
 from offhook.api.auth import tokens_from
 from offhook.api.console.app import console
+from offhook.api.docs import docs_routes
 from offhook.api.errors import install
 from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
-from offhook.api.openapi import ERRORS, TAGS
+from offhook.api.openapi import ERRORS, TAGS, describe_parameters
 from offhook.api.own.analytics import analytics_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
@@ -128,7 +129,7 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
         title="Offhook",
         summary="Telnyx Call Control with a memory",
         version="1",
-        docs_url="/docs" if with_docs else None,
+        docs_url=None,
         openapi_url="/openapi.json" if with_docs else None,
         redoc_url=None,
         openapi_tags=TAGS,
@@ -140,6 +141,9 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
     # FastAPI does not know the objects in commands' bodies.
     components = app.openapi().setdefault("components", {})
     components.setdefault("schemas", {}).update(parameter_objects())
+    describe_parameters(app.openapi())
+    if with_docs:
+        app.router.routes.extend(docs_routes(app.title, "/openapi.json"))
     return app
 
 

@@ -1,6 +1,31 @@
 """What FastAPI cannot know for /docs: what the groups of routes are, and the shape of errors."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
+
+PARAMETERS: Mapping[str, str] = {
+    "call_control_id": "The leg, by the id that the carrier controls it with",
+    "command_id": "The command, by its own id",
+    "connection_id": "Id of the carrier's connection: the Call Control Application",
+    "from_number": "The caller, in any spelling; a number with a plus sign in E.164",
+    "id": "Id of the Call Control Application",
+    "limit": "Most entries on the page",
+    "session_id": "The session, by the carrier's `call_session_id`",
+    "status": "`active`: a leg is up; `ended`: all legs have ended; `empty`: there is no leg",
+    "to_number": "The callee, in any spelling; a number with a plus sign in E.164",
+}
+"""By name: a parameter that means the same in every route."""
+
+
+def describe_parameters(document: Mapping[str, Any]) -> None:
+    """Describe the parameters of PARAMETERS, in place, where the route itself does not."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if (known := PARAMETERS.get(parameter["name"])) is not None:
+                    parameter.setdefault("description", known)
 
 
 def _kpis() -> str:

@@ -6,7 +6,7 @@ name, a name given twice, an empty value, a number or a time in another form.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -48,12 +48,18 @@ def require_known(request: Request) -> None:
             raise refusal(422, "10015", detail, parameter=name)
 
 
-def declared(*names: str) -> dict[str, Any]:
+def declared(descriptions: Mapping[str, str]) -> dict[str, Any]:
     """`openapi_extra` for a route that reads these query parameters itself."""
     return {
         "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
-            for name in names
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": description,
+                "schema": {"type": "string"},
+            }
+            for name, description in descriptions.items()
         ]
     }
 

@@ -6,6 +6,7 @@
     offhook/commands/actions/     a command for every action that is not written by hand
     docs/operations.md             operation, command, endpoint, SDK call, events to expect
     docs/parameters.md             parameters of every command: required, default, allowed
+    api/telnyx/descriptions.json   what each parameter is, for /docs
 
 Names, types, enums and required parameters are the SDK's; what only its descriptions contain is in
 `scripts/command_refinements.py`. A test generates the files again and compares.
@@ -25,7 +26,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import telnyx
 from typing_extensions import NoExtraItems, is_typeddict
 
-from scripts import operations_page, parameters_page
+from scripts import operations_page, parameter_descriptions, parameters_page
 from scripts.command_refinements import (
     BY_HAND,
     DOCS,
@@ -64,10 +65,11 @@ def generated_modules() -> dict[Path, str]:
 
 
 def generated_pages() -> dict[Path, str]:
-    """The pages of docs."""
+    """The pages of docs, and the descriptions in /docs."""
     return {
         ROOT / "docs/operations.md": operations_page.page(list(sdk_operations())),
         ROOT / "docs/parameters.md": parameters_page.page(),
+        ROOT / "api/telnyx/descriptions.json": parameter_descriptions.contents(sdk_operations()),
     }
 
 

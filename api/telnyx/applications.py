@@ -4,6 +4,8 @@ GET, POST           /v2/call_control_applications
 GET, PATCH, DELETE  /v2/call_control_applications/{id}
 """
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Depends, Request, Response
 
 from offhook.api.auth import Tokens
@@ -19,31 +21,36 @@ from offhook.telnyx.paths import APPLICATIONS, application_path
 CONNECTIONS_MAX = 8
 """Requests about applications under way at the carrier at once; further ones wait."""
 
-LIST_PARAMETERS = (
-    "page[number]",
-    "page[size]",
-    "page[after]",
-    "page[before]",
-    "page[limit]",
-    "sort",
-    "filter[application_name][contains]",
-    "filter[outbound.outbound_voice_profile_id]",
-    "filter[leg_id]",
-    "filter[application_session_id]",
-    "filter[connection_id]",
-    "filter[product]",
-    "filter[failed]",
-    "filter[from]",
-    "filter[to]",
-    "filter[name]",
-    "filter[type]",
-    "filter[occurred_at][eq]",
-    "filter[occurred_at][gt]",
-    "filter[occurred_at][gte]",
-    "filter[occurred_at][lt]",
-    "filter[occurred_at][lte]",
-    "filter[status]",
-)
+LIST_PARAMETERS: Mapping[str, str] = {
+    "page[number]": "Page number, from 1",
+    "page[size]": "Entries on a page, at most 250; default: 20",
+    "page[after]": "Cursor of the next page",
+    "page[before]": "Cursor of the previous page",
+    "page[limit]": "Entries on a page with a cursor, at most 250; default: 20",
+    "sort": "`created_at`, `connection_name` or `active`; with a minus sign in descending order",
+    "filter[application_name][contains]": "Part of the name, at least 3 characters, in any case",
+    "filter[outbound.outbound_voice_profile_id]": "Id of the outbound voice profile",
+    **{
+        name: "Listed in the carrier's document for another list than this one; passed on"
+        for name in (
+            "filter[leg_id]",
+            "filter[application_session_id]",
+            "filter[connection_id]",
+            "filter[product]",
+            "filter[failed]",
+            "filter[from]",
+            "filter[to]",
+            "filter[name]",
+            "filter[type]",
+            "filter[occurred_at][eq]",
+            "filter[occurred_at][gt]",
+            "filter[occurred_at][gte]",
+            "filter[occurred_at][lt]",
+            "filter[occurred_at][lte]",
+            "filter[status]",
+        )
+    },
+}
 """As in the carrier's document (spec3.yml 12de4dd0), which has one filter for several lists."""
 
 _HEADERS_ON = frozenset({b"content-type", b"accept"})
@@ -69,7 +76,7 @@ def applications_router(*, tokens: Tokens, carrier: TelnyxHttp) -> APIRouter:
         APPLICATIONS,
         summary="List",
         dependencies=may_read,
-        openapi_extra=declared(*LIST_PARAMETERS),
+        openapi_extra=declared(LIST_PARAMETERS),
     )
     async def list_applications(request: Request) -> Response:
         return await _passed_through(carrier, request, APPLICATIONS)

@@ -17,7 +17,7 @@ from offhook.api.telnyx.bodies import body_of
 from offhook.api.telnyx.commands import CommandRunner
 from offhook.api.telnyx.idempotency import Idempotency
 from offhook.api.telnyx.requests import request_from
-from offhook.api.telnyx.schemas import command_body
+from offhook.api.telnyx.schemas import documented_body, readable
 from offhook.commands import COMMANDS
 from offhook.commands.catalog import method_of
 from offhook.jetstream.log import TRACE_HEADER
@@ -46,7 +46,12 @@ def calls_router(
                 answer = await commands.run(resolved, caller, traceparent, until=until)
         return json_response(answer.body, answer.status, answer.headers)
 
-    @router.post("/calls", summary="Dial", openapi_extra={"requestBody": command_body(DIAL)})
+    @router.post(
+        "/calls",
+        operation_id=DIAL,
+        summary=readable(DIAL),
+        openapi_extra={"requestBody": documented_body(DIAL)},
+    )
     async def dial(request: Request, caller: Annotated[Caller, Security(may_command)]) -> Response:
         """Place a call. The answer has the new leg's ids; its progress arrives in webhooks."""
         return await perform(DIAL, None, request, caller)
@@ -81,9 +86,10 @@ def _add_action(
         act,
         methods=[method_of(operation)],
         name=operation,
-        summary=operation.replace("_", " ").capitalize(),
+        operation_id=operation,
+        summary=readable(operation),
         description=COMMANDS[operation].__doc__,
-        openapi_extra={"requestBody": command_body(operation)},
+        openapi_extra={"requestBody": documented_body(operation)},
     )
 
 

@@ -24,13 +24,19 @@ SIZE_MAX = 250
 NUMBER_MAX = 1_000_000
 
 PAGE_PARAMETERS = [
-    {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
-    for name, kind in (
-        ("page[number]", "integer"),
-        ("page[size]", "integer"),
-        ("page[after]", "string"),
-        ("page[before]", "string"),
-        ("page[limit]", "integer"),
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {"type": kind},
+    }
+    for name, kind, description in (
+        ("page[number]", "integer", "Page number, from 1"),
+        ("page[size]", "integer", f"Legs on a page, at most {SIZE_MAX}; default: {SIZE_DEFAULT}"),
+        ("page[after]", "string", "`meta.cursors.after` of a page: the legs that follow it"),
+        ("page[before]", "string", "`meta.cursors.before` of a page: the legs before it"),
+        ("page[limit]", "integer", "As page[size], with a cursor"),
     )
 ]
 """As OpenAPI describes them."""

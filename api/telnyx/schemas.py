@@ -1,6 +1,8 @@
 """The bodies of commands in /docs, from the commands' own types."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +13,9 @@ from offhook.commands.defaults import DEFAULTS
 
 _, _COMPONENTS = msgspec.json.schema_components(
     tuple(COMMANDS.values()), ref_template="#/components/schemas/{name}"
+)
+_DESCRIPTIONS: Mapping[str, str] = json.loads(
+    Path(__file__).with_name("descriptions.json").read_text("utf-8")
 )
 _COMMAND_NAMES = frozenset(kind.__name__ for kind in COMMANDS.values())
 
@@ -47,7 +52,7 @@ def command_body(operation: str) -> dict[str, Any]:
             "application/json": {
                 "schema": {
                     "type": "object",
-                    "title": kind.__name__,
+                    "title": readable(operation),
                     "required": required,
                     "properties": properties,
                     "additionalProperties": False,
@@ -56,6 +61,75 @@ def command_body(operation: str) -> dict[str, Any]:
         },
     }
 
+
+def documented_body(operation: str) -> dict[str, Any]:
+    """The `requestBody` for /docs: with the SDK's description of each parameter, and an example."""
+    body = command_body(operation)
+    media: dict[str, Any] = body["content"]["application/json"]
+    for name, value in media["schema"]["properties"].items():
+        if name == "command_id":
+            continue
+        text = _DESCRIPTIONS.get(f"{operation}.{name}") or _DESCRIPTIONS[name]
+        # Where the types describe a parameter, they describe the form of its text.
+        form = f" Expected: {value['description']}." if "description" in value else ""
+        value["description"] = text + form
+        if all(isinstance(each, str) for each in value.get("enum", [None])):
+            value["type"] = "string"
+    media["example"] = example_of(operation)
+    return body
+
+
+def example_of(operation: str) -> dict[str, Any]:
+    """A small body that the operation accepts."""
+    required = command_body(operation)["content"]["application/json"]["schema"]["required"]
+    names = [*required, *_EXAMPLES_OF.get(operation, ())]
+    return {"command_id": f"{operation}-1"} | {name: _EXAMPLES[name] for name in names}
+
+
+_EXAMPLES: Mapping[str, Any] = {
+    "amount": 12.34,
+    "audio_url": "https://example.com/prompt.mp3",
+    "body": "Signal=1",
+    "call_control_id": "v3:the-other-leg",
+    "cause": "USER_BUSY",
+    "channels": "dual",
+    "client_state": "aGVsbG8=",
+    "connection_id": "1494404757140276705",
+    "content_type": "application/dtmf-relay",
+    "conversation_id": "0ccc7b54-4df3-4bca-a65a-3da1ecc777f0",
+    "digits": "1www2",
+    "format": "mp3",
+    "from": "+12025550102",
+    "maximum_digits": 4,
+    "parameters": {"type": "object", "properties": {"age": {"type": "integer"}}},
+    "participant": {"id": "v3:the-leg", "role": "user"},
+    "payload": "Welcome. One moment, please.",
+    "queue_name": "support",
+    "role": "whisper",
+    "sip_address": "sip:friend@example.com",
+    "stream_url": "wss://example.com/media",
+    "to": "+12025550110",
+    "voice": "Telnyx.KokoroTTS.af",
+}
+"""By parameter."""
+
+_EXAMPLES_OF: Mapping[str, tuple[str, ...]] = {
+    "bridge": ("call_control_id",),
+    "gather": ("maximum_digits",),
+    "gather_using_audio": ("audio_url",),
+    "playback_start": ("audio_url",),
+    "streaming_start": ("stream_url",),
+}
+"""By operation: what its example has besides what is required."""
+
+
+def readable(operation: str) -> str:
+    """The operation's name as words: "Send SIP info", "AI assistant start"."""
+    first, *others = (_ABBREVIATIONS.get(word, word) for word in operation.split("_"))
+    return " ".join([first[0].upper() + first[1:], *others])
+
+
+_ABBREVIATIONS = {"ai": "AI", "dtmf": "DTMF", "sip": "SIP", "siprec": "SIPREC"}
 
 _COMMAND_ID = {
     "type": "string",

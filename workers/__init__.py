@@ -7,5 +7,5 @@ Imports point one way, down this list:
     sessions/   one session: read, leased, decided on, settled
     sending/    one command: when it may be sent, and what comes of it
     metrics     what is counted
-    asyncapi    describes the event log
+    asyncapi/   describes the event log
 """

@@ -25,7 +25,8 @@ from offhook.jetstream.stream import ACK_WAIT_S, WORKER
 from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.settings import Settings
 from offhook.telnyx.client import Carrier
-from offhook.workers.asyncapi import ROUTE, SPECIFICATION, describe
+from offhook.workers.asyncapi.page import PATH as ASYNCAPI_PATH
+from offhook.workers.asyncapi.page import asyncapi_page
 from offhook.workers.intake.consumer import BoundConsumers
 from offhook.workers.intake.dispatcher import Dispatcher
 from offhook.workers.intake.handover import OtherWorkers
@@ -141,15 +142,15 @@ def _app(
 
     At the end it calls `drain` before it closes the subscriptions, and `close` after that.
     """
-    describe(broker)
     return AsgiFastStream(
         broker,
-        asgi_routes=role.health_routes(
-            metrics.registry, metrics_token=settings.metrics_token, unready=unready
-        ),
+        asgi_routes=[
+            *role.health_routes(
+                metrics.registry, metrics_token=settings.metrics_token, unready=unready
+            ),
+            (ASYNCAPI_PATH, asyncapi_page),
+        ],
         logger=None,
-        specification=SPECIFICATION,
-        asyncapi_path=ROUTE,
         on_shutdown=[drain],
         after_shutdown=[close],
     )

@@ -59,6 +59,7 @@ async def test_keys_lead_through_rows_pages_and_to_the_filter(stack: Stack, page
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog")).to_contain_text("Next row")
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.keyboard.press("g")
     await page.keyboard.press("l")
     await page.wait_for_url("**/console/")

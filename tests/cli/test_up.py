@@ -17,7 +17,7 @@ import pytest
 
 from offhook.jetstream.stream import PARTITIONS_DEFAULT
 from offhook.jetstream.subjects import partition_for
-from offhook.position import position_of
+from offhook.position import position_of, position_text
 from tests.cli.demo.test_demo import end, processes_below
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,7 @@ def test_what_is_killed_runs_again_and_a_flow_that_raises_is_shown(tmp_path: Pat
         shown = _when(lambda: f"session {session_id} is parked" in output.read_text(), output)
         assert "✗ flow digits 1: ValueError: no such digit: [x]\n" in shown
         assert re.search(r"flow_parked.py, line \d+, in _raise: raise ValueError", shown)
-        first = position_of(partition_for(session_id, PARTITIONS_DEFAULT), 1)
+        first = position_text(position_of(partition_for(session_id, PARTITIONS_DEFAULT), 1))
         assert f"on call.initiated (seq {first}) of session {session_id}, attempt 1 of 5" in shown
         assert "is parked after 5 attempts; its calls are hung up (OFFHOOK_PARKED=hangup)" in shown
 

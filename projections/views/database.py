@@ -63,6 +63,7 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
     SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the first use of a connection that was ended while it was idle
     OSError,
     TimeoutError,
 )

@@ -97,7 +97,7 @@ class FakeSettler:
             raise outcome
         return outcome
 
-    async def park(self, raised: FlowRaised, attempts: int) -> None:
+    async def park(self, raised: FlowRaised, attempts: int, traceback: str) -> None:
         if self.park_error is not None:
             raise self.park_error
         self.parked.append(attempts)

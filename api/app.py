@@ -14,6 +14,7 @@ from offhook.api.freshness import Views
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS, describe_parameters
 from offhook.api.own.analytics import analytics_router
+from offhook.api.own.analytics_definitions import definitions_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
 from offhook.api.own.health import health_router
@@ -96,6 +97,7 @@ async def run(settings: Settings) -> None:
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
             groups_router(tokens=tokens, views=views, now=_now),
+            definitions_router(tokens=tokens),
             queues_router(tokens=tokens, views=views),
             queue_figures_router(tokens=tokens, views=views, now=_now),
             up_router(tokens=tokens, views=views, now=_now, dials_per_s=settings.dials_per_s),

@@ -86,6 +86,10 @@ Prefix = Annotated[
     Query(description="Only calls whose remote number begins so, with up to 4 digits: +49, +1202"),
 ]
 Equal = Annotated[str | None, Query(description="Only calls with this value")]
+Include = Annotated[
+    Literal["histograms"] | None,
+    Query(description="histograms: the classes that percentiles are read from; in JSON only"),
+]
 Format = Annotated[
     Literal["json", "csv"] | None,
     Query(description="Default: as the Accept header says, else JSON"),
@@ -117,6 +121,7 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
         hangup_source: Equal = None,
         sip_hangup_cause: Equal = None,
         top: Top = TOP_DEFAULT,
+        include: Include = None,
         format: Format = None,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = WAIT_DEFAULT_S,
@@ -145,6 +150,7 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
             by=by,
             filters={name: value for name, value in filters.items() if value is not None},
             top=top,
+            with_histograms=include == "histograms",
         )
         try:
             async with views.snapshot(min_seq, timeout_s) as snapshot:
@@ -166,6 +172,7 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
             "group_by": [*([unit] if unit else []), *by],
             "tz": tz,
             "top": top,
+            "include": include,
             **filters,
         }
         return GroupsReply(data=found, asked=asked, grouping=GROUPS_GROUPING, meta=snapshot.meta)

@@ -65,7 +65,8 @@ class GroupsWanted:
     """Which calls, and by what they are grouped: a bucket of time or None, and dimensions.
 
     `filters` has a value for each dimension that is filtered. `top` is how many groups there are,
-    besides one of all others, for each bucket.
+    besides one of all others, for each bucket. `with_histograms` adds the classes behind the
+    percentiles.
     """
 
     start: datetime
@@ -75,16 +76,33 @@ class GroupsWanted:
     by: Sequence[str] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
     top: int = TOP_MAX
+    with_histograms: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistogramClass:
+    """How many calls took longer than `from_s` and at most `to_s`, which is null without a limit.
+
+    The first class has those of 0 s too.
+    """
+
+    from_s: float
+    to_s: float | None
+    calls: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Percentiles:
-    """Seconds, each as the end of its class, which is up to 10 % above the duration itself."""
+    """Seconds, each as the end of its class, which is up to 10 % above the duration itself.
+
+    `histogram` has the classes with calls, in order; it is null unless it was asked for.
+    """
 
     p50_s: float | None
     p95_s: float | None
     p99_s: float | None
     samples: int
+    histogram: Sequence[HistogramClass] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +190,7 @@ async def read_groups(
     rows = found.all()
     if len(rows) > GROUPS_MAX:
         raise TooManyGroups
-    return [_group(row, wanted.by) for row in rows]
+    return [_group(row, wanted) for row in rows]
 
 
 async def _has_whole_hours(connection: AsyncConnection, wanted: GroupsWanted) -> bool:
@@ -239,7 +257,7 @@ def has_distributions(by: Sequence[str], filters: Sequence[str]) -> bool:
     return {*by, *filters} <= {"direction", "connection_id"}
 
 
-def _group(row: "Row[Any]", by: Sequence[str]) -> GroupView:
+def _group(row: "Row[Any]", wanted: GroupsWanted) -> GroupView:
     open_now = int(row.in_progress)
     of_now = {"in_progress": open_now, "end_unknown": row.calls - row.ended - open_now}
     counts = {each.name: of_now.get(each.name, getattr(row, each.name, 0)) for each in COUNTERS}
@@ -248,15 +266,19 @@ def _group(row: "Row[Any]", by: Sequence[str]) -> GroupView:
     return GroupView(
         start=row.starts_at,
         end=row.ends_at,
-        group={name: getattr(row, name) for name in by},
+        group={name: getattr(row, name) for name in wanted.by},
         is_other=row.is_other,
         counts=counts,
         ratios=ratios_of(counts),
         durations=GroupDurations(
             acd_s=Ratio.of(int(row.talk_us) / 1e6, int(row.talked), ACD_FORMULA),
             ring_s=Ratio.of(int(row.ring_us) / 1e6, int(row.rang), RING_FORMULA),
-            answer_delay=_percentiles(row.delays),
-            talk=_percentiles(row.talks),
+            answer_delay=None
+            if row.delays is None
+            else percentiles_of(row.delays, with_histogram=wanted.with_histograms),
+            talk=None
+            if row.talks is None
+            else percentiles_of(row.talks, with_histogram=wanted.with_histograms),
         ),
         quality=GroupQuality(
             mos=Ratio.of(int(row.mos_milli) / 1e3, int(row.mos_legs), MOS_FORMULA), loss=loss
@@ -265,10 +287,8 @@ def _group(row: "Row[Any]", by: Sequence[str]) -> GroupView:
     )
 
 
-def _percentiles(classes: Mapping[str, int] | None) -> Percentiles | None:
+def percentiles_of(classes: Mapping[str, int], *, with_histogram: bool = False) -> Percentiles:
     """Nearest rank, of how many there are in each class."""
-    if classes is None:
-        return None
     counted = sorted((int(number), count) for number, count in classes.items())
     samples = sum(count for _, count in counted)
 
@@ -280,7 +300,21 @@ def _percentiles(classes: Mapping[str, int] | None) -> Percentiles | None:
                 return BOUNDS_US[min(number, len(BOUNDS_US) - 1)] / 1e6
         return None
 
-    return Percentiles(p50_s=rank(50), p95_s=rank(95), p99_s=rank(99), samples=samples)
+    return Percentiles(
+        p50_s=rank(50),
+        p95_s=rank(95),
+        p99_s=rank(99),
+        samples=samples,
+        histogram=[_histogram_class(*each) for each in counted] if with_histogram else None,
+    )
+
+
+def _histogram_class(number: int, count: int) -> HistogramClass:
+    return HistogramClass(
+        from_s=BOUNDS_US[number - 1] / 1e6 if number else 0.0,
+        to_s=BOUNDS_US[number] / 1e6 if number < len(BOUNDS_US) else None,
+        calls=count,
+    )
 
 
 @cache

@@ -31,7 +31,10 @@ class Counter:
 
 @dataclass(frozen=True, kw_only=True)
 class RatioRule:
-    """Counters added on each side, and those subtracted from the denominator."""
+    """Counters added on each side, and those subtracted from the denominator.
+
+    `policy_line` is the value above which the carrier charges more.
+    """
 
     name: str
     meaning: str
@@ -39,6 +42,7 @@ class RatioRule:
     numerator: Sequence[str]
     denominator: Sequence[str]
     without: Sequence[str] = ()
+    policy_line: float | None = None
 
     @cached_property
     def formula(self) -> str:
@@ -213,6 +217,7 @@ RATIOS = (
         source="Telnyx, short duration calls",
         numerator=("outgoing_short",),
         denominator=("outgoing_talked",),
+        policy_line=0.15,
     ),
     RatioRule(
         name="abandoned",
@@ -221,6 +226,7 @@ RATIOS = (
         source="Telnyx, abandoned calls",
         numerator=("outgoing_cancelled",),
         denominator=("outgoing_answered", "outgoing_unanswered"),
+        policy_line=0.20,
     ),
 )
 

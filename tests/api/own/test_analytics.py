@@ -229,6 +229,21 @@ async def test_the_docs_tell_every_formula(stack: Stack) -> None:
     }
 
 
+async def test_definitions_are_those_of_the_replies(stack: Stack) -> None:
+    found = (await get(stack, "definitions")).json()["data"]
+    summary = (await get(stack, "summary")).json()["data"]
+    assert found["counts"].keys() == summary["counts"].keys()
+    for name, ratio in summary["ratios"].items():
+        assert found["ratios"][name]["formula"] == ratio["formula"]
+    assert found["ratios"]["ner"]["source"] == "ITU-T E.425 §1.5"
+    assert found["counts"]["busy"] == "ended unanswered: user_busy"
+    lines = {name: each["policy_line"] for name, each in found["ratios"].items()}
+    assert {name: line for name, line in lines.items() if line} == {
+        "short_call": 0.15,
+        "abandoned": 0.2,
+    }
+
+
 async def test_groups_are_the_summary_in_parts(stack: Stack, sdk: AsyncTelnyx) -> None:
     connection_id = await stack.connection()
     whole = await called(stack, sdk, connection_id)
@@ -238,6 +253,12 @@ async def test_groups_are_the_summary_in_parts(stack: Stack, sdk: AsyncTelnyx) -
     assert group["ratios"] == whole["data"]["ratios"]
     assert group["group"] == {}
     assert group["durations"]["answer_delay"]["samples"] == 2
+    assert group["durations"]["answer_delay"]["histogram"] is None
+
+    (group,) = (await get(stack, "groups", **ours, include="histograms")).json()["data"]
+    histogram = group["durations"]["answer_delay"]["histogram"]
+    assert sum(each["calls"] for each in histogram) == 2
+    assert all(each["from_s"] < each["to_s"] for each in histogram)
 
     by = {"group_by": "day,direction,number_prefix,hangup_cause", "tz": "America/New_York"}
     reply = (await get(stack, "groups", **ours, **by)).json()
@@ -285,6 +306,7 @@ async def test_groups_as_csv(stack: Stack, sdk: AsyncTelnyx) -> None:
         ("top", "101"),
         ("number_prefix", "+12025"),
         ("number_prefix", "+"),
+        ("include", "causes"),
         ("format", "xml"),
     ],
 )

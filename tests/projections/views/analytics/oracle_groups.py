@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.projections.views.analytics.oracle import Leg, Numbers, counts_of
@@ -109,9 +110,15 @@ def _numbers(legs: Sequence[Leg], now: int, bounds: Bounds | None) -> Numbers:
     }
 
 
-def _percentiles(durations_us: Sequence[int], bounds: Bounds) -> tuple[float | None, ...]:
-    """Of the exact duration at each rank, the end of its class; and how many there are."""
+def _percentiles(durations_us: Sequence[int], bounds: Bounds) -> tuple[Any, ...]:
+    """Of the exact duration at each rank, the end of its class; how many; and the histogram.
+
+    That is the end of each class with calls, and their number.
+    """
     ranked = sorted(durations_us)
+    histogram = Counter(
+        next((bound for bound in bounds if each / 1e6 <= bound), None) for each in ranked
+    )
 
     def rank(percent: int) -> float | None:
         if not ranked:
@@ -119,7 +126,7 @@ def _percentiles(durations_us: Sequence[int], bounds: Bounds) -> tuple[float | N
         exact = ranked[-(-len(ranked) * percent // 100) - 1] / 1e6
         return next((bound for bound in bounds if exact <= bound), bounds[-1])
 
-    return (rank(50), rank(95), rank(99), len(ranked))
+    return (rank(50), rank(95), rank(99), len(ranked), histogram)
 
 
 def _ratio(above: float, below: float) -> tuple[float | None, float, float]:

@@ -28,6 +28,7 @@ from offhook.projections.views.analytics.groups import (
     INTERVALS,
     GroupsWanted,
     GroupView,
+    Percentiles,
     read_groups,
 )
 from offhook.projections.views.analytics.kpis import Ratio
@@ -196,7 +197,7 @@ def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
         whole | {"filters": {"connection_id": "nobody's"}},
         {"start": NOW, "end": NOW + DAY, "unit": "hour"},
     ]
-    return [GroupsWanted(**each) for each in cases]
+    return [GroupsWanted(**each, with_histograms=True) for each in cases]
 
 
 def assert_groups(found: Sequence[GroupView], legs: Sequence[Leg], wanted: GroupsWanted) -> None:
@@ -245,10 +246,21 @@ def flat_group(view: GroupView) -> Numbers:
     return {
         **view.counts,
         **{name: triple(ratio) for name, ratio in {**view.ratios, **ratios}.items()},
-        "answer_delay": None if delay is None else tuple(asdict(delay).values()),
-        "talk": None if talk is None else tuple(asdict(talk).values()),
+        "answer_delay": flat_percentiles(delay),
+        "talk": flat_percentiles(talk),
         "costs": costs,
     }
+
+
+def flat_percentiles(found: Percentiles | None) -> tuple[Any, ...] | None:
+    if found is None:
+        return None
+    assert found.histogram is not None
+    ends = [0.0, *(bound / 1e6 for bound in BOUNDS_US), None]
+    for each in found.histogram:
+        assert ends[ends.index(each.to_s) - 1] == each.from_s
+    histogram = {each.to_s: each.calls for each in found.histogram}
+    return (found.p50_s, found.p95_s, found.p99_s, found.samples, histogram)
 
 
 def assert_equal(

@@ -25,7 +25,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
-from offhook.projections.views.database import UNREACHABLE, StatementFailed, will_pass
+from offhook.projections.views.database import (
+    UNREACHABLE,
+    SearchTooLong,
+    StatementFailed,
+    will_pass,
+)
 from offhook.telnyx.error_codes import code_of_parameter
 
 RETRY_HEADER = "x-should-retry"
@@ -111,6 +116,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(LogUnavailable, _log_unavailable)
+    app.add_exception_handler(SearchTooLong, _too_long)
     for kind in UNREACHABLE:
         app.add_exception_handler(kind, _views_unavailable)
     app.add_exception_handler(StatementFailed, _views_refuse)
@@ -167,6 +173,10 @@ async def _views_refuse(request: Request, raised: Exception) -> Response:
     if will_pass(raised):
         return await _views_unavailable(request, raised)
     raise raised
+
+
+async def _too_long(_: Request, raised: Exception) -> Response:
+    return refusal(422, "10015", str(raised)).response()
 
 
 async def _unexpected(request: Request, raised: Exception) -> Response:

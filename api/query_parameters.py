@@ -6,7 +6,7 @@ name, a name given twice, an empty value, a number or a time in another form.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from pydantic import BeforeValidator
 
 from offhook.api.errors import refusal
 from offhook.errors import shown
+from offhook.patterns import PatternInvalid, number_patterns_in, patterns_in
 from offhook.phone_numbers import number_key
 
 # Well within what Postgres and its driver support: asyncpg reads the first and the last instant of
@@ -112,10 +113,41 @@ WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 
 
+def numbers_in(parameter: str, text: str) -> str:
+    """Patterns of numbers (`offhook.patterns`); a single number is one. Raises ErrorAnswer 422."""
+    for piece in patterns_text(parameter, text, number_patterns_in).split(","):
+        number = piece.strip().removeprefix("!")
+        if "*" not in number:
+            number_in(parameter, number)
+        elif not _E164_START.fullmatch(number):
+            detail = (
+                f"{parameter} has the pattern {shown(piece)}; expected the start of a number in "
+                "E.164 and a star (+4930*)"
+            )
+            raise refusal(422, "10016", detail, parameter=parameter)
+    return text
+
+
+def patterns_text(parameter: str, text: str, read: Callable[[str], object] = patterns_in) -> str:
+    """Patterns of any text (`offhook.patterns`). Raises ErrorAnswer 422."""
+    try:
+        read(text)
+    except PatternInvalid as error:
+        raise refusal(422, "10015", f"{parameter} {error}", parameter=parameter) from None
+    return text
+
+
 def _names_of(route: Any) -> frozenset[str]:
-    own = {field.alias for field in route.dependant.query_params}
+    own = set(_query_names(route.dependant))
     extra = (route.openapi_extra or {}).get("parameters", ())
     return frozenset(own | {each["name"] for each in extra if each["in"] == "query"})
+
+
+def _query_names(dependant: Any) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for each in dependant.dependencies:
+        yield from _query_names(each)
 
 
 def _there_are(names: Iterable[str]) -> str:
@@ -123,5 +155,7 @@ def _there_are(names: Iterable[str]) -> str:
 
 
 _LOST_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)")
+# A star at the end; what does not begin with a plus sign is any text.
+_E164_START = re.compile(r"\+[0-9 ().-]*\*|[^+].*")
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")

@@ -11,7 +11,7 @@ is; with min_seq a request waits until it is fresh enough.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Query
 
@@ -26,16 +26,15 @@ from offhook.api.own.parameters import (
     BeforeSeq,
     ListPageMeta,
     MinSeq,
-    Moment,
     PageMeta,
     WaitS,
     list_page_meta,
     optional_as_of,
-    optional_moment,
     require_before_seq,
 )
 from offhook.api.own.redact import redacted_entry, redacted_session
-from offhook.api.query_parameters import WholeNumber, number_in
+from offhook.api.own.session_parameters import WantedSessions
+from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
 from offhook.projections.views.database import PAGE_MAX, Connection
 from offhook.projections.views.live.included import Include, IncludingSession, including
@@ -47,12 +46,12 @@ from offhook.projections.views.past.history import (
     read_timeline,
 )
 from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessions_as_of
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
     SessionDetail,
-    SessionFilter,
     SessionView,
     detail_at,
-    list_sessions,
     read_session,
 )
 from offhook.projections.views.stored.event_log import read_time_at
@@ -135,12 +134,7 @@ class _Sessions:
 
     async def listed(
         self,
-        status: Literal["empty", "active", "ended"] | None = None,
-        connection_id: str | None = None,
-        from_number: str | None = None,
-        to_number: str | None = None,
-        started_from: Moment = None,
-        started_before: Moment = None,
+        wanted: WantedSessions,
         phase: OfPhase = None,
         include: Included = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
@@ -153,21 +147,19 @@ class _Sessions:
         or without effect, or a conference. It is listed only with status=empty, or if it has a
         problem.
 
+        Numbers, cause, source and SIP code take patterns: a value, `+4930*` for its start, `*1234`
+        for its end, `!…` for all others; several are separated by commas. A session matches if one
+        of those without `!` matches, or there are none, and none of those with it. A search that
+        takes over 10 s is refused with 422: numbers, `status`, `connection_id`, `hangup_cause`
+        and `failed` have an index, other filters read sessions, newest first.
+
         With `as_of` the list is as it was at that time, or at the time of the record at that
         position. It has a bound on what may have changed since, and names it in an error.
         """
         position = optional_as_of(self._views, as_of)
         included = _included_in(include)
         if position is not None:
-            _refuse_with_as_of(phase=phase, include=include)
-        wanted = SessionFilter(
-            status=status,
-            connection_id=connection_id,
-            from_number=None if from_number is None else number_in("from_number", from_number),
-            to_number=None if to_number is None else number_in("to_number", to_number),
-            started_from=optional_moment("started_from", started_from),
-            started_before=optional_moment("started_before", started_before),
-        )
+            _refuse_with_as_of(phase=phase, include=include, number=wanted.number)
         require_before_seq(self._views, before_seq)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             now, full = self._now(), None

@@ -50,6 +50,23 @@ or 4 hours and this is also the maximum allowed call length" (`time_limit_secs` 
 RINGING_S_MAX = 600
 """How long the carrier rings at most (the maximum of `timeout_secs` of dial and transfer)."""
 
+CHOSEN_CAUSES = frozenset(
+    {
+        "call_rejected",
+        "no_answer",
+        "normal_clearing",
+        "originator_cancel",
+        "timeout",
+        "user_busy",
+    }
+)
+"""Causes of a hangup by which an unanswered call is not a failure: somebody chose so, or is away.
+
+The carrier's others are not_found, time_limit and unspecified.
+"""
+
+SIP_SERVER_FAILED = re.compile(r"5[0-9][0-9]")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Leg:
@@ -97,6 +114,24 @@ class Leg:
     def has_ended(self) -> bool:
         """Whether its hangup was received, or an event that comes after it."""
         return self.ended_at is not None or self.gone_at is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended unanswered, and neither the caller nor the called party chose that.
+
+        So by its cause, or by a SIP code of a server that failed; not if the cause is not known.
+        """
+        if self.ended_at is None or self.hangup_cause is None or self.picked_up_at is not None:
+            return False
+        return (
+            self.hangup_cause not in CHOSEN_CAUSES
+            or SIP_SERVER_FAILED.fullmatch(self.sip_hangup_cause or "") is not None
+        )
+
+    @property
+    def picked_up_at(self) -> datetime | None:
+        """When it was answered, by the answer or, if that was not received, by its first bridge."""
+        return self.answered_at or self.bridged_at
 
     @property
     def is_up(self) -> bool:

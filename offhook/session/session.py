@@ -108,6 +108,22 @@ class Session:
         return self.parked is not None and isinstance(self.parked.fact, SessionParked)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its flow raised and it is parked, or a leg failed and none was answered later.
+
+        A leg that failed and was replaced by one that was answered is no failure of the call.
+        """
+        legs = self.legs.values()
+        failed_at = max(
+            (leg.ended_at for leg in legs if leg.has_failed and leg.ended_at), default=None
+        )
+        if failed_at is None:
+            return self.is_parked
+        return self.is_parked or not any(
+            leg.picked_up_at is not None and leg.picked_up_at >= failed_at for leg in legs
+        )
+
+    @property
     def started_at(self) -> datetime | None:
         """When its first leg started; None if that is not known."""
         return min(

@@ -28,7 +28,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from offhook.errors import OperatorFault, SettingInvalid
+from offhook.errors import OperatorFault, SenderFault, SettingInvalid
 
 POOL_CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 5.0
@@ -42,6 +42,9 @@ POOLER_ROUNDS = 5
 
 PAGE_MAX = 250
 """Rows that a list returns at most."""
+
+SEARCH_TIMEOUT_S = 10.0
+"""A filter without an index reads sessions, newest first, until enough are found."""
 
 Connection = AsyncConnection
 Engine = AsyncEngine
@@ -71,6 +74,16 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
 
 Driver: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection without SQLAlchemy, for statements that it would cost more than Postgres does."""
+
+
+class SearchTooLong(SenderFault):
+    """A search would take longer than its bound."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the search took more than {SEARCH_TIMEOUT_S:.0f} s; expected a filter that few "
+            "sessions match: add a number, started_from and started_before, or a connection_id"
+        )
 
 
 def open_database(

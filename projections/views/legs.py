@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     exists,
     func,
+    literal_column,
     or_,
     select,
     text,
@@ -103,6 +104,19 @@ legs = table_of(
         postgresql_where=text("ended_at IS NULL"),
     ),
     Index("legs_up_until_index", "up_until", postgresql_where=text("ended_at IS NULL")),
+    # See those of sessions.
+    *(
+        Index(f"legs_{number}_index", number, postgresql_ops={number: "text_pattern_ops"})
+        for number in ("from_number", "to_number")
+    ),
+    *(
+        Index(
+            f"legs_{number}_reversed_index",
+            literal_column(f"reverse({number})").label("reversed"),
+            postgresql_ops={"reversed": "text_pattern_ops"},
+        )
+        for number in ("from_number", "to_number")
+    ),
     key=("call_control_id", "session_id"),
 )
 

@@ -10,16 +10,13 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Index, Select, and_, desc, or_, select, text
+from sqlalchemy import Index, Select, desc, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.phone_numbers import spellings
 from offhook.projections.views.commands import CommandView, commands, list_commands
-from offhook.projections.views.database import PAGE_MAX
 from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
 from offhook.projections.views.parked import parked_sessions
-from offhook.projections.views.stored.event_log import newest_first, older_than
 from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
 from offhook.session import Session
 from offhook.session.leg import Leg
@@ -59,6 +56,7 @@ class SessionView:
     flow: str | None
     flow_version: str | None
     parked: bool  # its flow raised: the session waits for an operator
+    failed: bool  # parked, or a leg failed and none was answered later: `Session.has_failed`
     first_seq: Seq
     last_seq: Seq
     first_stored_at: datetime  # of its first record, by the log's clock
@@ -78,7 +76,32 @@ sessions = table_of(
             desc("first_stored_at"),
             desc("first_seq"),
         )
-        for first in ((), ("status",), ("connection_id",), ("from_number",), ("to_number",))
+        for first in ((), ("status",), ("connection_id",), ("hangup_cause",))
+    ),
+    # The start of a number is found by its bytes, whatever the collation, and its end backwards.
+    *(
+        Index(
+            f"sessions_{number}_first_stored_at_index",
+            number,
+            desc("first_stored_at"),
+            desc("first_seq"),
+            postgresql_ops={number: "text_pattern_ops"},
+        )
+        for number in ("from_number", "to_number")
+    ),
+    *(
+        Index(
+            f"sessions_{number}_reversed_index",
+            literal_column(f"reverse({number})").label("reversed"),
+            postgresql_ops={"reversed": "text_pattern_ops"},
+        )
+        for number in ("from_number", "to_number")
+    ),
+    Index(
+        "sessions_failed_index",
+        desc("first_stored_at"),
+        desc("first_seq"),
+        postgresql_where=text("failed"),
     ),
     Index("sessions_started_at_index", "started_at"),
     Index("sessions_parked_index", "session_id", postgresql_where=text("parked")),
@@ -101,7 +124,7 @@ SESSIONS = View(
         """
         status started_at answered_at ended_at up_until leg_count connection_id direction
         hangup_cause hangup_source sip_hangup_cause cost currency recording_count flow
-        flow_version first_seq first_stored_at last_seq last_stored_at
+        flow_version failed first_seq first_stored_at last_seq last_stored_at
         """
     ),
     cleared_when_erased=column_names(
@@ -157,18 +180,6 @@ def detail_at(detail: SessionDetail, now: datetime) -> SessionDetail:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class SessionFilter:
-    """What listed sessions have in common; None is anything. Times: from, and until before."""
-
-    status: str | None = None
-    connection_id: str | None = None
-    from_number: str | None = None
-    to_number: str | None = None
-    started_from: datetime | None = None
-    started_before: datetime | None = None
-
-
 async def read_session(connection: AsyncConnection, session_id: str) -> SessionDetail | None:
     """The session as the views have it; None if there is none.
 
@@ -205,94 +216,6 @@ async def call_session_of(connection: AsyncConnection, session_id: str) -> str:
     )
     calls: Sequence[str] = found.scalars().all()
     return calls[0] if len(calls) == 1 else session_id
-
-
-async def list_sessions(
-    connection: AsyncConnection,
-    wanted: SessionFilter,
-    *,
-    limit: int,
-    now: datetime,
-    before_seq: int | None = None,
-    also: "ColumnElement[bool] | None" = None,
-) -> list[SessionView]:
-    """At most `limit` sessions, newest first. The next page is before the last one's first_seq.
-
-    `also` is a further condition on their rows.
-
-    By the log's time of their first record: positions of several partitions are in no order.
-
-    A session without legs is a command, or a conference, rather than a call: it is listed only if
-    its status is asked for, or if something is wrong with it.
-    """
-    bounded = max(1, min(limit, PAGE_MAX))
-    query = sessions_and_errors().order_by(*newest_first(sessions)).limit(bounded)
-    query = query.where(listed(wanted, now))
-    if also is not None:
-        query = query.where(also)
-    if before_seq is not None:
-        query = query.where(await older_than(connection, sessions, before_seq))
-    found = await connection.execute(query)
-    return [session_at(SessionView(**row._mapping), now) for row in found]
-
-
-def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
-    """The condition for sessions that are listed at `now`; `is_listed` says the same of a row."""
-    numbers = {
-        sessions.c.from_number: wanted.from_number,
-        sessions.c.to_number: wanted.to_number,
-    }
-    is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
-    conditions = [
-        (sessions.c.status != "empty") | is_wrong
-        if wanted.status is None
-        else _has_status(wanted.status, now)
-    ]
-    if wanted.connection_id is not None:
-        conditions.append(sessions.c.connection_id == storable(wanted.connection_id))
-    for column, number in numbers.items():
-        if number is not None:
-            conditions.append(column.in_(sorted(map(storable, spellings(number)))))
-    if wanted.started_from is not None:
-        conditions.append(sessions.c.started_at >= wanted.started_from)
-    if wanted.started_before is not None:
-        conditions.append(sessions.c.started_at < wanted.started_before)
-    return and_(*conditions)
-
-
-def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
-    """Whether the session, as `session_at` shows it, is listed."""
-    is_wrong = session.parked or session.fold_error is not None
-    started_at = session.started_at
-    if wanted.status is None:
-        if session.status == "empty" and not is_wrong:
-            return False
-    elif session.status != wanted.status:
-        return False
-    for value, number in (
-        (session.from_number, wanted.from_number),
-        (session.to_number, wanted.to_number),
-    ):
-        if number is not None and value not in set(map(storable, spellings(number))):
-            return False
-    if wanted.connection_id is not None and session.connection_id != storable(wanted.connection_id):
-        return False
-    if wanted.started_from is not None and not (started_at and started_at >= wanted.started_from):
-        return False
-    return wanted.started_before is None or bool(started_at and started_at < wanted.started_before)
-
-
-def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
-    """As `session_at` has it: what was active is ended once the carrier's limit has passed."""
-    is_up = sessions.c.up_until > now
-    match status:
-        case "active":
-            return and_(sessions.c.status == status, is_up)
-        case "ended":
-            lost = and_(sessions.c.status == "active", is_up.is_not(True))
-            return or_(sessions.c.status == status, lost)
-        case _:
-            return sessions.c.status == status
 
 
 def sessions_and_errors() -> "Select[Any]":
@@ -352,6 +275,7 @@ def session_view(folded: Folded) -> SessionView:
         flow=folded.flow,
         flow_version=folded.flow_version,
         parked=session.is_parked,
+        failed=session.has_failed,
         first_seq=folded.first_seq,
         last_seq=folded.last_seq,
         first_stored_at=folded.first_stored_at,

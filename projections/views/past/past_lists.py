@@ -11,13 +11,11 @@ The work has a bound: sessions and records that are folded for one page.
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
-from offhook.phone_numbers import spellings
 from offhook.projections.views.database import PAGE_MAX
-from offhook.projections.views.legs import legs
 from offhook.projections.views.past.history import fold_session_as_of, read_session_row_as_of
 from offhook.projections.views.queues import (
     QueueVisitFilter,
@@ -26,11 +24,14 @@ from offhook.projections.views.queues import (
     queue_visit_rows,
     queue_visits,
 )
-from offhook.projections.views.sessions import (
+from offhook.projections.views.search.session_filter import (
     SessionFilter,
-    SessionView,
+    has_leg,
     is_listed,
     listed,
+)
+from offhook.projections.views.sessions import (
+    SessionView,
     session_at,
     sessions,
     sessions_and_errors,
@@ -77,7 +78,7 @@ async def list_sessions_as_of(
             sessions.c.first_stored_at <= at,
             or_(
                 and_(unchanged, listed(wanted, at)),
-                and_(~unchanged, *_has_leg(wanted)),
+                and_(~unchanged, *has_leg(wanted)),
             ),
         )
         .order_by(*newest_first(sessions))
@@ -165,20 +166,3 @@ async def list_queue_visits_as_of(
         if len(rows) < PAGE_MAX:
             return found
         before_seq = rows[-1].first_seq
-
-
-def _has_leg(wanted: SessionFilter) -> "list[ColumnElement[bool]]":
-    """Conditions that hold for every session that can match, of those that changed since."""
-    conditions: list[ColumnElement[bool]] = []
-    of_session = legs.c.session_id == sessions.c.session_id
-    if wanted.connection_id is not None:
-        matches = legs.c.connection_id == storable(wanted.connection_id)
-        conditions.append(exists().where(of_session, matches))
-    for column, number in (
-        (legs.c.from_number, wanted.from_number),
-        (legs.c.to_number, wanted.to_number),
-    ):
-        if number is not None:
-            matches = column.in_(sorted(map(storable, spellings(number))))
-            conditions.append(exists().where(of_session, matches))
-    return conditions

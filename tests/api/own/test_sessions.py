@@ -351,3 +351,25 @@ async def test_a_list_refuses_what_it_cannot_include(
     response = await get(stack, "/sessions", **query)
     assert response.status_code == 422
     assert response.json()["errors"][0]["source"] == {"parameter": parameter}
+
+
+async def test_sessions_are_searched_by_number_cause_and_failure(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    session_id, _ = await ended_call(stack, sdk)
+    session = (await get(stack, f"/sessions/{session_id}")).json()["data"]["session"]
+    of_call = {"connection_id": session["connection_id"], "limit": 250}
+
+    async def is_found(**filters: Any) -> bool:
+        reply = await get(stack, "/sessions", **of_call, **filters)
+        assert reply.status_code == 200, reply.text
+        return session_id in {one["session_id"] for one in reply.json()["data"]}
+
+    assert await is_found(number=f"{OURS[:6]}*", hangup_cause=f"{session['hangup_cause']},other")
+    assert await is_found(from_number=f"*{session['from_number'][-4:]}", failed="false")
+    assert not await is_found(number=f"!{OURS}")
+    assert not await is_found(failed="true")
+    assert not await is_found(duration_s_min=3600)
+    refused = await get(stack, "/sessions", number=OURS, as_of="2026-11-22T10:00:00Z")
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["source"] == {"parameter": "number"}

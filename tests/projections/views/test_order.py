@@ -11,7 +11,11 @@ from offhook.projections.views.commands import read_commands
 from offhook.projections.views.legs import read_active_page, read_leg
 from offhook.projections.views.queues import QueueVisitFilter, list_queue_visits
 from offhook.projections.views.schema import downgrade, migrate
-from offhook.projections.views.sessions import SessionFilter, list_sessions, read_session
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
+from offhook.projections.views.sessions import (
+    read_session,
+)
 from tests.projections.conftest import MIGRATIONS
 from tests.projections.partitioned import STORED_FROM, PartitionedLog, project
 from tests.projections.story import NOON, call, dial_of, events_of, queued, webhook

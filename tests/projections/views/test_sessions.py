@@ -12,7 +12,9 @@ from offhook.events import (
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.past.history import read_session_as_of, read_timeline
-from offhook.projections.views.sessions import SessionFilter, list_sessions, read_session
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
+from offhook.projections.views.sessions import read_session
 from tests.projections.story import (
     NOON,
     call,

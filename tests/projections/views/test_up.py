@@ -13,10 +13,10 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.legs import LegView, leg_at, leg_rows, list_active_legs, read_leg
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
-    SessionFilter,
     SessionView,
-    list_sessions,
     session_at,
     session_rows,
 )

@@ -14,9 +14,9 @@ from offhook.projections.views.legs import leg_rows
 from offhook.projections.views.live.counts import count_live
 from offhook.projections.views.live.included import IncludingSession, including
 from offhook.projections.views.live.phases import Phase, PhaseName, has_phase, phase_at
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
-    SessionFilter,
-    list_sessions,
     session_at,
     session_rows,
 )

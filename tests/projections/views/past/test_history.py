@@ -16,7 +16,11 @@ from offhook.projections.projector import deliveries
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.past import history
 from offhook.projections.views.past.history import read_session_as_of, read_timeline
-from offhook.projections.views.sessions import SessionFilter, list_sessions, read_session
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
+from offhook.projections.views.sessions import (
+    read_session,
+)
 from tests.projections.story import (
     NOON,
     Entry,

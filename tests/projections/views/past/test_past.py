@@ -26,13 +26,12 @@ from offhook.projections.views.queues import (
     list_queue_visits,
     queue_visit_rows,
 )
+from offhook.projections.views.search.session_filter import SessionFilter, is_listed
+from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
     SessionDetail,
-    SessionFilter,
     SessionView,
     detail_of,
-    is_listed,
-    list_sessions,
     session_at,
     session_rows,
 )

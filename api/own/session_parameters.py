@@ -1,0 +1,89 @@
+"""The query parameters that choose sessions: the same for a list and for an export."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from fastapi import Depends, Query
+
+from offhook.api.own.parameters import Moment, optional_moment
+from offhook.api.query_parameters import Number, numbers_in, patterns_text
+from offhook.projections.views.search.session_filter import SessionFilter
+
+_PATTERNS = "One, or patterns separated by commas: `+4930*`, `*1234`, `!+1202*`"
+_TEXTS = "One, or patterns separated by commas: `user_busy,no_answer`, `!normal_clearing`, `5*`"
+
+Numbers: TypeAlias = Annotated[
+    str | None, Query(description=f"Of the session, which is that of its first leg. {_PATTERNS}")
+]
+Texts: TypeAlias = Annotated[str | None, Query(description=f"Of its first leg. {_TEXTS}")]
+Seconds: TypeAlias = Annotated[
+    Number | None,
+    Query(ge=0, le=10**9, description="From the start to the end, in seconds; bound included"),
+]
+
+
+def session_filter(
+    status: Annotated[
+        Literal["empty", "active", "ended"] | None, Query(description="As it is shown")
+    ] = None,
+    connection_id: str | None = None,
+    direction: Annotated[
+        Literal["incoming", "outgoing"] | None, Query(description="Of its first leg")
+    ] = None,
+    number: Annotated[
+        str | None, Query(description=f"Caller or called party of any of its legs. {_PATTERNS}")
+    ] = None,
+    from_number: Numbers = None,
+    to_number: Numbers = None,
+    hangup_cause: Texts = None,
+    hangup_source: Texts = None,
+    sip_hangup_cause: Texts = None,
+    flow: Annotated[str | None, Query(description="Of the last decision")] = None,
+    flow_version: Annotated[str | None, Query(description="Of the last decision")] = None,
+    failed: Annotated[
+        Literal["true", "false"] | None,
+        Query(
+            description="Whether its flow raised and it is parked, or a leg failed and no leg was "
+            "answered later. A leg failed if it ended unanswered with a cause other than "
+            "normal_clearing, originator_cancel, user_busy, no_answer, timeout and call_rejected, "
+            "or with SIP 5xx"
+        ),
+    ] = None,
+    started_from: Moment = None,
+    started_before: Moment = None,
+    ended_from: Moment = None,
+    ended_before: Moment = None,
+    duration_s_min: Seconds = None,
+    duration_s_max: Seconds = None,
+) -> SessionFilter:
+    """What listed sessions have in common. Raises ErrorAnswer 422."""
+    return SessionFilter(
+        status=status,
+        connection_id=connection_id,
+        direction=direction,
+        number=_numbers("number", number),
+        from_number=_numbers("from_number", from_number),
+        to_number=_numbers("to_number", to_number),
+        hangup_cause=_texts("hangup_cause", hangup_cause),
+        hangup_source=_texts("hangup_source", hangup_source),
+        sip_hangup_cause=_texts("sip_hangup_cause", sip_hangup_cause),
+        flow=flow,
+        flow_version=flow_version,
+        failed=None if failed is None else failed == "true",
+        started_from=optional_moment("started_from", started_from),
+        started_before=optional_moment("started_before", started_before),
+        ended_from=optional_moment("ended_from", ended_from),
+        ended_before=optional_moment("ended_before", ended_before),
+        duration_s_min=duration_s_min,
+        duration_s_max=duration_s_max,
+    )
+
+
+def _numbers(parameter: str, text: str | None) -> str | None:
+    return None if text is None else numbers_in(parameter, text)
+
+
+def _texts(parameter: str, text: str | None) -> str | None:
+    return None if text is None else patterns_text(parameter, text)
+
+
+WantedSessions = Annotated[SessionFilter, Depends(session_filter)]

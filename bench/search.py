@@ -1,0 +1,190 @@
+"""How long a search for sessions takes, with millions of them.
+
+    python -m bench.search [--sessions 1000000] [--rounds 30] [--explain]
+
+Rows are made by Postgres itself (`generate_series`), two legs for each session; indexes are those
+of the migrations. Each round asks for every search once, as the API does (`list_sessions`, a page
+of 50, its transaction included), and for two floors: `ping` is "select 1" in such a transaction,
+and `newest` the page without a filter. Numbers differ from round to round. With --explain the plan
+of each search is printed.
+"""
+
+import argparse
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bench.setting.machine import describe, median, percentile
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import MIGRATIONS
+from offhook.projections.views.database import open_database, read_at_one_moment
+from offhook.projections.views.schema import migrate
+from offhook.projections.views.search.session_filter import SessionFilter, listed
+from offhook.projections.views.search.session_lists import list_sessions
+from offhook.projections.views.sessions import sessions, sessions_and_errors
+from offhook.projections.views.stored.event_log import newest_first
+
+TARGET_MS = 50
+PAGE = 50
+AGENTS = 5_000
+LINES = 2_000
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+# A caller is one of 900 million numbers of a country, of three countries; the line called is one
+# of LINES, and the second leg goes to one of AGENTS. One session in fifty failed.
+_SESSIONS = """
+insert into sessions (
+    session_id, status, started_at, answered_at, ended_at, leg_count, call_control_id,
+    connection_id, direction, from_number, to_number, hangup_cause, hangup_source,
+    sip_hangup_cause, recording_count, flow, flow_version, parked, failed,
+    first_seq, last_seq, first_stored_at, last_stored_at
+)
+select
+    's' || i, 'ended', at, at + interval '3 s', at + interval '1 minute', 2, 'v3:s' || i,
+    (i % 7)::text, 'incoming',
+    (array['+49', '+1', '+44'])[1 + i % 3] || (100000000 + (hashint8(i) & 2147483647) % 900000000),
+    '+1202' || (5550000 + (hashint8(i + 7000000000) & 2147483647) % :lines),
+    case when i % 50 = 0 then 'not_found' when i % 9 = 0 then 'user_busy'
+    else 'normal_clearing' end,
+    'caller', case when i % 50 = 0 then '404' else '200' end,
+    0, 'frontdesk', '7', false, i % 50 = 0, i * 10, i * 10 + 9, at, at + interval '1 minute'
+from generate_series(1, :sessions) as series (i),
+    lateral (select timestamptz '2026-01-01 00:00:00+00' + i * interval '1 s' as at) as times
+"""
+_LEGS = """
+insert into legs (
+    call_control_id, session_id, connection_id, direction, from_number, to_number, state,
+    started_at, answered_at, ended_at, hangup_cause, last_seq
+)
+select
+    'v3:' || session_id || part, session_id, connection_id,
+    case part when 0 then direction else 'outgoing' end, from_number,
+    case part when 0 then to_number
+    else '+4420' || (70000000 + (hashint8(first_seq) & 2147483647) % :agents) end,
+    'ended', started_at, answered_at, ended_at, hangup_cause, last_seq
+from sessions, generate_series(0, 1) as parts (part)
+"""
+
+
+def searches(any_of: random.Random, sessions: int, known: list[str]) -> Mapping[str, SessionFilter]:
+    """Each search, with numbers of its own."""
+    number = any_of.choice(known)
+    agent = f"+4420{70_000_000 + any_of.randrange(AGENTS)}"
+    line = f"+1202{5_550_000 + any_of.randrange(LINES)}"
+    return {
+        "newest": SessionFilter(),
+        "from, exact": SessionFilter(from_number=number),
+        "to, exact": SessionFilter(to_number=line),
+        "from, prefix of 6 digits": SessionFilter(from_number=f"{number[:7]}*"),
+        "from, prefix of a country": SessionFilter(from_number="+49*"),
+        "from, suffix of 4 digits": SessionFilter(from_number=f"*{number[-4:]}"),
+        "from, no such number": SessionFilter(from_number="+999*"),
+        "not from a country": SessionFilter(from_number="!+49*"),
+        "any leg, exact": SessionFilter(number=agent),
+        "any leg, one call": SessionFilter(number=number),
+        "any leg, prefix of 6 digits": SessionFilter(number=f"{number[:7]}*"),
+        "any leg, prefix of 9 digits": SessionFilter(number=f"{agent[:10]}*"),
+        "any leg, prefix of a country": SessionFilter(number="+49*"),
+        "any leg, suffix of 4 digits": SessionFilter(number=f"*{number[-4:]}"),
+        "any leg, suffix of 2 digits": SessionFilter(number=f"*{number[-2:]}"),
+        "no leg with a number": SessionFilter(number=f"!{agent}"),
+        "any leg, no such number": SessionFilter(number="+999*"),
+        "failed": SessionFilter(failed=True),
+        "cause": SessionFilter(hangup_cause="not_found"),
+    }
+
+
+async def run(url: str, count: int, rounds: int, *, explain: bool) -> dict[str, list[float]]:
+    engine = open_database(url, "bench", statement_timeout_s=None)
+    any_of = random.Random(1)
+    took: dict[str, list[float]] = {"ping": []}
+    try:
+        known = await _filled(engine, count)
+        for number in range(rounds):
+            started = time.perf_counter()
+            async with engine.connect() as connection:
+                await read_at_one_moment(connection)
+                await connection.execute(text("select 1"))
+            took["ping"].append(time.perf_counter() - started)
+            for name, wanted in searches(any_of, count, known).items():
+                started = time.perf_counter()
+                async with engine.connect() as connection:
+                    await read_at_one_moment(connection)
+                    await list_sessions(connection, wanted, limit=PAGE, now=NOW)
+                took.setdefault(name, []).append(time.perf_counter() - started)
+                if explain and number == 0:
+                    async with engine.connect() as connection:
+                        await _explain(connection, name, wanted)
+    finally:
+        await engine.dispose()
+    return took
+
+
+async def _filled(engine: AsyncEngine, count: int) -> list[str]:
+    """Fill the tables; some numbers that are in them."""
+    async with engine.begin() as connection:
+        await connection.execute(text(_SESSIONS), {"sessions": count, "lines": LINES})
+        await connection.execute(text(_LEGS), {"agents": AGENTS})
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        await connection.execute(text("vacuum analyze sessions, legs"))
+        found = await connection.execute(text("select from_number from sessions limit 20000"))
+    return list(found.scalars())
+
+
+async def _explain(connection: AsyncConnection, name: str, wanted: SessionFilter) -> None:
+    query = (
+        sessions_and_errors()
+        .where(listed(wanted, NOW))
+        .order_by(*newest_first(sessions))
+        .limit(PAGE)
+    )
+    spelled = query.compile(
+        dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
+        compile_kwargs={"literal_binds": True},
+    )
+    found = await connection.exec_driver_sql(
+        f"explain (analyze, buffers, costs off) {spelled}".replace("%%", "%")
+    )
+    Console(soft_wrap=True).print(f"\n-- {name}", *found.scalars(), sep="\n", markup=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--explain", action="store_true")
+    chosen = parser.parse_args()
+    before = describe("bench.search")
+    with PostgresServer() as postgres:
+        url = postgres.create_database("search")
+        asyncio.run(migrate(url, MIGRATIONS))
+        took = asyncio.run(run(url, chosen.sessions, chosen.rounds, explain=chosen.explain))
+    console = Console(width=100)
+    console.print(before)
+    console.print(_table(took, chosen.sessions, chosen.rounds))
+
+
+def _table(took: Mapping[str, list[float]], count: int, rounds: int) -> Table:
+    table = Table(title=f"A page of {PAGE} of {count:,} sessions; {rounds} rounds, ms")
+    for heading in ("search", "p50", "p99", "worst", "target"):
+        table.add_column(heading, justify="left" if heading == "search" else "right")
+    for name, seconds in took.items():
+        figures = [
+            f"{1000 * each:.1f}"
+            for each in (median(seconds), percentile(seconds, 99), max(seconds))
+        ]
+        target = "" if name in ("ping", "newest") else f"≤ {TARGET_MS}"
+        table.add_row(name, *figures, target)
+    return table
+
+
+if __name__ == "__main__":
+    main()

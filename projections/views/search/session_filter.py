@@ -1,0 +1,197 @@
+"""Which sessions are listed: the same rule as a condition in SQL and for a row in hand.
+
+`number` is of any leg, which a row in hand does not have: `is_listed` takes no notice of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
+
+from offhook.patterns import Pattern, Patterns, number_patterns_in, patterns_in
+from offhook.projections.views.legs import legs
+from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.sessions import SessionView, sessions
+from offhook.projections.views.view import storable
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionFilter:
+    """What listed sessions have in common; None is anything. Times: from, and until before.
+
+    Numbers, cause, source and SIP code are patterns (`offhook.patterns`). A duration is from the
+    start to the end; both bounds are included.
+    """
+
+    status: str | None = None
+    connection_id: str | None = None
+    direction: str | None = None
+    number: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    hangup_cause: str | None = None
+    hangup_source: str | None = None
+    sip_hangup_cause: str | None = None
+    flow: str | None = None
+    flow_version: str | None = None
+    failed: bool | None = None
+    started_from: datetime | None = None
+    started_before: datetime | None = None
+    ended_from: datetime | None = None
+    ended_before: datetime | None = None
+    duration_s_min: float | None = None
+    duration_s_max: float | None = None
+
+
+EQUAL = ("connection_id", "direction", "flow", "flow_version", "failed")
+RANGES = ("started", "ended")
+NUMBERS = ("from_number", "to_number")
+TEXTS = ("hangup_cause", "hangup_source", "sip_hangup_cause")
+
+
+def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
+    """The condition for sessions that are listed at `now`; `is_listed` says the same of a row.
+
+    Without a status, sessions without legs are left out unless something is wrong with them.
+    """
+    is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
+    status = (
+        (sessions.c.status != "empty") | is_wrong
+        if wanted.status is None
+        else _has_status(wanted.status, now)
+    )
+    return and_(status, *_conditions(wanted))
+
+
+def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
+    """Whether the session, as `session_at` shows it, is listed."""
+    if wanted.status is None:
+        is_wrong = session.parked or session.fold_error is not None
+        if session.status == "empty" and not is_wrong:
+            return False
+    elif session.status != wanted.status:
+        return False
+    for name in EQUAL:
+        value = getattr(wanted, name)
+        if value is not None and getattr(session, name) != storable(value):
+            return False
+    for name, patterns in _patterns(wanted):
+        if not patterns.match(getattr(session, name)):
+            return False
+    return (
+        _is_within(session.started_at, wanted.started_from, wanted.started_before)
+        and _is_within(session.ended_at, wanted.ended_from, wanted.ended_before)
+        and _lasts(session, wanted)
+    )
+
+
+def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
+    """Conditions on the legs a session has now that hold if it ever was listed.
+
+    The numbers and the connection of a leg do not change once they are known. A pattern that a
+    value must not match says nothing, because the session may be listed by another leg.
+    """
+    of_session = legs.c.session_id == sessions.c.session_id
+    if wanted.connection_id is not None:
+        matches = legs.c.connection_id == storable(wanted.connection_id)
+        yield exists().where(of_session, matches)
+    for name, text in ((name, getattr(wanted, name)) for name in NUMBERS):
+        if text is not None and (any_of := number_patterns_in(storable(text)).any_of):
+            yield exists().where(of_session, _matches(legs.c[name], any_of))
+
+
+def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
+    columns = sessions.c
+    for name in EQUAL:
+        if (value := getattr(wanted, name)) is not None:
+            # "failed = true" would not be recognised as the condition of its index.
+            is_true = columns[name] if value else ~columns[name]
+            yield is_true if isinstance(value, bool) else columns[name] == storable(value)
+    if wanted.number is not None:
+        yield from _has_number(number_patterns_in(storable(wanted.number)))
+    for name, patterns in _patterns(wanted):
+        if patterns.any_of:
+            yield _matches(columns[name], patterns.any_of)
+        if patterns.none_of:
+            yield _matches(columns[name], patterns.none_of).is_not(True)
+    for name in RANGES:
+        column = columns[f"{name}_at"]
+        if (since := getattr(wanted, f"{name}_from")) is not None:
+            yield column >= since
+        if (until := getattr(wanted, f"{name}_before")) is not None:
+            yield column < until
+    duration_s = func.extract("epoch", columns.ended_at - columns.started_at)
+    if wanted.duration_s_min is not None:
+        yield duration_s >= wanted.duration_s_min
+    if wanted.duration_s_max is not None:
+        yield duration_s <= wanted.duration_s_max
+
+
+def _has_number(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
+    """A leg has a wanted number on either side, and none has an unwanted one."""
+
+    def any_leg(wanted: Sequence[Pattern]) -> "ColumnElement[bool]":
+        return or_(*(_matches(legs.c[name], wanted) for name in NUMBERS))
+
+    if patterns.any_of:
+        found = select(legs.c.session_id).where(any_leg(patterns.any_of))
+        yield sessions.c.session_id.in_(found)
+    if patterns.none_of:
+        of_session = legs.c.session_id == sessions.c.session_id
+        yield ~exists().where(of_session, any_leg(patterns.none_of))
+
+
+def _patterns(wanted: SessionFilter) -> "Iterator[tuple[str, Patterns]]":
+    for name in NUMBERS:
+        if (text := getattr(wanted, name)) is not None:
+            yield name, number_patterns_in(storable(text))
+    for name in TEXTS:
+        if (text := getattr(wanted, name)) is not None:
+            yield name, patterns_in(storable(text))
+
+
+def _matches(
+    column: "ColumnElement[str | None]", patterns: Sequence[Pattern]
+) -> "ColumnElement[bool]":
+    exact = sorted({each.text for each in patterns if each.kind == "exact"})
+    conditions: list[ColumnElement[bool]] = [column.in_(exact)] if exact else []
+    for each in patterns:
+        if each.kind == "prefix":
+            conditions.append(column.like(_escaped(each.text) + "%"))
+        elif each.kind == "suffix":
+            conditions.append(func.reverse(column).like(_escaped(each.text[::-1]) + "%"))
+    return or_(false(), *conditions)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _is_within(at: datetime | None, since: datetime | None, before: datetime | None) -> bool:
+    if since is None and before is None:
+        return True
+    return at is not None and (since is None or at >= since) and (before is None or at < before)
+
+
+def _lasts(session: SessionView, wanted: SessionFilter) -> bool:
+    least, most = wanted.duration_s_min, wanted.duration_s_max
+    if least is None and most is None:
+        return True
+    if session.started_at is None or session.ended_at is None:
+        return False
+    duration_s = (session.ended_at - session.started_at).total_seconds()
+    return (least is None or duration_s >= least) and (most is None or duration_s <= most)
+
+
+def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":
+    """As `session_at` has it: what was active is ended once the carrier's limit has passed."""
+    is_up = sessions.c.up_until > now
+    match status:
+        case "active":
+            return and_(sessions.c.status == status, is_up)
+        case "ended":
+            lost = and_(sessions.c.status == "active", is_up.is_not(True))
+            return or_(sessions.c.status == status, lost)
+        case _:
+            return sessions.c.status == status

@@ -1,0 +1,213 @@
+"""The search in SQL against plain Python on seeded sessions."""
+
+import random
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import eq
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, literal_column, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from offhook.projections.views.database import SearchTooLong
+from offhook.projections.views.legs import legs
+from offhook.projections.views.search import session_lists
+from offhook.projections.views.search.session_filter import SessionFilter, is_listed
+from offhook.projections.views.search.session_lists import list_sessions, stream_sessions
+from offhook.projections.views.sessions import SessionView, session_at, sessions
+
+TEXTS = ("from_number", "to_number", "hangup_cause", "hangup_source", "sip_hangup_cause")
+EQUAL = ("connection_id", "direction", "flow", "flow_version", "failed")
+NOW = datetime(2026, 11, 22, 13, tzinfo=UTC)
+COUNT = 250
+NUMBERS = (
+    *("+12025550101", "12025550101", "+12025550199", "+4930123456", "4930123499", "+442071234"),
+    *("anonymous", "100%", "+1_2", "sip:+12025550101@example.com", None),
+)
+CAUSES = ("normal_clearing", "user_busy", "not_found", None)
+FILTERS = (
+    *(SessionFilter(from_number=each) for each in ("+12025550101", "+1202*", "*99", "!+1202*")),
+    *(SessionFilter(to_number=each) for each in ("100%", "+1_*", "+4930*,!*99", "anonymous,*34")),
+    *(
+        SessionFilter(number=each)
+        for each in ("+12025550101", "4930*", "*0199", "sip:*", "!+1202*")
+    ),
+    SessionFilter(number="+1202*,+49*,!*01", status="ended"),
+    *(SessionFilter(hangup_cause=each) for each in ("user_busy", "user_busy,not*", "!n*")),
+    *(SessionFilter(sip_hangup_cause=each) for each in ("4*", "!200", "*6")),
+    SessionFilter(hangup_source="caller", direction="incoming"),
+    SessionFilter(flow="b", flow_version="2"),
+    SessionFilter(failed=True),
+    SessionFilter(failed=False, connection_id="1"),
+    SessionFilter(started_from=NOW - timedelta(hours=2), started_before=NOW - timedelta(hours=1)),
+    SessionFilter(ended_from=NOW - timedelta(hours=2), ended_before=NOW - timedelta(hours=1)),
+    SessionFilter(duration_s_min=30, duration_s_max=60),
+    SessionFilter(duration_s_max=0.5),
+    SessionFilter(status="active"),
+    SessionFilter(status="empty"),
+)
+
+
+def seeded(seed: int) -> list[dict[str, Any]]:
+    """Rows of sessions; `legs` has the numbers of their legs."""
+    any_of = random.Random(seed)
+    rows = []
+    for number in range(1, COUNT + 1):
+        started_at = NOW - timedelta(seconds=any_of.randrange(15_000))
+        status = any_of.choice(("ended", "ended", "active", "empty"))
+        ended_at = started_at + timedelta(seconds=any_of.choice((0, 30, 60, 600)))
+        its_legs = [(any_of.choice(NUMBERS), any_of.choice(NUMBERS)) for _ in range(3)]
+        first = its_legs[0]
+        rows.append(
+            {
+                "session_id": f"s{number}",
+                "status": status,
+                "started_at": any_of.choice((started_at, started_at, None)),
+                "ended_at": ended_at if status == "ended" else None,
+                "up_until": NOW + timedelta(seconds=any_of.choice((-60, 60))),
+                "leg_count": len(its_legs),
+                "connection_id": any_of.choice(("1", "2", None)),
+                "direction": any_of.choice(("incoming", "outgoing")),
+                "from_number": first[0],
+                "to_number": first[1],
+                "hangup_cause": any_of.choice(CAUSES),
+                "hangup_source": any_of.choice(("caller", "callee", None)),
+                "sip_hangup_cause": any_of.choice(("200", "404", "486", None)),
+                "recording_count": 0,
+                "flow": any_of.choice(("a", "b", None)),
+                "flow_version": any_of.choice(("1", "2")),
+                "parked": any_of.random() < 0.1,
+                "failed": any_of.random() < 0.2,
+                "first_seq": number,
+                "last_seq": number,
+                "first_stored_at": started_at,
+                "last_stored_at": started_at,
+                "legs": its_legs,
+            }
+        )
+    return rows
+
+
+async def stored(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+    plain = [{name: row[name] for name in row if name != "legs"} for row in rows]
+    await connection.execute(insert(sessions), plain)
+    of_legs = [
+        {
+            "call_control_id": f"v3:{row['session_id']}-{number}",
+            "session_id": row["session_id"],
+            "from_number": numbers[0],
+            "to_number": numbers[1],
+            "state": "ended",
+            "last_seq": row["last_seq"],
+        }
+        for row in rows
+        for number, numbers in enumerate(row["legs"])
+    ]
+    await connection.execute(insert(legs), of_legs)
+
+
+def is_spelled(wanted: str, value: str) -> bool:
+    """Whether a pattern without ! matches. The oracle: by digits, as a reader would compare."""
+    start, star, end = wanted.partition("*")
+    is_number = all(each.isdigit() for each in (start + end).removeprefix("+"))
+    if is_number:
+        start, value = start.removeprefix("+"), value.removeprefix("+")
+    if not star:
+        return value == start
+    return value.startswith(start) and value.endswith(end)
+
+
+def matches(text: str | None, *values: str | None) -> bool:
+    if text is None:
+        return True
+    known = [value for value in values if value is not None]
+    wanted = [each for each in text.split(",") if not each.startswith("!")]
+    unwanted = [each[1:] for each in text.split(",") if each.startswith("!")]
+    if any(is_spelled(each, value) for each in unwanted for value in known):
+        return False
+    return not wanted or any(is_spelled(each, value) for each in wanted for value in known)
+
+
+def _has_text(value: str | None, wanted: str) -> bool:
+    return matches(wanted, value)
+
+
+def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
+    asked = {name: value for name, value in asdict(wanted).items() if value is not None}
+    status, is_up = row["status"], row["up_until"] > NOW
+    if status == "active" and not is_up:
+        status = "ended"
+    lasted_s = None
+    if row["started_at"] and row["ended_at"]:
+        lasted_s = (row["ended_at"] - row["started_at"]).total_seconds()
+    checks: dict[str, Callable[[Any], bool]] = {
+        "status": lambda value: status == value,
+        "number": lambda value: matches(value, *(one for leg in row["legs"] for one in leg)),
+        "started_from": lambda at: bool(row["started_at"]) and row["started_at"] >= at,
+        "started_before": lambda at: bool(row["started_at"]) and row["started_at"] < at,
+        "ended_from": lambda at: bool(row["ended_at"]) and row["ended_at"] >= at,
+        "ended_before": lambda at: bool(row["ended_at"]) and row["ended_at"] < at,
+        "duration_s_min": lambda least: lasted_s is not None and lasted_s >= least,
+        "duration_s_max": lambda most: lasted_s is not None and lasted_s <= most,
+    }
+    checks |= {name: partial(_has_text, row[name]) for name in TEXTS}
+    checks |= {name: partial(eq, row[name]) for name in EQUAL}
+    if "status" not in asked and status == "empty" and not row["parked"]:
+        return False
+    return all(checks[name](value) for name, value in asked.items())
+
+
+async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> None:
+    seed = random.randrange(10**6)
+    rows = seeded(seed)
+    newest = sorted(rows, key=lambda row: (row["first_stored_at"], row["first_seq"]), reverse=True)
+    async with engine.connect() as connection:
+        await stored(connection, rows)
+        for wanted in (SessionFilter(), *FILTERS):
+            expected = [row["session_id"] for row in newest if is_found(row, wanted)]
+            found: list[SessionView] = []
+            before_seq: int | None = None
+            while page := await list_sessions(
+                connection, wanted, limit=100, now=NOW, before_seq=before_seq
+            ):
+                found += page
+                before_seq = page[-1].first_seq
+            assert [each.session_id for each in found] == expected, (seed, wanted)
+            assert 0 < len(expected) < COUNT, (seed, wanted)
+            streamed = stream_sessions(connection, wanted, limit=COUNT, now=NOW)
+            assert [each async for each in streamed] == found
+            if wanted.number is None:
+                # A row in hand, as lists of the past decide.
+                every = [session_at(SessionView(**_view(row)), NOW) for row in newest]
+                in_hand = [each.session_id for each in every if is_listed(each, wanted)]
+                assert in_hand == expected, (seed, wanted)
+
+
+def _view(row: dict[str, Any]) -> dict[str, Any]:
+    return {column.name: row.get(column.name) for column in sessions.columns}
+
+
+async def test_a_search_has_a_bound_of_time(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(
+            text(
+                "create or replace function pg_temp.slow(text) returns text language sql as"
+                " 'select $1 from pg_sleep(30)'"
+            )
+        )
+        await stored(connection, seeded(1)[:1])
+        monkeypatch.setattr(session_lists, "_FOR_SEARCHES", "set local statement_timeout = 50")
+        also = literal_column("pg_temp.slow(sessions.session_id)").is_not(None)
+        with pytest.raises(SearchTooLong, match="more than 10 s"):
+            await list_sessions(
+                connection,
+                SessionFilter(status="ended"),
+                limit=1,
+                now=NOW + timedelta(days=1),
+                also=also,
+            )

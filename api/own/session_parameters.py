@@ -22,6 +22,9 @@ Seconds: TypeAlias = Annotated[
 
 
 def session_filter(
+    session_id: Annotated[
+        str | None, Query(description="One, or several separated by commas; `8f3a*` for its start")
+    ] = None,
     status: Annotated[
         Literal["empty", "active", "ended"] | None, Query(description="As it is shown")
     ] = None,
@@ -57,6 +60,7 @@ def session_filter(
 ) -> SessionFilter:
     """What listed sessions have in common. Raises ErrorAnswer 422."""
     return SessionFilter(
+        session_id=_texts("session_id", session_id),
         status=status,
         connection_id=connection_id,
         direction=direction,

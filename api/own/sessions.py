@@ -150,7 +150,7 @@ class _Sessions:
         Numbers, cause, source and SIP code take patterns: a value, `+4930*` for its start, `*1234`
         for its end, `!…` for all others; several are separated by commas. A session matches if one
         of those without `!` matches, or there are none, and none of those with it. A search that
-        takes over 10 s is refused with 422: numbers, `status`, `connection_id`, `hangup_cause`
+        takes over 10 s is refused with 422: ids, numbers, `status`, `connection_id`, `hangup_cause`
         and `failed` have an index, other filters read sessions, newest first.
 
         With `as_of` the list is as it was at that time, or at the time of the record at that

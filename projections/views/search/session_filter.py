@@ -20,10 +20,11 @@ from offhook.projections.views.view import storable
 class SessionFilter:
     """What listed sessions have in common; None is anything. Times: from, and until before.
 
-    Numbers, cause, source and SIP code are patterns (`offhook.patterns`). A duration is from the
-    start to the end; both bounds are included.
+    Ids, numbers, cause, source and SIP code are patterns (`offhook.patterns`). A duration is from
+    the start to the end; both bounds are included.
     """
 
+    session_id: str | None = None
     status: str | None = None
     connection_id: str | None = None
     direction: str | None = None
@@ -47,7 +48,7 @@ class SessionFilter:
 EQUAL = ("connection_id", "direction", "flow", "flow_version", "failed")
 RANGES = ("started", "ended")
 NUMBERS = ("from_number", "to_number")
-TEXTS = ("hangup_cause", "hangup_source", "sip_hangup_cause")
+TEXTS = ("session_id", "hangup_cause", "hangup_source", "sip_hangup_cause")
 
 
 def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":

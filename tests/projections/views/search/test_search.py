@@ -19,7 +19,10 @@ from offhook.projections.views.search.session_filter import SessionFilter, is_li
 from offhook.projections.views.search.session_lists import list_sessions, stream_sessions
 from offhook.projections.views.sessions import SessionView, session_at, sessions
 
-TEXTS = ("from_number", "to_number", "hangup_cause", "hangup_source", "sip_hangup_cause")
+TEXTS = (
+    *("session_id", "from_number", "to_number"),
+    *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+)
 EQUAL = ("connection_id", "direction", "flow", "flow_version", "failed")
 NOW = datetime(2026, 11, 22, 13, tzinfo=UTC)
 COUNT = 250
@@ -38,6 +41,7 @@ FILTERS = (
     SessionFilter(number="+1202*,+49*,!*01", status="ended"),
     *(SessionFilter(hangup_cause=each) for each in ("user_busy", "user_busy,not*", "!n*")),
     *(SessionFilter(sip_hangup_cause=each) for each in ("4*", "!200", "*6")),
+    *(SessionFilter(session_id=each) for each in ("s7,s70,s700", "s1*", "!s2*,!*3")),
     SessionFilter(hangup_source="caller", direction="incoming"),
     SessionFilter(flow="b", flow_version="2"),
     SessionFilter(failed=True),

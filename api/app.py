@@ -17,6 +17,7 @@ from offhook.api.own.analytics import analytics_router
 from offhook.api.own.analytics_definitions import definitions_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
+from offhook.api.own.exports import exports_router
 from offhook.api.own.health import health_router
 from offhook.api.own.live import Live
 from offhook.api.own.parked import parked_router
@@ -93,6 +94,7 @@ async def run(settings: Settings) -> None:
             status_router(tokens=tokens, legs=legs, views=views, now=_now),
             applications_router(tokens=tokens, carrier=carrier),
             streams_router(tokens=tokens, views=views, live=live, now=_now),
+            exports_router(tokens=tokens, views=views, now=_now),
             sessions_router(tokens=tokens, views=views, now=_now),
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),

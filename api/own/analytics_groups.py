@@ -28,6 +28,7 @@ from offhook.api.own.analytics import (
     rfc3339,
     time_range,
 )
+from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
@@ -225,7 +226,7 @@ def _csv(groups: Sequence[GroupView], by: Sequence[str]) -> str:
 
 def _flat(view: GroupView, by: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {"start": rfc3339(view.start), "end": rfc3339(view.end)}
-    row |= {name: _cell(view.group[name]) for name in by}
+    row |= {name: cell_of(view.group[name]) for name in by}
     row |= {"is_other": "true" if view.is_other else "false", **view.counts}
     durations, quality = view.durations, view.quality
     named = {"acd_s": durations.acd_s, "ring_s": durations.ring_s}
@@ -250,11 +251,6 @@ def _percentiles(name: str, found: Percentiles | None) -> dict[str, Any]:
         f"{name}_{at}": None if found is None else getattr(found, at)
         for at in ("p50_s", "p95_s", "p99_s")
     }
-
-
-def _cell(value: str | None) -> str | None:
-    """A spreadsheet takes a text that begins so for a formula; a number's plus is harmless."""
-    return f"'{value}" if value is not None and value.startswith(("=", "@", "-")) else value
 
 
 _PREFIX = re.compile(r"[+ ]?([0-9]{1,4})")

@@ -1,6 +1,6 @@
 """Lists of sessions that match a filter: a page of them, or all as a stream."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -58,11 +58,11 @@ async def stream_sessions(
     connection: AsyncConnection,
     wanted: SessionFilter,
     *,
-    limit: int,
+    limit: int | None,
     now: datetime,
     before_seq: int | None = None,
-) -> AsyncIterator[SessionView]:
-    """As `list_sessions`, as a stream of one moment, with any `limit`. Raises SearchTooLong."""
+) -> AsyncGenerator[SessionView, None]:
+    """As `list_sessions`, as a stream, with any `limit`; None for all. Raises SearchTooLong."""
     query = (await _query(connection, wanted, now, before_seq)).limit(limit)
     with _bounded():
         found = await connection.stream(query, execution_options={"yield_per": FETCHED_MAX})

@@ -47,6 +47,8 @@ from offhook.settings import Settings, environment_from
 
 TARGET_RATE = 20_000
 TARGET_RATIO = 10
+EMMETT_PROGRESS = ("emt_processors", "emt_subscriptions", "emt_projections")
+"""How far its projections have come: with these, a second rebuild finds nothing left to do."""
 _ROOT = Path(__file__).resolve().parent.parent
 _RIVALS = Path(__file__).with_name("rivals")
 
@@ -127,7 +129,7 @@ class Emmett:
         _run(["node", self._script, "load", path], self._environment)
 
     def rebuild(self) -> Timed:
-        asyncio.run(_dropped(self._url, "calls"))
+        asyncio.run(_dropped(self._url, "calls", emptied=EMMETT_PROGRESS))
         printed = _run(["node", self._script, "rebuild"], self._environment)
         return float(printed.split()[-1]), asyncio.run(_calls(self._url))
 
@@ -290,12 +292,14 @@ def _iso(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-async def _dropped(url: str, *tables: str) -> None:
+async def _dropped(url: str, *tables: str, emptied: Sequence[str] = ()) -> None:
     """Nothing of an earlier round is left."""
     engine = open_database(url)
     async with engine.begin() as connection:
         for table in tables:
             await connection.execute(text(f"drop table if exists {table}"))
+        for table in emptied:
+            await connection.execute(text(f"truncate {table}"))
     await engine.dispose()
 
 

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from tests.api.stack import ADMIN, ROOT, Stack
 
@@ -18,6 +18,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 WAIT_MS = 60_000.0
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Page, expect
 
 from offhook.api.console.pages.health import webhooks_of, work_of, worst_lag_ms
-from tests.api.console.conftest import WAIT_MS, signed_in
+from tests.api.console.conftest import signed_in
 from tests.api.own.test_health import park
 from tests.api.stack import READER, Stack
 
@@ -44,7 +44,7 @@ async def test_roles_and_views_are_shown(page: Page) -> None:
     roles = page.locator("#roles")
     for role in ("ingress", "worker", "projector", "api"):
         row = roles.locator("tr", has=page.get_by_text(role, exact=True)).first
-        await expect(row).to_contain_text("ready", timeout=WAIT_MS)
+        await expect(row).to_contain_text("ready")
     await expect(page.locator("#views tr")).to_have_count(4)
     await expect(page.locator("#rebuild")).to_contain_text("No rebuild is under way")
 
@@ -57,8 +57,8 @@ async def test_a_parked_session_is_retried(stack: Stack, page: Page) -> None:
     await expect(row.locator("pre")).to_contain_text("line 3, in decide")
     await row.get_by_role("button", name="Retry").click()
     outcome = page.get_by_role("status")
-    await expect(outcome).to_contain_text("its flow has decided", timeout=WAIT_MS)
-    await expect(row).to_have_count(0, timeout=WAIT_MS)
+    await expect(outcome).to_contain_text("its flow has decided")
+    await expect(row).to_have_count(0)
 
 
 async def test_a_reader_cannot_retry(stack: Stack, context: BrowserContext) -> None:

@@ -9,7 +9,6 @@ from playwright.async_api import Page, expect
 from telnyx import APIStatusError, AsyncTelnyx
 
 from offhook.api.console.pages.queues import range_of, total_of
-from tests.api.console.conftest import WAIT_MS
 from tests.api.stack import CALLER, Stack
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -67,16 +66,16 @@ async def test_a_caller_appears_waits_and_leaves(
     await expect(page.get_by_label("In time within, s")).to_have_value("7")
     await sdk.calls.actions.enqueue(ids["call_control_id"], queue_name=queue)
     row = page.locator("#waiting tr", has_text=queue)
-    await expect(row).to_contain_text(CALLER, timeout=WAIT_MS)
+    await expect(row).to_contain_text(CALLER)
     link = row.get_by_role("link")
     assert await link.get_attribute("href") == f"/console/sessions/{ids['call_session_id']}"
     with suppress(APIStatusError):
         await sdk.calls.actions.hangup(ids["call_control_id"])
-    await expect(page.locator("#waiting")).to_contain_text("Nobody waits", timeout=WAIT_MS)
+    await expect(page.locator("#waiting")).to_contain_text("Nobody waits")
     visit = page.locator("#visits tr", has_text=queue)
-    await expect(visit).to_contain_text("abandoned", timeout=WAIT_MS)
+    await expect(visit).to_contain_text("abandoned")
     figures = page.locator("#queues tr", has_text=queue)
-    await expect(figures).to_contain_text("0.0 %", timeout=WAIT_MS)
+    await expect(figures).to_contain_text("0.0 %")
 
 
 async def test_every_queue_is_shown_and_a_wrong_parameter_explained(page: Page) -> None:

@@ -1,7 +1,7 @@
 """Figures of groups of calls: by a bucket of time in any time zone, by what legs have in common.
 
     roll-ups of whole hours, days and months ─┐
-    legs of the rest ─────────────────────────┴▶ facts ─▶ by bucket and dimensions ─▶ the most
+    legs of the rest, and those that are up ──┴▶ facts ─▶ by bucket and dimensions ─▶ the most
                                                               frequent, and one group of all others
 
 What no roll-up has told apart (two of outcome, number and flow), and buckets that hours do not fit
@@ -330,14 +330,15 @@ def _statement(
     )
     is_in_range = "started_at >= :since and started_at < :until"
     if kind is not None:
-        # Two ranges of the index; as a condition on one it would be read from end to end.
+        # Ranges of indexes; as a condition on one it would be read from end to end.
         is_in_range = (
             "(started_at >= :since and started_at < :first"
-            " or started_at >= :last and started_at < :until)"
+            " or started_at >= :last and started_at < :until"
+            " or started_at >= :first and started_at < :last and leg.ended_at is null)"
         )
     is_up = "(leg.ended_at is null and coalesce(leg.up_until > :now, false))::int"
     condition = f"{is_in_range} and {IS_COUNTED}"
-    sources = [_FROM_LEGS] if kind is None else [_FROM_LEGS, _ROLLED, _UP]
+    sources = [_FROM_LEGS] if kind is None else [_FROM_LEGS, _ROLLED]
     values = {name: f"value{at}" for at, name in enumerate(KINDS.get(kind or "", ()), start=1)}
     values |= {"direction": "direction", "connection_id": "connection_id"}
     has_more = has_distributions(by, filtered)
@@ -347,8 +348,6 @@ def _statement(
             dimensions=", ".join(DIMENSIONS),
             values=", ".join(f"{values.get(name, 'null')} as {name}" for name in DIMENSIONS),
             figures=", ".join(FIGURES),
-            zeros=", ".join("0" for _ in FIGURES),
-            up=facts_of("legs", {"in_progress": "1"}, f"{_IS_UP} and {IS_COUNTED}"),
         ),
         spans="" if kind is None else _SPANS,
         filters=filters,
@@ -415,10 +414,6 @@ _SHORT = ("minute", "5m", "15m")
 _LOCAL = ("minute", "hour", "day", "week", "month")
 _SUMMED = (*FIGURES, "in_progress")
 
-_IS_UP = (
-    "leg.ended_at is null and leg.up_until > :now and started_at >= :first and started_at < :last"
-)
-
 _FROM_LEGS = "select started_at, {dimensions}, in_progress, {figures} from leg_facts"
 _ROLLED = """select starts_at, {values}, 0 as in_progress, {figures}
     from spans cross join lateral (
@@ -428,8 +423,6 @@ _ROLLED = """select starts_at, {values}, 0 as in_progress, {figures}
         offset 0
     ) as rolled"""
 # With `offset 0` each span is looked up in the index; a join would read all of the roll-up.
-# No roll-up has what depends on the present.
-_UP = "select started_at, {dimensions}, in_progress, {zeros} from ({up}) as up"
 
 _SPANS = """spans as materialized (
     select * from unnest(:levels, :firsts, :lasts) as span (level, first, last)

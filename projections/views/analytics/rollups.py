@@ -1,5 +1,8 @@
 """Figures kept by hour, day and month of UTC, so that a long range is a sum over few rows.
 
+Only legs that have ended are in them: the row of a leg changes with nearly each of its records, but
+hardly after its end. Readers add the legs that are up, of which there are few.
+
     leg_sums      each counter and sum of `facts`, by period of the start, direction, connection,
                   and one of: nothing more, the outcome, the number's prefix, the flow
     leg_classes   histograms of answer delay and talk, and cost by currency, by period, direction
@@ -29,7 +32,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.facts import ADDED, SUMS, class_of, facts_of
+from offhook.projections.views.analytics.facts import (
+    ADDED,
+    DIMENSIONS,
+    SUMS,
+    class_of,
+    facts_of,
+)
 from offhook.projections.views.view import metadata
 
 FIGURES = (*ADDED, *SUMS)
@@ -153,11 +162,13 @@ def _changed(changes: Mapping[str, str], before: str = "") -> str:
     rows = " union all ".join(
         f"select {sign}1 as sign, fact.* from ({query}) as fact" for sign, query in changes.items()
     )
-    sums = {name: f"coalesce(sum(sign * {name}), 0)" for name in FIGURES}
+    added = {name: f"coalesce(sum(sign * {name}), 0)" for name in FIGURES}
+    sums = [f"sum({name})" for name in FIGURES]
     return _CHANGED.format(
         before=before,
         levels=", ".join(f"('{level}')" for level in LEVELS),
         rows=rows,
+        dimensions=", ".join(DIMENSIONS),
         delay=CLASSES["delay"],
         talk=CLASSES["talk"],
         kinds=",\n        ".join(
@@ -165,34 +176,49 @@ def _changed(changes: Mapping[str, str], before: str = "") -> str:
             for kind, values in KINDS.items()
         ),
         figures=", ".join(FIGURES),
-        sums=", ".join(sums.values()),
-        differs=" or ".join(f"{each} <> 0" for each in sums.values()),
-        added=", ".join(f"{name} = leg_sums.{name} + excluded.{name}" for name in FIGURES),
+        added=", ".join(f"{each} as {name}" for name, each in added.items()),
+        is_added=" or ".join(f"{each} <> 0" for each in added.values()),
+        sums=", ".join(sums),
+        differs=" or ".join(f"{each} <> 0" for each in sums),
+        set=", ".join(f"{name} = leg_sums.{name} + excluded.{name}" for name in FIGURES),
     )
 
 
 def _facts(rows: str, condition: str = IS_COUNTED) -> str:
-    return facts_of(rows, {"shard": f"(leg.last_seq >> {_SHARD_BITS})::int"}, condition)
+    shard = {"shard": f"(leg.last_seq >> {_SHARD_BITS})::int"}
+    return facts_of(rows, shard, f"leg.ended_at is not null and {condition}")
 
 
+# By hour first: most legs of a statement are alike there, and a change that no figure shows ends.
 _CHANGED = """with {before}changes as materialized (
     {rows}
 ),
-classes as (
-    insert into leg_classes (
-        kind, level, starts_at, shard, direction, connection_id, value, legs, micros
-    )
-    select kind, level, date_trunc(level, started_at, 'UTC'), shard, direction, connection_id,
-        value, sum(sign), sum(sign * micros)
+hours as materialized (
+    select date_trunc('hour', started_at, 'UTC') as hour, shard, {dimensions}, {added}
+    from changes
+    group by hour, shard, {dimensions}
+    having {is_added}
+),
+hour_classes as materialized (
+    select kind, date_trunc('hour', started_at, 'UTC') as hour, shard, direction, connection_id,
+        value, sum(sign) as legs, sum(sign * micros) as micros
     from changes cross join lateral (values
         ('delay', ({delay})::text, delay_us, 0),
         ('talk', ({talk})::text, talked_us, 0),
         ('cost', currency, cost_micros, cost_micros)
     ) as each (kind, value, counted, micros)
-        cross join (values {levels}) as period (level)
     where counted is not null
-    group by 1, 2, 3, 4, 5, 6, 7
+    group by kind, hour, shard, direction, connection_id, value
     having sum(sign) <> 0 or sum(sign * micros) <> 0
+),
+classes as (
+    insert into leg_classes (
+        kind, level, starts_at, shard, direction, connection_id, value, legs, micros
+    )
+    select kind, level, date_trunc(level, hour, 'UTC'), shard, direction, connection_id, value,
+        sum(legs), sum(micros)
+    from hour_classes cross join (values {levels}) as period (level)
+    group by 1, 2, 3, 4, 5, 6, 7
     order by 1, 2, 3, 4, 5, 6, 7
     on conflict (kind, level, starts_at, shard, direction, connection_id, value) do update
     set legs = leg_classes.legs + excluded.legs, micros = leg_classes.micros + excluded.micros
@@ -200,9 +226,9 @@ classes as (
 insert into leg_sums (
     kind, level, starts_at, shard, direction, connection_id, value1, value2, value3, {figures}
 )
-select kind, level, date_trunc(level, started_at, 'UTC'), shard, direction, connection_id,
+select kind, level, date_trunc(level, hour, 'UTC'), shard, direction, connection_id,
     value1, value2, value3, {sums}
-from changes cross join lateral (values
+from hours cross join lateral (values
         {kinds}
 ) as each (kind, value1, value2, value3)
     cross join (values {levels}) as period (level)
@@ -211,7 +237,7 @@ having {differs}
 order by 1, 2, 3, 4, 5, 6, 7, 8, 9
 on conflict (
     kind, level, starts_at, shard, direction, connection_id, value1, value2, value3
-) do update set {added}"""
+) do update set {set}"""
 
 _RANK = (
     "row_number() over (partition by call_control_id"
@@ -272,7 +298,10 @@ begin
         return null;
     elsif tg_op = 'UPDATE' then
         -- Of an upsert, this is before the trigger of its inserted rows, which marks repeats.
-        {_changed({"-": _facts("old_rows"), "+": _facts("new_rows")})};
+        if exists (select from old_rows where ended_at is not null)
+            or exists (select from new_rows where ended_at is not null) then
+            {_changed({"-": _facts("old_rows"), "+": _facts("new_rows")})};
+        end if;
         select array_agg(distinct call_control_id) into due from new_rows where exists (
             select from legs where legs.call_control_id = new_rows.call_control_id
                 and legs.session_id <> new_rows.session_id
@@ -282,7 +311,9 @@ begin
         end if;
         return null;
     elsif tg_op = 'INSERT' then
-        {_changed({"+": _facts("new_rows")})};
+        if exists (select from new_rows where ended_at is not null) then
+            {_changed({"+": _facts("new_rows")})};
+        end if;
         select array_agg(distinct call_control_id) into due from new_rows where exists (
             select from legs where legs.call_control_id = new_rows.call_control_id
                 and legs.session_id <> new_rows.session_id

@@ -17,7 +17,7 @@ such command is meant).
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,7 +44,7 @@ from offhook.events import (
     session_id_from,
 )
 from offhook.flow import Flow, Order, addressed
-from offhook.session import CommandState, Session, fold
+from offhook.session import CommandState, Session, evolve
 from offhook.webhooks import read_webhook, wire_body
 
 EXAMPLE_LEG = "v3:example-leg"
@@ -75,11 +75,13 @@ class Given:
 
         Raises AssertionError if two runs differ, or if the carrier would refuse a command.
         """
-        records = _records_of(self.flow, (*self.past, event))
-        last = records[-1].fact
+        log = ExampleLog(self.flow, _session_of((*self.past, event)))
+        for item in _with_decisions((*self.past, event)):
+            log.add(item)
+        last = log.records[-1].fact
         happened = last.event if isinstance(last, WebhookReceived) else last
         assert isinstance(happened, CarrierEvent | CommandFailed | TimerFired)
-        session = fold(records[-1].session_id, [*records, *_outcomes_of(records)])
+        session = log.settled()
         first, second = (self._decide(happened, session) for _ in range(2))
         if first != second:
             raise AssertionError(
@@ -87,7 +89,7 @@ class Given:
                 f"{_listed('first run', first, happened)}\n"
                 f"{_listed('second run', second, happened)}"
             )
-        self._check(first, happened, session, records[-1].seq)
+        self._check(first, happened, session, log.records[-1].seq)
         return Decision(orders=first, event=happened, session=session, title=self._title(happened))
 
     def _decide(self, event: Any, session: Session) -> tuple[Order, ...]:
@@ -152,53 +154,150 @@ class Decision:
         """No order at all."""
         self.then()
 
+    def then_recorded(self, *orders: Order) -> None:
+        """The log would have the same of these orders as of the decided ones.
 
-def _records_of(flow: Flow, happened: Sequence[Past]) -> list[Record]:
-    records: list[Record] = []
-    latest = EXAMPLE_TIME - _STEP
-    session_id = session_id_from(_session_of(happened))
-    for item in _with_decisions(happened):
-        seq = len(records) + 1
-        known = fold(session_id, records)
+        A decision is stored without the place of timers among commands, and without the
+        cancellation of a timer that is not set. This is for tests that are made from a recorded
+        session.
+        """
+        expected = tuple(addressed(order, self.event) for order in orders)
+        if self._stored(expected) != self._stored(self.orders):
+            raise AssertionError(
+                f"{self.title}\n"
+                f"{_listed('recorded', expected, self.event)}\n"
+                f"{_listed('decided', self.orders, self.event)}"
+            )
+
+    def _stored(self, orders: Sequence[Order]) -> tuple[Any, ...]:
+        # As JSON, which is how it is stored: a tuple is a list there.
+        said = stored(orders, self.event, self.session, 0)
+        read = msgspec.json.decode(msgspec.json.encode(said), type=Stored)
+        # The id of a timer counts those that were not set.
+        timers = [(each.name, each.call_control_id, each.after_s) for each in read.timers]
+        return read.commands, timers
+
+
+class ExampleLog:
+    """What `given` makes of past events: the records of an example call, one after the other.
+
+    `session` is the fold of them. An outcome that nobody named is not among them: see `settled`.
+    """
+
+    def __init__(self, flow: Flow, call_session_id: str) -> None:
+        self.records: list[Record] = []
+        self.session = Session(session_id=session_id_from(call_session_id))
+        self._flow = flow
+        self._call_session_id = call_session_id
+        self._latest = EXAMPLE_TIME - _STEP
+        self._states: dict[str, str | None] = {}  # client_state by leg, as it was set last
+
+    def add(self, item: "CallEvent | Fact | Orders") -> Record:
+        """Add an event, a fact, or the flow's decision on the event before."""
         fact: Fact
         match item:
             case CarrierEvent():
-                event = _filled(item, seq, _session_of(happened), latest + _STEP, records)
-                fact = WebhookReceived(event=event, attempt=1)
+                fact = WebhookReceived(event=self.filled(item), attempt=1)
             case CommandFailed():
-                fact = _failed(item, known)
+                fact = self.failed(item)
             case TimerFired(timer_id=""):
-                fact = _fired(item, seq, known)
-            case _Orders():
-                fact = _decided(flow, item, records, known)
+                fact = _fired(item, len(self.records) + 1, self.session)
+            case Orders():
+                fact = self.decided(item)
             case _:
                 fact = item
-        if isinstance(fact, WebhookReceived) and fact.event.occurred_at is not None:
-            latest = max(latest, fact.event.occurred_at)
-        elif isinstance(fact, TimerFired) and fact.due_at is not None:
-            latest = max(latest + _STEP, fact.due_at)
-        else:
-            latest += _STEP
-        records.append(
-            Record(
-                seq=seq,
-                stored_at=latest,
-                session_id=session_id,
-                fact=fact,
-                fact_id=fact_id_of(fact, session_id),
-            )
+        record = Record(
+            seq=len(self.records) + 1,
+            stored_at=self._stored_at(fact),
+            session_id=self.session.session_id,
+            fact=fact,
+            fact_id=fact_id_of(fact, self.session.session_id),
         )
-    return records
+        self._note_state(fact)
+        self.records.append(record)
+        self.session = evolve(self.session, record)
+        return record
+
+    def settled(self) -> Session:
+        """With the outcomes that a worker has recorded before it decides on the last record."""
+        last, session = self.records[-1], self.session
+        for seq, command_id in enumerate(sorted(session.open_commands), start=last.seq + 1):
+            fact = CommandSucceeded(command_id=command_id, http_status=200)
+            fact_id = fact_id_of(fact, last.session_id)
+            session = evolve(session, replace(last, seq=seq, fact=fact, fact_id=fact_id))
+        return session
+
+    def filled(self, event: CallEvent) -> CallEvent:
+        """The event as read from the carrier's JSON, with the example's ids where it has none."""
+        assert event.event_type, f"{type(event).__name__} needs an event_type"
+        values: dict[str, Any] = {
+            "event_id": event.event_id or f"event-{len(self.records) + 1}",
+            "occurred_at": event.occurred_at or self._latest + _STEP,
+            "connection_id": event.connection_id or EXAMPLE_CONNECTION,
+        }
+        if isinstance(event, OF_A_CONFERENCE_ALONE):
+            creator = event.creator_call_session_id or self._call_session_id
+            values["creator_call_session_id"] = creator
+        else:
+            leg = event.call_control_id or EXAMPLE_LEG
+            values["call_control_id"] = leg
+            values["call_leg_id"] = event.call_leg_id or f"leg-of-{leg}"
+            values["call_session_id"] = event.call_session_id or self._call_session_id
+            # The carrier sends the last one that was set.
+            values["client_state"] = event.client_state or self._states.get(leg)
+        if isinstance(event, CallHangup):
+            values["end_time"] = event.end_time or values["occurred_at"]
+        return read_webhook(wire_body(replace(event, **values))).event
+
+    def decided(self, said: "Orders") -> Decided:
+        """The flow's decision on the last record."""
+        assert self.records, f"{said.orders[0]!r} needs an event before it"
+        cause = self.records[-1]
+        event: Any = cause.fact.event if isinstance(cause.fact, WebhookReceived) else cause.fact
+        said_so = stored(said.orders, event, self.session, cause.seq)
+        return Decided(
+            cause_seq=cause.seq,
+            cause_id=cause.fact_id,
+            flow=self._flow.name,
+            flow_version=self._flow.version,
+            worker="test",
+            lease_s=0,
+            commands=said_so.commands,
+            timers=said_so.timers,
+            warnings=said_so.warnings,
+        )
+
+    def failed(self, failed: CommandFailed) -> CommandFailed:
+        """With the command that is meant."""
+        return _failed(failed, self.session)
+
+    def _stored_at(self, fact: Fact) -> datetime:
+        if isinstance(fact, WebhookReceived) and fact.event.occurred_at is not None:
+            self._latest = max(self._latest, fact.event.occurred_at)
+        elif isinstance(fact, TimerFired) and fact.due_at is not None:
+            self._latest = max(self._latest + _STEP, fact.due_at)
+        else:
+            self._latest += _STEP
+        return self._latest
+
+    def _note_state(self, fact: Fact) -> None:
+        match fact:
+            case WebhookReceived(event=event) if event.call_control_id is not None:
+                self._states[event.call_control_id] = event.client_state
+            case Decided(commands=commands):
+                for command in commands:
+                    if command.call_control_id and "client_state" in command.parameters:
+                        self._states[command.call_control_id] = command.parameters["client_state"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Orders:
+class Orders:
     """The flow's decision on the event before."""
 
     orders: tuple[Order, ...]
 
 
-def _with_decisions(happened: Sequence[Past]) -> Iterator[CallEvent | Fact | _Orders]:
+def _with_decisions(happened: Sequence[Past]) -> Iterator[CallEvent | Fact | Orders]:
     """The same, with adjacent orders as one decision."""
     said: tuple[Order, ...] = ()
     for item in happened:
@@ -206,38 +305,10 @@ def _with_decisions(happened: Sequence[Past]) -> Iterator[CallEvent | Fact | _Or
             said += (item,)
             continue
         if said:
-            yield _Orders(orders=said)
+            yield Orders(orders=said)
         said = ()
         yield item
     assert not said, "an event comes last"
-
-
-def _decided(flow: Flow, said: _Orders, records: Sequence[Record], known: Session) -> Decided:
-    assert records, f"{said.orders[0]!r} needs an event before it"
-    cause = records[-1]
-    event: Any = cause.fact.event if isinstance(cause.fact, WebhookReceived) else cause.fact
-    said_so = stored(said.orders, event, known, cause.seq)
-    return Decided(
-        cause_seq=cause.seq,
-        cause_id=cause.fact_id,
-        flow=flow.name,
-        flow_version=flow.version,
-        worker="test",
-        lease_s=0,
-        commands=said_so.commands,
-        timers=said_so.timers,
-        warnings=said_so.warnings,
-    )
-
-
-def _outcomes_of(records: Sequence[Record]) -> Iterator[Record]:
-    """The outcomes that a worker has recorded before it decides on the last record."""
-    last = records[-1]
-    opened = sorted(fold(last.session_id, records).open_commands)
-    for seq, command_id in enumerate(opened, start=last.seq + 1):
-        fact = CommandSucceeded(command_id=command_id, http_status=200)
-        fact_id = fact_id_of(fact, last.session_id)
-        yield dataclasses.replace(last, seq=seq, fact=fact, fact_id=fact_id)
 
 
 def _failed(failed: CommandFailed, known: Session) -> CommandFailed:
@@ -249,7 +320,7 @@ def _failed(failed: CommandFailed, known: Session) -> CommandFailed:
     leg = None if failed.operation == "dial" else EXAMPLE_LEG
     if meant is not None and meant.issued is not None:
         leg = meant.issued.call_control_id
-    return dataclasses.replace(
+    return replace(
         failed,
         command_id=failed.command_id if meant is None else meant.command_id,
         call_control_id=failed.call_control_id or leg,
@@ -275,7 +346,7 @@ def _fired(fired: TimerFired, seq: int, known: Session) -> TimerFired:
     assert timer is not None or fired.name not in were_set, (
         f"timer {fired.name!r} has fired, or was cancelled: a flow never sees it fire again"
     )
-    return dataclasses.replace(
+    return replace(
         fired,
         timer_id=f"timer-{seq}" if timer is None else timer.timer_id,
         due_at=fired.due_at if timer is None else timer.due_at,
@@ -293,43 +364,6 @@ def _session_of(happened: Sequence[Past]) -> str:
         ),
         EXAMPLE_SESSION,
     )
-
-
-def _filled(
-    event: CallEvent, seq: int, session: str, occurred_at: datetime, before: Sequence[Record]
-) -> CallEvent:
-    """The event as read from the carrier's JSON, with the example call's ids where it has none."""
-    assert event.event_type, f"{type(event).__name__} needs an event_type"
-    values: dict[str, Any] = {
-        "event_id": event.event_id or f"event-{seq}",
-        "occurred_at": event.occurred_at or occurred_at,
-        "connection_id": event.connection_id or EXAMPLE_CONNECTION,
-    }
-    if isinstance(event, OF_A_CONFERENCE_ALONE):
-        values["creator_call_session_id"] = event.creator_call_session_id or session
-    else:
-        leg = event.call_control_id or EXAMPLE_LEG
-        values["call_control_id"] = leg
-        values["call_leg_id"] = event.call_leg_id or f"leg-of-{leg}"
-        values["call_session_id"] = event.call_session_id or session
-        values["client_state"] = event.client_state or _client_state_of(leg, before)
-    if isinstance(event, CallHangup):
-        values["end_time"] = event.end_time or values["occurred_at"]
-    return read_webhook(wire_body(dataclasses.replace(event, **values))).event
-
-
-def _client_state_of(leg: str, before: Sequence[Record]) -> str | None:
-    """The `client_state` that the carrier sends with the leg's events: the last that was set."""
-    state = None
-    for record in before:
-        match record.fact:
-            case WebhookReceived(event=event) if event.call_control_id == leg:
-                state = event.client_state
-            case Decided(commands=commands):
-                for command in commands:
-                    if command.call_control_id == leg:
-                        state = command.parameters.get("client_state", state)
-    return state
 
 
 def _listed(title: str, orders: Sequence[Order], event: Any) -> str:

@@ -190,6 +190,19 @@ def test_the_flow_sees_what_it_would_see_of_a_real_event() -> None:
     assert (event.event_id, event.occurred_at) == ("event-1", EXAMPLE_TIME)
 
 
+def test_recorded_orders_are_compared_as_they_are_stored() -> None:
+    wait = SetTimer(name="wait", after_s=5)
+    mixed: list[Order] = [CancelTimer(name="unset"), Answer(), wait]
+    flow = Flow(name="mixed", version="1", decide=lambda event, session: mixed)
+    decision = given(flow).when(CallInitiated(direction="incoming"))
+    decision.then_recorded(wait, Answer())
+    for others in ((Answer(),), (wait,), (wait, Answer(), Hangup()), (Reject(cause="USER_BUSY"),)):
+        with pytest.raises(AssertionError, match="recorded:"):
+            decision.then_recorded(*others)
+    with pytest.raises(AssertionError):
+        decision.then(wait, Answer())
+
+
 # ------------------------------------------------------------------ what it says
 
 

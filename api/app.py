@@ -23,6 +23,7 @@ from offhook.api.own.live import Live
 from offhook.api.own.parked import parked_router
 from offhook.api.own.queue_figures import queue_figures_router
 from offhook.api.own.queues import queues_router
+from offhook.api.own.records import records_router
 from offhook.api.own.sessions import sessions_router
 from offhook.api.own.streams import streams_router
 from offhook.api.own.up import up_router
@@ -96,6 +97,9 @@ async def run(settings: Settings) -> None:
             streams_router(tokens=tokens, views=views, live=live, now=_now),
             exports_router(tokens=tokens, views=views, now=_now),
             sessions_router(tokens=tokens, views=views, now=_now),
+            records_router(
+                tokens=tokens, views=views, stream=stream, public_keys=settings.public_keys
+            ),
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
             groups_router(tokens=tokens, views=views, now=_now),

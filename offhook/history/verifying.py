@@ -48,21 +48,33 @@ class Verified:
         """Count a record; None if it is no webhook, which nobody signs."""
         if record.type != WebhookReceived.__name__:
             return None
-        signature = record.headers.get(SIGNATURE_HEADER, "")
-        timestamp = record.headers.get(TIMESTAMP_HEADER, "")
-        if not signature or not timestamp:
-            self.unsigned += 1
-            return self._example("unsigned", record)
-        received = Signature(signature=signature, timestamp=timestamp)
-        key = key_that_signed(record.body, received, keys)
+        verdict, key = verdict_on(record.body, record.headers, keys)
+        match verdict:
+            case "authentic":
+                self.authentic += 1
+            case "altered":
+                self.altered += 1
+            case "unsigned":
+                self.unsigned += 1
         if key is None:
-            self.altered += 1
-            return self._example("altered", record)
-        self.authentic += 1
+            return self._example(verdict, record)
         self.by_key[key] += 1
-        return "authentic"
+        return verdict
 
     def _example(self, verdict: Verdict, record: HistoryRecord) -> Verdict:
         if len(self.examples[verdict]) < EXAMPLES_MAX:
             self.examples[verdict].append(record)
         return verdict
+
+
+def verdict_on(
+    body: bytes, headers: Mapping[str, str], keys: Sequence[VerifyKey]
+) -> tuple[Verdict, int | None]:
+    """The verdict on a stored webhook, and the number of the key that signed it, from 0."""
+    signature = headers.get(SIGNATURE_HEADER, "")
+    timestamp = headers.get(TIMESTAMP_HEADER, "")
+    if not signature or not timestamp:
+        return "unsigned", None
+    received = Signature(signature=signature, timestamp=timestamp)
+    key = key_that_signed(body, received, keys)
+    return ("altered", None) if key is None else ("authentic", key)

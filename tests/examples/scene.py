@@ -31,7 +31,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.flow import Flow
-from offhook.session import Session, evolve
+from offhook.session import Session, evolve, fold
 from offhook.session.timers import TimerState
 from offhook.simulator.call.changes import OutgoingWebhook
 from offhook.simulator.call.legs import Ending, SimulatedLeg, SimulatedLegState
@@ -57,6 +57,7 @@ class Scene:
     calls: Calls = field(default_factory=Calls)
     dice: Random | None = None  # draws how late each webhook is; None: none is
     session: Session = field(default_factory=lambda: Session(session_id="scene"))
+    records: list[Record] = field(default_factory=list)
     silent_s: dict[str, float] = field(default_factory=dict)
     spoken_to: set[str] = field(default_factory=set)
     commands: list[tuple[str, str]] = field(default_factory=list)  # operation, leg
@@ -150,7 +151,8 @@ class Scene:
             self._later(self.dice.uniform(0, DISORDER_S), arrive)
 
     def _decide(self, seq: int, event: Any) -> None:
-        said = stored(self.flow.decide(event, self.session), event, self.session, seq)
+        session = self._shown()
+        said = stored(self.flow.decide(event, session), event, session, seq)
         decided = Decided(
             cause_seq=seq,
             cause_id=f"record-{seq}",
@@ -168,6 +170,13 @@ class Scene:
                 self._set(name, timer)
         self._sending = list(said.commands)
         self._busy_until = None
+
+    def _shown(self) -> Session:
+        """What a worker shows: without the events that it decides on later."""
+        if not self._undecided:
+            return self.session
+        later = {seq for seq, event in self._undecided if not isinstance(event, CommandFailed)}
+        return fold("scene", (each for each in self.records if each.seq not in later))
 
     def _set(self, name: str, timer: TimerState) -> None:
         def fire() -> None:
@@ -242,6 +251,7 @@ class Scene:
             fact=fact,
             fact_id=fact_id_of(fact, "scene"),
         )
+        self.records.append(record)
         self.session = evolve(self.session, record)
         return self._seq
 

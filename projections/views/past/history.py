@@ -90,10 +90,10 @@ async def read_timeline(
     """
     session_id = await call_session_of(connection, session_id)
     bounded = max(1, min(limit, TIMELINE_MAX))
-    log = await _log_of(connection, session_id)
+    log = await log_of_session(connection, session_id)
     own = log.c.session_id == storable(session_id)
     if as_of is not None:
-        own &= await _until(connection, log, session_id, as_of)
+        own &= await stored_by(connection, log, session_id, as_of)
     dialled = await _dialled(connection, log, session_id, as_of)
     read = next((place for place, each in enumerate(dialled) if each.seq == after_seq), None)
     if read is None:
@@ -141,19 +141,17 @@ async def read_session_as_of(
     records no more are read than were stored by then, and one.
     """
     call = await call_session_of(connection, session_id)
-    log = await _log_of(connection, call, session_id)
-    folded = await _folded(connection, log, call, await _until(connection, log, call, as_of))
+    log = await log_of_session(connection, call, session_id)
+    folded = await _folded(connection, log, call, await stored_by(connection, log, call, as_of))
     if not folded.is_call and call != session_id:
         call = session_id
-        folded = await _folded(connection, log, call, await _until(connection, log, call, as_of))
+        folded = await _folded(connection, log, call, await stored_by(connection, log, call, as_of))
     if not (rows := session_rows(folded)):
         return None
     commands = command_rows(folded)
     for dial in await list_dials_of(connection, call):
-        until = await _until(connection, log, dial.session_id, as_of)
-        earlier = await _folded(
-            connection, log, dial.session_id, _records_of_dial(log, dial), until
-        )
+        until = await stored_by(connection, log, dial.session_id, as_of)
+        earlier = await _folded(connection, log, dial.session_id, records_of_dial(log, dial), until)
         commands += [row for row in command_rows(earlier) if row.command_id == dial.command_id]
     return detail_of(rows[0], leg_rows(folded), commands)
 
@@ -180,7 +178,7 @@ async def fold_session_as_of(
     folded, count, error = Folded(session=Session(session_id=session_id)), 0, None
     log = await log_of(connection, [session_id])
     own = log.c.session_id == storable(session_id)
-    until = await _until(connection, log, session_id, at)
+    until = await stored_by(connection, log, session_id, at)
     async for stored in read_records(connection, own, until, log=log):
         count += 1
         if stored.record is None:
@@ -190,7 +188,7 @@ async def fold_session_as_of(
     return folded, count, error
 
 
-async def _log_of(connection: AsyncConnection, *session_ids: str) -> FromClause:
+async def log_of_session(connection: AsyncConnection, *session_ids: str) -> FromClause:
     """event_log with what is archived of these sessions and of the dials that placed them."""
     wanted = {*session_ids}
     for session_id in session_ids:
@@ -198,7 +196,7 @@ async def _log_of(connection: AsyncConnection, *session_ids: str) -> FromClause:
     return await log_of(connection, wanted)
 
 
-async def _until(
+async def stored_by(
     connection: AsyncConnection, log: FromClause, session_id: str, as_of: AsOf
 ) -> "ColumnElement[bool]":
     """The condition for the session's records that were in at that moment: its first ones.
@@ -239,11 +237,11 @@ async def _dialled(
     dials = await list_dials_of(connection, session_id)
     if not dials:
         return []
-    wanted = or_(*(_records_of_dial(log, dial) for dial in dials))
+    wanted = or_(*(records_of_dial(log, dial) for dial in dials))
     if as_of is not None:
         for dialling in {dial.session_id for dial in dials}:
             elsewhere = log.c.session_id != dialling
-            wanted &= elsewhere | await _until(connection, log, dialling, as_of)
+            wanted &= elsewhere | await stored_by(connection, log, dialling, as_of)
     own = log.alias()
     is_same = own.c.seq // _PARTITION == log.c.seq // _PARTITION
     is_later = own.c.stored_at > log.c.stored_at
@@ -317,7 +315,7 @@ async def _folded(
     return folded
 
 
-def _records_of_dial(log: FromClause, dial: PlacingDial) -> "ColumnElement[bool]":
+def records_of_dial(log: FromClause, dial: PlacingDial) -> "ColumnElement[bool]":
     # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.
     fact_id = log.c.fact_id
     return (log.c.session_id == dial.session_id) & or_(

@@ -26,6 +26,7 @@ from offhook.projections.views.past.records import (
     select_records,
     select_session_ids,
 )
+from offhook.projections.views.past.session_log import read_own_records, read_record
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
 from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_with_headers
 from tests.projections.partitioned import STORED_FROM, PartitionedLog, project
@@ -135,6 +136,25 @@ async def test_what_came_later_is_beside_the_archived_records_or_in_another_segm
         assert [row[1] for row in page] == [row.seq for row in rows]
         if await has_rows(connection, "s2"):
             await move(connection, tmp_path, ["s2"])
+
+
+async def test_a_session_is_read_as_it_was_stored(
+    connection: AsyncConnection, tmp_path: Path
+) -> None:
+    before = await read_own_records(connection, "s2")
+    positions = [each.seq for each in before.records]
+    assert (len(positions), before.has_more) == (len(call("s2")), False)
+    first = await read_record(connection, "s2", positions[0])
+    assert first is not None
+    assert first.record == before.records[0]
+    await move(connection, tmp_path, ARCHIVED)
+    assert await read_own_records(connection, "s2") == before
+    archived = await read_record(connection, "s2", positions[0])
+    assert archived is not None
+    assert (archived.record, archived.body) == (first.record, first.body)
+    assert await read_record(connection, "s1", positions[0]) is None
+    early = await read_own_records(connection, "s2", positions[2])
+    assert [each.seq for each in early.records] == positions[:3]
 
 
 async def has_rows(connection: AsyncConnection, session_id: str) -> bool:

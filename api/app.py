@@ -18,6 +18,7 @@ from offhook.api.own.analytics_definitions import definitions_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
 from offhook.api.own.exports import exports_router
+from offhook.api.own.flow_tests import flow_tests_router
 from offhook.api.own.health import health_router
 from offhook.api.own.live import Live
 from offhook.api.own.parked import parked_router
@@ -100,6 +101,7 @@ async def run(settings: Settings) -> None:
             records_router(
                 tokens=tokens, views=views, stream=stream, public_keys=settings.public_keys
             ),
+            flow_tests_router(tokens=tokens, views=views, flows=settings.flows),
             commands_router(tokens=tokens, views=views),
             analytics_router(tokens=tokens, views=views, now=_now),
             groups_router(tokens=tokens, views=views, now=_now),

@@ -96,6 +96,7 @@ __all__ = [
     # what travels with a leg
     "client_state", "state_of",
     # records that a test may start from
-    "CommandRequested", "CommandSucceeded", "Decided", "IssuedCommand",
+    "CommandRequested", "CommandSucceeded", "Decided", "IssuedCommand", "LegPlaced", "PlacedLeg",
+    "TimerOrder",
 ]
 # fmt: on

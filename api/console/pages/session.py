@@ -1,6 +1,7 @@
 """A session: why it ended, its ladder, its legs, commands and records, now or as of a moment."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from offhook.api.console.ladder.drawing import Order, draw
 from offhook.api.console.ladder.moments import seconds_between, shown_span
 from offhook.api.console.ladder.why import event_name, tone_of, why
 from offhook.api.console.page import Page, Shown
+from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
 
 RECORDS_MAX = 2_000
@@ -20,6 +22,9 @@ RECORDS_MAX = 2_000
 
 LINKS_MAX = 10
 """Sessions that are linked from one."""
+
+NO_FLOWS = frozenset({API_FLOW.name, ARCHIVED.name, NO_FLOW.name, PARKED.name})
+"""What decides in place of a flow; a session without any other has no flow test."""
 
 COMMANDING = ("command", "admin")
 """The scopes whose tokens may hang up and transfer."""
@@ -50,7 +55,8 @@ async def shown(request: Request, api: Api) -> Shown:
         "positions": [entry["seq"] for entry in every],
         "place": len(records),
         "chosen": chosen,
-        "record": next((entry for entry in records if entry["seq"] == chosen), None),
+        "record": await _record(api, session_id, chosen, records),
+        "has_flow": any(map(_is_of_flow, records)),
         "links": await _links(api, detail, every),
         "may_command": as_of is None and who["scope"] in COMMANDING,
         "up": [leg for leg in detail["legs"] if leg["ended_at"] is None],
@@ -60,6 +66,8 @@ async def shown(request: Request, api: Api) -> Shown:
         "position": position_text,
         "event_name": event_name,
         "pretty": pretty,
+        "pretty_body": pretty_body,
+        "signed_at": signed_at,
         "link": _linker(request.query_params),
     }
 
@@ -67,6 +75,44 @@ async def shown(request: Request, api: Api) -> Shown:
 def pretty(value: Any) -> str:
     """JSON on several lines."""
     return msgspec.json.format(msgspec.json.encode(value)).decode()
+
+
+def pretty_body(record: Mapping[str, Any]) -> str:
+    """The stored body: on several lines if it is JSON, else as it is."""
+    body: str | None = record["body"]
+    if body is None:
+        return f"base64: {record['body_base64']}"
+    try:
+        return msgspec.json.format(body.encode()).decode()
+    except msgspec.DecodeError:
+        return body
+
+
+async def _record(
+    api: Api, session_id: str, chosen: int | None, records: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """The chosen record as it was stored, if it is one of these."""
+    if not any(entry["seq"] == chosen for entry in records):
+        return None
+    found: Mapping[str, Any] = await api.get(f"/sessions/{session_id}/timeline/{chosen}")
+    data: Mapping[str, Any] = found["data"]
+    return data
+
+
+def _is_of_flow(entry: Mapping[str, Any]) -> bool:
+    match entry["type"]:
+        case "Decided":
+            return entry["fields"].get("flow") not in (None, *NO_FLOWS)
+        case kind:
+            return bool(kind == "SessionParked")
+
+
+def signed_at(signature: Mapping[str, Any]) -> str | None:
+    """When the carrier signed, as a time of the API; None if it is no time."""
+    try:
+        return datetime.fromtimestamp(int(signature["timestamp"]), UTC).isoformat()
+    except (OSError, OverflowError, TypeError, ValueError):
+        return None
 
 
 def _linker(query: Mapping[str, str]) -> Callable[..., str]:

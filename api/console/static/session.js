@@ -96,12 +96,38 @@ function say(text) {
   for (const element of document.querySelectorAll("[data-said]")) element.textContent = text;
 }
 
+// The dialog is outside of what a swap replaces: it stays while the call goes on.
+const dialog = document.getElementById("flow-test");
+const code = dialog.querySelector("pre");
+const result = dialog.querySelector("[role=status]");
+
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
-  if (!button) return;
-  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
-  button.textContent = "Copied";
+  const link = event.target.closest("a[data-flow-test]");
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  const response = await fetch(link.href);
+  if (!response.ok) return location.assign(link.href);
+  code.textContent = await response.text();
+  const download = dialog.querySelector("[data-download]");
+  download.href = link.href;
+  download.download = /filename="([^"]+)"/.exec(response.headers.get("content-disposition"))?.[1] ?? "";
+  dialog.showModal();
+  return copyCode();
 });
+
+async function copyCode() {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    result.textContent = "Copied.";
+  } catch {
+    // No permission, or the page is not from localhost and has no TLS.
+    getSelection().selectAllChildren(code);
+    result.textContent = "The browser does not allow copying. The code is selected: copy it by key.";
+  }
+}
+
+dialog.querySelector("[data-copy]").addEventListener("click", copyCode);
+dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
 
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-png]");

@@ -4,6 +4,7 @@ import re
 
 from playwright.async_api import Page, expect
 
+from tests.api.imported import imported, received
 from tests.api.stack import FRIEND, READER, Stack, until
 
 
@@ -56,7 +57,23 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await expect(ladder.locator("[data-record]")).to_have_count(2)
 
     await ladder.locator("[data-record]").first.click()
-    await expect(page.locator("#record pre")).to_contain_text('"call.initiated"')
+    await expect(page.locator("#record pre").first).to_contain_text('"call.initiated"')
+    await expect(page.locator("#record")).to_contain_text("signature verified")
+
+
+async def test_a_session_is_copied_as_a_flow_test(stack: Stack, page: Page) -> None:
+    session_id = await imported(stack, received("copied on the page", "1"))
+    async with stack.http(READER) as http:
+        code = (await http.get(f"/sessions/{session_id}/flow-test")).text
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.goto(f"/console/sessions/{session_id}")
+    await page.get_by_role("link", name="Copy as flow test").click()
+    dialog = page.get_by_role("dialog", name="Flow test")
+    await expect(dialog.get_by_role("status")).to_have_text("Copied.")
+    assert await page.evaluate("navigator.clipboard.readText()") == code
+    assert await dialog.locator("pre").text_content() == code
+    await page.get_by_role("button", name="Close").click()
+    await expect(dialog).to_be_hidden()
 
 
 async def test_a_reader_sees_the_page_without_scripts(stack: Stack, page: Page) -> None:
@@ -71,12 +88,12 @@ async def test_a_reader_sees_the_page_without_scripts(stack: Stack, page: Page) 
     plain = await context.new_page()
     await plain.set_viewport_size({"width": 390, "height": 844})
     await plain.goto(f"/console/sessions/{session_id}?order=true")
-    await expect(plain.get_by_role("img", name="Ladder of session")).to_be_visible()
+    await expect(plain.get_by_role("group", name="Ladder of session")).to_be_visible()
     await expect(plain.get_by_role("button", name="Hang up")).to_have_count(0)
     assert await plain.evaluate("document.documentElement.scrollWidth") == 390
     await plain.get_by_role("link", name="call.initiated").click()
     assert "order=true" in plain.url
     assert "record=" in plain.url
-    await expect(plain.locator("#record pre")).to_contain_text('"call.initiated"')
+    await expect(plain.locator("#record pre").first).to_contain_text('"call.initiated"')
     picture = await plain.request.get(f"/console/sessions/{session_id}/ladder.svg")
     assert picture.headers["content-type"].startswith("image/svg+xml")

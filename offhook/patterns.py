@@ -4,6 +4,7 @@
     +4930*            starts with
     *1234             ends with
     !+1202*           not: takes away from the rest
+    * and !*          any value, and none
     +4930*,!*00       starts with +4930, and does not end with 00
 
 A value matches if it matches one of those without "!", or if there are none, and none of those
@@ -100,6 +101,8 @@ def _pattern_in(piece: str) -> Pattern:
     if _LOST_PLUS.match(piece):
         piece = "+" + piece.lstrip()
     piece = piece.strip()
+    if piece == "*":
+        return Pattern(kind="prefix", text="")
     fixed = piece.replace("*", "")
     kind: Kind = "exact"
     if piece.endswith("*"):

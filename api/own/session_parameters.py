@@ -19,6 +19,14 @@ Seconds: TypeAlias = Annotated[
     Number | None,
     Query(ge=0, le=10**9, description="From the start to the end, in seconds; bound included"),
 ]
+DelaySeconds: TypeAlias = Annotated[
+    Number | None,
+    Query(ge=0, le=10**9, description="From the start to the answer, in seconds; bound included"),
+]
+TalkSeconds: TypeAlias = Annotated[
+    Number | None,
+    Query(ge=0, le=10**9, description="From the answer to the end, in seconds; bound included"),
+]
 
 
 def session_filter(
@@ -55,8 +63,22 @@ def session_filter(
     started_before: Moment = None,
     ended_from: Moment = None,
     ended_before: Moment = None,
+    answered: Annotated[
+        Literal["true", "false"] | None, Query(description="Whether it was answered")
+    ] = None,
     duration_s_min: Seconds = None,
     duration_s_max: Seconds = None,
+    answer_delay_s_min: DelaySeconds = None,
+    answer_delay_s_max: DelaySeconds = None,
+    talk_s_min: TalkSeconds = None,
+    talk_s_max: TalkSeconds = None,
+    any_leg: Annotated[
+        Literal["true", "false"] | None,
+        Query(
+            description="true: one leg, whichever it is, has to meet all filters but session_id, "
+            "status, number and failed; otherwise these are of the session and its first leg"
+        ),
+    ] = None,
 ) -> SessionFilter:
     """What listed sessions have in common. Raises ErrorAnswer 422."""
     return SessionFilter(
@@ -77,8 +99,14 @@ def session_filter(
         started_before=optional_moment("started_before", started_before),
         ended_from=optional_moment("ended_from", ended_from),
         ended_before=optional_moment("ended_before", ended_before),
+        answered=None if answered is None else answered == "true",
         duration_s_min=duration_s_min,
         duration_s_max=duration_s_max,
+        answer_delay_s_min=answer_delay_s_min,
+        answer_delay_s_max=answer_delay_s_max,
+        talk_s_min=talk_s_min,
+        talk_s_max=talk_s_max,
+        any_leg=any_leg == "true",
     )
 
 

@@ -148,10 +148,11 @@ class _Sessions:
         problem.
 
         Numbers, cause, source and SIP code take patterns: a value, `+4930*` for its start, `*1234`
-        for its end, `!…` for all others; several are separated by commas. A session matches if one
-        of those without `!` matches, or there are none, and none of those with it. A search that
-        takes over 10 s is refused with 422: ids, numbers, `status`, `connection_id`, `hangup_cause`
-        and `failed` have an index, other filters read sessions, newest first.
+        for its end, `*` for any value, `!…` for all others; several are separated by commas. A
+        session matches if one of those without `!` matches, or there are none, and none of those
+        with it. A search that takes over 10 s is refused with 422: ids, numbers, `status`,
+        `connection_id`, `hangup_cause` and `failed` have an index, other filters read sessions,
+        newest first.
 
         With `as_of` the list is as it was at that time, or at the time of the record at that
         position. It has a bound on what may have changed since, and names it in an error.
@@ -159,7 +160,8 @@ class _Sessions:
         position = optional_as_of(self._views, as_of)
         included = _included_in(include)
         if position is not None:
-            _refuse_with_as_of(phase=phase, include=include, number=wanted.number)
+            any_leg = wanted.any_leg or None
+            _refuse_with_as_of(phase=phase, include=include, number=wanted.number, any_leg=any_leg)
         require_before_seq(self._views, before_seq)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             now, full = self._now(), None

@@ -1,13 +1,13 @@
 """Which sessions are listed: the same rule as a condition in SQL and for a row in hand.
 
-`number` is of any leg, which a row in hand does not have: `is_listed` takes no notice of it.
+`number` and `any_leg` are of any leg, which a row in hand does not have: `is_listed` ignores them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, exists, false, func, or_, select
 
 from offhook.patterns import Pattern, Patterns, number_patterns_in, patterns_in
 from offhook.projections.views.legs import legs
@@ -21,7 +21,11 @@ class SessionFilter:
     """What listed sessions have in common; None is anything. Times: from, and until before.
 
     Ids, numbers, cause, source and SIP code are patterns (`offhook.patterns`). A duration is from
-    the start to the end; both bounds are included.
+    the start to the end, an answer delay until the answer, talk from the answer to the end; both
+    bounds are included.
+
+    With `any_leg` one leg has to have all of this, whichever it is, except for what is of the
+    session: `session_id`, `status`, `number`, `failed`.
     """
 
     session_id: str | None = None
@@ -41,12 +45,23 @@ class SessionFilter:
     started_before: datetime | None = None
     ended_from: datetime | None = None
     ended_before: datetime | None = None
+    answered: bool | None = None
     duration_s_min: float | None = None
     duration_s_max: float | None = None
+    answer_delay_s_min: float | None = None
+    answer_delay_s_max: float | None = None
+    talk_s_min: float | None = None
+    talk_s_max: float | None = None
+    any_leg: bool = False
 
 
-EQUAL = ("connection_id", "direction", "flow", "flow_version", "failed")
+EQUAL = ("connection_id", "direction", "flow", "flow_version")
 RANGES = ("started", "ended")
+SPANS = {
+    "duration": ("started_at", "ended_at"),
+    "answer_delay": ("started_at", "answered_at"),
+    "talk": ("answered_at", "ended_at"),
+}
 NUMBERS = ("from_number", "to_number")
 TEXTS = ("session_id", "hangup_cause", "hangup_source", "sip_hangup_cause")
 
@@ -81,9 +96,11 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
         if not patterns.match(getattr(session, name)):
             return False
     return (
-        _is_within(session.started_at, wanted.started_from, wanted.started_before)
+        wanted.failed in (None, session.failed)
+        and wanted.answered in (None, session.answered_at is not None)
+        and _is_within(session.started_at, wanted.started_from, wanted.started_before)
         and _is_within(session.ended_at, wanted.ended_from, wanted.ended_before)
-        and _lasts(session, wanted)
+        and all(_lasts(session, wanted, name) for name in SPANS)
     )
 
 
@@ -103,14 +120,27 @@ def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
 
 
 def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
-    columns = sessions.c
-    for name in EQUAL:
-        if (value := getattr(wanted, name)) is not None:
-            # "failed = true" would not be recognised as the condition of its index.
-            is_true = columns[name] if value else ~columns[name]
-            yield is_true if isinstance(value, bool) else columns[name] == storable(value)
+    if wanted.failed is not None:
+        # "failed = true" would not be recognised as the condition of its index.
+        yield sessions.c.failed if wanted.failed else ~sessions.c.failed
     if wanted.number is not None:
         yield from _has_number(number_patterns_in(storable(wanted.number)))
+    of_row = _of_row(wanted, legs if wanted.any_leg else sessions)
+    if wanted.any_leg:
+        yield sessions.c.session_id.in_(select(legs.c.session_id).where(*of_row))
+    else:
+        yield from of_row
+
+
+def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool]]":
+    """What a session has, as that of its first leg, and each of its legs has."""
+    columns = table.c
+    for name in EQUAL:
+        if (value := getattr(wanted, name)) is not None:
+            yield columns[name] == storable(value)
+    if wanted.answered is not None:
+        is_answered = columns.answered_at.is_not(None)
+        yield is_answered if wanted.answered else ~is_answered
     for name, patterns in _patterns(wanted):
         if patterns.any_of:
             yield _matches(columns[name], patterns.any_of)
@@ -122,11 +152,12 @@ def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
             yield column >= since
         if (until := getattr(wanted, f"{name}_before")) is not None:
             yield column < until
-    duration_s = func.extract("epoch", columns.ended_at - columns.started_at)
-    if wanted.duration_s_min is not None:
-        yield duration_s >= wanted.duration_s_min
-    if wanted.duration_s_max is not None:
-        yield duration_s <= wanted.duration_s_max
+    for name, (first, last) in SPANS.items():
+        lasted_s = func.extract("epoch", columns[last] - columns[first])
+        if (least := getattr(wanted, f"{name}_s_min")) is not None:
+            yield lasted_s >= least
+        if (most := getattr(wanted, f"{name}_s_max")) is not None:
+            yield lasted_s <= most
 
 
 def _has_number(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
@@ -175,14 +206,15 @@ def _is_within(at: datetime | None, since: datetime | None, before: datetime | N
     return at is not None and (since is None or at >= since) and (before is None or at < before)
 
 
-def _lasts(session: SessionView, wanted: SessionFilter) -> bool:
-    least, most = wanted.duration_s_min, wanted.duration_s_max
+def _lasts(session: SessionView, wanted: SessionFilter, span: str) -> bool:
+    least, most = (getattr(wanted, f"{span}_s_{bound}") for bound in ("min", "max"))
     if least is None and most is None:
         return True
-    if session.started_at is None or session.ended_at is None:
+    first, last = (getattr(session, name) for name in SPANS[span])
+    if first is None or last is None:
         return False
-    duration_s = (session.ended_at - session.started_at).total_seconds()
-    return (least is None or duration_s >= least) and (most is None or duration_s <= most)
+    lasted_s = (last - first).total_seconds()
+    return (least is None or lasted_s >= least) and (most is None or lasted_s <= most)
 
 
 def _has_status(status: str, now: datetime) -> "ColumnElement[bool]":

@@ -370,6 +370,8 @@ async def test_sessions_are_searched_by_number_cause_and_failure(
     assert not await is_found(number=f"!{OURS}")
     assert not await is_found(failed="true")
     assert not await is_found(duration_s_min=3600)
+    assert await is_found(any_leg="true", answered="true", answer_delay_s_min=0, talk_s_max=3600)
+    assert not await is_found(any_leg="true", answered="false")
     refused = await get(stack, "/sessions", number=OURS, as_of="2026-11-22T10:00:00Z")
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["source"] == {"parameter": "number"}

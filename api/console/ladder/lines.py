@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from offhook.api.console.ladder.causes import sip_text
-from offhook.api.console.ladder.moments import seconds_between, shown_span
+from offhook.api.console.ladder.moments import clock, seconds_between, shown_span
 
 CARRIER, OFFHOOK = "carrier", "offhook"
 Kind = Literal["webhook", "command", "outcome", "bridge", "timer", "mark"]
@@ -115,9 +115,11 @@ class LineReader:
             case "CommandAttempted":
                 return [self._attempted(fields)]
             case "TimerSet":
-                return [_timer(f"{fields.get('name')} set", f"due {fields.get('due_at')}")]
+                due = clock(fields.get("due_at"))
+                text = f"{fields.get('name')} scheduled, due {due}"
+                return [Line(kind="mark", text=text, look="quiet")]
             case "TimerCancelled":
-                return [_timer(f"{fields.get('name')} cancelled", "")]
+                return [Line(kind="mark", text=f"{fields.get('name')} cancelled", look="quiet")]
             case "TimerFired":
                 late = shown_span(seconds_between(fields.get("due_at"), entry["stored_at"]))
                 return [
@@ -167,10 +169,7 @@ class LineReader:
         is_duplicate = entry["seq"] in self._duplicates
         for command in _dicts(fields.get("commands")):
             yield self._command(command, entry, is_duplicate=is_duplicate)
-        for timer in _dicts(fields.get("timers")):
-            after = timer.get("after_s")
-            what = f"in {after:g} s" if isinstance(after, int | float) else "cancel"
-            yield _timer(f"{timer.get('name')}: {what}", "")
+        yield from _timers(_dicts(fields.get("timers")))
         warnings = fields.get("warnings")
         for warning in warnings if isinstance(warnings, list) else ():
             yield Line(kind="mark", text=f"Warning: {warning}", look="bad")
@@ -270,8 +269,19 @@ def _about(command: Mapping[str, Any]) -> str:
         return ""
     for name in ("to", "payload", "cause", "audio_url", "queue_name", "name"):
         if value := _text(parameters.get(name)):
-            return value
+            return f"“{value}”" if name == "payload" else value
     return ""
+
+
+def _timers(orders: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """A timer that is set again is stored as cancelled and set."""
+    cancelled = {str(each.get("name")) for each in orders if each.get("after_s") is None}
+    for order in orders:
+        name, after = str(order.get("name")), order.get("after_s")
+        if isinstance(after, int | float):
+            yield _timer(f"{name}: {'again ' if name in cancelled else ''}in {after:g} s", "")
+        elif not any(str(each.get("name")) == name for each in orders if each is not order):
+            yield _timer(f"{name}: cancel", "")
 
 
 def _timer(text: str, note: str) -> Line:

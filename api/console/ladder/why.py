@@ -19,6 +19,9 @@ Entry = Mapping[str, Any]
 Tone = Literal["good", "info", "warn", "bad"]
 
 NORMAL = ("normal_clearing", None)
+MACHINES = ("machine", "fax_detected")
+"""Results of machine detection that mean that no person answered."""
+
 REASONS = {
     "invalid": "it was not sent, because a parameter is not allowed",
     "refused": "the carrier refused it",
@@ -28,17 +31,19 @@ REASONS = {
 }
 
 
-def why(detail: Detail, timeline: Sequence[Entry] = ()) -> str:
-    """What happened to the call. `timeline` is read for the error of a parked session only."""
+def why(detail: Detail, timeline: Sequence[Entry] = ()) -> list[str]:
+    """What happened to the call, a paragraph for each thing: what failed first, the end last.
+
+    `timeline` is read for the error of a parked session only.
+    """
     session = detail["session"]
-    sentences = [
+    return [
         *_unreadable(session),
         *_parked(session, timeline),
         *_failed_commands(detail),
         *_failed_legs(detail),
         *_state(detail),
     ]
-    return " ".join(sentences)
 
 
 def tone_of(detail: Detail) -> Tone:
@@ -72,10 +77,21 @@ def _parked(session: Mapping[str, Any], timeline: Sequence[Entry]) -> list[str]:
     on = f" on {event_name(cause)}" if cause else ""
     times = fields.get("attempts") or 1
     attempts = "" if times == 1 else f" in each of {times} attempts"
-    sentence = f"The flow raised an error{on}{attempts}: {_stop(fields.get('error') or 'unknown')}"
+    flow, error = _flow_and_error(fields.get("error") or "unknown")
+    sentence = f"{flow} raised an error{on}{attempts}: {_stop(error)}"
     if session["parked"]:
-        return [sentence, "The session is parked: its flow decides nothing until it is resumed."]
-    return [sentence, "An operator has resumed the session since."]
+        since = "The session is parked: its flow decides nothing until it is resumed."
+    else:
+        since = "An operator has resumed the session since."
+    return [f"{sentence} {since}"]
+
+
+def _flow_and_error(text: str) -> tuple[str, str]:
+    """`flow desk 7: KeyError: 'name'`, as it is stored → `The flow desk 7` and the error."""
+    start, colon, error = text.partition(": ")
+    if start.startswith("flow ") and colon:
+        return f"The {start}", error
+    return "The flow", text
 
 
 def _failed_commands(detail: Detail) -> list[str]:
@@ -117,9 +133,8 @@ def _failed_legs(detail: Detail) -> list[str]:
     for leg in _legs_that_failed(detail):
         name = "The call" if leg is first else "The leg"
         to = leg["to_number"] or "an unknown number"
-        sentences.append(_stop(f"{name} to {to} {_not_up(leg)}"))
-        if hint := HINTS.get(leg["sip_hangup_cause"] or ""):
-            sentences.append(hint)
+        hint = HINTS.get(leg["sip_hangup_cause"] or "", "")
+        sentences.append(f"{_stop(f'{name} to {to} {_not_up(leg)}')} {hint}".rstrip())
     return sentences
 
 
@@ -160,15 +175,23 @@ def _state(detail: Detail) -> list[str]:
         return [_active(detail, first)]
     if session["end_inferred"] or first["ended_at"] is None:
         return ["No hangup was received; the carrier's time limit for the call has passed."]
+    machines = [_machine(leg) for leg in detail["legs"] if leg["machine_detection"] in MACHINES]
     if _has_failed(first):
-        return []
-    return [_ended(first, detail)]
+        return machines
+    return [*machines, _ended(first, detail)]
+
+
+def _machine(leg: Mapping[str, Any]) -> str:
+    what = "A fax" if leg["machine_detection"] == "fax_detected" else "An answering machine"
+    return f"{what} answered at {_to(leg)} (machine detection: {leg['machine_detection']})."
 
 
 def _without_legs(detail: Detail) -> list[str]:
     commands = detail["commands"]
     if any(command["status"] in ("requested", "pending") for command in commands):
         return ["A command is on its way; there is no call yet."]
+    if any(command["maybe_performed"] for command in commands):
+        return ["No call of it has been seen."]
     return ["No call was placed."] if commands else ["There is no call in this session."]
 
 

@@ -36,6 +36,10 @@ async function swap(url, { remember = false } = {}) {
   if (said?.textContent) fresh.querySelector("[data-said]").textContent = said.textContent;
   fresh.querySelectorAll("details").forEach((each, place) => (each.open = isOpen[place] ?? false));
   if (kept.focus) document.getElementById(kept.focus)?.focus();
+  // Where the record is a sheet over the page, its row must not be below it.
+  if (remember && matchMedia("(max-width: 75rem)").matches) {
+    fresh.querySelector(".row.chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
   showState();
   return undefined;
 }
@@ -56,6 +60,11 @@ document.addEventListener("click", (event) => {
   if (!href) return;
   event.preventDefault();
   swap(new URL(href, location.href).href, { remember: true });
+});
+
+document.addEventListener("keydown", (event) => {
+  const close = document.querySelector("#record .record-head a");
+  if (event.key === "Escape" && close && !document.querySelector("dialog[open]")) close.click();
 });
 
 document.addEventListener("input", (event) => {

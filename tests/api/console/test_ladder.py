@@ -255,7 +255,7 @@ def test_the_picture_has_each_record_and_is_well_formed(timeline: Any) -> None:
         "ladder.svg",
         drawing=draw(detail(), timeline),
         session={"session_id": "s<&"},
-        why="it <ended> & so on",
+        why=["it <ended>", "& so on"],
         chosen=None,
         link=lambda **changes: f"?record={changes['record']}",
         position=str,
@@ -265,6 +265,17 @@ def test_the_picture_has_each_record_and_is_well_formed(timeline: Any) -> None:
     assert sorted(int(each.get("data-record") or "") for each in rows) == [
         each["seq"] for each in timeline
     ]
+
+
+def test_a_timer_that_is_set_again_is_one_mark() -> None:
+    timers = [
+        {"timer_id": "1", "name": "patience", "after_s": None},
+        {"timer_id": "2", "name": "patience", "after_s": 60.0},
+        {"timer_id": "3", "name": "other", "after_s": None},
+    ]
+    fields = {"cause_seq": 1, "commands": [], "timers": timers}
+    found = texts(draw(detail(), [CALL[0], decided(2, 1) | {"fields": fields}]))
+    assert [text for text, _, _ in found[2]] == ["patience: again in 60 s", "other: cancel"]
 
 
 def test_a_decision_never_precedes_its_cause() -> None:

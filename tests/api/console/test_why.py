@@ -24,6 +24,7 @@ def leg(**given: Any) -> dict[str, Any]:
         "hangup_source": "caller",
         "sip_hangup_cause": "200",
         "queue": None,
+        "machine_detection": None,
         "dequeued_at": None,
     } | given
 
@@ -161,6 +162,33 @@ CASES = {
         "The command dial to +12025550154 failed: the carrier refused it "
         "(HTTP 422, 90041 Channel limit exceeded). No call was placed.",
     ),
+    "dial perhaps performed": (
+        detail(
+            [],
+            [
+                DIAL
+                | {
+                    "status": "failed",
+                    "reason": "deadline",
+                    "detail": "45 s have passed",
+                    "http_status": None,
+                    "maybe_performed": True,
+                }
+            ],
+        ),
+        "bad",
+        "The command dial to +12025550154 failed: the carrier did not accept it in time "
+        "(45 s have passed). It may have been performed. No call of it has been seen.",
+    ),
+    "a machine answers": (
+        detail(
+            [leg(direction="outgoing", machine_detection="machine", hangup_source="callee")],
+            [command()],
+        ),
+        "good",
+        "An answering machine answered at +12025550102 (machine detection: machine). The flow desk "
+        "hung up 10.0 s after the answer (normal_clearing, SIP 200 OK).",
+    ),
     "deadline, perhaps performed": (
         detail(
             [leg()],
@@ -231,25 +259,28 @@ CASES = {
 
 @pytest.mark.parametrize(("shown", "tone", "text"), CASES.values(), ids=CASES)
 def test_it_says_why(shown: dict[str, Any], tone: str, text: str) -> None:
-    assert why(shown) == text
+    assert " ".join(why(shown)) == text
     assert tone_of(shown) == tone
 
 
 def parked(**fields: Any) -> list[dict[str, Any]]:
     cause = {"seq": 7, "type": "WebhookReceived", "fields": {"event_type": "call.answered"}}
-    given = {"cause_seq": 7, "error": "KeyError: 'name'", "attempts": 5} | fields
+    error = "flow desk 7: KeyError: 'name'"
+    given = {"cause_seq": 7, "error": error, "attempts": 5} | fields
     return [cause, {"seq": 9, "type": "SessionParked", "fields": given}]
 
 
 def test_a_parked_session_shows_the_error_of_its_flow() -> None:
     shown = detail([leg(ended_at=None)], parked=True)
-    assert why(shown, parked()) == (
-        "The flow raised an error on call.answered in each of 5 attempts: KeyError: 'name'. "
-        "The session is parked: its flow decides nothing until it is resumed. The call is up."
-    )
+    assert why(shown, parked()) == [
+        "The flow desk 7 raised an error on call.answered in each of 5 attempts: KeyError: 'name'. "
+        "The session is parked: its flow decides nothing until it is resumed.",
+        "The call is up.",
+    ]
     assert tone_of(shown) == "bad"
-    assert why(shown).startswith("The flow raised an error, so the session is parked until")
+    assert why(shown)[0].startswith("The flow raised an error, so the session is parked until")
 
 
 def test_a_resumed_session_shows_what_had_happened() -> None:
-    assert "An operator has resumed the session since." in why(detail([leg()]), parked(attempts=1))
+    (found, _) = why(detail([leg()]), parked(attempts=1))
+    assert found.endswith("KeyError: 'name'. An operator has resumed the session since.")

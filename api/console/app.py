@@ -17,6 +17,7 @@ from offhook.api.console.page import route_of
 from offhook.api.console.pages.health import HEALTH
 from offhook.api.console.pages.live import LIVE, LIVE_NOW
 from offhook.api.console.pages.queues import QUEUES
+from offhook.api.console.pages.search import SEARCH
 from offhook.api.console.pages.session import LADDER, SESSION
 from offhook.api.console.proxy import ApiForBrowser
 from offhook.api.console.rendering import render
@@ -31,7 +32,7 @@ from offhook.api.console.sign_in import (
 )
 from offhook.process.asgi import AsgiApp, Message, Receive, Scope, Send
 
-PAGES = [LIVE, LIVE_NOW, SESSION, LADDER, QUEUES, HEALTH]
+PAGES = [LIVE, LIVE_NOW, SEARCH, SESSION, LADDER, QUEUES, HEALTH]
 STATIC = Path(__file__).parent / "static"
 FORM_BYTES_MAX = 8_000
 

@@ -1,0 +1,118 @@
+"""Search: find calls by number, outcome, cause, flow and time; export what was found.
+
+The query has the names of the API's filters, `last` for a range until now, and `before_seq` for the
+next page. `last` has precedence over started_from and started_before.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from offhook.api.console.client import Api, ApiRefused
+from offhook.api.console.ladder.causes import CAUSES
+from offhook.api.console.page import Page, Shown
+from offhook.api.console.search_rows import found_row
+
+ROWS_MAX = 50
+"""Rows on a page; older sessions are on the next one."""
+
+FIRST = ("number", "failed", "status", "hangup_cause", "sip_hangup_cause")
+TIMES = ("started_from", "started_before")
+MORE = (
+    *("from_number", "to_number", "direction", "hangup_source", "flow", "flow_version"),
+    *("connection_id", "session_id"),
+    *TIMES,
+    *("ended_from", "ended_before", "duration_s_min", "duration_s_max"),
+)
+"""Filters that are hidden until one of them is in use, or the reader asks for them."""
+
+RANGES = {
+    "1h": ("Last hour", timedelta(hours=1)),
+    "24h": ("Last 24 hours", timedelta(days=1)),
+    "7d": ("Last 7 days", timedelta(days=7)),
+    "31d": ("Last 31 days", timedelta(days=31)),
+}
+STARTS = (
+    ("Failed", {"failed": "true", "last": "24h"}),
+    ("Busy", {"hangup_cause": "user_busy", "last": "24h"}),
+    ("SIP 5xx", {"sip_hangup_cause": "5*", "last": "24h"}),
+    ("Longer than an hour", {"duration_s_min": "3600", "last": "24h"}),
+)
+"""Searches to begin with, of the last 24 hours."""
+
+
+async def shown(request: Request, api: Api) -> Shown:
+    """The sessions that the query asks for, newest first. What the API refuses is said."""
+    query = request.query_params
+    given = given_in(query)
+    filters = filters_of(given, datetime.now(UTC))
+    page: dict[str, object] = {
+        "before_seq": query.get("before_seq") or None,
+        "limit": ROWS_MAX,
+        "include": "legs",
+    }
+    error = ""
+    sessions: list[dict[str, Any]] = []
+    following: int | None = None
+    try:
+        listed = await api.get("/sessions", filters | page)
+        sessions, following = listed["data"], listed["meta"]["next"]
+    except ApiRefused as refused:
+        if refused.status != 422:
+            raise
+        error = refused.detail
+    return {
+        "given": given,
+        "more_given": any(name in given for name in MORE),
+        "times": {name: in_utc(given.get(name, "")) for name in TIMES},
+        "ranges": RANGES,
+        "causes": CAUSES,
+        "starts": [(words, f"?{urlencode(each)}") for words, each in STARTS],
+        "error": error,
+        "rows": [found_row(session) for session in sessions],
+        "newest": f"?{urlencode(given)}" if page["before_seq"] else None,
+        "older": None if following is None else f"?{urlencode({**given, 'before_seq': following})}",
+        "exported": urlencode(filters),
+    }
+
+
+def given_in(query: Mapping[str, str]) -> dict[str, str]:
+    """What the query filters by, in the order of the form."""
+    names = (*FIRST, "last", *MORE)
+    given = {name: text for name in names if (text := query.get(name, "").strip())}
+    if given.get("last") not in RANGES:
+        given.pop("last", None)
+    if "last" in given:
+        given = {name: text for name, text in given.items() if name not in TIMES}
+    return given
+
+
+def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """The parameters of the API. A time without an offset is in UTC, as in the form."""
+    filters = {name: text for name, text in given.items() if name != "last"}
+    if "last" in given:
+        filters["started_from"] = (now - RANGES[given["last"]][1]).isoformat(timespec="seconds")
+    for name in TIMES:
+        if (text := filters.get(name)) and _LOCAL.fullmatch(text):
+            filters[name] = f"{text}{':00' if len(text) == _TO_MINUTE else ''}Z"
+    return filters
+
+
+def in_utc(text: str) -> str:
+    """A time of the query for an input of type datetime-local; empty if it is not one."""
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        return ""
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+_LOCAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
+_TO_MINUTE = len("2026-11-22T10:00")
+
+SEARCH = Page(path="/search", template="search.html", shown=shown, in_menu="Search")

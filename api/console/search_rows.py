@@ -1,0 +1,106 @@
+"""A row of the search page, from a session as the API lists it with include=legs. Pure.
+
+What is shown as the cause is why the call failed, if it did: the first leg that failed, as
+`Session.has_failed` reads legs. Otherwise it is that of the session, which is its first leg's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from offhook.api.console.ladder.causes import cause_text, sip_text
+from offhook.session.leg import CHOSEN_CAUSES, SIP_SERVER_FAILED
+
+Legs = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRow:
+    """What a row shows. `outcome` is the class of its chip; titles explain what they belong to."""
+
+    session_id: str
+    started_at: str | None
+    outcome: str
+    outcome_words: str
+    outcome_title: str
+    from_number: str
+    to_number: str
+    lasted_s: float | None
+    cause: str
+    cause_title: str
+    sip: str
+    sip_words: str
+    flow: str
+    flow_version: str
+    legs: int
+
+
+def found_row(session: Mapping[str, Any]) -> FoundRow:
+    """The row of a session."""
+    outcome, words, title = _outcome(session)
+    failed = _failed_leg(session["legs"]) if session["failed"] else None
+    cause, sip, source = (
+        (failed or session)[name] or ""
+        for name in ("hangup_cause", "sip_hangup_cause", "hangup_source")
+    )
+    by = f"; hung up by {source}" if source and source != "unknown" else ""
+    of_leg = f" (leg {_between(failed)})" if failed and len(session["legs"]) > 1 else ""
+    return FoundRow(
+        session_id=session["session_id"],
+        started_at=session["started_at"],
+        outcome=outcome,
+        outcome_words=words,
+        outcome_title=title,
+        from_number=session["from_number"] or "unknown",
+        to_number=session["to_number"] or "unknown",
+        lasted_s=_lasted_s(session["started_at"], session["ended_at"]),
+        cause=cause,
+        cause_title=f"{cause_text(cause)}{of_leg}{by}" if cause else "",
+        sip="" if sip == "unspecified" else sip,
+        sip_words=sip_text(sip).removeprefix(f"SIP {sip}").strip(),
+        flow=session["flow"] or "",
+        flow_version=session["flow_version"] or "",
+        legs=session["leg_count"],
+    )
+
+
+def _outcome(session: Mapping[str, Any]) -> tuple[str, str, str]:
+    if session["parked"]:
+        return "parked", "parked", "Its flow raised; it waits for an operator"
+    if session["fold_error"]:
+        return "failed", "unreadable", session["fold_error"]
+    if session["failed"]:
+        return "failed", "failed", "A leg failed, and no leg was answered later"
+    match session["status"]:
+        case "active":
+            return "active", "up", "A leg is up"
+        case "empty":
+            return "empty", "no legs", "A command or a conference without a call"
+    lost = "; not every hangup was received" if session["end_inferred"] else ""
+    if session["answered_at"]:
+        return "answered", "answered", f"It was answered, and has ended{lost}"
+    return "unanswered", "not answered", f"It ended before an answer{lost}"
+
+
+def _failed_leg(legs: Legs) -> Mapping[str, Any] | None:
+    return next((leg for leg in legs if _has_failed(leg)), None)
+
+
+def _has_failed(leg: Mapping[str, Any]) -> bool:
+    if not leg["ended_at"] or not leg["hangup_cause"] or leg["answered_at"] or leg["bridged_at"]:
+        return False
+    return (
+        leg["hangup_cause"] not in CHOSEN_CAUSES
+        or SIP_SERVER_FAILED.fullmatch(leg["sip_hangup_cause"] or "") is not None
+    )
+
+
+def _between(leg: Mapping[str, Any]) -> str:
+    return f"{leg['from_number'] or 'unknown'} → {leg['to_number'] or 'unknown'}"
+
+
+def _lasted_s(start: str | None, end: str | None) -> float | None:
+    if not start or not end:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

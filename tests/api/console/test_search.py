@@ -1,0 +1,123 @@
+"""The search page: its URL is the search, its rows open sessions, and what it finds is exported."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from telnyx import AsyncTelnyx
+
+from offhook.api.console.pages.search import filters_of, given_in, in_utc
+from tests.api.console.conftest import WAIT_MS
+from tests.api.stack import CALLER, OURS, Stack
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PATIENT = {"patience_s": 600, "hangup_after_s": 600}
+
+expect.set_options(timeout=WAIT_MS)
+
+
+def test_the_query_is_in_the_names_of_the_api() -> None:
+    given = given_in({"number": " +4930* ", "failed": "true", "flow": "", "page": "2"})
+    assert given == {"number": "+4930*", "failed": "true"}
+    assert filters_of(given, NOW) == given
+
+
+def test_a_range_until_now_becomes_a_start() -> None:
+    given = given_in({"last": "24h", "started_before": "2026-11-01T00:00"})
+    assert given == {"last": "24h"}
+    assert filters_of(given, NOW) == {"started_from": "2026-11-21T12:00:00+00:00"}
+    assert given_in({"last": "a week"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "shown"),
+    [
+        ("2026-11-22T10:00", "2026-11-22T10:00:00Z", "2026-11-22T10:00:00"),
+        ("2026-11-22T10:00:05", "2026-11-22T10:00:05Z", "2026-11-22T10:00:05"),
+        ("2026-11-22T10:00:00.000Z", "2026-11-22T10:00:00.000Z", "2026-11-22T10:00:00"),
+        ("2026-11-22T10:00:00+01:00", "2026-11-22T10:00:00+01:00", "2026-11-22T09:00:00"),
+        ("yesterday", "yesterday", ""),
+    ],
+)
+def test_a_time_without_an_offset_is_in_utc(text: str, asked: str, shown: str) -> None:
+    assert filters_of({"started_from": text}, NOW) == {"started_from": asked}
+    assert in_utc(text) == shown
+
+
+async def test_a_call_is_found_opened_and_exported(
+    stack: Stack, page: Page, sdk: AsyncTelnyx, tmp_path: Path
+) -> None:
+    connection_id = await stack.connection()
+    ids = await stack.ring(connection_id, **PATIENT)
+    other = await stack.ring(connection_id, **PATIENT)
+    for each in (ids, other):
+        await stack.session(each["call_session_id"])
+    await sdk.calls.actions.answer(ids["call_control_id"])
+    await sdk.calls.actions.hangup(ids["call_control_id"])
+    await stack.session(ids["call_session_id"], "ended")
+
+    await page.goto("/console/search")
+    await page.get_by_text("More filters").click()
+    await page.get_by_label("Connection id").fill(connection_id)
+    await page.get_by_label("Number, any leg").fill(f"*{CALLER[-4:]},!+999*")
+    await page.get_by_label("Number, any leg").press("Enter")
+    await expect(page.locator("#rows tr")).to_have_count(2)
+    await page.get_by_label("State").select_option("Ended")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.locator("#rows tr")).to_have_count(1)
+    asked = {"number": f"*{CALLER[-4:]},!+999*", "status": "ended", "connection_id": connection_id}
+    assert page.url.endswith(f"/console/search?{urlencode(asked, safe='*')}")
+    row = page.locator(f"[id='call-{ids['call_session_id']}']")
+    await expect(row).to_contain_text(f"{CALLER} → {OURS}")
+    await expect(row).to_contain_text("answered")
+
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="CSV").click()
+    exported = tmp_path / "sessions.csv"
+    await (await download.value).save_as(exported)
+    with exported.open(newline="") as file:
+        (found,) = csv.DictReader(file)
+    assert (found["session_id"], found["from_number"]) == (ids["call_session_id"], CALLER)
+
+    await row.locator("td").last.click()
+    await page.wait_for_url(f"**/console/sessions/{ids['call_session_id']}")
+    await page.go_back()
+    await expect(page.get_by_label("Connection id")).to_have_value(connection_id)
+
+    await page.goto(f"/console/search?{urlencode({'number': 'a*b', 'flow': 'x'})}")
+    await expect(page.get_by_role("alert")).to_contain_text("number has the pattern 'a*b'")
+    await expect(page.get_by_label("Number, any leg")).to_have_value("a*b")
+
+
+async def test_pages_and_times_work_without_scripts(stack: Stack, page: Page) -> None:
+    connection_id = await stack.connection()
+    for _ in range(2):
+        newest = (await stack.ring(connection_id))["call_session_id"]
+        await stack.session(newest)
+    async with stack.http() as http:
+        listed = (await http.get("/sessions", params={"connection_id": connection_id})).json()
+    browser = page.context.browser
+    assert isinstance(browser, Browser)
+    plain = await browser.new_context(
+        base_url=stack.api_url,
+        java_script_enabled=False,
+        storage_state=await page.context.storage_state(),
+    )
+    plain.set_default_timeout(WAIT_MS)
+    search = await plain.new_page()
+    older = {"connection_id": connection_id, "before_seq": listed["data"][0]["first_seq"]}
+    await search.goto(f"/console/search?{urlencode(older)}")
+    await expect(search.locator("#rows tr")).to_have_count(1)
+    await expect(search.locator("#rows")).to_contain_text("UTC")
+    await search.get_by_role("link", name="Newest").click()
+    await expect(search.locator("#rows tr")).to_have_count(2)
+    await search.get_by_label("Started before (UTC)").fill("2026-01-01T00:00:05")
+    await search.get_by_role("button", name="Search").click()
+    await expect(search.get_by_role("status")).to_have_text("No call matches.")
+    await expect(search.get_by_label("Started before (UTC)")).to_have_value("2026-01-01T00:00:05")
+    await search.locator("form.search .actions a").click()
+    await expect(search.get_by_label("Connection id")).to_have_value("")
+    await plain.close()

@@ -1,0 +1,98 @@
+"""Rows of the search page: the outcome of a call, and which leg's cause is shown."""
+
+from typing import Any
+
+import pytest
+
+from offhook.api.console.search_rows import found_row
+
+START, END = "2026-11-22T10:00:00Z", "2026-11-22T10:01:30.5Z"
+
+
+def leg(**fields: Any) -> dict[str, Any]:
+    return {
+        "from_number": "+12025550101",
+        "to_number": "+12025550102",
+        "ended_at": END,
+        "answered_at": None,
+        "bridged_at": None,
+        "hangup_cause": "normal_clearing",
+        "sip_hangup_cause": "200",
+        "hangup_source": "caller",
+        **fields,
+    }
+
+
+def session(*legs: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "session_id": "s",
+        "status": "ended",
+        "started_at": START,
+        "answered_at": START,
+        "ended_at": END,
+        "from_number": "+12025550101",
+        "to_number": None,
+        "hangup_cause": "normal_clearing",
+        "sip_hangup_cause": "200",
+        "hangup_source": "caller",
+        "flow": "frontdesk",
+        "flow_version": None,
+        "parked": False,
+        "failed": False,
+        "fold_error": None,
+        "end_inferred": False,
+        "leg_count": len(legs),
+        "legs": list(legs),
+        **fields,
+    }
+
+
+def test_an_answered_call_shows_the_cause_of_the_session() -> None:
+    row = found_row(session(leg(answered_at=START)))
+    assert (row.outcome, row.outcome_words) == ("answered", "answered")
+    assert (row.cause, row.sip, row.sip_words) == ("normal_clearing", "200", "OK")
+    assert row.cause_title == "ended normally; hung up by caller"
+    assert (row.from_number, row.to_number) == ("+12025550101", "unknown")
+    assert row.lasted_s == 90.5
+    assert (row.flow, row.flow_version, row.legs) == ("frontdesk", "", 1)
+
+
+def test_a_failed_call_shows_the_leg_that_failed() -> None:
+    failed = leg(
+        to_number="+49301234",
+        hangup_cause="not_found",
+        sip_hangup_cause="404",
+        hangup_source="unknown",
+    )
+    row = found_row(session(leg(answered_at=START), failed, failed=True))
+    assert (row.outcome, row.cause, row.sip) == ("failed", "not_found", "404")
+    assert row.cause_title == (
+        "the number does not exist or cannot be routed (leg +12025550101 → +49301234)"
+    )
+
+
+def test_a_server_error_is_a_failure_whatever_the_cause() -> None:
+    failed = leg(hangup_cause="user_busy", sip_hangup_cause="503")
+    row = found_row(session(leg(answered_at=START), failed, failed=True))
+    assert (row.cause, row.sip_words) == ("user_busy", "Service Unavailable")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"parked": True, "failed": True}, "parked"),
+        ({"fold_error": "KeyError: 'x'"}, "unreadable"),
+        ({"status": "active", "ended_at": None}, "up"),
+        ({"status": "empty", "started_at": None}, "no legs"),
+        ({"answered_at": None}, "not answered"),
+    ],
+)
+def test_the_outcome_is_in_words(fields: dict[str, Any], words: str) -> None:
+    row = found_row(session(**fields))
+    assert row.outcome_words == words
+    assert row.outcome_title
+
+
+def test_nothing_is_claimed_that_is_not_known() -> None:
+    row = found_row(session(hangup_cause=None, sip_hangup_cause="unspecified", ended_at=None))
+    assert (row.cause, row.cause_title, row.sip, row.lasted_s) == ("", "", "", None)

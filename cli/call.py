@@ -19,8 +19,8 @@ from offhook.cli.options import (
     with_options,
 )
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
-from offhook.cli.remote.api_command import open_api, send_command
-from offhook.cli.remote.exchange import ErrorResponse
+from offhook.cli.remote.api_command import send_command
+from offhook.cli.remote.exchange import ErrorResponse, open_api
 from offhook.commands import COMMANDS, LegCommand
 from offhook.commands.paths import call_path
 from offhook.errors import OperationUnknown

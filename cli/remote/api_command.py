@@ -15,13 +15,10 @@ from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
-from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, Unanswered, api_address
+from offhook.cli.remote.exchange import ErrorResponse, Unanswered, open_api
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
 from offhook.redact import is_secret_name
 from offhook.settings import Settings
-
-ANSWER_GRACE_S = 5.0
-"""How much longer to wait than the API itself waits for the carrier."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -139,15 +136,3 @@ def _is_text(kind: Type) -> bool:
     if isinstance(kind, LiteralType):
         return any(isinstance(value, str) for value in kind.values)
     return isinstance(kind, StrType)
-
-
-def open_api(settings: Settings) -> RemoteServer:
-    """The API of these settings, with the token of the widest scope. Raises SettingInvalid."""
-    url, token = api_address(settings)
-    return RemoteServer(
-        name="the API",
-        url=url,
-        token=token,
-        timeout_s=settings.answer_timeout_s + ANSWER_GRACE_S,
-        see="OFFHOOK_API_URL, or give --ready-file",
-    )

@@ -16,6 +16,10 @@ from offhook.settings import Settings
 from offhook.telnyx.http import JSON_BODY, NoHttpAnswer, TelnyxHttp
 
 PAGES_MAX = 1_000
+
+ANSWER_GRACE_S = 5.0
+"""How much longer to wait than the API itself waits for the carrier."""
+
 _TEXT_SHOWN_MAX = 200
 
 
@@ -141,6 +145,18 @@ class RemoteServer:
             body = self.ask("GET", path, query=following).body
             yield body
             following = _next_page(body.get("meta"), query) if body.get("data") else None
+
+
+def open_api(settings: Settings) -> RemoteServer:
+    """The API of these settings, with the token of the widest scope. Raises SettingInvalid."""
+    url, token = api_address(settings)
+    return RemoteServer(
+        name="the API",
+        url=url,
+        token=token,
+        timeout_s=settings.answer_timeout_s + ANSWER_GRACE_S,
+        see="OFFHOOK_API_URL, or give --ready-file",
+    )
 
 
 def api_address(settings: Settings) -> tuple[str, str]:

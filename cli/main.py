@@ -13,6 +13,7 @@ from rich.console import Console
 from offhook.cli.apps import app as apps
 from offhook.cli.asyncapi import asyncapi
 from offhook.cli.call import app as call
+from offhook.cli.calls import calls
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
 from offhook.cli.history.archive import archive
@@ -46,7 +47,7 @@ for command in (
     *(demo, up),
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
-    *(show, whatif, send, doctor, asyncapi),
+    *(calls, show, whatif, send, doctor, asyncapi),
     *(export, replay, verify, archive, erase, repair),
 ):
     app.command()(command)

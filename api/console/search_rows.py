@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from offhook.api.console.ladder.causes import cause_text, sip_text
+from offhook.api.console.live_rows import STATES
 from offhook.session.leg import CHOSEN_CAUSES, SIP_SERVER_FAILED
 
 Legs = Sequence[Mapping[str, Any]]
@@ -74,7 +75,8 @@ def _outcome(session: Mapping[str, Any]) -> tuple[str, str, str]:
         return "failed", "failed", "A leg failed, and no leg was answered later"
     match session["status"]:
         case "active":
-            return "active", "up", "A leg is up"
+            state = session["phase"]["name"] if session["phase"] else "active"
+            return state, STATES.get(state, "up"), "It is up"
         case "empty":
             return "empty", "no legs", "A command or a conference without a call"
     lost = "; not every hangup was received" if session["end_inferred"] else ""

@@ -41,5 +41,5 @@ def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one line of JSON."""
-    print(msgspec.json.encode(value).decode())  # noqa: T201, rich would wrap it
+    """Print one line of JSON, at once."""
+    print(msgspec.json.encode(value).decode(), flush=True)  # noqa: T201, rich would wrap it

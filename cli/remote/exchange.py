@@ -1,9 +1,9 @@
 """One request from the command line to Offhook's API or the carrier, which answer in one form."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
@@ -21,6 +21,8 @@ ANSWER_GRACE_S = 5.0
 """How much longer to wait than the API itself waits for the carrier."""
 
 _TEXT_SHOWN_MAX = 200
+
+Result = TypeVar("Result")
 
 
 class ErrorResponse(SenderFault):
@@ -98,14 +100,27 @@ class RemoteServer:
         query: Mapping[str, str] | None = None,
     ) -> SuccessAnswer:
         """Send a request and return its answer. Raises ErrorResponse or Unanswered."""
-        found = self._runner.run(
-            self._http.request(
-                method,
-                path,
-                content=None if body is None else msgspec.json.encode(body),
-                headers={} if body is None else JSON_BODY,
-                query=query,
-            )
+        return self.run(self.asked(method, path, body=body, query=query))
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine that uses `asked`, in the loop of this server's connections."""
+        return self._runner.run(work)
+
+    async def asked(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> SuccessAnswer:
+        """As `ask`, within `run`."""
+        found = await self._http.request(
+            method,
+            path,
+            content=None if body is None else msgspec.json.encode(body),
+            headers={} if body is None else JSON_BODY,
+            query=query,
         )
         if isinstance(found, NoHttpAnswer):
             raise Unanswered(

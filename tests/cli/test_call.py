@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -187,6 +189,60 @@ def test_the_other_commands_take_the_ready_file_too(offhook: Terminal, stack: St
     assert "nothing is parked" in listed.output
 
 
+def test_calls_are_listed_and_searched(offhook: Terminal, stack: Stack) -> None:
+    call = _placed(stack)
+    leg, session_id = call["call_control_id"], call["call_session_id"]
+    mine = ("calls", "--session", f"{session_id},{session_id[:-1]}*")
+    listed = _until(lambda: offhook(*mine), lambda found: session_id in found.output)
+    assert listed.status == 0
+    (line,) = listed.output.splitlines()
+    assert line.endswith(f"  {session_id}")
+    assert listed.errors == "1 call, newest first\n"
+    assert offhook(*mine, "--not-failed", "--since", "1h", "--number", "+1*").output
+    nothing = offhook(*mine, "--failed")
+    assert (nothing.status, nothing.output, nothing.errors) == (0, "", "no call matches\n")
+    assert offhook("call", "hangup", leg).status == 0
+    ended = _until(
+        lambda: offhook(*mine, "--status", "ended", "--json"), lambda each: bool(each.output)
+    )
+    assert ended.json["session_id"] == session_id
+    assert [each["call_control_id"] for each in ended.json["legs"]] == [leg]
+    refused = offhook("calls", "--from", "+1 2 x")
+    assert refused.status == 1
+    assert "10016" in refused.errors
+    assert "(at from_number)" in refused.errors
+
+
+def test_calls_are_followed_until_ctrl_c(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "ready.json"
+    ready_file.write(path, stack.addresses)
+    arguments = ("calls", "--follow", "--json", "--number", "+1202555017*,!*0170")
+    with subprocess.Popen(
+        [sys.executable, "-m", "offhook", *arguments, "--ready-file", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        given_up = threading.Timer(TIMEOUT_S, following.kill)
+        given_up.start()
+        call = _placed(stack, "+12025550171")
+        seen = [json.loads(following.stdout.readline())]
+        httpx.post(
+            f"{stack.addresses['api']}/v2/calls/{call['call_control_id']}/actions/hangup",
+            json={},
+            headers={"authorization": f"Bearer {stack.token}"},
+        ).raise_for_status()
+        while seen[-1]["status"] != "ended":
+            seen.append(json.loads(following.stdout.readline()))
+        assert {each["session_id"] for each in seen} == {call["call_session_id"]}
+        following.send_signal(signal.SIGINT)
+        _, errors = following.communicate()
+        given_up.cancel()
+    assert following.returncode == 130
+    assert errors == ""
+
+
 WRONG = [
     (["dial", "555", "--from", OURS], "dial: to is '555'; expected a number in E.164"),
     (
@@ -360,9 +416,9 @@ def _ringing(stack: Stack) -> str:
     return _placed(stack)["call_control_id"]
 
 
-def _placed(stack: Stack) -> dict[str, str]:
+def _placed(stack: Stack, caller: str = "+12025550170") -> dict[str, str]:
     body = {
-        "from": "+12025550170",
+        "from": caller,
         "to": "+12025550101",
         "connection_id": CONNECTION_ID,
         "patience_s": 600,

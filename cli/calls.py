@@ -1,0 +1,154 @@
+"""The command `offhook calls` and its options, which are the filters of GET /sessions."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+
+from offhook.cli.options import ReadyFile, console, settings_of_command
+from offhook.errors import SenderFault
+from offhook.patterns import number_patterns_in, patterns_in
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 100_000
+
+Patterns = str | None
+_FIRST_LEG = "Of the first leg."
+_TIME = "RFC 3339, as 2026-11-22T10:00:00Z, or how long ago, as 15m, 2h, 7d."
+
+
+def calls(
+    number: Annotated[
+        Patterns,
+        typer.Option(
+            metavar="PATTERNS",
+            help="Number of any leg, either side: +12025550101, +4930* (starts with), *1234 (ends "
+            "with), !+1202* (does not); several separated by commas. Other PATTERNS alike.",
+        ),
+    ] = None,
+    from_number: Annotated[
+        Patterns, typer.Option("--from", metavar="PATTERNS", help=f"Caller. {_FIRST_LEG}")
+    ] = None,
+    to_number: Annotated[
+        Patterns, typer.Option("--to", metavar="PATTERNS", help=f"Called party. {_FIRST_LEG}")
+    ] = None,
+    failed: Annotated[
+        bool | None,
+        typer.Option(
+            "--failed/--not-failed",
+            help="Whether the flow raised, or a leg failed and none was answered later.",
+            show_default=False,
+        ),
+    ] = None,
+    status: Annotated[
+        Literal["active", "ended", "empty"] | None,
+        typer.Option(help="Up now, ended, or without legs. Default: active and ended."),
+    ] = None,
+    cause: Annotated[
+        Patterns, typer.Option(metavar="PATTERNS", help=f"Hangup cause. {_FIRST_LEG}")
+    ] = None,
+    source: Annotated[
+        Patterns,
+        typer.Option(metavar="PATTERNS", help=f"Who hung up: caller, callee. {_FIRST_LEG}"),
+    ] = None,
+    sip: Annotated[
+        Patterns, typer.Option(metavar="PATTERNS", help=f"SIP code: 486, 5*. {_FIRST_LEG}")
+    ] = None,
+    direction: Annotated[
+        Literal["incoming", "outgoing"] | None, typer.Option(help=_FIRST_LEG)
+    ] = None,
+    connection: Annotated[
+        str | None, typer.Option(metavar="ID", help=f"Call Control Application. {_FIRST_LEG}")
+    ] = None,
+    flow: Annotated[str | None, typer.Option(help="Name of the flow that decided last.")] = None,
+    flow_version: Annotated[str | None, typer.Option(help="Its version.")] = None,
+    session: Annotated[
+        Patterns, typer.Option(metavar="PATTERNS", help="Session ids, or 8f3a* for its start.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help=f"Started then or later. {_TIME}")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Started before.")] = None,
+    ended_since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Ended then or later.")
+    ] = None,
+    ended_until: Annotated[str | None, typer.Option(metavar="TIME", help="Ended before.")] = None,
+    longer: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Lasted at least this long.")
+    ] = None,
+    shorter: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Lasted at most this long.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=LIMIT_MAX, help="Calls to print, the newest ones.")
+    ] = LIMIT_DEFAULT,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Go on, and print a call whenever it changes, until Ctrl-C."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each call, with its legs.")
+    ] = False,
+    ready_file: ReadyFile = None,
+) -> None:
+    """List calls and search them, newest first."""
+    from offhook.cli.remote.calls import PAGE, run_calls
+
+    if follow and session is not None:
+        raise typer.BadParameter("--follow takes no --session; use `offhook show ID --follow`")
+    if follow and limit > PAGE:
+        raise typer.BadParameter(f"--follow begins with at most {PAGE} calls, not {limit}")
+    at = datetime.now(UTC)
+    filters = {
+        "number": _checked("--number", number, number_patterns_in),
+        "from_number": _checked("--from", from_number, number_patterns_in),
+        "to_number": _checked("--to", to_number, number_patterns_in),
+        "failed": None if failed is None else str(failed).lower(),
+        "status": status,
+        "hangup_cause": _checked("--cause", cause, patterns_in),
+        "hangup_source": _checked("--source", source, patterns_in),
+        "sip_hangup_cause": _checked("--sip", sip, patterns_in),
+        "direction": direction,
+        "connection_id": connection,
+        "flow": flow,
+        "flow_version": flow_version,
+        "session_id": _checked("--session", session, patterns_in),
+        "started_from": _moment("--since", since, at),
+        "started_before": _moment("--until", until, at),
+        "ended_from": _moment("--ended-since", ended_since, at),
+        "ended_before": _moment("--ended-until", ended_until, at),
+        "duration_s_min": None if longer is None else f"{longer:.3f}",
+        "duration_s_max": None if shorter is None else f"{shorter:.3f}",
+    }
+    run_calls(
+        console,
+        settings_of_command(ready_file),
+        {name: value for name, value in filters.items() if value is not None},
+        limit=limit,
+        follow=follow,
+        as_json=as_json,
+    )
+
+
+def _checked(option: str, text: str | None, read: Callable[[str], object]) -> str | None:
+    """The text, if it can be read. Raises BadParameter."""
+    if text is None:
+        return None
+    try:
+        read(text)
+    except SenderFault as error:
+        raise typer.BadParameter(f"{option} {error}") from None
+    return text
+
+
+def _moment(option: str, text: str | None, now: datetime) -> str | None:
+    """The time in RFC 3339. Raises BadParameter."""
+    from offhook.history.selection import moment_from
+
+    if text is None:
+        return None
+    try:
+        return moment_from(text, now).isoformat()
+    except SenderFault as error:
+        raise typer.BadParameter(f"{option}: {error}") from None

@@ -1,0 +1,115 @@
+"""Calls as lines of text, a line for each where it fits. Pure.
+
+No id or number is ever broken: what does not fit is moved to the next line as a whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from offhook.api.console.search_rows import found_row
+
+COLUMNS = (
+    ("started (UTC)", 19),
+    ("outcome", 12),
+    ("from → to", 27),
+    ("lasted", 8),
+    ("cause", 21),
+    ("flow", 20),
+    ("session", 36),
+)
+"""Headings and widths; a longer text pushes what follows it."""
+
+GAP = "  "
+WIDE = sum(width + len(GAP) for _, width in COLUMNS) - len(GAP)
+"""Below this width a call takes several lines."""
+
+STYLES = {
+    "failed": "red",
+    "parked": "red",
+    "unreadable": "red",
+    "not answered": "yellow",
+    "waiting": "yellow",
+    "answered": "green",
+    "talking": "green",
+    "setting up": "cyan",
+}
+"""By outcome."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallLines:
+    """How calls are printed: in columns, or, if `width` is below WIDE, on several lines."""
+
+    width: int | None = None  # None: not a terminal
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is a line for each call."""
+        return self.width is None or self.width >= WIDE
+
+    def heading(self) -> Text:
+        """The names of the columns."""
+        return Text(_line([name for name, _ in COLUMNS]), style="dim")
+
+    def lines_of(self, session: Mapping[str, Any]) -> Text:
+        """A session as the API lists it with include=legs."""
+        texts = texts_of(session)
+        if self.is_wide:
+            shown = Text(_line(texts))
+        else:
+            assert self.width is not None
+            shown = Text("\n".join(filled([text for text in texts if text != "–"], self.width)))
+        if texts[1] in STYLES:
+            shown.highlight_words([texts[1]], STYLES[texts[1]])
+        return shown
+
+
+def texts_of(session: Mapping[str, Any]) -> Sequence[str]:
+    """The texts of the columns. A caller's name cannot command the terminal."""
+    row = found_row(session)
+    texts = (
+        _moment(row.started_at),
+        row.outcome_words,
+        f"{row.from_number} → {row.to_number}",
+        "–" if row.lasted_s is None else _duration(row.lasted_s),
+        " ".join(each for each in (row.cause, row.sip) if each) or "–",
+        " ".join(each for each in (row.flow, row.flow_version) if each) or "–",
+        row.session_id,
+    )
+    return ["".join(each if each.isprintable() else "\ufffd" for each in text) for text in texts]
+
+
+def filled(texts: Sequence[str], width: int) -> list[str]:
+    """The texts on as few lines as hold them; a text that is longer than a line has its own."""
+    lines = [texts[0]]
+    for text in texts[1:]:
+        longer = lines[-1] + GAP + text
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append((GAP + text) if len(text) + len(GAP) <= width else text)
+    return lines
+
+
+def _line(texts: Sequence[str]) -> str:
+    padded = (
+        text.rjust(width) if name == "lasted" else text.ljust(width)
+        for text, (name, width) in zip(texts, COLUMNS, strict=True)
+    )
+    return GAP.join(padded).rstrip()
+
+
+def _moment(text: str | None) -> str:
+    if not text:
+        return "–"
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -11,10 +11,12 @@ from offhook.api.console.app import console
 from offhook.api.docs import docs_routes
 from offhook.api.errors import install
 from offhook.api.freshness import Views
+from offhook.api.headlines import Headlines
 from offhook.api.metrics import Metrics
 from offhook.api.openapi import ERRORS, TAGS, describe_parameters
 from offhook.api.own.analytics import analytics_router
 from offhook.api.own.analytics_definitions import definitions_router
+from offhook.api.own.analytics_figures import figures_router
 from offhook.api.own.analytics_groups import groups_router
 from offhook.api.own.commands import commands_router
 from offhook.api.own.exports import exports_router
@@ -85,6 +87,8 @@ async def run(settings: Settings) -> None:
         )
         idempotency = Idempotency(views=views, log=log, now=_now)
         metrics = Metrics()
+        headlines = Headlines(views, _now)
+        metrics.registry.register(headlines)
 
         async def again(session_id: str) -> str:
             return await fold_again(engine, session_id)
@@ -106,6 +110,7 @@ async def run(settings: Settings) -> None:
             analytics_router(tokens=tokens, views=views, now=_now),
             groups_router(tokens=tokens, views=views, now=_now),
             definitions_router(tokens=tokens),
+            figures_router(tokens=tokens, views=views, now=_now),
             queues_router(tokens=tokens, views=views),
             queue_figures_router(tokens=tokens, views=views, now=_now),
             up_router(tokens=tokens, views=views, now=_now, dials_per_s=settings.dials_per_s),
@@ -129,6 +134,7 @@ async def run(settings: Settings) -> None:
             metrics.counting(app),
             host=settings.api_host,
             port=settings.api_port,
+            beside=[headlines.run()],
             on_exit=live.end,
         )
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from offhook.cli.analytics import analytics
 from offhook.cli.apps import app as apps
 from offhook.cli.asyncapi import asyncapi
 from offhook.cli.call import app as call
@@ -47,7 +48,7 @@ for command in (
     *(demo, up),
     *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
-    *(calls, show, whatif, send, doctor, asyncapi),
+    *(calls, show, analytics, whatif, send, doctor, asyncapi),
     *(export, replay, verify, archive, erase, repair),
 ):
     app.command()(command)

@@ -108,6 +108,8 @@ class Decided:
     commands: tuple[IssuedCommand, ...] = ()
     timers: tuple[TimerOrder, ...] = ()
     warnings: tuple[str, ...] = ()  # what the flow probably forgot
+    # When the log stored the record at `cause_seq`; None in records from before it was kept.
+    caused_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

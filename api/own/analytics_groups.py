@@ -131,7 +131,7 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
         """Counts, ratios, durations, quality and cost of each group of calls of [from, to)."""
         at = now()
         start, end = time_range(from_, to, at)
-        unit, by = _grouped_by(group_by)
+        unit, by = grouped_by(group_by, DIMENSIONS)
         filters = {
             "direction": direction,
             "connection_id": connection_id,
@@ -142,7 +142,7 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
             "hangup_source": hangup_source,
             "sip_hangup_cause": sip_hangup_cause,
         }
-        _require_time_zone(tz)
+        require_time_zone(tz)
         wanted = GroupsWanted(
             start=start,
             end=end,
@@ -157,16 +157,12 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
             async with views.snapshot(min_seq, timeout_s) as snapshot:
                 found = await read_groups(snapshot.connection, wanted, at)
         except UnknownTimeZone:
-            raise _unknown_time_zone(tz) from None
+            raise unknown_time_zone(tz) from None
         except TooManyGroups as error:
-            detail = (
-                f"group_by is {shown(group_by or '')}, which makes more than {GROUPS_MAX} groups "
-                f"from {rfc3339(start)} to {rfc3339(end)}; expected a shorter range, a longer "
-                "bucket or a lower top"
-            )
-            raise refusal(422, "10015", detail, parameter="group_by") from error
+            raise too_many_groups(group_by, wanted) from error
         if format == "csv" or (format is None and "text/csv" in accept):
-            return Response(_csv(found, by), media_type="text/csv")
+            rows = [_flat(group, by) for group in found]
+            return Response(csv_of(rows, by), media_type="text/csv")
         asked = {
             "from": rfc3339(start),
             "to": rfc3339(end),
@@ -181,14 +177,16 @@ def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) 
     return router
 
 
-def _grouped_by(text: str | None) -> tuple[Unit | None, Sequence[str]]:
+def grouped_by(text: str | None, dimensions: Sequence[str]) -> tuple[Unit | None, Sequence[str]]:
+    """The bucket and the dimensions that are named. Raises ErrorAnswer 422."""
     names = [] if text is None else text.split(",")
     units = [name for name in names if name in UNITS]
-    by = [name for name in names if name in DIMENSIONS]
+    by = [name for name in names if name in dimensions]
     if len(units) + len(by) < len(names) or len({*names}) < len(names) or len(units) > 1:
+        more = f", and any of {', '.join(dimensions)}" if dimensions else ""
         detail = (
             f"group_by is {shown(text or '')}; expected names separated by commas, each once: at "
-            f"most one of {', '.join(UNITS)}, and any of {', '.join(DIMENSIONS)}"
+            f"most one of {', '.join(UNITS)}{more}"
         )
         raise refusal(422, "10015", detail, parameter="group_by")
     unit: Any = units[0] if units else None
@@ -202,20 +200,31 @@ def _prefix(text: str) -> str:
     raise refusal(422, "10015", detail, parameter="number_prefix")
 
 
-def _require_time_zone(tz: str) -> None:
+def require_time_zone(tz: str) -> None:
+    """Raise ErrorAnswer 422 for what cannot be the name of a time zone."""
     # Postgres would take other texts for rules of daylight saving time.
     if not _TIME_ZONE.fullmatch(tz):
-        raise _unknown_time_zone(tz)
+        raise unknown_time_zone(tz)
 
 
-def _unknown_time_zone(tz: str) -> Exception:
+def unknown_time_zone(tz: str) -> Exception:
+    """The ErrorAnswer 422 for it."""
     detail = f"tz is {shown(tz)}; expected a time zone of the IANA database: Europe/Berlin, UTC"
     return refusal(422, "10015", detail, parameter="tz")
 
 
-def _csv(groups: Sequence[GroupView], by: Sequence[str]) -> str:
-    """A ratio is in three columns, with its numerator and denominator."""
-    rows = [_flat(group, by) for group in groups]
+def too_many_groups(group_by: str | None, wanted: GroupsWanted) -> Exception:
+    """The ErrorAnswer 422 for it."""
+    detail = (
+        f"group_by is {shown(group_by or '')}, which makes more than {GROUPS_MAX} groups from "
+        f"{rfc3339(wanted.start)} to {rfc3339(wanted.end)}; expected a shorter range, a longer "
+        "bucket or a lower top"
+    )
+    return refusal(422, "10015", detail, parameter="group_by")
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> str:
+    """A line for each row, and the names of the columns above."""
     written = io.StringIO()
     # Without groups there is nothing but the names of the columns that every reply has.
     writer = csv.DictWriter(written, list(rows[0]) if rows else ["start", "end", *by, "is_other"])
@@ -229,16 +238,18 @@ def _flat(view: GroupView, by: Sequence[str]) -> dict[str, Any]:
     row |= {name: cell_of(view.group[name]) for name in by}
     row |= {"is_other": "true" if view.is_other else "false", **view.counts}
     durations, quality = view.durations, view.quality
+    row["minutes_of_use"] = durations.minutes_of_use
     named = {"acd_s": durations.acd_s, "ring_s": durations.ring_s}
     named |= {"mos": quality.mos, "loss": quality.loss}
     for name, ratio in {**view.ratios, **named}.items():
-        row |= _ratio(name, ratio)
+        row |= flat_ratio(name, ratio)
     for name, found in (("answer_delay", durations.answer_delay), ("talk", durations.talk)):
-        row |= _percentiles(name, found)
+        row |= flat_percentiles(name, found)
     return row
 
 
-def _ratio(name: str, ratio: Ratio) -> dict[str, Any]:
+def flat_ratio(name: str, ratio: Ratio) -> dict[str, Any]:
+    """The three columns of a ratio."""
     return {
         name: ratio.value,
         f"{name}_numerator": ratio.numerator,
@@ -246,7 +257,8 @@ def _ratio(name: str, ratio: Ratio) -> dict[str, Any]:
     }
 
 
-def _percentiles(name: str, found: Percentiles | None) -> dict[str, Any]:
+def flat_percentiles(name: str, found: Percentiles | None) -> dict[str, Any]:
+    """The three columns of percentiles, empty without any."""
     return {
         f"{name}_{at}": None if found is None else getattr(found, at)
         for at in ("p50_s", "p95_s", "p99_s")

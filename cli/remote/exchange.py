@@ -51,6 +51,15 @@ class SuccessAnswer:
     warning: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A response that came whole."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
 class RemoteServer:
     """The API or the carrier; closed on leaving the `with` block.
 
@@ -102,6 +111,13 @@ class RemoteServer:
         """Send a request and return its answer. Raises ErrorResponse or Unanswered."""
         return self.run(self.asked(method, path, body=body, query=query))
 
+    def read_text(self, path: str, query: Mapping[str, str]) -> str:
+        """What GET returns, as text. Raises ErrorResponse or Unanswered."""
+        found = self.run(self._exchanged("GET", path, body=None, query=query))
+        if found.status != 200:
+            self._read(found.status, found.body, found.headers, path)
+        return found.body.decode()
+
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine that uses `asked`, in the loop of this server's connections."""
         return self._runner.run(work)
@@ -115,6 +131,17 @@ class RemoteServer:
         query: Mapping[str, str] | None = None,
     ) -> SuccessAnswer:
         """As `ask`, within `run`."""
+        found = await self._exchanged(method, path, body=body, query=query)
+        return self._read(found.status, found.body, found.headers, path)
+
+    async def _exchanged(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str] | None,
+    ) -> _Found:
         found = await self._http.request(
             method,
             path,
@@ -132,7 +159,7 @@ class RemoteServer:
                 f"{self._name} at {self._url} answered {found.status}, but the answer broke off",
                 maybe_taken=True,
             )
-        return self._read(found.status, found.body, found.headers, path)
+        return _Found(status=found.status, body=found.body, headers=found.headers)
 
     def _read(
         self, status: int, content: bytes, headers: Mapping[str, str], path: str

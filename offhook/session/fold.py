@@ -191,6 +191,7 @@ def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
             ordinal=ordinal,
             flow=fact.flow,
             flow_version=fact.flow_version,
+            caused_at=fact.caused_at,
             decided_at=record.stored_at,
             is_imported=record.is_imported,
         )

@@ -37,6 +37,7 @@ class CommandState:
     flow_version: str = ""
     requested_at: datetime | None = None
     requested_seq: int | None = None
+    caused_at: datetime | None = None  # when that record was stored
     decided_at: datetime | None = None
     attempts: int = 0
     settled_at: datetime | None = None

@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 
 from offhook.errors import CheckpointMoved
+from offhook.events import Record
 from offhook.position import partition_of
 from offhook.process.slices import Slices
 from offhook.projections.projector.checkpoint import Fence
@@ -29,8 +30,15 @@ from offhook.projections.projector.statements import (
     upsert_statement,
     write_statement,
 )
+from offhook.projections.views.analytics.webhooks import ADD, arrays_of, sums_of
 from offhook.projections.views.database import Connection, Driver, driver_in
-from offhook.projections.views.fold import BEGINNING, Folded, advanced, written
+from offhook.projections.views.fold import (
+    BEGINNING,
+    Folded,
+    advanced,
+    is_out_of_order,
+    written,
+)
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of
@@ -95,6 +103,9 @@ class Projection:
         await _settle(
             driver, found, parked, {key: (each.seq, each.stored_at) for key, each in firsts.items()}
         )
+        sums = sums_of(found.copied, found.repeated, folding.out_of_order)
+        if sums:
+            await driver.execute(ADD, *arrays_of(sums))
         copied = sum(map(len, kept.values()))
         return Applied(
             positions={move.partition: move.seq for move in moves},
@@ -167,14 +178,14 @@ class Projection:
         rows = [record.row() for record in records]
         digests = [digest_of(session_id) for session_id in positions]
         row = await _row(driver, copy_statement(rows, list(positions), digests, unknown))
-        new = set(row["copied"])
+        copied_now = new = set(row["copied"])
         if len(new) < len(records):
             # An event id that was seen before, or this very record: the checkpoint was set back.
             missing = [record.seq for record in records if record.seq not in new]
             found = await driver.fetch(
                 "select seq from event_log where seq = any($1::bigint[])", missing
             )
-            new |= {each["seq"] for each in found}
+            new = new | {each["seq"] for each in found}
         copied, left = [record for record in records if record.seq in new], Left()
         if row["is_left"]:
             left = await left_among(connection, {each.session_id for each in copied})
@@ -186,7 +197,13 @@ class Projection:
         archived = {key for key in left.archived.keys() | left.failed if key in unknown}
         earlier = {*row["known"], *parked, *archived} & kept.keys()
         recorded = {key: positions[key] for key in earlier}
-        return kept, _Known(parked=parked, recorded=recorded, left=left)
+        return kept, _Known(
+            parked=parked,
+            recorded=recorded,
+            left=left,
+            copied=[each.record for each in copied if each.record and each.seq in copied_now],
+            repeated=[each.record for each in records if each.record and each.seq not in new],
+        )
 
     async def _folded(
         self,
@@ -198,16 +215,23 @@ class Projection:
         """Fold the sessions; those that fail come back with their error."""
         earlier, parked = await _earlier(driver, known.recorded, known.left)
         done: list[tuple[Folded, Rows]] = []
+        out_of_order: list[Record] = []
+        new = {each.seq for each in known.copied}
         slices = Slices()
         for session_id, records in kept.items():
             if session_id in parked:
                 continue
+            # Of a parked session all its records are read, those of the batch among them.
+            counted = frozenset[int]() if session_id in known.parked else new
             try:
                 before = earlier.get(session_id)
                 if before is None and session_id not in known.parked:
                     before = self._cached.get(session_id)
                 before = after = before or _nothing(session_id)
                 for record in records:
+                    read = record.record if record.seq in counted else None
+                    if read is not None and is_out_of_order(after, read):
+                        out_of_order.append(read)
                     after = _advanced(after, record)
                     await slices.yield_if_due()
                 # What had not changed since the last batch is in the views already.
@@ -215,7 +239,7 @@ class Projection:
                 done.append((after, rows_of(after, in_views)))
             except Exception as error:
                 parked[session_id] = _reason(error)
-        return _Folding(done=done, parked=parked)
+        return _Folding(done=done, parked=parked, out_of_order=out_of_order)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,17 +247,21 @@ class _Known:
     """What event_log and parked_sessions have of a batch's sessions.
 
     `recorded`: those with records to be read first, and up to which position; None for all.
+    `copied` are the records that the batch has copied, `repeated` those whose event was there.
     """
 
     parked: frozenset[str]
     recorded: Mapping[str, int | None]
     left: Left
+    copied: Sequence[Record] = ()
+    repeated: Sequence[Record] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Folding:
     done: list[tuple[Folded, Rows]]
     parked: dict[str, str]  # session id -> error
+    out_of_order: Sequence[Record] = ()
 
 
 def _nothing(session_id: str) -> Folded:

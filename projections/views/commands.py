@@ -45,6 +45,7 @@ class CommandView:
     ordinal: int
     requested_at: datetime | None
     decided_at: datetime | None
+    caused_at: datetime | None  # when the record that it was decided on was stored
     settled_at: datetime | None
     last_seq: Seq
 
@@ -59,6 +60,12 @@ commands = table_of(
         postgresql_where=text("answer_session_id IS NOT NULL"),
     ),
     Index("commands_decided_at_index", "decided_at"),
+    # Bids that never became a call: analytics count them over any range.
+    Index(
+        "commands_failed_bids_index",
+        "decided_at",
+        postgresql_where=text("status = 'failed' AND operation IN ('dial', 'transfer')"),
+    ),
     key=("session_id", "command_id"),
 )
 
@@ -79,7 +86,7 @@ COMMANDS = View(
     kept_when_erased=column_names(
         """
         operation status reason http_status maybe_performed attempts flow flow_version
-        cause_seq ordinal requested_at decided_at settled_at last_seq
+        cause_seq ordinal requested_at decided_at caused_at settled_at last_seq
         """
     ),
     cleared_when_erased=column_names(
@@ -224,6 +231,7 @@ def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:
         ordinal=state.ordinal,
         requested_at=state.requested_at,
         decided_at=state.decided_at,
+        caused_at=state.caused_at,
         settled_at=state.settled_at,
         last_seq=last_seq,
     )

@@ -32,6 +32,7 @@ class Folded:
     command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
     flow: str | None = None  # of the last decision that a flow made
     flow_version: str | None = None
+    occurred_at: datetime = BEGINNING  # the latest of its webhooks, by the carrier's clock
     is_call: bool = False  # whether any record but of webhooks of other products is in it
 
 
@@ -61,6 +62,8 @@ def advanced(folded: Folded, record: Record) -> Folded:
         ),
         "is_call": folded.is_call or _is_of_a_call(record.fact),
     }
+    if (at := _occurred_at(record)) is not None and at > folded.occurred_at:
+        changes["occurred_at"] = at
     if isinstance(record.fact, Decided) and record.fact.flow not in _NO_FLOWS:
         changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
         if (folded.flow, folded.flow_version) != (record.fact.flow, record.fact.flow_version):
@@ -68,9 +71,20 @@ def advanced(folded: Folded, record: Record) -> Folded:
     return altered(folded, **changes)
 
 
+def is_out_of_order(folded: Folded, record: Record) -> bool:
+    """Whether it is a webhook that occurred before one that is in the fold."""
+    at = _occurred_at(record)
+    return at is not None and at < folded.occurred_at
+
+
 def written(folded: Folded) -> Folded:
     """The fold once its rows are in the views: nothing has changed since."""
     return altered(folded, leg_seqs={}, command_seqs={})
+
+
+def _occurred_at(record: Record) -> datetime | None:
+    fact = record.fact
+    return fact.event.occurred_at if isinstance(fact, WebhookReceived) else None
 
 
 def _is_of_a_call(fact: Fact) -> bool:

@@ -117,6 +117,13 @@ legs = table_of(
         )
         for number in ("from_number", "to_number")
     ),
+    # Calls that may be up in a range without starting or ending in it.
+    Index(
+        "legs_long_index",
+        "started_at",
+        "ended_at",
+        postgresql_where=text("ended_at - started_at > interval '1 hour'"),
+    ),
     key=("call_control_id", "session_id"),
 )
 

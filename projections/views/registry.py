@@ -5,6 +5,7 @@
     legs             a row per leg           │ the views: derived, a row says up to which seq
     commands         a row per command       │
     queue_visits     a row per queue visit   ┘
+    webhook_sums     webhooks by time, counted as they are copied
     leg_sums, leg_classes, leg_repeats  sums over legs, which triggers keep
     parked_sessions  sessions whose records cannot be read or folded; their views are old
     checkpoint       how far the views have come in each partition; fences projectors off
@@ -22,6 +23,7 @@ from typing import Any
 
 from offhook.projections.views import view
 from offhook.projections.views.analytics.rollups import ROLLUPS
+from offhook.projections.views.analytics.webhooks import webhook_sums
 from offhook.projections.views.checkpoint import checkpoint
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded
@@ -36,7 +38,7 @@ from offhook.projections.views.view import View
 
 VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS, QUEUES)
 
-DERIVED = (event_log, *(each.table for each in VIEWS))
+DERIVED = (event_log, *(each.table for each in VIEWS), webhook_sums)
 """The tables that hold what the log says, and nothing else."""
 
 TABLES = (*DERIVED, *ROLLUPS, parked_sessions, checkpoint)

@@ -230,7 +230,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
         b'"call_control_id":"v3:a","parameters":{"client_state":"YQ=="}}],'
         b'"timers":[{"timer_id":"7-0","name":"no-answer","call_control_id":"v3:a","after_s":20.0},'
         b'{"timer_id":"3-0","name":"menu","call_control_id":null,"after_s":null}],'
-        b'"warnings":["speak: too early"]}',
+        b'"warnings":["speak: too early"],"caused_at":"2026-11-22T12:00:00.123456Z"}',
         Decided(
             cause_seq=7,
             cause_id="e-1",
@@ -251,6 +251,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
                 TimerOrder(timer_id="3-0", name="menu"),
             ),
             warnings=("speak: too early",),
+            caused_at=datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC),
         ),
     ),
     (
@@ -344,7 +345,7 @@ BEFORE_TIMERS = (
         ),
     ),
 )
-"""As it was written before a decision could set timers or have warnings."""
+"""As it was written before a decision could set timers, have warnings or say when it was caused."""
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class Decider:
                 commands=said.commands,
                 timers=said.timers,
                 warnings=said.warnings,
+                caused_at=record.stored_at,
             )
         )
         self._count(flow, record, said)

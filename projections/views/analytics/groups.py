@@ -23,8 +23,17 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
 from offhook.projections.views.analytics.facts import BOUNDS_US, DIMENSIONS, facts_of
-from offhook.projections.views.analytics.kpis import ACD_FORMULA, COUNTERS, Ratio, ratios_of
+from offhook.projections.views.analytics.kpis import (
+    ABR,
+    ABR_UNKNOWN,
+    ACD_FORMULA,
+    BIDS_FAILED,
+    COUNTERS,
+    Ratio,
+    ratios_of,
+)
 from offhook.projections.views.analytics.periods import Span, spans_of
 from offhook.projections.views.analytics.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
 from offhook.projections.views.view import storable
@@ -107,8 +116,12 @@ class Percentiles:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupDurations:
-    """`acd_s` and `ring_s` are means, in seconds. Percentiles are null where none are kept."""
+    """`acd_s` and `ring_s` are means, in seconds. Percentiles are null where none are kept.
 
+    `minutes_of_use` is the time from answer to end of all calls.
+    """
+
+    minutes_of_use: float
     acd_s: Ratio
     ring_s: Ratio
     answer_delay: Percentiles | None
@@ -171,7 +184,7 @@ async def read_groups(
         "groups_max": GROUPS_MAX,
         **{name: storable(value) for name, value in wanted.filters.items()},
     }
-    if wanted.unit in _LOCAL:
+    if wanted.unit in LOCAL:
         values["tz"] = wanted.tz
     if kind is not None:
         spans = await _spans(connection, wanted, first, last)
@@ -211,6 +224,18 @@ async def _has_whole_hours(connection: AsyncConnection, wanted: GroupsWanted) ->
             raise UnknownTimeZone(wanted.tz) from error
         raise
     return bool(found.scalar_one()) and wanted.unit not in _SHORT
+
+
+async def require_time_zone(connection: AsyncConnection, tz: str) -> None:
+    """Raise UnknownTimeZone unless Postgres knows it: without rows it would not be looked up."""
+    if tz == "UTC":
+        return
+    try:
+        await connection.execute(text("select now() at time zone cast(:tz as text)"), {"tz": tz})
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _INVALID_PARAMETER:
+            raise UnknownTimeZone(tz) from error
+        raise
 
 
 async def _spans(
@@ -257,10 +282,16 @@ def has_distributions(by: Sequence[str], filters: Sequence[str]) -> bool:
     return {*by, *filters} <= {"direction", "connection_id"}
 
 
+def has_bids(by: Sequence[str], filters: Sequence[str]) -> bool:
+    """Whether dials and transfers that never became a call can be grouped like that."""
+    return {*by, *filters} <= {*_OF_BIDS}
+
+
 def _group(row: "Row[Any]", wanted: GroupsWanted) -> GroupView:
     open_now = int(row.in_progress)
     of_now = {"in_progress": open_now, "end_unknown": row.calls - row.ended - open_now}
     counts = {each.name: of_now.get(each.name, getattr(row, each.name, 0)) for each in COUNTERS}
+    bids = {BIDS_FAILED: int(row.bids_failed)} if row.bids_failed is not None else {}
     loss = Ratio.of(int(row.skipped_packets), int(row.packets), LOSS_FORMULA)
     costs = None if row.costs is None else [Cost(**each) for each in row.costs]
     return GroupView(
@@ -268,9 +299,10 @@ def _group(row: "Row[Any]", wanted: GroupsWanted) -> GroupView:
         end=row.ends_at,
         group={name: getattr(row, name) for name in wanted.by},
         is_other=row.is_other,
-        counts=counts,
-        ratios=ratios_of(counts),
+        counts=counts | bids,
+        ratios=ratios_of(counts) | {ABR.name: ABR.ratio(counts | bids) if bids else ABR_UNKNOWN},
         durations=GroupDurations(
+            minutes_of_use=int(row.talk_us) / 6e7,
             acd_s=Ratio.of(int(row.talk_us) / 1e6, int(row.talked), ACD_FORMULA),
             ring_s=Ratio.of(int(row.ring_us) / 1e6, int(row.rang), RING_FORMULA),
             answer_delay=None
@@ -339,6 +371,8 @@ def _statement(
     is_up = "(leg.ended_at is null and coalesce(leg.up_until > :now, false))::int"
     condition = f"{is_in_range} and {IS_COUNTED}"
     sources = [_FROM_LEGS] if kind is None else [_FROM_LEGS, _ROLLED]
+    if has_bids(by, filtered):
+        sources.append(_BIDS)
     values = {name: f"value{at}" for at, name in enumerate(KINDS.get(kind or "", ()), start=1)}
     values |= {"direction": "direction", "connection_id": "connection_id"}
     has_more = has_distributions(by, filtered)
@@ -348,15 +382,18 @@ def _statement(
             dimensions=", ".join(DIMENSIONS),
             values=", ".join(f"{values.get(name, 'null')} as {name}" for name in DIMENSIONS),
             figures=", ".join(FIGURES),
+            zeros=", ".join("0" for _ in FIGURES),
+            bids=", ".join(f"{_OF_BIDS.get(name, 'null')} as {name}" for name in DIMENSIONS),
         ),
         spans="" if kind is None else _SPANS,
         filters=filters,
-        starts=_starts(unit),
-        ends=_ends(unit),
+        starts=bucket_start(unit),
+        ends=bucket_end(unit),
         key=f"jsonb_build_array({', '.join(by)})",
         dimensions="".join(f", {name}" for name in by),
         sums=", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in _SUMMED),
-        figures=", ".join(_SUMMED),
+        figures=", ".join(_SUMMED if has_bids(by, filtered) else _SUMMED[:-1]),
+        no_bids="" if has_bids(by, filtered) else ", null as bids_failed",
         distributions=_distributions(unit, by, filters, kind) if has_more else "",
         joined=_JOINED if has_more else "",
         read=_READ if has_more else _NOT_READ,
@@ -379,26 +416,27 @@ def _distributions(unit: Unit | None, by: tuple[str, ...], filters: str, kind: s
         parts.append(_ROLLED_CLASSES.format(filters=filters))
     placed = _PLACED_CLASSES.format(
         classes="\nunion all\n".join(parts),
-        starts=_starts(unit),
+        starts=bucket_start(unit),
         key=f"jsonb_build_array({', '.join(by)})",
         dimensions="".join(f", {name}" for name in by),
     )
     return "".join([placed, *(_HISTOGRAM.format(kind=name) for name in CLASSES), _COSTS])
 
 
-def _starts(unit: Unit | None) -> str:
-    """Where the bucket of started_at begins."""
+def bucket_start(unit: Unit | None, at: str = "started_at") -> str:
+    """Where the bucket of that time begins, in SQL; its parameters are since and tz."""
     match unit:
         case None:
             return "cast(:since as timestamptz)"
         case "5m" | "15m":
             # All time zones of the present are whole quarters of an hour from UTC.
-            return f"date_bin('{INTERVALS[unit]}', started_at, '1970-01-01 00:00:00+00')"
+            return f"date_bin('{INTERVALS[unit]}', {at}, '1970-01-01 00:00:00+00')"
         case _:
-            return f"date_trunc('{unit}', started_at, cast(:tz as text))"
+            return f"date_trunc('{unit}', {at}, cast(:tz as text))"
 
 
-def _ends(unit: Unit | None) -> str:
+def bucket_end(unit: Unit | None) -> str:
+    """Where the bucket ends that begins at starts_at."""
     match unit:
         case None:
             return "cast(:until as timestamptz)"
@@ -411,11 +449,27 @@ def _ends(unit: Unit | None) -> str:
 
 _INVALID_PARAMETER = "22023"
 _SHORT = ("minute", "5m", "15m")
-_LOCAL = ("minute", "hour", "day", "week", "month")
-_SUMMED = (*FIGURES, "in_progress")
+LOCAL = ("minute", "hour", "day", "week", "month")
+_SUMMED = (*FIGURES, "in_progress", "bids_failed")
 
-_FROM_LEGS = "select started_at, {dimensions}, in_progress, {figures} from leg_facts"
-_ROLLED = """select starts_at, {values}, 0 as in_progress, {figures}
+_NO_FLOWS = ", ".join(f"'{flow.name}'" for flow in (NO_FLOW, API_FLOW, ARCHIVED))
+
+# What a bid can be grouped by that never became a call.
+_OF_BIDS = {
+    "direction": "'outgoing'",
+    "connection_id": (
+        "left(coalesce(parameters->>'connection_id', (select connection_id from legs"
+        " where legs.session_id = command.session_id"
+        " and legs.call_control_id = command.call_control_id)), 100)"
+    ),
+    "flow": f"case when flow not in ({_NO_FLOWS}) then left(flow, 100) end",
+    "flow_version": f"case when flow not in ({_NO_FLOWS}) then left(flow_version, 100) end",
+}
+
+_FROM_LEGS = (
+    "select started_at, {dimensions}, in_progress, 0 as bids_failed, {figures} from leg_facts"
+)
+_ROLLED = """select starts_at, {values}, 0 as in_progress, 0 as bids_failed, {figures}
     from spans cross join lateral (
         select * from leg_sums
         where kind = :kind and leg_sums.level = spans.level
@@ -423,6 +477,11 @@ _ROLLED = """select starts_at, {values}, 0 as in_progress, {figures}
         offset 0
     ) as rolled"""
 # With `offset 0` each span is looked up in the index; a join would read all of the roll-up.
+_BIDS = """select decided_at, {bids}, 0 as in_progress, 1 as bids_failed, {zeros}
+    from commands as command
+    where decided_at >= :since and decided_at < :until
+        and status = 'failed' and operation in ('dial', 'transfer')
+        and maybe_performed is not true"""
 
 _SPANS = """spans as materialized (
     select * from unnest(:levels, :firsts, :lasts) as span (level, first, last)
@@ -445,17 +504,17 @@ placed as materialized (
 ),
 ranked as (
     select key{dimensions}, row_number() over (order by sum(calls) desc, key) as place
-    from placed group by key{dimensions} having sum(calls) > 0
+    from placed group by key{dimensions} having sum(calls + bids_failed) > 0
     order by place limit :top
 ),
 groups as (
     select starts_at, coalesce(place, 0) as place, {sums}
     from placed left join ranked using (key)
     group by 1, 2
-    having sum(calls) > 0
+    having sum(calls + bids_failed) > 0
 ){distributions}
 select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at,
-    place = 0 as is_other{dimensions}, {figures}, {read}
+    place = 0 as is_other{dimensions}, {figures}, {read}{no_bids}
 from groups
 left join ranked using (place)
 {joined}

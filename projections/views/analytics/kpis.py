@@ -230,6 +230,24 @@ RATIOS = (
     ),
 )
 
+BIDS_FAILED = "bids_failed"
+"""Counts dials and transfers that failed: bids that never became a call. They are commands."""
+
+ABR = RatioRule(
+    name="abr",
+    meaning="answer-bid ratio: outgoing calls that are answered, of all that were asked for",
+    source="ITU-T E.425 §1.4",
+    numerator=("outgoing_answered",),
+    denominator=("outgoing_answered", "outgoing_unanswered", BIDS_FAILED),
+)
+
+ABR_UNKNOWN = Ratio(
+    value=None,
+    numerator=0,
+    denominator=0,
+    formula=f"{ABR.formula}; null: a bid that failed has no number, cause or source of a call",
+)
+
 ACD_FORMULA = "seconds from answer to end / answered calls that ended"
 ANSWER_DELAY_FORMULA = "nearest rank of the seconds from start to answer"
 ERLANGS_FORMULA = "seconds that calls were up / seconds of the range so far"

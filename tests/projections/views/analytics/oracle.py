@@ -33,6 +33,9 @@ class Leg:
     currency: str | None = None
     flow: str | None = None
     flow_version: str | None = None
+    call_control_id: str = ""
+    bridge: int | None = None  # the first
+    true_end: int | None = None  # as the carrier has it, even if that is before the start
 
     def dimension(self, name: str) -> str | None:
         """What it is grouped by under that name."""
@@ -42,7 +45,10 @@ class Leg:
 
 
 def legs_of(
-    events: Iterable[Event], flows: Mapping[str, tuple[str, str]] | None = None
+    events: Iterable[Event],
+    flows: Mapping[str, tuple[str, str]] | None = None,
+    *,
+    started_only: bool = True,
 ) -> list[Leg]:
     """Each leg whose start is known, once; of two events that tell the same, the earlier counts.
 
@@ -54,14 +60,15 @@ def legs_of(
         if data["payload"].get("call_session_id"):
             by_leg.setdefault(data["payload"]["call_control_id"], {})[data["id"]] = data
     legs = []
-    for once in by_leg.values():
+    for call_control_id, once in by_leg.items():
         told = sorted(once.values(), key=lambda data: (data["occurred_at"], data["id"]))
         start = _first(told, "start_time") or _occurred(told, "call.initiated")
-        if start is None:
+        if start is None and started_only:
             continue
         answer = _occurred(told, "call.answered")
         end = _first(told, "end_time") or _occurred(told, "call.hangup")
-        answered = answer or _occurred(told, "call.bridged")
+        bridged = _occurred(told, "call.bridged")
+        answered = answer or bridged
         gone = _occurred(told, "call.cost")
         direction = _first(told, "direction")
         flow, flow_version = (flows or {}).get(_first(told, "call_session_id"), (None, None))
@@ -73,10 +80,12 @@ def legs_of(
             Leg(
                 direction=direction,
                 connection_id=_first(told, "connection_id"),
-                start=_us(start),
+                start=0 if start is None else _us(start),
                 answer=None if answer is None else _us(answer),
-                end=None if end is None else max(_us(end), _us(start)),
-                limit=_us(answered or start) + limit_s * 1_000_000 if gone is None else _us(gone),
+                end=None if end is None else max(_us(end), _us(start or end)),
+                limit=_us(answered or start or "1970-01-01T00:00:00Z") + limit_s * 1_000_000
+                if gone is None
+                else _us(gone),
                 cause=_first(told, "hangup_cause"),
                 source=_first(told, "hangup_source"),
                 sip=_first(told, "sip_hangup_cause"),
@@ -88,6 +97,9 @@ def legs_of(
                 currency=None if cost is None else _last(told, "cost_parts")[0]["currency"],
                 flow=flow,
                 flow_version=flow_version,
+                call_control_id=call_control_id,
+                bridge=None if bridged is None else _us(bridged),
+                true_end=None if end is None else _us(end),
             )
         )
     return legs

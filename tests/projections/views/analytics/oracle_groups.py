@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ def groups_of(
     filters: Mapping[str, str],
     top: int,
     bounds: Bounds,
+    bids: Sequence["Bid"] = (),
 ) -> dict[tuple[datetime, Key | None], Numbers]:
     """All numbers by start of the bucket and values of the dimensions; None for all others.
 
@@ -34,6 +36,9 @@ def groups_of(
     since, until = _us(start), _us(end)
     chosen = [leg for leg in legs if since <= leg.start < until and _meets(leg, filters)]
     sizes = Counter(_key(leg, by) for leg in chosen)
+    has_bids = {*by, *filters} <= {"direction", "connection_id", "flow", "flow_version"}
+    failed = [bid for bid in bids if has_bids and since <= bid.at < until and _meets(bid, filters)]
+    sizes.update(dict.fromkeys((_key(bid, by) for bid in failed), 0))
     # As text in JSON, in which null is the least.
     ranked = sorted(
         sizes, key=lambda key: (-sizes[key], [(each is not None, each or "") for each in key])
@@ -44,11 +49,44 @@ def groups_of(
         key = _key(leg, by)
         bucket = max(start, start if unit is None else bucket_of(leg.start, unit, tz))
         groups[bucket, key if key in named else None].append(leg)
+    bids_of: Counter[tuple[datetime, Key | None]] = Counter()
+    for bid in failed:
+        key = _key(bid, by)
+        bucket = max(start, start if unit is None else bucket_of(bid.at, unit, tz))
+        group = (bucket, key if key in named else None)
+        bids_of[group] += 1
+        groups[group] += []
     has_more = {*by, *filters} <= {"direction", "connection_id"}
     return {
         group: _numbers(members, _us(now), bounds if has_more else None)
+        | _bids(members, bids_of[group] if has_bids else None)
         for group, members in groups.items()
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bid:
+    """A dial or transfer that failed. `at` is in microseconds since 1970."""
+
+    at: int
+    connection_id: str | None
+    flow: str | None
+    flow_version: str | None
+    direction: str = "outgoing"
+
+    def dimension(self, name: str) -> str | None:
+        """What it is grouped by under that name."""
+        value: str | None = getattr(self, name)
+        return value
+
+
+def _bids(legs: Sequence[Leg], failed: int | None) -> Numbers:
+    if failed is None:
+        return {"abr": (None, 0, 0)}
+    out = [leg for leg in legs if leg.direction == "outgoing"]
+    answered = sum(leg.answer is not None for leg in out)
+    over = sum(leg.answer is None and leg.end is not None for leg in out)
+    return {"bids_failed": failed, "abr": _ratio(answered, answered + over + failed)}
 
 
 def bucket_of(at_us: int, unit: str, tz: str) -> datetime:
@@ -69,11 +107,11 @@ def _place(value: str | None) -> tuple[bool, bytes]:
     return value is not None, (value or "").encode()
 
 
-def _key(leg: Leg, by: Sequence[str]) -> Key:
+def _key(leg: Leg | Bid, by: Sequence[str]) -> Key:
     return tuple(leg.dimension(name) for name in by)
 
 
-def _meets(leg: Leg, filters: Mapping[str, str]) -> bool:
+def _meets(leg: Leg | Bid, filters: Mapping[str, str]) -> bool:
     for name, value in filters.items():
         found = leg.dimension(name)
         if found is None or (found != value and name != "number_prefix"):
@@ -100,6 +138,7 @@ def _numbers(legs: Sequence[Leg], now: int, bounds: Bounds | None) -> Numbers:
             costs[leg.currency] = (micros + leg.cost_micros, count + 1)
     return {
         **counts_of(legs, now),
+        "minutes_of_use": sum(talks) / 6e7,
         "acd_s": _ratio(sum(talks) / 1e6, len(talks)),
         "ring_s": _ratio(sum(rings) / 1e6, len(rings)),
         "mos": _ratio(sum(scored) / 1e3, len(scored)),

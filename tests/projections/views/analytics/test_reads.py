@@ -16,10 +16,10 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encode, encoded_webhook
+from offhook.codec import FACTS, encode, encoded_webhook
 from offhook.events import CallHangup, CallInitiated, Decided
 from offhook.jetstream.connection import close, connect
-from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.log import JetStreamLog, imported_headers
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.run import build_version, cut_over_version
@@ -49,8 +49,9 @@ from tests.projections.story import (
     publish,
     webhook,
 )
+from tests.projections.views.analytics.more import More
 from tests.projections.views.analytics.oracle import Leg, Numbers, cut, legs_of, numbers_of
-from tests.projections.views.analytics.oracle_groups import groups_of
+from tests.projections.views.analytics.oracle_groups import Bid, groups_of
 from tests.projections.views.analytics.traffic import (
     CONNECTIONS,
     NOW,
@@ -60,6 +61,7 @@ from tests.projections.views.analytics.traffic import (
     flows_of,
     traffic,
 )
+from tests.projections.views.analytics.traffic_more import decisions_of, stored_at
 
 CALLS = int(os.environ.get("OFFHOOK_TEST_ANALYTICS_CALLS", "3000"))
 APPENDING_MAX = 256
@@ -94,9 +96,15 @@ async def test_every_number_is_the_one_of_an_independent_count(
     events = traffic(seed, CALLS)
     flows = flows_of(seed, events)
     legs = legs_of(events, flows)
+    more = More(events=events, facts=decisions_of(seed, events, flows), legs=legs)
+    bids = more.bids()
     assert len(events) > CALLS * 3
+    chance = random.Random(seed)
+    times = [stored_at(chance, event) for event in events]
     async with projecting(Projector(client, engine)) as projector:
-        await asyncio.gather(append(log, events), decide(log, flows))
+        webhooks, *_ = await asyncio.gather(
+            append(log, events, times), decide(log, flows), record(log, more.facts)
+        )
         progress = await progress_at_end(client, projector)
         assert progress.repeated > REPEATED / 2 * len(events)
     async with engine.connect() as connection:
@@ -108,14 +116,16 @@ async def test_every_number_is_the_one_of_an_independent_count(
             edges = cut(wanted.start, wanted.end, int(width.total_seconds()))
             assert_equal(series, legs, wanted, edges)
         for groups in groups_wanted(random.Random(seed)):
-            assert_groups(await read_groups(connection, groups, NOW), legs, groups)
+            assert_groups(await read_groups(connection, groups, NOW), legs, groups, bids)
+        await more.assert_all(connection, random.Random(seed), webhooks=webhooks)
         assert min(map(len, (await rolled_up(connection)).values())) > 0
     await assert_rolled_up(engine)
     await rebuilt(engine)
     await assert_rolled_up(engine)
     async with engine.connect() as connection:
         for groups in groups_wanted(random.Random(seed)):
-            assert_groups(await read_groups(connection, groups, NOW), legs, groups)
+            assert_groups(await read_groups(connection, groups, NOW), legs, groups, bids)
+        await more.assert_all(connection, random.Random(seed), webhooks=webhooks)
 
 
 async def rebuilt(engine: AsyncEngine) -> None:
@@ -200,7 +210,9 @@ def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
     return [GroupsWanted(**each, with_histograms=True) for each in cases]
 
 
-def assert_groups(found: Sequence[GroupView], legs: Sequence[Leg], wanted: GroupsWanted) -> None:
+def assert_groups(
+    found: Sequence[GroupView], legs: Sequence[Leg], wanted: GroupsWanted, bids: Sequence[Bid]
+) -> None:
     expected = groups_of(
         legs,
         wanted.start,
@@ -212,6 +224,7 @@ def assert_groups(found: Sequence[GroupView], legs: Sequence[Leg], wanted: Group
         filters=wanted.filters,
         top=wanted.top,
         bounds=[bound / 1e6 for bound in BOUNDS_US],
+        bids=bids,
     )
     numbers = {
         (view.start, None if view.is_other else tuple(view.group.values())): flat_group(view)
@@ -249,6 +262,7 @@ def flat_group(view: GroupView) -> Numbers:
         "answer_delay": flat_percentiles(delay),
         "talk": flat_percentiles(talk),
         "costs": costs,
+        "minutes_of_use": durations.minutes_of_use,
     }
 
 
@@ -311,23 +325,53 @@ async def decide(log: JetStreamLog, flows: Mapping[str, tuple[str, str]]) -> Non
     await asyncio.gather(*(one(key, *flow) for key, flow in flows.items()))
 
 
-async def append(log: JetStreamLog, events: Iterable[Event]) -> None:
-    """Append as ingress does, many at once, and repeated ones again as after the log's window."""
+async def append(
+    log: JetStreamLog, events: Sequence[Event], times: Sequence[int]
+) -> list[tuple[str, Event, int]]:
+    """Append many at once, and repeated ones again as after the log's window.
+
+    They are imported, so that the log's clock is as it shall be. Returns session, event and time of
+    each, in the order of the log.
+    """
     room = asyncio.Semaphore(APPENDING_MAX)
 
-    async def one(event: Event) -> None:
+    async def one(event: Event, stored_us: int) -> tuple[int, str, Event, int]:
         body = msgspec.json.encode(event)
         read = read_webhook(body)
         async with room:
-            await log.append(
+            appended = await log.append(
                 read.session_id,
                 "in",
                 replace(encoded_webhook(body, ""), fact_id=""),
-                headers={"Nats-Msg-Id": uuid4().hex},
+                headers=headers_at(stored_us),
                 timeout_s=60,
             )
+        return appended.seq, read.session_id, event, stored_us
 
-    await asyncio.gather(*(one(event) for event in events))
+    done = await asyncio.gather(*map(one, events, times))
+    return [each[1:] for each in sorted(done, key=lambda each: each[0])]
+
+
+async def record(log: JetStreamLog, facts: Iterable[dict[str, Any]]) -> None:
+    """Decisions and outcomes, at their times."""
+    room = asyncio.Semaphore(APPENDING_MAX)
+
+    async def one(fact: dict[str, Any]) -> None:
+        body = dict(fact["body"])
+        if "caused_us" in body:
+            caused_us = body.pop("caused_us")
+            body["caused_at"] = None if caused_us is None else at_us(caused_us)
+        value = msgspec.convert(body, FACTS[fact["type"]])
+        encoded = replace(encode(value, fact["session_id"]), fact_id="")
+        headers = headers_at(fact["stored_us"])
+        async with room:
+            await log.append(fact["session_id"], "out", encoded, headers=headers, timeout_s=60)
+
+    await asyncio.gather(*map(one, facts))
+
+
+def headers_at(stored_us: int) -> dict[str, str]:
+    return {"Nats-Msg-Id": uuid4().hex, **imported_headers(1, at_us(stored_us))}
 
 
 async def summary(connection: AsyncConnection, **chosen: Any) -> Numbers:

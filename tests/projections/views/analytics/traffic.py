@@ -41,6 +41,8 @@ _UNANSWERED: tuple[_Cause, ...] = (
     ("unspecified", "1302"),
     (None, None),
 )
+QUEUES = ("support", "sales", "Rückruf")
+_LEAVING = ("bridged", "bridged", "bridging-in-process", "hangup", "hangup", "leave", "timeout")
 _ANSWERED: tuple[_Cause, ...] = (
     *[("normal_clearing", "200")] * 6,
     ("time_limit", "200"),
@@ -152,6 +154,8 @@ def _live(
             _note(chance, leg, "call.bridged", answer_us + 100_000, started)
         end_us = answer_us + _talk_us(chance, step_us)
         cause = chance.choice(_ANSWERED)
+        if leg.direction == "incoming" and chance.random() < 0.3:
+            _wait(chance, leg, answer_us, end_us)
     if chance.random() < 0.005:
         end_us = start_us - SKEW_US
     if leg.direction == "incoming" and chance.random() < 0.9:
@@ -172,6 +176,22 @@ def _live(
         if answers and chance.random() < 0.8:
             _note(chance, leg, "call.cost", end_us + 2_000_000, _cost(chance))
     return end_us if answers else None
+
+
+def _wait(chance: random.Random, leg: _Leg, answer_us: int, end_us: int) -> None:
+    """Up to three visits to queues."""
+    at_us = answer_us
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        queue = {"queue": chance.choice(QUEUES)}
+        at_us += 1 + chance.randrange(3_000_000)
+        _note(chance, leg, "call.enqueued", at_us, queue)
+        wait_s = chance.choice((0, 4, 5, 6, 20, 21, chance.randrange(90)))
+        at_us += wait_s * 1_000_000 + chance.randrange(1, 1_000_000)
+        reason = chance.choice(_LEAVING)
+        if at_us < end_us and chance.random() < 0.95:
+            left = {**queue, "reason": reason, "wait_time_secs": wait_s}
+            _note(chance, leg, "call.dequeued", at_us, left)
+        at_us += chance.randrange(1, 60_000_000)
 
 
 def _quality(chance: random.Random) -> Event | None:
@@ -225,7 +245,7 @@ def _event(
             "occurred_at": _text(at_us),
             "payload": {**leg.ids, **(more or {})},
         },
-        "meta": {"attempt": 1},
+        "meta": {"attempt": chance.choice((1, 1, 1, 2, 3))},
     }
 
 

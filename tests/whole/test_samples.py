@@ -179,6 +179,7 @@ async def test_the_sample_flows_end_every_call_as_they_say(stack: Stack, seed: i
     assert wrong == {}
     assert len(placed) == len(SAMPLES) * CALLS_EACH
     _check_manners(books)
+    await _check_copies(stack, placed)
 
 
 async def _place_all(stack: Stack, dice: random.Random, placed: dict[str, str]) -> None:
@@ -277,3 +278,21 @@ def _check_manners(books: Mapping[str, Any]) -> None:
     faxes = {leg["call_control_id"] for leg in books["legs"] if leg["to"] == FAX}
     assert faxes
     assert faxes & spoken.keys() == set()
+
+
+async def _check_copies(stack: Stack, placed: Mapping[str, str]) -> None:
+    """A session of each kind, copied as a test of its flow, passes."""
+    of_each = {name: session_id for session_id, name in placed.items()}
+    headers = {"authorization": f"Bearer {stack.token}"}
+    copies: dict[str, str] = {}
+    async with httpx.AsyncClient(timeout=60, headers=headers) as http:
+        for name, session_id in of_each.items():
+            url = f"{stack.addresses['api']}/sessions/{session_id}/flow-test"
+            copies[name] = (await http.get(url)).raise_for_status().text
+    for name, code in copies.items():
+        names: dict[str, Any] = {}
+        exec(compile(code, name, "exec"), names)
+        tests = [each for key, each in names.items() if key.startswith("test_")]
+        assert tests, name
+        for test in tests:
+            test()

@@ -184,7 +184,10 @@ class LineReader:
             took = shown_span(seconds_between(entry["stored_at"], outcome["stored_at"]))
             http = outcome["fields"].get("http_status")
             failed = outcome["type"] == "CommandFailed"
-            word = _text(outcome["fields"].get("reason")) or "failed" if failed else "accepted"
+            if failed:
+                word = _text(outcome["fields"].get("reason")) or "failed"
+            else:
+                word = _text(outcome["fields"].get("note")) or "accepted"
             status = f"{http or ''} {word} in {took}".strip()
             look = "bad" if failed else ""
         if is_duplicate:

@@ -52,15 +52,14 @@ _NOT_ASKED = "not called again:"
 class Case:
     """A test: given the first `place` past events, when `event`, then `orders`.
 
-    The event is the one at `place` among the past events, unless it is `apart`: it was never
-    decided on. If it `raises`, the flow does, or one of its orders is not allowed.
+    The event is that of `record`, and among the past events too if it was decided on. If it
+    `raises`, the flow does, or one of its orders is not allowed.
     """
 
     record: Record
     place: int
     event: CallEvent | CommandFailed | TimerFired
     orders: Sequence[Order] = ()
-    apart: bool = False
     raises: Literal["", "flow", "carrier"] = ""
     error: str = ""  # what it raised
 
@@ -188,7 +187,6 @@ class _Copy:
                 record=cause,
                 place=len(self.past),
                 event=event,
-                apart=True,
                 raises="flow",
                 error=parked.error,
             )

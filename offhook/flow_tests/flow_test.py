@@ -66,7 +66,11 @@ def _module(copy: Copied, first: Record, flow_from: str, has_more: bool) -> Iter
         _name_leg(writer, record)
     # Written first: the code says what is imported and named above it.
     call = list(_call(writer, copy))
-    tests = [_test(writer, number, case) for number, case in enumerate(copy.cases[:CASES_MAX], 1)]
+    places = {record.seq: place for place, record in copy.events.items()}
+    tests = [
+        _test(writer, number, case, places.get(case.record.seq))
+        for number, case in enumerate(copy.cases[:CASES_MAX], 1)
+    ]
     versions = ", ".join(copy.versions)
     yield f'"""Session {first.session_id}, as recorded {first.stored_at:%Y-%m-%d %H:%M:%S} UTC.'
     yield ""
@@ -126,23 +130,24 @@ def _call(writer: Writer, copy: Copied) -> Iterator[str]:
     yield ")"
 
 
-def _test(writer: Writer, number: int, case: Case) -> list[str]:
+def _test(writer: Writer, number: int, case: Case, place: int | None) -> list[str]:
+    """`place` is that of its event in CALL; None if it is not there."""
     past = f"given(flow, *CALL[:{case.place}])" if case.place else "given(flow)"
     name = _name_of(case.record)
     if case.raises:
         name = f"{name}_raises"
     lines = [f"def test_{number}_{identifier(name)}() -> None:"]
     if not case.raises:
-        when = f"{past}.when(CALL[{case.place}]).then_recorded"
+        when = f"{past}.when(CALL[{place}]).then_recorded"
         return [*lines, *writer.call(when, case.orders, indent=4)]
     lines.append(f"    # {comment(case.error)}")
     if case.raises == "carrier":
         lines.append('    with pytest.raises(AssertionError, match="does not allow"):')
     else:
         lines.append("    with pytest.raises(Exception):")
-    if case.apart:
+    if place is None:
         return [*lines, *writer.call(f"{past}.when", [case.event], indent=8)]
-    return [*lines, f"        {past}.when(CALL[{case.place}])"]
+    return [*lines, f"        {past}.when(CALL[{place}])"]
 
 
 def _name_of(record: Record) -> str:

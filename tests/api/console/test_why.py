@@ -127,6 +127,12 @@ CASES = {
         "the callee). The flow desk hung up 10.0 s after the answer "
         "(normal_clearing, SIP 200 OK).",
     ),
+    "nobody answers a call placed by us": (
+        detail([placed(hangup_cause="timeout", hangup_source="unknown", sip_hangup_cause="487")]),
+        "bad",
+        "The call to +12025550186 was not answered: nobody answered before timeout_secs ran out "
+        "(timeout, SIP 487 Request Terminated).",
+    ),
     "a call placed by us is forbidden": (
         detail([placed(hangup_cause="call_rejected", sip_hangup_cause="403", hangup_source=None)]),
         "bad",

@@ -24,7 +24,8 @@ def calls(
         typer.Option(
             metavar="PATTERNS",
             help="Number of any leg, either side: +12025550101, +4930* (starts with), *1234 (ends "
-            "with), !+1202* (does not); several separated by commas. Other PATTERNS alike.",
+            "with), !+1202* (does not), !* (has none); several separated by commas. Other "
+            "PATTERNS alike.",
         ),
     ] = None,
     from_number: Annotated[
@@ -80,6 +81,38 @@ def calls(
     shorter: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=0, help="Lasted at most this long.")
     ] = None,
+    answered: Annotated[
+        bool | None,
+        typer.Option(
+            "--answered/--not-answered", help="Whether it was answered.", show_default=False
+        ),
+    ] = None,
+    answered_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, help="Answered that long after the start, or later."
+        ),
+    ] = None,
+    answered_within: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="Answered that long after the start at most."),
+    ] = None,
+    talk_longer: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="At least this long from answer to end."),
+    ] = None,
+    talk_shorter: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="At most this long from answer to end."),
+    ] = None,
+    any_leg: Annotated[
+        bool,
+        typer.Option(
+            "--any-leg",
+            help="One leg, whichever it is, has to match all filters but --number, --session, "
+            "--status and --failed; otherwise the session and its first leg.",
+        ),
+    ] = False,
     limit: Annotated[
         int, typer.Option(min=1, max=LIMIT_MAX, help="Calls to print, the newest ones.")
     ] = LIMIT_DEFAULT,
@@ -118,8 +151,14 @@ def calls(
         "started_before": _moment("--until", until, at),
         "ended_from": _moment("--ended-since", ended_since, at),
         "ended_before": _moment("--ended-until", ended_until, at),
-        "duration_s_min": None if longer is None else f"{longer:.3f}",
-        "duration_s_max": None if shorter is None else f"{shorter:.3f}",
+        "answered": None if answered is None else str(answered).lower(),
+        "duration_s_min": _seconds(longer),
+        "duration_s_max": _seconds(shorter),
+        "answer_delay_s_min": _seconds(answered_after),
+        "answer_delay_s_max": _seconds(answered_within),
+        "talk_s_min": _seconds(talk_longer),
+        "talk_s_max": _seconds(talk_shorter),
+        "any_leg": "true" if any_leg else None,
     }
     run_calls(
         console,
@@ -140,6 +179,11 @@ def _checked(option: str, text: str | None, read: Callable[[str], object]) -> st
     except SenderFault as error:
         raise typer.BadParameter(f"{option} {error}") from None
     return text
+
+
+def _seconds(value: float | None) -> str | None:
+    # Not in the form 1e-05, which the API does not take.
+    return None if value is None else f"{value:.6f}"
 
 
 def _moment(option: str, text: str | None, now: datetime) -> str | None:

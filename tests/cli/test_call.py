@@ -199,6 +199,8 @@ def test_calls_are_listed_and_searched(offhook: Terminal, stack: Stack) -> None:
     assert line.endswith(f"  {session_id}")
     assert listed.errors == "1 call, newest first\n"
     assert offhook(*mine, "--not-failed", "--since", "1h", "--number", "+1*").output
+    first = ("--any-leg", "--direction", "incoming", "--shorter", "0.00001", "--not-answered")
+    assert offhook(*mine, *first).errors == "no call matches\n"
     nothing = offhook(*mine, "--failed")
     assert (nothing.status, nothing.output, nothing.errors) == (0, "", "no call matches\n")
     assert offhook("call", "hangup", leg).status == 0

@@ -16,7 +16,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     ("arguments", "message"),
     [
         (["--number", "+1*2"], "--number has the pattern '+1*2'; expected a value, its start and"),
-        (["--to", "*"], "--to has the pattern '*'"),
+        (["--to", "**"], "--to has the pattern '**'"),
         (["--cause", "a,,b"], "--cause has the pattern ''"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time; expected RFC 3339"),
         (["--ended-until", "10:30"], "--ended-until: '10:30' is not a time"),

@@ -6,6 +6,7 @@ conferences and recordings                 conference.py
 timers                                     timers.py
 the leg that a dial placed                 placed.py
 the leg that nobody wants any more         unwanted.py
+a session as bytes, and back               stored.py
 """
 
 from offhook.session.conference import Conference as Conference

@@ -5,7 +5,7 @@ faster or smaller. A long one shares its structure with its predecessor, so that
 the same whatever the length. Maps keep the order of insertion, as a dict does.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
@@ -28,6 +28,15 @@ def with_entry(held: Mapping[Key, Value], key: Key, value: Value) -> Mapping[Key
     return LongMap.of(held).with_entry(key, value)
 
 
+def with_entries(held: Mapping[Key, Value], more: Mapping[Key, Value]) -> Mapping[Key, Value]:
+    """`held` and these entries, whose keys are all new; they come last, in their order."""
+    if type(held) is not LongMap:
+        if len(held) + len(more) <= COPIED_MAX:
+            return {**held, **more}
+        held = LongMap.of(held)
+    return held.with_entries(more)
+
+
 def with_member(held: AbstractSet[Key], member: Key) -> AbstractSet[Key]:
     """`held` and this member."""
     if isinstance(held, HashTrieSet):
@@ -37,6 +46,15 @@ def with_member(held: AbstractSet[Key], member: Key) -> AbstractSet[Key]:
     if len(held) < COPIED_MAX:
         return frozenset((*held, member))
     return HashTrieSet(held).insert(member)
+
+
+def with_members(held: AbstractSet[Key], more: Collection[Key]) -> AbstractSet[Key]:
+    """`held` and these members."""
+    if not isinstance(held, HashTrieSet):
+        if len(held) + len(more) <= COPIED_MAX:
+            return frozenset((*held, *more))
+        held = HashTrieSet(held)
+    return held.update(more)
 
 
 def without_member(held: AbstractSet[Key], member: Key) -> AbstractSet[Key]:
@@ -69,6 +87,13 @@ class LongMap(Mapping[Key, Value]):
             self._entries.insert(key, value),
             self._newest_first if known else self._newest_first.push_front(key),
         )
+
+    def with_entries(self, more: Mapping[Key, Value]) -> "LongMap[Key, Value]":
+        """This map and these entries, whose keys are all new."""
+        newest_first = self._newest_first
+        for key in more:
+            newest_first = newest_first.push_front(key)
+        return LongMap(self._entries.update(more), newest_first)
 
     def __getitem__(self, key: Key) -> Value:
         return self._entries[key]

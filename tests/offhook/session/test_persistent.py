@@ -6,7 +6,14 @@ from collections.abc import Set as AbstractSet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.session.persistent import COPIED_MAX, with_entry, with_member, without_member
+from offhook.session.persistent import (
+    COPIED_MAX,
+    with_entries,
+    with_entry,
+    with_member,
+    with_members,
+    without_member,
+)
 
 KEYS = st.integers(0, 3 * COPIED_MAX)
 
@@ -44,6 +51,23 @@ def test_a_set_is_what_a_set_is(changes: list[tuple[bool, int]]) -> None:
     assert held == frozenset(expected)
     assert frozenset(expected) == held
     assert len(held) == len(expected)
+
+
+@given(st.lists(st.sets(KEYS), max_size=4))
+def test_many_at_once_are_as_one_after_another(parts: list[set[int]]) -> None:
+    held: Mapping[int, int] = {}
+    one_by_one: Mapping[int, int] = {}
+    members: AbstractSet[int] = frozenset()
+    for part in parts:
+        new = {key: -key for key in part if key not in held}
+        before, held, members = held, with_entries(held, new), with_members(members, part)
+        assert len(before) == len(held) - len(new)
+        for key, value in new.items():
+            one_by_one = with_entry(one_by_one, key, value)
+        assert list(held.items()) == list(one_by_one.items())
+        assert type(held) is type(one_by_one)
+        assert members == set(held)
+    assert -1 not in without_member(members, -1)
 
 
 def test_the_value_before_stays_as_it_was() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import httpx
@@ -29,8 +30,10 @@ from offhook.jetstream.provisioning.servers import (
 )
 from offhook.jetstream.stream import (
     RECORD_BYTES_MAX,
+    SNAPSHOTS,
     STREAM,
     TIMERS,
+    snapshots_config,
     streams_of,
     wanted_streams,
 )
@@ -132,6 +135,20 @@ async def _streams(client: Client, settings: Settings, partitions: int) -> Findi
             continue
         for consumer in consumers:
             yield await _consumer(client, stream, consumer)
+    yield await _snapshots(client, settings)
+
+
+async def _snapshots(client: Client, settings: Settings) -> Finding:
+    """Calls do without it: a worker that takes a long one over needs seconds for it then."""
+    finding = await _stream(client, snapshots_config(settings.stream_replicas))
+    if finding.state != "wrong":
+        return finding
+    if finding.found == _MISSING:
+        return replace(finding, found=f"{_MISSING}: long sessions are read from their beginning")
+    if finding.fix != _PROVISION:
+        fix = f"nats stream rm {SNAPSHOTS}, then {_PROVISION}: nothing is lost"
+        return replace(finding, fix=fix)
+    return finding
 
 
 async def _writes(client: Client, settings: Settings, partitions: int) -> Findings:

@@ -26,6 +26,7 @@ from offhook.jetstream.log import (
     time_of,
 )
 from offhook.jetstream.partitions import partitions_of
+from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import TIMERS, stream_of
 from offhook.jetstream.subjects import fired_subject, parse, set_subject
 from offhook.position import partition_of, seq_of
@@ -48,6 +49,7 @@ class Retention:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._log = JetStreamLog(client)
+        self._snapshots = JetStreamSnapshots(client)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, session_id: str) -> list[DeliveredRecord]:
@@ -69,6 +71,15 @@ class Retention:
         for subject in (set_subject(session_id, "*"), fired_subject(session_id)):
             found += await self._sequences(TIMERS, subject)
         return await self._delete(TIMERS, found)
+
+    async def delete_snapshot(self, session_id: str) -> None:
+        """Delete what workers keep of the session to read it faster. It is in memory only."""
+        await self._snapshots.delete(session_id)
+
+    async def count_snapshots(self, session_ids: Iterable[str]) -> int:
+        """How many of these sessions have a snapshot."""
+        found = [await self._snapshots.read(each) for each in session_ids]
+        return sum(each is not None for each in found)
 
     async def _sequences(self, stream: str, subject: str) -> list[int]:
         found: list[int] = []

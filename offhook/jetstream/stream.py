@@ -5,6 +5,7 @@ CALLS     worker, projector    the log, if it has one partition
 CALLS_n   worker, projector    partition n of a log of several: the slots n, n + P, n + 2P, …
 TIMERS    worker-timers        alarms that are set, and those that rang; scheduled messages
                                cannot live in a stream that discards new ones
+SNAPSHOTS                      how far workers have folded long sessions; in memory
 """
 
 from functools import lru_cache
@@ -20,13 +21,21 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from offhook.jetstream.subjects import ALL_CALLS, ALL_FIRED, ALL_IN, ALL_SET, slots_of
+from offhook.jetstream.subjects import (
+    ALL_CALLS,
+    ALL_FIRED,
+    ALL_IN,
+    ALL_SET,
+    ALL_SNAPSHOTS,
+    slots_of,
+)
 from offhook.position import PARTITIONS_MAX
 
 STREAM = "CALLS"
 WORKER = "worker"
 PROJECTOR = "projector"
 TIMERS = "TIMERS"
+SNAPSHOTS = "SNAPSHOTS"
 WORKER_TIMERS = "worker-timers"
 
 MESSAGE_BYTES_MAX = 6 * 1024 * 1024
@@ -57,6 +66,16 @@ PARTITIONS = "offhook-partitions"
 ALARM_KEPT_S = 7 * 86_400
 """From when it was set: longer than any timer (`offhook.session.timers.AFTER_S_MAX`), by six days
 in which the workers may all be away."""
+
+
+SNAPSHOT_KEPT_S = 6 * 3_600
+"""From when it was stored: a leg lasts up to 4 hours, and no session is archived within a day."""
+
+SNAPSHOT_BYTES_MAX = 4 * 1024 * 1024
+"""Of a call of 4 hours that is transcribed word by word, some 150,000 events."""
+
+SNAPSHOTS_BYTES_MAX = 64 * 1024 * 1024
+"""Memory of the server: some 500 sessions of 10,000 records. Beyond it the oldest are dropped."""
 
 
 def stream_of(partition: int, partitions: int) -> str:
@@ -107,6 +126,29 @@ def timers_config(replicas: int) -> StreamConfig:
         max_msg_size=_ALARM_BYTES_MAX,
         allow_msg_schedules=True,
         allow_rollup_hdrs=True,  # without it the server takes no schedules
+        compression=StoreCompression.NONE,
+        metadata={"offhook": "1"},
+    )
+
+
+def snapshots_config(replicas: int) -> StreamConfig:
+    """The latest snapshot of each long session.
+
+    In memory: a write to the disk would delay those of the log, and a replaced message stays in
+    its block's file, where nothing can erase it. After a restart of the server the log is read.
+    """
+    return StreamConfig(
+        name=SNAPSHOTS,
+        subjects=[ALL_SNAPSHOTS],
+        storage=StorageType.MEMORY,
+        num_replicas=replicas,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_age=SNAPSHOT_KEPT_S,
+        max_bytes=SNAPSHOTS_BYTES_MAX,
+        max_msgs_per_subject=1,
+        max_msg_size=SNAPSHOT_BYTES_MAX,
+        allow_direct=True,
         compression=StoreCompression.NONE,
         metadata={"offhook": "1"},
     )

@@ -4,6 +4,7 @@
     calls.37.b0e6141e-c81c-11f0-abac-02420aef93a0.out    what workers recorded
     timers.set.<session>.<timer id>                      an alarm, until it rings
     timers.fired.<session>                               an alarm that rang: look at the session
+    snapshots.<session>                                  how far workers have folded the session
     wake.<worker>                                        core NATS, not stored: look at a session
     limits                                               core NATS, not stored: workers' reports
     roles.ask                                            core NATS, not stored: every role answers
@@ -28,6 +29,8 @@ SET_PREFIX = "timers.set."
 FIRED_PREFIX = "timers.fired."
 ALL_SET = SET_PREFIX + "*.*"
 ALL_FIRED = FIRED_PREFIX + "*"
+SNAPSHOT_PREFIX = "snapshots."
+ALL_SNAPSHOTS = SNAPSHOT_PREFIX + "*"
 LIMITS = "limits"
 """Where workers tell each other how much of the carrier's limits they use."""
 ASK_ROLES = "roles.ask"
@@ -83,6 +86,11 @@ def set_subject(session_id: str, timer_id: str) -> str:
 def fired_subject(session_id: str) -> str:
     """Where a session's alarms ring."""
     return f"{FIRED_PREFIX}{session_id}"
+
+
+def snapshot_subject(session_id: str) -> str:
+    """Where the session's latest snapshot is."""
+    return f"{SNAPSHOT_PREFIX}{session_id}"
 
 
 def wake_subject(worker: str) -> str:

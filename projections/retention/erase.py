@@ -27,7 +27,7 @@ from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.archive import Archiver, alone, segment_values, session_values
 from offhook.projections.retention.rows import erase_rows
-from offhook.projections.retention.scan import Proof, scan, wait_for_index
+from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema import hold_off_projectors
@@ -133,6 +133,8 @@ class Eraser:
         await wait_for_index(target, self._stores)
         async with self._engine.connect() as connection:
             proof = await scan(connection, target, stores=self._stores, roots=roots)
+            left = await self._retention.count_snapshots(target.session_ids)
+            proof.scanned.append(Scanned(where="snapshots in NATS' memory", bytes=0, found=left))
             row = (
                 await connection.execute(
                     select(erasures).where(erasures.c.erasure_id == erasure_id)
@@ -168,6 +170,8 @@ class Eraser:
                 await self._count(erasure_id, messages=deleted)
                 if not messages:
                     break
+            # Last: a worker that has the session in memory stores one only after a record of it.
+            await self._retention.delete_snapshot(session_id)
             self._at_step("a session left the streams")
 
     async def _leave_segments(self, erasure_id: int, target: Target) -> None:

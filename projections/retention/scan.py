@@ -28,10 +28,10 @@ INDEX_WAIT_S = 180.0
 
 @dataclass(frozen=True, kw_only=True)
 class Scanned:
-    """A place that was read. `found` counts occurrences, or rows in a table."""
+    """A place that was read. `found` counts occurrences, or rows in a table, or snapshots."""
 
     where: str
-    bytes: int  # 0 for tables: Postgres reads those
+    bytes: int  # 0 for tables and snapshots: the servers read those
     found: int
 
 

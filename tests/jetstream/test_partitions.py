@@ -20,6 +20,7 @@ from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.provisioning.provision import provision, require_provisioned
 from offhook.jetstream.stream import (
     PROJECTOR,
+    SNAPSHOTS,
     TIMERS,
     WORKER,
     WORKER_TIMERS,
@@ -65,7 +66,7 @@ async def test_a_new_log_has_the_partitions_that_were_asked_for(
         assert await provision(client, [server.monitor_url], partitions=asked) == COUNT
     assert await require_provisioned(client, [server.monitor_url], WORKER) == COUNT
     names = {info.config.name for info in await client.jetstream().streams_info()}
-    assert names == {"CALLS_0", "CALLS_1", "CALLS_2", "CALLS_3", TIMERS}
+    assert names == {"CALLS_0", "CALLS_1", "CALLS_2", "CALLS_3", TIMERS, SNAPSHOTS}
     for stream in streams_of(COUNT):
         for consumer in (WORKER, PROJECTOR):
             await client.jetstream().consumer_info(stream, consumer)

@@ -20,7 +20,14 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import REWRITE, provision, require_provisioned
 from offhook.jetstream.provisioning.rewrite import rewrite
-from offhook.jetstream.stream import STREAM, TIMERS, WORKER, WORKER_TIMERS, wanted_streams
+from offhook.jetstream.stream import (
+    SNAPSHOTS,
+    STREAM,
+    TIMERS,
+    WORKER,
+    WORKER_TIMERS,
+    wanted_streams,
+)
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.projections.projector.deliveries import require_same_stream
 from tests.nats_cluster import NatsCluster
@@ -125,7 +132,7 @@ class Stored:
         assert (rest.num_pending, rest.num_ack_pending) == (0, 1), "another one rings"
         assert (await js.get_last_msg(TIMERS, "timers.set.s1.later")).headers
         names = {info.config.name for info in await js.streams_info()}
-        assert names == {STREAM, TIMERS}
+        assert names == {STREAM, TIMERS, SNAPSHOTS}
 
 
 async def test_a_compressed_stream_is_refused_and_its_rewrite_named(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ flushes every two minutes (nats-server issue 7564, jepsen.io analysis of 2.12.1)
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import (
     StoreCompression,
     StreamConfig,
     StreamInfo,
 )
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from offhook.errors import (
     LogMissing,
@@ -38,9 +40,12 @@ from offhook.jetstream.stream import (
     TIMERS,
     WORKER,
     WORKER_TIMERS,
+    snapshots_config,
     streams_of,
     wanted_streams,
 )
+
+_log = logging.getLogger(__name__)
 
 CREATED = "offhook-created"
 
@@ -85,7 +90,28 @@ async def provision(
             raise LogUnavailable(
                 f"stream {wanted.name} cannot be provisioned: {words_of(error)}"
             ) from error
+    await _provision_snapshots(js, replicas)
     return count
+
+
+async def _provision_snapshots(js: JetStreamContext, replicas: int) -> None:
+    """A server that does not take it, for want of memory say, can carry the log even so."""
+    wanted = snapshots_config(replicas)
+    assert wanted.name is not None
+    try:
+        if await find_stream(js, wanted.name) is None:
+            await js.add_stream(wanted)
+        else:
+            await js.update_stream(wanted)
+    except APIError as error:
+        _log.warning(
+            "long sessions are read from their first record: no stream for snapshots",
+            extra={"stream": wanted.name, "error": words_of(error)},
+        )
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(
+            f"stream {wanted.name} cannot be provisioned: {words_of(error)}"
+        ) from error
 
 
 def _other_number(asked: int, found: int) -> str:

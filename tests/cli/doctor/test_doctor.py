@@ -39,6 +39,7 @@ def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
         ("log", "consumer projector"),
         ("log", "stream TIMERS"),
         ("log", "consumer worker-timers"),
+        ("log", "stream SNAPSHOTS"),
         ("log", "takes records"),
         ("workers", "heard"),
         ("workers", "wake-ups"),

@@ -6,7 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StoreCompression, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    StorageType,
+    StoreCompression,
+    StreamConfig,
+)
 
 from offhook.cli.doctor.run import Roles, examine
 from offhook.cli.embedded.nats_server import NatsServer
@@ -14,9 +21,11 @@ from offhook.cli.embedded.prepare import provision_log
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.stream import (
     RECORD_BYTES_MAX,
+    SNAPSHOTS,
     STREAM,
     WORKER,
     consumer_configs,
+    snapshots_config,
     stream_config,
 )
 from offhook.settings import Settings
@@ -163,6 +172,29 @@ def test_a_missing_consumer(good: Settings) -> None:
     asyncio.run(remove())
     finding = only_wrong(look(good))
     assert (finding.check, finding.found) == (f"consumer {WORKER}", "it does not exist")
+    asyncio.run(provision_log(good))
+    assert not [each for each in look(good).values() if each.state == "wrong"]
+
+
+def test_the_stream_of_snapshots(good: Settings) -> None:
+    async def replace_by(config: StreamConfig | None) -> None:
+        client = await connect(good.nats_url, "test")
+        await client.jetstream().delete_stream(SNAPSHOTS)
+        if config is not None:
+            await client.jetstream().add_stream(config)
+        await close(client)
+
+    asyncio.run(replace_by(None))
+    missing = only_wrong(look(good))
+    assert missing.check == f"stream {SNAPSHOTS}"
+    assert missing.found == "it does not exist: long sessions are read from their beginning"
+    assert missing.fix == "offhook provision"
+    asyncio.run(provision_log(good))
+    asyncio.run(replace_by(snapshots_config(1).evolve(storage=StorageType.FILE)))
+    on_disk = only_wrong(look(good))
+    assert on_disk.found == "storage is file, not memory"
+    assert on_disk.fix == "nats stream rm SNAPSHOTS, then offhook provision: nothing is lost"
+    asyncio.run(replace_by(None))
     asyncio.run(provision_log(good))
     assert not [each for each in look(good).values() if each.state == "wrong"]
 

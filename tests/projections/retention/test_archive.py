@@ -14,9 +14,10 @@ from offhook.history.files import records_in
 from offhook.history.segments import read_manifest, segment_url
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import snapshots_config
 from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import cancel, cut_over_version
-from offhook.projections.retention.archive import Archiver
+from offhook.projections.retention.archive import OLDER_THAN_MIN, Archiver
 from offhook.projections.views.past.history import read_session_as_of, read_timeline
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import (
@@ -179,6 +180,12 @@ async def test_a_damaged_segment_is_an_error_and_harms_no_other_session(
     await project(client, engine)
     assert await rows_in(engine, "parked_sessions") == 1
     assert (await _reads(engine, ["c"]))["timeline c"][-1].fields["event_id"] == "c-late"
+
+
+def test_no_snapshot_is_kept_until_its_session_is_archived() -> None:
+    kept = snapshots_config(1).max_age
+    assert kept is not None
+    assert 0 < kept < OLDER_THAN_MIN.total_seconds()
 
 
 async def test_two_runs_at_once_are_refused(

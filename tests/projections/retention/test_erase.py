@@ -16,6 +16,7 @@ from offhook.errors import OperatorFault
 from offhook.history.files import names_in
 from offhook.history.segments import remove_segment
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.projections.rebuild.run import cancel, cut_over_version
 from offhook.projections.retention.erase import Eraser
@@ -73,7 +74,10 @@ async def test_a_number_is_nowhere_after_it_was_erased(
     await JetStreamTimetable(client).set(
         NAMES[0], "timer-1", due_at=NOW + timedelta(days=1), decided_seq=1
     )
+    snapshots = JetStreamSnapshots(client)
     await archive(client, engine, tmp_path)
+    for name in NAMES:
+        await snapshots.write(name, b"what a worker has folded")
     await settle(log, [late(NAMES[0])])  # a record in the log, of an archived session
     await settled_calls(client, log, engine, ["call-of-hers-4"], number=HERS)
     target = await _target(engine, numbers=[HERS])
@@ -88,6 +92,9 @@ async def test_a_number_is_nowhere_after_it_was_erased(
     erased = await Eraser(client, engine, stores=stores).erase(target)
     assert [each for each in erased.proof.scanned if each.found] == []
     assert erased.proof.unreachable == []
+    assert "snapshots in NATS' memory" in [each.where for each in erased.proof.scanned]
+    left = [await snapshots.read(name) is not None for name in NAMES]
+    assert left == [False, True, False]
     assert (erased.sessions, erased.segments) == (3, 1)
     assert (await _scan(engine, target, stores, tmp_path)).found == 0
     assert await _timeline(engine, NAMES[1]) == timeline

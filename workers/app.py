@@ -21,6 +21,7 @@ from offhook.jetstream.connection import WATCH_S
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.pull import LOST_AFTER_S
 from offhook.jetstream.role import Role, connected_with_broker
+from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import ACK_WAIT_S, WORKER
 from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.settings import Settings
@@ -39,9 +40,11 @@ from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import LimitName, Rate, rates_from
 from offhook.workers.sessions.execute import Timing
+from offhook.workers.sessions.fingerprint import fold_fingerprint
 from offhook.workers.sessions.flow_loading import flows_from
 from offhook.workers.sessions.parked_policy import policy_from
 from offhook.workers.sessions.settle import Settler
+from offhook.workers.sessions.snapshots import Snapshots
 
 HEARTBEAT_S = ACK_WAIT_S * 0.3
 """So two beats may be late before anything is redelivered."""
@@ -78,6 +81,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             key=settings.carrier_key,
             timeout_s=settings.carrier_timeout_s,
         )
+        snapshots = Snapshots(JetStreamSnapshots(client), fold_fingerprint())
         settler = Settler(
             worker=worker,
             log=JetStreamLog(client, health.appends, partitions=role.partitions),
@@ -92,6 +96,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             policy=policy,
             webhook_url=settings.webhook_url,
             was_archived=ArchivedMarks(client).contains,
+            snapshots=snapshots,
         )
         other_workers = OtherWorkers(client)
         dispatcher = Dispatcher(
@@ -118,6 +123,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             beside=[
                 dispatcher.heartbeat(HEARTBEAT_S),
                 fleet.keep_reporting(),
+                snapshots.keep_storing(),
                 until_missing(client, watch_s, role.ending, role.partitions),
             ],
             watch_s=watch_s,

@@ -242,18 +242,23 @@ class JetStreamLog:
 
 
 async def pages(
-    log: EventLog, session_id: str, *, in_after: int = 0, out_after: int = 0
+    log: EventLog,
+    session_id: str,
+    *,
+    in_after: int = 0,
+    out_after: int = 0,
+    limit: int | None = None,
 ) -> AsyncIterator[Sequence[Record]]:
     """What `read` returns, page by page: a long call read at once fills the memory.
 
-    Each side is in order; the one may be ahead of the other. Raises LogUnavailable.
+    A page has at most `limit` records of each side, READ_BATCH_MAX without one. Each side is in
+    order; the one may be ahead of the other. Raises LogUnavailable.
     """
+    limit = limit or READ_BATCH_MAX
     while True:
-        page = await log.read(
-            session_id, in_after=in_after, out_after=out_after, limit=READ_BATCH_MAX
-        )
+        page = await log.read(session_id, in_after=in_after, out_after=out_after, limit=limit)
         yield page
-        if len(page) < READ_BATCH_MAX:
+        if len(page) < limit:
             return
         in_after = max((each.seq for each in page if each.side == "in"), default=in_after)
         out_after = max((each.seq for each in page if each.side == "out"), default=out_after)

@@ -27,3 +27,11 @@ def test_a_storm_loses_and_doubles_nothing(seed: int) -> None:
     errors, one = storm(seed)
     assert errors == [], one
     assert one.carrier.performed, "nothing was performed"
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + STORMS, 3))
+def test_a_storm_with_snapshots_does_not_either(seed: int) -> None:
+    errors, one = storm(seed, with_snapshots=True)
+    assert errors == [], one
+    assert one.snapshots is not None
+    assert one.snapshots.used, "no session was read from a snapshot"

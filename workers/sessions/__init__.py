@@ -10,6 +10,8 @@ Files, from the top:
     lease           this worker's lease: every append, and how long the lease lasts
     cache           reads sessions, and keeps those used last
     state           a session as the worker knows it, with its positions
+    snapshots       stores how far a long session is folded, and reads it
+    fingerprint     which code folds
     flow_loading    finds the user's flows
     flow_errors     what is logged of a flow that raised
     parked_policy   what becomes of a parked session's calls

@@ -1,15 +1,24 @@
-"""Reads sessions: the tail of each, into a bounded cache of the session states used last."""
+"""Reads sessions: the tail of each, into a bounded cache of the session states used last.
 
-from collections.abc import Awaitable, Callable
+A long session that is not in the cache is read from its snapshot on, if it has one.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
 
 from offhook.errors import LogUnavailable
-from offhook.jetstream.log import READ_BATCH_MAX, EventLog, pages
+from offhook.events import Record
+from offhook.jetstream.log import EventLog, pages
 from offhook.process.slices import Slices
 from offhook.recent import RecentDict
 from offhook.session import Session
+from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState
 
 SESSIONS_CACHED_MAX = 10_000
+
+PAGE_MAX = 100
+"""Records of each side that are read at once. They arrive together, and nats-py takes 25 µs for
+each: what is read for other calls waits behind them."""
 
 STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 """How long a replica that lags is waited for, from read to read."""
@@ -23,9 +32,11 @@ class SessionCache:
         log: EventLog,
         sleep: Callable[[float], Awaitable[None]],
         cached_max: int = SESSIONS_CACHED_MAX,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._log = log
         self._sleep = sleep
+        self._snapshots = snapshots
         self._states = RecentDict[str, SessionState](cached_max)
 
     async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
@@ -59,16 +70,45 @@ class SessionCache:
         )
 
     async def _read_on(self, state: SessionState) -> None:
-        slices = Slices()
+        if self._snapshots is not None and state.is_unread():
+            is_all = await self._read_first(state, self._snapshots)
+            if is_all:
+                return
         async for page in pages(
-            self._log, state.session.session_id, in_after=state.in_seq, out_after=state.out_seq
+            self._log,
+            state.session.session_id,
+            in_after=state.in_seq,
+            out_after=state.out_seq,
+            limit=PAGE_MAX,
         ):
-            for record in page:
-                state.add(record)
-                await slices.yield_if_due()
-            if len(page) >= READ_BATCH_MAX:
+            await _add(state, page)
+            if len(page) >= PAGE_MAX:
                 # More is to come: what was decided need not be held until then.
                 await state.next_cause()
+
+    async def _read_first(self, state: SessionState, snapshots: Snapshots) -> bool:
+        """Read the session's first records, or its snapshot and what follows if it is long.
+
+        Returns whether that was all of it.
+        """
+        session_id = state.session.session_id
+        page = await self._log.read(session_id, limit=snapshots.short_max)
+        if len(page) < snapshots.short_max:
+            await _add(state, page)
+            return True
+        if (snapshot := await snapshots.read(session_id)) is not None:
+            tail = await self._log.read(
+                session_id,
+                in_after=snapshot.in_seq,
+                out_after=snapshot.out_seq - 1,
+                limit=PAGE_MAX,
+            )
+            if snapshot.is_followed_by(tail):
+                state.begin_at(snapshot)
+                await _add(state, (each for each in tail if each.seq != snapshot.out_seq))
+                return len(tail) < PAGE_MAX
+        await _add(state, page)
+        return False
 
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""
@@ -79,3 +119,10 @@ class SessionCache:
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, tail_seq)
         self._states[session_id] = state
+
+
+async def _add(state: SessionState, records: Iterable[Record]) -> None:
+    slices = Slices()
+    for record in records:
+        state.add(record)
+        await slices.yield_if_due()

@@ -40,6 +40,7 @@ from offhook.workers.sessions.decide import Decider
 from offhook.workers.sessions.execute import CommandExecutor, Timing
 from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
 from offhook.workers.sessions.lease import LEASE_MARGIN_S, OwnLease
+from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState
 from offhook.workers.sessions.timers import SessionTimers, due_timers
 
@@ -91,11 +92,13 @@ class Settler:
         policy: Flow | None = None,
         webhook_url: str = "",
         was_archived: WasArchived = _never,
+        snapshots: Snapshots | None = None,
     ) -> None:
         """`send_s` is the longest that one send takes.
 
         `policy` decides in parked sessions; None leaves them as they are. `was_archived` says
         whether a session's records have left the log; it is asked if their beginning is not there.
+        Long sessions are read from their `snapshots` on, and are offered to them.
         """
         self._was_archived = was_archived
         self._worker = worker
@@ -104,7 +107,8 @@ class Settler:
         self._send_s = send_s
         self._metrics = metrics
         self._has_policy = policy is not None
-        self._cache = SessionCache(log, timing.sleep)
+        self._cache = SessionCache(log, timing.sleep, snapshots=snapshots)
+        self._snapshots = snapshots
         self._timers = SessionTimers(timetable)
         self._decider = Decider(
             worker=worker,
@@ -145,7 +149,12 @@ class Settler:
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:
             state = await self._cache.read(session_id, wake_seq, decided_seq)
-            return await self._settle(state, alarms, is_deadly, void, first_seq)
+            settled = await self._settle(state, alarms, is_deadly, void, first_seq)
+            if self._snapshots is not None and (
+                (snapshot := state.due_snapshot(self._snapshots.every)) is not None
+            ):
+                self._snapshots.offer(snapshot)
+            return settled
         except FlowRaised:
             # Nothing was appended. Reading a long call again for each raise would hold up others.
             raise

@@ -9,6 +9,7 @@ at once is a coroutine, and lets other calls run in between.
 """
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,6 +38,24 @@ UNFOLDED_MAX = 64
 """Records that `latest` may have to fold at once."""
 
 
+SNAPSHOT_SHARE = 16
+"""A long session gets a snapshot after a sixteenth more: all of them cost so many times it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The fold of a session's records up to a position on each side."""
+
+    session: Session
+    in_seq: int  # position of the last record on `.in`; earlier than the following
+    out_seq: int  # of the last one on `.out`
+    out_at: datetime  # when that was stored
+
+    def is_followed_by(self, tail: Sequence[Record]) -> bool:
+        """Whether the log still has the record it ends with: `tail` are those from there on."""
+        return any(each.seq == self.out_seq and each.stored_at == self.out_at for each in tail)
+
+
 @dataclass(kw_only=True)
 class SessionState:
     """Used by one task at a time. The only owner of the worker's positions in the session."""
@@ -52,6 +71,9 @@ class SessionState:
     _in_order: list[int] = field(default_factory=list)  # a heap of `ahead` and of some that left it
     _requests: dict[int, Record] = field(default_factory=dict)  # those of `ahead`
     _resumed_seq: int = 0  # of the last SessionResumed read
+    _folded_seq: int = 0  # of the last record on `.in` that `session` has
+    _out_at: datetime | None = None  # when the record at `out_seq` was stored
+    _kept: int = 0  # facts and decisions of the last snapshot
     _latest: Session = field(init=False)  # with all that was read, but for `_unfolded`
     _unfolded: list[Record] = field(default_factory=list)
     _asked: tuple[Session, int, Session] | None = None  # of `next_cause`: see `_decided`
@@ -73,7 +95,8 @@ class SessionState:
                 self._resumed_seq = max(self._resumed_seq, record.seq)
             self._put_ahead(record)
             return
-        self.out_seq = max(self.out_seq, record.seq)
+        if record.seq > self.out_seq:
+            self.out_seq, self._out_at = record.seq, record.stored_at
         if isinstance(record.fact, TimerFired):
             # To a decision on an earlier record the timer is still set, and may be cancelled.
             self._put_ahead(record)
@@ -102,8 +125,7 @@ class SessionState:
                 return record, folded
             # Decided already, a repeated event, or a fact that needs no decision.
             self.session = folded
-            del self.ahead[record.seq]
-            self._requests.pop(record.seq, None)
+            self._leave_ahead(record.seq)
             await slices.yield_if_due()
         if not self.ahead:
             self._is_latest(self.session)
@@ -115,6 +137,41 @@ class SessionState:
             self._latest = evolve(self._latest, record)
         self._unfolded.clear()
         return self._latest
+
+    def is_unread(self) -> bool:
+        """Whether nothing of it was read yet."""
+        return self.in_seq == self.out_seq == 0
+
+    def due_snapshot(self, every: int) -> Snapshot | None:
+        """A snapshot, if as many facts and decisions were added as there have to be for one.
+
+        None while the session is not simply the fold of its first records.
+        """
+        session = self.session
+        size = len(session.facts) + len(session.decided)
+        if size - self._kept < max(every, self._kept // SNAPSHOT_SHARE):
+            return None
+        is_in_order = self._folded_seq < self.out_seq and all(
+            record.side == "in" and seq > self._folded_seq for seq, record in self.ahead.items()
+        )
+        has_begun = self.has_begun and not self.is_archived and bool(session.decided)
+        is_usual = has_begun and not session.is_parked and not session.undecided
+        if not (is_usual and is_in_order) or self._out_at is None:
+            return None
+        self._kept = size
+        return Snapshot(
+            session=session, in_seq=self._folded_seq, out_seq=self.out_seq, out_at=self._out_at
+        )
+
+    def begin_at(self, snapshot: Snapshot) -> None:
+        """Be what the records up to the snapshot make of it; nothing was added before."""
+        session = snapshot.session
+        self.session = self._latest = session
+        self.in_seq = self._folded_seq = snapshot.in_seq
+        self.out_seq, self._out_at = snapshot.out_seq, snapshot.out_at
+        self.has_begun = True
+        self._resumed_seq = session.parked.seq if session.parked is not None else 0
+        self._kept = len(session.facts) + len(session.decided)
 
     def is_parked(self) -> bool:
         """Whether the flow failed on this session, and it was not resumed since."""
@@ -177,9 +234,15 @@ class SessionState:
         self._asked = None
         if asked is not None and asked[0] is before and asked[1] == fact.cause_seq:
             before = asked[2]
-            self.ahead.pop(fact.cause_seq, None)
-            self._requests.pop(fact.cause_seq, None)
+            self._leave_ahead(fact.cause_seq)
         self.session = evolve(before, record)
+
+    def _leave_ahead(self, seq: int) -> None:
+        """The session has it now."""
+        record = self.ahead.pop(seq, None)
+        self._requests.pop(seq, None)
+        if record is not None and record.side == "in":
+            self._folded_seq = max(self._folded_seq, seq)
 
     def _note_beginning(self, record: Record) -> None:
         match record.fact:

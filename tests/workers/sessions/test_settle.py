@@ -45,6 +45,7 @@ from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.flows import COMMANDS_PER_SESSION_MAX, FlowRaised
 from offhook.workers.sessions.settle import OTHERS_FIRST_S, HeldElsewhere, Settled, Settler
+from offhook.workers.sessions.snapshots import Snapshots
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 
@@ -99,6 +100,7 @@ def settler_on(
     webhook_url: str = "",
     on_sleep: Callable[[float], Awaitable[None]] | None = None,
     archived: Container[str] = (),
+    snapshots: Snapshots | None = None,
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -131,6 +133,7 @@ def settler_on(
         policy=policy,
         webhook_url=webhook_url,
         was_archived=was_archived,
+        snapshots=snapshots,
     )
 
 

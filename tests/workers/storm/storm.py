@@ -10,6 +10,7 @@ from tests.workers.storm.calls import StormCalls, storm_flow
 from tests.workers.storm.carrier import StormCarrier
 from tests.workers.storm.log import StormLog
 from tests.workers.storm.promises import broken_by
+from tests.workers.storm.snapshots import StormSnapshots
 from tests.workers.storm.timetable import StormTimetable
 from tests.workers.storm.virtual_loop import run_virtually
 from tests.workers.storm.wakeups import Wakeups
@@ -25,11 +26,11 @@ FROZEN_S = (0.5, 2, 8, 30)
 DRAIN_S = (0, 0.5, 15)
 
 
-def storm(seed: int) -> tuple[list[str], "Storm"]:
+def storm(seed: int, *, with_snapshots: bool = False) -> tuple[list[str], "Storm"]:
     """What went wrong in the storm of this seed, and the storm."""
 
     async def blow() -> tuple[list[str], Storm]:
-        one = Storm(seed)
+        one = Storm(seed, with_snapshots=with_snapshots)
         return await one.run(), one
 
     return run_virtually(blow())
@@ -38,19 +39,20 @@ def storm(seed: int) -> tuple[list[str], "Storm"]:
 class Storm:
     """Made inside the event loop that it runs in."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, with_snapshots: bool = False) -> None:
         self._seed = seed
+        self._errors: list[str] = []
         self.dice = Random(seed)
         self.weather = weather_of(self.dice)
         self.log = StormLog(self._wake, position_first=self.weather.position_first)
         self.timetable = StormTimetable(self._ring, self.dice)
+        self.snapshots = StormSnapshots(self.log, self._errors) if with_snapshots else None
         self.carrier = StormCarrier(self.weather, self.dice, self._hung_up)
         self.flow = storm_flow
         self.workers: dict[str, StormWorker] = {}
         self._calls = StormCalls(self.log, self.dice)
         self._wakeups = Wakeups(lambda: tuple(self.workers.values()), self.dice)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._errors: list[str] = []
 
     async def run(self) -> list[str]:
         for _ in range(WORKERS):

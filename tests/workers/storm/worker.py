@@ -21,6 +21,8 @@ from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.settle import Settler
+from offhook.workers.sessions.snapshots import Snapshots
+from tests.memory_snapshots import MemorySnapshots
 from tests.workers.storm.carrier import TIMEOUT_S, StormCarrier
 from tests.workers.storm.gate import Gate
 from tests.workers.storm.log import StormLog, WorkerLog, now
@@ -31,6 +33,8 @@ from tests.workers.storm.weather import Weather
 BEAT_S = 0.3
 HANDOVER_S = 0.002
 HANDOVER_TIMEOUT_S = 0.5
+SNAPSHOT_EVERY = 2
+SHORT_MAX = 4
 
 
 class Surroundings(Protocol):
@@ -42,6 +46,9 @@ class Surroundings(Protocol):
     timetable: StormTimetable
     carrier: StormCarrier
     flow: Flow
+
+    @property
+    def snapshots(self) -> MemorySnapshots | None: ...
 
     @property
     def workers(self) -> Mapping[str, "StormWorker"]: ...
@@ -56,6 +63,7 @@ class StormWorker:
         self.gate = Gate()
         self.state: Literal["up", "draining", "gone"] = "up"
         self._shared = shared
+        self._beside: list[asyncio.Task[None]] = []
         self._skew = timedelta(seconds=dice.uniform(-weather.skew_s, weather.skew_s))
         clock = asyncio.get_running_loop().time
         rates = rates_from(dials_per_s=weather.dials_per_s, commands_per_s=weather.commands_per_s)
@@ -65,6 +73,12 @@ class StormWorker:
         self.queue = CommandQueue(
             self.limits, self.slots, metrics, clock=clock, sleep=asyncio.sleep
         )
+        snapshots = None
+        if shared.snapshots is not None:
+            snapshots = Snapshots(
+                shared.snapshots, "one version", every=SNAPSHOT_EVERY, short_max=SHORT_MAX
+            )
+            self._beside.append(asyncio.create_task(snapshots.keep_storing()))
         settler = Settler(
             worker=name,
             log=WorkerLog(shared.log, self.gate, weather, Random(dice.random())),
@@ -76,11 +90,12 @@ class StormWorker:
             metrics=metrics,
             readiness=CarrierReadiness(),
             queue=self.queue,
+            snapshots=snapshots,
         )
         self.dispatcher = Dispatcher(
             settler, self._hand_over, metrics, slots=self.slots, hurry=self.queue.hurry
         )
-        self._beat = asyncio.create_task(self.dispatcher.heartbeat(BEAT_S))
+        self._beside.append(asyncio.create_task(self.dispatcher.heartbeat(BEAT_S)))
 
     def is_usable(self) -> bool:
         return self.state == "up" and self.gate.is_open
@@ -119,7 +134,8 @@ class StormWorker:
     def _end(self) -> None:
         self.state = "gone"
         self.gate.is_dead = True
-        self._beat.cancel()
+        for task in self._beside:
+            task.cancel()
 
     def _now(self) -> datetime:
         return now() + self._skew

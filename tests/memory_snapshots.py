@@ -1,0 +1,23 @@
+"""The stand-in for the stream of snapshots: a dict."""
+
+from offhook.errors import LogUnavailable
+
+
+class MemorySnapshots:
+    """`is_away`: it answers nobody."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.is_away = False
+
+    async def read(self, session_id: str) -> bytes | None:
+        self._require_answer()
+        return self.bodies.get(session_id)
+
+    async def write(self, session_id: str, body: bytes) -> None:
+        self._require_answer()
+        self.bodies[session_id] = body
+
+    def _require_answer(self) -> None:
+        if self.is_away:
+            raise LogUnavailable("the stream of snapshots is away")

@@ -1,0 +1,241 @@
+"""A worker that begins at a snapshot decides as one that has read every record."""
+
+import ast
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import pytest
+
+import offhook
+from offhook.commands import Command, Speak
+from offhook.events import CallEvent, CallTranscription, Event, Record
+from offhook.flow import Flow
+from offhook.session import Session, fold
+from offhook.workers.sessions.fingerprint import FOLDED_BY, fold_fingerprint
+from offhook.workers.sessions.snapshots import Snapshots
+from offhook.workers.sessions.state import Snapshot
+from tests.memory_log import MemoryLog
+from tests.memory_snapshots import MemorySnapshots
+from tests.workers.sessions.test_settle import (
+    LEG,
+    SESSION,
+    ScriptedCarrier,
+    arrive,
+    initiated,
+    request,
+    settler_on,
+)
+
+EVERY, SHORT_MAX = 6, 8
+
+
+async def _at_once(seconds: float) -> None:
+    """The pause before something is stored."""
+
+
+def snapshots_in(store: MemorySnapshots, fingerprint: str = "this code") -> Snapshots:
+    return Snapshots(store, fingerprint, sleep=_at_once, every=EVERY, short_max=SHORT_MAX)
+
+
+class ReadLog(MemoryLog):
+    """Counts the records that are read."""
+
+    reads = 0
+
+    async def read(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
+    ) -> Sequence[Record]:
+        found = await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
+        self.reads += len(found)
+        return found
+
+
+class Watching:
+    """A flow that speaks at each third transcription, and what it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Event, Session]] = []
+        self.flow = Flow(name="watching", version="1", decide=self._decide)
+
+    def _decide(self, event: Event, session: Session) -> Sequence[Command]:
+        self.seen.append((event, session))
+        is_third = isinstance(event, CallTranscription) and int(event.event_id[1:]) % 3 == 0
+        return [Speak(payload="hm", voice="female")] if is_third else []
+
+
+def transcription(number: int) -> CallTranscription:
+    return CallTranscription(event_id=f"t{number}", call_control_id=LEG)
+
+
+async def long_call(log: MemoryLog, store: MemorySnapshots, events: int = 30) -> None:
+    """A call that worker w1 has settled, and stored snapshots of."""
+    snapshots = snapshots_in(store)
+    settler = settler_on(log, ScriptedCarrier(log), Watching().flow, snapshots=snapshots)
+    arriving: list[CallEvent] = [initiated(), *map(transcription, range(events))]
+    for event in arriving:
+        await settler.settle(SESSION, await arrive(log, event))
+        await snapshots.store_offered()
+    await request(log, "hangup")
+    await settler.settle(SESSION)
+    log.now += timedelta(minutes=1)  # its lease is over
+
+
+async def next_seen(
+    log: MemoryLog, store: MemorySnapshots, fingerprint: str = "this code", number: int = 90
+) -> Session:
+    """What the flow sees at the next event, which a worker gets that does not know the call."""
+    watching = Watching()
+    carrier = ScriptedCarrier(log)
+    settler = settler_on(
+        log, carrier, watching.flow, f"w{number}", snapshots=snapshots_in(store, fingerprint)
+    )
+    seq = await arrive(log, transcription(number))
+    expected = fold(SESSION, await log.read(SESSION))
+    await settler.settle(SESSION, seq)
+    [(event, session)] = watching.seen
+    assert isinstance(event, CallTranscription)
+    assert event.event_id == f"t{number}"
+    assert session == expected
+    assert [*session.commands] == [*expected.commands]
+    assert carrier.operations == (["speak"] if number % 3 == 0 else [])
+    return session
+
+
+async def test_a_worker_that_takes_a_long_call_over_reads_its_tail() -> None:
+    log, store = ReadLog(), MemorySnapshots()
+    await long_call(log, store)
+    held = len(await log.read(SESSION))
+    reads = log.reads
+    await next_seen(log, store)
+    # For the comparison once more everything, and the first records.
+    assert log.reads - reads - (held + 1) < held / 2
+
+
+async def test_nobody_asks_for_a_snapshot_of_a_short_call() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    await long_call(log, store, events=0)
+    assert store.bodies == {}
+    store.read = AsyncMock(side_effect=AssertionError)  # type: ignore[method-assign]
+    await next_seen(log, store)
+    store.read.assert_not_called()
+
+
+BREAKS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda body: b"",
+    "no snapshot": lambda body: b"{}",
+    "cut off": lambda body: body[:-20],
+    "of another session": lambda body: body.replace(SESSION.encode(), b"x" * len(SESSION)),
+    "of another shape": lambda body: b"\x92\xa9this code\x01",
+    "altered": lambda body: body[:-30] + bytes([body[-30] ^ 1]) + body[-29:],
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+async def test_a_snapshot_that_cannot_be_read_is_done_without(broken: str) -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    await long_call(log, store)
+    body = store.bodies[SESSION]
+    store.bodies[SESSION] = BREAKS[broken](body)
+    assert store.bodies[SESSION] != body
+    assert await snapshots_in(store).read(SESSION) is None
+    await next_seen(log, store)
+
+
+async def test_without_an_answer_and_without_a_fingerprint_the_log_is_read() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    await long_call(log, store)
+    await next_seen(log, store, fingerprint="", number=90)
+    await next_seen(log, store, fingerprint="other code", number=91)
+    store.is_away = True
+    await next_seen(log, store, number=92)
+
+
+async def test_a_snapshot_of_records_that_left_the_log_is_not_used() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    await long_call(log, store)
+    log.forget(SESSION)
+    for number in range(100, 100 + SHORT_MAX):
+        await arrive(log, transcription(number))
+    watching = Watching()
+    settler = settler_on(log, ScriptedCarrier(log), watching.flow, snapshots=snapshots_in(store))
+    await settler.settle(SESSION)
+    _, session = watching.seen[0]
+    assert (len(session.facts), dict(session.commands)) == (1, {})
+
+
+async def test_a_log_with_other_records_at_these_positions_is_another_log() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    await long_call(log, store)
+    other = MemoryLog(log.now)
+    await long_call(other, MemorySnapshots(), events=31)
+    await next_seen(other, store)
+
+
+async def test_one_that_cannot_be_stored_harms_nothing_and_the_next_one_is() -> None:
+    store = MemorySnapshots()
+    snapshots = snapshots_in(store)
+    good = Snapshot(session=Session(session_id="good"), in_seq=1, out_seq=2, out_at=MemoryLog().now)
+    huge = Session(session_id="bad", operations={"speak": 2**70})
+    snapshots.offer(replace(good, session=huge))
+    snapshots.offer(good)
+    task = asyncio.create_task(snapshots.keep_storing())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert store.bodies.keys() == {"good"}
+    store.is_away = True
+    snapshots.offer(good)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    assert await snapshots_in(store).read("good") is None
+
+
+# ------------------------------------------------------------------ which code folds
+
+
+def _copy(root: Path) -> Path:
+    """The files that fold, without the others."""
+    package = Path(offhook.__file__).parent
+    for path in {path for pattern in FOLDED_BY for path in package.glob(pattern)}:
+        to = root / path.relative_to(package)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(path.read_bytes())
+    return root
+
+
+def test_any_change_of_the_code_that_folds_makes_another_fingerprint(tmp_path: Path) -> None:
+    root = _copy(tmp_path)
+    known = {fold_fingerprint()}
+    assert fold_fingerprint(root) in known
+    for name in ("session/leg_fold.py", "webhooks.py", "codec.py", "workers/sessions/state.py"):
+        with (root / name).open("a") as file:
+            file.write("\n")
+        known.add(fold_fingerprint(root))
+    (root / "session" / "more.py").write_text("")
+    known.add(fold_fingerprint(root))
+    assert len(known) == 6
+    (root / "session" / "fold.py").unlink()
+    assert fold_fingerprint(root) == ""
+
+
+def test_all_code_that_folds_is_in_the_fingerprint() -> None:
+    package = Path(offhook.__file__).parent
+    counted = {path for pattern in FOLDED_BY for path in package.glob(pattern)}
+    left, seen = ["offhook.session.stored", "offhook.session.fold", "offhook.codec"], set()
+    while left:
+        name = left.pop()
+        path = package.joinpath(*name.split(".")[1:])
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if path in seen or not path.exists():
+            continue
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("offhook."):
+                left += [f"{node.module}", *(f"{node.module}.{each.name}" for each in node.names)]
+    assert len(seen) > 20
+    assert seen <= counted

@@ -1,0 +1,152 @@
+"""Snapshots: how far this worker has folded a long session, for whoever has to read it anew.
+
+    settled ──▶ offered ──▶ in parts, compressed ──▶ stored        beside the work on calls
+                                                       │
+    an unknown session that is long ──▶ read ──────────┘ ──▶ the records after it
+
+The log is the only truth. A snapshot counts only if the same code folded it, and if the record that
+it ends with is in the log, unchanged; otherwise the session is read from its first record. Whatever
+goes wrong with one has no other consequence.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import msgspec
+import zstandard
+
+from offhook.errors import LogUnavailable
+from offhook.jetstream.snapshots import SnapshotStore
+from offhook.process.slices import Slices
+from offhook.recent import RecentDict
+from offhook.session import Session
+from offhook.session.stored import parts_of, with_part
+from offhook.workers.sessions.state import Snapshot
+
+EVERY = 500
+"""Facts and decisions after which a session gets another snapshot; fewer are folded in 40 ms."""
+
+SHORT_MAX = 64
+"""Records that are read before anybody asks for a snapshot: most sessions are shorter."""
+
+OFFERED_MAX = 256
+"""Snapshots that wait to be stored. They share what they consist of with the sessions in memory."""
+
+PAUSE_S = 0.05
+"""Before each is stored: what was just decided is sent first."""
+
+PART_BYTES_MAX = 64 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Snapshots:
+    """Those of one worker. `fingerprint` is of the code that folds; without one there are none."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        fingerprint: str,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        every: int = EVERY,
+        short_max: int = SHORT_MAX,
+    ) -> None:
+        self.every = every
+        self.short_max = short_max
+        self._store = store
+        self._fingerprint = fingerprint
+        self._sleep = sleep
+        self._offered = RecentDict[str, Snapshot](OFFERED_MAX)
+        self._wake = asyncio.Event()
+
+    async def read(self, session_id: str) -> Snapshot | None:
+        """The session's snapshot; None if there is none that can be used."""
+        if not self._fingerprint:
+            return None
+        try:
+            body = await self._store.read(session_id)
+            return None if body is None else await _read(body, session_id, self._fingerprint)
+        except LogUnavailable as error:
+            _log.warning("no snapshot is read", extra={"error": str(error)})
+        except Exception:
+            # Of the right version, and yet not as it was written: the log has everything.
+            _log.exception("a snapshot cannot be read", extra={"session_id": session_id})
+        return None
+
+    def offer(self, snapshot: Snapshot) -> None:
+        """Store it soon, in place of an earlier one of the session."""
+        if self._fingerprint:
+            self._offered[snapshot.session.session_id] = snapshot
+            self._wake.set()
+
+    async def keep_storing(self) -> None:
+        """Store what is offered, one after another, forever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.store_offered()
+
+    async def store_offered(self) -> None:
+        """Store all that was offered so far."""
+        while self._offered:
+            await self._sleep(PAUSE_S)
+            session_id, snapshot = self._offered.popitem(last=False)
+            try:
+                await self._store.write(session_id, await _written(snapshot, self._fingerprint))
+            except LogUnavailable as error:
+                _log.warning("a snapshot is not stored", extra={"error": str(error)})
+            except Exception:
+                _log.exception("a snapshot cannot be stored", extra={"session_id": session_id})
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """As it is on the stream. Other versions have a fingerprint in the first place, too."""
+
+    fingerprint: str
+    session_id: str
+    in_seq: int
+    out_seq: int
+    out_at: datetime
+    parts: list[bytes]  # each compressed
+
+
+async def _written(snapshot: Snapshot, fingerprint: str) -> bytes:
+    compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
+    parts: list[bytes] = []
+    slices = Slices()
+    for part in parts_of(snapshot.session):
+        parts.append(compressor.compress(part))
+        await slices.yield_if_due()
+    return msgspec.msgpack.encode(
+        _Stored(
+            fingerprint=fingerprint,
+            session_id=snapshot.session.session_id,
+            in_seq=snapshot.in_seq,
+            out_seq=snapshot.out_seq,
+            out_at=snapshot.out_at,
+            parts=parts,
+        )
+    )
+
+
+async def _read(body: bytes, session_id: str, fingerprint: str) -> Snapshot | None:
+    """None if it is of another version. Raises anything for what is not a snapshot."""
+    [found, *_] = msgspec.msgpack.decode(body, type=list[msgspec.Raw])
+    if msgspec.msgpack.decode(found) != fingerprint:
+        return None
+    stored = msgspec.msgpack.decode(body, type=_Stored)
+    if stored.session_id != session_id:
+        return None
+    decompressor = zstandard.ZstdDecompressor()
+    session: Session | None = None
+    slices = Slices()
+    for part in stored.parts:
+        session = with_part(session, decompressor.decompress(part, PART_BYTES_MAX))
+        await slices.yield_if_due()
+    assert session is not None, "a snapshot has a first part"
+    return Snapshot(
+        session=session, in_seq=stored.in_seq, out_seq=stored.out_seq, out_at=stored.out_at
+    )

@@ -1,9 +1,16 @@
 """What a long call costs a worker that does not know it: `python -m bench.cold [--events 10000]`.
 
 A session of so many records (half of them events, half the decisions on them) is in the log, and a
-worker's cache reads it from its first record, as when its first delivery arrives. `wait` is how
-long another task of the same process had to wait at most meanwhile, by the clock and in processor
-time. `known` is the same read once the session is in the cache. Medians of the rounds; a state that
+worker's cache reads it, as when its first delivery arrives. Another worker had it while it grew,
+and stored its snapshots.
+
+    from the log    from its first record, as without a snapshot
+    snapshot        from its snapshot on, after which there are as many records as there can be
+    known           once more, when the session is in the cache
+
+`wait` is how long another task of the same process had to wait at most meanwhile, by the clock and
+in processor time; `others` is what the read of a short session beside it took, at the 99th
+percentile, and in the first row without anything beside it. Medians of the rounds; a state that
 differs from a plain fold of the records prints WRONG.
 """
 
@@ -17,18 +24,25 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.fold import stored_of
-from bench.setting.machine import describe, median
+from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import Encoded
 from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.snapshots import JetStreamSnapshots
+from offhook.jetstream.subjects import Side
 from offhook.session import Session, fold
 from offhook.workers.sessions.cache import SessionCache
+from offhook.workers.sessions.fingerprint import fold_fingerprint
+from offhook.workers.sessions.snapshots import Snapshots
+from offhook.workers.sessions.state import SNAPSHOT_SHARE
 
 SESSION = "long"
+OTHER = "other"
 TARGET_MS = 150.0
 APPENDS_AT_ONCE = 64
+ALONE_S = 0.5
 
 
 @dataclass(kw_only=True)
@@ -39,6 +53,7 @@ class Cost:
     cpu: list[float] = field(default_factory=list)
     wait: list[float] = field(default_factory=list)
     wait_cpu: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)  # of each read beside it
 
 
 def main() -> None:
@@ -48,8 +63,11 @@ def main() -> None:
     given = options.parse_args()
     console = Console(width=110)
     console.print(describe("bench.cold"), highlight=False)
-    table = Table(title="A session that is read from its first record", title_justify="left")
-    for heading in ("records", "", "wall ms", "target", "CPU ms", "wait ms", "of it CPU", "right"):
+    table = Table(title="A session that the worker does not know", title_justify="left")
+    for heading in (
+        "records", "", "tail", "wall ms", "target", "CPU ms", "wait ms", "of it CPU", "others ms",
+        "right",
+    ):  # fmt: skip
         table.add_column(heading, justify="right")
     for count in map(int, given.events.split(",")):
         with NatsServer() as nats_server:
@@ -59,53 +77,117 @@ def main() -> None:
 
 
 async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list[str]]:
-    """A row for the session when it is unknown, and one when it is known."""
+    """A row for each way to read the session, after one for nothing."""
     client = await connect(nats_server.url, "bench")
     await provision(client, [nats_server.monitor_url])
     log = JetStreamLog(client)
-    await _append(log, count)
+    snapshots = Snapshots(JetStreamSnapshots(client), fold_fingerprint(), sleep=_at_once)
+    await _append(log, count, snapshots)
     wanted = fold(SESSION, await log.read(SESSION))
-    cold, known, is_right = Cost(), Cost(), True
+    kept = await snapshots.read(SESSION)
+    tail = count - len(kept.session.facts) - len(kept.session.decided) if kept else count
+    from_log, from_snapshot, known, is_right = Cost(), Cost(), Cost(), True
     for _ in range(rounds):
-        cache = SessionCache(log, asyncio.sleep)
-        is_right &= await _read(cache, cold) == wanted
-        is_right &= await _read(cache, known) == wanted
+        for cost, kept_in in ((from_log, None), (from_snapshot, snapshots)):
+            cache = SessionCache(log, asyncio.sleep, snapshots=kept_in)
+            is_right &= await _read(cache, cost) == wanted
+            if kept_in is not None:
+                is_right &= await _read(cache, known) == wanted
+            cache = SessionCache(log, asyncio.sleep, snapshots=kept_in)
+            cost.others += await _others_beside(cache, log)
+    alone = await _alone(log)
     await close(client)
+    rows = (
+        ("from the log", count, from_log),
+        ("snapshot", tail, from_snapshot),
+        ("known", 0, known),
+    )
     return [
-        [
-            name,
-            f"{median(cost.wall):.1f}",
-            f"≤ {TARGET_MS:g}" if cost is cold and count == 10_000 else "",
-            f"{median(cost.cpu):.1f}",
-            f"{median(cost.wait):.1f}",
-            f"{median(cost.wait_cpu):.1f}",
-            "yes" if is_right else "WRONG",
-        ]
-        for name, cost in (("cold", cold), ("known", known))
+        ["nothing", "", "", "", "", "", "", f"{percentile(alone, 99):.1f}", ""],
+        *(
+            [
+                name,
+                f"{read:,}",
+                f"{median(cost.wall):.1f}",
+                f"≤ {TARGET_MS:g}" if cost is from_snapshot and count == 10_000 else "",
+                f"{median(cost.cpu):.1f}",
+                f"{median(cost.wait):.1f}",
+                f"{median(cost.wait_cpu):.1f}",
+                f"{percentile(cost.others, 99):.1f}" if cost.others else "",
+                "yes" if is_right else "WRONG",
+            ]
+            for name, read, cost in rows
+        ),
     ]
 
 
-async def _append(log: JetStreamLog, count: int) -> None:
+async def _at_once(seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def _append(log: JetStreamLog, count: int, snapshots: Snapshots) -> None:
+    """Append the records, beside a worker that has the session; and one to the short session."""
+    cache = SessionCache(log, asyncio.sleep)
+    tail = max(snapshots.every, count // (SNAPSHOT_SHARE + 1))  # before another one is due
     entries = stored_of(count // 2)
     for first in range(0, len(entries), APPENDS_AT_ONCE):
         some = entries[first : first + APPENDS_AT_ONCE]
         # Each side in order: a client sends in the order in which it was asked to.
-        await asyncio.gather(
-            *(
-                log.append(
-                    SESSION,
-                    "in" if kind == "WebhookReceived" else "out",
-                    Encoded(type=kind, version=1, fact_id=fact_id, body=body),
-                )
-                for _, kind, body, fact_id in some
-            )
-        )
+        await asyncio.gather(*(_append_one(log, SESSION, each) for each in some))
+        state = await cache.read(SESSION)
+        await state.next_cause()
+        if first + len(some) > count - tail:
+            continue
+        if (snapshot := state.due_snapshot(snapshots.every)) is not None:
+            snapshots.offer(snapshot)
+            await snapshots.store_offered()
+    _, kind, body, _ = entries[0]
+    await _append_one(log, OTHER, (0, kind, body, "other-event"))
+
+
+async def _append_one(
+    log: JetStreamLog, session_id: str, entry: tuple[int, str, bytes, str]
+) -> None:
+    _, kind, body, fact_id = entry
+    side: Side = "in" if kind == "WebhookReceived" else "out"
+    await log.append(session_id, side, Encoded(type=kind, version=1, fact_id=fact_id, body=body))
+
+
+async def _alone(log: JetStreamLog) -> list[float]:
+    """What reads of the short session take while nothing else goes on, in milliseconds."""
+    took: list[float] = []
+    until = time.perf_counter() + ALONE_S
+    while time.perf_counter() < until:
+        took.append(await _other_read(log))
+    return took
+
+
+async def _others_beside(cache: SessionCache, log: JetStreamLog) -> list[float]:
+    """What reads of the short session take while the cache reads the long one."""
+    took: list[float] = []
+
+    async def read() -> None:
+        while True:
+            took.append(await _other_read(log))
+
+    task = asyncio.create_task(read())
+    state = await cache.read(SESSION)
+    await state.next_cause()
+    task.cancel()
+    return took
+
+
+async def _other_read(log: JetStreamLog) -> float:
+    began = time.perf_counter()
+    await log.read(OTHER)
+    return (time.perf_counter() - began) * 1000
 
 
 async def _read(cache: SessionCache, cost: Cost) -> Session:
+    """Read it beside a task that only waits."""
     longest, longest_cpu = 0.0, 0.0
 
-    async def other() -> None:
+    async def wait() -> None:
         nonlocal longest, longest_cpu
         last, last_cpu = time.perf_counter(), time.process_time()
         while True:
@@ -114,7 +196,7 @@ async def _read(cache: SessionCache, cost: Cost) -> Session:
             longest, longest_cpu = max(longest, now - last), max(longest_cpu, cpu - last_cpu)
             last, last_cpu = now, cpu
 
-    task = asyncio.create_task(other())
+    task = asyncio.create_task(wait())
     await asyncio.sleep(0)
     began_at, began_cpu = time.perf_counter(), time.process_time()
     state = await cache.read(SESSION)

@@ -308,6 +308,10 @@ class _Copy:
         if isinstance(event, UnknownEvent):
             kept = {name: value for name, value in event.payload.items() if name not in _IDS}
             return replace(event, **values | {"payload": hidden(kept)})
+        for item in dataclasses.fields(event):
+            given = getattr(event, item.name)
+            if item.name not in values and isinstance(given, Mapping | list | tuple):
+                values[item.name] = hidden(given)
         bare: CallEvent = replace(event, **values)  # type: ignore[assignment]
         return replace(bare, payload=hidden(self._not_in(bare, event)))
 

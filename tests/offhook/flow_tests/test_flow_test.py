@@ -17,6 +17,7 @@ from offhook.codec import fact_id_of
 from offhook.commands import Answer, Dial, Hangup, Speak, Transfer
 from offhook.decision import stored
 from offhook.events import (
+    CallAiGatherEnded,
     CallAnswered,
     CallHangup,
     CallInitiated,
@@ -450,6 +451,17 @@ def test_secrets_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in code
     filled_in = code.replace('SIP_AUTH_PASSWORD = "(hidden)"', 'SIP_AUTH_PASSWORD = "hunter2"')
     require_passes(filled_in, flow, monkeypatch)
+
+
+def test_secrets_in_what_a_caller_said_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = desk(lambda event, session: [Hangup()])
+    log = Log(flow)
+    said = {"name": "Ada", "door": {"access_token": "4711-secret"}}
+    log.decide(log.webhook(CallAiGatherEnded(result=said)))
+    code = copied(log.records)
+    assert "Ada" in code
+    assert "4711-secret" not in code
+    require_passes(code, flow, monkeypatch)
 
 
 def test_a_session_without_a_flow_has_no_test() -> None:

@@ -27,6 +27,8 @@ MORE = (
     *("connection_id", "session_id"),
     *TIMES,
     *("ended_from", "ended_before", "duration_s_min", "duration_s_max"),
+    *("answered", "answer_delay_s_min", "answer_delay_s_max", "talk_s_min", "talk_s_max"),
+    "any_leg",
 )
 """Filters that are hidden until one of them is in use, or the reader asks for them."""
 

@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from offhook.api.console.client import ApiClient, ApiRefused
 from offhook.api.console.page import route_of
+from offhook.api.console.pages.analytics import ANALYTICS
 from offhook.api.console.pages.health import HEALTH
 from offhook.api.console.pages.live import LIVE, LIVE_NOW
 from offhook.api.console.pages.queues import QUEUES
@@ -32,7 +33,7 @@ from offhook.api.console.sign_in import (
 )
 from offhook.process.asgi import AsgiApp, Message, Receive, Scope, Send
 
-PAGES = [LIVE, LIVE_NOW, SEARCH, SESSION, LADDER, QUEUES, HEALTH]
+PAGES = [LIVE, LIVE_NOW, SEARCH, SESSION, LADDER, QUEUES, ANALYTICS, HEALTH]
 STATIC = Path(__file__).parent / "static"
 FORM_BYTES_MAX = 8_000
 

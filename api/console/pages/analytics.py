@@ -1,0 +1,210 @@
+"""Analytics: the figures of a range, and the calls behind each of them.
+
+    ?last= or ?from= &to=, &tz=     the range, in a time zone
+    &direction= &connection_id= …   only these calls
+    &show=                          the figure over time
+    &by=                            the breakdown
+
+The page is complete without scripts; its script draws the figure over time.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+
+from offhook.api.console.charts.figures import figures_of, seconds, tiles_of, title_of, written
+from offhook.api.console.charts.histogram import Histogram, histogram_of
+from offhook.api.console.charts.links import FILTERS, calls_url, span_filters, view_url
+from offhook.api.console.charts.policies import NAMED_DAYS_MAX, gauges_of, whole_days
+from offhook.api.console.charts.ranges import (
+    LENGTH_DEFAULT,
+    LENGTHS,
+    WEEK,
+    Range,
+    range_of,
+    rfc3339,
+    unit_of,
+    zone_of,
+)
+from offhook.api.console.charts.series import buckets_of, points_of
+from offhook.api.console.charts.shares import funnel_of, heat_map, parts_of_all
+from offhook.api.console.client import Api
+from offhook.api.console.ladder.causes import cause_text, sip_text
+from offhook.api.console.page import Page, Shown
+
+SHOW_DEFAULT = "calls"
+PAIRS_MAX = 100
+PARTS_MAX = 12
+
+BREAKDOWNS = {
+    "connection_id": "Connection",
+    "number_prefix": "Number prefix",
+    "flow,flow_version": "Flow and version",
+    "direction": "Direction",
+    "hangup_source": "Who hung up",
+}
+BREAKDOWN_DEFAULT = "connection_id"
+BREAKDOWN_RATIOS = ("asr", "ner", "acd_s")
+
+FIELDS = (
+    ("connection_id", "Connection", ""),
+    ("number_prefix", "Number prefix", "+4930"),
+    ("flow", "Flow", ""),
+    ("flow_version", "Flow version", ""),
+    ("hangup_cause", "Hangup cause", "user_busy"),
+    ("hangup_source", "Who hung up", "caller"),
+    ("sip_hangup_cause", "SIP code", "486"),
+)
+"""Inputs of the form besides the range and the direction, with an example."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the URL asks for."""
+
+    given: Mapping[str, str]
+    tz: ZoneInfo
+    within: Range
+    unit: str
+    filters: Mapping[str, str]
+    by: str
+
+    def calls_url(self, values: Mapping[str, str]) -> str:
+        """The search for the calls of the range that have these values too."""
+        return calls_url(*self.within, {**self.filters, **values})
+
+
+async def shown(request: Request, api: Api) -> Shown:
+    """The figures of the range in the URL, in total, over time and by what calls have in common."""
+    given = {name: value for name, value in request.query_params.items() if value.strip()}
+    asked = _asked(given, datetime.now(UTC))
+    found = await _found(asked, api)
+    shown = {
+        "given": given,
+        "filters": asked.filters,
+        "fields": FIELDS,
+        "directions": ("incoming", "outgoing"),
+        "lengths": LENGTHS,
+        "chosen": None if "from" in given or "to" in given else given.get("last", LENGTH_DEFAULT),
+        "tz": asked.tz.key,
+        "within": asked.within,
+        "unit": asked.unit,
+        "view": lambda **changed: view_url(given, **changed),
+        "calls_url": asked.calls_url({}),
+        "total": None,
+        "seconds": seconds,
+        "written": written,
+    }
+    if found["total"]:
+        shown |= _over_time(asked, found) | _panels(asked, found)
+    return shown
+
+
+def _asked(given: Mapping[str, str], now: datetime) -> _Asked:
+    tz = zone_of(given.get("tz", "UTC"))
+    within = range_of(given, tz, now)
+    by = given.get("by", BREAKDOWN_DEFAULT)
+    return _Asked(
+        given=given,
+        tz=tz,
+        within=within,
+        unit=unit_of(within.end - within.start),
+        filters={name: given[name] for name in FILTERS if name in given},
+        by=by if by in BREAKDOWNS else BREAKDOWN_DEFAULT,
+    )
+
+
+async def _found(asked: _Asked, api: Api) -> Mapping[str, Any]:
+    """The API's groups, by what each request is for, and its definitions."""
+
+    async def groups(within: tuple[datetime, datetime], **more: object) -> Any:
+        start, end = (rfc3339(at) for at in within)
+        wanted = {"tz": asked.tz.key, **asked.filters, "from": start, "to": end, **more}
+        return (await api.get("/analytics/groups", wanted))["data"]
+
+    async def definitions() -> Any:
+        return (await api.get("/analytics/definitions"))["data"]
+
+    within = asked.within
+    requests = {
+        "total": groups(within, include="histograms"),
+        "series": groups(within, group_by=asked.unit),
+        "before": groups(within.week_earlier, group_by=asked.unit),
+        "pairs": groups(within, group_by="hangup_cause,sip_hangup_cause", top=PAIRS_MAX),
+        "directions": groups(within, group_by="direction"),
+        "days": groups(whole_days(*within), group_by="day", tz="UTC"),
+        "parts": groups(within, group_by=asked.by, top=PARTS_MAX),
+        "definitions": definitions(),
+    }
+    return dict(zip(requests, await asyncio.gather(*requests.values()), strict=True))
+
+
+def _over_time(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The tiles, and the one that is shown over time."""
+    buckets = buckets_of(found["series"], asked.within, asked.unit)
+    (total,), before = found["total"], found["before"]
+    tiles = tiles_of(total, [each.group for each in buckets], before, found["definitions"])
+    wanted = asked.given.get("show", SHOW_DEFAULT)
+    show = next((tile for tile in tiles if tile.key == wanted), tiles[0])
+    points = points_of(buckets, asked.unit, show.key, asked.filters)
+    earlier = buckets_of(before, asked.within.week_earlier, asked.unit) if before else []
+    points_before = points_of(earlier, asked.unit, show.key, asked.filters, WEEK)
+    return {
+        "tiles": tiles,
+        "show": show,
+        "points": points,
+        "points_before": points_before,
+        "chart": {
+            "key": show.key,
+            "title": show.title,
+            "kind": figures_of(total)[show.key].kind,
+            "points": [asdict(point) for point in points],
+            "before": [asdict(point) for point in points_before],
+        },
+    }
+
+
+def _panels(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is beside and below the series."""
+    (total,) = found["total"]
+    durations = total["durations"]
+
+    def day_url(start: datetime, end: datetime, values: Mapping[str, str]) -> str:
+        return calls_url(start, end, {**asked.filters, **values})
+
+    def histogram(name: str, classes: Sequence[Any]) -> Histogram:
+        return histogram_of(
+            classes, lambda above_s, most_s: asked.calls_url(span_filters(name, above_s, most_s))
+        )
+
+    return {
+        "total": total,
+        "talk_min": durations["acd_s"]["numerator"] / 60,
+        "heat": heat_map(found["pairs"], asked.calls_url),
+        "cause_text": cause_text,
+        "sip_text": sip_text,
+        "funnels": {
+            direction: funnel_of(group["counts"], direction, asked.calls_url)
+            for group in found["directions"]
+            if (direction := group["group"]["direction"]) is not None
+        },
+        "named_days_max": NAMED_DAYS_MAX,
+        "gauges": gauges_of(total, found["days"], found["definitions"], day_url),
+        "histograms": [
+            (title, each, histogram(key, each["histogram"]))
+            for title, key in (("Answer delay", "answer_delay"), ("Talk time", "talk"))
+            if (each := durations[key]) is not None
+        ],
+        "by": asked.by,
+        "breakdowns": BREAKDOWNS,
+        "breakdown_ratios": [(key, title_of(key)) for key in BREAKDOWN_RATIOS],
+        "parts": parts_of_all(found["parts"], asked.calls_url),
+    }
+
+
+ANALYTICS = Page(path="/analytics", template="analytics.html", shown=shown, in_menu="Analytics")

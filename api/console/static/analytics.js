@@ -1,0 +1,89 @@
+// The series of the analytics page as a chart, in the page's colours; the rest needs no script.
+const form = document.querySelector("form.filter");
+form.addEventListener("submit", () => {
+  // A time that was chosen wins over a named range; what is empty stays out of the URL.
+  if (form.elements.last && (form.elements.from.value || form.elements.to.value)) form.elements.last.disabled = true;
+  for (const input of form.elements) if (input.name && !input.value) input.disabled = true;
+});
+addEventListener("pageshow", () => { for (const input of form.elements) input.disabled = false; });
+
+// Escape takes an explanation away until the pointer or the focus comes back.
+const figures = document.querySelector(".figures");
+addEventListener("keydown", (event) => { if (event.key === "Escape") figures?.classList.add("still"); });
+for (const type of ["pointerover", "focusin"]) figures?.addEventListener(type, () => figures.classList.remove("still"));
+
+// The URL has the time zone, so a view that is shared is the same for everyone; UTC without one.
+const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const url = new URL(location);
+if (here && here !== "UTC" && !url.searchParams.has("tz")) {
+  url.searchParams.set("tz", here);
+  const link = Object.assign(document.createElement("a"), { href: url.search, textContent: `show in ${here}` });
+  document.getElementById("zone").append(" (", link, ")");
+}
+
+const source = document.getElementById("data");
+const data = source && JSON.parse(source.textContent);
+const element = document.getElementById("series");
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return new Proxy({}, { get: (_, name) => style.getPropertyValue(`--${name}`).trim() });
+}
+
+const phone = matchMedia("(max-width: 40rem)");
+const scaled = (value) => (value === null || data.kind !== "share" ? value : value * 100);
+const unit = { share: " %", seconds: " s" }[data?.kind] ?? "";
+
+function traces(colour) {
+  const { points, before } = data;
+  const bars = (name, value, color, more) => ({
+    type: "bar", name, x: points.map((each) => each.at), y: points.map(value), customdata: points.map((each) => each.url),
+    marker: { color }, ...more,
+  });
+  const line = (name, list, more) => ({
+    type: "scatter", mode: "lines+markers", name, x: list.map((each) => each.at), y: list.map((each) => scaled(each.value)),
+    customdata: list.map((each) => each.url), text: list.map((each) => (each.parts ? `${each.text} (${each.parts})` : each.text)),
+    hovertemplate: "%{text}", marker: { size: 5 }, ...more,
+  });
+  const earlier = before.length
+    ? [line("One week earlier", before, { mode: "lines", line: { color: colour.warn, dash: "dot", width: 2 } })] : [];
+  if (data.key === "calls") {
+    return [
+      bars("Answered", (each) => each.answered, colour.accent),
+      bars("Not answered", (each) => each.calls - each.answered, colour.quiet, { opacity: 0.6 }),
+      ...earlier,
+    ];
+  }
+  return [
+    bars("Calls", (each) => each.calls, colour.quiet, { yaxis: "y2", opacity: 0.22 }),
+    ...earlier,
+    line(data.title, points, { line: { color: colour.accent, width: 2.5 } }),
+  ];
+}
+
+function layout(colour) {
+  const axis = { gridcolor: colour.line, linecolor: colour.line, zerolinecolor: colour.line, automargin: true, fixedrange: true };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, barmode: "stack", bargap: 0.15, hovermode: "x unified",
+    font: { color: colour.text, family: getComputedStyle(document.body).fontFamily, size: 12 },
+    margin: { l: 44, r: 12, t: 8, b: 36 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
+    hoverlabel: { bgcolor: colour.card, bordercolor: colour.line, font: { color: colour.text } },
+    xaxis: { ...axis, type: "date", showgrid: false, ...(phone.matches ? { nticks: 4, tickangle: 0 } : {}) },
+    yaxis: { ...axis, rangemode: "tozero", ticksuffix: unit, tickmode: "auto", ...(data.key === "calls" ? {} : { overlaying: "y2" }) },
+    yaxis2: { ...axis, rangemode: "tozero", side: "right", showgrid: false, tickfont: { color: colour.quiet } },
+  };
+}
+
+function draw() {
+  const colour = colours();
+  Plotly.react(element, traces(colour), layout(colour), { displayModeBar: false, responsive: true });
+}
+
+if (data) {
+  draw();
+  element.on("plotly_click", ({ points: [point] }) => {
+    if (point.customdata) location.assign(point.customdata);
+  });
+  document.addEventListener("themechange", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}

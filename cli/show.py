@@ -37,6 +37,8 @@ def show(
     """Print a session's records from the log, each with the state of the session after it."""
     from offhook.cli.remote.show import run_show
 
+    if not session.strip():
+        raise typer.BadParameter("SESSION is empty; expected the id of a session")
     if sum((as_of is not None, diff is not None, follow)) > 1:
         raise typer.BadParameter("--as-of, --diff and --follow exclude one another")
     if diff is not None and last is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from offhook.api.console.search_rows import found_row
+from offhook.cli.printable import printable
 
 COLUMNS = (
     ("started (UTC)", 19),
@@ -69,7 +70,7 @@ class CallLines:
 
 
 def texts_of(session: Mapping[str, Any]) -> Sequence[str]:
-    """The texts of the columns. A caller's name cannot command the terminal."""
+    """The texts of the columns."""
     row = found_row(session)
     texts = (
         _moment(row.started_at),
@@ -80,7 +81,7 @@ def texts_of(session: Mapping[str, Any]) -> Sequence[str]:
         " ".join(each for each in (row.flow, row.flow_version) if each) or "–",
         row.session_id,
     )
-    return ["".join(each if each.isprintable() else "\ufffd" for each in text) for text in texts]
+    return [printable(text) for text in texts]
 
 
 def filled(texts: Sequence[str], width: int) -> list[str]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from offhook.cli.remote.event_stream import events
-from offhook.cli.remote.session_text import session_text
+from offhook.cli.remote.session_text import is_over, session_text
 from offhook.events import Record
 from offhook.jetstream.log import EventLog
 from offhook.session import fold
@@ -26,7 +26,7 @@ async def follow_session(
 ) -> None:
     """Print what follows these records. Raises OperatorFault if the API refuses, or is away."""
     known = list(records)
-    if _has_ended(session_id, known):
+    if is_over(fold(session_id, known)):
         return
     path = f"/sessions/{quote(session_id, safe='')}/stream"
     async for _ in events(settings, path, str(known[-1].seq)):
@@ -40,11 +40,14 @@ async def follow_session(
             continue
         known += new
         now = datetime.now(UTC)
-        text = session_text(session_id, known, len(new), now=now, is_continued=True)
+        text = session_text(
+            session_id, known, len(new), now=now, width=width_of(console), is_continued=True
+        )
         console.print(text, crop=False)
-        if _has_ended(session_id, known):
+        if is_over(fold(session_id, known)):
             return
 
 
-def _has_ended(session_id: str, records: Sequence[Record]) -> bool:
-    return fold(session_id, records).status == "ended"
+def width_of(console: Console) -> int | None:
+    """Of a terminal; None for a pipe or a file, whose lines are not broken."""
+    return console.width if console.is_terminal else None

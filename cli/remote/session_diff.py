@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
+from offhook.cli.printable import printable
+from offhook.position import position_text
 from offhook.redact import hidden
 
 LEFT_OUT = frozenset({"first_seq", "last_seq", "first_stored_at", "last_stored_at"})
@@ -55,8 +57,8 @@ def diff_text(changes: Sequence[Mapping[str, Any]]) -> Text:
         for field in change["fields"]:
             text.append(f"  {field['name']:<{width}}  ")
             if not change["is_new"]:
-                text.append(f"{_shown(field['before'])} → ", "dim")
-            text.append(f"{_shown(field['after'])}\n", "green")
+                text.append(f"{_shown(field, 'before')} → ", "dim")
+            text.append(f"{_shown(field, 'after')}\n", "green")
     if not changes:
         text.append("nothing changed\n", "dim")
     text.rstrip()
@@ -78,8 +80,12 @@ def _pairs(before: Rows, after: Rows) -> Iterator[tuple[str, str, Any, Any]]:
             yield table.removesuffix("s"), row[key], earlier.get(row[key]), row
 
 
-def _shown(value: Any) -> str:
+def _shown(field: Mapping[str, Any], moment: str) -> str:
+    value = field[moment]
     if value is None:
         return "–"
+    if field["name"].endswith("_seq"):
+        return position_text(value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode().strip('"')
+    text = printable(text)
     return text if len(text) <= VALUE_CHARS_MAX else f"{text[: VALUE_CHARS_MAX - 1]}…"

@@ -4,17 +4,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from offhook.api.console.ladder.lines import command_about
+from offhook.api.console.ladder.moments import shown_span
 from offhook.cli.counted import counted
+from offhook.cli.printable import printable
+from offhook.cli.remote.hanging import hanging
+from offhook.cli.remote.record_columns import Columns
+from offhook.cli.remote.session_heading import heading_lines
 from offhook.events import (
     CallEvent,
     CallHangup,
     CallInitiated,
+    CallTranscription,
     CommandAttempted,
     CommandFailed,
     CommandRequested,
@@ -33,11 +39,19 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.position import position_text, referred
+from offhook.redact import hidden
 from offhook.session import Session, evolve
 from offhook.session.leg import Leg
+from offhook.session.placed import session_of_answer
 
 SETTLED_SHOWN_MAX = 4
 """If more commands are settled and unchanged than this, only their number is shown."""
+
+SAID_CHARS_MAX = 60
+"""Of what a command says; `--json` has all of it."""
+
+DELAY_SHOWN_S = 1.0
+"""A webhook that was stored this long after its event, or later, shows how long it took."""
 
 CHANGED = "▸"
 
@@ -48,46 +62,58 @@ def session_text(
     last: int | None = None,
     *,
     now: datetime,
+    width: int | None = None,
     is_continued: bool = False,
 ) -> Group:
-    """The records, or the `last` ones, as they are printed.
+    """The records, or the `last` ones, as they are printed: below what became of the session.
 
-    `is_continued`: the others were printed before, so only legs that are new are named again.
+    No word is broken, whatever the `width` is; None: a line for each record, and one for the state.
+    `is_continued`: the others were printed before, so only legs that are new are named again, and
+    why the session ended is said only at its end.
     """
     names = _Names()
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(justify="right", no_wrap=True)
-    lines.add_column(no_wrap=True)
-    lines.add_column(no_wrap=True)
-    lines.add_column(overflow="fold")
     day = ""
     session = Session(session_id=session_id)
     unshown = len(records) - (last or len(records))
     named = 0  # legs that were named before
+    columns = Columns.of(records, width)
+    lines: list[Text] = []
     for number, record in enumerate(records):
         before, session = session, evolve(session, record)
         # Also for records that are not shown: names and settled commands count from the first one.
-        body = Text.assemble((_kind(record), "bold"), "  ", _what(record, names), "\n")
-        body.append(_state(before, session, record, names))
+        what = " ".join(_what(record, names).split())
+        said = Text.assemble((_kind(record), "bold"), "  ", printable(what))
+        state = _state(before, session, record, names)
         if number < unshown:
             if is_continued:
                 day, named = f"{record.stored_at:%Y-%m-%d}", len(names.legs)
             continue
         if (this_day := f"{record.stored_at:%Y-%m-%d}") != day:
             day = this_day
-            lines.add_row("seq", day, "", "times are UTC, of the log's clock", style="dim")
-        at = f"{record.stored_at:%H:%M:%S.%f}"[:-3]
-        lines.add_row(position_text(record.seq), at, record.side, body)
-    title = f"session {session_id}: {counted(len(records), 'record')}, {_status_at(session, now)}"
-    if others := sorted({record.session_id for record in records} - {session_id}):
-        title += f", with its dial in session {', '.join(others)}"
-    if unshown > 0:
-        title += f"; the last {last:,}"
-    # An id that is broken over two lines cannot be copied.
-    whole: dict[str, Any] = {"no_wrap": True, "overflow": "ignore"}
-    legs = [Text(f"{name}  {leg}", **whole) for leg, name in list(names.legs.items())[named:]]
-    heading = [] if is_continued else [Text(title, style="bold")]
-    return Group(*heading, *legs, lines)
+            lines += columns.of_day(day)
+        lines += columns.of_record(record, said, state)
+    legs = [
+        line
+        for leg, name in list(names.legs.items())[named:]
+        for line in hanging("", Text(f"{name}  {printable(leg)}"), None)
+    ]
+    if not is_continued:
+        title = f"session {session_id}: {counted(len(records), 'record')}, "
+        title += _status_at(session, now)
+        if unshown > 0:
+            title += f"; the last {last:,}"
+        about = heading_lines(session_id, records, now, width)
+        return Group(*hanging("", Text(printable(title), "bold"), width), *about, *legs, *lines)
+    if is_over(session):
+        lines += heading_lines(session_id, records, now, width)
+    return Group(*legs, *lines)
+
+
+def is_over(session: Session) -> bool:
+    """Whether it has ended, or no leg is to come: its commands, such as a dial, are settled."""
+    if session.status == "empty" and session.commands:
+        return all(command.outcome is not None for command in session.commands.values())
+    return session.status == "ended"
 
 
 @dataclass
@@ -102,6 +128,7 @@ class _Names:
     namesakes: Counter[str] = field(
         default_factory=Counter
     )  # commands by name, without their numbers
+    decided_at: dict[str, datetime] = field(default_factory=dict)  # by command_id
     unsettled: dict[str, None] = field(default_factory=dict)  # command_ids, oldest first
     settled: dict[str, None] = field(default_factory=dict)
 
@@ -109,6 +136,19 @@ class _Names:
         if call_control_id is None:
             return ""
         return self.legs.setdefault(call_control_id, f"L{len(self.legs) + 1}")
+
+    def issued(self, command: IssuedCommand) -> str:
+        """The command with its number, or with what it says."""
+        about = command_about({"parameters": hidden(command.parameters)})
+        name = self.command(command.command_id, command)
+        return f"{name} {_quoted(about[1:-1]) if about.startswith('“') else about}".rstrip()
+
+    def took(self, command_id: str, outcome: Record) -> str:
+        """How long after the decision its outcome was stored; empty if that is not known."""
+        decided_at = self.decided_at.get(command_id)
+        if decided_at is None:
+            return ""
+        return f"in {shown_span((outcome.stored_at - decided_at).total_seconds())}"
 
     def command(self, command_id: str, issued: IssuedCommand | None = None) -> str:
         if command_id in self.commands:
@@ -137,11 +177,14 @@ def _what(record: Record, names: _Names) -> str:
     match fact:
         case WebhookReceived(event=event, attempt=attempt):
             again = f"attempt {attempt}" if attempt and attempt > 1 else ""
-            return _joined(f"{names.leg(event.call_control_id)} {_what_happened(event)}", again)
+            what = f"{names.leg(event.call_control_id)} {_what_happened(event)}"
+            return _joined(what, again, _delay(event, record))
         case CommandRequested(command=command, requested_by=requested_by):
-            return f"{names.command(command.command_id, command)} by {requested_by or 'nobody'}"
+            return f"{names.issued(command)} by {requested_by or 'nobody'}"
         case Decided():
-            said = [names.command(command.command_id, command) for command in fact.commands]
+            for command in fact.commands:
+                names.decided_at.setdefault(command.command_id, record.stored_at)
+            said = [names.issued(command) for command in fact.commands]
             said += [_timer(order) for order in fact.timers]
             by = f"{fact.flow} {fact.flow_version}"
             warned = "".join(f"; warning: {warning}" for warning in fact.warnings)
@@ -151,11 +194,18 @@ def _what(record: Record, names: _Names) -> str:
             return f"{names.command(fact.command_id)}, attempt {fact.attempt}: {fact.because}"
         case CommandSucceeded():
             http = f"HTTP {fact.http_status}" if fact.http_status else ""
-            return _joined(names.command(fact.command_id), http, fact.note)
+            placed = session_of_answer(fact.answer)
+            in_session = (
+                f"placed session {placed}" if placed not in (None, record.session_id) else ""
+            )
+            took = names.took(fact.command_id, record)
+            return _joined(names.command(fact.command_id), http, took, fact.note, in_session)
         case CommandFailed():
             http = f"HTTP {fact.http_status}" if fact.http_status else ""
             codes = " ".join(str(each.get("code", "")) for each in fact.errors)
-            return _joined(names.command(fact.command_id), fact.reason, http, codes, fact.detail)
+            took = names.took(fact.command_id, record)
+            name = names.command(fact.command_id)
+            return _joined(name, fact.reason, http, codes, took, fact.detail)
         case TimerSet(name=name, due_at=due_at):
             return f"{name}, due {due_at:%H:%M:%S.%f}"[:-3]
         case TimerCancelled(name=name) | TimerFired(name=name):
@@ -175,6 +225,13 @@ def _what(record: Record, names: _Names) -> str:
             assert_never(fact)
 
 
+def _delay(event: CallEvent, record: Record) -> str:
+    if event.occurred_at is None:
+        return ""
+    delay_s = (record.stored_at - event.occurred_at).total_seconds()
+    return f"{shown_span(delay_s)} after it occurred" if delay_s >= DELAY_SHOWN_S else ""
+
+
 def _timer(order: TimerOrder) -> str:
     if order.after_s is None:
         return f"cancel timer {order.name}"
@@ -189,6 +246,9 @@ def _what_happened(event: CallEvent) -> str:
             by = f"by {event.hangup_source}" if event.hangup_source else ""
             sip = f"SIP {event.sip_hangup_cause}" if event.sip_hangup_cause else ""
             return _joined(event.hangup_cause or "", by, sip)
+        case CallTranscription(transcription_data=data):
+            said = (data or {}).get("transcript")
+            return _quoted(said) if isinstance(said, str) else ""
         case _:
             values = (getattr(event, name, None) for name in _DETAILS)
             return _joined(*(str(value) for value in values if isinstance(value, str | int)))
@@ -210,6 +270,11 @@ _DETAILS = (
     "total_cost",
 )
 """Fields that say in a word what an event is about."""
+
+
+def _quoted(said: str) -> str:
+    said = " ".join(said.split())
+    return f"“{said if len(said) <= SAID_CHARS_MAX else said[: SAID_CHARS_MAX - 1].rstrip() + '…'}”"
 
 
 def _joined(*parts: str) -> str:
@@ -244,7 +309,8 @@ def _state(before: Session, after: Session, record: Record, names: _Names) -> Te
             (f"{names.command(key, each.issued)} {each.status}", False) for key, each in done
         ]
     text = Text()
-    for shown, changed in [*parts, *settled]:
+    for part, changed in [*parts, *settled]:
+        shown = printable(part)
         text.append(" · " if text else "", "dim")
         text.append(f"{CHANGED}{shown}" if changed else shown, "green" if changed else "dim")
     return text

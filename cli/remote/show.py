@@ -7,7 +7,7 @@ follow a session it needs the API too, which says when there is something new.
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +15,18 @@ import msgspec
 import typer
 from rich.console import Console
 
+from offhook.api.console.ladder.why import why
 from offhook.cli.remote.call_records import Moment, read_call
-from offhook.cli.remote.follow import follow_session
+from offhook.cli.remote.follow import follow_session, width_of
 from offhook.cli.remote.session_diff import changes_between, diff_text
+from offhook.cli.remote.session_fold import (
+    advanced_call,
+    detail_of_call,
+    folded_call,
+    links_of,
+    parked_entries,
+    rows_of,
+)
 from offhook.cli.remote.session_text import session_text
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid
@@ -27,14 +36,11 @@ from offhook.jetstream.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import position_from, position_text
-from offhook.projections.views.commands import COMMANDS
-from offhook.projections.views.fold import Folded, advanced
-from offhook.projections.views.legs import LEGS
-from offhook.projections.views.sessions import SESSIONS, session_view
-from offhook.projections.views.view import columns_of
 from offhook.redact import hidden
-from offhook.session import Session
 from offhook.settings import Settings
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 
 
 def run_show(
@@ -56,7 +62,10 @@ def run_show(
     asked = _Asked(
         session=session, last=last, moments=[_moment_in(text) for text in texts], as_json=as_json
     )
-    asyncio.run(_show(console, settings, asked, is_diff=diff is not None, follow=follow))
+    try:
+        asyncio.run(_show(console, settings, asked, is_diff=diff is not None, follow=follow))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +91,22 @@ async def _show(
             by_then = f" as of {_moment_text(asked.moments[-1])}" if moments else ""
             raise OperatorFault(f"the log has no record of session {asked.session}{by_then}")
         if is_diff:
-            _print_diff(console, session_id, [found for _, found in read], as_json=asked.as_json)
+            # From the earlier one, whichever was given first: rows are never taken back.
+            found = sorted((found for _, found in read), key=len)
+            _print_diff(console, session_id, found, as_json=asked.as_json)
         elif asked.as_json:
-            shown = _as_json(session_id, records, asked.last)
+            now = moments[0].at if moments else None
+            shown = _as_json(session_id, records, asked.last, now or datetime.now(UTC))
             print(msgspec.json.encode(shown).decode())  # noqa: T201
         else:
             now = moments[0].at if moments else None
-            text = session_text(session_id, records, asked.last, now=now or datetime.now(UTC))
+            text = session_text(
+                session_id,
+                records,
+                asked.last,
+                now=now or datetime.now(UTC),
+                width=width_of(console),
+            )
             console.print(text, crop=False)
             if follow:
                 await follow_session(console, settings, log, session_id, records)
@@ -132,7 +150,7 @@ async def _moment(stream: StreamLookup, given: int | datetime) -> Moment:
 def _print_diff(
     console: Console, session_id: str, moments: Sequence[Sequence[Record]], *, as_json: bool
 ) -> None:
-    before, after = (_rows(_folded(session_id, records)) for records in moments)
+    before, after = (rows_of(folded_call(session_id, records)) for records in moments)
     changes = changes_between(before, after)
     if as_json:
         found = {"session_id": session_id, "changes": changes}
@@ -153,25 +171,18 @@ def _place(records: Sequence[Record]) -> str:
     )
 
 
-def _folded(session_id: str, records: Sequence[Record]) -> Folded:
-    folded = Folded(session=Session(session_id=session_id))
-    for record in records:
-        folded = _advanced(folded, record)
-    return folded
+def _as_json(
+    session_id: str, records: Sequence[Record], last: int | None, now: datetime
+) -> Mapping[str, Any]:
+    """Why it ended, linked sessions, and each record with the session after it.
 
-
-def _advanced(folded: Folded, record: Record) -> Folded:
-    # A dial of another partition has positions that say nothing here.
-    return advanced(replace(folded, last_seq=0), record)
-
-
-def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Mapping[str, Any]:
-    """Each record, and the session after it in the form of the API's `/sessions/{id}?as_of=`."""
+    The session is in the form of the API's `/sessions/{id}?as_of=`.
+    """
     shown = []
-    folded = Folded(session=Session(session_id=session_id))
+    folded = folded_call(session_id, [])
     unshown = len(records) - (last or len(records))
     for number, record in enumerate(records):
-        folded = _advanced(folded, record)
+        folded = advanced_call(folded, record)
         if number < unshown:
             continue
         shown.append(
@@ -179,19 +190,18 @@ def _as_json(session_id: str, records: Sequence[Record], last: int | None) -> Ma
                 "seq": record.seq,
                 "session_id": record.session_id,
                 "stored_at": record.stored_at,
+                "elapsed_s": (record.stored_at - records[0].stored_at).total_seconds(),
                 "side": record.side,
                 "type": type(record.fact).__name__,
                 "fact_id": record.fact_id,
                 "fields": hidden(fields_of(record.fact)),
-                "after": hidden(_rows(folded)),
+                "after": hidden(rows_of(folded)),
             }
         )
-    return {"session_id": session_id, "records": shown}
-
-
-def _rows(folded: Folded) -> Mapping[str, Any]:
+    detail = detail_of_call(session_id, records, now)
     return {
-        "session": columns_of(SESSIONS.table, session_view(folded)),
-        "legs": [columns_of(LEGS.table, row) for row in LEGS.rows_of(folded, 0)],
-        "commands": [columns_of(COMMANDS.table, row) for row in COMMANDS.rows_of(folded, 0)],
+        "session_id": session_id,
+        "why": why(detail, parked_entries(records)),
+        "links": links_of(session_id, detail, records),
+        "records": shown,
     }

@@ -194,7 +194,7 @@ class LineReader:
             status, look = "ignored: decided already", "grey"
         return Line(
             kind="command",
-            text=f"{command.get('operation')} {_about(command)}".strip(),
+            text=f"{command.get('operation')} {command_about(command)}".strip(),
             note=f"{_id(command)[:ID_CHARS]} · {status}",
             start=OFFHOOK,
             end=leg or CARRIER,
@@ -266,13 +266,17 @@ def _said(fields: Mapping[str, Any]) -> str:
     return ""
 
 
-def _about(command: Mapping[str, Any]) -> str:
+_SPOKEN = ("payload", "greeting")
+
+
+def command_about(command: Mapping[str, Any]) -> str:
+    """The one parameter that a reader wants; what is spoken is in quotes."""
     parameters = command.get("parameters")
     if not isinstance(parameters, Mapping):
         return ""
-    for name in ("to", "payload", "cause", "audio_url", "queue_name", "name"):
+    for name in ("to", *_SPOKEN, "cause", "audio_url", "queue_name", "name"):
         if value := _text(parameters.get(name)):
-            return f"“{value}”" if name == "payload" else value
+            return f"“{value}”" if name in _SPOKEN else value
     return ""
 
 
@@ -308,7 +312,7 @@ def _mark(entry: Mapping[str, Any]) -> Line:
         case "CommandRequested":
             command = fields.get("command")
             issued = command if isinstance(command, Mapping) else {}
-            text = f"API request: {issued.get('operation')} {_about(issued)}".strip()
+            text = f"API request: {issued.get('operation')} {command_about(issued)}".strip()
             by = _text(fields.get("requested_by"))
             return Line(kind="mark", text=text, note=f"by token {by}" if by else "")
         case "LegPlaced":

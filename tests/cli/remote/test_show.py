@@ -51,44 +51,61 @@ PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]"
 
 PRINTED = """\
 session s: 16 records, ended
+The flow frontdesk 7 raised an error on call.initiated in each of 5 attempts: ValueError: no [x]. An
+operator has resumed the session since.
+The command hangup failed: the carrier refused it (HTTP 422, 90015).
+The caller +12025550100 hung up 57.0 s after the answer (normal_clearing, SIP 200 OK, ended by the
+caller).
 L1  v3:s
 L2  v3:s-2
-seq  2026-11-22         times are UTC, of the log's clock
-  1  12:00:01.123  in   call.initiated  L1 incoming, +12025550100 → +12025550101
-                        ▸active · ▸L1 initiated
-  2  12:00:02.123  out  Decided  on 1 by frontdesk 7: answer L1, hangup L1
-                        active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
-  3  12:00:03.123  out  CommandAttempted  answer L1, attempt 2: 503
-                        active · L1 initiated · answer L1 pending · hangup L1 pending
-  4  12:00:04.123  in   call.answered  L1
-                        active · ▸L1 answered · answer L1 pending · hangup L1 pending
-  5  12:00:05.123  in   call.initiated  L2 outgoing, +12025550100 → +12025550101
-                        active · L1 answered · ▸L2 initiated · answer L1 pending · hangup L1 pending
-  6  12:00:06.123  in   call.answered  L2
-                        active · L1 answered · ▸L2 answered · answer L1 pending · hangup L1 pending
-  7  12:00:07.123  in   call.bridged  L1
-                        active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1 pending
-  8  12:00:08.123  out  CommandSucceeded  answer L1, HTTP 200
-                        active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup L1 pending
-  9  12:00:09.123  in   call.bridged  L2
-                        active · L1 bridged · ▸L2 bridged · hangup L1 pending · answer L1 succeeded
- 10  12:00:10.123  in   call.hangup  L1 normal_clearing, by caller, SIP 200
-                        active · ▸L1 ended · L2 bridged · hangup L1 pending · answer L1 succeeded
- 11  12:00:11.123  in   call.hangup  L2 normal_clearing, by caller, SIP 200
-                        ▸ended · L1 ended · ▸L2 ended · hangup L1 pending · answer L1 succeeded
- 12  12:00:12.123  in   call.recording.saved  L1
-                        ended · L1 ended · L2 ended · hangup L1 pending · answer L1 succeeded
- 13  12:00:13.123  out  CommandFailed  hangup L1, refused, HTTP 422, 90015
-                        ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1 succeeded
- 14  12:00:14.123  in   CommandRequested  dial by tests
-                        ended · L1 ended · L2 ended · ▸dial requested · answer L1 succeeded · hangup
-                        L1 failed
- 15  12:00:15.123  out  SessionParked  on 1 after 5 attempts: flow frontdesk 7: ValueError: no [x]
-                        ▸ended, parked · L1 ended · L2 ended · dial requested · answer L1 succeeded
-                        · hangup L1 failed
- 16  12:00:16.123  in   SessionResumed  by cli:root
-                        ▸ended · L1 ended · L2 ended · dial requested · answer L1 succeeded · hangup
-                        L1 failed
+seq  2026-11-22                  times are UTC, + since the first record
+  1  12:00:01.123   +0.000  in   call.initiated  L1 incoming, +12025550100 → +12025550101, 1.00 s
+                                 after it occurred
+                                 ▸active · ▸L1 initiated
+  2  12:00:02.123   +1.000  out  Decided  on 1 by frontdesk 7: answer L1, hangup L1
+                                 active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
+  3  12:00:03.123   +2.000  out  CommandAttempted  answer L1, attempt 2: 503
+                                 active · L1 initiated · answer L1 pending · hangup L1 pending
+  4  12:00:04.123   +3.000  in   call.answered  L1, 1.00 s after it occurred
+                                 active · ▸L1 answered · answer L1 pending · hangup L1 pending
+  5  12:00:05.123   +4.000  in   call.initiated  L2 outgoing, +12025550100 → +12025550101, 1.00 s
+                                 after it occurred
+                                 active · L1 answered · ▸L2 initiated · answer L1 pending · hangup
+                                 L1 pending
+  6  12:00:06.123   +5.000  in   call.answered  L2
+                                 active · L1 answered · ▸L2 answered · answer L1 pending · hangup L1
+                                 pending
+  7  12:00:07.123   +6.000  in   call.bridged  L1
+                                 active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1
+                                 pending
+  8  12:00:08.123   +7.000  out  CommandSucceeded  answer L1, HTTP 200, in 6.00 s
+                                 active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup
+                                 L1 pending
+  9  12:00:09.123   +8.000  in   call.bridged  L2
+                                 active · L1 bridged · ▸L2 bridged · hangup L1 pending · answer L1
+                                 succeeded
+ 10  12:00:10.123   +9.000  in   call.hangup  L1 normal_clearing, by caller, SIP 200
+                                 active · ▸L1 ended · L2 bridged · hangup L1 pending · answer L1
+                                 succeeded
+ 11  12:00:11.123  +10.000  in   call.hangup  L2 normal_clearing, by caller, SIP 200
+                                 ▸ended · L1 ended · ▸L2 ended · hangup L1 pending · answer L1
+                                 succeeded
+ 12  12:00:12.123  +11.000  in   call.recording.saved  L1
+                                 ended · L1 ended · L2 ended · hangup L1 pending · answer L1
+                                 succeeded
+ 13  12:00:13.123  +12.000  out  CommandFailed  hangup L1, refused, HTTP 422, 90015, in 11.00 s
+                                 ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1
+                                 succeeded
+ 14  12:00:14.123  +13.000  in   CommandRequested  dial +12025550102 by tests
+                                 ended · L1 ended · L2 ended · ▸dial requested · answer L1 succeeded
+                                 · hangup L1 failed
+ 15  12:00:15.123  +14.000  out  SessionParked  on 1 after 5 attempts: flow frontdesk 7: ValueError:
+                                 no [x]
+                                 ▸ended, parked · L1 ended · L2 ended · dial requested · answer L1
+                                 succeeded · hangup L1 failed
+ 16  12:00:16.123  +15.000  in   SessionResumed  by cli:root
+                                 ▸ended · L1 ended · L2 ended · dial requested · answer L1 succeeded
+                                 · hangup L1 failed
 """
 
 
@@ -139,17 +156,18 @@ def test_a_timer_is_shown_from_its_decision_to_its_end() -> None:
         fact("s", TimerCancelled(timer_id="1-0", name="menu")),
         fact("s", TimerFired(timer_id="2-0", name="menu", due_at=due_at)),
     ]
-    said = [line.strip() for line in _printed("s", entries, width=100).splitlines()[2:]]
+    said = [line.strip() for line in _printed("s", entries, width=100).splitlines()[3:]]
     assert said == [
-        "1  12:00:01.123  out  Decided  on 1 by frontdesk 7: timer menu in 5 s",
+        "1  12:00:01.123  +0.000  out  Decided  on 1 by frontdesk 7: timer menu in 5 s",
         "empty · ▸timer menu set",
-        "2  12:00:02.123  out  TimerSet  menu, due 12:00:06.123",
+        "2  12:00:02.123  +1.000  out  TimerSet  menu, due 12:00:06.123",
         "empty · timer menu set",
-        "3  12:00:03.123  out  Decided  on 2 by frontdesk 7: cancel timer menu, timer menu in 8 s",
+        "3  12:00:03.123  +2.000  out  Decided  on 2 by frontdesk 7: cancel timer menu, timer menu "
+        "in 8 s",
         "empty · ▸timer menu set",
-        "4  12:00:04.123  out  TimerCancelled  menu",
+        "4  12:00:04.123  +3.000  out  TimerCancelled  menu",
         "empty · timer menu set",
-        "5  12:00:05.123  out  TimerFired  menu",
+        "5  12:00:05.123  +4.000  out  TimerFired  menu",
         "empty",
     ]
 
@@ -183,15 +201,16 @@ def test_the_last_records_are_printed_as_they_are_among_all() -> None:
     everything = _printed("s", entries, width=100).splitlines()
     printed = _printed("s", entries, width=100, last=2).splitlines()
     assert printed[0] == "session s: 15 records, ended, parked; the last 2"
-    assert printed[1:4] == everything[1:4]
-    assert printed[4:] == [line for line in everything[4:] if line][-len(printed[4:]) :]
-    assert printed[4].startswith(" 14  12:00:14.123  in   CommandRequested  dial by tests")
+    day = next(at for at, line in enumerate(printed) if line.startswith("seq "))
+    assert printed[1 : day + 1] == everything[1 : day + 1]
+    assert printed[day + 1 :] == everything[-len(printed[day + 1 :]) :]
+    assert printed[day + 1].startswith(" 14  12:00:14.123  +13.000  in   CommandRequested  dial ")
     assert _printed("s", entries, width=100, last=99).splitlines() == everything
 
 
 def test_what_an_event_is_about_is_told_in_a_word_and_how_the_leg_is() -> None:
     entries = [
-        webhook("s", event)
+        webhook("s", replace(event, occurred_at=None))
         for event in (
             example_event("call.hold"),
             example_event("call.enqueued", queue="support"),
@@ -202,7 +221,7 @@ def test_what_an_event_is_about_is_told_in_a_word_and_how_the_leg_is() -> None:
     ]
     lines = [line.strip() for line in _printed("s", entries, width=100).splitlines()]
     state = "L1 unseen, held, in queue support, in conference c"
-    assert [line.partition("  in  ")[2] or line for line in lines[3:]] == [
+    assert [line.partition("  in   ")[2] or line for line in lines[4:]] == [
         "call.hold  L1",
         "▸active · ▸L1 unseen, held",
         "call.enqueued  L1 support",
@@ -228,12 +247,25 @@ async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> Non
 
     shown = _show(own_nats, "s")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("session s: 14 records, ended\nL1  v3:s\nL2  v3:s-2\n")
+    assert shown.stdout.startswith(
+        "session s: 14 records, ended\n"
+        "The command hangup failed: the carrier refused it (HTTP 422, 90015).\n"
+        "The caller +12025550100 hung up 57.0 s after the answer (normal_clearing, SIP 200 OK, "
+        "ended by the caller).\n"
+        "L1  v3:s\n"
+        "L2  v3:s-2\n"
+    )
 
+    shown_text = shown.stdout
     shown = _show(own_nats, "s", "--json")
     assert "hunter2" not in shown.stdout
     found = json.loads(shown.stdout)
     assert found["session_id"] == "s"
+    assert found["why"] == shown_text.splitlines()[1:3]
+    assert found["links"] == []
+    assert [record["elapsed_s"] for record in found["records"]] == sorted(
+        record["elapsed_s"] for record in found["records"]
+    )
     assert [record["seq"] for record in found["records"]] == list(range(1, 15))
     first, last = found["records"][0], found["records"][-1]
     assert (first["side"], first["type"]) == ("in", "WebhookReceived")
@@ -259,9 +291,8 @@ async def test_a_dial_and_the_call_it_placed_are_shown_together_by_either_id(
     shown = {session: _show(own_nats, session) for session in ("asked", "placed")}
     assert shown["asked"].stdout == shown["placed"].stdout
     lines = shown["asked"].stdout.splitlines()
-    assert lines[0] == (
-        "session placed: 5 records, ended (no hangup), with its dial in session asked"
-    )
+    assert lines[0] == "session placed: 5 records, ended (no hangup)"
+    assert "dialled by request asked" in lines
     kinds = ("CommandRequested", "Decided", "LegPlaced", "CommandSucceeded", "call.initiated")
     for kind in kinds:
         assert any(f"  {kind}  " in line for line in lines), kind
@@ -269,6 +300,7 @@ async def test_a_dial_and_the_call_it_placed_are_shown_together_by_either_id(
     assert any(placed in line for line in lines)
     found = json.loads(_show(own_nats, "asked", "--json").stdout)
     assert found["session_id"] == "placed"
+    assert found["links"] == [{"how": "requested", "session_id": "asked", "to": None}]
     sessions = [record["session_id"] for record in found["records"]]
     assert sessions == ["asked", "asked", "placed", "asked", "placed"]
     last = found["records"][-1]["after"]
@@ -315,6 +347,8 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
     of_command = lines.index("command answer s-answer")
     assert re.fullmatch(r"status +pending → succeeded", lines[of_command + 1])
     assert "command hangup s-hangup" not in lines
+    reversed_diff = _show(own_nats, "s", "--diff", str(records[10].seq), str(records[3].seq))
+    assert reversed_diff.stdout == diff
     none = json.loads(_show(own_nats, "s", "--diff", "3", "3", "--json").stdout)
     assert none == {"session_id": "s", "changes": []}
     assert json.loads(_show(own_nats, "s", "--as-of", "0s", "--json").stdout)["records"] == whole
@@ -373,7 +407,9 @@ def _printed(
 ) -> str:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(session_text(session_id, [*_records(session_id, entries)], last, now=now))
+        console.print(
+            session_text(session_id, [*_records(session_id, entries)], last, now=now, width=width)
+        )
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 

@@ -1,0 +1,175 @@
+"""Texts of `offhook show`: times, what was spoken, links, why it ended, and lines of any width."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
+
+from offhook.cli.remote.hanging import hanging
+from offhook.cli.remote.record_columns import elapsed
+from offhook.cli.remote.session_fold import detail_of_call, links_of
+from offhook.cli.remote.session_text import is_over, session_text
+from offhook.codec import decode
+from offhook.events import CommandFailed, CommandSucceeded, Decided, IssuedCommand, Record
+from offhook.session import fold
+from tests.example_events import example_event
+from tests.projections.story import NOON, Entry, call, dial_of, events_of, fact, webhook
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "+0.000"),
+        (59.9994, "+59.999"),
+        (59.9996, "+1:00.000"),
+        (65.123, "+1:05.123"),
+        (7265.5, "+2:01:05.500"),
+        (-0.003, "-0.003"),
+    ],
+)
+def test_elapsed_times_are_in_seconds_minutes_and_hours(seconds: float, shown: str) -> None:
+    assert elapsed(NOON + timedelta(seconds=seconds), NOON) == shown
+
+
+def test_what_is_spoken_is_in_quotes_and_shortened() -> None:
+    said = "For sales press 1, for support\npress 2, for all else stay on the line, please."
+    decided = decision(
+        command("speak", payload="Hello."),
+        command("gather_using_speak", payload=said),
+        command("gather_using_ai", greeting="Who is calling?"),
+        command("transfer", to="+12025550121"),
+        command("hangup"),
+    )
+    heard = example_event("call.transcription", transcription_data={"transcript": "the desk"})
+    shown = printed([fact("s", decided), webhook("s", replace(heard, occurred_at=None))])
+    assert (
+        "speak L1 “Hello.”, gather_using_speak L1 “For sales press 1, for support press 2, for all "
+        "else stay o…”, gather_using_ai L1 “Who is calling?”, transfer L1 +12025550121, hangup L1\n"
+    ) in shown
+    assert re.search(r"call.transcription  L\d “the desk”\n", shown)
+
+
+def test_an_outcome_has_the_time_since_its_decision_and_the_session_that_it_placed() -> None:
+    dial = command("dial", to="+12025550102")
+    answer = {"data": {"call_session_id": "other", "call_control_id": "v3:other"}}
+    entries = [
+        *call("s")[:4],
+        fact("s", decision(dial)),
+        fact("s", CommandSucceeded(command_id="dial", http_status=200, answer=answer)),
+    ]
+    shown = printed(entries)
+    assert "dial L1, HTTP 200, in 1.00 s, placed session other\n" in shown
+    assert "\ndialled +12025550102 in session other\n" in shown
+    records = records_of(entries)
+    assert links_of("s", detail_of_call("s", records, NOON), records) == [
+        {"how": "dialled", "session_id": "other", "to": "+12025550102"}
+    ]
+
+
+def test_a_webhook_that_took_long_says_how_long() -> None:
+    event = events_of("s")[0]
+    late, early = (replace(event, occurred_at=NOON - timedelta(seconds=each)) for each in (3, -0.5))
+    assert "+12025550101, 4.00 s after it occurred\n" in printed([webhook("s", late)])
+    assert "+12025550101\n" in printed([webhook("s", early)])
+
+
+def test_a_call_that_another_session_dialled_leads_back_to_it() -> None:
+    placed = records_of(dial_of("asked", "placed"))
+    sessions = ["asked", "asked", "placed", "asked"]
+    records = [replace(each, session_id=at) for each, at in zip(placed, sessions, strict=True)]
+    (link,) = links_of("placed", detail_of_call("placed", records, NOON), records)
+    assert (link["how"], link["session_id"]) == ("requested", "asked")
+    (link,) = links_of("placed", detail_of_call("placed", records[1:], NOON), records[1:])
+    assert (link["how"], link["session_id"]) == ("dialled_by", "asked")
+
+
+def test_what_comes_from_outside_cannot_command_the_terminal() -> None:
+    event = example_event("call.initiated", from_="\x1b[31mred\x07")
+    assert "�[31mred�" in printed([webhook("s", event)])
+
+
+def test_a_dial_that_placed_no_call_is_over_once_it_has_an_outcome() -> None:
+    asked = records_of([fact("s", decision(command("dial", to="+12025550154")))])
+    failed = CommandFailed(command_id="dial", operation="dial", reason="refused", http_status=403)
+    both = records_of([fact("s", decision(command("dial"))), fact("s", failed)])
+    assert [is_over(fold("s", each)) for each in ([], asked, both)] == [False, False, True]
+    whole = records_of(call("s"))
+    assert [is_over(fold("s", each)) for each in (whole[:-4], whole)] == [False, True]
+
+
+words = st.lists(st.text("ab→漢", min_size=1, max_size=30), min_size=1, max_size=12)
+
+
+@given(words=words, width=st.integers(min_value=1, max_value=60), indent=st.integers(0, 8))
+def test_lines_fit_and_no_word_is_broken(words: Sequence[str], width: int, indent: int) -> None:
+    lines = hanging("12:00  ", Text(" ".join(words)), width, " " * indent)
+    assert [word for line in lines for word in line.plain.split()] == ["12:00", *words]
+    for line in lines:
+        assert line.cell_len <= width or len(line.plain.replace("12:00", "").split()) == 1
+    assert len(hanging("", Text(" ".join(words)), None)) == 1
+
+
+@pytest.mark.parametrize("width", [None, 40, 80])
+def test_ids_are_whole_at_every_width(width: int | None) -> None:
+    session_id = "0f6c2f8e-3a63-4f44-9d13-6d1b2f6f0a11"
+    other = "7c6411ab-6d30-470e-898b-79302f2a67e8"
+    entries = dial_of(other, session_id)
+    records = [
+        replace(record, session_id=at)
+        for record, at in zip(records_of(entries), [other, other, session_id, other], strict=True)
+    ]
+    console = Console(width=width or 80)
+    with console.capture() as captured:
+        text = session_text(session_id, records, now=NOON, width=width)
+        console.print(text, crop=False)
+    shown = captured.get()
+    assert f"dialled by request {other}" in shown.replace("\n", " ")
+    assert len(re.findall(session_id, shown)) == 3  # the title, the leg, "placed session"
+    assert len(re.findall(other, shown)) == 2
+    if width is None:
+        heading = ["title", "why", "link", "L1", "day"]
+        assert len(shown.splitlines()) == len(heading) + 2 * len(records)
+
+
+def printed(entries: Sequence[Entry]) -> str:
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(session_text("s", records_of(entries), now=NOON), crop=False)
+    return captured.get()
+
+
+def records_of(entries: Sequence[Entry]) -> list[Record]:
+    return [
+        Record(
+            seq=seq,
+            stored_at=NOON + timedelta(seconds=seq),
+            session_id="s",
+            fact=decode(entry.encoded.type, entry.encoded.version, entry.encoded.body),
+            fact_id=str(seq),
+        )
+        for seq, entry in enumerate(entries, start=1)
+    ]
+
+
+def decision(*commands: IssuedCommand) -> Decided:
+    return Decided(
+        cause_seq=1,
+        cause_id="e",
+        flow="desk",
+        flow_version="7",
+        worker="w",
+        lease_s=3,
+        commands=commands,
+    )
+
+
+def command(operation: str, **parameters: object) -> IssuedCommand:
+    return IssuedCommand(
+        command_id=operation, operation=operation, call_control_id="v3:s", parameters=parameters
+    )

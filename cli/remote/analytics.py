@@ -11,7 +11,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,7 @@ from offhook.settings import Settings
 
 BAR_CHARS = 24
 SPARK_CHARS_MAX = 96
+WIDTH_MAX = 1_000
 _SPARKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -132,7 +133,9 @@ def run_analytics(
     if form == "json":
         print_json(reply)
         return
-    for part in _shown(reply, wanted):
+    for part in _shown(reply, wanted, console):
+        # A line that the terminal cannot hold goes on in the next: a cropped figure is of no use.
+        console.width = max(console.width, _width(console, part))
         console.print(part)
 
 
@@ -158,7 +161,11 @@ def _moment(option: str, text: str, now: datetime) -> str:
         raise typer.BadParameter(f"{option} {error}") from None
 
 
-def _shown(reply: Mapping[str, Any], wanted: Wanted) -> Iterator[Any]:
+def _width(console: Console, part: RenderableType) -> int:
+    return console.measure(part, options=console.options.update(max_width=WIDTH_MAX)).minimum
+
+
+def _shown(reply: Mapping[str, Any], wanted: Wanted, console: Console) -> Iterator[RenderableType]:
     groups, asked = reply["data"], reply["asked"]
     zone = _zone(wanted.tz)
     since, until = (_at(asked[name], zone) for name in ("from", "to"))
@@ -172,7 +179,12 @@ def _shown(reply: Mapping[str, Any], wanted: Wanted) -> Iterator[Any]:
     has_buckets = len({group["start"] for group in groups}) > 1
     if has_buckets:
         yield Text(_sparkline(groups, COLUMNS[wanted.subject][0]), style="cyan")
-    yield _table(groups, COLUMNS[wanted.subject], zone, has_buckets=has_buckets)
+    table = _table(groups, COLUMNS[wanted.subject], zone, has_buckets=has_buckets)
+    if console.is_terminal and _width(console, table) > console.width:
+        table = _table(
+            groups, COLUMNS[wanted.subject], zone, has_buckets=has_buckets, has_bars=False
+        )
+    yield table
 
 
 def _table(
@@ -181,6 +193,7 @@ def _table(
     zone: ZoneInfo,
     *,
     has_buckets: bool,
+    has_bars: bool = True,
 ) -> Table:
     names = list(groups[0]["group"])
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -188,7 +201,8 @@ def _table(
         table.add_column(name, no_wrap=True)
     first, *others = columns
     table.add_column(first.title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    if has_bars:
+        table.add_column("", no_wrap=True)
     for column in others:
         table.add_column(column.title, justify="right", no_wrap=True)
     most = max((_value(group, first.path) or 0 for group in groups), default=0)
@@ -196,11 +210,9 @@ def _table(
         starts = [_at(group["start"], zone)] if has_buckets else []
         values = ["others" if group["is_other"] else "–" if each is None else str(each)
                   for each in group["group"].values()]  # fmt: skip
-        bar = _bar(_value(group, first.path) or 0, most)
+        bars = [Text(_bar(_value(group, first.path) or 0, most), style="cyan")] if has_bars else []
         cells = [_text(group, column) for column in others]
-        table.add_row(
-            *starts, *map(Text, values), _text(group, first), Text(bar, style="cyan"), *cells
-        )
+        table.add_row(*starts, *map(Text, values), _text(group, first), *bars, *cells)
     return table
 
 

@@ -47,7 +47,7 @@ from offhook.settings import Settings, environment_from
 
 TARGET_RATE = 20_000
 TARGET_RATIO = 10
-EMMETT_PROGRESS = ("emt_processors", "emt_subscriptions", "emt_projections")
+EMMETT_PROGRESS = ("emt_processors", "emt_projections")
 """How far its projections have come: with these, a second rebuild finds nothing left to do."""
 _ROOT = Path(__file__).resolve().parent.parent
 _RIVALS = Path(__file__).with_name("rivals")

@@ -65,6 +65,7 @@ from tests.projections.views.analytics.traffic_more import decisions_of, stored_
 
 CALLS = int(os.environ.get("OFFHOOK_TEST_ANALYTICS_CALLS", "3000"))
 APPENDING_MAX = 256
+APPEND_TIMEOUT_S = 600.0  # thousands of calls are appended beside the projector that reads them
 DAY = timedelta(days=1)
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Auckland")
 
@@ -320,7 +321,7 @@ async def decide(log: JetStreamLog, flows: Mapping[str, tuple[str, str]]) -> Non
     async def one(session_id: str, flow: str, version: str) -> None:
         encoded = encode(replace(decided, flow=flow, flow_version=version), session_id)
         async with room:
-            await log.append(session_id, "out", encoded, timeout_s=60)
+            await log.append(session_id, "out", encoded, timeout_s=APPEND_TIMEOUT_S)
 
     await asyncio.gather(*(one(key, *flow) for key, flow in flows.items()))
 
@@ -344,7 +345,7 @@ async def append(
                 "in",
                 replace(encoded_webhook(body, ""), fact_id=""),
                 headers=headers_at(stored_us),
-                timeout_s=60,
+                timeout_s=APPEND_TIMEOUT_S,
             )
         return appended.seq, read.session_id, event, stored_us
 
@@ -365,7 +366,9 @@ async def record(log: JetStreamLog, facts: Iterable[dict[str, Any]]) -> None:
         encoded = replace(encode(value, fact["session_id"]), fact_id="")
         headers = headers_at(fact["stored_us"])
         async with room:
-            await log.append(fact["session_id"], "out", encoded, headers=headers, timeout_s=60)
+            await log.append(
+                fact["session_id"], "out", encoded, headers=headers, timeout_s=APPEND_TIMEOUT_S
+            )
 
     await asyncio.gather(*map(one, facts))
 

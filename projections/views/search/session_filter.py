@@ -7,7 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, and_, exists, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Table,
+    and_,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from offhook.patterns import Pattern, Patterns, number_patterns_in, patterns_in
 from offhook.projections.views.legs import legs
@@ -78,6 +89,24 @@ def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
         else _has_status(wanted.status, now)
     )
     return and_(status, *_conditions(wanted))
+
+
+def sessions_with_number(text: str, limit: int) -> "CompoundSelect[tuple[str]] | None":
+    """Ids of sessions that have a leg with a wanted number, some twice: `limit` for each pattern.
+
+    A query for each side and pattern, so that each can be read from its index as far as needed.
+    None if no number is wanted.
+    """
+    wanted = number_patterns_in(storable(text)).any_of
+    if not wanted:
+        return None
+    return union_all(
+        *(
+            select(legs.c.session_id).where(_matches(legs.c[name], [each])).limit(limit)
+            for name in NUMBERS
+            for each in wanted
+        )
+    )
 
 
 def is_listed(session: SessionView, wanted: SessionFilter) -> bool:

@@ -1,6 +1,6 @@
 """Lists of sessions that match a filter: a page of them, or all as a stream."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,11 @@ from offhook.projections.views.database import (
     SearchTooLong,
     StatementFailed,
 )
-from offhook.projections.views.search.session_filter import SessionFilter, listed
+from offhook.projections.views.search.session_filter import (
+    SessionFilter,
+    listed,
+    sessions_with_number,
+)
 from offhook.projections.views.sessions import (
     SessionView,
     session_at,
@@ -22,6 +26,9 @@ from offhook.projections.views.sessions import (
     sessions_and_errors,
 )
 from offhook.projections.views.stored.event_log import newest_first, older_than
+
+FEW_MAX = 1_000
+"""Sessions with a number that are looked up one by one."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
@@ -78,7 +85,26 @@ async def _query(
         query = query.where(await older_than(connection, sessions, before_seq))
     # Until the transaction ends. A plan for any values could not use an index for LIKE.
     await connection.execute(text(_FOR_SEARCHES))
+    if wanted.number is not None:
+        few = await _few_with_number(connection, wanted.number)
+        if few is not None:
+            query = query.where(sessions.c.session_id.in_(few))
     return query
+
+
+async def _few_with_number(connection: AsyncConnection, number: str) -> Sequence[str] | None:
+    """The sessions that have such a leg, if they are at most FEW_MAX; None if there are more.
+
+    For few of them Postgres may expect many, and then looks for them in all sessions, newest first.
+    """
+    query = sessions_with_number(number, FEW_MAX + 1)
+    if query is None:
+        return None
+    with _bounded():
+        await connection.execute(text(_BY_INDEX.format("off")))
+        found = (await connection.execute(query.limit(FEW_MAX + 1))).scalars().all()
+        await connection.execute(text(_BY_INDEX.format("on")))
+    return sorted({str(each) for each in found}) if len(found) <= FEW_MAX else None
 
 
 @contextmanager
@@ -92,6 +118,9 @@ def _bounded() -> Iterator[None]:
 
 
 _CANCELLED = "57014"
+_BY_INDEX = """
+    select set_config('enable_seqscan', '{0}', true), set_config('enable_bitmapscan', '{0}', true)
+"""
 _FOR_SEARCHES = f"""
     select set_config('plan_cache_mode', 'force_custom_plan', true),
         set_config('statement_timeout', '{SEARCH_TIMEOUT_S * 1000:.0f}', true)

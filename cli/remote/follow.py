@@ -29,7 +29,9 @@ async def follow_session(
     if is_over(fold(session_id, known)):
         return
     path = f"/sessions/{quote(session_id, safe='')}/stream"
-    async for _ in events(settings, path, str(known[-1].seq)):
+    # Of its own: the dial that placed it may be in another partition.
+    last_seq = max((each.seq for each in known if each.session_id == session_id), default=0)
+    async for _ in events(settings, path, str(last_seq)):
         own = [each for each in known if each.session_id == session_id]
         new = await log.read(
             session_id,

@@ -1,7 +1,7 @@
 """Texts of `offhook show`: times, what was spoken, links, why it ended, and lines of any width."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from offhook.cli.remote import follow
 from offhook.cli.remote.hanging import hanging
 from offhook.cli.remote.record_columns import elapsed
 from offhook.cli.remote.session_fold import detail_of_call, links_of
 from offhook.cli.remote.session_text import is_over, session_text
 from offhook.codec import decode
 from offhook.events import CommandFailed, CommandSucceeded, Decided, IssuedCommand, Record
+from offhook.position import position_of
 from offhook.session import fold
+from offhook.settings import Settings
 from tests.example_events import example_event
+from tests.memory_log import MemoryLog
 from tests.projections.story import NOON, Entry, call, dial_of, events_of, fact, webhook
 
 
@@ -101,6 +105,42 @@ def test_a_dial_that_placed_no_call_is_over_once_it_has_an_outcome() -> None:
     assert [is_over(fold("s", each)) for each in ([], asked, both)] == [False, False, True]
     whole = records_of(call("s"))
     assert [is_over(fold("s", each)) for each in (whole[:-4], whole)] == [False, True]
+
+
+async def test_a_session_is_followed_until_it_ends_and_then_why_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = MemoryLog()
+    entries = call("s")
+    asked = []
+
+    async def append(some: Sequence[Entry]) -> None:
+        for entry in some:
+            await log.append(entry.session_id, entry.side, entry.encoded)
+
+    async def events(_: Settings, path: str, last_event_id: str) -> AsyncIterator[str | None]:
+        asked.append((path, last_event_id))
+        yield None
+        for some in (entries[4:6], [], entries[6:]):
+            await append(some)
+            yield "{}"
+        pytest.fail("it goes on after the end of the session")
+
+    monkeypatch.setattr(follow, "events", events)
+    await append(entries[:4])
+    dial = replace(records_of(dial_of("asked", "s"))[0], session_id="asked", seq=position_of(3, 9))
+    console = Console(width=80)
+    with console.capture() as captured:
+        known = [*await log.read("s"), dial]
+        await follow.follow_session(console, Settings(), log, "s", known)
+    assert asked == [("/sessions/s/stream", "4")]
+    lines = captured.get().splitlines()
+    seqs = [found[1] for line in lines if (found := re.match(r" +(\d+)  \d\d:", line))]
+    assert seqs == [str(seq) for seq in range(5, len(entries) + 1)]
+    assert sum("L2  v3:s-2" in line for line in lines) == 1
+    assert not any("The call is up" in line for line in lines)
+    assert lines[-2].startswith("The caller +12025550100 hung up 57.0 s after the answer")
+    assert lines[-1] == "dialled by request asked"
 
 
 words = st.lists(st.text("ab→漢", min_size=1, max_size=30), min_size=1, max_size=12)

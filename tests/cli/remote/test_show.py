@@ -352,12 +352,7 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
     none = json.loads(_show(own_nats, "s", "--diff", "3", "3", "--json").stdout)
     assert none == {"session_id": "s", "changes": []}
     assert json.loads(_show(own_nats, "s", "--as-of", "0s", "--json").stdout)["records"] == whole
-    for wrong in (
-        ("--as-of", "noon"),
-        ("--as-of", "64:1"),
-        ("--as-of", "1", "--follow"),
-        ("--as-of", "0"),
-    ):
+    for wrong in (("--as-of", "64:1"), ("--as-of", "0")):
         assert _show(own_nats, "s", *wrong).returncode != 0
 
 

@@ -23,6 +23,9 @@ UNSENT_BYTES_MAX = PENDING_BYTES_MAX - 64 * 1024
 until the connection is given up, half a minute later, however long an answer may take; the rest is
 for the headers of the last one."""
 
+LATE_S = 10.0
+"""How long a late answer is waited for: longer than an append is tried."""
+
 
 class Inbox:
     """An answer belongs to the request named by the last token of its subject."""
@@ -41,11 +44,17 @@ class Inbox:
         return len(self._waiting)
 
     async def request(
-        self, subject: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+        self,
+        subject: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        late: Answered | None = None,
     ) -> Msg:
         """The first answer. Raises TimeoutError after timeout_s, and what nats-py raises.
 
         At once if too much waits to be sent already: it is asked again as after any time out.
+        `late` gets what is answered after that, for LATE_S.
         """
         if self._subscription is None:
             await self._start()
@@ -53,14 +62,18 @@ class Inbox:
         answer: asyncio.Future[Msg] = loop.create_future()
         token = self._expect(lambda message: _answer(answer, message))
         # A timer, not a task or a timeout context: there is a request for every append.
-        late = loop.call_later(timeout_s, _expire, answer)
+        expiry = loop.call_later(timeout_s, _expire, answer)
         try:
             self._require_room(len(body))
             await self._publish(subject, body, f"{self._prefix}.{token}", headers)
             return await answer
         finally:
-            late.cancel()
-            del self._waiting[token]
+            expiry.cancel()
+            if late is not None and answer.done() and not answer.cancelled() and answer.exception():
+                self._waiting[token] = late
+                loop.call_later(LATE_S, self._waiting.pop, token, None)
+            else:
+                del self._waiting[token]
 
     @asynccontextmanager
     async def answers(self, subject: str, body: bytes) -> "AsyncIterator[asyncio.Queue[Msg]]":

@@ -142,10 +142,14 @@ class JetStreamLog:
         subject = subject_of(session_id, side)
         fields = _headers(encoded, expected_seq, headers)
         said = ""  # what the server said of the last try that it answered
+        late: list[Msg] = []  # answers to tries that were not waited for any longer
         deadline = time.monotonic() + timeout_s
         left_s, pause_s = timeout_s, _PAUSE_FIRST_S
         while left_s > 0:
-            answer = await self._publish(subject, encoded.body, fields, min(_TRY_S, left_s))
+            answer = await self._publish(subject, encoded.body, fields, min(_TRY_S, left_s), late)
+            # A log that takes long answers all tries, and the first one is what counts: it was
+            # stored where it was expected, and not found there.
+            answer = _stored_late(late) or answer
             match answer:
                 case _Ack(error=None):
                     return Appended(seq=answer.position, duplicate=answer.duplicate)
@@ -167,11 +171,19 @@ class JetStreamLog:
         )
 
     async def _publish(
-        self, subject: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+        self,
+        subject: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        late: list[Msg],
     ) -> "_Ack | None":
-        """The stream's answer; None without one, as while a cluster elects a leader."""
+        """The stream's answer; None without one, as while a cluster elects a leader.
+
+        One that comes too late is added to `late`.
+        """
         try:
-            answer = await self._inbox.request(subject, body, headers, timeout_s)
+            answer = await self._inbox.request(subject, body, headers, timeout_s, late.append)
             # Without data the server says that nobody listens on the subject.
             return _ACKS.decode(answer.data) if answer.data else None
         except (NoRespondersError, TimeoutError):
@@ -346,6 +358,18 @@ class _Ack(msgspec.Struct):
 
 
 _ACKS = msgspec.json.Decoder(_Ack)
+
+
+def _stored_late(late: Sequence[Msg]) -> _Ack | None:
+    """The answer to the try that stored the record."""
+    for message in late:
+        try:
+            answer = _ACKS.decode(message.data)
+        except msgspec.DecodeError:
+            continue
+        if answer.error is None and not answer.duplicate:
+            return answer
+    return None
 
 
 async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:

@@ -1,6 +1,8 @@
 """One suite for the log: the stand-in and the real JetStream give the same answers."""
 
 import asyncio
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -273,3 +275,32 @@ async def test_a_body_that_is_no_json_comes_back_as_an_unknown_event(log: EventL
     await log.append(session, "in", encoded_webhook(b"\xff\x00not json", session))
     (record,) = await log.read(session)
     assert isinstance(record.fact, WebhookReceived)
+
+
+@pytest.mark.parametrize("expected_seq", [None, 0])
+async def test_what_a_slow_log_stored_at_the_first_try_was_not_stored_before(
+    expected_seq: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers all tries at last, the others with what it found: the first one's record."""
+    monkeypatch.setattr("offhook.jetstream.log._TRY_S", 0.05)
+    session = new_session()
+    encoded = encode(decided(session, 1), session)
+    with NatsServer() as server:
+        client = await connect(server.url, "test")
+        await provision(client, [server.monitor_url])
+        log = JetStreamLog(client)
+        await log.read(session)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            tries = log._inbox._count
+            appending = asyncio.create_task(
+                log.append(session, "out", encoded, expected_seq=expected_seq)
+            )
+            while log._inbox._count < tries + 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert not (await appending).duplicate
+        (record,) = await log.read(session)
+        assert record.seq == (await appending).seq
+        await close(client)

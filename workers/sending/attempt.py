@@ -206,8 +206,8 @@ class GiveWay:
 class Renew:
     """Append CommandAttempted for the next send, which renews the lease.
 
-    `is_waiting`: in the queue, where the lease lasts for WAITING_LEASE_S. Otherwise it lasts for
-    one send, which follows.
+    `is_waiting`: in the queue, or for a log that takes long to answer; the lease then lasts for
+    WAITING_LEASE_S. Otherwise it lasts for one send, which follows.
     """
 
     because: str
@@ -293,12 +293,18 @@ def _queue(attempt: Attempt, left_s: float, seen: Seen) -> Queue:
 
 
 def _send(attempt: Attempt, seen: Seen) -> Renew | Send:
-    """Send; a repetition is recorded first, and the lease must outlast the send."""
+    """Send; a repetition is recorded first, and the lease must outlast the send.
+
+    Nothing is sent under a lease that has run out: another worker may have recorded an outcome that
+    a look does not find, if the replica that it reads lags.
+    """
     if attempt.recorded <= attempt.sends:
         if attempt.last is not None:
             return Renew(because=attempt.last.detail)
         if seen.lease_left_s < attempt.send_s:
             return Renew(because="the lease was running out")
+    elif seen.lease_left_s <= 0:
+        return Renew(because="the lease had run out", is_waiting=True)
     return Send(repeated=attempt.maybe_performed)
 
 

@@ -112,7 +112,11 @@ class SessionCache:
 
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""
-        self._states.pop(session_id, None)
+        if (state := self._states.pop(session_id, None)) is not None:
+            self._states[session_id] = SessionState(
+                session=Session(session_id=session_id),
+                dropped_seq=max(state.dropped_seq, state.tail_seq, state.out_seq),
+            )
 
     def expect(self, session_id: str, tail_seq: int) -> None:
         """The next read must include the record at this position on the session's `.out`."""

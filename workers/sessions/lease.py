@@ -2,6 +2,11 @@
 
 Every record is appended exactly where the last one left off (`SessionState.tail_seq`). Once another
 worker has appended, the next append raises PositionTaken, and so does a look that finds its record.
+
+A read may come from a replica that lags: a look that finds nothing proves nothing. An append goes
+through the leader, and proves that nothing follows the record that it was built on; unless the log
+answers that it has the fact already, because then anything may follow. After such an answer the
+lease counts as run out until another append is stored, and nothing is sent (`next_step`).
 """
 
 from collections.abc import Callable
@@ -41,6 +46,7 @@ class OwnLease:
         self._now = now
         self._headers = {TRACE_HEADER: trace} if trace else {}
         self._until = now()
+        self._is_held = False  # a record of ours was stored since the session was read
         self._renewals: dict[tuple[str, int], int] = {}  # by command id and attempt
         state.tail_seq = max(state.tail_seq, state.out_seq)
 
@@ -50,23 +56,38 @@ class OwnLease:
         return (self._until - self._now()).total_seconds()
 
     async def append(self, fact: Fact) -> None:
-        """Record a fact. Raises PositionTaken, or LogUnavailable."""
-        state = self.state
+        """Record a fact. Raises PositionTaken, or LogUnavailable.
+
+        Of a decision that the log has already, PositionTaken: it may have other commands, and
+        records of what became of them. So it is taken over as the log has it.
+        """
+        state, built_on = self.state, self.state.tail_seq
         session_id = state.session.session_id
         asked_at = self._now()  # the lease runs from when the record is stored, not acknowledged
         appended = await self._log.append(
             session_id,
             "out",
             encode(fact, session_id),
-            expected_seq=state.tail_seq,
+            expected_seq=built_on,
             headers=self._headers,
         )
-        state.tail_seq = max(state.tail_seq, appended.seq)
-        if isinstance(fact, Decided | CommandAttempted):
-            self._until = asked_at + timedelta(seconds=fact.lease_s)
-        if appended.duplicate:
-            # Stored before, maybe by another worker, or long ago: then something came after it.
-            await self.look()
+        state.tail_seq = max(built_on, appended.seq)
+        is_renewal = isinstance(fact, CommandAttempted)
+        if not appended.duplicate:
+            self._is_held = True
+            if isinstance(fact, Decided | CommandAttempted):
+                self._until = asked_at + timedelta(seconds=fact.lease_s)
+            return
+        # Stored by a try of this append that had no answer; or by another worker, or long ago.
+        self._until = asked_at
+        if isinstance(fact, Decided) and appended.seq > state.dropped_seq:
+            state.unsent = (fact.cause_seq, appended.seq)
+        if isinstance(fact, Decided) or (is_renewal and not self._is_held):
+            raise PositionTaken(f"{session_id}.out has the record already, at {appended.seq}")
+        await self.look()
+        lease = state.session.lease
+        if lease is not None and built_on < lease.seq != appended.seq:
+            raise PositionTaken(f"{lease.worker} has taken {session_id} over at {lease.seq}")
 
     async def append_placed(self, leg: PlacedLeg, command_id: str) -> None:
         """Record a leg that a dial placed in the leg's own session, if that is another one.

@@ -237,7 +237,13 @@ class Settler:
 
     async def _take_over(self, lease: OwnLease, opened: Sequence[CommandState]) -> None:
         """Go on with a decision whose worker is gone, or with an own one that was interrupted."""
+        state = lease.state
         begun: set[int | None] = set()
+        if state.unsent is not None:
+            cause_seq, decided_seq = state.unsent
+            state.unsent = None
+            if state.session.lease is not None and state.session.lease.seq == decided_seq:
+                begun.add(cause_seq)  # nobody has gone on with it: nothing was sent
         for command in opened:
             assert command.issued is not None
             assert command.decided_at is not None
@@ -246,7 +252,7 @@ class Settler:
             attempts = max(command.attempts, 0 if command.cause_seq in begun else 1)
             begun.add(command.cause_seq)
             # One that went ahead of other records was decided before its request is folded in.
-            asked = lease.state.latest().commands[command.command_id]
+            asked = state.latest().commands[command.command_id]
             # The record fences the former holder before anything is sent.
             await lease.renew(command.command_id, attempts + 1, "taken over")
             await self._executor.resume(

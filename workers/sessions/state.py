@@ -68,6 +68,8 @@ class SessionState:
     has_begun: bool = False  # its beginning is in the log: it is not archived
     is_archived: bool = False  # its earlier records have left the log
     lease_seen: tuple[int, datetime] | None = None  # its sequence, and when by our own clock
+    dropped_seq: int = 0  # up to here on `.out`, an earlier state may have been acted on
+    unsent: tuple[int, int] | None = None  # cause and position of an own decision not acted on yet
     _in_order: list[int] = field(default_factory=list)  # a heap of `ahead` and of some that left it
     _requests: dict[int, Record] = field(default_factory=dict)  # those of `ahead`
     _resumed_seq: int = 0  # of the last SessionResumed read

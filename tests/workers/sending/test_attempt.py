@@ -285,6 +285,12 @@ def test_a_lease_that_runs_out_is_renewed_once_before_a_send() -> None:
     assert step(made, permit="granted", lease_left_s=0.1) == Send(repeated=False)
 
 
+def test_nothing_is_sent_under_a_lease_that_has_run_out() -> None:
+    made = attempt().renewed(Renew(because="the lease was running out"))
+    again = step(made, permit="granted", lease_left_s=0.0)
+    assert again == Renew(because="the lease had run out", is_waiting=True)
+
+
 # ------------------------------------------------------------------ the end of a call
 
 
@@ -433,6 +439,7 @@ class Course:
         assert not (repeated and self.made.command.operation == "siprec_start")
         renewed = isinstance(self.steps[-2], Renew) if len(self.steps) > 1 else False
         assert renewed or lease_left_s >= SEND_S, "the lease outlasts the send"
+        assert lease_left_s > 0, "never without a lease"
         assert renewed or not self.sent, "a repetition is recorded before it is sent"
         outcome = self.data.draw(outcomes)
         self.pass_by(self.data.draw(st.floats(0.0, SEND_S)))

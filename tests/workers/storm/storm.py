@@ -18,7 +18,7 @@ from tests.workers.storm.weather import weather_of
 from tests.workers.storm.worker import StormWorker
 
 WORKERS = 3
-SETTLED_WITHIN_S = 400  # virtual: frozen workers, leases and closed limits have passed by then
+SETTLED_WITHIN_S = 600  # virtual: frozen workers, leases and closed limits have passed by then
 AFTERWARDS_S = 20  # for what an idle worker may still do
 TWICE = 0.1  # chance that a wake-up is delivered twice
 NEXT_BLOW_S = 4.0

@@ -34,7 +34,7 @@ def show(
     as_json: AsJson = False,
     ready_file: ReadyFile = None,
 ) -> None:
-    """Print a session's records from the log, each with the state of the session after it."""
+    """Say why a call ended or failed, and print its records, each with the session after it."""
     from offhook.cli.remote.show import run_show
 
     if not session.strip():

@@ -162,7 +162,10 @@ def _moment(option: str, text: str, now: datetime) -> str:
 
 
 def _width(console: Console, part: RenderableType) -> int:
-    return console.measure(part, options=console.options.update(max_width=WIDTH_MAX)).minimum
+    needed = console.measure(part, options=console.options.update(max_width=WIDTH_MAX))
+    # The minimum is that of the longest word, and `no_wrap` crops what has two, as "1.083 s".
+    has_folded = isinstance(part, Table) and not all(each.no_wrap for each in part.columns)
+    return needed.minimum if has_folded and console.is_terminal else needed.maximum
 
 
 def _shown(reply: Mapping[str, Any], wanted: Wanted, console: Console) -> Iterator[RenderableType]:

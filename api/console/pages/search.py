@@ -40,8 +40,8 @@ RANGES = {
 }
 STARTS = (
     ("Failed", {"failed": "true", "last": "24h"}),
-    ("Busy", {"hangup_cause": "user_busy", "last": "24h"}),
-    ("SIP 5xx", {"sip_hangup_cause": "5*", "last": "24h"}),
+    ("Busy", {"hangup_cause": "user_busy", "any_leg": "true", "last": "24h"}),
+    ("SIP 5xx", {"sip_hangup_cause": "5*", "any_leg": "true", "last": "24h"}),
     ("Longer than an hour", {"duration_s_min": "3600", "last": "24h"}),
 )
 """Searches to begin with, of the last 24 hours."""

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from telnyx import AsyncTelnyx
 
-from offhook.api.console.pages.search import filters_of, given_in, in_utc
+from offhook.api.console.pages.search import STARTS, filters_of, given_in, in_utc
 from tests.api.console.conftest import WAIT_MS
 from tests.api.stack import CALLER, OURS, Stack
 
@@ -30,6 +30,12 @@ def test_a_range_until_now_becomes_a_start() -> None:
     assert given == {"last": "24h"}
     assert filters_of(given, NOW) == {"started_from": "2026-11-21T12:00:00+00:00"}
     assert given_in({"last": "a week"}) == {}
+
+
+def test_the_first_searches_find_a_transfer_to_a_busy_number() -> None:
+    by_cause = [each for _, each in STARTS if {"hangup_cause", "sip_hangup_cause"} & each.keys()]
+    assert by_cause
+    assert all(each["any_leg"] == "true" for each in by_cause)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Templates, and how numbers, times and durations are written in them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +17,16 @@ _environment = jinja2.Environment(
 
 
 def render(template: str, **shown: Any) -> str:
-    """The template with these names in it; a name that is missing is an error."""
-    return _environment.get_template(template).render(**shown)
+    """The template with these names in it; a name that is missing is an error.
+
+    A character that XML does not allow is replaced: a caller's name may have any, and an SVG with
+    one does not open.
+    """
+    return _NOT_XML.sub("\ufffd", _environment.get_template(template).render(**shown))
+
+
+# XML 1.0, section 2.2; without lone surrogates, which UTF-8 cannot encode either.
+_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 def moment(text: str | None) -> Markup:

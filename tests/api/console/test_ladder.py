@@ -255,7 +255,7 @@ def test_the_picture_has_each_record_and_is_well_formed(timeline: Any) -> None:
         "ladder.svg",
         drawing=draw(detail(), timeline),
         session={"session_id": "s<&"},
-        why=["it <ended>", "& so on"],
+        why=["it <ended>", "& so on", "\x01\x0b\ud800"],  # no characters of XML
         chosen=None,
         link=lambda **changes: f"?record={changes['record']}",
         position=str,

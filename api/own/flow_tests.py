@@ -6,6 +6,7 @@ GET /sessions/{session_id}/flow-test
 import asyncio
 import re
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -65,7 +66,7 @@ def flow_tests_router(*, tokens: Tokens, views: Views, flows: Sequence[str]) -> 
         decision, of the first 1,000 records. Passwords and tokens are not copied. 404 if no flow
         decided anything.
         """
-        if flow is not None and not _FLOW.fullmatch(flow):
+        if flow is not None and not _is_importable(flow):
             detail = f"flow is {shown(flow)}; expected module:attribute"
             raise refusal(422, "10015", detail, parameter="flow")
         position = optional_as_of(views, as_of)
@@ -88,6 +89,11 @@ def flow_tests_router(*, tokens: Tokens, views: Views, flows: Sequence[str]) -> 
         )
 
     return router
+
+
+def _is_importable(flow: str) -> bool:
+    names = re.split(r"[.:]", flow)
+    return _FLOW.fullmatch(flow) is not None and not any(map(iskeyword, names))
 
 
 _FLOW = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)

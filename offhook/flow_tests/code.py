@@ -30,6 +30,7 @@ class Constants:
     values: dict[str, str] = field(default_factory=dict)  # by name
     notes: dict[str, str] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)  # by value
+    _counts: dict[str, int] = field(default_factory=dict)  # by kind
 
     def leg(self, call_control_id: str, note: str = "") -> None:
         """Give a leg a name."""
@@ -67,7 +68,8 @@ class Constants:
 
     def _add(self, kind: str, text: str, note: str = "") -> str:
         if text not in self._names:
-            number = sum(name.startswith(f"{kind}_") for name in self.values) + 1
+            # Counted along: a webhook may have thousands of long texts.
+            number = self._counts[kind] = self._counts.get(kind, 0) + 1
             name = f"{kind}_{number}"
             self._names[text] = name
             self.values[name] = text

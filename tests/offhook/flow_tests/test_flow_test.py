@@ -1,7 +1,7 @@
 """A session copied as a flow test: the code runs, passes, and fails for another flow."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -34,6 +34,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.flow import Flow, command_id_for
+from offhook.flow_tests.code import Constants
 from offhook.flow_tests.flow_test import flow_test
 from offhook.session import Session, fold
 from offhook.session.timers import CancelTimer, SetTimer
@@ -248,6 +249,26 @@ def test_texts_with_quotes_unicode_and_any_length_come_back_as_they_were(
         ],
     )
     require_fails(code, changed, monkeypatch)
+
+
+def test_the_names_of_many_long_texts_do_not_take_long_to_choose() -> None:
+    constants = Constants()
+    reads = _CountedReads()
+    constants.values = reads
+    for number in range(300):
+        name = constants.name_of(f"{number} {TEXT}", "payload")
+        assert name == f"TEXT_{number + 1}"
+    assert reads.count == 0
+
+
+class _CountedReads(dict[str, str]):
+    """Counts how often all of it is read."""
+
+    count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.count += 1
+        return super().__iter__()
 
 
 def test_a_flow_sees_the_client_state_and_what_only_the_payload_has(

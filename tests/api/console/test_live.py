@@ -47,6 +47,7 @@ async def test_keys_lead_through_rows_pages_and_to_the_filter(stack: Stack, page
     placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(2)]
     await page.goto(f"/console/?connection={connection_id}&status=all")
     await expect(page.locator("#rows a.open")).to_have_count(2)
+    await expect(page.locator("#keys")).to_be_visible()  # the script is at work
     await page.keyboard.press("j")
     await page.keyboard.press("j")
     await expect(page.locator(f"[id='call-{placed[0]}'] a.open")).to_be_focused()

@@ -63,7 +63,7 @@ from tests.projections.views.analytics.traffic import (
 )
 from tests.projections.views.analytics.traffic_more import decisions_of, stored_at
 
-CALLS = int(os.environ.get("OFFHOOK_TEST_ANALYTICS_CALLS", "3000"))
+CALLS = int(os.environ.get("OFFHOOK_TEST_ANALYTICS_CALLS", "600"))
 APPENDING_MAX = 256
 APPEND_TIMEOUT_S = 600.0  # thousands of calls are appended beside the projector that reads them
 DAY = timedelta(days=1)

@@ -32,7 +32,7 @@ def test_a_range_until_now_becomes_a_start() -> None:
     assert given_in({"last": "a week"}) == {}
 
 
-def test_the_first_searches_find_a_transfer_to_a_busy_number() -> None:
+def test_the_first_searches_of_causes_look_at_any_leg() -> None:
     by_cause = [each for _, each in STARTS if {"hangup_cause", "sip_hangup_cause"} & each.keys()]
     assert by_cause
     assert all(each["any_leg"] == "true" for each in by_cause)

@@ -43,7 +43,7 @@ from offhook.errors import OffhookError, PassingFault
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
-from offhook.jetstream.role import connected
+from offhook.jetstream.roles.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready
 from offhook.projections.maintenance import fold_again

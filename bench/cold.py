@@ -27,7 +27,7 @@ from bench.fold import stored_of
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import Encoded
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.snapshots import JetStreamSnapshots

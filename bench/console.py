@@ -48,7 +48,7 @@ from offhook.events import (
     Decided,
     IssuedCommand,
 )
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.settings import Settings
 from offhook.webhooks import wire_body

@@ -35,7 +35,7 @@ from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encoded_webhook
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import stream_config

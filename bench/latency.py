@@ -32,7 +32,7 @@ from bench.setting.load import SignedWebhook, at_rate, webhooks
 from bench.setting.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import stream_config
 from offhook.settings import Settings

@@ -41,7 +41,7 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
 from offhook.codec import Encoded, encoded_webhook
 from offhook.events import CallInitiated
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import Side

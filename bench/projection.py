@@ -43,7 +43,7 @@ from offhook.events import (
     Decided,
     IssuedCommand,
 )
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import Side

@@ -28,7 +28,7 @@ from bench.setting.machine import describe, percentile
 from bench.workers import append_call
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.events import Decided
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings

@@ -7,9 +7,9 @@ from faststream.asgi import AsgiFastStream
 from offhook.errors import SettingInvalid
 from offhook.ingress.metrics import IngressMetrics
 from offhook.ingress.webhook import WebhookEndpoint
-from offhook.jetstream.connection import WATCH_S
+from offhook.jetstream.client.connection import WATCH_S
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.role import connected_with_broker
+from offhook.jetstream.roles.role import connected_with_broker
 from offhook.process.asgi import Receive, Scope, Send, respond
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_keys_from

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from faststream.asgi import AsgiFastStream
 
-from offhook.jetstream.connection import WATCH_S
-from offhook.jetstream.role import connected_with_broker
+from offhook.jetstream.client.connection import WATCH_S
+from offhook.jetstream.roles.role import connected_with_broker
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.metrics import registry_of

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from faststream.asgi import AsgiFastStream
 
 from offhook.jetstream.archived import ArchivedMarks
-from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import WATCH_S
+from offhook.jetstream.client.broker import Broker
+from offhook.jetstream.client.connection import WATCH_S
+from offhook.jetstream.consuming.pull import LOST_AFTER_S
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.pull import LOST_AFTER_S
-from offhook.jetstream.role import Role, connected_with_broker
+from offhook.jetstream.roles.role import Role, connected_with_broker
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import ACK_WAIT_S, WORKER
 from offhook.jetstream.timetable import JetStreamTimetable

@@ -18,7 +18,7 @@ from offhook.api.freshness import ListMeta, Views
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import LogUnavailable
 from offhook.jetstream.lookup import StreamLookup
-from offhook.jetstream.role_answers import RoleAnswer, ask_roles
+from offhook.jetstream.roles.answers import RoleAnswer, ask_roles
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import seq_of
 from offhook.projections.views.checkpoint import Checkpoint, read_checkpoints

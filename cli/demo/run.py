@@ -18,7 +18,7 @@ from offhook.cli.demo.traffic import Traffic
 from offhook.cli.demo.verdict import EXAMPLES_MAX, Verdict, verdict
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import PROJECTOR, WORKER, streams_of

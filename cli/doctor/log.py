@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import LogUnavailable, LogUnsafe, OffhookError, shown_url, words_of
-from offhook.jetstream.connection import client_options, close
+from offhook.jetstream.client.connection import client_options, close
 from offhook.jetstream.health.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.health.log_health import LATE_S
 from offhook.jetstream.provisioning.drift import Difference, differences

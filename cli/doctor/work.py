@@ -16,7 +16,7 @@ from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
 from offhook.cli.doctor.roles import examine_role
 from offhook.errors import LogMissing, OffhookError, SettingInvalid
-from offhook.jetstream.connection import client_options, close
+from offhook.jetstream.client.connection import client_options, close
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import (

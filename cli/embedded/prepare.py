@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import offhook
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.copies import Say
 from offhook.jetstream.provisioning.leaders import spread_leaders
 from offhook.jetstream.provisioning.provision import provision, require_safe

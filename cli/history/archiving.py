@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offhook.cli.counted import counted
 from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
 from offhook.projections.retention.archive import (
     ArchiveProgress,

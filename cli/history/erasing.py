@@ -15,7 +15,7 @@ from rich.table import Table
 from offhook.cli.counted import counted
 from offhook.cli.history.erase_options import Wanted
 from offhook.errors import OperatorFault, PassingFault
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
 from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.targets import Target, find_target

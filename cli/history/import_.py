@@ -45,7 +45,7 @@ async def _imported(settings: Settings, files: Sequence[str]) -> None:
     from offhook.history.importing import Importer
     from offhook.history.lines import HistoryRecord
     from offhook.history.sources import records_of
-    from offhook.jetstream.connection import close, connect
+    from offhook.jetstream.client.connection import close, connect
     from offhook.jetstream.log import JetStreamLog
 
     client = await connect(settings.nats_url, "import")

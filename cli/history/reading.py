@@ -11,7 +11,7 @@ from offhook.cli.history.progress import Advance
 from offhook.errors import OperatorFault
 from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection, Unfound
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database import (
     DATABASE_ERRORS,

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offhook.errors import OperatorFault, PassingFault
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.projections.retention.repair import Repair, RepairProgress
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated

@@ -18,7 +18,7 @@ from offhook.codec import encode
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import SessionParked, SessionResumed
 from offhook.flow import PARKED
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog, pages
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import position_text

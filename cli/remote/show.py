@@ -32,7 +32,7 @@ from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid
 from offhook.events import Record, session_id_from
 from offhook.history.selection import moment_from
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import position_from, position_text

@@ -20,7 +20,7 @@ from nats.js.api import RetentionPolicy, StorageType, StoreCompression, StreamCo
 from nats.js.errors import NotFoundError
 
 from offhook.errors import LogUnavailable, words_of
-from offhook.jetstream.inbox import Inbox
+from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import stream_of
 

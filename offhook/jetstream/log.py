@@ -24,8 +24,8 @@ from nats.errors import NoRespondersError
 from offhook.codec import Encoded, decode_record
 from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
+from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.health.appends import Appends
-from offhook.jetstream.inbox import Inbox
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import partition_in, stream_of
 from offhook.jetstream.subjects import Side, parse, partition_for, subject_of

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable, words_of
-from offhook.jetstream.delivery import DeliveredRecord, lasting_headers
+from offhook.jetstream.consuming.delivery import DeliveredRecord, lasting_headers
 from offhook.jetstream.log import (
     TYPE_HEADER,
     VERSION_HEADER,

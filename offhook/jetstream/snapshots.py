@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from offhook.errors import LogUnavailable, words_of
-from offhook.jetstream.inbox import Inbox
+from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.stream import SNAPSHOT_BYTES_MAX, SNAPSHOTS
 from offhook.jetstream.subjects import snapshot_subject
 

@@ -34,7 +34,7 @@ ALL_SNAPSHOTS = SNAPSHOT_PREFIX + "*"
 LIMITS = "limits"
 """Where workers tell each other how much of the carrier's limits they use."""
 ASK_ROLES = "roles.ask"
-"""Where every role answers who it is and how it is: `role_answers`."""
+"""Where every role answers who it is and how it is: `roles/answers.py`."""
 
 _SUBJECT = re.compile(
     r"^calls\.(?P<slot>\d{1,2})\.(?P<session>[A-Za-z0-9_-]{1,64})\.(?P<side>in|out)$"

@@ -17,9 +17,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
-from offhook.jetstream.delivery import delivery_of
+from offhook.jetstream.consuming.delivery import delivery_of
+from offhook.jetstream.consuming.pull import Pull
 from offhook.jetstream.provisioning.provision import created_at as stream_created_at
-from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
 from offhook.jetstream.subjects import ALL_CALLS
 from offhook.position import seq_of

@@ -36,7 +36,7 @@ _FOLDING = (
     "carrier_events/*.py",
     "commands/**/*.py",
     "session/*.py",
-    "jetstream/*.py",
+    "jetstream/**/*.py",
     "telnyx/*.py",
     "projections/**/*.py",
 )

@@ -8,7 +8,7 @@ from offhook.codec import VERSIONS, encode
 from offhook.events import Record, WebhookReceived
 from offhook.history.importing import Importer
 from offhook.history.lines import HistoryRecord
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.simulator.random_ids import RandomIds
 from offhook.telnyx.signature import sign, signing_key_from

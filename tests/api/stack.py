@@ -19,7 +19,7 @@ from telnyx import AsyncTelnyx
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.views.schema import migrate
 from offhook.settings import Settings, environment_from

@@ -21,7 +21,7 @@ from nats.js.api import RawStreamMsg
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.ingress.webhook import LOG_TIMEOUT_S
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import subject_of

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import ID_HEADER
 from tests.guarded_nats import GuardedNats
 from tests.ingress.stand import (

@@ -9,7 +9,7 @@ import pytest
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogMissing, LogUnavailable, LogUnsafe, SettingInvalid
 from offhook.ingress.app import run
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.stream import stream_config
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_key_text

@@ -20,7 +20,7 @@ from offhook.events import (
     Record,
     WebhookReceived,
 )
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import (
     EventLog,
     JetStreamLog,

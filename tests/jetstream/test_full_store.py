@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision

@@ -12,8 +12,8 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encode, encoded_webhook
 from offhook.errors import LogMissing, LogUnsafe, SettingInvalid
 from offhook.events import Decided
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.delivery import delivery_of
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.consuming.delivery import delivery_of
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of

@@ -19,8 +19,8 @@ from nats.aio.client import Client
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable
 from offhook.events import CallAnswered
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.inbox import Inbox
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.log import ID_HEADER, JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import STREAM

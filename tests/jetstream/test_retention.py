@@ -1,7 +1,7 @@
 """What leaves the log may have left it before, wherever it was in its stream."""
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.retention import Retention

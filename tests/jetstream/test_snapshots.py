@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.retention import Retention
 from offhook.jetstream.snapshots import JetStreamSnapshots

@@ -13,7 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogMissing
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision, require_provisioned
 from offhook.jetstream.stream import TIMERS, WORKER, WORKER_TIMERS
 from offhook.jetstream.subjects import fired_subject

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.views.database import open_database

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from tests.guarded_nats import GuardedNats

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from offhook.errors import LogUnavailable
 from offhook.events import Record
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 
 TIMEOUT_S = 60.0

@@ -20,7 +20,7 @@ import pytest
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encode
 from offhook.events import CommandFailed, CommandRequested, CommandSucceeded, IssuedCommand
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings, environment_from

@@ -21,7 +21,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import SettingInvalid
 from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import WORKER, consumer_configs, stream_of
@@ -271,15 +271,15 @@ async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
 
 
 _DELETED_MEANWHILE = """
-import offhook.jetstream.role
-checked = offhook.jetstream.role.require_provisioned
+import offhook.jetstream.roles.role
+checked = offhook.jetstream.roles.role.require_provisioned
 
 async def then_deleted(client, monitor_urls, consumer):
     partitions = await checked(client, monitor_urls, consumer)
     await client.jetstream().delete_consumer("CALLS_2", consumer)
     return partitions
 
-offhook.jetstream.role.require_provisioned = then_deleted
+offhook.jetstream.roles.role.require_provisioned = then_deleted
 """
 
 

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
-from offhook.jetstream.pull import Pull
+from offhook.jetstream.consuming.pull import Pull
 
 FETCH_MAX = 32
 

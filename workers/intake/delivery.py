@@ -6,7 +6,7 @@ from typing import Protocol
 
 from faststream.nats import NatsMessage
 
-from offhook.jetstream.delivery import position_in
+from offhook.jetstream.consuming.delivery import position_in
 from offhook.jetstream.timetable import Alarm
 
 

@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from offhook.jetstream.connection import when_reconnected
-from offhook.jetstream.handed_over import HandedOverDelivery, Handover
+from offhook.jetstream.client.connection import when_reconnected
+from offhook.jetstream.consuming.handed_over import HandedOverDelivery, Handover
 from offhook.jetstream.subjects import wake_subject
 from offhook.workers.intake.delivery import Delivery
 

@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from offhook.errors import LogMissing
-from offhook.jetstream.pull import EXPIRES_S
+from offhook.jetstream.consuming.pull import EXPIRES_S
 from offhook.jetstream.stream import TIMERS, WORKER, WORKER_TIMERS, streams_of
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, parse, wake_subject
 from offhook.jetstream.timetable import alarm_from

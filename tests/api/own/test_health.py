@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from offhook.codec import encode
 from offhook.events import SessionParked, SessionResumed
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database import open_database
 from tests.api.stack import COMMANDER, PARTITIONS, READER, WORKERS, Stack, until

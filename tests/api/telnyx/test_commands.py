@@ -9,7 +9,7 @@ from sqlalchemy import text
 from telnyx import AsyncTelnyx, InternalServerError, PermissionDeniedError, UnprocessableEntityError
 
 from offhook.events import Decided, session_id_from
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database import open_database
 from tests.api.stack import (

@@ -20,7 +20,7 @@ from offhook.api.telnyx.idempotency import Idempotency
 from offhook.api.telnyx.requests import request_from
 from offhook.codec import encode
 from offhook.events import CommandRequested, session_id_from
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from tests.api.recorder import Answer, Recorder
 from tests.api.stack import ADMIN, COMMANDER, OURS, Stack, sdk_at, until

@@ -11,7 +11,7 @@ import pytest
 from telnyx import AsyncTelnyx
 
 from offhook.codec import encoded_webhook
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from tests.api.recorder import Recorder
 from tests.api.stack import FRIEND, OURS, READER, Stack, sdk_at, until

@@ -7,7 +7,7 @@ from nacl.signing import SigningKey
 
 from offhook.cli.doctor.finding import Finding
 from offhook.cli.doctor.run import Roles, examine
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.stream import (
     STREAM,
 )

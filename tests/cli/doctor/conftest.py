@@ -12,7 +12,7 @@ import pytest
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings
 from offhook.workers.sending.rate_limits import FleetReport

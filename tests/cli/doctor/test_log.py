@@ -18,7 +18,7 @@ from nats.js.api import (
 from offhook.cli.doctor.run import Roles, examine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.prepare import provision_log
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.stream import (
     RECORD_BYTES_MAX,
     SNAPSHOTS,

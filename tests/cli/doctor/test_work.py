@@ -10,7 +10,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.prepare import provision_log
 from offhook.codec import encode
 from offhook.events import CommandRequested, IssuedCommand
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database import open_database
 from offhook.settings import Settings

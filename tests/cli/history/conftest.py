@@ -14,7 +14,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec import encode, encoded_webhook
 from offhook.events import Decided
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.projector.project import Projector

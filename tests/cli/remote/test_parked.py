@@ -23,7 +23,7 @@ from offhook.cli.remote.parked import run_list, run_retry
 from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.errors import OperatorFault
 from offhook.events import CallInitiated, Decided, SessionResumed
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from

@@ -28,7 +28,7 @@ from offhook.events import (
     TimerOrder,
     TimerSet,
 )
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.position import position_of

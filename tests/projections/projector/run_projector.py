@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.database import open_database
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import Encoded
 from offhook.errors import CheckpointMoved
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.provisioning.provision import provision

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import WORKER, streams_of
 from offhook.jetstream.subjects import partition_for, subject_of

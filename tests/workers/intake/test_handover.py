@@ -8,10 +8,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.handed_over import HandedOverDelivery, Handover
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.consuming.handed_over import HandedOverDelivery, Handover
+from offhook.jetstream.consuming.pull import Pull
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.pull import Pull
 from offhook.jetstream.stream import STREAM, WORKER
 from offhook.jetstream.subjects import subject_of, wake_subject
 from offhook.workers.intake.delivery import Delivery

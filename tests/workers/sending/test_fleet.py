@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.subjects import LIMITS
 from offhook.telnyx.outcomes import Busy
 from offhook.workers.intake.slots import Slots

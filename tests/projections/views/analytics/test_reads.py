@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import FACTS, encode, encoded_webhook
 from offhook.events import CallHangup, CallInitiated, Decided
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog, imported_headers
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.project import Projector

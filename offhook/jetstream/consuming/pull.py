@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from offhook.jetstream.connection import when_reconnected
+from offhook.jetstream.client.connection import when_reconnected
 
 EXPIRES_S = 1.0
 """Short, so that a frozen process receives nothing for longer, and a lost request costs little."""

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.leaders import Led, moves, spread_leaders
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import streams_of

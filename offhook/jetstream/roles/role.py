@@ -14,8 +14,8 @@ from typing import Any
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
-from offhook.jetstream.broker import Broker
-from offhook.jetstream.connection import (
+from offhook.jetstream.client.broker import Broker
+from offhook.jetstream.client.connection import (
     WATCH_S,
     client_options,
     close,
@@ -25,7 +25,7 @@ from offhook.jetstream.connection import (
 )
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.provisioning.provision import require_provisioned
-from offhook.jetstream.role_answers import answer_questions
+from offhook.jetstream.roles.answers import answer_questions
 from offhook.process.asgi import AsgiApp
 from offhook.process.health import Readiness, Ready, health_routes
 from offhook.process.serve import first_of, serve
@@ -59,7 +59,7 @@ class Role:
     ) -> list[tuple[str, AsgiApp]]:
         """Liveness, readiness and metrics. `unready` replaces the log's health as readiness.
 
-        The role answers other roles' questions from the same: see `role_answers`.
+        The role answers other roles' questions from the same: see `answers`.
         """
         self.health.register(registry)
         self._registry = registry

@@ -4,7 +4,7 @@ import pytest
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable, LogUnsafe
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision, require_provisioned, require_safe
 from offhook.jetstream.provisioning.servers import ServerReport, unsafe
 from offhook.jetstream.stream import RECORD_BYTES_MAX

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable
-from offhook.jetstream.connection import close, connect, until_refused, when_reconnected
+from offhook.jetstream.client.connection import close, connect, until_refused, when_reconnected
 
 LOOK_S = 0.02
 TIMEOUT_S = 60.0

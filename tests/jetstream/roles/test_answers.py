@@ -8,8 +8,8 @@ from nats.aio.client import Client
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.role_answers import (
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.roles.answers import (
     TEXT_CHARS_MAX,
     RoleFigure,
     answer_questions,

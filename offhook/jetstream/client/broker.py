@@ -5,7 +5,7 @@ from types import TracebackType
 from faststream.nats import NatsBroker
 from nats.errors import Error as NatsError
 
-from offhook.jetstream.connection import close
+from offhook.jetstream.client.connection import close
 
 
 class Broker(NatsBroker):

@@ -16,7 +16,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import encoded_webhook
 from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.events import Record
-from offhook.jetstream.connection import close, connect
+from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import REWRITE, provision, require_provisioned
 from offhook.jetstream.provisioning.rewrite import rewrite

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from nats.aio.msg import Msg
 
-from offhook.jetstream.delivery import delivery_of
+from offhook.jetstream.consuming.delivery import delivery_of
 from offhook.jetstream.log import imported_headers
 
 

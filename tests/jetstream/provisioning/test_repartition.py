@@ -13,8 +13,8 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.errors import LogReplaced, LogUnavailable, LogUnsafe, SettingInvalid
 from offhook.events import CallAnswered, Decided, Record, SessionParked, TimerOrder, TimerSet
-from offhook.jetstream.connection import close, connect
-from offhook.jetstream.delivery import delivery_of
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.consuming.delivery import delivery_of
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.provisioning.provision import created_at, provision, require_provisioned
@@ -33,7 +33,7 @@ from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.position import partition_of, position_of, seq_of
 from offhook.session import fold
 from offhook.webhooks import wire_body
-from tests.jetstream.test_rewrite import Killed, Killing
+from tests.jetstream.provisioning.test_rewrite import Killed, Killing
 from tests.nats_cluster import NatsCluster
 
 COUNT = 4

@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.connection import PING_INTERVAL_S, close, connect
-from offhook.jetstream.inbox import Inbox
+from offhook.jetstream.client.connection import PING_INTERVAL_S, close, connect
+from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 
 TIMEOUT_S = 60.0

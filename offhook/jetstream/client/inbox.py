@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import FlushTimeoutError
 
-from offhook.jetstream.connection import PENDING_BYTES_MAX
+from offhook.jetstream.client.connection import PENDING_BYTES_MAX
 
 Answered = Callable[[Msg], None]
 

@@ -15,7 +15,7 @@ from offhook.api.app import application
 from offhook.api.auth import tokens_from
 from offhook.api.errors import ErrorAnswer, install, parameter_invalid
 from offhook.api.freshness import Views
-from offhook.api.own.sessions import sessions_router
+from offhook.api.own.sessions.sessions import sessions_router
 from offhook.api.telnyx.bodies import body_of
 from offhook.errors import LogUnavailable, ParameterInvalid
 from offhook.jetstream.lookup import StreamLookup

@@ -10,8 +10,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.consuming import pull as pull_module
 from offhook.jetstream.client.connection import _Reconnected, close, connect, when_reconnected
+from offhook.jetstream.consuming import pull as pull_module
 from offhook.jetstream.consuming.pull import EXPIRES_S, LOST_AFTER_S, Pull
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import STREAM, WORKER, consumer_configs

@@ -12,7 +12,7 @@ import pytest
 from offhook.api.errors import ErrorAnswer
 from offhook.api.freshness import Views
 from offhook.api.own.csv_cells import cell_of
-from offhook.api.own.exports import COLUMNS, EXPORTS_MAX, Export, Exports
+from offhook.api.own.sessions.exports import COLUMNS, EXPORTS_MAX, Export, Exports
 from offhook.process.asgi import Message
 from offhook.projections.views.database import open_database
 from offhook.projections.views.search.session_filter import SessionFilter

@@ -3,7 +3,7 @@
     GET /analytics/summary       a time range as a whole
     GET /analytics/timeseries    the same figures for each bucket of it
 
-Groups of calls are in `analytics_groups`.
+Groups of calls are in `groups`.
 
 Every ratio comes with its numerator, denominator and formula, and every reply says in `grouping`
 which calls each part covers; the rules are in `offhook.projections.views.analytics.kpis`.

@@ -20,8 +20,7 @@ from fastapi.responses import Response
 from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Views
-from offhook.api.own.analytics import ConnectionId, Direction, rfc3339
-from offhook.api.own.analytics_groups import (
+from offhook.api.own.analytics.groups import (
     TOP_DEFAULT,
     UNITS,
     Asked,
@@ -37,6 +36,8 @@ from offhook.api.own.analytics_groups import (
     too_many_groups,
     unknown_time_zone,
 )
+from offhook.api.own.analytics.queues import QueueName, ServiceLevelS, ShortAbandonS
+from offhook.api.own.analytics.summary import ConnectionId, Direction, rfc3339
 from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.parameters import (
     WAIT_DEFAULT_S,
@@ -46,7 +47,6 @@ from offhook.api.own.parameters import (
     WaitS,
     time_range,
 )
-from offhook.api.own.queue_figures import QueueName, ServiceLevelS, ShortAbandonS
 from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.figures import FigureGroup, Subject, read_figures
 from offhook.projections.views.analytics.groups import (

@@ -33,7 +33,7 @@ from offhook.api.own.parameters import (
     require_before_seq,
 )
 from offhook.api.own.redact import redacted_entry, redacted_session
-from offhook.api.own.session_parameters import WantedSessions
+from offhook.api.own.sessions.parameters import WantedSessions
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
 from offhook.projections.views.database import PAGE_MAX, Connection

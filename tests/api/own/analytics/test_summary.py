@@ -12,7 +12,7 @@ import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
-from offhook.api.own.analytics import RANGE_MAX
+from offhook.api.own.analytics.summary import RANGE_MAX
 from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
 from offhook.projections.views.analytics.reads import BUCKETS_MAX
 from tests.api.stack import FRIEND, OURS, READER, Stack, until

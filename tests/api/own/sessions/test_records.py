@@ -6,7 +6,7 @@ import httpx
 import pytest
 from nacl.signing import SigningKey
 
-from offhook.api.own.records import signature_of
+from offhook.api.own.sessions.records import signature_of
 from offhook.telnyx.signature import public_key_text, sign
 from tests.api.imported import imported, received
 from tests.api.stack import COMMANDER, FRIEND, OURS, READER, Stack, until

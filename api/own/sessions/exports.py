@@ -26,7 +26,7 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.parameters import SEQ_MAX, BeforeSeq, require_before_seq
-from offhook.api.own.session_parameters import WantedSessions
+from offhook.api.own.sessions.parameters import WantedSessions
 from offhook.api.query_parameters import WholeNumber
 from offhook.process.asgi import Receive, Scope, Send
 from offhook.projections.views.database import read_at_one_moment

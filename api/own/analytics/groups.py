@@ -20,7 +20,7 @@ from fastapi.responses import Response
 from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Views
-from offhook.api.own.analytics import (
+from offhook.api.own.analytics.summary import (
     ConnectionId,
     Direction,
     From,

@@ -1,0 +1,1 @@
+"""Key figures: of calls, groups of calls, commands, queues, webhooks and load."""

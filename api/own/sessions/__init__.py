@@ -1,0 +1,1 @@
+"""Sessions: found, exported, as they were, their records, those that are parked."""

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from offhook.cli.analytics import analytics
-from offhook.cli.apps import app as apps
+from offhook.cli.analytics.command import analytics
+from offhook.cli.apps.command import app as apps
 from offhook.cli.asyncapi import asyncapi
 from offhook.cli.call import app as call
-from offhook.cli.calls import calls
+from offhook.cli.calls.command import calls
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
 from offhook.cli.history.archive import archive
@@ -26,12 +26,12 @@ from offhook.cli.history.replay import replay
 from offhook.cli.history.verify import verify
 from offhook.cli.migrate import migrate
 from offhook.cli.options import console
-from offhook.cli.parked import app as parked
+from offhook.cli.parked.command import app as parked
 from offhook.cli.provision import provision
-from offhook.cli.rebuild import app as rebuild
+from offhook.cli.rebuild.command import app as rebuild
 from offhook.cli.roles import api, ingress, projector, simulator, worker
-from offhook.cli.send import send
-from offhook.cli.show import show
+from offhook.cli.send.command import send
+from offhook.cli.show.command import show
 from offhook.cli.up import up
 from offhook.cli.whatif.command import whatif
 from offhook.errors import OffhookError

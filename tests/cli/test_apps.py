@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from offhook.cli.apps import update
-from offhook.cli.remote.application_body import FIELDS, body_of, change_of
+from offhook.cli.apps.body import FIELDS, body_of, change_of
+from offhook.cli.apps.command import update
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.applications import NewApplication, application_from
 from tests.cli.carrier import KEY, WEBHOOKS, simulated

@@ -51,7 +51,7 @@ def start(
     ready_file: ReadyFile = None,
 ) -> None:
     """Build a new version of the views. If interrupted, run it again to continue."""
-    from offhook.cli.remote.rebuild import run_start
+    from offhook.cli.rebuild.run import run_start
 
     run_start(
         console,
@@ -66,7 +66,7 @@ def start(
 @app.command()
 def status(as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
     """Print the version being built, or the one from before the last cutover."""
-    from offhook.cli.remote.rebuild import run_status
+    from offhook.cli.rebuild.run import run_status
 
     run_status(console, settings_of_command(ready_file), as_json=as_json)
 
@@ -74,7 +74,7 @@ def status(as_json: AsJson = False, ready_file: ReadyFile = None) -> None:
 @app.command()
 def pause(ready_file: ReadyFile = None) -> None:
     """Pause the running rebuild, and keep what it has done."""
-    from offhook.cli.remote.rebuild import run_pause
+    from offhook.cli.rebuild.run import run_pause
 
     run_pause(console, settings_of_command(ready_file))
 
@@ -88,7 +88,7 @@ def resume(
     ready_file: ReadyFile = None,
 ) -> None:
     """Continue a rebuild that was paused or interrupted."""
-    from offhook.cli.remote.rebuild import run_start
+    from offhook.cli.rebuild.run import run_start
 
     run_start(
         console,
@@ -104,7 +104,7 @@ def resume(
 @app.command()
 def cancel(ready_file: ReadyFile = None) -> None:
     """Drop the unfinished version, or the one that a rollback would return to."""
-    from offhook.cli.remote.rebuild import run_cancel
+    from offhook.cli.rebuild.run import run_cancel
 
     run_cancel(console, settings_of_command(ready_file))
 
@@ -116,7 +116,7 @@ def cutover(
     ready_file: ReadyFile = None,
 ) -> None:
     """Put the new version in use, once it has caught up with the live one."""
-    from offhook.cli.remote.rebuild import run_cutover
+    from offhook.cli.rebuild.run import run_cutover
 
     run_cutover(
         console,
@@ -129,6 +129,6 @@ def cutover(
 @app.command()
 def rollback(ready_file: ReadyFile = None) -> None:
     """Return to the views from before the last cutover, with everything received since."""
-    from offhook.cli.remote.rebuild import run_rollback
+    from offhook.cli.rebuild.run import run_rollback
 
     run_rollback(console, settings_of_command(ready_file))

@@ -10,9 +10,9 @@ import msgspec
 import typer
 from rich.console import Console
 
+from offhook.cli.calls.lines import CallLines, texts_of
 from offhook.cli.counted import counted
 from offhook.cli.remote.answers import print_json
-from offhook.cli.remote.call_lines import CallLines, texts_of
 from offhook.cli.remote.event_stream import events
 from offhook.cli.remote.exchange import RemoteServer, Unanswered, open_api
 from offhook.errors import OffhookError

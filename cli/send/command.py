@@ -32,7 +32,7 @@ def send(
     ready_file: ReadyFile = None,
 ) -> None:
     """Sign captured webhooks with the development key and post them to ingress, in order."""
-    from offhook.cli.remote import send as sending
+    from offhook.cli.send import run as sending
 
     settings = settings_of_command(ready_file)
     # Every file is read before the first is sent: with one wrong file, nothing is.

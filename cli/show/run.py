@@ -16,10 +16,9 @@ import typer
 from rich.console import Console
 
 from offhook.api.console.ladder.why import why
-from offhook.cli.remote.call_records import Moment, read_call
-from offhook.cli.remote.follow import follow_session, width_of
-from offhook.cli.remote.session_diff import changes_between, diff_text
-from offhook.cli.remote.session_fold import (
+from offhook.cli.show.call_records import Moment, read_call
+from offhook.cli.show.diff import changes_between, diff_text
+from offhook.cli.show.fold import (
     advanced_call,
     detail_of_call,
     folded_call,
@@ -27,7 +26,8 @@ from offhook.cli.remote.session_fold import (
     parked_entries,
     rows_of,
 )
-from offhook.cli.remote.session_text import session_text
+from offhook.cli.show.follow import follow_session, width_of
+from offhook.cli.show.text import session_text
 from offhook.codec import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid
 from offhook.events import Record, session_id_from

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.cli.main import app
-from offhook.cli.remote.parked import run_list, run_retry
+from offhook.cli.parked.run import run_list, run_retry
 from offhook.codec import Encoded, encode, encoded_webhook
 from offhook.errors import OperatorFault
 from offhook.events import CallInitiated, Decided, SessionResumed

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from offhook.cli.remote.analytics import _width
+from offhook.cli.analytics.run import _width
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from offhook.cli.remote.hanging import hanging
+from offhook.cli.show.hanging import hanging
 from offhook.events import Record
 from offhook.position import position_text
 

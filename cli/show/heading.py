@@ -7,8 +7,8 @@ from rich.text import Text
 
 from offhook.api.console.ladder.why import tone_of, why
 from offhook.cli.printable import printable
-from offhook.cli.remote.hanging import hanging
-from offhook.cli.remote.session_fold import detail_of_call, links_of, parked_entries
+from offhook.cli.show.fold import detail_of_call, links_of, parked_entries
+from offhook.cli.show.hanging import hanging
 from offhook.events import Record
 
 STYLES = {"good": "green", "info": "cyan", "warn": "yellow", "bad": "red"}

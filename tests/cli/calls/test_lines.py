@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from offhook.cli.remote.call_lines import COLUMNS, WIDE, CallLines, filled
+from offhook.cli.calls.lines import COLUMNS, WIDE, CallLines, filled
 
 SESSION_ID = "d93a1f4e-cb4f-11f0-a8c1-02420aef98a0"
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from offhook.cli.remote.event_stream import events
-from offhook.cli.remote.session_text import is_over, session_text
+from offhook.cli.show.text import is_over, session_text
 from offhook.events import Record
 from offhook.jetstream.log import EventLog
 from offhook.session import fold

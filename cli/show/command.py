@@ -35,7 +35,7 @@ def show(
     ready_file: ReadyFile = None,
 ) -> None:
     """Say why a call ended or failed, and print its records, each with the session after it."""
-    from offhook.cli.remote.show import run_show
+    from offhook.cli.show.run import run_show
 
     if not session.strip():
         raise typer.BadParameter("SESSION is empty; expected the id of a session")

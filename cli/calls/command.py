@@ -126,7 +126,7 @@ def calls(
     ready_file: ReadyFile = None,
 ) -> None:
     """List calls and search them, newest first."""
-    from offhook.cli.remote.calls import PAGE, run_calls
+    from offhook.cli.calls.run import PAGE, run_calls
 
     if follow and session is not None:
         raise typer.BadParameter("--follow takes no --session; use `offhook show ID --follow`")

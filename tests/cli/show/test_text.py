@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from offhook.cli.remote import follow
-from offhook.cli.remote.hanging import hanging
-from offhook.cli.remote.record_columns import elapsed
-from offhook.cli.remote.session_fold import detail_of_call, links_of
-from offhook.cli.remote.session_text import is_over, session_text
+from offhook.cli.show import follow
+from offhook.cli.show.columns import elapsed
+from offhook.cli.show.fold import detail_of_call, links_of
+from offhook.cli.show.hanging import hanging
+from offhook.cli.show.text import is_over, session_text
 from offhook.codec import decode
 from offhook.events import CommandFailed, CommandSucceeded, Decided, IssuedCommand, Record
 from offhook.position import position_of

@@ -14,7 +14,7 @@ app = typer.Typer(
 @app.command("list")
 def list_(ready_file: ReadyFile = None) -> None:
     """Print the parked sessions, each with the error that parked it."""
-    from offhook.cli.remote.parked import run_list
+    from offhook.cli.parked.run import run_list
 
     run_list(console, settings_of_command(ready_file))
 
@@ -33,7 +33,7 @@ def retry(
     Waits up to 10 s for the workers to decide on them. The exit status is 1 if a session is parked
     again or not decided on, or its views cannot be rebuilt. Repeating the command is harmless.
     """
-    from offhook.cli.remote.parked import run_retry
+    from offhook.cli.parked.run import run_retry
 
     if bool(sessions) == every:
         raise typer.BadParameter("name sessions, or use --all")

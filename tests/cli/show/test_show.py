@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.cli.remote.session_text import session_text
+from offhook.cli.show.text import session_text
 from offhook.codec import decode, fact_id_of
 from offhook.events import (
     Decided,

@@ -47,7 +47,7 @@ def analytics(
     ready_file: ReadyFile = None,
 ) -> None:
     """Print key figures of calls, load, queues, commands or webhooks, from the API."""
-    from offhook.cli.remote.analytics import Wanted, run_analytics
+    from offhook.cli.analytics.run import Wanted, run_analytics
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude one another")

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from offhook.cli.apps.body import FIELDS, body_of, change_of
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
 from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
-from offhook.cli.remote.application_body import FIELDS, body_of, change_of
 from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, SuccessAnswer
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings

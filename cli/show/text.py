@@ -13,9 +13,9 @@ from offhook.api.console.ladder.lines import command_about
 from offhook.api.console.ladder.moments import shown_span
 from offhook.cli.counted import counted
 from offhook.cli.printable import printable
-from offhook.cli.remote.hanging import hanging
-from offhook.cli.remote.record_columns import Columns
-from offhook.cli.remote.session_heading import heading_lines
+from offhook.cli.show.columns import Columns
+from offhook.cli.show.hanging import hanging
+from offhook.cli.show.heading import heading_lines
 from offhook.events import (
     CallEvent,
     CallHangup,

@@ -17,11 +17,11 @@ from offhook.cli.call import app as call
 from offhook.cli.calls.command import calls
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
-from offhook.cli.history.archive import archive
-from offhook.cli.history.erase import erase
+from offhook.cli.history.archive.command import archive
+from offhook.cli.history.erase.command import erase
 from offhook.cli.history.export import export
 from offhook.cli.history.import_ import import_
-from offhook.cli.history.repair import repair
+from offhook.cli.history.repair.command import repair
 from offhook.cli.history.replay import replay
 from offhook.cli.history.verify import verify
 from offhook.cli.migrate import migrate

@@ -26,7 +26,7 @@ async def test_every_goes_on_when_a_rebuild_was_at_work(
                 raise SystemExit(0)
             asyncio.run_coroutine_threadsafe(rebuild.invalidate(), loop).result()
 
-        module = "offhook.cli.history.archive.time"
+        module = "offhook.cli.history.archive.command.time"
         monkeypatch.setattr(module, SimpleNamespace(sleep=sleep))
         words = ("archive", "--to", str(tmp_path), "--every", "6h")
         printed = await asyncio.to_thread(here.terminal, *words)

@@ -14,7 +14,7 @@ class _Later(datetime):
 
 def archive_later(*words: str) -> None:
     """`offhook archive` in forty days: what is stored now is old enough then."""
-    import offhook.cli.history.archive as command
+    import offhook.cli.history.archive.command as command
 
     vars(command)["datetime"] = _Later
     run_offhook(*words)

@@ -10,6 +10,6 @@ def repair(ready_file: ReadyFile = None) -> None:
 
     The services may keep running. If it is interrupted, run it again.
     """
-    from offhook.cli.history.repairing import run_repair
+    from offhook.cli.history.repair.run import run_repair
 
     asyncio.run(run_repair(console, settings_of_command(ready_file)))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offhook.cli.counted import counted
-from offhook.cli.history.erase_options import Wanted
+from offhook.cli.history.erase.options import Wanted
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories

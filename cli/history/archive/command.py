@@ -54,7 +54,7 @@ def archive(
 def _archive(settings: Settings, root: str, age: timedelta, every: str | None) -> None:
     """Once; or at an interval, and then a run that fails does not end the command."""
     pause = None if every is None else duration("--every", every)
-    from offhook.cli.history.archiving import FAULTS, require_old_enough, run_archive
+    from offhook.cli.history.archive.run import FAULTS, require_old_enough, run_archive
 
     require_old_enough(age)
     while True:

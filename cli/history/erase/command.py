@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from offhook.cli.history.erase_options import Wanted
+from offhook.cli.history.erase.options import Wanted
 from offhook.cli.options import (
     ReadyFile,
     console,
@@ -18,7 +18,7 @@ def erase(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
 
     Analytics stay as they are. The exit status is 2 if the proof finds anything left.
     """
-    from offhook.cli.history.erasing import run_erase
+    from offhook.cli.history.erase.run import run_erase
 
     if not run_erase(console, settings_of_command(ready_file), Wanted(**wanted)):
         raise SystemExit(2)

@@ -1,6 +1,6 @@
 """Latency from a webhook to the arrival of its command at the carrier: `python -m bench.latency`.
 
-    offhook   HTTP → ingress process → log → worker process (flow `bench.flows:ANSWERING`) → carrier
+    offhook   HTTP → ingress process → log → worker process (`setting.flows:ANSWERING`) → carrier
     lean      HTTP → FastAPI → a row in PostgreSQL → worker process → carrier (`rivals.lean_worker`)
     floor     publish to JetStream → a bare pull consumer's process → carrier
 
@@ -169,7 +169,7 @@ def _start(
         public_keys=(public_key_text(key),),
         carrier_url=carrier.url,
         carrier_key="bench",
-        flows=("bench.flows:ANSWERING",),
+        flows=("bench.setting.flows:ANSWERING",),
     )
     bare = ["-m", "bench.rivals.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
     database = stack.enter_context(PostgresServer()).libpq_url

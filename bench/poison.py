@@ -30,10 +30,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.flows import POISON_NUMBER
 from bench.projection import RECORDS_OF_A_CALL, call_records
 from bench.setting.carrier import StubCarrier, listening
 from bench.setting.children import Child, role
+from bench.setting.flows import POISON_NUMBER
 from bench.setting.machine import describe, median, percentile
 from bench.workers import call_initiated
 from offhook.cli.embedded.nats_server import NatsServer
@@ -141,7 +141,7 @@ async def in_workers(rate: float, rounds: int, seconds: float) -> Kind:
                 nats_monitor_urls=(nats_server.monitor_url,),
                 carrier_url=carrier.url,
                 carrier_key="bench",
-                flows=("bench.flows:POISONED",),
+                flows=("bench.setting.flows:POISONED",),
             )
             workers = [
                 # In a thread, so that the carrier can answer meanwhile.

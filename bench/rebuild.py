@@ -2,7 +2,7 @@
 
     python -m bench.rebuild [--events 100000] [--rounds 3] [--workers 2] [--only offhook]
 
-One seeded file (`bench/history_file.py`) is loaded by every contestant into a database of its own
+One seeded file (`setting/history_file.py`) is loaded by every contestant into a database of its own
 in one Postgres; loading is not timed. Timed is the rebuild, from its start to the last row. Each
 result is compared with the oracle's: one that differs prints WRONG. Rounds are interleaved. The two
 libraries (`bench/rivals/`) are installed into a temporary directory at the start; emmett needs
@@ -28,7 +28,7 @@ from rich.table import Table
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.history_file import (
+from bench.setting.history_file import (
     Expected,
     SessionRow,
     add_to_hours,

@@ -1,6 +1,6 @@
 """How long the calls of a lost worker wait: `python -m bench.takeover`.
 
-Two workers (flow `bench.flows:ANSWERING`) answer calls at a steady rate at a carrier that takes
+Two workers (flow `setting.flows:ANSWERING`) answer calls at a steady rate at a carrier that takes
 300 ms for each. One of them is killed (SIGKILL), or frozen (SIGSTOP) and later continued, while
 it processes calls; another is started. A call's wait runs from that moment until the carrier
 receives its command from the worker that took over. `doubled` are calls with two commands, `lost`
@@ -117,7 +117,7 @@ class _WorkerPool:
             nats_monitor_urls=(nats_server.monitor_url,),
             carrier_url=carrier.url,
             carrier_key="bench",
-            flows=("bench.flows:ANSWERING",),
+            flows=("bench.setting.flows:ANSWERING",),
         )
 
     async def add(self) -> Child:

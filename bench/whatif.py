@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.setting.machine import describe
-from bench.whatif_calls import plan, planted, rows_of
+from bench.setting.whatif_calls import plan, planted, rows_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.projections.views.database import open_database
@@ -113,7 +113,9 @@ def main() -> None:
             stderr=subprocess.DEVNULL,
         )
         (version,) = Path(temporal).glob("temporalio-*.dist-info")
-        contenders = [Contender(name="offhook", module="bench.whatif_calls", path=str(_ROOT))]
+        contenders = [
+            Contender(name="offhook", module="bench.setting.whatif_calls", path=str(_ROOT))
+        ]
         for runner in ("unsandboxed", "sandboxed"):
             contenders.append(
                 Contender(
@@ -194,7 +196,7 @@ async def whole_command(folder: str, chosen: argparse.Namespace) -> tuple[list[f
                 subprocess.run,
                 [
                     *(sys.executable, "-m", "offhook", "whatif"),
-                    *(f"bench.whatif_flows:{which}", "--json"),
+                    *(f"bench.setting.whatif_flows:{which}", "--json"),
                 ],
                 env={**os.environ, "OFFHOOK_POSTGRES_URL": url},
                 cwd=_ROOT,

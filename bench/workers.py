@@ -1,6 +1,6 @@
 """What a second and a fourth worker add: `python -m bench.workers`.
 
-A burst of calls waits in the log; 1, 2 and 4 worker processes (flow `bench.flows:ANSWERING`)
+A burst of calls waits in the log; 1, 2 and 4 worker processes (flow `setting.flows:ANSWERING`)
 answer them at a carrier that takes 200 ms for each. With 16 slots the limit of one worker is 80
 commands a second; with `--answer-ms 0` the processor is the limit. `lean` is the same number of
 `bench.rivals.lean_worker` processes, with the same number of slots, on rows in PostgreSQL. Rounds
@@ -175,7 +175,7 @@ async def _round(crew: Crew, stage: Stage, calls: int) -> None:
         nats_monitor_urls=(nats_server.monitor_url,),
         carrier_url=carrier.url,
         carrier_key="bench",
-        flows=("bench.flows:ANSWERING",),
+        flows=("bench.setting.flows:ANSWERING",),
         lanes_max=SLOTS,
     )
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name, ExitStack() as stack:

@@ -6,7 +6,6 @@ token of the person who signed in, and the browser reaches the API through the s
     app         routes: sign-in, pages, static files, the API for the browser
     pages/      a page is one file: what it asks the API, and what its template gets
     live_rows   what a row of the live page shows, and which states take too long; pure
-    search_rows what a row of the search page shows; pure
     proxy       /console/api/… is the API, with the token from the cookie
     sign_in     the cookie, and who may send what
     client      the API for the pages

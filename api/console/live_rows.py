@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from offhook.wording.found_row import STATES
+
 EXPECTED_S: Mapping[str, float] = {
     "setting_up": 45.0,
     "waiting": 300.0,
@@ -23,13 +25,6 @@ EXPECTED_S: Mapping[str, float] = {
 }
 COMMAND_EXPECTED_S = 10.0
 UNSETTLED = ("requested", "pending")
-STATES: Mapping[str, str] = {
-    "setting_up": "setting up",
-    "waiting": "waiting",
-    "talking": "talking",
-    "ended": "ended",
-    "empty": "no legs",
-}
 LEG_STATES: Mapping[str, str] = {
     "unseen": "not started",
     "initiated": "ringing",

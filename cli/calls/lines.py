@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.text import Text
 
-from offhook.api.console.search_rows import found_row
 from offhook.cli.printable import printable
+from offhook.wording.found_row import found_row
 
 COLUMNS = (
     ("started (UTC)", 19),

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from rich.text import Text
 
-from offhook.api.console.ladder.why import tone_of, why
 from offhook.cli.printable import printable
 from offhook.cli.show.fold import detail_of_call, links_of, parked_entries
 from offhook.cli.show.hanging import hanging
 from offhook.events import Record
+from offhook.wording.why import tone_of, why
 
 STYLES = {"good": "green", "info": "cyan", "warn": "yellow", "bad": "red"}
 """By tone, as on the console's page of a session."""

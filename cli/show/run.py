@@ -15,7 +15,6 @@ import msgspec
 import typer
 from rich.console import Console
 
-from offhook.api.console.ladder.why import why
 from offhook.cli.show.call_records import Moment, read_call
 from offhook.cli.show.diff import changes_between, diff_text
 from offhook.cli.show.fold import (
@@ -38,6 +37,7 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.position import position_from, position_text
 from offhook.redact import hidden
 from offhook.settings import Settings
+from offhook.wording.why import why
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""

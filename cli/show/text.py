@@ -9,8 +9,6 @@ from typing import assert_never
 from rich.console import Group
 from rich.text import Text
 
-from offhook.api.console.ladder.lines import command_about
-from offhook.api.console.ladder.moments import shown_span
 from offhook.cli.counted import counted
 from offhook.cli.printable import printable
 from offhook.cli.show.columns import Columns
@@ -43,6 +41,8 @@ from offhook.redact import hidden
 from offhook.session import Session, evolve
 from offhook.session.leg import Leg
 from offhook.session.placed import session_of_answer
+from offhook.wording.commands import command_about
+from offhook.wording.moments import shown_span
 
 SETTLED_SHOWN_MAX = 4
 """If more commands are settled and unchanged than this, only their number is shown."""

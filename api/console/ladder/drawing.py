@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from offhook.api.console.ladder.lines import CARRIER, OFFHOOK, Line, LineReader
-from offhook.api.console.ladder.moments import clock, instant, seconds_between, shown_span
-from offhook.api.console.ladder.why import event_name
+from offhook.wording.moments import clock, instant, seconds_between, shown_span
+from offhook.wording.why import event_name
 
 LEGS_MAX = 10
 """Columns for legs; what concerns further legs is drawn at the carrier."""

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from offhook.api.console.ladder.causes import sip_text
-from offhook.api.console.ladder.moments import clock, seconds_between, shown_span
+from offhook.wording.causes import sip_text
+from offhook.wording.commands import command_about
+from offhook.wording.moments import clock, seconds_between, shown_span
 
 CARRIER, OFFHOOK = "carrier", "offhook"
 Kind = Literal["webhook", "command", "outcome", "bridge", "timer", "mark"]
@@ -263,20 +264,6 @@ def _said(fields: Mapping[str, Any]) -> str:
     for name in ("digits", "digit", "status", "result", "reason", "queue"):
         if value := _text(fields.get(name)):
             return value
-    return ""
-
-
-_SPOKEN = ("payload", "greeting")
-
-
-def command_about(command: Mapping[str, Any]) -> str:
-    """The one parameter that a reader wants; what is spoken is in quotes."""
-    parameters = command.get("parameters")
-    if not isinstance(parameters, Mapping):
-        return ""
-    for name in ("to", *_SPOKEN, "cause", "audio_url", "queue_name", "name"):
-        if value := _text(parameters.get(name)):
-            return f"“{value}”" if name in _SPOKEN else value
     return ""
 
 

@@ -34,8 +34,8 @@ from offhook.api.console.charts.ranges import (
 from offhook.api.console.charts.series import buckets_of, points_of
 from offhook.api.console.charts.shares import funnel_of, heat_map, parts_of_all
 from offhook.api.console.client import Api
-from offhook.api.console.ladder.causes import cause_text, sip_text
 from offhook.api.console.page import Page, Shown
+from offhook.wording.causes import cause_text, sip_text
 
 SHOW_DEFAULT = "calls"
 PAIRS_MAX = 100

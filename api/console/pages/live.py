@@ -15,8 +15,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from offhook.api.console.client import Api
-from offhook.api.console.live_rows import STATES, live_row
+from offhook.api.console.live_rows import live_row
 from offhook.api.console.page import Page, Shown
+from offhook.wording.found_row import STATES
 
 ROWS_MAX = 50
 """Rows on a page; older sessions are on the next one."""

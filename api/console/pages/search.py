@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
-from offhook.api.console.ladder.causes import CAUSES
 from offhook.api.console.page import Page, Shown
-from offhook.api.console.search_rows import found_row
+from offhook.wording.causes import CAUSES
+from offhook.wording.found_row import found_row
 
 ROWS_MAX = 50
 """Rows on a page; older sessions are on the next one."""

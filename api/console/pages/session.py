@@ -9,13 +9,13 @@ import msgspec
 from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
-from offhook.api.console.ladder.causes import sip_text
 from offhook.api.console.ladder.drawing import Order, draw
-from offhook.api.console.ladder.moments import seconds_between, shown_span
-from offhook.api.console.ladder.why import event_name, tone_of, why
 from offhook.api.console.page import Page, Shown
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
+from offhook.wording.causes import sip_text
+from offhook.wording.moments import seconds_between, shown_span
+from offhook.wording.why import event_name, tone_of, why
 
 RECORDS_MAX = 2_000
 """Records shown of a session; the timeline of the API has them all."""

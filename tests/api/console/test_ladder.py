@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.api.console.ladder.drawing import STATES, Drawing, draw, in_order
-from offhook.api.console.ladder.moments import clock, shown_span
 from offhook.api.console.rendering import render
-from tests.api.console.test_why import leg, placed
+from offhook.wording.moments import clock, shown_span
+from tests.offhook.wording.test_why import leg, placed
 
 CALLER, CALLED = "v3:a", "v3:b"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from offhook.api.console.ladder.why import why
+from offhook.wording.why import why
 from tests.api.stack import OURS, Stack, until
 
 NOT_ANSWERED = {

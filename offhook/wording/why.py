@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from offhook.api.console.ladder.causes import HINTS, cause_text, sip_text
+from offhook.wording.causes import HINTS, cause_text, sip_text
 
 Detail = Mapping[str, Any]
 """`data` of GET /sessions/{session_id}."""

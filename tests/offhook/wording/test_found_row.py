@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from offhook.api.console.search_rows import found_row
+from offhook.wording.found_row import found_row
 
 START, END = "2026-11-22T10:00:00Z", "2026-11-22T10:01:30.5Z"
 

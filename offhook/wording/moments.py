@@ -1,4 +1,4 @@
-"""Times of the API and the spans between them, as the ladder writes them."""
+"""Times of the API and the spans between them, as the console and the command line write them."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from offhook.api.console.ladder.why import tone_of, why
+from offhook.wording.why import tone_of, why
 
 START, ANSWER, END = (f"2026-11-27T10:00:{second:02}.000000Z" for second in (0, 2, 12))
 

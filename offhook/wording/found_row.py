@@ -1,4 +1,4 @@
-"""A row of the search page, from a session as the API lists it with include=legs. Pure.
+"""A session as a row of a list, from the API's JSON of it with include=legs. Pure.
 
 What is shown as the cause is why the call failed, if it did: the first leg that failed, as
 `Session.has_failed` reads legs. Otherwise it is that of the session, which is its first leg's.
@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from offhook.api.console.ladder.causes import cause_text, sip_text
-from offhook.api.console.live_rows import STATES
 from offhook.session.leg import CHOSEN_CAUSES, SIP_SERVER_FAILED
+from offhook.wording.causes import cause_text, sip_text
 
 Legs = Sequence[Mapping[str, Any]]
+
+STATES: Mapping[str, str] = {
+    "setting_up": "setting up",
+    "waiting": "waiting",
+    "talking": "talking",
+    "ended": "ended",
+    "empty": "no legs",
+}
+"""By the name of a phase."""
 
 
 @dataclass(frozen=True, kw_only=True)

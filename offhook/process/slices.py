@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-SLICE_S = 0.002
+SLICE_S = 0.0005
 """A slice takes this long, and the time of one item at most; a call elsewhere in the process waits
 for some ten of them until its command is sent."""
 

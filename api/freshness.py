@@ -112,6 +112,8 @@ class Views:
             await read_at_one_moment(connection)
             found = await read_checkpoints(connection, PROJECTOR)
             snapshot = Snapshot(connection=connection, positions=self._positions(found))
+            # What was notified may be lost if Postgres broke down in the same moment.
+            self._require_reached(min_seq, snapshot.positions, timeout_s)
             yield snapshot
         # The log may be slow or away: that must not keep a connection busy.
         snapshot._lags = await asyncio.gather(*map(self._lag_ms, snapshot.positions))
@@ -145,7 +147,10 @@ class Views:
         if min_seq <= 0:
             return
         self.require_in_log("min_seq", min_seq)
-        if (at := await self._watch.wait_for(min_seq, timeout_s)) < min_seq:
+        await self._watch.wait_for(min_seq, timeout_s)
+
+    def _require_reached(self, min_seq: int, positions: Sequence[int], timeout_s: float) -> None:
+        if min_seq > 0 and (at := positions[partition_of(min_seq)]) < min_seq:
             raise refusal(
                 504,
                 "10008",

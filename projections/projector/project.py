@@ -119,6 +119,9 @@ class Projector:
             await driver.execute(
                 f"set idle_in_transaction_session_timeout = {int(IDLE_IN_TRANSACTION_S * 1000)}"
             )
+            # What Postgres loses in a breakdown, and the checkpoint with it, is still in the log
+            # (docs/decisions/0044).
+            await driver.execute("set synchronous_commit = off")
             # Planned once: with arrays for parameters no plan is better for some values of them.
             await driver.execute("set plan_cache_mode = force_generic_plan")
             stopped = asyncio.create_task(stopping.wait())

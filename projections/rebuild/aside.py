@@ -48,9 +48,14 @@ async def create_aside(connection: AsyncConnection, live: str, aside: str) -> No
 
 
 async def create_indexes(engine: AsyncEngine, live: str, aside: str) -> None:
-    """Create the keys and indexes that the live tables have and those aside lack; analyze."""
+    """Create the keys and indexes that the live tables have and those aside lack; analyze.
+
+    Their storage parameters come with them: a fill factor would make the load larger.
+    """
     async with engine.connect() as connection:
         missing = await _missing_indexes(connection, live, aside)
+        for name, statement in await _storage_parameters(connection, live, aside):
+            missing[name].append(statement)
     slots = asyncio.Semaphore(INDEXES_AT_ONCE)
 
     async def complete(name: str, statements: Sequence[str]) -> None:
@@ -186,6 +191,21 @@ async def _missing_indexes(
         # A colon would be a parameter's.
         statements[table].append(statement.replace(":", r"\:"))
     return statements
+
+
+async def _storage_parameters(
+    connection: AsyncConnection, live: str, aside: str
+) -> list[tuple[str, str]]:
+    """For each table that has some, its name and the statement that sets them aside."""
+    found = await connection.execute(
+        text(
+            "select relname, array_to_string(reloptions, ', ') from pg_class"
+            " where relnamespace = to_regnamespace(:live) and relname = any(:names)"
+            " and reloptions is not null"
+        ),
+        {"live": live, "names": _NAMES},
+    )
+    return [(name, f"alter table {aside}.{name} set ({options})") for name, options in found]
 
 
 async def _grants(connection: AsyncConnection, live: str, aside: str) -> list[str]:

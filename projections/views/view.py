@@ -79,6 +79,11 @@ class View(Generic[Row]):
         return self.table.name
 
 
+FILL_FACTOR = 70
+"""Percent of a page that inserts fill. A row is written again with most of its session's records:
+in the same page, if there is room, and then no index of the table is touched."""
+
+
 def table_of(name: str, row_type: type[Any], *indexes: Index, key: Sequence[str]) -> Table:
     """The table whose columns are the row type's fields, in their order."""
     hints = get_type_hints(row_type, include_extras=True)
@@ -87,7 +92,8 @@ def table_of(name: str, row_type: type[Any], *indexes: Index, key: Sequence[str]
         for each in fields(row_type)
         if each.default is MISSING
     ]
-    return Table(name, metadata, *columns, *indexes)
+    filled = {"fillfactor": FILL_FACTOR}
+    return Table(name, metadata, *columns, *indexes, postgresql_with=filled)
 
 
 def column_names(listed: str) -> frozenset[str]:

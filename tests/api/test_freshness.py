@@ -77,6 +77,27 @@ async def test_all_that_is_read_of_one_look_is_of_one_moment(
     await engine.dispose()
 
 
+async def test_what_was_notified_and_then_lost_is_not_in_the_views(
+    postgres_server: PostgresServer,
+    migrated: str,
+) -> None:
+    """Postgres notifies before it flushes: a breakdown may take back what a reader waited for."""
+
+    class Told(PositionWatch):
+        async def wait_for(self, position: int, timeout_s: float) -> int:
+            return position
+
+    url = postgres_server.create_database(f"api_{secrets.token_hex(4)}", template=migrated)
+    engine = open_database(url)
+    views = Views(engine, Told(engine), StreamLookup(Client()), lambda: datetime.now(UTC))
+    with pytest.raises(ErrorAnswer) as raised:
+        async with views.snapshot(min_seq=7):
+            pass
+    assert raised.value.status == 504
+    assert "are at position 0 " in str(raised.value)
+    await engine.dispose()
+
+
 async def test_of_views_that_are_behind_no_leg_is_said_not_to_exist(
     postgres_server: PostgresServer,
     migrated: str,

@@ -162,8 +162,10 @@ async def test_indexes_keys_and_grants_come_along(
     await run_sql(engine, f'create role "{role}"')
     await run_sql(engine, f'grant select on sessions, legs to "{role}"')
     await run_sql(engine, "create index of_my_own on legs (lower(from_number), talk_s desc)")
+    await run_sql(engine, "alter table legs set (autovacuum_vacuum_scale_factor = 0.05)")
     before = await _described(engine)
     assert len(before) > 25
+    assert [each for each in before if "fillfactor=70,autovacuum" in each]
     await built(engine)
     await cut_over_version(engine)
     assert await _described(engine) == before
@@ -287,7 +289,7 @@ async def _described(engine: AsyncEngine) -> list[str]:
                 " select format('%s %s %s', relname, conname, pg_get_constraintdef(c.oid))"
                 " from pg_constraint c join pg_class on pg_class.oid = conrelid"
                 " where connamespace = to_regnamespace('public')"
-                " union all select format('%s %s', relname, relacl) from pg_class"
+                " union all select format('%s %s %s', relname, relacl, reloptions) from pg_class"
                 " where relnamespace = to_regnamespace('public') and relkind = 'r' order by 1"
             )
         )

@@ -286,7 +286,10 @@ class Dispatcher:
                         await _pause(RAISED_PAUSE_S * raises)
                     continue
                 attempts = count if is_deadly else raises
-                await self._settler.park(raised, attempts, traceback_of(raised))
+                if not await self._settler.park(raised, attempts, traceback_of(raised)):
+                    async with self._slots.lent():
+                        await _pause(RAISED_PAUSE_S)
+                    continue
                 _log.error("session parked", extra=described(raised) | {"attempts": attempts})
                 raises = 0
 

@@ -162,15 +162,28 @@ class Settler:
             self._cache.drop(session_id)
             raise
 
-    async def park(self, raised: FlowRaised, attempts: int, traceback: str = "") -> None:
-        """Set the session aside: the flow has raised on it too often. Raises LogUnavailable."""
+    async def park(self, raised: FlowRaised, attempts: int, traceback: str = "") -> bool:
+        """Set the session aside: the flow has raised on it too often. Raises LogUnavailable.
+
+        Returns whether it was. It is not if anything was appended since the flow was asked: another
+        worker may have decided on the record, or have parked the session, so read it again.
+        """
         record = raised.record
         fact = SessionParked(
             cause_seq=record.seq, error=raised.summary, attempts=attempts, traceback=traceback
         )
-        appended = await self._log.append(record.session_id, "out", encode(fact, record.session_id))
+        encoded = encode(fact, record.session_id)
+        try:
+            appended = await self._log.append(
+                record.session_id, "out", encoded, expected_seq=raised.out_seq
+            )
+        except PositionTaken:
+            self._metrics.conflicts.inc()
+            self._cache.drop(record.session_id)  # erased or archived, it has no such position
+            return False
         self._cache.expect(record.session_id, appended.seq)
         self._metrics.parked.inc()
+        return True
 
     async def _settle(
         self,
@@ -202,7 +215,7 @@ class Settler:
                 elif cause is not None:
                     await self._look_into_archive(state)
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
-                        raise FlowRaised(cause[0], NOT_ASKED)
+                        raise FlowRaised(cause[0], NOT_ASKED, state.out_seq)
                     all_done = await self._decide(state, *cause)
                     if all_done and state.ahead.keys() <= {cause[0].seq} and not alarms:
                         # The next read of the session waits for what we appended (`tail_seq`).

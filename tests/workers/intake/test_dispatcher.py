@@ -97,10 +97,11 @@ class FakeSettler:
             raise outcome
         return outcome
 
-    async def park(self, raised: FlowRaised, attempts: int, traceback: str) -> None:
+    async def park(self, raised: FlowRaised, attempts: int, traceback: str) -> bool:
         if self.park_error is not None:
             raise self.park_error
         self.parked.append(attempts)
+        return True
 
 
 class Bench:
@@ -160,7 +161,7 @@ def flow_raised(seq: int = 1) -> FlowRaised:
         session_id="s",
         fact=WebhookReceived(event=webhook.event),
     )
-    return FlowRaised(record, "KeyError: 'menu'")
+    return FlowRaised(record, "KeyError: 'menu'", out_seq=0)
 
 
 async def test_an_alarm_is_told_to_who_settles_and_is_no_record_to_look_for() -> None:

@@ -1,13 +1,13 @@
 """A flow that raises takes nothing with it: neither an application's hangup nor a timer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from offhook.codec import encode
+from offhook.codec import Encoded, encode
 from offhook.events import (
     CallAnswered,
     CallHangup,
@@ -20,6 +20,8 @@ from offhook.events import (
     TimerFired,
 )
 from offhook.flow import Flow, Order
+from offhook.jetstream.log import Appended
+from offhook.jetstream.subjects import Side
 from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.session.timers import SetTimer
@@ -253,6 +255,59 @@ async def test_after_the_policy_a_retry_asks_the_flow_about_what_comes_next_alon
     await desk.redeliver(1)
     assert desk.heard == [CallInitiated, CallHangup]
     assert desk.carrier.operations == ["hangup"]
+
+
+async def test_a_decision_of_another_worker_comes_before_parking() -> None:
+    """During a rollout: the other one has the corrected flow."""
+    desk = Desk()
+    seq = await arrive(desk.log, initiated(), answered())
+    carrier = ScriptedCarrier(desk.log)
+
+    async def other_decides() -> None:
+        await settler_on(desk.log, carrier, CORRECTED, worker="w2").settle(SESSION)
+
+    before_parking(desk.log, other_decides)
+    assert await desk.redeliver(1) == ["ack"]
+    assert await facts(desk.log, SessionParked) == []
+    last = (await facts(desk.log, Decided))[-1]
+    assert isinstance(last, Decided)
+    assert (last.cause_seq, last.flow_version) == (seq, CORRECTED.version)
+
+    await arrive(desk.log, hung_up())
+    await desk.redeliver(1)
+    assert desk.heard == [CallInitiated, CallHangup], "the session goes on"
+
+
+async def test_two_workers_park_a_session_once_and_a_resumed_one_is_not_parked_again() -> None:
+    desk = Desk()
+    seq = await arrive(desk.log, initiated(), answered())
+
+    async def other_parks_and_operator_resumes() -> None:
+        parked = SessionParked(cause_seq=seq, error="KeyError: 'menu'", attempts=POISON_RAISES)
+        await desk.log.append(SESSION, "out", encode(parked, SESSION))
+        desk.is_broken = False
+        await desk.log.append(SESSION, "in", encode(SessionResumed(), SESSION))
+
+    before_parking(desk.log, other_parks_and_operator_resumes)
+    assert await desk.redeliver(1) == ["ack"]
+    assert len(await facts(desk.log, SessionParked)) == 1
+    assert desk.heard == [CallInitiated, CallAnswered]
+
+
+def before_parking(log: MemoryLog, do: Callable[[], Awaitable[None]]) -> None:
+    """Do this when the next SessionParked is to be stored, before it is."""
+    append = log.append
+
+    async def overtaken(session_id: str, side: Side, encoded: Encoded, **options: Any) -> Appended:
+        if encoded.type == "SessionParked":
+            log.append = append  # type: ignore[method-assign]
+            await do()
+        return await append(session_id, side, encoded, **options)
+
+    log.append = overtaken  # type: ignore[method-assign]
+
+
+CORRECTED = Flow(name="menu", version="2", decide=lambda event, session: [])
 
 
 async def decided_by(log: MemoryLog) -> list[str]:

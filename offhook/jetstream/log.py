@@ -27,7 +27,7 @@ from offhook.events import Record
 from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.partitions import partitions_of
-from offhook.jetstream.stream import partition_in, stream_of
+from offhook.jetstream.stream import EXPECTED_SEQ_HEADER, TAKEN, partition_in, stream_of
 from offhook.jetstream.subjects import Side, parse, partition_for, subject_of
 from offhook.position import position_of, seq_of
 from offhook.process.slices import Slices
@@ -153,7 +153,7 @@ class JetStreamLog:
             match answer:
                 case _Ack(error=None):
                     return Appended(seq=answer.position, duplicate=answer.duplicate)
-                case _Ack(error=_Error(err_code=err_code)) if err_code in _TAKEN:
+                case _Ack(error=_Error(err_code=err_code)) if err_code in TAKEN:
                     return await self._own(session_id, side, encoded.fact_id, expected_seq or 0)
                 case _Ack(error=_Error(code=code, err_code=err_code) as error):
                     if err_code != _IN_PROCESS:
@@ -407,7 +407,7 @@ def _headers(
     if encoded.fact_id:
         headers[ID_HEADER] = encoded.fact_id
     if expected_seq is not None:
-        headers["Nats-Expected-Last-Subject-Sequence"] = str(seq_of(expected_seq))
+        headers[EXPECTED_SEQ_HEADER] = str(seq_of(expected_seq))
     return headers
 
 
@@ -425,8 +425,6 @@ def time_of(headers: Mapping[str, str]) -> datetime:
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
 
 
-# 10071: wrong last sequence. 10164: a publish on this subject is in flight (replicated streams).
-_TAKEN = frozenset({10071, 10164})
 # 10158: the first copy of this very message is still on its way through the cluster.
 _IN_PROCESS = 10158
 _TOO_LARGE = 10054

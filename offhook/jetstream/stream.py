@@ -77,6 +77,13 @@ SNAPSHOT_BYTES_MAX = 4 * 1024 * 1024
 SNAPSHOTS_BYTES_MAX = 64 * 1024 * 1024
 """Memory of the server: some 500 sessions of 10,000 records. Beyond it the oldest are dropped."""
 
+EXPECTED_SEQ_HEADER = "Nats-Expected-Last-Subject-Sequence"
+"""Of a message that is stored only behind this one of its subject; 0: only if there is none."""
+
+TAKEN = frozenset({10071, 10164})
+"""The answers if it is not. 10071: wrong last sequence. 10164: a publish on this subject is in
+flight (replicated streams)."""
+
 
 def stream_of(partition: int, partitions: int) -> str:
     """The stream of a partition, in a log of so many."""

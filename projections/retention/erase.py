@@ -170,7 +170,7 @@ class Eraser:
                 await self._count(erasure_id, messages=deleted)
                 if not messages:
                     break
-            # Last: a worker that has the session in memory stores one only after a record of it.
+            # A worker that has the session in memory may still have one to store: it is refused.
             await self._retention.delete_snapshot(session_id)
             self._at_step("a session left the streams")
 

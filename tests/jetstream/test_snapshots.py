@@ -52,10 +52,26 @@ async def test_the_latest_of_each_session_is_kept_and_none_is_on_the_disk(
     await Retention(client).delete_snapshot("s1")
 
 
+async def test_what_a_worker_stores_after_the_deletion_is_refused(client: Client) -> None:
+    worker, another = JetStreamSnapshots(client), JetStreamSnapshots(client)
+    assert await worker.write("erased", b"first")
+    assert await another.write("erased", b"second")
+    assert await worker.write("erased", b"third")
+    await Retention(client).delete_snapshot("erased")
+    for store in (worker, another, JetStreamSnapshots(client)):
+        assert not await store.write("erased", b"late")
+        assert await store.read("erased") is None
+    assert await Retention(client).count_snapshots(["erased"]) == 0
+
+    await Retention(client).delete_snapshot("never-stored")
+    assert not await worker.write("never-stored", b"the first one")
+    assert await worker.write("another", b"of another session")
+
+
 async def test_one_that_is_too_large_is_not_stored(client: Client) -> None:
     store = JetStreamSnapshots(client)
     await store.write("large", b"small")
-    await store.write("large", os.urandom(SNAPSHOT_BYTES_MAX + 1))
+    assert not await store.write("large", os.urandom(SNAPSHOT_BYTES_MAX + 1))
     assert await store.read("large") == b"small"
     await store.write("large", os.urandom(SNAPSHOT_BYTES_MAX - 2048))
     found = await store.read("large")

@@ -13,6 +13,7 @@ from nats.js.api import ConsumerConfig, StreamConfig, StreamInfo
 from nats.js.errors import BadRequestError, NotFoundError
 
 from offhook.errors import LogUnavailable
+from offhook.jetstream.stream import EXPECTED_SEQ_HEADER
 
 Say = Callable[[str], None]
 
@@ -36,7 +37,7 @@ class Copying:
         assert stream.config.name is not None
         await self._js.update_stream(stream.config.evolve(subjects=[marker_subject]))
         try:
-            only_one = {"Nats-Expected-Last-Subject-Sequence": "0"}
+            only_one = {EXPECTED_SEQ_HEADER: "0"}
             await self._js.publish(marker_subject, b"", headers=only_one)
         except BadRequestError:
             pass  # the marker is there, from a run that was killed

@@ -95,6 +95,7 @@ async def test_a_number_is_nowhere_after_it_was_erased(
     assert "snapshots in NATS' memory" in [each.where for each in erased.proof.scanned]
     left = [await snapshots.read(name) is not None for name in NAMES]
     assert left == [False, True, False]
+    assert not await snapshots.write(NAMES[0], b"what a worker had still to store")
     assert (erased.sessions, erased.segments) == (3, 1)
     assert (await _scan(engine, target, stores, tmp_path)).found == 0
     assert await _timeline(engine, NAMES[1]) == timeline

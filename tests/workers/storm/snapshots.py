@@ -22,11 +22,12 @@ class StormSnapshots(MemorySnapshots):
         self.used += found is not None
         return found
 
-    async def write(self, session_id: str, body: bytes) -> None:
-        await super().write(session_id, body)
+    async def write(self, session_id: str, body: bytes) -> bool:
+        is_stored = await super().write(session_id, body)
         stored = await Snapshots(self, "one version").read(session_id)
         if stored is None or not self._is_fold(stored):
             self._errors.append(f"a snapshot of {session_id} is not what its records fold to")
+        return is_stored
 
     def _is_fold(self, stored: Snapshot) -> bool:
         def is_in(record: Record) -> bool:

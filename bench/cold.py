@@ -33,6 +33,7 @@ from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.subjects import Side
 from offhook.session import Session, fold
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.fingerprint import fold_fingerprint
 from offhook.workers.sessions.snapshots import Snapshots
@@ -81,7 +82,9 @@ async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list
     client = await connect(nats_server.url, "bench")
     await provision(client, [nats_server.monitor_url])
     log = JetStreamLog(client)
-    snapshots = Snapshots(JetStreamSnapshots(client), fold_fingerprint(), sleep=_at_once)
+    snapshots = Snapshots(
+        JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
+    )
     await _append(log, count, snapshots)
     wanted = fold(SESSION, await log.read(SESSION))
     kept = await snapshots.read(SESSION)

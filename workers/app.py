@@ -81,7 +81,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             key=settings.carrier_key,
             timeout_s=settings.carrier_timeout_s,
         )
-        snapshots = Snapshots(JetStreamSnapshots(client), fold_fingerprint())
+        snapshots = Snapshots(JetStreamSnapshots(client), fold_fingerprint(), metrics=metrics)
         settler = Settler(
             worker=worker,
             log=JetStreamLog(client, health.appends, partitions=role.partitions),

@@ -55,6 +55,19 @@ class WorkerMetrics:
             ["of"],
             registry=self.registry,
         )
+        self.snapshots = Counter(
+            "offhook_snapshots",
+            "Snapshots of long sessions: stored, or refused (not stored); used (a session was read"
+            " from it on), or not used: of other_code, outdated, or unreadable.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.snapshot_bytes = Histogram(
+            "offhook_snapshot_bytes",
+            "Size of the snapshots that were stored.",
+            buckets=[1024 * 4**each for each in range(7)],
+            registry=self.registry,
+        )
         self.seconds_to_command = Histogram(
             "offhook_seconds_to_command",
             "Seconds from a record in the log to its first send, by the clocks of two machines.",

@@ -104,9 +104,11 @@ class SessionCache:
                 limit=PAGE_MAX,
             )
             if snapshot.is_followed_by(tail):
+                snapshots.count("used")
                 state.begin_at(snapshot)
                 await _add(state, (each for each in tail if each.seq != snapshot.out_seq))
                 return len(tail) < PAGE_MAX
+            snapshots.count("outdated")
         await _add(state, page)
         return False
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 import zstandard
@@ -23,6 +24,7 @@ from offhook.process.slices import Slices
 from offhook.recent import RecentDict
 from offhook.session import Session
 from offhook.session.stored import parts_of, with_part
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.state import Snapshot
 
 EVERY = 500
@@ -39,6 +41,9 @@ PAUSE_S = 0.05
 
 PART_BYTES_MAX = 64 * 1024 * 1024
 
+Outcome = Literal["stored", "refused", "used", "other_code", "outdated", "unreadable"]
+"""What became of a snapshot that was to be stored, or of one that was found."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +55,7 @@ class Snapshots:
         store: SnapshotStore,
         fingerprint: str,
         *,
+        metrics: WorkerMetrics,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         every: int = EVERY,
         short_max: int = SHORT_MAX,
@@ -58,23 +64,33 @@ class Snapshots:
         self.short_max = short_max
         self._store = store
         self._fingerprint = fingerprint
+        self._metrics = metrics
         self._sleep = sleep
         self._offered = RecentDict[str, Snapshot](OFFERED_MAX)
         self._wake = asyncio.Event()
 
     async def read(self, session_id: str) -> Snapshot | None:
-        """The session's snapshot; None if there is none that can be used."""
+        """The session's snapshot, if the same code folded it; `count` what becomes of it."""
         if not self._fingerprint:
             return None
         try:
-            body = await self._store.read(session_id)
-            return None if body is None else await _read(body, session_id, self._fingerprint)
+            if (body := await self._store.read(session_id)) is None:
+                return None
+            if not _is_of(self._fingerprint, body):
+                self.count("other_code")
+                return None
+            return await _read(body, session_id)
         except LogUnavailable as error:
             _log.warning("no snapshot is read", extra={"error": str(error)})
         except Exception:
             # Of the right version, and yet not as it was written: the log has everything.
             _log.exception("a snapshot cannot be read", extra={"session_id": session_id})
+            self.count("unreadable")
         return None
+
+    def count(self, outcome: Outcome) -> None:
+        """Count what became of a snapshot."""
+        self._metrics.snapshots.labels(outcome).inc()
 
     def offer(self, snapshot: Snapshot) -> None:
         """Store it soon, in place of an earlier one of the session."""
@@ -95,11 +111,17 @@ class Snapshots:
             await self._sleep(PAUSE_S)
             session_id, snapshot = self._offered.popitem(last=False)
             try:
-                await self._store.write(session_id, await _written(snapshot, self._fingerprint))
+                body = await _written(snapshot, self._fingerprint)
+                is_stored = await self._store.write(session_id, body)
             except LogUnavailable as error:
                 _log.warning("a snapshot is not stored", extra={"error": str(error)})
+                is_stored = False
             except Exception:
                 _log.exception("a snapshot cannot be stored", extra={"session_id": session_id})
+                is_stored = False
+            self.count("stored" if is_stored else "refused")
+            if is_stored:
+                self._metrics.snapshot_bytes.observe(len(body))
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -132,14 +154,17 @@ async def _written(snapshot: Snapshot, fingerprint: str) -> bytes:
     )
 
 
-async def _read(body: bytes, session_id: str, fingerprint: str) -> Snapshot | None:
-    """None if it is of another version. Raises anything for what is not a snapshot."""
+def _is_of(fingerprint: str, body: bytes) -> bool:
+    """Whether that code folded it. Raises anything for what is not a snapshot."""
     [found, *_] = msgspec.msgpack.decode(body, type=list[msgspec.Raw])
-    if msgspec.msgpack.decode(found) != fingerprint:
-        return None
+    return bool(msgspec.msgpack.decode(found) == fingerprint)
+
+
+async def _read(body: bytes, session_id: str) -> Snapshot:
+    """Raises anything for what is not a snapshot of the session."""
     stored = msgspec.msgpack.decode(body, type=_Stored)
     if stored.session_id != session_id:
-        return None
+        raise ValueError(f"a snapshot of {stored.session_id}, not of {session_id}")
     decompressor = zstandard.ZstdDecompressor()
     session: Session | None = None
     slices = Slices()

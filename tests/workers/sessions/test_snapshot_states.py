@@ -31,6 +31,7 @@ from offhook.events import (
 )
 from offhook.session import Session, fold
 from offhook.webhooks import read_event, wire_body
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState, Snapshot
 from tests.memory_snapshots import MemorySnapshots
@@ -247,7 +248,7 @@ def _first(records: Sequence[Record], snapshot: Snapshot) -> list[Record]:
 
 async def _begun_at(snapshot: Snapshot, records: Sequence[Record]) -> SessionState:
     """As another worker does it."""
-    snapshots = Snapshots(MemorySnapshots(), "this code", sleep=_at_once)
+    snapshots = Snapshots(MemorySnapshots(), "this code", metrics=WorkerMetrics(), sleep=_at_once)
     snapshots.offer(snapshot)
     await snapshots.store_offered()
     kept = await snapshots.read(SESSION)

@@ -15,6 +15,8 @@ from offhook.commands import Command, Speak
 from offhook.events import CallEvent, CallTranscription, Event, Record
 from offhook.flow import Flow
 from offhook.session import Session, fold
+from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.fingerprint import FOLDED_BY, fold_fingerprint
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import Snapshot
@@ -37,8 +39,25 @@ async def _at_once(seconds: float) -> None:
     """The pause before something is stored."""
 
 
-def snapshots_in(store: MemorySnapshots, fingerprint: str = "this code") -> Snapshots:
-    return Snapshots(store, fingerprint, sleep=_at_once, every=EVERY, short_max=SHORT_MAX)
+def snapshots_in(
+    store: MemorySnapshots, fingerprint: str = "this code", metrics: WorkerMetrics | None = None
+) -> Snapshots:
+    return Snapshots(
+        store,
+        fingerprint,
+        metrics=metrics or WorkerMetrics(),
+        sleep=_at_once,
+        every=EVERY,
+        short_max=SHORT_MAX,
+    )
+
+
+def counted(metrics: WorkerMetrics) -> dict[str, float]:
+    """What became of snapshots, by outcome."""
+    [family] = metrics.snapshots.collect()
+    return {
+        each.labels["outcome"]: each.value for each in family.samples if each.name.endswith("total")
+    }
 
 
 class ReadLog(MemoryLog):
@@ -173,6 +192,45 @@ async def test_a_log_with_other_records_at_these_positions_is_another_log() -> N
     other = MemoryLog(log.now)
     await long_call(other, MemorySnapshots(), events=31)
     await next_seen(other, store)
+
+
+async def test_a_worker_counts_what_became_of_snapshots() -> None:
+    log, store, metrics = MemoryLog(), MemorySnapshots(), WorkerMetrics()
+    await long_call(log, store)
+    body = store.bodies[SESSION]
+
+    async def taken_over(fingerprint: str = "this code") -> None:
+        snapshots = snapshots_in(store, fingerprint, metrics)
+        await SessionCache(log, _at_once, snapshots=snapshots).read(SESSION)
+
+    await taken_over()
+    assert counted(metrics) == {"used": 1}
+    await taken_over("other code")
+    store.bodies[SESSION] = b"no snapshot"
+    await taken_over()
+    store.bodies[SESSION] = body
+    log.forget(SESSION)
+    for number in range(100, 100 + SHORT_MAX):
+        await arrive(log, transcription(number))
+    await taken_over()
+    assert counted(metrics) == {"used": 1, "other_code": 1, "unreadable": 1, "outdated": 1}
+
+
+async def test_a_snapshot_that_is_stored_is_counted_with_its_size_and_an_erased_one_is_not() -> (
+    None
+):
+    store, metrics = MemorySnapshots(), WorkerMetrics()
+    snapshots = snapshots_in(store, metrics=metrics)
+    kept = Snapshot(session=Session(session_id="kept"), in_seq=1, out_seq=2, out_at=MemoryLog().now)
+    snapshots.offer(kept)
+    snapshots.offer(replace(kept, session=Session(session_id="erased")))
+    store.delete("erased")  # between the offer and the storing
+    await snapshots.store_offered()
+    assert store.bodies.keys() == {"kept"}
+    assert counted(metrics) == {"stored": 1, "refused": 1}
+    [family] = metrics.snapshot_bytes.collect()
+    sums = [each.value for each in family.samples if each.name.endswith("_sum")]
+    assert sums == [len(store.bodies["kept"])]
 
 
 async def test_one_that_cannot_be_stored_harms_nothing_and_the_next_one_is() -> None:

@@ -2,6 +2,7 @@
 
 from offhook.events import Record
 from offhook.session import fold
+from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import Snapshot
 from tests.memory_snapshots import MemorySnapshots
@@ -24,7 +25,8 @@ class StormSnapshots(MemorySnapshots):
 
     async def write(self, session_id: str, body: bytes) -> bool:
         is_stored = await super().write(session_id, body)
-        stored = await Snapshots(self, "one version").read(session_id)
+        snapshots = Snapshots(self, "one version", metrics=WorkerMetrics())
+        stored = await snapshots.read(session_id)
         if stored is None or not self._is_fold(stored):
             self._errors.append(f"a snapshot of {session_id} is not what its records fold to")
         return is_stored

@@ -76,7 +76,11 @@ class StormWorker:
         snapshots = None
         if shared.snapshots is not None:
             snapshots = Snapshots(
-                shared.snapshots, "one version", every=SNAPSHOT_EVERY, short_max=SHORT_MAX
+                shared.snapshots,
+                "one version",
+                metrics=metrics,
+                every=SNAPSHOT_EVERY,
+                short_max=SHORT_MAX,
             )
             self._beside.append(asyncio.create_task(snapshots.keep_storing()))
         settler = Settler(

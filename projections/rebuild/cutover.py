@@ -32,7 +32,7 @@ from offhook.projections.rebuild.aside import (
 )
 from offhook.projections.rebuild.build import live_positions, read_build
 from offhook.projections.rebuild.tail import Tail
-from offhook.projections.views.database import DATABASE_ERRORS
+from offhook.projections.views.database import DATABASE_ERRORS, open_transactions
 from offhook.projections.views.schema import hold_off_projectors
 from offhook.projections.views.versions import aside_of, drop_aside, live_schema
 
@@ -100,7 +100,7 @@ async def cut_over(engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float
                 {"grace_s": grace_s},
             )
 
-    await _until_free(attempt)
+    await _until_free(engine, attempt)
 
 
 async def _snapshots_gone(looking: AsyncConnection, holding: AsyncConnection) -> None:
@@ -162,7 +162,7 @@ async def roll_back(engine: AsyncEngine) -> dict[int, int]:
             await drop_aside(connection, live)
             return positions
 
-    return await _until_free(attempt)
+    return await _until_free(engine, attempt)
 
 
 async def end_grace(engine: AsyncEngine) -> bool:
@@ -199,7 +199,7 @@ async def drop_versions(engine: AsyncEngine) -> bool:
             await _lock_timeout(connection, LOCK_S)
             return await drop_aside(connection, await live_schema(connection))
 
-    return await _until_free(attempt)
+    return await _until_free(engine, attempt)
 
 
 async def _adopt_parked(connection: AsyncConnection, live: str, aside: str) -> None:
@@ -247,7 +247,7 @@ def _state_of(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-async def _until_free(attempt: Callable[[], Awaitable[Result]]) -> Result:
+async def _until_free(engine: AsyncEngine, attempt: Callable[[], Awaitable[Result]]) -> Result:
     until = time.monotonic() + ATTEMPTS_S
     while True:
         try:
@@ -257,7 +257,20 @@ async def _until_free(attempt: Callable[[], Awaitable[Result]]) -> Result:
                 raise
             if time.monotonic() > until:
                 raise OperatorFault(
-                    f"the tables of the views were in use for {ATTEMPTS_S:.0f} s on end: look for a"
-                    " transaction that stays open (pg_stat_activity), and try again"
+                    f"the tables of the views were in use for {ATTEMPTS_S:.0f} s on end"
+                    f"{await _by_whom(engine)}"
                 ) from error
         await asyncio.sleep(random.uniform(0.05, PAUSE_MAX_S))
+
+
+async def _by_whom(engine: AsyncEngine) -> str:
+    """The end of the sentence that says so."""
+    async with engine.connect() as connection:
+        found = await open_transactions(connection, longer_s=SNAPSHOTS_S)
+    if not found:
+        return " by many short transactions: try again when there are fewer"
+    named = ", ".join(map(str, found))
+    return (
+        f". Open for long: {named}. Wait until it has ended (an export of the API takes at most"
+        f" 15 minutes) or end it with `select pg_terminate_backend({found[0].pid})`, and try again"
+    )

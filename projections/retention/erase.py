@@ -11,6 +11,7 @@ repeated. From the first step on the projector drops what arrives of these sessi
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from offhook.projections.retention.archive import Archiver, alone, segment_value
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
+from offhook.projections.views.database import OpenTransaction, open_transactions
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema import hold_off_projectors
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
@@ -36,6 +38,10 @@ from offhook.projections.views.stored.erasures import digest_of, erasures
 
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""
+
+READERS_S = 10.0
+"""How long transactions are waited for that may still read what was deleted: while one is open, no
+vacuum removes it from the tables' files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,7 @@ class Eraser:
         self._stores = stores
         self._at_step = at_step
         self._full_vacuum = full_vacuum
+        self._kept_for: Sequence[OpenTransaction] = ()
 
     async def erase(self, target: Target) -> Erased:
         """Erase the target. Raises OperatorFault, or PassingFault: `finish` goes on."""
@@ -118,6 +125,7 @@ class Eraser:
         await self._leave_streams(erasure_id, target)
         await self._leave_segments(erasure_id, target)
         await self._leave_tables(erasure_id, target)
+        self._kept_for = await self._readers_left()
         await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
         async with self._engine.begin() as connection:
             await connection.execute(
@@ -135,6 +143,11 @@ class Eraser:
             proof = await scan(connection, target, stores=self._stores, roots=roots)
             left = await self._retention.count_snapshots(target.session_ids)
             proof.scanned.append(Scanned(where="snapshots in NATS' memory", bytes=0, found=left))
+            proof.unreachable += [
+                f"deleted rows, which stay in Postgres' files for {each}: once it has ended, vacuum"
+                " the database"
+                for each in self._kept_for
+            ]
             row = (
                 await connection.execute(
                     select(erasures).where(erasures.c.erasure_id == erasure_id)
@@ -259,6 +272,16 @@ class Eraser:
             records = await erase_rows(connection, target.session_ids)
             await _add(connection, erasure_id, records=records)
         self._at_step("the rows were erased")
+
+    async def _readers_left(self) -> Sequence[OpenTransaction]:
+        """Wait for the transactions that began before now; those that stay open."""
+        began = time.monotonic()
+        while True:
+            async with self._engine.connect() as connection:
+                left = await open_transactions(connection, longer_s=time.monotonic() - began)
+            if not left or time.monotonic() - began > READERS_S:
+                return left
+            await asyncio.sleep(0.05)
 
     async def _vacuum(self, tables: Sequence[str]) -> None:
         """Remove what is deleted from the tables' files, as far as Postgres does."""

@@ -10,7 +10,7 @@ notification would come.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,9 @@ PAGE_MAX = 250
 
 SEARCH_TIMEOUT_S = 10.0
 """A filter without an index reads sessions, newest first, until enough are found."""
+
+OPEN_MAX = 3
+"""Open transactions that are named: usually there is one."""
 
 Connection = AsyncConnection
 Engine = AsyncEngine
@@ -175,6 +178,47 @@ async def read_server(connection: Connection) -> Server:
 async def read_at_one_moment(connection: Connection) -> None:
     """Make all reads of the connection's next transaction see one moment; none must have begun."""
     await connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+async def name_transaction(connection: Connection, name: str) -> None:
+    """What Postgres' list of activity, and so `open_transactions`, says of this transaction."""
+    await connection.execute(
+        text("select set_config('application_name', :name, true)"), {"name": name}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTransaction:
+    """Somebody's transaction: it keeps its locks, and the rows that it may still read."""
+
+    pid: int
+    application: str
+    open_s: float
+
+    def __str__(self) -> str:
+        return f"{self.application} (process {self.pid}, open for {self.open_s:.0f} s)"
+
+
+async def open_transactions(connection: Connection, longer_s: float) -> Sequence[OpenTransaction]:
+    """The transactions in this database that have been open longer, the longest first.
+
+    At most OPEN_MAX, without the connection's own.
+    """
+    found = await connection.execute(
+        text(
+            "select pid, coalesce(nullif(application_name, ''), usename) as application,"
+            " extract(epoch from clock_timestamp() - xact_start) as open_s from pg_stat_activity"
+            " where datname = current_database() and backend_type = 'client backend'"
+            " and pid <> pg_backend_pid()"
+            " and xact_start < clock_timestamp() - make_interval(secs => :longer_s)"
+            " order by xact_start limit :most"
+        ),
+        {"longer_s": longer_s, "most": OPEN_MAX},
+    )
+    return [
+        OpenTransaction(pid=row.pid, application=row.application, open_s=float(row.open_s))
+        for row in found
+    ]
 
 
 def will_pass(error: StatementFailed) -> bool:

@@ -16,7 +16,7 @@ from offhook.projections.rebuild import cutover
 from offhook.projections.rebuild.aside import lock_versions
 from offhook.projections.rebuild.cutover import end_grace, roll_back
 from offhook.projections.rebuild.run import cut_over_version, read_status
-from offhook.projections.views.database import read_at_one_moment
+from offhook.projections.views.database import name_transaction, read_at_one_moment
 from tests.projections.rebuild.versions import (
     NAMES,
     WRONG,
@@ -200,11 +200,21 @@ async def test_a_table_that_is_never_free_is_said_so(
 ) -> None:
     await projected(client, log, engine, ["s"])
     await built(engine)
-    monkeypatch.setattr(cutover, "ATTEMPTS_S", 0.5)
-    async with engine.connect() as staying:
-        await staying.execute(text("select count(*) from legs"))
-        with pytest.raises(OperatorFault, match="were in use for"):
-            await cut_over_version(engine)
+    for what in (
+        "pg_backend_pid() from (select count(*) from legs) as counted",
+        "pg_backend_pid()",
+    ):
+        async with engine.connect() as staying:
+            await read_at_one_moment(staying)
+            await name_transaction(staying, "the report")
+            pid = (await staying.execute(text(f"select {what}"))).scalar_one()
+            with monkeypatch.context() as patch:
+                patch.setattr(cutover, "ATTEMPTS_S", 0.5)
+                patch.setattr(cutover, "SNAPSHOTS_S", 0.1)
+                with pytest.raises(OperatorFault) as refused:
+                    await cut_over_version(engine)
+        assert f"the report (process {pid}, open for" in str(refused.value)
+        assert f"pg_terminate_backend({pid})" in str(refused.value)
     await cut_over_version(engine)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import zstandard
 from nats.aio.client import Client
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
@@ -112,18 +113,22 @@ async def test_what_arrives_of_an_erased_session_is_dropped_and_erased_again(
     log: JetStreamLog,
     engine: AsyncEngine,
     own_nats_server: NatsServer,
-    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await _calls(client, log, engine)
     target = await _target(engine, [NAMES[0]])
     eraser = Eraser(client, engine, stores=[own_nats_server.directory / "store"])
-    await eraser.erase(target)
+    async with engine.connect() as reader:
+        monkeypatch.setattr("offhook.projections.retention.erase.READERS_S", 0.1)
+        pid = (await reader.execute(text("select pg_backend_pid()"))).scalar_one()
+        erased = await eraser.erase(target)
+    assert [each for each in erased.proof.unreachable if f"(process {pid}, open for" in each]
     views = await stored_views(engine)
     await publish(log, [late(NAMES[0]), late(NAMES[0])])
     await project(client, engine)
     assert await stored_views(engine) == views
     [again] = await eraser.finish()
-    assert (again.messages, again.proof.found) == (2, 0)
+    assert (again.messages, again.proof.found, again.proof.unreachable) == (2, 0, [])
     assert await log.read(NAMES[0]) == []
     assert await eraser.finish() == []
 

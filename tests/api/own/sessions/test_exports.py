@@ -14,9 +14,9 @@ from offhook.api.freshness import Views
 from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.sessions.exports import COLUMNS, EXPORTS_MAX, Export, Exports
 from offhook.process.asgi import Message
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database import open_database, open_transactions
 from offhook.projections.views.search.session_filter import SessionFilter
-from tests.api.stack import COMMANDER, READER, Stack
+from tests.api.stack import COMMANDER, READER, Stack, until
 
 
 @pytest.fixture
@@ -26,6 +26,12 @@ async def exports(stack: Stack) -> AsyncIterator[Exports]:
     nothing = cast(Any, None)  # an export needs connections alone
     yield Exports(Views(engine, nothing, nothing, _now), _now)
     await engine.dispose()
+
+
+async def _are_named(exports: Exports) -> bool:
+    async with exports._views.connection() as connection:
+        opened = await open_transactions(connection, longer_s=0.0)
+    return [each.application for each in opened] == ["offhook-api: export"] * EXPORTS_MAX
 
 
 def _now() -> datetime:
@@ -68,6 +74,7 @@ async def test_exports_at_the_same_time_are_bounded(stack: Stack, exports: Expor
     with pytest.raises(ErrorAnswer) as refused:
         await exports.begun(SessionFilter(), None, None)
     assert refused.value.status == 429
+    await until(lambda: _are_named(exports), "the exports in the list of open transactions")
     await begun[0].others.aclose()
     begun.append(await exports.begun(SessionFilter(), None, None))
     for each in begun:

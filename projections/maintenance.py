@@ -17,7 +17,7 @@ from offhook.projections.rebuild import cutover, run
 from offhook.projections.rebuild.build import Build, Positions
 from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
-from offhook.projections.rebuild.workers import workers_default
+from offhook.projections.standby import Process
 from offhook.projections.views.analytics.rollups import ROLLUPS
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.registry import TABLES, VIEWS
@@ -44,7 +44,6 @@ __all__ = [
     "require_foldable_from",
     "roll_back",
     "view_names",
-    "workers_default",
 ]
 
 
@@ -52,12 +51,16 @@ async def build_version(
     postgres_url: str,
     *,
     workers: int,
+    ready: Sequence[Process] = (),
     on_progress: Callable[[RebuildProgress], None] = lambda progress: None,
 ) -> Parity | None:
-    """Build a new version of all views aside, or go on building it; None if it was paused."""
+    """Build a new version of all views aside, or go on building it; None if it was paused.
+
+    `ready` are worker processes that stand by.
+    """
     async with _engine(postgres_url) as engine:
         return await run.build_version(
-            engine, postgres_url, workers=workers, on_progress=on_progress
+            engine, postgres_url, workers=workers, ready=ready, on_progress=on_progress
         )
 
 

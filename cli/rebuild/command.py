@@ -1,10 +1,13 @@
 """The commands `offhook rebuild …`; alone, it rebuilds the views and puts them in use."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command
+from offhook.projections.standby import Process, standing_by, workers_default
 
 app = typer.Typer(
     help="Rebuild the views beside the live ones, and put them in use.",
@@ -51,16 +54,17 @@ def start(
     ready_file: ReadyFile = None,
 ) -> None:
     """Build a new version of the views. If interrupted, run it again to continue."""
-    from offhook.cli.rebuild.run import run_start
+    with _workers(workers) as standing_by:
+        from offhook.cli.rebuild.run import run_start
 
-    run_start(
-        console,
-        settings_of_command(ready_file),
-        cutover=cutover,
-        workers=workers,
-        grace_hours=grace_hours,
-        despite_missing=despite_missing,
-    )
+        run_start(
+            console,
+            settings_of_command(ready_file),
+            cutover=cutover,
+            workers=standing_by,
+            grace_hours=grace_hours,
+            despite_missing=despite_missing,
+        )
 
 
 @app.command()
@@ -88,17 +92,18 @@ def resume(
     ready_file: ReadyFile = None,
 ) -> None:
     """Continue a rebuild that was paused or interrupted."""
-    from offhook.cli.rebuild.run import run_start
+    with _workers(workers) as standing_by:
+        from offhook.cli.rebuild.run import run_start
 
-    run_start(
-        console,
-        settings_of_command(ready_file),
-        cutover=cutover,
-        workers=workers,
-        grace_hours=grace_hours,
-        despite_missing=despite_missing,
-        only_resume=True,
-    )
+        run_start(
+            console,
+            settings_of_command(ready_file),
+            cutover=cutover,
+            workers=standing_by,
+            grace_hours=grace_hours,
+            despite_missing=despite_missing,
+            only_resume=True,
+        )
 
 
 @app.command()
@@ -132,3 +137,10 @@ def rollback(ready_file: ReadyFile = None) -> None:
     from offhook.cli.rebuild.run import run_rollback
 
     run_rollback(console, settings_of_command(ready_file))
+
+
+@contextmanager
+def _workers(count: int | None) -> Iterator[Sequence[Process]]:
+    """All worker processes but this one. They import what they need while this one does."""
+    with standing_by((count or workers_default()) - 1) as processes:
+        yield processes

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from offhook.errors import OperatorFault, PassingFault
 from offhook.position import position_text
 from offhook.projections import maintenance
 from offhook.projections.maintenance import Compared, Example, Parity, RebuildProgress
+from offhook.projections.standby import Process
 from offhook.projections.views.database import DATABASE_ERRORS
 from offhook.settings import Settings
 
@@ -36,12 +37,15 @@ def run_start(
     settings: Settings,
     *,
     cutover: bool | None,
-    workers: int | None,
+    workers: Sequence[Process],
     grace_hours: float,
     despite_missing: bool,
     only_resume: bool = False,
 ) -> None:
-    """Build a version, report how it differs, and put it in use if that is wanted."""
+    """Build a version, report how it differs, and put it in use if that is wanted.
+
+    `workers` are those that stand by: this process is one too.
+    """
     url = settings.postgres_url
     build = _run(maintenance.read_rebuild(url)).build
     is_begun = build is not None and build.state in ("folding", "following")
@@ -53,7 +57,7 @@ def run_start(
     with _Showing(console).shown() as showing:
         found = _run(
             maintenance.build_version(
-                url, workers=workers or maintenance.workers_default(), on_progress=showing
+                url, workers=len(workers) + 1, ready=workers, on_progress=showing
             ),
             interrupted="interrupted: `offhook rebuild resume` continues",
         )

@@ -5,16 +5,19 @@ left out, and so are those that cannot be folded in one of the two. A difference
 of the rebuild.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Table, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import Positions, live_positions, position_in
+from offhook.projections.views.database import read_at_one_moment
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.erasures import ERASED
 
@@ -69,26 +72,43 @@ class Parity:
         return all(each.identical for each in self.compared)
 
 
-async def compare(
-    connection: AsyncConnection, *, live: str, aside: str, positions: Positions
-) -> Parity:
-    """Compare the two versions, as of one moment: in a transaction of isolation REPEATABLE READ."""
-    await connection.execute(text(f"set local work_mem to '{WORK_MEMORY}'"))
-    moving = await _in_motion(connection, live, positions)
-    parameters = {"left_out": sorted(moving)}
-    compared = [
-        await _compared(connection, view.table, live, aside, parameters)
-        for view in VIEWS
-        if "session_id" in view.table.columns
-    ]
-    parked = await connection.execute(text(f"select count(*) from {aside}.parked_sessions"))
-    return Parity(
-        positions=positions,
-        compared=compared,
-        sessions_left_out=len(moving),
-        parked=parked.scalar_one(),
-        unrecorded=await count_unrecorded(connection, live),
-    )
+async def compare(engine: AsyncEngine, *, live: str, aside: str, positions: Positions) -> Parity:
+    """Compare the two versions as of one moment, two tables at a time."""
+    tables = [view.table for view in VIEWS if "session_id" in view.table.columns]
+    async with _at_one_moment(engine) as (first, second):
+        moving = await _in_motion(first, live, positions)
+        parameters = {"left_out": sorted(moving)}
+        left = iter(tables)
+        compared: dict[str, Compared] = {}
+
+        async def compare_some(connection: AsyncConnection) -> None:
+            await connection.execute(text(f"set local work_mem to '{WORK_MEMORY}'"))
+            for table in left:
+                compared[table.name] = await _compared(connection, table, live, aside, parameters)
+
+        await asyncio.gather(compare_some(first), compare_some(second))
+        parked = await first.execute(text(f"select count(*) from {aside}.parked_sessions"))
+        return Parity(
+            positions=positions,
+            compared=[compared[table.name] for table in tables],
+            sessions_left_out=len(moving),
+            parked=parked.scalar_one(),
+            unrecorded=await count_unrecorded(first, live),
+        )
+
+
+@asynccontextmanager
+async def _at_one_moment(
+    engine: AsyncEngine,
+) -> AsyncIterator[tuple[AsyncConnection, AsyncConnection]]:
+    """Two connections that see the same."""
+    async with engine.connect() as first, engine.connect() as second:
+        await read_at_one_moment(first)
+        await read_at_one_moment(second)
+        exported = await first.execute(text("select pg_export_snapshot()"))
+        # It is a statement without parameters.
+        await second.execute(text(f"set transaction snapshot '{exported.scalar_one()}'"))
+        yield first, second
 
 
 async def count_unrecorded(connection: AsyncConnection, live: str) -> int:

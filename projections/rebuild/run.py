@@ -5,7 +5,7 @@ build ─▶ cold ─▶ indexes ─▶ tail ─▶ parity ─▶ ready ─▶ c
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -32,8 +32,8 @@ from offhook.projections.rebuild.parity import Parity, compare, count_unrecorded
 from offhook.projections.rebuild.tail import Tail
 from offhook.projections.rebuild.worker import Task
 from offhook.projections.rebuild.workers import working
+from offhook.projections.standby import Process
 from offhook.projections.views.analytics.rollups import refill
-from offhook.projections.views.database import read_at_one_moment
 from offhook.projections.views.versions import aside_of, live_schema
 
 NAME = "rebuild"
@@ -78,11 +78,13 @@ async def build_version(
     postgres_url: str,
     *,
     workers: int,
+    ready: Sequence[Process] = (),
     on_progress: Callable[[RebuildProgress], None] = lambda progress: None,
 ) -> Parity | None:
     """Build a version aside, or go on building it; None if another process had it paused.
 
-    Raises OperatorFault, WorkerEnded, or what Postgres says; run again, it goes on.
+    `ready` are worker processes that stand by; `workers` less one can be used. Raises
+    OperatorFault, WorkerEnded, or what Postgres says; run again, it goes on.
     """
     async with claimed(engine) as connection:
         live = await live_schema(connection)
@@ -91,7 +93,7 @@ async def build_version(
         build = await _begun(engine, live, aside)
         progress = _Progress(build, on_progress)
         if build.state == "folding":
-            if not await _fold(engine, postgres_url, live, aside, workers, progress):
+            if not await _fold(engine, postgres_url, live, aside, workers, ready, progress):
                 return None
             progress.show("indexing")
             await create_indexes(engine, live, aside)
@@ -113,9 +115,7 @@ async def build_version(
             await tail.connection.commit()
             progress.show("comparing")
             positions = tail.positions
-        async with engine.connect() as comparing:
-            await read_at_one_moment(comparing)
-            return await compare(comparing, live=live, aside=aside, positions=positions)
+        return await compare(engine, live=live, aside=aside, positions=positions)
 
 
 async def cut_over_version(
@@ -264,11 +264,13 @@ async def _fold(
     live: str,
     aside: str,
     workers: int,
+    ready: Sequence[Process],
     progress: _Progress,
 ) -> bool:
     """The cold phase; whether it was finished, and not paused."""
     task = Task(postgres_url=postgres_url, live=live, aside=aside, owner=uuid4().hex)
-    async with working(task, min(workers, -(-progress.left // RECORDS_A_PROCESS))) as work:
+    count = min(workers, -(-progress.left // RECORDS_A_PROCESS))
+    async with working(task, count, ready) as work:
         while True:
             await asyncio.wait({work}, timeout=POLL_S)
             is_done = work.done()

@@ -36,7 +36,8 @@ _FOLDING = (
     "carrier_events/*.py",
     "commands/**/*.py",
     "session/*.py",
-    "jetstream/**/*.py",
+    "jetstream/*.py",
+    "jetstream/consuming/*.py",
     "telnyx/*.py",
     "projections/**/*.py",
 )

@@ -198,6 +198,7 @@ def test_code_outside_of_the_fold_is_no_other_code() -> None:
         "commands/actions",
         "session",
         "jetstream",
+        "jetstream/consuming",
         "telnyx",
         "projections",
     }

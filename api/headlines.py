@@ -15,7 +15,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from offhook.api.freshness import Views
-from offhook.projections.views.analytics.groups import GroupsWanted, read_groups
+from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
+from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.kpis import Ratio
 from offhook.projections.views.database import DATABASE_ERRORS
 

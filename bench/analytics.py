@@ -30,7 +30,8 @@ from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
-from offhook.projections.views.analytics.groups import GroupsWanted, read_groups
+from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
+from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, ROLLUPS
 from offhook.projections.views.database import begun, driver_of, open_database
 from offhook.projections.views.schema import migrate

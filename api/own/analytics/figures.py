@@ -49,11 +49,8 @@ from offhook.api.own.parameters import (
 )
 from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.figures import FigureGroup, Subject, read_figures
-from offhook.projections.views.analytics.groups import (
-    GroupsWanted,
-    TooManyGroups,
-    UnknownTimeZone,
-)
+from offhook.projections.views.analytics.grouping.buckets import UnknownTimeZone
+from offhook.projections.views.analytics.grouping.wanted import GroupsWanted, TooManyGroups
 from offhook.projections.views.analytics.load import (
     CPS_FORMULA,
     LOAD_DIMENSIONS,

@@ -33,17 +33,15 @@ from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
 from offhook.projections.views.analytics.facts import DIMENSIONS
-from offhook.projections.views.analytics.groups import (
+from offhook.projections.views.analytics.grouping.buckets import Unit, UnknownTimeZone
+from offhook.projections.views.analytics.grouping.percentiles import Percentiles
+from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     TOP_MAX,
     GroupsWanted,
-    GroupView,
-    Percentiles,
     TooManyGroups,
-    Unit,
-    UnknownTimeZone,
-    read_groups,
 )
+from offhook.projections.views.analytics.groups import GroupView, read_groups
 from offhook.projections.views.analytics.kpis import GROUPS_GROUPING, Ratio
 
 TOP_DEFAULT = 20

@@ -15,16 +15,17 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.facts import class_of
-from offhook.projections.views.analytics.groups import (
-    GROUPS_MAX,
+from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
-    GroupsWanted,
-    Percentiles,
-    TooManyGroups,
     bucket_end,
     bucket_start,
-    percentiles_of,
     require_time_zone,
+)
+from offhook.projections.views.analytics.grouping.percentiles import Percentiles, percentiles_of
+from offhook.projections.views.analytics.grouping.wanted import (
+    GROUPS_MAX,
+    GroupsWanted,
+    TooManyGroups,
 )
 from offhook.projections.views.analytics.kpis import Ratio, RatioRule
 from offhook.projections.views.view import storable

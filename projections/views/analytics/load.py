@@ -18,15 +18,17 @@ from sqlalchemy import Row, TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.groups import (
-    GROUPS_MAX,
+from offhook.projections.views.analytics.grouping.buckets import (
     INTERVALS,
     LOCAL,
-    GroupsWanted,
-    TooManyGroups,
     bucket_end,
     bucket_start,
     require_time_zone,
+)
+from offhook.projections.views.analytics.grouping.wanted import (
+    GROUPS_MAX,
+    GroupsWanted,
+    TooManyGroups,
 )
 from offhook.projections.views.analytics.kpis import ERLANGS_FORMULA, Ratio
 from offhook.projections.views.analytics.rollups import IS_COUNTED

@@ -24,7 +24,8 @@ from offhook.projections.retention.erase import Eraser
 from offhook.projections.retention.rows import IDS
 from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target, find_target
-from offhook.projections.views.analytics.groups import GroupsWanted, read_groups
+from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
+from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.reads import CallFilter, read_summary
 from offhook.projections.views.past.history import read_timeline
 from offhook.projections.views.registry import VIEWS

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.facts import BOUNDS_US
 from offhook.projections.views.analytics.figures import FigureGroup, Subject, read_figures
-from offhook.projections.views.analytics.groups import INTERVALS, GroupsWanted
+from offhook.projections.views.analytics.grouping.buckets import INTERVALS
+from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.load import LoadView, read_load
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.analytics.webhooks import WEBHOOKS

@@ -30,8 +30,12 @@ from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
+from offhook.projections.views.analytics.changes import FILL_CHANGES
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
+from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
+from offhook.projections.views.analytics.hourly.making import make_every_hour
+from offhook.projections.views.analytics.load import read_load
 from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, ROLLUPS
 from offhook.projections.views.database import begun, driver_of, open_database
 from offhook.projections.views.schema import migrate
@@ -71,7 +75,7 @@ def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) ->
         for name, times in asyncio.run(measure(url, rounds)).items():
             found.setdefault(name, []).append(percentile(times, 99) * 1000)
         columns.append(f"{size:,} legs, p99 ms")
-    table = Table(title="GET /analytics/groups, without HTTP", title_justify="left")
+    table = Table(title="GET /analytics/groups and /load, without HTTP", title_justify="left")
     table.add_column("query")
     for column in (*columns, "ratio"):
         table.add_column(column, justify="right")
@@ -104,6 +108,20 @@ def queries() -> Mapping[str, GroupsWanted]:
     }
 
 
+def load_queries() -> Mapping[str, GroupsWanted]:
+    def of(days: int, **more: Any) -> GroupsWanted:
+        return GroupsWanted(start=END - timedelta(days=days), end=END, **more)
+
+    return {
+        "load, day by hour": of(1, unit="hour"),
+        "load, week": of(7),
+        "load, week by day and connection": of(7, unit="day", by=["connection_id"]),
+        "load, month": of(30),
+        "load, month by day": of(30, unit="day"),
+        "load, month by direction": of(30, by=["direction"]),
+    }
+
+
 async def measure(url: str, rounds: int) -> dict[str, list[float]]:
     """Seconds of each round."""
     engine = open_database(url)
@@ -116,6 +134,14 @@ async def measure(url: str, rounds: int) -> dict[str, list[float]]:
                 groups = await read_groups(connection, wanted, END)
                 times.append(time.perf_counter() - began_at)
             assert sum(group.counts["calls"] for group in groups) > 0
+            found[name] = times[1:]
+        for name, wanted in load_queries().items():
+            times = []
+            for _ in range(rounds + 1):
+                began_at = time.perf_counter()
+                loads = await read_load(connection, wanted, END)
+                times.append(time.perf_counter() - began_at)
+            assert sum(each.calls for each in loads) > 0
             found[name] = times[1:]
     await engine.dispose()
     return found
@@ -135,14 +161,26 @@ async def fill(url: str, size: int) -> dict[str, str]:
         for statement in (FILL_REPEATS, FILL):
             await connection.execute(text(statement))
     rollups_s = time.perf_counter() - began_at
+    began_at = time.perf_counter()
+    async with engine.begin() as connection:
+        for statement in FILL_CHANGES.values():
+            await connection.execute(text(statement))
+        await connection.execute(text("analyze hour_changes"))
+        for subject in KEPT_HOURS:
+            await make_every_hour(connection, subject)
+    hours_s = time.perf_counter() - began_at
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        tables = ", ".join(["legs", *(table.name for table in ROLLUPS)])
+        tables = ", ".join(["legs", *(table.name for table in (*ROLLUPS, *HOURLY_TABLES))])
         await connection.execute(text(f"vacuum analyze {tables}"))
         found = await connection.execute(text("select count(*) from leg_sums"))
         rows = found.scalar_one()
     await engine.dispose()
-    return {"made in": f"{legs_s:.0f} s", "rolled up in": f"{rollups_s:.0f} s, {rows:,} rows"}
+    return {
+        "made in": f"{legs_s:.0f} s",
+        "rolled up in": f"{rollups_s:.0f} s, {rows:,} rows",
+        "hours made in": f"{hours_s:.0f} s",
+    }
 
 
 def show_cost(postgres: PostgresServer, records: int) -> None:

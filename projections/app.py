@@ -10,6 +10,7 @@ from faststream.asgi import AsgiFastStream
 from offhook.jetstream.client.connection import WATCH_S
 from offhook.jetstream.roles.role import connected_with_broker
 from offhook.jetstream.stream import PROJECTOR
+from offhook.projections.projector.hours import keep_hours
 from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.metrics import registry_of
 from offhook.projections.projector.project import Projector
@@ -69,7 +70,13 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             app,
             host=settings.projector_host,
             port=settings.projector_port,
-            beside=[project(), lag.run(), _report(projector, lag), end_graces(engine)],
+            beside=[
+                project(),
+                lag.run(),
+                _report(projector, lag),
+                end_graces(engine),
+                keep_hours(engine),
+            ],
             watch_s=watch_s,
         )
 

@@ -12,6 +12,7 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
+from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
 from offhook.projections.views.analytics.rollups import ROLLUPS, TRIGGER
 from offhook.projections.views.database import driver_in
 from offhook.projections.views.parked import parked_sessions
@@ -21,7 +22,7 @@ from offhook.projections.views.versions import MARK
 MIRRORED: Sequence[Table] = (*(view.table for view in VIEWS), parked_sessions)
 """The tables of a version that are written to, in the order in which a projector does so."""
 
-SWAPPED: Sequence[Table] = (*MIRRORED, *ROLLUPS)
+SWAPPED: Sequence[Table] = (*MIRRORED, *ROLLUPS, *HOURLY_TABLES)
 """All tables of a version. Each version has triggers that keep its own roll-ups."""
 
 INDEX_MEMORY = "128MB"

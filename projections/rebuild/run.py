@@ -33,7 +33,7 @@ from offhook.projections.rebuild.tail import Tail
 from offhook.projections.rebuild.worker import Task
 from offhook.projections.rebuild.workers import working
 from offhook.projections.standby import Process
-from offhook.projections.views.analytics.rollups import refill
+from offhook.projections.views.analytics.refill import refill
 from offhook.projections.views.versions import aside_of, live_schema
 
 NAME = "rebuild"

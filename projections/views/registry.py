@@ -7,6 +7,8 @@
     queue_visits     a row per queue visit   ┘
     webhook_sums     webhooks by time, counted as they are copied
     leg_sums, leg_classes, leg_repeats  sums over legs, which triggers keep
+    hour_changes     how often the rows behind an hour's figures changed, which triggers count
+    hours_made, load_hours  figures of hours that are over
     parked_sessions  sessions whose records cannot be read or folded; their views are old
     checkpoint       how far the views have come in each partition; fences projectors off
     projectors       who is running, and        ┐ of the projectors alone: no view depends on them
@@ -22,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from offhook.projections.views import view
+from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
 from offhook.projections.views.analytics.rollups import ROLLUPS
 from offhook.projections.views.analytics.webhooks import webhook_sums
 from offhook.projections.views.checkpoint import checkpoint
@@ -41,7 +44,7 @@ VIEWS: tuple[View[Any], ...] = (SESSIONS, LEGS, COMMANDS, QUEUES)
 DERIVED = (event_log, *(each.table for each in VIEWS), webhook_sums)
 """The tables that hold what the log says, and nothing else."""
 
-TABLES = (*DERIVED, *ROLLUPS, parked_sessions, checkpoint)
+TABLES = (*DERIVED, *ROLLUPS, *HOURLY_TABLES, parked_sessions, checkpoint)
 """What a rebuild makes aside."""
 
 RUNNING = (projectors, projector_leases)

@@ -1,36 +1,73 @@
-"""Whether the roll-ups that triggers keep are those that are made of all rows at once."""
+"""Whether what triggers and the projector keep is what is made of all rows at once."""
+
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from offhook.projections.views.analytics.changes import FILL_CHANGES
+from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
+from offhook.projections.views.analytics.hourly.making import Hourly, make_hours
 from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS
 from offhook.projections.views.database import read_at_one_moment
 
 # A row that has come to nothing stays.
 CONDITIONS = {"leg_sums": "calls <> 0", "leg_classes": "legs <> 0", "leg_repeats": "true"}
 
+CURRENT = (
+    "select hour from hours_made as made where subject = :subject and definition = :definition"
+    " and changes = (select sum(changes) from hour_changes as changed"
+    " where changed.subject = made.subject and changed.hour = made.hour)"
+)
+
 
 async def assert_rolled_up(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await read_at_one_moment(connection)
         kept = await rolled_up(connection)
-        for table in CONDITIONS:
+        hours = {subject: await current_hours(connection, subject) for subject in KEPT_HOURS}
+        rows = {
+            subject: await _rows(connection, subject.table.name, "hour = any(:hours)", hours=hours)
+            for subject, hours in hours.items()
+        }
+        changed = await _rows(connection, "(select distinct subject, hour from hour_changes)")
+        for table in (*CONDITIONS, *(each.name for each in HOURLY_TABLES)):
             # Of this session alone, and found before the one that it is like.
             await connection.execute(
                 text(f"create temporary table {table} (like {table} including all) on commit drop")
             )
-        for statement in (FILL_REPEATS, FILL):
+        for statement in (FILL_REPEATS, FILL, *FILL_CHANGES.values()):
             await connection.execute(text(statement))
         assert await rolled_up(connection) == kept
+        assert (
+            await _rows(connection, "(select distinct subject, hour from hour_changes)") <= changed
+        )
+        for subject, current in hours.items():
+            await make_hours(connection, subject, current)
+            assert await _rows(connection, subject.table.name) == rows[subject]
         await connection.rollback()
+
+
+async def current_hours(connection: AsyncConnection, subject: Hourly) -> list[datetime]:
+    """Hours of which the figures are kept and count."""
+    found = await connection.execute(
+        text(CURRENT), {"subject": subject.name, "definition": subject.definition}
+    )
+    return list(found.scalars())
 
 
 async def rolled_up(connection: AsyncConnection) -> dict[str, set[str]]:
     """The rows of each roll-up, as text."""
-    found = {}
-    for table, condition in CONDITIONS.items():
-        rows = await connection.execute(
-            text(f"select cast(each as text) from {table} as each where {condition}")
-        )
-        found[table] = set(rows.scalars())
-    return found
+    return {
+        table: await _rows(connection, table, condition) for table, condition in CONDITIONS.items()
+    }
+
+
+async def _rows(
+    connection: AsyncConnection, table: str, condition: str = "true", **values: Any
+) -> set[str]:
+    found = await connection.execute(
+        text(f"select cast(each as text) from {table} as each where {condition}"), values
+    )
+    return set(found.scalars())

@@ -1,29 +1,24 @@
 """Load: how many calls are up at once, how many start in a second, and the busy hour.
 
-    legs that are up in the range ─▶ cut at the buckets ─┬─ sweep ───▶ most at once
-                                                         ├─ sum ─────▶ erlangs, by hour: busy hour
-                                  starts by second ──────┴───────────▶ calls per second
-
-A peak of a sum is no sum of peaks, so these do not come from roll-ups: they are exact, and read the
-legs of the range. A call that has not ended is up until now, and nothing is known of later.
+Whole hours are kept (`hourly`), the rest of a range is counted from legs: `load_whole`. Buckets of
+less than an hour, and the group of all others, are counted from legs alone: `load_legs`. All of it
+is exact. A call that has not ended is up until now, and nothing is known of later.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.grouping.buckets import (
-    INTERVALS,
     LOCAL,
-    bucket_end,
-    bucket_start,
-    require_time_zone,
+    has_whole_hours,
+    hour_after,
 )
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
@@ -31,7 +26,8 @@ from offhook.projections.views.analytics.grouping.wanted import (
     TooManyGroups,
 )
 from offhook.projections.views.analytics.kpis import ERLANGS_FORMULA, Ratio
-from offhook.projections.views.analytics.rollups import IS_COUNTED
+from offhook.projections.views.analytics.load_legs import statement_from_legs
+from offhook.projections.views.analytics.load_whole import statement_from_hours
 from offhook.projections.views.view import storable
 
 LOAD_DIMENSIONS = {
@@ -104,10 +100,37 @@ async def read_load(
     }
     if wanted.unit in LOCAL:
         values["tz"] = wanted.tz
-    await require_time_zone(connection, wanted.tz)
     await connection.execute(text("set local jit to off"))
-    found = await connection.execute(_statement(wanted).columns(seconds=JSONB), values)
-    rows = found.all()
+    statement = statement_from_legs(wanted)
+    if await has_whole_hours(connection, wanted.unit, wanted.tz, wanted.start, wanted.end):
+        more = _hours(wanted.start, wanted.end)
+        found = await connection.execute(
+            statement_from_hours(wanted).columns(seconds=JSONB), values | more
+        )
+        rows = found.all()
+        if not rows or rows[0].groups <= wanted.top:
+            return _loads(rows, wanted, known_until)
+    found = await connection.execute(statement.columns(seconds=JSONB), values)
+    return _loads(found.all(), wanted, known_until)
+
+
+def _hours(start: datetime, end: datetime) -> dict[str, Any]:
+    """The whole hours of the range, and what is before and after them."""
+    first, last = hour_after(start), end.replace(minute=0, second=0, microsecond=0)
+    if first > last:
+        return {"first": last, "last": last, "from_ends": [start], "to_ends": [end]}
+    rest = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
+    return {
+        "first": first,
+        "last": last,
+        "from_ends": [a for a, _ in rest],
+        "to_ends": [b for _, b in rest],
+    }
+
+
+def _loads(
+    rows: Sequence["Row[Any]"], wanted: GroupsWanted, known_until: datetime
+) -> list[LoadView]:
     if len(rows) > GROUPS_MAX:
         raise TooManyGroups
     return [_load(row, wanted, known_until) for row in rows]
@@ -154,148 +177,5 @@ def _per_second(counted: Mapping[str, int], start: datetime, end: datetime) -> C
         above -= count
     return CallsPerSecond(peak=max(map(int, counted), default=0), p99=p99, seconds=seconds)
 
-
-def _statement(wanted: GroupsWanted) -> TextClause:
-    assert {*wanted.by, *wanted.filters} <= {*LOAD_DIMENSIONS}
-    filters = "".join(f" and {name} = :{name}" for name in sorted(wanted.filters))
-    dimensions = "".join(f", {name}" for name in wanted.by)
-    parts = "\n        union all\n        ".join(
-        f"select * from legs as leg where {condition} and {IS_COUNTED}" for condition in _PARTS
-    )
-    return text(
-        _SQL.format(
-            parts=parts,
-            filters=filters,
-            key=f"jsonb_build_array({', '.join(wanted.by)})",
-            dimensions=dimensions,
-            pieces=_PIECES.format(
-                first=bucket_start(wanted.unit, "up_from"),
-                step=f"interval '{INTERVALS[wanted.unit]}'" if wanted.unit else "null",
-                tz=", cast(:tz as text)" if wanted.unit in LOCAL else "",
-                ends=bucket_end(wanted.unit),
-            )
-            if wanted.unit
-            else _ONE_PIECE,
-            starts=bucket_start(wanted.unit),
-            ends=bucket_end(wanted.unit),
-        )
-    )
-
-
-LONG = "ended_at - started_at > interval '1 hour'"
-"""The condition of an index of calls that may be up in a range without starting or ending in it."""
-
-# Each is a range of an index, and no leg is in two of them.
-_PARTS = (
-    "started_at >= :since and started_at < :until",
-    "started_at < :since and ended_at > :since and ended_at <= :until",
-    f"started_at < :since and ended_at > :until and {LONG}",
-    "started_at < :since and started_at >= :since - interval '1 hour'"
-    f" and ended_at > :until and not ({LONG})",
-    "started_at < :since and ended_at is null and up_until > :since",
-)
-
-_ONE_PIECE = (
-    "select cast(:since as timestamptz) as starts_at, place, up_from as from_at, up_to as to_at"
-    " from placed where up_from < up_to"
-)
-
-_PIECES = """select starts_at, place, greatest(starts_at, up_from) as from_at,
-        least({ends}, up_to) as to_at
-    from placed cross join lateral
-        generate_series({first}, up_to, {step}{tz}) as each (starts_at)
-    where up_from < up_to and starts_at < up_to"""
-
-_SQL = """
-with legs_up as materialized (
-    select left(direction, 100) as direction, left(connection_id, 100) as connection_id,
-        started_at, greatest(started_at, :since) as up_from,
-        least(
-            case when ended_at is null then coalesce(up_until, :known_until)
-                else greatest(ended_at, started_at) end,
-            :known_until
-        ) as up_to
-    from (
-        {parts}
-    ) as leg
-),
-keyed as materialized (
-    select *, {key} as key from legs_up
-    where (up_from < up_to or started_at >= :since){filters}
-),
-ranked as (
-    select key{dimensions}, row_number() over (order by count(*) desc, key) as place
-    from keyed group by key{dimensions} order by place limit :top
-),
-placed as materialized (
-    select coalesce(place, 0) as place, started_at, up_from, up_to
-    from keyed left join ranked using (key)
-),
-pieces as materialized (
-    {pieces}
-),
-peaks as (
-    select starts_at, place, max(level)::int as peak from (
-        select starts_at, place,
-            sum(sum(change)) over (partition by starts_at, place order by at) as level
-        from (
-            select starts_at, place, from_at as at, 1 as change from pieces
-            union all
-            select starts_at, place, to_at, -1 from pieces
-        ) as changes
-        group by starts_at, place, at
-    ) as levels
-    group by starts_at, place
-),
-hours as (
-    select starts_at, place, hour, sum((1000000 * extract(epoch from
-        least(hour + interval '1 hour', to_at) - greatest(hour, from_at)))::bigint) as hour_us
-    from pieces cross join lateral
-        generate_series(date_trunc('hour', from_at, 'UTC'), to_at, interval '1 hour')
-            as each (hour)
-    where hour < to_at
-    group by starts_at, place, hour
-),
-sums as (
-    select starts_at, place, sum(hour_us)::bigint as up_us from hours group by starts_at, place
-),
-busiest as (
-    select distinct on (starts_at, place) starts_at, place, hour, hour_us
-    from hours order by starts_at, place, hour_us desc, hour
-),
-started as materialized (
-    select {starts} as starts_at, place, floor(extract(epoch from started_at)) as second,
-        date_trunc('hour', started_at, 'UTC') as hour, count(*) as calls
-    from placed where started_at >= :since
-    group by 1, 2, 3, 4
-),
-counted as (
-    select starts_at, place, sum(calls * times)::int as calls,
-        jsonb_object_agg(calls, times) as seconds
-    from (
-        select starts_at, place, calls, count(*) as times from started group by 1, 2, 3
-    ) as each
-    group by starts_at, place
-),
-in_hours as (
-    select starts_at, place, hour, sum(calls)::int as hour_calls from started group by 1, 2, 3
-),
-groups as (
-    select starts_at, place from sums union select starts_at, place from counted
-)
-select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at,
-    place = 0 as is_other{dimensions}, coalesce(calls, 0) as calls, coalesce(peak, 0) as peak,
-    coalesce(up_us, 0) as up_us, coalesce(seconds, '{{}}') as seconds,
-    hour, hour_us, coalesce(hour_calls, 0) as hour_calls
-from groups
-left join ranked using (place)
-left join counted using (starts_at, place)
-left join peaks using (starts_at, place)
-left join sums using (starts_at, place)
-left join busiest using (starts_at, place)
-left join in_hours using (starts_at, place, hour)
-order by groups.starts_at, place = 0, place
-limit :groups_max + 1
-"""
 
 _NO_BUSY_HOUR = ("minute", "5m", "15m", "hour")

@@ -11,7 +11,7 @@ hardly after its end. Readers add the legs that are up, of which there are few.
 
 Triggers on `legs` keep them, in the transaction of the rows: what a row added before goes, what it
 adds now comes. So whoever writes legs (projector, rebuild, erasure) has no code for it, and a late
-fact corrects every figure. `refill` makes the same from all rows.
+fact corrects every figure. FILL_REPEATS and FILL make the same from all rows.
 
 Projectors of different partitions must not wait for each other: a row of a roll-up has a `shard`,
 the partition whose projector writes it, and readers add the shards up.
@@ -28,10 +28,9 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    text,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.projections.views.analytics.changes import OF_REPEATS
 from offhook.projections.views.analytics.facts import (
     ADDED,
     DIMENSIONS,
@@ -128,18 +127,6 @@ IS_COUNTED = (
 
 TRIGGER = "offhook_rollups"
 """How the names of the triggers begin, and the name of their function."""
-
-
-async def refill(connection: AsyncConnection, schema: str) -> None:
-    """Fill the empty roll-ups of the schema from its legs, and keep them from now on.
-
-    `schema` is a quoted identifier, which becomes the first of the transaction's search path.
-    """
-    found = await connection.execute(text("select current_schema()"))
-    await connection.execute(text(f"set local search_path to {schema}, {found.scalar_one()}"))
-    analyze = "analyze leg_sums, leg_classes, leg_repeats"
-    for statement in (FILL_REPEATS, FILL, analyze, *triggers_on("legs")):
-        await connection.execute(text(statement))
 
 
 def triggers_on(table: str) -> list[str]:
@@ -332,6 +319,7 @@ begin
         );
     end if;
     if due is not null then
+        {OF_REPEATS};
         {_MARK};
     end if;
     return null;

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
+from offhook.projections.views.analytics import changes as hourly
 from offhook.projections.views.analytics.rollups import FUNCTION, TRIGGER, triggers_on
 from offhook.projections.views.database import asyncpg_url, open_database
 from offhook.projections.views.schema import (
@@ -178,20 +179,28 @@ async def test_a_postgres_that_does_not_answer_is_the_operators_to_mend(
 
 
 async def test_the_triggers_are_those_that_the_code_knows(engine: AsyncEngine) -> None:
+    bodies = {TRIGGER: FUNCTION}
+    bodies |= {f"{hourly.TRIGGER}_{table}": body for table, body in hourly.FUNCTIONS.items()}
+    triggers = triggers_on("legs")
+    triggers += [each for table in hourly.FUNCTIONS for each in hourly.hour_triggers_on(table)]
     async with engine.connect() as connection:
-        body = await connection.scalar(
-            text("select prosrc from pg_proc where proname = :name"), {"name": TRIGGER}
+        functions = await connection.execute(
+            text("select proname, prosrc from pg_proc where starts_with(proname, :name)"),
+            {"name": TRIGGER},
         )
-        triggers = await connection.execute(
+        found = await connection.execute(
             text(
                 "select lower(pg_get_triggerdef(oid)) from pg_trigger"
-                " where tgrelid = cast('legs' as regclass) and not tgisinternal"
-            )
+                " where starts_with(tgname, :name) and not tgisinternal"
+            ),
+            {"name": TRIGGER},
         )
-        found = {_words(each.replace("public.", "")) for each in triggers.scalars()}
-    assert body is not None
-    assert _words(body) == _words(FUNCTION)
-    assert found == {_words(each) for each in triggers_on("legs")}
+    assert {row.proname: _words(row.prosrc) for row in functions} == {
+        name: _words(body) for name, body in bodies.items()
+    }
+    assert {_words(each.replace("public.", "")) for each in found.scalars()} == {
+        _words(each) for each in triggers
+    }
 
 
 def _words(statement: str) -> str:

@@ -96,6 +96,12 @@ class More:
         for wanted in _wanted(WEBHOOKS, {"start": since, "end": since + 7 * STEP}, {}):
             if wanted.unit != "minute":
                 await _assert_figures(connection, WEBHOOKS, wanted, things)
+        await self.assert_hourly(connection, chance)
+
+    async def assert_hourly(self, connection: AsyncConnection, chance: random.Random) -> None:
+        """What whole hours are kept of."""
+        at = OPENS_AT + timedelta(microseconds=chance.randrange(30 * 3600 * 10**6))
+        part = {"start": at, "end": at + timedelta(hours=3, microseconds=7)}
         for wanted in _load_wanted(part):
             await self._assert_load(connection, wanted)
 
@@ -150,6 +156,11 @@ def _load_wanted(part: Mapping[str, Any]) -> list[GroupsWanted]:
         {"start": NOW - timedelta(hours=1), "end": NOW + timedelta(hours=1)},
         {"start": NOW - timedelta(hours=1), "end": NOW + timedelta(hours=1), "unit": "minute"},
         {"start": OPENS_AT - 9 * DAY, "end": OPENS_AT - 8 * DAY},
+        *({**part, "filters": {"direction": "outgoing"}, "by": by} for by in ([], both[:1])),
+        {**WHOLE, "by": both[:1], "filters": {"connection_id": CONNECTIONS[0]}},
+        {**WHOLE, "unit": "hour", "by": both, "top": 20},
+        {**WHOLE, "unit": "day", "by": both, "top": 20, "tz": ZONES[0]},
+        {"start": OPENS_AT + DAY / 2, "end": OPENS_AT + DAY, "by": both, "top": 20},
     ]
     return [GroupsWanted(**each) for each in cases]
 

@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from offhook.events import CallHangup, CallInitiated, Decided
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog, imported_headers
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
+from offhook.projections.projector.hours import make_old_hours
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.run import build_version, cut_over_version
 from offhook.projections.views.analytics.facts import BOUNDS_US, DIMENSIONS
@@ -28,6 +30,7 @@ from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import GroupView, read_groups
+from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
 from offhook.projections.views.analytics.kpis import Ratio
 from offhook.projections.views.analytics.reads import (
     BucketView,
@@ -36,7 +39,7 @@ from offhook.projections.views.analytics.reads import (
     read_timeseries,
 )
 from offhook.webhooks import read_webhook
-from tests.projections.rollups import assert_rolled_up, rolled_up
+from tests.projections.rollups import assert_rolled_up, current_hours, rolled_up
 from tests.projections.story import (
     NOON,
     call,
@@ -100,10 +103,11 @@ async def test_every_number_is_the_one_of_an_independent_count(
     chance = random.Random(seed)
     times = [stored_at(chance, event) for event in events]
     async with projecting(Projector(client, engine)) as projector:
-        webhooks, *_ = await asyncio.gather(
-            append(log, events, times), decide(log, flows), record(log, more.facts)
-        )
-        progress = await progress_at_end(client, projector)
+        async with making_hours(engine):
+            webhooks, *_ = await asyncio.gather(
+                append(log, events, times), decide(log, flows), record(log, more.facts)
+            )
+            progress = await progress_at_end(client, projector)
         assert progress.repeated > REPEATED / 2 * len(events)
     async with engine.connect() as connection:
         for wanted in summaries_of(random.Random(seed), legs):
@@ -118,12 +122,37 @@ async def test_every_number_is_the_one_of_an_independent_count(
         await more.assert_all(connection, random.Random(seed), webhooks=webhooks)
         assert min(map(len, (await rolled_up(connection)).values())) > 0
     await assert_rolled_up(engine)
+    for subject in KEPT_HOURS:
+        await make_old_hours(engine, subject)
+    async with engine.connect() as connection:
+        for subject in KEPT_HOURS:
+            assert len(await current_hours(connection, subject)) > 24
+        await more.assert_hourly(connection, random.Random(seed))
+    await assert_rolled_up(engine)
     await rebuilt(engine)
     await assert_rolled_up(engine)
     async with engine.connect() as connection:
         for groups in groups_wanted(random.Random(seed)):
             assert_groups(await read_groups(connection, groups, NOW), legs, groups, bids)
         await more.assert_all(connection, random.Random(seed), webhooks=webhooks)
+
+
+@asynccontextmanager
+async def making_hours(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hours are made while their rows still change."""
+
+    async def make() -> None:
+        while True:
+            for subject in KEPT_HOURS:
+                await make_old_hours(engine, subject)
+            await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(make())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def rebuilt(engine: AsyncEngine) -> None:

@@ -1,0 +1,17 @@
+"""Every subject of which hours are kept, and the tables for it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Table
+
+from offhook.projections.views.analytics.changes import hour_changes
+from offhook.projections.views.analytics.hourly.load_hours import LOAD_HOURS
+from offhook.projections.views.analytics.hourly.making import Hourly, hours_made
+
+KEPT_HOURS: Sequence[Hourly] = (LOAD_HOURS,)
+
+HOURLY_TABLES: Sequence[Table] = (
+    hour_changes,
+    hours_made,
+    *(subject.table for subject in KEPT_HOURS),
+)

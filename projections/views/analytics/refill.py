@@ -1,0 +1,28 @@
+"""Fill the empty roll-ups of a version of the views from its rows, and keep them from now on."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offhook.projections.views.analytics.changes import (
+    FILL_CHANGES,
+    FUNCTIONS,
+    hour_triggers_on,
+)
+from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
+from offhook.projections.views.analytics.hourly.making import make_every_hour
+from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, triggers_on
+
+
+async def refill(connection: AsyncConnection, schema: str) -> None:
+    """`schema` is a quoted identifier, which becomes the first of the transaction's search path."""
+    found = await connection.execute(text("select current_schema()"))
+    await connection.execute(text(f"set local search_path to {schema}, {found.scalar_one()}"))
+    fills = [FILL_REPEATS, FILL, *FILL_CHANGES.values()]
+    analyze = "analyze leg_sums, leg_classes, leg_repeats, hour_changes"
+    for statement in (*fills, analyze):
+        await connection.execute(text(statement))
+    for subject in KEPT_HOURS:
+        await make_every_hour(connection, subject)
+    of_hours = (each for table in FUNCTIONS for each in hour_triggers_on(table))
+    for statement in (*triggers_on("legs"), *of_hours):
+        await connection.execute(text(statement))

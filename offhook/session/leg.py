@@ -37,6 +37,7 @@ from offhook.carrier_events import (
     SiprecStarted,
     StreamingStarted,
 )
+from offhook.session.failures import is_failure
 from offhook.session.folding import LAST, Stamp, stamp_of
 from offhook.session.queue_visits import QueueEvent, wait_s
 
@@ -49,23 +50,6 @@ or 4 hours and this is also the maximum allowed call length" (`time_limit_secs` 
 
 RINGING_S_MAX = 600
 """How long the carrier rings at most (the maximum of `timeout_secs` of dial and transfer)."""
-
-CHOSEN_CAUSES = frozenset(
-    {
-        "call_rejected",
-        "no_answer",
-        "normal_clearing",
-        "originator_cancel",
-        "timeout",
-        "user_busy",
-    }
-)
-"""Causes of a hangup by which an unanswered call is not a failure: somebody chose so, or is away.
-
-The carrier's others are not_found, time_limit and unspecified.
-"""
-
-SIP_SERVER_FAILED = re.compile(r"5[0-9][0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +101,10 @@ class Leg:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended unanswered, and neither the caller nor the called party chose that.
-
-        So by its cause, or by a SIP code of a server that failed; not if the cause is not known.
-        """
-        if self.ended_at is None or self.hangup_cause is None or self.picked_up_at is not None:
+        """Whether it ended unanswered, and neither the caller nor the called party chose that."""
+        if self.ended_at is None or self.picked_up_at is not None:
             return False
-        return (
-            self.hangup_cause not in CHOSEN_CAUSES
-            or SIP_SERVER_FAILED.fullmatch(self.sip_hangup_cause or "") is not None
-        )
+        return is_failure(self.hangup_cause, self.sip_hangup_cause)
 
     @property
     def picked_up_at(self) -> datetime | None:

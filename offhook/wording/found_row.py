@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from offhook.session.leg import CHOSEN_CAUSES, SIP_SERVER_FAILED
+from offhook.session.failures import is_failure
 from offhook.wording.causes import cause_text, sip_text
 
 Legs = Sequence[Mapping[str, Any]]
@@ -98,12 +98,9 @@ def _failed_leg(legs: Legs) -> Mapping[str, Any] | None:
 
 
 def _has_failed(leg: Mapping[str, Any]) -> bool:
-    if not leg["ended_at"] or not leg["hangup_cause"] or leg["answered_at"] or leg["bridged_at"]:
+    if not leg["ended_at"] or leg["answered_at"] or leg["bridged_at"]:
         return False
-    return (
-        leg["hangup_cause"] not in CHOSEN_CAUSES
-        or SIP_SERVER_FAILED.fullmatch(leg["sip_hangup_cause"] or "") is not None
-    )
+    return is_failure(leg["hangup_cause"], leg["sip_hangup_cause"])
 
 
 def _between(leg: Mapping[str, Any]) -> str:

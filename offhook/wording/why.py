@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from offhook.session.failures import is_command_failure
 from offhook.wording.causes import HINTS, cause_text, sip_text
 
 Detail = Mapping[str, Any]
@@ -103,7 +104,7 @@ def _causes_of_failure(commands: Sequence[Mapping[str, Any]]) -> list[Mapping[st
     return [
         command
         for command in commands
-        if command["status"] == "failed" and command["reason"] != "call_ended"
+        if command["status"] == "failed" and is_command_failure(command["reason"])
     ]
 
 

@@ -56,7 +56,7 @@ def session_filter(
             description="Whether its flow raised and it is parked, or a leg failed and no leg was "
             "answered later. A leg failed if it ended unanswered with a cause other than "
             "normal_clearing, originator_cancel, user_busy, no_answer, timeout and call_rejected, "
-            "or with SIP 5xx"
+            "or with a SIP error other than 408, 480, 486, 487, 600 and 603"
         ),
     ] = None,
     started_from: Moment = None,

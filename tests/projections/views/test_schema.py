@@ -89,6 +89,38 @@ async def test_rows_from_before_survive_the_columns_that_came_later(
     assert (found.session.recording_count, found.session.cost) == (0, None)
 
 
+async def test_calls_that_a_network_refused_before_have_failed(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0017")
+    engine = open_database(empty_database_url)
+    async with engine.begin() as connection:
+        for session_id in ("forbidden", "declined"):
+            await connection.execute(text(_SESSION), {"id": session_id})
+        await connection.execute(
+            text(
+                "insert into legs (call_control_id, session_id, state, ended_at, hangup_cause,"
+                " sip_hangup_cause, last_seq) values"
+                " ('a', 'forbidden', 'ended', now(), 'call_rejected', '403', 2),"
+                " ('b', 'declined', 'ended', now(), 'call_rejected', '603', 2)"
+            )
+        )
+    for revision_, failed in (("0018", {"forbidden"}), ("0017", set())):
+        change = migrate if revision_ == "0018" else downgrade
+        await change(empty_database_url, migrations, revision_)
+        async with engine.connect() as connection:
+            found = await connection.execute(text("select session_id from sessions where failed"))
+            assert set(found.scalars()) == failed
+    await engine.dispose()
+
+
+_SESSION = """
+    insert into sessions (session_id, status, leg_count, recording_count, parked, failed,
+    first_seq, last_seq, first_stored_at, last_stored_at)
+    values (:id, 'ended', 1, 0, false, false, 1, 2, now(), now())
+"""
+
+
 @pytest.mark.parametrize(
     "steps",
     [

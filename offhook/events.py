@@ -209,13 +209,16 @@ class TimerFired:
 class SessionParked:
     """The flow raised repeatedly on the record at `cause_seq`; the session waits.
 
-    `traceback` is of the flow's own code, empty if the flow was not called.
+    `traceback` is of the flow's own code, empty if the flow was not called. `flow` and its version
+    are empty then too, and in records from before they were kept.
     """
 
     cause_seq: int
     error: str
     attempts: int
     traceback: str = ""
+    flow: str = ""
+    flow_version: str = ""
 
 
 Event = CallEvent | CommandFailed | TimerFired

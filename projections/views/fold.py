@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from offhook.events import Decided, Fact, Record, WebhookReceived
-from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
+from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived
+from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.session import Session, evolve, touched_by
 from offhook.session.folding import altered
 from offhook.session.persistent import with_entry
@@ -30,7 +30,7 @@ class Folded:
     last_stored_at: datetime = BEGINNING
     leg_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by call_control_id
     command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
-    flow: str | None = None  # of the last decision that a flow made
+    flow: str | None = None  # of the last decision that a flow made, or of the flow that raised
     flow_version: str | None = None
     occurred_at: datetime = BEGINNING  # the latest of its webhooks, by the carrier's clock
     is_call: bool = False  # whether any record but of webhooks of other products is in it
@@ -64,7 +64,7 @@ def advanced(folded: Folded, record: Record) -> Folded:
     }
     if (at := _occurred_at(record)) is not None and at > folded.occurred_at:
         changes["occurred_at"] = at
-    if isinstance(record.fact, Decided) and record.fact.flow not in _NO_FLOWS:
+    if isinstance(record.fact, Decided | SessionParked) and record.fact.flow not in _NO_FLOWS:
         changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
         if (folded.flow, folded.flow_version) != (record.fact.flow, record.fact.flow_version):
             changes["leg_seqs"] = dict.fromkeys(after.legs, seq)  # their rows have the flow as well
@@ -111,6 +111,6 @@ def _changed(
     return seqs
 
 
-# What a worker writes where no flow was asked: none is there, an application wants a command, or
-# the session is archived.
-_NO_FLOWS = frozenset({NO_FLOW.name, API_FLOW.name, ARCHIVED.name})
+# What a worker writes where no flow was asked: none is there, an application wants a command, the
+# session is archived, or parked. A SessionParked from before it was kept names no flow.
+_NO_FLOWS = frozenset({NO_FLOW.name, API_FLOW.name, ARCHIVED.name, PARKED.name, ""})

@@ -52,7 +52,7 @@ class SessionView:
     recording_count: int
     recordings: Sequence[Mapping[str, Any]] | None  # as `conference.Recording`, oldest first
     conferences: Sequence[Mapping[str, Any]] | None  # and when each ended, and why
-    # Of the last decision that a flow made.
+    # Of the last decision that a flow made, or of the flow that raised.
     flow: str | None
     flow_version: str | None
     parked: bool  # its flow raised: the session waits for an operator

@@ -297,8 +297,16 @@ STORED: list[tuple[str, bytes, Fact]] = [
     ),
     (
         "SessionParked",
-        b'{"cause_seq":7,"error":"ValueError: no","attempts":5,"traceback":"line 3"}',
-        SessionParked(cause_seq=7, error="ValueError: no", attempts=5, traceback="line 3"),
+        b'{"cause_seq":7,"error":"ValueError: no","attempts":5,"traceback":"line 3",'
+        b'"flow":"frontdesk","flow_version":"7"}',
+        SessionParked(
+            cause_seq=7,
+            error="ValueError: no",
+            attempts=5,
+            traceback="line 3",
+            flow="frontdesk",
+            flow_version="7",
+        ),
     ),
     (
         "TimerSet",
@@ -322,6 +330,11 @@ BEFORE_TRACEBACKS: tuple[str, bytes, Fact] = (
     "SessionParked",
     b'{"cause_seq":7,"error":"ValueError: no","attempts":5}',
     SessionParked(cause_seq=7, error="ValueError: no", attempts=5),
+)
+BEFORE_FLOWS: tuple[str, bytes, Fact] = (
+    "SessionParked",
+    b'{"cause_seq":7,"error":"ValueError: no","attempts":5,"traceback":"line 3"}',
+    SessionParked(cause_seq=7, error="ValueError: no", attempts=5, traceback="line 3"),
 )
 BEFORE_TIMERS = (
     "Decided",
@@ -350,8 +363,13 @@ BEFORE_TIMERS = (
 
 @pytest.mark.parametrize(
     ("name", "body", "fact"),
-    [*STORED, BEFORE_TIMERS, BEFORE_TRACEBACKS],
-    ids=[*(name for name, _, _ in STORED), "Decided before timers", "before tracebacks"],
+    [*STORED, BEFORE_TIMERS, BEFORE_TRACEBACKS, BEFORE_FLOWS],
+    ids=[
+        *(name for name, _, _ in STORED),
+        "Decided before timers",
+        "before tracebacks",
+        "before flows",
+    ],
 )
 def test_what_version_1_stored_is_readable_for_ever(name: str, body: bytes, fact: Fact) -> None:
     assert decode(name, 1, body) == fact
@@ -548,4 +566,5 @@ def test_fields_of_a_fact_are_plain_json() -> None:
     shown = fields_of(webhook)
     assert (shown["attempt"], shown["event_type"], shown["event_id"]) == (1, "call.x", "e-1")
     parked = SessionParked(cause_seq=1, error="no", attempts=5)
-    assert fields_of(parked) == {"cause_seq": 1, "error": "no", "attempts": 5, "traceback": ""}
+    fields = {"cause_seq": 1, "error": "no", "attempts": 5, "traceback": ""}
+    assert fields_of(parked) == fields | {"flow": "", "flow_version": ""}

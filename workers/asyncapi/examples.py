@@ -96,8 +96,10 @@ _FACTS: tuple[Fact, ...] = (
     TimerFired(name="no_answer", timer_id=TIMER, due_at=DUE, call_control_id=LEG),
     SessionParked(
         cause_seq=1041,
-        error="flow welcome 3 raised KeyError('agent') at welcome.py:42",
+        error="flow welcome 3: KeyError: 'agent'",
         attempts=5,
+        flow="welcome",
+        flow_version="3",
     ),
 )
 

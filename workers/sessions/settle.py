@@ -168,9 +168,14 @@ class Settler:
         Returns whether it was. It is not if anything was appended since the flow was asked: another
         worker may have decided on the record, or have parked the session, so read it again.
         """
-        record = raised.record
+        record, flow = raised.record, raised.flow
         fact = SessionParked(
-            cause_seq=record.seq, error=raised.summary, attempts=attempts, traceback=traceback
+            cause_seq=record.seq,
+            error=raised.summary,
+            attempts=attempts,
+            traceback=traceback,
+            flow=flow.name if flow is not None else "",
+            flow_version=flow.version if flow is not None else "",
         )
         encoded = encode(fact, record.session_id)
         try:

@@ -166,6 +166,39 @@ def seconds(count: int) -> datetime:
     return AT + timedelta(seconds=count)
 
 
+def decided(flow: str, seq: int = 1) -> Entry:
+    order = IssuedCommand(command_id=f"{flow}-{seq}", operation="hangup", call_control_id="v3:s")
+    return fact(
+        "s",
+        Decided(
+            cause_seq=seq,
+            cause_id="x",
+            flow=flow,
+            flow_version="7",
+            worker="w",
+            lease_s=3.0,
+            commands=(order,),
+        ),
+    )
+
+
+def test_a_parked_session_keeps_its_own_flow() -> None:
+    def flows(*entries: Entry) -> set[tuple[str | None, str | None]]:
+        folded = folded_from("s", records([*entries]))
+        [row] = session_rows(folded)
+        legs = {(leg.flow, leg.flow_version) for leg in leg_rows(folded)}
+        return {(row.flow, row.flow_version), *legs}
+
+    began, policy = call("s")[0], decided("parked-policy")
+    raised = SessionParked(
+        cause_seq=1, error="flow menu 7: KeyError", attempts=5, flow="menu", flow_version="7"
+    )
+    from_before = SessionParked(cause_seq=1, error="flow menu 7: KeyError", attempts=5)
+    assert flows(began, decided("menu"), fact("s", from_before), policy) == {("menu", "7")}
+    assert flows(began, fact("s", raised), policy) == {("menu", "7")}
+    assert flows(began, fact("s", from_before), policy) == {(None, None)}
+
+
 def test_every_column_has_a_value() -> None:
     rows = rows_of(folded_from("s", records([*call("s"), *queued("s")])))
     for view in VIEWS:

@@ -159,7 +159,7 @@ async def test_a_record_that_seems_to_end_its_workers_is_parked_without_asking_i
     (parked,) = await facts(desk.log, SessionParked)
     assert isinstance(parked, SessionParked)
     assert (parked.cause_seq, parked.attempts) == (seq, POISON_DELIVERIES)
-    assert parked.traceback == ""
+    assert (parked.traceback, parked.flow) == ("", "")
     assert desk.carrier.operations == ["hangup"], "an application's command takes no flow"
 
 

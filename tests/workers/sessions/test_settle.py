@@ -604,6 +604,7 @@ async def test_a_flow_that_raises_leaves_nothing_decided(error: BaseException) -
     (parked,) = await facts(log, SessionParked)
     assert isinstance(parked, SessionParked)
     assert (parked.cause_seq, parked.attempts) == (seq, 5)
+    assert (parked.flow, parked.flow_version) == ("broken", "7")
     assert await settler.settle(SESSION) == Settled()
     assert await facts(log, Decided) == []
 

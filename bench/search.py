@@ -39,12 +39,13 @@ LINES = 2_000
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 # A caller is one of 900 million numbers of a country, of three countries; the line called is one
-# of LINES, and the second leg goes to one of AGENTS. One session in fifty failed.
+# of LINES, and the second leg goes to one of AGENTS. One session in fifty failed, and in one of
+# forty a command did.
 _SESSIONS = """
 insert into sessions (
     session_id, status, started_at, answered_at, ended_at, leg_count, call_control_id,
     connection_id, direction, from_number, to_number, hangup_cause, hangup_source,
-    sip_hangup_cause, recording_count, flow, flow_version, parked, failed,
+    sip_hangup_cause, recording_count, flow, flow_version, parked, failed, failed_commands,
     first_seq, last_seq, first_stored_at, last_stored_at
 )
 select
@@ -55,7 +56,12 @@ select
     case when i % 50 = 0 then 'not_found' when i % 9 = 0 then 'user_busy'
     else 'normal_clearing' end,
     'caller', case when i % 50 = 0 then '404' else '200' end,
-    0, 'frontdesk', '7', false, i % 50 = 0, i * 10, i * 10 + 9, at, at + interval '1 minute'
+    0, 'frontdesk', '7', false, i % 50 = 0,
+    case when i % 40 = 0 then jsonb_build_array(jsonb_build_object(
+        'operation', case when i % 40000 = 0 then 'refer' else 'transfer' end,
+        'reason', 'refused', 'http_status', 422, 'count', 1
+    )) end,
+    i * 10, i * 10 + 9, at, at + interval '1 minute'
 from generate_series(1, :sessions) as series (i),
     lateral (select timestamptz '2026-01-01 00:00:00+00' + i * interval '1 s' as at) as times
 """
@@ -98,6 +104,10 @@ def searches(any_of: random.Random, sessions: int, known: list[str]) -> Mapping[
         "no leg with a number": SessionFilter(number=f"!{agent}"),
         "any leg, no such number": SessionFilter(number="+999*"),
         "failed": SessionFilter(failed=True),
+        "failed command, any": SessionFilter(failed_command="*"),
+        "failed command, a rare one": SessionFilter(failed_command="refer"),
+        "failed command, no such one": SessionFilter(failed_command="dial"),
+        "no failed command": SessionFilter(failed_command="!*"),
         "cause": SessionFilter(hangup_cause="not_found"),
     }
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from offhook.wording.found_row import STATES
+from offhook.wording.problems import Problem, problems_of
 
 EXPECTED_S: Mapping[str, float] = {
     "setting_up": 45.0,
@@ -85,6 +86,7 @@ class LiveRow:
     state_age: Ticking | None
     is_parked: bool
     problem: str
+    problems: Sequence[Problem]
     age: Ticking | None
     lasted_s: float | None  # once it has ended
     from_number: str
@@ -118,6 +120,7 @@ def live_row(session: Mapping[str, Any], now: datetime) -> LiveRow:
         state_age=_ticking(phase and phase["since"], now, EXPECTED_S.get(state)),
         is_parked=session["parked"],
         problem=session["fold_error"] or "",
+        problems=problems_of(session, legs),
         age=_ticking(session["started_at"], now) if is_up else None,
         lasted_s=_between(session["started_at"], session["ended_at"]),
         from_number=session["from_number"] or "unknown",

@@ -42,6 +42,14 @@ def calls(
             show_default=False,
         ),
     ] = None,
+    failed_command: Annotated[
+        Patterns,
+        typer.Option(
+            metavar="PATTERNS",
+            help="A command failed: its operation (transfer), its reason (refused, deadline, "
+            "invalid, unauthorized) or its HTTP status (422); '*' any, '!*' none.",
+        ),
+    ] = None,
     status: Annotated[
         Literal["active", "ended", "empty"] | None,
         typer.Option(help="Up now, ended, or without legs. Default: active and ended."),
@@ -110,7 +118,7 @@ def calls(
         typer.Option(
             "--any-leg",
             help="One leg, whichever it is, has to match all filters but --number, --session, "
-            "--status and --failed; otherwise the session and its first leg.",
+            "--status, --failed and --failed-command; otherwise the session and its first leg.",
         ),
     ] = False,
     limit: Annotated[
@@ -138,6 +146,7 @@ def calls(
         "from_number": _checked("--from", from_number, number_patterns_in),
         "to_number": _checked("--to", to_number, number_patterns_in),
         "failed": None if failed is None else str(failed).lower(),
+        "failed_command": _checked("--failed-command", failed_command, patterns_in),
         "status": status,
         "hangup_cause": _checked("--cause", cause, patterns_in),
         "hangup_source": _checked("--source", source, patterns_in),

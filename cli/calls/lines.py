@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from offhook.cli.printable import printable
-from offhook.wording.found_row import found_row
+from offhook.wording.found_row import FoundRow, found_row
 
 COLUMNS = (
     ("started (UTC)", 19),
@@ -32,6 +32,7 @@ STYLES = {
     "failed": "red",
     "parked": "red",
     "unreadable": "red",
+    "no call": "red",
     "not answered": "yellow",
     "waiting": "yellow",
     "answered": "green",
@@ -77,11 +78,17 @@ def texts_of(session: Mapping[str, Any]) -> Sequence[str]:
         row.outcome_words,
         f"{row.from_number} → {row.to_number}",
         "–" if row.lasted_s is None else _duration(row.lasted_s),
-        " ".join(each for each in (row.cause, row.sip) if each) or "–",
+        _causes(row),
         " ".join(each for each in (row.flow, row.flow_version) if each) or "–",
         row.session_id,
     )
     return [printable(text) for text in texts]
+
+
+def _causes(row: FoundRow) -> str:
+    """The cause that is shown, then what else went wrong."""
+    cause = " ".join(each for each in (row.cause, row.sip) if each)
+    return "; ".join(filter(None, [cause, *(each.words for each in row.problems)])) or "–"
 
 
 def filled(texts: Sequence[str], width: int) -> list[str]:

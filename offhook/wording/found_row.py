@@ -2,6 +2,7 @@
 
 What is shown as the cause is why the call failed, if it did: the first leg that failed, as
 `Session.has_failed` reads legs. Otherwise it is that of the session, which is its first leg's.
+What else went wrong, as a busy transfer of an answered call, is in `problems`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from offhook.session.failures import is_failure
 from offhook.wording.causes import cause_text, sip_text
+from offhook.wording.problems import Problem, problems_of
 
 Legs = Sequence[Mapping[str, Any]]
 
@@ -33,6 +35,7 @@ class FoundRow:
     outcome: str
     outcome_words: str
     outcome_title: str
+    problems: Sequence[Problem]
     from_number: str
     to_number: str
     lasted_s: float | None
@@ -48,19 +51,22 @@ class FoundRow:
 def found_row(session: Mapping[str, Any]) -> FoundRow:
     """The row of a session."""
     outcome, words, title = _outcome(session)
-    failed = _failed_leg(session["legs"]) if session["failed"] else None
+    legs: Legs = session["legs"]
+    failed = _failed_leg(legs) if session["failed"] else None
+    shown = failed or next(iter(legs), None)
     cause, sip, source = (
         (failed or session)[name] or ""
         for name in ("hangup_cause", "sip_hangup_cause", "hangup_source")
     )
     by = f"; hung up by {source}" if source and source != "unknown" else ""
-    of_leg = f" (leg {_between(failed)})" if failed and len(session["legs"]) > 1 else ""
+    of_leg = f" (leg {_between(failed)})" if failed and len(legs) > 1 else ""
     return FoundRow(
         session_id=session["session_id"],
-        started_at=session["started_at"],
+        started_at=session["started_at"] or session["first_stored_at"],
         outcome=outcome,
         outcome_words=words,
         outcome_title=title,
+        problems=problems_of(session, [leg for leg in legs if leg is not shown]),
         from_number=session["from_number"] or "unknown",
         to_number=session["to_number"] or "unknown",
         lasted_s=_lasted_s(session["started_at"], session["ended_at"]),
@@ -85,6 +91,8 @@ def _outcome(session: Mapping[str, Any]) -> tuple[str, str, str]:
         case "active":
             state = session["phase"]["name"] if session["phase"] else "active"
             return state, STATES.get(state, "up"), "It is up"
+        case "empty" if session["failed_commands"]:
+            return "failed", "no call", "A command failed, and there is no call"
         case "empty":
             return "empty", "no legs", "A command or a conference without a call"
     lost = "; not every hangup was received" if session["end_inferred"] else ""

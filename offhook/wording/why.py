@@ -140,11 +140,13 @@ def _failed_legs(detail: Detail) -> list[str]:
 
 
 def _legs_that_failed(detail: Detail) -> list[Mapping[str, Any]]:
-    """Outgoing legs that nobody answered, unless we gave up, and calls that were cut."""
-    return [leg for leg in detail["legs"] if leg["ended_at"] and _has_failed(leg)]
+    """Those that went wrong, in order of start."""
+    return [leg for leg in detail["legs"] if leg["ended_at"] and went_wrong(leg)]
 
 
-def _has_failed(leg: Mapping[str, Any]) -> bool:
+def went_wrong(leg: Mapping[str, Any]) -> bool:
+    """Whether an ended leg is worth a sentence: it was cut, or nobody answered it and it was not
+    given up. Busy counts here, and not in `offhook.session.failures`."""
     cause = leg["hangup_cause"]
     if leg["answered_at"] is not None:
         return cause not in NORMAL
@@ -177,7 +179,7 @@ def _state(detail: Detail) -> list[str]:
     if session["end_inferred"] or first["ended_at"] is None:
         return ["No hangup was received; the carrier's time limit for the call has passed."]
     machines = [_machine(leg) for leg in detail["legs"] if leg["machine_detection"] in MACHINES]
-    if _has_failed(first):
+    if went_wrong(first):
         return machines
     return [*machines, _ended(first, detail)]
 

@@ -5,15 +5,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived
+from offhook.events import CommandFailed, Decided, Fact, Record, SessionParked, WebhookReceived
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.session import Session, evolve, touched_by
+from offhook.session.failures import is_command_failure
 from offhook.session.folding import altered
 from offhook.session.persistent import with_entry
 from offhook.webhooks import concerns_call
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """Before any record."""
+
+FAILURES_MAX = 20
+"""Kinds of failed commands that are kept of a session; there are seldom more than two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandFailure:
+    """Commands of a session that failed alike, as `offhook.session.failures` has it."""
+
+    operation: str
+    reason: str
+    http_status: int | None
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +44,7 @@ class Folded:
     last_stored_at: datetime = BEGINNING
     leg_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by call_control_id
     command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
+    command_failures: Sequence[CommandFailure] = ()  # in the order of the first of each kind
     flow: str | None = None  # of the last decision that a flow made, or of the flow that raised
     flow_version: str | None = None
     occurred_at: datetime = BEGINNING  # the latest of its webhooks, by the carrier's clock
@@ -68,6 +83,8 @@ def advanced(folded: Folded, record: Record) -> Folded:
         changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
         if (folded.flow, folded.flow_version) != (record.fact.flow, record.fact.flow_version):
             changes["leg_seqs"] = dict.fromkeys(after.legs, seq)  # their rows have the flow as well
+    if isinstance(record.fact, CommandFailed) and _is_outcome(record.fact, after, before):
+        changes["command_failures"] = _with_failure(folded.command_failures, record.fact)
     return altered(folded, **changes)
 
 
@@ -85,6 +102,23 @@ def written(folded: Folded) -> Folded:
 def _occurred_at(record: Record) -> datetime | None:
     fact = record.fact
     return fact.event.occurred_at if isinstance(fact, WebhookReceived) else None
+
+
+def _is_outcome(fact: CommandFailed, after: Session, before: Session) -> bool:
+    """Whether it settled its command: the first outcome in the log counts."""
+    return after.commands[fact.command_id] is not before.commands.get(fact.command_id)
+
+
+def _with_failure(held: Sequence[CommandFailure], fact: CommandFailed) -> Sequence[CommandFailure]:
+    if not is_command_failure(fact.reason):
+        return held
+    alike = CommandFailure(
+        operation=fact.operation, reason=fact.reason, http_status=fact.http_status, count=0
+    )
+    for place, each in enumerate(held):
+        if altered(each, count=0) == alike:
+            return (*held[:place], altered(each, count=each.count + 1), *held[place + 1 :])
+    return (*held, altered(alike, count=1))[:FAILURES_MAX]
 
 
 def _is_of_a_call(fact: Fact) -> bool:

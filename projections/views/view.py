@@ -159,8 +159,8 @@ _KINDS: Mapping[Any, TypeEngine[Any]] = {
     float: Double(),
     Decimal: Numeric(),
     datetime: DateTime(timezone=True),
-    Mapping: JSONB(),
-    Sequence: JSONB(),
+    Mapping: JSONB(none_as_null=True),
+    Sequence: JSONB(none_as_null=True),
 }
 
 # Most values are of these, and to ask whether they are a Mapping is slow.

@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import Page, Shown
+from offhook.session.failures import is_command_failure
+from offhook.wording.why import REASONS
 
 PARKED_ROWS_MAX = 50
 
@@ -55,6 +58,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "ready": sum(each["ready"] is True for each in answered),
         "lag_ms": worst_lag_ms(views["data"]),
         "work_of": work_of,
+        "failures": failures_of(commands["data"]),
     }
 
 
@@ -87,6 +91,22 @@ def webhooks_of(roles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in results
         if counts[name] or name in TAKEN
+    ]
+
+
+def failures_of(commands: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The failed commands by reason, each with the search for its calls; one to a leg that had
+    ended has none, because that is no failure."""
+    return [
+        {
+            "reason": reason,
+            "count": count,
+            "meaning": REASONS.get(reason, ""),
+            "link": f"/console/search?{urlencode({'failed_command': reason, 'last': '24h'})}"
+            if is_command_failure(reason)
+            else None,
+        }
+        for reason, count in sorted((commands or {}).get("failed", {}).items())
     ]
 
 

@@ -24,6 +24,9 @@ ROWS_MAX = 50
 
 LAG_EXPECTED_MS = 1_000
 
+FAILED_MAX = 1_000
+"""GET /live counts failed sessions up to this many."""
+
 FILTERS = ("status", "connection", "from", "to")
 STATUSES = ("active", "setting_up", "waiting", "talking", "ended", "all")
 PHASES = ("setting_up", "waiting", "talking")
@@ -56,6 +59,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "now": now,
         "counts": counts["data"],
         "tiles": _tiles(counts["data"], filters),
+        "failures": _failures(counts["data"]),
         "dials_max": counts["limits"]["dials_per_s"],
         "lag_ms": counts["meta"]["lag_ms"],
         "lag_expected_ms": LAG_EXPECTED_MS,
@@ -83,10 +87,38 @@ def _tiles(counts: dict[str, Any], filters: dict[str, str]) -> list[dict[str, An
     ]
 
 
+def _failures(counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """How many calls failed, and how many had failed commands, with the searches for them."""
+    return [
+        {
+            "words": words,
+            "title": title,
+            "value": counts[name],
+            "is_more": counts[name] == FAILED_MAX,
+            "link": f"/console/search?{urlencode({**asked, 'last': '1h'})}",
+        }
+        for name, words, title, asked in _FAILURES
+    ]
+
+
 def _with(filters: dict[str, str], **more: object) -> str:
     return f"?{urlencode({**filters, **more})}"
 
 
+_FAILURES = (
+    (
+        "failed",
+        "failed",
+        "Calls whose flow raised, or with a leg that failed and none answered later",
+        {"failed": "true"},
+    ),
+    (
+        "failed_commands",
+        "with failed commands",
+        "Calls of the last hour with a command that was refused, not allowed or too late",
+        {"failed_command": "*"},
+    ),
+)
 _STATUS_WORDS = {
     "active": "Up now",
     "setting_up": "Setting up",

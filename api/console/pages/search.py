@@ -14,13 +14,19 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import Page, Shown
+from offhook.commands import COMMANDS
+from offhook.session.failures import is_command_failure
 from offhook.wording.causes import CAUSES
 from offhook.wording.found_row import found_row
+from offhook.wording.why import REASONS
 
 ROWS_MAX = 50
 """Rows on a page; older sessions are on the next one."""
 
-FIRST = ("number", "failed", "status", "hangup_cause", "sip_hangup_cause")
+FIRST = (
+    *("number", "failed", "failed_command", "status"),
+    *("hangup_cause", "sip_hangup_cause", "any_leg"),
+)
 TIMES = ("started_from", "started_before")
 MORE = (
     *("from_number", "to_number", "direction", "hangup_source", "flow", "flow_version"),
@@ -28,7 +34,6 @@ MORE = (
     *TIMES,
     *("ended_from", "ended_before", "duration_s_min", "duration_s_max"),
     *("answered", "answer_delay_s_min", "answer_delay_s_max", "talk_s_min", "talk_s_max"),
-    "any_leg",
 )
 """Filters that are hidden until one of them is in use, or the reader asks for them."""
 
@@ -38,8 +43,18 @@ RANGES = {
     "7d": ("Last 7 days", timedelta(days=7)),
     "31d": ("Last 31 days", timedelta(days=31)),
 }
+FAILURES = {
+    "*": "any command",
+    **{
+        name: f"any command: {words}" for name, words in REASONS.items() if is_command_failure(name)
+    },
+    **dict.fromkeys(sorted(COMMANDS), "this operation"),
+}
+"""What `failed_command` can be."""
+
 STARTS = (
     ("Failed", {"failed": "true", "last": "24h"}),
+    ("Failed commands", {"failed_command": "*", "last": "24h"}),
     ("Busy", {"hangup_cause": "user_busy", "any_leg": "true", "last": "24h"}),
     ("SIP 5xx", {"sip_hangup_cause": "5*", "any_leg": "true", "last": "24h"}),
     ("Longer than an hour", {"duration_s_min": "3600", "last": "24h"}),
@@ -73,6 +88,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "times": {name: in_utc(given.get(name, "")) for name in TIMES},
         "ranges": RANGES,
         "causes": CAUSES,
+        "failures": FAILURES,
         "starts": [(words, f"?{urlencode(each)}") for words, each in STARTS],
         "error": error,
         "rows": [found_row(session) for session in sessions],

@@ -47,7 +47,7 @@ async function refresh() {
 function show(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   clockAheadMs = Date.now() - Date.parse(fresh.getElementById("now").dataset.now);
-  for (const id of ["tiles", "pages"]) {
+  for (const id of ["tiles", "failures", "pages"]) {
     const old = document.getElementById(id);
     const next = [...fresh.getElementById(id).children];
     next.forEach((each, at) => {

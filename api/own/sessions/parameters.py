@@ -1,12 +1,19 @@
 """The query parameters that choose sessions: the same for a list and for an export."""
 
-from typing import Annotated, Literal, TypeAlias
+import re
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from fastapi import Depends, Query
 
+from offhook.api.errors import refusal
 from offhook.api.own.parameters import Moment, optional_moment
 from offhook.api.query_parameters import Number, numbers_in, patterns_text
+from offhook.commands import COMMANDS
+from offhook.errors import shown
+from offhook.events import FailureReason
+from offhook.patterns import patterns_in
 from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.session.failures import is_command_failure
 
 _PATTERNS = "One, or patterns separated by commas: `+4930*`, `*1234`, `!+1202*`"
 _TEXTS = "One, or patterns separated by commas: `user_busy,no_answer`, `!normal_clearing`, `5*`"
@@ -59,6 +66,15 @@ def session_filter(
             "or with a SIP error other than 408, 480, 486, 487, 600 and 603"
         ),
     ] = None,
+    failed_command: Annotated[
+        str | None,
+        Query(
+            description="A command of it failed. The operation, the reason (refused, deadline, "
+            "invalid, unauthorized) or the HTTP status, or patterns separated by commas: "
+            "`transfer,dial`, `refused`, `422`, `*` for any, `!*` for none. A command to a leg "
+            "that had ended is no failure. Without status it also finds commands without a call"
+        ),
+    ] = None,
     started_from: Moment = None,
     started_before: Moment = None,
     ended_from: Moment = None,
@@ -76,7 +92,8 @@ def session_filter(
         Literal["true", "false"] | None,
         Query(
             description="true: one leg, whichever it is, has to meet all filters but session_id, "
-            "status, number and failed; otherwise these are of the session and its first leg"
+            "status, number, failed and failed_command; otherwise these are of the session and its "
+            "first leg"
         ),
     ] = None,
 ) -> SessionFilter:
@@ -95,6 +112,7 @@ def session_filter(
         flow=flow,
         flow_version=flow_version,
         failed=None if failed is None else failed == "true",
+        failed_command=_failed_command(failed_command),
         started_from=optional_moment("started_from", started_from),
         started_before=optional_moment("started_before", started_before),
         ended_from=optional_moment("ended_from", ended_from),
@@ -117,5 +135,23 @@ def _numbers(parameter: str, text: str | None) -> str | None:
 def _texts(parameter: str, text: str | None) -> str | None:
     return None if text is None else patterns_text(parameter, text)
 
+
+def _failed_command(text: str | None) -> str | None:
+    if text is None:
+        return None
+    patterns = patterns_in(patterns_text("failed_command", text))
+    for each in (*patterns.any_of, *patterns.none_of):
+        is_known = each.text in COMMANDS or each.text in _REASONS or _STATUS.fullmatch(each.text)
+        if each.kind == "exact" and not is_known:
+            detail = (
+                f"failed_command has {shown(each.text)}; expected an operation (transfer), a "
+                f"reason ({', '.join(_REASONS)}), an HTTP status (422), * for any or !* for none"
+            )
+            raise refusal(422, "10015", detail, parameter="failed_command")
+    return text
+
+
+_REASONS = tuple(filter(is_command_failure, get_args(FailureReason)))
+_STATUS = re.compile(r"[1-5][0-9]{2}")
 
 WantedSessions = Annotated[SessionFilter, Depends(session_filter)]

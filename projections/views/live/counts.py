@@ -1,9 +1,10 @@
-"""How many calls are up, by phase, and how many come in and are dialled each second."""
+"""How many calls are up, by phase, how many come in and are dialled each second, and how many
+failed lately."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.commands import commands
@@ -13,13 +14,21 @@ from offhook.projections.views.sessions import sessions
 RATE_WINDOW_S = 10
 """Rates are averages over this time."""
 
+FAILED_WINDOW_S = 3600
+FAILED_MAX = 1_000
+"""Failed sessions are counted up to this many."""
+
 DECIDED_BEFORE_S = 60
 """Whatever is sent now was decided no longer ago than this: commands are given up after 45 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Calls that are up, `active` in all; rates are averages over the last 10 s."""
+    """Calls that are up, `active` in all; rates are averages over the last 10 s.
+
+    `failed` and `failed_commands` are sessions that began in the last hour, 1,000 at most: those
+    that failed, and those with a command that failed, as GET /sessions finds them.
+    """
 
     active: int
     setting_up: int
@@ -27,6 +36,8 @@ class Counts:
     talking: int
     calls_per_s: float  # new calls, by the log's clock
     dials_per_s: float  # dials with an outcome
+    failed: int
+    failed_commands: int
 
 
 async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
@@ -50,6 +61,8 @@ async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
             commands.c.operation == "dial",
         )
     )
+    failed = await _count_failed(connection, sessions.c.failed, now)
+    failed_commands = await _count_failed(connection, sessions.c.failed_commands.is_not(None), now)
     return Counts(
         active=sum(phases.values()),
         setting_up=phases.get("setting_up", 0),
@@ -57,4 +70,20 @@ async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
         talking=phases.get("talking", 0),
         calls_per_s=started.scalar_one() / RATE_WINDOW_S,
         dials_per_s=dialled.scalar_one() / RATE_WINDOW_S,
+        failed=failed,
+        failed_commands=failed_commands,
     )
+
+
+async def _count_failed(
+    connection: AsyncConnection, has_failed: "ColumnElement[bool]", now: datetime
+) -> int:
+    since = now - timedelta(seconds=FAILED_WINDOW_S)
+    some = (
+        select(literal(1))
+        .select_from(sessions)
+        .where(has_failed, sessions.c.first_stored_at >= since)
+        .limit(FAILED_MAX)
+        .subquery()
+    )
+    return (await connection.execute(select(func.count()).select_from(some))).scalar_one()

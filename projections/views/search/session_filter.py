@@ -12,6 +12,7 @@ from sqlalchemy import (
     CompoundSelect,
     Table,
     and_,
+    cast,
     exists,
     false,
     func,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from offhook.patterns import Pattern, Patterns, number_patterns_in, patterns_in
 from offhook.projections.views.legs import legs
@@ -35,8 +37,11 @@ class SessionFilter:
     the start to the end, an answer delay until the answer, talk from the answer to the end; both
     bounds are included.
 
+    `failed_command` has patterns too: one of a command that failed matches its operation, its
+    reason or its HTTP status.
+
     With `any_leg` one leg has to have all of this, whichever it is, except for what is of the
-    session: `session_id`, `status`, `number`, `failed`.
+    session: `session_id`, `status`, `number`, `failed`, `failed_command`.
     """
 
     session_id: str | None = None
@@ -52,6 +57,7 @@ class SessionFilter:
     flow: str | None = None
     flow_version: str | None = None
     failed: bool | None = None
+    failed_command: str | None = None
     started_from: datetime | None = None
     started_before: datetime | None = None
     ended_from: datetime | None = None
@@ -80,9 +86,12 @@ TEXTS = ("session_id", "hangup_cause", "hangup_source", "sip_hangup_cause")
 def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
     """The condition for sessions that are listed at `now`; `is_listed` says the same of a row.
 
-    Without a status, sessions without legs are left out unless something is wrong with them.
+    Without a status, sessions without legs are left out unless something is wrong with them, or a
+    failed command is wanted, as of a dial that placed no call.
     """
     is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
+    if wanted.failed_command is not None:
+        is_wrong |= sessions.c.failed_commands.is_not(None)
     status = (
         (sessions.c.status != "empty") | is_wrong
         if wanted.status is None
@@ -113,6 +122,8 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
     """Whether the session, as `session_at` shows it, is listed."""
     if wanted.status is None:
         is_wrong = session.parked or session.fold_error is not None
+        if wanted.failed_command is not None:
+            is_wrong = is_wrong or session.failed_commands is not None
         if session.status == "empty" and not is_wrong:
             return False
     elif session.status != wanted.status:
@@ -126,8 +137,9 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
             return False
     return (
         wanted.failed in (None, session.failed)
+        and _failed_commands(wanted).match(*_failure_words(session))
         and wanted.answered in (None, session.answered_at is not None)
-        and _is_within(session.started_at, wanted.started_from, wanted.started_before)
+        and _is_within(_start(session, wanted), wanted.started_from, wanted.started_before)
         and _is_within(session.ended_at, wanted.ended_from, wanted.ended_before)
         and all(_lasts(session, wanted, name) for name in SPANS)
     )
@@ -152,6 +164,8 @@ def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
     if wanted.failed is not None:
         # "failed = true" would not be recognised as the condition of its index.
         yield sessions.c.failed if wanted.failed else ~sessions.c.failed
+    if wanted.failed_command is not None:
+        yield from _has_failed_command(_failed_commands(wanted))
     if wanted.number is not None:
         yield from _has_number(number_patterns_in(storable(wanted.number)))
     of_row = _of_row(wanted, legs if wanted.any_leg else sessions)
@@ -176,7 +190,9 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
         if patterns.none_of:
             yield _matches(columns[name], patterns.none_of).is_not(True)
     for name in RANGES:
-        column = columns[f"{name}_at"]
+        column: ColumnElement[datetime | None] = columns[f"{name}_at"]
+        if name == "started" and table is sessions and _may_have_no_legs(wanted):
+            column = func.coalesce(column, columns.first_stored_at)
         if (since := getattr(wanted, f"{name}_from")) is not None:
             yield column >= since
         if (until := getattr(wanted, f"{name}_before")) is not None:
@@ -187,6 +203,16 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
             yield lasted_s >= least
         if (most := getattr(wanted, f"{name}_s_max")) is not None:
             yield lasted_s <= most
+
+
+def _may_have_no_legs(wanted: SessionFilter) -> bool:
+    """Whether such sessions are wanted; they start with their first record."""
+    return wanted.status == "empty" or (wanted.status is None and wanted.failed_command is not None)
+
+
+def _start(session: SessionView, wanted: SessionFilter) -> datetime | None:
+    first_stored_at = session.first_stored_at if _may_have_no_legs(wanted) else None
+    return session.started_at or first_stored_at
 
 
 def _has_number(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
@@ -201,6 +227,38 @@ def _has_number(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
     if patterns.none_of:
         of_session = legs.c.session_id == sessions.c.session_id
         yield ~exists().where(of_session, any_leg(patterns.none_of))
+
+
+FAILURE_WORDS = ("operation", "reason", "http_status")
+"""What a pattern of `failed_command` is compared with."""
+
+
+def _failed_commands(wanted: SessionFilter) -> Patterns:
+    if wanted.failed_command is None:
+        return Patterns(any_of=(), none_of=())
+    return patterns_in(storable(wanted.failed_command))
+
+
+def _failure_words(session: SessionView) -> "Iterator[str | None]":
+    for each in session.failed_commands or ():
+        for name in FAILURE_WORDS:
+            yield None if each[name] is None else str(each[name])
+
+
+def _has_failed_command(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
+    """One that failed matches a wanted pattern, and none an unwanted one."""
+    failed = sessions.c.failed_commands
+
+    def any_command(wanted: Sequence[Pattern]) -> "ColumnElement[bool]":
+        each = func.jsonb_array_elements(failed).table_valued("value").render_derived()
+        words = (cast(each.c.value, JSONB)[name].astext for name in FAILURE_WORDS)
+        found = or_(*(_matches(word, wanted) for word in words))
+        return and_(failed.is_not(None), exists().select_from(each).where(found))
+
+    if patterns.any_of:
+        yield any_command(patterns.any_of)
+    if patterns.none_of:
+        yield any_command(patterns.none_of).is_not(True)
 
 
 def _patterns(wanted: SessionFilter) -> "Iterator[tuple[str, Patterns]]":

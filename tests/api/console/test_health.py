@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Page, expect
 
-from offhook.api.console.pages.health import webhooks_of, work_of, worst_lag_ms
+from offhook.api.console.pages.health import failures_of, webhooks_of, work_of, worst_lag_ms
 from tests.api.console.conftest import signed_in
 from tests.api.own.test_health import park
 from tests.api.stack import READER, Stack
@@ -32,6 +32,13 @@ def test_a_lag_that_is_not_known_is_not_shown_as_none() -> None:
     assert worst_lag_ms({"partitions": [{"lag_ms": 3}, {"lag_ms": 7}]}) == 7
     assert worst_lag_ms({"partitions": [{"lag_ms": 3}, {"lag_ms": None}]}) is None
     assert worst_lag_ms(None) is None
+
+
+def test_failed_commands_lead_to_their_calls() -> None:
+    refused, ended = reversed(failures_of({"failed": {"refused": 3, "call_ended": 1}}))
+    assert refused["link"] == "/console/search?failed_command=refused&last=24h"
+    assert (refused["count"], ended["count"], ended["link"]) == (3, 1, None)
+    assert failures_of(None) == []
 
 
 def test_what_a_role_did_is_in_words() -> None:

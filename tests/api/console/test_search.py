@@ -11,6 +11,7 @@ from telnyx import AsyncTelnyx
 
 from offhook.api.console.pages.search import STARTS, filters_of, given_in, in_utc
 from tests.api.console.conftest import WAIT_MS
+from tests.api.own.sessions.test_sessions import refused_speak
 from tests.api.stack import CALLER, OURS, Stack
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -127,3 +128,20 @@ async def test_pages_and_times_work_without_scripts(stack: Stack, page: Page) ->
     await search.locator("form.search .actions a").click()
     await expect(search.get_by_label("Connection id")).to_have_value("")
     await plain.close()
+
+
+async def test_a_failed_command_is_found_from_the_front_page_and_from_health(
+    stack: Stack, page: Page
+) -> None:
+    session_id, _ = await refused_speak(stack)
+    row = page.locator(f"[id='call-{session_id}']")
+    await page.goto("/console/")
+    await page.get_by_role("link", name="with failed commands").click()
+    await expect(row.get_by_text("speak refused 422")).to_be_visible()
+    await row.locator("td").last.click()
+    await expect(page.locator(".why")).to_contain_text("The command speak failed: the carrier")
+
+    await page.goto("/console/health")
+    await page.get_by_role("link", name="failed: refused").click()
+    await expect(page.get_by_label("Failed command")).to_have_value("refused")
+    await expect(row).to_be_visible()

@@ -18,6 +18,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (["--number", "+1*2"], "--number has the pattern '+1*2'; expected a value, its start and"),
         (["--to", "**"], "--to has the pattern '**'"),
         (["--cause", "a,,b"], "--cause has the pattern ''"),
+        (["--failed-command", "a*b"], "--failed-command has the pattern 'a*b'"),
         (["--since", "yesterday"], "--since: 'yesterday' is not a time; expected RFC 3339"),
         (["--ended-until", "10:30"], "--ended-until: '10:30' is not a time"),
         (["--status", "failed"], "'failed' is not one of"),

@@ -29,6 +29,8 @@ def session(**fields: Any) -> dict[str, Any]:
         "flow_version": "7",
         "parked": False,
         "failed": True,
+        "failed_commands": None,
+        "first_stored_at": "2026-11-22T09:00:01Z",
         "fold_error": None,
         "end_inferred": False,
         "leg_count": 1,
@@ -61,6 +63,12 @@ def test_a_wide_terminal_and_a_pipe_get_a_line_for_each_call() -> None:
     heading = CallLines().heading().plain
     assert heading.index("session") == line.index(SESSION_ID)
     assert len(line) == WIDE
+
+
+def test_what_else_went_wrong_stands_beside_the_cause() -> None:
+    refused = {"operation": "transfer", "reason": "refused", "http_status": 422, "count": 1}
+    (line,) = printed(None, failed_commands=[refused])
+    assert "not_found 404; transfer refused 422  frontdesk 7" in line
 
 
 @pytest.mark.parametrize("width", [100, 80, 60, 40, 20])

@@ -6,13 +6,19 @@ import pytest
 
 from offhook.wording.found_row import found_row
 
+STORED = "2026-11-22T09:59:59Z"
 START, END = "2026-11-22T10:00:00Z", "2026-11-22T10:01:30.5Z"
+
+
+REFUSED = {"operation": "transfer", "reason": "refused", "http_status": 422, "count": 1}
+LATE = {"operation": "speak", "reason": "deadline", "http_status": None, "count": 3}
 
 
 def leg(**fields: Any) -> dict[str, Any]:
     return {
         "from_number": "+12025550101",
         "to_number": "+12025550102",
+        "direction": "outgoing",
         "ended_at": END,
         "answered_at": None,
         "bridged_at": None,
@@ -39,6 +45,8 @@ def session(*legs: dict[str, Any], **fields: Any) -> dict[str, Any]:
         "flow_version": None,
         "parked": False,
         "failed": False,
+        "failed_commands": None,
+        "first_stored_at": STORED,
         "fold_error": None,
         "end_inferred": False,
         "phase": None,
@@ -78,6 +86,41 @@ def test_a_server_error_is_a_failure_whatever_the_cause() -> None:
     assert (row.cause, row.sip_words) == ("user_busy", "Service Unavailable")
 
 
+def test_an_answered_call_shows_its_busy_transfer_and_its_failed_commands() -> None:
+    busy = leg(to_number="+12025550186", hangup_cause="user_busy", sip_hangup_cause="486")
+    given_up = leg(hangup_cause="originator_cancel", sip_hangup_cause="487")
+    first = leg(direction="incoming", answered_at=START)
+    row = found_row(session(first, busy, given_up, failed_commands=[REFUSED, LATE]))
+    assert (row.outcome_words, row.cause, row.sip) == ("answered", "normal_clearing", "200")
+    assert [(each.words, each.title) for each in row.problems] == [
+        (
+            "transfer refused 422",
+            "The command transfer failed: the carrier refused it (HTTP 422)",
+        ),
+        (
+            "speak deadline ×3",
+            "The command speak failed: the carrier did not accept it in time",
+        ),
+        (
+            "leg user_busy 486",
+            "Leg +12025550101 → +12025550186: busy (user_busy, SIP 486 Busy Here)",
+        ),
+    ]
+
+
+def test_what_the_cause_says_already_is_no_further_problem() -> None:
+    alone = leg(answered_at=None, hangup_cause="user_busy", sip_hangup_cause="486")
+    assert found_row(session(alone, hangup_cause="user_busy")).problems == []
+    failed = leg(hangup_cause="not_found", sip_hangup_cause="404")
+    row = found_row(session(leg(answered_at=START), failed, failed=True))
+    assert (row.cause, row.problems) == ("not_found", [])
+
+
+def test_a_command_without_a_call_started_when_it_was_stored() -> None:
+    row = found_row(session(status="empty", started_at=None, failed_commands=[REFUSED]))
+    assert (row.started_at, row.outcome) == (STORED, "failed")
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -86,6 +129,7 @@ def test_a_server_error_is_a_failure_whatever_the_cause() -> None:
         ({"status": "active", "ended_at": None}, "up"),
         ({"status": "active", "phase": {"name": "setting_up", "since": START}}, "setting up"),
         ({"status": "empty", "started_at": None}, "no legs"),
+        ({"status": "empty", "started_at": None, "failed_commands": [REFUSED]}, "no call"),
         ({"answered_at": None}, "not answered"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from offhook.codec import decode, encoded_webhook, fact_id_of
 from offhook.events import (
     CallEvent,
+    CommandFailed,
     CommandSucceeded,
     Decided,
     IssuedCommand,
@@ -20,7 +21,7 @@ from offhook.events import (
     UnknownEvent,
 )
 from offhook.projections.views.commands import command_rows
-from offhook.projections.views.fold import Folded, advanced, folded_from
+from offhook.projections.views.fold import FAILURES_MAX, Folded, advanced, folded_from
 from offhook.projections.views.legs import LegView, leg_rows
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import session_rows
@@ -164,6 +165,40 @@ def leg_row_of(*events: CallEvent) -> LegView:
 
 def seconds(count: int) -> datetime:
     return AT + timedelta(seconds=count)
+
+
+def failed(command_id: str, **fields: Any) -> Entry:
+    values: dict[str, Any] = {"operation": "transfer", "reason": "refused", "http_status": 422}
+    values |= fields
+    return fact("s", CommandFailed(command_id=command_id, **values))
+
+
+def test_a_session_has_each_kind_of_failed_command_once() -> None:
+    entries = [
+        *call("s"),
+        failed("a"),
+        failed("b"),
+        failed("b", http_status=500),  # the first outcome counts
+        failed("c", reason="deadline", http_status=None),
+        failed("d", reason="call_ended"),  # a consequence of the end
+        fact("s", CommandSucceeded(command_id="e", http_status=200)),
+        failed("e"),
+    ]
+    [session] = session_rows(folded_from("s", records(entries)))
+    hangup, refused, late = session.failed_commands or ()
+    assert hangup["operation"] == "hangup"  # in the story itself
+    assert refused == {
+        "operation": "transfer",
+        "reason": "refused",
+        "http_status": 422,
+        "count": 2,
+    }
+    assert (late["reason"], late["http_status"], late["count"]) == ("deadline", None, 1)
+    [fine] = session_rows(folded_from("q", records(queued("q"))))
+    assert fine.failed_commands is None
+    many = [failed(str(each), http_status=each) for each in range(400, 450)]
+    [session] = session_rows(folded_from("s", records(many)))
+    assert len(session.failed_commands or ()) == FAILURES_MAX
 
 
 def decided(flow: str, seq: int = 1) -> Entry:

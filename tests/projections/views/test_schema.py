@@ -114,6 +114,38 @@ async def test_calls_that_a_network_refused_before_have_failed(
     await engine.dispose()
 
 
+async def test_sessions_from_before_have_their_failed_commands(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0018")
+    engine = open_database(empty_database_url)
+    async with engine.begin() as connection:
+        for session_id in ("failed", "none"):
+            await connection.execute(text(_SESSION), {"id": session_id})
+        await connection.execute(
+            text(
+                "insert into commands (session_id, command_id, operation, status, reason,"
+                " http_status, attempts, ordinal, last_seq) values"
+                " ('failed', '1', 'dial', 'failed', 'deadline', null, 3, 0, 9),"
+                " ('failed', '2', 'transfer', 'failed', 'refused', 422, 1, 0, 4),"
+                " ('failed', '3', 'transfer', 'failed', 'refused', 422, 1, 0, 8),"
+                " ('failed', '4', 'speak', 'failed', 'call_ended', 422, 1, 0, 9),"
+                " ('none', '5', 'speak', 'succeeded', null, 200, 1, 0, 2)"
+            )
+        )
+    await migrate(empty_database_url, migrations)
+    async with engine.connect() as connection:
+        found, none = [await read_session(connection, each) for each in ("failed", "none")]
+    await engine.dispose()
+    assert found is not None
+    assert none is not None
+    assert found.session.failed_commands == [
+        {"operation": "transfer", "reason": "refused", "http_status": 422, "count": 2},
+        {"operation": "dial", "reason": "deadline", "http_status": None, "count": 1},
+    ]
+    assert none.session.failed_commands is None
+
+
 _SESSION = """
     insert into sessions (session_id, status, leg_count, recording_count, parked, failed,
     first_seq, last_seq, first_stored_at, last_stored_at)

@@ -118,6 +118,12 @@ async def test_what_is_no_call_is_listed_only_by_its_status(
         wanted = SessionFilter(status="empty")
         empty = await list_sessions(connection, wanted, limit=10, now=NOON)
         assert [session.session_id for session in empty] == ["refused"]
+        wanted = SessionFilter(failed_command="dial")
+        found = await list_sessions(connection, wanted, limit=10, now=NOON)
+        assert found == empty
+        assert empty[0].failed_commands == [
+            {"operation": "dial", "reason": "refused", "http_status": 422, "count": 1}
+        ]
         alone = await read_session(connection, "refused")
         assert alone is not None
         assert [each.status for each in alone.commands] == ["failed"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,9 @@ from telnyx import AsyncTelnyx
 from offhook.commands import COMMANDS
 from offhook.commands.catalog import method_of
 from tests.api.stack import FRIEND, OURS, READER, Stack, until
+
+NO_CHANNEL = "+12025550155"
+HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 
 
 async def get(stack: Stack, path: str, **query: Any) -> httpx.Response:
@@ -378,3 +382,58 @@ async def test_sessions_are_searched_by_number_cause_and_failure(
     refused = await get(stack, "/sessions", number=OURS, as_of="2026-11-22T10:00:00Z")
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["source"] == {"parameter": "number"}
+
+
+async def refused_speak(stack: Stack) -> tuple[str, str]:
+    """The session and connection of an ended call, once the views have it: before its answer a
+    speak was refused with 422."""
+    connection_id = await stack.connection()
+    ids = await stack.ring(connection_id)
+    session_id, leg = ids["call_session_id"], ids["call_control_id"]
+    await stack.session(session_id)
+    async with stack.http() as http:
+        speak = {"payload": "Good morning", "voice": "female"}
+        actions: Sequence[tuple[str, dict[str, str], int]]
+        actions = (("speak", speak, 422), ("answer", {}, 200), ("hangup", {}, 200))
+        for action, body, status in actions:
+            response = await http.post(f"/v2/calls/{leg}/actions/{action}", json=body)
+            assert response.status_code == status, response.text
+    await stack.session(session_id, "ended")
+    return session_id, connection_id
+
+
+async def test_sessions_are_found_by_a_command_that_failed(stack: Stack) -> None:
+    session_id, connection_id = await refused_speak(stack)
+    command_id = f"refused-{session_id}"
+    async with stack.http() as http:
+        body = {"to": NO_CHANNEL, "from": OURS, "connection_id": "1", "command_id": command_id}
+        assert (await http.post("/v2/calls", json=body)).status_code == 422
+
+    async def found(**query: Any) -> list[str]:
+        reply = await get(stack, "/sessions", limit=250, **query)
+        assert reply.status_code == 200, reply.text
+        return [one["session_id"] for one in reply.json()["data"]]
+
+    async def dial_is_there() -> bool:
+        return command_id in await found(failed_command="dial", started_from=HOUR_AGO)
+
+    await until(dial_is_there, "the refused dial")
+    for failed_command in ("*", "speak", "refused", "422,504", "sp*", "speak,!deadline"):
+        query = {"connection_id": connection_id, "failed_command": failed_command}
+        assert await found(**query) == [session_id]
+        now = datetime.now(UTC).isoformat()
+        assert await found(**query, as_of=now) == [session_id]
+    for failed_command in ("!*", "transfer", "speak,!422"):
+        assert not await found(connection_id=connection_id, failed_command=failed_command)
+    exported = await get(
+        stack, "/sessions.jsonl", connection_id=connection_id, failed_command="speak"
+    )
+    assert json.loads(exported.text)["failed_commands"] == [
+        {"operation": "speak", "reason": "refused", "http_status": 422, "count": 1}
+    ]
+    counts = (await get(stack, "/live")).json()["data"]
+    assert counts["failed_commands"] >= 2
+    for unknown in ("true", "call_ended", "speak,nope", "99"):
+        refused = await get(stack, "/sessions", failed_command=unknown)
+        assert refused.status_code == 422
+        assert "expected an operation (transfer)" in refused.json()["errors"][0]["detail"]

@@ -33,6 +33,9 @@ NUMBERS = (
     *("anonymous", "100%", "+1_2", "sip:+12025550101@example.com", None),
 )
 CAUSES = ("normal_clearing", "user_busy", "not_found", None)
+REFUSED = {"operation": "dial", "reason": "refused", "http_status": 422, "count": 1}
+LATE = {"operation": "transfer", "reason": "deadline", "http_status": None, "count": 3}
+FAILED = {"operation": "transfer", "reason": "refused", "http_status": 500, "count": 1}
 FILTERS = (
     *(SessionFilter(from_number=each) for each in ("+12025550101", "+1202*", "*99", "!+1202*")),
     *(SessionFilter(to_number=each) for each in ("100%", "+1_*", "+4930*,!*99", "anonymous,*34")),
@@ -48,6 +51,12 @@ FILTERS = (
     SessionFilter(flow="b", flow_version="2"),
     SessionFilter(failed=True),
     SessionFilter(failed=False, connection_id="1"),
+    *(SessionFilter(failed_command=each) for each in ("*", "dial", "refused,!500", "5*,trans*")),
+    SessionFilter(failed_command="!*", status="ended"),
+    SessionFilter(failed_command="*", status="empty"),
+    SessionFilter(failed_command="*", started_from=NOW - timedelta(hours=2)),
+    SessionFilter(status="empty", started_before=NOW - timedelta(hours=2)),
+    SessionFilter(any_leg=True, failed_command="refused", direction="outgoing"),
     SessionFilter(started_from=NOW - timedelta(hours=2), started_before=NOW - timedelta(hours=1)),
     SessionFilter(ended_from=NOW - timedelta(hours=2), ended_before=NOW - timedelta(hours=1)),
     SessionFilter(duration_s_min=30, duration_s_max=60),
@@ -91,6 +100,9 @@ def seeded(seed: int) -> list[dict[str, Any]]:
                 "recording_count": 0,
                 "parked": any_of.random() < 0.1,
                 "failed": any_of.random() < 0.2,
+                "failed_commands": any_of.choice(
+                    (None, None, [REFUSED], [LATE], [FAILED, REFUSED])
+                ),
                 "first_seq": number,
                 "last_seq": number,
                 "first_stored_at": started_at,
@@ -171,14 +183,24 @@ def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
     status, is_up = row["status"], row["up_until"] > NOW
     if status == "active" and not is_up:
         status = "ended"
-    if "status" not in asked and status == "empty" and not row["parked"]:
+    is_asked = "failed_command" in asked and row["failed_commands"]
+    if "status" not in asked and status == "empty" and not (row["parked"] or is_asked):
         return False
+    if asked.get("status") == "empty" or ("failed_command" in asked and "status" not in asked):
+        row = row | {"started_at": row["started_at"] or row["first_stored_at"]}
     numbers = [leg[name] for leg in row["legs"] for name in ("from_number", "to_number")]
+    words = [
+        str(each[name])
+        for each in row["failed_commands"] or ()
+        for name in ("operation", "reason", "http_status")
+        if each[name] is not None
+    ]
     checks: dict[str, Callable[[Any], bool]] = {
         "status": lambda value: status == value,
         "number": lambda value: matches(value, *numbers),
         "session_id": partial(_has_text, row["session_id"]),
         "failed": partial(eq, row["failed"]),
+        "failed_command": lambda value: matches(value, *words),
     }
     of_session = all(check(asked.pop(name)) for name, check in checks.items() if name in asked)
     return of_session and any(

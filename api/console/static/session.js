@@ -49,8 +49,10 @@ function showState(next = state) {
   state = next;
   const element = document.querySelector("[data-live]");
   if (!element) return;
-  element.dataset.state = isPast() ? "" : state;
-  element.textContent = isPast() ? "" : { live: "live", lost: "reconnecting" }[state] ?? "";
+  // An ended call is followed too, for what comes late, but it is not live.
+  const shown = isPast() || page().dataset.status === "ended" ? "" : state;
+  element.dataset.state = shown;
+  element.textContent = { live: "live", lost: "reconnecting" }[shown] ?? "";
 }
 
 document.addEventListener("click", (event) => {

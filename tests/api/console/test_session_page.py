@@ -37,6 +37,7 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await page.get_by_role("button", name="Hang up").click()
     await expect(why).to_have_text(re.compile("^An application hung up .* after the answer"))
     await expect(page.locator("[data-action]")).to_have_count(0)
+    await expect(page.locator("[data-live]")).to_have_text("")
 
     async def all_shown() -> bool:
         shown = await ladder.locator("[data-record]").evaluate_all(

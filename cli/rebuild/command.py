@@ -2,11 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command
+from offhook.cli.options import (
+    AsJson,
+    ReadyFile,
+    console,
+    keyword_options,
+    settings_of_command,
+    with_options,
+)
 from offhook.projections.standby import Process, standing_by, workers_default
 
 app = typer.Typer(
@@ -14,57 +23,58 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
-Cutover = Annotated[
-    bool | None,
-    typer.Option(
-        "--cutover/--no-cutover",
-        help="Put the rebuilt views in use when they are ready, or leave them aside. Default: ask.",
-        show_default=False,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, max=64, help="Worker processes. Default: one for each core."),
-]
-GraceHours = Annotated[
-    float,
-    typer.Option(min=0.0, max=720.0, help="Hours during which a rollback is possible."),
-]
-DespiteMissing = Annotated[
-    bool,
-    typer.Option(
-        "--despite-missing", help="Go on even if event_log lacks sessions that the views have."
-    ),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class _Cutover:
+    """The options of a cutover."""
+
+    grace_hours: Annotated[
+        float,
+        typer.Option(min=0.0, max=720.0, help="Hours during which a rollback is possible."),
+    ] = 24.0
+    despite_missing: Annotated[
+        bool,
+        typer.Option(
+            "--despite-missing", help="Go on even if event_log lacks sessions that the views have."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Build:
+    """The options of building, besides those of the cutover that may follow."""
+
+    cutover: Annotated[
+        bool | None,
+        typer.Option(
+            "--cutover/--no-cutover",
+            help="Put the rebuilt views in use when they are ready, or leave them aside. "
+            "Default: ask.",
+            show_default=False,
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Worker processes. Default: one for each core."),
+    ] = None
+
+
+_CUTOVER = keyword_options(_Cutover)
+_BUILD = [*keyword_options(_Build), *_CUTOVER]
 
 
 @app.callback()
 def rebuild(context: typer.Context, ready_file: ReadyFile = None) -> None:
     """Rebuild the views from event_log. Without a command: `start --cutover`."""
     if context.invoked_subcommand is None:
-        start(cutover=True, ready_file=ready_file)
+        start(ready_file=ready_file, **asdict(_Build(cutover=True)), **asdict(_Cutover()))
 
 
 @app.command()
-def start(
-    cutover: Cutover = None,
-    workers: Workers = None,
-    grace_hours: GraceHours = 24.0,
-    despite_missing: DespiteMissing = False,
-    ready_file: ReadyFile = None,
-) -> None:
+@with_options(_BUILD)
+def start(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
     """Build a new version of the views. If interrupted, run it again to continue."""
-    with _workers(workers) as standing_by:
-        from offhook.cli.rebuild.run import run_start
-
-        run_start(
-            console,
-            settings_of_command(ready_file),
-            cutover=cutover,
-            workers=standing_by,
-            grace_hours=grace_hours,
-            despite_missing=despite_missing,
-        )
+    _build(ready_file, **wanted)
 
 
 @app.command()
@@ -84,26 +94,10 @@ def pause(ready_file: ReadyFile = None) -> None:
 
 
 @app.command()
-def resume(
-    cutover: Cutover = None,
-    workers: Workers = None,
-    grace_hours: GraceHours = 24.0,
-    despite_missing: DespiteMissing = False,
-    ready_file: ReadyFile = None,
-) -> None:
+@with_options(_BUILD)
+def resume(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
     """Continue a rebuild that was paused or interrupted."""
-    with _workers(workers) as standing_by:
-        from offhook.cli.rebuild.run import run_start
-
-        run_start(
-            console,
-            settings_of_command(ready_file),
-            cutover=cutover,
-            workers=standing_by,
-            grace_hours=grace_hours,
-            despite_missing=despite_missing,
-            only_resume=True,
-        )
+    _build(ready_file, only_resume=True, **wanted)
 
 
 @app.command()
@@ -115,20 +109,12 @@ def cancel(ready_file: ReadyFile = None) -> None:
 
 
 @app.command()
-def cutover(
-    grace_hours: GraceHours = 24.0,
-    despite_missing: DespiteMissing = False,
-    ready_file: ReadyFile = None,
-) -> None:
+@with_options(_CUTOVER)
+def cutover(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
     """Put the new version in use, once it has caught up with the live one."""
     from offhook.cli.rebuild.run import run_cutover
 
-    run_cutover(
-        console,
-        settings_of_command(ready_file),
-        grace_hours=grace_hours,
-        despite_missing=despite_missing,
-    )
+    run_cutover(console, settings_of_command(ready_file), **wanted)
 
 
 @app.command()
@@ -137,6 +123,21 @@ def rollback(ready_file: ReadyFile = None) -> None:
     from offhook.cli.rebuild.run import run_rollback
 
     run_rollback(console, settings_of_command(ready_file))
+
+
+def _build(
+    ready_file: Path | None, *, workers: int | None, only_resume: bool = False, **wanted: Any
+) -> None:
+    with _workers(workers) as standing_by:
+        from offhook.cli.rebuild.run import run_start
+
+        run_start(
+            console,
+            settings_of_command(ready_file),
+            workers=standing_by,
+            only_resume=only_resume,
+            **wanted,
+        )
 
 
 @contextmanager

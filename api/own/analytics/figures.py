@@ -12,6 +12,7 @@ or as CSV with a row for each group.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -153,8 +154,11 @@ class _Query:
 
 def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
-    router = APIRouter(prefix="/analytics", dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        prefix="/analytics", tags=["analytics"], dependencies=[Depends(tokens.allow("read"))]
+    )
     as_csv: Any = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+    figures = partial(router.get, response_model=FiguresReply, responses=as_csv)
 
     def query(
         group_by: GroupBy = None,
@@ -182,13 +186,7 @@ def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime])
 
     Common = Annotated[_Query, Depends(query)]
 
-    @router.get(
-        "/commands",
-        tags=["analytics"],
-        summary="Key figures of commands",
-        response_model=FiguresReply,
-        responses=as_csv,
-    )
+    @figures("/commands", summary="Key figures of commands")
     async def commands(
         common: Common,
         operation: Equal = None,
@@ -209,13 +207,7 @@ def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime])
         }
         return await _figures(common, COMMANDS, filters)
 
-    @router.get(
-        "/queues",
-        tags=["analytics"],
-        summary="Key figures of visits to queues",
-        response_model=FiguresReply,
-        responses=as_csv,
-    )
+    @figures("/queues", summary="Key figures of visits to queues")
     async def queues(
         common: Common,
         queue: QueueName = None,
@@ -226,13 +218,7 @@ def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime])
         policy = {"service_level_s": service_level_s, "short_abandon_s": short_abandon_s}
         return await _figures(common, VISITS, {"queue": queue}, policy)
 
-    @router.get(
-        "/webhooks",
-        tags=["analytics"],
-        summary="Key figures of the carrier's webhooks",
-        response_model=FiguresReply,
-        responses=as_csv,
-    )
+    @figures("/webhooks", summary="Key figures of the carrier's webhooks")
     async def webhooks(common: Common) -> Any:
         """Delay, repeats and order of webhooks that the log stored in [from, to).
 
@@ -247,7 +233,6 @@ def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime])
 
     @router.get(
         "/load",
-        tags=["analytics"],
         summary="Calls at once, erlangs and calls per second",
         response_model=LoadReply,
         responses=as_csv,

@@ -92,7 +92,7 @@ async def test_rows_from_before_survive_the_columns_that_came_later(
 async def test_calls_that_a_network_refused_before_have_failed(
     empty_database_url: str, migrations: Path
 ) -> None:
-    await migrate(empty_database_url, migrations, "0017")
+    await migrate(empty_database_url, migrations, "0018")
     engine = open_database(empty_database_url)
     async with engine.begin() as connection:
         for session_id in ("forbidden", "declined"):
@@ -105,8 +105,8 @@ async def test_calls_that_a_network_refused_before_have_failed(
                 " ('b', 'declined', 'ended', now(), 'call_rejected', '603', 2)"
             )
         )
-    for revision_, failed in (("0018", {"forbidden"}), ("0017", set())):
-        change = migrate if revision_ == "0018" else downgrade
+    for revision_, failed in (("0019", {"forbidden"}), ("0018", set())):
+        change = migrate if revision_ == "0019" else downgrade
         await change(empty_database_url, migrations, revision_)
         async with engine.connect() as connection:
             found = await connection.execute(text("select session_id from sessions where failed"))
@@ -117,7 +117,7 @@ async def test_calls_that_a_network_refused_before_have_failed(
 async def test_sessions_from_before_have_their_failed_commands(
     empty_database_url: str, migrations: Path
 ) -> None:
-    await migrate(empty_database_url, migrations, "0018")
+    await migrate(empty_database_url, migrations, "0019")
     engine = open_database(empty_database_url)
     async with engine.begin() as connection:
         for session_id in ("failed", "none"):

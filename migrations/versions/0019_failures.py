@@ -5,8 +5,8 @@ More SIP codes count than 5xx: a call that was refused with 403 and `call_reject
 
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

@@ -18,6 +18,8 @@ from offhook.session.failures import is_command_failure
 _PATTERNS = "One, or patterns separated by commas: `+4930*`, `*1234`, `!+1202*`"
 _TEXTS = "One, or patterns separated by commas: `user_busy,no_answer`, `!normal_clearing`, `5*`"
 
+_UNKNOWN = "`!*`: without one"
+
 Numbers: TypeAlias = Annotated[
     str | None, Query(description=f"Of the session, which is that of its first leg. {_PATTERNS}")
 ]
@@ -43,9 +45,10 @@ def session_filter(
     status: Annotated[
         Literal["empty", "active", "ended"] | None, Query(description="As it is shown")
     ] = None,
-    connection_id: str | None = None,
+    connection_id: Annotated[str | None, Query(description=f"Of its first leg. {_UNKNOWN}")] = None,
     direction: Annotated[
-        Literal["incoming", "outgoing"] | None, Query(description="Of its first leg")
+        Literal["incoming", "outgoing", "!*"] | None,
+        Query(description=f"Of its first leg. {_UNKNOWN}"),
     ] = None,
     number: Annotated[
         str | None, Query(description=f"Caller or called party of any of its legs. {_PATTERNS}")
@@ -55,8 +58,10 @@ def session_filter(
     hangup_cause: Texts = None,
     hangup_source: Texts = None,
     sip_hangup_cause: Texts = None,
-    flow: Annotated[str | None, Query(description="Of the last decision")] = None,
-    flow_version: Annotated[str | None, Query(description="Of the last decision")] = None,
+    flow: Annotated[str | None, Query(description=f"Of the last decision. {_UNKNOWN}")] = None,
+    flow_version: Annotated[
+        str | None, Query(description=f"Of the last decision. {_UNKNOWN}")
+    ] = None,
     failed: Annotated[
         Literal["true", "false"] | None,
         Query(

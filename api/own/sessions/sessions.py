@@ -93,8 +93,15 @@ class TimelineReply:
 AfterSeq = Annotated[
     WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
 ]
-
-
+EarlierThan = Annotated[
+    WholeNumber | None,
+    Query(
+        ge=0,
+        le=SEQ_MAX,
+        description="`seq` of the first record of the page after this one, or 9223372036854775807 "
+        "for the last page. Not with after_seq",
+    ),
+]
 Included = Annotated[
     str | None,
     Query(
@@ -218,6 +225,7 @@ class _Sessions:
         self,
         session_id: str,
         after_seq: AfterSeq = 0,
+        before_seq: EarlierThan = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=TIMELINE_MAX)] = TIMELINE_MAX,
         as_of: AsOf = None,
         min_seq: MinSeq = 0,
@@ -226,13 +234,23 @@ class _Sessions:
         """The session's records in the log, oldest first, with the dials that placed its legs.
 
         A page has fewer than `limit` records if they are long: continue while meta.next is set.
-        With `as_of` it has those that were in the log by then.
+        With `as_of` it has those that were in the log by then. With `before_seq`, the position of a
+        record or more than any, it has the last ones before that, oldest first too.
         """
         position = optional_as_of(self._views, as_of)
         self._views.require_in_log("after_seq", after_seq)
+        require_before_seq(self._views, before_seq)
+        if after_seq and before_seq is not None:
+            detail = "after_seq and before_seq are both given; expected one of them"
+            raise refusal(422, "10015", detail, parameter="before_seq")
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             found = await read_timeline(
-                snapshot.connection, session_id, after_seq=after_seq, limit=limit, as_of=position
+                snapshot.connection,
+                session_id,
+                after_seq=after_seq,
+                before_seq=before_seq,
+                limit=limit,
+                as_of=position,
             )
             if not found.entries and await read_session(snapshot.connection, session_id) is None:
                 raise _no_session(session_id)

@@ -78,10 +78,13 @@ async def read_timeline(
     session_id: str,
     *,
     after_seq: int = 0,
+    before_seq: int | None = None,
     limit: int = TIMELINE_MAX,
     as_of: AsOf | None = None,
 ) -> TimelinePage:
     """The session's records that follow the one at `after_seq`, oldest first, at most `limit`.
+
+    With `before_seq` instead, the last ones before that position; SEQ_MAX is behind all of them.
 
     With those of the dials that placed its legs: they are stored under the session that dialled,
     which leads here too if it is a request of its own. The session's own records are in the order
@@ -95,6 +98,16 @@ async def read_timeline(
     if as_of is not None:
         own &= await stored_by(connection, log, session_id, as_of)
     dialled = await _dialled(connection, log, session_id, as_of)
+    is_followed = False
+    if before_seq is not None:
+        place = next((at for at, each in enumerate(dialled) if each.seq == before_seq), None)
+        until = before_seq if place is None else dialled[place].before_seq
+        later = own & (log.c.seq >= until)
+        own &= log.c.seq < until
+        earlier = [each for each in dialled[:place] if each.before_seq <= until]
+        is_followed = len(earlier) < len(dialled) or await _newest(connection, log, later) > 0
+        dialled = earlier
+        after_seq = max(0, await _newest(connection, log, own, bounded - 1) - 1)
     read = next((place for place, each in enumerate(dialled) if each.seq == after_seq), None)
     if read is None:
         own &= log.c.seq > after_seq
@@ -119,16 +132,18 @@ async def read_timeline(
     entries: list[TimelineEntry] = []
     size = 0
     slices = Slices()
-    for *_, row in merged[:bounded]:
+    page = merged[:bounded] if before_seq is None else merged[-bounded:]
+    for *_, row in page:
         if size >= TIMELINE_BYTES_MAX:
             break
         entries.append(entry_of(read_stored(**{name: getattr(row, name) for name in STORED})))
         size += len(row.body)
         await slices.yield_if_due()
+    is_cut = len(entries) < (len(merged) if before_seq is None else len(page))
     return TimelinePage(
         session_id=session_id,
         entries=entries,
-        has_more=next_seq is not None or len(entries) < len(merged),
+        has_more=next_seq is not None or is_cut or is_followed,
     )
 
 
@@ -219,6 +234,14 @@ async def stored_by(
     )
     later = found.scalar_one_or_none()
     return true() if later is None else log.c.seq < later
+
+
+async def _newest(
+    connection: AsyncConnection, log: FromClause, wanted: "ColumnElement[bool]", place: int = 0
+) -> int:
+    """The position of the newest of these records, or the one at a place before it; 0 if none."""
+    query = select(log.c.seq).where(wanted).order_by(log.c.seq.desc()).offset(place).limit(1)
+    return (await connection.execute(query)).scalar_one_or_none() or 0
 
 
 class _Dialled(NamedTuple):

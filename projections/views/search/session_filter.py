@@ -33,7 +33,8 @@ from offhook.projections.views.view import storable
 class SessionFilter:
     """What listed sessions have in common; None is anything. Times: from, and until before.
 
-    Ids, numbers, cause, source and SIP code are patterns (`offhook.patterns`). A duration is from
+    Ids, numbers, cause, source and SIP code are patterns (`offhook.patterns`); of the other texts
+    UNKNOWN is what has no value. A duration is from
     the start to the end, an answer delay until the answer, talk from the answer to the end; both
     bounds are included.
 
@@ -73,6 +74,9 @@ class SessionFilter:
 
 
 EQUAL = ("connection_id", "direction", "flow", "flow_version")
+UNKNOWN = "!*"
+"""Of these: what has no value, as in a pattern."""
+
 RANGES = ("started", "ended")
 SPANS = {
     "duration": ("started_at", "ended_at"),
@@ -130,7 +134,8 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
         return False
     for name in EQUAL:
         value = getattr(wanted, name)
-        if value is not None and getattr(session, name) != storable(value):
+        expected = None if value == UNKNOWN else storable(value)
+        if value is not None and getattr(session, name) != expected:
             return False
     for name, patterns in _patterns(wanted):
         if not patterns.match(getattr(session, name)):
@@ -152,7 +157,7 @@ def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
     value must not match says nothing, because the session may be listed by another leg.
     """
     of_session = legs.c.session_id == sessions.c.session_id
-    if wanted.connection_id is not None:
+    if wanted.connection_id not in (None, UNKNOWN):
         matches = legs.c.connection_id == storable(wanted.connection_id)
         yield exists().where(of_session, matches)
     for name, text in ((name, getattr(wanted, name)) for name in NUMBERS):
@@ -180,7 +185,7 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
     columns = table.c
     for name in EQUAL:
         if (value := getattr(wanted, name)) is not None:
-            yield columns[name] == storable(value)
+            yield columns[name] == (None if value == UNKNOWN else storable(value))
     if wanted.answered is not None:
         is_answered = columns.answered_at.is_not(None)
         yield is_answered if wanted.answered else ~is_answered

@@ -15,7 +15,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector import deliveries
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.past import history
-from offhook.projections.views.past.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.history import SEQ_MAX, read_session_as_of, read_timeline
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
@@ -55,6 +55,10 @@ async def test_a_timeline_is_the_log_of_the_session(projected: int, engine: Asyn
         assert entries[1].fields["commands"][0]["operation"] == "answer"
         rest = (await read_timeline(connection, "s1", after_seq=entries[4].seq, limit=2)).entries
         assert rest == entries[5:7]
+        page = await read_timeline(connection, "s1", before_seq=entries[4].seq, limit=2)
+        assert (page.entries, page.has_more) == (entries[2:4], True)
+        last = await read_timeline(connection, "s1", before_seq=SEQ_MAX, limit=3)
+        assert (last.entries, last.has_more) == (entries[-3:], False)
 
 
 async def test_a_page_of_a_timeline_has_a_bound_in_bytes(

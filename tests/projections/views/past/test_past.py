@@ -13,7 +13,7 @@ from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import leg_rows
 from offhook.projections.views.past import history, past_lists
-from offhook.projections.views.past.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.history import SEQ_MAX, read_session_as_of, read_timeline
 from offhook.projections.views.past.past_lists import (
     TooMuchToFold,
     list_queue_visits_as_of,
@@ -194,6 +194,14 @@ async def test_a_timeline_of_two_partitions_is_in_order_of_time(
                     found += [each.seq for each in page.entries]
                     has_more = page.has_more
                 assert found == expected
+                before = [SEQ_MAX]
+                while page.entries:
+                    page = await read_timeline(
+                        connection, session_id, before_seq=before[0], limit=limit
+                    )
+                    assert page.has_more == (len(before) > 1)
+                    before = [*(each.seq for each in page.entries), *before]
+                assert before == [*expected, SEQ_MAX]
         for number, seq in enumerate(expected):
             page = await read_timeline(connection, "placed", as_of=seq)
             assert [each.seq for each in page.entries] == expected[: number + 1]

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.projections.views.database import SearchTooLong
 from offhook.projections.views.legs import legs
 from offhook.projections.views.search import session_lists
-from offhook.projections.views.search.session_filter import SessionFilter, is_listed
+from offhook.projections.views.search.session_filter import UNKNOWN, SessionFilter, is_listed
 from offhook.projections.views.search.session_lists import list_sessions, stream_sessions
 from offhook.projections.views.sessions import SessionView, session_at, sessions
 
@@ -67,6 +67,8 @@ FILTERS = (
     SessionFilter(talk_s_min=30),
     SessionFilter(talk_s_max=20),
     SessionFilter(hangup_cause="!*", status="ended"),
+    SessionFilter(flow="!*", flow_version="1"),
+    SessionFilter(any_leg=True, connection_id="!*", direction="incoming"),
     SessionFilter(sip_hangup_cause="*"),
     SessionFilter(any_leg=True),
     SessionFilter(any_leg=True, hangup_cause="user_busy", sip_hangup_cause="486"),
@@ -177,6 +179,10 @@ def _has_text(value: str | None, wanted: str) -> bool:
     return matches(wanted, value)
 
 
+def _is_value(value: str | None, wanted: str) -> bool:
+    return value == (None if wanted == UNKNOWN else wanted)
+
+
 def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
     asked = {name: value for name, value in asdict(wanted).items() if value is not None}
     del asked["any_leg"]
@@ -224,7 +230,7 @@ def _has(row: dict[str, Any], asked: dict[str, Any]) -> bool:
         checks[f"{name}_min"] = lasted_s.__ge__
         checks[f"{name}_max"] = lasted_s.__le__
     checks |= {name: partial(_has_text, row[name]) for name in TEXTS}
-    checks |= {name: partial(eq, row[name]) for name in EQUAL}
+    checks |= {name: partial(_is_value, row[name]) for name in EQUAL}
     return all(checks[name](value) for name, value in asked.items())
 
 

@@ -1,4 +1,4 @@
-"""Takes pictures of every page of the console, dark and light, wide and narrow.
+"""Takes pictures of every page of the console, dark and light, wide and on a phone, whole pages.
 
     python -m scripts.pictures [--folder .pictures] [--readme]
 
@@ -8,6 +8,7 @@ that the README shows to docs/pictures.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -30,7 +31,7 @@ from scripts.picture_flows import BILLING, DESK, SUPPORT
 OFFHOOK = Path(sys.executable).parent / "offhook"
 README = Path("docs/pictures")
 IN_README = ("live", "session", "analytics", "health")
-SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+SIZES = {"wide": (1280, 800), "phone": (390, 844), "readme": (1080, 640)}
 HISTORY_CALLS = 2_800
 HISTORY = timedelta(days=15)
 LIVE_CALLS = 36
@@ -68,7 +69,7 @@ def main() -> None:
             ready = _ready(process, ready_file, log)
             _import_history(Path(name) / "history", ready_file)
             sessions = _place_calls(ready)
-            _take(ready, sessions["busy"], chosen.folder, readme=chosen.readme)
+            _take(ready, sessions, chosen.folder, readme=chosen.readme)
         finally:
             process.terminate()
             process.wait()
@@ -170,32 +171,58 @@ def _place_calls(ready: Mapping[str, str]) -> dict[str, str]:
 # ---- pictures
 
 
-def _take(ready: Mapping[str, str], session_id: str, folder: Path, *, readme: bool) -> None:
+def _take(
+    ready: Mapping[str, str], sessions: Mapping[str, str], folder: Path, *, readme: bool
+) -> None:
+    busy = f"/sessions/{sessions['busy']}"
     paths = {
         "live": "/",
-        "session": f"/sessions/{session_id}",
+        "session": busy,
+        "session-record": f"{busy}?record={_first_record(ready, sessions['busy'])}",
+        "session-parked": f"/sessions/{sessions['parked']}",
         "search": "/search?last=1h",
+        "search-nothing": "/search?number=%2B999*&flow=none",
         "analytics": "/analytics?last=7d",
+        "analytics-asr": "/analytics?last=24h&show=asr&by=flow%2Cflow_version",
         "queues": "/queues",
         "health": "/health",
+        "trouble": "/sessions/none",
+        "sign-in": "/sign-in",
     }
     found = subprocess.run(["scripts/chromium"], check=True, capture_output=True, text=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=found.stdout.strip(), args=["--no-sandbox", "--disable-gpu"]
         )
-        for scheme in ("light", "dark"):
-            for size in SIZES:
-                page = _signed_in(browser, ready, scheme, size)
-                for name, path in paths.items():
-                    page.goto(f"{ready['api']}/console{path}", wait_until="load")
-                    page.wait_for_timeout(SETTLE_MS)
-                    page.screenshot(path=folder / f"{name}-{scheme}-{size}.png")
-                    if readme and (scheme, size) == ("light", "wide") and name in IN_README:
-                        README.mkdir(exist_ok=True)
-                        page.screenshot(path=README / f"{name}.png")
-                page.context.close()
+        for scheme, size in itertools.product(("light", "dark"), ("wide", "phone")):
+            page = _signed_in(browser, ready, scheme, size)
+            for name, path in paths.items():
+                _open(page, f"{ready['api']}/console{path}")
+                page.screenshot(path=folder / f"{name}-{scheme}-{size}.png", full_page=True)
+            if size == "phone":
+                _open(page, f"{ready['api']}/console/")
+                page.get_by_role("button", name="Menu").click()
+                page.screenshot(path=folder / f"menu-{scheme}-{size}.png")
+            page.context.close()
+        if readme:
+            README.mkdir(exist_ok=True)
+            page = _signed_in(browser, ready, "light", "readme")
+            for name in IN_README:
+                _open(page, f"{ready['api']}/console{paths[name]}")
+                page.screenshot(path=README / f"{name}.png")
         browser.close()
+
+
+def _open(page: Page, url: str) -> None:
+    page.goto(url, wait_until="load")
+    page.wait_for_timeout(SETTLE_MS)
+
+
+def _first_record(ready: Mapping[str, str], session_id: str) -> int:
+    headers = {"authorization": f"Bearer {ready['token']}"}
+    url = f"{ready['api']}/sessions/{session_id}/timeline"
+    found = httpx.get(url, headers=headers).raise_for_status().json()
+    return int(found["data"][0]["seq"])
 
 
 def _signed_in(browser: Browser, ready: Mapping[str, str], scheme: Any, size: str) -> Page:

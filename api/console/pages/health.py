@@ -18,7 +18,7 @@ ROLES = ("ingress", "worker", "projector", "api")
 
 TAKEN = {
     "stored": "stored for the first time",
-    "duplicate": "came again: the log had it already",
+    "duplicate": "in the log already",
 }
 REFUSED = {
     "no_signature": "without a signature or its timestamp",

@@ -12,4 +12,7 @@ document.getElementById("theme")?.addEventListener("click", () => {
   document.dispatchEvent(new Event("themechange"));
 });
 
+// In a wide window the menu is part of the bar, and no popover.
+matchMedia("(max-width: 48rem)").addEventListener("change", () => document.getElementById("menu")?.hidePopover?.());
+
 showTimes(document);

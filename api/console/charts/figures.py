@@ -115,11 +115,12 @@ def tiles_of(
 ) -> list[Tile]:
     """A tile for each figure that has no policy line; those have a gauge.
 
-    `series` has the group of each bucket in order of time, `before` those of a week earlier.
+    `series` has the group of each whole bucket in order of time, `before` those of a week earlier.
     """
     earlier = summed(before)
     size = max(1, -(-len(series) // SPARK_POINTS_MAX))
-    parts = [series[at : at + size] for at in range(0, len(series), size)]
+    # Points of the same length each, or a count would drop where one is shorter.
+    parts = [series[at : at + size] for at in range(len(series) % size, len(series), size)]
     by_part = [summed([group for group in part if group is not None]) for part in parts]
     tiles = []
     for key, figure in figures_of(total).items():

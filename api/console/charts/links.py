@@ -22,17 +22,22 @@ FILTERS = (
 NONE = "!*"
 """The search pattern of what has no value."""
 
+WITHOUT_COUNTRY = "!+*,!sip:+*,!sips:+*,!tel:+*"
+"""The search pattern of numbers that have no prefix, which is a country and an area of it."""
+
 _REMOTE = {"incoming": "from_number", "outgoing": "to_number"}
 
 
 def calls_url(start: datetime, end: datetime, filters: Mapping[str, str]) -> str:
     """The search for sessions with a leg that started in a range and has all these values.
 
-    The remote number is that of the leg if the direction is known, otherwise of any leg.
+    The remote number is that of the leg if the direction is known, otherwise of any leg: without
+    a direction, calls that have no prefix cannot be found.
     """
     asked = {name: value for name, value in filters.items() if name != "number_prefix"}
     if (prefix := filters.get("number_prefix")) is not None:
-        asked[_REMOTE.get(filters.get("direction", ""), "number")] = f"{prefix}*"
+        side = _REMOTE.get(filters.get("direction", ""), "number")
+        asked[side] = WITHOUT_COUNTRY if prefix == NONE else f"{prefix}*"
     asked |= {"started_from": rfc3339(start), "started_before": rfc3339(end), "any_leg": "true"}
     return f"/console/search?{urlencode(asked)}"
 

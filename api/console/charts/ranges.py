@@ -73,7 +73,7 @@ def bucket_starts(within: Range, unit: str) -> Sequence[datetime]:
     """Where each bucket begins, in the time zone; the first is cut off where the range starts."""
     start, end = within
     starts, at = [start], floor_of(start, unit)
-    while (at := _next(at, unit)) < end:
+    while (at := end_of(at, unit)) < end:
         starts.append(at)
     return starts
 
@@ -89,7 +89,8 @@ def floor_of(at: datetime, unit: str) -> datetime:
     return day - timedelta(days=day.weekday() if unit == "week" else 0)
 
 
-def _next(start: datetime, unit: str) -> datetime:
+def end_of(start: datetime, unit: str) -> datetime:
+    """Where the bucket that begins at a time ends, in the time's zone."""
     if unit in _WIDTHS:
         width = timedelta(seconds=_WIDTHS[unit])
         return (start.astimezone(UTC) + width).astimezone(start.tzinfo)

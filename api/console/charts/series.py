@@ -8,22 +8,37 @@ from typing import NamedTuple
 
 from offhook.api.console.charts.figures import Group, figures_of, parts_of, written
 from offhook.api.console.charts.links import calls_url
-from offhook.api.console.charts.ranges import Range, bucket_starts, floor_of
+from offhook.api.console.charts.ranges import Range, bucket_starts, end_of, floor_of
 
 
 class Bucket(NamedTuple):
-    """A bucket of time with the group of its calls, if there were any."""
+    """A bucket of time with the group of its calls, if there were any.
+
+    The range may begin or end within a bucket; then it has a part of its calls.
+    """
 
     start: datetime
     end: datetime
     group: Group | None
 
+    def part(self, unit: str) -> str:
+        """Which part of the bucket it is, as "until 11:33"; empty if it is all of it."""
+        start = floor_of(self.start, unit)
+        parts = []
+        if self.start.astimezone(UTC) > start.astimezone(UTC):
+            parts.append(f"from {self.start:%H:%M}")
+        if self.end.astimezone(UTC) < end_of(start, unit).astimezone(UTC):
+            parts.append(f"until {self.end:%H:%M}")
+        return " ".join(parts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A bucket as it is drawn. `at` is its start by the clock of the page's time zone."""
+    """A bucket as it is drawn. `at` is its start by the clock of the page's time zone, and `part`
+    is empty if the bucket is whole."""
 
     at: str
+    part: str
     calls: int
     answered: int
     value: float | None
@@ -53,7 +68,8 @@ def points_of(
 ) -> list[Point]:
     """The figure of that name in each bucket, drawn `later` than it was."""
     points = []
-    for start, end, group in buckets:
+    for bucket in buckets:
+        start, end, group = bucket
         figure = None if group is None else figures_of(group).get(key)
         counts = {} if group is None else group["counts"]
         value = figure.value if figure else 0 if key == "calls" else None
@@ -61,6 +77,7 @@ def points_of(
             Point(
                 # The first bucket, which the range cuts off, is drawn as wide as the others.
                 at=(floor_of(start, unit) + later).replace(tzinfo=None).isoformat("T", "seconds"),
+                part=bucket.part(unit),
                 calls=counts.get("calls", 0),
                 answered=counts.get("answered", 0),
                 value=value,

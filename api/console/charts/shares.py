@@ -55,7 +55,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A group of the breakdown. `values` are None for all others together."""
+    """A group of the breakdown. `values` are None for all others together.
+
+    `url` is None for those, and where `obstacle` says why the search cannot find these calls.
+    """
 
     values: Mapping[str, str | None] | None
     calls: int
@@ -63,6 +66,7 @@ class Part:
     share: float
     figures: Mapping[str, Figure]
     url: str | None
+    obstacle: str
 
 
 def heat_map(groups: Sequence[Group], calls_url: CallsUrl) -> HeatMap:
@@ -131,14 +135,25 @@ def funnel_of(counts: Mapping[str, int], direction: str, calls_url: CallsUrl) ->
     return found
 
 
-def parts_of_all(groups: Sequence[Group], calls_url: CallsUrl) -> list[Part]:
-    """Groups by a dimension, with their share of the largest; the others come last."""
+NEEDS_DIRECTION = "choose a direction to open these"
+"""The number of the other side, which has the prefix, is the caller's or the callee's."""
+
+
+def parts_of_all(
+    groups: Sequence[Group], calls_url: CallsUrl, *, has_direction: bool = False
+) -> list[Part]:
+    """Groups by a dimension, with their share of the largest; the others come last.
+
+    `has_direction` says whether the URLs of calls have a direction.
+    """
     most = max((group["counts"]["calls"] for group in groups), default=0)
     parts = []
     for group in groups:
         values = None if group["is_other"] else group["group"]
-        known = {name: value for name, value in (values or {}).items() if value is not None}
-        is_found = values is not None and len(known) == len(values)
+        asked = {name: value or NONE for name, value in (values or {}).items()}
+        obstacle = ""
+        if asked.get("number_prefix") == NONE and not has_direction:
+            obstacle = NEEDS_DIRECTION
         parts.append(
             Part(
                 values=values,
@@ -146,7 +161,8 @@ def parts_of_all(groups: Sequence[Group], calls_url: CallsUrl) -> list[Part]:
                 answered=group["counts"]["answered"],
                 share=group["counts"]["calls"] / most,
                 figures=figures_of(group),
-                url=calls_url(known) if is_found else None,
+                url=calls_url(asked) if asked and not obstacle else None,
+                obstacle=obstacle,
             )
         )
     return parts

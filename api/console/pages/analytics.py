@@ -148,7 +148,8 @@ def _over_time(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
     """The tiles, and the one that is shown over time."""
     buckets = buckets_of(found["series"], asked.within, asked.unit)
     (total,), before = found["total"], found["before"]
-    tiles = tiles_of(total, [each.group for each in buckets], before, found["definitions"])
+    whole = [each.group for each in buckets if not each.part(asked.unit)]
+    tiles = tiles_of(total, whole, before, found["definitions"])
     wanted = asked.given.get("show", SHOW_DEFAULT)
     show = next((tile for tile in tiles if tile.key == wanted), tiles[0])
     points = points_of(buckets, asked.unit, show.key, asked.filters)
@@ -159,6 +160,7 @@ def _over_time(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
         "show": show,
         "points": points,
         "points_before": points_before,
+        "is_cut": any(point.part for point in points),
         "chart": {
             "key": show.key,
             "title": show.title,
@@ -203,7 +205,9 @@ def _panels(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
         "by": asked.by,
         "breakdowns": BREAKDOWNS,
         "breakdown_ratios": [(key, title_of(key)) for key in BREAKDOWN_RATIOS],
-        "parts": parts_of_all(found["parts"], asked.calls_url),
+        "parts": parts_of_all(
+            found["parts"], asked.calls_url, has_direction="direction" in asked.filters
+        ),
     }
 
 

@@ -34,30 +34,52 @@ const phone = matchMedia("(max-width: 40rem)");
 const scaled = (value) => (value === null || data.kind !== "share" ? value : value * 100);
 const unit = { share: " %", seconds: " s" }[data?.kind] ?? "";
 
+// A bucket that the range cuts off has too few calls: it is pale, hatched and dashed, and says why.
 function traces(colour) {
   const { points, before } = data;
-  const bars = (name, value, color, more) => ({
-    type: "bar", name, x: points.map((each) => each.at), y: points.map(value), customdata: points.map((each) => each.url),
-    marker: { color }, ...more,
+  // Two traces, because the legend looks like the first bar of its trace.
+  const bars = (name, value, color, opacity, more) => [false, true].map((isPart) => {
+    const list = points.filter((each) => Boolean(each.part) === isPart);
+    return {
+      type: "bar", name, legendgroup: name, showlegend: !isPart, x: list.map((each) => each.at), y: list.map(value),
+      customdata: list.map((each) => each.url), text: list.map((each) => each.part), textposition: "none", hovertemplate: "%{y} %{text}",
+      opacity: isPart ? opacity / 2 : opacity,
+      marker: { color, pattern: { shape: isPart ? "/" : "", fgcolor: colour.card, fillmode: "overlay", size: 6, solidity: 0.35 } },
+      ...more,
+    };
   });
-  const line = (name, list, more) => ({
-    type: "scatter", mode: "lines+markers", name, x: list.map((each) => each.at), y: list.map((each) => scaled(each.value)),
-    customdata: list.map((each) => each.url), text: list.map((each) => (each.parts ? `${each.text} (${each.parts})` : each.text)),
-    hovertemplate: "%{text}", marker: { size: 5 }, ...more,
-  });
-  const earlier = before.length
-    ? [line("One week earlier", before, { mode: "lines", line: { color: colour.warn, dash: "dot", width: 2 } })] : [];
+  const lines = (name, list, color, more) => {
+    const [first, last] = [list.findIndex((each) => !each.part), list.findLastIndex((each) => !each.part)];
+    const shown = { type: "scatter", name, legendgroup: name, x: list.map((each) => each.at) };
+    const value = list.map((each) => scaled(each.value));
+    const drawn = (isDrawn, line, legend) => ({
+      ...shown, mode: "lines", y: value.map((each, at) => (isDrawn(at) ? each : null)), line: { color, width: 2.5, ...more, ...line },
+      hoverinfo: "skip", showlegend: legend,
+    });
+    return [
+      drawn((at) => first <= at && at <= last, {}, true),
+      drawn((at) => at <= first, { dash: "dot", width: 1.5 }, false),
+      drawn((at) => at >= last, { dash: "dot", width: 1.5 }, false),
+      {
+        ...shown, mode: "markers", y: value, customdata: list.map((each) => each.url), showlegend: false,
+        text: list.map((each) => [each.parts ? `${each.text} (${each.parts})` : each.text, each.part].join(" ").trim()),
+        hovertemplate: "%{text}",
+        marker: { color, size: more ? 3 : 6, symbol: list.map((each) => (each.part ? "circle-open" : "circle")) },
+      },
+    ];
+  };
+  const earlier = before.length ? lines("One week earlier", before, colour.warn, { dash: "dash", width: 2 }) : [];
   if (data.key === "calls") {
     return [
-      bars("Answered", (each) => each.answered, colour.accent),
-      bars("Not answered", (each) => each.calls - each.answered, colour.quiet, { opacity: 0.6 }),
+      ...bars("Answered", (each) => each.answered, colour.accent, 1),
+      ...bars("Not answered", (each) => each.calls - each.answered, colour.quiet, 0.6),
       ...earlier,
     ];
   }
   return [
-    bars("Calls", (each) => each.calls, colour.quiet, { yaxis: "y2", opacity: 0.22 }),
+    ...bars("Calls", (each) => each.calls, colour.quiet, 0.22, { yaxis: "y2" }),
     ...earlier,
-    line(data.title, points, { line: { color: colour.accent, width: 2.5 } }),
+    ...lines(data.title, points, colour.accent),
   ];
 }
 

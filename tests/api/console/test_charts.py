@@ -242,6 +242,25 @@ def test_buckets_without_calls_have_a_point_too() -> None:
     assert [point.value for point in points_of(buckets, "hour", "calls", {})] == [0, 4, 0]
 
 
+def test_a_bucket_that_the_range_cuts_off_says_so() -> None:
+    start, end = NOW + HOUR / 2, NOW + 2.25 * HOUR
+    buckets = buckets_of([], Range(start, end), "hour")
+    assert [each.part("hour") for each in buckets] == ["from 12:30", "", "until 14:15"]
+    assert [point.part for point in points_of(buckets, "hour", "calls", {})][1] == ""
+    (minute,) = buckets_of([], Range(start, start + HOUR / 4), "hour")
+    assert minute.part("hour") == "from 12:30 until 12:45"
+    # The day on which summer time ends has 25 hours.
+    day = datetime(2026, 10, 25, tzinfo=BERLIN)
+    (whole,) = buckets_of([], Range(day, day.replace(day=26)), "day")
+    assert whole.part("day") == ""
+
+
+def test_no_point_of_a_sparkline_has_fewer_buckets_than_another() -> None:
+    (calls, _) = tiles_of(group(49, 0), [group(1, 0)] * 49, [], definitions(asr=None))
+    (line,) = calls.curve
+    assert {point.split(",")[1] for point in line.split()} == {"12.0"}
+
+
 def pair(calls: int, cause: str | None, code: str | None) -> dict[str, Any]:
     return group(calls, 0, values={"hangup_cause": cause, "sip_hangup_cause": code})
 
@@ -285,18 +304,29 @@ def test_a_funnel_has_shares_of_the_step_before_and_of_the_first() -> None:
     assert [step.calls for step in bids] == [10, 8, 5, 3]
 
 
-def test_a_part_without_a_value_opens_no_calls() -> None:
+def test_a_part_without_a_value_opens_the_calls_that_have_none() -> None:
     parts = parts_of_all(
         [
             group(4, 1, values={"flow": "desk"}),
             group(2, 1, values={"flow": None}),
             {**group(1, 1), "is_other": True},
         ],
-        lambda values: str(values),
+        str,
     )
-    assert [part.url for part in parts] == ["{'flow': 'desk'}", None, None]
+    assert [part.url for part in parts] == ["{'flow': 'desk'}", "{'flow': '!*'}", None]
     assert [part.share for part in parts] == [1.0, 0.5, 0.25]
     assert parts[2].values is None
+
+
+def test_calls_without_a_number_prefix_are_opened_by_direction() -> None:
+    unknown = [group(2, 1, values={"number_prefix": None})]
+    (part,) = parts_of_all(unknown, str)
+    assert (part.url, "direction" in part.obstacle) == (None, True)
+    (part,) = parts_of_all(unknown, str, has_direction=True)
+    assert (part.url, part.obstacle) == ("{'number_prefix': '!*'}", "")
+    asked = {"number_prefix": "!*", "direction": "incoming"}
+    query = parse_qs(urlsplit(calls_url(NOW, NOW, asked)).query)
+    assert query["from_number"] == ["!+*,!sip:+*,!sips:+*,!tel:+*"]
 
 
 def classes_of(*numbers: int) -> list[dict[str, Any]]:

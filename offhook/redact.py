@@ -26,6 +26,8 @@ def is_secret_name(name: str) -> bool:
 
 def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
     """A copy of the JSON value with HIDDEN for texts that have a secret's name."""
+    if isinstance(value, _PLAIN):
+        return value  # most are: comparing them with Mapping costs more than all the rest
     match value:
         case Mapping() | list() | tuple() if not levels:
             return TOO_DEEP
@@ -42,4 +44,5 @@ def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
             return value
 
 
+_PLAIN = (str, int, float, type(None))
 _SECRET_NAME = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """What a page is: a path, a template, and a function from a request to what the template shows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +40,13 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
             return to_sign_in(request)
         api = client.signed_in(token)
         try:
-            who = (await api.get("/whoami"))["data"]
-            shown = await page.shown(request, api)
+            who, shown = await asyncio.gather(api.get("/whoami"), page.shown(request, api))
         except ApiRefused as refused:
             if refused.status == 401:
                 return to_sign_in(request)
             return trouble_page(request, refused, menu)
         return HTMLResponse(
-            render(page.template, request=request, page=page, menu=menu, who=who, **shown),
+            render(page.template, request=request, page=page, menu=menu, who=who["data"], **shown),
             media_type=page.media_type,
         )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from offhook.api.console.ladder.lines import CARRIER, OFFHOOK, Line, LineReader
+from offhook.api.console.rendering import shortened
 from offhook.wording.moments import clock, instant, seconds_between, shown_span
 from offhook.wording.why import event_name
 
@@ -31,6 +32,14 @@ _STATE_AFTER = {
     "call.bridged": "bridged",
     "call.hangup": "ended",
 }
+
+_BEGUN = {
+    "started": "initiated",
+    "answered": "answered",
+    "bridged": "bridged",
+    "ended": "ended",
+}
+"""What a leg is once it has this time."""
 
 Order = Literal["arrival", "true"]
 
@@ -61,8 +70,22 @@ class Placed:
         return (self.x1 + self.x2) // 2 if self.x1 != self.x2 else self.x1 + 14
 
     @property
-    def chars_max(self) -> int:
-        """How much text fits beside or over it."""
+    def text(self) -> str:
+        """As much of the line's text as fits over it, or beside a mark."""
+        return shortened(self.line.text, self._chars_max)
+
+    @property
+    def note(self) -> str:
+        """As much of its note as fits, which is smaller."""
+        return shortened(self.line.note, self._chars_max + 4) if self.line.note else ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether some of it did not fit."""
+        return (self.text, self.note) != (self.line.text, self.line.note)
+
+    @property
+    def _chars_max(self) -> int:
         room = abs(self.x2 - self.x1) - 16 if self.x1 != self.x2 else TO_LEG - 24
         return max(8, int(room / CHAR))
 
@@ -79,6 +102,17 @@ class Row:
     y: int
     height: int
     lines: Sequence[Placed]
+
+    @property
+    def full(self) -> str:
+        """All that it says, in one text."""
+        lines = (each.line for each in self.lines)
+        return "; ".join(f"{each.text} · {each.note}" if each.note else each.text for each in lines)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the drawing has less of it."""
+        return any(each.is_cut for each in self.lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,17 +138,29 @@ class Drawing:
 
 
 def draw(
-    detail: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]], order: Order = "arrival"
+    detail: Mapping[str, Any],
+    timeline: Sequence[Mapping[str, Any]],
+    order: Order = "arrival",
+    *,
+    has_earlier: bool = False,
 ) -> Drawing:
-    """The ladder of these records; `detail` is the session at the last of them."""
+    """The ladder of these records; `detail` is the session at the last of them, or later.
+
+    `has_earlier` says that the session has records before the first of these.
+    """
     columns = _columns(detail["legs"], timeline)
     at = {column.key: column.x for column in columns}
-    reader = LineReader(timeline, is_arrival=order == "arrival")
+    reader = LineReader(
+        timeline, is_arrival=order == "arrival", commands=detail.get("commands", ())
+    )
     states = _States(at)
     rows: list[Row] = []
     y = HEAD
     ordered = in_order(timeline, order)
     start = time_of(ordered[0], order) if ordered else ""
+    if has_earlier:
+        states.begin(detail["legs"], start)
+        start = detail["session"]["started_at"] or start
     for entry in ordered:
         lines = []
         top = y
@@ -213,6 +259,14 @@ class _States:
 
     at: Mapping[str, int]
     _changes: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+
+    def begin(self, legs: Sequence[Mapping[str, Any]], moment: str) -> None:
+        """With what each leg is at the first of the records."""
+        for leg in legs:
+            since = {name: seconds_between(leg[f"{name}_at"], moment) for name in _BEGUN}
+            passed = [name for name, ago_s in since.items() if ago_s is not None and ago_s >= 0]
+            if passed and leg["call_control_id"] in self.at:
+                self._changes[leg["call_control_id"]] = [(_BEGUN[passed[-1]], HEAD)]
 
     def see(self, line: Line, y: int) -> None:
         leg = line.about

@@ -47,7 +47,13 @@ class Line:
 class LineReader:
     """Reads records in the order in which they are drawn."""
 
-    def __init__(self, timeline: Sequence[Mapping[str, Any]], *, is_arrival: bool) -> None:
+    def __init__(
+        self,
+        timeline: Sequence[Mapping[str, Any]],
+        *,
+        is_arrival: bool,
+        commands: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._is_arrival = is_arrival
         self._commands: dict[str, Mapping[str, Any]] = {}  # by command_id: issued
         self._decided_at: dict[str, str] = {}
@@ -56,6 +62,9 @@ class LineReader:
         self._duplicates: set[int] = set()
         self._bridged: list[str] = []  # legs that wait for their other half
         self._index(timeline)
+        for command in commands:  # issued before the first of these records
+            self._commands.setdefault(_id(command), command)
+            self._decided_at.setdefault(_id(command), _text(command["decided_at"]))
 
     def _index(self, timeline: Sequence[Mapping[str, Any]]) -> None:
         seen: set[str] = set()
@@ -140,6 +149,7 @@ class LineReader:
         late = self._late.get(entry["seq"])
         is_duplicate = entry["seq"] in self._duplicates
         notes = [
+            *_said_more(fields),
             "duplicate" if is_duplicate else "",
             f"late: {shown_span(late)} behind" if late is not None else "",
             f"{delay} delay" if delay else "",
@@ -256,15 +266,23 @@ def _said(fields: Mapping[str, Any]) -> str:
         case "call.initiated":
             return f"{fields.get('from') or fields.get('from_') or '?'} → {fields.get('to') or '?'}"
         case "call.hangup":
-            code = sip_text(_text(fields.get("sip_hangup_cause")))
-            by = _text(fields.get("hangup_source"))
-            return ", ".join(
-                filter(None, [_text(fields.get("hangup_cause")), code, f"by {by}" if by else ""])
-            )
+            code = _text(fields.get("sip_hangup_cause"))
+            sip = f"SIP {code}" if sip_text(code) else ""
+            return ", ".join(filter(None, [_text(fields.get("hangup_cause")), sip]))
     for name in ("digits", "digit", "status", "result", "reason", "queue"):
         if value := _text(fields.get(name)):
             return value
     return ""
+
+
+def _said_more(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit beside the cause of a hangup: its code in words, and who hung up."""
+    if fields.get("event_type") != "call.hangup":
+        return
+    code = _text(fields.get("sip_hangup_cause"))
+    yield sip_text(code).removeprefix(f"SIP {code}").strip()
+    by = _text(fields.get("hangup_source"))
+    yield f"by {by}" if by else ""
 
 
 def _timers(orders: Sequence[Mapping[str, Any]]) -> Iterator[Line]:

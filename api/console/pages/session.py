@@ -1,7 +1,10 @@
 """A session: why it ended, its ladder, its legs, commands and records, now or as of a moment."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,14 +20,22 @@ from offhook.wording.causes import sip_text
 from offhook.wording.moments import seconds_between, shown_span
 from offhook.wording.why import event_name, tone_of, why
 
-RECORDS_MAX = 2_000
-"""Records shown of a session; the timeline of the API has them all."""
+RECORDS_MAX = 500
+"""Records on a page: the last ones of the session, or those before or after another."""
+
+LAST = 2**63 - 1
+"""Above every position, as the API has it."""
+
+COMMANDS_MAX = 200
+"""Commands in the table, the last ones."""
 
 LINKS_MAX = 10
 """Sessions that are linked from one."""
 
 NO_FLOWS = frozenset({API_FLOW.name, ARCHIVED.name, NO_FLOW.name, PARKED.name})
 """What decides in place of a flow; a session without any other has no flow test."""
+
+PARAMETERS = ("as_of", "order", "record", "before", "after")
 
 COMMANDING = ("command", "admin")
 """The scopes whose tokens may hang up and transfer."""
@@ -36,29 +47,39 @@ async def shown(request: Request, api: Api) -> Shown:
     query = request.query_params
     as_of = query.get("as_of") or None
     order: Order = "true" if query.get("order") == "true" else "arrival"
-    reply = await api.get(f"/sessions/{session_id}", {"as_of": as_of})
-    detail = reply["data"]
+    reply, window = await asyncio.gather(
+        api.get(f"/sessions/{session_id}", {"as_of": as_of}), _records(api, session_id, query)
+    )
+    detail, every, records = reply["data"], window.every, window.shown
     session_id = detail["session"]["session_id"]
-    every, has_more = await _timeline(api, session_id, None)
-    records = every if as_of is None else (await _timeline(api, session_id, as_of))[0]
+    positions = [entry["seq"] for entry in every]
+    has_earlier = bool(every) and detail["session"]["first_seq"] not in positions
     chosen = position_from(query.get("record") or "")
-    who = (await api.get("/whoami"))["data"]
+    record, links, drawing = await asyncio.gather(
+        _record(api, session_id, chosen, records),
+        _links(api, detail, every),
+        # The API sends commands in the meantime.
+        asyncio.to_thread(draw, detail, records, order, has_earlier=has_earlier),
+    )
     return {
         **detail,
+        "commands": detail["commands"][-COMMANDS_MAX:],
+        "commands_count": len(detail["commands"]),
         "records": records,
-        "has_more": has_more,
+        "has_earlier": has_earlier,
+        "has_later": window.has_later,
         "why": why(detail, records),
         "tone": tone_of(detail),
-        "drawing": draw(detail, records, order),
+        "drawing": drawing,
         "order": order,
         "as_of": as_of,
-        "positions": [entry["seq"] for entry in every],
+        "positions": positions,
         "place": len(records),
         "chosen": chosen,
-        "record": await _record(api, session_id, chosen, records),
+        "record": record,
         "has_flow": any(map(_is_of_flow, records)),
-        "links": await _links(api, detail, every),
-        "may_command": as_of is None and who["scope"] in COMMANDING,
+        "links": links,
+        "commanding": COMMANDING if as_of is None else (),
         "up": [leg for leg in detail["legs"] if leg["ended_at"] is None],
         "as_of_seq": reply["meta"]["as_of_seq"],
         "elapsed": lambda start, end: shown_span(seconds_between(start, end)) or "–",
@@ -117,7 +138,7 @@ def signed_at(signature: Mapping[str, Any]) -> str | None:
 
 def _linker(query: Mapping[str, str]) -> Callable[..., str]:
     """This page's URL with some of its query changed; None takes a parameter away."""
-    kept = {name: query[name] for name in ("as_of", "order", "record") if query.get(name)}
+    kept = {name: query[name] for name in PARAMETERS if query.get(name)}
 
     def link(**changes: object) -> str:
         wanted = {name: value for name, value in (kept | changes).items() if value is not None}
@@ -126,19 +147,38 @@ def _linker(query: Mapping[str, str]) -> Callable[..., str]:
     return link
 
 
-async def _timeline(api: Api, session_id: str, as_of: str | None) -> tuple[list[Any], bool]:
-    """The records until then, and whether there are more than are shown."""
-    records: list[Any] = []
-    after = None
-    while len(records) < RECORDS_MAX:
-        page = await api.get(
-            f"/sessions/{session_id}/timeline", {"as_of": as_of, "after_seq": after}
-        )
-        records += page["data"]
-        after = page["meta"]["next"]
-        if after is None:
-            return records, False
-    return records[:RECORDS_MAX], True
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """A page of records: `every` for the slider to lead through, `shown` those up to `as_of`."""
+
+    every: Sequence[Mapping[str, Any]]
+    shown: Sequence[Mapping[str, Any]]
+    has_later: bool
+
+
+async def _records(api: Api, session_id: str, query: Mapping[str, str]) -> _Window:
+    """The page of records that the query asks for, with `before`, `after` or neither."""
+    as_of = query.get("as_of") or None
+
+    async def found(parameters: Mapping[str, object]) -> tuple[Sequence[Mapping[str, Any]], bool]:
+        asked = {"limit": RECORDS_MAX, **parameters}
+        reply = await api.get(f"/sessions/{session_id}/timeline", asked)
+        return reply["data"], reply["meta"]["next"] is not None
+
+    if after := query.get("after"):
+        wanted: Mapping[str, object] = {"after_seq": after}
+    else:
+        wanted = {"before_seq": query.get("before") or LAST}
+    if as_of is None:
+        every, has_later = await found(wanted)
+        return _Window(every=every, shown=every, has_later=has_later)
+    last = {"before_seq": LAST, "as_of": as_of}
+    (every, has_later), (until, _) = await asyncio.gather(found(wanted), found(last))
+    past = {entry["seq"] for entry in until}
+    if not any(entry["seq"] in past for entry in every):
+        return _Window(every=until, shown=until, has_later=True)
+    shown = [entry for entry in every if entry["seq"] in past]
+    return _Window(every=every, shown=shown, has_later=has_later)
 
 
 async def _links(
@@ -155,15 +195,17 @@ async def _links(
     for entry in records:
         if entry["session_id"] != own:
             found.setdefault(entry["session_id"], "Dialled this call")
-    links = []
-    for session_id, how in list(found.items())[:LINKS_MAX]:
+
+    async def linked(session_id: str, how: str) -> dict[str, Any] | None:
         try:
             other = (await api.get(f"/sessions/{session_id}"))["data"]["session"]
         except ApiRefused:
-            continue  # its dial was refused, or it is archived
-        if other["session_id"] != own:  # the id of a requested dial leads to the call itself
-            links.append({"how": how, "session": other})
-    return links
+            return None  # its dial was refused, or it is archived
+        # The id of a requested dial leads to the call itself.
+        return None if other["session_id"] == own else {"how": how, "session": other}
+
+    wanted = list(found.items())[:LINKS_MAX]
+    return [link for link in await asyncio.gather(*starmap(linked, wanted)) if link is not None]
 
 
 SESSION = Page(path="/sessions/{session_id}", template="session.html", shown=shown)

@@ -3,8 +3,10 @@ import { follow, post } from "./api.js";
 import { showTimes } from "./times.js";
 
 const REDRAW_AFTER_MS = 150; // records come in bursts: one redraw for each
+const SHARE = 2; // of the time that a redraw took, before the next one
 let wanted = 0; // the last swap asked for; an earlier one that comes later is dropped
-let timer = null;
+let timer = null; // to the next redraw, or the end of the pause after one
+let isDue = false; // a record came since the last redraw began
 
 const page = () => document.getElementById("session");
 const isPast = () => "asOf" in page().dataset;
@@ -63,6 +65,17 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   swap(new URL(href, location.href).href, { remember: true });
 });
+
+// A row with more text than fits says all of it below, while the pointer or the focus is on it.
+for (const type of ["pointerover", "focusin"]) {
+  document.addEventListener(type, (event) => {
+    const caption = document.querySelector("[data-caption]");
+    const row = event.target.closest(".row[data-cut]");
+    if (!caption || event.target === caption) return;
+    caption.hidden = !row;
+    caption.textContent = row?.querySelector("title").textContent ?? "";
+  });
+}
 
 document.addEventListener("keydown", (event) => {
   const close = document.querySelector("#record .record-head a");
@@ -162,10 +175,19 @@ document.addEventListener("click", async (event) => {
 follow(`/sessions/${encodeURIComponent(page().dataset.session)}/stream?last_event_id=${page().dataset.seq}`, {
   onState: showState,
   onRecord() {
-    if (isPast() || timer !== null) return;
-    timer = setTimeout(() => {
-      timer = null;
-      if (!isPast()) swap(location.href);
-    }, REDRAW_AFTER_MS);
+    isDue = true;
+    timer ??= setTimeout(redraw, REDRAW_AFTER_MS);
   },
 });
+
+// One request at a time, and a pause after each, so that a slow API is spared.
+async function redraw() {
+  const began = performance.now();
+  isDue = false;
+  if (!isPast()) await swap(location.href).catch(() => {}); // the next record asks again
+  const pause = Math.max(REDRAW_AFTER_MS, SHARE * (performance.now() - began));
+  timer = setTimeout(() => {
+    if (isDue) redraw();
+    else timer = null;
+  }, pause);
+}

@@ -94,6 +94,29 @@ def test_a_webhook_has_its_delay_and_its_attempt() -> None:
     assert note == "500 ms delay · attempt 2"
 
 
+def test_a_hangup_has_its_cause_and_code_where_they_fit() -> None:
+    ended = {
+        "hangup_cause": "originator_cancel",
+        "sip_hangup_cause": "487",
+        "hangup_source": "caller",
+    }
+    drawing = draw(detail(), [webhook(1, "call.hangup", CALLED, 0.9, **ended)])
+    (row,) = drawing.rows
+    (line,) = row.lines
+    assert line.text == "call.hangup · originator_cancel, SIP 487"
+    assert line.note == "Request Terminated · by caller · 100 ms delay"
+    assert not row.is_cut
+
+
+def test_a_text_that_does_not_fit_is_whole_in_its_row() -> None:
+    text = "Nobody can take your call at the moment. Please try again tomorrow."
+    speak = command("c-1", "speak", CALLER, payload=text)
+    (row,) = draw(detail(), [decided(2, 1, speak)]).rows
+    assert row.is_cut
+    assert len(row.lines[0].text) < len(text)
+    assert f"“{text}”" in row.full
+
+
 def test_what_arrives_late_is_grey_where_it_arrived() -> None:
     arrived = draw(detail(), CALL)
     assert [row.seq for row in arrived.rows] == list(range(1, 11))
@@ -124,6 +147,26 @@ def test_a_late_event_takes_no_state_back() -> None:
         "ended",
     ]
     assert [band.state for band in bands if band.key == CALLED] == ["bridged"]
+
+
+def test_the_rest_of_a_long_session_knows_what_was_before() -> None:
+    asked = {"decided_at": "2026-11-27T10:00:05Z", **command("c-2", "transfer", CALLER)}
+    before = {
+        "started_at": "2026-11-27T10:00:00Z",
+        "answered_at": "2026-11-27T10:00:03Z",
+        "bridged_at": None,
+        "ended_at": "2026-11-27T10:00:09Z",
+    }
+    legs = [leg() | before, placed() | dict.fromkeys(before)]
+    session = {"started_at": "2026-11-27T10:00:00Z"}
+    rest = draw({"legs": legs, "session": session, "commands": [asked]}, CALL[5:], has_earlier=True)
+    assert texts(rest)[6][0][0] == "422 transfer · refused · 1.00 s"
+    assert rest.rows[0].elapsed == "6.00 s"
+    assert [band.state for band in rest.bands if band.key == CALLER] == [
+        "answered",
+        "bridged",
+        "ended",
+    ]
 
 
 def test_timers_and_parking_are_marks() -> None:

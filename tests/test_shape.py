@@ -49,6 +49,20 @@ def test_what_is_no_package_has_no_init_file(folder: str) -> None:
     assert list((ROOT / folder).rglob("__init__.py")) == []
 
 
+def test_the_migrations_are_one_line_in_the_order_of_their_numbers() -> None:
+    """Two changes that are made side by side easily take the same number."""
+    before: str | None = None
+    for path in sorted((ROOT / "migrations/versions").glob("*.py")):
+        text = path.read_text()
+        found = re.search(r'^revision = "(\w+)"$', text, flags=re.MULTILINE)
+        down = re.search(r"^down_revision = (?:\"(\w+)\"|None)$", text, flags=re.MULTILINE)
+        assert found is not None, path.name
+        assert down is not None, path.name
+        assert path.name.startswith(f"{found[1]}_"), path.name
+        assert down[1] == before != found[1], path.name
+        before = found[1]
+
+
 @pytest.mark.parametrize("lock", EVERY_LOCK)
 def test_the_lock_names_no_index(lock: str) -> None:
     text = (ROOT / lock).read_text()

@@ -92,6 +92,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "starts": [(words, f"?{urlencode(each)}") for words, each in STARTS],
         "error": error,
         "rows": [found_row(session) for session in sessions],
+        "by_session_id": None if sessions or error else by_session_id(given),
         "newest": f"?{urlencode(given)}" if page["before_seq"] else None,
         "older": None if following is None else f"?{urlencode({**given, 'before_seq': following})}",
         "exported": urlencode(filters),
@@ -107,6 +108,14 @@ def given_in(query: Mapping[str, str]) -> dict[str, str]:
     if "last" in given:
         given = {name: text for name, text in given.items() if name not in TIMES}
     return given
+
+
+def by_session_id(given: Mapping[str, str]) -> str | None:
+    """The search for a session whose id was entered as a number; None if it cannot be one."""
+    text = given.get("number", "").removesuffix("*")
+    if not _SESSION_ID.fullmatch(text) or not _LETTER.search(text):
+        return None
+    return f"?{urlencode({'session_id': f'{text}*'}, safe='*')}"
 
 
 def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
@@ -131,6 +140,8 @@ def in_utc(text: str) -> str:
 
 
 _LOCAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{4,64}")
+_LETTER = re.compile(r"[A-Za-z]")
 _TO_MINUTE = len("2026-11-22T10:00")
 
 SEARCH = Page(path="/search", template="search.html", shown=shown, in_menu="Search")

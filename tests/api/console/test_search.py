@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from telnyx import AsyncTelnyx
 
-from offhook.api.console.pages.search import STARTS, filters_of, given_in, in_utc
+from offhook.api.console.pages.search import STARTS, by_session_id, filters_of, given_in, in_utc
 from tests.api.console.conftest import WAIT_MS
 from tests.api.own.sessions.test_sessions import refused_speak
 from tests.api.stack import CALLER, OURS, Stack
@@ -37,6 +37,24 @@ def test_the_first_searches_of_causes_look_at_any_leg() -> None:
     by_cause = [each for _, each in STARTS if {"hangup_cause", "sip_hangup_cause"} & each.keys()]
     assert by_cause
     assert all(each["any_leg"] == "true" for each in by_cause)
+
+
+@pytest.mark.parametrize(
+    ("number", "link"),
+    [
+        ("6242ac23-f9f8", "?session_id=6242ac23-f9f8*"),
+        ("6242ac*", "?session_id=6242ac*"),
+        ("+12025550101", None),
+        ("12025550101", None),
+        ("*0101", None),
+        ("sip:agent@example.com", None),
+        ("", None),
+    ],
+)
+def test_the_id_of_a_session_entered_as_a_number_is_recognised(
+    number: str, link: str | None
+) -> None:
+    assert by_session_id({"number": number}) == link
 
 
 @pytest.mark.parametrize(
@@ -144,4 +162,10 @@ async def test_a_failed_command_is_found_from_the_front_page_and_from_health(
     await page.goto("/console/health")
     await page.get_by_role("link", name="failed: refused").click()
     await expect(page.get_by_label("Failed command")).to_have_value("refused")
+    await expect(row).to_be_visible()
+
+    await page.get_by_role("link", name="Clear").click()
+    await page.get_by_label("Number, any leg").fill(session_id)
+    await page.get_by_role("button", name="Search").click()
+    await page.get_by_role("link", name="Search for the session").click()
     await expect(row).to_be_visible()

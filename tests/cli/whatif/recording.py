@@ -39,7 +39,7 @@ from offhook.workers.sessions.parked_policy import policy_from
 from offhook.workers.sessions.settle import Settler
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
-from tests.workers.sessions.test_settle import ScriptedCarrier, settler_on
+from tests.workers.sessions.stand import ScriptedCarrier, settler_on
 
 SESSION = "session-1"
 LEGS = ("v3:leg-a", "v3:leg-b", "v3:leg-c")

@@ -18,7 +18,7 @@ from offhook.events import (
 from offhook.flow import ARCHIVED, Flow
 from offhook.session import Session
 from tests.memory_log import MemoryLog
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     LEG,
     SESSION,
     ScriptedCarrier,

@@ -22,7 +22,7 @@ from offhook.jetstream.subjects import Side
 from offhook.telnyx.outcomes import NoAnswer, Outcome, Refused
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 from tests.memory_log import MemoryLog
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     ACCEPTED,
     SESSION,
     ScriptedCarrier,

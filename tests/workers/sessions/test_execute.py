@@ -20,7 +20,7 @@ from offhook.flow import Flow
 from offhook.session import Session
 from offhook.telnyx.outcomes import Busy, NoAnswer, Outcome, outcome_of
 from tests.memory_log import MemoryLog
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     LEG,
     SESSION,
     ScriptedCarrier,

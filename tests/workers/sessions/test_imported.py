@@ -26,7 +26,7 @@ from offhook.webhooks import wire_body
 from offhook.workers.sessions.settle import Settled
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     SESSION,
     ScriptedCarrier,
     answered,

@@ -22,8 +22,7 @@ from offhook.jetstream.subjects import Side
 from offhook.session import Session, fold
 from offhook.telnyx.outcomes import Accepted
 from tests.memory_log import MemoryLog
-from tests.workers.sessions.test_execute import AGENT, CONNECTION, DIAL
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     LEG,
     SESSION,
     ScriptedCarrier,
@@ -32,6 +31,7 @@ from tests.workers.sessions.test_settle import (
     hung_up,
     settler_on,
 )
+from tests.workers.sessions.test_execute import AGENT, CONNECTION, DIAL
 
 NEW_LEG, NEW_SESSION = "v3:leg-b", "session-2"
 

@@ -22,7 +22,7 @@ from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import Snapshot
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     LEG,
     SESSION,
     ScriptedCarrier,

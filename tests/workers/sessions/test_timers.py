@@ -32,7 +32,7 @@ from offhook.workers.sessions.flows import TIMERS_PER_SESSION_MAX, FlowRaised
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     SESSION,
     ScriptedCarrier,
     answered,

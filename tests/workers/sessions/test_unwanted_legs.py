@@ -21,8 +21,7 @@ from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Outcome
 from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
-from tests.workers.sessions.test_execute import AGENT, CONNECTION, DIAL, LOST, HangsUp, on_answer
-from tests.workers.sessions.test_settle import (
+from tests.workers.sessions.stand import (
     LEG,
     SESSION,
     ScriptedCarrier,
@@ -32,6 +31,7 @@ from tests.workers.sessions.test_settle import (
     hung_up,
     settler_on,
 )
+from tests.workers.sessions.test_execute import AGENT, CONNECTION, DIAL, LOST, HangsUp, on_answer
 
 NEW_LEG = "v3:leg-b"
 IDS = {"call_control_id": NEW_LEG, "call_leg_id": "b", "call_session_id": SESSION}

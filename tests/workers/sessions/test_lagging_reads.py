@@ -1,0 +1,127 @@
+"""A worker that reads a replica which lags."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from offhook.codec import Encoded
+from offhook.commands import Answer, Command
+from offhook.errors import LogUnavailable
+from offhook.events import (
+    CallInitiated,
+    Event,
+    Record,
+)
+from offhook.flow import Flow
+from offhook.jetstream.log import Appended
+from offhook.jetstream.subjects import Side
+from offhook.session import Session
+from offhook.workers.sessions.settle import Settled
+from tests.memory_log import MemoryLog
+from tests.workers.sessions.stand import (
+    SESSION,
+    ScriptedCarrier,
+    answered,
+    arrive,
+    initiated,
+    settler_on,
+)
+
+
+class Lagging(MemoryLog):
+    """A replica: what was appended last is only read after so many reads."""
+
+    def __init__(self, reads: int) -> None:
+        super().__init__()
+        self.reads = reads
+        self._behind = 0
+
+    async def append(self, session_id: str, side: Side, encoded: Encoded, **more: Any) -> Appended:
+        self._behind = self.reads
+        return await super().append(session_id, side, encoded, **more)
+
+    async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+        records = await super().read(session_id, **more)
+        if self._behind:
+            self._behind -= 1
+            newest = len(self._stored)
+            return [record for record in records if record.seq != newest]
+        return records
+
+
+async def test_a_replica_that_lags_makes_nothing_be_sent_again() -> None:
+    log = Lagging(reads=3)
+    carrier = ScriptedCarrier(log)
+    seq = await arrive(log, initiated(), answered())
+    assert await settler_on(log, carrier).settle(SESSION, seq) == Settled()
+    assert carrier.operations == ["answer", "transfer"]
+    assert [repeated for _, repeated in carrier.sent] == [False, False]
+
+
+class LateOut(MemoryLog):
+    """A replica: it gives none of the session's decisions and outcomes in its next `late` reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.late = 0
+
+    async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+        self.reads += 1
+        records = await super().read(session_id, **more)
+        if not self.late:
+            return records
+        self.late -= 1
+        return [record for record in records if record.side == "in"]
+
+
+async def test_a_decision_that_a_lagging_replica_hides_is_not_carried_out_again() -> None:
+    """The log takes the worker's own decision a second time, for it has its id already."""
+
+    class Lagging(MemoryLog):
+        lags = False
+
+        async def read(self, *args: Any, **more: Any) -> Sequence[Record]:
+            records = await super().read(*args, **more)
+            return [each for each in records if each.side == "in" or not self.lags]
+
+        async def append(
+            self, session_id: str, side: Side, encoded: Encoded, **more: Any
+        ) -> Appended:
+            self.lags = False
+            return await super().append(session_id, side, encoded, **more)
+
+    log = Lagging()
+    seq = await arrive(log, initiated())
+    first, again = ScriptedCarrier(log), ScriptedCarrier(log)
+    await settler_on(log, first).settle(SESSION, seq)
+    log.lags = True
+    assert await settler_on(log, again).settle(SESSION, seq) == Settled()  # all it knew was dropped
+    assert (first.operations, again.operations) == (["answer"], [])
+
+
+async def test_own_records_are_read_with_the_next_event_and_before_it_is_decided_on() -> None:
+    states: list[list[str]] = []
+
+    def decide(event: Event, session: Session) -> list[Command]:
+        states.append([command.status for command in session.commands.values()])
+        return [Answer()] if isinstance(event, CallInitiated) else []
+
+    log = LateOut()
+    carrier = ScriptedCarrier(log)
+    settler = settler_on(log, carrier, Flow(name="f", version="1", decide=decide))
+    assert await settler.settle(SESSION, await arrive(log, initiated())) == Settled()
+    assert log.reads == 1
+    log.late = 3
+    assert await settler.settle(SESSION, await arrive(log, answered())) == Settled()
+    assert log.reads == 5
+    assert states == [[], ["succeeded"]]
+    assert carrier.operations == ["answer"]
+
+
+async def test_a_wake_up_whose_record_cannot_be_read_is_not_settled() -> None:
+    log = Lagging(reads=1000)
+    seq = await arrive(log, initiated())
+    with pytest.raises(LogUnavailable, match=f"the log has {seq}"):
+        await settler_on(log, ScriptedCarrier(log)).settle(SESSION, seq)

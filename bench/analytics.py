@@ -3,9 +3,10 @@
     python -m bench.analytics [--legs 100000 10000000] [--rounds 40] [--records 16000]
 
 Legs are made inside Postgres, over a year: eight connections, 40 number prefixes, two flows, ten
-outcomes. Each query runs once to warm up, then `--rounds` times. The cost is the processor time of
-this process and of its connection's server process, of batches of 100 records, with the triggers of
-the roll-ups and without them, in turns.
+outcomes; with a command for each, and a visit to a queue for each fourth. Each query runs once to
+warm up, then `--rounds` times. The cost is the processor time of this process and of its
+connection's server process, of batches of 100 records, with the triggers of the roll-ups and
+without them, in turns.
 """
 
 import argparse
@@ -31,12 +32,16 @@ from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.views.analytics.changes import FILL_CHANGES
+from offhook.projections.views.analytics.commands import COMMANDS
+from offhook.projections.views.analytics.figures import read_figures
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
 from offhook.projections.views.analytics.hourly.making import make_every_hour
 from offhook.projections.views.analytics.load import read_load
 from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, ROLLUPS
+from offhook.projections.views.analytics.subject import Subject
+from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.database import begun, driver_of, open_database
 from offhook.projections.views.schema import migrate
 
@@ -75,7 +80,7 @@ def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) ->
         for name, times in asyncio.run(measure(url, rounds)).items():
             found.setdefault(name, []).append(percentile(times, 99) * 1000)
         columns.append(f"{size:,} legs, p99 ms")
-    table = Table(title="GET /analytics/groups and /load, without HTTP", title_justify="left")
+    table = Table(title="GET /analytics/…, without HTTP", title_justify="left")
     table.add_column("query")
     for column in (*columns, "ratio"):
         table.add_column(column, justify="right")
@@ -122,6 +127,22 @@ def load_queries() -> Mapping[str, GroupsWanted]:
     }
 
 
+def figure_queries() -> Mapping[str, tuple[Subject, GroupsWanted, Mapping[str, float]]]:
+    def of(days: int, **more: Any) -> GroupsWanted:
+        return GroupsWanted(start=END - timedelta(days=days), end=END, **more)
+
+    policy = {"service_level_s": 20.0, "short_abandon_s": 5.0}
+    return {
+        "commands, day by hour": (COMMANDS, of(1, unit="hour"), {}),
+        "commands, month": (COMMANDS, of(30), {}),
+        "commands, month by operation": (COMMANDS, of(30, by=["operation"]), {}),
+        "commands, month by outcome": (COMMANDS, of(30, by=["status", "reason"]), {}),
+        "queues, day by hour": (VISITS, of(1, unit="hour"), policy),
+        "queues, month by queue": (VISITS, of(30, by=["queue"]), policy),
+        "queues, month by day and queue": (VISITS, of(30, unit="day", by=["queue"]), policy),
+    }
+
+
 async def measure(url: str, rounds: int) -> dict[str, list[float]]:
     """Seconds of each round."""
     engine = open_database(url)
@@ -143,6 +164,14 @@ async def measure(url: str, rounds: int) -> dict[str, list[float]]:
                 times.append(time.perf_counter() - began_at)
             assert sum(each.calls for each in loads) > 0
             found[name] = times[1:]
+        for name, (subject, wanted, policy) in figure_queries().items():
+            times = []
+            for _ in range(rounds + 1):
+                began_at = time.perf_counter()
+                figures = await read_figures(connection, subject, wanted, policy)
+                times.append(time.perf_counter() - began_at)
+            assert sum(each.counts[subject.size] for each in figures) > 0
+            found[name] = times[1:]
     await engine.dispose()
     return found
 
@@ -152,9 +181,10 @@ async def fill(url: str, size: int) -> dict[str, str]:
     engine = open_database(url, statement_timeout_s=None)
     began_at = time.perf_counter()
     async with engine.begin() as connection:
-        await connection.execute(text("alter table legs disable trigger user"))
-        await connection.execute(text(_LEGS), {"size": size, "end": END, "year": YEAR})
-        await connection.execute(text("alter table legs enable trigger user"))
+        for table, rows in (("legs", _LEGS), ("commands", _COMMANDS), ("queue_visits", _VISITS)):
+            await connection.execute(text(f"alter table {table} disable trigger user"))
+            await connection.execute(text(rows), {"size": size, "end": END, "year": YEAR})
+            await connection.execute(text(f"alter table {table} enable trigger user"))
     legs_s = time.perf_counter() - began_at
     began_at = time.perf_counter()
     async with engine.begin() as connection:
@@ -165,13 +195,20 @@ async def fill(url: str, size: int) -> dict[str, str]:
     async with engine.begin() as connection:
         for statement in FILL_CHANGES.values():
             await connection.execute(text(statement))
-        await connection.execute(text("analyze hour_changes"))
+        await connection.execute(text("analyze legs, commands, queue_visits, hour_changes"))
         for subject in KEPT_HOURS:
             await make_every_hour(connection, subject)
     hours_s = time.perf_counter() - began_at
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        tables = ", ".join(["legs", *(table.name for table in (*ROLLUPS, *HOURLY_TABLES))])
+        tables = ", ".join(
+            [
+                "legs",
+                "commands",
+                "queue_visits",
+                *(table.name for table in (*ROLLUPS, *HOURLY_TABLES)),
+            ]
+        )
         await connection.execute(text(f"vacuum analyze {tables}"))
         found = await connection.execute(text("select count(*) from leg_sums"))
         rows = found.scalar_one()
@@ -207,7 +244,8 @@ async def cost(url: str, records: int, *, is_kept: bool) -> tuple[float, float]:
     engine = open_database(url)
     if not is_kept:
         async with engine.begin() as connection:
-            await connection.execute(text("alter table legs disable trigger user"))
+            for table in ("legs", "commands", "queue_visits"):
+                await connection.execute(text(f"alter table {table} disable trigger user"))
     entries = itertools.islice(entries_of(), records * 5 // 4)
     projection, seq, count = Projection(PROJECTOR), 0, 0
     ours_s = theirs_s = 0.0
@@ -271,6 +309,43 @@ from (
         case when hash % 3 > 0 then make_interval(secs => 1 + hash % 300 / 10.0) end as delay,
         make_interval(secs => case when hash % 3 > 0 then hash % 6000 / 10.0 else 0 end) as talk
     from (select n, hashint8(n)::bigint & 1073741823 as hash from generate_series(1, :size) as n)
+) as made
+"""
+
+# A command for each leg. One of five is a transfer, one of 20 fails.
+_COMMANDS = """
+insert into commands (
+    session_id, command_id, operation, call_control_id, status, reason, http_status, attempts,
+    flow, flow_version, ordinal, decided_at, caused_at, settled_at, last_seq
+)
+select md5(n::text || 's'), md5(n::text || 'c'),
+    (array['answer', 'speak', 'gather', 'hangup', 'transfer'])[1 + hash % 5], 'v3:' || md5(n::text),
+    case when hash % 20 = 0 then 'failed' else 'succeeded' end,
+    case when hash % 20 = 0 then (array['refused', 'deadline'])[1 + hash % 2] end,
+    case when hash % 20 = 0 then 422 else 200 end, 1 + (hash % 50 = 0)::int,
+    'flow-' || n % 2, '1', 0, at, at - make_interval(secs => hash % 200 / 1000.0),
+    at + make_interval(secs => hash % 900 / 1000.0), n
+from (
+    select n, hash, cast(:end as timestamptz) - cast(:year as interval) * (n::float / :size) as at
+    from (select n, hashint8(n)::bigint & 1073741823 as hash from generate_series(1, :size) as n)
+) as made
+"""
+
+# A visit for each fourth leg, to one of five queues.
+_VISITS = """
+insert into queue_visits (
+    session_id, call_control_id, number, queue, enqueued_at, dequeued_at, wait_s, reason,
+    first_seq, first_stored_at, last_seq
+)
+select md5(n::text || 's'), 'v3:' || md5(n::text), 1, 'queue-' || hash % 5, at,
+    at + make_interval(secs => hash % 120), hash % 120,
+    (array['bridged', 'bridged', 'bridged', 'hangup', 'leave'])[1 + hash % 5], n, at, n
+from (
+    select n, hash, cast(:end as timestamptz) - cast(:year as interval) * (n::float / :size) as at
+    from (
+        select n, hashint8(n)::bigint & 1073741823 as hash
+        from generate_series(1, :size, 4) as n
+    ) as each
 ) as made
 """
 

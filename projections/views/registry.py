@@ -8,7 +8,7 @@
     webhook_sums     webhooks by time, counted as they are copied
     leg_sums, leg_classes, leg_repeats  sums over legs, which triggers keep
     hour_changes     how often the rows behind an hour's figures changed, which triggers count
-    hours_made, load_hours  figures of hours that are over
+    hours_made, load_hours, command_hours, visit_hours  figures of hours that are over
     parked_sessions  sessions whose records cannot be read or folded; their views are old
     checkpoint       how far the views have come in each partition; fences projectors off
     projectors       who is running, and        ┐ of the projectors alone: no view depends on them

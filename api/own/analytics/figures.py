@@ -49,7 +49,7 @@ from offhook.api.own.parameters import (
     time_range,
 )
 from offhook.projections.views.analytics.commands import COMMANDS
-from offhook.projections.views.analytics.figures import FigureGroup, Subject, read_figures
+from offhook.projections.views.analytics.figures import FigureGroup, read_figures
 from offhook.projections.views.analytics.grouping.buckets import UnknownTimeZone
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted, TooManyGroups
 from offhook.projections.views.analytics.load import (
@@ -58,12 +58,13 @@ from offhook.projections.views.analytics.load import (
     LoadView,
     read_load,
 )
+from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.analytics.webhooks import STEP_S, WEBHOOKS
 from offhook.projections.views.database import Connection
 
 RANGE_MAX = timedelta(days=31)
-"""These figures are counted from rows, not from roll-ups."""
+"""Some of these figures may have to be counted from rows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, PrimaryKeyConstraint, Table, Text
 
+from offhook.projections.views.analytics.commands import SURVIVAL_S
 from offhook.projections.views.view import metadata
 
-LOAD = "load"
+LOAD, COMMANDS, VISITS = "load", "commands", "visits"
+"""Subjects, by the names that they are stored under."""
 
 UP_HOURS_MAX = 48
 """A leg counts as up for at most so long. The carrier ends it after 4 hours; a longer one is a
@@ -95,7 +97,88 @@ _MOVED = f"""select span.since, span.until, {SHARD.format(row="later")} as shard
 OF_REPEATS = added(LOAD, _up("(select * from legs where call_control_id = any(due))"))
 """For `rollups`: which rows of these legs count may have changed."""
 
-FILL_CHANGES: Mapping[str, str] = {LOAD: added(LOAD, _up("legs"))}
+
+def _at(row: str, column: str) -> str:
+    return (
+        f"select {row}.{column} as since, {row}.{column} as until, {SHARD.format(row=row)} as shard"
+    )
+
+
+# A visit's contact ends with its leg; a leg's row has a queue if it has any visit.
+_VISITS_OF = (
+    f"{_at('visit', 'enqueued_at')} from ({{legs}}) as leg"
+    " join queue_visits as visit using (session_id, call_control_id)"
+)
+_HAS_VISITS = (
+    "(leg.enqueued_at is not null or leg.dequeued_at is not null or leg.queue is not null)"
+)
+
+# Whether a transfer holds is known from its leg's bridge and end; a later end changes nothing.
+_TRANSFERS_OF = (
+    f"{_at('transfer', 'decided_at')} from ({{legs}}) as leg"
+    " join commands as transfer using (session_id, call_control_id)"
+    " where transfer.operation = 'transfer'"
+)
+_BOTH = "old_rows as before join new_rows as leg using (session_id, call_control_id)"
+
+_LEGS_WITH_VISITS = {
+    "update": f"select session_id, call_control_id from {_BOTH}"
+    f" where before.ended_at is distinct from leg.ended_at and {_HAS_VISITS}",
+    "insert": "select session_id, call_control_id from new_rows as leg"
+    f" where leg.ended_at is not null and {_HAS_VISITS}",
+    "delete": "select session_id, call_control_id from old_rows as leg"
+    f" where leg.ended_at is not null and {_HAS_VISITS}",
+}
+
+_LEGS_WITH_BRIDGES = {
+    "update": f"select session_id, call_control_id from {_BOTH}"
+    " where before.bridged_at is distinct from leg.bridged_at"
+    " or before.ended_at is distinct from leg.ended_at and least(before.ended_at, leg.ended_at)"
+    f" < leg.bridged_at + interval '{SURVIVAL_S} s'",
+    "insert": "select session_id, call_control_id from new_rows where bridged_at is not null",
+    "delete": "select session_id, call_control_id from old_rows where bridged_at is not null",
+}
+
+
+def _of_leg(event: str, up: str) -> str:
+    return ";\n        ".join(
+        (
+            added(LOAD, up),
+            added(VISITS, _VISITS_OF.format(legs=_LEGS_WITH_VISITS[event])),
+            added(COMMANDS, _TRANSFERS_OF.format(legs=_LEGS_WITH_BRIDGES[event])),
+        )
+    )
+
+
+def _of_command(rows: str) -> str:
+    """A hangup of the session may end a transferred leg."""
+    return added(
+        COMMANDS,
+        f"{_at('command', 'decided_at')} from {rows} as command union all"
+        f" {_at('transfer', 'decided_at')} from (select distinct session_id from {rows}"
+        " as command where command.operation = 'hangup' and command.status = 'succeeded') as hung"
+        " join commands as transfer using (session_id) where transfer.operation = 'transfer'",
+    )
+
+
+def _of_visit(rows: str) -> str:
+    """A contact ends with the leg's next visit."""
+    return added(
+        VISITS,
+        f"{_at('visit', 'enqueued_at')} from {rows} as visit union all"
+        f" {_at('visit', 'enqueued_at')} from (select distinct session_id, call_control_id"
+        f" from {rows} as changed) as leg"
+        " join queue_visits as visit using (session_id, call_control_id)",
+    )
+
+
+_CHANGED = "(select * from old_rows union all select * from new_rows)"
+
+FILL_CHANGES: Mapping[str, str] = {
+    LOAD: added(LOAD, _up("legs")),
+    COMMANDS: added(COMMANDS, f"{_at('command', 'decided_at')} from commands as command"),
+    VISITS: added(VISITS, f"{_at('visit', 'enqueued_at')} from queue_visits as visit"),
+}
 """From all rows, for empty tables."""
 
 _BODY = """
@@ -107,9 +190,13 @@ begin
         delete from hour_changes where subject = '{subject}';
         delete from hours_made where subject = '{subject}';
     elsif tg_op = 'UPDATE' then
+        if exists (select from new_rows) then
         {update};
+        end if;
     elsif tg_op = 'INSERT' then
+        if exists (select from new_rows) then
         {insert};
+        end if;
     else
         {delete};
     end if;
@@ -120,9 +207,21 @@ end
 FUNCTIONS: Mapping[str, str] = {
     "legs": _BODY.format(
         subject=LOAD,
-        update=added(LOAD, _MOVED),
-        insert=added(LOAD, _up("new_rows")),
-        delete=added(LOAD, _up("old_rows")),
+        update=_of_leg("update", _MOVED),
+        insert=_of_leg("insert", _up("new_rows")),
+        delete=_of_leg("delete", _up("old_rows")),
+    ),
+    "commands": _BODY.format(
+        subject=COMMANDS,
+        update=_of_command(_CHANGED),
+        insert=_of_command("new_rows"),
+        delete=_of_command("old_rows"),
+    ),
+    "queue_visits": _BODY.format(
+        subject=VISITS,
+        update=_of_visit(_CHANGED),
+        insert=_of_visit("new_rows"),
+        delete=_of_visit("old_rows"),
     ),
 }
 """The bodies of the triggers' functions, in PL/pgSQL, by table."""

@@ -4,8 +4,8 @@ A command counts when it was decided. It was caused by the record that it was de
 of the carrier, a timer, or a request to the API.
 """
 
-from offhook.projections.views.analytics.figures import Subject
 from offhook.projections.views.analytics.kpis import RatioRule
+from offhook.projections.views.analytics.subject import Subject
 
 SURVIVAL_S = 120
 """A transferred call that our own side hangs up earlier counts as lost."""
@@ -23,8 +23,10 @@ _HANGUP = f"""exists (
 )"""
 
 _FACTS = f"""
-select command.decided_at as at, command.operation, command.flow, command.flow_version,
-    command.status, command.reason, command.http_status::text as http_status,
+select command.decided_at as at, left(command.operation, 100) as operation,
+    left(command.flow, 100) as flow, left(command.flow_version, 100) as flow_version,
+    command.status, left(command.reason, 100) as reason,
+    command.http_status::text as http_status,
     1 as decided,
     (command.status = 'succeeded')::int as succeeded,
     ({_HAS_FAILED})::int as failed,
@@ -47,7 +49,7 @@ cross join lateral (
             and leg.session_id = command.session_id and leg.bridged_at >= command.decided_at
     ) as leg
 ) as transfer
-where command.decided_at >= :since and command.decided_at < :until
+where command.decided_at >= {{since}} and command.decided_at < {{until}}
 """
 
 COMMANDS = Subject(
@@ -108,4 +110,11 @@ COMMANDS = Subject(
         "outcome": "from the decision until the outcome was stored",
     },
     facts=_FACTS,
+    kinds={
+        "all": (),
+        "operation": ("operation",),
+        "flow": ("flow", "flow_version"),
+        "outcome": ("status", "reason", "http_status"),
+        "every": ("operation", "flow", "flow_version", "status", "reason", "http_status"),
+    },
 )

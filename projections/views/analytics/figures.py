@@ -1,25 +1,25 @@
 """Figures of anything that happens at a time, grouped like calls: what `groups` is for legs.
 
-A subject says what its facts are, in SQL: a row for each thing that happened, with the dimensions,
-a number for each counter and sum, and microseconds for each duration. Here they are added up by a
-bucket of time and by dimensions.
+    kept hours ─────────────────────────────────────────┐
+    other hours, and the ends of the range ─▶ facts ────┴▶ numbers ─▶ by bucket and dimensions
+
+`subject` says what facts and numbers are. In buckets of less than an hour all facts are counted.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import ARRAY, DateTime, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.facts import class_of
 from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
     bucket_end,
     bucket_start,
-    require_time_zone,
+    has_whole_hours,
 )
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles, percentiles_of
 from offhook.projections.views.analytics.grouping.wanted import (
@@ -27,52 +27,18 @@ from offhook.projections.views.analytics.grouping.wanted import (
     GroupsWanted,
     TooManyGroups,
 )
-from offhook.projections.views.analytics.kpis import Ratio, RatioRule
+from offhook.projections.views.analytics.hourly.figure_hours import HOURS_OF
+from offhook.projections.views.analytics.hourly.making import (
+    kept_hours,
+    no_whole_hours,
+    whole_hours,
+)
+from offhook.projections.views.analytics.kpis import Ratio
+from offhook.projections.views.analytics.subject import CLASSES, EXACT, Subject, numbers_of
 from offhook.projections.views.view import storable
 
 ROWS_MAX = 400_000
 """Sums that are read: figures and classes of durations of all groups."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean:
-    """Seconds: a sum in microseconds, divided by a counter."""
-
-    name: str
-    meaning: str
-    microseconds: str  # name of the sum
-    counted: str  # name of the counter
-    formula: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is counted. `counters`, `dimensions`, `durations` have the meaning of each name.
-
-    `facts` is SQL with a row for each thing: `at`, the dimensions, `counters` and `sums` as
-    integers, and `durations` in microseconds or null; or, if it `is_rolled_up`, with a row for each
-    figure: `at`, the dimensions, `name`, `class` and `total`. Its parameters are since, until and
-    those of its own. Groups are ranked by `size`; one in which it is 0 is not there.
-    """
-
-    name: str
-    size: str
-    dimensions: Mapping[str, str]
-    counters: Mapping[str, str]
-    sums: Sequence[str] = ()
-    ratios: Sequence[RatioRule] = ()
-    means: Sequence[Mean] = ()
-    durations: Mapping[str, str] = field(default_factory=dict)
-    facts: str
-    is_rolled_up: bool = False
-
-    @property
-    def definitions(self) -> dict[str, str]:
-        """What each counter, ratio, mean and duration is."""
-        named = dict(self.counters)
-        named |= {rule.name: f"{rule.meaning} ({rule.source})" for rule in self.ratios}
-        named |= {mean.name: mean.meaning for mean in self.means}
-        return named | dict(self.durations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,28 +66,35 @@ async def read_figures(
     extra: Mapping[str, Any] | None = None,
 ) -> list[FigureGroup]:
     """In order of time, then the most frequent first. Raises UnknownTimeZone, TooManyGroups."""
+    extra = extra or {}
     values: dict[str, Any] = {
         "since": wanted.start,
         "until": wanted.end,
         "rows_max": ROWS_MAX,
         **{name: storable(value) for name, value in wanted.filters.items()},
-        **(extra or {}),
     }
     if wanted.unit in LOCAL:
         values["tz"] = wanted.tz
-    await require_time_zone(connection, wanted.tz)
+    is_whole = await has_whole_hours(connection, wanted.unit, wanted.tz, wanted.start, wanted.end)
+    if not subject.is_rolled_up:
+        hours = whole_hours if is_whole else no_whole_hours
+        values |= hours(wanted.start, wanted.end) | {"known_until": wanted.end}
     await connection.execute(text("set local jit to off"))
     found = await connection.execute(_statement(subject, wanted), values)
     rows = found.all()
     if len(rows) > ROWS_MAX:
         raise TooManyGroups
-    return _groups(rows, subject, wanted)
+    return _groups(rows, subject, wanted, extra)
 
 
-def _groups(rows: Sequence[Any], subject: Subject, wanted: GroupsWanted) -> list[FigureGroup]:
+def _groups(
+    rows: Sequence[Any], subject: Subject, wanted: GroupsWanted, extra: Mapping[str, Any]
+) -> list[FigureGroup]:
     sizes: dict[tuple[str | None, ...], int] = defaultdict(int)
+    size = subject.numbered.index(subject.size) + 1
+    durations = [*subject.durations]
     for row in rows:
-        if row.name == subject.size:
+        if row.number == size:
             sizes[tuple(row[2 : 2 + len(wanted.by)])] += row.total
     ranked = sorted(sizes, key=lambda key: (-sizes[key], [(v is not None, v or "") for v in key]))
     places = {key: place for place, key in enumerate(ranked[: wanted.top])}
@@ -134,11 +107,19 @@ def _groups(rows: Sequence[Any], subject: Subject, wanted: GroupsWanted) -> list
         place = places.get(tuple(row[2 : 2 + len(wanted.by)]), wanted.top)
         group = (row.starts_at, place)
         ends[row.starts_at] = row.ends_at
-        if row.name in subject.durations:
-            counted = classes[group][row.name]
-            counted[str(row.class_)] = counted.get(str(row.class_), 0) + row.total
-        else:
-            totals[group][row.name] += row.total
+        match row.number:
+            case number if number < CLASSES:
+                totals[group][subject.numbered[number - 1]] += row.total
+            case number if number < EXACT:
+                which, class_ = divmod(number, CLASSES)
+                counted = classes[group][durations[which - 1]]
+                counted[str(class_)] = counted.get(str(class_), 0) + row.total
+            case number:
+                which, us = divmod(number, EXACT)
+                name, limit = [*subject.limits.items()][which - 1]
+                most_us = round(1_000_000 * extra[limit.parameter])
+                if us < most_us or (us == most_us and limit.is_included):
+                    totals[group][name] += row.total
     present = sorted(group for group, named in totals.items() if named[subject.size])
     if len(present) > GROUPS_MAX:
         raise TooManyGroups
@@ -175,51 +156,65 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
     assert {*by, *filters} <= {*subject.dimensions}
     chosen = "".join(f" and {name} = :{name}" for name in filters)
     dimensions = "".join(f", {name}" for name in by)
-    start = bucket_start(wanted.unit, "at")
-    summed = _ROLLED if subject.is_rolled_up else _COUNTED
-    numbers = [*subject.counters, *subject.sums]
-    return text(
-        _SQL.format(
-            summed=summed.format(
-                facts=subject.facts,
-                filters=chosen,
-                dimensions=dimensions,
-                start=start,
-                sums="".join(f", sum({name})::bigint as {name}" for name in numbers),
-                named=", ".join(f"('{name}', {name})" for name in numbers),
-                durations=", ".join(f"('{name}', {name})" for name in subject.durations),
-                class_=class_of("each.us"),
-            ),
-            dimensions=dimensions,
-            ends=bucket_end(wanted.unit),
-        )
+    values = {
+        "dimensions": dimensions,
+        "filters": chosen,
+        "at": bucket_start(wanted.unit, "at"),
+        "ends": bucket_end(wanted.unit),
+    }
+    if subject.is_rolled_up:
+        facts = subject.facts_in(":since", ":until")
+        return text(_SQL.format(numbered=_ROLLED.format(facts=facts, **values), **values))
+    hours = HOURS_OF[subject.name]
+    numbered = _COUNTED.format(
+        facts=subject.facts_in("from_at", "to_at"),
+        hours=kept_hours(hours),
+        numbers=numbers_of(subject, f"starts_at{dimensions}"),
+        hour=bucket_start(wanted.unit, "hour"),
+        table=hours.table.name,
+        kind=subject.kind([*by, *filters]),
+        **values,
+    )
+    times = ARRAY(DateTime(timezone=True))
+    return text(_SQL.format(numbered=numbered, **values)).bindparams(
+        bindparam("from_ends", type_=times), bindparam("to_ends", type_=times)
     )
 
 
 _SQL = """
-with {summed}
+with {numbered}
 select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
-    name, class_, total
-from summed where total <> 0
+    number, total
+from (
+    select starts_at{dimensions}, number, sum(total)::bigint as total
+    from numbered group by starts_at{dimensions}, number
+) as summed
+where total <> 0
 limit :rows_max + 1
 """
 
-_COUNTED = """facts as materialized (
-    select {start} as starts_at, each.* from ({facts}) as each where true{filters}
+_COUNTED = """hours as materialized (
+    {hours}
 ),
-summed as (
-    select starts_at{dimensions}, each.name, 0 as class_, each.total
-    from (select starts_at{dimensions}{sums} from facts group by starts_at{dimensions}) as sums
-        cross join lateral (values {named}) as each (name, total)
+pieces as materialized (
+    select hour as from_at, hour + interval '1 hour' as to_at from hours where not is_kept
     union all
-    select starts_at{dimensions}, each.name, {class_} as class_, count(*)
-    from facts cross join lateral (values {durations}) as each (name, us)
-    where each.us is not null
-    group by starts_at{dimensions}, each.name, class_
+    select from_at, to_at from unnest(:from_ends, :to_ends) as rest (from_at, to_at)
+),
+facts as materialized (
+    select {at} as starts_at, fact.* from pieces cross join lateral ({facts}) as fact
+    where true{filters}
+),
+numbered as (
+    {numbers}
+    union all
+    select {hour} as starts_at{dimensions}, each.number, sum(each.total)::bigint
+    from hours join {table} as kept using (hour)
+    cross join lateral unnest(kept.numbers, kept.totals) as each (number, total)
+    where is_kept and kind = '{kind}'{filters}
+    group by 1{dimensions}, each.number
 )"""
 
-_ROLLED = """summed as (
-    select {start} as starts_at{dimensions}, name, class as class_, sum(total)::bigint as total
-    from ({facts}) as each where true{filters}
-    group by 1{dimensions}, name, class
+_ROLLED = """numbered as (
+    select {at} as starts_at{dimensions}, number, total from ({facts}) as each where true{filters}
 )"""

@@ -18,13 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
     has_whole_hours,
-    hour_after,
 )
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
     TooManyGroups,
 )
+from offhook.projections.views.analytics.hourly.making import whole_hours
 from offhook.projections.views.analytics.kpis import ERLANGS_FORMULA, Ratio
 from offhook.projections.views.analytics.load_legs import statement_from_legs
 from offhook.projections.views.analytics.load_whole import statement_from_hours
@@ -103,7 +103,7 @@ async def read_load(
     await connection.execute(text("set local jit to off"))
     statement = statement_from_legs(wanted)
     if await has_whole_hours(connection, wanted.unit, wanted.tz, wanted.start, wanted.end):
-        more = _hours(wanted.start, wanted.end)
+        more = whole_hours(wanted.start, wanted.end)
         found = await connection.execute(
             statement_from_hours(wanted).columns(seconds=JSONB), values | more
         )
@@ -112,20 +112,6 @@ async def read_load(
             return _loads(rows, wanted, known_until)
     found = await connection.execute(statement.columns(seconds=JSONB), values)
     return _loads(found.all(), wanted, known_until)
-
-
-def _hours(start: datetime, end: datetime) -> dict[str, Any]:
-    """The whole hours of the range, and what is before and after them."""
-    first, last = hour_after(start), end.replace(minute=0, second=0, microsecond=0)
-    if first > last:
-        return {"first": last, "last": last, "from_ends": [start], "to_ends": [end]}
-    rest = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
-    return {
-        "first": first,
-        "last": last,
-        "from_ends": [a for a, _ in rest],
-        "to_ends": [b for _, b in rest],
-    }
 
 
 def _loads(

@@ -5,25 +5,23 @@ the visit left the queue as answered until the leg ended or was enqueued again. 
 after the call is not known to the carrier, and is not in it.
 """
 
-from offhook.projections.views.analytics.figures import Mean, Subject
 from offhook.projections.views.analytics.kpis import RatioRule
+from offhook.projections.views.analytics.subject import Limit, Mean, Subject
 
 _FACTS = """
 select *,
     case when answered = 1 then round(1000000 * wait_s)::bigint end as wait_us,
     round(1000000 * wait_s)::bigint as wait,
+    case when answered = 1 then greatest(round(1000000 * wait_s), 0)::bigint end as answered_us,
+    case when abandoned = 1 then greatest(round(1000000 * wait_s), 0)::bigint end as abandoned_us,
     case when handled = 1 then spent end as handle,
     case when handled = 1 then spent end as handled_us
 from (
     select *, (answered = 1 and spent is not null)::int as handled
     from (
-        select visit.enqueued_at as at, visit.queue, visit.wait_s, 1 as offered,
+        select visit.enqueued_at as at, left(visit.queue, 100) as queue, visit.wait_s, 1 as offered,
             coalesce(visit.reason in ('bridged', 'bridging-in-process'), false)::int as answered,
-            coalesce(visit.reason in ('bridged', 'bridging-in-process')
-                and visit.wait_s <= :service_level_s, false)::int as answered_in_time,
             coalesce(visit.reason = 'hangup', false)::int as abandoned,
-            coalesce(visit.reason = 'hangup'
-                and visit.wait_s < :short_abandon_s, false)::int as short_abandoned,
             (visit.dequeued_at is null and visit.reason is null)::int as not_left,
             -- Not `greatest(…, 0)` alone, which leaves a null out.
             case when least(leg.ended_at, following.enqueued_at) is not null then
@@ -39,7 +37,7 @@ from (
                 and later.call_control_id = visit.call_control_id
                 and later.number > visit.number
         ) as following
-        where visit.enqueued_at >= :since and visit.enqueued_at < :until
+        where visit.enqueued_at >= {since} and visit.enqueued_at < {until}
     ) as visit
 ) as visit
 """
@@ -95,5 +93,14 @@ VISITS = Subject(
         "wait": "seconds in the queue, of all who left it",
         "handle": "talk and hold of handled contacts",
     },
+    limits={
+        "answered_in_time": Limit(
+            column="answered_us", parameter="service_level_s", is_included=True
+        ),
+        "short_abandoned": Limit(
+            column="abandoned_us", parameter="short_abandon_s", is_included=False
+        ),
+    },
     facts=_FACTS,
+    kinds={"all": (), "queue": ("queue",)},
 )

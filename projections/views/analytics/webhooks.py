@@ -27,8 +27,8 @@ from sqlalchemy import (
 from offhook.events import Record, WebhookReceived
 from offhook.position import partition_of
 from offhook.projections.views.analytics.facts import BOUNDS_US
-from offhook.projections.views.analytics.figures import Subject
 from offhook.projections.views.analytics.kpis import RatioRule
+from offhook.projections.views.analytics.subject import CLASSES, Subject
 from offhook.projections.views.view import metadata
 
 STEP_S = 300
@@ -45,16 +45,18 @@ webhook_sums = Table(
     PrimaryKeyConstraint("starts_at", "shard", "name", "class"),
 )
 
+_COUNTERS = {
+    "received": "webhooks in the log, each event once, and those that are repeated",
+    "repeated": "of an event that the log had already, outside its window of 10 minutes",
+    "out_of_order": "that occurred before one of the session that came earlier",
+    "retried": "that the carrier had to send more than once",
+}
+
 WEBHOOKS = Subject(
     name="webhooks",
     size="received",
     dimensions={},
-    counters={
-        "received": "webhooks in the log, each event once, and those that are repeated",
-        "repeated": "of an event that the log had already, outside its window of 10 minutes",
-        "out_of_order": "that occurred before one of the session that came earlier",
-        "retried": "that the carrier had to send more than once",
-    },
+    counters=_COUNTERS,
     ratios=(
         RatioRule(
             name="repeat_rate",
@@ -82,8 +84,9 @@ WEBHOOKS = Subject(
     ),
     durations={"delay": "from when it occurred, by the carrier's clock, until the log stored it"},
     facts=(
-        "select starts_at as at, name, class, total from webhook_sums"
-        " where starts_at >= :since and starts_at < :until"
+        f"select starts_at as at, case name when 'delay' then {CLASSES} + class else"
+        f" array_position(array[{', '.join(map(repr, _COUNTERS))}], name) end as number, total"
+        " from webhook_sums where starts_at >= {since} and starts_at < {until}"
     ),
     is_rolled_up=True,
 )

@@ -55,18 +55,6 @@ def bucket_end(unit: Unit | None) -> str:
             return f"starts_at + interval '{INTERVALS[unit]}'"
 
 
-async def require_time_zone(connection: AsyncConnection, tz: str) -> None:
-    """Raise UnknownTimeZone unless Postgres knows it: without rows it would not be looked up."""
-    if tz == "UTC":
-        return
-    try:
-        await connection.execute(text("select now() at time zone cast(:tz as text)"), {"tz": tz})
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _INVALID_PARAMETER:
-            raise UnknownTimeZone(tz) from error
-        raise
-
-
 async def has_whole_hours(
     connection: AsyncConnection, unit: Unit | None, tz: str, start: datetime, end: datetime
 ) -> bool:

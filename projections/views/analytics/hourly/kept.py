@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy import Table
 
 from offhook.projections.views.analytics.changes import hour_changes
+from offhook.projections.views.analytics.hourly.figure_hours import COMMAND_HOURS, VISIT_HOURS
 from offhook.projections.views.analytics.hourly.load_hours import LOAD_HOURS
 from offhook.projections.views.analytics.hourly.making import Hourly, hours_made
 
-KEPT_HOURS: Sequence[Hourly] = (LOAD_HOURS,)
+KEPT_HOURS: Sequence[Hourly] = (LOAD_HOURS, COMMAND_HOURS, VISIT_HOURS)
 
 HOURLY_TABLES: Sequence[Table] = (
     hour_changes,

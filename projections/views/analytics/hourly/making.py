@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.projections.views.analytics.grouping.buckets import hour_after
 from offhook.projections.views.view import metadata
 
 HOURS_AT_ONCE = 24
@@ -75,6 +77,26 @@ def kept_hours(subject: Hourly) -> str:
         ) as changed
         left join hours_made as made on made.subject = '{subject.name}'
             and made.hour = changed.hour and made.definition = '{subject.definition}'"""
+
+
+def whole_hours(start: datetime, end: datetime) -> dict[str, Any]:
+    """Parameters: `first` and `last`, between which hours of the range are whole, and the arrays
+    `from_ends` and `to_ends`, what is before and after them."""
+    first, last = hour_after(start), end.replace(minute=0, second=0, microsecond=0)
+    if first > last:
+        return no_whole_hours(start, end)
+    rest = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
+    return {
+        "first": first,
+        "last": last,
+        "from_ends": [a for a, _ in rest],
+        "to_ends": [b for _, b in rest],
+    }
+
+
+def no_whole_hours(start: datetime, end: datetime) -> dict[str, Any]:
+    """The same for a range of which nothing is taken from whole hours."""
+    return {"first": end, "last": end, "from_ends": [start], "to_ends": [end]}
 
 
 async def list_old_hours(

@@ -13,7 +13,7 @@ import pytest
 from telnyx import AsyncTelnyx
 
 from offhook.projections.views.analytics.commands import COMMANDS
-from offhook.projections.views.analytics.figures import Subject
+from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.analytics.webhooks import WEBHOOKS
 from tests.api.stack import FRIEND, OURS, READER, Stack, until

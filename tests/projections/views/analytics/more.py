@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.facts import BOUNDS_US
-from offhook.projections.views.analytics.figures import FigureGroup, Subject, read_figures
+from offhook.projections.views.analytics.figures import FigureGroup, read_figures
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.load import LoadView, read_load
+from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.analytics.webhooks import WEBHOOKS
 from tests.projections.views.analytics.oracle import Event, Leg, Numbers, legs_of
@@ -80,17 +81,7 @@ class More:
         webhooks: Sequence[tuple[str, Event, int]],
     ) -> None:
         """Every subject, by every dimension and in every bucket."""
-        every = {leg.call_control_id: leg for leg in legs_of(self.events, started_only=False)}
         at = OPENS_AT + timedelta(microseconds=chance.randrange(30 * 3600 * 10**6))
-        part: dict[str, Any] = {"start": at, "end": at + timedelta(hours=3, microseconds=7)}
-        commands = commands_of(self.facts, every)
-        assert sum(each.counts["survived"] for each in commands) > 0
-        for wanted in _wanted(COMMANDS, part, {"operation": "transfer", "flow_version": "2"}):
-            await _assert_figures(connection, COMMANDS, wanted, commands)
-        policy = {"service_level_s": 20.0, "short_abandon_s": 5.0}
-        visits = visits_of(self.events, every, level_s=20, short_s=5)
-        for wanted in _wanted(VISITS, part, {"queue": QUEUES[0]}):
-            await _assert_figures(connection, VISITS, wanted, visits, policy)
         since = at.replace(minute=at.minute // 5 * 5, second=0, microsecond=0)
         things = webhooks_of(webhooks)
         for wanted in _wanted(WEBHOOKS, {"start": since, "end": since + 7 * STEP}, {}):
@@ -99,9 +90,19 @@ class More:
         await self.assert_hourly(connection, chance)
 
     async def assert_hourly(self, connection: AsyncConnection, chance: random.Random) -> None:
-        """What whole hours are kept of."""
+        """Every subject of which whole hours are kept."""
+        every = {leg.call_control_id: leg for leg in legs_of(self.events, started_only=False)}
         at = OPENS_AT + timedelta(microseconds=chance.randrange(30 * 3600 * 10**6))
-        part = {"start": at, "end": at + timedelta(hours=3, microseconds=7)}
+        part: dict[str, Any] = {"start": at, "end": at + timedelta(hours=3, microseconds=7)}
+        commands = commands_of(self.facts, every)
+        assert sum(each.counts["survived"] for each in commands) > 0
+        for wanted in _wanted(COMMANDS, part, {"operation": "transfer", "flow_version": "2"}):
+            await _assert_figures(connection, COMMANDS, wanted, commands)
+        level_s, short_s = chance.choice(((20.0, 5.0), (9.5, 4.0), (0.0, 60.0)))
+        policy = {"service_level_s": level_s, "short_abandon_s": short_s}
+        visits = visits_of(self.events, every, level_s=level_s, short_s=short_s)
+        for wanted in _wanted(VISITS, part, {"queue": QUEUES[0]}):
+            await _assert_figures(connection, VISITS, wanted, visits, policy)
         for wanted in _load_wanted(part):
             await self._assert_load(connection, wanted)
 

@@ -1,8 +1,6 @@
 """One suite for the log: the stand-in and the real JetStream give the same answers."""
 
 import asyncio
-import os
-import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -33,6 +31,7 @@ from offhook.jetstream.log import (
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import partition_for
 from offhook.webhooks import wire_body
+from tests.frozen import frozen
 from tests.memory_log import MemoryLog
 
 
@@ -290,16 +289,13 @@ async def test_what_a_slow_log_stored_at_the_first_try_was_not_stored_before(
         await provision(client, [server.monitor_url])
         log = JetStreamLog(client)
         await log.read(session)
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
+        with frozen(server.pid):
             tries = log._inbox._count
             appending = asyncio.create_task(
                 log.append(session, "out", encoded, expected_seq=expected_seq)
             )
             while log._inbox._count < tries + 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
         assert not (await appending).duplicate
         (record,) = await log.read(session)
         assert record.seq == (await appending).seq

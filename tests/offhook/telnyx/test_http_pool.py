@@ -127,10 +127,8 @@ async def test_a_request_that_gets_no_connection_in_time_is_certainly_not_sent(
         )
         assert len(server.requests) == 2
         server.answers.set()
-        assert all(
-            isinstance(each, Accepted)
-            for each in await asyncio.gather(*(telnyx.send(DIAL) for _ in range(4)))
-        )
+        for _ in range(4):
+            assert isinstance(await telnyx.send(DIAL), Accepted)
 
 
 async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

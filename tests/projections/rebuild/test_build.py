@@ -41,6 +41,7 @@ from tests.projections.rebuild.versions import (
 )
 from tests.projections.story import (
     NOON,
+    TIMEOUT_S,
     Entry,
     call,
     caught_up,
@@ -318,13 +319,13 @@ async def test_cancelled_at_work_it_leaves_nothing(
     cancelling: list[asyncio.Task[bool]] = []
     claim = cold.ColdWorker._claim
 
-    async def slow(worker: cold.ColdWorker) -> cold.Chunk | None:
+    async def once_wanted(worker: cold.ColdWorker) -> cold.Chunk | None:
         if not cancelling:
             cancelling.append(asyncio.create_task(cancel(engine)))
-        await asyncio.sleep(0.2)
+            await _wish(engine, "cancel")
         return await claim(worker)
 
-    monkeypatch.setattr(cold.ColdWorker, "_claim", slow)
+    monkeypatch.setattr(cold.ColdWorker, "_claim", once_wanted)
     assert await build_version(engine, _url(engine), workers=1) is None
     assert await cancelling[0]
     assert await schemas_aside(engine) == 0
@@ -478,7 +479,7 @@ async def _paused_after(
         nonlocal claimed
         if claimed == chunks:
             pausing.append(asyncio.create_task(pause(engine)))
-            await asyncio.sleep(0.3)
+            await _wish(engine, "pause")
         claimed += 1
         return await claim(worker)
 
@@ -489,6 +490,13 @@ async def _paused_after(
         await building
         build = await pausing[0]
     return building, build.folded  # type: ignore[attr-defined]
+
+
+async def _wish(engine: AsyncEngine, wanted: str) -> None:
+    """Wait until another process wants this of the build."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while await value(engine, "select wanted from public_rebuild.build") != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_an_archived_session_that_cannot_be_read_is_parked_in_its_partition(

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.stream import WORKER, streams_of
+from offhook.jetstream.stream import WORKER, consumer_configs, streams_of
 from offhook.jetstream.subjects import partition_for, subject_of
 from offhook.workers.intake.consumer import FETCH_MAX, BoundConsumers
 
@@ -24,6 +24,10 @@ async def client() -> AsyncIterator[Client]:
     with NatsServer() as server:
         client = await connect(server.url, "test")
         await provision(client, [server.monitor_url], partitions=PARTITIONS)
+        # Nothing is acknowledged here, and nothing is to be delivered again.
+        patient = consumer_configs()[0].evolve(ack_wait=TIMEOUT_S)
+        for stream in streams_of(PARTITIONS):
+            await client.jetstream().add_consumer(stream, patient)
         yield client
         await close(client)
 

@@ -12,8 +12,9 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.consuming.handed_over import HandedOverDelivery, Handover
 from offhook.jetstream.consuming.pull import Pull
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.stream import STREAM, WORKER
+from offhook.jetstream.stream import STREAM, WORKER, consumer_configs
 from offhook.jetstream.subjects import subject_of, wake_subject
+from offhook.workers.intake import handover
 from offhook.workers.intake.delivery import Delivery
 from offhook.workers.intake.handover import RECONNECTING_S, HandoverAnswer, OtherWorkers
 
@@ -25,6 +26,9 @@ async def server() -> AsyncIterator[NatsServer]:
     with NatsServer() as server:
         client = await connect(server.url, "test")
         await provision(client, [server.monitor_url])
+        # On a busy machine what is not acknowledged yet is not delivered again.
+        patient = consumer_configs()[0].evolve(ack_wait=TIMEOUT_S)
+        await client.jetstream().add_consumer(STREAM, patient)
         await close(client)
         yield server
 
@@ -34,6 +38,12 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
     client = await connect(server.url, "test")
     yield client
     await close(client)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is there has all the time to answer that a busy machine needs."""
+    monkeypatch.setattr(handover, "ANSWER_S", TIMEOUT_S)
 
 
 async def listening(client: Client, is_room: bool) -> list[Delivery]:
@@ -78,6 +88,7 @@ async def test_a_worker_that_is_gone_is_told_apart_from_one_that_is_frozen(
             pass
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_worker_without_the_session_and_without_room_leaves_it_to_who_asks(
     client: Client,
 ) -> None:
@@ -102,6 +113,7 @@ async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting
     assert await others.hand_over("w2", "s", []) is HandoverAnswer.GONE
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_delivery_is_answered_by_the_worker_that_took_it(
     server: NatsServer, client: Client
 ) -> None:
@@ -131,6 +143,7 @@ async def test_a_delivery_is_answered_by_the_worker_that_took_it(
     await close(other)
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_request_of_another_version_is_left_alone(client: Client) -> None:
     taken = await listening(client, is_room=True)
     await client.publish(wake_subject("w2"), b"a-session")

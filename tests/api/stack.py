@@ -39,7 +39,17 @@ END_TIMEOUT_S = 60.0
 WORKER_END_TIMEOUT_S = 8.0
 DEADLINE_S = 60.0
 POLL_S = 0.02
-ANSWER_TIMEOUT_S = 6.0
+POLL_MAX_S = 0.1
+WANT_A_DECISION = {"WebhookReceived", "CommandRequested", "CommandFailed"}
+OUTCOMES = {"succeeded", "failed"}
+ANSWER_TIMEOUT_S = 30.0
+"""Longer than a busy machine takes for any command."""
+
+SPEED = 5.0
+"""A second of a call lasts so much less: a called number answers after 0.2 s."""
+
+PATIENCE_S = 3_000.0
+"""Of a caller, before and after the answer: no test is so slow that a call ends by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +76,25 @@ class Stack:
 
     async def ring(self, connection_id: str = "1", **more: Any) -> dict[str, str]:
         """Somebody calls in: the ids of the parked leg."""
-        body = {"from": CALLER, "to": OURS, "connection_id": connection_id, **more}
+        body = {
+            "from": CALLER,
+            "to": OURS,
+            "connection_id": connection_id,
+            "patience_s": PATIENCE_S,
+            "hangup_after_s": PATIENCE_S,
+            **more,
+        }
         async with self._plain() as http:
             response = await http.post(f"{self.simulator_url}/simulator/calls", json=body)
         assert response.status_code == 201, response.text
         ids: dict[str, str] = response.json()["data"]
         return ids
+
+    async def hung_up(self, call_control_id: str) -> None:
+        """The party of a leg hangs up."""
+        url = f"{self.simulator_url}/simulator/calls/{call_control_id}/hangup"
+        async with self._plain() as http:
+            (await http.post(url)).raise_for_status()
 
     async def connection(self) -> str:
         """The id of a new Call Control Application whose webhooks reach the ingress."""
@@ -127,6 +150,42 @@ class Stack:
         there: dict[str, Any] = await until(reached, f"session {session_id} to be {status}")
         return there
 
+    async def settled(self, session_id: str, status: str = "active") -> dict[str, Any]:
+        """The same, once nothing more can come of what has happened: the views have every webhook
+        of the session that the carrier sent, a decision on each record that wants one, and the
+        outcome of each command. Two reads that are compared come after this.
+        """
+
+        async def reached() -> dict[str, Any] | None:
+            sent = [
+                event
+                for event in (await self.effects())["events"]
+                if event["call_session_id"] == session_id
+            ]
+            async with self.http() as http:
+                timeline = await http.get(f"/sessions/{session_id}/timeline")
+            entries = timeline.json()["data"]
+            decided = {
+                entry["fields"]["cause_seq"] for entry in entries if entry["type"] == "Decided"
+            }
+            # Of a webhook that was delivered again the first is decided on.
+            wanting: dict[str, int] = {}
+            for entry in entries:
+                if entry["type"] in WANT_A_DECISION:
+                    wanting.setdefault(entry["fact_id"], entry["seq"])
+            found = await self.session(session_id, status)
+            is_settled = (
+                all(event["delivered"] is not None for event in sent)
+                and {event["id"] for event in sent if event["delivered"]} <= wanting.keys()
+                and decided.issuperset(wanting.values())
+                and {each["status"] for each in found["data"]["commands"]} <= OUTCOMES
+            )
+            return found if is_settled else None
+
+        await self.session(session_id, status)
+        there: dict[str, Any] = await until(reached, f"session {session_id} to be settled")
+        return there
+
 
 @asynccontextmanager
 async def sdk_at(url: str, key: str, *, max_retries: int = 0) -> AsyncIterator[AsyncTelnyx]:
@@ -141,10 +200,11 @@ async def sdk_at(url: str, key: str, *, max_retries: int = 0) -> AsyncIterator[A
 
 async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
     """What `look` finds, once it finds something."""
-    give_up_at = time.monotonic() + DEADLINE_S
+    give_up_at, pause_s = time.monotonic() + DEADLINE_S, POLL_S
     while not (found := await look()):
         assert time.monotonic() < give_up_at, f"waited {DEADLINE_S} s for {what}"
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(pause_s)
+        pause_s = min(POLL_MAX_S, 1.5 * pause_s)  # each look takes from what is waited for
     return found
 
 
@@ -171,6 +231,7 @@ def started(
         api_tokens=(f"admin:{ADMIN}", f"command:{COMMANDER}", f"read:{READER}"),
         answer_timeout_s=ANSWER_TIMEOUT_S,
         simulator_connections=("1",),
+        simulator_speed=SPEED,
     )
     asyncio.run(_prepare(settings))
     with ExitStack() as running:
@@ -195,6 +256,18 @@ def started(
             api_url=f"http://127.0.0.1:{api}",
             simulator_url=f"http://127.0.0.1:{simulator}",
         )
+
+
+@contextmanager
+def api_with(stack: Stack, logs: Path, **changes: Any) -> Iterator[Stack]:
+    """The stack behind another API, with other settings."""
+    settings = replace(stack.settings, api_port=free_port(), **changes)
+    process = _start("api", settings, logs, settings.api_port)
+    try:
+        _wait_until_ready(process)
+        yield replace(stack, settings=settings, api_url=f"http://127.0.0.1:{settings.api_port}")
+    finally:
+        _end([process])
 
 
 async def _prepare(settings: Settings) -> None:

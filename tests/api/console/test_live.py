@@ -6,7 +6,7 @@ from contextlib import suppress
 from playwright.async_api import BrowserContext, Page, TimeoutError, expect
 from telnyx import AsyncTelnyx
 
-from tests.api.console.conftest import signed_in
+from tests.api.console.conftest import WAIT_MS, signed_in
 from tests.api.stack import READER, Stack, until
 
 
@@ -44,7 +44,10 @@ async def test_a_call_appears_moves_through_its_states_and_is_hung_up(
 
 async def test_keys_lead_through_rows_pages_and_to_the_filter(stack: Stack, page: Page) -> None:
     connection_id = await stack.connection()
-    placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(2)]
+    placed = [(await stack.ring(connection_id))["call_session_id"]]
+    await stack.settled(placed[0])  # the rows are in the order of the log
+    placed.append((await stack.ring(connection_id))["call_session_id"])
+    await stack.settled(placed[1])
     await page.goto(f"/console/?connection={connection_id}&status=all")
     await expect(page.locator("#rows a.open")).to_have_count(2)
     await expect(page.locator("#keys")).to_be_visible()  # the script is at work
@@ -80,8 +83,10 @@ async def test_without_scripts_a_reader_sees_the_calls_and_no_button(
     browser = context.browser
     assert browser is not None
     plain = await browser.new_context(base_url=stack.api_url, java_script_enabled=False)
+    plain.set_default_timeout(WAIT_MS)
     page = await plain.new_page()
     await signed_in(page, READER)
     await page.goto(f"/console/?connection={connection_id}&status=all")
     await expect(page.locator(f"[id='call-{session_id}'] a.open")).to_be_visible()
     await expect(page.get_by_role("button", name="Hang up")).to_have_count(0)
+    await plain.close()

@@ -15,7 +15,6 @@ from tests.api.own.sessions.test_sessions import refused_speak
 from tests.api.stack import CALLER, OURS, Stack
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-PATIENT = {"patience_s": 600, "hangup_after_s": 600}
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -76,8 +75,8 @@ async def test_a_call_is_found_opened_and_exported(
     stack: Stack, page: Page, sdk: AsyncTelnyx, tmp_path: Path
 ) -> None:
     connection_id = await stack.connection()
-    ids = await stack.ring(connection_id, **PATIENT)
-    other = await stack.ring(connection_id, **PATIENT)
+    ids = await stack.ring(connection_id)
+    other = await stack.ring(connection_id)
     for each in (ids, other):
         await stack.session(each["call_session_id"])
     await sdk.calls.actions.answer(ids["call_control_id"])

@@ -73,9 +73,7 @@ async def test_it_names_cause_source_and_code_of_each_failed_call(stack: Stack) 
 async def test_it_says_that_the_caller_gave_up(stack: Stack) -> None:
     ids = await stack.ring()
     await stack.session(ids["call_session_id"])
-    async with httpx.AsyncClient(trust_env=False) as carrier:
-        path = f"/simulator/calls/{ids['call_control_id']}/hangup"
-        (await carrier.post(f"{stack.simulator_url}{path}")).raise_for_status()
+    await stack.hung_up(ids["call_control_id"])
     async with stack.http() as http:
         found = await sentence(http, ids["call_session_id"])
     assert found.startswith("The caller +12025550101 hung up ")

@@ -4,6 +4,7 @@ import re
 
 from playwright.async_api import Page, expect
 
+from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
 from tests.api.stack import FRIEND, READER, Stack, until
 
@@ -38,6 +39,8 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await expect(why).to_have_text(re.compile("^An application hung up .* after the answer"))
     await expect(page.locator("[data-action]")).to_have_count(0)
     await expect(page.locator("[data-live]")).to_have_text("")
+
+    await stack.settled(session_id, "ended")  # or a later record would move the slider
 
     async def all_shown() -> bool:
         shown = await ladder.locator("[data-record]").evaluate_all(
@@ -86,6 +89,7 @@ async def test_a_reader_sees_the_page_without_scripts(stack: Stack, page: Page) 
     context = await browser.new_context(base_url=stack.api_url, java_script_enabled=False)
     cookie = {"name": "offhook_token", "value": READER, "url": f"{stack.api_url}/console"}
     await context.add_cookies([cookie])  # type: ignore[list-item]
+    context.set_default_timeout(WAIT_MS)
     plain = await context.new_page()
     await plain.set_viewport_size({"width": 390, "height": 844})
     await plain.goto(f"/console/sessions/{session_id}?order=true")
@@ -98,3 +102,4 @@ async def test_a_reader_sees_the_page_without_scripts(stack: Stack, page: Page) 
     await expect(plain.locator("#record pre").first).to_contain_text('"call.initiated"')
     picture = await plain.request.get(f"/console/sessions/{session_id}/ladder.svg")
     assert picture.headers["content-type"].startswith("image/svg+xml")
+    await context.close()

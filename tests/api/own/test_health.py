@@ -30,7 +30,7 @@ async def log_of(stack: Stack) -> Any:
 async def park(stack: Stack) -> str:
     """A call that its flow has parked, as a worker records it; once the views have it."""
     session_id = (await stack.ring())["call_session_id"]
-    session = (await stack.session(session_id))["data"]["session"]
+    session = (await stack.settled(session_id))["data"]["session"]
     fact = SessionParked(
         cause_seq=session["first_seq"],
         error="flow desk 1: ValueError: no [x]",
@@ -121,7 +121,7 @@ async def test_a_session_that_its_flow_parked_is_resumed(stack: Stack) -> None:
 
 async def test_a_session_that_the_views_parked_is_folded_again(stack: Stack) -> None:
     session_id = (await stack.ring())["call_session_id"]
-    session = (await stack.session(session_id))["data"]["session"]
+    session = (await stack.settled(session_id))["data"]["session"]
     engine = open_database(stack.settings.postgres_url)
     async with engine.begin() as connection:
         await connection.execute(

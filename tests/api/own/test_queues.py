@@ -61,6 +61,7 @@ async def test_every_visit_of_a_leg_is_listed(stack: Stack, sdk: AsyncTelnyx) ->
         assert (newest["dequeued_at"], newest["wait_s"], newest["reason"]) == (None, None, None)
         await sdk.calls.actions.leave_queue(leg)
         await visits(stack, number, queue=queue)
+    await stack.settled(session_id)
     second, first = await visits(stack, 2, session_id=session_id)
     assert (first["number"], second["number"]) == (1, 2)
     assert {first["queue"], second["queue"]} == {queue}

@@ -46,7 +46,7 @@ async def test_a_dial_answers_with_the_ids_of_the_new_leg(
 
 
 async def test_a_dialled_leg_is_hung_up_at_once(either: AsyncTelnyx, stack: Stack) -> None:
-    placed = await dial(either, SILENT)
+    placed = await dial(either, SILENT, timeout_secs=600)
     hung_up = await either.calls.actions.hangup(placed.call_control_id)
     assert hung_up.data is not None
     assert hung_up.data.result == "ok"

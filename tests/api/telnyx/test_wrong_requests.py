@@ -76,7 +76,7 @@ async def both(stack: Stack) -> AsyncIterator[Both]:
 @pytest.fixture
 async def leg(stack: Stack) -> str:
     """A call that is up, for what needs one."""
-    return (await stack.ring(DEFAULT_ID, patience_s=600))["call_control_id"]
+    return (await stack.ring(DEFAULT_ID))["call_control_id"]
 
 
 def right(operation: str) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from telnyx import AsyncTelnyx
 from offhook.api.own.analytics.summary import RANGE_MAX
 from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
 from offhook.projections.views.analytics.reads import BUCKETS_MAX
-from tests.api.stack import FRIEND, OURS, READER, Stack, until
+from tests.api.stack import FRIEND, OURS, READER, Stack
 
 BUSY = "+12025550186"
 DAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
-TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+LAST_WEEK, TOMORROW = ((datetime.now(UTC) + timedelta(days=days)).isoformat() for days in (-7, 1))
 BOTH = pytest.mark.parametrize("path", ["summary", "timeseries", "groups"])
 
 
@@ -43,16 +43,19 @@ async def called(stack: Stack, telnyx: AsyncTelnyx, connection_id: str) -> dict[
     await stack.session(ids["call_session_id"])
     await telnyx.calls.actions.answer(ids["call_control_id"])
     await telnyx.calls.actions.hangup(ids["call_control_id"])
-    await telnyx.calls.dial(to=BUSY, from_=OURS, connection_id=connection_id)
-    await telnyx.calls.dial(to=FRIEND, from_=OURS, connection_id=connection_id)
-
-    async def all_there() -> Any:
-        reply = (await get(stack, "summary", connection_id=connection_id)).json()
-        counts = reply["data"]["counts"]
-        is_there = (counts["calls"], counts["ended"], counts["answered"]) == (3, 2, 2)
-        return reply if is_there else None
-
-    reply: dict[str, Any] = await until(all_there, "two calls to end and one to be answered")
+    busy, friend = [
+        (await telnyx.calls.dial(to=to, from_=OURS, connection_id=connection_id)).data
+        for to in (BUSY, FRIEND)
+    ]
+    assert busy is not None
+    assert friend is not None
+    await stack.in_state(str(friend.call_control_id), "answered")
+    await stack.settled(ids["call_session_id"], "ended")
+    await stack.settled(str(busy.call_session_id), "ended")
+    await stack.settled(str(friend.call_session_id))
+    reply: dict[str, Any] = (await get(stack, "summary", connection_id=connection_id)).json()
+    counts = reply["data"]["counts"]
+    assert (counts["calls"], counts["ended"], counts["answered"]) == (3, 2, 2)
     return reply
 
 
@@ -282,7 +285,7 @@ async def test_groups_as_csv(stack: Stack, sdk: AsyncTelnyx) -> None:
     connection_id = await stack.connection()
     await called(stack, sdk, connection_id)
     asked = {"connection_id": connection_id, "group_by": "hour,direction"}
-    asked |= {"from": DAY["from"], "to": TOMORROW}
+    asked |= {"from": LAST_WEEK, "to": TOMORROW}
     response = await get(stack, "groups", **asked, format="csv")
     assert response.headers["content-type"].startswith("text/csv")
     rows = [*csv.DictReader(io.StringIO(response.text))]

@@ -41,7 +41,7 @@ def _now() -> datetime:
 async def test_an_export_has_what_the_list_has(stack: Stack) -> None:
     connection_id = await stack.connection()
     for _ in range(3):
-        await stack.session((await stack.ring(connection_id))["call_session_id"])
+        await stack.settled((await stack.ring(connection_id))["call_session_id"])
     asked = {"connection_id": connection_id, "number": "+1202*", "status": "active"}
     async with stack.http(READER) as http:
         listed = (await http.get("/sessions", params=asked)).json()["data"]

@@ -137,8 +137,13 @@ async def test_a_dialled_call_is_one_session_with_its_command_by_either_id(
     await stack.session(session_id)
 
     async def settled() -> Any:
-        (found,) = (await get(stack, f"/sessions/{command_id}")).json()["data"]["commands"]
-        return found if found["status"] == "succeeded" else None
+        response = await get(stack, f"/sessions/{command_id}")
+        if response.status_code == 404:  # the partition of the command may be behind
+            return None
+        found = [
+            each for each in response.json()["data"]["commands"] if each["status"] == "succeeded"
+        ]
+        return found and found[0]
 
     command = await until(settled, "the dial's outcome")
     assert (command["session_id"], command["answer_session_id"]) == (command_id, session_id)
@@ -229,7 +234,10 @@ async def test_a_command_is_read_by_its_id(stack: Stack, sdk: AsyncTelnyx) -> No
     command_id = dialled.headers["offhook-command-id"]
 
     async def succeeded() -> Any:
-        reply = (await get(stack, f"/commands/{command_id}")).json()
+        response = await get(stack, f"/commands/{command_id}")
+        if response.status_code == 404:  # not in the views yet
+            return None
+        reply = response.json()
         return reply if reply["data"]["status"] == "succeeded" else None
 
     reply = await until(succeeded, "the dial's outcome")
@@ -317,15 +325,9 @@ async def test_a_list_includes_legs_and_what_came_last(stack: Stack, sdk: AsyncT
     query = {"connection_id": connection_id, "include": "legs,last"}
     await sdk.calls.actions.answer(ids["call_control_id"])
 
-    async def answered() -> Any:
-        found = (await get(stack, "/sessions", phase="talking", **query)).json()["data"]
-        if not found or found[0]["last_command"]["status"] != "succeeded":
-            return None
-        one = (await get(stack, f"/sessions/{session_id}")).json()["data"]
-        # A record may have come between the two.
-        return (found[0], one) if one["session"]["last_seq"] == found[0]["last_seq"] else None
-
-    talking, one = await until(answered, "the call to be answered")
+    await stack.in_state(ids["call_control_id"], "answered")
+    one = (await stack.settled(session_id))["data"]
+    [talking] = (await get(stack, "/sessions", phase="talking", **query)).json()["data"]
     assert [leg["call_control_id"] for leg in talking["legs"]] == [ids["call_control_id"]]
     assert talking["last_command"]["operation"] == "answer"
     assert talking["last_event"]["event_type"].startswith("call.")
@@ -336,9 +338,14 @@ async def test_a_list_includes_legs_and_what_came_last(stack: Stack, sdk: AsyncT
     assert plain.keys() == one["session"].keys()
     [alone] = (await get(stack, "/sessions", **query | {"include": "last"})).json()["data"]
     assert (alone["legs"], alone["phase"]) == (None, None)
-    counts = (await get(stack, "/live")).json()
+
+    async def counted() -> Any:
+        await stack.ring(connection_id)  # of the last 10 s, however slow all this is
+        found = (await get(stack, "/live")).json()
+        return found if found["data"]["calls_per_s"] else None
+
+    counts = await until(counted, "a call of the last 10 s")
     assert counts["data"]["talking"] >= 1
-    assert counts["data"]["calls_per_s"] > 0
     assert counts["limits"] == {"dials_per_s": stack.settings.dials_per_s}
 
 

@@ -2,11 +2,14 @@
 
 import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from telnyx import AsyncTelnyx
 
-from tests.api.stack import ADMIN, ROOT, Stack
+from tests.api.stack import ADMIN, ROOT, Stack, sdk_at
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -28,18 +31,39 @@ def chromium() -> str:
     return found.stdout.strip()
 
 
-@pytest.fixture
-async def context(chromium: str, stack: Stack) -> AsyncIterator[BrowserContext]:
-    """A browser without cookies, at the console of `stack`; nothing but loopback is reached."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here run in one event loop, which is the browser's."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("asyncio"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """It starts in a second, and there are tens of tests."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        context = await browser.new_context(base_url=stack.api_url)
-        context.set_default_timeout(WAIT_MS)
-        yield context
+        yield browser
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser, stack: Stack) -> AsyncIterator[BrowserContext]:
+    """A profile without cookies, at the console of `stack`; nothing but loopback is reached."""
+    context = await browser.new_context(base_url=stack.api_url)
+    context.set_default_timeout(WAIT_MS)
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sdk(stack: Stack) -> AsyncIterator[AsyncTelnyx]:
+    """The official SDK at the API, in the browser's event loop."""
+    async with sdk_at(f"{stack.api_url}/v2", ADMIN) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """A page signed in with every scope; an error in a script or the policy fails the test."""
     page = await context.new_page()

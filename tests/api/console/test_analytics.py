@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
+from tests.api.console.conftest import WAIT_MS
 from tests.api.stack import Stack
 
 
@@ -46,6 +47,7 @@ async def test_it_needs_no_script(stack: Stack, context: BrowserContext, page: P
         java_script_enabled=False,
         storage_state=await context.storage_state(),
     )
+    bare.set_default_timeout(WAIT_MS)
     without = await bare.new_page()
     await without.goto(f"/console/analytics?last=1h&connection_id={connection_id}")
     await without.get_by_text("Table", exact=True).click()

@@ -31,15 +31,15 @@ from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
-from offhook.projections.views.analytics.changes import FILL_CHANGES
 from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.figures import read_figures
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
 from offhook.projections.views.analytics.hourly.making import make_every_hour
-from offhook.projections.views.analytics.load import read_load
-from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, ROLLUPS
+from offhook.projections.views.analytics.load.load import read_load
+from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
+from offhook.projections.views.analytics.rollups.rollups import FILL, FILL_REPEATS, ROLLUPS
 from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.database import begun, driver_of, open_database

@@ -2,7 +2,7 @@
 
 The changes are counted from the legs that there are. The hours themselves are made by the projector
 when it runs, the latest first; until then readers count them from legs. The SQL is that of
-`offhook.projections.views.analytics.changes` at this revision; a test compares the two.
+`offhook.projections.views.analytics.rollups.changes` at this revision; a test compares the two.
 """
 
 from alembic import op

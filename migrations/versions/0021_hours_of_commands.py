@@ -1,7 +1,7 @@
 """How often the commands and visits to queues of each hour have changed, and the hours themselves.
 
 As for legs, the changes are counted from the rows that there are, and the projector makes the hours.
-The SQL is that of `offhook.projections.views.analytics.changes` at this revision.
+The SQL is that of `offhook.projections.views.analytics.rollups.changes` at this revision.
 """
 
 from alembic import op

@@ -25,7 +25,7 @@ from typing import Any
 
 from offhook.projections.views import view
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
-from offhook.projections.views.analytics.rollups import ROLLUPS
+from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
 from offhook.projections.views.analytics.webhooks import webhook_sums
 from offhook.projections.views.checkpoint import checkpoint
 from offhook.projections.views.commands import COMMANDS

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.projections.views.analytics.changes import FILL_CHANGES
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
 from offhook.projections.views.analytics.hourly.making import Hourly, make_hours
-from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS
+from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
+from offhook.projections.views.analytics.rollups.rollups import FILL, FILL_REPEATS
 from offhook.projections.views.database import read_at_one_moment
 
 # A row that has come to nothing stays.

@@ -52,7 +52,7 @@ from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.figures import FigureGroup, read_figures
 from offhook.projections.views.analytics.grouping.buckets import UnknownTimeZone
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted, TooManyGroups
-from offhook.projections.views.analytics.load import (
+from offhook.projections.views.analytics.load.load import (
     CPS_FORMULA,
     LOAD_DIMENSIONS,
     LoadView,

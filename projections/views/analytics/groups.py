@@ -42,7 +42,7 @@ from offhook.projections.views.analytics.kpis import (
     Ratio,
     ratios_of,
 )
-from offhook.projections.views.analytics.periods import Span, spans_of
+from offhook.projections.views.analytics.rollups.periods import Span, spans_of
 from offhook.projections.views.view import storable
 
 MOS_FORMULA = "sum of the mean opinion scores / legs that have one"

@@ -3,14 +3,14 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.changes import (
+from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
+from offhook.projections.views.analytics.hourly.making import make_every_hour
+from offhook.projections.views.analytics.rollups.changes import (
     FILL_CHANGES,
     FUNCTIONS,
     hour_triggers_on,
 )
-from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
-from offhook.projections.views.analytics.hourly.making import make_every_hour
-from offhook.projections.views.analytics.rollups import FILL, FILL_REPEATS, triggers_on
+from offhook.projections.views.analytics.rollups.rollups import FILL, FILL_REPEATS, triggers_on
 
 
 async def refill(connection: AsyncConnection, schema: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
 from offhook.projections.views.analytics.facts import DIMENSIONS, facts_of
 from offhook.projections.views.analytics.grouping.buckets import Unit, bucket_end, bucket_start
-from offhook.projections.views.analytics.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
+from offhook.projections.views.analytics.rollups.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
 
 
 def kind_of(by: Sequence[str], filters: Sequence[str]) -> str | None:

@@ -13,7 +13,7 @@ from offhook.projections.views.analytics.facts import BOUNDS_US
 from offhook.projections.views.analytics.figures import FigureGroup, read_figures
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
-from offhook.projections.views.analytics.load import LoadView, read_load
+from offhook.projections.views.analytics.load.load import LoadView, read_load
 from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.analytics.webhooks import WEBHOOKS

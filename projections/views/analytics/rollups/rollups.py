@@ -30,7 +30,6 @@ from sqlalchemy import (
     Text,
 )
 
-from offhook.projections.views.analytics.changes import OF_REPEATS
 from offhook.projections.views.analytics.facts import (
     ADDED,
     DIMENSIONS,
@@ -38,6 +37,7 @@ from offhook.projections.views.analytics.facts import (
     class_of,
     facts_of,
 )
+from offhook.projections.views.analytics.rollups.changes import OF_REPEATS
 from offhook.projections.views.view import metadata
 
 FIGURES = (*ADDED, *SUMS)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.projections.views.analytics.periods import Span, spans_of
+from offhook.projections.views.analytics.rollups.periods import Span, spans_of
 
 HOURS = st.integers(min_value=0, max_value=24 * 800).map(
     lambda hours: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=hours)

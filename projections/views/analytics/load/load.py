@@ -1,7 +1,7 @@
 """Load: how many calls are up at once, how many start in a second, and the busy hour.
 
-Whole hours are kept (`hourly`), the rest of a range is counted from legs: `load_whole`. Buckets of
-less than an hour, and the group of all others, are counted from legs alone: `load_legs`. All of it
+Whole hours are kept (`hourly`), the rest of a range is counted from legs: `whole`. Buckets of
+less than an hour, and the group of all others, are counted from legs alone: `legs`. All of it
 is exact. A call that has not ended is up until now, and nothing is known of later.
 """
 
@@ -26,8 +26,8 @@ from offhook.projections.views.analytics.grouping.wanted import (
 )
 from offhook.projections.views.analytics.hourly.making import whole_hours
 from offhook.projections.views.analytics.kpis import ERLANGS_FORMULA, Ratio
-from offhook.projections.views.analytics.load_legs import statement_from_legs
-from offhook.projections.views.analytics.load_whole import statement_from_hours
+from offhook.projections.views.analytics.load.legs import statement_from_legs
+from offhook.projections.views.analytics.load.whole import statement_from_hours
 from offhook.projections.views.view import storable
 
 LOAD_DIMENSIONS = {

@@ -1,0 +1,1 @@
+"""Load: calls at once, calls per second, busy hours."""

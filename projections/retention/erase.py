@@ -126,6 +126,13 @@ class Eraser:
         await self._leave_segments(erasure_id, target)
         await self._leave_tables(erasure_id, target)
         self._kept_for = await self._readers_left()
+        if self._full_vacuum and self._kept_for:
+            # It would wait for them with a lock that is asked for, and all other readers behind it.
+            raise OperatorFault(
+                "all rows are erased, but the tables are not rewritten: in use by"
+                f" {', '.join(map(str, self._kept_for))}. Once it has ended, run"
+                " `offhook erase --resume --full-vacuum`"
+            )
         await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
         async with self._engine.begin() as connection:
             await connection.execute(

@@ -26,12 +26,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from offhook.events import CallAnswered, CallEvent, CallHangup, CallInitiated
 from offhook.webhooks import wire_body
+from scripts.palette import with_palette
 from scripts.picture_flows import BILLING, DESK, SUPPORT
 
 OFFHOOK = Path(sys.executable).parent / "offhook"
 README = Path("docs/pictures")
 IN_README = ("live", "session", "analytics", "health")
-SIZES = {"wide": (1280, 800), "phone": (390, 844), "readme": (1080, 640)}
+SIZES = {"wide": (1280, 800), "phone": (390, 844), "readme": (1280, 720)}
 HISTORY_CALLS = 2_800
 HISTORY = timedelta(days=15)
 LIVE_CALLS = 36
@@ -209,7 +210,8 @@ def _take(
             page = _signed_in(browser, ready, "light", "readme")
             for name in IN_README:
                 _open(page, f"{ready['api']}/console{paths[name]}")
-                page.screenshot(path=README / f"{name}.png")
+                picture = page.screenshot()
+                (README / f"{name}.png").write_bytes(with_palette(picture))
         browser.close()
 
 

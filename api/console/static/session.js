@@ -5,15 +5,17 @@ import { showTimes } from "./times.js";
 const REDRAW_AFTER_MS = 150; // records come in bursts: one redraw for each
 const SHARE = 2; // of the time that a redraw took, before the next one
 let wanted = 0; // the last swap asked for; an earlier one that comes later is dropped
+let target = location.href; // the page that the reader wants, which may still be on its way
 let timer = null; // to the next redraw, or the end of the pause after one
 let isDue = false; // a record came since the last redraw began
 
 const page = () => document.getElementById("session");
-const isPast = () => "asOf" in page().dataset;
+const isPast = () => new URL(target).searchParams.has("as_of");
 
 // The same page from the server: its URL is its state, so there is no second way to draw it.
 async function swap(url, { remember = false } = {}) {
   const number = ++wanted;
+  target = url;
   const response = await fetch(url, { headers: { accept: "text/html" } });
   if (response.redirected) return location.assign(url);
   const html = await response.text();
@@ -28,7 +30,7 @@ async function swap(url, { remember = false } = {}) {
   const said = old.querySelector("[data-said]");
   const isOpen = [...old.querySelectorAll("details")].map((each) => each.open);
   old.replaceWith(fresh);
-  if (remember) history.replaceState(null, "", url);
+  if (url !== location.href) history.replaceState(null, "", url);
   showTimes(fresh);
   const now = fresh.querySelector(".ladder-box");
   if (now) now.scrollTo(kept.left, kept.top);
@@ -184,7 +186,7 @@ follow(`/sessions/${encodeURIComponent(page().dataset.session)}/stream?last_even
 async function redraw() {
   const began = performance.now();
   isDue = false;
-  if (!isPast()) await swap(location.href).catch(() => {}); // the next record asks again
+  if (!isPast()) await swap(target).catch(() => {}); // the next record asks again
   const pause = Math.max(REDRAW_AFTER_MS, SHARE * (performance.now() - began));
   timer = setTimeout(() => {
     if (isDue) redraw();

@@ -8,6 +8,8 @@ from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
 from tests.api.stack import FRIEND, READER, Stack, until
 
+LONG = "Nobody can take your call at the moment. Please try again tomorrow from nine."
+
 
 async def records_of(stack: Stack, session_id: str) -> list[str]:
     async with stack.http(READER) as http:
@@ -27,6 +29,8 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     async with stack.http() as http:
         path = f"/v2/calls/{ids['call_control_id']}/actions"
         assert (await http.post(f"{path}/answer", json={})).status_code == 200
+        speak = {"payload": LONG, "voice": "female"}
+        assert (await http.post(f"{path}/speak", json=speak)).status_code == 200
     await expect(why).to_have_text("The call is up.")
 
     await page.get_by_label("Transfer to").fill(FRIEND)
@@ -63,6 +67,21 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await ladder.locator("[data-record]").first.click()
     await expect(page.locator("#record pre").first).to_contain_text('"call.initiated"')
     await expect(page.locator("#record")).to_contain_text("signature verified")
+
+    records = await records_of(stack, session_id)
+    await page.goto(f"/console/sessions/{session_id}?before={records[3]}")
+    await expect(ladder.locator("[data-record]")).to_have_count(3)
+    await expect(page.locator(".windows")).to_contain_text("The first 3 records")
+    await page.get_by_role("link", name="Later").click()
+    first = ladder.locator("[data-record]").first
+    await expect(first).to_have_attribute("data-record", records[3])
+    await expect(page.get_by_role("link", name="Earlier")).to_be_visible()
+
+    async def all_of_its_text() -> bool:
+        await ladder.locator("[data-cut]", has_text="speak").first.focus()
+        return LONG in (await page.locator(".ladder-box .caption").text_content() or "")
+
+    await until(all_of_its_text, "the row in focus to have all of its text below the ladder")
 
 
 async def test_a_session_is_copied_as_a_flow_test(stack: Stack, page: Page) -> None:

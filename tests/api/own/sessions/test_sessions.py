@@ -105,6 +105,14 @@ async def test_a_timeline_is_read_page_by_page(stack: Stack, sdk: AsyncTelnyx) -
         page = (await get(stack, path, limit=2, after_seq=page["meta"]["next"])).json()
     assert pages == sorted(pages)
     assert pages[: len(whole["data"])] == [entry["seq"] for entry in whole["data"]]
+    earlier = (await get(stack, path, limit=2, before_seq=pages[3])).json()
+    assert [entry["seq"] for entry in earlier["data"]] == pages[1:3]
+    assert earlier["meta"]["next"] == pages[2]
+    both = await get(stack, path, after_seq=pages[0], before_seq=pages[3])
+    assert (both.status_code, both.json()["errors"][0]["source"]["parameter"]) == (
+        422,
+        "before_seq",
+    )
 
 
 async def test_the_dial_is_in_the_timeline_of_the_call_it_placed(

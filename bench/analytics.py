@@ -191,11 +191,14 @@ async def fill(url: str, size: int) -> dict[str, str]:
         for statement in (FILL_REPEATS, FILL):
             await connection.execute(text(statement))
     rollups_s = time.perf_counter() - began_at
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("vacuum analyze legs, commands, queue_visits"))
     began_at = time.perf_counter()
     async with engine.begin() as connection:
         for statement in FILL_CHANGES.values():
             await connection.execute(text(statement))
-        await connection.execute(text("analyze legs, commands, queue_visits, hour_changes"))
+        await connection.execute(text("analyze hour_changes"))
         for subject in KEPT_HOURS:
             await make_every_hour(connection, subject)
     hours_s = time.perf_counter() - began_at

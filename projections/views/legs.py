@@ -122,7 +122,7 @@ legs = table_of(
         "legs_long_index",
         "started_at",
         "ended_at",
-        postgresql_where=text("ended_at - started_at > interval '1 hour'"),
+        postgresql_where=text("(ended_at - started_at > interval '1 hour')::int = 1"),
     ),
     key=("call_control_id", "session_id"),
 )

@@ -72,8 +72,12 @@ class Subject:
         return [name for name in (*self.counters, *self.sums) if name not in self.limits]
 
     def facts_in(self, since: str, until: str) -> str:
-        """The facts between two times, as expressions."""
-        return self.facts.replace("{since}", since).replace("{until}", until)
+        """The facts between two times, as expressions.
+
+        With `offset 0` each piece of time is looked up in the index; joined with several, the table
+        would be read from end to end.
+        """
+        return f"{self.facts.rstrip()} offset 0".replace("{since}", since).replace("{until}", until)
 
     def kind(self, names: Iterable[str]) -> str:
         """The kind of hours that tells these dimensions apart."""

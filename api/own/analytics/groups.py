@@ -241,8 +241,8 @@ def _flat(view: GroupView, by: Sequence[str]) -> dict[str, Any]:
     named |= {"mos": quality.mos, "loss": quality.loss}
     for name, ratio in {**view.ratios, **named}.items():
         row |= flat_ratio(name, ratio)
-    for name, found in (("answer_delay", durations.answer_delay), ("talk", durations.talk)):
-        row |= flat_percentiles(name, found)
+    for name in ("answer_delay", "talk", "ring", "ring_unanswered"):
+        row |= flat_percentiles(name, getattr(durations, name))
     return row
 
 

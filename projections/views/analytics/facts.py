@@ -42,6 +42,9 @@ DELAY_US = (
 TALK_US = f"case when answered_at is not null and ended_at is not null then {_TALK_US} end"
 """Microseconds from answer to end; null unless it was answered and has ended."""
 
+UNANSWERED_US = f"case when answered_at is null and ended_at is not null then {_RING_US} end"
+"""Microseconds from start to end; null unless it ended without an answer."""
+
 HISTOGRAM_GROWTH = 1.1
 """Each class of a histogram reaches 10 % further than the one before: how exact percentiles are."""
 
@@ -102,6 +105,7 @@ def facts_of(rows: str, columns: Mapping[str, str], condition: str = "true") -> 
         figures=",\n    ".join(figures),
         delay_us=DELAY_US,
         talk_us=TALK_US,
+        unanswered_us=UNANSWERED_US,
     )
 
 
@@ -110,6 +114,7 @@ _FACTS = r"""
 select started_at, {dimensions}{names},
     {delay_us} as delay_us,
     {talk_us} as talked_us,
+    {unanswered_us} as unanswered_us,
     {figures},
     round(1000000 * cost)::bigint as cost_micros,
     currency

@@ -11,6 +11,7 @@ A group is about the calls that started in it, whenever they ended: so all its f
 the same legs, and groups add up to the total, which is asked without any dimension.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +63,8 @@ class GroupDurations:
     ring_s: Ratio
     answer_delay: Percentiles | None
     talk: Percentiles | None
+    ring: Percentiles | None  # as the mean: until the answer, or the end without one
+    ring_unanswered: Percentiles | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +179,15 @@ def _group(row: "Row[Any]", wanted: GroupsWanted) -> GroupView:
     bids = {BIDS_FAILED: int(row.bids_failed)} if row.bids_failed is not None else {}
     loss = Ratio.of(int(row.skipped_packets), int(row.packets), LOSS_FORMULA)
     costs = None if row.costs is None else [Cost(**each) for each in row.costs]
+
+    def percentiles(*classes: Mapping[str, int] | None) -> Percentiles | None:
+        found = Counter[str]()
+        for each in classes:
+            if each is None:
+                return None
+            found.update(each)
+        return percentiles_of(found, with_histogram=wanted.with_histograms)
+
     return GroupView(
         start=row.starts_at,
         end=row.ends_at,
@@ -187,12 +199,10 @@ def _group(row: "Row[Any]", wanted: GroupsWanted) -> GroupView:
             minutes_of_use=int(row.talk_us) / 6e7,
             acd_s=Ratio.of(int(row.talk_us) / 1e6, int(row.talked), ACD_FORMULA),
             ring_s=Ratio.of(int(row.ring_us) / 1e6, int(row.rang), RING_FORMULA),
-            answer_delay=None
-            if row.delays is None
-            else percentiles_of(row.delays, with_histogram=wanted.with_histograms),
-            talk=None
-            if row.talks is None
-            else percentiles_of(row.talks, with_histogram=wanted.with_histograms),
+            answer_delay=percentiles(row.delays),
+            talk=percentiles(row.talks),
+            ring=percentiles(row.delays, row.rings),
+            ring_unanswered=percentiles(row.rings),
         ),
         quality=GroupQuality(
             mos=Ratio.of(int(row.mos_milli) / 1e3, int(row.mos_legs), MOS_FORMULA), loss=loss

@@ -213,7 +213,7 @@ RATIOS = (
     RatioRule(
         name="short_call",
         meaning=f"answered outgoing calls of {SHORT_CALL_S} s or less; the carrier surcharges "
-        "above 0.15 in a UTC day",
+        "above 15 % in a UTC day",
         source="Telnyx, short duration calls",
         numerator=("outgoing_short",),
         denominator=("outgoing_talked",),
@@ -222,7 +222,7 @@ RATIOS = (
     RatioRule(
         name="abandoned",
         meaning="outgoing calls that our own side ended before an answer; the carrier charges "
-        "above 0.20",
+        "above 20 %",
         source="Telnyx, abandoned calls",
         numerator=("outgoing_cancelled",),
         denominator=("outgoing_answered", "outgoing_unanswered"),

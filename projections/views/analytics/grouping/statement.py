@@ -85,12 +85,12 @@ def statement_of(
             bindparam("firsts", type_=times),
             bindparam("lasts", type_=times),
         )
-    return statement.columns(costs=JSONB, delays=JSONB, talks=JSONB)
+    return statement.columns(costs=JSONB, delays=JSONB, talks=JSONB, rings=JSONB)
 
 
 def _distributions(unit: Unit | None, by: tuple[str, ...], filters: str, kind: str | None) -> str:
     """The parts of the statement that read histograms and costs."""
-    parts = [_CLASSES.format(delay=CLASSES["delay"], talk=CLASSES["talk"], filters=filters)]
+    parts = [_CLASSES.format(**CLASSES, filters=filters)]
     if kind is not None:
         parts.append(_ROLLED_CLASSES.format(filters=filters))
     placed = _PLACED_CLASSES.format(
@@ -176,12 +176,16 @@ limit :groups_max + 1
 
 _READ = (
     "coalesce(delays, '{}') as delays, coalesce(talks, '{}') as talks,"
+    " coalesce(rings, '{}') as rings,"
     " coalesce(costs, '[]') as costs"
 )
-_NOT_READ = "null::jsonb as delays, null::jsonb as talks, null::jsonb as costs"
+_NOT_READ = (
+    "null::jsonb as delays, null::jsonb as talks, null::jsonb as rings, null::jsonb as costs"
+)
 _JOINED = """
 left join delays using (starts_at, place)
 left join talks using (starts_at, place)
+left join rings using (starts_at, place)
 left join costs using (starts_at, place)
 """
 
@@ -190,6 +194,7 @@ select kind, started_at, direction, connection_id, value, 1 as legs, micros
 from leg_facts cross join lateral (values
     ('delay', ({delay})::text, delay_us, 0),
     ('talk', ({talk})::text, talked_us, 0),
+    ('ring', ({ring})::text, unanswered_us, 0),
     ('cost', currency, cost_micros, cost_micros)
 ) as each (kind, value, counted, micros)
 where counted is not null{filters}"""
@@ -198,7 +203,7 @@ _ROLLED_CLASSES = """
 select kind, starts_at, direction, connection_id, value, legs, micros
 from spans cross join lateral (
     select * from leg_classes
-    where kind in ('delay', 'talk', 'cost') and leg_classes.level = spans.level
+    where kind in ('delay', 'talk', 'ring', 'cost') and leg_classes.level = spans.level
         and starts_at >= spans.first and starts_at < spans.last{filters}
     offset 0
 ) as rolled"""

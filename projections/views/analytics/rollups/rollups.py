@@ -5,8 +5,8 @@ hardly after its end. Readers add the legs that are up, of which there are few.
 
     leg_sums      each counter and sum of `facts`, by period of the start, direction, connection,
                   and one of: nothing more, the outcome, the number's prefix, the flow
-    leg_classes   histograms of answer delay and talk, and cost by currency, by period, direction
-                  and connection
+    leg_classes   histograms of answer delay, talk and ring (of calls without an answer), and cost
+                  by currency, by period, direction and connection
     leg_repeats   rows of `legs` that do not count: another session has a fuller row of the leg
 
 Triggers on `legs` keep them, in the transaction of the rows: what a row added before goes, what it
@@ -53,7 +53,11 @@ KINDS = {
 }
 """What legs are told apart by, besides direction and connection; up to three values."""
 
-CLASSES = {"delay": class_of("delay_us"), "talk": class_of("talked_us")}
+CLASSES = {
+    "delay": class_of("delay_us"),
+    "talk": class_of("talked_us"),
+    "ring": class_of("unanswered_us"),
+}
 """The histograms, and the number of a leg's class."""
 
 _SHARD_BITS = 47  # a position above them is the partition, as `offhook.position` has it
@@ -92,7 +96,7 @@ leg_sums = Table(
 leg_classes = Table(
     "leg_classes",
     metadata,
-    Column("kind", Text, nullable=False),  # delay, talk: number of the class; cost: currency
+    Column("kind", Text, nullable=False),  # delay, talk, ring: number of the class; cost: currency
     Column("level", Text, nullable=False),  # of LEVELS
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("shard", Integer, nullable=False),
@@ -158,6 +162,7 @@ def _changed(changes: Mapping[str, str], before: str = "") -> str:
         dimensions=", ".join(DIMENSIONS),
         delay=CLASSES["delay"],
         talk=CLASSES["talk"],
+        ring=CLASSES["ring"],
         kinds=",\n        ".join(
             f"('{kind}', {', '.join([*values, *['null'] * (3 - len(values))])})"
             for kind, values in KINDS.items()
@@ -192,6 +197,7 @@ hour_classes as materialized (
     from changes cross join lateral (values
         ('delay', ({delay})::text, delay_us, 0),
         ('talk', ({talk})::text, talked_us, 0),
+        ('ring', ({ring})::text, unanswered_us, 0),
         ('cost', currency, cost_micros, cost_micros)
     ) as each (kind, value, counted, micros)
     where counted is not null

@@ -129,6 +129,9 @@ def _numbers(legs: Sequence[Leg], now: int, bounds: Bounds | None) -> Numbers:
         for leg in legs
         if (at := leg.end if leg.answer is None else leg.answer) is not None
     ]
+    unanswered = [
+        max(0, leg.end - leg.start) for leg in legs if leg.answer is None and leg.end is not None
+    ]
     delays = [max(0, leg.answer - leg.start) for leg in legs if leg.answer is not None]
     scored = [leg.mos_milli for leg in legs if leg.mos_milli is not None]
     costs: dict[str | None, tuple[int, int]] = {}
@@ -145,6 +148,8 @@ def _numbers(legs: Sequence[Leg], now: int, bounds: Bounds | None) -> Numbers:
         "loss": _ratio(sum(leg.skipped for leg in legs), sum(leg.packets for leg in legs)),
         "answer_delay": None if bounds is None else _percentiles(delays, bounds),
         "talk": None if bounds is None else _percentiles(talks, bounds),
+        "ring": None if bounds is None else _percentiles(rings, bounds),
+        "ring_unanswered": None if bounds is None else _percentiles(unanswered, bounds),
         "costs": None if bounds is None else costs,
     }
 

@@ -277,7 +277,6 @@ def flat_group(view: GroupView) -> Numbers:
     durations, quality = view.durations, view.quality
     ratios = {"acd_s": durations.acd_s, "ring_s": durations.ring_s}
     ratios |= {"mos": quality.mos, "loss": quality.loss}
-    delay, talk = durations.answer_delay, durations.talk
     costs = (
         None
         if view.costs is None
@@ -286,8 +285,10 @@ def flat_group(view: GroupView) -> Numbers:
     return {
         **view.counts,
         **{name: triple(ratio) for name, ratio in {**view.ratios, **ratios}.items()},
-        "answer_delay": flat_percentiles(delay),
-        "talk": flat_percentiles(talk),
+        **{
+            name: flat_percentiles(getattr(durations, name))
+            for name in ("answer_delay", "talk", "ring", "ring_unanswered")
+        },
         "costs": costs,
         "minutes_of_use": durations.minutes_of_use,
     }

@@ -80,7 +80,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "has_flow": any(map(_is_of_flow, records)),
         "links": links,
         "commanding": COMMANDING if as_of is None else (),
-        "up": [leg for leg in detail["legs"] if leg["ended_at"] is None],
+        "up": legs_up(detail["legs"]),
         "as_of_seq": reply["meta"]["as_of_seq"],
         "elapsed": lambda start, end: shown_span(seconds_between(start, end)) or "–",
         "sip": sip_text,
@@ -91,6 +91,11 @@ async def shown(request: Request, api: Api) -> Shown:
         "signed_at": signed_at,
         "link": _linker(request.query_params),
     }
+
+
+def legs_up(legs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that can be commanded; one whose hangup was lost has ended without a time."""
+    return [leg for leg in legs if leg["state"] != "ended"]
 
 
 def pretty(value: Any) -> str:

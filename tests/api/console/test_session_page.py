@@ -4,11 +4,18 @@ import re
 
 from playwright.async_api import Page, expect
 
+from offhook.api.console.pages.session import legs_up
 from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
 from tests.api.stack import FRIEND, READER, Stack, until
 
 LONG = "Nobody can take your call at the moment. Please try again tomorrow from nine."
+
+
+def test_a_leg_whose_hangup_was_lost_cannot_be_commanded() -> None:
+    lost = {"state": "ended", "ended_at": None}
+    legs = [{"state": "answered", "ended_at": None}, lost]
+    assert legs_up(legs) == legs[:1]
 
 
 async def records_of(stack: Stack, session_id: str) -> list[str]:

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -40,18 +41,27 @@ LIBRARIES = (
     "uvloop",
     "zstandard",
 )
+ENDS_TIMEOUT_S = 180.0
 OF_OFFHOOK = ("offhook.cli.main", "offhook.events", "offhook.webhooks")
 
 
 class Forked:
-    """The process, with what tests use of a `subprocess.Popen`."""
+    """The process, with what tests use of a `subprocess.Popen`.
+
+    Its standard error goes to `log` too, or to a file of its own.
+    """
 
     def __init__(
-        self, run: Callable[..., None], words: Sequence[str], env: Mapping[str, str], log: Path
+        self,
+        run: Callable[..., None],
+        words: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        errors: Path | None = None,
     ) -> None:
-        directory = os.getcwd()
+        directory, outputs = os.getcwd(), (str(log), str(errors or log))
         self._process = _server().Process(
-            target=_run, args=(run, words, dict(env), _path(env), directory, str(log)), daemon=True
+            target=_run, args=(run, words, dict(env), _path(env), directory, outputs), daemon=True
         )
         self._process.start()
         self._reading = threading.Lock()  # the status can be read once
@@ -108,6 +118,20 @@ def _offhook(*words: str) -> None:
     main()
 
 
+def offhook(
+    *words: str, env: Mapping[str, str], timeout_s: float = ENDS_TIMEOUT_S
+) -> "subprocess.CompletedProcess[str]":
+    """`offhook WORD…` in this directory, once it has ended. Raises TimeoutExpired."""
+    with tempfile.TemporaryDirectory() as directory:
+        output, errors = (Path(directory, name) for name in ("output", "errors"))
+        process = Forked(_offhook, words, env, output, errors)
+        try:
+            status = process.wait(timeout_s)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(words, status, output.read_text(), errors.read_text())
+
+
 def run_room(room: str) -> None:
     """In the new process: the room's `app.run` with the settings of the environment."""
     run = importlib.import_module(f"offhook.{room}.app").run
@@ -121,7 +145,7 @@ def _run(
     env: Mapping[str, str],
     path: list[str],
     directory: str,
-    log: str,
+    outputs: tuple[str, str],
 ) -> None:
     """In the new process: become what a new interpreter would be, then run."""
     os.setsid()
@@ -129,10 +153,10 @@ def _run(
     os.environ.update(env)
     os.chdir(directory)
     sys.path[:] = path
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for stream, file in enumerate(outputs, start=1):
+        output = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.dup2(output, stream)
+        os.close(output)
     try:
         run(*words)
     finally:

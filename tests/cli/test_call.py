@@ -21,7 +21,7 @@ from offhook.cli.remote.api_command import _value_of
 from offhook.settings import Settings, environment_from
 from tests.cli.terminal import Terminal
 
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 FRIEND = "+12025550131"  # answers after a while and stays
 OURS = "+12025550100"
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.event_log import event_log
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
+from tests import forked
 from tests.projections.retention.settled_calls import archive, settled_calls
 from tests.projections.story import (
     TIMEOUT_S,
@@ -73,13 +73,7 @@ def run_provision(settings: Settings, *options: str) -> "subprocess.CompletedPro
 
 def run_offhook(settings: Settings, *words: str) -> "subprocess.CompletedProcess[str]":
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
-    return subprocess.run(
-        [sys.executable, "-m", "offhook", *words],
-        env={**clean, **environment_from(settings)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked.offhook(*words, env={**clean, **environment_from(settings)})
 
 
 async def fill(settings: Settings) -> None:

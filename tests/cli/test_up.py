@@ -18,10 +18,11 @@ import pytest
 from offhook.jetstream.stream import PARTITIONS_DEFAULT
 from offhook.jetstream.subjects import partition_for
 from offhook.position import position_of, position_text
+from tests import forked
 from tests.cli.demo.test_demo import end, processes_below
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 KEYS = {
     "ingress",
     "api",
@@ -289,14 +290,7 @@ def _ended(tmp_path: Path, **settings: str) -> "subprocess.CompletedProcess[str]
 
 def _ended_at_once(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
-    return subprocess.run(
-        [sys.executable, "-m", "offhook", *arguments],
-        env={**kept, **settings},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    return forked.offhook(*arguments, env={**kept, **settings})
 
 
 def _when_ready(process: "subprocess.Popen[str]", path: Path) -> dict[str, str]:

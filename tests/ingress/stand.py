@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,13 +19,17 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.ingress import webhook
+from offhook.ingress.app import run
 from offhook.ingress.webhook import LOG_TIMEOUT_S
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import subject_of
-from offhook.settings import Settings, environment_from
+from offhook.process.logs import configure_logs
+from offhook.settings import Settings, environment_from, settings_from
 from offhook.telnyx.signature import public_key_text, sign
+from tests.forked import Forked
 
 PATH = "/webhooks/telnyx"
 KEY = SigningKey.generate()
@@ -38,23 +41,19 @@ POLL_S = 0.05
 PATIENT_LOG_TIMEOUT_S = 60.0
 """In place of 1.5 s, where a test is not about a log that is slow: a busy machine's is."""
 
-PROGRAM = """
-import asyncio, os
-from offhook.ingress import webhook
-from offhook.ingress.app import run
-from offhook.process.logs import configure_logs
-from offhook.settings import settings_from
-configure_logs("ingress")
-webhook.LOG_TIMEOUT_S = {log_timeout_s}
-asyncio.run(run(settings_from(os.environ), watch_s=0.3))
-"""
+
+def run_ingress(log_timeout_s: str) -> None:
+    """In the new process."""
+    configure_logs("ingress")
+    webhook.LOG_TIMEOUT_S = float(log_timeout_s)
+    asyncio.run(run(settings_from(os.environ), watch_s=0.3))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingress:
     """A running ingress process."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Forked
     port: int
     log_path: Path
 
@@ -98,13 +97,9 @@ def running_ingress(
     settings: Settings, log_path: Path, log_timeout_s: float = LOG_TIMEOUT_S
 ) -> Iterator[Ingress]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("OFFHOOK_")}
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(log_timeout_s=log_timeout_s)],
-            env={**clean, **environment_from(settings)},
-            stderr=log,
-            start_new_session=True,
-        )
+    log_path.touch()
+    env = {**clean, **environment_from(settings)}
+    process = Forked(run_ingress, [str(log_timeout_s)], env, log_path)
     try:
         yield Ingress(process=process, port=_port_of(process, log_path), log_path=log_path)
     finally:
@@ -179,7 +174,7 @@ async def until(what: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def _port_of(process: "subprocess.Popen[bytes]", log_path: Path) -> int:
+def _port_of(process: Forked, log_path: Path) -> int:
     deadline = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         for line in _json_lines(log_path):

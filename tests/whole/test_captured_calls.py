@@ -7,7 +7,6 @@ captured files themselves are sent as well.
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -22,6 +21,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.projections.views.database import open_database
 from offhook.projections.views.legs import legs
 from offhook.settings import Settings, environment_from
+from tests import forked
 from tests.projections.story import caught_up
 
 # Of the captured sequences: which event a payload alone is of.
@@ -232,14 +232,7 @@ def _send(stack: Stack, paths: Sequence[Path], options: Sequence[str]) -> None:
 def _offhook(
     *arguments: str, settings: Settings | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "offhook", *arguments],
-        env={"PATH": "", **environment_from(settings or Settings())},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.offhook(*arguments, env={"PATH": "", **environment_from(settings or Settings())})
 
 
 def _time(text: str) -> datetime:

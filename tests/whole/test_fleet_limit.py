@@ -5,8 +5,6 @@ import os
 import random
 import re
 import statistics
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -24,6 +22,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings, environment_from
+from tests.forked import Forked, run_room
 from tests.whole.reading import log_at
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
 
@@ -140,19 +139,13 @@ def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[None
         carrier_timeout_s=TIMEOUT_S,
         lanes_max=LANES,
     )
-    with (
-        log_path.open("w") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "offhook", "worker"],
-            env={**os.environ, **environment_from(settings), "PYTHONPATH": "."},
-            stdout=log,
-            stderr=log,
-        ) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.kill()
+    log_path.touch()
+    process = Forked(run_room, ["workers"], {**os.environ, **environment_from(settings)}, log_path)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def address_in(log_path: Path) -> str:

@@ -5,10 +5,8 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,11 +27,16 @@ from offhook.jetstream.subjects import LIMITS, partition_for
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
 from offhook.workers.sessions.flow_loading import flows_from
+from tests.forked import Forked
 from tests.guarded_nats import GuardedNats
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
+from tests.workers.run_worker import (
+    run_late_worker,
+    run_worker,
+    run_worker_of_a_deleted_consumer,
+)
 
-WATCH_S = 0.3
 END_TIMEOUT_S = 60.0
 PARTITIONS = 4
 FLOW = "tests.whole.flows:answer_then_transfer"
@@ -70,22 +73,6 @@ def test_two_flows_of_one_name_are_refused() -> None:
         flows_from([FLOW, FLOW])
 
 
-_HEARD_LATE = """
-import asyncio, os, offhook.workers.app
-from offhook.workers.intake.consumer import PullSubscription
-fetched = PullSubscription.fetch
-
-async def then_dawdle(self, batch, timeout):
-    messages = await fetched(self, batch, timeout)
-    if messages:
-        print("fetched", flush=True)
-        await asyncio.sleep(0.5)  # as on the way from the server
-    return messages
-
-PullSubscription.fetch = then_dawdle
-"""
-
-
 @pytest.fixture
 def nats() -> Iterator[GuardedNats]:
     with GuardedNats() as server:
@@ -109,11 +96,11 @@ def worker(
     nats: NatsServer,
     carrier_port: int,
     log_path: Path,
-    meanwhile: str = "",
+    running: Callable[[], None] = run_worker,
     *,
     until_it_listens: bool = True,
-) -> Iterator[subprocess.Popen[str]]:
-    """A worker, after the Python in `meanwhile`; killed at the end if still there."""
+) -> Iterator[Forked]:
+    """A worker; killed at the end if still there."""
     settings = Settings(
         nats_url=nats.url,
         nats_monitor_urls=(nats.monitor_url,),
@@ -122,45 +109,24 @@ def worker(
         carrier_key="stub",
         carrier_timeout_s=5.0,
     )
-    with (
-        log_path.open("w") as log,
-        subprocess.Popen(
-            [sys.executable, "-c", meanwhile + _PROGRAM],
-            env={**os.environ, **environment_from(settings), "PYTHONPATH": "."},
-            stdout=log,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        try:
-            if until_it_listens:
-                _wait_until_it_says("listening", process, log_path)
-            yield process
-        finally:
-            process.kill()
+    log_path.touch()
+    env = {**os.environ, **environment_from(settings), "PYTHONPATH": "."}
+    process = Forked(running, [], env, log_path)
+    try:
+        if until_it_listens:
+            _wait_until_it_says("listening", process, log_path)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
-def _wait_until_it_says(what: str, process: "subprocess.Popen[str]", log_path: Path) -> None:
+def _wait_until_it_says(what: str, process: Forked, log_path: Path) -> None:
     deadline = time.monotonic() + END_TIMEOUT_S
     while f'"what": "{what}"' not in log_path.read_text():
         assert process.poll() is None, log_path.read_text()
         assert time.monotonic() < deadline, log_path.read_text()
         time.sleep(0.02)
-
-
-_PROGRAM = f"""
-import asyncio, os, sys
-from offhook.errors import OffhookError
-from offhook.process.logs import configure_logs
-from offhook.jetstream.subjects import LIMITS
-from offhook.settings import settings_from
-from offhook.workers.app import run
-configure_logs("worker")
-try:
-    asyncio.run(run(settings_from(os.environ), watch_s={WATCH_S}))
-except OffhookError as error:
-    sys.exit(f"offhook: {{error}}")
-"""
 
 
 async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothing_new(
@@ -203,7 +169,7 @@ async def test_a_worker_that_ends_gives_back_what_was_on_its_way_to_it(
     await client.jetstream().add_consumer(stream_for(caller), patient)
     log_path = tmp_path / "log"
     async with stub_carrier(free_port, delay_s=0):
-        with worker(nats, free_port, log_path, _HEARD_LATE) as process:
+        with worker(nats, free_port, log_path, run_late_worker) as process:
             await _arrive(JetStreamLog(client), caller)
             deadline = time.monotonic() + END_TIMEOUT_S
             while "fetched" not in log_path.read_text():
@@ -270,24 +236,12 @@ async def test_a_worker_whose_consumer_is_deleted_ends_and_says_so(
     assert last == "offhook: consumer worker of stream CALLS_2 is gone"
 
 
-_DELETED_MEANWHILE = """
-import offhook.jetstream.roles.role
-checked = offhook.jetstream.roles.role.require_provisioned
-
-async def then_deleted(client, monitor_urls, consumer):
-    partitions = await checked(client, monitor_urls, consumer)
-    await client.jetstream().delete_consumer("CALLS_2", consumer)
-    return partitions
-
-offhook.jetstream.roles.role.require_provisioned = then_deleted
-"""
-
-
 async def test_a_worker_whose_consumer_is_deleted_while_it_starts_makes_no_other(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
     # It may find out before it listens.
-    starting = worker(nats, free_port, tmp_path / "log", _DELETED_MEANWHILE, until_it_listens=False)
+    running = run_worker_of_a_deleted_consumer
+    starting = worker(nats, free_port, tmp_path / "log", running, until_it_listens=False)
     with starting as process:
         status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
     assert status == 1

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from offhook.jetstream.stream import WORKER, stream_of
 from offhook.settings import Settings, environment_from
 from offhook.webhooks import wire_body
 from tests.cli.history.conftest import Installation, take_calls
+from tests.forked import Forked, run_room
 from tests.projections.story import dial_of, events_of, publish, stored_views
 from tests.whole.callers import Caller
 from tests.whole.stub_carrier import stub_carrier
@@ -65,19 +65,13 @@ def worker(settings: Settings, carrier_url: str, log: Path) -> Iterator[None]:
         carrier_url=carrier_url,
         carrier_key="stub",
     )
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [sys.executable, "-m", "offhook", "worker"],
-            env={**os.environ, **environment_from(theirs), "PYTHONPATH": "."},
-            stdout=out,
-            stderr=out,
-        ) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.kill()
+    env = {**os.environ, **environment_from(theirs), "PYTHONPATH": "."}
+    process = Forked(run_room, ["workers"], env, log)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def test_nothing_comes_of_an_import_but_the_same_sessions(

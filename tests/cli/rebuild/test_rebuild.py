@@ -30,7 +30,7 @@ from offhook.projections.views.view import columns_of
 from offhook.settings import Settings, environment_from
 from tests.projections.story import NOON, call, interleaved, stored_views
 
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 ROOT = Path(__file__).parents[3]
 KILLS = int(os.environ.get("REBUILD_KILLS", "2"))
 """How often a rebuild is killed; set it higher for a long run."""

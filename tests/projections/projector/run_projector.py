@@ -1,15 +1,19 @@
-"""A projector in a process of its own, to be killed: run_projector.py NATS_URL POSTGRES_URL."""
+"""A projector in a process of its own, to be killed."""
 
 import asyncio
 import signal
-import sys
 
 from offhook.jetstream.client.connection import close, connect
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.database import open_database
 
 
-async def main(nats_url: str, postgres_url: str) -> None:
+def run(nats_url: str, postgres_url: str) -> None:
+    """In the new process: project until SIGTERM."""
+    asyncio.run(_run(nats_url, postgres_url))
+
+
+async def _run(nats_url: str, postgres_url: str) -> None:
     client = await connect(nats_url, "projector")
     engine = open_database(postgres_url)
     stopping = asyncio.Event()
@@ -17,7 +21,3 @@ async def main(nats_url: str, postgres_url: str) -> None:
     await Projector(client, engine).run(stopping)
     await close(client)
     await engine.dispose()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))

@@ -117,7 +117,7 @@ def _clusters_are_copies() -> Iterator[None]:
     Without fsync and full pages in the WAL: a killed PostgreSQL keeps what it committed, only a
     power cut would lose it. Without autovacuum, which never rests with a database for each test.
     """
-    make = PostgresServer._make_cluster
+    make, run = PostgresServer._make_cluster, PostgresServer._tool
     with ExitStack() as kept, pytest.MonkeyPatch.context() as patched:
         made: list[PostgresServer] = []
 
@@ -134,7 +134,13 @@ def _clusters_are_copies() -> Iterator[None]:
             copying = ["cp", "-R", str(made[0]._data), str(server._data)]
             subprocess.run(copying, check=True, **server._surroundings())
 
+        def quick(server: PostgresServer, tool: str, *arguments: str) -> None:
+            # A copy of the files takes 17 ms of CPU, one through the WAL 70 ms.
+            more = ("--strategy=file_copy",) if tool == "createdb" else ()
+            run(server, tool, *more, *arguments)
+
         patched.setattr(PostgresServer, "_make_cluster", copy)
+        patched.setattr(PostgresServer, "_tool", quick)
         yield
 
 

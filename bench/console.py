@@ -1,6 +1,7 @@
 """The console in a real browser: how far the live page is behind, and how soon a page has content.
 
     python -m bench.console [--calls 2000] [--rate 200] [--seconds 30] [--visits 15]
+        [--records 151,10000]
 
 Real NATS, Postgres, projector and API, and Chromium without a window. `--calls` are up; then
 records are appended in an open loop: of every 20, one begins a call, one ends a shown call, one is
@@ -8,8 +9,8 @@ a webhook of a shown call, and the others are webhooks of calls that are not sho
 from before the append to the change of the row in the document. `frames` are the times between two
 animation frames meanwhile: 16.7 ms is fluent.
 
-First content is the browser's own first-contentful-paint of each page of the menu, with the calls
-up and nothing appended; the first visit is left out.
+First content is the browser's own first-contentful-paint of each page of the menu, and of sessions
+with so many `--records`, with the calls up and nothing appended; the first visit is left out.
 """
 
 import argparse
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--visits", type=int, default=15)
+    parser.add_argument("--records", default="151,10000")
     chosen = parser.parse_args()
     console.print(describe("bench.console"), highlight=False)
     chromium = subprocess.run(["scripts/chromium"], check=True, capture_output=True, text=True)
@@ -145,6 +147,7 @@ class _Measurement:
         self._event_numbers = itertools.count()
         self._calls: deque[Call] = deque()  # oldest first
         self._appended: list[Appended] = []
+        self._long = {int(each): self._new() for each in chosen.records.split(",") if each}
 
     async def run(self) -> None:
         client = await connect(self._settings.nats_url, "bench")
@@ -169,6 +172,7 @@ class _Measurement:
                 await self._begin()
 
         await asyncio.gather(*(placed() for _ in range(self._chosen.calls)))
+        await asyncio.gather(*(self._end(call, count) for count, call in self._long.items()))
 
     # ---- first content
 
@@ -180,16 +184,21 @@ class _Measurement:
         placed = f"{self._chosen.calls:,}"
         active = page.locator("#tiles .value").first
         await active.filter(has_text=placed).wait_for(timeout=PROJECTED_MS)
-        for each in (page for page in PAGES if page.in_menu):
+        pages = {page.in_menu: page.path for page in PAGES if page.in_menu}
+        for count, call in self._long.items():
+            path = pages[f"a session, {count:,} records"] = f"/sessions/{call.session_id}"
+            await page.goto(f"{self._url}/console{path}")
+            await page.locator(".call-title", has_text="ended").wait_for(timeout=PROJECTED_MS)
+        for name, path in pages.items():
             firsts, paints = [], []
             for _ in range(self._chosen.visits + 1):
-                await page.goto(f"{self._url}/console{each.path}", wait_until="load")
+                await page.goto(f"{self._url}/console{path}", wait_until="load")
                 first, paint = await page.evaluate(_PAINT)
                 firsts.append(first)
                 paints.append(paint)
             firsts, paints = firsts[1:], paints[1:]
             found.add_row(
-                each.in_menu,
+                name,
                 *(f"{value:.0f}" for value in (median(firsts), median(paints), max(paints))),
             )
         console.print(found)
@@ -237,7 +246,7 @@ class _Measurement:
 
     async def _begin(self, call: Call | None = None) -> None:
         """A call with its answer, appended in the order in which it happens."""
-        call = call or Call(number=next(self._numbers))
+        call = call or self._new()
         now = datetime.now(UTC)
         leg = _leg(call)
         initiated = CallInitiated(
@@ -255,9 +264,26 @@ class _Measurement:
         )
         await self._append(call, initiated)
         self._calls.append(call)
-        for fact in _answer(call):
-            await self._log.append(call.session_id, "out", encode(fact, call.session_id))
+        await self._decide(call, "answer")
         await self._append(call, answered)
+
+    async def _end(self, call: Call, records: int) -> None:
+        """A call of so many records, about a third of them keys and the rest what they led to."""
+        await self._begin(call)
+        self._calls.remove(call)
+        for number in range((records - 5) // 3):
+            await self._append(call, self._key(call))
+            await self._decide(call, "speak", number)
+        for _ in range((records - 5) % 3):
+            await self._append(call, self._key(call))
+        await self._append(call, _hangup(call))
+
+    async def _decide(self, call: Call, operation: str, number: int = 0) -> None:
+        for fact in _decision(call, operation, number):
+            await self._log.append(call.session_id, "out", encode(fact, call.session_id))
+
+    def _new(self) -> Call:
+        return Call(number=next(self._numbers))
 
     async def _append(self, call: Call, event: CallEvent) -> None:
         encoded = encoded_webhook(wire_body(event), event.event_id)
@@ -315,24 +341,24 @@ def _leg(call: Call) -> dict[str, Any]:
     }
 
 
-def _answer(call: Call) -> Iterator[Decided | CommandSucceeded]:
-    answer = IssuedCommand(
-        command_id=f"{call.session_id}-answer",
-        operation="answer",
+def _decision(call: Call, operation: str, number: int) -> Iterator[Decided | CommandSucceeded]:
+    command = IssuedCommand(
+        command_id=f"{call.session_id}-{operation}-{number}",
+        operation=operation,
         call_control_id=_leg(call)["call_control_id"],
-        parameters={},
+        parameters={"payload": f"Thank you. This was key number {number}."} if number else {},
     )
     yield Decided(
-        cause_seq=1,
-        cause_id=f"{call.session_id}-1",
+        cause_seq=1 + number,
+        cause_id=f"{call.session_id}-{1 + number}",
         flow="bench",
         flow_version="1",
         worker="worker-1",
         lease_s=3.0,
-        commands=(answer,),
+        commands=(command,),
     )
     yield CommandSucceeded(
-        command_id=answer.command_id, http_status=200, answer={"data": {"result": "ok"}}
+        command_id=command.command_id, http_status=200, answer={"data": {"result": "ok"}}
     )
 
 

@@ -1,5 +1,6 @@
 """Health: every role, how far the views are, webhooks, commands, and parked sessions."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,15 +36,12 @@ REFUSED = {
 
 async def shown(request: Request, api: Api) -> Shown:
     """Each part of the page, or why it is not known: roles are needed most while others fail."""
-    roles, views, commands, parked = [
-        await _asked(api, path, parameters)
-        for path, parameters in (
-            ("/health/roles", {}),
-            ("/health/views", {}),
-            ("/health/commands", {}),
-            ("/parked", {"limit": PARKED_ROWS_MAX}),
-        )
-    ]
+    roles, views, commands, parked = await asyncio.gather(
+        _asked(api, "/health/roles", {}),
+        _asked(api, "/health/views", {}),
+        _asked(api, "/health/commands", {}),
+        _asked(api, "/parked", {"limit": PARKED_ROWS_MAX}),
+    )
     answered = roles["data"] or []
     webhooks = webhooks_of(answered)
     return {

@@ -1,5 +1,6 @@
 """Queues: who waits now, and what became of those who waited before."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,9 +31,11 @@ async def shown(request: Request, api: Api) -> Shown:
     queue = given.get("queue")
     asked = {"queue": queue, "from": start, "to": end}
     levels = {each: given.get(each) for each in ("service_level_s", "short_abandon_s")}
-    queues = await api.get("/queues", asked | levels)
-    waiting = await api.get("/queues/waiting", {"queue": queue, "limit": WAITING_ROWS_MAX})
-    agents = await api.get("/queues/agents", asked)
+    queues, waiting, agents = await asyncio.gather(
+        api.get("/queues", asked | levels),
+        api.get("/queues/waiting", {"queue": queue, "limit": WAITING_ROWS_MAX}),
+        api.get("/queues/agents", asked),
+    )
     visits = await api.get(
         "/queues/visits",
         {

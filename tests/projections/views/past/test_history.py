@@ -27,6 +27,7 @@ from tests.projections.story import (
     call,
     caught_up,
     fact,
+    progress_at_end,
     projecting,
     publish,
     request_of,
@@ -72,8 +73,7 @@ async def test_a_page_of_a_timeline_has_a_bound_in_bytes(
     monkeypatch.setattr(history, "TIMELINE_BYTES_MAX", 100_000)
     monkeypatch.setattr(deliveries, "BATCH_BYTES_MAX", 100_000)
     async with projecting(Projector(client, engine)) as projector:
-        await caught_up(client, engine)
-        assert projector.progress.batches >= 3
+        assert (await progress_at_end(client, projector)).batches >= 3
     pages = []
     async with engine.connect() as connection:
         after_seq, has_more = 0, True

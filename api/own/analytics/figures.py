@@ -53,8 +53,8 @@ from offhook.projections.views.analytics.figures import FigureGroup, read_figure
 from offhook.projections.views.analytics.grouping.buckets import UnknownTimeZone
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted, TooManyGroups
 from offhook.projections.views.analytics.load.load import (
-    CPS_FORMULA,
     LOAD_DIMENSIONS,
+    LOAD_FIGURES,
     LoadView,
     read_load,
 )
@@ -249,13 +249,8 @@ def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime])
         found, meta = await common.found(wanted, lambda each: read_load(each, wanted, common.at))
         if common.is_csv:
             return _csv_reply([_flat_load(group, wanted.by) for group in found], wanted.by)
-        definitions = {
-            "calls": "started in the bucket",
-            "peak": "the most calls that were up at once",
-            "erlangs": "mean number of calls that were up",
-            "calls_per_second": CPS_FORMULA,
-            "busy_hour": "the hour of the clock in UTC with the most erlangs",
-        }
+        definitions = {"calls": "started in the bucket"}
+        definitions |= {name: meaning for name, (meaning, _, _) in LOAD_FIGURES.items()}
         reply_asked = common.asked(wanted, filters)
         return LoadReply(data=found, asked=reply_asked, definitions=definitions, meta=meta)
 

@@ -27,7 +27,11 @@ from offhook.projections.views.analytics.grouping.buckets import (
     has_whole_hours,
     hour_after,
 )
-from offhook.projections.views.analytics.grouping.percentiles import Percentiles, percentiles_of
+from offhook.projections.views.analytics.grouping.percentiles import (
+    PERCENTILES_FORMULA,
+    Percentiles,
+    percentiles_of,
+)
 from offhook.projections.views.analytics.grouping.statement import kind_of, statement_of
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
@@ -49,6 +53,52 @@ from offhook.projections.views.view import storable
 MOS_FORMULA = "sum of the mean opinion scores / legs that have one"
 LOSS_FORMULA = "skipped inbound packets / inbound packets"
 RING_FORMULA = "seconds from start to answer, or to the end without one / calls answered or ended"
+
+FIGURES: Mapping[str, tuple[str, str, str]] = {
+    "minutes_of_use": (
+        "minutes from answer to end of all calls",
+        "industry term, MOU",
+        "seconds from answer to end / 60",
+    ),
+    "acd_s": (
+        "average call duration, also ALOC, of answered calls that ended",
+        "industry term",
+        ACD_FORMULA,
+    ),
+    "ring_s": ("mean time of ringing", "Offhook", RING_FORMULA),
+    "answer_delay": (
+        "seconds from start to answer, of answered calls",
+        "instead of RFC 6076's post-dial delay: there is no webhook for ringing",
+        PERCENTILES_FORMULA,
+    ),
+    "talk": ("seconds from answer to end", "Offhook", PERCENTILES_FORMULA),
+    "ring": (
+        "seconds from start to answer, or to the end without one",
+        "Offhook",
+        PERCENTILES_FORMULA,
+    ),
+    "ring_unanswered": (
+        "seconds from start to end, of calls without an answer",
+        "Offhook",
+        PERCENTILES_FORMULA,
+    ),
+    "mos": (
+        "mean opinion score of the audio that was received, from 1 to 5",
+        "Telnyx, call_quality_stats of the hangup",
+        MOS_FORMULA,
+    ),
+    "loss": (
+        "packets of the audio that was received that were skipped",
+        "Telnyx, call_quality_stats of the hangup",
+        LOSS_FORMULA,
+    ),
+    "costs": (
+        "cost by currency, in millionths of it",
+        "Telnyx, call.cost",
+        "sum of the costs of the calls that have one",
+    ),
+}
+"""Of figures that are no ratios of counts: meaning, source, formula."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -233,6 +233,11 @@ RATIOS = (
 BIDS_FAILED = "bids_failed"
 """Counts dials and transfers that failed: bids that never became a call. They are commands."""
 
+BIDS_FAILED_MEANING = (
+    "dials and transfers that failed before there was a call: refused by the carrier, too late, "
+    "invalid; by the time of the decision"
+)
+
 ABR = RatioRule(
     name="abr",
     meaning="answer-bid ratio: outgoing calls that are answered, of all that were asked for",

@@ -38,6 +38,7 @@ class Mean:
     microseconds: str  # name of the sum
     counted: str  # name of the counter
     formula: str
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)

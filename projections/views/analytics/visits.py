@@ -80,6 +80,7 @@ VISITS = Subject(
             microseconds="wait_us",
             counted="answered",
             formula="seconds waited by answered visits / answered",
+            source="contact-center term",
         ),
         Mean(
             name="aht_s",
@@ -87,6 +88,7 @@ VISITS = Subject(
             microseconds="handled_us",
             counted="handled",
             formula="seconds from the queue to the end of the contact / handled",
+            source="contact-center term, without after-call work",
         ),
     ),
     durations={

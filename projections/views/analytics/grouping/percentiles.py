@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from offhook.projections.views.analytics.facts import BOUNDS_US
 
+PERCENTILES_FORMULA = "nearest rank of the durations, as the end of its class of 10 %"
+
 
 @dataclass(frozen=True, kw_only=True)
 class HistogramClass:

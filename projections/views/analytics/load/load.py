@@ -40,6 +40,26 @@ CPS_FORMULA = (
     "seconds, those without a call too"
 )
 
+LOAD_FIGURES: Mapping[str, tuple[str, str, str]] = {
+    "peak": (
+        "the most calls that were up at once",
+        "Offhook",
+        "greatest sum of +1 at each start and -1 at each end, in order of time",
+    ),
+    "erlangs": ("mean number of calls that were up", "traffic in erlangs", ERLANGS_FORMULA),
+    "calls_per_second": (
+        "calls that started in a second of the clock: peak and 99th percentile",
+        "Offhook",
+        CPS_FORMULA,
+    ),
+    "busy_hour": (
+        "the hour of the clock in UTC with the most erlangs, and the calls that started in it",
+        "teletraffic: busy hour, BHCA",
+        "hour with the most seconds that calls were up",
+    ),
+}
+"""Meaning, source, formula."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CallsPerSecond:

@@ -33,6 +33,19 @@ from offhook.api.console.charts.ranges import (
 )
 from offhook.api.console.charts.series import buckets_of, points_of
 from offhook.api.console.charts.shares import funnel_of, heat_map, parts_of_all
+from offhook.api.console.charts.traffic import (
+    COMMAND_COLUMNS,
+    LOAD_FILTERS,
+    QUEUE_COLUMNS,
+    RANGE_MAX,
+    command_rows,
+    load_bars,
+    load_tiles,
+    load_unit,
+    queue_rows,
+    survival_of,
+    webhook_tiles,
+)
 from offhook.api.console.client import Api
 from offhook.api.console.page import Page, Shown
 from offhook.wording.causes import cause_text, sip_text
@@ -130,8 +143,22 @@ async def _found(asked: _Asked, api: Api) -> Mapping[str, Any]:
     async def definitions() -> Any:
         return (await api.get("/analytics/definitions"))["data"]
 
+    async def figures(name: str, **more: object) -> Any:
+        if asked.within.end - asked.within.start > RANGE_MAX:
+            return None
+        start, end = (rfc3339(at) for at in asked.within)
+        wanted = {"tz": asked.tz.key, "from": start, "to": end, **more}
+        return (await api.get(f"/analytics/{name}", wanted))["data"]
+
     within = asked.within
+    of_load = {name: asked.filters[name] for name in LOAD_FILTERS if name in asked.filters}
+    unit = load_unit(within.end - within.start)
     requests = {
+        "load": figures("load", **of_load),
+        "loads": figures("load", group_by=unit, **of_load),
+        "queues": figures("queues", group_by="queue", top=PARTS_MAX),
+        "commands": figures("commands", group_by="operation", top=PARTS_MAX),
+        "webhooks": figures("webhooks"),
         "total": groups(within, include="histograms"),
         "series": groups(within, group_by=asked.unit),
         "before": groups(within.week_earlier, group_by=asked.unit),
@@ -202,12 +229,30 @@ def _panels(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
             for title, key in (("Answer delay", "answer_delay"), ("Talk time", "talk"))
             if (each := durations[key]) is not None
         ],
+        **_traffic(asked, found),
         "by": asked.by,
         "breakdowns": BREAKDOWNS,
         "breakdown_ratios": [(key, title_of(key)) for key in BREAKDOWN_RATIOS],
         "parts": parts_of_all(
             found["parts"], asked.calls_url, has_direction="direction" in asked.filters
         ),
+    }
+
+
+def _traffic(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Load, queues, commands and webhooks; nothing of a range that is too long for them."""
+    tz = asked.within.start.tzinfo
+    return {
+        "is_traffic_shown": found["load"] is not None,
+        "load": [tile for total in found["load"] or () for tile in load_tiles(total, tz)],
+        "load_bars": load_bars(found["loads"] or (), asked.filters, tz),
+        "load_unit": load_unit(asked.within.end - asked.within.start),
+        "queue_columns": QUEUE_COLUMNS,
+        "queues": queue_rows(found["queues"] or ()),
+        "command_columns": COMMAND_COLUMNS,
+        "commands": command_rows(found["commands"] or ()),
+        "survival": survival_of(found["commands"] or ()),
+        "webhooks": [tile for total in found["webhooks"] or () for tile in webhook_tiles(total)],
     }
 
 

@@ -1,5 +1,7 @@
 """The page of analytics in a browser, and without its scripts."""
 
+import re
+
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -27,6 +29,12 @@ async def test_the_figures_of_a_call_are_explained_drawn_and_open_it(
     await page.wait_for_url("**/console/search?**")
     await expect(page.locator(f"#call-{session_id}")).to_be_visible()
     await page.go_back()
+    load = page.get_by_role("region", name="Load", exact=True)
+    await expect(load.locator(".tile", has_text="Calls at once")).to_contain_text("1")
+    await expect(load.locator(".column")).to_have_attribute("title", re.compile("1 at once"))
+    await expect(page.get_by_role("region", name="Webhooks", exact=True)).to_contain_text(
+        "Delay p95"
+    )
     await asr.press("Enter")
     await page.wait_for_url("**show=asr#over-time")
     await expect(page.get_by_role("heading", name="ASR over time")).to_be_visible()

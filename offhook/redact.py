@@ -20,21 +20,26 @@ names in a URL are anybody's, and hiding a harmless value costs nothing."""
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a field or parameter with this name holds a secret, such as `sip_auth_password`."""
+    """Whether a field, parameter or header of this name holds a secret: `sip_auth_password`."""
     return _SECRET_NAME.search(name) is not None
 
 
 def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
-    """A copy of the JSON value with HIDDEN for texts that have a secret's name."""
+    """A copy of the JSON value with HIDDEN for texts and numbers that have a secret's name.
+
+    A header, `{"name": "X-Api-Key", "value": …}`, has the name that it gives itself.
+    """
     if isinstance(value, _PLAIN):
         return value  # most are: comparing them with Mapping costs more than all the rest
     match value:
         case Mapping() | list() | tuple() if not levels:
             return TOO_DEEP
+        case {"name": str(header), "value": str() | int() | float()} if is_secret_name(header):
+            return {**hidden({**value, "value": None}, levels), "value": HIDDEN}
         case Mapping():
             return {
                 name: HIDDEN
-                if isinstance(item, str) and is_secret_name(name)
+                if _may_be_secret(item) and is_secret_name(name)
                 else hidden(item, levels - 1)
                 for name, item in value.items()
             }
@@ -45,4 +50,14 @@ def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
 
 
 _PLAIN = (str, int, float, type(None))
-_SECRET_NAME = re.compile(r"(password|token|secret|api_key)$", re.IGNORECASE)
+
+
+def _may_be_secret(item: Any) -> bool:
+    return isinstance(item, str | int | float) and not isinstance(item, bool)
+
+
+# Parameters, and headers that providers of SIP and of HTTP know: X-Api-Key, Proxy-Authorization.
+_SECRET_NAME = re.compile(
+    r"(password|passwd|token|secret|(api|secret|access|private)[-_]?key|authorization)$",
+    re.IGNORECASE,
+)

@@ -45,6 +45,22 @@ def test_secrets_are_hidden_wherever_they_are() -> None:
     }
 
 
+def test_a_secret_may_be_a_number() -> None:
+    value = {"password": 1234, "pin_token": 5.5, "is_token": True, "secret": None, "digits": 7}
+    assert hidden(value) == value | {"password": HIDDEN, "pin_token": HIDDEN}
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Api-Key", "Proxy-Authorization", "X-Auth-Token", "X-Password", "x-secret-key"]
+)
+@pytest.mark.parametrize("value", ["hush", 1234])
+def test_a_header_with_the_name_of_a_secret_is_hidden(name: str, value: object) -> None:
+    others = [{"name": "X-Account-Id", "value": "1234"}, {"name": "X-Authorized", "value": "yes"}]
+    headers = [{"name": name, "value": value, "password": "hush"}, *others]
+    seen = {"name": name, "value": HIDDEN, "password": HIDDEN}
+    assert hidden({"custom_headers": headers}) == {"custom_headers": [seen, *others]}
+
+
 def test_the_depth_is_bounded() -> None:
     nested: Any = "bottom"
     for _ in range(LEVELS_MAX + 1):

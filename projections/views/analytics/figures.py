@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
+    bucket_begin,
     bucket_end,
     bucket_start,
     has_whole_hours,
@@ -160,6 +161,7 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
         "dimensions": dimensions,
         "filters": chosen,
         "at": bucket_start(wanted.unit, "at"),
+        "begins": bucket_begin(wanted.unit),
         "ends": bucket_end(wanted.unit),
     }
     if subject.is_rolled_up:
@@ -183,7 +185,7 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
 
 _SQL = """
 with {numbered}
-select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
+select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
     number, total
 from (
     select starts_at{dimensions}, number, sum(total)::bigint as total

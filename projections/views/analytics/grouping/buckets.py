@@ -32,7 +32,10 @@ class UnknownTimeZone(ValueError):
 
 
 def bucket_start(unit: Unit | None, at: str = "started_at") -> str:
-    """Where the bucket of that time begins, in SQL; its parameters are since and tz."""
+    """What the bucket of that time is known by, in SQL; its parameters are since and tz.
+
+    It is where the bucket begins, except next to a change of the clocks: see `bucket_begin`.
+    """
     match unit:
         case None:
             return "cast(:since as timestamptz)"
@@ -40,19 +43,65 @@ def bucket_start(unit: Unit | None, at: str = "started_at") -> str:
             # All time zones of the present are whole quarters of an hour from UTC.
             return f"date_bin('{INTERVALS[unit]}', {at}, '1970-01-01 00:00:00+00')"
         case _:
-            return f"date_trunc('{unit}', {at}, cast(:tz as text))"
+            return f"date_trunc('{unit}', {at}, {_TZ})"
+
+
+def bucket_begin(unit: Unit | None) -> str:
+    """Where the bucket begins that is known as starts_at."""
+    match unit:
+        case "hour":
+            # Lord Howe changes its clocks by half an hour: each time an hour of the clock lasts
+            # half as long, and what `date_trunc` makes of its times is before it.
+            is_in_itself = f"date_trunc('hour', starts_at, {_TZ}) = starts_at"
+            return f"(starts_at + case when {is_in_itself} then '0' else interval '30 minutes' end)"
+        case "day" | "week" | "month":
+            return _first_at(_local_start(unit))
+        case _:
+            return "starts_at"
 
 
 def bucket_end(unit: Unit | None) -> str:
-    """Where the bucket ends that begins at starts_at."""
+    """Where the bucket ends that is known as starts_at."""
     match unit:
         case None:
             return "cast(:until as timestamptz)"
         case "day" | "week" | "month":
-            tz = "cast(:tz as text)"
-            return f"(starts_at at time zone {tz} + interval '{INTERVALS[unit]}') at time zone {tz}"
+            return _first_at(f"{_local_start(unit)} + interval '{INTERVALS[unit]}'")
         case _:
             return f"starts_at + interval '{INTERVALS[unit]}'"
+
+
+def buckets_between(unit: Unit, start: str, end: str) -> str:
+    """A query of the buckets of a span, as `starts_at`; there may be others before and after it."""
+    match unit:
+        case "hour":
+            times = f"generate_series(date_trunc('hour', {start}, {_TZ}), {end}, '30 minutes')"
+            return f"select distinct {bucket_start(unit, 'at')} as starts_at from {times} as at"
+        case "day" | "week" | "month":
+            first = f"date_trunc('{unit}', {start} at time zone {_TZ})"
+            step = f"interval '{INTERVALS[unit]}'"
+            times = f"generate_series({first}, {end} at time zone {_TZ}, {step})"
+            return f"select local at time zone {_TZ} as starts_at from {times} as local"
+        case _:
+            step = f"interval '{INTERVALS[unit]}'"
+            return (
+                f"select generate_series({bucket_start(unit, start)}, {end}, {step}) as starts_at"
+            )
+
+
+def _local_start(unit: Unit) -> str:
+    # Where the clocks go forward at midnight, the day is known by 01:00.
+    return f"date_trunc('{unit}', starts_at at time zone {_TZ})"
+
+
+def _first_at(local: str) -> str:
+    """When it is that time in the time zone; the first time if it comes twice.
+
+    Postgres takes the second one: where the clocks go back at midnight, that is an hour late.
+    """
+    second = f"(({local}) at time zone {_TZ})"
+    is_first = f"({second} - interval '1 hour') at time zone {_TZ} <> {local}"
+    return f"({second} - case when {is_first} then '0' else interval '1 hour' end)"
 
 
 async def has_whole_hours(
@@ -83,4 +132,5 @@ def hour_after(at: datetime) -> datetime:
     return hour if hour == at else hour + timedelta(hours=1)
 
 
+_TZ = "cast(:tz as text)"
 _INVALID_PARAMETER = "22023"

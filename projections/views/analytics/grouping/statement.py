@@ -8,7 +8,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
 from offhook.projections.views.analytics.facts import DIMENSIONS, facts_of
-from offhook.projections.views.analytics.grouping.buckets import Unit, bucket_end, bucket_start
+from offhook.projections.views.analytics.grouping.buckets import (
+    Unit,
+    bucket_begin,
+    bucket_end,
+    bucket_start,
+)
 from offhook.projections.views.analytics.rollups.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
 
 
@@ -67,6 +72,7 @@ def statement_of(
         spans="" if kind is None else _SPANS,
         filters=filters,
         starts=bucket_start(unit),
+        begins=bucket_begin(unit),
         ends=bucket_end(unit),
         key=f"jsonb_build_array({', '.join(by)})",
         dimensions="".join(f", {name}" for name in by),
@@ -165,7 +171,7 @@ groups as (
     group by 1, 2
     having sum(calls + bids_failed) > 0
 ){distributions}
-select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at,
+select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at,
     place = 0 as is_other{dimensions}, {figures}, {read}{no_bids}
 from groups
 left join ranked using (place)

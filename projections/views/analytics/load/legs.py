@@ -7,10 +7,10 @@ others is no sum of theirs.
 from sqlalchemy import TextClause, text
 
 from offhook.projections.views.analytics.grouping.buckets import (
-    INTERVALS,
-    LOCAL,
+    bucket_begin,
     bucket_end,
     bucket_start,
+    buckets_between,
 )
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.hourly.load_hours import COLUMNS, legs_up
@@ -27,14 +27,14 @@ def statement_from_legs(wanted: GroupsWanted) -> TextClause:
             key=f"jsonb_build_array({', '.join(wanted.by)})",
             dimensions=dimensions,
             pieces=_PIECES.format(
-                first=bucket_start(wanted.unit, "up_from"),
-                step=f"interval '{INTERVALS[wanted.unit]}'" if wanted.unit else "null",
-                tz=", cast(:tz as text)" if wanted.unit in LOCAL else "",
+                buckets=buckets_between(wanted.unit, "up_from", "up_to"),
+                begins=bucket_begin(wanted.unit),
                 ends=bucket_end(wanted.unit),
             )
             if wanted.unit
             else _ONE_PIECE,
             starts=bucket_start(wanted.unit),
+            begins=bucket_begin(wanted.unit),
             ends=bucket_end(wanted.unit),
         )
     )
@@ -45,11 +45,12 @@ _ONE_PIECE = (
     " from placed where up_from < up_to"
 )
 
-_PIECES = """select starts_at, place, greatest(starts_at, up_from) as from_at,
-        least({ends}, up_to) as to_at
-    from placed cross join lateral
-        generate_series({first}, up_to, {step}{tz}) as each (starts_at)
-    where up_from < up_to and starts_at < up_to"""
+_PIECES = """select * from (
+        select starts_at, place, greatest({begins}, up_from) as from_at,
+            least({ends}, up_to) as to_at
+        from placed cross join lateral ({buckets}) as each
+        where up_from < up_to
+    ) as piece where from_at < to_at"""
 
 _SQL = """
 with legs_up as materialized (
@@ -123,7 +124,7 @@ in_hours as (
 groups as (
     select starts_at, place from sums union select starts_at, place from counted
 )
-select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at,
+select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at,
     place = 0 as is_other{dimensions}, coalesce(calls, 0) as calls, coalesce(peak, 0) as peak,
     coalesce(up_us, 0) as up_us, coalesce(seconds, '{{}}') as seconds,
     hour, hour_us, coalesce(hour_calls, 0) as hour_calls

@@ -8,7 +8,11 @@ A peak is the greatest of its parts', time and calls are sums, and a second is i
 
 from sqlalchemy import ARRAY, DateTime, TextClause, bindparam, text
 
-from offhook.projections.views.analytics.grouping.buckets import bucket_end, bucket_start
+from offhook.projections.views.analytics.grouping.buckets import (
+    bucket_begin,
+    bucket_end,
+    bucket_start,
+)
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.hourly.load_hours import KINDS, LOAD_HOURS, swept
 from offhook.projections.views.analytics.hourly.making import kept_hours
@@ -40,6 +44,7 @@ def statement_from_hours(wanted: GroupsWanted) -> TextClause:
             key=f"jsonb_build_array({', '.join(wanted.by)})",
             dimensions="".join(f", {name}" for name in wanted.by),
             starts=bucket_start(wanted.unit, "from_at"),
+            begins=bucket_begin(wanted.unit),
             ends=bucket_end(wanted.unit),
         )
     ).bindparams(bindparam("from_ends", type_=times), bindparam("to_ends", type_=times))
@@ -101,7 +106,7 @@ busiest as (
     from placed where up_us > 0
     order by starts_at, place, up_us desc, hour
 )
-select greatest(starts_at, :since) as starts_at, least({ends}, :until) as ends_at,
+select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at,
     false as is_other{dimensions}, groups, calls, peak, up_us,
     coalesce(seconds, '{{}}') as seconds, hour, hour_us, coalesce(hour_calls, 0) as hour_calls
 from summed

@@ -192,7 +192,7 @@ class Live:
         while not self._is_ending:
             news = self._news
             if number < self._first:
-                yield _end("slow", "the client is too far behind; resume from its last event")
+                yield end_event("slow", "the client is too far behind; resume from its last event")
                 return
             chunk = bytearray()
             while number < self._first + len(self._ring) and len(chunk) < CHUNK_BYTES_MAX:
@@ -213,7 +213,7 @@ class Live:
                 except TimeoutError:
                     # With the place, which moves also with records that are not wanted.
                     yield b": heartbeat\nid: %b\n\n" % wanted.id_of(place).encode()
-        yield _end("draining", "this server is about to stop; resume from the last event")
+        yield end_event("draining", "this server is about to stop; resume from the last event")
 
     async def _caught_up(
         self, wanted: Following, place: list[int], partition: int
@@ -304,6 +304,7 @@ def _event(event_id: str, record: LiveRecord) -> bytes:
     return b"id: %b\nevent: record\ndata: %b\n\n" % (event_id.encode(), record.data)
 
 
-def _end(reason: str, detail: str) -> bytes:
+def end_event(reason: str, detail: str) -> bytes:
+    """The event that says why a stream ends."""
     data = msgspec.json.encode({"reason": reason, "detail": detail})
     return b"event: end\ndata: %b\n\n" % data

@@ -7,10 +7,12 @@
     event: record                         each partition, in their order; of one, a position
     data: {"seq": …, "fields": {…}}       as in the timeline
 
-Before the server closes a stream it sends `event: end` with the reason: draining, slow. A
-browser's EventSource resumes by itself, with the header Last-Event-ID.
+Before the server closes a stream it sends `event: end` with the reason: draining, slow,
+unavailable. A browser's EventSource resumes by itself, with the header Last-Event-ID; but it gives
+up if the answer is an error, such as 503 while Postgres is away.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from starlette.requests import ClientDisconnect
 from offhook.api.auth import Tokens
 from offhook.api.errors import not_found, refusal
 from offhook.api.freshness import Views
-from offhook.api.own.live import Following, Live, LiveRecord
+from offhook.api.own.live import Following, Live, LiveRecord, end_event
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import number_in
 from offhook.errors import shown
@@ -33,9 +35,12 @@ from offhook.jetstream.subjects import partition_for
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, seq_of
 from offhook.process.asgi import Receive, Scope, Send
+from offhook.projections.views.database import DATABASE_ERRORS
 from offhook.projections.views.sessions import call_session_of, read_session
 
 EVENTS = "text/event-stream"
+
+_log = logging.getLogger(__name__)
 
 LastEventId = Annotated[
     str | None,
@@ -99,7 +104,7 @@ def streams_router(
         to the record before its end, and with `status=ended` from its end on.
         """
         filters = Filters(status, connection_id, from_number, to_number)
-        return _follow_all(live, filters, now, resumed_from or last_event_id)
+        return await _follow_all(live, filters, now, resumed_from or last_event_id)
 
     @stream("/sessions/{session_id}/stream", summary="Follow a session")
     async def one_session(
@@ -117,7 +122,7 @@ def streams_router(
         """
         resumed = resumed_from or last_event_id
         session_id = await _call_session(views, session_id, min_seq, timeout_s)
-        return _follow_one(live, views, session_id, resumed)
+        return await _follow_one(live, views, session_id, resumed)
 
     return router
 
@@ -127,10 +132,10 @@ class EventStream(StreamingResponse):
 
     media_type = EVENTS
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, first: bytes, events: AsyncGenerator[bytes, None]) -> None:
         # Or a proxy would collect events, and hand them on late.
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        super().__init__(events, headers=headers)
+        super().__init__(_joined(first, events), headers=headers)
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +154,7 @@ class Filters:
     to_number: str | None
 
 
-def _follow_all(
+async def _follow_all(
     live: Live, filters: Filters, now: Callable[[], datetime], resumed: str | None
 ) -> EventStream:
     status, from_number, to_number = filters.status, filters.from_number, filters.to_number
@@ -161,7 +166,7 @@ def _follow_all(
     )
     live.require_room()
     after = None if resumed is None else positions_in(resumed, live.partitions)
-    return EventStream(_events(live, Following(wants=wants, id_of=id_of), after))
+    return await begun(live, Following(wants=wants, id_of=id_of), after)
 
 
 async def _call_session(views: Views, session_id: str, min_seq: int, timeout_s: float) -> str:
@@ -173,7 +178,9 @@ async def _call_session(views: Views, session_id: str, min_seq: int, timeout_s: 
     return session_id
 
 
-def _follow_one(live: Live, views: Views, session_id: str, resumed: str | None) -> EventStream:
+async def _follow_one(
+    live: Live, views: Views, session_id: str, resumed: str | None
+) -> EventStream:
     partition = partition_for(session_id, live.partitions)
     live.require_room()
     after = None
@@ -190,7 +197,19 @@ def _follow_one(live: Live, views: Views, session_id: str, resumed: str | None) 
         session_id=session_id,
         partition=partition,
     )
-    return EventStream(_events(live, wanted, after))
+    return await begun(live, wanted, after)
+
+
+async def begun(live: Live, wanted: Following, after: Sequence[int] | None) -> EventStream:
+    """The stream, with what begins it: an error up to there has a status of its own."""
+    events = _events(live, wanted, after)
+    return EventStream(await anext(events), events)
+
+
+async def _joined(first: bytes, others: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for chunk in others:
+        yield chunk
 
 
 async def _events(
@@ -199,8 +218,15 @@ async def _events(
     with live.client():
         begin = await live.heads() if after is None else after
         async with aclosing(cast(AsyncGenerator[bytes, None], live.follow(wanted, begin))) as found:
-            async for chunk in found:
-                yield chunk
+            yield await anext(found)
+            try:
+                async for chunk in found:
+                    yield chunk
+            except DATABASE_ERRORS as error:
+                _log.warning("a stream ends", extra={"error": repr(error)})
+                yield end_event(
+                    "unavailable", "the views cannot be read; resume from the last event"
+                )
 
 
 def id_of(place: Sequence[int]) -> str:

@@ -31,11 +31,29 @@ export async function post(path, body) {
   );
 }
 
+const REOPEN_MS = 3000;
+
 // Server-sent records of /sessions/stream or of one session; resumes by itself.
 export function follow(path, { onRecord, onState }) {
-  const source = new EventSource(`/console/api${path}`);
-  source.addEventListener("open", () => onState?.("live"));
-  source.addEventListener("error", () => onState?.("lost"));
-  source.addEventListener("record", (event) => onRecord(JSON.parse(event.data), event.lastEventId));
-  return () => source.close();
+  const url = new URL(`/console/api${path}`, location.origin);
+  let source;
+  let timer;
+  function open() {
+    source = new EventSource(url);
+    source.addEventListener("open", () => onState?.("live"));
+    source.addEventListener("error", () => {
+      onState?.("lost");
+      // It gives up if the answer is an error, such as 503 while Postgres is away.
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, REOPEN_MS);
+    });
+    source.addEventListener("record", (event) => {
+      url.searchParams.set("last_event_id", event.lastEventId);
+      onRecord(JSON.parse(event.data), event.lastEventId);
+    });
+  }
+  open();
+  return () => {
+    clearTimeout(timer);
+    source.close();
+  };
 }

@@ -24,6 +24,17 @@ async def records_of(stack: Stack, session_id: str) -> list[str]:
     return [str(record["seq"]) for record in timeline.json()["data"]]
 
 
+async def test_a_page_follows_again_after_an_error(stack: Stack, page: Page) -> None:
+    """A browser gives up if a stream is answered with an error."""
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    await stack.session(session_id)
+    # As after any status but 200; this one is no error in the console of the browser.
+    await page.route("**/stream?*", lambda route: route.fulfill(status=204), times=1)
+    await page.goto(f"/console/sessions/{session_id}")
+    await expect(page.locator("[data-live]")).to_have_text("live", timeout=WAIT_MS)
+
+
 async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page: Page) -> None:
     ids = await stack.ring()
     session_id = ids["call_session_id"]

@@ -20,7 +20,7 @@ from telnyx import AsyncTelnyx
 from offhook.api.errors import ErrorAnswer
 from offhook.api.own import live as live_module
 from offhook.api.own.live import Following, Live
-from offhook.api.own.streams import id_of, positions_in
+from offhook.api.own.streams import begun, id_of, positions_in
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.position import partition_of, position_of
 from offhook.projections.views.database import Engine, open_database
@@ -170,6 +170,37 @@ async def test_a_client_is_ended_when_the_server_stops(engine: Engine) -> None:
             asyncio.get_running_loop().call_later(0.05, live.end)
             [last] = [each async for chunk in following for each in parsed(chunk)]
     assert json.loads(last["data"])["reason"] == "draining"
+
+
+async def test_without_postgres_a_stream_is_refused_or_ended_with_the_reason(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = PartitionedLog()
+    log.append(*call("s"))
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        PositionWatch(engine) as watch,
+        Live(engine, watch, partitions=4) as live,
+    ):
+        async with engine.connect() as connection:
+            await project(connection, log)
+        with monkeypatch.context() as away:
+            away.setattr(Engine, "connect", _refused)
+            with pytest.raises(ConnectionRefusedError):  # `errors` answers 503
+                await begun(live, EVERYTHING, BEGIN)
+        stream = await begun(live, EVERYTHING, BEGIN)  # reads what the ring does not have
+        with monkeypatch.context() as away:
+            away.setattr(Engine, "connect", _refused)
+            chunks = cast(AsyncIterator[bytes], stream.body_iterator)
+            sent = [each async for chunk in chunks for each in parsed(chunk)]
+    assert sent[0] == {"retry": "2000", "id": "0.0.0.0"}
+    assert sent[-1]["event"] == "end"
+    assert json.loads(sent[-1]["data"])["reason"] == "unavailable"
+    assert not any(each.get("event") == "record" for each in sent)
+
+
+def _refused(_: Engine) -> None:
+    raise ConnectionRefusedError(111, "Connection refused")
 
 
 async def test_a_filter_and_a_session_see_only_theirs(engine: Engine) -> None:

@@ -12,7 +12,6 @@ without them, in turns.
 import argparse
 import asyncio
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from bench.projection import BATCH, STARTED_AT, entries_of, stored
+from bench.setting.children import cpu_s_of
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
@@ -260,7 +260,7 @@ async def cost(url: str, records: int, *, is_kept: bool) -> tuple[float, float]:
         pid = await driver.fetchval("select pg_backend_pid()")
         while several := list(itertools.islice(entries, BATCH)):
             if count == 0 and seq >= records // 4:
-                ours_s, theirs_s = -time.process_time(), -_cpu_s(pid)
+                ours_s, theirs_s = -time.process_time(), -cpu_s_of(pid)
             batch = [stored(seq + n, *entry) for n, entry in enumerate(several, start=1)]
             async with begun(connection):
                 applied = await projection.apply(connection, batch, {0: Fence(seq=seq)})
@@ -268,14 +268,9 @@ async def cost(url: str, records: int, *, is_kept: bool) -> tuple[float, float]:
             seq = batch[-1].seq
             count += len(batch) if ours_s else 0
         ours_s += time.process_time()
-        theirs_s += _cpu_s(pid)
+        theirs_s += cpu_s_of(pid)
     await engine.dispose()
     return ours_s / count * 1000, theirs_s / count * 1000
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _migrated(postgres: PostgresServer, name: str) -> str:

@@ -7,7 +7,7 @@ Rates: appends in an open loop, one projector process; latency is from the appen
 Postgres' notification. Then every row of the views is compared with a cold fold of the log: a
 difference prints WRONG instead of figures. `--sessions`: what a record costs in processor time with
 so many sessions in the views; `--events`: with so many records of one session. These two apply
-batches in this process, without a log.
+batches in this process, without a log, and count its processor time and PostgreSQL's.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from rich.table import Table
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.setting.children import role
+from bench.setting.children import cpu_s_of, role
 from bench.setting.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -87,7 +87,7 @@ def main() -> None:
         with PostgresServer(folder / "postgres") as postgres:
             measure_rates(chosen, folder, postgres)
             costs = Table(title="processor time of a record", title_justify="left")
-            for column in ("with", "ms each", "process at most, MB"):
+            for column in ("with", "ms each", "PostgreSQL ms each", "process at most, MB"):
                 costs.add_column(column, justify="right")
             for count in chosen.sessions:
                 url = _database(postgres, "sessions", count)
@@ -233,7 +233,7 @@ def entries_of() -> Iterator[Entry]:
             yield from records
 
 
-async def cost_with_sessions(url: str, count: int) -> tuple[str, str]:
+async def cost_with_sessions(url: str, count: int) -> tuple[str, str, str]:
     """Processor time of a record of any of so many sessions, most of them not cached."""
     chance = random.Random(1)
     calls = map(call_records, range(count))
@@ -243,7 +243,7 @@ async def cost_with_sessions(url: str, count: int) -> tuple[str, str]:
     return await _apply(url, [later], after_seq=count, is_measured=True)
 
 
-async def cost_at_length(url: str, count: int) -> tuple[str, str]:
+async def cost_at_length(url: str, count: int) -> tuple[str, str, str]:
     """Processor time of a record of one session that has so many."""
     one = [call_records(0)[0]]
     dtmf = call_records(0)[-1]
@@ -327,16 +327,23 @@ async def _apply(
     *,
     after_seq: int = 0,
     is_measured: bool = False,
-) -> tuple[str, str]:
-    """Apply the parts in batches; of the last one the processor time of a record, and memory."""
+) -> tuple[str, str, str]:
+    """Apply the parts in batches; of the last one the processor time of a record, and memory.
+
+    The processor time is of this process, and of its connection's server process.
+    """
     engine = open_database(url)
-    projection, seq, used_s, count = Projection(PROJECTOR), after_seq, 0.0, 0
+    projection, seq, count = Projection(PROJECTOR), after_seq, 0
+    ours_s = theirs_s = 0.0
     async with engine.connect() as connection:
         async with connection.begin():
             await begin(connection, PROJECTOR, STARTED_AT)
         driver = await driver_of(connection)
         await driver.execute("set plan_cache_mode = force_generic_plan")
+        server = await driver.fetchval("select pg_backend_pid()")
         for at, part in enumerate(parts):
+            if at == len(parts) - 1:
+                theirs_s -= cpu_s_of(server)
             while entries := list(itertools.islice(part, BATCH)):
                 before_s = time.process_time()
                 records = [stored(seq + n, *entry) for n, entry in enumerate(entries, start=1)]
@@ -345,11 +352,13 @@ async def _apply(
                 projection.keep(applied)
                 seq = records[-1].seq
                 if at == len(parts) - 1:
-                    used_s += time.process_time() - before_s
+                    ours_s += time.process_time() - before_s
                     count += len(records)
+        theirs_s += cpu_s_of(server)
     await engine.dispose()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"{used_s / count * 1000:.3f}", f"{memory:.0f}"
+    ours, theirs = (f"{each / count * 1000:.3f}" for each in (ours_s, theirs_s))
+    return ours, theirs, f"{memory:.0f}"
 
 
 def stored(seq: int, session_id: str, side: Side, encoded: Encoded) -> StoredRecord:

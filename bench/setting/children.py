@@ -39,12 +39,17 @@ class Child:
 
     def cpu_s(self) -> float:
         """Processor time used so far; nan if there is no /proc."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            return float("nan")
-        user, system = fields[11:13]  # utime and stime of proc(5), after pid and name
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return cpu_s_of(self.pid)
+
+
+def cpu_s_of(pid: int) -> float:
+    """Processor time that a process has used so far; nan if there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return float("nan")
+    user, system = fields[11:13]  # utime and stime of proc(5), after pid and name
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -69,6 +69,8 @@ CALLS_AT_ONCE = 100
 
 RECORDS_OF_A_CALL = 8
 Entry = tuple[str, Side, Encoded]
+Cost = tuple[str, str, str]
+"""Milliseconds of this process and of PostgreSQL for a record, and megabytes of this process."""
 
 console = Console(width=110)
 
@@ -91,10 +93,13 @@ def main() -> None:
                 costs.add_column(column, justify="right")
             for count in chosen.sessions:
                 url = _database(postgres, "sessions", count)
-                costs.add_row(f"{count:,} sessions", *asyncio.run(cost_with_sessions(url, count)))
+                found = asyncio.run(cost_with_sessions(url, count))
+                for which, cost in zip(("of the latest", "of any"), found, strict=True):
+                    costs.add_row(f"{count:,} sessions, {which}", *cost)
             for count in chosen.events:
                 url = _database(postgres, "events", count)
-                costs.add_row(f"{count:,} records of it", *asyncio.run(cost_at_length(url, count)))
+                for cost in asyncio.run(cost_at_length(url, count)):
+                    costs.add_row(f"{count:,} records of it", *cost)
             console.print(costs)
 
 
@@ -233,23 +238,28 @@ def entries_of() -> Iterator[Entry]:
             yield from records
 
 
-async def cost_with_sessions(url: str, count: int) -> tuple[str, str, str]:
-    """Processor time of a record of any of so many sessions, most of them not cached."""
-    chance = random.Random(1)
-    calls = map(call_records, range(count))
-    await _apply(url, [(records[0] for records in calls)])
-    some = chance.sample(range(count), min(count, MEASURED))
-    later = (call_records(number)[3] for number in some)
-    return await _apply(url, [later], after_seq=count, is_measured=True)
+async def cost_with_sessions(url: str, count: int) -> list[Cost]:
+    """Of a record of the latest of so many sessions, and of any: those are mostly not cached."""
+    projection, calls = Projection(PROJECTOR), map(call_records, range(count))
+    await _apply(url, projection, (records[0] for records in calls))
+    latest = (call_records(number)[3] for number in range(count - MEASURED, count))
+    some = random.Random(1).sample(range(count - MEASURED), min(count - MEASURED, MEASURED))
+    any_of_them = (call_records(number)[3] for number in some)
+    return [
+        await _apply(url, projection, latest, after_seq=count),
+        await _apply(url, projection, any_of_them, after_seq=count + MEASURED),
+    ]
 
 
-async def cost_at_length(url: str, count: int) -> tuple[str, str, str]:
-    """Processor time of a record of one session that has so many."""
+async def cost_at_length(url: str, count: int) -> list[Cost]:
+    """Of a record of one session that has so many."""
     one = [call_records(0)[0]]
     dtmf = call_records(0)[-1]
     more = ((dtmf[0], dtmf[1], _renamed(dtmf[2], number)) for number in range(count - 1))
     last = ((dtmf[0], dtmf[1], _renamed(dtmf[2], count + each)) for each in range(MEASURED // 5))
-    return await _apply(url, [iter(one), more, last], is_measured=True)
+    projection = Projection(PROJECTOR)
+    await _apply(url, projection, itertools.chain(one, more))
+    return [await _apply(url, projection, last, after_seq=count)]
 
 
 def _call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
@@ -322,43 +332,34 @@ def _renamed(encoded: Encoded, number: int) -> Encoded:
 
 
 async def _apply(
-    url: str,
-    parts: Sequence[Iterator[Entry]],
-    *,
-    after_seq: int = 0,
-    is_measured: bool = False,
-) -> tuple[str, str, str]:
-    """Apply the parts in batches; of the last one the processor time of a record, and memory.
+    url: str, projection: Projection, entries: Iterator[Entry], *, after_seq: int = 0
+) -> Cost:
+    """Apply the records in batches, after those up to `after_seq`: what each of them cost.
 
     The processor time is of this process, and of its connection's server process.
     """
     engine = open_database(url)
-    projection, seq, count = Projection(PROJECTOR), after_seq, 0
-    ours_s = theirs_s = 0.0
+    seq, ours_s = after_seq, 0.0
     async with engine.connect() as connection:
         async with connection.begin():
             await begin(connection, PROJECTOR, STARTED_AT)
         driver = await driver_of(connection)
         await driver.execute("set plan_cache_mode = force_generic_plan")
         server = await driver.fetchval("select pg_backend_pid()")
-        for at, part in enumerate(parts):
-            if at == len(parts) - 1:
-                theirs_s -= cpu_s_of(server)
-            while entries := list(itertools.islice(part, BATCH)):
-                before_s = time.process_time()
-                records = [stored(seq + n, *entry) for n, entry in enumerate(entries, start=1)]
-                async with begun(connection):
-                    applied = await projection.apply(connection, records, {0: Fence(seq=seq)})
-                projection.keep(applied)
-                seq = records[-1].seq
-                if at == len(parts) - 1:
-                    ours_s += time.process_time() - before_s
-                    count += len(records)
+        theirs_s = -cpu_s_of(server)
+        while several := list(itertools.islice(entries, BATCH)):
+            ours_s -= time.process_time()
+            records = [stored(seq + n, *entry) for n, entry in enumerate(several, start=1)]
+            async with begun(connection):
+                applied = await projection.apply(connection, records, {0: Fence(seq=seq)})
+            projection.keep(applied)
+            seq = records[-1].seq
+            ours_s += time.process_time()
         theirs_s += cpu_s_of(server)
     await engine.dispose()
+    count = seq - after_seq
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    ours, theirs = (f"{each / count * 1000:.3f}" for each in (ours_s, theirs_s))
-    return ours, theirs, f"{memory:.0f}"
+    return f"{ours_s / count * 1000:.3f}", f"{theirs_s / count * 1000:.3f}", f"{memory:.0f}"
 
 
 def stored(seq: int, session_id: str, side: Side, encoded: Encoded) -> StoredRecord:

@@ -1,5 +1,6 @@
 """Three NATS servers on loopback that are one cluster."""
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -8,12 +9,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.errors import LogUnavailable
+from offhook.jetstream.provisioning.provision import provision
 from tests.free_ports import free_port
 
 NODES = 3
-HEALTHY_TIMEOUT_S = 60.0
+HEALTHY_TIMEOUT_S = 120.0
 
 
 class Node(NatsServer):
@@ -87,6 +91,16 @@ class NatsCluster:
     @property
     def monitor_urls(self) -> list[str]:
         return [node.monitor_url for node in self.nodes]
+
+    async def provision(self, client: Client, partitions: int = 1) -> None:
+        """With three replicas. A cluster that elects may refuse it: then it is run again."""
+        async with asyncio.timeout(HEALTHY_TIMEOUT_S):
+            while True:
+                try:
+                    await provision(client, self.monitor_urls, replicas=3, partitions=partitions)
+                    return
+                except LogUnavailable:
+                    await asyncio.sleep(0.5)
 
     def wait_healthy(self) -> float:
         """Until each node says that it is; the seconds that took."""

@@ -17,7 +17,7 @@ from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import STREAM, stream_config
 from tests.nats_cluster import NatsCluster
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 BODY = b"x" * 200_000
 DEVICE = "/dev/full"
 """What is written to it fails as on a full disk; a block of the store that is not there yet is made
@@ -32,9 +32,9 @@ class Role:
         self.log = JetStreamLog(client, self.health.appends)
         self.appended = 0
 
-    async def append(self) -> None:
+    async def append(self, timeout_s: float = 30.0) -> None:
         fact = encoded_webhook(BODY, f"e{self.appended + 1}")
-        await self.log.append("s", "in", fact, timeout_s=3.0)
+        await self.log.append("s", "in", fact, timeout_s=timeout_s)
         self.appended += 1
 
     async def fill(self) -> str:
@@ -139,7 +139,7 @@ async def test_a_stream_at_its_limit(tmp_path: Path, limit: dict[str, int], said
 async def test_nodes_of_a_cluster_whose_disks_are_full(tmp_path: Path) -> None:
     with NatsCluster(tmp_path) as cluster:
         client = await connect(cluster.url, "test")
-        await provision(client, cluster.monitor_urls, replicas=3)
+        await cluster.provision(client)
         role = Role(client, cluster.monitor_urls)
         info = await client.jetstream().stream_info(STREAM)
         assert info.cluster
@@ -158,7 +158,7 @@ async def test_nodes_of_a_cluster_whose_disks_are_full(tmp_path: Path) -> None:
 
         await asyncio.to_thread(followers[1].kill)
         with pytest.raises(LogUnavailable):
-            await role.append()
+            await role.append(timeout_s=3.0)
         await _until_trouble(role, "1 of 3 replicas are current")
 
         await asyncio.to_thread(followers[0].stop)

@@ -13,7 +13,6 @@ from nats.errors import Error as NatsError
 from offhook.errors import LogUnavailable
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.leaders import Led, moves, spread_leaders
-from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import streams_of
 from tests.nats_cluster import NatsCluster
 
@@ -46,7 +45,7 @@ async def test_provisioning_spreads_the_leaders(tmp_path: Path) -> None:
     with NatsCluster(tmp_path) as cluster:
         client = await connect(cluster.url, "test")
         try:
-            await _provision(client, cluster)
+            await cluster.provision(client, PARTITIONS)
             for stream in streams_of(PARTITIONS):
                 await _lead(client, stream, "n2")
             async with asyncio.timeout(TIMEOUT_S):
@@ -65,16 +64,6 @@ async def _spread(client: Client) -> Counter[str]:
             if "" not in found and max(found.values()) <= 2:
                 return found
             await asyncio.sleep(0.2)
-
-
-async def _provision(client: Client, cluster: NatsCluster) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            try:
-                await provision(client, cluster.monitor_urls, replicas=3, partitions=PARTITIONS)
-                return
-            except LogUnavailable:
-                await asyncio.sleep(0.5)
 
 
 async def _lead(client: Client, stream: str, node: str) -> None:

@@ -1,5 +1,6 @@
 """Exports of sessions: the same as the list, without a bound on their number, within others."""
 
+import asyncio
 import csv
 import io
 import json
@@ -12,7 +13,8 @@ import pytest
 from offhook.api.errors import ErrorAnswer
 from offhook.api.freshness import Views
 from offhook.api.own.csv_cells import cell_of
-from offhook.api.own.sessions.exports import COLUMNS, EXPORTS_MAX, Export, Exports
+from offhook.api.own.sessions import exports as exports_module
+from offhook.api.own.sessions.exports import COLUMNS, EXPORTS_MAX, Export, Exports, in_turns
 from offhook.process.asgi import Message
 from offhook.projections.views.database import open_database, open_transactions
 from offhook.projections.views.search.session_filter import SessionFilter
@@ -99,6 +101,32 @@ async def test_an_export_whose_client_has_gone_gives_back_its_connection(
         found = await exports.begun(SessionFilter(), None, None)
         export = Export(found, cast(Any, never_read()), "text/csv", "sessions.csv")
         await export({"type": "http", "asgi": {"spec_version": "2.4"}}, gone, lost)
+
+
+async def test_other_requests_have_their_turn_during_an_export(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows that were fetched come without a pause: hundreds in a row kept commands waiting."""
+    monkeypatch.setattr(exports_module, "BUSY_S_MAX", 0.0)
+    seen: list[Any] = []
+    turns = 0
+
+    async def fetched() -> AsyncIterator[Any]:
+        for number in range(10):
+            yield number
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    async for each in in_turns(fetched()):
+        seen.append(each)
+    task.cancel()
+    assert seen == list(range(10))
+    assert turns >= len(seen)
 
 
 async def test_an_export_needs_the_scope_of_reading(stack: Stack) -> None:

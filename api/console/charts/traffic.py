@@ -6,6 +6,8 @@ from datetime import datetime, timedelta, tzinfo
 
 from offhook.api.console.charts.figures import Group, seconds, written
 from offhook.api.console.charts.links import calls_url
+from offhook.api.console.charts.ranges import Range
+from offhook.api.console.charts.series import buckets_of
 
 RANGE_MAX = timedelta(days=31)
 """The API counts these figures over no longer range."""
@@ -16,11 +18,15 @@ LOAD_FILTERS = ("direction", "connection_id")
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBar:
-    """Most calls at once in a bucket. `height` is from 0 to 1, of the highest."""
+    """Most calls at once in a bucket. `height` is from 0 to 1, of the highest; `at` is its start.
 
+    `url` is None if no call was up.
+    """
+
+    at: str
     height: float
     text: str
-    url: str
+    url: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,23 +54,21 @@ def load_unit(length: timedelta) -> str:
 
 
 def load_bars(
-    groups: Sequence[Group], filters: Mapping[str, str], tz: tzinfo | None
+    groups: Sequence[Group], within: Range, unit: str, filters: Mapping[str, str]
 ) -> list[LoadBar]:
-    """A bar for each bucket that had a call, in order of time."""
+    """A bar for each bucket of the range, in order of time."""
     most = max((group["peak"] for group in groups), default=0)
+    chosen = {name: filters[name] for name in LOAD_FILTERS if name in filters}
     bars = []
-    for group in groups:
-        start, end = (
-            datetime.fromisoformat(group[edge]).astimezone(tz) for edge in ("start", "end")
-        )
+    for start, end, group in buckets_of(groups, within, unit):
+        peak = 0 if group is None else group["peak"]
+        erlangs = written(None if group is None else group["erlangs"]["value"], "number")
         bars.append(
             LoadBar(
-                height=group["peak"] / most if most else 0.0,
-                text=f"{start:%Y-%m-%d %H:%M}: {group['peak']:,} at once,"
-                f" {written(group['erlangs']['value'], 'number')} erlangs",
-                url=calls_url(
-                    start, end, {name: filters[name] for name in LOAD_FILTERS if name in filters}
-                ),
+                at=f"{start:%Y-%m-%d %H:%M}",
+                height=peak / most if most else 0.0,
+                text=f"{start:%Y-%m-%d %H:%M}: {peak:,} at once, {erlangs} erlangs",
+                url=None if group is None else calls_url(start, end, chosen),
             )
         )
     return bars

@@ -242,11 +242,12 @@ def _panels(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
 def _traffic(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
     """Load, queues, commands and webhooks; nothing of a range that is too long for them."""
     tz = asked.within.start.tzinfo
+    unit = load_unit(asked.within.end - asked.within.start)
     return {
         "is_traffic_shown": found["load"] is not None,
         "load": [tile for total in found["load"] or () for tile in load_tiles(total, tz)],
-        "load_bars": load_bars(found["loads"] or (), asked.filters, tz),
-        "load_unit": load_unit(asked.within.end - asked.within.start),
+        "load_bars": load_bars(found["loads"] or (), asked.within, unit, asked.filters),
+        "load_unit": unit,
         "queue_columns": QUEUE_COLUMNS,
         "queues": queue_rows(found["queues"] or ()),
         "command_columns": COMMAND_COLUMNS,

@@ -1,9 +1,10 @@
 """Load, queues, commands and webhooks as the page of analytics shows them, without a browser."""
 
-from datetime import UTC, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from offhook.api.console.charts.ranges import Range
 from offhook.api.console.charts.traffic import (
     command_rows,
     load_bars,
@@ -52,13 +53,14 @@ def test_load_is_told_in_the_time_zone_of_the_page() -> None:
 
 def test_bars_of_load_open_the_calls_of_their_bucket() -> None:
     filters = {"direction": "incoming", "flow": "front"}
-    low, high = load_bars([load(10, 1), load(12, 4)], filters, BERLIN)
-    assert (low.height, high.height) == (0.25, 1.0)
+    within = Range(*(datetime(2026, 11, 22, hour, tzinfo=BERLIN) for hour in (11, 15)))
+    low, gap, high, last = load_bars([load(10, 1), load(12, 4)], within, "hour", filters)
+    assert (low.height, gap.height, high.height, last.height) == (0.25, 0, 1.0, 0)
     assert high.text == "2026-11-22 13:00: 4 at once, 0.50 erlangs"
+    assert high.url is not None
     assert "direction=incoming&started_from=2026-11-22T12" in high.url
     assert "flow" not in high.url
-    (none,) = load_bars([load(10, 0)], {}, UTC)
-    assert none.height == 0
+    assert (gap.url, gap.at) == (None, "2026-11-22 12:00")
 
 
 def test_long_ranges_are_drawn_by_kept_hours() -> None:

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from offhook.cli.printable import printable
 from offhook.cli.remote.answers import error_to_raise, print_json
 from offhook.cli.remote.exchange import ErrorResponse, open_api
 from offhook.errors import SelectionInvalid
@@ -211,7 +212,7 @@ def _table(
     most = max((_value(group, first.path) or 0 for group in groups), default=0)
     for group in groups:
         starts = [_at(group["start"], zone)] if has_buckets else []
-        values = ["others" if group["is_other"] else "–" if each is None else str(each)
+        values = ["others" if group["is_other"] else "–" if each is None else printable(str(each))
                   for each in group["group"].values()]  # fmt: skip
         bars = [Text(_bar(_value(group, first.path) or 0, most), style="cyan")] if has_bars else []
         cells = [_text(group, column) for column in others]

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from offhook.cli.printable import printable
 from offhook.codec import encode
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import SessionParked, SessionResumed
@@ -53,7 +54,8 @@ def run_list(console: Console, settings: Settings) -> None:
     for each in found[:LISTED_MAX]:
         since = f"{each.since:%Y-%m-%d %H:%M:%S}"
         # As text: brackets in an error would be read as markup.
-        texts = Text(each.error), Text(_done(each.commands))
+        error = "\n".join(map(printable, each.error.splitlines()))
+        texts = Text(error), Text(_done(each.commands))
         table.add_row(each.session_id, each.by, position_text(each.since_seq), since, *texts)
     console.print(table)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "

@@ -32,7 +32,7 @@ class Role:
         self.log = JetStreamLog(client, self.health.appends)
         self.appended = 0
 
-    async def append(self, timeout_s: float = 30.0) -> None:
+    async def append(self, timeout_s: float = 3.0) -> None:
         fact = encoded_webhook(BODY, f"e{self.appended + 1}")
         await self.log.append("s", "in", fact, timeout_s=timeout_s)
         self.appended += 1

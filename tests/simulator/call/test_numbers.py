@@ -1,7 +1,11 @@
 """Magic numbers, however they are spelt."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from offhook.simulator.call import numbers as module
 from offhook.simulator.call.numbers import (
     CommandFault,
     Refuses,
@@ -26,3 +30,11 @@ def test_a_magic_number_may_be_written_in_several_ways(spelt: str) -> None:
 @pytest.mark.parametrize("other", ["2025550186", "sip:desk@example.com", "anonymous", ""])
 def test_no_country_code_is_guessed(other: str) -> None:
     assert not isinstance(far_end_of(other), Refuses)
+
+
+def test_the_page_of_the_simulator_has_every_number() -> None:
+    page = (Path(__file__).parents[3] / "docs/simulator.md").read_text()
+    listed = re.findall(r"^\| `(\+\w+)` \|", page, re.MULTILINE)
+    known = re.findall(r"^ *(\+\w+)  ", module.__doc__ or "", re.MULTILINE)
+    assert listed == known
+    assert len(known) > 20

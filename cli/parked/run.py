@@ -49,7 +49,8 @@ def run_list(console: Console, settings: Settings) -> None:
         console.print(f"nothing is parked, as of {as_of}")
         return
     table = Table()
-    for column in ("session", "by", "at seq", "since (UTC)", "error", "policy"):
+    table.add_column("session", no_wrap=True)  # to be copied
+    for column in ("by", "at seq", "since (UTC)", "error", "policy"):
         table.add_column(column, overflow="fold", justify="right" if column == "at seq" else "left")
     for each in found[:LISTED_MAX]:
         since = f"{each.since:%Y-%m-%d %H:%M:%S}"

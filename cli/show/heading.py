@@ -20,9 +20,10 @@ def heading_lines(
 ) -> list[Text]:
     """The sentences of the console's page of a session, and a line for each linked session."""
     detail = detail_of_call(session_id, records, now)
-    style = STYLES[tone_of(detail)]
+    parked = parked_entries(records)
+    style = STYLES[tone_of(detail, parked)]
     lines: list[Text] = []
-    for sentence in why(detail, parked_entries(records)):
+    for sentence in why(detail, parked):
         said = " ".join(sentence.split())  # an error may have several lines
         lines += hanging("", Text(printable(said), style), width)
     for link in links_of(session_id, detail, records):

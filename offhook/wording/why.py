@@ -47,8 +47,11 @@ def why(detail: Detail, timeline: Sequence[Entry] = ()) -> list[str]:
     ]
 
 
-def tone_of(detail: Detail) -> Tone:
-    """How bad it is: bad means that a command, a leg or the flow failed."""
+def tone_of(detail: Detail, timeline: Sequence[Entry] = ()) -> Tone:
+    """How bad it is: bad means that a command, a leg or the flow failed.
+
+    `timeline` is read for whether the session was parked, and resumed since.
+    """
     session = detail["session"]
     failed = _causes_of_failure(detail["commands"]) or _legs_that_failed(detail)
     if session["fold_error"] or session["parked"] or failed:
@@ -57,7 +60,9 @@ def tone_of(detail: Detail) -> Tone:
         return "info"
     first = _first(detail["legs"])
     unanswered = session["answered_at"] is None
-    if session["end_inferred"] or unanswered or (first and _still_ringing(first, detail["legs"])):
+    was_parked = any(entry["type"] == "SessionParked" for entry in timeline)
+    is_ringing = first is not None and _still_ringing(first, detail["legs"])
+    if session["end_inferred"] or unanswered or was_parked or is_ringing:
         return "warn"
     return "good"
 

@@ -68,10 +68,18 @@ async def shown(request: Request, api: Api) -> Shown:
         "status": status,
         "statuses": [(name, _STATUS_WORDS[name]) for name in STATUSES],
         "filters": filters,
+        "searched": _searched(filters),
         "query": request.url.query,
         "newest": _with(filters) if "before" in query else None,
         "older": None if following is None else _with(filters, before=following),
     }
+
+
+def _searched(filters: dict[str, str]) -> str:
+    """The search for these among all calls, whether they are up or not; empty without a filter."""
+    names = {"connection": "connection_id", "from": "from_number", "to": "to_number"}
+    asked = {names[name]: text for name, text in filters.items() if name in names}
+    return f"/console/search?{urlencode({**asked, 'any_leg': 'true'})}" if asked else ""
 
 
 def _tiles(counts: dict[str, Any], filters: dict[str, str]) -> list[dict[str, Any]]:

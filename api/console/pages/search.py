@@ -37,6 +37,14 @@ MORE = (
 )
 """Filters that are hidden until one of them is in use, or the reader asks for them."""
 
+OF_A_LEG = frozenset(
+    {
+        *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+        *("from_number", "to_number", "direction", "connection_id"),
+    }
+)
+"""Filters that may find another leg than the first one."""
+
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
     "24h": ("Last 24 hours", timedelta(days=1)),
@@ -92,7 +100,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "starts": [(words, f"?{urlencode(each)}") for words, each in STARTS],
         "error": error,
         "rows": [found_row(session) for session in sessions],
-        "by_session_id": None if sessions or error else by_session_id(given),
+        "offers": [] if sessions or error else offers_for(given),
         "newest": f"?{urlencode(given)}" if page["before_seq"] else None,
         "older": None if following is None else f"?{urlencode({**given, 'before_seq': following})}",
         "exported": urlencode(filters),
@@ -110,12 +118,26 @@ def given_in(query: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def by_session_id(given: Mapping[str, str]) -> str | None:
-    """The search for a session whose id was entered as a number; None if it cannot be one."""
-    text = given.get("number", "").removesuffix("*")
-    if not _SESSION_ID.fullmatch(text) or not _LETTER.search(text):
-        return None
-    return f"?{urlencode({'session_id': f'{text}*'}, safe='*')}"
+def offers_for(given: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """What may have been meant, if nothing was found: a question, and words and query of a link."""
+    offers: list[tuple[str, str, dict[str, str]]] = []
+    number = given.get("number", "")
+    text = number.removesuffix("*")
+    if _SESSION_ID.fullmatch(text) and _LETTER.search(text):
+        words = "Search for the session"
+        offers.append(
+            ("Is it the id of a session, or its start?", words, {"session_id": f"{text}*"})
+        )
+    elif _END.fullmatch(number):
+        end = f"*{_NO_DIGIT.sub('', number)}"
+        words = f"Search for {end}"
+        offers.append(("Is it the end of a number?", words, {**given, "number": end}))
+    if given.get("any_leg") != "true" and OF_A_LEG & given.keys():
+        words = "Search all legs"
+        offers.append(("Only first legs were searched.", words, {**given, "any_leg": "true"}))
+    return [
+        (question, words, f"?{urlencode(query, safe='*')}") for question, words, query in offers
+    ]
 
 
 def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
@@ -142,6 +164,8 @@ def in_utc(text: str) -> str:
 _LOCAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{4,64}")
 _LETTER = re.compile(r"[A-Za-z]")
+_END = re.compile(r"[0-9(][0-9 ().-]{2,}")  # without a country code
+_NO_DIGIT = re.compile(r"[^0-9]")
 _TO_MINUTE = len("2026-11-22T10:00")
 
 SEARCH = Page(path="/search", template="search.html", shown=shown, in_menu="Search")

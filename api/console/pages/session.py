@@ -69,7 +69,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "has_earlier": has_earlier,
         "has_later": window.has_later,
         "why": why(detail, records),
-        "tone": tone_of(detail),
+        "tone": tone_of(detail, records),
         "drawing": drawing,
         "order": order,
         "as_of": as_of,

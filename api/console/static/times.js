@@ -1,6 +1,7 @@
 // Times in the reader's zone; the title has them in UTC, as the API gave them.
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const zone = new Intl.DateTimeFormat(undefined, { hour: "numeric", timeZoneName: "short" });
 
 export function written(moment) {
   const at = new Date(moment);
@@ -8,10 +9,16 @@ export function written(moment) {
   return (isToday ? clock : day).format(at);
 }
 
+function zoneAt(moment) {
+  return zone.formatToParts(new Date(moment)).find((part) => part.type === "timeZoneName").value;
+}
+
 export function showTimes(within) {
   for (const element of within.querySelectorAll("time[datetime]")) {
     element.title = element.dateTime;
     element.textContent = written(element.dateTime);
+    // A page with times in UTC beside them says which these are.
+    if (element.closest(".facts")) element.textContent += ` ${zoneAt(element.dateTime)}`;
   }
 }
 

@@ -288,5 +288,7 @@ def test_a_parked_session_shows_the_error_of_its_flow() -> None:
 
 
 def test_a_resumed_session_shows_what_had_happened() -> None:
-    (found, _) = why(detail([leg()]), parked(attempts=1))
+    shown = detail([leg()])
+    assert (tone_of(shown), tone_of(shown, parked())) == ("good", "warn")
+    (found, _) = why(shown, parked(attempts=1))
     assert found.endswith("KeyError: 'name'. An operator has resumed the session since.")

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from nats.aio.client import Client
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.jetstream.log import JetStreamLog
@@ -13,7 +15,14 @@ from offhook.projections.views.fold import folded_from
 from offhook.projections.views.legs import leg_rows
 from offhook.projections.views.live.counts import count_live
 from offhook.projections.views.live.included import IncludingSession, including
-from offhook.projections.views.live.phases import Phase, PhaseName, has_phase, phase_at
+from offhook.projections.views.live.phases import (
+    Phase,
+    PhaseName,
+    has_phase,
+    is_up,
+    phase_at,
+    phase_column,
+)
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
@@ -95,6 +104,22 @@ async def test_lists_and_counts_agree_with_the_phase_of_each_call(
         later = await count_live(connection, NOON + timedelta(days=2))
     assert (counts.active, counts.setting_up, counts.waiting, counts.talking) == (4, 1, 1, 2)
     assert (later.active, later.waiting) == (0, 0)
+
+
+async def test_the_legs_that_wait_are_looked_up_once(engine: AsyncEngine) -> None:
+    """For each session it was as much work as there are legs: 2 s with 2,000 calls."""
+    query = (
+        select(phase_column(AT))
+        .where(is_up(AT))
+        .compile(
+            dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]  # as SQLAlchemy leaves it
+            compile_kwargs={"literal_binds": True},
+        )
+    )
+    explained = text(f"explain (verbose) {query}".replace(":", r"\:"))
+    async with engine.connect() as connection:
+        plan = (await connection.execute(explained)).scalars().all()
+    assert "hashed SubPlan" in "\n".join(plan)
 
 
 async def test_a_list_includes_the_last_webhook_and_the_last_command(

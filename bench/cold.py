@@ -26,7 +26,7 @@ from rich.table import Table
 from bench.fold import stored_of
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision

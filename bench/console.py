@@ -38,7 +38,8 @@ from offhook.api.console.app import PAGES
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import (
     CallAnswered,
     CallDtmfReceived,
@@ -52,7 +53,6 @@ from offhook.events import (
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.settings import Settings
-from offhook.webhooks import wire_body
 
 TOKEN = "bench"
 OF_EVERY = 20

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.setting.machine import describe
-from offhook.codec import decode, encode
+from offhook.codec.facts import decode, encode
 from offhook.events import Decided, Record
 from offhook.process.slices import Slices
 from offhook.projections.views.fold import Folded, advanced, written

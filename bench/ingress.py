@@ -34,7 +34,7 @@ from bench.setting.load import Measured, at_rate, saturate, webhooks
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog
 from offhook.jetstream.provisioning.provision import provision

@@ -39,7 +39,8 @@ from bench.workers import call_initiated
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
-from offhook.codec import Encoded, encoded_webhook
+from offhook.codec.facts import Encoded, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import CallInitiated
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
@@ -47,7 +48,6 @@ from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import Side
 from offhook.projections.views.checkpoint import CHANNEL
 from offhook.settings import Settings
-from offhook.webhooks import wire_body
 
 POISONED_OF = 100
 """One in so many is poisoned."""

@@ -34,7 +34,8 @@ from bench.setting.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS, prepare
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import (
     CallAnswered,
     CallHangup,
@@ -59,7 +60,6 @@ from offhook.projections.views.schema import migrate
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.settings import Settings
-from offhook.webhooks import wire_body
 
 BATCH = 100
 MEASURED = 5_000

@@ -30,13 +30,13 @@ from bench.setting.children import Child, child, role
 from bench.setting.machine import describe, median
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import CallInitiated
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings
-from offhook.webhooks import wire_body
 
 WORKERS = (1, 2, 4)
 TARGETS = {2: 1.7, 4: 2.8}

@@ -1,14 +1,14 @@
 """The session and id of a webhook: all that ingress needs to know of a body.
 
-The result is that of `offhook.webhooks.read_webhook`, without building the event, which would be
-about an eighth of the cost of a webhook here.
+The result is that of `offhook.codec.webhooks.read_webhook`, without building the event, which
+would be about an eighth of the cost of a webhook here.
 """
 
 from dataclasses import dataclass
 
 import msgspec
 
-from offhook.webhooks import Oddity, concerns_call, read_webhook, session_id_in
+from offhook.codec.webhooks import Oddity, concerns_call, read_webhook, session_id_in
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 
 from nacl.signing import VerifyKey
 
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.errors import (
     LogUnavailable,
     SignatureMissing,

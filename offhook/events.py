@@ -1,8 +1,8 @@
 """Every fact: what the carrier reported, and what Offhook recorded. Names are the storage format.
 
 A fact in the log is forever: add a field with a default or a new fact; never rename one or change
-what it means. `offhook.codec` turns facts into bytes and back, `offhook.webhooks` reads the
-carrier's JSON. The carrier's events are in `offhook.carrier_events` and can be imported from here.
+what it means. `offhook.codec` turns facts into bytes and back, and reads the carrier's JSON. The
+carrier's events are in `offhook.carrier_events` and can be imported from here.
 
     facts on `.in`     WebhookReceived, CommandRequested, LegPlaced, SessionResumed
     facts on `.out`    Decided, CommandAttempted, CommandSucceeded, CommandFailed, TimerSet,

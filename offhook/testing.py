@@ -24,7 +24,8 @@ from typing import Any
 import msgspec
 
 from offhook.carrier_events import OF_A_CONFERENCE_ALONE
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
+from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.commands import Command
 from offhook.commands.catalog import check
 from offhook.decision import Stored, stored
@@ -45,7 +46,6 @@ from offhook.events import (
 )
 from offhook.flow import Flow, Order, addressed
 from offhook.session import CommandState, Session, evolve
-from offhook.webhooks import read_webhook, wire_body
 
 EXAMPLE_LEG = "v3:example-leg"
 EXAMPLE_SESSION = "example-session"

@@ -24,8 +24,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from offhook.codec.webhooks import wire_body
 from offhook.events import CallAnswered, CallEvent, CallHangup, CallInitiated
-from offhook.webhooks import wire_body
 from scripts.palette import with_palette
 from scripts.picture_flows import BILLING, DESK, SUPPORT
 

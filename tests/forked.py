@@ -42,7 +42,7 @@ LIBRARIES = (
     "zstandard",
 )
 ENDS_TIMEOUT_S = 180.0
-OF_OFFHOOK = ("offhook.cli.main", "offhook.events", "offhook.webhooks")
+OF_OFFHOOK = ("offhook.cli.main", "offhook.events", "offhook.codec.webhooks")
 
 
 class Forked:

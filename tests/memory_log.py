@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from offhook.codec import Encoded, decode, fact_id_of
+from offhook.codec.facts import Encoded, decode, fact_id_of
 from offhook.errors import PositionTaken
 from offhook.events import Record
 from offhook.jetstream.log import (

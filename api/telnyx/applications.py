@@ -12,9 +12,9 @@ from offhook.api.auth import Tokens
 from offhook.api.errors import RETRY_HEADER, ErrorAnswer, refusal
 from offhook.api.query_parameters import declared
 from offhook.api.telnyx.bodies import body_of
+from offhook.codec.lenient_json import NotJson, read_json
 from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import ParameterInvalid
-from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.http import NoHttpAnswer, TelnyxHttp
 from offhook.telnyx.paths import APPLICATIONS, application_path
 

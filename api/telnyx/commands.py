@@ -21,7 +21,7 @@ from offhook.api.telnyx.answers import answer_of, no_outcome, not_appended, not_
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import CommandOutcome, Outcomes
 from offhook.api.telnyx.requests import COMMAND_ID_HEADER, CommandRequest, require_same
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.commands.webhook_targets import WARNING_HEADER, sent_elsewhere
 from offhook.errors import LogUnavailable
 from offhook.events import CommandRequested, IssuedCommand, session_id_from

@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from offhook.api.errors import refusal
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
 from offhook.errors import LogUnavailable
 from offhook.events import CommandFailed, CommandSucceeded
 from offhook.jetstream.log import ID_HEADER, EventLog

@@ -14,9 +14,9 @@ from typing import cast
 
 from nacl.signing import SigningKey
 
+from offhook.codec.webhooks import wire_body
 from offhook.events import CallInitiated
 from offhook.telnyx.signature import sign
-from offhook.webhooks import wire_body
 
 PATH = "/webhooks/telnyx"
 BACKLOG_MAX = 100_000

@@ -15,7 +15,8 @@ from typing import Any
 
 from offhook.cli.whatif.replay import Replay, Row
 from offhook.cli.whatif.tally import Tally
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.commands import Answer, Command, Hangup, Speak, StopPlayback
 from offhook.events import (
     CallAnswered,
@@ -30,7 +31,6 @@ from offhook.events import (
 )
 from offhook.flow import Flow, command_id_for
 from offhook.session import Session
-from offhook.webhooks import wire_body
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 GREETING = {"payload": "Welcome to the hotline.", "voice": "female"}

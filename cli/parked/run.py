@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offhook.cli.printable import printable
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.errors import OperatorFault, RecordUnreadable
 from offhook.events import SessionParked, SessionResumed
 from offhook.flow import PARKED

@@ -9,9 +9,9 @@ import httpx
 import msgspec
 
 from offhook.cli.tokens import widest_token
+from offhook.codec.lenient_json import NotJson, read_json
 from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import OperatorFault, SenderFault, SettingInvalid, shown_url
-from offhook.lenient_json import NotJson, read_json
 from offhook.settings import Settings
 from offhook.telnyx.http import JSON_BODY, NoHttpAnswer, TelnyxHttp
 

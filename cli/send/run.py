@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import msgspec
 
+from offhook.codec.webhooks import Form, form_of
 from offhook.errors import OperatorFault, SenderFault
 from offhook.telnyx.signature import sign, signing_key_from
-from offhook.webhooks import Form, form_of
 
 POST_TIMEOUT_S = 5.0
 

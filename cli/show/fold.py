@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from offhook.codec import fields_of
+from offhook.codec.facts import fields_of
 from offhook.events import CommandRequested, Record, SessionParked
 from offhook.position import referred
 from offhook.projections.views.commands import COMMANDS, command_rows

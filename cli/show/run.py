@@ -27,7 +27,7 @@ from offhook.cli.show.fold import (
 )
 from offhook.cli.show.follow import follow_session, width_of
 from offhook.cli.show.text import session_text
-from offhook.codec import fields_of
+from offhook.codec.facts import fields_of
 from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid
 from offhook.events import Record, session_id_from
 from offhook.history.selection import moment_from

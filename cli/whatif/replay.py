@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from offhook.codec import decode, fact_id_of
+from offhook.codec.facts import decode, fact_id_of
 from offhook.decision import Stored
 from offhook.events import Decided, Record, SessionParked, WebhookReceived
 from offhook.flow import API_FLOW, PARKED, Flow

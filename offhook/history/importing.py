@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import msgspec
 
-from offhook.codec import Encoded, decode, encoded_webhook, fact_id_of
+from offhook.codec.facts import Encoded, decode, encoded_webhook, fact_id_of
 from offhook.errors import OperatorFault, PositionTaken, RecordUnreadable
 from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived, side_of
 from offhook.history.lines import HistoryRecord

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from offhook.carrier_events import BY_TYPE
-from offhook.codec import FACTS, decode
+from offhook.codec.facts import FACTS, decode
 from offhook.errors import RecordUnreadable, SelectionInvalid, shown
 from offhook.events import WebhookReceived
 from offhook.history.lines import HistoryRecord

@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from offhook.codec import Encoded, decode_record
+from offhook.codec.facts import Encoded, decode_record
 from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
 from offhook.jetstream.client.inbox import Inbox

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from offhook.codec.lenient_json import NotJson, read_json
 from offhook.events import FailureReason
-from offhook.lenient_json import NotJson, read_json
 from offhook.telnyx.error_codes import (
     DIALS_PER_SECOND,
     Group,

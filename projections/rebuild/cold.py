@@ -20,7 +20,7 @@ import msgspec
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.codec import decode_record
+from offhook.codec.facts import decode_record
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import Positions, position_in, positions_in
 from offhook.projections.rebuild.folding import Fold, fits_every_index

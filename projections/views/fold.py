@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from offhook.codec.webhooks import concerns_call
 from offhook.events import CommandFailed, Decided, Fact, Record, SessionParked, WebhookReceived
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.session import Session, evolve, touched_by
 from offhook.session.failures import is_command_failure
 from offhook.session.folding import altered
 from offhook.session.persistent import with_entry
-from offhook.webhooks import concerns_call
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """Before any record."""

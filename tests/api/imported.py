@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from examples.reception import reception
-from offhook.codec import VERSIONS, encode
+from offhook.codec.facts import VERSIONS, encode
+from offhook.codec.webhooks import wire_body
 from offhook.events import Record, WebhookReceived
 from offhook.history.importing import Importer
 from offhook.history.lines import HistoryRecord
@@ -12,7 +13,6 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.simulator.random_ids import RandomIds
 from offhook.telnyx.signature import sign, signing_key_from
-from offhook.webhooks import wire_body
 from tests.api.stack import Stack, until
 from tests.examples.scene import Scene
 from tests.simulator.calls import Calls

@@ -17,7 +17,8 @@ from sqlalchemy import select, text
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
-from offhook.codec import Encoded, encoded_webhook
+from offhook.codec.facts import Encoded, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import CallAnswered
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
@@ -31,7 +32,6 @@ from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.event_log import event_log
 from offhook.settings import Settings, environment_from
-from offhook.webhooks import wire_body
 from tests import forked
 from tests.projections.retention.settled_calls import archive, settled_calls
 from tests.projections.story import (

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
+from offhook.codec.webhooks import read_webhook
 from offhook.commands import Command, Dial
 from offhook.commands.catalog import command_from
 from offhook.decision import stored
@@ -39,7 +40,6 @@ from offhook.simulator.call.numbers import CommandFault, detection_result_of, fa
 from offhook.simulator.call.triggers import LegEnds
 from offhook.simulator.errors.carrier_error import CarrierError
 from offhook.simulator.webhooks.envelopes import data_of
-from offhook.webhooks import read_webhook
 from tests.simulator.calls import Calls
 
 DISORDER_S = 0.4

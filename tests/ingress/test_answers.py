@@ -14,6 +14,7 @@ from nacl.signing import SigningKey
 from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.codec.webhooks import read_webhook
 from offhook.events import WebhookReceived, session_id_from
 from offhook.ingress import webhook
 from offhook.ingress.body import SMALL_BYTES_MAX, LargeBodySlot, read_body
@@ -24,7 +25,6 @@ from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.jetstream.subjects import parse
 from offhook.process.asgi import Message
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
-from offhook.webhooks import read_webhook
 from tests.ingress.stand import (
     KEY,
     PATH,

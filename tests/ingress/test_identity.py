@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.codec.webhooks import read_webhook
 from offhook.ingress.identity import identity_of
-from offhook.webhooks import read_webhook
 
 TEXTS = st.text(max_size=20) | st.sampled_from(["s-1", "a.b", "x" * 70])
 VALUES = TEXTS | st.none() | st.integers() | st.lists(st.integers(), max_size=2)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import PositionTaken
 from offhook.events import (
     CallAnswered,
@@ -30,7 +31,6 @@ from offhook.jetstream.log import (
 )
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import partition_for
-from offhook.webhooks import wire_body
 from tests.frozen import frozen
 from tests.memory_log import MemoryLog
 

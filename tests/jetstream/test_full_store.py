@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.errors import LogUnavailable
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.health.log_health import LogHealth

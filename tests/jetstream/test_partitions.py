@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
 from offhook.errors import LogMissing, LogUnsafe, SettingInvalid
 from offhook.events import Decided
 from offhook.jetstream.client.connection import close, connect

@@ -16,7 +16,8 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import LogUnavailable
 from offhook.events import CallAnswered
 from offhook.jetstream.client.connection import close, connect
@@ -24,7 +25,6 @@ from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.log import ID_HEADER, JetStreamLog
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import ALL_CALLS
-from offhook.webhooks import wire_body
 from tests.nats_cluster import NatsCluster, Node
 
 KILLS = int(os.environ.get("NODE_KILLS", "3"))

@@ -13,9 +13,9 @@ from telnyx.types.unwrap_webhook_event import UnwrapWebhookEvent
 
 from offhook import events
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE, CarrierEvent
+from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.projections.views.legs import legs
 from offhook.projections.views.sessions import sessions
-from offhook.webhooks import read_webhook, wire_body
 from tests.example_events import example_event
 
 EVENTS_PAGE = Path(__file__).parents[2] / "docs" / "events.md"

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import pytest
 
+from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.commands import Answer, Command, Dial, Gather, Hangup, Reject, Speak, Transfer
 from offhook.decision import stored
 from offhook.events import CallInitiated, Decided, Fact, IssuedCommand, Record, WebhookReceived
 from offhook.session import Session, fold
-from offhook.webhooks import read_webhook, wire_body
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LEG = "v3:leg-a"

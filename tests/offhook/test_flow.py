@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
 from offhook.commands import Answer, Command, Dial, Hangup
 from offhook.events import (
     CallAnswered,

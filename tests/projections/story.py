@@ -12,7 +12,8 @@ from nats.aio.client import Client
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import (
     CallAnswered,
     CallBridged,
@@ -44,7 +45,6 @@ from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.view import columns_of
 from offhook.projections.views.waiting import PositionWatch
-from offhook.webhooks import wire_body
 from tests.projections.rollups import assert_rolled_up
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)

@@ -14,9 +14,9 @@ from telnyx import AsyncTelnyx
 from telnyx.resources.calls.actions import AsyncActionsResource
 
 from offhook.carrier_events import payload_fields
+from offhook.codec.webhooks import read_webhook
 from offhook.commands import COMMANDS
 from offhook.events import CarrierEvent, UnknownEvent
-from offhook.webhooks import read_webhook
 from tests.simulator.stand import CONNECTION, FRIEND, Received, stand
 
 MACHINE = "+12025550171"

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import httpx
 
 from offhook.cli.embedded.stack import Stack
+from offhook.codec.webhooks import wire_body
 from offhook.events import CallAnswered, CallEvent, CallInitiated
 from offhook.telnyx.signature import sign, signing_key_from
-from offhook.webhooks import wire_body
 
 TRIES = 8
 

@@ -18,9 +18,9 @@ import msgspec
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.send.run import body_of
+from offhook.codec.webhooks import Webhook, read_webhook, wire_body
 from offhook.events import CallEvent, UnknownEvent
 from offhook.settings import Settings
-from offhook.webhooks import Webhook, read_webhook, wire_body
 from tests.example_events import example_event
 from tests.whole.callers import post_body
 

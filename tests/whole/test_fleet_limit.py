@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.events import CommandFailed, CommandRequested, CommandSucceeded, IssuedCommand
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog

@@ -16,7 +16,8 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import SettingInvalid
 from offhook.events import CommandFailed, CommandSucceeded, Decided, WebhookReceived
 from offhook.jetstream.client.connection import close, connect
@@ -25,7 +26,6 @@ from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import WORKER, consumer_configs, stream_of
 from offhook.jetstream.subjects import LIMITS, partition_for
 from offhook.settings import Settings, environment_from
-from offhook.webhooks import wire_body
 from offhook.workers.sessions.flow_loading import flows_from
 from tests.forked import Forked
 from tests.guarded_nats import GuardedNats

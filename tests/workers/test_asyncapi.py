@@ -6,7 +6,7 @@ import re
 from typer.testing import CliRunner
 
 from offhook.cli.main import app
-from offhook.codec import FACTS, decode
+from offhook.codec.facts import FACTS, decode
 from offhook.workers.asyncapi.document import document
 from offhook.workers.asyncapi.page import html_of, prose
 

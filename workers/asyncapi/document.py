@@ -12,7 +12,7 @@ from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 
 from offhook import carrier_events, events
-from offhook.codec import FACTS
+from offhook.codec.facts import FACTS
 from offhook.events import side_of
 from offhook.workers.asyncapi.examples import examples
 

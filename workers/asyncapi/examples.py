@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
 from offhook.events import (
     CommandAttempted,
     CommandFailed,

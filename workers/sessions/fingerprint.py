@@ -10,11 +10,12 @@ import offhook
 FOLDED_BY = (
     "*.py",
     "carrier_events/*.py",
+    "codec/*.py",
     "session/*.py",
     "workers/sessions/snapshots.py",
     "workers/sessions/state.py",
 )
-"""Below the package. The first has the facts, the codec and the reading of webhooks."""
+"""Below the package. The first has the facts, `codec` their bytes and the reading of webhooks."""
 
 
 def fold_fingerprint(root: Path = Path(offhook.__file__).parent) -> str:

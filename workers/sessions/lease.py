@@ -12,7 +12,7 @@ lease counts as run out until another append is stored, and nothing is sent (`ne
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.errors import PositionTaken
 from offhook.events import CommandAttempted, Decided, Fact, LegPlaced, PlacedLeg
 from offhook.jetstream.log import TRACE_HEADER, EventLog

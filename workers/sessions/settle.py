@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import CommandRequested, Record, SessionParked
 from offhook.flow import Flow

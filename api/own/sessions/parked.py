@@ -19,7 +19,7 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.parameters import PAGE_DEFAULT
 from offhook.api.query_parameters import WholeNumber
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.errors import RecordUnreadable, shown
 from offhook.events import SessionParked, SessionResumed
 from offhook.jetstream.log import JetStreamLog, pages

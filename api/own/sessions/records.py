@@ -19,11 +19,11 @@ from offhook.api.errors import not_found, refusal
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.own.redact import redacted_entry
+from offhook.codec.lenient_json import NotJson, read_json
 from offhook.errors import shown
 from offhook.events import WebhookReceived
 from offhook.history.verifying import verdict_on
 from offhook.jetstream.lookup import StreamLookup
-from offhook.lenient_json import NotJson, read_json
 from offhook.position import position_from, position_text
 from offhook.projections.views.past.history import TimelineEntry, entry_of
 from offhook.projections.views.past.session_log import read_record

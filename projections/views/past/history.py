@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, FromClause, false, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.codec import fields_of
+from offhook.codec.facts import fields_of
 from offhook.errors import RecordUnreadable
 from offhook.position import partition_of, position_of
 from offhook.process.slices import Slices
@@ -339,7 +339,7 @@ async def _folded(
 
 
 def records_of_dial(log: FromClause, dial: PlacingDial) -> "ColumnElement[bool]":
-    # As `offhook.codec.fact_id_of` spells them; a decision's and an attempt's end with the worker.
+    # As `fact_id_of` of the codec spells them; a decision's and an attempt's end with the worker.
     fact_id = log.c.fact_id
     return (log.c.session_id == dial.session_id) & or_(
         fact_id == f"request:dial:{dial.command_id}",

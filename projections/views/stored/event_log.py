@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.codec import decode_record
+from offhook.codec.facts import decode_record
 from offhook.events import Record, WebhookReceived
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, position_text
 from offhook.process.slices import Slices

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.events import SessionParked, SessionResumed
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog

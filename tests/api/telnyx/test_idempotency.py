@@ -18,7 +18,7 @@ from offhook.api.auth import Caller, tokens_from
 from offhook.api.errors import ErrorAnswer, refusal
 from offhook.api.telnyx.idempotency import Idempotency
 from offhook.api.telnyx.requests import request_from
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.events import CommandRequested, session_id_from
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from telnyx import AsyncTelnyx
 
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from tests.api.recorder import Recorder

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from offhook.cli.doctor.work import DELIVERY_AGE_MAX_S
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.prepare import provision_log
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog

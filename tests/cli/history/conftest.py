@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import Decided
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
@@ -21,7 +22,6 @@ from offhook.projections.projector.project import Projector
 from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text, sign
-from offhook.webhooks import wire_body
 from tests.cli.terminal import Terminal
 from tests.projections.story import caught_up, commands_of, events_of, projecting
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import Decided
 from offhook.projections.retention.archive import Archiver
-from offhook.webhooks import wire_body
 from tests.cli.history.conftest import Installation, take_calls
 from tests.cli.history.test_replay import Endpoint, serving
 from tests.cli.terminal import Printed

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import Decided, Record, SessionParked
 from offhook.history.files import records_in, writing
 from offhook.history.lines import HistoryRecord, line_of
 from offhook.jetstream.stream import WORKER, stream_of
 from offhook.settings import Settings, environment_from
-from offhook.webhooks import wire_body
 from tests.cli.history.conftest import Installation, take_calls
 from tests.forked import Forked, run_room
 from tests.projections.story import dial_of, events_of, publish, stored_views

@@ -8,12 +8,12 @@ import pytest
 from nacl.signing import SigningKey
 from sqlalchemy import text
 
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.history.files import records_in, writing
 from offhook.history.lines import line_of
 from offhook.history.verifying import Verified
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, public_key_text, sign
-from offhook.webhooks import wire_body
 from tests.cli.history.conftest import KEY, Installation, take_calls
 from tests.cli.terminal import Printed, Terminal
 from tests.offhook.history.test_lines import RECORD

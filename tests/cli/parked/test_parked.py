@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.cli.main import app
 from offhook.cli.parked.run import run_list, run_retry
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import OperatorFault
 from offhook.events import CallInitiated, Decided, SessionResumed
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database import open_database
 from offhook.settings import Settings, environment_from
-from offhook.webhooks import wire_body
 from tests import forked
 
 TIMEOUT_S = 180

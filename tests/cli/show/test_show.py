@@ -16,7 +16,7 @@ from rich.console import Console
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.show.text import session_text
-from offhook.codec import decode, fact_id_of
+from offhook.codec.facts import decode, fact_id_of
 from offhook.events import (
     Decided,
     IssuedCommand,

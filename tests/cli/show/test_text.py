@@ -16,7 +16,7 @@ from offhook.cli.show.columns import elapsed
 from offhook.cli.show.fold import detail_of_call, links_of
 from offhook.cli.show.hanging import hanging
 from offhook.cli.show.text import is_over, session_text
-from offhook.codec import decode
+from offhook.codec.facts import decode
 from offhook.events import CommandFailed, CommandSucceeded, Decided, IssuedCommand, Record
 from offhook.position import position_of
 from offhook.session import fold

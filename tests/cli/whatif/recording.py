@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from offhook.cli.whatif.replay import Row
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import (
     CallAnswered,
     CallBridged,
@@ -33,7 +34,6 @@ from offhook.flow import Flow
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.telnyx.outcomes import Accepted, NoAnswer, Outcome, outcome_of
-from offhook.webhooks import wire_body
 from offhook.workers.sessions.flows import FlowRaised
 from offhook.workers.sessions.parked_policy import policy_from
 from offhook.workers.sessions.settle import Settler

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from offhook.cli.whatif.replay import Replay, Replayed, Row
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.commands import Answer, Dial, Hangup, Speak, UpdateClientState
 from offhook.events import (
     CallAnswered,
@@ -32,7 +33,6 @@ from offhook.events import (
 from offhook.flow import API_FLOW, PARKED, Flow, Order
 from offhook.session import Session
 from offhook.session.timers import CancelTimer, SetTimer
-from offhook.webhooks import wire_body
 from offhook.workers.sessions.flows import NOT_ASKED
 from tests.cli.whatif.recording import SESSION, recorded
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from offhook.cli.whatif.replay import Row
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.events import (
     CallAnswered,
     CallHangup,
@@ -24,7 +25,6 @@ from offhook.events import (
 )
 from offhook.history.files import writing
 from offhook.history.lines import HistoryRecord, line_of
-from offhook.webhooks import wire_body
 from tests.cli.terminal import Terminal
 from tests.cli.whatif import flows
 

@@ -10,7 +10,8 @@ import pytest
 from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import LogReplaced, LogUnavailable, LogUnsafe, SettingInvalid
 from offhook.events import CallAnswered, Decided, Record, SessionParked, TimerOrder, TimerSet
 from offhook.jetstream.client.connection import close, connect
@@ -32,7 +33,6 @@ from offhook.jetstream.subjects import partition_for
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.position import partition_of, position_of, seq_of
 from offhook.session import fold
-from offhook.webhooks import wire_body
 from tests.jetstream.provisioning.test_rewrite import Killed, Killing
 from tests.nats_cluster import NatsCluster
 

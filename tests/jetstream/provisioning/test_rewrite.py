@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.js.api import StoreCompression, StreamInfo
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.errors import LogUnavailable, LogUnsafe
 from offhook.events import Record
 from offhook.jetstream.client.connection import close, connect

@@ -13,7 +13,8 @@ import pytest
 from examples.click_to_call import ClickToCall, click_to_call
 from examples.notification import Notification, notification
 from examples.reception import reception
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
+from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.commands import Answer, Dial, Hangup, Speak, Transfer
 from offhook.decision import stored
 from offhook.events import (
@@ -39,7 +40,6 @@ from offhook.flow_tests.flow_test import flow_test
 from offhook.session import Session, fold
 from offhook.session.timers import CancelTimer, SetTimer
 from offhook.typed_client_state import client_state
-from offhook.webhooks import read_webhook, wire_body
 from tests.examples.scene import Scene
 
 PERSON, SILENT, REFUSED = "+12025550110", "+12025550188", "+12025550154"

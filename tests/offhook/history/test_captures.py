@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from offhook.codec.webhooks import wire_body
 from offhook.errors import HistoryUnreadable
 from offhook.events import CallAnswered
 from offhook.history.files import writing
 from offhook.history.lines import line_of
 from offhook.history.sources import records_of
-from offhook.webhooks import wire_body
 from tests.offhook.history.test_lines import RECORD
 
 AT = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import OperatorFault
 from offhook.events import (
     CallAnswered,
@@ -23,7 +24,6 @@ from offhook.events import (
 from offhook.history.importing import REFUSED_MAX, Importer
 from offhook.history.lines import HistoryRecord
 from offhook.position import position_of
-from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

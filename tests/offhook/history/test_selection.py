@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from offhook.codec.webhooks import wire_body
 from offhook.errors import SelectionInvalid
 from offhook.events import CallHangup
 from offhook.history.selection import Selection, moment_from
-from offhook.webhooks import wire_body
 from tests.offhook.history.test_lines import RECORD
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)

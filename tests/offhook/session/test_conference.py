@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
 from offhook.events import CallEvent, Record, WebhookReceived
 from offhook.session import Session, fold
 from offhook.session.conference import CONFERENCES_MAX, RECORDINGS_MAX

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.carrier_events import BY_TYPE
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
+from offhook.codec.webhooks import read_webhook
 from offhook.events import (
     CallAnswered,
     CallBridged,
@@ -41,7 +42,6 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.session import Leg, Session, evolve, fold, touched_by
-from offhook.webhooks import read_webhook
 
 SESSION = "session-1"
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

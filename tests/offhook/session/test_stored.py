@@ -7,13 +7,13 @@ import pytest
 from hypothesis import assume, given
 
 from offhook.carrier_events import BY_TYPE
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
+from offhook.codec.webhooks import read_event, wire_body
 from offhook.events import Record, WebhookReceived
 from offhook.session import Session, evolve, fold
 from offhook.session.folding import LAST, NEVER
 from offhook.session.persistent import LongMap
 from offhook.session.stored import ENTRIES_MAX, parts_of, with_part
-from offhook.webhooks import read_event, wire_body
 from tests.example_events import AT, example_event
 from tests.long_calls import SESSION as LONG
 from tests.long_calls import decided

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
 from offhook.events import Decided, Fact, Record, TimerCancelled, TimerFired, TimerOrder, TimerSet
 from offhook.session import Session, fold
 from offhook.session.timers import AFTER_S_MAX, CancelTimer, SetTimer, TimerState, orders_from

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.errors import CheckpointMoved
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.carrier_events import BY_TYPE
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.errors import CheckpointMoved, LogMissing, LogReplaced
 from offhook.events import CallHangup, CallInitiated, UnknownEvent
 from offhook.jetstream.log import JetStreamLog

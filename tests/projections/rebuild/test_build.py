@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import offhook
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.errors import OperatorFault
 from offhook.events import CallInitiated
 from offhook.jetstream.log import JetStreamLog

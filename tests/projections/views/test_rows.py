@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import decode, encoded_webhook, fact_id_of
+from offhook.codec.facts import decode, encoded_webhook, fact_id_of
+from offhook.codec.webhooks import read_webhook
 from offhook.events import (
     CallEvent,
     CommandFailed,
@@ -27,7 +28,6 @@ from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import session_rows
 from offhook.projections.views.view import columns_of, storable
 from offhook.session import Session
-from offhook.webhooks import read_webhook
 from tests.example_events import AT, example_event
 from tests.projections.story import NOON, Entry, call, fact, queued, webhook
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE, ConferenceFloorChanged
+from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.telnyx.signature import public_keys_from, verify
-from offhook.webhooks import read_webhook, wire_body
 from tests.example_events import example_event
 from tests.simulator.stand import CALLER, CONNECTION, OURS, Stand, stand
 

@@ -9,9 +9,9 @@ from typing import cast
 
 import pytest
 
+from offhook.codec.webhooks import read_webhook
 from offhook.events import Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
-from offhook.webhooks import read_webhook
 from offhook.workers.intake import dispatcher as module
 from offhook.workers.intake.delivery import Delivery
 from offhook.workers.intake.dispatcher import HANDED_OVER_S, POISON_RAISES, RETRY_MAX_S, Dispatcher

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import timedelta
 
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.commands import Answer, Command, Hangup, Transfer
 from offhook.events import (
     CallAnswered,
@@ -21,7 +22,6 @@ from offhook.flow import Flow
 from offhook.jetstream.timetable import Timetable
 from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Outcome
-from offhook.webhooks import wire_body
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness

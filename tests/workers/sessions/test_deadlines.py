@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.events import (
     CommandFailed,
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.commands import Answer, Command, Speak, StartSiprec
 from offhook.errors import LogUnavailable
 from offhook.events import (

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.commands import Command, Dial, Hangup, Reject, Speak, Transfer
 from offhook.commands.catalog import parameters_of
 from offhook.events import (

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.commands import Dial
 from offhook.events import (
     CallEvent,
@@ -22,7 +23,6 @@ from offhook.events import (
 from offhook.flow import Flow, Order
 from offhook.jetstream.log import imported_headers
 from offhook.session import Session
-from offhook.webhooks import wire_body
 from offhook.workers.sessions.settle import Settled
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable

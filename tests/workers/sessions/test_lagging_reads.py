@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.commands import Answer, Command
 from offhook.errors import LogUnavailable
 from offhook.events import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.errors import PositionTaken
 from offhook.events import CommandAttempted, CommandSucceeded
 from offhook.workers.sessions.cache import SessionCache

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import msgspec
 import pytest
 
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.commands import Answer, Bridge, Command, Dial, Hangup
 from offhook.commands.catalog import command_from
 from offhook.events import (

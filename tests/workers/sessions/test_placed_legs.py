@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from offhook.codec import Encoded, encode
+from offhook.codec.facts import Encoded, encode
 from offhook.commands import Command, Hangup
 from offhook.commands.catalog import parameters_of
 from offhook.events import (

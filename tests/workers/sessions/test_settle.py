@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from offhook.codec import encode
+from offhook.codec.facts import encode
 from offhook.commands import Command, Hangup, Transfer
 from offhook.events import (
     CallAnswered,

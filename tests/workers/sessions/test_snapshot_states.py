@@ -8,7 +8,8 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offhook.codec import fact_id_of
+from offhook.codec.facts import fact_id_of
+from offhook.codec.webhooks import read_event, wire_body
 from offhook.events import (
     CallEvent,
     CommandAttempted,
@@ -30,7 +31,6 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.session import Session, fold
-from offhook.webhooks import read_event, wire_body
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState, Snapshot

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import Encoded, encode
+from offhook.codec.facts import Encoded, encode
 from offhook.events import (
     CommandAttempted,
     CommandFailed,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import Encoded, encode
+from offhook.codec.facts import Encoded, encode
 from offhook.commands import Answer, Hangup
 from offhook.errors import LogUnavailable
 from offhook.events import (

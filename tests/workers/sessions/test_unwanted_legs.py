@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import encoded_webhook
+from offhook.codec.facts import encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.commands import Command, Dial, Hangup
 from offhook.events import (
     CallAnswered,
@@ -19,7 +20,6 @@ from offhook.events import (
 from offhook.flow import Flow
 from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Outcome
-from offhook.webhooks import wire_body
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.stand import (
     LEG,

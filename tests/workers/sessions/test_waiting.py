@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from offhook.codec import Encoded, encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.errors import LogUnavailable
 from offhook.events import (
     CallHangup,
@@ -23,7 +24,6 @@ from offhook.events import (
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.telnyx.outcomes import Accepted, Busy, NoAnswer, Outcome
-from offhook.webhooks import wire_body
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending import queue as queue_module

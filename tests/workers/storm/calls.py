@@ -5,13 +5,13 @@ import itertools
 from random import Random
 
 from offhook.carrier_events import CallAnswered, CallHangup, CallInitiated
-from offhook.codec import encode, encoded_webhook
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
 from offhook.commands import Answer, Dial, Hangup, Speak, Transfer
 from offhook.events import CommandFailed, CommandRequested, Event, IssuedCommand, TimerFired
 from offhook.flow import Flow, Order
 from offhook.session import Session
 from offhook.session.timers import SetTimer
-from offhook.webhooks import wire_body
 from tests.workers.storm.log import StormLog
 
 OURS, THEIRS = "+12025550100", "+12025550123"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import Record
 from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended

@@ -17,7 +17,8 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec import FACTS, encode, encoded_webhook
+from offhook.codec.facts import FACTS, encode, encoded_webhook
+from offhook.codec.webhooks import read_webhook
 from offhook.events import CallHangup, CallInitiated, Decided
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog, imported_headers
@@ -38,7 +39,6 @@ from offhook.projections.views.analytics.reads import (
     read_summary,
     read_timeseries,
 )
-from offhook.webhooks import read_webhook
 from tests.projections.rollups import assert_rolled_up, current_hours, rolled_up
 from tests.projections.story import (
     NOON,

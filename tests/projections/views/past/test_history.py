@@ -4,7 +4,7 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.errors import RecordUnreadable
 from offhook.events import (
     CommandSucceeded,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.codec import Encoded
+from offhook.codec.facts import Encoded
 from offhook.events import UnknownEvent
 from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded

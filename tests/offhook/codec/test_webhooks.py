@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offhook.codec.webhooks import Form, form_of, read_event, read_webhook, wire_body
 from offhook.events import (
     CallAnswered,
     CallBridged,
@@ -25,7 +26,6 @@ from offhook.events import (
     UnknownEvent,
     session_id_from,
 )
-from offhook.webhooks import Form, form_of, read_event, read_webhook, wire_body
 
 PAYLOAD = {
     "call_control_id": "v3:example",

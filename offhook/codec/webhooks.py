@@ -26,8 +26,8 @@ from typing import Any, Literal
 import msgspec
 
 from offhook.carrier_events import BY_TYPE, payload_fields
+from offhook.codec.lenient_json import NotJson, read_json
 from offhook.events import CallEvent, UnknownEvent, session_id_from
-from offhook.lenient_json import NotJson, read_json
 
 SESSION_ID_FIELDS = ("call_session_id", "creator_call_session_id", "conference_id")
 """Fields of a payload that name the session of the event; the first that is there counts."""
@@ -39,7 +39,7 @@ Oddity = Literal["not_json", "lenient_json", "no_event", "no_id", "no_call"]
 """What is unusual about a webhook; ingress counts them.
 
 not_json      the body cannot be read as JSON, even leniently
-lenient_json  JSON that readers disagree about: the odd part was replaced (`offhook.lenient_json`)
+lenient_json  JSON that readers disagree about: the odd part was replaced (`lenient_json.py`)
 no_event      JSON without an event in it
 no_id         an event without an id of its own
 no_call       an event of another product: messaging, fax, number orders …

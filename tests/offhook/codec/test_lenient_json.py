@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.lenient_json import DEPTH_MAX, NotJson, read_json
+from offhook.codec.lenient_json import DEPTH_MAX, NotJson, read_json
 
 ODD: list[tuple[bytes, Any]] = [
     (rb'"Zoe \ud83d"', "Zoe \ufffd"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook import codec
-from offhook.codec import (
+import offhook.codec.facts
+from offhook.codec.facts import (
     FACTS,
     VERSIONS,
     decode,
@@ -18,6 +18,7 @@ from offhook.codec import (
     fact_id_of,
     fields_of,
 )
+from offhook.codec.webhooks import wire_body
 from offhook.errors import RecordUnreadable
 from offhook.events import (
     CallHangup,
@@ -40,7 +41,6 @@ from offhook.events import (
     UnknownEvent,
     WebhookReceived,
 )
-from offhook.webhooks import wire_body
 
 # ------------------------------------------------------------------ decode undoes encode
 
@@ -501,7 +501,7 @@ def test_old_versions_are_raised_step_by_step(monkeypatch: pytest.MonkeyPatch) -
         ("SessionParked", 1): from_1,
         ("SessionParked", 2): from_2,
     }
-    monkeypatch.setattr(codec, "UPCASTS", steps)
+    monkeypatch.setattr(offhook.codec.facts, "UPCASTS", steps)
     monkeypatch.setitem(VERSIONS, "SessionParked", 3)
     wanted = SessionParked(cause_seq=7, error="boom", attempts=5)
     assert decode("SessionParked", 1, b'{"cause_seq":7,"why":"boom"}') == wanted
@@ -519,7 +519,7 @@ def test_every_old_version_has_a_step_to_the_next() -> None:
         for step in range(1, newest)
         if name != "WebhookReceived"  # its version says how its bytes are read
     }
-    assert set(codec.UPCASTS) == wanted
+    assert set(offhook.codec.facts.UPCASTS) == wanted
 
 
 # ------------------------------------------------------------------ ids

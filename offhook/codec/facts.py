@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from offhook.codec.webhooks import read_event
 from offhook.errors import RecordUnreadable
 from offhook.events import (
     CommandAttempted,
@@ -34,7 +35,6 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.position import referred
-from offhook.webhooks import read_event
 
 FACTS: dict[str, type[Fact]] = {
     kind.__name__: kind
@@ -85,7 +85,7 @@ def encode(fact: Fact, session_id: str) -> Encoded:
 def encoded_webhook(body: bytes, event_id: str, version: int = 1) -> Encoded:
     """A webhook's raw body, as it is stored. An id that a header cannot carry is hashed.
 
-    `version` says how it is to be read: `offhook.webhooks.read_webhook`.
+    `version` says how it is to be read: `offhook.codec.webhooks.read_webhook`.
     """
     if not _HEADER_TEXT.fullmatch(event_id):
         event_id = "sha256-" + hashlib.sha256(event_id.encode("utf-8", "replace")).hexdigest()

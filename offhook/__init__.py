@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from offhook.commands.unbridge import hung_up_after_unbridge, kept_after_unbridge
     from offhook.events import *
     from offhook.flow import Decide, Flow, Order
+    from offhook.flow.typed_client_state import client_state, state_of
     from offhook.session import (
         CancelTimer,
         CommandState,
@@ -31,12 +32,18 @@ if TYPE_CHECKING:
         SetTimer,
         TimerState,
     )
-    from offhook.typed_client_state import client_state, state_of
 else:
     from importlib import import_module
 
     # In the order in which a name is looked for.
-    _MODULES = ("flow", "commands", "commands.unbridge", "events", "session", "typed_client_state")
+    _MODULES = (
+        "flow",
+        "commands",
+        "commands.unbridge",
+        "events",
+        "session",
+        "flow.typed_client_state",
+    )
 
     def __getattr__(name):
         if name in __all__:

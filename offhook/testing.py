@@ -28,7 +28,6 @@ from offhook.codec.facts import fact_id_of
 from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.commands import Command
 from offhook.commands.catalog import check
-from offhook.decision import Stored, stored
 from offhook.errors import ParameterInvalid
 from offhook.events import (
     CallEvent,
@@ -45,6 +44,7 @@ from offhook.events import (
     session_id_from,
 )
 from offhook.flow import Flow, Order, addressed
+from offhook.flow.decision import Stored, stored
 from offhook.session import CommandState, Session, evolve
 
 EXAMPLE_LEG = "v3:example-leg"

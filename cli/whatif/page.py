@@ -8,7 +8,7 @@ from offhook.cli.counted import counted
 from offhook.cli.whatif.replay import Found
 from offhook.cli.whatif.report import STOPPED, Report, counts_of, title_of, verdict_of
 from offhook.cli.whatif.tally import Group, Key, Tally
-from offhook.whatif import KINDS
+from offhook.flow.whatif import KINDS
 
 _KINDS = {
     "error": "the flow raises",

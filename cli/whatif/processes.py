@@ -23,7 +23,7 @@ from offhook.cli.whatif.child import AHEAD, Loaded, Part
 from offhook.cli.whatif.replay import Found, Replayed
 from offhook.cli.whatif.tally import Tally
 from offhook.errors import OperatorFault, SettingInvalid
-from offhook.whatif import Difference
+from offhook.flow.whatif import Difference
 
 DECIDES_WITHIN_S = 10.0
 """A flow that takes longer to decide counts as raising: it may never end."""

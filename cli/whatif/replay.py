@@ -17,11 +17,11 @@ from datetime import datetime
 from typing import Literal
 
 from offhook.codec.facts import decode, fact_id_of
-from offhook.decision import Stored
 from offhook.events import Decided, Record, SessionParked, WebhookReceived
 from offhook.flow import API_FLOW, PARKED, Flow
+from offhook.flow.decision import Stored
+from offhook.flow.whatif import Difference, difference, event_name, orders_of
 from offhook.session import Session
-from offhook.whatif import Difference, difference, event_name, orders_of
 from offhook.workers.sessions.flow_errors import place_of
 from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
 from offhook.workers.sessions.state import SessionState

@@ -13,7 +13,7 @@ from rich.table import Table
 from offhook.cli.counted import counted
 from offhook.cli.whatif.replay import Found
 from offhook.cli.whatif.tally import Group, Key, Tally
-from offhook.whatif import KINDS
+from offhook.flow.whatif import KINDS
 
 GROUPS_SHOWN_MAX = 30
 """Groups that a terminal shows; JSON and page have all that are kept."""

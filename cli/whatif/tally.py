@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from offhook.cli.whatif.replay import Found, Replayed
-from offhook.whatif import Kind
+from offhook.flow.whatif import Kind
 
 GROUPS_MAX = 500
 """Groups that are kept apart; the differences of others are counted alone."""

@@ -19,7 +19,6 @@ from offhook.codec.facts import fact_id_of
 from offhook.codec.webhooks import read_webhook
 from offhook.commands import Command, Dial
 from offhook.commands.catalog import command_from
-from offhook.decision import stored
 from offhook.events import (
     CommandFailed,
     CommandSucceeded,
@@ -32,6 +31,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.flow import Flow
+from offhook.flow.decision import stored
 from offhook.session import Session, evolve, fold
 from offhook.session.timers import TimerState
 from offhook.simulator.call.changes import OutgoingWebhook

@@ -20,9 +20,9 @@ from offhook.events import (
     CommandFailed,
     TimerFired,
 )
+from offhook.flow.typed_client_state import client_state
 from offhook.session.timers import SetTimer
 from offhook.testing import EXAMPLE_CONNECTION, EXAMPLE_LEG, given
-from offhook.typed_client_state import client_state
 
 CUSTOMER = "customer-leg"
 STATE = client_state(ClickToCall(customer="+12025550124"))

@@ -18,8 +18,8 @@ from examples import click_to_call as clicks
 from examples import notification as notices
 from examples import reception as receptions
 from offhook.flow import Flow
+from offhook.flow.typed_client_state import client_state
 from offhook.simulator.call.numbers import _DETECTION_RESULTS, _FAR_ENDS, _FAULTS, CommandFault
-from offhook.typed_client_state import client_state
 from tests.examples.scene import Scene
 
 ROOT = Path(__file__).parents[2]

@@ -21,9 +21,9 @@ from offhook.events import (
     CommandFailed,
     TimerFired,
 )
+from offhook.flow.typed_client_state import client_state
 from offhook.session.timers import CancelTimer, SetTimer
 from offhook.testing import given
-from offhook.typed_client_state import client_state
 
 STATE = client_state(Notification(text="Your parcel is here."))
 DIALLED = CallInitiated(direction="outgoing", client_state=STATE)

@@ -20,8 +20,8 @@ import pytest
 from examples.click_to_call import ClickToCall
 from examples.notification import Notification
 from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.flow.typed_client_state import client_state
 from offhook.settings import Settings
-from offhook.typed_client_state import client_state
 from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.samples import CLICKS, LONG_RINGS, NOTICES
 

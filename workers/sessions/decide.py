@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from offhook.commands.webhook_targets import sent_elsewhere
-from offhook.decision import Stored
 from offhook.events import CommandRequested, Decided, IssuedCommand, Record
 from offhook.flow import NO_FLOW, Flow
+from offhook.flow.decision import Stored
 from offhook.session import Session
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.flows import Flows

@@ -11,6 +11,7 @@ FOLDED_BY = (
     "*.py",
     "carrier_events/*.py",
     "codec/*.py",
+    "flow/*.py",
     "session/*.py",
     "workers/sessions/snapshots.py",
     "workers/sessions/state.py",

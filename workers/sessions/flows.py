@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from offhook.decision import NOTHING, Stored, stored
 from offhook.events import (
     CommandFailed,
     CommandRequested,
@@ -14,6 +13,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow, flow_for, unmatched
+from offhook.flow.decision import NOTHING, Stored, stored
 from offhook.session import Session
 from offhook.workers.sessions.state import SessionState
 

@@ -18,9 +18,9 @@ from offhook.commands.catalog import check, parameters_of
 from offhook.errors import OffhookError, SettingInvalid
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired
 from offhook.flow import PARKED, Flow, Order
+from offhook.flow.typed_client_state import client_state, state_of
 from offhook.session import CommandState, Leg, Session
 from offhook.session.timers import SetTimer
-from offhook.typed_client_state import client_state, state_of
 
 TRANSFERRED_WITHIN_S = 60.0
 """A transfer rings for 30 s by the carrier's default; then the caller is hung up."""

@@ -16,7 +16,6 @@ from examples.reception import reception
 from offhook.codec.facts import fact_id_of
 from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.commands import Answer, Dial, Hangup, Speak, Transfer
-from offhook.decision import stored
 from offhook.events import (
     CallAiGatherEnded,
     CallAnswered,
@@ -35,11 +34,12 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.flow import Flow, command_id_for
+from offhook.flow.decision import stored
+from offhook.flow.typed_client_state import client_state
 from offhook.flow_tests.code import Constants
 from offhook.flow_tests.flow_test import flow_test
 from offhook.session import Session, fold
 from offhook.session.timers import CancelTimer, SetTimer
-from offhook.typed_client_state import client_state
 from tests.examples.scene import Scene
 
 PERSON, SILENT, REFUSED = "+12025550110", "+12025550188", "+12025550154"

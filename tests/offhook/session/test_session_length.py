@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from offhook.commands import Speak
-from offhook.decision import stored
 from offhook.events import Record, WebhookReceived
 from offhook.flow import Flow, flow_for
+from offhook.flow.decision import stored
 from offhook.projections.views.fold import Folded, advanced, written
 from offhook.projections.views.registry import rows_of
 from offhook.session import Session, evolve, fold

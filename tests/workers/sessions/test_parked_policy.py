@@ -17,9 +17,9 @@ from offhook.events import (
     TimerFired,
 )
 from offhook.flow import PARKED, Flow
+from offhook.flow.typed_client_state import client_state
 from offhook.session.timers import SetTimer
 from offhook.testing import given
-from offhook.typed_client_state import client_state
 from offhook.workers.sessions.parked_policy import TRANSFERRED_WITHIN_S, CalledByPolicy, policy_from
 
 DESK = "+12025550188"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.decision import Stored
 from offhook.events import IssuedCommand, TimerOrder
-from offhook.whatif import NAMES_SHOWN_MAX, difference
+from offhook.flow.decision import Stored
+from offhook.flow.whatif import NAMES_SHOWN_MAX, difference
 
 LEG, OTHER = "v3:a", "v3:b"
 

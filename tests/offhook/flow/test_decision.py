@@ -7,8 +7,8 @@ import pytest
 
 from offhook.codec.webhooks import read_webhook, wire_body
 from offhook.commands import Answer, Command, Dial, Gather, Hangup, Reject, Speak, Transfer
-from offhook.decision import stored
 from offhook.events import CallInitiated, Decided, Fact, IssuedCommand, Record, WebhookReceived
+from offhook.flow.decision import stored
 from offhook.session import Session, fold
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)

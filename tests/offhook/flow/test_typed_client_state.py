@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from offhook.commands.catalog import command_from
 from offhook.events import CallAnswered, CommandFailed, TimerFired
+from offhook.flow.typed_client_state import CLIENT_STATE_CHARS_MAX, client_state, state_of
 from offhook.session import Leg
-from offhook.typed_client_state import CLIENT_STATE_CHARS_MAX, client_state, state_of
 
 
 @dataclass(frozen=True, kw_only=True)

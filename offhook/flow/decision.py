@@ -7,7 +7,7 @@ from offhook.commands import Answer, Command, Hangup, Reject
 from offhook.commands.catalog import parameters_of
 from offhook.errors import shown
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired, TimerOrder
-from offhook.flow import Order, addressed, command_id_for
+from offhook.flow.flow import Order, addressed, command_id_for
 from offhook.session import CommandState, Leg, Session
 from offhook.session.timers import orders_from
 from offhook.session.unwanted import dial_of_unwanted

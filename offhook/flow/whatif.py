@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from offhook.decision import Stored
 from offhook.errors import shown
 from offhook.events import (
     CommandFailed,
@@ -29,6 +28,7 @@ from offhook.events import (
     TimerOrder,
     WebhookReceived,
 )
+from offhook.flow.decision import Stored
 from offhook.redact import hidden
 
 Kind = Literal["error", "recovered", "missing", "extra", "replaced", "parameters", "reordered"]

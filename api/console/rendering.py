@@ -1,11 +1,14 @@
-"""Templates, and how numbers, times and durations are written in them."""
+"""Templates, and how times and ids are written in them."""
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from offhook.wording.durations import age, duration
 
 _environment = jinja2.Environment(
     loader=jinja2.PackageLoader("offhook.api.console"),
@@ -38,28 +41,6 @@ def moment(text: str | None) -> Markup:
     return Markup('<time datetime="{}">{} UTC</time>').format(text, shown)
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as m:ss or h:mm:ss; below ten seconds with a decimal."""
-    if seconds is None:
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def age(seconds: float) -> str:
-    """A growing age in whole seconds: 42 s, then m:ss or h:mm:ss, then days."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole >= 172_800:
-        return f"{whole // 86_400} days"
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
 def shortened(text: str | None, most: int = 12) -> str:
     """An id as far as it fits; the whole of it belongs into a title."""
     if not text:
@@ -67,4 +48,9 @@ def shortened(text: str | None, most: int = 12) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-_environment.filters |= {"age": age, "moment": moment, "duration": duration, "shortened": shortened}
+_environment.filters |= {
+    "age": partial(age, missing="–"),
+    "duration": partial(duration, missing="–"),
+    "moment": moment,
+    "shortened": shortened,
+}

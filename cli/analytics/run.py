@@ -21,6 +21,7 @@ from offhook.cli.remote.exchange import ErrorResponse, open_api
 from offhook.errors import SelectionInvalid
 from offhook.history.selection import moment_from
 from offhook.settings import Settings
+from offhook.wording.durations import duration
 
 BAR_CHARS = 24
 SPARK_CHARS_MAX = 96
@@ -272,7 +273,7 @@ def _formatted(value: float | None, kind: Kind) -> str:
         case "percent":
             return f"{value:.1%}"
         case "seconds":
-            return f"{value:,.3f} s" if value < 10 else f"{value:,.1f} s"
+            return duration(value)
         case "number":
             return f"{value:,.2f}"
 

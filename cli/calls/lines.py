@@ -11,6 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from offhook.cli.printable import printable
+from offhook.wording.durations import duration
 from offhook.wording.found_row import FoundRow, found_row
 
 COLUMNS = (
@@ -77,7 +78,7 @@ def texts_of(session: Mapping[str, Any]) -> Sequence[str]:
         _moment(row.started_at),
         row.outcome_words,
         f"{row.from_number} → {row.to_number}",
-        "–" if row.lasted_s is None else _duration(row.lasted_s),
+        duration(row.lasted_s, "–"),
         _causes(row),
         " ".join(each for each in (row.flow, row.flow_version) if each) or "–",
         row.session_id,
@@ -115,9 +116,3 @@ def _moment(text: str | None) -> str:
     if not text:
         return "–"
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

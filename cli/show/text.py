@@ -42,7 +42,7 @@ from offhook.session import Session, evolve
 from offhook.session.leg import Leg
 from offhook.session.placed import session_of_answer
 from offhook.wording.commands import command_about
-from offhook.wording.moments import shown_span
+from offhook.wording.durations import duration
 
 SETTLED_SHOWN_MAX = 4
 """If more commands are settled and unchanged than this, only their number is shown."""
@@ -148,7 +148,7 @@ class _Names:
         decided_at = self.decided_at.get(command_id)
         if decided_at is None:
             return ""
-        return f"in {shown_span((outcome.stored_at - decided_at).total_seconds())}"
+        return f"in {duration((outcome.stored_at - decided_at).total_seconds())}"
 
     def command(self, command_id: str, issued: IssuedCommand | None = None) -> str:
         if command_id in self.commands:
@@ -229,7 +229,7 @@ def _delay(event: CallEvent, record: Record) -> str:
     if event.occurred_at is None:
         return ""
     delay_s = (record.stored_at - event.occurred_at).total_seconds()
-    return f"{shown_span(delay_s)} after it occurred" if delay_s >= DELAY_SHOWN_S else ""
+    return f"{duration(delay_s)} after it occurred" if delay_s >= DELAY_SHOWN_S else ""
 
 
 def _timer(order: TimerOrder) -> str:

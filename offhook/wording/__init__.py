@@ -4,5 +4,6 @@ why          why a call ended or failed, a sentence for each thing
 causes       what the carrier's hangup causes and SIP codes mean
 commands     what a command is about
 found_row    a session in a list
-moments      times and spans
+moments      times
+durations    how long something took
 """

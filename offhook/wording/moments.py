@@ -26,18 +26,3 @@ def clock(moment: Any) -> str:
         return str(moment)
     at = datetime.fromisoformat(moment).astimezone(UTC)
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03}"
-
-
-def shown_span(seconds: float | None) -> str:
-    """`186 ms`, `4.02 s`, `1:05`; empty for None."""
-    if seconds is None:
-        return ""
-    size = abs(seconds)
-    if size < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if size < 60:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(size), 60)
-    hours, minutes = divmod(minutes, 60)
-    sign = "-" if seconds < 0 else ""
-    return f"{sign}{hours}:{minutes:02}:{rest:02}" if hours else f"{sign}{minutes}:{rest:02}"

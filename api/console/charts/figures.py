@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from offhook.wording.durations import duration
+
 Kind = Literal["count", "share", "seconds", "number"]
 Group = Mapping[str, Any]
 
@@ -168,21 +170,9 @@ def written(value: float | None, kind: Kind) -> str:
         case "share":
             return f"{100 * value:.1f} %"
         case "seconds":
-            return seconds(value)
+            return duration(value)
         case "number":
             return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def seconds(value: float) -> str:
-    """3.2 s, 45 s, 3:05 min, 1:02:03 h."""
-    if value < 9.95:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
 def parts_of(figure: Figure) -> str:

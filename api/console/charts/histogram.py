@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from offhook.api.console.charts.figures import seconds
+from offhook.wording.durations import duration
 
 BARS_MAX = 40
 TICKS_APART = 0.09
@@ -68,7 +68,7 @@ def histogram_of(classes: Sequence[Mapping[str, Any]], bar_url: BarUrl) -> Histo
             Bar(
                 calls=calls,
                 height=calls / max(totals),
-                text=f"{_shown(start)} to {_shown(end)}",
+                text=f"{duration(start)} to {duration(end)}",
                 # The edges of its own classes are exact.
                 url=bar_url(bar[0]["from_s"], bar[-1]["to_s"]) if bar else None,
             )
@@ -92,20 +92,10 @@ def _edge(number: int) -> float:
     return FIRST_S * GROWTH**number if number >= 0 else 0.0
 
 
-def _shown(edge_s: float) -> str:
-    return f"{edge_s:.2f} s" if 0 < edge_s < 1 else seconds(edge_s)
-
-
 def _ticks(first: int, last: int) -> list[Tick]:
     ticks: list[Tick] = []
     for nice in NICE_S:
         at = (math.log(nice / FIRST_S, GROWTH) - first) / (last - first)
         if 0 <= at <= 1 and (not ticks or at - ticks[-1].at >= TICKS_APART):
-            ticks.append(Tick(at=at, text=_tick(nice)))
+            ticks.append(Tick(at=at, text=duration(nice)))
     return ticks
-
-
-def _tick(nice_s: float) -> str:
-    if nice_s < 60:
-        return f"{nice_s:g} s"
-    return f"{nice_s / 60:g} min" if nice_s < 3600 else f"{nice_s / 3600:g} h"

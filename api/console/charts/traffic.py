@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from offhook.api.console.charts.figures import Group, seconds, written
+from offhook.api.console.charts.figures import Group, written
 from offhook.api.console.charts.links import calls_url
 from offhook.api.console.charts.ranges import Range
 from offhook.api.console.charts.series import buckets_of
+from offhook.wording.durations import duration
 
 RANGE_MAX = timedelta(days=31)
 """The API counts these figures over no longer range."""
@@ -120,7 +121,7 @@ def command_rows(groups: Sequence[Group]) -> list[Row]:
             cells=[
                 f"{group['counts']['decided']:,}",
                 *_ratios(group, "success_rate", "late_rate", "retry_rate"),
-                *(_short(group["percentiles"][name]["p95_s"]) for name in ("reaction", "outcome")),
+                *(_time(group["percentiles"][name]["p95_s"]) for name in ("reaction", "outcome")),
             ],
         )
         for group in groups
@@ -146,8 +147,8 @@ def webhook_tiles(total: Group) -> list[tuple[str, str, str]]:
         ("Webhooks", f"{total['counts']['received']:,}", "received"),
         (
             "Delay p95",
-            _short(delay["p95_s"]),
-            f"p50 {_short(delay['p50_s'])}, p99 {_short(delay['p99_s'])}",
+            _time(delay["p95_s"]),
+            f"p50 {_time(delay['p50_s'])}, p99 {_time(delay['p99_s'])}",
         ),
     ]
     for key, name in (
@@ -166,9 +167,4 @@ def _ratios(group: Group, *names: str) -> list[str]:
 
 
 def _time(value: float | None) -> str:
-    return "–" if value is None else seconds(value)
-
-
-def _short(value: float | None) -> str:
-    """Milliseconds below a second."""
-    return f"{1000 * value:.0f} ms" if value is not None and value < 1 else _time(value)
+    return duration(value, "–")

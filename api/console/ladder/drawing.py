@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from offhook.api.console.ladder.lines import CARRIER, OFFHOOK, Line, LineReader
 from offhook.api.console.rendering import shortened
-from offhook.wording.moments import clock, instant, seconds_between, shown_span
+from offhook.wording.durations import duration
+from offhook.wording.moments import clock, instant, seconds_between
 from offhook.wording.why import event_name
 
 LEGS_MAX = 10
@@ -177,7 +178,7 @@ def draw(
                 seq=entry["seq"],
                 name=event_name(entry),
                 at=clock(moment),
-                elapsed=shown_span(seconds_between(start, moment)),
+                elapsed=duration(seconds_between(start, moment)),
                 type=str(entry["type"]),
                 y=top,
                 height=y - top,

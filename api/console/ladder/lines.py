@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from offhook.wording.causes import sip_text
 from offhook.wording.commands import command_about
-from offhook.wording.moments import clock, seconds_between, shown_span
+from offhook.wording.durations import duration
+from offhook.wording.moments import clock, seconds_between
 
 CARRIER, OFFHOOK = "carrier", "offhook"
 Kind = Literal["webhook", "command", "outcome", "bridge", "timer", "mark"]
@@ -131,7 +132,7 @@ class LineReader:
             case "TimerCancelled":
                 return [Line(kind="mark", text=f"{fields.get('name')} cancelled", look="quiet")]
             case "TimerFired":
-                late = shown_span(seconds_between(fields.get("due_at"), entry["stored_at"]))
+                late = duration(seconds_between(fields.get("due_at"), entry["stored_at"]))
                 return [
                     _timer(
                         f"{fields.get('name')} fired", f"{late} after it was due" if late else ""
@@ -144,14 +145,14 @@ class LineReader:
         fields = entry["fields"]
         leg = _text(fields.get("call_control_id"))
         event = _text(fields.get("event_type")) or "webhook"
-        delay = shown_span(seconds_between(fields.get("occurred_at"), entry["stored_at"]))
+        delay = duration(seconds_between(fields.get("occurred_at"), entry["stored_at"]))
         attempt = fields.get("attempt")
         late = self._late.get(entry["seq"])
         is_duplicate = entry["seq"] in self._duplicates
         notes = [
             *_said_more(fields),
             "duplicate" if is_duplicate else "",
-            f"late: {shown_span(late)} behind" if late is not None else "",
+            f"late: {duration(late)} behind" if late is not None else "",
             f"{delay} delay" if delay else "",
             f"attempt {attempt}" if isinstance(attempt, int) and attempt > 1 else "",
         ]
@@ -192,7 +193,7 @@ class LineReader:
         outcome = self._outcomes.get(_id(command))
         status, look = "no outcome yet", ""
         if outcome is not None:
-            took = shown_span(seconds_between(entry["stored_at"], outcome["stored_at"]))
+            took = duration(seconds_between(entry["stored_at"], outcome["stored_at"]))
             http = outcome["fields"].get("http_status")
             failed = outcome["type"] == "CommandFailed"
             if failed:
@@ -219,7 +220,7 @@ class LineReader:
         issued = self._commands.get(command_id, fields)
         leg = _text(issued.get("call_control_id") or fields.get("call_control_id"))
         operation = _text(issued.get("operation") or fields.get("operation")) or "command"
-        took = shown_span(seconds_between(self._decided_at.get(command_id), entry["stored_at"]))
+        took = duration(seconds_between(self._decided_at.get(command_id), entry["stored_at"]))
         failed = entry["type"] == "CommandFailed"
         answer = f"{fields.get('http_status') or ''} {operation}".strip()
         said = _text(fields.get("detail") if failed else fields.get("note"))

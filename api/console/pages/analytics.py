@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 
-from offhook.api.console.charts.figures import figures_of, seconds, tiles_of, title_of, written
+from offhook.api.console.charts.figures import figures_of, tiles_of, title_of, written
 from offhook.api.console.charts.histogram import Histogram, histogram_of
 from offhook.api.console.charts.links import FILTERS, calls_url, span_filters, view_url
 from offhook.api.console.charts.policies import NAMED_DAYS_MAX, gauges_of, whole_days
@@ -110,7 +110,6 @@ async def shown(request: Request, api: Api) -> Shown:
         "view": lambda **changed: view_url(given, **changed),
         "calls_url": asked.calls_url({}),
         "total": None,
-        "seconds": seconds,
         "written": written,
     }
     if found["total"]:

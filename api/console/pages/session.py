@@ -17,7 +17,8 @@ from offhook.api.console.page import Page, Shown
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
 from offhook.wording.causes import sip_text
-from offhook.wording.moments import seconds_between, shown_span
+from offhook.wording.durations import duration
+from offhook.wording.moments import seconds_between
 from offhook.wording.why import event_name, tone_of, why
 
 RECORDS_MAX = 500
@@ -82,7 +83,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "commanding": COMMANDING if as_of is None else (),
         "up": legs_up(detail["legs"]),
         "as_of_seq": reply["meta"]["as_of_seq"],
-        "elapsed": lambda start, end: shown_span(seconds_between(start, end)) or "–",
+        "elapsed": lambda start, end: duration(seconds_between(start, end), "–"),
         "sip": sip_text,
         "position": position_text,
         "event_name": event_name,

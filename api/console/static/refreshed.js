@@ -1,6 +1,6 @@
 // Keeps the parts of a page with data-refreshed as fresh as the page itself would be, and counts
 // the waits in between. The page is asked again every two seconds while somebody looks at it.
-import { duration, showTimes } from "./times.js";
+import { age, showTimes } from "./times.js";
 
 const EVERY_MS = 2_000;
 
@@ -32,7 +32,7 @@ export async function refresh() {
 export function count() {
   for (const element of document.querySelectorAll("[data-since]")) {
     const waited = (Date.now() - new Date(element.dataset.since)) / 1000;
-    element.textContent = duration(Math.max(0, waited));
+    element.textContent = age(Math.max(0, waited));
   }
 }
 

@@ -22,16 +22,7 @@ export function showTimes(within) {
   }
 }
 
-// Seconds as m:ss or h:mm:ss, as rendering.py writes them.
-export function duration(seconds) {
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (number) => String(number).padStart(2, "0");
-  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
-}
-
-// A growing age in whole seconds, as `age` of rendering.py writes it.
+// A growing age in whole seconds, as `age` of offhook/wording/durations.py writes it.
 export function age(seconds) {
   const whole = Math.floor(seconds);
   if (whole < 60) return `${whole} s`;

@@ -15,7 +15,6 @@ from offhook.api.console.charts.figures import (
     change_of,
     curve_of,
     figures_of,
-    seconds,
     summed,
     tiles_of,
     title_of,
@@ -208,13 +207,6 @@ def test_a_new_figure_has_a_readable_name(key: str, title: str) -> None:
     assert title_of(key) == title
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.04, "0.0 s"), (9.96, "10 s"), (59.7, "1:00 min"), (3723, "1:02:03 h")]
-)
-def test_seconds_have_their_unit(value: float, text: str) -> None:
-    assert seconds(value) == text
-
-
 def test_a_value_that_is_not_known_is_a_dash() -> None:
     assert written(None, "share") == "–"
     nothing = Figure(value=None, numerator=0, denominator=0, formula="", kind="share")
@@ -346,7 +338,7 @@ def test_a_histogram_has_bars_without_gaps() -> None:
     assert [bar.calls for bar in found.bars] == [4, 0, 6]
     assert [bar.url for bar in found.bars] == ["0.121 0.1331", None, "0.14641 0.161051"]
     assert found.bars[2].height == 1.0
-    assert found.bars[0].text == "0.12 s to 0.13 s"
+    assert found.bars[0].text == "121 ms to 133 ms"
     assert histogram_of([], lambda start, end: "").bars == []
 
 

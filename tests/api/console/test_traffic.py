@@ -79,7 +79,7 @@ def test_a_queue_is_a_row_with_what_is_not_known() -> None:
     }
     named, others = queue_rows([group, group | {"is_other": True}])
     assert (named.name, others.name) == (None, "all others")
-    assert named.cells == ["1,200", "75.0 %", "–", "45 s", "–", "3:20 min"]
+    assert named.cells == ["1,200", "75.0 %", "–", "45 s", "–", "3:20"]
 
 
 def test_commands_have_a_row_each_and_transfers_a_funnel() -> None:

@@ -59,17 +59,17 @@ caller).
 L1  v3:s
 L2  v3:s-2
 seq  2026-11-22                  times are UTC, + since the first record
-  1  12:00:01.123   +0.000  in   call.initiated  L1 incoming, +12025550100 → +12025550101, 1.00 s
-                                 after it occurred
+  1  12:00:01.123   +0.000  in   call.initiated  L1 incoming, +12025550100 → +12025550101, 1 s after
+                                 it occurred
                                  ▸active · ▸L1 initiated
   2  12:00:02.123   +1.000  out  Decided  on 1 by frontdesk 7: answer L1, hangup L1
                                  active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
   3  12:00:03.123   +2.000  out  CommandAttempted  answer L1, attempt 2: 503
                                  active · L1 initiated · answer L1 pending · hangup L1 pending
-  4  12:00:04.123   +3.000  in   call.answered  L1, 1.00 s after it occurred
+  4  12:00:04.123   +3.000  in   call.answered  L1, 1 s after it occurred
                                  active · ▸L1 answered · answer L1 pending · hangup L1 pending
-  5  12:00:05.123   +4.000  in   call.initiated  L2 outgoing, +12025550100 → +12025550101, 1.00 s
-                                 after it occurred
+  5  12:00:05.123   +4.000  in   call.initiated  L2 outgoing, +12025550100 → +12025550101, 1 s after
+                                 it occurred
                                  active · L1 answered · ▸L2 initiated · answer L1 pending · hangup
                                  L1 pending
   6  12:00:06.123   +5.000  in   call.answered  L2
@@ -78,7 +78,7 @@ seq  2026-11-22                  times are UTC, + since the first record
   7  12:00:07.123   +6.000  in   call.bridged  L1
                                  active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1
                                  pending
-  8  12:00:08.123   +7.000  out  CommandSucceeded  answer L1, HTTP 200, in 6.00 s
+  8  12:00:08.123   +7.000  out  CommandSucceeded  answer L1, HTTP 200, in 6 s
                                  active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup
                                  L1 pending
   9  12:00:09.123   +8.000  in   call.bridged  L2
@@ -93,7 +93,7 @@ seq  2026-11-22                  times are UTC, + since the first record
  12  12:00:12.123  +11.000  in   call.recording.saved  L1
                                  ended · L1 ended · L2 ended · hangup L1 pending · answer L1
                                  succeeded
- 13  12:00:13.123  +12.000  out  CommandFailed  hangup L1, refused, HTTP 422, 90015, in 11.00 s
+ 13  12:00:13.123  +12.000  out  CommandFailed  hangup L1, refused, HTTP 422, 90015, in 11 s
                                  ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1
                                  succeeded
  14  12:00:14.123  +13.000  in   CommandRequested  dial +12025550102 by tests

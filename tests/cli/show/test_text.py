@@ -68,7 +68,7 @@ def test_an_outcome_has_the_time_since_its_decision_and_the_session_that_it_plac
         fact("s", CommandSucceeded(command_id="dial", http_status=200, answer=answer)),
     ]
     shown = printed(entries)
-    assert "dial L1, HTTP 200, in 1.00 s, placed session other\n" in shown
+    assert "dial L1, HTTP 200, in 1 s, placed session other\n" in shown
     assert "\ndialled +12025550102 in session other\n" in shown
     records = records_of(entries)
     assert links_of("s", detail_of_call("s", records, NOON), records) == [
@@ -79,7 +79,7 @@ def test_an_outcome_has_the_time_since_its_decision_and_the_session_that_it_plac
 def test_a_webhook_that_took_long_says_how_long() -> None:
     event = events_of("s")[0]
     late, early = (replace(event, occurred_at=NOON - timedelta(seconds=each)) for each in (3, -0.5))
-    assert "+12025550101, 4.00 s after it occurred\n" in printed([webhook("s", late)])
+    assert "+12025550101, 4 s after it occurred\n" in printed([webhook("s", late)])
     assert "+12025550101\n" in printed([webhook("s", early)])
 
 

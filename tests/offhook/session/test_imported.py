@@ -8,15 +8,7 @@ from hypothesis import strategies as st
 
 from offhook.events import Decided, Record, TimerFired, TimerOrder, TimerSet
 from offhook.session import Session, fold
-from tests.offhook.session.test_session import (
-    HANG_UP,
-    INITIATED,
-    SESSION,
-    at,
-    decision,
-    logs,
-    recorded,
-)
+from tests.offhook.session.records import HANG_UP, INITIATED, SESSION, at, decision, logs, recorded
 
 
 def imported(record: Record) -> Record:

@@ -17,7 +17,7 @@ from offhook.session.stored import ENTRIES_MAX, parts_of, with_part
 from tests.example_events import AT, example_event
 from tests.long_calls import SESSION as LONG
 from tests.long_calls import decided
-from tests.offhook.session.test_session import SESSION, logs
+from tests.offhook.session.records import SESSION, logs
 
 
 def again(session: Session) -> Session:

@@ -34,7 +34,7 @@ from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.parked_policy import policy_from
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
-from tests.workers.intake.test_dispatcher import FakeDelivery, until_answered
+from tests.workers.intake.dispatching import FakeDelivery, until_answered
 from tests.workers.sessions.stand import (
     SESSION,
     ScriptedCarrier,

@@ -35,7 +35,7 @@ from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState, Snapshot
 from tests.memory_snapshots import MemorySnapshots
-from tests.offhook.session.test_session import SESSION, at, call_events
+from tests.offhook.session.records import SESSION, at, call_events
 
 EXAMPLES = 40
 RECORDS_MAX = 25

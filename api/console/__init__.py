@@ -9,5 +9,6 @@ token of the person who signed in, and the browser reaches the API through the s
     proxy       /console/api/… is the API, with the token from the cookie
     sign_in     the cookie, and who may send what
     client      the API for the pages
+    assets      scripts, styles and the chart library, with URLs that a browser may keep
     templates/, static/    HTML, JavaScript modules without a build step, one style sheet
 """

@@ -1,8 +1,6 @@
 """The console as one application, to be mounted at /console beside the API that it asks."""
 
-import importlib.util
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
@@ -10,8 +8,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
+from offhook.api.console.assets import chart_assets, own_assets
 from offhook.api.console.client import ApiClient, ApiRefused
 from offhook.api.console.page import route_of
 from offhook.api.console.pages.analytics import ANALYTICS
@@ -34,7 +32,6 @@ from offhook.api.console.sign_in import (
 from offhook.process.asgi import AsgiApp, Message, Receive, Scope, Send
 
 PAGES = [LIVE, LIVE_NOW, SEARCH, SESSION, LADDER, QUEUES, ANALYTICS, HEALTH]
-STATIC = Path(__file__).parent / "static"
 FORM_BYTES_MAX = 8_000
 
 
@@ -45,8 +42,8 @@ def console(api: AsgiApp) -> Starlette:
     return Starlette(
         routes=[
             Mount("/api", ApiForBrowser(api)),
-            Mount("/static", StaticFiles(directory=STATIC)),
-            Mount("/plotly", StaticFiles(directory=_plotly())),
+            own_assets().route,
+            chart_assets().route,
             Route("/sign-in", _form, methods=["GET"]),
             Route("/sign-in", _signing_in(client), methods=["POST"]),
             Route("/sign-out", _signed_out, methods=["POST"]),
@@ -102,14 +99,6 @@ async def _form_of(request: Request) -> Mapping[str, str]:
         if len(body) > FORM_BYTES_MAX:
             return {}
     return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-
-
-def _plotly() -> Path:
-    """Where the wheel of plotly has its JavaScript; the package itself is not imported."""
-    found = importlib.util.find_spec("plotly")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "package_data"
 
 
 class _Guarded:

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from offhook.api.console.assets import CHARTS, chart_assets, own_assets
 from offhook.wording.durations import age, duration
 
 _environment = jinja2.Environment(
@@ -48,6 +49,10 @@ def shortened(text: str | None, most: int = 12) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+_environment.globals |= {
+    "static": own_assets().url,
+    "charts": f"{chart_assets().url}/{CHARTS}",
+}
 _environment.filters |= {
     "age": partial(age, missing="–"),
     "duration": partial(duration, missing="–"),

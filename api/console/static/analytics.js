@@ -101,7 +101,27 @@ function draw() {
   Plotly.react(element, traces(colour), layout(colour), { displayModeBar: false, responsive: true });
 }
 
+// The chart library is large: it is loaded once the rest of the page is painted.
+function painted() {
+  return new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+}
+
+function loaded(url) {
+  return new Promise((done, failed) => {
+    const script = Object.assign(document.createElement("script"), { src: url, onload: done });
+    script.addEventListener("error", () => failed(new Error(`${url} cannot be loaded`)));
+    document.head.append(script);
+  });
+}
+
 if (data) {
+  await painted();
+  try {
+    await loaded(element.dataset.library);
+  } catch (error) {
+    element.textContent = `${error.message}. The table below has the same figures.`;
+    throw error;
+  }
   draw();
   element.on("plotly_click", ({ points: [point] }) => {
     if (point.customdata) location.assign(point.customdata);

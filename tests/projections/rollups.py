@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
 from offhook.projections.views.analytics.hourly.making import Hourly, make_hours
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
-from offhook.projections.views.analytics.rollups.rollups import FILL, FILL_REPEATS
+from offhook.projections.views.analytics.rollups.filling import fill_rollups
 from offhook.projections.views.database import read_at_one_moment
 
 # A row that has come to nothing stays.
@@ -37,7 +37,8 @@ async def assert_rolled_up(engine: AsyncEngine) -> None:
             await connection.execute(
                 text(f"create temporary table {table} (like {table} including all) on commit drop")
             )
-        for statement in (FILL_REPEATS, FILL, *FILL_CHANGES.values()):
+        await fill_rollups(connection)
+        for statement in FILL_CHANGES.values():
             await connection.execute(text(statement))
         assert await rolled_up(connection) == kept
         assert (

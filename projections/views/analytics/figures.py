@@ -83,7 +83,7 @@ async def read_figures(
     await connection.execute(text("set local jit to off"))
     found = await connection.execute(_statement(subject, wanted), values)
     rows = found.all()
-    if len(rows) > ROWS_MAX:
+    if sum(len(row.numbers) for row in rows) > ROWS_MAX:
         raise TooManyGroups
     return _groups(rows, subject, wanted, extra)
 
@@ -92,35 +92,39 @@ def _groups(
     rows: Sequence[Any], subject: Subject, wanted: GroupsWanted, extra: Mapping[str, Any]
 ) -> list[FigureGroup]:
     sizes: dict[tuple[str | None, ...], int] = defaultdict(int)
-    size = subject.numbered.index(subject.size) + 1
-    durations = [*subject.durations]
-    for row in rows:
-        if row.number == size:
-            sizes[tuple(row[2 : 2 + len(wanted.by)])] += row.total
+    names = subject.numbered
+    size = names.index(subject.size) + 1
+    keyed = [(tuple(row[2 : 2 + len(wanted.by)]), row) for row in rows]
+    for key, row in keyed:
+        if size in row.numbers:
+            sizes[key] += row.totals[row.numbers.index(size)]
     ranked = sorted(sizes, key=lambda key: (-sizes[key], [(v is not None, v or "") for v in key]))
     places = {key: place for place, key in enumerate(ranked[: wanted.top])}
+    limits = [
+        (name, round(1_000_000 * extra[limit.parameter]) + limit.is_included)
+        for name, limit in subject.limits.items()
+    ]
     ends: dict[datetime, datetime] = {}
     totals: dict[tuple[datetime, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     classes: dict[tuple[datetime, int], dict[str, dict[str, int]]] = defaultdict(
         lambda: {name: {} for name in subject.durations}
     )
-    for row in rows:
-        place = places.get(tuple(row[2 : 2 + len(wanted.by)]), wanted.top)
-        group = (row.starts_at, place)
+    for key, row in keyed:
+        group = (row.starts_at, places.get(key, wanted.top))
         ends[row.starts_at] = row.ends_at
-        match row.number:
-            case number if number < CLASSES:
-                totals[group][subject.numbered[number - 1]] += row.total
-            case number if number < EXACT:
+        named, counted = totals[group], [*classes[group].values()]
+        for number, total in zip(row.numbers, row.totals, strict=True):
+            if number < CLASSES:
+                named[names[number - 1]] += total
+            elif number < EXACT:
                 which, class_ = divmod(number, CLASSES)
-                counted = classes[group][durations[which - 1]]
-                counted[str(class_)] = counted.get(str(class_), 0) + row.total
-            case number:
+                of_class = counted[which - 1]
+                of_class[str(class_)] = of_class.get(str(class_), 0) + total
+            else:
                 which, us = divmod(number, EXACT)
-                name, limit = [*subject.limits.items()][which - 1]
-                most_us = round(1_000_000 * extra[limit.parameter])
-                if us < most_us or (us == most_us and limit.is_included):
-                    totals[group][name] += row.total
+                name, below_us = limits[which - 1]
+                if us < below_us:
+                    named[name] += total
     present = sorted(group for group, named in totals.items() if named[subject.size])
     if len(present) > GROUPS_MAX:
         raise TooManyGroups
@@ -128,13 +132,13 @@ def _groups(
     for start, place in present:
         named = totals[start, place]
         is_other = place == wanted.top
-        key = [None] * len(wanted.by) if is_other else ranked[place]
+        values = [None] * len(wanted.by) if is_other else ranked[place]
         counts = {name: named[name] for name in subject.counters}
         found.append(
             FigureGroup(
                 start=start,
                 end=ends[start],
-                group=dict(zip(wanted.by, key, strict=True)),
+                group=dict(zip(wanted.by, values, strict=True)),
                 is_other=is_other,
                 counts=counts,
                 ratios={rule.name: rule.ratio(counts) for rule in subject.ratios},
@@ -186,13 +190,14 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
 _SQL = """
 with {numbered}
 select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
-    number, total
+    array_agg(number) as numbers, array_agg(total) as totals
 from (
     select starts_at{dimensions}, number, sum(total)::bigint as total
     from numbered group by starts_at{dimensions}, number
+    having sum(total) <> 0
+    limit :rows_max + 1
 ) as summed
-where total <> 0
-limit :rows_max + 1
+group by starts_at{dimensions}
 """
 
 _COUNTED = """hours as materialized (

@@ -10,16 +10,17 @@ from offhook.projections.views.analytics.rollups.changes import (
     FUNCTIONS,
     hour_triggers_on,
 )
-from offhook.projections.views.analytics.rollups.rollups import FILL, FILL_REPEATS, triggers_on
+from offhook.projections.views.analytics.rollups.filling import fill_rollups
+from offhook.projections.views.analytics.rollups.rollups import triggers_on
 
 
 async def refill(connection: AsyncConnection, schema: str) -> None:
     """`schema` is a quoted identifier, which becomes the first of the transaction's search path."""
     found = await connection.execute(text("select current_schema()"))
     await connection.execute(text(f"set local search_path to {schema}, {found.scalar_one()}"))
-    fills = [FILL_REPEATS, FILL, *FILL_CHANGES.values()]
+    await fill_rollups(connection)
     analyze = "analyze leg_sums, leg_classes, leg_repeats, hour_changes"
-    for statement in (*fills, analyze):
+    for statement in (*FILL_CHANGES.values(), analyze):
         await connection.execute(text(statement))
     for subject in KEPT_HOURS:
         await make_every_hour(connection, subject)

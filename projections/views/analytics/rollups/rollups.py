@@ -11,13 +11,13 @@ hardly after its end. Readers add the legs that are up, of which there are few.
 
 Triggers on `legs` keep them, in the transaction of the rows: what a row added before goes, what it
 adds now comes. So whoever writes legs (projector, rebuild, erasure) has no code for it, and a late
-fact corrects every figure. FILL_REPEATS and FILL make the same from all rows.
+fact corrects every figure. `filling` makes the same from all rows.
 
 Projectors of different partitions must not wait for each other: a row of a roll-up has a `shard`,
 the partition whose projector writes it, and readers add the shards up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -148,7 +148,7 @@ def triggers_on(table: str) -> list[str]:
     ]
 
 
-def _changed(changes: Mapping[str, str], before: str = "") -> str:
+def _changed(changes: Mapping[str, str], before: str = "", levels: Sequence[str] = LEVELS) -> str:
     """A statement that adds the rows under "+", and subtracts those under "-"."""
     rows = " union all ".join(
         f"select {sign}1 as sign, fact.* from ({query}) as fact" for sign, query in changes.items()
@@ -157,7 +157,7 @@ def _changed(changes: Mapping[str, str], before: str = "") -> str:
     sums = [f"sum({name})" for name in FIGURES]
     return _CHANGED.format(
         before=before,
-        levels=", ".join(f"('{level}')" for level in LEVELS),
+        levels=", ".join(f"('{level}')" for level in levels),
         rows=rows,
         dimensions=", ".join(DIMENSIONS),
         delay=CLASSES["delay"],
@@ -248,7 +248,35 @@ select call_control_id, session_id from (
 where repeats
 """
 
-FILL = _changed({"+": _facts("legs")})
+FILL_HOURS = _changed(
+    {"+": _facts("legs", f"{IS_COUNTED} and leg.started_at >= :first and leg.started_at < :last")},
+    levels=LEVELS[:1],
+)
+"""The hours of [:first, :last), which are whole, of empty tables."""
+
+_LONGER = """insert into {table} ({columns})
+select kind, :longer, date_trunc(:longer, starts_at, 'UTC'), shard, direction, connection_id,
+    {values}, {sums}
+from {table}
+where kind = :kind and level = :level and starts_at >= :first and starts_at < :last
+group by kind, 3, shard, direction, connection_id, {values}"""
+
+
+def _longer(table: Table, values: Sequence[str], figures: Sequence[str]) -> str:
+    return _LONGER.format(
+        table=table.name,
+        columns=", ".join(table.columns.keys()),
+        values=", ".join(values),
+        sums=", ".join(f"sum({name})" for name in figures),
+    )
+
+
+FILL_LONGER: Mapping[str, Sequence[str]] = {
+    _longer(leg_sums, ("value1", "value2", "value3"), FIGURES): tuple(KINDS),
+    _longer(leg_classes, ("value",), ("legs", "micros")): (*CLASSES, "cost"),
+}
+"""The periods of level :longer from those of :level that start in [:first, :last), which has whole
+ones, of a :kind; and the kinds."""
 
 _MARK = _changed(
     {

@@ -31,7 +31,7 @@ Our own mistakes are assertions; nothing catches them.
 import re
 from collections.abc import Iterable
 
-from offhook.redact import SECRET_IN_URL, is_secret_name
+from offhook.redact import SECRET_IN_URL, hidden, is_secret_name
 
 
 class OffhookError(Exception):
@@ -78,7 +78,7 @@ class ParameterInvalid(SenderFault):
         self.value = value
         self.rule = rule
         place = field + inside
-        seen = "a secret" if is_secret_name(field) else shown(value)
+        seen = "a secret" if is_secret_name(field) else shown(hidden(value))
         given = "is missing" if value is None else f"is {seen}"
         super().__init__(f"{operation}: {place} {given}; {rule}")
 

@@ -14,7 +14,7 @@ LEVELS_MAX = 100
 TOO_DEEP = "(nested too deep)"
 """Replaces what is below: a webhook may be nested deeper than JSON can be written."""
 
-SECRET_IN_URL = r"pass|secret|token|key"
+SECRET_IN_URL = r"pass|pwd|secret|token|jwt|key|sig|hmac|cred|auth"
 """Part of the name of a query parameter whose value is hidden. Broader than `is_secret_name`: the
 names in a URL are anybody's, and hiding a harmless value costs nothing."""
 
@@ -27,10 +27,11 @@ def is_secret_name(name: str) -> bool:
 def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
     """A copy of the JSON value with HIDDEN for texts and numbers that have a secret's name.
 
-    A header, `{"name": "X-Api-Key", "value": …}`, has the name that it gives itself.
+    A header, `{"name": "X-Api-Key", "value": …}`, has the name that it gives itself. In URLs the
+    user and password are hidden, and the values of secret parameters.
     """
-    if isinstance(value, _PLAIN):
-        return value  # most are: comparing them with Mapping costs more than all the rest
+    if isinstance(value, _PLAIN):  # most are: comparing them with Mapping costs more than the rest
+        return _hidden_in_url(value) if isinstance(value, str) and "://" in value else value
     match value:
         case Mapping() | list() | tuple() if not levels:
             return TOO_DEEP
@@ -50,6 +51,20 @@ def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
 
 
 _PLAIN = (str, int, float, type(None))
+
+
+def _hidden_in_url(text: str) -> str:
+    def seen(parameter: "re.Match[str]") -> str:
+        is_secret = _SECRET_IN_URL.search(parameter["name"]) is not None
+        return f"{parameter['name']}={HIDDEN}" if is_secret else parameter[0]
+
+    return _PARAMETER.sub(seen, _USER.sub(f"{HIDDEN}@", text))
+
+
+# Anybody's texts come here, and they may be long: neither reads a character again and again.
+_USER = re.compile(r"(?<=://)[^/?#\s@]{1,300}@")
+_PARAMETER = re.compile(r"(?P<name>[?&#][^?&#=\s]{1,100})=[^&#\s\"'<>]+")
+_SECRET_IN_URL = re.compile(SECRET_IN_URL, re.IGNORECASE)
 
 
 def _may_be_secret(item: Any) -> bool:

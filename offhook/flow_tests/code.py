@@ -22,6 +22,8 @@ TEXT_CHARS_MAX = 60
 
 NOTE_CHARS_MAX = 100
 
+_NOT_COPIED = "a secret is not copied: set what the flow sends"
+
 
 @dataclass
 class Constants:
@@ -38,10 +40,11 @@ class Constants:
 
     def name_of(self, text: str, parameter: str) -> str | None:
         """The name of the constant, which is added if the text is worth one; else None."""
-        if text == HIDDEN:
+        if HIDDEN in text:
             name = _upper(parameter)
-            self.values.setdefault(name, text)
-            self.notes[name] = "a secret is not copied: set what the flow sends"
+            if self.values.setdefault(name, text) != text:
+                return self._add(name, text, _NOT_COPIED)  # another URL
+            self.notes[name] = _NOT_COPIED
             return name
         if text in self._names:
             return self._names[text]

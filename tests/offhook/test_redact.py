@@ -61,6 +61,33 @@ def test_a_header_with_the_name_of_a_secret_is_hidden(name: str, value: object) 
     assert hidden({"custom_headers": headers}) == {"custom_headers": [seen, *others]}
 
 
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("https://h/a?token=hush&b=1", f"https://h/a?token={HIDDEN}&b=1"),
+        (
+            "https://h/?b=1&X-Amz-Signature=hush#access_token=hush",
+            f"https://h/?b=1&X-Amz-Signature={HIDDEN}#access_token={HIDDEN}",
+        ),
+        ("wss://me:hush@h/s?sig=hu,sh", f"wss://{HIDDEN}@h/s?sig={HIDDEN}"),
+        ("see https://h/?API_KEY=hush now", f"see https://h/?API_KEY={HIDDEN} now"),
+        ("https://h/?page=2&state=open", "https://h/?page=2&state=open"),
+        ("sip:me@h;token=1", "sip:me@h;token=1"),
+        ("https://h/token=1?mail=a@b", "https://h/token=1?mail=a@b"),
+    ],
+)
+def test_the_secrets_in_a_url_are_hidden_and_nothing_else(url: str, seen: str) -> None:
+    assert hidden({"webhook_url": url, "nested": [{"stream_url": url}]}) == {
+        "webhook_url": seen,
+        "nested": [{"stream_url": seen}],
+    }
+
+
+def test_an_error_does_not_show_the_secret_in_a_url() -> None:
+    error = ParameterInvalid("dial", "webhook_url", "ftp://h/?token=hush", "expected https")
+    assert str(error) == f"dial: webhook_url is 'ftp://h/?token={HIDDEN}'; expected https"
+
+
 def test_the_depth_is_bounded() -> None:
     nested: Any = "bottom"
     for _ in range(LEVELS_MAX + 1):

@@ -15,7 +15,7 @@ from examples.notification import Notification, notification
 from examples.reception import reception
 from offhook.codec.facts import fact_id_of
 from offhook.codec.webhooks import read_webhook, wire_body
-from offhook.commands import Answer, Dial, Hangup, Speak, Transfer
+from offhook.commands import Answer, Dial, Hangup, Speak, StartPlayback, Transfer
 from offhook.events import (
     CallAiGatherEnded,
     CallAnswered,
@@ -472,6 +472,18 @@ def test_secrets_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in code
     filled_in = code.replace('SIP_AUTH_PASSWORD = "(hidden)"', 'SIP_AUTH_PASSWORD = "hunter2"')
     require_passes(filled_in, flow, monkeypatch)
+
+
+def test_secrets_in_urls_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = [f"https://h/{name}.mp3?token=hunter2" for name in ("hello", "bye")]
+    flow = desk(
+        lambda event, session: [StartPlayback(call_control_id=LEG, audio_url=url) for url in urls]
+    )
+    log = Log(flow)
+    log.decide(log.webhook(CallInitiated(direction="incoming")))
+    code = copied(log.records)
+    assert "hunter2" not in code
+    require_passes(code.replace("(hidden)", "hunter2"), flow, monkeypatch)
 
 
 def test_secrets_in_what_a_caller_said_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:

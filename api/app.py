@@ -1,5 +1,6 @@
 """Composition root of the API: settings → log, views, carrier → routes, on FastAPI."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -39,7 +40,7 @@ from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
 from offhook.api.telnyx.schemas import parameter_objects
 from offhook.api.telnyx.status import status_router
-from offhook.errors import OffhookError, PassingFault
+from offhook.errors import OffhookError, PassingFault, words_of
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
@@ -47,7 +48,12 @@ from offhook.jetstream.roles.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready
 from offhook.projections.maintenance import fold_again
-from offhook.projections.views.database import DATABASE_ERRORS, open_database
+from offhook.projections.views.database import (
+    DATABASE_ERRORS,
+    SILENT_S,
+    open_database,
+    reason_of,
+)
 from offhook.projections.views.schema import require_migrated
 from offhook.projections.views.waiting import PositionWatch
 from offhook.settings import Settings
@@ -70,7 +76,9 @@ async def run(settings: Settings) -> None:
         role.closing.push_async_callback(carrier.aclose)
         log = JetStreamLog(role.client, role.health.appends, partitions=role.partitions)
         stream = StreamLookup(role.client, partitions=role.partitions)
-        watch = await role.closing.enter_async_context(PositionWatch(engine))
+        watching = open_database(settings.postgres_url, "offhook-api")
+        role.closing.push_async_callback(watching.dispose)
+        watch = await role.closing.enter_async_context(PositionWatch(watching))
         outcomes = await role.closing.enter_async_context(Outcomes(role.client, log))
         views = Views(engine, watch, stream, _now, partitions=role.partitions)
         live = await role.closing.enter_async_context(
@@ -91,7 +99,8 @@ async def run(settings: Settings) -> None:
         metrics.registry.register(headlines)
 
         async def again(session_id: str) -> str:
-            return await fold_again(engine, session_id)
+            async with views.connection() as connection, connection.begin():
+                return await fold_again(connection, session_id)
 
         app = application(
             calls_router(
@@ -168,9 +177,12 @@ def _readiness(settings: Settings, health: LogHealth) -> Ready:
         if trouble := await health.trouble():
             return trouble
         try:
-            await _require_views(settings.postgres_url)
+            async with asyncio.timeout(SILENT_S):
+                await _require_views(settings.postgres_url)
         except OffhookError as error:
-            return str(error)
+            return words_of(error)
+        except TimeoutError:
+            return f"Postgres has not answered within {SILENT_S:g} s"
         return ""
 
     return unready
@@ -181,7 +193,7 @@ async def _require_views(postgres_url: str) -> None:
     try:
         await require_migrated(postgres_url)
     except DATABASE_ERRORS as error:
-        raise PassingFault(f"Postgres does not answer: {error}") from error
+        raise PassingFault(f"the views cannot be read: {reason_of(error)}") from error
 
 
 async def _to_console(_: Request) -> Response:

@@ -108,7 +108,7 @@ class Views:
         ErrorAnswer 504 after timeout_s, 422 if the log has no such partition.
         """
         await self._wait_for(min_seq, timeout_s)
-        async with self._engine.connect() as connection:
+        async with self.connection() as connection:
             await read_at_one_moment(connection)
             found = await read_checkpoints(connection, PROJECTOR)
             snapshot = Snapshot(connection=connection, positions=self._positions(found))
@@ -121,7 +121,7 @@ class Views:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """For reads that do not say how fresh they are."""
-        async with self._engine.connect() as connection:
+        async with self._watch.silence.connection(self._engine) as connection:
             yield connection
 
     def require_in_log(self, parameter: str, position: int, or_else: str = "") -> None:

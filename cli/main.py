@@ -34,7 +34,7 @@ from offhook.cli.send.command import send
 from offhook.cli.show.command import show
 from offhook.cli.up import up
 from offhook.cli.whatif.command import whatif
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, words_of
 from offhook.process.logs import redacted
 from offhook.settings import secrets_in
 
@@ -87,7 +87,8 @@ def main() -> None:
     except OffhookError as error:
         _fail(str(error))
     except ConnectionError as error:
-        _fail(f"a server does not answer: {error}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
+        why = words_of(error)
+        _fail(f"a server does not answer: {why}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
     except Exception as error:
         # A mistake of ours: the whole traceback, as Python shows it, but for secrets.
         text = "".join(traceback.format_exception(error))

@@ -159,10 +159,12 @@ class AddressUnusable(OperatorFault):
 
 
 def words_of(error: BaseException) -> str:
-    """Its message, or its class if it has none, as asyncio's TimeoutError.
+    """Its message; if it has none, as asyncio's TimeoutError, what it is.
 
     `repr` would leave out what nats-py keeps of a server's answer.
     """
+    if not str(error) and isinstance(error, TimeoutError):
+        return "no answer in time"
     return str(error) or type(error).__name__
 
 

@@ -19,7 +19,7 @@ from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
-from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.database import Connection, Engine, open_database
 from offhook.projections.views.registry import TABLES, VIEWS
 from offhook.projections.views.schema import hold_off_projectors, require_migrated
 
@@ -169,14 +169,14 @@ async def empty_views(postgres_url: str) -> None:
             await connection.execute(text(f"truncate table {names}"))
 
 
-async def fold_again(engine: Engine, session_id: str) -> str:
+async def fold_again(connection: Connection, session_id: str) -> str:
     """Fold a parked session from its first record, as a projector does at startup.
 
-    Returns the error if its views still cannot follow the log, else an empty text.
+    Returns the error if its views still cannot follow the log, else an empty text. The caller
+    commits.
     """
-    async with engine.begin() as connection:
-        await hold_off_projectors(connection)
-        tried = await Projection(PROJECTOR).retry_parked(connection, session_id=session_id)
+    await hold_off_projectors(connection)
+    tried = await Projection(PROJECTOR).retry_parked(connection, session_id=session_id)
     return tried.parked.get(session_id, "")
 
 

@@ -163,7 +163,7 @@ class Live:
         """The position of each partition up to which a client that starts now knows everything."""
         async with self._beginning:
             if not self._begun:
-                async with self._engine.connect() as connection:
+                async with self._watch.silence.connection(self._engine) as connection:
                     found = await read_checkpoints(connection, PROJECTOR)
                 self._heads = [reached(found, each) for each in range(self._partitions)]
                 self._begun = list(self._heads)
@@ -277,7 +277,7 @@ class Live:
             self._begun[partition_of(oldest.position)] = oldest.position
 
     async def _read(self, after: int, until: int, session_id: str | None = None) -> Changes:
-        async with self._engine.connect() as connection:
+        async with self._watch.silence.connection(self._engine) as connection:
             return await read_changes(connection, after, until, session_id)
 
     def _announce(self) -> None:

@@ -1,7 +1,7 @@
 """The views: whether Postgres is there, its clock, and the revision of its schema."""
 
 from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
-from offhook.errors import OperatorFault, SettingInvalid
+from offhook.errors import OperatorFault, SettingInvalid, words_of
 from offhook.projections.views.database import DATABASE_ERRORS, open_database, read_server
 from offhook.projections.views.schema import REVISION, revision
 from offhook.settings import Settings
@@ -37,7 +37,7 @@ async def examine_views(settings: Settings, now: Now) -> Findings:
         yield wrong("views", "Postgres", str(error), "see docs/deploy.md, Connection poolers")
         return
     except DATABASE_ERRORS as error:
-        words = str(getattr(error, "orig", None) or error) or type(error).__name__
+        words = words_of(getattr(error, "orig", None) or error)
         yield wrong("views", "Postgres", f"it does not answer: {words.splitlines()[0]}", see)
         return
     finally:

@@ -199,7 +199,9 @@ async def _resume(console: Console, log: JetStreamLog, session_id: str) -> int |
 
 async def _fold_again(console: Console, engine: Engine, session_id: str) -> bool:
     """Whether the views have it again."""
-    if error := await fold_again(engine, session_id):
+    async with engine.begin() as connection:
+        error = await fold_again(connection, session_id)
+    if error:
         console.print(f"{session_id}: its views still cannot be rebuilt: {error}", markup=False)
         return False
     console.print(f"{session_id}: its views are rebuilt")

@@ -14,11 +14,11 @@ from datetime import datetime
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.errors import OffhookError
+from offhook.errors import OffhookError, words_of
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import seq_of
 from offhook.projections.views.checkpoint import Checkpoint, reached, read_checkpoints
-from offhook.projections.views.database import DATABASE_ERRORS
+from offhook.projections.views.database import DATABASE_ERRORS, SILENT_S, reason_of
 
 MEASURE_S = 1.0
 
@@ -52,6 +52,7 @@ class LagWatch:
         self._lookup = StreamLookup(client)
         self._moved_at: dict[int, float] = {}  # monotonic, by partition
         self._measured_at = time.monotonic()
+        self._error = ""  # of the last measurement that failed
 
     async def run(self) -> None:
         """Measure every MEASURE_S, until it is cancelled."""
@@ -59,13 +60,14 @@ class LagWatch:
             try:
                 await self.measure()
             except _FAULTS as error:
-                # Both are reported by themselves; the age of the last measurement is reported here.
-                _log.warning("lag is not measured", extra={"error": repr(error)})
+                is_ours = isinstance(error, OffhookError)
+                self._error = words_of(error) if is_ours else reason_of(error)
+                _log.warning("lag is not measured", extra={"error": self._error})
             await asyncio.sleep(MEASURE_S)
 
     async def measure(self) -> Mapping[int, Lag]:
         """Measure now. Raises LogUnavailable, or what Postgres says."""
-        async with self._engine.connect() as connection:
+        async with asyncio.timeout(SILENT_S), self._engine.connect() as connection:
             checkpoints = await read_checkpoints(connection, self._name)
         ends = await self._lookup.last_positions()
         lags = {
@@ -84,7 +86,10 @@ class LagWatch:
         """The partition that stands still, if one does; or that it is not known."""
         now = time.monotonic()
         if (unmeasured_s := now - self._measured_at) > STANDS_STILL_S:
-            return f"how far the views are behind has not been known for {unmeasured_s:.0f} s"
+            return (
+                f"how far the views are behind has not been known for {unmeasured_s:.0f} s:"
+                f" {self._error or 'nothing has answered yet'}"
+            )
         for partition, lag in self.lags.items():
             still_s = now - self._moved_at[partition]
             if lag.records and still_s > STANDS_STILL_S:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.errors import words_of
 from offhook.projections.projector.bulk import upsert_newer
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.stored.archive import log_of
@@ -45,7 +46,7 @@ async def refold(
                 raise ValueError(stored.error)
             folds[session_id] = advanced(before, stored.record)
         except Exception as error:  # as a projector parks it, whatever it is
-            done.failed[session_id] = str(error)
+            done.failed[session_id] = words_of(error)
     folded = [each for session_id, each in folds.items() if session_id not in done.failed]
     ids = [each.session.session_id for each in folded]
     rows = [row for each in folded for row in view.rows_of(each, 0)]

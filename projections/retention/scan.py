@@ -11,6 +11,7 @@ import zstandard
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.errors import words_of
 from offhook.history.files import names_in, stored_bytes
 from offhook.projections.retention.targets import Target
 
@@ -73,7 +74,7 @@ async def scan(
         try:
             proof.scanned.append(await asyncio.to_thread(_scan_segments, root, searched))
         except Exception as error:  # each store of fsspec has errors of its own
-            proof.unreachable.append(f"the segments in {root}: {error}")
+            proof.unreachable.append(f"the segments in {root}: {words_of(error)}")
     proof.scanned += await _scan_tables(connection, pattern)
     return proof
 

@@ -28,14 +28,16 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from offhook.errors import OperatorFault, SenderFault, SettingInvalid
+from offhook.errors import OperatorFault, SenderFault, SettingInvalid, words_of
 
 POOL_CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 5.0
 
+SILENT_S = 5.0
+"""Postgres is silent if it takes longer for the smallest read: see `silence`."""
+
 STATEMENT_TIMEOUT_S = 60.0
 """A server that was cut off does not answer, nor does its connection break by itself."""
-
 
 POOLER_ROUNDS = 5
 """Other clients of a pooler may be served in between, so one look is not enough."""
@@ -152,6 +154,8 @@ def reason_of(error: Exception) -> str:
     """What Postgres said, in one line; any other error as Python shows it."""
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         return f"Postgres: {error}".splitlines()[0]
+    if type(error) is TimeoutError:  # the driver's own has no text; those of NATS are subclasses
+        return f"Postgres: {words_of(error)}"
     if not isinstance(error, DBAPIError):
         return repr(error)
     said = getattr(error.orig, "__cause__", None) or error.orig
@@ -232,7 +236,10 @@ _PASSING = ("08", "40", "53", "55", "57")
 
 
 async def _connect(**options: Any) -> Driver:
-    connection: Driver = await asyncpg.connect(**options)
+    try:
+        connection: Driver = await asyncpg.connect(**options)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {CONNECT_TIMEOUT_S:g} s") from error
     try:
         server = (options.get("host"), options.get("port"), options.get("database"))
         if server not in _with_sessions:
@@ -240,7 +247,7 @@ async def _connect(**options: Any) -> Driver:
             _with_sessions.add(server)
         # JIT pays for itself in long analytical queries only; here it costs milliseconds. PgBouncer
         # refuses connections that set it as a startup parameter.
-        await connection.execute("set jit = off")
+        await connection.execute("set jit = off", timeout=CONNECT_TIMEOUT_S)
     except BaseException:
         connection.terminate()
         raise

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import offhook
-from offhook.errors import OperatorFault
+from offhook.errors import OperatorFault, words_of
 from offhook.projections.views.database import open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import DERIVED
@@ -106,7 +106,7 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
             await connection.start()
         except (OSError, SQLAlchemyError) as error:
-            why = getattr(error, "orig", None) or error
+            why = words_of(getattr(error, "orig", None) or error)
             raise OperatorFault(
                 f"cannot connect to Postgres: {why}; see OFFHOOK_POSTGRES_URL"
             ) from error

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
 from offhook.projections.views.checkpoint import CHANNEL, reached, read_checkpoints
+from offhook.projections.views.database import SILENT_S
+from offhook.projections.views.silence import Silence
 
 POLL_S = 0.5
 """A backstop only: a notification that is lost with its connection is not repeated."""
@@ -27,7 +29,8 @@ _log = logging.getLogger(__name__)
 class PositionWatch:
     """Knows how far each partition is in the views, over one connection for any number of readers.
 
-    Use it as a context manager, once a process.
+    Use it as a context manager, once a process. It notices when Postgres goes silent; its engine
+    should be its own then, because waiting for a connection of a busy pool would look the same.
     """
 
     def __init__(self, engine: AsyncEngine, name: str = PROJECTOR) -> None:
@@ -37,6 +40,7 @@ class PositionWatch:
         self._on_move: set[Callable[[int], None]] = set()
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._watching: asyncio.Task[None] | None = None
+        self.silence = Silence()
 
     def reached(self, partition: int) -> int:
         """The position of the partition's last record in the views, as last notified."""
@@ -85,6 +89,8 @@ class PositionWatch:
                 async with self._engine.connect() as connection:
                     await self._listen(connection)
             except (SQLAlchemyError, OSError, *_OF_THE_DRIVER) as error:
+                if isinstance(error, TimeoutError):
+                    self.silence.begin()
                 _log.warning("no notifications of the views", extra={"error": repr(error)})
                 await asyncio.sleep(POLL_S)
 
@@ -92,11 +98,13 @@ class PositionWatch:
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
         try:
-            await driver.add_listener(CHANNEL, self._notified)
+            with self._noticing_silence(driver):
+                await driver.add_listener(CHANNEL, self._notified)
             while True:
                 known = dict(self._positions)
-                async with connection.begin():
-                    found = await read_checkpoints(connection, self._name)
+                with self._noticing_silence(driver):
+                    async with connection.begin():
+                        found = await read_checkpoints(connection, self._name)
                 for partition in known.keys() | found.keys():
                     position = reached(found, partition)
                     before = known.get(partition, 0)
@@ -109,6 +117,19 @@ class PositionWatch:
         finally:
             # Not given back to the pool: it would go on listening there.
             await connection.invalidate()
+
+    @contextlib.contextmanager
+    def _noticing_silence(self, driver: Any) -> Iterator[None]:
+        def silent() -> None:
+            driver.terminate()
+            self.silence.begin()
+
+        timer = asyncio.get_running_loop().call_later(SILENT_S, silent)
+        try:
+            yield
+            self.silence.end()
+        finally:
+            timer.cancel()
 
     def _notified(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
         name, _, position = payload.rpartition(":")

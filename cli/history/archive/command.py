@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from offhook.cli.options import ReadyFile, console, settings_of_command
-from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.errors import HistoryUnreadable, OperatorFault, words_of
 from offhook.settings import Settings
 
 
@@ -61,7 +61,7 @@ def _archive(settings: Settings, root: str, age: timedelta, every: str | None) -
         try:
             asyncio.run(run_archive(console, settings, root, age, datetime.now(UTC)))
         except FAULTS as error:
-            why = getattr(error, "orig", None) or error
+            why = words_of(getattr(error, "orig", None) or error)
             if pause is None:
                 raise OperatorFault(f"{why}. Run `offhook archive` again to continue") from error
             console.print(f"failed: {why}; retrying in {every}", markup=False, soft_wrap=True)

@@ -278,9 +278,11 @@ class Dispatcher:
             except FlowRaised as raised:
                 raises = raises + 1 if raised.record.seq == seq else 1
                 seq = raised.record.seq
-                fields = described(raised) | {"attempt": raises, "attempts_max": POISON_RAISES}
-                # One traceback is enough: a pure function raises the same again.
-                _log.error("flow raised", extra=fields, exc_info=raised if raises == 1 else None)
+                fields = described(raised)
+                attempt: dict[str, object] = {"attempt": raises, "attempts_max": POISON_RAISES}
+                if raises == 1:  # One traceback is enough: a pure function raises the same again.
+                    attempt["error"] = traceback_of(raised)
+                _log.error("flow raised", extra=fields | attempt)
                 if raises < POISON_RAISES and not is_deadly:
                     async with self._slots.lent():
                         await _pause(RAISED_PAUSE_S * raises)
@@ -290,7 +292,7 @@ class Dispatcher:
                     async with self._slots.lent():
                         await _pause(RAISED_PAUSE_S)
                     continue
-                _log.error("session parked", extra=described(raised) | {"attempts": attempts})
+                _log.error("session parked", extra=fields | {"attempts": attempts})
                 raises = 0
 
 

@@ -24,6 +24,9 @@ COMMANDS_PER_SESSION_MAX = 1000
 TIMERS_PER_SESSION_MAX = 1000
 """Limits for a flow that reacts to itself without end: its session is parked."""
 
+ERROR_CHARS_MAX = 2_000
+"""Of what a flow raised; some messages quote all of their input."""
+
 NOT_ASKED = "not called again: every worker that received this event ended before it decided"
 """The summary of a FlowRaised without a cause. It is stored: keep it."""
 
@@ -94,11 +97,21 @@ class Flows:
             said = stored(flow.decide(event, session), event, session, record.seq)
             _require_bounds(said, session)
         except (Exception, SystemExit) as error:  # its sys.exit() is no reason for us to end
-            summary = f"flow {flow.name} {flow.version}: {type(error).__name__}: {error}"
+            summary = f"flow {flow.name} {flow.version}: {_said_by(error)}"
             raise FlowRaised(record, summary, state.out_seq, flow) from error
         if flow is NO_FLOW and (warning := unmatched(self._flows, event)):
             said = said._replace(warnings=(warning,))
         return flow, said
+
+
+def _said_by(error: BaseException) -> str:
+    """The type and the message, in ERROR_CHARS_MAX at most. Whatever its `__str__` does."""
+    try:
+        message = str(error)
+    except Exception as fault:
+        message = f"its message cannot be read: {type(fault).__name__}"
+    said = f"{type(error).__name__}: {message}"
+    return said if len(said) <= ERROR_CHARS_MAX else f"{said[: ERROR_CHARS_MAX - 1]}…"
 
 
 def _require_bounds(said: Stored, session: Session) -> None:

@@ -83,7 +83,7 @@ async def test_each_raise_is_logged_and_the_parking(
     bench.settler.script["s"] = [flow_raised() for _ in range(POISON_RAISES)]
     await bench.answers_of(1)
     logged = [
-        (each.message, getattr(each, "attempt", None), bool(each.exc_info))
+        (each.message, getattr(each, "attempt", None), hasattr(each, "error"))
         for each in caplog.records
     ]
     assert logged == [

@@ -264,7 +264,7 @@ class Dispatcher:
         alarms = [delivery.alarm for delivery in deliveries if delivery.alarm is not None]
         count = max((delivery.count for delivery in deliveries), default=0)
         is_deadly = count >= POISON_DELIVERIES
-        seq, raises = 0, 0
+        seq, raises, as_known = 0, 0, False
         while True:
             try:
                 return await self._settler.settle(
@@ -274,10 +274,11 @@ class Dispatcher:
                     is_deadly=is_deadly,
                     void=void,
                     first_seq=first_seq,
+                    as_known=as_known,
                 )
             except FlowRaised as raised:
                 raises = raises + 1 if raised.record.seq == seq else 1
-                seq = raised.record.seq
+                seq, as_known = raised.record.seq, False
                 fields = described(raised)
                 attempt: dict[str, object] = {"attempt": raises, "attempts_max": POISON_RAISES}
                 if raises == 1:  # One traceback is enough: a pure function raises the same again.
@@ -286,6 +287,7 @@ class Dispatcher:
                 if raises < POISON_RAISES and not is_deadly:
                     async with self._slots.lent():
                         await _pause(RAISED_PAUSE_S * raises)
+                    as_known = True
                     continue
                 attempts = count if is_deadly else raises
                 if not await self._settler.park(raised, attempts, traceback_of(raised)):

@@ -50,6 +50,11 @@ class SessionCache:
         self._states[session_id] = state
         return state
 
+    def known(self, session_id: str) -> SessionState | None:
+        """The session as it was last read; None if it was not, or is not here any more."""
+        state = self._states.get(session_id)
+        return state if state is not None and not state.is_unread() else None
+
     async def refresh(self, state: SessionState, wake_seq: int = 0) -> None:
         """Read the session's tail. Its cost does not grow with the length of the call.
 

@@ -137,6 +137,7 @@ class Settler:
         is_deadly: bool = False,
         void: int = 0,
         first_seq: int = 0,
+        as_known: bool = False,
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
@@ -144,11 +145,15 @@ class Settler:
         `void` is the stream sequence of a lease that need not be waited out: its worker is gone.
         `first_seq` is the sequence of the oldest record that woke us at its first delivery, 0 if
         there is none. What is older was delivered to another worker, which gets a moment for it.
+        `as_known`: begin without reading. The flow has just raised on what was read, and an append
+        that follows is refused if another worker has appended since.
         Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:
-            state = await self._cache.read(session_id, wake_seq, decided_seq)
+            state = self._cache.known(session_id) if as_known else None
+            if state is None:
+                state = await self._cache.read(session_id, wake_seq, decided_seq)
             settled = await self._settle(state, alarms, is_deadly, void, first_seq)
             if self._snapshots is not None and (
                 (snapshot := state.due_snapshot(self._snapshots.every)) is not None

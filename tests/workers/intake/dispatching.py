@@ -75,6 +75,7 @@ class FakeSettler:
         is_deadly: bool = False,
         void: int = 0,
         first_seq: int = 0,
+        as_known: bool = False,
     ) -> Settled | HeldElsewhere:
         self.voids += [void] if void else []
         assert session_id not in self.running, "two tasks for one session"

@@ -144,6 +144,30 @@ async def test_a_record_is_read_once_however_often_its_flow_raises() -> None:
     assert read == len(await read_log(SESSION)) > stored
 
 
+async def test_the_log_is_not_read_between_two_raises() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated(), answered())
+    reads_at_raises: list[int] = []
+    reads, read_log, decide = 0, desk.log.read, desk._decide
+
+    async def reading(session_id: str, **options: Any) -> Sequence[Record]:
+        nonlocal reads
+        reads += 1
+        return await read_log(session_id, **options)
+
+    def deciding(event: Event, session: Session) -> Sequence[Order]:
+        if isinstance(event, CallAnswered):
+            reads_at_raises.append(reads)
+        return decide(event, session)
+
+    desk.log.read = reading  # type: ignore[method-assign]
+    desk.flow = deciding
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    assert len(reads_at_raises) == POISON_RAISES
+    assert len(set(reads_at_raises)) == 1
+    assert len(await facts(desk.log, SessionParked)) == 1
+
+
 async def test_a_raise_in_passing_after_many_hand_overs_parks_no_session() -> None:
     desk = Desk()
     desk.raises_left = POISON_RAISES - 1

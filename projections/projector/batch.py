@@ -26,8 +26,8 @@ from offhook.projections.projector.statements import (
     Move,
     Statement,
     copy_statement,
+    has_long_text,
     stub_statement,
-    upsert_statement,
     write_statement,
 )
 from offhook.projections.views.analytics.webhooks import ADD, arrays_of, sums_of
@@ -39,7 +39,7 @@ from offhook.projections.views.fold import (
     is_out_of_order,
     written,
 )
-from offhook.projections.views.registry import VIEWS, Rows, rows_of
+from offhook.projections.views.registry import Rows, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
@@ -335,13 +335,16 @@ async def _written(
 ) -> dict[str, str]:
     """Write all rows at once; if Postgres refuses one, in halves, to find whose.
 
-    Those of `suspected`, which are parked, are written one by one: the others shall not be slow in
-    each batch that has a record of such a session. Returns the errors of the sessions that were not
-    written.
+    Those that it may well refuse are written one by one, because the others wait for every attempt:
+    those of `suspected`, which are parked, and those with a long text. Returns the errors of the
+    sessions that were not written.
     """
     parked = dict(folding.parked)
-    alone = [each for each in folding.done if each[0].session.session_id in suspected]
-    together = [each for each in folding.done if each[0].session.session_id not in suspected]
+    alone: list[tuple[Folded, Rows]] = []
+    together: list[tuple[Folded, Rows]] = []
+    for each in folding.done:
+        is_odd = each[0].session.session_id in suspected or has_long_text(each[1])
+        (alone if is_odd else together).append(each)
     try:
         async with driver.transaction():  # a savepoint
             statement = write_statement([rows for _, rows in together], name, moves)
@@ -349,10 +352,10 @@ async def _written(
     except Exception as error:
         if not together or not _is_of_a_value(error):
             raise
-        parked |= await _written_in_halves(driver, together, error)
+        parked |= await _written_in_halves(driver, together, name, error)
         moved = await _write(driver, write_statement((), name, moves))
     for each in alone:
-        parked |= await _written_apart(driver, [each])
+        parked |= await _written_apart(driver, [each], name)
     if refusing := {move.partition for move in moves} - moved:
         raise CheckpointMoved(
             f"another projector has partition {', '.join(map(str, sorted(refusing)))} of the log, "
@@ -363,37 +366,32 @@ async def _written(
 
 
 async def _written_in_halves(
-    driver: Driver, done: Sequence[tuple[Folded, Rows]], error: Exception
+    driver: Driver, done: Sequence[tuple[Folded, Rows]], name: str, error: Exception
 ) -> dict[str, str]:
     """Write what was refused together with `error`; the errors of the sessions at fault."""
     if len(done) == 1:
         return {done[0][0].session.session_id: _reason(error)}
     middle = len(done) // 2
-    first = await _written_apart(driver, done[:middle])
-    return first | await _written_apart(driver, done[middle:])
+    first = await _written_apart(driver, done[:middle], name)
+    return first | await _written_apart(driver, done[middle:], name)
 
 
-async def _written_apart(driver: Driver, done: Sequence[tuple[Folded, Rows]]) -> dict[str, str]:
+async def _written_apart(
+    driver: Driver, done: Sequence[tuple[Folded, Rows]], name: str
+) -> dict[str, str]:
     """Write the rows of these sessions, in a savepoint; the errors of those not written."""
     try:
         async with driver.transaction():
-            await _upsert(driver, [rows for _, rows in done])
+            await _write(driver, write_statement([rows for _, rows in done], name, ()))
     except Exception as error:
         if not _is_of_a_value(error):
             raise
-        return await _written_in_halves(driver, done, error)
+        return await _written_in_halves(driver, done, name, error)
     return {}
 
 
 async def _write(driver: Driver, statement: Statement) -> set[int]:
     return {row["partition"] for row in await driver.fetch(statement.text, *statement.values)}
-
-
-async def _upsert(driver: Driver, done: Sequence[Rows]) -> None:
-    for view in VIEWS:
-        if rows := [row for each in done for row in each[view.name]]:
-            statement = upsert_statement(view, rows)
-            await driver.execute(statement.text, *statement.values)
 
 
 def _is_of_a_value(error: Exception) -> bool:
@@ -416,21 +414,23 @@ async def _settle(
     """
     for session_id, error in parked.items():
         _log.error("session parked", extra={"session_id": session_id, "error": error})
+    if parked:
         await driver.execute(
             "insert into parked_sessions"
             " (session_id, since_seq, error, attempts, parked_at, tried_at)"
-            " values ($1, $2, $3, 1, now(), now())"
+            " select session_id, since_seq, error, 1, now(), now()"
+            " from unnest($1::text[], $2::bigint[], $3::text[]) as u (session_id, since_seq, error)"
             " on conflict (session_id) do update set error = excluded.error,"
             " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at",
-            *(session_id, since[session_id][0], error),
+            *(list(parked), [since[each][0] for each in parked], list(parked.values())),
         )
-    if parked:
+    if new := parked.keys() - known.parked:
         # A session that never could be folded is listed all the same, as an empty one.
         stubs: list[Mapping[str, Any]] = [
             columns_of(SESSIONS.table, session_view(_nothing(session_id)))
             | {"first_seq": since[session_id][0]}
             | dict.fromkeys(("first_stored_at", "last_stored_at"), since[session_id][1])
-            for session_id in parked
+            for session_id in sorted(new)
         ]
         statement = stub_statement(SESSIONS.table, stubs)
         await driver.execute(statement.text, *statement.values)

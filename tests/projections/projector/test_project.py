@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -22,11 +23,19 @@ from offhook.events import CallHangup, CallInitiated, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import PROJECTOR, STREAM, stream_config
+from offhook.projections.projector import batch, statements
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.deliveries import Deliveries
 from offhook.projections.projector.project import Projector
+from offhook.projections.projector.statements import (
+    LONG_CHARS,
+    Move,
+    Statement,
+    write_statement,
+)
 from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.registry import Rows
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
@@ -213,9 +222,16 @@ async def test_values_that_postgres_refuses_park_only_their_session(
     assert "a�b" in {row["call_control_id"] for row in views["legs"]}
 
 
+@pytest.mark.parametrize("long_chars", [LONG_CHARS, 1_000_000], ids=["suspected", "in halves"])
 async def test_sessions_that_postgres_refuses_are_found_among_many_and_again_later(
-    client: Client, log: JetStreamLog, engine: AsyncEngine
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    long_chars: int,
 ) -> None:
+    monkeypatch.setattr(statements, "LONG_CHARS", long_chars)
+
     def odd(number: int, event_id: str) -> Entry:
         long_id = "".join(uuid4().hex for _ in range(300))
         event = UnknownEvent(
@@ -236,6 +252,34 @@ async def test_sessions_that_postgres_refuses_are_found_among_many_and_again_lat
     views = await stored_views(engine)
     healthy = {"well-0", "well-1", "well-2", "later", "last"}
     assert {row["session_id"] for row in views["legs"]} == healthy
+
+
+async def test_rows_with_a_long_text_are_written_apart_from_the_others_at_once(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for each attempt. Not all long texts are refused: an index compresses them."""
+    odd, long = "".join(uuid4().hex for _ in range(300)), "x" * 9_600
+    legs_of = {"odd": odd, "long": long} | {f"s{number}": "leg" for number in range(8)}
+    webhooks = [
+        webhook(name, UnknownEvent(event_type="call.odd", event_id=name, call_control_id=leg))
+        for name, leg in legs_of.items()
+    ]
+    written: list[int] = []
+
+    def counted(several: Sequence[Rows], name: str, moves: Sequence[Move]) -> Statement:
+        written.append(len(several))
+        return write_statement(several, name, moves)
+
+    monkeypatch.setattr(batch, "write_statement", counted)
+    async with engine.begin() as connection:
+        await begin(connection, PROJECTOR, NOON)
+        applied = await Projection(PROJECTOR).apply(
+            connection, _stored(webhooks), {0: Fence(seq=0)}
+        )
+    assert written == [8, 1, 1]
+    assert applied.parked.keys() == (await _parked(engine)).keys() == {"odd"}
+    legs = {row["session_id"] for row in (await stored_views(engine))["legs"]}
+    assert legs == legs_of.keys() - {"odd"}
 
 
 async def test_times_at_the_ends_of_all_time_are_none(

@@ -24,6 +24,7 @@ from offhook.api.own.commands import commands_router
 from offhook.api.own.health import health_router
 from offhook.api.own.live import Live
 from offhook.api.own.queues import queues_router
+from offhook.api.own.sessions.commands import session_commands_router
 from offhook.api.own.sessions.exports import exports_router
 from offhook.api.own.sessions.flow_tests import flow_tests_router
 from offhook.api.own.sessions.parked import parked_router
@@ -111,6 +112,7 @@ async def run(settings: Settings) -> None:
             streams_router(tokens=tokens, views=views, live=live, now=_now),
             exports_router(tokens=tokens, views=views, now=_now),
             sessions_router(tokens=tokens, views=views, now=_now),
+            session_commands_router(tokens=tokens, views=views),
             records_router(
                 tokens=tokens, views=views, stream=stream, public_keys=settings.public_keys
             ),

@@ -173,7 +173,7 @@ async def _call_session(views: Views, session_id: str, min_seq: int, timeout_s: 
     """The session that the id leads to. Raises ErrorAnswer 404."""
     async with views.snapshot(min_seq, timeout_s) as snapshot:
         session_id = await call_session_of(snapshot.connection, session_id)
-        if await read_session(snapshot.connection, session_id) is None:
+        if await read_session(snapshot.connection, session_id, commands_max=1) is None:
             raise not_found(f"There is no session {shown(session_id)}")
     return session_id
 

@@ -54,7 +54,7 @@ async def find_target(
     if not found:
         raise OperatorFault("no session has this number; nothing was erased")
     for session_id in sorted(found):
-        detail = await read_session(connection, session_id)
+        detail = await read_session(connection, session_id, commands_max=1)
         if detail is not None and session_at(detail.session, now).status == "active":
             raise OperatorFault(
                 f"session {session_id} has a call that is up: erase it once it has ended;"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Index, func, select, text
+from sqlalchemy import ColumnElement, Index, func, literal, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
@@ -19,6 +19,10 @@ SIMILAR_MAX = 20
 
 DIALS_MAX = 100
 """Dials of other sessions that are looked up for a session they placed."""
+
+
+COMMANDS_MAX = 1_000
+"""Commands of a session that are read at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,96 @@ class PlacingDial(NamedTuple):
     session_id: str  # where it is recorded
     command_id: str
     cause_seq: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandPage:
+    """Commands in order of decision. `next` is the first of them if others come before it."""
+
+    commands: Sequence[CommandView]
+    next: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedCommands:
+    """The last commands that meet these, before the one with the id `before`; at most `limit`."""
+
+    limit: int
+    before: str | None = None
+    status: str | None = None
+    operation: str | None = None
+
+
+async def read_commands_of(
+    connection: AsyncConnection, session_id: str, wanted: WantedCommands
+) -> CommandPage | None:
+    """Of the session's commands and the dials that placed it; None if `before` is none of them."""
+    stored = storable(session_id)
+    own = or_(commands.c.session_id == stored, commands.c.answer_session_id == stored)
+    order = _order_of_decision()
+    query = select(commands).where(own).order_by(*(each.desc() for each in order))
+    if wanted.status is not None:
+        query = query.where(commands.c.status == wanted.status)
+    if wanted.operation is not None:
+        query = query.where(commands.c.operation == storable(wanted.operation))
+    if wanted.before is not None:
+        is_it = commands.c.command_id == storable(wanted.before)
+        found = await connection.execute(select(*order).where(own, is_it).limit(1))
+        if (place := found.one_or_none()) is None:
+            return None
+        at = [literal(value, each.type) for value, each in zip(place, order, strict=True)]
+        query = query.where(tuple_(*order) < tuple_(*at))
+    rows = await connection.execute(query.limit(wanted.limit + 1))
+    latest_first = [CommandView(**row._mapping) for row in rows]
+    return _page(latest_first[::-1], wanted.limit)
+
+
+def command_page(ordered: Sequence[CommandView], wanted: WantedCommands) -> CommandPage | None:
+    """The same of commands in order of decision."""
+    if wanted.before is not None:
+        ids = [command.command_id for command in ordered]
+        if wanted.before not in ids:
+            return None
+        ordered = ordered[: ids.index(wanted.before)]
+    found = [
+        command
+        for command in ordered
+        if wanted.status in (None, command.status) and wanted.operation in (None, command.operation)
+    ]
+    return _page(found, wanted.limit)
+
+
+def _page(ordered: Sequence[CommandView], limit: int) -> CommandPage:
+    shown = ordered[-limit:]
+    return CommandPage(
+        commands=shown, next=shown[0].command_id if len(shown) < len(ordered) else None
+    )
+
+
+def by_decision(command: CommandView) -> tuple[bool, datetime, int, int, str, str]:
+    """The order of a session's commands; those that are not decided come last."""
+    # Its dial may be of another partition, whose positions are in no order with these.
+    decided_at = command.decided_at
+    return (
+        decided_at is None,
+        decided_at or command.requested_at or BEGINNING,
+        command.cause_seq or 0,
+        command.ordinal,
+        command.session_id,
+        command.command_id,
+    )
+
+
+def _order_of_decision() -> "tuple[ColumnElement[Any], ...]":
+    """As `by_decision`."""
+    return (
+        commands.c.decided_at.is_(None),
+        func.coalesce(commands.c.decided_at, commands.c.requested_at, BEGINNING),
+        func.coalesce(commands.c.cause_seq, 0),
+        commands.c.ordinal,
+        commands.c.session_id.collate("C"),
+        commands.c.command_id.collate("C"),
+    )
 
 
 async def read_commands(connection: AsyncConnection, command_id: str) -> list[CommandView]:

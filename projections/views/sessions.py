@@ -10,11 +10,18 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Index, Select, desc, literal_column, or_, select, text
+from sqlalchemy import Index, Select, desc, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.commands import CommandView, commands, list_commands
-from offhook.projections.views.fold import BEGINNING, Folded
+from offhook.projections.views.commands import (
+    COMMANDS_MAX,
+    CommandView,
+    WantedCommands,
+    by_decision,
+    commands,
+    read_commands_of,
+)
+from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
@@ -162,11 +169,16 @@ def is_up_or_over(
 
 @dataclass(frozen=True, kw_only=True)
 class SessionDetail:
-    """A session with its legs and commands, in the order in which they started."""
+    """A session with its legs, in order of start, and its last commands, in order of decision.
+
+    `commands_next` is null if these are all commands; else it is `before` for the page of
+    `/sessions/{session_id}/commands` with those before them.
+    """
 
     session: SessionView
     legs: Sequence[LegView]
     commands: Sequence[CommandView]
+    commands_next: str | None = None
 
 
 def detail_of(
@@ -176,7 +188,7 @@ def detail_of(
     return SessionDetail(
         session=session,
         legs=sorted(its_legs, key=by_start),
-        commands=sorted(its_commands, key=_by_decision),
+        commands=sorted(its_commands, key=by_decision),
     )
 
 
@@ -189,8 +201,10 @@ def detail_at(detail: SessionDetail, now: datetime) -> SessionDetail:
     )
 
 
-async def read_session(connection: AsyncConnection, session_id: str) -> SessionDetail | None:
-    """The session as the views have it; None if there is none.
+async def read_session(
+    connection: AsyncConnection, session_id: str, *, commands_max: int = COMMANDS_MAX
+) -> SessionDetail | None:
+    """The session as the views have it, with its last commands; None if there is none.
 
     A dial that was requested on its own has a session of its own: that leads to the call it placed,
     whose commands have the dial among them.
@@ -202,13 +216,14 @@ async def read_session(connection: AsyncConnection, session_id: str) -> SessionD
     row = found.one_or_none()
     if row is None:
         return None
-    own = commands.c.session_id == row.session_id
-    placing = commands.c.answer_session_id == row.session_id
-    return detail_of(
+    page = await read_commands_of(connection, row.session_id, WantedCommands(limit=commands_max))
+    assert page is not None
+    detail = detail_of(
         SessionView(**row._mapping),
         await list_legs(connection, legs.c.session_id == row.session_id),
-        await list_commands(connection, or_(own, placing)),
+        page.commands,
     )
+    return replace(detail, commands_next=page.next)
 
 
 async def call_session_of(connection: AsyncConnection, session_id: str) -> str:
@@ -239,19 +254,6 @@ def by_start(leg: LegView) -> tuple[bool, float, str]:
     """The order of legs: by their start, those without one last."""
     started_s = leg.started_at.timestamp() if leg.started_at else 0.0
     return leg.started_at is None, started_s, leg.call_control_id
-
-
-def _by_decision(command: CommandView) -> tuple[bool, datetime, int, int, str, str]:
-    # Its dial may be of another partition, whose positions are in no order with these.
-    decided_at = command.decided_at
-    return (
-        decided_at is None,
-        decided_at or command.requested_at or BEGINNING,
-        command.cause_seq or 0,
-        command.ordinal,
-        command.session_id,
-        command.command_id,
-    )
 
 
 def session_view(folded: Folded) -> SessionView:

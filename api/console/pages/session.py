@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import starmap
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -30,6 +30,12 @@ LAST = 2**63 - 1
 COMMANDS_MAX = 200
 """Commands in the table, the last ones."""
 
+EARLIER_MAX = 20
+"""Earlier commands that failed, and as many dials: what the sentence and the links are about."""
+
+ISSUED_MAX = 10
+"""Commands that were decided before the first record on the page, and have an outcome on it."""
+
 LINKS_MAX = 10
 """Sessions that are linked from one."""
 
@@ -49,28 +55,32 @@ async def shown(request: Request, api: Api) -> Shown:
     as_of = query.get("as_of") or None
     order: Order = "true" if query.get("order") == "true" else "arrival"
     reply, window = await asyncio.gather(
-        api.get(f"/sessions/{session_id}", {"as_of": as_of}), _records(api, session_id, query)
+        api.get(f"/sessions/{session_id}", {"as_of": as_of, "commands_limit": COMMANDS_MAX}),
+        _records(api, session_id, query),
     )
     detail, every, records = reply["data"], window.every, window.shown
     session_id = detail["session"]["session_id"]
     positions = [entry["seq"] for entry in every]
     has_earlier = bool(every) and detail["session"]["first_seq"] not in positions
     chosen = position_from(query.get("record") or "")
+    earlier, issued = await asyncio.gather(
+        earlier_commands(api, detail, as_of), issued_before(api, detail, records)
+    )
+    told = {**detail, "commands": [*earlier, *detail["commands"]]}
+    drawn = {**detail, "commands": [*issued, *detail["commands"]]}
     record, links, drawing = await asyncio.gather(
         _record(api, session_id, chosen, records),
-        _links(api, detail, every),
+        _links(api, told, every),
         # The API sends commands in the meantime.
-        asyncio.to_thread(draw, detail, records, order, has_earlier=has_earlier),
+        asyncio.to_thread(draw, drawn, records, order, has_earlier=has_earlier),
     )
     return {
         **detail,
-        "commands": detail["commands"][-COMMANDS_MAX:],
-        "commands_count": len(detail["commands"]),
         "records": records,
         "has_earlier": has_earlier,
         "has_later": window.has_later,
-        "why": why(detail, records),
-        "tone": tone_of(detail, records),
+        "why": why(told, records),
+        "tone": tone_of(told, records),
         "drawing": drawing,
         "order": order,
         "as_of": as_of,
@@ -113,6 +123,52 @@ def pretty_body(record: Mapping[str, Any]) -> str:
         return msgspec.json.format(body.encode()).decode()
     except msgspec.DecodeError:
         return body
+
+
+async def earlier_commands(
+    api: Api, detail: Mapping[str, Any], as_of: str | None
+) -> list[Mapping[str, Any]]:
+    """Of the commands before those in `detail`, the last that failed, and the last dials."""
+    session = detail["session"]
+    if detail["commands_next"] is None:
+        return []
+    path = f"/sessions/{session['session_id']}/commands"
+    page = {"before": detail["commands_next"], "limit": EARLIER_MAX, "as_of": as_of}
+    kinds = [{"status": "failed"}] if session["failed_commands"] else []
+    replies = await asyncio.gather(
+        *(api.get(path, {**page, **kind}) for kind in (*kinds, {"operation": "dial"}))
+    )
+    found = {each["command_id"]: each for reply in replies for each in reply["data"]}
+    return list(found.values())
+
+
+async def issued_before(
+    api: Api, detail: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The commands of records whose decision is on an earlier page, unless `detail` has them."""
+    known = {"", *(command["command_id"] for command in detail["commands"])}
+    wanted: dict[str, None] = {}
+    for entry in records:
+        fields = entry["fields"]
+        if entry["type"] == "Decided":
+            known |= {command["command_id"] for command in fields.get("commands", ())}
+        elif entry["type"] in _OF_A_COMMAND and fields.get("command_id", "") not in known:
+            wanted[fields["command_id"]] = None
+
+    async def read(command_id: str) -> Mapping[str, Any] | None:
+        try:
+            command: Mapping[str, Any] = (await api.get(f"/commands/{quote(command_id, safe='')}"))[
+                "data"
+            ]
+        except ApiRefused:
+            return None  # nothing but its outcome is known
+        return command
+
+    found = await asyncio.gather(*map(read, list(wanted)[:ISSUED_MAX]))
+    return [command for command in found if command is not None]
+
+
+_OF_A_COMMAND = ("CommandAttempted", "CommandSucceeded", "CommandFailed")
 
 
 async def _record(
@@ -204,7 +260,9 @@ async def _links(
 
     async def linked(session_id: str, how: str) -> dict[str, Any] | None:
         try:
-            other = (await api.get(f"/sessions/{session_id}"))["data"]["session"]
+            other = (await api.get(f"/sessions/{session_id}", {"commands_limit": 1}))["data"][
+                "session"
+            ]
         except ApiRefused:
             return None  # its dial was refused, or it is archived
         # The id of a requested dial leads to the call itself.

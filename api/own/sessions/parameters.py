@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from fastapi import Depends, Query
 
-from offhook.api.errors import refusal
+from offhook.api.errors import not_found, refusal
 from offhook.api.own.parameters import Moment, optional_moment
 from offhook.api.query_parameters import Number, numbers_in, patterns_text
 from offhook.commands import COMMANDS
@@ -131,6 +131,12 @@ def session_filter(
         talk_s_max=talk_s_max,
         any_leg=any_leg == "true",
     )
+
+
+def no_session(session_id: str, as_of: str | None = None) -> Exception:
+    """The answer 404."""
+    when = "" if as_of is None else f" as of {as_of}"
+    return not_found(f"There is no session {shown(session_id)}{when}")
 
 
 def _numbers(parameter: str, text: str | None) -> str | None:

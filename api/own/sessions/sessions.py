@@ -1,7 +1,7 @@
 """Sessions as the views have them, now or as they were.
 
     GET /sessions                          newest first, in pages; with include=legs,last
-    GET /sessions/{session_id}             with its legs and commands
+    GET /sessions/{session_id}             with its legs and last commands
     GET /sessions/{session_id}/timeline    its records, oldest first, in pages
 
 With as_of=, a time or a position, each is as it was then. `meta` in every answer says how fresh it
@@ -9,14 +9,14 @@ is; with min_seq a request waits until it is fresh enough.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Query
 
 from offhook.api.auth import Tokens
-from offhook.api.errors import not_found, refusal
+from offhook.api.errors import refusal
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.parameters import (
     PAGE_DEFAULT,
@@ -33,9 +33,14 @@ from offhook.api.own.parameters import (
     require_before_seq,
 )
 from offhook.api.own.redact import redacted_entry, redacted_session
-from offhook.api.own.sessions.parameters import WantedSessions
+from offhook.api.own.sessions.parameters import WantedSessions, no_session
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
+from offhook.projections.views.commands import (
+    COMMANDS_MAX,
+    WantedCommands,
+    command_page,
+)
 from offhook.projections.views.database import PAGE_MAX, Connection
 from offhook.projections.views.live.included import Include, IncludingSession, including
 from offhook.projections.views.live.phases import PhaseName, has_phase
@@ -90,6 +95,10 @@ class TimelineReply:
     meta: PageMeta
 
 
+CommandsLimit = Annotated[
+    WholeNumber,
+    Query(ge=1, le=COMMANDS_MAX, description="How many of its last commands `commands` has"),
+]
 AfterSeq = Annotated[
     WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
 ]
@@ -197,10 +206,13 @@ class _Sessions:
         self,
         session_id: str,
         as_of: AsOf = None,
+        commands_limit: CommandsLimit = COMMANDS_MAX,
         min_seq: MinSeq = 0,
         timeout_s: WaitS = WAIT_DEFAULT_S,
     ) -> SessionReply:
-        """The session with its legs and commands, now or as it was at `as_of`.
+        """The session with its legs and its last commands, now or as it was at `as_of`.
+
+        `commands_next` is set if it has more commands: continue with `/commands` below.
 
         A dial requested on its own has a session of its own, named by its command_id: that id leads
         to the call that it placed.
@@ -209,13 +221,19 @@ class _Sessions:
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             if position is None:
                 at = self._now()
-                found = await read_session(snapshot.connection, session_id)
+                found = await read_session(
+                    snapshot.connection, session_id, commands_max=commands_limit
+                )
             else:
                 # As of a position only the records count, and none says that a hangup was lost.
                 at = position if isinstance(position, datetime) else NEVER
                 found = await read_session_as_of(snapshot.connection, session_id, position)
         if found is None:
-            raise _no_session(session_id, "" if as_of is None else f" as of {as_of}")
+            raise no_session(session_id, as_of)
+        if position is not None:
+            page = command_page(found.commands, WantedCommands(limit=commands_limit))
+            assert page is not None
+            found = replace(found, commands=page.commands, commands_next=page.next)
         return SessionReply(
             data=detail_at(redacted_session(found), at),
             meta=snapshot.meta_of(found.session.session_id),
@@ -252,8 +270,10 @@ class _Sessions:
                 limit=limit,
                 as_of=position,
             )
-            if not found.entries and await read_session(snapshot.connection, session_id) is None:
-                raise _no_session(session_id)
+            if not found.entries:
+                session = await read_session(snapshot.connection, session_id, commands_max=1)
+                if session is None:
+                    raise no_session(session_id)
         following = found.entries[-1].seq if found.has_more else None
         return TimelineReply(
             data=[redacted_entry(each) for each in found.entries],
@@ -299,7 +319,3 @@ def _refuse_with_as_of(**given: object) -> None:
 
 
 _INCLUDES: tuple[Include, ...] = get_args(Include)
-
-
-def _no_session(session_id: str, when: str = "") -> Exception:
-    return not_found(f"There is no session {shown(session_id)}{when}")

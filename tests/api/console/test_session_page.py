@@ -1,10 +1,13 @@
 """The session's page in a browser: it follows the call, shows it as it was, and hangs it up."""
 
 import re
+from typing import Any
 
+import httpx
 from playwright.async_api import Page, expect
 
-from offhook.api.console.pages.session import legs_up
+from offhook.api.console.client import Api
+from offhook.api.console.pages.session import earlier_commands, issued_before, legs_up
 from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
 from tests.api.stack import FRIEND, READER, Stack, until
@@ -16,6 +19,45 @@ def test_a_leg_whose_hangup_was_lost_cannot_be_commanded() -> None:
     lost = {"state": "ended", "ended_at": None}
     legs = [{"state": "answered", "ended_at": None}, lost]
     assert legs_up(legs) == legs[:1]
+
+
+async def test_a_long_session_is_explained_by_commands_that_are_not_on_the_page() -> None:
+    failed = {"session_id": "s", "command_id": "f 1"}
+    dial = {"session_id": "s", "command_id": "d"}
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url).removeprefix("http://api"))
+        if request.url.path.startswith("/commands/"):
+            return httpx.Response(200 if "f" in request.url.path else 404, json={"data": failed})
+        is_dial = request.url.params.get("operation") == "dial"
+        return httpx.Response(200, json={"data": [dial, failed] if is_dial else [failed]})
+
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+        api = Api(http=http, token="read")
+        shown = [{"command_id": "c"}]
+        session: dict[str, Any] = {"session_id": "s", "failed_commands": None}
+        detail: dict[str, Any] = {"session": session, "commands": shown, "commands_next": None}
+        assert await earlier_commands(api, detail, None) == []
+        assert asked == []
+        session["failed_commands"] = [{"operation": "speak"}]
+        detail["commands_next"] = "c"
+        assert await earlier_commands(api, detail, None) == [failed, dial]
+        path = "/sessions/s/commands?before=c&limit=20"
+        assert sorted(asked) == [f"{path}&operation=dial", f"{path}&status=failed"]
+
+        asked.clear()
+        decided = {"type": "Decided", "fields": {"commands": [{"command_id": "here"}]}}
+        outcomes = [
+            {"type": "CommandSucceeded", "fields": {"command_id": command_id}}
+            for command_id in ("c", "here", "f 1", "gone")
+        ]
+        odd = {"type": "WebhookReceived", "fields": {"command_id": "x", "commands": 3}}
+        unreadable = {"type": "CommandFailed", "fields": {}}
+        found = await issued_before(api, detail, [odd, decided, *outcomes, unreadable])
+        assert found == [failed]
+        assert sorted(asked) == ["/commands/f%201", "/commands/gone"]
 
 
 async def records_of(stack: Stack, session_id: str) -> list[str]:

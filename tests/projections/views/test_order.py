@@ -1,5 +1,6 @@
 """Lists over many sessions of several partitions: positions are in no order, only times are."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.position import position_of
-from offhook.projections.views.commands import read_commands
+from offhook.projections.views.commands import (
+    CommandView,
+    WantedCommands,
+    command_page,
+    read_commands,
+    read_commands_of,
+)
 from offhook.projections.views.legs import read_active_page, read_leg
 from offhook.projections.views.queues import QueueVisitFilter, list_queue_visits
 from offhook.projections.views.schema import downgrade, migrate
@@ -117,6 +124,53 @@ async def test_commands_of_two_partitions_are_in_order_of_time(engine: AsyncEngi
         )
         latest, *_ = await read_commands(connection, "same")
         assert latest.session_id == "again"
+
+
+async def test_pages_of_commands_are_the_same_from_the_table_and_from_a_fold(
+    engine: AsyncEngine,
+) -> None:
+    log = PartitionedLog(of={"asked": 3})
+    log.append(*dial_of("asked", "placed"), *call("placed"))
+    async with engine.connect() as connection:
+        await project(connection, log)
+        # Some are decided at the same moment on the same record, and some are not decided.
+        await connection.execute(
+            text(
+                "insert into commands (session_id, command_id, status, operation, attempts,"
+                " ordinal, cause_seq, decided_at, requested_at, last_seq) select 'placed',"
+                " (array['id-', 'Id-'])[1 + n % 2] || n,"
+                " (array['failed', 'pending', 'succeeded'])[1 + n % 3],"
+                " (array['speak', 'dial'])[1 + n % 2], 1, n % 2, n / 4,"
+                " case when n % 5 > 0 then noon end,"
+                " case when n % 10 > 0 then noon end, n"
+                " from generate_series(1, 20) as n, cast(:noon as timestamptz) as noon"
+            ),
+            {"noon": NOON},
+        )
+        everything = await read_session(connection, "placed")
+        assert everything is not None
+        assert everything.commands_next is None
+        assert len(everything.commands) == 23
+        every, of_failed = WantedCommands(limit=2), WantedCommands(limit=2, status="failed")
+        of_dials = replace(of_failed, operation="dial")
+        for first in (every, of_failed, of_dials):
+            wanted = first
+            read: list[CommandView] = []
+            while True:
+                page = await read_commands_of(connection, "placed", wanted)
+                assert page == command_page(everything.commands, wanted)
+                assert page is not None
+                read = [*page.commands, *read]
+                if page.next is None:
+                    break
+                wanted = replace(wanted, before=page.next)
+            assert len(read) > len(page.commands)
+            whole = command_page(everything.commands, replace(first, limit=len(read)))
+            assert whole is not None
+            assert (read, None) == (whole.commands, whole.next)
+        nothing = WantedCommands(limit=3, before="nothing")
+        assert await read_commands_of(connection, "placed", nothing) is None
+        assert command_page(everything.commands, nothing) is None
 
 
 async def test_rows_from_before_get_the_times_of_their_records(

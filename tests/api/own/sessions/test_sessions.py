@@ -71,6 +71,28 @@ async def test_a_session_is_read_as_it_was(stack: Stack, sdk: AsyncTelnyx) -> No
         assert response.json()["errors"][0]["source"] == {"parameter": "as_of"}
 
 
+async def test_the_commands_of_a_session_are_read_page_by_page(
+    stack: Stack, sdk: AsyncTelnyx
+) -> None:
+    session_id, _ = await ended_call(stack, sdk)
+    last = (await get(stack, f"/sessions/{session_id}/timeline")).json()["data"][-1]["seq"]
+    for as_of in ({}, {"as_of": last}):
+        detail = (await get(stack, f"/sessions/{session_id}", commands_limit=1, **as_of)).json()
+        (hangup,) = detail["data"]["commands"]
+        assert hangup["operation"] == "hangup"
+        assert detail["data"]["commands_next"] == hangup["command_id"]
+        path = f"/sessions/{session_id}/commands"
+        earlier = (await get(stack, path, before=hangup["command_id"], **as_of)).json()
+        assert [each["operation"] for each in earlier["data"]] == ["answer"]
+        assert earlier["meta"]["next"] is None
+        of_answer = (await get(stack, path, operation="answer", **as_of)).json()["data"]
+        assert of_answer == earlier["data"]
+        refused = await get(stack, path, before="nothing", **as_of)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["source"] == {"parameter": "before"}
+    assert (await get(stack, "/sessions/nobody/commands")).status_code == 404
+
+
 async def test_lists_and_timelines_are_read_as_they_were(stack: Stack) -> None:
     connection_id = await stack.connection()
     placed = [(await stack.ring(connection_id))["call_session_id"] for _ in range(3)]

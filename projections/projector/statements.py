@@ -172,12 +172,20 @@ def _array(column: "Column[Any]", number: int) -> str:
     return f"${number}::{column.type.compile(dialect=_DIALECT)}[]"
 
 
-def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Any]]:
-    """The rows turned into columns."""
+def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Any] | None]:
+    """The rows turned into columns.
+
+    None stands for a column without a value: `unnest` fills up its rows, while asyncpg looks at
+    each element of an array for a dimension more.
+    """
     take, documents = _columns_of(table)
-    columns: list[Sequence[Any]] = list(zip(*map(take, rows), strict=True))
+    columns: list[Sequence[Any] | None] = [
+        None if column.count(None) == len(rows) else column
+        for column in zip(*map(take, rows), strict=True)
+    ]
     for at in documents:
-        columns[at] = [None if each is None else _json(each) for each in columns[at]]
+        if column := columns[at]:
+            columns[at] = [None if each is None else _json(each) for each in column]
     return columns
 
 

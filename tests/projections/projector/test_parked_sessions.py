@@ -1,0 +1,167 @@
+"""A session that cannot be folded or stored is parked, and the others go on."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import uuid4
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.codec.facts import Encoded
+from offhook.events import UnknownEvent
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.stream import PROJECTOR
+from offhook.projections.projector import batch, statements
+from offhook.projections.projector.batch import Projection
+from offhook.projections.projector.checkpoint import Fence, begin
+from offhook.projections.projector.project import Projector
+from offhook.projections.projector.statements import (
+    LONG_CHARS,
+    Move,
+    Statement,
+    write_statement,
+)
+from offhook.projections.views.registry import Rows
+from tests.projections.projector.records import attempts_by_session, stored_records
+from tests.projections.story import (
+    NOON,
+    TIMEOUT_S,
+    Entry,
+    call,
+    caught_up,
+    cold_views,
+    interleaved,
+    last_seq,
+    projecting,
+    publish,
+    stored_views,
+    webhook,
+)
+
+
+async def test_a_session_that_cannot_be_read_is_parked_and_the_others_go_on(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    unheard = Encoded(type="Unheard", version=1, fact_id="", body=b"{}")
+    poison = Entry(session_id="poison", side="out", encoded=unheard)
+    alone = Entry(session_id="alone", side="out", encoded=unheard)
+    await publish(log, interleaved([[*call("poison")[:3], poison], call("well")]))
+    await publish(log, [alone])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+        assert await attempts_by_session(engine) == {"poison": 1, "alone": 1}
+        await publish(log, call("poison")[3:])
+        await caught_up(client, engine)
+    parked = await attempts_by_session(engine)
+    assert parked["poison"] > 1
+    views = await stored_views(engine)
+    assert [row for row in views["sessions"] if row["session_id"] == "well"] == (
+        await cold_views(log, ["well"])
+    )["sessions"]
+    assert [row["status"] for row in views["sessions"] if row["session_id"] == "alone"] == ["empty"]
+    async with engine.connect() as connection:
+        kept = await connection.execute(text("select count(*) from event_log"))
+        assert kept.scalar_one() == await last_seq(client)
+
+
+async def test_a_session_that_can_be_read_again_is_healed_at_the_next_start(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folded: object, after_seq: int = 0) -> object:
+        raise ZeroDivisionError("a fold with a mistake in it")
+
+    await publish(log, call("s"))
+    with monkeypatch.context() as patched:
+        patched.setattr("offhook.projections.projector.batch.rows_of", refuse)
+        async with projecting(Projector(client, engine)):
+            await caught_up(client, engine)
+        assert await attempts_by_session(engine) == {"s": 1}
+    async with projecting(Projector(client, engine)) as projector:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not projector.progress.active:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert await attempts_by_session(engine) == {}
+    assert await stored_views(engine) == await cold_views(log, ["s"])
+
+
+async def test_values_that_postgres_refuses_park_only_their_session(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    # Random, or the index would store it compressed.
+    long_id = "".join(uuid4().hex for _ in range(300))
+    event = UnknownEvent(
+        event_type="call.odd", event_id="\0" + long_id, call_control_id=long_id, occurred_at=NOON
+    )
+    null = UnknownEvent(
+        event_type="call.odd", event_id="nul", call_control_id="a\0b", occurred_at=NOON
+    )
+    await publish(log, [webhook("odd", event), webhook("nul", null), *call("well")])
+    async with projecting(Projector(client, engine)) as projector:
+        await caught_up(client, engine)
+        assert projector.progress.restarts == 0
+    assert await attempts_by_session(engine) == {"odd": 1}
+    views = await stored_views(engine)
+    assert {row["session_id"] for row in views["sessions"]} == {"odd", "nul", "well"}
+    assert "a�b" in {row["call_control_id"] for row in views["legs"]}
+
+
+@pytest.mark.parametrize("long_chars", [LONG_CHARS, 1_000_000], ids=["suspected", "in halves"])
+async def test_sessions_that_postgres_refuses_are_found_among_many_and_again_later(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    long_chars: int,
+) -> None:
+    monkeypatch.setattr(statements, "LONG_CHARS", long_chars)
+
+    def odd(number: int, event_id: str) -> Entry:
+        long_id = "".join(uuid4().hex for _ in range(300))
+        event = UnknownEvent(
+            event_type="call.odd", event_id=event_id, call_control_id=long_id, occurred_at=NOON
+        )
+        return webhook(f"odd-{number}", event)
+
+    entries = []
+    for number in range(3):
+        entries += [*call(f"well-{number}"), odd(number, f"first-{number}")]
+    await publish(log, entries)
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+        assert await attempts_by_session(engine) == dict.fromkeys(("odd-0", "odd-1", "odd-2"), 1)
+        await publish(log, [*call("later"), odd(1, "second"), *call("last")])
+        await caught_up(client, engine)
+    assert await attempts_by_session(engine) == {"odd-0": 1, "odd-1": 2, "odd-2": 1}
+    views = await stored_views(engine)
+    healthy = {"well-0", "well-1", "well-2", "later", "last"}
+    assert {row["session_id"] for row in views["legs"]} == healthy
+
+
+async def test_rows_with_a_long_text_are_written_apart_from_the_others_at_once(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for each attempt. Not all long texts are refused: an index compresses them."""
+    odd, long = "".join(uuid4().hex for _ in range(300)), "x" * 9_600
+    legs_of = {"odd": odd, "long": long} | {f"s{number}": "leg" for number in range(8)}
+    webhooks = [
+        webhook(name, UnknownEvent(event_type="call.odd", event_id=name, call_control_id=leg))
+        for name, leg in legs_of.items()
+    ]
+    written: list[int] = []
+
+    def counted(several: Sequence[Rows], name: str, moves: Sequence[Move]) -> Statement:
+        written.append(len(several))
+        return write_statement(several, name, moves)
+
+    monkeypatch.setattr(batch, "write_statement", counted)
+    async with engine.begin() as connection:
+        await begin(connection, PROJECTOR, NOON)
+        applied = await Projection(PROJECTOR).apply(
+            connection, stored_records(webhooks), {0: Fence(seq=0)}
+        )
+    assert written == [8, 1, 1]
+    assert applied.parked.keys() == (await attempts_by_session(engine)).keys() == {"odd"}
+    legs = {row["session_id"] for row in (await stored_views(engine))["legs"]}
+    assert legs == legs_of.keys() - {"odd"}

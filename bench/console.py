@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.setting.children import role
-from bench.setting.machine import describe, median, percentile
+from bench.setting.machine import describe, hold_collections, median, percentile
 from offhook.api.console.app import PAGES
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -209,6 +209,7 @@ class _Measurement:
         await page.goto(f"{self._url}/console/")
         await page.wait_for_selector("#stream.active")
         await page.evaluate(_OBSERVE)
+        hold_collections()
         cpu_before, began_at = self._cpu_s(), time.perf_counter()
         tasks = []
         for number in range(int(self._chosen.rate * self._chosen.seconds)):

@@ -29,7 +29,7 @@ from rich.table import Table
 from bench.setting import carrier as stub
 from bench.setting.children import Child, child, role
 from bench.setting.load import SignedWebhook, at_rate, webhooks
-from bench.setting.machine import describe, percentile
+from bench.setting.machine import describe, hold_collections, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.client.connection import close, connect
@@ -129,6 +129,7 @@ class Publisher:
     async def at_rate(
         self, work: Sequence[SignedWebhook], rate: float, sent_at: dict[str, float]
     ) -> None:
+        hold_collections()
         started = time.perf_counter()
         for number, webhook in enumerate(work):
             await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))

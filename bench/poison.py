@@ -34,7 +34,7 @@ from bench.projection import RECORDS_OF_A_CALL, call_records
 from bench.setting.carrier import StubCarrier, listening
 from bench.setting.children import Child, role
 from bench.setting.flows import POISON_NUMBER
-from bench.setting.machine import describe, median, percentile
+from bench.setting.machine import describe, hold_collections, median, percentile
 from bench.workers import call_initiated
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -219,6 +219,7 @@ async def _calls(
 async def _at_rate(count: int, rate: float, append: Callable[[int], Awaitable[None]]) -> float:
     """Begin the appends on schedule, however long each takes; how long all took."""
     tasks: list[asyncio.Task[None]] = []
+    hold_collections()
     began_at = time.perf_counter()
     for number in range(count):
         if (wait_s := began_at + number / rate - time.perf_counter()) > 0.001:

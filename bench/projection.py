@@ -30,7 +30,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.setting.children import cpu_s_of, role
-from bench.setting.machine import describe, percentile
+from bench.setting.machine import describe, hold_collections, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS, prepare
@@ -150,6 +150,7 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
     await asyncio.sleep(2)
     appended.clear()
     seen.clear()
+    hold_collections()
     cpu_before, began_at = cpu_s(), time.perf_counter()
     tasks = []
     for number, entry in enumerate(sent):

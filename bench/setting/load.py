@@ -14,6 +14,7 @@ from typing import cast
 
 from nacl.signing import SigningKey
 
+from bench.setting.machine import hold_collections
 from offhook.codec.webhooks import wire_body
 from offhook.events import CallInitiated
 from offhook.telnyx.signature import sign
@@ -85,6 +86,7 @@ async def saturate(
         connection.send(webhook.request, time.perf_counter())
 
     pool = await _connected(port, connections, measured, send_next)
+    hold_collections()
     started = time.perf_counter()
     for connection in pool:
         send_next(connection)
@@ -121,6 +123,7 @@ async def at_rate(
 
     pool = await _connected(port, connections, measured, answered)
     idle.extend(pool)
+    hold_collections()
     started = time.perf_counter()
     for number, webhook in enumerate(work):
         await asyncio.sleep(max(0.0, started + number / per_s - time.perf_counter()))

@@ -1,5 +1,6 @@
 """What a table of figures must include: machine, versions, date and command."""
 
+import gc
 import os
 import platform
 import statistics
@@ -23,6 +24,16 @@ def describe(module: str) -> str:
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {command}",
         )
     )
+
+
+def hold_collections() -> None:
+    """Collect garbage now, and not again: a full collection stops whoever takes the times.
+
+    With the records of a run before them it takes 50 ms and more. Call it before each run.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -18,6 +18,7 @@ from offhook.api.own.sessions.exports import COLUMNS, EXPORTS_MAX, Export, Expor
 from offhook.process.asgi import Message
 from offhook.projections.views.database import open_database, open_transactions
 from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.waiting import PositionWatch
 from tests.api.stack import COMMANDER, READER, Stack, until
 
 
@@ -25,8 +26,8 @@ from tests.api.stack import COMMANDER, READER, Stack, until
 async def exports(stack: Stack) -> AsyncIterator[Exports]:
     """What reads exports in an API, in this process."""
     engine = open_database(stack.settings.postgres_url)
-    nothing = cast(Any, None)  # an export needs connections alone
-    yield Exports(Views(engine, nothing, nothing, _now), _now)
+    no_log = cast(Any, None)  # an export needs connections alone
+    yield Exports(Views(engine, PositionWatch(engine), no_log, _now), _now)
     await engine.dispose()
 
 
@@ -101,6 +102,33 @@ async def test_an_export_whose_client_has_gone_gives_back_its_connection(
         found = await exports.begun(SessionFilter(), None, None)
         export = Export(found, cast(Any, never_read()), "text/csv", "sessions.csv")
         await export({"type": "http", "asgi": {"spec_version": "2.4"}}, gone, lost)
+
+
+async def test_an_export_that_is_cut_off_ends_without_its_last_chunk(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By that a client knows: curl ends with 18, and a browser keeps no file."""
+    monkeypatch.setattr(exports_module, "EXPORT_S_MAX", 0.1)
+    sent: list[Message] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"a line\n"
+            await asyncio.sleep(0.01)
+
+    async def still_there() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def noted(message: Message) -> None:
+        sent.append(message)
+
+    found = await exports.begun(SessionFilter(), None, None)
+    export = Export(found, cast(Any, endless()), "text/csv", "sessions.csv")
+    with pytest.raises(TimeoutError):  # then the server closes the connection
+        await export({"type": "http", "asgi": {"spec_version": "2.4"}}, still_there, noted)
+    assert sent[0]["type"] == "http.response.start"
+    assert all(each["more_body"] for each in sent[1:])
 
 
 async def test_other_requests_have_their_turn_during_an_export(

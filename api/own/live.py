@@ -28,6 +28,7 @@ from offhook.projections.views.checkpoint import reached, read_checkpoints
 from offhook.projections.views.database import DATABASE_ERRORS, Engine
 from offhook.projections.views.past.changes import Change, Changes, read_changes
 from offhook.projections.views.sessions import is_up_or_over
+from offhook.projections.views.stored.archive import archived_after
 from offhook.projections.views.waiting import PositionWatch
 
 CLIENTS_MAX = 500
@@ -115,6 +116,7 @@ class Live:
     async def __aenter__(self) -> Self:
         self._stack = contextlib.AsyncExitStack()
         self._stack.enter_context(self._watch.moves(lambda _: self._moved.set()))
+        self._stack.enter_context(self._watch.erasures(self._forget))
         task = asyncio.create_task(self._read_on())
 
         async def ended() -> None:
@@ -158,6 +160,17 @@ class Live:
             self._clients -= 1
             if not self._clients:
                 self._begun = []  # the next one begins anew
+
+    async def require_kept(self, positions: Sequence[int]) -> None:
+        """Raise ErrorAnswer 422 if records after one of the positions were archived."""
+        async with self._watch.silence.connection(self._engine) as connection:
+            if not await archived_after(connection, positions):
+                return
+        detail = (
+            "Records after Last-Event-ID were archived, and a stream of all sessions does not have "
+            "those; expected a later one: read what was missed with `offhook export`"
+        )
+        raise refusal(422, "10015", detail, parameter="last_event_id")
 
     async def heads(self) -> list[int]:
         """The position of each partition up to which a client that starts now knows everything."""
@@ -223,6 +236,8 @@ class Live:
             until = self._heads[partition]
             async with self._readers:
                 page = await self._read(place[partition], until, wanted.session_id)
+            if wanted.session_id is None:
+                await self.require_kept([place[partition]])  # since the last page
             chunk = bytearray()
             for change in page.changes:
                 record = _live(change)
@@ -235,6 +250,16 @@ class Live:
             if not page.has_more:
                 place[partition] = max(place[partition], until)
             yield bytes(chunk or b": reading\n\n")
+
+    def _forget(self) -> None:
+        """Read what is sent to clients that are behind from the views again: some may be erased."""
+        self._first += len(self._ring)
+        self._ring.clear()
+        self._ring_bytes = 0
+        self._heads = list(self._heads)  # another one: what is being read now is not added
+        if self._begun:
+            self._begun = list(self._heads)
+        self._moved.set()
 
     async def _read_on(self) -> None:
         while True:
@@ -259,7 +284,7 @@ class Live:
             page = await self._read(heads[partition], until)
             if heads is not self._heads or not self._begun:
                 self._moved.set()
-                return  # the last client has left meanwhile
+                return  # the last client has left meanwhile, or sessions were erased
             for change in page.changes:
                 self._add(_live(change))
             heads[partition] = self._ring[-1].position if page.has_more else until

@@ -33,8 +33,8 @@ from offhook.api.own.parameters import (
 from offhook.api.query_parameters import WholeNumber
 from offhook.projections.views.database import PAGE_MAX, Connection
 from offhook.projections.views.past.past_lists import TooMuchToFold, list_queue_visits_as_of
+from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.queues import QueueVisitFilter, QueueVisitView, list_queue_visits
-from offhook.projections.views.stored.event_log import read_time_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ async def _listed_as_of(
     limit: int,
     before_seq: int | None,
 ) -> Sequence[QueueVisitView]:
-    at = as_of if isinstance(as_of, datetime) else await read_time_at(connection, as_of)
+    at = as_of if isinstance(as_of, datetime) else await read_time_of(connection, as_of)
     if at is None:
         return []  # before the first record of its partition
     try:

@@ -8,8 +8,8 @@
     data: {"seq": …, "fields": {…}}       as in the timeline
 
 Before the server closes a stream it sends `event: end` with the reason: draining, slow,
-unavailable. A browser's EventSource resumes by itself, with the header Last-Event-ID; but it gives
-up if the answer is an error, such as 503 while Postgres is away.
+unavailable, archived. A browser's EventSource resumes by itself, with the header Last-Event-ID; but
+it gives up if the answer is an error, such as 503 while Postgres is away.
 """
 
 import logging
@@ -25,7 +25,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from offhook.api.auth import Tokens
-from offhook.api.errors import not_found, refusal
+from offhook.api.errors import ErrorAnswer, not_found, refusal
 from offhook.api.freshness import Views
 from offhook.api.own.live import Following, Live, LiveRecord, end_event
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
@@ -166,6 +166,8 @@ async def _follow_all(
     )
     live.require_room()
     after = None if resumed is None else positions_in(resumed, live.partitions)
+    if after is not None:
+        await live.require_kept(after)
     return await begun(live, Following(wants=wants, id_of=id_of), after)
 
 
@@ -222,6 +224,8 @@ async def _events(
             try:
                 async for chunk in found:
                     yield chunk
+            except ErrorAnswer as error:
+                yield end_event("archived", error.errors[0]["detail"])
             except DATABASE_ERRORS as error:
                 _log.warning("a stream ends", extra={"error": repr(error)})
                 yield end_event(

@@ -30,6 +30,7 @@ from offhook.projections.retention.archive import Archiver, alone, segment_value
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
+from offhook.projections.views.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.database import OpenTransaction, open_transactions
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema import hold_off_projectors
@@ -278,6 +279,10 @@ class Eraser:
             await hold_off_projectors(connection)
             records = await erase_rows(connection, target.session_ids)
             await _add(connection, erasure_id, records=records)
+            await connection.execute(
+                text("select pg_notify(:channel, :notice)"),
+                {"channel": CHANNEL, "notice": ERASED_NOTICE},
+            )
         self._at_step("the rows were erased")
 
     async def _readers_left(self) -> Sequence[OpenTransaction]:

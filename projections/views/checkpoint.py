@@ -11,6 +11,9 @@ from offhook.position import position_of
 from offhook.projections.views.view import metadata
 
 CHANNEL = "offhook_projected"
+
+ERASED_NOTICE = "erased:0"
+"""Sent on the channel with an erasure: who keeps records in memory forgets them."""
 """Postgres notifies here with `<name>:<position>`, for each partition of a committed batch."""
 
 checkpoint = Table(

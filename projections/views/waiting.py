@@ -12,7 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
-from offhook.projections.views.checkpoint import CHANNEL, reached, read_checkpoints
+from offhook.projections.views.checkpoint import (
+    CHANNEL,
+    ERASED_NOTICE,
+    reached,
+    read_checkpoints,
+)
 from offhook.projections.views.database import SILENT_S
 from offhook.projections.views.silence import Silence
 
@@ -38,6 +43,7 @@ class PositionWatch:
         self._name = name
         self._positions: dict[int, int] = {}
         self._on_move: set[Callable[[int], None]] = set()
+        self._on_erasure: set[Callable[[], None]] = set()
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._watching: asyncio.Task[None] | None = None
         self.silence = Silence()
@@ -54,6 +60,15 @@ class PositionWatch:
             yield
         finally:
             self._on_move.discard(on_move)
+
+    @contextlib.contextmanager
+    def erasures(self, on_erasure: Callable[[], None]) -> Iterator[None]:
+        """Call `on_erasure` whenever sessions were erased, or may have been."""
+        self._on_erasure.add(on_erasure)
+        try:
+            yield
+        finally:
+            self._on_erasure.discard(on_erasure)
 
     async def wait_for(self, position: int, timeout_s: float) -> int:
         """How far its partition is: as soon as at `position` or above, or after timeout_s.
@@ -100,6 +115,7 @@ class PositionWatch:
         try:
             with self._noticing_silence(driver):
                 await driver.add_listener(CHANNEL, self._notified)
+            self._announce_erasure()  # one that was notified before it listened
             while True:
                 known = dict(self._positions)
                 with self._noticing_silence(driver):
@@ -132,6 +148,9 @@ class PositionWatch:
             timer.cancel()
 
     def _notified(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        if payload == ERASED_NOTICE:
+            self._announce_erasure()
+            return
         name, _, position = payload.rpartition(":")
         if name == self._name:
             self._moved(int(position))
@@ -145,6 +164,10 @@ class PositionWatch:
             if partition_of(wanted) == partition and wanted <= position and not waits.done():
                 waits.set_result(None)
         self._announce(partition)
+
+    def _announce_erasure(self) -> None:
+        for on_erasure in tuple(self._on_erasure):
+            on_erasure()
 
     def _announce(self, partition: int) -> None:
         for on_move in tuple(self._on_move):

@@ -51,6 +51,7 @@ from offhook.projections.views.past.history import (
     read_timeline,
 )
 from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessions_as_of
+from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (
@@ -59,7 +60,6 @@ from offhook.projections.views.sessions import (
     detail_at,
     read_session,
 )
-from offhook.projections.views.stored.event_log import read_time_at
 from offhook.session.folding import NEVER
 
 
@@ -289,7 +289,7 @@ async def _listed_as_of(
     limit: int,
     before_seq: int | None,
 ) -> list[SessionView]:
-    at = as_of if isinstance(as_of, datetime) else await read_time_at(connection, as_of)
+    at = as_of if isinstance(as_of, datetime) else await read_time_of(connection, as_of)
     if at is None:
         return []  # before the first record of its partition
     try:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.process.slices import Slices
 from offhook.projections.views.past.history import TimelineEntry, entry_of, page_of
 from offhook.projections.views.sessions import sessions
+from offhook.projections.views.stored.archive import log_of
 from offhook.projections.views.stored.event_log import STORED, event_log, read_stored
 from offhook.projections.views.view import storable
 
@@ -42,11 +43,15 @@ class Changes:
 async def read_changes(
     connection: AsyncConnection, after: int, until: int, session_id: str | None = None
 ) -> Changes:
-    """The records of one partition above `after`, up to `until`, in order; of one session only."""
-    wanted = (event_log.c.seq > after) & (event_log.c.seq <= until)
+    """The records of one partition above `after`, up to `until`, in order; of one session only.
+
+    Of one session the archived ones too. Of all they are missing: see `archived_after`.
+    """
+    log = event_log if session_id is None else await log_of(connection, [session_id])
+    wanted = (log.c.seq > after) & (log.c.seq <= until)
     if session_id is not None:
-        wanted &= event_log.c.session_id == storable(session_id)
-    rows = await page_of(connection, wanted, CHANGES_MAX)
+        wanted &= log.c.session_id == storable(session_id)
+    rows = await page_of(connection, wanted, CHANGES_MAX, log)
     ids = sorted({row.session_id for row in rows})
     columns = [sessions.c[name] for name in _LISTED_BY]
     found = await connection.execute(

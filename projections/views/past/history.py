@@ -15,6 +15,7 @@ from offhook.process.slices import Slices
 from offhook.projections.views.commands import PlacingDial, command_rows, list_dials_of
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.legs import leg_rows
+from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.sessions import (
     SessionDetail,
     SessionView,
@@ -30,7 +31,6 @@ from offhook.projections.views.stored.event_log import (
     event_log,
     read_records,
     read_stored,
-    read_time_at,
 )
 from offhook.projections.views.view import storable
 from offhook.session import Session
@@ -225,7 +225,7 @@ async def stored_by(
         first = found.scalar_one_or_none()
         if first is None or partition_of(first) == partition_of(as_of):
             return log.c.seq <= as_of
-        at = await read_time_at(connection, as_of)
+        at = await read_time_of(connection, as_of)
         if at is None:
             return false()
         as_of = at

@@ -34,6 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import Block, read_block
+from offhook.position import partition_of, position_of
 from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_stored
 from offhook.projections.views.view import metadata, storable
 
@@ -65,6 +66,7 @@ archived_sessions = Table(
     Column("repeated", ARRAY(BigInteger), nullable=False),  # see `segments.Block`
     Column("left_log_at", DateTime(timezone=True)),
     Index("archived_sessions_segment_index", "segment"),
+    Index("archived_sessions_last_seq_index", "last_seq"),
     Index(
         "archived_sessions_in_log_index", "segment", postgresql_where=text("left_log_at IS NULL")
     ),
@@ -155,6 +157,22 @@ async def log_of(connection: AsyncConnection, session_ids: Collection[str]) -> F
         for column in event_log.columns
     ]
     return union_all(select(event_log), select(*columns)).subquery("log")
+
+
+async def archived_after(connection: AsyncConnection, positions: Sequence[int]) -> bool:
+    """Whether the archive has a record after one of these positions, in its partition."""
+    found = await connection.execute(
+        text(
+            "select exists (select from unnest(cast(:after as bigint[]), cast(:until as bigint[]))"
+            " as place (after, until) join archived_sessions"
+            " on last_seq > place.after and last_seq < place.until)"
+        ),
+        {
+            "after": list(positions),
+            "until": [position_of(partition_of(each) + 1, 0) for each in positions],
+        },
+    )
+    return bool(found.scalar_one())
 
 
 async def archived_ids(connection: AsyncConnection) -> AsyncIterator[str]:

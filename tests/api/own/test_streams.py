@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import text
 
 from offhook.api.errors import ErrorAnswer
 from offhook.api.own import live as live_module
@@ -17,6 +18,7 @@ from offhook.api.own.live import Following, Live
 from offhook.api.own.streams import begun, id_of, positions_in
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.position import partition_of, position_of
+from offhook.projections.views.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.database import Engine, open_database
 from offhook.projections.views.waiting import PositionWatch
 from tests.api.stack import DEADLINE_S
@@ -25,6 +27,13 @@ from tests.projections.story import call, interleaved
 
 BEGIN = [position_of(partition, 0) for partition in range(4)]
 EVERYTHING = Following(wants=lambda record: True, id_of=id_of)
+
+
+ARCHIVED = """
+insert into archived_sessions
+    (session_id, segment, byte_offset, byte_length, records, first_seq, last_seq, repeated)
+values ('s', 'segment', 0, 1, 1, :last, :last, '{}')
+"""
 
 
 class Ended(Exception):
@@ -114,6 +123,52 @@ async def test_a_client_that_reconnects_loses_nothing_and_repeats_nothing(
     for partition in range(4):
         own = [each for each in found if partition_of(each) == partition]
         assert own == sorted(own)
+
+
+async def test_what_was_erased_is_not_sent_to_a_client_that_resumes(engine: Engine) -> None:
+    """It was in memory still, as long as anybody followed."""
+    log = PartitionedLog(of={"kept": 1, "gone": 2})
+    entries = [*call("kept"), *call("gone")]
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        PositionWatch(engine) as watch,
+        Live(engine, watch, partitions=4) as live,
+    ):
+        with live.client():
+            await live.heads()
+            log.append(*entries)
+            async with engine.connect() as connection:
+                await project(connection, log)
+                before, _ = await taken(live, EVERYTHING, BEGIN, len(entries))
+                assert set(before) == {each.seq for each in log.records}
+                forgotten = asyncio.Event()
+                with watch.erasures(forgotten.set):
+                    await connection.execute(
+                        text("delete from event_log where session_id = 'gone'")
+                    )
+                    await connection.execute(
+                        text("select pg_notify(:channel, :notice)"),
+                        {"channel": CHANNEL, "notice": ERASED_NOTICE},
+                    )
+                    await connection.commit()
+                    await forgotten.wait()
+                log.records = [each for each in log.records if each.session_id == "kept"]
+                log.append(*call("kept")[-1:])
+                await project(connection, log)
+            positions, _ = await taken(live, EVERYTHING, BEGIN, len(log.records))
+            assert positions == [each.seq for each in log.records]
+
+
+async def test_a_stream_of_all_sessions_does_not_leave_out_what_was_archived(
+    engine: Engine,
+) -> None:
+    async with PositionWatch(engine) as watch, Live(engine, watch, partitions=4) as live:
+        await live.require_kept(BEGIN)
+        async with engine.begin() as connection:
+            await connection.execute(text(ARCHIVED), {"last": position_of(2, 9)})
+        await live.require_kept([position_of(2, 9)])
+        with pytest.raises(ErrorAnswer, match="read what was missed with `offhook export`"):
+            await live.require_kept(BEGIN)
 
 
 async def test_a_client_that_is_too_slow_is_ended_with_the_reason_and_resumes(

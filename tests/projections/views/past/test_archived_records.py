@@ -15,10 +15,14 @@ from offhook.errors import OperatorFault
 from offhook.history.lines import line_of
 from offhook.history.segments import write_segment
 from offhook.history.selection import Selection
+from offhook.position import partition_of, position_of
 from offhook.projections.retention.archive import segment_values, session_values
+from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.settled import archived_from
 from offhook.projections.views.past.archived_records import archived_in_order
+from offhook.projections.views.past.changes import read_changes
 from offhook.projections.views.past.decided import list_decided, read_rows
+from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.past.records import (
     Order,
     count_records,
@@ -27,7 +31,11 @@ from offhook.projections.views.past.records import (
     select_session_ids,
 )
 from offhook.projections.views.past.session_log import read_own_records, read_record
-from offhook.projections.views.stored.archive import archive_segments, archived_sessions
+from offhook.projections.views.stored.archive import (
+    archive_segments,
+    archived_after,
+    archived_sessions,
+)
 from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_with_headers
 from tests.projections.partitioned import STORED_FROM, PartitionedLog, project
 from tests.projections.story import call
@@ -94,6 +102,44 @@ SELECTIONS: list[dict[str, Any]] = [
     {"numbers": ["+12025550100"], "since": seconds(30)},
     {"types": ["call.hangup", "Decided"]},
 ]
+
+
+async def test_a_position_has_the_same_time_after_its_session_was_archived_or_erased(
+    connection: AsyncConnection, tmp_path: Path
+) -> None:
+    """A list as of a position of the archive was empty."""
+    found = await connection.execute(text("select seq from event_log"))
+    positions = [*found.scalars(), position_of(2, 9), position_of(3, 0), position_of(0, 999)]
+    before = [await read_time_of(connection, each) for each in positions]
+    assert before[-3:-1] == [None, None]
+    await move(connection, tmp_path, ARCHIVED)
+    assert [await read_time_of(connection, each) for each in positions] == before
+    last = await connection.execute(
+        text("select last_seq, last_stored_at from sessions where session_id = 's4'")
+    )
+    seq, stored_at = last.one()
+    await erase_rows(connection, ["s0", "s4"])
+    assert await read_time_of(connection, seq) == stored_at
+
+
+async def test_a_session_is_followed_from_its_first_record_after_it_was_archived(
+    connection: AsyncConnection, tmp_path: Path
+) -> None:
+    """The stream of it was empty, and that of all sessions left its records out in silence."""
+    ends = [position_of(partition, 0) for partition in range(4)]
+    before = await read_changes(connection, ends[3], position_of(3, 999), "s1")
+    assert len(before.changes) == len(call("s1"))
+    assert not await archived_after(connection, ends)
+    await move(connection, tmp_path, ARCHIVED)
+    assert await read_changes(connection, ends[3], position_of(3, 999), "s1") == before
+    found = await connection.execute(text("select session_id, last_seq from archived_sessions"))
+    lasts: dict[int, int] = {}
+    for _, last in found.all():
+        lasts[partition_of(last)] = max(last, lasts.get(partition_of(last), 0))
+    for partition, end in enumerate(ends):
+        assert await archived_after(connection, [end]) == (partition in lasts)
+    assert not await archived_after(connection, [*lasts.values()])
+    assert await archived_after(connection, [lasts[3], lasts[1] - 1])
 
 
 async def test_every_selection_is_the_same_after_sessions_were_archived(

@@ -22,6 +22,9 @@ from offhook.wording.why import event_name
 LEGS_MAX = 10
 """Columns for legs; what concerns further legs is drawn at the carrier."""
 
+SLICE_ROWS = 20
+"""Rows that a browser lays out at once: it skips the slices that are out of sight."""
+
 GUTTER, TO_CARRIER, TO_OFFHOOK, TO_LEG, BETWEEN_LEGS = 178, 140, 250, 370, 180
 RIGHT, RIGHT_WITHOUT_LEGS = 90, 390
 HEAD, FOOT = 62, 18
@@ -128,6 +131,21 @@ class Band:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A part of the picture over its whole width; a band may begin above it, or end below."""
+
+    top: int
+    bottom: int
+    rows: Sequence[Row]
+    bands: Sequence[Band]
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drawing:
     """The whole picture, in pixels."""
 
@@ -136,6 +154,22 @@ class Drawing:
     bands: Sequence[Band]
     width: int
     height: int
+
+    @property
+    def slices(self) -> Sequence[Slice]:
+        """The picture from top to bottom."""
+        starts = range(0, max(1, len(self.rows)), SLICE_ROWS)
+        parts = [self.rows[start : start + SLICE_ROWS] for start in starts]
+        tops = [0, *(part[0].y for part in parts[1:])]
+        return [
+            Slice(
+                top=top,
+                bottom=bottom,
+                rows=part,
+                bands=[band for band in self.bands if band.y1 < bottom and band.y2 > top],
+            )
+            for part, top, bottom in zip(parts, tops, [*tops[1:], self.height], strict=True)
+        ]
 
 
 def draw(

@@ -21,7 +21,7 @@ from offhook.wording.durations import duration
 from offhook.wording.moments import seconds_between
 from offhook.wording.why import event_name, tone_of, why
 
-RECORDS_MAX = 500
+RECORDS_MAX = 200
 """Records on a page: the last ones of the session, or those before or after another."""
 
 LAST = 2**63 - 1

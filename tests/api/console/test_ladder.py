@@ -292,6 +292,21 @@ def test_every_record_is_there_once_and_nothing_overlaps(timeline: Any, order: A
 
 
 @settings(max_examples=30, deadline=None)
+@given(timelines(), st.integers(1, 60))
+def test_slices_make_up_the_picture(timeline: Any, times: int) -> None:
+    drawing = draw(detail(), timeline * times)
+    slices = drawing.slices
+    assert [row for each in slices for row in each.rows] == drawing.rows
+    assert [each.top for each in slices] == [0, *(each.bottom for each in slices[:-1])]
+    assert slices[-1].bottom == drawing.height
+    for each in slices:
+        assert all(each.top <= row.y <= row.y + row.height <= each.bottom for row in each.rows)
+        for band in drawing.bands:
+            is_in_sight = max(band.y1, each.top) < min(band.y2, each.bottom)
+            assert (band in each.bands) == is_in_sight
+
+
+@settings(max_examples=30, deadline=None)
 @given(timelines())
 def test_the_picture_has_each_record_and_is_well_formed(timeline: Any) -> None:
     svg = render(

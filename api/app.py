@@ -154,7 +154,7 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
     """All routes in one application, with one shape of errors."""
     app = FastAPI(
         title="Offhook",
-        summary="Telnyx Call Control with a memory",
+        summary="Event-sourced call sessions for Telnyx Call Control",
         version="1",
         docs_url=None,
         openapi_url="/openapi.json" if with_docs else None,

@@ -7,8 +7,11 @@ The public API is the names in `__all__`, which are all that a flow needs:
     def decide(event: Event, session: Session) -> list[Order]: ...
     frontdesk = Flow(name="frontdesk", version="2026-11-22", decide=decide)
 
-`offhook.testing`, to test a flow, and `offhook.commands.objects`, the types of parameters that are
-objects, are public too. Every other module is internal and may change in any version.
+These are public too; every other module is internal and may change in any version:
+
+    offhook.testing             to test a flow
+    offhook.commands.objects    the types of parameters that are objects
+    offhook.phone_numbers       to compare numbers as Offhook does
 
 `import offhook` loads no other module; each is loaded when a name of it is first used.
 """

@@ -26,7 +26,6 @@ from offhook.projections.projector.statements import (
     Move,
     Statement,
     copy_statement,
-    has_long_text,
     stub_statement,
     write_statement,
 )
@@ -39,7 +38,7 @@ from offhook.projections.views.fold import (
     is_out_of_order,
     written,
 )
-from offhook.projections.views.registry import Rows, rows_of
+from offhook.projections.views.registry import Rows, fits_every_index, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
@@ -336,14 +335,14 @@ async def _written(
     """Write all rows at once; if Postgres refuses one, in halves, to find whose.
 
     Those that it may well refuse are written one by one, because the others wait for every attempt:
-    those of `suspected`, which are parked, and those with a long text. Returns the errors of the
-    sessions that were not written.
+    those of `suspected`, which are parked, and those with a text that may be too long for an index.
+    Returns the errors of the sessions that were not written.
     """
     parked = dict(folding.parked)
     alone: list[tuple[Folded, Rows]] = []
     together: list[tuple[Folded, Rows]] = []
     for each in folding.done:
-        is_odd = each[0].session.session_id in suspected or has_long_text(each[1])
+        is_odd = each[0].session.session_id in suspected or not fits_every_index(each[1])
         (alone if is_odd else together).append(each)
     try:
         async with driver.transaction():  # a savepoint

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Table, Text
+from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -24,9 +24,6 @@ from offhook.projections.projector.checkpoint import Fence
 from offhook.projections.views.checkpoint import CHANNEL
 from offhook.projections.views.registry import VIEWS, Rows
 from offhook.projections.views.stored.event_log import event_log
-
-LONG_CHARS = 650
-"""An entry of an index has at most 2,704 bytes, which a longer text may need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,17 +88,6 @@ def write_statement(several: Sequence[Rows], name: str, moves: Sequence[Move]) -
     if is_leased := any(each.fence.epoch is not None for each in moves):
         values.append([each.fence.epoch for each in moves])
     return Statement(text=_write(names, is_leased), values=values)
-
-
-def has_long_text(rows: Rows) -> bool:
-    """Whether Postgres may refuse one of them, because a text is too long for an index."""
-    for view in VIEWS:
-        take = _texts_of(view.table)
-        for row in rows[view.name]:
-            for text in take(vars(row)):
-                if text is not None and len(text) > LONG_CHARS:
-                    return True
-    return False
 
 
 def stub_statement(table: Table, rows: Sequence[Mapping[str, Any]]) -> Statement:
@@ -187,11 +173,6 @@ def _arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Sequence[An
         if column := columns[at]:
             columns[at] = [None if each is None else _json(each) for each in column]
     return columns
-
-
-@cache
-def _texts_of(table: Table) -> Callable[[Mapping[str, Any]], tuple[str | None, ...]]:
-    return itemgetter(*(each.name for each in table.columns if isinstance(each.type, Text)))
 
 
 @cache

@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.codec.facts import decode_record
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import Positions, position_in, positions_in
-from offhook.projections.rebuild.folding import Fold, fits_every_index
-from offhook.projections.views.registry import VIEWS
+from offhook.projections.rebuild.folding import Fold
+from offhook.projections.views.registry import VIEWS, fits_every_index
 from offhook.projections.views.view import View
 
 CHUNK_RECORDS = 4_000

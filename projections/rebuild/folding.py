@@ -1,21 +1,15 @@
 """A session's records, one after the other → its fold and its rows; or why there are none."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from sqlalchemy import Table, Text
 
 from offhook.events import Record
 from offhook.projections.views.fold import Folded, advanced
-from offhook.projections.views.registry import VIEWS, Rows, rows_of
+from offhook.projections.views.registry import Rows, rows_of
 from offhook.projections.views.stored.event_log import StoredRecord
 from offhook.projections.views.view import storable
 from offhook.session import Session
 
 ERROR_CHARS_MAX = 2_000
-
-INDEXED_CHARS_SURE = 200
-"""A row whose indexed texts are no longer than that fits into every index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,32 +64,3 @@ class Fold:
             since_seq=since_seq,
             error=reason[:ERROR_CHARS_MAX],
         )
-
-
-def fits_every_index(rows: Rows) -> bool:
-    """Whether that is certain: if not, Postgres may refuse the rows."""
-    for name, several in rows.items():
-        columns = _INDEXED_TEXTS[name]
-        for row in several:
-            values = vars(row)
-            for column in columns:
-                text = values[column]
-                if text is not None and len(text) > INDEXED_CHARS_SURE:
-                    return False
-    return True
-
-
-def _indexed_texts(table: Table) -> tuple[str, ...]:
-    indexed = {*table.primary_key.columns}
-    for index in table.indexes:
-        indexed |= {*index.columns}
-    return tuple(
-        column.name
-        for column in table.columns
-        if column in indexed and isinstance(column.type, Text)
-    )
-
-
-_INDEXED_TEXTS: Mapping[str, tuple[str, ...]] = {
-    view.name: _indexed_texts(view.table) for view in VIEWS
-}

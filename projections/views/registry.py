@@ -23,6 +23,8 @@ No foreign keys: facts come in any order, and what a view refers to may not have
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Table, Text
+
 from offhook.projections.views import view
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
@@ -71,3 +73,36 @@ def rows_of(folded: Folded, after_seq: int = 0) -> Rows:
     Of a fold that was `written`, only what changed since then.
     """
     return {each.name: each.rows_of(folded, after_seq) for each in VIEWS}
+
+
+INDEXED_CHARS_SURE = 200
+"""A row whose indexed texts are no longer than that fits into every index."""
+
+
+def fits_every_index(rows: Rows) -> bool:
+    """Whether that is certain: if not, Postgres may refuse the rows."""
+    for name, several in rows.items():
+        columns = _INDEXED_TEXTS[name]
+        for row in several:
+            values = vars(row)
+            for column in columns:
+                text = values[column]
+                if text is not None and len(text) > INDEXED_CHARS_SURE:
+                    return False
+    return True
+
+
+def _indexed_texts(table: Table) -> tuple[str, ...]:
+    indexed = {*table.primary_key.columns}
+    for index in table.indexes:
+        indexed |= {*index.columns}
+    return tuple(
+        column.name
+        for column in table.columns
+        if column in indexed and isinstance(column.type, Text)
+    )
+
+
+_INDEXED_TEXTS: Mapping[str, tuple[str, ...]] = {
+    view.name: _indexed_texts(view.table) for view in VIEWS
+}

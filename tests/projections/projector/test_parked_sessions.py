@@ -13,17 +13,13 @@ from offhook.codec.facts import Encoded
 from offhook.events import UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.projector import batch, statements
+from offhook.projections.projector import batch
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.project import Projector
-from offhook.projections.projector.statements import (
-    LONG_CHARS,
-    Move,
-    Statement,
-    write_statement,
-)
-from offhook.projections.views.registry import Rows
+from offhook.projections.projector.statements import Move, Statement, write_statement
+from offhook.projections.views import registry
+from offhook.projections.views.registry import INDEXED_CHARS_SURE, Rows
 from tests.projections.projector.records import attempts_by_session, stored_records
 from tests.projections.story import (
     NOON,
@@ -107,15 +103,17 @@ async def test_values_that_postgres_refuses_park_only_their_session(
     assert "a�b" in {row["call_control_id"] for row in views["legs"]}
 
 
-@pytest.mark.parametrize("long_chars", [LONG_CHARS, 1_000_000], ids=["suspected", "in halves"])
+@pytest.mark.parametrize(
+    "sure_chars", [INDEXED_CHARS_SURE, 1_000_000], ids=["suspected", "in halves"]
+)
 async def test_sessions_that_postgres_refuses_are_found_among_many_and_again_later(
     client: Client,
     log: JetStreamLog,
     engine: AsyncEngine,
     monkeypatch: pytest.MonkeyPatch,
-    long_chars: int,
+    sure_chars: int,
 ) -> None:
-    monkeypatch.setattr(statements, "LONG_CHARS", long_chars)
+    monkeypatch.setattr(registry, "INDEXED_CHARS_SURE", sure_chars)
 
     def odd(number: int, event_id: str) -> Entry:
         long_id = "".join(uuid4().hex for _ in range(300))
@@ -142,11 +140,19 @@ async def test_sessions_that_postgres_refuses_are_found_among_many_and_again_lat
 async def test_rows_with_a_long_text_are_written_apart_from_the_others_at_once(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others wait for each attempt. Not all long texts are refused: an index compresses them."""
+    """Others wait for each attempt. Not all long texts are refused: an index compresses them.
+
+    A text that no index has may be long: a client_state often is.
+    """
     odd, long = "".join(uuid4().hex for _ in range(300)), "x" * 9_600
     legs_of = {"odd": odd, "long": long} | {f"s{number}": "leg" for number in range(8)}
     webhooks = [
-        webhook(name, UnknownEvent(event_type="call.odd", event_id=name, call_control_id=leg))
+        webhook(
+            name,
+            UnknownEvent(
+                event_type="call.odd", event_id=name, call_control_id=leg, client_state="A" * 4_000
+            ),
+        )
         for name, leg in legs_of.items()
     ]
     written: list[int] = []

@@ -34,7 +34,9 @@ Positions = Mapping[int, int]
 _FOLDING = (
     "*.py",
     "carrier_events/*.py",
+    "codec/*.py",
     "commands/**/*.py",
+    "flow/*.py",
     "session/*.py",
     "jetstream/*.py",
     "jetstream/consuming/*.py",

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,14 +139,33 @@ def test_code_outside_of_the_fold_is_no_other_code() -> None:
     assert folders - rooms == {
         ".",
         "carrier_events",
+        "codec",
         "commands",
         "commands/actions",
+        "flow",
         "session",
         "jetstream",
         "jetstream/consuming",
         "telnyx",
         "projections",
     }
+
+
+def test_code_that_a_worker_runs_is_in_the_fingerprint() -> None:
+    """Files of the ground that moved into a folder of their own were left out."""
+    imported = (
+        "import sys, offhook.projections.rebuild.worker\n"
+        "print(*(each.__file__ for name, each in sys.modules.items() if name[:8] == 'offhook.'))"
+    )
+    process = subprocess.run([sys.executable, "-c", imported], capture_output=True, check=True)
+    known = {path.resolve() for path in folding_files()}
+    package = Path(offhook.__file__).parent.resolve()
+    left_out = {
+        path.relative_to(package).parts[0]
+        for path in (Path(each).resolve() for each in process.stdout.decode().split())
+        if path not in known
+    }
+    assert left_out == {"process", "history"}  # event loops, and how segments are stored
 
 
 async def test_the_projector_and_the_calls_go_on_meanwhile(

@@ -4,6 +4,9 @@ import { age, showTimes } from "./times.js";
 
 const EVERY_MS = 2_000;
 
+// Where a page with parts that take long has all of them.
+const whole = document.querySelector("[data-whole]")?.dataset.whole;
+
 function keyOf(element) {
   return element.getAttribute("href") ?? element.closest("[data-key]")?.dataset.key ?? null;
 }
@@ -20,7 +23,7 @@ function replace(part, fresh) {
 }
 
 export async function refresh() {
-  const response = await fetch(location.href);
+  const response = await fetch(whole ?? location.href);
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const part of document.querySelectorAll("[data-refreshed]")) {
@@ -42,4 +45,4 @@ async function keep() {
 }
 
 setInterval(count, 1_000);
-setTimeout(keep, EVERY_MS);
+setTimeout(keep, whole ? 0 : EVERY_MS);

@@ -56,6 +56,19 @@ async def test_roles_and_views_are_shown(page: Page) -> None:
     await expect(page.locator("#rebuild")).to_contain_text("No rebuild is under way")
 
 
+async def test_a_browser_without_scripts_waits_for_the_roles(stack: Stack, page: Page) -> None:
+    browser = page.context.browser
+    assert browser is not None
+    context = await browser.new_context(base_url=stack.api_url, java_script_enabled=False)
+    await context.add_cookies(await page.context.cookies())  # type: ignore[arg-type]
+    plain = await context.new_page()
+    await plain.goto("/console/health")
+    row = plain.locator("#roles tr", has=plain.get_by_text("projector", exact=True)).first
+    await expect(row).to_contain_text("ready")
+    assert plain.url.endswith("/console/health?roles=wait")
+    await context.close()
+
+
 async def test_a_parked_session_is_retried(stack: Stack, page: Page) -> None:
     session_id = await park(stack)
     await page.goto("/console/health")

@@ -1,1 +1,1 @@
-"""Offhook's own resources: sessions, commands, analytics."""
+"""Offhook's own resources: sessions, commands, queues, analytics, health, streams."""

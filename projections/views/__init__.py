@@ -1,11 +1,13 @@
 """What others read: the views, and what it takes to read them. Nothing here writes a view.
 
-    sessions, legs, commands    a view each: its table, its row, a folded session → rows, its reads
-    registry                    the views in one tuple, and every table
-    event_log, history          the copy of the log; a session's records, and what it was after one
-    parked, checkpoint          what waits for an operator; how far the views have come
-    analytics/                  calls in numbers
-    database, schema, waiting   the engine, migrations, waiting for a position
+    sessions, legs, commands, queues    a view each: table, row, a folded session → rows, reads
+    registry                            the views in one tuple, and every table
+    stored/, past/                      the copy of the log; records and sessions as they were
+    search/, live/, analytics/          lists of sessions, what is up now, key figures
+    parked                              what waits for an operator
+    checkpoint, projectors, waiting     how far the views are, who writes them, waiting for them
+    database, silence, schema           the engine, a Postgres that is silent, migrations
+    versions                            the live views, and those of a rebuild
 
 What a view is made of is in view.py, a session with what the views add to it in fold.py.
 """

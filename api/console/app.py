@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -11,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from offhook.api.console.assets import chart_assets, own_assets
 from offhook.api.console.client import ApiClient, ApiRefused
-from offhook.api.console.page import route_of
+from offhook.api.console.page import Page, route_of, trouble_page
 from offhook.api.console.pages.analytics import ANALYTICS
 from offhook.api.console.pages.health import HEALTH
 from offhook.api.console.pages.live import LIVE, LIVE_NOW
@@ -50,7 +51,22 @@ def console(api: AsgiApp) -> Starlette:
             *(route_of(page, client, menu) for page in PAGES),
         ],
         middleware=[Middleware(_Guarded)],
+        exception_handlers={
+            404: _trouble(client, menu, "There is no page at {path}."),
+            500: _trouble(client, menu, "An unexpected error occurred; see the log of the API."),
+        },
     )
+
+
+def _trouble(
+    client: ApiClient, menu: list[Page], detail: str
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def trouble(request: Request, raised: Exception) -> Response:
+        status = raised.status_code if isinstance(raised, HTTPException) else 500
+        refused = ApiRefused(status, detail.format(path=request.url.path))
+        return await trouble_page(request, refused, client, menu)
+
+    return trouble
 
 
 async def _form(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -44,7 +45,7 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
         except ApiRefused as refused:
             if refused.status == 401:
                 return to_sign_in(request)
-            return trouble_page(request, refused, menu)
+            return await trouble_page(request, refused, client, menu)
         return HTMLResponse(
             render(page.template, request=request, page=page, menu=menu, who=who["data"], **shown),
             media_type=page.media_type,
@@ -59,7 +60,13 @@ def to_sign_in(request: Request) -> Response:
     return RedirectResponse(f"{PATH}/sign-in?next={quote(wanted)}", status_code=303)
 
 
-def trouble_page(request: Request, refused: ApiRefused, menu: list[Page]) -> Response:
-    """The API's error, in words."""
-    html = render("trouble.html", request=request, page=None, menu=menu, who=None, refused=refused)
+async def trouble_page(
+    request: Request, refused: ApiRefused, client: ApiClient, menu: list[Page]
+) -> Response:
+    """An error in words, below the bar of who is signed in."""
+    who = None
+    if (token := token_of(request)) is not None:
+        with suppress(ApiRefused):
+            who = (await client.signed_in(token).get("/whoami"))["data"]
+    html = render("trouble.html", request=request, page=None, menu=menu, who=who, refused=refused)
     return HTMLResponse(html, status_code=refused.status)

@@ -1,4 +1,4 @@
-"""Every page of the menu, a session and the form for signing in under axe: dark and light, wide
+"""Every page of the menu, a session, an error and the form for signing in under axe: dark and light, wide
 and on a phone."""
 
 from typing import Any, Literal
@@ -18,7 +18,8 @@ WIDTHS = (1440, PHONE)
 BAR_MAX = 60
 """The height of the bar with one line, in pixels."""
 
-PATHS = [*(page.path for page in PAGES if page.in_menu), SESSION.path, "/sign-in"]
+MISSING = "/nothing"
+PATHS = [*(page.path for page in PAGES if page.in_menu), SESSION.path, "/sign-in", MISSING]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -29,6 +30,8 @@ async def test_axe_finds_nothing_serious(
     first = (await stack.session(session_id))["data"]["session"]["first_seq"]
     if path == SESSION.path:
         path = f"/sessions/{session_id}?record={first}"
+    if path == MISSING:
+        page = await context.new_page()  # the browser reports the status as an error
     found: dict[str, Any] = {}
     for scheme in SCHEMES:
         await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

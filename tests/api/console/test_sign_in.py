@@ -1,9 +1,14 @@
 """Signing in to the console: the cookie, what it permits, and what another site cannot do."""
 
+import re
+
 import httpx
 import pytest
 from playwright.async_api import BrowserContext, Page
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
+from offhook.api.console.app import console
 from offhook.api.console.sign_in import local_path
 from tests.api.stack import ADMIN, READER, Stack
 
@@ -49,6 +54,42 @@ def at_console(stack: Stack, token: str = ADMIN, **headers: str) -> httpx.AsyncC
         headers=headers,
         trust_env=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/sessions/none", 404, "none"),
+        ("/nothing", 404, "There is no page at /console/nothing."),
+        ("/queues?last=1h&service_level_s=-1", 422, "service_level_s"),
+    ],
+)
+async def test_an_error_keeps_who_is_signed_in(
+    stack: Stack, path: str, status: int, words: str
+) -> None:
+    async with at_console(stack, READER) as http:
+        response = await http.get(path)
+    assert response.status_code == status
+    (alert,) = re.findall(r'role="alert">(.*?)</p>', response.text)
+    assert words in alert
+    assert 'action="/console/sign-out"' in response.text
+    assert ">read</span>" in response.text
+
+
+async def test_an_error_of_ours_is_a_page_too() -> None:
+    async def unforeseen(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = JSONResponse({"data": {"name": "reader", "scope": "read"}})
+        await answer(scope, receive, send)
+
+    transport = httpx.ASGITransport(console(unforeseen), raise_app_exceptions=False)
+    cookies = {"offhook_token": READER}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://here", cookies=cookies
+    ) as http:
+        response = await http.get("/")
+    assert response.status_code == 500
+    assert "see the log of the API" in response.text
+    assert ">read</span>" in response.text
 
 
 async def test_the_api_answers_the_browser_as_it_answers_the_token(stack: Stack) -> None:

@@ -39,9 +39,8 @@ def seq_of(position: int) -> int:
 
 
 def position_text(position: int) -> str:
-    """As people read it: `2:1234`, partition and sequence; in partition 0 the sequence alone."""
-    partition, seq = partition_of(position), seq_of(position)
-    return f"{partition}:{seq}" if partition else str(seq)
+    """As people read it: `2:1234`, partition and sequence."""
+    return f"{partition_of(position)}:{seq_of(position)}"
 
 
 def partitions_text(count: int) -> str:

@@ -226,7 +226,7 @@ async def _read(engine: Engine) -> tuple[list[ParkedView], str]:
         newest = max(filter(None, (each.stored_at for each in checkpoints)), default=None)
         if newest is not None:
             return found, f"{newest:%Y-%m-%d %H:%M:%S} UTC"
-    return found, f"seq {checkpoints[0].seq if checkpoints else 0:,}"
+    return found, f"position {position_text(checkpoints[0].seq if checkpoints else 0)}"
 
 
 def _done(commands: Iterable[tuple[str, str]]) -> str:

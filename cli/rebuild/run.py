@@ -269,11 +269,8 @@ _SHOWN = 16
 
 
 def _positions(positions: maintenance.Positions) -> str:
-    """`at seq 12` in a log of one partition, else the position in each: `at 9, 1:12, 2:7`."""
-    shown = [position_text(position) for _, position in sorted(positions.items())]
-    if len(shown) == 1:
-        return f"at seq {shown[0]}"
-    return f"at {', '.join(shown)}"
+    """In each partition: `at 0:9, 1:12, 2:7`."""
+    return f"at {', '.join(position_text(position) for _, position in sorted(positions.items()))}"
 
 
 def _difference(each: Compared) -> str:

@@ -9,6 +9,7 @@ from offhook.cli.whatif.replay import Found
 from offhook.cli.whatif.report import STOPPED, Report, counts_of, title_of, verdict_of
 from offhook.cli.whatif.tally import Group, Key, Tally
 from offhook.flow.whatif import KINDS
+from offhook.position import position_text
 
 _KINDS = {
     "error": "the flow raises",
@@ -108,7 +109,8 @@ def _versions(group: Group) -> str:
 def _example(found: Found) -> Iterator[str]:
     yield f"<article><p><code>offhook show {escape(found.session_id)}</code>"
     if found.position:
-        yield f"<small>record {found.position} of {found.stored_at:%Y-%m-%d %H:%M:%S} UTC</small>"
+        at = f"{found.stored_at:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"<small>record {position_text(found.position)} of {at}</small>"
     yield "</p>"
     if found.traceback:
         yield f"<pre>{escape(found.traceback)}</pre>"

@@ -233,8 +233,8 @@ def _is_known(session: _Session, record: HistoryRecord, fact: Fact) -> bool:
             return False
     raise SessionRefused(
         f"session {session.session_id} has other records already, so the {record.type} at position"
-        f" {record.position} of the file has no place in it: import into an installation without"
-        " this session, or the whole history at once"
+        f" {position_text(record.position)} of the file has no place in it: import into an"
+        " installation without this session, or the whole history at once"
     )
 
 

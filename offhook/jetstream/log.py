@@ -29,7 +29,7 @@ from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import EXPECTED_SEQ_HEADER, TAKEN, partition_in, stream_of
 from offhook.jetstream.subjects import Side, parse, partition_for, subject_of
-from offhook.position import position_of, seq_of
+from offhook.position import position_of, position_text, seq_of
 from offhook.process.slices import Slices
 
 TYPE_HEADER = "Offhook-Type"
@@ -197,7 +197,7 @@ class JetStreamLog:
             if fact_id and (message.headers or {}).get(ID_HEADER) == fact_id:
                 return Appended(seq=position_of_read(message), duplicate=True)
         subject = subject_of(session_id, side)
-        raise PositionTaken(f"{subject} has moved on from position {expected_seq}")
+        raise PositionTaken(f"{subject} has moved on from position {position_text(expected_seq)}")
 
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None

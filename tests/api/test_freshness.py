@@ -94,7 +94,7 @@ async def test_what_was_notified_and_then_lost_is_not_in_the_views(
         async with views.snapshot(min_seq=7):
             pass
     assert raised.value.status == 504
-    assert "are at position 0 " in str(raised.value)
+    assert "are at position 0:0 " in str(raised.value)
     await engine.dispose()
 
 

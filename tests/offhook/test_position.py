@@ -44,7 +44,7 @@ def test_a_position_is_read_as_it_is_printed_and_as_one_number(partition: int, s
 
 def test_a_position_is_printed_with_its_partition_but_for_the_first() -> None:
     assert position_text(position_of(2, 1234)) == "2:1234"
-    assert position_text(position_of(0, 1234)) == "1234"
+    assert position_text(position_of(0, 1234)) == "0:1234"
 
 
 @pytest.mark.parametrize(

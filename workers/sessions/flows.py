@@ -14,6 +14,7 @@ from offhook.events import (
 )
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow, flow_for, unmatched
 from offhook.flow.decision import NOTHING, Stored, stored
+from offhook.position import position_text
 from offhook.session import Session
 from offhook.workers.sessions.state import SessionState
 
@@ -45,7 +46,9 @@ class FlowRaised(Exception):
         self.summary = summary
         self.out_seq = out_seq
         self.flow = flow
-        super().__init__(f"{summary} (session {record.session_id}, sequence {record.seq})")
+        super().__init__(
+            f"{summary} (session {record.session_id}, position {position_text(record.seq)})"
+        )
 
 
 class Flows:

@@ -64,7 +64,7 @@ def test_a_flow_that_raises_is_shown_with_its_place_event_and_session() -> None:
     assert Screen().take(RAISED).splitlines() == [
         "✗ flow frontdesk 1: KeyError: 'sales'",
         "    /home/me/[x]/frontdesk.py, line 23, in choose: return MENU[event.digit]",
-        "    on call.answered (seq 8) of session s1, attempt 1 of 5",
+        "    on call.answered (seq 0:8) of session s1, attempt 1 of 5",
         "    traceback in /logs/worker-1.log",
     ]
 

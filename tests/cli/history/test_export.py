@@ -62,7 +62,7 @@ async def test_a_wrong_selection_is_named_and_writes_no_file(
         (("--number", "12"), "number '12' is not E.164"),
         (("--from-position", "9" * 20), f"--from-position: '{'9' * 20}' is not a position"),
         (("--from-position", "1:3", "--to-position", "1:2"), "from position 1:3 to 1:2"),
-        (("--from-position", "3", "--to-position", "2"), "nothing is from position 3 to 2"),
+        (("--from-position", "3", "--to-position", "2"), "nothing is from position 0:3 to 0:2"),
     ):
         printed = await asyncio.to_thread(here.terminal, "export", "-o", str(path), *options)
         assert printed.status == 1

@@ -44,7 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_one_command_clears_all_once_the_flow_is_corrected(stack: Stack) -> None:
-    assert "nothing is parked, as of seq" in _list(stack)
+    assert "nothing is parked, as of position" in _list(stack)
     names = [f"broken-{number}" for number in range(MANY)]
     asyncio.run(_append_calls(stack.nats.url, names))
     _until(lambda: _list(stack), lambda text: f"{MANY} parked" in text)

@@ -90,22 +90,22 @@ def test_each_command_says_what_it_did(settings: Settings) -> None:
     status, output = run("start")  # not on a terminal: nobody is asked
     assert status == 0, output
     assert "of 130 records" in output
-    assert "rebuilt views, at seq 130: they differ" in output
+    assert "rebuilt views, at 0:130: they differ" in output
     assert "sessions s0: only in the rebuilt views" in output
     assert "`offhook rebuild cutover` puts them in use" in output
     assert "ready but for 0 positions" in run("status")[1]
     assert json.loads(run("status", "--json")[1])["build"]["state"] == "following"
     status, output = run("resume", "--no-cutover")
     assert "Resumed after 130 records." in output, output
-    assert "The rebuilt views are in use, at seq 130." in run("cutover", "--grace-hours", "2")[1]
+    assert "The rebuilt views are in use, at 0:130." in run("cutover", "--grace-hours", "2")[1]
     assert "`offhook rebuild rollback` works until" in run("status")[1]
     assert "no rebuilt version is ready" in run("cutover")[1]
-    assert "The views from before are in use again, at seq 130." in run("rollback")[1]
+    assert "The views from before are in use again, at 0:130." in run("rollback")[1]
     assert "there is no version before" in run("rollback")[1]
     status, output = run()
     assert status == 0, output
-    assert "The rebuilt views are in use, at seq 130." in output
-    assert "rebuilt views, at seq 130: identical" in run("start", "--no-cutover")[1]
+    assert "The rebuilt views are in use, at 0:130." in output
+    assert "rebuilt views, at 0:130: identical" in run("start", "--no-cutover")[1]
     assert run("cancel") == (0, "dropped what was aside")
 
 

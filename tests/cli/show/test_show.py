@@ -54,58 +54,58 @@ session s: 16 records, ended
 The flow frontdesk 7 raised an error on call.initiated in each of 5 attempts: ValueError: no [x]. An
 operator has resumed the session since.
 The command hangup failed: the carrier refused it (HTTP 422, 90015).
-The caller +12025550100 hung up 57.0 s after the answer (normal_clearing, SIP 200 OK, ended by the
+The caller +12025550100 hung up 57 s after the answer (normal_clearing, SIP 200 OK, ended by the
 caller).
 L1  v3:s
 L2  v3:s-2
-seq  2026-11-22                  times are UTC, + since the first record
-  1  12:00:01.123   +0.000  in   call.initiated  L1 incoming, +12025550100 → +12025550101, 1 s after
-                                 it occurred
-                                 ▸active · ▸L1 initiated
-  2  12:00:02.123   +1.000  out  Decided  on 1 by frontdesk 7: answer L1, hangup L1
-                                 active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
-  3  12:00:03.123   +2.000  out  CommandAttempted  answer L1, attempt 2: 503
-                                 active · L1 initiated · answer L1 pending · hangup L1 pending
-  4  12:00:04.123   +3.000  in   call.answered  L1, 1 s after it occurred
-                                 active · ▸L1 answered · answer L1 pending · hangup L1 pending
-  5  12:00:05.123   +4.000  in   call.initiated  L2 outgoing, +12025550100 → +12025550101, 1 s after
-                                 it occurred
-                                 active · L1 answered · ▸L2 initiated · answer L1 pending · hangup
-                                 L1 pending
-  6  12:00:06.123   +5.000  in   call.answered  L2
-                                 active · L1 answered · ▸L2 answered · answer L1 pending · hangup L1
-                                 pending
-  7  12:00:07.123   +6.000  in   call.bridged  L1
-                                 active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1
-                                 pending
-  8  12:00:08.123   +7.000  out  CommandSucceeded  answer L1, HTTP 200, in 6 s
-                                 active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup
-                                 L1 pending
-  9  12:00:09.123   +8.000  in   call.bridged  L2
-                                 active · L1 bridged · ▸L2 bridged · hangup L1 pending · answer L1
-                                 succeeded
- 10  12:00:10.123   +9.000  in   call.hangup  L1 normal_clearing, by caller, SIP 200
-                                 active · ▸L1 ended · L2 bridged · hangup L1 pending · answer L1
-                                 succeeded
- 11  12:00:11.123  +10.000  in   call.hangup  L2 normal_clearing, by caller, SIP 200
-                                 ▸ended · L1 ended · ▸L2 ended · hangup L1 pending · answer L1
-                                 succeeded
- 12  12:00:12.123  +11.000  in   call.recording.saved  L1
-                                 ended · L1 ended · L2 ended · hangup L1 pending · answer L1
-                                 succeeded
- 13  12:00:13.123  +12.000  out  CommandFailed  hangup L1, refused, HTTP 422, 90015, in 11 s
-                                 ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1
-                                 succeeded
- 14  12:00:14.123  +13.000  in   CommandRequested  dial +12025550102 by tests
-                                 ended · L1 ended · L2 ended · ▸dial requested · answer L1 succeeded
-                                 · hangup L1 failed
- 15  12:00:15.123  +14.000  out  SessionParked  on 1 after 5 attempts: flow frontdesk 7: ValueError:
-                                 no [x]
-                                 ▸ended, parked · L1 ended · L2 ended · dial requested · answer L1
-                                 succeeded · hangup L1 failed
- 16  12:00:16.123  +15.000  in   SessionResumed  by cli:root
-                                 ▸ended · L1 ended · L2 ended · dial requested · answer L1 succeeded
-                                 · hangup L1 failed
+ seq  2026-11-22                  times are UTC, + since the first record
+ 0:1  12:00:01.123   +0.000  in   call.initiated  L1 incoming, +12025550100 → +12025550101, 1 s
+                                  after it occurred
+                                  ▸active · ▸L1 initiated
+ 0:2  12:00:02.123   +1.000  out  Decided  on 0:1 by frontdesk 7: answer L1, hangup L1
+                                  active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
+ 0:3  12:00:03.123   +2.000  out  CommandAttempted  answer L1, attempt 2: 503
+                                  active · L1 initiated · answer L1 pending · hangup L1 pending
+ 0:4  12:00:04.123   +3.000  in   call.answered  L1, 1 s after it occurred
+                                  active · ▸L1 answered · answer L1 pending · hangup L1 pending
+ 0:5  12:00:05.123   +4.000  in   call.initiated  L2 outgoing, +12025550100 → +12025550101, 1 s
+                                  after it occurred
+                                  active · L1 answered · ▸L2 initiated · answer L1 pending · hangup
+                                  L1 pending
+ 0:6  12:00:06.123   +5.000  in   call.answered  L2
+                                  active · L1 answered · ▸L2 answered · answer L1 pending · hangup
+                                  L1 pending
+ 0:7  12:00:07.123   +6.000  in   call.bridged  L1
+                                  active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1
+                                  pending
+ 0:8  12:00:08.123   +7.000  out  CommandSucceeded  answer L1, HTTP 200, in 6 s
+                                  active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup
+                                  L1 pending
+ 0:9  12:00:09.123   +8.000  in   call.bridged  L2
+                                  active · L1 bridged · ▸L2 bridged · hangup L1 pending · answer L1
+                                  succeeded
+0:10  12:00:10.123   +9.000  in   call.hangup  L1 normal_clearing, by caller, SIP 200
+                                  active · ▸L1 ended · L2 bridged · hangup L1 pending · answer L1
+                                  succeeded
+0:11  12:00:11.123  +10.000  in   call.hangup  L2 normal_clearing, by caller, SIP 200
+                                  ▸ended · L1 ended · ▸L2 ended · hangup L1 pending · answer L1
+                                  succeeded
+0:12  12:00:12.123  +11.000  in   call.recording.saved  L1
+                                  ended · L1 ended · L2 ended · hangup L1 pending · answer L1
+                                  succeeded
+0:13  12:00:13.123  +12.000  out  CommandFailed  hangup L1, refused, HTTP 422, 90015, in 11 s
+                                  ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1
+                                  succeeded
+0:14  12:00:14.123  +13.000  in   CommandRequested  dial +12025550102 by tests
+                                  ended · L1 ended · L2 ended · ▸dial requested · answer L1
+                                  succeeded · hangup L1 failed
+0:15  12:00:15.123  +14.000  out  SessionParked  on 0:1 after 5 attempts: flow frontdesk 7:
+                                  ValueError: no [x]
+                                  ▸ended, parked · L1 ended · L2 ended · dial requested · answer L1
+                                  succeeded · hangup L1 failed
+0:16  12:00:16.123  +15.000  in   SessionResumed  by cli:root
+                                  ▸ended · L1 ended · L2 ended · dial requested · answer L1
+                                  succeeded · hangup L1 failed
 """
 
 
@@ -158,16 +158,16 @@ def test_a_timer_is_shown_from_its_decision_to_its_end() -> None:
     ]
     said = [line.strip() for line in _printed("s", entries, width=100).splitlines()[3:]]
     assert said == [
-        "1  12:00:01.123  +0.000  out  Decided  on 1 by frontdesk 7: timer menu in 5 s",
+        "0:1  12:00:01.123  +0.000  out  Decided  on 0:1 by frontdesk 7: timer menu in 5 s",
         "empty · ▸timer menu set",
-        "2  12:00:02.123  +1.000  out  TimerSet  menu, due 12:00:06.123",
+        "0:2  12:00:02.123  +1.000  out  TimerSet  menu, due 12:00:06.123",
         "empty · timer menu set",
-        "3  12:00:03.123  +2.000  out  Decided  on 2 by frontdesk 7: cancel timer menu, timer menu "
-        "in 8 s",
+        "0:3  12:00:03.123  +2.000  out  Decided  on 0:2 by frontdesk 7: cancel timer menu, timer "
+        "menu in 8 s",
         "empty · ▸timer menu set",
-        "4  12:00:04.123  +3.000  out  TimerCancelled  menu",
+        "0:4  12:00:04.123  +3.000  out  TimerCancelled  menu",
         "empty · timer menu set",
-        "5  12:00:05.123  +4.000  out  TimerFired  menu",
+        "0:5  12:00:05.123  +4.000  out  TimerFired  menu",
         "empty",
     ]
 
@@ -201,10 +201,10 @@ def test_the_last_records_are_printed_as_they_are_among_all() -> None:
     everything = _printed("s", entries, width=100).splitlines()
     printed = _printed("s", entries, width=100, last=2).splitlines()
     assert printed[0] == "session s: 15 records, ended, parked; the last 2"
-    day = next(at for at, line in enumerate(printed) if line.startswith("seq "))
+    day = next(at for at, line in enumerate(printed) if line.lstrip().startswith("seq "))
     assert printed[1 : day + 1] == everything[1 : day + 1]
     assert printed[day + 1 :] == everything[-len(printed[day + 1 :]) :]
-    assert printed[day + 1].startswith(" 14  12:00:14.123  +13.000  in   CommandRequested  dial ")
+    assert printed[day + 1].startswith("0:14  12:00:14.123  +13.000  in   CommandRequested  dial ")
     assert _printed("s", entries, width=100, last=99).splitlines() == everything
 
 
@@ -250,7 +250,7 @@ async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> Non
     assert shown.stdout.startswith(
         "session s: 14 records, ended\n"
         "The command hangup failed: the carrier refused it (HTTP 422, 90015).\n"
-        "The caller +12025550100 hung up 57.0 s after the answer (normal_clearing, SIP 200 OK, "
+        "The caller +12025550100 hung up 57 s after the answer (normal_clearing, SIP 200 OK, "
         "ended by the caller).\n"
         "L1  v3:s\n"
         "L2  v3:s-2\n"
@@ -338,7 +338,7 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
         assert shown["records"] == whole[:8]
     text = _show(own_nats, "s", "--as-of", str(eighth.seq), "--last", "1").stdout
     assert text.startswith("session s: 8 records, ")
-    assert len(re.findall(r"^ *\d+  \d\d:", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"^ *0:\d+  \d\d:", text, re.MULTILINE)) == 1
     diff = _show(own_nats, "s", "--diff", str(records[3].seq), str(records[10].seq)).stdout
     lines = [line.strip() for line in diff.splitlines()]
     assert lines[0] == "session s"

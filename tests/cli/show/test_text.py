@@ -135,11 +135,11 @@ async def test_a_session_is_followed_until_it_ends_and_then_why_is_said(
         await follow.follow_session(console, Settings(), log, "s", known)
     assert asked == [("/sessions/s/stream", "4")]
     lines = captured.get().splitlines()
-    seqs = [found[1] for line in lines if (found := re.match(r" +(\d+)  \d\d:", line))]
+    seqs = [found[1] for line in lines if (found := re.match(r" *0:(\d+)  \d\d:", line))]
     assert seqs == [str(seq) for seq in range(5, len(entries) + 1)]
     assert sum("L2  v3:s-2" in line for line in lines) == 1
     assert not any("The call is up" in line for line in lines)
-    assert lines[-2].startswith("The caller +12025550100 hung up 57.0 s after the answer")
+    assert lines[-2].startswith("The caller +12025550100 hung up 57 s after the answer")
     assert lines[-1] == "dialled by request asked"
 
 

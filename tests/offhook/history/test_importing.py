@@ -146,7 +146,7 @@ async def test_two_imports_at_once_come_to_the_same() -> None:
 async def test_a_record_on_the_wrong_side_is_left_out() -> None:
     log = MemoryLog()
     importer = await into(log, [replace(record(1, answered()), side="")])
-    assert importer.done.unreadable == ["position 1: WebhookReceived is on side '' of s: no"
+    assert importer.done.unreadable == ["position 0:1: WebhookReceived is on side '' of s: no"
                                         " session's record"]  # fmt: skip
     assert list(await log.read("s")) == []
 

@@ -45,7 +45,7 @@ def test_what_is_no_time_is_named(text: str) -> None:
     ("fields", "named"),
     [
         ({"since": NOW, "until": NOW}, "the first must be the earlier one"),
-        ({"first_position": 3, "last_position": 2}, "from position 3 to 2"),
+        ({"first_position": 3, "last_position": 2}, "from position 0:3 to 0:2"),
         ({"numbers": ["012"]}, "number '012' is not E.164"),
         ({"types": ["call.hangup", "decided"]}, "did you mean Decided?"),
         ({"types": ["hang up"]}, "type 'hang up' is neither"),

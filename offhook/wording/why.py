@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from offhook.session.failures import is_command_failure
 from offhook.wording.causes import HINTS, cause_text, sip_text
+from offhook.wording.durations import duration
 
 Detail = Mapping[str, Any]
 """`data` of GET /sessions/{session_id}."""
@@ -310,11 +311,7 @@ def _span(start: str | None, end: str | None) -> str:
     if not start or not end:
         return ""
     seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    seconds = max(0.0, seconds)
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
+    return duration(max(0.0, seconds))
 
 
 def _stop(text: str) -> str:

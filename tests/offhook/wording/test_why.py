@@ -81,35 +81,35 @@ CASES = {
     "caller hangs up": (
         detail([leg()]),
         "good",
-        "The caller +12025550101 hung up 10.0 s after the answer "
+        "The caller +12025550101 hung up 10 s after the answer "
         "(normal_clearing, SIP 200 OK, ended by the caller).",
     ),
     "flow hangs up": (
         detail([leg(hangup_source="callee")], [command()]),
         "good",
-        "The flow desk hung up 10.0 s after the answer (normal_clearing, SIP 200 OK).",
+        "The flow desk hung up 10 s after the answer (normal_clearing, SIP 200 OK).",
     ),
     "application hangs up": (
         detail([leg()], [command(flow="api")]),
         "good",
-        "An application hung up 10.0 s after the answer (normal_clearing, SIP 200 OK).",
+        "An application hung up 10 s after the answer (normal_clearing, SIP 200 OK).",
     ),
     "hangup of an ended call": (
         detail([leg(hangup_source="callee")], [command(detail="the call had ended")]),
         "good",
-        "The called side hung up 10.0 s after the answer "
+        "The called side hung up 10 s after the answer "
         "(normal_clearing, SIP 200 OK, ended by the callee).",
     ),
     "caller gives up": (
         detail([leg(answered_at=None, hangup_cause="originator_cancel", sip_hangup_cause="487")]),
         "warn",
-        "The caller +12025550101 hung up 12.0 s after the start, before an answer "
+        "The caller +12025550101 hung up 12 s after the start, before an answer "
         "(originator_cancel, SIP 487 Request Terminated, ended by the caller).",
     ),
     "caller gives up while it rings": (
         detail([leg(), placed(hangup_cause="originator_cancel", sip_hangup_cause="487")]),
         "warn",
-        "The caller +12025550101 hung up 10.0 s after the answer (normal_clearing, SIP 200 OK, "
+        "The caller +12025550101 hung up 10 s after the answer (normal_clearing, SIP 200 OK, "
         "ended by the caller). +12025550186 had not answered yet.",
     ),
     "flow rejects": (
@@ -124,7 +124,7 @@ CASES = {
         detail([leg(), placed()], [command()]),
         "bad",
         "The leg to +12025550186 was not answered: busy (user_busy, SIP 486 Busy Here, ended by "
-        "the callee). The flow desk hung up 10.0 s after the answer "
+        "the callee). The flow desk hung up 10 s after the answer "
         "(normal_clearing, SIP 200 OK).",
     ),
     "nobody answers a call placed by us": (
@@ -193,7 +193,7 @@ CASES = {
         ),
         "good",
         "An answering machine answered at +12025550102 (machine detection: machine). The flow desk "
-        "hung up 10.0 s after the answer (normal_clearing, SIP 200 OK).",
+        "hung up 10 s after the answer (normal_clearing, SIP 200 OK).",
     ),
     "deadline, perhaps performed": (
         detail(
@@ -212,12 +212,12 @@ CASES = {
         "bad",
         "The command speak failed: the carrier did not accept it in time "
         "(not accepted within 45 s). It may have been performed. The caller +12025550101 hung up "
-        "10.0 s after the answer (normal_clearing, SIP 200 OK, ended by the caller).",
+        "10 s after the answer (normal_clearing, SIP 200 OK, ended by the caller).",
     ),
     "a command after the end is no cause": (
         detail([leg()], [command(operation="speak", status="failed", reason="call_ended")]),
         "good",
-        "The caller +12025550101 hung up 10.0 s after the answer "
+        "The caller +12025550101 hung up 10 s after the answer "
         "(normal_clearing, SIP 200 OK, ended by the caller).",
     ),
     "hangup lost": (

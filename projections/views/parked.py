@@ -7,7 +7,7 @@ views    its records cannot be read or folded: the projector parked it (in Postg
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text, text
@@ -32,7 +32,10 @@ parked_sessions = Table(
 
 @dataclass(frozen=True, kw_only=True)
 class ParkedView:
-    """A parked session. `since_seq` is the stream sequence of what it was parked on."""
+    """A parked session. `since_seq` is the position of the record that it was parked on.
+
+    The numbers are those of its first leg; null if the views know none.
+    """
 
     session_id: str
     by: str  # flow, views
@@ -41,12 +44,20 @@ class ParkedView:
     error: str
     commands: Sequence[tuple[str, str]] = ()  # operation and status of the policy's, in order
     traceback: str = ""  # of the flow's code; empty if that was not kept
+    from_number: str | None = None
+    to_number: str | None = None
 
 
 async def list_parked(connection: AsyncConnection, limit: int | None = None) -> list[ParkedView]:
     """What is parked, the longest parked first: all of it, or so many of each kind at most."""
     found = [*await _by_flow(connection, limit), *await _by_views(connection, limit)]
-    return sorted(found, key=lambda each: each.since)
+    numbers = await _numbers(connection, [each.session_id for each in found])
+    between = [numbers.get(each.session_id, (None, None)) for each in found]
+    complete = [
+        replace(each, from_number=from_number, to_number=to_number)
+        for each, (from_number, to_number) in zip(found, between, strict=True)
+    ]
+    return sorted(complete, key=lambda each: each.since)
 
 
 async def count_parked(connection: AsyncConnection) -> int:
@@ -138,3 +149,16 @@ async def _by_views(connection: AsyncConnection, limit: int | None) -> list[Park
         )
         for row in result
     ]
+
+
+async def _numbers(
+    connection: AsyncConnection, session_ids: Sequence[str]
+) -> dict[str, tuple[str | None, str | None]]:
+    """From and to, by session; without those that have no views."""
+    result = await connection.execute(
+        text(
+            "select session_id, from_number, to_number from sessions where session_id = any(:ids)"
+        ),
+        {"ids": session_ids},
+    )
+    return {row.session_id: (row.from_number, row.to_number) for row in result}

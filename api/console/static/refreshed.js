@@ -12,12 +12,12 @@ function keyOf(element) {
 }
 
 function replace(part, fresh) {
-  if (part.innerHTML === fresh.innerHTML) return;
-  const focused = part.contains(document.activeElement) ? keyOf(document.activeElement) : null;
   const open = new Set([...part.querySelectorAll("details[open]")].map(keyOf));
+  for (const details of fresh.querySelectorAll("details")) details.open = open.has(keyOf(details));
+  showTimes(fresh);
+  if (part.innerHTML === fresh.innerHTML) return; // what is selected or scrolled in it stays
+  const focused = part.contains(document.activeElement) ? keyOf(document.activeElement) : null;
   part.replaceChildren(...fresh.childNodes);
-  for (const details of part.querySelectorAll("details")) details.open = open.has(keyOf(details));
-  showTimes(part);
   if (focused === null) return;
   [...part.querySelectorAll("a, button, summary")].find((each) => keyOf(each) === focused)?.focus();
 }

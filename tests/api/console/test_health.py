@@ -1,5 +1,6 @@
 """The page of health: what it says of roles and webhooks, and the button that retries."""
 
+import re
 from typing import Any
 
 from playwright.async_api import BrowserContext, Page, expect
@@ -7,7 +8,7 @@ from playwright.async_api import BrowserContext, Page, expect
 from offhook.api.console.pages.health import failures_of, webhooks_of, work_of, worst_lag_ms
 from tests.api.console.conftest import signed_in
 from tests.api.own.test_health import park
-from tests.api.stack import READER, Stack
+from tests.api.stack import CALLER, OURS, READER, Stack
 
 
 def ingress(**counts: float) -> dict[str, Any]:
@@ -73,12 +74,27 @@ async def test_a_parked_session_is_retried(stack: Stack, page: Page) -> None:
     session_id = await park(stack)
     await page.goto("/console/health")
     row = page.locator("#parked tr", has=page.locator(f'[data-retry="{session_id}"]'))
+    await expect(row.locator(".open")).to_have_text(f"{CALLER} → {OURS}")
     await row.locator("summary").click()
     await expect(row.locator("pre")).to_contain_text("line 3, in decide")
     await row.get_by_role("button", name="Retry").click()
     outcome = page.get_by_role("status")
     await expect(outcome).to_contain_text("its flow has decided")
     await expect(row).to_have_count(0)
+
+
+async def test_a_traceback_has_its_lines_on_the_page_of_its_session(
+    stack: Stack, page: Page
+) -> None:
+    session_id = await park(stack)
+    await page.goto("/console/health")
+    await page.locator(f'#parked a[href$="{session_id}"]').click()
+    await page.locator(".records tr", has_text="SessionParked").get_by_role("link").click()
+    traceback = page.locator("#record h4:has-text('Traceback') + pre")
+    await expect(traceback).to_have_text(
+        re.compile(r"File \"flow.py\", line 3, in decide\nValueError"), use_inner_text=True
+    )
+    await expect(page.locator("#record")).to_contain_text(re.compile(r'"cause_seq": "\d:\d+"'))
 
 
 async def test_a_reader_cannot_retry(stack: Stack, context: BrowserContext) -> None:

@@ -87,6 +87,7 @@ class LiveRow:
     is_parked: bool
     problem: str
     problems: Sequence[Problem]
+    started_at: str | None
     age: Ticking | None
     lasted_s: float | None  # once it has ended
     from_number: str
@@ -121,6 +122,7 @@ def live_row(session: Mapping[str, Any], now: datetime) -> LiveRow:
         is_parked=session["parked"],
         problem=session["fold_error"] or "",
         problems=problems_of(session, legs),
+        started_at=session["started_at"] or session["first_stored_at"],
         age=_ticking(session["started_at"], now) if is_up else None,
         lasted_s=_between(session["started_at"], session["ended_at"]),
         from_number=session["from_number"] or "unknown",

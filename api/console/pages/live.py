@@ -30,6 +30,8 @@ FAILED_MAX = 1_000
 FILTERS = ("status", "connection", "from", "to")
 STATUSES = ("active", "setting_up", "waiting", "talking", "ended", "all")
 PHASES = ("setting_up", "waiting", "talking")
+PAST = ("ended", "all")
+"""Lists with calls that have ended, which show when each started."""
 
 
 async def shown(request: Request, api: Api) -> Shown:
@@ -66,6 +68,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "rows": [live_row(session, now) for session in listed["data"]],
         "rows_max": ROWS_MAX,
         "status": status,
+        "is_past": status in PAST,
         "statuses": [(name, _STATUS_WORDS[name]) for name in STATUSES],
         "filters": filters,
         "searched": _searched(filters),

@@ -1,6 +1,6 @@
 // The live page: follows the stream, and asks for what changed, at most a few times a second.
 import { follow, post } from "./api.js";
-import { age } from "./times.js";
+import { age, showTimes } from "./times.js";
 
 const REFRESH_MS = 250; // from one request to the next
 const SHARE = 3; // and this many times as long as the last one took, so that a slow API is spared
@@ -47,6 +47,7 @@ async function refresh() {
 function show(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   clockAheadMs = Date.now() - Date.parse(fresh.getElementById("now").dataset.now);
+  showTimes(fresh);
   for (const id of ["tiles", "failures", "pages"]) {
     const old = document.getElementById(id);
     const next = [...fresh.getElementById(id).children];

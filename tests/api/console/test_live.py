@@ -40,6 +40,10 @@ async def test_a_call_appears_moves_through_its_states_and_is_hung_up(
     await stack.in_state(ids["call_control_id"], "ended")
     await page.goto(f"/console/?connection={connection_id}&status=ended")
     await expect(row.locator("td").first).to_contain_text("ended")
+    started_at = (await stack.session(ids["call_session_id"], "ended"))["data"]["session"][
+        "started_at"
+    ]
+    await expect(row.locator("time")).to_have_attribute("datetime", started_at)
 
 
 async def test_keys_lead_through_rows_pages_and_to_the_filter(stack: Stack, page: Page) -> None:

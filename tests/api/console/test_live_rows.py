@@ -16,6 +16,7 @@ def session(**more: Any) -> dict[str, Any]:
         "status": "active",
         "phase": {"name": "talking", "since": NOON.isoformat()},
         "started_at": NOON.isoformat(),
+        "first_stored_at": NOON.isoformat(),
         "ended_at": None,
         "from_number": "+12025550100",
         "to_number": None,

@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from offhook.api.console.assets import CHARTS, chart_assets, own_assets
+from offhook.position import position_text
 from offhook.wording.durations import age, duration
 
 _environment = jinja2.Environment(
@@ -57,5 +58,6 @@ _environment.filters |= {
     "age": partial(age, missing="–"),
     "duration": partial(duration, missing="–"),
     "moment": moment,
+    "position": position_text,
     "shortened": shortened,
 }

@@ -8,12 +8,12 @@ from itertools import starmap
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import msgspec
 from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.ladder.drawing import Order, draw
 from offhook.api.console.page import Page, Shown
+from offhook.api.console.record_text import pretty, record_text, with_positions
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
 from offhook.wording.causes import sip_text
@@ -98,7 +98,8 @@ async def shown(request: Request, api: Api) -> Shown:
         "position": position_text,
         "event_name": event_name,
         "pretty": pretty,
-        "pretty_body": pretty_body,
+        "record_text": record_text,
+        "with_positions": with_positions,
         "signed_at": signed_at,
         "link": _linker(request.query_params),
     }
@@ -107,22 +108,6 @@ async def shown(request: Request, api: Api) -> Shown:
 def legs_up(legs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those that can be commanded; one whose hangup was lost has ended without a time."""
     return [leg for leg in legs if leg["state"] != "ended"]
-
-
-def pretty(value: Any) -> str:
-    """JSON on several lines."""
-    return msgspec.json.format(msgspec.json.encode(value)).decode()
-
-
-def pretty_body(record: Mapping[str, Any]) -> str:
-    """The stored body: on several lines if it is JSON, else as it is."""
-    body: str | None = record["body"]
-    if body is None:
-        return f"base64: {record['body_base64']}"
-    try:
-        return msgspec.json.format(body.encode()).decode()
-    except msgspec.DecodeError:
-        return body
 
 
 async def earlier_commands(
@@ -228,9 +213,9 @@ async def _records(api: Api, session_id: str, query: Mapping[str, str]) -> _Wind
         return reply["data"], reply["meta"]["next"] is not None
 
     if after := query.get("after"):
-        wanted: Mapping[str, object] = {"after_seq": after}
+        wanted: Mapping[str, object] = {"after_seq": _position(after)}
     else:
-        wanted = {"before_seq": query.get("before") or LAST}
+        wanted = {"before_seq": _position(query.get("before") or str(LAST))}
     if as_of is None:
         every, has_later = await found(wanted)
         return _Window(every=every, shown=every, has_later=has_later)
@@ -241,6 +226,12 @@ async def _records(api: Api, session_id: str, query: Mapping[str, str]) -> _Wind
         return _Window(every=until, shown=until, has_later=True)
     shown = [entry for entry in every if entry["seq"] in past]
     return _Window(every=every, shown=shown, has_later=has_later)
+
+
+def _position(text: str) -> object:
+    """The number; the text itself if it is none, for the API to refuse."""
+    position = position_from(text)
+    return text if position is None else position
 
 
 async def _links(

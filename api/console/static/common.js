@@ -1,4 +1,4 @@
-// On every page: dark or light, times in the reader's zone, keys.
+// On every page: dark or light, times in the reader's zone, ids to copy, keys.
 import "./keys.js";
 import { showTimes } from "./times.js";
 
@@ -14,5 +14,22 @@ document.getElementById("theme")?.addEventListener("click", () => {
 
 // In a wide window the menu is part of the bar, and no popover.
 matchMedia("(max-width: 48rem)").addEventListener("change", () => document.getElementById("menu")?.hidePopover?.());
+
+// An id that is shown short is copied whole.
+document.addEventListener("click", async (event) => {
+  const id = event.target.closest("[data-copied]");
+  if (!id) return;
+  const code = id.querySelector("code");
+  const short = code.textContent;
+  try {
+    await navigator.clipboard.writeText(id.dataset.copied);
+    code.textContent = "copied";
+    setTimeout(() => { code.textContent = short; }, 1_000);
+  } catch {
+    // No permission, or the page is not from localhost and has no TLS: it is selected, to copy by key.
+    code.textContent = id.dataset.copied;
+    getSelection().selectAllChildren(code);
+  }
+});
 
 showTimes(document);

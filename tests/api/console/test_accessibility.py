@@ -1,5 +1,5 @@
-"""Every page of the menu, a session, an error and the form for signing in under axe: dark and light, wide
-and on a phone."""
+"""Every page of the menu, a session, an error and the form for signing in under axe: dark and
+light, wide and on a phone."""
 
 from typing import Any, Literal
 

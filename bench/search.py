@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
@@ -37,16 +37,17 @@ PAGE = 50
 AGENTS = 5_000
 LINES = 2_000
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 # A caller is one of 900 million numbers of a country, of three countries; the line called is one
 # of LINES, and the second leg goes to one of AGENTS. One session in fifty failed, and in one of
-# forty a command did.
+# forty a command did; in one of 2,000 the flow raised.
 _SESSIONS = """
 insert into sessions (
     session_id, status, started_at, answered_at, ended_at, leg_count, call_control_id,
     connection_id, direction, from_number, to_number, hangup_cause, hangup_source,
     sip_hangup_cause, recording_count, flow, flow_version, parked, failed, failed_commands,
-    first_seq, last_seq, first_stored_at, last_stored_at
+    flow_raised_at, first_seq, last_seq, first_stored_at, last_stored_at
 )
 select
     's' || i, 'ended', at, at + interval '3 s', at + interval '1 minute', 2, 'v3:s' || i,
@@ -61,6 +62,7 @@ select
         'operation', case when i % 40000 = 0 then 'refer' else 'transfer' end,
         'reason', 'refused', 'http_status', 422, 'count', 1
     )) end,
+    case when i % 2000 = 0 then at end,
     i * 10, i * 10 + 9, at, at + interval '1 minute'
 from generate_series(1, :sessions) as series (i),
     lateral (select timestamptz '2026-01-01 00:00:00+00' + i * interval '1 s' as at) as times
@@ -83,6 +85,7 @@ from sessions, generate_series(0, 1) as parts (part)
 def searches(any_of: random.Random, sessions: int, known: list[str]) -> Mapping[str, SessionFilter]:
     """Each search, with numbers of its own."""
     number = any_of.choice(known)
+    last = FIRST + timedelta(seconds=sessions)
     agent = f"+4420{70_000_000 + any_of.randrange(AGENTS)}"
     line = f"+1202{5_550_000 + any_of.randrange(LINES)}"
     return {
@@ -108,6 +111,10 @@ def searches(any_of: random.Random, sessions: int, known: list[str]) -> Mapping[
         "failed command, a rare one": SessionFilter(failed_command="refer"),
         "failed command, no such one": SessionFilter(failed_command="dial"),
         "no failed command": SessionFilter(failed_command="!*"),
+        "flow raised": SessionFilter(flow_raised=True),
+        "flow raised, in the last day": SessionFilter(flow_raised_from=last - timedelta(days=1)),
+        "flow raised, in no time": SessionFilter(flow_raised_from=last + timedelta(days=1)),
+        "flow did not raise": SessionFilter(flow_raised=False),
         "cause": SessionFilter(hangup_cause="not_found"),
     }
 

@@ -41,8 +41,9 @@ def up_router(
     async def up(min_seq: MinSeq = 0, timeout_s: WaitS = WAIT_DEFAULT_S) -> UpReply:
         """Calls that are up: `setting_up` if no leg was answered, `waiting` if a leg waits in a
         queue, else `talking`. New calls and dials per second are averages over the last 10 s.
-        `failed` and `failed_commands` count sessions of the last hour that `GET /sessions` finds
-        with `failed=true` and `failed_command=*`, up to 1,000 of each.
+        `failed`, `failed_commands` and `flow_raised` count sessions of the last hour that
+        `GET /sessions` finds with `failed=true`, `failed_command=*` and `flow_raised=true`, up to
+        1,000 of each.
         """
         async with views.snapshot(min_seq, timeout_s) as snapshot:
             found = await count_live(snapshot.connection, now())

@@ -50,6 +50,20 @@ def calls(
             "invalid, unauthorized) or its HTTP status (422); '*' any, '!*' none.",
         ),
     ] = None,
+    flow_raised: Annotated[
+        bool | None,
+        typer.Option(
+            "--flow-raised/--flow-not-raised",
+            help="Whether it was parked because its flow raised, resumed since or not.",
+            show_default=False,
+        ),
+    ] = None,
+    raised_since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The flow raised then or later.")
+    ] = None,
+    raised_until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The flow raised before.")
+    ] = None,
     status: Annotated[
         Literal["active", "ended", "empty"] | None,
         typer.Option(help="Up now, ended, or without legs. Default: active and ended."),
@@ -118,7 +132,8 @@ def calls(
         typer.Option(
             "--any-leg",
             help="One leg, whichever it is, has to match all filters but --number, --session, "
-            "--status, --failed and --failed-command; otherwise the session and its first leg.",
+            "--status, --failed, --failed-command and --flow-raised; otherwise the session and its "
+            "first leg.",
         ),
     ] = False,
     limit: Annotated[
@@ -147,6 +162,9 @@ def calls(
         "to_number": _checked("--to", to_number, number_patterns_in),
         "failed": None if failed is None else str(failed).lower(),
         "failed_command": _checked("--failed-command", failed_command, patterns_in),
+        "flow_raised": None if flow_raised is None else str(flow_raised).lower(),
+        "flow_raised_from": _moment("--raised-since", raised_since, at),
+        "flow_raised_before": _moment("--raised-until", raised_until, at),
         "status": status,
         "hangup_cause": _checked("--cause", cause, patterns_in),
         "hangup_source": _checked("--source", source, patterns_in),

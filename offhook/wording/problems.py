@@ -24,9 +24,24 @@ class Problem:
 def problems_of(
     session: Mapping[str, Any], legs: Sequence[Mapping[str, Any]] = ()
 ) -> Sequence[Problem]:
-    """The failed commands of a session as the API lists it, then those of the legs that failed."""
+    """Of a session as the API lists it: that its flow raised, its failed commands, its failed legs.
+
+    Not the flow of a parked session, as its outcome says that already.
+    """
+    flow = [_FLOW_RAISED] if session["flow_raised_at"] and not session["parked"] else []
     commands = [_of_command(each) for each in session["failed_commands"] or ()]
-    return [*commands, *(_of_leg(leg) for leg in legs if leg["ended_at"] and went_wrong(leg))]
+    return [
+        *flow,
+        *commands,
+        *(_of_leg(leg) for leg in legs if leg["ended_at"] and went_wrong(leg)),
+    ]
+
+
+_FLOW_RAISED = Problem(
+    words="flow raised",
+    title="Its flow raised, and an operator has resumed it since",
+    look="failed",
+)
 
 
 def _of_command(failed: Mapping[str, Any]) -> Problem:

@@ -45,6 +45,7 @@ class Folded:
     leg_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by call_control_id
     command_seqs: Mapping[str, int] = field(default_factory=dict)  # last change, by command_id
     command_failures: Sequence[CommandFailure] = ()  # in the order of the first of each kind
+    flow_raised_at: datetime | None = None  # when it was parked last because its flow raised
     flow: str | None = None  # of the last decision that a flow made, or of the flow that raised
     flow_version: str | None = None
     occurred_at: datetime = BEGINNING  # the latest of its webhooks, by the carrier's clock
@@ -83,6 +84,8 @@ def advanced(folded: Folded, record: Record) -> Folded:
         changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
         if (folded.flow, folded.flow_version) != (record.fact.flow, record.fact.flow_version):
             changes["leg_seqs"] = dict.fromkeys(after.legs, seq)  # their rows have the flow as well
+    if isinstance(record.fact, SessionParked):
+        changes["flow_raised_at"] = max(folded.flow_raised_at or BEGINNING, record.stored_at)
     if isinstance(record.fact, CommandFailed) and _is_outcome(record.fact, after, before):
         changes["command_failures"] = _with_failure(folded.command_failures, record.fact)
     return altered(folded, **changes)

@@ -34,7 +34,9 @@ class SessionView:
     """A session; null is what no record has said.
 
     `failed_commands` has the operation, reason, http_status and count of each kind of command that
-    failed, the first kind first, at most 20; null without any. `fold_error` is set while its views
+    failed, the first kind first, at most 20; null without any. `flow_raised_at` is when it was
+    parked last because its flow raised, by the log's clock; it stays when the session is resumed.
+    `fold_error` is set while its views
     cannot follow the log. `end_inferred` is true if it must have ended by now and not every hangup
     was received.
     """
@@ -67,6 +69,7 @@ class SessionView:
     parked: bool  # its flow raised: the session waits for an operator
     failed: bool  # parked, or a leg failed and none was answered later: `Session.has_failed`
     failed_commands: Sequence[Mapping[str, Any]] | None  # as `fold.CommandFailure`
+    flow_raised_at: datetime | None
     first_seq: Seq
     last_seq: Seq
     first_stored_at: datetime  # of its first record, by the log's clock
@@ -119,6 +122,12 @@ sessions = table_of(
         desc("first_seq"),
         postgresql_where=text("failed_commands IS NOT NULL"),
     ),
+    Index(
+        "sessions_flow_raised_index",
+        desc("first_stored_at"),
+        desc("first_seq"),
+        postgresql_where=text("flow_raised_at IS NOT NULL"),
+    ),
     Index("sessions_started_at_index", "started_at"),
     Index("sessions_parked_index", "session_id", postgresql_where=text("parked")),
     key=("session_id",),
@@ -140,7 +149,8 @@ SESSIONS = View(
         """
         status started_at answered_at ended_at up_until leg_count connection_id direction
         hangup_cause hangup_source sip_hangup_cause cost currency recording_count flow
-        flow_version failed failed_commands first_seq first_stored_at last_seq last_stored_at
+        flow_version failed failed_commands flow_raised_at
+        first_seq first_stored_at last_seq last_stored_at
         """
     ),
     cleared_when_erased=column_names(
@@ -288,6 +298,7 @@ def session_view(folded: Folded) -> SessionView:
         parked=session.is_parked,
         failed=session.has_failed,
         failed_commands=[vars(each) for each in folded.command_failures] or None,
+        flow_raised_at=folded.flow_raised_at,
         first_seq=folded.first_seq,
         last_seq=folded.last_seq,
         first_stored_at=folded.first_stored_at,

@@ -129,6 +129,12 @@ _FAILURES = (
         "Calls of the last hour with a command that was refused, not allowed or too late",
         {"failed_command": "*"},
     ),
+    (
+        "flow_raised",
+        "whose flow raised",
+        "Calls of the last hour that were parked because the flow raised, resumed or not",
+        {"flow_raised": "true"},
+    ),
 )
 _STATUS_WORDS = {
     "active": "Up now",

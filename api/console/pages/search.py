@@ -24,10 +24,11 @@ ROWS_MAX = 50
 """Rows on a page; older sessions are on the next one."""
 
 FIRST = (
-    *("number", "failed", "failed_command", "status"),
+    *("number", "failed", "failed_command", "flow_raised", "status"),
     *("hangup_cause", "sip_hangup_cause", "any_leg"),
 )
-TIMES = ("started_from", "started_before")
+STARTED = ("started_from", "started_before")
+TIMES = (*STARTED, "flow_raised_from", "flow_raised_before")
 MORE = (
     *("from_number", "to_number", "direction", "hangup_source", "flow", "flow_version"),
     *("connection_id", "session_id"),
@@ -63,6 +64,7 @@ FAILURES = {
 STARTS = (
     ("Failed", {"failed": "true", "last": "24h"}),
     ("Failed commands", {"failed_command": "*", "last": "24h"}),
+    ("Flow raised", {"flow_raised": "true", "last": "24h"}),
     ("Busy", {"hangup_cause": "user_busy", "any_leg": "true", "last": "24h"}),
     ("SIP 5xx", {"sip_hangup_cause": "5*", "any_leg": "true", "last": "24h"}),
     ("Longer than an hour", {"duration_s_min": "3600", "last": "24h"}),
@@ -114,7 +116,7 @@ def given_in(query: Mapping[str, str]) -> dict[str, str]:
     if given.get("last") not in RANGES:
         given.pop("last", None)
     if "last" in given:
-        given = {name: text for name, text in given.items() if name not in TIMES}
+        given = {name: text for name, text in given.items() if name not in STARTED}
     return given
 
 

@@ -80,6 +80,15 @@ def session_filter(
             "that had ended is no failure. Without status it also finds commands without a call"
         ),
     ] = None,
+    flow_raised: Annotated[
+        Literal["true", "false"] | None,
+        Query(
+            description="Whether its flow ever raised five times on one record, so that it was "
+            "parked. It stays so when the session is resumed"
+        ),
+    ] = None,
+    flow_raised_from: Moment = None,
+    flow_raised_before: Moment = None,
     started_from: Moment = None,
     started_before: Moment = None,
     ended_from: Moment = None,
@@ -97,8 +106,8 @@ def session_filter(
         Literal["true", "false"] | None,
         Query(
             description="true: one leg, whichever it is, has to meet all filters but session_id, "
-            "status, number, failed and failed_command; otherwise these are of the session and its "
-            "first leg"
+            "status, number, failed, failed_command and flow_raised; otherwise these are of the "
+            "session and its first leg"
         ),
     ] = None,
 ) -> SessionFilter:
@@ -118,6 +127,9 @@ def session_filter(
         flow_version=flow_version,
         failed=None if failed is None else failed == "true",
         failed_command=_failed_command(failed_command),
+        flow_raised=None if flow_raised is None else flow_raised == "true",
+        flow_raised_from=optional_moment("flow_raised_from", flow_raised_from),
+        flow_raised_before=optional_moment("flow_raised_before", flow_raised_before),
         started_from=optional_moment("started_from", started_from),
         started_before=optional_moment("started_before", started_before),
         ended_from=optional_moment("ended_from", ended_from),

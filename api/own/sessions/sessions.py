@@ -167,8 +167,8 @@ class _Sessions:
         for its end, `*` for any value, `!…` for all others; several are separated by commas. A
         session matches if one of those without `!` matches, or there are none, and none of those
         with it. A search that takes over 10 s is refused with 422: ids, numbers, `status`,
-        `connection_id`, `hangup_cause`, `failed` and `failed_command` have an index, other filters
-        read sessions, newest first.
+        `connection_id`, `hangup_cause`, `failed`, `failed_command` and `flow_raised` have an index,
+        other filters read sessions, newest first.
 
         With `as_of` the list is as it was at that time, or at the time of the record at that
         position. It has a bound on what may have changed since, and names it in an error.

@@ -26,8 +26,9 @@ DECIDED_BEFORE_S = 60
 class Counts:
     """Calls that are up, `active` in all; rates are averages over the last 10 s.
 
-    `failed` and `failed_commands` are sessions that began in the last hour, 1,000 at most: those
-    that failed, and those with a command that failed, as GET /sessions finds them.
+    `failed`, `failed_commands` and `flow_raised` are sessions that began in the last hour, at most
+    1,000 of each: those that failed, those with a command that failed, and those whose flow raised,
+    resumed or not, as GET /sessions finds them.
     """
 
     active: int
@@ -38,6 +39,7 @@ class Counts:
     dials_per_s: float  # dials with an outcome
     failed: int
     failed_commands: int
+    flow_raised: int
 
 
 async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
@@ -63,6 +65,7 @@ async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
     )
     failed = await _count_failed(connection, sessions.c.failed, now)
     failed_commands = await _count_failed(connection, sessions.c.failed_commands.is_not(None), now)
+    flow_raised = await _count_failed(connection, sessions.c.flow_raised_at.is_not(None), now)
     return Counts(
         active=sum(phases.values()),
         setting_up=phases.get("setting_up", 0),
@@ -72,6 +75,7 @@ async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
         dials_per_s=dialled.scalar_one() / RATE_WINDOW_S,
         failed=failed,
         failed_commands=failed_commands,
+        flow_raised=flow_raised,
     )
 
 

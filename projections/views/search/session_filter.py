@@ -41,8 +41,11 @@ class SessionFilter:
     `failed_command` has patterns too: one of a command that failed matches its operation, its
     reason or its HTTP status.
 
+    `flow_raised` is whether it was ever parked because its flow raised, its range when last.
+
     With `any_leg` one leg has to have all of this, whichever it is, except for what is of the
-    session: `session_id`, `status`, `number`, `failed`, `failed_command`.
+    session: `session_id`, `status`, `number`, `failed`, `failed_command`, `flow_raised` and its
+    range.
     """
 
     session_id: str | None = None
@@ -59,6 +62,9 @@ class SessionFilter:
     flow_version: str | None = None
     failed: bool | None = None
     failed_command: str | None = None
+    flow_raised: bool | None = None
+    flow_raised_from: datetime | None = None
+    flow_raised_before: datetime | None = None
     started_from: datetime | None = None
     started_before: datetime | None = None
     ended_from: datetime | None = None
@@ -90,12 +96,14 @@ TEXTS = ("session_id", "hangup_cause", "hangup_source", "sip_hangup_cause")
 def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
     """The condition for sessions that are listed at `now`; `is_listed` says the same of a row.
 
-    Without a status, sessions without legs are left out unless something is wrong with them, or a
-    failed command is wanted, as of a dial that placed no call.
+    Without a status, sessions without legs are left out unless something is wrong with them, or is
+    wanted of them: a failed command, as of a dial that placed no call, or a flow that raised.
     """
     is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
     if wanted.failed_command is not None:
         is_wrong |= sessions.c.failed_commands.is_not(None)
+    if _asks_flow_raised(wanted):
+        is_wrong |= sessions.c.flow_raised_at.is_not(None)
     status = (
         (sessions.c.status != "empty") | is_wrong
         if wanted.status is None
@@ -128,6 +136,8 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
         is_wrong = session.parked or session.fold_error is not None
         if wanted.failed_command is not None:
             is_wrong = is_wrong or session.failed_commands is not None
+        if _asks_flow_raised(wanted):
+            is_wrong = is_wrong or session.flow_raised_at is not None
         if session.status == "empty" and not is_wrong:
             return False
     elif session.status != wanted.status:
@@ -143,6 +153,8 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
     return (
         wanted.failed in (None, session.failed)
         and _failed_commands(wanted).match(*_failure_words(session))
+        and wanted.flow_raised in (None, session.flow_raised_at is not None)
+        and _is_within(session.flow_raised_at, wanted.flow_raised_from, wanted.flow_raised_before)
         and wanted.answered in (None, session.answered_at is not None)
         and _is_within(_start(session, wanted), wanted.started_from, wanted.started_before)
         and _is_within(session.ended_at, wanted.ended_from, wanted.ended_before)
@@ -153,9 +165,12 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
 def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
     """Conditions on the legs a session has now that hold if it ever was listed.
 
-    The numbers and the connection of a leg do not change once they are known. A pattern that a
-    value must not match says nothing, because the session may be listed by another leg.
+    The numbers and the connection of a leg do not change once they are known, and a flow that has
+    raised has raised ever after. A pattern that a value must not match says nothing, because the
+    session may be listed by another leg.
     """
+    if _asks_flow_raised(wanted):
+        yield sessions.c.flow_raised_at.is_not(None)
     of_session = legs.c.session_id == sessions.c.session_id
     if wanted.connection_id not in (None, UNKNOWN):
         matches = legs.c.connection_id == storable(wanted.connection_id)
@@ -171,6 +186,7 @@ def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
         yield sessions.c.failed if wanted.failed else ~sessions.c.failed
     if wanted.failed_command is not None:
         yield from _has_failed_command(_failed_commands(wanted))
+    yield from _flow_raised(wanted)
     if wanted.number is not None:
         yield from _has_number(number_patterns_in(storable(wanted.number)))
     of_row = _of_row(wanted, legs if wanted.any_leg else sessions)
@@ -210,9 +226,26 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
             yield lasted_s <= most
 
 
+def _flow_raised(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
+    raised_at = sessions.c.flow_raised_at
+    if wanted.flow_raised is not None:
+        yield raised_at.is_not(None) if wanted.flow_raised else raised_at.is_(None)
+    if wanted.flow_raised_from is not None:
+        yield raised_at >= wanted.flow_raised_from
+    if wanted.flow_raised_before is not None:
+        yield raised_at < wanted.flow_raised_before
+
+
+def _asks_flow_raised(wanted: SessionFilter) -> bool:
+    """Whether only sessions are wanted whose flow raised."""
+    bounds = (wanted.flow_raised_from, wanted.flow_raised_before)
+    return wanted.flow_raised is True or any(bound is not None for bound in bounds)
+
+
 def _may_have_no_legs(wanted: SessionFilter) -> bool:
     """Whether such sessions are wanted; they start with their first record."""
-    return wanted.status == "empty" or (wanted.status is None and wanted.failed_command is not None)
+    asks_what_failed = wanted.failed_command is not None or _asks_flow_raised(wanted)
+    return wanted.status == "empty" or (wanted.status is None and asks_what_failed)
 
 
 def _start(session: SessionView, wanted: SessionFilter) -> datetime | None:

@@ -81,6 +81,13 @@ async def test_a_parked_session_is_retried(stack: Stack, page: Page) -> None:
     outcome = page.get_by_role("status")
     await expect(outcome).to_contain_text("its flow has decided")
     await expect(row).to_have_count(0)
+    found = page.locator(f"[id='call-{session_id}']")
+    await page.get_by_role("link", name="calls of the last 24 hours whose flow raised").click()
+    await expect(page.get_by_label("Flow raised", exact=True)).to_have_value("true")
+    await expect(found.get_by_text("flow raised")).to_be_visible()
+    await page.goto("/console/")
+    await page.get_by_role("link", name="whose flow raised").click()
+    await expect(found).to_be_visible()
 
 
 async def test_a_traceback_has_its_lines_on_the_page_of_its_session(

@@ -25,6 +25,7 @@ def session(**more: Any) -> dict[str, Any]:
         "parked": False,
         "fold_error": None,
         "failed_commands": None,
+        "flow_raised_at": None,
         "legs": [leg("a", "bridged", direction="incoming"), leg("b", "bridged"), leg("c", "ended")],
         "last_event": {"event_type": "call.bridged", "stored_at": NOON.isoformat()},
         "last_command": None,

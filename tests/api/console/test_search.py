@@ -30,6 +30,11 @@ def test_a_range_until_now_becomes_a_start() -> None:
     assert given == {"last": "24h"}
     assert filters_of(given, NOW) == {"started_from": "2026-11-21T12:00:00+00:00"}
     assert given_in({"last": "a week"}) == {}
+    raised = given_in({"last": "24h", "flow_raised_from": "2026-11-01T10:00"})
+    assert filters_of(raised, NOW) == {
+        "started_from": "2026-11-21T12:00:00+00:00",
+        "flow_raised_from": "2026-11-01T10:00:00Z",
+    }
 
 
 def test_the_first_searches_of_causes_look_at_any_leg() -> None:

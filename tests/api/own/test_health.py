@@ -1,6 +1,7 @@
 """How Offhook is, over HTTP: roles that answer for themselves, lag, commands, parked sessions."""
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -113,10 +114,29 @@ async def test_a_session_that_its_flow_parked_is_resumed(stack: Stack) -> None:
         return await parked(stack, session_id) is None
 
     await until(gone, "the session to be resumed")
+    await _is_found_by_its_flow(stack, session_id, resumed.stored_at)
     async with stack.http() as http:
         again = await http.post(path)
     assert again.status_code == 404
     assert "is not parked" in again.json()["errors"][0]["detail"]
+
+
+async def _is_found_by_its_flow(stack: Stack, session_id: str, resumed_at: datetime) -> None:
+    """The search finds a session whose flow raised, though it was resumed then."""
+
+    async def found(**query: Any) -> list[str]:
+        listed = await get(stack, "/sessions", session_id=session_id, **query)
+        return [each["session_id"] for each in listed["data"]]
+
+    at, now = resumed_at.isoformat(), datetime.now(UTC).isoformat()
+    before = (resumed_at - timedelta(hours=1)).isoformat()
+    assert await found(flow_raised="true", failed="false") == [session_id]
+    assert await found(flow_raised_from=before, flow_raised_before=at) == [session_id]
+    assert await found(flow_raised_from=before, as_of=now) == [session_id]
+    assert not await found(flow_raised="false")
+    assert not await found(flow_raised_from=at)
+    assert not await found(flow_raised="true", as_of=before)
+    assert (await get(stack, "/live"))["data"]["flow_raised"] >= 1
 
 
 async def test_a_session_that_the_views_parked_is_folded_again(stack: Stack) -> None:

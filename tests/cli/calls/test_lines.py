@@ -30,6 +30,7 @@ def session(**fields: Any) -> dict[str, Any]:
         "parked": False,
         "failed": True,
         "failed_commands": None,
+        "flow_raised_at": None,
         "first_stored_at": "2026-11-22T09:00:01Z",
         "fold_error": None,
         "end_inferred": False,

@@ -46,6 +46,7 @@ def session(*legs: dict[str, Any], **fields: Any) -> dict[str, Any]:
         "parked": False,
         "failed": False,
         "failed_commands": None,
+        "flow_raised_at": None,
         "first_stored_at": STORED,
         "fold_error": None,
         "end_inferred": False,
@@ -106,6 +107,13 @@ def test_an_answered_call_shows_its_busy_transfer_and_its_failed_commands() -> N
             "Leg +12025550101 → +12025550186: busy (user_busy, SIP 486 Busy Here)",
         ),
     ]
+
+
+def test_a_call_whose_flow_raised_shows_that_once() -> None:
+    [problem] = found_row(session(leg(answered_at=START), flow_raised_at=START)).problems
+    assert problem.words == "flow raised"
+    parked = found_row(session(flow_raised_at=START, parked=True, failed=True))
+    assert (parked.outcome_words, parked.problems) == ("parked", [])
 
 
 def test_what_the_cause_says_already_is_no_further_problem() -> None:

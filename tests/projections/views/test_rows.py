@@ -19,6 +19,7 @@ from offhook.events import (
     IssuedCommand,
     Record,
     SessionParked,
+    SessionResumed,
     UnknownEvent,
 )
 from offhook.projections.views.commands import command_rows
@@ -232,6 +233,17 @@ def test_a_parked_session_keeps_its_own_flow() -> None:
     assert flows(began, decided("menu"), fact("s", from_before), policy) == {("menu", "7")}
     assert flows(began, fact("s", raised), policy) == {("menu", "7")}
     assert flows(began, fact("s", from_before), policy) == {(None, None)}
+
+
+def test_a_session_keeps_when_its_flow_raised_last() -> None:
+    raised = fact("s", SessionParked(cause_seq=1, error="flow menu 7: KeyError", attempts=5))
+    resumed = fact("s", SessionResumed())
+    stored = records([*call("s"), raised, resumed, raised, resumed, decided("menu")])
+    [row] = session_rows(folded_from("s", stored))
+    assert (row.parked, row.flow_raised_at) == (False, stored[-3].stored_at)
+    assert stored[-3].stored_at > stored[-5].stored_at
+    [fine] = session_rows(folded_from("s", records(call("s"))))
+    assert fine.flow_raised_at is None
 
 
 def test_every_column_has_a_value() -> None:

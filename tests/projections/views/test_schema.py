@@ -1,6 +1,7 @@
 """The migrations, against the tables of `offhook.projections.views.registry`."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,34 @@ async def test_sessions_from_before_have_their_failed_commands(
         {"operation": "dial", "reason": "deadline", "http_status": None, "count": 1},
     ]
     assert none.session.failed_commands is None
+
+
+async def test_sessions_from_before_have_when_their_flow_raised(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0024")
+    engine = open_database(empty_database_url)
+    async with engine.begin() as connection:
+        for session_id in ("raised", "none"):
+            await connection.execute(text(_SESSION), {"id": session_id})
+        await connection.execute(
+            text(
+                "insert into event_log (seq, session_id, side, type, version, stored_at, body)"
+                " select seq, session_id, 'out', type, 1, timestamptz '2026-11-22 10:00:00+00'"
+                " + seq * interval '1 s', '{}' from (values"
+                " (1, 'raised', 'SessionParked'), (3, 'raised', 'SessionParked'),"
+                " (4, 'raised', 'Decided'), (5, 'none', 'Decided')"
+                ") as stored (seq, session_id, type)"
+            )
+        )
+    await migrate(empty_database_url, migrations)
+    async with engine.connect() as connection:
+        raised, none = [await read_session(connection, each) for each in ("raised", "none")]
+    await engine.dispose()
+    assert raised is not None
+    assert none is not None
+    assert raised.session.flow_raised_at == datetime(2026, 11, 22, 10, 0, 3, tzinfo=UTC)
+    assert none.session.flow_raised_at is None
 
 
 _SESSION = """

@@ -35,6 +35,7 @@ NUMBERS = (
     *("+12025550101", "12025550101", "+12025550199", "+4930123456", "4930123499", "+442071234"),
     *("anonymous", "100%", "+1_2", "sip:+12025550101@example.com", None),
 )
+RAISED = {"flow_raised", "flow_raised_from", "flow_raised_before"}
 CAUSES = ("normal_clearing", "user_busy", "not_found", None)
 REFUSED = {"operation": "dial", "reason": "refused", "http_status": 422, "count": 1}
 LATE = {"operation": "transfer", "reason": "deadline", "http_status": None, "count": 3}
@@ -58,6 +59,14 @@ FILTERS = (
     SessionFilter(failed_command="!*", status="ended"),
     SessionFilter(failed_command="*", status="empty"),
     SessionFilter(failed_command="*", started_from=NOW - timedelta(hours=2)),
+    SessionFilter(flow_raised=True),
+    SessionFilter(flow_raised=False, status="ended"),
+    SessionFilter(flow_raised=True, status="empty"),
+    SessionFilter(flow_raised_from=NOW - timedelta(hours=2), started_before=NOW),
+    SessionFilter(
+        flow_raised_from=NOW - timedelta(hours=2), flow_raised_before=NOW - timedelta(hours=1)
+    ),
+    SessionFilter(any_leg=True, flow_raised_before=NOW - timedelta(hours=1), direction="outgoing"),
     SessionFilter(status="empty", started_before=NOW - timedelta(hours=2)),
     SessionFilter(any_leg=True, failed_command="refused", direction="outgoing"),
     SessionFilter(started_from=NOW - timedelta(hours=2), started_before=NOW - timedelta(hours=1)),
@@ -107,6 +116,9 @@ def seeded(seed: int) -> list[dict[str, Any]]:
                 "failed": any_of.random() < 0.2,
                 "failed_commands": any_of.choice(
                     (None, None, [REFUSED], [LATE], [FAILED, REFUSED])
+                ),
+                "flow_raised_at": any_of.choice(
+                    (None, None, started_at + timedelta(seconds=any_of.randrange(5_000)))
                 ),
                 "first_seq": number,
                 "last_seq": number,
@@ -192,10 +204,14 @@ def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
     status, is_up = row["status"], row["up_until"] > NOW
     if status == "active" and not is_up:
         status = "ended"
-    is_asked = "failed_command" in asked and row["failed_commands"]
+    asks_raised = bool(asked.keys() & RAISED) and asked.get("flow_raised") is not False
+    is_asked = ("failed_command" in asked and row["failed_commands"]) or (
+        asks_raised and row["flow_raised_at"]
+    )
     if "status" not in asked and status == "empty" and not (row["parked"] or is_asked):
         return False
-    if asked.get("status") == "empty" or ("failed_command" in asked and "status" not in asked):
+    asks_what_failed = "failed_command" in asked or asks_raised
+    if asked.get("status") == "empty" or (asks_what_failed and "status" not in asked):
         row = row | {"started_at": row["started_at"] or row["first_stored_at"]}
     numbers = [leg[name] for leg in row["legs"] for name in ("from_number", "to_number")]
     words = [
@@ -204,12 +220,16 @@ def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
         for name in ("operation", "reason", "http_status")
         if each[name] is not None
     ]
+    raised_at = row["flow_raised_at"]
     checks: dict[str, Callable[[Any], bool]] = {
         "status": lambda value: status == value,
         "number": lambda value: matches(value, *numbers),
         "session_id": partial(_has_text, row["session_id"]),
         "failed": partial(eq, row["failed"]),
         "failed_command": lambda value: matches(value, *words),
+        "flow_raised": partial(eq, raised_at is not None),
+        "flow_raised_from": lambda at: raised_at is not None and raised_at >= at,
+        "flow_raised_before": lambda at: raised_at is not None and raised_at < at,
     }
     of_session = all(check(asked.pop(name)) for name, check in checks.items() if name in asked)
     return of_session and any(

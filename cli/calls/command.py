@@ -89,6 +89,13 @@ def calls(
     session: Annotated[
         Patterns, typer.Option(metavar="PATTERNS", help="Session ids, or 8f3a* for its start.")
     ] = None,
+    leg: Annotated[
+        Patterns,
+        typer.Option(
+            metavar="PATTERNS",
+            help=f"call_control_id, or v3:8f3a* for its start. {_FIRST_LEG}",
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help=f"Started then or later. {_TIME}")
     ] = None,
@@ -174,6 +181,7 @@ def calls(
         "flow": flow,
         "flow_version": flow_version,
         "session_id": _checked("--session", session, patterns_in),
+        "call_control_id": _checked("--leg", leg, patterns_in),
         "started_from": _moment("--since", since, at),
         "started_before": _moment("--until", until, at),
         "ended_from": _moment("--ended-since", ended_since, at),

@@ -31,7 +31,7 @@ STARTED = ("started_from", "started_before")
 TIMES = (*STARTED, "flow_raised_from", "flow_raised_before")
 MORE = (
     *("from_number", "to_number", "direction", "hangup_source", "flow", "flow_version"),
-    *("connection_id", "session_id"),
+    *("connection_id", "session_id", "call_control_id"),
     *TIMES,
     *("ended_from", "ended_before", "duration_s_min", "duration_s_max"),
     *("answered", "answer_delay_s_min", "answer_delay_s_max", "talk_s_min", "talk_s_max"),
@@ -41,7 +41,7 @@ MORE = (
 OF_A_LEG = frozenset(
     {
         *("hangup_cause", "hangup_source", "sip_hangup_cause"),
-        *("from_number", "to_number", "direction", "connection_id"),
+        *("from_number", "to_number", "direction", "connection_id", "call_control_id"),
     }
 )
 """Filters that may find another leg than the first one."""

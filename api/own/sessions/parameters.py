@@ -42,6 +42,10 @@ def session_filter(
     session_id: Annotated[
         str | None, Query(description="One, or several separated by commas; `8f3a*` for its start")
     ] = None,
+    call_control_id: Annotated[
+        str | None,
+        Query(description="Of its first leg. One, or several separated by commas; `v3:8f3a*`"),
+    ] = None,
     status: Annotated[
         Literal["empty", "active", "ended"] | None, Query(description="As it is shown")
     ] = None,
@@ -114,6 +118,7 @@ def session_filter(
     """What listed sessions have in common. Raises ErrorAnswer 422."""
     return SessionFilter(
         session_id=_texts("session_id", session_id),
+        call_control_id=_texts("call_control_id", call_control_id),
         status=status,
         connection_id=connection_id,
         direction=direction,

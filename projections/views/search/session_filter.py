@@ -49,6 +49,7 @@ class SessionFilter:
     """
 
     session_id: str | None = None
+    call_control_id: str | None = None
     status: str | None = None
     connection_id: str | None = None
     direction: str | None = None
@@ -90,7 +91,10 @@ SPANS = {
     "talk": ("answered_at", "ended_at"),
 }
 NUMBERS = ("from_number", "to_number")
-TEXTS = ("session_id", "hangup_cause", "hangup_source", "sip_hangup_cause")
+TEXTS = (
+    *("session_id", "call_control_id"),
+    *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+)
 
 
 def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":

@@ -19,7 +19,10 @@ from offhook.projections.views.search.session_filter import UNKNOWN, SessionFilt
 from offhook.projections.views.search.session_lists import list_sessions, stream_sessions
 from offhook.projections.views.sessions import SessionView, session_at, sessions
 
-TEXTS = ("from_number", "to_number", "hangup_cause", "hangup_source", "sip_hangup_cause")
+TEXTS = (
+    *("call_control_id", "from_number", "to_number"),
+    *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+)
 EQUAL = ("connection_id", "direction", "flow", "flow_version")
 SPANS = {
     "duration_s": ("started_at", "ended_at"),
@@ -51,6 +54,8 @@ FILTERS = (
     *(SessionFilter(hangup_cause=each) for each in ("user_busy", "user_busy,not*", "!n*")),
     *(SessionFilter(sip_hangup_cause=each) for each in ("4*", "!200", "*6")),
     *(SessionFilter(session_id=each) for each in (SOME_IDS, "s1*", "!s2*,!*3")),
+    SessionFilter(call_control_id="v3:s1*"),
+    SessionFilter(any_leg=True, call_control_id="v3:s7-2,v3:s7-1,*3-1"),
     SessionFilter(hangup_source="caller", direction="incoming"),
     SessionFilter(flow="b", flow_version="2"),
     SessionFilter(failed=True),
@@ -101,13 +106,20 @@ def seeded(seed: int) -> list[dict[str, Any]]:
         started_at = NOW - timedelta(seconds=any_of.randrange(15_000))
         status = any_of.choice(("ended", "ended", "active", "empty"))
         ended_at = started_at + timedelta(seconds=any_of.choice((0, 30, 60, 600)))
-        its_legs = [_row(any_of, started_at, ended_at, status) for _ in range(3)]
+        its_legs = [
+            {
+                **_row(any_of, started_at, ended_at, status),
+                "call_control_id": f"v3:s{number}-{place}",
+            }
+            for place in range(3)
+        ]
         rows.append(
             {
                 **_row(any_of, started_at, ended_at, status),
                 "from_number": its_legs[0]["from_number"],
                 "to_number": its_legs[0]["to_number"],
                 "session_id": f"s{number}",
+                "call_control_id": its_legs[0]["call_control_id"],
                 "status": status,
                 "up_until": NOW + timedelta(seconds=any_of.choice((-60, 60))),
                 "leg_count": len(its_legs),
@@ -157,13 +169,12 @@ async def stored(connection: AsyncConnection, rows: list[dict[str, Any]]) -> Non
     of_legs = [
         {
             **leg,
-            "call_control_id": f"v3:{row['session_id']}-{number}",
             "session_id": row["session_id"],
             "state": "ended",
             "last_seq": row["last_seq"],
         }
         for row in rows
-        for number, leg in enumerate(row["legs"])
+        for leg in row["legs"]
     ]
     await connection.execute(insert(legs), of_legs)
 

@@ -1,5 +1,7 @@
 """The program `offhook`. Each command has a file beside this one, or a folder."""
 
+import codecs
+import io
 import logging
 import os
 import sys
@@ -25,7 +27,7 @@ from offhook.cli.history.repair.command import repair
 from offhook.cli.history.replay import replay
 from offhook.cli.history.verify import verify
 from offhook.cli.migrate import migrate
-from offhook.cli.options import console
+from offhook.cli.options import UsageWrong, console
 from offhook.cli.parked.command import app as parked
 from offhook.cli.provision import provision
 from offhook.cli.rebuild.command import app as rebuild
@@ -34,7 +36,7 @@ from offhook.cli.send.command import send
 from offhook.cli.show.command import show
 from offhook.cli.up import up
 from offhook.cli.whatif.command import whatif
-from offhook.errors import OffhookError, words_of
+from offhook.errors import OffhookError, OperationUnknown, ParameterInvalid, words_of
 from offhook.process.logs import redacted
 from offhook.settings import secrets_in
 
@@ -59,6 +61,9 @@ app.add_typer(parked, name="parked")
 app.add_typer(rebuild, name="rebuild")
 _errors = Console(stderr=True)
 
+USAGE = 2
+"""Exit status of a command that was typed wrong, as of typer's own errors."""
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -82,8 +87,11 @@ def main() -> None:
     """The console script. What Offhook raises on purpose is one line, not a traceback."""
     # Without a handler Python prints warnings bare: "nats error". The error that ends us says more.
     logging.getLogger().addHandler(logging.NullHandler())
+    _escape_what_the_locale_lacks()
     try:
         app()
+    except (UsageWrong, ParameterInvalid, OperationUnknown) as error:
+        _fail(str(error), USAGE)
     except OffhookError as error:
         _fail(str(error))
     except ConnectionError as error:
@@ -96,10 +104,26 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def _fail(message: str) -> None:
+def _escape_what_the_locale_lacks() -> None:
+    """Print \u2192 for → where it cannot be: JSON means the same then, and no output is lost."""
+    codecs.register_error("offhook.escaped", _escaped)
+    is_utf_8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    if isinstance(sys.stdout, io.TextIOWrapper) and not is_utf_8:
+        sys.stdout.reconfigure(errors="offhook.escaped")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """The characters that cannot be encoded as escapes of JSON, and where to go on."""
+    assert isinstance(error, UnicodeEncodeError)
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    escapes = (f"\\u{int.from_bytes(units[at : at + 2]):04x}" for at in range(0, len(units), 2))
+    return "".join(escapes), error.end
+
+
+def _fail(message: str, status: int = 1) -> None:
     message = redacted(message, secrets_in(os.environ))
     _errors.print(f"offhook: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
-    raise SystemExit(1)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

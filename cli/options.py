@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -10,10 +11,19 @@ import typer
 from rich.console import Console
 
 from offhook.cli.embedded import ready_file
+from offhook.errors import SenderFault
 from offhook.settings import Settings, settings_from
 
-console = Console(log_path=False)
-"""Standard output."""
+PIPE_WIDTH = 10_000
+"""Of what is not a terminal: whoever reads a pipe or a file wants whole lines."""
+
+console = Console(log_path=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+"""Standard output. Lines are left to the terminal: rich would break ids in wrapping them."""
+
+
+class UsageWrong(SenderFault):
+    """A command line that means nothing. Exit status 2, as of typer's own errors."""
+
 
 ReadyFile = Annotated[
     Path | None,

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 from msgspec.inspect import BoolType, Type, VarTupleType
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from offhook.cli.apps.body import FIELDS, body_of, change_of
+from offhook.cli.listing import print_listing
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
-from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
+from offhook.cli.printable import printable
+from offhook.cli.remote.answers import error_to_raise, print_fields, print_json
 from offhook.cli.remote.exchange import ErrorResponse, RemoteServer, SuccessAnswer
 from offhook.errors import SettingInvalid
 from offhook.settings import Settings
@@ -121,25 +121,21 @@ def list_(
         print_json({"data": found})
         return
     if found:
-        console.print(_table(found))
+        names = ("id", "name", "active", "webhooks", "to")
+        print_listing(console, names, [_row(each) for each in found])
     plural = "" if len(found) == 1 else "s"
     console.print(f"{len(found):,} application{plural}", highlight=False)
 
 
-def _table(applications: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table()
-    for column in ("id", "name", "active", "webhooks", "to"):
-        table.add_column(column, overflow="fold")
-    for each in applications:
-        version = each.get("webhook_api_version")
-        table.add_row(
-            Text(str(each.get("id"))),
-            Text(str(each.get("application_name"))),
-            "yes" if each.get("active") else Text("no", "yellow"),
-            f"v{version}" if version == VERSION_DEFAULT else Text(f"v{version}", "yellow"),
-            Text(each.get("webhook_event_url") or "–"),
-        )
-    return table
+def _row(application: Mapping[str, Any]) -> Sequence[str]:
+    texts = (
+        str(application.get("id")),
+        str(application.get("application_name")),
+        "yes" if application.get("active") else "no",
+        f"v{application.get('webhook_api_version')}",
+        application.get("webhook_event_url") or "–",
+    )
+    return [printable(text) for text in texts]
 
 
 @app.command()
@@ -241,4 +237,4 @@ def _print(answer: SuccessAnswer, *, as_json: bool) -> None:
     if as_json:
         print_json(answer.body)
     else:
-        console.print(fields_table(answer.body.get("data") or {}))
+        print_fields(console, answer.body.get("data") or {})

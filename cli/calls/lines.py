@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from offhook.cli.listing import GAP, filled
 from offhook.cli.printable import printable
 from offhook.wording.durations import duration
 from offhook.wording.found_row import FoundRow, found_row
@@ -25,7 +26,6 @@ COLUMNS = (
 )
 """Headings and widths; a longer text pushes what follows it."""
 
-GAP = "  "
 WIDE = sum(width + len(GAP) for _, width in COLUMNS) - len(GAP)
 """Below this width a call takes several lines."""
 
@@ -54,9 +54,13 @@ class CallLines:
         """Whether there is a line for each call."""
         return self.width is None or self.width >= WIDE
 
-    def heading(self) -> Text:
-        """The names of the columns."""
-        return Text(_line([name for name, _ in COLUMNS]), style="dim")
+    def heading(self) -> Text | None:
+        """The names of the columns; None if this is not a terminal, as scripts read calls only."""
+        if self.width is None:
+            return None
+        names = [name for name, _ in COLUMNS]
+        text = _line(names) if self.is_wide else "\n".join(filled(names, self.width))
+        return Text(text, style="dim")
 
     def lines_of(self, session: Mapping[str, Any]) -> Text:
         """A session as the API lists it with include=legs."""
@@ -90,18 +94,6 @@ def _causes(row: FoundRow) -> str:
     """The cause that is shown, then what else went wrong."""
     cause = " ".join(each for each in (row.cause, row.sip) if each)
     return "; ".join(filter(None, [cause, *(each.words for each in row.problems)])) or "–"
-
-
-def filled(texts: Sequence[str], width: int) -> list[str]:
-    """The texts on as few lines as hold them; a text that is longer than a line has its own."""
-    lines = [texts[0]]
-    for text in texts[1:]:
-        longer = lines[-1] + GAP + text
-        if len(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append((GAP + text) if len(text) + len(GAP) <= width else text)
-    return lines
 
 
 def _line(texts: Sequence[str]) -> str:

@@ -90,8 +90,8 @@ def _printer(console: Console, *, as_json: bool) -> Callable[[Mapping[str, Any]]
     if as_json:
         return print_json
     lines = CallLines(width=console.width if console.is_terminal else None)
-    if console.is_terminal and lines.is_wide:
-        console.print(lines.heading(), soft_wrap=True)
+    if (heading := lines.heading()) is not None:
+        console.print(heading, soft_wrap=True)
     # Wrapped and cut to the width where they are made: rich would break an id.
     return lambda session: console.print(lines.lines_of(session), soft_wrap=True)
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from offhook.cli.demo.traffic import Traffic
 from offhook.cli.demo.verdict import EXAMPLES_MAX, Verdict, verdict
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
+from offhook.cli.listing import print_timed
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
@@ -45,7 +47,9 @@ def run_demo(
         )
     )
     with tempfile.TemporaryDirectory(prefix="offhook-demo-") as name:
-        with Stack(Path(name), settings, workers=workers, say=console.log) as stack:
+        with Stack(
+            Path(name), settings, workers=workers, say=partial(print_timed, console)
+        ) as stack:
             traffic = Traffic(
                 simulator_url=stack.addresses["simulator"],
                 api_url=stack.addresses["api"],
@@ -68,16 +72,17 @@ class _Demo:
         self._traffic = traffic
         self._stopping = False
         # The verdict needs the simulator's record of effects, which does not survive it.
-        self._supervisor = Supervisor(stack, console.log, vital=("simulator",))
+        self._supervisor = Supervisor(stack, partial(print_timed, console), vital=("simulator",))
         self._started = time.monotonic()
 
     async def run(self) -> Verdict:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop)
-        self._console.log(
+        print_timed(
+            self._console,
             f"placing {self._traffic.calls} calls at {self._traffic.rate_s:g} per second; "
-            "Ctrl-C places no more and waits for the others"
+            "Ctrl-C places no more and waits for the others",
         )
         async with httpx.AsyncClient(timeout=10) as http:
             with Live(self._table({}), console=self._console, refresh_per_second=8) as live:
@@ -113,8 +118,9 @@ class _Demo:
             if not busy and not report["webhooks"]["pending"]:
                 return report
             if time.monotonic() > deadline:
-                self._console.log(
-                    f"{counted(len(busy), 'leg')} still up after {QUIET_TIMEOUT_S:.0f} s"
+                print_timed(
+                    self._console,
+                    f"{counted(len(busy), 'leg')} still up after {QUIET_TIMEOUT_S:.0f} s",
                 )
                 return report
             await asyncio.sleep(REFRESH_S)

@@ -1,10 +1,12 @@
 """What `offhook up` does: everything on this machine, for your own flow, until Ctrl-C."""
 
+import shlex
 import signal
 import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +18,7 @@ from offhook.cli.embedded.role_logs import RoleLogs
 from offhook.cli.embedded.role_settings import require_usable
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
+from offhook.cli.listing import print_timed
 from offhook.errors import OperatorFault
 from offhook.settings import Settings
 from offhook.telnyx.webhook_path import WEBHOOK_PATH
@@ -61,25 +64,26 @@ def run_up(
                 replace(settings, simulator_journal=journal),
                 workers=workers,
                 with_simulator=not settings.carrier_key,
-                say=console.log,
+                say=partial(print_timed, console),
             )
         )
-        _print_addresses(console, stack, directory)
         if ready_file is not None:
             closing.callback(ready_file.unlink, missing_ok=True)
             ready_files.write(ready_file, stack.addresses)
+        kept = directory if is_kept else f"{directory}  (removed at the end; --data keeps them)"
+        _print_addresses(console, stack, f"{kept}", ready_file)
         report = ErrorReport(console, parked=stack.settings.parked, log_path=stack.log_path)
         if not is_kept:
             closing.callback(_keep_tracebacks, console, report)
         _watch(stack, logs, report, console, stopped)
-        console.log("draining")
+        print_timed(console, "draining")
 
 
 def _watch(
     stack: Stack, logs: RoleLogs, report: ErrorReport, console: Console, stopped: "_Stopped"
 ) -> None:
     """Restart what ends and print what goes wrong, until a signal arrives."""
-    supervisor = Supervisor(stack, console.log)
+    supervisor = Supervisor(stack, partial(print_timed, console))
     while not stopped():
         for role, line in logs.new_lines():
             report.take(role, line)
@@ -130,18 +134,31 @@ def _stop_on_signals() -> _Stopped:
     return stopped
 
 
-def _print_addresses(console: Console, stack: Stack, directory: Path) -> None:
+def _print_addresses(
+    console: Console, stack: Stack, directory: str, ready_file: Path | None
+) -> None:
     addresses = stack.addresses
-    console.print(f"webhook URL   {addresses['ingress']}{WEBHOOK_PATH}")
-    console.print(f"API           {addresses['api']}  (documentation at /docs)")
+    api, token = addresses["api"], addresses["token"]
+    lines = {
+        "webhook URL": f"{addresses['ingress']}{WEBHOOK_PATH}",
+        "API": f"{api}  (documentation at /docs)",
+    }
     if "simulator" in addresses:
         key = f"key: {addresses['simulator_key']}; OFFHOOK_CARRIER_KEY is not set"
-        console.print(f"simulator     {addresses['simulator']}/v2  ({key})")
-    # What follows "#" is for the browser alone: it signs in with it.
-    console.print(f"console       {addresses['api']}/console/sign-in#token={addresses['token']}")
-    console.print(f"token         {addresses['token']}")
-    console.print(f"logs, data    {directory}")
-    console.print("more          --ready-file FILE writes every address and key")
+        lines["simulator"] = f"{addresses['simulator']}/v2  ({key})"
+    lines |= {
+        # What follows "#" is for the browser alone: it signs in with it.
+        "console": f"{api}/console/sign-in#token={token}",
+        "token": token,
+        "logs, data": directory,
+        "commands": "--ready-file FILE writes the addresses and keys that other commands need",
+    }
+    if ready_file is not None:
+        path = shlex.quote(f"{ready_file.resolve()}")
+        lines["commands"] = f"in another terminal: export {ready_files.VARIABLE}={path}"
+    for name, text in lines.items():
+        # Not wrapped, so that they can be copied.
+        console.print(f"{name:<13} {text}", soft_wrap=True, markup=False)
     if not stack.settings.flows:
         console.print(
             "OFFHOOK_FLOWS is not set: calls are recorded, and no commands are sent", style="yellow"

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 import typer
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from offhook.cli.printable import printable
 from offhook.cli.remote.exchange import ErrorResponse
 
 
@@ -21,15 +22,15 @@ def error_to_raise(
     return typer.Exit(1)
 
 
-def fields_table(values: Mapping[str, Any]) -> Table:
+def print_fields(console: Console, values: Mapping[str, Any]) -> None:
     """A line for each field, with fields of objects as `inbound.channel_limit`."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for name, value in _flat(values, ""):
+    fields = list(_flat(values, ""))
+    widest = max((len(name) for name, _ in fields), default=0)
+    for name, value in fields:
         shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        table.add_row(f"  {name}", Text("–" if value is None else shown))
-    return table
+        text = printable("–" if value is None else shown)
+        # Not wrapped, so that ids can be copied.
+        console.print(Text.assemble((f"  {name:<{widest}}  ", "bold"), text), soft_wrap=True)
 
 
 def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:

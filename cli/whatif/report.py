@@ -115,7 +115,7 @@ def _table_of(tally: Tally) -> Table:
     table.add_column("sessions", justify="right")
     table.add_column("kind")
     table.add_column("first difference")
-    table.add_column("for example")
+    table.add_column("for example", no_wrap=True)  # to be copied
     groups = list(tally.in_order())
     for key, group in groups[:GROUPS_SHOWN_MAX]:
         first = group.examples[0]

@@ -1,7 +1,11 @@
 """The program itself."""
 
+import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 HEAVY = ("nats", "faststream", "sqlalchemy", "alembic", "fastapi", "starlette")
 
@@ -14,6 +18,23 @@ def test_a_command_loads_only_what_it_needs() -> None:
 def test_a_role_that_checks_the_revision_loads_no_migrations() -> None:
     """They are 0.1 s of CPU at each start of a projector or an API."""
     assert loaded_by("offhook.projections.views.schema", ("alembic", "mako")) == "[]"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_no_output_is_lost_in_an_old_locale(encoding: str) -> None:
+    said = "+1 → Zoë 😀"
+    code = (
+        "from offhook.cli.main import _escape_what_the_locale_lacks as escape\n"
+        f"escape(); print({json.dumps(said, ensure_ascii=False)!a})"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert json.loads(printed.stdout.decode(encoding)) == said
 
 
 def loaded_by(module: str, of: tuple[str, ...]) -> str:

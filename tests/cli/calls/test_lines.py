@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from offhook.cli.calls.lines import COLUMNS, WIDE, CallLines, filled
+from offhook.cli.calls.lines import COLUMNS, WIDE, CallLines
+from offhook.cli.listing import columns, filled
 
 SESSION_ID = "d93a1f4e-cb4f-11f0-a8c1-02420aef98a0"
 
@@ -61,8 +62,10 @@ def test_a_wide_terminal_and_a_pipe_get_a_line_for_each_call() -> None:
         "frontdesk 7",
         SESSION_ID,
     ]
-    heading = CallLines().heading().plain
-    assert heading.index("session") == line.index(SESSION_ID)
+    assert CallLines().heading() is None
+    heading = CallLines(width=WIDE).heading()
+    assert heading is not None
+    assert heading.plain.index("session") == line.index(SESSION_ID)
     assert len(line) == WIDE
 
 
@@ -89,6 +92,26 @@ def test_no_text_is_broken(texts: list[str]) -> None:
         lines = filled(texts, width)
         assert [piece for line in lines for piece in line.split()] == texts
         assert all(len(line) <= width or line in texts for line in lines)
+
+
+def test_a_narrow_terminal_has_a_heading_too() -> None:
+    heading = CallLines(width=40).heading()
+    assert heading is not None
+    names = [name for name, _ in COLUMNS]
+    assert [each for line in heading.plain.splitlines() for each in _texts(line)] == names
+
+
+def test_a_listing_has_columns_if_they_fit() -> None:
+    names, row = ("id", "number", "note"), ("v3:abc", "+12025550101", "")
+    assert columns(names, [row], 40) == [
+        "id      number        note",
+        "v3:abc  +12025550101",
+    ]
+    assert columns(names, [row], 15) == ["id  number\n  note", "v3:abc\n  +12025550101"]
+
+
+def _texts(line: str) -> list[str]:
+    return re.split(r" {2,}", line.strip())
 
 
 def test_a_call_that_is_up_shows_its_phase() -> None:

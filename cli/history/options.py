@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from offhook.cli.options import keyword_options
+from offhook.cli.options import UsageWrong, keyword_options
 from offhook.errors import SelectionInvalid, shown
 from offhook.history.selection import Selection, moment_from
 from offhook.position import position_from
@@ -64,8 +64,14 @@ SELECTION = keyword_options(_Chosen)
 
 
 def selection_of(**options: Any) -> Selection:
-    """What the options mean. Raises SelectionInvalid, which names the option."""
-    now, chosen = datetime.now(UTC), _Chosen(**options)
+    """What the options mean. Raises UsageWrong."""
+    try:
+        return _selection(datetime.now(UTC), _Chosen(**options))
+    except SelectionInvalid as error:
+        raise UsageWrong(str(error)) from None
+
+
+def _selection(now: datetime, chosen: _Chosen) -> Selection:
     return Selection(
         since=_moment("--since", chosen.since, now),
         until=_moment("--until", chosen.until, now),

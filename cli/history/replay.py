@@ -10,8 +10,8 @@ import typer
 
 from offhook.cli.counted import counted
 from offhook.cli.history.options import SELECTION, selection_of
-from offhook.cli.options import ReadyFile, settings_of_command, with_options
-from offhook.errors import SelectionInvalid, shown, shown_url
+from offhook.cli.options import ReadyFile, UsageWrong, settings_of_command, with_options
+from offhook.errors import shown, shown_url
 from offhook.history.selection import Selection
 from offhook.settings import Settings
 
@@ -72,7 +72,7 @@ def replay(
     elif urlsplit(to).scheme in ("http", "https") and urlsplit(to).hostname:
         run(_to_url(settings, selection, to, times, rate, concurrency, retries))
     else:
-        raise SelectionInvalid(
+        raise UsageWrong(
             f"--to {shown_url(to)}: expected stdout, an http(s) URL, or {PROJECTION}NAME"
         )
 
@@ -82,7 +82,7 @@ def _speed(text: str) -> float | None:
         return None
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?x?", text) and (times := float(text.rstrip("x"))):
         return times
-    raise SelectionInvalid(f"--speed is {shown(text)}; expected for example 1x, 10x or max")
+    raise UsageWrong(f"--speed is {shown(text)}; expected for example 1x, 10x or max")
 
 
 async def _to_stdout(settings: Settings, selection: Selection, speed: float | None) -> None:
@@ -135,11 +135,11 @@ async def _to_url(
 
 def _require_usable(name: str, names: Sequence[str], selection: Selection) -> None:
     if name not in names:
-        raise SelectionInvalid(
+        raise UsageWrong(
             f"there is no projection {shown(name)}; expected one of {', '.join(names)}"
         )
     if selection.types:
-        raise SelectionInvalid("--type cannot be used with a projection: sessions are folded whole")
+        raise UsageWrong("--type cannot be used with a projection: sessions are folded whole")
 
 
 async def _to_projection(settings: Settings, selection: Selection, name: str) -> None:

@@ -7,8 +7,15 @@ import typer
 
 from offhook.cli.counted import counted
 from offhook.cli.history.options import SELECTION, selection_of
-from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command, with_options
-from offhook.errors import SelectionInvalid, SettingInvalid, shown_url
+from offhook.cli.options import (
+    AsJson,
+    ReadyFile,
+    UsageWrong,
+    console,
+    settings_of_command,
+    with_options,
+)
+from offhook.errors import SettingInvalid, shown_url
 from offhook.history.selection import Selection
 from offhook.position import position_text
 from offhook.settings import Settings
@@ -57,7 +64,7 @@ def verify(
             " portal shows them, or give --public-key"
         )
     if file and selection.numbers:
-        raise SelectionInvalid("--number needs the views: it cannot be used with --file")
+        raise UsageWrong("--number needs the views: it cannot be used with --file")
     found = run(_verified(settings, selection, file or (), keys))
     (_print_json if as_json else _print)(found, keys)
     if found.altered or (found.unsigned and not allow_unsigned):

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from offhook.cli.options import UsageWrong
 from offhook.cli.whatif.options import Asked
 from offhook.cli.whatif.page import page_of
 from offhook.cli.whatif.processes import run_parts
 from offhook.cli.whatif.report import Report, json_of, print_report
 from offhook.cli.whatif.sources import SESSIONS_MAX, Wanted, from_database, from_files
 from offhook.cli.whatif.tally import Tally
-from offhook.errors import OperatorFault, SelectionInvalid, SettingInvalid
+from offhook.errors import OperatorFault, SelectionInvalid
 from offhook.events import session_id_from
 from offhook.history.selection import moment_from
 from offhook.settings import Settings
@@ -39,7 +40,7 @@ def run_whatif(
     JSON goes to the console; progress then goes to standard error.
     """
     if asked.all_flows and asked.recorded:
-        raise SettingInvalid("--all and --flow cannot be used together")
+        raise UsageWrong("--all and --flow cannot be used together")
     showing = _Showing(Console(stderr=True) if as_json else console)
     report = _compared(settings, asked, processes, showing)
     if as_json:
@@ -107,7 +108,7 @@ def _time(text: str | None, now: datetime, option: str) -> datetime | None:
     try:
         return None if text is None else moment_from(text, now)
     except SelectionInvalid as error:
-        raise SelectionInvalid(f"{option}: {error}") from None
+        raise UsageWrong(f"{option}: {error}") from None
 
 
 def _ids(text: str) -> frozenset[str]:
@@ -115,9 +116,9 @@ def _ids(text: str) -> frozenset[str]:
         try:
             text = Path(text[1:]).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingInvalid(f"--sessions: {text[1:]} cannot be read: {error}") from error
+            raise UsageWrong(f"--sessions: {text[1:]} cannot be read: {error}") from error
     if not (ids := frozenset(session_id_from(each) for each in re.split(r"[,\s]+", text) if each)):
-        raise SettingInvalid("--sessions names no session; expected their ids, separated by commas")
+        raise UsageWrong("--sessions names no session; expected their ids, separated by commas")
     return ids
 
 

@@ -129,7 +129,7 @@ def test_what_is_not_documented_is_not_sent(
     offline: Terminal, arguments: list[str], message: str
 ) -> None:
     refused = offline("apps", *arguments)
-    assert refused.status == 1
+    assert refused.status == 2
     assert message in refused.errors
     assert refused.errors.count("\n") == 1
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from offhook.cli.counted import counted
 from offhook.cli.history.erase.options import Wanted
+from offhook.cli.options import UsageWrong
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
@@ -37,12 +38,12 @@ OUT_OF_REACH = (
 def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
     """Whether nothing was found afterwards. Raises OffhookError."""
     if not (wanted.session_ids or wanted.numbers or wanted.resumes):
-        raise OperatorFault("nothing to erase; expected SESSION, --number or --resume")
+        raise UsageWrong("nothing to erase; expected SESSION, --number or --resume")
     if wanted.resumes and (wanted.session_ids or wanted.numbers):
-        raise OperatorFault("--resume takes no SESSION and no --number")
+        raise UsageWrong("--resume takes no SESSION and no --number")
     for option, texts in (("SESSION", wanted.session_ids), ("--name", wanted.names)):
         if not all(each.strip() for each in texts or ()):  # it would be found everywhere
-            raise OperatorFault(f"{option} is empty; expected a text, nothing was erased")
+            raise UsageWrong(f"{option} is empty; expected a text, nothing was erased")
     try:
         erased = asyncio.run(_erase(console, settings, wanted))
     except FAULTS as error:

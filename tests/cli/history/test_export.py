@@ -65,6 +65,8 @@ async def test_a_wrong_selection_is_named_and_writes_no_file(
         (("--from-position", "3", "--to-position", "2"), "nothing is from position 0:3 to 0:2"),
     ):
         printed = await asyncio.to_thread(here.terminal, "export", "-o", str(path), *options)
-        assert printed.status == 1
+        # What is wrong in itself is a mistake in typing; what is not there may be there tomorrow.
+        is_missing = "no records" in named or "event type" in named or "in partition" in named
+        assert printed.status == (1 if is_missing or "did you mean" in named else 2)
         assert named in printed.errors
     assert os.listdir(tmp_path) == []

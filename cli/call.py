@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
+from offhook.cli.listing import print_listing
 from offhook.cli.options import (
     AsJson,
     ReadyFile,
@@ -18,13 +17,16 @@ from offhook.cli.options import (
     settings_of_command,
     with_options,
 )
-from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
+from offhook.cli.printable import printable
+from offhook.cli.remote.answers import error_to_raise, print_fields, print_json
 from offhook.cli.remote.api_command import send_command
 from offhook.cli.remote.exchange import ErrorResponse, open_api
+from offhook.cli.remote.starts import whole_leg
 from offhook.commands import COMMANDS, LegCommand
 from offhook.commands.paths import call_path
 from offhook.errors import OperationUnknown
 from offhook.telnyx.paths import active_calls_path
+from offhook.wording.durations import duration
 
 PAGE_SIZE = "250"  # the carrier's own bound
 ACTIONS = sorted(name for name, kind in COMMANDS.items() if issubclass(kind, LegCommand))
@@ -34,7 +36,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Leg = Annotated[str, typer.Argument(help="The leg's call_control_id.", show_default=False)]
+Leg = Annotated[
+    str, typer.Argument(help="The leg's call_control_id, or its start.", show_default=False)
+]
 Params = Annotated[
     list[str] | None,
     typer.Option(
@@ -226,13 +230,13 @@ def status(leg: Leg, as_json: AsJson = False, ready_file: ReadyFile = None) -> N
     """Print a leg from the views, even long after it has ended."""
     with open_api(settings_of_command(ready_file)) as api:
         try:
-            found = api.ask("GET", f"/v2{call_path(leg)}").body
+            found = api.ask("GET", f"/v2{call_path(whole_leg(api, leg))}").body
         except ErrorResponse as error:
             raise error_to_raise(error, as_json=as_json) from None
     if as_json:
         print_json(found)
     else:
-        console.print(fields_table(found.get("data") or {}))
+        print_fields(console, found.get("data") or {})
 
 
 @app.command()
@@ -258,18 +262,16 @@ def active(
     if as_json:
         print_json({"data": calls})
         return
-    table = Table()
-    for column in ("call_control_id", "call_session_id", "seconds", "client_state"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column == "seconds" else "left"
-        )
-    for each in calls:
-        table.add_row(
-            Text(str(each.get("call_control_id"))),
-            Text(str(each.get("call_session_id"))),
-            str(each.get("call_duration", "")),
-            Text(each.get("client_state") or ""),
-        )
     if calls:
-        console.print(table)
+        rows = [
+            [
+                str(each.get("call_control_id")),
+                str(each.get("call_session_id")),
+                duration(each.get("call_duration")),
+                printable(each.get("client_state") or ""),
+            ]
+            for each in calls
+        ]
+        names = ("call_control_id", "call_session_id", "up for", "client_state")
+        print_listing(console, names, rows)
     console.print(f"{len(calls):,} active on connection {wanted}", highlight=False)

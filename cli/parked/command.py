@@ -21,7 +21,9 @@ def list_(ready_file: ReadyFile = None) -> None:
 
 @app.command()
 def retry(
-    sessions: Annotated[list[str] | None, typer.Argument(help="Session ids.")] = None,
+    sessions: Annotated[
+        list[str] | None, typer.Argument(help="Session ids, or their starts.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every parked session.")] = False,
     rate: Annotated[
         float, typer.Option(min=0.1, help="Sessions to resume per second, at most.")

@@ -7,13 +7,13 @@ views    its records cannot be read or folded: the projector parked it (in Postg
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
+from offhook.cli.counted import counted
+from offhook.cli.listing import print_listing
 from offhook.cli.printable import printable
 from offhook.codec.facts import encode
 from offhook.errors import OperatorFault, RecordUnreadable
@@ -41,6 +41,9 @@ DECIDED_WITHIN_S = 10.0
 
 DECIDED_POLL_S = 0.05
 
+STARTS_MAX = 10
+"""Ids that are printed if several start so."""
+
 
 def run_list(console: Console, settings: Settings) -> None:
     """Print the parked sessions, the one parked for longest first."""
@@ -48,17 +51,18 @@ def run_list(console: Console, settings: Settings) -> None:
     if not found:
         console.print(f"nothing is parked, as of {as_of}")
         return
-    table = Table()
-    table.add_column("session", no_wrap=True)  # to be copied
-    for column in ("by", "at seq", "since (UTC)", "error", "policy"):
-        table.add_column(column, overflow="fold", justify="right" if column == "at seq" else "left")
-    for each in found[:LISTED_MAX]:
-        since = f"{each.since:%Y-%m-%d %H:%M:%S}"
-        # As text: brackets in an error would be read as markup.
-        error = "\n".join(map(printable, each.error.splitlines()))
-        texts = Text(error), Text(_done(each.commands))
-        table.add_row(each.session_id, each.by, position_text(each.since_seq), since, *texts)
-    console.print(table)
+    rows = [
+        (
+            each.session_id,
+            each.by,
+            position_text(each.since_seq),
+            f"{each.since:%Y-%m-%d %H:%M:%S}",
+            printable(" ".join(each.error.splitlines())),
+            _done(each.commands),
+        )
+        for each in found[:LISTED_MAX]
+    ]
+    print_listing(console, ("session", "by", "at seq", "since (UTC)", "error", "policy"), rows)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
     console.print(f"{more}{len(found):,} parked, as of {as_of}: `offhook parked retry`")
 
@@ -87,7 +91,8 @@ async def _retry(
     engine = open_database(settings.postgres_url, "offhook-parked")
     try:
         found, as_of = await _read(engine)
-        wanted = list(dict.fromkeys([each.session_id for each in found] if every else session_ids))
+        parked = [each.session_id for each in found]
+        wanted = list(dict.fromkeys(parked if every else _whole(session_ids, parked)))
         if not wanted:
             console.print(f"nothing is parked, as of {as_of}")
             return True
@@ -119,8 +124,27 @@ async def _retry(
         counts += [f"{undecided:,} of them parked again or not decided"] if undecided else []
         counts += [f"{rebuilt:,} with views rebuilt"] if by_views else []
         counts += [f"{failed:,} whose views cannot be rebuilt"] if failed else []
-        console.print(f"{len(wanted):,} sessions: {', '.join(counts)}")
+        console.print(f"{counted(len(wanted), 'session')}: {', '.join(counts)}")
     return not (undecided or failed)
+
+
+def _whole(texts: Sequence[str], parked: Sequence[str]) -> Iterator[str]:
+    """The ids of sessions that are named by them, or by their start. Raises OperatorFault.
+
+    The log has the last word: a session that the views do not have as parked is named whole.
+    """
+    for text in texts:
+        found = sorted({each for each in parked if each.startswith(text)})
+        if text in found or not found:
+            yield text
+        elif len(found) == 1:
+            yield found[0]
+        else:
+            ids = "\n  ".join(found[:STARTS_MAX])
+            raise OperatorFault(
+                f"{counted(len(found), 'parked session')} have an id that starts with {text}; give"
+                f" more of it:\n  {ids}"
+            )
 
 
 def _bar(console: Console) -> Progress:

@@ -14,8 +14,9 @@ import typer
 from msgspec.inspect import ListType, LiteralType, StrType, Type
 from rich.console import Console
 
-from offhook.cli.remote.answers import error_to_raise, fields_table, print_json
+from offhook.cli.remote.answers import error_to_raise, print_fields, print_json
 from offhook.cli.remote.exchange import ErrorResponse, Unanswered, open_api
+from offhook.cli.remote.starts import whole_leg
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
 from offhook.redact import is_secret_name
 from offhook.settings import Settings
@@ -43,6 +44,10 @@ def send_command(
     command_from(operation, parameters, leg)
     command_id = command_id or str(uuid.uuid4())
     with open_api(settings) as api:
+        if leg is not None:
+            leg = whole_leg(api, leg)
+        if operation == "bridge" and "call_control_id" in parameters:
+            parameters["call_control_id"] = whole_leg(api, parameters["call_control_id"])
         try:
             answer = api.ask(
                 method_of(operation),
@@ -65,7 +70,7 @@ def send_command(
         print_json({"command_id": command_id, **answer.body})
         return
     console.print(f"{operation}: {answer.status}, command_id {command_id}", highlight=False)
-    console.print(fields_table(answer.body.get("data") or {}))
+    print_fields(console, answer.body.get("data") or {})
 
 
 def _parameters(

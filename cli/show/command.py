@@ -9,7 +9,7 @@ from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command
 
 def show(
     session: Annotated[
-        str, typer.Argument(help="The session's id: the carrier's call_session_id.")
+        str, typer.Argument(help="The session's id, the carrier's call_session_id, or its start.")
     ],
     last: Annotated[
         int | None,

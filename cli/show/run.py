@@ -1,20 +1,25 @@
 """What `offhook show` does: read a call's records from the log, and print them.
 
-It reads only the log, so it works without Postgres and shows what the views should contain. To
-follow a session it needs the API too, which says when there is something new.
+It reads the log, so it works without Postgres and shows what the views should contain. Only what
+is not there is looked up elsewhere: an archived session through Postgres, the start of an id
+through the API. To follow a session it needs the API too, which says when there is something new.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import typer
 from rich.console import Console
 
+from offhook.cli.remote.exchange import ErrorResponse, Unanswered, open_api
+from offhook.cli.remote.starts import session_starting
+from offhook.cli.show.archived import LogAndArchive
 from offhook.cli.show.call_records import Moment, read_call
 from offhook.cli.show.diff import changes_between, diff_text
 from offhook.cli.show.fold import (
@@ -28,11 +33,10 @@ from offhook.cli.show.fold import (
 from offhook.cli.show.follow import follow_session, width_of
 from offhook.cli.show.text import session_text
 from offhook.codec.facts import fields_of
-from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid
+from offhook.errors import OperatorFault, RecordUnreadable, SelectionInvalid, SettingInvalid
 from offhook.events import Record, session_id_from
 from offhook.history.selection import moment_from
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import position_from, position_text
 from offhook.redact import hidden
@@ -62,10 +66,33 @@ def run_show(
     asked = _Asked(
         session=session, last=last, moments=[_moment_in(text) for text in texts], as_json=as_json
     )
+    show = partial(_show, console, settings, is_diff=diff is not None, follow=follow)
     try:
-        asyncio.run(_show(console, settings, asked, is_diff=diff is not None, follow=follow))
+        try:
+            asyncio.run(show(asked))
+        except _NoRecord as error:
+            whole = _whole(settings, session, error)
+            asyncio.run(show(replace(asked, session=whole)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _whole(settings: Settings, start: str, no_record: "_NoRecord") -> str:
+    """The id of the one session that starts so. Raises OperatorFault."""
+    try:
+        with open_api(settings) as api:
+            whole = session_starting(api, start)
+    except (ErrorResponse, SettingInvalid, Unanswered) as error:
+        raise OperatorFault(
+            f"{no_record}. If this is the start of an id, the API is needed to look it up: {error}"
+        ) from None
+    if whole is None or whole == start:
+        raise no_record
+    return whole
+
+
+class _NoRecord(OperatorFault):
+    """No session has this id, or it is the start of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +108,18 @@ async def _show(
 ) -> None:
     client = await connect(settings.nats_url, "show")
     try:
-        log = JetStreamLog(client)
+        log = LogAndArchive(client, settings.postgres_url)
         moments = [await _moment(StreamLookup(client), each) for each in asked.moments]
         wanted = session_id_from(asked.session)
         until: Sequence[Moment | None] = moments or [None]
         read = [await read_call(log, wanted, each) for each in until]
         session_id, records = max(read, key=lambda each: len(each[1]))
         if not records:
-            by_then = f" as of {_moment_text(asked.moments[-1])}" if moments else ""
-            raise OperatorFault(f"the log has no record of session {asked.session}{by_then}")
+            missing = f"there is no record of session {asked.session}"
+            if moments and await log.read(wanted):
+                raise OperatorFault(f"{missing} as of {_moment_text(asked.moments[-1])}")
+            trouble = f", and the archive cannot be read: {log.trouble}" if log.trouble else ""
+            raise _NoRecord(f"{missing} in the log{trouble}")
         if is_diff:
             # From the earlier one, whichever was given first: rows are never taken back.
             found = sorted((found for _, found in read), key=len)

@@ -15,6 +15,7 @@ from offhook.phone_numbers import spellings
 from offhook.projections.views.sessions import read_session, session_at
 from offhook.projections.views.stored.archive import archived_ids, places_of
 from offhook.projections.views.stored.erasures import ERASED
+from offhook.projections.views.view import storable
 
 LINKED_MAX = 1_000
 """Sessions that one erasure may reach; more is probably a mistake."""
@@ -47,7 +48,9 @@ async def find_target(
     """The target. Raises OperatorFault if there is none, if a call is up, or if it is too large."""
     found = await _known_among(connection, session_ids)
     if missing := sorted(set(session_ids) - found):
-        raise OperatorFault(f"there is no session {missing[0]!r}; nothing was erased")
+        start = await _is_a_start(connection, missing[0])
+        expected = "; it is the start of an id, and erase expects a whole one" if start else ""
+        raise OperatorFault(f"there is no session {missing[0]!r}{expected}; nothing was erased")
     for number in numbers:
         found |= await _with_number(connection, number)
     found = {each for each in await _linked(connection, found) if not each.startswith(ERASED)}
@@ -78,6 +81,15 @@ async def _known_among(connection: AsyncConnection, session_ids: Collection[str]
         {"ids": list(session_ids)},
     )
     return set(found.scalars())
+
+
+async def _is_a_start(connection: AsyncConnection, text_: str) -> bool:
+    """Whether the id of a session starts so. Which one is not said, as what is erased is gone."""
+    found = await connection.execute(
+        text("select exists (select from sessions where starts_with(session_id, :start))"),
+        {"start": storable(text_)},
+    )
+    return bool(found.scalar_one())
 
 
 async def _with_number(connection: AsyncConnection, number: str) -> set[str]:

@@ -81,8 +81,12 @@ def test_a_call_from_dial_to_hangup(offhook: Terminal, stack: Stack) -> None:
     shown = offhook("call", "status", leg)
     assert "is_alive" in shown.output
     assert "true" in shown.output
+    assert leg in offhook("call", "status", leg[:20]).output
+    session_id = dialled.json["data"]["call_session_id"]
+    assert offhook("calls", "--leg", f"{leg[:20]}*").output.endswith(f"  {session_id}\n")
+    assert offhook("show", session_id[:13], "--json").json["session_id"] == session_id
 
-    hung_up = offhook("call", "hangup", leg)
+    hung_up = offhook("call", "hangup", leg[:20])
     assert hung_up.status == 0, hung_up.errors
     assert hung_up.output.startswith("hangup: 200, command_id ")
     assert "result  ok" in hung_up.output
@@ -144,7 +148,7 @@ def test_any_action_of_the_carrier_can_be_given(offhook: Terminal, stack: Stack)
 def test_an_unknown_action_is_told_the_known_ones(offline: Terminal) -> None:
     for operation in ("spek", "dial"):  # dial is for no leg
         refused = offline("call", "action", operation, "v3:a", "-p", "payload=hello")
-        assert refused.status == 1
+        assert refused.status == 2
         assert f"{operation!r} is not an action on a leg; expected one of ai_" in refused.errors
         assert ", speak, " in refused.errors
         assert " dial," not in refused.errors
@@ -270,7 +274,7 @@ def test_what_is_not_documented_is_not_sent(
     if arguments[0] == "dial":
         arguments = [*arguments, "--connection-id", "12"]
     refused = offline("call", *arguments)
-    assert refused.status == 1
+    assert refused.status == 2
     assert message in refused.errors
     assert refused.errors.count("\n") == 1
 

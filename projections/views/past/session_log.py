@@ -7,7 +7,9 @@ import msgspec
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.errors import RecordUnreadable
 from offhook.events import Record
+from offhook.history.selection import Selection
 from offhook.process.slices import Slices
 from offhook.projections.views.commands import list_dials_of
 from offhook.projections.views.past.history import (
@@ -17,6 +19,7 @@ from offhook.projections.views.past.history import (
     records_of_dial,
     stored_by,
 )
+from offhook.projections.views.past.records import select_records
 from offhook.projections.views.sessions import call_session_of
 from offhook.projections.views.stored.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.view import storable
@@ -52,6 +55,28 @@ async def read_own_records(
         await slices.yield_if_due()
     has_more = bool(rows) and rows[-1].next_seq is not None
     return OwnRecords(session_id=session_id, records=records, has_more=has_more)
+
+
+async def read_whole_session(connection: AsyncConnection, session_id: str) -> list[Record]:
+    """All of the session's records, also those in the archive, in order of position.
+
+    Raises RecordUnreadable, and OperatorFault if a file of the archive cannot be read.
+    """
+    records: list[Record] = []
+    async for each in select_records(connection, Selection(sessions=(session_id,))):
+        stored = read_stored(
+            seq=each.position,
+            session_id=each.session_id,
+            side=each.side,
+            type=each.type,
+            version=each.version,
+            stored_at=each.stored_at,
+            body=each.body,
+        )
+        if stored.record is None:
+            raise RecordUnreadable(stored.error)
+        records.append(stored.record)
+    return records
 
 
 async def read_record(

@@ -98,6 +98,7 @@ async def _read(here: Installation, endpoint: Endpoint) -> dict[str, Any]:
         "of positions": ("export", "-o", "-", "--from-position", "20", "--to-position", "50"),
         "replay": ("replay", "--to", "stdout"),
         "verify": ("verify", "--json"),
+        "show": ("show", SECOND, "--json"),
     }.items():
         printed = await _typed(here, *arguments)
         assert printed.status == 0, printed.errors

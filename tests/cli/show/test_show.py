@@ -385,7 +385,10 @@ async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
     shown = _show(own_nats, "nobody")
     assert shown.returncode == 1
     assert shown.stdout == ""
-    assert shown.stderr == "offhook: the log has no record of session nobody\n"
+    assert shown.stderr.startswith(
+        "offhook: there is no record of session nobody in the log, and the archive cannot be read:"
+    )
+    assert "the start of an id, the API is needed to look it up: there is no tok" in shown.stderr
     for options in (("--as-of", "10:30"), ("--diff", "1", "10:30")):
         shown = _show(own_nats, "nobody", *options)
         assert shown.returncode == 1

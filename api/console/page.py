@@ -1,14 +1,15 @@
 """What a page is: a path, a template, and a function from a request to what the template shows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from offhook.api.console.client import Api, ApiClient, ApiRefused
@@ -19,11 +20,23 @@ Shown = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Later:
+    """A part of a page that is asked for once what is above and below it is sent.
+
+    It stands where the page's template has `{{ later }}`, and has the names of the page too.
+    """
+
+    template: str
+    shown: Callable[[], Awaitable[Shown]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """A page of the console.
 
     `shown` asks the API for what the template needs. The query and the path's parameters are the
     whole state of a page, so that its URL can be shared. `in_menu` is its name in the menu.
+    A `Later` with the name "later" comes after the rest, which the browser shows meanwhile.
     """
 
     path: str
@@ -46,12 +59,28 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
             if refused.status == 401:
                 return to_sign_in(request)
             return await trouble_page(request, refused, client, menu)
-        return HTMLResponse(
-            render(page.template, request=request, page=page, menu=menu, who=who["data"], **shown),
-            media_type=page.media_type,
-        )
+        names = {"request": request, "page": page, "menu": menu, "who": who["data"], **shown}
+        later = names.pop("later", None)
+        if not isinstance(later, Later):
+            return HTMLResponse(render(page.template, **names), media_type=page.media_type)
+        return StreamingResponse(in_parts(page, later, names), media_type=page.media_type)
 
     return Route(page.path, endpoint, methods=["GET"])
+
+
+async def in_parts(page: Page, later: Later, names: Mapping[str, Any]) -> AsyncIterator[str]:
+    """The HTML above the part that comes later, that part, and what is below it."""
+    above, _, below = render(page.template, later=_LATER, **names).partition(_LATER)
+    yield above
+    try:
+        yield render(later.template, **{**names, **await later.shown()})
+    except ApiRefused as refused:
+        yield render("not_read.html", refused=refused)
+    yield below
+
+
+# A reader's text has its angle brackets escaped.
+_LATER = Markup("<!-- later -->")
 
 
 def to_sign_in(request: Request) -> Response:

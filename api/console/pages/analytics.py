@@ -5,11 +5,12 @@
     &show=                          the figure over time
     &by=                            the breakdown
 
-The page is complete without scripts; its script draws the figure over time.
+The page is complete without scripts; its script draws the figure over time. The tiles and the
+figure over time are sent first, and the panels below them as soon as they are read.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +48,7 @@ from offhook.api.console.charts.traffic import (
     webhook_tiles,
 )
 from offhook.api.console.client import Api
-from offhook.api.console.page import Page, Shown
+from offhook.api.console.page import Later, Page, Shown
 from offhook.wording.causes import cause_text, sip_text
 
 SHOW_DEFAULT = "calls"
@@ -96,7 +97,7 @@ async def shown(request: Request, api: Api) -> Shown:
     """The figures of the range in the URL, in total, over time and by what calls have in common."""
     given = {name: value for name, value in request.query_params.items() if value.strip()}
     asked = _asked(given, datetime.now(UTC))
-    found = await _found(asked, api)
+    found = await _first(asked, api)
     shown = {
         "given": given,
         "filters": asked.filters,
@@ -112,9 +113,14 @@ async def shown(request: Request, api: Api) -> Shown:
         "total": None,
         "written": written,
     }
-    if found["total"]:
-        shown |= _over_time(asked, found) | _panels(asked, found)
-    return shown
+    if not found["total"]:
+        return shown
+
+    async def panels() -> Shown:
+        return _panels(asked, {**found, **await _rest(asked, api)})
+
+    later = Later(template="analytics_panels.html", shown=panels)
+    return shown | _over_time(asked, found) | {"later": later}
 
 
 def _asked(given: Mapping[str, str], now: datetime) -> _Asked:
@@ -131,16 +137,37 @@ def _asked(given: Mapping[str, str], now: datetime) -> _Asked:
     )
 
 
-async def _found(asked: _Asked, api: Api) -> Mapping[str, Any]:
-    """The API's groups, by what each request is for, and its definitions."""
+Groups = Callable[..., Awaitable[Any]]
 
+
+def _groups(asked: _Asked, api: Api) -> Groups:
     async def groups(within: tuple[datetime, datetime], **more: object) -> Any:
         start, end = (rfc3339(at) for at in within)
         wanted = {"tz": asked.tz.key, **asked.filters, "from": start, "to": end, **more}
         return (await api.get("/analytics/groups", wanted))["data"]
 
+    return groups
+
+
+async def _first(asked: _Asked, api: Api) -> Mapping[str, Any]:
+    """The API's groups for the figures and their series, and its definitions."""
+    groups = _groups(asked, api)
+
     async def definitions() -> Any:
         return (await api.get("/analytics/definitions"))["data"]
+
+    within = asked.within
+    return await _replies(
+        total=groups(within, include="histograms"),
+        series=groups(within, group_by=asked.unit),
+        before=groups(within.week_earlier, group_by=asked.unit),
+        definitions=definitions(),
+    )
+
+
+async def _rest(asked: _Asked, api: Api) -> Mapping[str, Any]:
+    """What the panels are made of, by what each request is for."""
+    groups = _groups(asked, api)
 
     async def figures(name: str, **more: object) -> Any:
         if asked.within.end - asked.within.start > RANGE_MAX:
@@ -152,21 +179,21 @@ async def _found(asked: _Asked, api: Api) -> Mapping[str, Any]:
     within = asked.within
     of_load = {name: asked.filters[name] for name in LOAD_FILTERS if name in asked.filters}
     unit = load_unit(within.end - within.start)
-    requests = {
-        "load": figures("load", **of_load),
-        "loads": figures("load", group_by=unit, **of_load),
-        "queues": figures("queues", group_by="queue", top=PARTS_MAX),
-        "commands": figures("commands", group_by="operation", top=PARTS_MAX),
-        "webhooks": figures("webhooks"),
-        "total": groups(within, include="histograms"),
-        "series": groups(within, group_by=asked.unit),
-        "before": groups(within.week_earlier, group_by=asked.unit),
-        "pairs": groups(within, group_by="hangup_cause,sip_hangup_cause", top=PAIRS_MAX),
-        "directions": groups(within, group_by="direction"),
-        "days": groups(whole_days(*within), group_by="day", tz="UTC"),
-        "parts": groups(within, group_by=asked.by, top=PARTS_MAX),
-        "definitions": definitions(),
-    }
+    return await _replies(
+        load=figures("load", **of_load),
+        loads=figures("load", group_by=unit, **of_load),
+        queues=figures("queues", group_by="queue", top=PARTS_MAX),
+        commands=figures("commands", group_by="operation", top=PARTS_MAX),
+        webhooks=figures("webhooks"),
+        pairs=groups(within, group_by="hangup_cause,sip_hangup_cause", top=PAIRS_MAX),
+        directions=groups(within, group_by="direction"),
+        days=groups(whole_days(*within), group_by="day", tz="UTC"),
+        parts=groups(within, group_by=asked.by, top=PARTS_MAX),
+    )
+
+
+async def _replies(**requests: Awaitable[Any]) -> Mapping[str, Any]:
+    """By name, asked for at once."""
     return dict(zip(requests, await asyncio.gather(*requests.values()), strict=True))
 
 
@@ -182,6 +209,8 @@ def _over_time(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
     earlier = buckets_of(before, asked.within.week_earlier, asked.unit) if before else []
     points_before = points_of(earlier, asked.unit, show.key, asked.filters, WEEK)
     return {
+        "total": total,
+        "talk_min": total["durations"]["acd_s"]["numerator"] / 60,
         "tiles": tiles,
         "show": show,
         "points": points,
@@ -211,8 +240,6 @@ def _panels(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
         )
 
     return {
-        "total": total,
-        "talk_min": durations["acd_s"]["numerator"] / 60,
         "heat": heat_map(found["pairs"], asked.calls_url),
         "cause_text": cause_text,
         "sip_text": sip_text,

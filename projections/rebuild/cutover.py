@@ -115,6 +115,8 @@ async def _snapshots_gone(looking: AsyncConnection, holding: AsyncConnection) ->
         text(
             "select pid, xact_start from pg_stat_activity where datname = current_database()"
             " and backend_xmin is not null and pid <> all(:ours)"
+            # It reads for nobody, and may take hours: it likes tables that were just loaded.
+            " and backend_type <> 'autovacuum worker'"
             # Projectors, which wait for us.
             " and not :holding = any(pg_blocking_pids(pid))"
         ),

@@ -3,20 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild import cutover
 from offhook.projections.rebuild.aside import lock_versions
-from offhook.projections.rebuild.cutover import end_grace, roll_back
+from offhook.projections.rebuild.cutover import _snapshots_gone, end_grace, roll_back
 from offhook.projections.rebuild.run import cut_over_version, read_status
-from offhook.projections.views.database import name_transaction, read_at_one_moment
+from offhook.projections.views.database import (
+    driver_of,
+    name_transaction,
+    open_database,
+    read_at_one_moment,
+)
 from tests.projections.rebuild.versions import (
     NAMES,
     WRONG,
@@ -304,3 +311,45 @@ async def _described(engine: AsyncEngine) -> list[str]:
             )
         )
         return list(found.scalars())
+
+
+async def test_an_autovacuum_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a snapshot all the time: the cutover gave up after a minute, and named nobody."""
+    monkeypatch.setattr("offhook.projections.rebuild.cutover.SNAPSHOTS_S", 0.0)
+    with PostgresServer() as server:
+        engine = open_database(server.create_database("vacuumed"))
+        async with engine.connect() as first, engine.connect() as second:
+            for statement in _SLOW_AUTOVACUUM:
+                await (await driver_of(first)).execute(statement)
+            began = None
+            async with asyncio.timeout(TIMEOUT_S):
+                while began is None:
+                    await first.execute(text("select pg_sleep(0.05)"))
+                    began = await _autovacuum(first)
+            await _snapshots_gone(first, second)
+            assert await _autovacuum(first) == began
+        await engine.dispose()
+
+
+_SLOW_AUTOVACUUM = (
+    "alter system set autovacuum = on",
+    "alter system set autovacuum_naptime = 1",
+    "select pg_reload_conf()",
+    "create table filled (number int) with (autovacuum_vacuum_insert_threshold = 1,"
+    " autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)",
+    "insert into filled select generate_series(1, 100000)",
+)
+
+
+async def _autovacuum(connection: AsyncConnection) -> Any:
+    """When the one that has a snapshot began; None if there is none."""
+    found = await connection.execute(
+        text(
+            "select xact_start from pg_stat_activity"
+            " where backend_type = 'autovacuum worker' and backend_xmin is not null"
+            " and query like '%filled%'"
+        )
+    )
+    began = found.scalar_one_or_none()
+    await connection.commit()
+    return began

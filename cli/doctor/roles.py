@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Place, good, unknown, wrong
 from offhook.cli.tokens import widest_token
-from offhook.errors import shown_url, words_of
+from offhook.errors import shown_url
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -27,7 +27,7 @@ async def examine_role(place: Place, check: str, url: str, name: str) -> tuple[F
             place, check, found, f"it hangs: see the log of the {name}, then restart it"
         ), False
     except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        found = f"not reachable at {where}: {words_of(error)}"
+        found = f"not reachable at {where}: {type(error).__name__} {error}"
         return wrong(place, check, found, fix), False
     try:
         readiness = msgspec.json.decode(answer.content, type=dict[str, object])

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable, shown_url
+from offhook.jetstream.client.headers import read_headers_fast
 
 RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
@@ -71,11 +72,13 @@ async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
     """
     try:
         async with asyncio.timeout(FIRST_CONNECTION_S):
-            return await connecting
+            client = await connecting
     except (OSError, NatsError, TimeoutError) as error:
         tried = isinstance(error, TimeoutError)
         why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)
         raise LogUnavailable(f"no NATS server answers at {shown_url(url)}: {why}") from error
+    read_headers_fast(client)
+    return client
 
 
 def when_reconnected(client: Client, do: Callable[[], None]) -> Callable[[], None]:

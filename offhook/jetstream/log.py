@@ -270,10 +270,16 @@ async def pages(
     while True:
         page = await log.read(session_id, in_after=in_after, out_after=out_after, limit=limit)
         yield page
-        if len(page) < limit:
+        if is_last(page, limit):
             return
         in_after = max((each.seq for each in page if each.side == "in"), default=in_after)
         out_after = max((each.seq for each in page if each.side == "out"), default=out_after)
+
+
+def is_last(page: Sequence[Record], limit: int) -> bool:
+    """Whether a page that was read with this limit has the last records of both sides."""
+    of_in = sum(each.side == "in" for each in page)
+    return max(of_in, len(page) - of_in) < limit
 
 
 def trace_headers(traceparent: str) -> dict[str, str]:

@@ -30,8 +30,8 @@ from offhook.workers.sessions.state import Snapshot
 EVERY = 500
 """Facts and decisions after which a session gets another snapshot; fewer are folded in 40 ms."""
 
-SHORT_MAX = 64
-"""Records that are read before anybody asks for a snapshot: most sessions are shorter."""
+SHORT_MAX = 32
+"""Records of each side that are read first. Of a session that has more, a snapshot is asked for."""
 
 OFFERED_MAX = 256
 """Snapshots that wait to be stored. They share what they consist of with the sessions in memory."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from offhook.process.slices import SLICE_S, Slices
+from offhook.process.slices import SLICE_S, TURNS, TURNS_S, Slices
 
 
 async def test_others_run_once_a_slice_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +23,25 @@ async def test_others_run_once_a_slice_is_used_up(monkeypatch: pytest.MonkeyPatc
     loop.call_soon(lambda: ran.append(now))
     await work.yield_if_due()
     assert ran == [SLICE_S], "a new slice has begun"
+
+
+@pytest.mark.parametrize(("turn_s", "turns"), [(0.0, TURNS), (TURNS_S * 0.4, 3)])
+async def test_others_get_several_turns_in_between_but_not_too_much_time(
+    monkeypatch: pytest.MonkeyPatch, turn_s: float, turns: int
+) -> None:
+    now, taken = 0.0, 0
+    monkeypatch.setattr("offhook.process.slices.time.perf_counter", lambda: now)
+    work = Slices()
+
+    async def other() -> None:
+        nonlocal now, taken
+        while True:
+            await asyncio.sleep(0)
+            now, taken = now + turn_s, taken + 1
+
+    task = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    now, taken = SLICE_S, 0
+    await work.yield_if_due()
+    task.cancel()
+    assert taken == turns

@@ -61,16 +61,28 @@ def counted(metrics: WorkerMetrics) -> dict[str, float]:
 
 
 class ReadLog(MemoryLog):
-    """Counts the records that are read."""
+    """Counts the records that are read, and how often some are asked for."""
 
     reads = 0
+    asked = 0
 
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         found = await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
         self.reads += len(found)
+        self.asked += 1
         return found
+
+
+class AskedSnapshots(MemorySnapshots):
+    """Counts how often one is asked for."""
+
+    asked = 0
+
+    async def read(self, session_id: str) -> bytes | None:
+        self.asked += 1
+        return await super().read(session_id)
 
 
 class Watching:
@@ -122,6 +134,22 @@ async def next_seen(
     assert [*session.commands] == [*expected.commands]
     assert carrier.operations == (["speak"] if number % 3 == 0 else [])
     return session
+
+
+@pytest.mark.parametrize(("events", "asks"), [(SHORT_MAX - 2, False), (SHORT_MAX - 1, True)])
+async def test_a_call_with_few_records_of_each_side_is_read_at_once(
+    events: int, asks: bool
+) -> None:
+    log, store = ReadLog(), AskedSnapshots()
+    settler = settler_on(log, ScriptedCarrier(log), Watching().flow)
+    arriving: list[CallEvent] = [initiated(), *(transcription(3 * n + 1) for n in range(events))]
+    for event in arriving:
+        await settler.settle(SESSION, await arrive(log, event))
+    log.asked = 0
+    cache = SessionCache(log, asyncio.sleep, snapshots=snapshots_in(store))
+    state = await cache.read(SESSION)
+    assert state.latest() == fold(SESSION, await log.read(SESSION))
+    assert (store.asked, log.asked) == (1, 3) if asks else (0, 2)
 
 
 async def test_a_worker_that_takes_a_long_call_over_reads_its_tail() -> None:

@@ -22,6 +22,9 @@ from offhook.wording.found_row import STATES
 ROWS_MAX = 50
 """Rows on a page; older sessions are on the next one."""
 
+FIRST_ROWS_MAX = 25
+"""Rows that the page comes with, more than a window shows; its script asks for the others."""
+
 LAG_EXPECTED_MS = 1_000
 
 FAILED_MAX = 1_000
@@ -35,6 +38,16 @@ PAST = ("ended", "all")
 
 
 async def shown(request: Request, api: Api) -> Shown:
+    """What the page comes with."""
+    return await _shown(request, api, FIRST_ROWS_MAX)
+
+
+async def shown_now(request: Request, api: Api) -> Shown:
+    """The same with all rows."""
+    return await _shown(request, api, ROWS_MAX)
+
+
+async def _shown(request: Request, api: Api, rows_max: int) -> Shown:
     """The sessions that the query asks for, newest first, and how many calls are up."""
     query = {name: value for name, value in request.query_params.items() if value}
     status = query.get("status", "active")
@@ -50,7 +63,7 @@ async def shown(request: Request, api: Api) -> Shown:
                 "to_number": query.get("to"),
                 "before_seq": query.get("before"),
                 "include": "legs,last",
-                "limit": ROWS_MAX,
+                "limit": rows_max,
             },
         ),
     )
@@ -66,7 +79,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "lag_ms": counts["meta"]["lag_ms"],
         "lag_expected_ms": LAG_EXPECTED_MS,
         "rows": [live_row(session, now) for session in listed["data"]],
-        "rows_max": ROWS_MAX,
+        "rows_max": rows_max,
         "status": status,
         "is_past": status in PAST,
         "statuses": [(name, _STATUS_WORDS[name]) for name in STATUSES],
@@ -146,4 +159,4 @@ _STATUS_WORDS = {
 }
 
 LIVE = Page(path="/", template="live.html", shown=shown, in_menu="Live")
-LIVE_NOW = Page(path="/live/now", template="live_now.html", shown=shown)
+LIVE_NOW = Page(path="/live/now", template="live_now.html", shown=shown_now)

@@ -58,8 +58,11 @@ function show(html) {
     while (old.children.length > next.length) old.lastElementChild.remove();
   }
   showRows([...fresh.getElementById("rows").rows]);
+  isWhole = true;
   tick();
 }
+
+let isWhole = false; // the page comes with the first rows only
 
 // Rows have their session as key: one that is the same stays, of a changed one its cells change.
 function showRows(next) {
@@ -69,7 +72,7 @@ function showRows(next) {
   for (const row of next) {
     const old = document.getElementById(row.id);
     if (!old) {
-      row.classList.add("fresh");
+      if (isWhole) row.classList.add("fresh");
       rows.insertBefore(row, place);
       continue;
     }

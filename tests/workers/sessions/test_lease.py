@@ -37,6 +37,19 @@ async def test_an_outcome_that_another_worker_recorded_before_its_next_record_en
         await lease.append(OUTCOME)
 
 
+async def test_an_outcome_that_another_worker_recorded_after_it_took_over_ends_the_lease() -> None:
+    """Nothing follows the outcome, but the other worker has a lease, and sends what comes next."""
+    log = MemoryLog()
+    lease = await lease_on(log)
+    taken_over = CommandAttempted(
+        command_id="c-1", attempt=2, because="taken over", worker="w1", lease_s=3.0
+    )
+    await log.append(SESSION, "out", encode(taken_over, SESSION))
+    await log.append(SESSION, "out", encode(OUTCOME, SESSION))
+    with pytest.raises(PositionTaken):
+        await lease.append(OUTCOME)
+
+
 async def test_an_outcome_that_was_stored_and_not_acknowledged_is_read_and_built_on() -> None:
     log = MemoryLog()
     lease = await lease_on(log)

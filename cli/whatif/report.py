@@ -1,16 +1,17 @@
 """What a run has found, as text for a terminal and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from offhook.cli.counted import counted
+from offhook.cli.listing import print_listing
+from offhook.cli.printable import printable
 from offhook.cli.whatif.replay import Found
 from offhook.cli.whatif.tally import Group, Key, Tally
 from offhook.flow.whatif import KINDS
@@ -91,7 +92,8 @@ def print_report(console: Console, report: Report) -> None:
         counts.add_row(name, f"{count:,}")
     console.print(counts)
     if tally.groups:
-        console.print(_table_of(tally))
+        names = ("sessions", "kind", "first difference", "for example")
+        print_listing(console, names, list(_rows_of(tally)))
         console.print(STOPPED, style="dim")
     for why, (count, example) in tally.unreadable.items():
         console.print(
@@ -110,20 +112,15 @@ def print_report(console: Console, report: Report) -> None:
     )
 
 
-def _table_of(tally: Tally) -> Table:
-    table = Table()
-    table.add_column("sessions", justify="right")
-    table.add_column("kind")
-    table.add_column("first difference")
-    table.add_column("for example", no_wrap=True)  # to be copied
+def _rows_of(tally: Tally) -> Iterator[Sequence[str]]:
     groups = list(tally.in_order())
     for key, group in groups[:GROUPS_SHOWN_MAX]:
         first = group.examples[0]
-        table.add_row(f"{group.count:,}", key[0], escape(title_of(key)), escape(first.session_id))
+        texts = (f"{group.count:,}", key[0], title_of(key), first.session_id)
+        yield [printable(text) for text in texts]
     hidden = sum(group.count for _, group in groups[GROUPS_SHOWN_MAX:])
     if hidden := hidden + tally.ungrouped.total():
-        table.add_row(f"{hidden:,}", "", "others, in smaller groups", "")
-    return table
+        yield (f"{hidden:,}", "", "others, in smaller groups", "")
 
 
 def json_of(report: Report) -> bytes:

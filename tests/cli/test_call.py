@@ -77,6 +77,7 @@ def test_a_call_from_dial_to_hangup(offhook: Terminal, stack: Stack) -> None:
     _until(up, lambda legs: leg in legs)
     listed = offhook("call", "active")
     assert f"active on connection {CONNECTION_ID}" in listed.output
+    assert f"{leg}  {dialled.json['data']['call_session_id']}  " in listed.output
     assert _until(lambda: offhook("call", "status", leg), lambda found: found.status == 0)
     shown = offhook("call", "status", leg)
     assert "is_alive" in shown.output

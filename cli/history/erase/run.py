@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from offhook.cli.counted import counted
 from offhook.cli.history.erase.options import Wanted
+from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.client.connection import close, connect
@@ -125,15 +125,11 @@ def _print(console: Console, erased: Erased) -> None:
         f" {counted(erased.messages, 'message')} of the streams;"
         f" {counted(erased.segments, 'segment')} written again"
     )
-    table = Table()
-    table.add_column("scanned", overflow="fold")
-    table.add_column("bytes", justify="right")
-    table.add_column("found", justify="right")
-    for each in erased.proof.scanned:
-        size = f"{each.bytes:,}" if each.bytes else ""
-        style = "red" if each.found else None
-        table.add_row(each.where, size, f"{each.found:,}", style=style)
-    console.print(table)
+    rows = [
+        (f"{each.found:,}", f"{each.bytes:,}" if each.bytes else "", each.where)
+        for each in erased.proof.scanned
+    ]
+    print_listing(console, ("found", "bytes", "scanned"), rows)
     for place in erased.proof.unreachable:
         console.print(f"not scanned: {place}", style="yellow", markup=False, soft_wrap=True)
     console.print(OUT_OF_REACH, soft_wrap=True)

@@ -39,6 +39,8 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
             return runner.run(coroutine)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except BrokenPipeError:  # whoever reads standard output has seen enough
+        raise SystemExit(1) from None
     except DATABASE_ERRORS as error:
         raise OperatorFault(reason_of(error)) from error
 

@@ -107,7 +107,7 @@ async def test_an_export_whose_client_has_gone_gives_back_its_connection(
 async def test_an_export_that_is_cut_off_ends_without_its_last_chunk(
     exports: Exports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By that a client knows: curl ends with 18, and a browser keeps no file."""
+    """By that a client knows: curl ends with 18, and a browser reports it."""
     monkeypatch.setattr(exports_module, "EXPORT_S_MAX", 0.1)
     sent: list[Message] = []
 

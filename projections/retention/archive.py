@@ -69,12 +69,21 @@ SEGMENT_SESSIONS_MAX = 500
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 """Of bodies: a segment is in memory while it is written."""
 
+CANDIDATES_MAX = 100_000
+"""Sessions that are listed at once: a first run may have many millions."""
+
 READS_AT_ONCE = 16
 
 LEAVE_AT_ONCE = 16
 """Sessions that are deleted from the log before it is noted that they were, in one transaction."""
 
 LOCK = "offhook retention"
+
+_CANDIDATES = (
+    "select max(stored_at) as at, session_id from event_log where side <> ''"
+    " and session_id not in (select session_id from parked_sessions)"
+    " group by session_id having max(stored_at) < :before"
+)
 
 Step = Callable[[str], None]
 
@@ -137,7 +146,8 @@ class Archiver:
             await self.finish()
             before = now - older_than
             group: list[Archived] = []
-            for session_ids in _slices(await self._candidates(before), READS_AT_ONCE):
+            self.progress.candidates = await self._count_candidates(before)
+            async for session_ids in self._candidates(before):
                 found = await asyncio.gather(
                     *(self._session(session_id, before, now) for session_id in session_ids)
                 )
@@ -182,20 +192,29 @@ class Archiver:
         for name in names:
             await self._leave_log(name)
 
-    async def _candidates(self, before: datetime) -> list[str]:
-        """Sessions whose last record is old enough, the oldest first."""
+    async def _count_candidates(self, before: datetime) -> int:
         async with self._engine.connect() as connection:
             found = await connection.execute(
-                text(
-                    "select session_id from event_log where side <> ''"
-                    " and session_id not in (select session_id from parked_sessions)"
-                    " group by session_id having max(stored_at) < :before order by max(stored_at)"
-                ),
-                {"before": before},
+                text(f"select count(*) from ({_CANDIDATES}) as each"), {"before": before}
             )
-            session_ids: list[str] = [*found.scalars()]
-        self.progress.candidates = len(session_ids)
-        return session_ids
+            return int(found.scalar_one())
+
+    async def _candidates(self, before: datetime) -> AsyncIterator[Sequence[str]]:
+        """Sessions whose last record is old enough, the oldest first, READS_AT_ONCE at a time."""
+        later, after = "", dict[str, Any]()
+        while True:
+            async with self._engine.connect() as connection:
+                found = await connection.execute(
+                    text(f"{_CANDIDATES}{later} order by 1, 2 limit {CANDIDATES_MAX}"),
+                    {"before": before, **after},
+                )
+                rows = found.all()
+            for several in _slices([row.session_id for row in rows], READS_AT_ONCE):
+                yield several
+            if len(rows) < CANDIDATES_MAX:
+                return
+            later = " and (max(stored_at), session_id) > (:at, :id)"
+            after = {"at": rows[-1].at, "id": rows[-1].session_id}
 
     async def _session(self, session_id: str, before: datetime, now: datetime) -> Archived | None:
         """The session, if it may be archived."""

@@ -56,6 +56,23 @@ async def test_what_is_archived_leaves_the_log_and_reads_as_before(
     assert len(before["timeline a"]) == records / len(NAMES)
 
 
+async def test_sessions_are_listed_in_parts_and_those_that_stay_once(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first run over a long history had the ids of all its sessions in memory."""
+    monkeypatch.setattr("offhook.projections.retention.archive.CANDIDATES_MAX", 2)
+    await settled_calls(client, log, engine, NAMES)
+    await publish(log, call("undecided"))
+    await project(client, engine)
+    done = await archive(client, engine, tmp_path, segment_sessions_max=1)
+    assert (done.candidates, done.looked_at, done.sessions) == (4, 4, len(NAMES))
+    assert done.kept.total() == 1
+
+
 async def test_a_segment_can_be_read_with_nothing_but_its_files(
     client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
 ) -> None:

@@ -175,7 +175,8 @@ async def test_a_session_is_followed_in_a_terminal_until_it_ends(
         await sdk.calls.actions.hangup(ids["call_control_id"])
         said += (await following.stdout.read()).decode()
         assert await following.wait() == 0
-    seqs = [int(each) for each in re.findall(r"^ *(\d+)  \d\d:\d\d:", said, re.MULTILINE)]
+    seqs = [int(each) for each in re.findall(r"^ *\d+:(\d+)  \d\d:", said, re.MULTILINE)]
+    assert seqs
     assert seqs == sorted(set(seqs))
     assert "call.hangup" in said
     assert said.count("L1  v3:") == 1

@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from offhook.api.console.client import ApiRefused
 
+TODAY = "today"
 LENGTHS = {
     "1h": ("1 h", timedelta(hours=1)),
     "8h": ("8 h", timedelta(hours=8)),
+    TODAY: ("Today", timedelta()),  # from midnight in the time zone of the page
     "24h": ("24 h", timedelta(days=1)),
     "7d": ("7 days", timedelta(days=7)),
     "31d": ("31 days", timedelta(days=31)),
@@ -44,9 +46,14 @@ def zone_of(name: str) -> ZoneInfo:
 
 def range_of(given: Mapping[str, str], tz: ZoneInfo, now: datetime) -> Range:
     """The range. A time without an offset, as the form sends it, is in `tz`. Raises ApiRefused."""
-    length = LENGTHS.get(given.get("last", LENGTH_DEFAULT), LENGTHS[LENGTH_DEFAULT])[1]
+    last = given.get("last", LENGTH_DEFAULT)
     end = _moment("to", given["to"], tz) if "to" in given else now
-    start = _moment("from", given["from"], tz) if "from" in given else end - length
+    if "from" in given:
+        start = _moment("from", given["from"], tz)
+    elif last == TODAY:
+        start = floor_of(end.astimezone(tz) - timedelta.resolution, "day")
+    else:
+        start = end - LENGTHS.get(last, LENGTHS[LENGTH_DEFAULT])[1]
     if start >= end:
         raise ApiRefused(422, f"from is {start.isoformat()}; expected a time before to")
     return Range(start.astimezone(tz), end.astimezone(tz))

@@ -75,6 +75,21 @@ def test_a_time_of_the_form_is_in_the_time_zone_of_the_url() -> None:
     assert range_of({"last": "1h"}, BERLIN, NOW) == (NOW - HOUR, NOW)
 
 
+@pytest.mark.parametrize(
+    ("now", "midnight"),
+    [
+        ("2026-11-22T12:00+00:00", "2026-11-21T23:00+00:00"),
+        ("2026-11-21T23:30+00:00", "2026-11-21T23:00+00:00"),  # half past midnight in Berlin
+        ("2026-10-25T12:00+00:00", "2026-10-24T22:00+00:00"),  # the clocks were changed at night
+        ("2026-11-21T23:00+00:00", "2026-11-20T23:00+00:00"),  # the whole day, as it ends
+    ],
+)
+def test_today_begins_at_midnight_in_the_time_zone(now: str, midnight: str) -> None:
+    at = datetime.fromisoformat(now)
+    assert range_of({"last": "today"}, BERLIN, at) == (datetime.fromisoformat(midnight), at)
+    assert range_of({"last": "today", "to": now}, BERLIN, NOW)[1] == at
+
+
 @pytest.mark.parametrize("asked", [{"from": "yesterday"}, {"to": "22.11."}, {"from": "2027-01-01"}])
 def test_a_range_that_is_none_is_refused(asked: dict[str, str]) -> None:
     with pytest.raises(ApiRefused, match="422"):

@@ -1,6 +1,7 @@
 """A session and its timeline → what its ladder shows, and where. Pure.
 
-    columns     the first leg, the carrier, Offhook, the other legs
+    columns     the first leg, the carrier, Offhook, the other legs; on a phone closer together, and
+                without the carrier if nothing is drawn there
     rows        one for each record, in the order of the page; a row has one line or several
     lines       solid: a webhook; dotted: a command or its outcome; clock: a timer; mark: the rest
     bands       the states of each leg, down its column
@@ -10,7 +11,7 @@ cannot be read is a mark with its type.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from offhook.api.console.ladder.lines import CARRIER, OFFHOOK, Line, LineReader
@@ -27,8 +28,12 @@ SLICE_ROWS = 20
 
 GUTTER, TO_CARRIER, TO_OFFHOOK, TO_LEG, BETWEEN_LEGS = 178, 140, 250, 370, 180
 RIGHT, RIGHT_WITHOUT_LEGS = 90, 390
+ELAPSED = 66  # where the text ends
+NARROW_GUTTER, NARROW_RIGHT, NARROW_BETWEEN_MIN, NARROW_ELAPSED = 70, 44, 84, 50
+MARGIN = 8
 HEAD, FOOT = 62, 18
 CHAR = 7.2  # the usual width of a bold character in the drawing's size
+NOTE_CHAR = 6.2
 STATES = ("setup", "initiated", "answered", "bridged", "ended")
 _STATE_AFTER = {
     "call.initiated": "initiated",
@@ -60,18 +65,41 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A line at its height; `x1` is where it begins, `x2` where it ends, the same for a mark."""
+    """A line at its height; `x1` is where it begins, `x2` where it ends, the same for a mark.
+
+    `within` is the width of a narrow drawing, in which the text of an arrow may be longer than the
+    arrow, and that of a mark is on its wider side; 0 in a wide one.
+    """
 
     line: Line
     y: int
     height: int
     x1: int
     x2: int
+    within: int = 0
+
+    @property
+    def is_before(self) -> bool:
+        """Whether the text of a mark ends at it."""
+        return self.x1 == self.x2 and self.x1 - NARROW_ELAPSED > self.within - self.x1 > 0
 
     @property
     def text_x(self) -> int:
         """Where the text is: over the middle of an arrow, or beside a mark."""
-        return (self.x1 + self.x2) // 2 if self.x1 != self.x2 else self.x1 + 14
+        if self.x1 == self.x2:
+            return self.x1 - 14 if self.is_before else self.x1 + 14
+        return self._centre(len(self.text) * CHAR)
+
+    @property
+    def note_x(self) -> int:
+        """Where the note is, as the text."""
+        return self.text_x if self.x1 == self.x2 else self._centre(len(self.note) * NOTE_CHAR)
+
+    def _centre(self, width: float) -> int:
+        middle, half = (self.x1 + self.x2) // 2, int(width / 2)
+        if not self.within:
+            return middle
+        return max(MARGIN + half, min(middle, self.within - MARGIN - half))
 
     @property
     def text(self) -> str:
@@ -90,8 +118,13 @@ class Placed:
 
     @property
     def _chars_max(self) -> int:
-        room = abs(self.x2 - self.x1) - 16 if self.x1 != self.x2 else TO_LEG - 24
-        return max(8, int(room / CHAR))
+        if self.x1 != self.x2:
+            room = self.within or abs(self.x2 - self.x1)
+        elif self.within:
+            room = max(self.x1 - NARROW_ELAPSED, self.within - self.x1) - MARGIN
+        else:
+            room = TO_LEG - 8
+        return max(8, int((room - 2 * MARGIN) / CHAR))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +187,12 @@ class Drawing:
     bands: Sequence[Band]
     width: int
     height: int
+    is_narrow: bool = False
+
+    @property
+    def elapsed_x(self) -> int:
+        """Where the time since the first row ends."""
+        return NARROW_ELAPSED if self.is_narrow else ELAPSED
 
     @property
     def slices(self) -> Sequence[Slice]:
@@ -178,32 +217,41 @@ def draw(
     order: Order = "arrival",
     *,
     has_earlier: bool = False,
+    narrow: int | None = None,
 ) -> Drawing:
     """The ladder of these records; `detail` is the session at the last of them, or later.
 
-    `has_earlier` says that the session has records before the first of these.
+    `has_earlier` says that the session has records before the first of these. `narrow` is the width
+    of a small screen, in which up to four columns fit.
     """
-    columns = _columns(detail["legs"], timeline)
-    at = {column.key: column.x for column in columns}
     reader = LineReader(
         timeline, is_arrival=order == "arrival", commands=detail.get("commands", ())
     )
+    ordered = in_order(timeline, order)
+    read = [(entry, reader.lines_of(entry)) for entry in ordered]
+    columns = _columns(detail["legs"], timeline)
+    if narrow is not None:
+        columns = _closer(columns, [line for _, lines in read for line in lines], narrow)
+    at = {column.key: column.x for column in columns}
+    width = columns[-1].x + (RIGHT if columns[-1].key != OFFHOOK else RIGHT_WITHOUT_LEGS)
+    if narrow is not None:
+        width = columns[-1].x + NARROW_RIGHT
     states = _States(at)
     rows: list[Row] = []
     y = HEAD
-    ordered = in_order(timeline, order)
     start = time_of(ordered[0], order) if ordered else ""
     if has_earlier:
         states.begin(detail["legs"], start)
         start = detail["session"]["started_at"] or start
-    for entry in ordered:
+    for entry, read_lines in read:
         lines = []
         top = y
-        for line in reader.lines_of(entry):
-            x1, x2 = at.get(line.start, at[CARRIER]), at.get(line.end, at[CARRIER])
+        for line in read_lines:
+            x1, x2 = (at.get(key, at.get(CARRIER, 0)) for key in (line.start, line.end))
             if line.is_mark:
                 x1 = x2 = at[OFFHOOK]
-            lines.append(Placed(line=line, y=y, height=line.height, x1=x1, x2=x2))
+            within = 0 if narrow is None else width
+            lines.append(Placed(line=line, y=y, height=line.height, x1=x1, x2=x2, within=within))
             states.see(line, y + line.height // 2)
             y += line.height
         moment = time_of(entry, order)
@@ -223,8 +271,9 @@ def draw(
         columns=columns,
         rows=rows,
         bands=states.bands(y),
-        width=columns[-1].x + (RIGHT if columns[-1].key != OFFHOOK else RIGHT_WITHOUT_LEGS),
+        width=width,
         height=y + FOOT,
+        is_narrow=narrow is not None,
     )
 
 
@@ -272,6 +321,17 @@ def _columns(
         columns.append(_leg_column(leg, x, is_first=False))
         x += BETWEEN_LEGS
     return columns
+
+
+def _closer(columns: Sequence[Column], lines: Sequence[Line], width: int) -> list[Column]:
+    """The columns over this width; the carrier only if something is drawn there."""
+    keys = {column.key for column in columns} - {CARRIER}
+    drawn = [line for line in lines if not line.is_mark]
+    is_used = any(line.start not in keys or line.end not in keys for line in drawn)
+    kept = [column for column in columns if is_used or column.key != CARRIER]
+    room = width - NARROW_GUTTER - NARROW_RIGHT
+    step = max(NARROW_BETWEEN_MIN, room // max(1, len(kept) - 1))
+    return [replace(each, x=NARROW_GUTTER + step * at) for at, each in enumerate(kept)]
 
 
 def _leg_column(leg: Mapping[str, Any], x: int, *, is_first: bool) -> Column:

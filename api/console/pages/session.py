@@ -1,9 +1,11 @@
 """A session: why it ended, its ladder, its legs, commands and records, now or as of a moment."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import starmap
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -48,12 +50,13 @@ COMMANDING = ("command", "admin")
 """The scopes whose tokens may hang up and transfer."""
 
 
-async def shown(request: Request, api: Api) -> Shown:
-    """The session at `as_of`, or now."""
+async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Shown:
+    """The session at `as_of`, or now. A picture that is exported is wide on every device."""
     session_id = request.path_params["session_id"]
     query = request.query_params
     as_of = query.get("as_of") or None
     order: Order = "true" if query.get("order") == "true" else "arrival"
+    ladder_width = None if is_picture else _ladder_width(request)
     reply, window = await asyncio.gather(
         api.get(f"/sessions/{session_id}", {"as_of": as_of, "commands_limit": COMMANDS_MAX}),
         _records(api, session_id, query),
@@ -72,7 +75,9 @@ async def shown(request: Request, api: Api) -> Shown:
         _record(api, session_id, chosen, records),
         _links(api, told, every),
         # The API sends commands in the meantime.
-        asyncio.to_thread(draw, drawn, records, order, has_earlier=has_earlier),
+        asyncio.to_thread(
+            draw, drawn, records, order, has_earlier=has_earlier, narrow=ladder_width
+        ),
     )
     return {
         **detail,
@@ -82,6 +87,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "why": why(told, records),
         "tone": tone_of(told, records),
         "drawing": drawing,
+        "ladder_width": ladder_width,
         "order": order,
         "as_of": as_of,
         "positions": positions,
@@ -103,6 +109,16 @@ async def shown(request: Request, api: Api) -> Shown:
         "signed_at": signed_at,
         "link": _linker(request.query_params),
     }
+
+
+def _ladder_width(request: Request) -> int | None:
+    """Of the ladder's place on a phone, as the page's script noted it; None on a wide screen."""
+    text = request.cookies.get(WIDTH_COOKIE, "")
+    return int(text) if _WIDTH.fullmatch(text) else None
+
+
+WIDTH_COOKIE = "offhook_ladder_width"
+_WIDTH = re.compile("[2-6][0-9]{2}")
 
 
 def legs_up(legs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -267,6 +283,6 @@ SESSION = Page(path="/sessions/{session_id}", template="session.html", shown=sho
 LADDER = Page(
     path="/sessions/{session_id}/ladder.svg",
     template="ladder.svg",
-    shown=shown,
+    shown=partial(shown, is_picture=True),
     media_type="image/svg+xml",
 )

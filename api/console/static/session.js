@@ -174,6 +174,26 @@ document.addEventListener("click", async (event) => {
   saved.click();
 });
 
+// On a phone the ladder is drawn as wide as its place. The server knows that from a cookie, as the
+// URL is for every screen; the first time the page is drawn once more.
+const narrow = matchMedia("(max-width: 40rem)");
+
+function fit() {
+  const box = page().querySelector(".ladder-box");
+  const wanted = narrow.matches ? String(box.clientWidth) : "";
+  if (box.dataset.width === wanted) return;
+  const age = wanted ? 31_536_000 : 0;
+  document.cookie = `offhook_ladder_width=${wanted}; path=/console; samesite=lax; max-age=${age}`;
+  if (document.cookie.includes("offhook_ladder_width") === Boolean(wanted)) swap(target);
+}
+
+let resized = null;
+addEventListener("resize", () => {
+  clearTimeout(resized);
+  resized = setTimeout(fit, 200);
+});
+fit();
+
 follow(`/sessions/${encodeURIComponent(page().dataset.session)}/stream?last_event_id=${page().dataset.seq}`, {
   onState: showState,
   onRecord() {

@@ -7,12 +7,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offhook.api.console.ladder.drawing import STATES, Drawing, draw, in_order
+from offhook.api.console.ladder.drawing import CHAR, STATES, Drawing, draw, in_order
+from offhook.api.console.ladder.lines import CARRIER, OFFHOOK
 from offhook.api.console.rendering import render
 from offhook.wording.moments import clock
 from tests.offhook.wording.test_why import leg, placed
 
 CALLER, CALLED = "v3:a", "v3:b"
+PHONE = 364
+"""The width of a ladder where the window is 390 pixels wide."""
 
 
 def entry(seq: int, kind: str, at: float = 0.0, **fields: Any) -> dict[str, Any]:
@@ -169,6 +172,30 @@ def test_the_rest_of_a_long_session_knows_what_was_before() -> None:
     ]
 
 
+def test_on_a_phone_both_sides_of_a_call_fit() -> None:
+    narrow = draw(detail(), CALL, narrow=PHONE)
+    assert [each.key for each in narrow.columns] == [CALLER, OFFHOOK, CALLED]
+    assert narrow.width <= PHONE
+    assert texts(narrow)[1] == texts(draw(detail(), CALL))[1]  # though the arrow is shorter
+    arrows = [each for row in narrow.rows for each in row.lines if each.x1 != each.x2]
+    for each in arrows:
+        half = len(each.text) * CHAR / 2
+        assert 0 <= each.text_x - half <= each.text_x + half <= narrow.width
+    dial = [webhook(1, "call.initiated", CALLER, 0.0), decided(2, 1, command("d", "dial", None))]
+    assert CARRIER in [each.key for each in draw(detail(), dial, narrow=PHONE).columns]
+
+
+def test_what_is_beside_a_mark_is_on_its_wider_side() -> None:
+    parked = entry(2, "SessionParked", cause_seq=1, error="boom", attempts=5)
+    call = [webhook(1, "call.initiated", CALLER, 0.0), parked]
+    alone = {"legs": [leg()]}
+    (mark,) = draw(alone, call, narrow=PHONE).rows[1].lines
+    assert mark.is_before
+    assert mark.text == "Parked: the flow raised an error"
+    (wide,) = draw(alone, call).rows[1].lines
+    assert (wide.is_before, wide.text) == (False, mark.text)
+
+
 def test_timers_and_parking_are_marks() -> None:
     timer = {"timer_id": "t", "name": "no-answer", "after_s": 20.0}
     found = texts(
@@ -269,9 +296,11 @@ def timelines(draw_: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=100, deadline=None)
-@given(timelines(), st.sampled_from(["arrival", "true"]))
-def test_every_record_is_there_once_and_nothing_overlaps(timeline: Any, order: Any) -> None:
-    drawing = draw(detail(), timeline, order)
+@given(timelines(), st.sampled_from(["arrival", "true"]), st.sampled_from([None, PHONE]))
+def test_every_record_is_there_once_and_nothing_overlaps(
+    timeline: Any, order: Any, narrow: int | None
+) -> None:
+    drawing = draw(detail(), timeline, order, narrow=narrow)
     assert sorted(row.seq for row in drawing.rows) == [each["seq"] for each in timeline]
     bottom = 0
     for row in drawing.rows:

@@ -128,6 +128,15 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await expect(page.locator("#record pre").first).to_contain_text('"call.initiated"')
     await expect(page.locator("#record")).to_contain_text("signature verified")
 
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(f"/console/sessions/{session_id}")
+    box = page.locator(".ladder-box")
+    await expect(box.locator("svg.narrow .head").last).to_be_visible()
+    await expect(box.locator(".pinned .head")).to_have_text(["Caller", "Offhook", "Called"])
+    assert await box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await expect(box.locator("svg.narrow")).to_have_count(0)
+
     records = await records_of(stack, session_id)
     await page.goto(f"/console/sessions/{session_id}?before={records[3]}")
     await expect(ladder.locator("[data-record]")).to_have_count(3)

@@ -168,6 +168,26 @@ async def test_the_log_is_not_read_between_two_raises() -> None:
     assert len(await facts(desk.log, SessionParked)) == 1
 
 
+async def test_a_replica_that_does_not_show_the_parking_yet_makes_no_flow_be_asked_again() -> None:
+    desk = Desk()
+    await arrive(desk.log, initiated(), answered())
+    read_log = desk.log.read
+    lags = iter([True])
+
+    async def lagging(session_id: str, **options: Any) -> Sequence[Record]:
+        found = await read_log(session_id, **options)
+        is_parked = any(isinstance(each.fact, SessionParked) for each in found)
+        if is_parked and next(lags, False):
+            return [each for each in found if not isinstance(each.fact, SessionParked)]
+        return found
+
+    desk.log.read = lagging  # type: ignore[method-assign]
+    await desk.deliver(FakeDelivery(session_id=SESSION))
+    assert next(lags, None) is None, "it lagged"
+    assert desk.asked_in_vain == POISON_RAISES
+    assert len(await facts(desk.log, SessionParked)) == 1
+
+
 async def test_a_raise_in_passing_after_many_hand_overs_parks_no_session() -> None:
     desk = Desk()
     desk.raises_left = POISON_RAISES - 1

@@ -87,7 +87,12 @@ async def test_a_busy_carrier_is_waited_for_as_long_as_it_says() -> None:
     assert [repeated for _, repeated in carrier.sent] == [False, False]
 
 
-async def test_a_retry_is_not_made_for_a_call_that_ended_meanwhile() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [NoAnswer(detail="ReadTimeout"), Busy(retry_after_s=0, detail="429")],
+    ids=["after a pause", "at once"],
+)
+async def test_a_retry_is_not_made_for_a_call_that_ended_meanwhile(answer: Outcome) -> None:
     log = MemoryLog()
 
     class HangingUp(ScriptedCarrier):
@@ -95,7 +100,7 @@ async def test_a_retry_is_not_made_for_a_call_that_ended_meanwhile() -> None:
             await arrive(log, hung_up())
             return await super().send(command, repeated=repeated)
 
-    carrier = HangingUp(log, NoAnswer(detail="ReadTimeout"))
+    carrier = HangingUp(log, answer)
     await arrive(log, answered())
     await settler_on(log, carrier).settle(SESSION)
     assert carrier.operations == ["transfer"]

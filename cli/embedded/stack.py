@@ -28,6 +28,7 @@ from offhook.settings import Settings, environment_from
 from offhook.simulator.applications import DEFAULT_ID
 from offhook.telnyx.signature import public_key_text, signing_key_from
 from offhook.telnyx.webhook_path import WEBHOOK_PATH
+from offhook.wording.durations import duration
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 25.0
@@ -210,7 +211,7 @@ class Stack:
         started = time.monotonic()
         self.nats = self._closing.enter_context(NatsServer(self._directory / "nats"))
         self.postgres = self._closing.enter_context(PostgresServer(self._directory / "postgres"))
-        self._say(f"NATS and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
+        self._say(f"NATS and PostgreSQL are up ({duration(time.monotonic() - started)})")
         self.settings = self._completed(self.settings)
         # Nothing else is connected yet, so an older Offhook's log can be rewritten or moved now.
         prepare(self.settings, is_alone=True, say=self._say)
@@ -222,7 +223,7 @@ class Stack:
             self.start(name)
         for name in roles:
             self.wait_ready(name)
-        self._say(f"{', '.join(roles)} are ready ({time.monotonic() - started:.1f} s)")
+        self._say(f"{', '.join(roles)} are ready ({duration(time.monotonic() - started)})")
 
     def _completed(self, settings: Settings) -> Settings:
         """The settings with this stack's addresses, and new keys and tokens where none are set."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from offhook.cli.embedded.server import EmbeddedServer
 from offhook.cli.embedded.stack import Say, Stack
 from offhook.errors import OperatorFault
+from offhook.wording.durations import duration
 
 STEADY_S = 60.0
 """What has run for this long has recovered: its next end counts as the first."""
@@ -69,7 +70,7 @@ class Supervisor:
                 self._restart_when_due(name, part)
             elif part.is_starting and self._stack.is_ready(name):
                 part.is_starting = False
-                self._say(f"{name} is ready again ({self._clock() - part.started_at:.1f} s)")
+                self._say(f"{name} is ready again ({duration(self._clock() - part.started_at)})")
 
     def _check_store(self) -> None:
         now = self._clock()
@@ -81,7 +82,7 @@ class Supervisor:
                 f"nats-server takes no writes although its disk has room; restarting it: {said}"
             )
             self._stack.nats.restart()
-            self._say(f"nats-server is up again ({self._clock() - now:.1f} s)")
+            self._say(f"nats-server is up again ({duration(self._clock() - now)})")
 
     def _note_end(self, name: str, part: _Part, status: int) -> None:
         self._count_end(part)
@@ -121,7 +122,7 @@ class Supervisor:
         except OperatorFault as error:
             self._note_server_end(server, part, f"{server.name} did not start", f": {error}")
         else:
-            self._say(f"{server.name} is up again ({self._clock() - now:.1f} s)")
+            self._say(f"{server.name} is up again ({duration(self._clock() - now)})")
 
     def _note_server_end(self, server: EmbeddedServer, part: _Part, how: str, words: str) -> None:
         self._count_end(part)

@@ -9,6 +9,7 @@ from offhook.cli.history.options import SELECTION, selection_of
 from offhook.cli.options import ReadyFile, settings_of_command, with_options
 from offhook.history.selection import Selection
 from offhook.settings import Settings
+from offhook.wording.durations import duration
 
 Order = Annotated[
     Literal["position", "time"],
@@ -59,5 +60,5 @@ async def _exported(
     progress.say(
         f"{counted(file.lines, 'record')} of {counted(len(sessions), 'session')}"
         f" in {name}: {counted(file.bytes, 'byte')},"
-        f" {progress.took_s:.1f} s"
+        f" {duration(progress.took_s)}"
     )

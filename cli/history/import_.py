@@ -8,6 +8,7 @@ import typer
 from offhook.cli.counted import counted
 from offhook.cli.options import ReadyFile, settings_of_command
 from offhook.settings import Settings
+from offhook.wording.durations import duration
 
 if TYPE_CHECKING:
     from offhook.cli.history.progress import Advance
@@ -74,7 +75,7 @@ async def _imported(settings: Settings, files: Sequence[str]) -> None:
 def _print(progress: "Advance", done: "Imported") -> None:
     progress.say(
         f"{counted(done.added, 'record')} added, {done.known:,} already there;"
-        f" {progress.took_s:.1f} s, {progress.rate:,.0f} records/s"
+        f" {duration(progress.took_s)}, {progress.rate:,.0f} records/s"
     )
     for noun, what, said in (
         ("session", "refused", list(done.refused.values())),

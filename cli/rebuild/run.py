@@ -23,6 +23,7 @@ from offhook.projections.maintenance import Compared, Example, Parity, RebuildPr
 from offhook.projections.standby import Process
 from offhook.projections.views.database import DATABASE_ERRORS
 from offhook.settings import Settings
+from offhook.wording.durations import duration
 
 FAULTS: tuple[type[Exception], ...] = (PassingFault, *DATABASE_ERRORS)
 
@@ -65,8 +66,8 @@ def run_start(
         console.print("paused, or cancelled: see `offhook rebuild status`", style="yellow")
         raise SystemExit(3)
     console.print(
-        f"{showing.records:,} records folded in {showing.folded_s:.1f} s, {showing.rate:,.0f}"
-        f" records/s; {time.monotonic() - started:.1f} s in all"
+        f"{showing.records:,} records folded in {duration(showing.folded_s)}, {showing.rate:,.0f}"
+        f" records/s; {duration(time.monotonic() - started)} in all"
     )
     _print_parity(console, found)
     if cutover is None:

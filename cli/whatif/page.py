@@ -10,6 +10,7 @@ from offhook.cli.whatif.report import STOPPED, Report, counts_of, title_of, verd
 from offhook.cli.whatif.tally import Group, Key, Tally
 from offhook.flow.whatif import KINDS
 from offhook.position import position_text
+from offhook.wording.durations import duration
 
 _KINDS = {
     "error": "the flow raises",
@@ -149,7 +150,7 @@ def _foot(report: Report) -> Iterator[str]:
     if report.until is not None:
         said.append(f"before {report.until:%Y-%m-%d %H:%M} UTC")
     said.append(f"{report.finished_at:%Y-%m-%d %H:%M} UTC")
-    said.append(f"{report.took_s:.1f} s, {report.rate_s:,.0f} sessions/s")
+    said.append(f"{duration(report.took_s)}, {report.rate_s:,.0f} sessions/s")
     yield f"<footer>{' · '.join(map(escape, said))}</footer>\n"
 
 

@@ -15,6 +15,7 @@ from offhook.cli.printable import printable
 from offhook.cli.whatif.replay import Found
 from offhook.cli.whatif.tally import Group, Key, Tally
 from offhook.flow.whatif import KINDS
+from offhook.wording.durations import duration
 
 GROUPS_SHOWN_MAX = 30
 """Groups that a terminal shows; JSON and page have all that are kept."""
@@ -105,7 +106,7 @@ def print_report(console: Console, report: Report) -> None:
     style = "green" if tally.is_clean else "yellow"
     console.print(
         f"{report.name} {report.version}: {verdict_of(report)};"
-        f" {report.took_s:.1f} s, {report.rate_s:,.0f} sessions/s",
+        f" {duration(report.took_s)}, {report.rate_s:,.0f} sessions/s",
         style=style,
         markup=False,
         highlight=False,

@@ -23,6 +23,7 @@ from offhook.projections.retention.erase import Eraser
 from offhook.projections.views.database import DATABASE_ERRORS, open_database
 from offhook.projections.views.schema import require_migrated
 from offhook.settings import Settings
+from offhook.wording.durations import duration
 
 __all__ = ["FAULTS", "require_old_enough", "run_archive"]
 
@@ -109,7 +110,7 @@ def _print_result(console: Console, root: str, done: ArchiveProgress, took_s: fl
     console.print(
         f"{counted(done.sessions, 'session')} with {counted(done.records, 'record')} archived"
         f" to {root} in {counted(done.segments, 'segment')} of"
-        f" {counted(done.bytes, 'byte')}; {took_s:.1f} s",
+        f" {counted(done.bytes, 'byte')}; {duration(took_s)}",
         markup=False,
         soft_wrap=True,
     )

@@ -21,10 +21,12 @@ from offhook.projections.views.sessions import (
     SessionView,
     call_session_of,
     detail_of,
+    read_session,
     session_rows,
     session_view,
 )
 from offhook.projections.views.stored.archive import log_of
+from offhook.projections.views.stored.erasures import ERASED
 from offhook.projections.views.stored.event_log import (
     STORED,
     StoredRecord,
@@ -162,13 +164,26 @@ async def read_session_as_of(
         call = session_id
         folded = await _folded(connection, log, call, await stored_by(connection, log, call, as_of))
     if not (rows := session_rows(folded)):
-        return None
+        return await _erased_as_of(connection, session_id, as_of)
     commands = command_rows(folded)
     for dial in await list_dials_of(connection, call):
         until = await stored_by(connection, log, dial.session_id, as_of)
         earlier = await _folded(connection, log, dial.session_id, records_of_dial(log, dial), until)
         commands += [row for row in command_rows(earlier) if row.command_id == dial.command_id]
     return detail_of(rows[0], leg_rows(folded), commands)
+
+
+async def _erased_as_of(
+    connection: AsyncConnection, session_id: str, as_of: AsOf
+) -> SessionDetail | None:
+    """What is kept of an erased session, as in a list; None before its last record."""
+    if not session_id.startswith(ERASED):
+        return None
+    found = await read_session(connection, session_id)
+    at = as_of if isinstance(as_of, datetime) else await read_time_of(connection, as_of)
+    if found is None or at is None or found.session.last_stored_at > at:
+        return None
+    return found
 
 
 async def read_session_row_as_of(

@@ -22,6 +22,7 @@ from offhook.projections.retention.settled import archived_from
 from offhook.projections.views.past.archived_records import archived_in_order
 from offhook.projections.views.past.changes import read_changes
 from offhook.projections.views.past.decided import list_decided, read_rows
+from offhook.projections.views.past.history import read_session_as_of
 from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.past.records import (
     Order,
@@ -31,6 +32,7 @@ from offhook.projections.views.past.records import (
     select_session_ids,
 )
 from offhook.projections.views.past.session_log import read_own_records, read_record
+from offhook.projections.views.sessions import read_session
 from offhook.projections.views.stored.archive import (
     archive_segments,
     archived_after,
@@ -120,6 +122,15 @@ async def test_a_position_has_the_same_time_after_its_session_was_archived_or_er
     seq, stored_at = last.one()
     await erase_rows(connection, ["s0", "s4"])
     assert await read_time_of(connection, seq) == stored_at
+    found = await connection.execute(
+        text("select session_id from sessions where last_seq = :seq"), {"seq": seq}
+    )
+    erased = found.scalar_one()
+    assert erased.startswith("erased:")
+    kept = await read_session(connection, erased)
+    assert kept is not None
+    for as_of, seen in ((seq, kept), (stored_at, kept), (seq - 1, None), (STORED_FROM, None)):
+        assert await read_session_as_of(connection, erased, as_of) == seen
 
 
 async def test_a_session_is_followed_from_its_first_record_after_it_was_archived(

@@ -36,7 +36,8 @@ class Page:
 
     `shown` asks the API for what the template needs. The query and the path's parameters are the
     whole state of a page, so that its URL can be shared. `in_menu` is its name in the menu.
-    A `Later` with the name "later" comes after the rest, which the browser shows meanwhile.
+    A `Later` with the name "later" comes after the rest, which the browser shows meanwhile; so
+    does the template `below`, which has the page's names.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Page:
     shown: Callable[[Request, Api], Awaitable[Shown]]
     in_menu: str = ""
     media_type: str = "text/html"
+    below: str = ""
 
 
 def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
@@ -61,6 +63,8 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
             return await trouble_page(request, refused, client, menu)
         names = {"request": request, "page": page, "menu": menu, "who": who["data"], **shown}
         later = names.pop("later", None)
+        if page.below:
+            later = Later(template=page.below, shown=_nothing_more)
         if not isinstance(later, Later):
             return HTMLResponse(render(page.template, **names), media_type=page.media_type)
         return StreamingResponse(in_parts(page, later, names), media_type=page.media_type)
@@ -77,6 +81,10 @@ async def in_parts(page: Page, later: Later, names: Mapping[str, Any]) -> AsyncI
     except ApiRefused as refused:
         yield render("not_read.html", refused=refused)
     yield below
+
+
+async def _nothing_more() -> Shown:
+    return {}
 
 
 # A reader's text has its angle brackets escaped.

@@ -279,7 +279,12 @@ async def _links(
     return [link for link in await asyncio.gather(*starmap(linked, wanted)) if link is not None]
 
 
-SESSION = Page(path="/sessions/{session_id}", template="session.html", shown=shown)
+SESSION = Page(
+    path="/sessions/{session_id}",
+    template="session.html",
+    shown=shown,
+    below="session_tables.html",
+)
 LADDER = Page(
     path="/sessions/{session_id}/ladder.svg",
     template="ladder.svg",

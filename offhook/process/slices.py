@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Self
 
 SLICE_S = 0.00025
 """A slice takes this long, and the time of one item at most."""
@@ -13,20 +14,29 @@ one between two slices they would wait for ten slices. A turn in which nobody ru
 TURNS_S = 0.002
 """After so long another slice is due, however busy the others are."""
 
+BATCH_SLICE_S = 0.002
+"""A slice where no call waits: in the projector, beside leases and health."""
+
 
 class Slices:
     """Ask after each item: `await slices.yield_if_due()`."""
 
-    def __init__(self) -> None:
-        self._until = time.perf_counter() + SLICE_S
+    def __init__(self, *, slice_s: float = SLICE_S, turns: int = TURNS) -> None:
+        self._slice_s, self._turns = slice_s, turns
+        self._until = time.perf_counter() + slice_s
+
+    @classmethod
+    def of_batch(cls) -> Self:
+        """Slices where no call waits."""
+        return cls(slice_s=BATCH_SLICE_S, turns=1)
 
     async def yield_if_due(self) -> None:
         """Let the other tasks run, once the slice is used up."""
         ended_at = time.perf_counter()
         if ended_at < self._until:
             return
-        for _ in range(TURNS):
+        for _ in range(self._turns):
             await asyncio.sleep(0)
             if time.perf_counter() - ended_at > TURNS_S:
                 break
-        self._until = time.perf_counter() + SLICE_S
+        self._until = time.perf_counter() + self._slice_s

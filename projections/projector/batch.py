@@ -216,7 +216,7 @@ class Projection:
         done: list[tuple[Folded, Rows]] = []
         out_of_order: list[Record] = []
         new = {each.seq for each in known.copied}
-        slices = Slices()
+        slices = Slices.of_batch()
         for session_id, records in kept.items():
             if session_id in parked:
                 continue
@@ -296,7 +296,7 @@ async def _earlier(
     if not recorded:
         return folded, {}
     failed = {key: left.failed[key] for key in recorded if key in left.failed}
-    slices = Slices()
+    slices = Slices.of_batch()
     for session_id in recorded:
         try:
             for record in left.archived.get(session_id, ()):

@@ -229,7 +229,7 @@ class Deliveries:
 async def records_in(messages: Iterable[Msg]) -> list[StoredRecord]:
     """The records that were delivered."""
     records: list[StoredRecord] = []
-    slices = Slices()
+    slices = Slices.of_batch()
     for message in messages:
         records.append(read_stored(**vars(delivery_of(message))))
         await slices.yield_if_due()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from offhook.process.slices import SLICE_S, TURNS, TURNS_S, Slices
+from offhook.process.slices import BATCH_SLICE_S, SLICE_S, TURNS, TURNS_S, Slices
 
 
 async def test_others_run_once_a_slice_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +23,27 @@ async def test_others_run_once_a_slice_is_used_up(monkeypatch: pytest.MonkeyPatc
     loop.call_soon(lambda: ran.append(now))
     await work.yield_if_due()
     assert ran == [SLICE_S], "a new slice has begun"
+
+
+async def test_where_no_call_waits_slices_are_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, turns = 0.0, 0
+    monkeypatch.setattr("offhook.process.slices.time.perf_counter", lambda: now)
+    work = Slices.of_batch()
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    now = SLICE_S
+    await work.yield_if_due()
+    assert turns == 0
+    now = BATCH_SLICE_S
+    await work.yield_if_due()
+    assert turns == 1
+    task.cancel()
 
 
 @pytest.mark.parametrize(("turn_s", "turns"), [(0.0, TURNS), (TURNS_S * 0.4, 3)])

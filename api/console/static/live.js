@@ -159,15 +159,18 @@ function randomHex() {
 }
 
 // ---- the stream
-follow("/sessions/stream", {
-  onRecord: changed,
-  onState: (state) => {
-    stream.hidden = false;
-    stream.className = `chip ${state === "live" ? "active" : "late"}`;
-    stream.textContent = state === "live" ? "connected" : "reconnecting";
-    changed(); // what came in between
-  },
-});
+// Once the page is painted: following it takes a connection and a first refresh.
+requestAnimationFrame(() => setTimeout(() => {
+  follow("/sessions/stream", {
+    onRecord: changed,
+    onState: (state) => {
+      stream.hidden = false;
+      stream.className = `chip ${state === "live" ? "active" : "late"}`;
+      stream.textContent = state === "live" ? "connected" : "reconnecting";
+      changed(); // what came in between
+    },
+  });
+}));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) changed(); });
 document.getElementById("status").addEventListener("change", (event) => event.target.form.requestSubmit());
 // An empty filter is no part of the URL.

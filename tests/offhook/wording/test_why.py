@@ -56,6 +56,7 @@ def command(**given: Any) -> dict[str, Any]:
         "http_status": 200,
         "errors": None,
         "maybe_performed": None,
+        "attempts": 1,
         "flow": "desk",
     } | given
 
@@ -219,6 +220,25 @@ CASES = {
         "good",
         "The caller +12025550101 hung up 10 s after the answer "
         "(normal_clearing, SIP 200 OK, ended by the caller).",
+    ),
+    "an answer that was retried until the caller left": (
+        detail(
+            [leg(answered_at=None, hangup_cause="originator_cancel", sip_hangup_cause="487")],
+            [
+                command(
+                    operation="answer",
+                    status="failed",
+                    reason="call_ended",
+                    attempts=14,
+                    detail="the call has ended; 14 attempts; last: 503 10007 Service unavailable",
+                )
+            ],
+        ),
+        "warn",
+        "The command answer had not succeeded when its leg ended (the call has ended; 14 attempts; "
+        "last: 503 10007 Service unavailable). The caller +12025550101 hung up 12 s after the "
+        "start, before an answer (originator_cancel, SIP 487 Request Terminated, ended by the "
+        "caller).",
     ),
     "hangup lost": (
         detail([leg(ended_at=None)], status="ended", end_inferred=True),

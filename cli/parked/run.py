@@ -208,7 +208,8 @@ async def _resume(console: Console, log: JetStreamLog, session_id: str) -> int |
             return None
     except RecordUnreadable:
         return None  # no worker can settle it either
-    resumed = encode(SessionResumed(resumed_by=f"cli:{os.environ.get('USER', '')}"), session_id)
+    user = os.environ.get("USER") or f"uid {os.getuid()}"  # containers often have no USER
+    resumed = encode(SessionResumed(resumed_by=f"cli:{user}"), session_id)
     appended = await log.append(session_id, "in", resumed)
     done = _done(
         (state.issued.operation, state.status)

@@ -63,6 +63,9 @@ APART_S = 3.0
 """Between two webhooks of one shown call, so that a change of its row has one cause."""
 
 SETTLE_S = 4.0
+LOOK_S = 1.0
+"""From a visit to the next one: a page goes on loading what it needs after its first content."""
+
 AT_ONCE = 64
 PROJECTED_MS = 60_000.0
 
@@ -194,6 +197,7 @@ class _Measurement:
             for _ in range(self._chosen.visits + 1):
                 await page.goto(f"{self._url}/console{path}", wait_until="load")
                 first, paint = await page.evaluate(_PAINT)
+                await asyncio.sleep(LOOK_S)
                 firsts.append(first)
                 paints.append(paint)
             firsts, paints = firsts[1:], paints[1:]

@@ -20,6 +20,9 @@ PAGE_MAX = 25
 """Records of each side that are read at once. They arrive together, and nats-py takes 10 µs for
 each: what is read for other calls waits behind them."""
 
+READ_ON_MAX = 5
+"""How often a webhook is looked for that a decision is on; an archive run may have removed it."""
+
 STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 """How long a replica that lags is waited for, from read to read."""
 
@@ -61,11 +64,18 @@ class SessionCache:
         A replica that lags is asked again: what was read must include the record that woke us and
         all that is known to be there, above all our own appends. Otherwise the record would be
         decided and its commands sent again. Raises LogUnavailable when that takes too long.
+
+        The two sides are read one after the other: another worker's decision may be on a webhook
+        that came in between. Then it is read on, or the flow would decide without that webhook.
         """
         session_id = state.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
             await self._read_on(state)
             if state.in_seq >= wake_seq and state.out_seq >= state.tail_seq:
+                for _ in range(READ_ON_MAX):
+                    if state.in_seq >= state.settled_seq:
+                        break
+                    await self._read_on(state)
                 return
             if pause_s is not None:
                 await self._sleep(pause_s)

@@ -64,6 +64,7 @@ class SessionState:
     in_seq: int = 0  # position of the last record read on `.in`
     out_seq: int = 0  # the same on `.out`
     tail_seq: int = 0  # of the last record on `.out` that must be there; the next append follows it
+    settled_seq: int = 0  # of the last record on `.in` that a decision is known to be on
     ahead: dict[int, Record] = field(default_factory=dict)  # facts not yet decided on, by sequence
     has_begun: bool = False  # its beginning is in the log: it is not archived
     is_archived: bool = False  # its earlier records have left the log
@@ -232,6 +233,8 @@ class SessionState:
 
         Not if a request was decided out of turn: older records are decided on without it.
         """
+        if fact.cause_seq not in self.ahead and fact.cause_seq not in self.session.decided:
+            self.settled_seq = max(self.settled_seq, fact.cause_seq)
         before, asked = self.session, self._asked
         self._asked = None
         if asked is not None and asked[0] is before and asked[1] == fact.cause_seq:

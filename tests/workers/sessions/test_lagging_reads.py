@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
-from offhook.codec.facts import Encoded
+from offhook.codec.facts import Encoded, encode
 from offhook.commands import Answer, Command
 from offhook.errors import LogUnavailable
 from offhook.events import (
     CallInitiated,
+    CommandFailed,
+    Decided,
     Event,
+    IssuedCommand,
     Record,
 )
 from offhook.flow import Flow
@@ -125,3 +128,40 @@ async def test_a_wake_up_whose_record_cannot_be_read_is_not_settled() -> None:
     seq = await arrive(log, initiated())
     with pytest.raises(LogUnavailable, match=f"the log has {seq}"):
         await settler_on(log, ScriptedCarrier(log)).settle(SESSION, seq)
+
+
+async def test_a_flow_does_not_miss_a_webhook_that_another_worker_decided_on() -> None:
+    """It came after `.in` was read, and the decision on it before `.out` was."""
+
+    class Between(MemoryLog):
+        hidden = 0  # position of the webhook, in the next read
+
+        async def read(self, *args: Any, **more: Any) -> Sequence[Record]:
+            records = await super().read(*args, **more)
+            hidden, self.hidden = self.hidden, 0
+            return [each for each in records if each.seq != hidden]
+
+    shown: list[tuple[str, list[str]]] = []
+
+    def decide(event: Event, session: Session) -> list[Command]:
+        shown.append((type(event).__name__, [leg.state for leg in session.legs.values()]))
+        return []
+
+    log = Between()
+    first = await arrive(log, initiated())
+    second = await arrive(log, answered())
+    speak = IssuedCommand(
+        command_id="c", operation="speak", call_control_id=initiated().call_control_id
+    )
+    for seq, commands in ((first, ()), (second, (speak,))):
+        decided = Decided(
+            cause_seq=seq, cause_id=str(seq), flow="f", flow_version="1", worker="other",
+            lease_s=3.0, commands=commands,
+        )  # fmt: skip
+        await log.append(SESSION, "out", encode(decided, SESSION))
+    failed = CommandFailed(command_id="c", operation="speak", reason="refused", detail="422")
+    await log.append(SESSION, "out", encode(failed, SESSION))
+    log.hidden = second
+    settler = settler_on(log, ScriptedCarrier(log), Flow(name="f", version="1", decide=decide))
+    assert await settler.settle(SESSION, first) == Settled()
+    assert shown == [("CommandFailed", ["answered"])]

@@ -239,12 +239,13 @@ class LineReader:
         )
 
     def _attempted(self, fields: Mapping[str, Any]) -> Line:
+        """The attempt that follows, and why there is one."""
         issued = self._commands.get(_id(fields), {})
         leg = _text(issued.get("call_control_id"))
         return Line(
             kind="command",
             text=f"{issued.get('operation') or 'command'}: attempt {fields.get('attempt')}",
-            note=f"{_id(fields)[:ID_CHARS]} · {_text(fields.get('because'))}",
+            note=f"{_id(fields)[:ID_CHARS]} · because {_text(fields.get('because'))}",
             end=leg or CARRIER,
             about=leg,
         )

@@ -1,6 +1,8 @@
-// Times in the reader's zone; the title has them in UTC, as the API gave them.
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// Times in the reader's zone; the title has them in UTC, as the API gave them. The clock has 24 hours,
+// as in the ladder, the records and the terminal.
+const hours = { timeStyle: "medium", hourCycle: "h23" };
+const clock = new Intl.DateTimeFormat(undefined, hours);
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", ...hours });
 const zone = new Intl.DateTimeFormat(undefined, { hour: "numeric", timeZoneName: "short" });
 
 export function written(moment) {

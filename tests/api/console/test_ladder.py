@@ -90,6 +90,13 @@ def test_a_command_has_its_id_its_status_and_its_time() -> None:
     assert found[6] == [("422 transfer · refused · 1 s", "no", "bad")]
 
 
+def test_an_attempt_says_why_there_is_one() -> None:
+    again = entry(3, "CommandAttempted", command_id="c-1", attempt=2, because="503 unavailable")
+    assert texts(draw(detail(), [*CALL[:2], again]))[3] == [
+        ("answer: attempt 2", "c-1 · because 503 unavailable", "")
+    ]
+
+
 def test_a_webhook_has_its_delay_and_its_attempt() -> None:
     again = webhook(4, "call.answered", CALLER, 3.5) | {}
     again["fields"] = again["fields"] | {"attempt": 2}

@@ -18,6 +18,11 @@ SECRET_IN_URL = r"pass|pwd|secret|token|jwt|key|sig|hmac|cred|auth"
 """Part of the name of a query parameter whose value is hidden. Broader than `is_secret_name`: the
 names in a URL are anybody's, and hiding a harmless value costs nothing."""
 
+RECORDINGS = frozenset({"recording_urls", "public_recording_urls"})
+"""Fields of the carrier with links by format: their reader wants them, signature and all.
+
+They hold for ten minutes."""
+
 
 def is_secret_name(name: str) -> bool:
     """Whether a field, parameter or header of this name holds a secret: `sip_auth_password`."""
@@ -39,7 +44,9 @@ def hidden(value: Any, levels: int = LEVELS_MAX) -> Any:
             return {**hidden({**value, "value": None}, levels), "value": HIDDEN}
         case Mapping():
             return {
-                name: HIDDEN
+                name: item
+                if name in RECORDINGS and _is_links(item)
+                else HIDDEN
                 if _may_be_secret(item) and is_secret_name(name)
                 else hidden(item, levels - 1)
                 for name, item in value.items()
@@ -65,6 +72,10 @@ def _hidden_in_url(text: str) -> str:
 _USER = re.compile(r"(?<=://)[^/?#\s@]{1,300}@")
 _PARAMETER = re.compile(r"(?P<name>[?&#][^?&#=\s]{1,100})=[^&#\s\"'<>]+")
 _SECRET_IN_URL = re.compile(SECRET_IN_URL, re.IGNORECASE)
+
+
+def _is_links(item: Any) -> bool:
+    return isinstance(item, Mapping) and all(isinstance(each, str) for each in item.values())
 
 
 def _may_be_secret(item: Any) -> bool:

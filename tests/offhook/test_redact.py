@@ -83,6 +83,14 @@ def test_the_secrets_in_a_url_are_hidden_and_nothing_else(url: str, seen: str) -
     }
 
 
+def test_the_links_of_a_recording_are_whole() -> None:
+    """They are what their reader wants, and hold for a while only."""
+    signed = "https://h/a.wav?X-Amz-Signature=s&X-Amz-Expires=600"
+    links = {"recording_urls": {"wav": signed}, "public_recording_urls": {}}
+    assert hidden({"payload": links}) == {"payload": links}
+    assert hidden({"recording_urls": [signed]}) != {"recording_urls": [signed]}
+
+
 def test_an_error_does_not_show_the_secret_in_a_url() -> None:
     error = ParameterInvalid("dial", "webhook_url", "ftp://h/?token=hush", "expected https")
     assert str(error) == f"dial: webhook_url is 'ftp://h/?token={HIDDEN}'; expected https"

@@ -51,7 +51,9 @@ async def test_an_altered_byte_is_found_and_named(here: Installation) -> None:
     printed = await verified(here)
     assert printed.status == 1
     assert "17 authentic" in printed.output
-    assert f"1 altered\n  position {seq}: event s2-event-3 of session s2, stored" in printed.output
+    assert (
+        f"1 altered\n  position 0:{seq}: event s2-event-3 of session s2, stored" in printed.output
+    )
     assert (await verified(here, "--session", "s1")).status == 0
     as_json = (await verified(here, "--json", "--type", "call.initiated")).json
     assert (as_json["webhooks"], as_json["altered"]) == (4, 1)

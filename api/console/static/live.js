@@ -3,7 +3,7 @@ import { follow, post } from "./api.js";
 import { age, showTimes } from "./times.js";
 
 const REFRESH_MS = 250; // from one request to the next
-const SHARE = 3; // and this many times as long as the last one took, so that a slow API is spared
+const SHARE = 2; // and this many times as long as the last one took, so that a slow API is spared
 const QUIET_MS = 5_000; // rates and lag change without records
 
 const now = document.getElementById("now");

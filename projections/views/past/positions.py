@@ -1,4 +1,4 @@
-"""The time of a position, also if its record was archived or erased since."""
+"""The time of a position, even if its record was archived or erased since."""
 
 from datetime import datetime
 

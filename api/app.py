@@ -49,14 +49,14 @@ from offhook.jetstream.roles.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready
 from offhook.projections.maintenance import fold_again
-from offhook.projections.views.database import (
+from offhook.projections.views.database.engine import (
     DATABASE_ERRORS,
     SILENT_S,
     open_database,
     reason_of,
 )
-from offhook.projections.views.schema import require_migrated
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.progress.waiting import PositionWatch
+from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings
 from offhook.telnyx.http import TelnyxHttp
 

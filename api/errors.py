@@ -25,7 +25,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
-from offhook.projections.views.database import (
+from offhook.projections.views.database.engine import (
     UNREACHABLE,
     SearchTooLong,
     StatementFailed,

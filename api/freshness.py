@@ -17,9 +17,9 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import partition_for
 from offhook.position import partition_of, partitions_text, position_text
-from offhook.projections.views.checkpoint import Checkpoint, reached, read_checkpoints
-from offhook.projections.views.database import Connection, Engine, read_at_one_moment
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import Connection, Engine, read_at_one_moment
+from offhook.projections.views.progress.checkpoint import Checkpoint, reached, read_checkpoints
+from offhook.projections.views.progress.waiting import PositionWatch
 
 CATCH_UP_S = 1.0
 """How long a request waits for the views to have what the log had when it arrived."""

@@ -46,7 +46,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import Side
-from offhook.projections.views.checkpoint import CHANNEL
+from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.settings import Settings
 
 POISONED_OF = 100

@@ -52,11 +52,11 @@ from offhook.jetstream.subjects import Side
 from offhook.position import partition_of
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
-from offhook.projections.views.checkpoint import CHANNEL
-from offhook.projections.views.database import begun, driver_of, open_database
+from offhook.projections.views.database.engine import begun, driver_of, open_database
 from offhook.projections.views.fold import folded_from
+from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.projections.views.registry import VIEWS, rows_of
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.settings import Settings

@@ -39,8 +39,8 @@ from bench.setting.machine import describe, median
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.views.database import open_database
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.stored.event_log import event_log, read_stored
 from offhook.settings import Settings, environment_from
 

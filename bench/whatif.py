@@ -30,8 +30,8 @@ from bench.setting.machine import describe
 from bench.setting.whatif_calls import plan, planted, rows_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
-from offhook.projections.views.database import open_database
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.stored.event_log import event_log
 
 TEMPORAL_SHARE = 10

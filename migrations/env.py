@@ -1,4 +1,4 @@
-"""Alembic's environment: runs the migrations on the connection that `views.schema` hands in."""
+"""Alembic's environment: runs the migrations on the connection that `schema.migrate` hands in."""
 
 from alembic import context
 

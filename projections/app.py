@@ -15,8 +15,8 @@ from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.metrics import registry_of
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.cutover import end_graces
-from offhook.projections.views.database import open_database
-from offhook.projections.views.schema import require_migrated
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings
 
 REPORT_S = 60.0

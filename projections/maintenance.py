@@ -19,9 +19,9 @@ from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
-from offhook.projections.views.database import Connection, Engine, open_database
+from offhook.projections.views.database.engine import Connection, Engine, open_database
 from offhook.projections.views.registry import TABLES, VIEWS
-from offhook.projections.views.schema import hold_off_projectors, require_migrated
+from offhook.projections.views.schema.migrate import hold_off_projectors, require_migrated
 
 __all__ = [
     "GRACE_S",

@@ -20,7 +20,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.schema.migrate import migrate
 from tests import forked
 from tests.free_ports import free_port
 

@@ -21,10 +21,10 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.roles.answers import RoleAnswer, ask_roles
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import seq_of
-from offhook.projections.views.checkpoint import Checkpoint, read_checkpoints
 from offhook.projections.views.commands import CommandOutcomes, count_outcomes
-from offhook.projections.views.projectors import Holder, read_holders
-from offhook.projections.views.versions import RebuildView, read_rebuild_progress
+from offhook.projections.views.progress.checkpoint import Checkpoint, read_checkpoints
+from offhook.projections.views.progress.projectors import Holder, read_holders
+from offhook.projections.views.schema.versions import RebuildView, read_rebuild_progress
 
 MINUTES_DEFAULT = 60
 MINUTES_MAX = 24 * 60

@@ -24,12 +24,12 @@ from offhook.api.errors import refusal
 from offhook.api.own.redact import redacted_entry
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of
-from offhook.projections.views.checkpoint import reached, read_checkpoints
-from offhook.projections.views.database import DATABASE_ERRORS, Engine
+from offhook.projections.views.database.engine import DATABASE_ERRORS, Engine
 from offhook.projections.views.past.changes import Change, Changes, read_changes
+from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
+from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.sessions import is_up_or_over
 from offhook.projections.views.stored.archive import archived_after
-from offhook.projections.views.waiting import PositionWatch
 
 CLIENTS_MAX = 500
 """Clients that may follow at once in this process."""

@@ -24,8 +24,8 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import PROJECTOR, WORKER, streams_of
-from offhook.projections.views.checkpoint import reached, read_checkpoints
-from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.database.engine import Engine, open_database
+from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.settings import Settings
 
 SPEED = 10.0

@@ -12,7 +12,7 @@ from statistics import quantiles
 from typing import Any
 
 from offhook.projections.views.commands import CommandView, list_every_command
-from offhook.projections.views.database import Engine
+from offhook.projections.views.database.engine import Engine
 from offhook.projections.views.legs import LegView, list_every_leg
 from offhook.projections.views.stored.event_log import read_event_ids, read_times_of_facts
 

@@ -2,8 +2,8 @@
 
 from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
 from offhook.errors import OperatorFault, SettingInvalid, words_of
-from offhook.projections.views.database import DATABASE_ERRORS, open_database, read_server
-from offhook.projections.views.schema import REVISION, revision
+from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database, read_server
+from offhook.projections.views.schema.migrate import REVISION, revision
 from offhook.settings import Settings
 
 SKEW_MAX_S = 1.0

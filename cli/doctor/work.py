@@ -28,9 +28,9 @@ from offhook.jetstream.stream import (
     streams_of,
 )
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
-from offhook.projections.views.checkpoint import Checkpoint, reached, read_checkpoints
-from offhook.projections.views.database import DATABASE_ERRORS, open_database
+from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database
 from offhook.projections.views.parked import list_parked_ids
+from offhook.projections.views.progress.checkpoint import Checkpoint, reached, read_checkpoints
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0

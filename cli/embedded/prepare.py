@@ -13,7 +13,7 @@ from offhook.jetstream.provisioning.repartition import StoredSequences, repartit
 from offhook.jetstream.provisioning.rewrite import rewrite
 from offhook.jetstream.stream import PARTITIONS_DEFAULT
 from offhook.projections.maintenance import empty_views, require_foldable_from
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.schema.migrate import migrate
 from offhook.settings import Settings
 
 MIGRATIONS = Path(offhook.__file__).parent / "migrations"

@@ -13,7 +13,7 @@ from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection, Unfound
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
-from offhook.projections.views.database import (
+from offhook.projections.views.database.engine import (
     DATABASE_ERRORS,
     open_database,
     read_at_one_moment,
@@ -26,7 +26,7 @@ from offhook.projections.views.past.records import (
     require_sessions,
     select_records,
 )
-from offhook.projections.views.schema import require_migrated
+from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings
 
 Result = TypeVar("Result")

@@ -145,13 +145,13 @@ def _require_usable(name: str, names: Sequence[str], selection: Selection) -> No
 async def _to_projection(settings: Settings, selection: Selection, name: str) -> None:
     from offhook.cli.history.progress import Advance
     from offhook.projections.maintenance import fold_sessions_again, view_names
-    from offhook.projections.views.database import open_database
+    from offhook.projections.views.database.engine import open_database
     from offhook.projections.views.past.records import (
         require_partitions,
         require_sessions,
         select_session_ids,
     )
-    from offhook.projections.views.schema import require_migrated
+    from offhook.projections.views.schema.migrate import require_migrated
 
     _require_usable(name, view_names(), selection)
     await require_migrated(settings.postgres_url)

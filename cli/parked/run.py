@@ -24,10 +24,10 @@ from offhook.jetstream.log import JetStreamLog, pages
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import position_text
 from offhook.projections.maintenance import fold_again
-from offhook.projections.views.checkpoint import read_checkpoints
-from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.database.engine import Engine, open_database
 from offhook.projections.views.parked import ParkedView, list_parked
-from offhook.projections.views.schema import require_migrated
+from offhook.projections.views.progress.checkpoint import read_checkpoints
+from offhook.projections.views.schema.migrate import require_migrated
 from offhook.session import Session, evolve
 from offhook.settings import Settings
 

@@ -30,7 +30,7 @@ from offhook.projections.projector.statements import (
     write_statement,
 )
 from offhook.projections.views.analytics.webhooks import ADD, arrays_of, sums_of
-from offhook.projections.views.database import Connection, Driver, driver_in
+from offhook.projections.views.database.engine import Connection, Driver, driver_in
 from offhook.projections.views.fold import (
     BEGINNING,
     Folded,

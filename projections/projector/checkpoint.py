@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.position import position_of
-from offhook.projections.views.checkpoint import Checkpoint, read_checkpoint
+from offhook.projections.views.progress.checkpoint import Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

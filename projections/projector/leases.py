@@ -21,7 +21,7 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections.views.database import DATABASE_ERRORS, Driver, driver_of, reason_of
+from offhook.projections.views.database.engine import DATABASE_ERRORS, Driver, driver_of, reason_of
 
 RENEW_S = 0.5
 

@@ -33,8 +33,14 @@ from offhook.projections.projector.deliveries import (
 )
 from offhook.projections.projector.leases import Leases
 from offhook.projections.projector.progress import PartitionProgress, Progress
-from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.database import DATABASE_ERRORS, Driver, begun, driver_of, reason_of
+from offhook.projections.views.database.engine import (
+    DATABASE_ERRORS,
+    Driver,
+    begun,
+    driver_of,
+    reason_of,
+)
+from offhook.projections.views.progress.checkpoint import read_checkpoint
 
 GATHER_S = 0.02
 """Batches begin so far apart: under load each has several records, which share its transaction.

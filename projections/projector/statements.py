@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from offhook.projections.projector.checkpoint import Fence
-from offhook.projections.views.checkpoint import CHANNEL
+from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.projections.views.registry import VIEWS, Rows
 from offhook.projections.views.stored.event_log import event_log
 

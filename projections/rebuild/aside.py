@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.errors import OperatorFault
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS, TRIGGER
-from offhook.projections.views.database import driver_in
+from offhook.projections.views.database.engine import driver_in
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import VIEWS
-from offhook.projections.views.versions import MARK
+from offhook.projections.views.schema.versions import MARK
 
 MIRRORED: Sequence[Table] = (*(view.table for view in VIEWS), parked_sessions)
 """The tables of a version that are written to, in the order in which a projector does so."""

@@ -32,9 +32,9 @@ from offhook.projections.rebuild.aside import (
 )
 from offhook.projections.rebuild.build import live_positions, read_build
 from offhook.projections.rebuild.tail import Tail
-from offhook.projections.views.database import DATABASE_ERRORS, open_transactions
-from offhook.projections.views.schema import hold_off_projectors
-from offhook.projections.views.versions import aside_of, drop_aside, live_schema
+from offhook.projections.views.database.engine import DATABASE_ERRORS, open_transactions
+from offhook.projections.views.schema.migrate import hold_off_projectors
+from offhook.projections.views.schema.versions import aside_of, drop_aside, live_schema
 
 LOCK_S = 0.1
 """How long an attempt waits for those who read the tables: others queue behind it."""

@@ -34,7 +34,7 @@ from offhook.projections.rebuild.worker import Task
 from offhook.projections.rebuild.workers import working
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.refill import refill
-from offhook.projections.views.versions import aside_of, live_schema
+from offhook.projections.views.schema.versions import aside_of, live_schema
 
 NAME = "rebuild"
 """Of the lock of the one rebuild at work."""

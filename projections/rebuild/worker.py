@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from offhook.projections.rebuild.cold import ColdWorker
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ from offhook.projections.retention.settled import (
     unexplained,
     why_not,
 )
-from offhook.projections.views.checkpoint import reached, read_checkpoints
+from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.archive import (
     MOVING_LOCK,
     archive_segments,

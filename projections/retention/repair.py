@@ -29,7 +29,7 @@ from offhook.projections.projector.deliveries import (
 )
 from offhook.projections.projector.left import left_among, wanted
 from offhook.projections.retention.archive import alone
-from offhook.projections.views.checkpoint import reached, read_checkpoints
+from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.event_log import StoredRecord, event_log
 
 BATCH_RECORDS = 500

@@ -29,12 +29,12 @@ from offhook.projections.views import view
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
 from offhook.projections.views.analytics.webhooks import webhook_sums
-from offhook.projections.views.checkpoint import checkpoint
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import LEGS
 from offhook.projections.views.parked import parked_sessions
-from offhook.projections.views.projectors import projector_leases, projectors
+from offhook.projections.views.progress.checkpoint import checkpoint
+from offhook.projections.views.progress.projectors import projector_leases, projectors
 from offhook.projections.views.queues import QUEUES
 from offhook.projections.views.sessions import SESSIONS
 from offhook.projections.views.stored import archive, erasures

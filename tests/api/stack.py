@@ -21,7 +21,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.provision import provision
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.schema.migrate import migrate
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text
 from tests.forked import Forked, run_room

@@ -19,8 +19,8 @@ from offhook.api.own.sessions.sessions import sessions_router
 from offhook.api.telnyx.bodies import body_of
 from offhook.errors import LogUnavailable, ParameterInvalid
 from offhook.jetstream.lookup import StreamLookup
-from offhook.projections.views.database import open_database
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.progress.waiting import PositionWatch
 
 
 @asynccontextmanager

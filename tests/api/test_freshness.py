@@ -14,9 +14,9 @@ from offhook.api.telnyx.legs import Legs
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.events import session_id_from
 from offhook.jetstream.lookup import StreamLookup
-from offhook.projections.views.database import POOL_CONNECTIONS_MAX, open_database
+from offhook.projections.views.database.engine import POOL_CONNECTIONS_MAX, open_database
 from offhook.projections.views.parked import parked_sessions
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.progress.waiting import PositionWatch
 from tests.api.stack import DEADLINE_S
 
 

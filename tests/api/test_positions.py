@@ -16,8 +16,8 @@ from offhook.api.freshness import Views
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import partition_of, position_of
-from offhook.projections.views.database import Engine, open_database
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import Engine, open_database
+from offhook.projections.views.progress.waiting import PositionWatch
 from tests.api.stack import FRIEND, OURS, READER, Stack
 from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.story import call

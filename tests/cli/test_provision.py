@@ -28,7 +28,7 @@ from offhook.jetstream.subjects import partition_for
 from offhook.position import position_of
 from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.database import Engine, open_database
+from offhook.projections.views.database.engine import Engine, open_database
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.event_log import event_log
 from offhook.settings import Settings, environment_from

@@ -13,7 +13,7 @@ from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 

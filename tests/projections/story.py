@@ -42,9 +42,9 @@ from offhook.jetstream.subjects import Side
 from offhook.projections.projector.progress import Progress
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.fold import folded_from
+from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.view import columns_of
-from offhook.projections.views.waiting import PositionWatch
 from tests.projections.rollups import assert_rolled_up
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from offhook.cli.demo.verdict import Verdict, verdict
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 
 QUIET_TIMEOUT_S = 120.0
 VIEWS_TIMEOUT_S = 60.0

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.jetstream.client.connection import close, connect
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.legs import legs
 from offhook.settings import Settings, environment_from
 from tests import forked

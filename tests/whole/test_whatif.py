@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from offhook.cli.demo.traffic import Traffic
 from offhook.cli.embedded.stack import Stack, with_free_ports
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings
 from tests.cli.terminal import Terminal
 from tests.whole.books import books_when_quiet, said, say, settled_verdict

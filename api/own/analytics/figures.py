@@ -61,7 +61,7 @@ from offhook.projections.views.analytics.load.load import (
 from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
 from offhook.projections.views.analytics.webhooks import STEP_S, WEBHOOKS
-from offhook.projections.views.database import Connection
+from offhook.projections.views.database.engine import Connection
 
 RANGE_MAX = timedelta(days=31)
 """Some of these figures may have to be counted from rows."""

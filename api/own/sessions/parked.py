@@ -23,7 +23,7 @@ from offhook.codec.facts import encode
 from offhook.errors import RecordUnreadable, shown
 from offhook.events import SessionParked, SessionResumed
 from offhook.jetstream.log import JetStreamLog, pages
-from offhook.projections.views.database import PAGE_MAX
+from offhook.projections.views.database.engine import PAGE_MAX
 from offhook.projections.views.parked import (
     ParkedView,
     count_parked,

@@ -41,7 +41,7 @@ from offhook.projections.views.commands import (
     WantedCommands,
     command_page,
 )
-from offhook.projections.views.database import PAGE_MAX, Connection
+from offhook.projections.views.database.engine import PAGE_MAX, Connection
 from offhook.projections.views.live.included import Include, IncludingSession, including
 from offhook.projections.views.live.phases import PhaseName, has_phase
 from offhook.projections.views.past.history import (

@@ -24,7 +24,6 @@ from offhook.history.selection import Selection
 from offhook.jetstream.stream import PROJECTOR
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, position_text
-from offhook.projections.views.checkpoint import read_checkpoints
 from offhook.projections.views.legs import legs
 from offhook.projections.views.past.archived_records import (
     archived_in_order,
@@ -34,6 +33,7 @@ from offhook.projections.views.past.archived_records import (
     read_place,
     stored_within,
 )
+from offhook.projections.views.progress.checkpoint import read_checkpoints
 from offhook.projections.views.stored.archive import Place, archived_sessions
 from offhook.projections.views.stored.event_log import event_log
 from offhook.projections.views.view import storable

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.database import (
+from offhook.projections.views.database.engine import (
     PAGE_MAX,
     SEARCH_TIMEOUT_S,
     SearchTooLong,

@@ -10,7 +10,7 @@ from offhook.codec.facts import encode
 from offhook.events import SessionParked, SessionResumed
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from tests.api.stack import COMMANDER, PARTITIONS, READER, WORKERS, Stack, until
 
 

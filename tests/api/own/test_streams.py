@@ -18,9 +18,9 @@ from offhook.api.own.live import Following, Live
 from offhook.api.own.streams import begun, id_of, positions_in
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.position import partition_of, position_of
-from offhook.projections.views.checkpoint import CHANNEL, ERASED_NOTICE
-from offhook.projections.views.database import Engine, open_database
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import Engine, open_database
+from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
+from offhook.projections.views.progress.waiting import PositionWatch
 from tests.api.stack import DEADLINE_S
 from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.story import call, interleaved

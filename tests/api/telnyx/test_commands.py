@@ -12,7 +12,7 @@ from telnyx import AsyncTelnyx, InternalServerError, PermissionDeniedError, Unpr
 from offhook.events import Decided, session_id_from
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from tests.api.stack import (
     ADMIN,
     COMMANDER,

@@ -41,8 +41,8 @@ from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import Outcomes
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
-from offhook.projections.views.database import open_database
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.progress.waiting import PositionWatch
 from tests.api.recorder import Answer, Recorder
 from tests.api.stack import ADMIN, CARRIER_KEY, OURS, READER, Stack, sdk_at
 

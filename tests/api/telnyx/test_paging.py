@@ -10,7 +10,7 @@ from sqlalchemy import text
 from offhook.api.telnyx.paging import PageRequest, meta_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections.views import legs
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.legs import LegPage, list_active_legs, read_active_page
 
 

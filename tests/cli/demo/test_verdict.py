@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.demo.verdict import verdict
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.projections.views.commands import commands
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.legs import legs
 from offhook.projections.views.stored.event_log import event_log
 

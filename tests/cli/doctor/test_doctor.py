@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from offhook.projections.views.schema import REVISION
+from offhook.projections.views.schema.migrate import REVISION
 from offhook.settings import Settings, environment_from
 from tests.cli.carrier import WEBHOOKS, Carrier
 from tests.cli.doctor.checks import look

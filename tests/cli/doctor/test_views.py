@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.projections.views.database import open_database
-from offhook.projections.views.schema import REVISION
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.schema.migrate import REVISION
 from offhook.settings import Settings
 from tests.cli.doctor.checks import (
     look,

@@ -12,7 +12,7 @@ from offhook.codec.facts import encode
 from offhook.events import CommandRequested, IssuedCommand
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings
 from tests.cli.doctor.checks import (
     look,

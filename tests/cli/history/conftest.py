@@ -19,7 +19,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings, environment_from
 from offhook.telnyx.signature import public_key_text, sign
 from tests.cli.terminal import Terminal

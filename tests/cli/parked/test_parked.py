@@ -24,7 +24,7 @@ from offhook.errors import OperatorFault
 from offhook.events import CallInitiated, Decided, SessionResumed
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings, environment_from
 from tests import forked
 

@@ -5,7 +5,7 @@ import signal
 
 from offhook.jetstream.client.connection import close, connect
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 
 
 def run(nats_url: str, postgres_url: str) -> None:

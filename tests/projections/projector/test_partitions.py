@@ -27,8 +27,8 @@ from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.lag import LagWatch
 from offhook.projections.projector.leases import Changes, Lease, Leases, changes_for
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.checkpoint import reached, read_checkpoints
-from offhook.projections.views.database import driver_of
+from offhook.projections.views.database.engine import driver_of
+from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.event_log import read_stored
 from tests.projections.projector.projector_process import process
 from tests.projections.story import (

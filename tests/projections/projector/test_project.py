@@ -19,7 +19,7 @@ from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.checkpoint import read_checkpoint
+from offhook.projections.views.progress.checkpoint import read_checkpoint
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.view import columns_of
 from tests.example_events import example_event

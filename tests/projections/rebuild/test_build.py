@@ -24,7 +24,7 @@ from offhook.projections.rebuild.run import (
     cancel,
     cut_over_version,
 )
-from offhook.projections.views.schema import migrate
+from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
 from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.rebuild.versions import (

@@ -18,7 +18,7 @@ from offhook.projections.rebuild import cutover
 from offhook.projections.rebuild.aside import lock_versions
 from offhook.projections.rebuild.cutover import _snapshots_gone, end_grace, roll_back
 from offhook.projections.rebuild.run import cut_over_version, read_status
-from offhook.projections.views.database import (
+from offhook.projections.views.database.engine import (
     driver_of,
     name_transaction,
     open_database,

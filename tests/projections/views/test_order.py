@@ -17,7 +17,7 @@ from offhook.projections.views.commands import (
 )
 from offhook.projections.views.legs import read_active_page, read_leg
 from offhook.projections.views.queues import QueueVisitFilter, list_queue_visits
-from offhook.projections.views.schema import downgrade, migrate
+from offhook.projections.views.schema.migrate import downgrade, migrate
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, literal_column, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.projections.views.database import SearchTooLong
+from offhook.projections.views.database.engine import SearchTooLong
 from offhook.projections.views.legs import legs
 from offhook.projections.views.search import session_lists
 from offhook.projections.views.search.session_filter import UNKNOWN, SessionFilter, is_listed

@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
-from offhook.projections.views.checkpoint import (
+from offhook.projections.views.database.engine import SILENT_S
+from offhook.projections.views.database.silence import Silence
+from offhook.projections.views.progress.checkpoint import (
     CHANNEL,
     ERASED_NOTICE,
     reached,
     read_checkpoints,
 )
-from offhook.projections.views.database import SILENT_S
-from offhook.projections.views.silence import Silence
 
 POLL_S = 0.5
 """A backstop only: a notification that is lost with its connection is not repeated."""

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.checkpoint import read_checkpoint
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.progress.checkpoint import read_checkpoint
+from offhook.projections.views.progress.waiting import PositionWatch
 from tests.projections.story import (
     TIMEOUT_S,
     call,

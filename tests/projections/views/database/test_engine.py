@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.views.checkpoint import CHANNEL
-from offhook.projections.views.database import begun, driver_in, open_database, reason_of
-from offhook.projections.views.schema import REVISION, migrate, require_migrated, revision
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import begun, driver_in, open_database, reason_of
+from offhook.projections.views.progress.checkpoint import CHANNEL
+from offhook.projections.views.progress.waiting import PositionWatch
+from offhook.projections.views.schema.migrate import REVISION, migrate, require_migrated, revision
 from tests.projections.conftest import MIGRATIONS
-from tests.projections.views.pooler import pooler
+from tests.projections.views.database.pooler import pooler
 
 PATIENCE_S = 60.0
 

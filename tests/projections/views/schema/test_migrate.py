@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.errors import OperatorFault, SettingInvalid
 from offhook.projections.views.analytics.rollups import changes as hourly
 from offhook.projections.views.analytics.rollups.rollups import FUNCTION, TRIGGER, triggers_on
-from offhook.projections.views.database import asyncpg_url, open_database
-from offhook.projections.views.schema import (
+from offhook.projections.views.database.engine import asyncpg_url, open_database
+from offhook.projections.views.schema.migrate import (
     REVISION,
     downgrade,
     migrate,

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 from offhook.errors import OperatorFault
-from offhook.projections.views.database import DATABASE_ERRORS, Connection, open_database
-from offhook.projections.views.schema import require_migrated
-from offhook.projections.views.waiting import PositionWatch
+from offhook.projections.views.database.engine import DATABASE_ERRORS, Connection, open_database
+from offhook.projections.views.progress.waiting import PositionWatch
+from offhook.projections.views.schema.migrate import require_migrated
 
 PATIENCE_S = 60.0
 
@@ -72,7 +72,7 @@ async def test_what_waits_for_a_silent_postgres_is_ended_and_what_comes_then_is_
 
             async with watch.silence.connection(engine) as connection:
                 await read(connection)
-                monkeypatch.setattr("offhook.projections.views.waiting.SILENT_S", 0.3)
+                monkeypatch.setattr("offhook.projections.views.progress.waiting.SILENT_S", 0.3)
                 line.is_open.clear()
                 with pytest.raises(DATABASE_ERRORS):
                     await read(connection)
@@ -96,7 +96,7 @@ async def test_what_waits_for_a_connection_is_ended_too(
     line = Line(database_url)
     async with line.serving() as url:
         engine = open_database(url)
-        monkeypatch.setattr("offhook.projections.views.database.CONNECT_TIMEOUT_S", 0.1)
+        monkeypatch.setattr("offhook.projections.views.database.engine.CONNECT_TIMEOUT_S", 0.1)
         watching = open_database(url)
         async with asyncio.timeout(PATIENCE_S), PositionWatch(watching) as watch:
             with pytest.raises(TimeoutError):
@@ -110,7 +110,7 @@ async def test_the_reason_names_postgres_and_how_long_it_has_been_silent(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readiness said "cannot connect to Postgres: ; see OFFHOOK_POSTGRES_URL"."""
-    monkeypatch.setattr("offhook.projections.views.database.CONNECT_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("offhook.projections.views.database.engine.CONNECT_TIMEOUT_S", 0.1)
     async with Line(database_url).serving() as url:
         with pytest.raises(OperatorFault, match=r"to Postgres: no answer within 0\.1 s; see OFFH"):
             await require_migrated(url)

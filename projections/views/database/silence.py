@@ -8,7 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from offhook.projections.views.database import SILENT_S, Connection, Driver, Engine, driver_of
+from offhook.projections.views.database.engine import (
+    SILENT_S,
+    Connection,
+    Driver,
+    Engine,
+    driver_of,
+)
 
 
 class Silence:

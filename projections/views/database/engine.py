@@ -34,7 +34,7 @@ POOL_CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 5.0
 
 SILENT_S = 5.0
-"""Postgres is silent if it takes longer for the smallest read: see `silence`."""
+"""Postgres is silent if it takes longer for the smallest read: see `database.silence`."""
 
 STATEMENT_TIMEOUT_S = 60.0
 """A server that was cut off does not answer, nor does its connection break by itself."""

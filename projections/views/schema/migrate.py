@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import offhook
 from offhook.errors import OperatorFault, words_of
-from offhook.projections.views.database import open_database
+from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import DERIVED
-from offhook.projections.views.versions import drop_aside, live_schema
+from offhook.projections.views.schema.versions import drop_aside, live_schema
 
 if TYPE_CHECKING:
     # Importing it takes 0.1 s of CPU: only migrations do, not every role that starts.

@@ -1,0 +1,1 @@
+"""How far the views are, which projectors write them, and waiting until they have a record."""

@@ -1,0 +1,1 @@
+"""The tables in Postgres: migrations, and the versions of the views."""

@@ -49,12 +49,9 @@ from offhook.jetstream.roles.role import connected
 from offhook.process.asgi import AsgiApp, Receive, Scope, Send
 from offhook.process.health import Ready
 from offhook.projections.maintenance import fold_again
-from offhook.projections.views.database.engine import (
-    DATABASE_ERRORS,
-    SILENT_S,
-    open_database,
-    reason_of,
-)
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
+from offhook.projections.views.database.silence import SILENT_S
 from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings

@@ -25,12 +25,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
-from offhook.projections.views.database.engine import (
-    UNREACHABLE,
-    SearchTooLong,
-    StatementFailed,
-    will_pass,
-)
+from offhook.projections.views.database.errors import UNREACHABLE, StatementFailed, will_pass
+from offhook.projections.views.search.session_lists import SearchTooLong
 from offhook.telnyx.error_codes import code_of_parameter
 
 RETRY_HEADER = "x-should-retry"

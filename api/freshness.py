@@ -17,7 +17,8 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import partition_for
 from offhook.position import partition_of, partitions_text, position_text
-from offhook.projections.views.database.engine import Connection, Engine, read_at_one_moment
+from offhook.projections.views.database.engine import Connection, Engine
+from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.progress.checkpoint import Checkpoint, reached, read_checkpoints
 from offhook.projections.views.progress.waiting import PositionWatch
 

@@ -18,7 +18,7 @@ from offhook.api.freshness import Views
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.kpis import Ratio
-from offhook.projections.views.database.engine import DATABASE_ERRORS
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 
 EVERY_S = 60.0
 

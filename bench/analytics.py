@@ -43,7 +43,8 @@ from offhook.projections.views.analytics.rollups.filling import fill_rollups
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
 from offhook.projections.views.analytics.subject import Subject
 from offhook.projections.views.analytics.visits import VISITS
-from offhook.projections.views.database.engine import begun, driver_of, open_database
+from offhook.projections.views.database.engine import driver_of, open_database
+from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.schema.migrate import migrate
 
 END = datetime(2026, 11, 27, tzinfo=UTC)

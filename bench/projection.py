@@ -52,7 +52,8 @@ from offhook.jetstream.subjects import Side
 from offhook.position import partition_of
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
-from offhook.projections.views.database.engine import begun, driver_of, open_database
+from offhook.projections.views.database.engine import driver_of, open_database
+from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.projections.views.registry import VIEWS, rows_of

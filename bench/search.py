@@ -25,7 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
-from offhook.projections.views.database.engine import open_database, read_at_one_moment
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.search.session_filter import SessionFilter, listed
 from offhook.projections.views.search.session_lists import list_sessions

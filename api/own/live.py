@@ -24,7 +24,8 @@ from offhook.api.errors import refusal
 from offhook.api.own.redact import redacted_entry
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of
-from offhook.projections.views.database.engine import DATABASE_ERRORS, Engine
+from offhook.projections.views.database.engine import Engine
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.past.changes import Change, Changes, read_changes
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.progress.waiting import PositionWatch

@@ -35,7 +35,7 @@ from offhook.jetstream.subjects import partition_for
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, seq_of
 from offhook.process.asgi import Receive, Scope, Send
-from offhook.projections.views.database.engine import DATABASE_ERRORS
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.sessions import call_session_of, read_session
 
 EVENTS = "text/event-stream"

@@ -2,7 +2,8 @@
 
 from offhook.cli.doctor.finding import Findings, Now, clock, good, wrong
 from offhook.errors import OperatorFault, SettingInvalid, words_of
-from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database, read_server
+from offhook.projections.views.database.engine import open_database, read_server
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.schema.migrate import REVISION, revision
 from offhook.settings import Settings
 

@@ -28,7 +28,8 @@ from offhook.jetstream.stream import (
     streams_of,
 )
 from offhook.jetstream.subjects import ALL_FIRED, ALL_IN, LIMITS, parse
-from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.parked import list_parked_ids
 from offhook.projections.views.progress.checkpoint import Checkpoint, reached, read_checkpoints
 from offhook.settings import Settings

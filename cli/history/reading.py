@@ -13,12 +13,9 @@ from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection, Unfound
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
-from offhook.projections.views.database.engine import (
-    DATABASE_ERRORS,
-    open_database,
-    read_at_one_moment,
-    reason_of,
-)
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
+from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.past.records import (
     Order,
     count_records,

@@ -21,7 +21,7 @@ from offhook.position import position_text
 from offhook.projections import maintenance
 from offhook.projections.maintenance import Compared, Example, Parity, RebuildProgress
 from offhook.projections.standby import Process
-from offhook.projections.views.database.engine import DATABASE_ERRORS
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.settings import Settings
 from offhook.wording.durations import duration
 

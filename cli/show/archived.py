@@ -7,7 +7,8 @@ from nats.aio.client import Client
 from offhook.errors import OperatorFault
 from offhook.events import Record
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database, reason_of
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.past.session_log import read_whole_session
 
 

@@ -24,7 +24,7 @@ from offhook.errors import HistoryUnreadable, OperatorFault, SelectionInvalid, s
 from offhook.history.files import lines_in
 from offhook.history.lines import HistoryRecord, record_from
 from offhook.history.selection import Selection
-from offhook.projections.views.database.engine import DATABASE_ERRORS, reason_of
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.past.decided import list_decided, read_rows, reading_only
 from offhook.projections.views.past.records import require_sessions
 

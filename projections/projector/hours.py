@@ -18,7 +18,7 @@ from offhook.projections.views.analytics.hourly.making import (
     make_hours,
     take_makers_lock,
 )
-from offhook.projections.views.database.engine import DATABASE_ERRORS
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 
 EVERY_S = 60.0
 """How often it looks for hours; readers count the others from rows meanwhile."""

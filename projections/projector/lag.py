@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.errors import OffhookError, words_of
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import seq_of
-from offhook.projections.views.database.engine import DATABASE_ERRORS, SILENT_S, reason_of
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
+from offhook.projections.views.database.silence import SILENT_S
 from offhook.projections.views.progress.checkpoint import Checkpoint, reached, read_checkpoints
 
 MEASURE_S = 1.0

@@ -21,7 +21,8 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections.views.database.engine import DATABASE_ERRORS, Driver, driver_of, reason_of
+from offhook.projections.views.database.engine import Driver, driver_of
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 
 RENEW_S = 0.5
 

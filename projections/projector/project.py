@@ -33,13 +33,9 @@ from offhook.projections.projector.deliveries import (
 )
 from offhook.projections.projector.leases import Leases
 from offhook.projections.projector.progress import PartitionProgress, Progress
-from offhook.projections.views.database.engine import (
-    DATABASE_ERRORS,
-    Driver,
-    begun,
-    driver_of,
-    reason_of,
-)
+from offhook.projections.views.database.engine import Driver, driver_of
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
+from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import read_checkpoint
 
 GATHER_S = 0.02

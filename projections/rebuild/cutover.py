@@ -32,7 +32,8 @@ from offhook.projections.rebuild.aside import (
 )
 from offhook.projections.rebuild.build import live_positions, read_build
 from offhook.projections.rebuild.tail import Tail
-from offhook.projections.views.database.engine import DATABASE_ERRORS, open_transactions
+from offhook.projections.views.database.errors import DATABASE_ERRORS
+from offhook.projections.views.database.transactions import open_transactions
 from offhook.projections.views.schema.migrate import hold_off_projectors
 from offhook.projections.views.schema.versions import aside_of, drop_aside, live_schema
 

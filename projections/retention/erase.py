@@ -30,7 +30,7 @@ from offhook.projections.retention.archive import Archiver, alone, segment_value
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
-from offhook.projections.views.database.engine import OpenTransaction, open_transactions
+from offhook.projections.views.database.transactions import OpenTransaction, open_transactions
 from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema.migrate import hold_off_projectors

@@ -9,5 +9,5 @@ parked                              sessions that wait for an operator
 
 progress/                           how far the views are, who writes them, waiting for them
 schema/                             migrations; the live version of the views and the one aside
-database/                           the engine, and a Postgres that is silent
+database/                           the engine, transactions, errors, a Postgres that is silent
 """

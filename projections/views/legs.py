@@ -28,10 +28,18 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CallAiGatherEnded, CallGatherEnded, CarrierEvent
-from offhook.projections.views.database.engine import PAGE_MAX, read_at_one_moment
+from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.fold import BEGINNING, Folded
 from offhook.projections.views.stored.event_log import event_log
-from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
+from offhook.projections.views.view import (
+    PAGE_MAX,
+    Seq,
+    View,
+    column_names,
+    storable,
+    storable_row,
+    table_of,
+)
 from offhook.session.leg import Leg, Media
 
 MEDIA: tuple[Media, ...] = get_args(Media)

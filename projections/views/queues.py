@@ -10,10 +10,17 @@ from datetime import datetime
 from sqlalchemy import Index, desc, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.database.engine import PAGE_MAX
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
+from offhook.projections.views.view import (
+    PAGE_MAX,
+    Seq,
+    View,
+    column_names,
+    storable,
+    storable_row,
+    table_of,
+)
 from offhook.session.queue_visits import QueueVisit, visits_of
 
 

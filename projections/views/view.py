@@ -46,6 +46,9 @@ Values = ParamSpec("Values")
 Seq = Annotated[int, BigInteger()]
 """The position of a record."""
 
+PAGE_MAX = 250
+"""Rows that a list returns at most."""
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",

@@ -30,7 +30,7 @@ from offhook.api.own.parameters import SEQ_MAX, BeforeSeq, require_before_seq
 from offhook.api.own.sessions.parameters import WantedSessions
 from offhook.api.query_parameters import WholeNumber
 from offhook.process.asgi import Receive, Scope, Send
-from offhook.projections.views.database.engine import name_transaction, read_at_one_moment
+from offhook.projections.views.database.transactions import name_transaction, read_at_one_moment
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import stream_sessions
 from offhook.projections.views.sessions import SessionView

@@ -23,13 +23,13 @@ from offhook.codec.facts import encode
 from offhook.errors import RecordUnreadable, shown
 from offhook.events import SessionParked, SessionResumed
 from offhook.jetstream.log import JetStreamLog, pages
-from offhook.projections.views.database.engine import PAGE_MAX
 from offhook.projections.views.parked import (
     ParkedView,
     count_parked,
     is_parked_by_views,
     list_parked,
 )
+from offhook.projections.views.view import PAGE_MAX
 from offhook.session import Session, evolve
 
 DECIDED_WITHIN_S = 10.0

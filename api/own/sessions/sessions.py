@@ -36,12 +36,8 @@ from offhook.api.own.redact import redacted_entry, redacted_session
 from offhook.api.own.sessions.parameters import WantedSessions, no_session
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
-from offhook.projections.views.commands import (
-    COMMANDS_MAX,
-    WantedCommands,
-    command_page,
-)
-from offhook.projections.views.database.engine import PAGE_MAX, Connection
+from offhook.projections.views.commands import COMMANDS_MAX, WantedCommands, command_page
+from offhook.projections.views.database.engine import Connection
 from offhook.projections.views.live.included import Include, IncludingSession, including
 from offhook.projections.views.live.phases import PhaseName, has_phase
 from offhook.projections.views.past.history import (
@@ -54,12 +50,8 @@ from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessio
 from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
-from offhook.projections.views.sessions import (
-    SessionDetail,
-    SessionView,
-    detail_at,
-    read_session,
-)
+from offhook.projections.views.sessions import SessionDetail, SessionView, detail_at, read_session
+from offhook.projections.views.view import PAGE_MAX
 from offhook.session.folding import NEVER
 
 

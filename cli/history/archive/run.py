@@ -20,7 +20,8 @@ from offhook.projections.retention.archive import (
     require_old_enough,
 )
 from offhook.projections.retention.erase import Eraser
-from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings
 from offhook.wording.durations import duration

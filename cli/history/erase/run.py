@@ -20,7 +20,8 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
 from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.targets import Target, find_target
-from offhook.projections.views.database.engine import DATABASE_ERRORS, Engine, open_database
+from offhook.projections.views.database.engine import Engine, open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings
 

@@ -8,7 +8,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from offhook.errors import OperatorFault, PassingFault
 from offhook.jetstream.client.connection import close, connect
 from offhook.projections.retention.repair import Repair, RepairProgress
-from offhook.projections.views.database.engine import DATABASE_ERRORS, open_database
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings
 

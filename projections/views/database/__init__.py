@@ -1,1 +1,1 @@
-"""Postgres: the engine with its settings and errors, and what to do when the server is silent."""
+"""Postgres: the engine, transactions, errors, and what to do when the server is silent."""

@@ -8,13 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from offhook.projections.views.database.engine import (
-    SILENT_S,
-    Connection,
-    Driver,
-    Engine,
-    driver_of,
-)
+from offhook.projections.views.database.engine import Connection, Driver, Engine, driver_of
+
+SILENT_S = 5.0
+"""Postgres is silent if it takes longer for the smallest read: see `PositionWatch`."""
 
 
 class Silence:

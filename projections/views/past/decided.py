@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
-from offhook.projections.views.database.engine import open_database, read_at_one_moment
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.past.archived_records import DECISIONS, last_decided, read_place
 from offhook.projections.views.stored.archive import places_of
 from offhook.projections.views.view import storable

@@ -15,7 +15,6 @@ from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
-from offhook.projections.views.database.engine import PAGE_MAX
 from offhook.projections.views.past.history import fold_session_as_of, read_session_row_as_of
 from offhook.projections.views.queues import (
     QueueVisitFilter,
@@ -37,7 +36,7 @@ from offhook.projections.views.sessions import (
     sessions_and_errors,
 )
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import storable
+from offhook.projections.views.view import PAGE_MAX, storable
 
 FOLDED_SESSIONS_MAX = 1_000
 """Sessions that changed since, and are folded for one page."""

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
-from offhook.projections.views.database.engine import SILENT_S
-from offhook.projections.views.database.silence import Silence
+from offhook.projections.views.database.silence import SILENT_S, Silence
 from offhook.projections.views.progress.checkpoint import (
     CHANNEL,
     ERASED_NOTICE,

@@ -8,12 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.database.engine import (
-    PAGE_MAX,
-    SEARCH_TIMEOUT_S,
-    SearchTooLong,
-    StatementFailed,
-)
+from offhook.errors import SenderFault
+from offhook.projections.views.database.errors import StatementFailed
 from offhook.projections.views.search.session_filter import (
     SessionFilter,
     listed,
@@ -26,12 +22,26 @@ from offhook.projections.views.sessions import (
     sessions_and_errors,
 )
 from offhook.projections.views.stored.event_log import newest_first, older_than
+from offhook.projections.views.view import PAGE_MAX
 
 FEW_MAX = 1_000
 """Sessions with a number that are looked up one by one."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
+
+SEARCH_TIMEOUT_S = 10.0
+"""A filter without an index reads sessions, newest first, until enough are found."""
+
+
+class SearchTooLong(SenderFault):
+    """A search would take longer than its bound."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the search took more than {SEARCH_TIMEOUT_S:.0f} s; expected a filter that few "
+            "sessions match: add a number, started_from and started_before, or a connection_id"
+        )
 
 
 async def list_sessions(

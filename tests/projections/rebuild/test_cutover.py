@@ -18,12 +18,8 @@ from offhook.projections.rebuild import cutover
 from offhook.projections.rebuild.aside import lock_versions
 from offhook.projections.rebuild.cutover import _snapshots_gone, end_grace, roll_back
 from offhook.projections.rebuild.run import cut_over_version, read_status
-from offhook.projections.views.database.engine import (
-    driver_of,
-    name_transaction,
-    open_database,
-    read_at_one_moment,
-)
+from offhook.projections.views.database.engine import driver_of, open_database
+from offhook.projections.views.database.transactions import name_transaction, read_at_one_moment
 from tests.projections.rebuild.versions import (
     NAMES,
     WRONG,

@@ -16,7 +16,8 @@ from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.sessions import exports as exports_module
 from offhook.api.own.sessions.exports import COLUMNS, EXPORTS_MAX, Export, Exports, in_turns
 from offhook.process.asgi import Message
-from offhook.projections.views.database.engine import open_database, open_transactions
+from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.transactions import open_transactions
 from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.search.session_filter import SessionFilter
 from tests.api.stack import COMMANDER, READER, Stack, until

@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.views.database.engine import begun, driver_in, open_database, reason_of
+from offhook.projections.views.database.engine import driver_in, open_database
+from offhook.projections.views.database.errors import reason_of
+from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.schema.migrate import REVISION, migrate, require_migrated, revision

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import make_url, text
 
 from offhook.errors import OperatorFault
-from offhook.projections.views.database.engine import DATABASE_ERRORS, Connection, open_database
+from offhook.projections.views.database.engine import Connection, open_database
+from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.schema.migrate import require_migrated
 

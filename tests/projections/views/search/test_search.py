@@ -12,11 +12,14 @@ import pytest
 from sqlalchemy import insert, literal_column, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.projections.views.database.engine import SearchTooLong
 from offhook.projections.views.legs import legs
 from offhook.projections.views.search import session_lists
 from offhook.projections.views.search.session_filter import UNKNOWN, SessionFilter, is_listed
-from offhook.projections.views.search.session_lists import list_sessions, stream_sessions
+from offhook.projections.views.search.session_lists import (
+    SearchTooLong,
+    list_sessions,
+    stream_sessions,
+)
 from offhook.projections.views.sessions import SessionView, session_at, sessions
 
 TEXTS = (

@@ -34,17 +34,13 @@ from offhook.ingress.body import LARGE_BODIES_MAX, LargeBodySlot, SenderLeft, re
 from offhook.ingress.identity import WebhookIdentity, identity_of
 from offhook.ingress.metrics import IngressMetrics
 from offhook.ingress.pacing import Pacer
-from offhook.jetstream.log import TRACE_HEADER, EventLog, trace_headers
+from offhook.jetstream.log import EventLog
+from offhook.jetstream.message import TRACE_HEADER, trace_headers
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.position import POSITION_HEADER
 from offhook.process.asgi import Message, Receive, Scope, Send, respond
 from offhook.process.limited_log import LimitedLog
-from offhook.telnyx.signature import (
-    SIGNATURE_HEADER,
-    TIMESTAMP_HEADER,
-    VERSION_ONE_HEADER,
-    verify,
-)
+from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, VERSION_ONE_HEADER, verify
 
 LOG_TIMEOUT_S = 1.5
 

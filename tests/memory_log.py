@@ -6,13 +6,8 @@ from datetime import UTC, datetime, timedelta
 from offhook.codec.facts import Encoded, decode, fact_id_of
 from offhook.errors import PositionTaken
 from offhook.events import Record
-from offhook.jetstream.log import (
-    APPEND_TIMEOUT_S,
-    TRACE_HEADER,
-    Appended,
-    imported_from,
-    stored_elsewhere_at,
-)
+from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended
+from offhook.jetstream.message import TRACE_HEADER, imported_from, stored_elsewhere_at
 from offhook.jetstream.subjects import Side
 
 

@@ -20,7 +20,7 @@ from offhook.api.telnyx.requests import request_from
 from offhook.api.telnyx.schemas import documented_body, readable
 from offhook.commands import COMMANDS
 from offhook.commands.catalog import method_of
-from offhook.jetstream.log import TRACE_HEADER
+from offhook.jetstream.message import TRACE_HEADER
 
 DIAL = "dial"
 ACTIONS = tuple(operation for operation in COMMANDS if operation != DIAL)

@@ -25,8 +25,9 @@ from offhook.codec.facts import encode
 from offhook.commands.webhook_targets import WARNING_HEADER, sent_elsewhere
 from offhook.errors import LogUnavailable
 from offhook.events import CommandRequested, IssuedCommand, session_id_from
-from offhook.jetstream.log import APPEND_TIMEOUT_S, EventLog, pages, trace_headers
+from offhook.jetstream.log import APPEND_TIMEOUT_S, EventLog, pages
 from offhook.jetstream.lookup import StreamLookup
+from offhook.jetstream.message import trace_headers
 from offhook.position import POSITION_HEADER
 from offhook.process.slices import Slices
 from offhook.session import Session, evolve

@@ -19,7 +19,8 @@ from offhook.api.errors import refusal
 from offhook.codec.facts import fact_id_of
 from offhook.errors import LogUnavailable
 from offhook.events import CommandFailed, CommandSucceeded
-from offhook.jetstream.log import ID_HEADER, EventLog
+from offhook.jetstream.log import EventLog
+from offhook.jetstream.message import ID_HEADER
 from offhook.jetstream.subjects import ALL_OUT, subject_of
 
 CommandOutcome = CommandSucceeded | CommandFailed

@@ -15,7 +15,7 @@ from offhook.codec.webhooks import read_webhook
 from offhook.errors import HistoryUnreadable, shown
 from offhook.events import WebhookReceived
 from offhook.history.lines import HistoryRecord
-from offhook.jetstream.log import TRACE_HEADER
+from offhook.jetstream.message import TRACE_HEADER
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 HEADERS_KEPT = frozenset({SIGNATURE_HEADER, TIMESTAMP_HEADER, TRACE_HEADER})

@@ -19,14 +19,8 @@ from offhook.codec.facts import Encoded, decode, encoded_webhook, fact_id_of
 from offhook.errors import OperatorFault, PositionTaken, RecordUnreadable
 from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived, side_of
 from offhook.history.lines import HistoryRecord
-from offhook.jetstream.log import (
-    IMPORTED_HEADER,
-    STORED_AT_HEADER,
-    Appended,
-    EventLog,
-    imported_headers,
-    pages,
-)
+from offhook.jetstream.log import Appended, EventLog, pages
+from offhook.jetstream.message import IMPORTED_HEADER, STORED_AT_HEADER, imported_headers
 from offhook.jetstream.subjects import Side
 from offhook.position import position_text, referred
 from offhook.recent import RecentDict

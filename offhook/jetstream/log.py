@@ -7,11 +7,9 @@ read of one session is two exact-subject reads, never a wildcard (0.5 ms against
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Protocol
 
@@ -21,25 +19,17 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from offhook.codec.facts import Encoded, decode_record
+from offhook.codec.facts import Encoded
 from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
 from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.health.appends import Appends
+from offhook.jetstream.message import ID_HEADER, headers_of, position_of_read, record_of
 from offhook.jetstream.partitions import partitions_of
-from offhook.jetstream.stream import EXPECTED_SEQ_HEADER, TAKEN, partition_in, stream_of
-from offhook.jetstream.subjects import Side, parse, partition_for, subject_of
+from offhook.jetstream.stream import TAKEN, partition_in, stream_of
+from offhook.jetstream.subjects import Side, partition_for, subject_of
 from offhook.position import position_of, position_text, seq_of
 from offhook.process.slices import Slices
-
-TYPE_HEADER = "Offhook-Type"
-VERSION_HEADER = "Offhook-Version"
-ID_HEADER = "Nats-Msg-Id"
-TRACE_HEADER = "traceparent"
-IMPORTED_HEADER = "Offhook-Imported"
-"""Of a record that was imported: its position in the log it comes from."""
-STORED_AT_HEADER = "Offhook-Stored-At"
-"""Beside it: when that log stored it, as ISO 8601."""
 
 APPEND_TIMEOUT_S = 8.0
 """Long enough for a cluster's election (5 to 8 s after a leader's kill -9)."""
@@ -140,7 +130,7 @@ class JetStreamLog:
         timeout_s: float,
     ) -> Appended:
         subject = subject_of(session_id, side)
-        fields = _headers(encoded, expected_seq, headers)
+        fields = headers_of(encoded, expected_seq, headers)
         said = ""  # what the server said of the last try that it answered
         late: list[Msg] = []  # answers to tries that were not waited for any longer
         deadline = time.monotonic() + timeout_s
@@ -282,61 +272,6 @@ def is_last(page: Sequence[Record], limit: int) -> bool:
     return max(of_in, len(page) - of_in) < limit
 
 
-def trace_headers(traceparent: str) -> dict[str, str]:
-    """The header that hands a trace on; empty unless the value is valid in W3C Trace Context."""
-    return {TRACE_HEADER: traceparent} if _TRACEPARENT.fullmatch(traceparent) else {}
-
-
-def record_of(message: Msg) -> Record:
-    """The record in the answer to a direct get. Raises RecordUnreadable."""
-    headers = message.headers or {}
-    subject = headers["Nats-Subject"]
-    place = parse(subject)
-    session_id = place.session_id if place is not None else subject
-    type_name = headers.get(TYPE_HEADER, "")
-    return decode_record(
-        type_name,
-        int(headers.get(VERSION_HEADER, "0")),
-        message.data,
-        position=position_of_read(message),
-        session_id=session_id,
-        stored_at=stored_elsewhere_at(headers) or time_of(headers),
-        traceparent=headers.get(TRACE_HEADER, ""),
-        imported_from=imported_from(headers),
-    )
-
-
-def imported_from(headers: Mapping[str, str]) -> int | None:
-    """The position of an imported record in the log it comes from; None if it is of this one.
-
-    Whoever wrote the header, the record is not acted on: a position that cannot be read is 0.
-    """
-    position = headers.get(IMPORTED_HEADER)
-    if position is None:
-        return None
-    return int(position) if position.isdecimal() and len(position) <= _POSITION_DIGITS_MAX else 0
-
-
-def stored_elsewhere_at(headers: Mapping[str, str]) -> datetime | None:
-    """When the log that an imported record comes from stored it; None for any other record."""
-    text = headers.get(STORED_AT_HEADER)
-    if text is None or IMPORTED_HEADER not in headers:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-        return at.astimezone(UTC) if at.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def imported_headers(position: int, stored_at: datetime) -> dict[str, str]:
-    """The headers that make an appended record an imported one."""
-    return {
-        IMPORTED_HEADER: str(position),
-        STORED_AT_HEADER: stored_at.astimezone(UTC).isoformat(timespec="microseconds"),
-    }
-
-
 class _TooLarge(LogUnavailable):
     """Refused for its size, which says nothing about other records."""
 
@@ -402,41 +337,10 @@ async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg]
                     raise LogUnavailable(f"{subject}: read answered {status} {description}")
 
 
-def _headers(
-    encoded: Encoded, expected_seq: int | None, more: Mapping[str, str] | None
-) -> dict[str, str]:
-    headers = {
-        TYPE_HEADER: encoded.type,
-        VERSION_HEADER: str(encoded.version),
-        **(more or {}),
-    }
-    if encoded.fact_id:
-        headers[ID_HEADER] = encoded.fact_id
-    if expected_seq is not None:
-        headers[EXPECTED_SEQ_HEADER] = str(seq_of(expected_seq))
-    return headers
-
-
-def position_of_read(message: Msg) -> int:
-    """The position of the message in the answer to a direct get."""
-    headers = message.headers or {}
-    return position_of(partition_in(headers["Nats-Stream"]), int(headers["Nats-Sequence"]))
-
-
-def time_of(headers: Mapping[str, str]) -> datetime:
-    """When the message in the answer to a direct get was stored."""
-    # Nanoseconds, of which datetime keeps the microseconds.
-    text = headers["Nats-Time-Stamp"].removesuffix("Z")
-    whole, _, fraction = text.partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
-
-
 # 10158: the first copy of this very message is still on its way through the cluster.
 _IN_PROCESS = 10158
 _TOO_LARGE = 10054
 _UNAVAILABLE = 503
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_POSITION_DIGITS_MAX = 18
 _TRY_S = 1.0
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 1.0

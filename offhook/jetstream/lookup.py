@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 from offhook.errors import LogUnavailable, SelectionInvalid, words_of
 from offhook.events import Record
 from offhook.jetstream.consuming.delivery import lasting_headers
-from offhook.jetstream.log import record_of
+from offhook.jetstream.message import record_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import stream_of, streams_of
 from offhook.jetstream.subjects import ALL_CALLS

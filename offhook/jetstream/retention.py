@@ -18,13 +18,8 @@ from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable, words_of
 from offhook.jetstream.consuming.delivery import DeliveredRecord, lasting_headers
-from offhook.jetstream.log import (
-    TYPE_HEADER,
-    VERSION_HEADER,
-    JetStreamLog,
-    position_of_read,
-    time_of,
-)
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.message import TYPE_HEADER, VERSION_HEADER, position_of_read, time_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import TIMERS, stream_of

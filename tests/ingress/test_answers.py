@@ -20,7 +20,8 @@ from offhook.ingress import webhook
 from offhook.ingress.body import SMALL_BYTES_MAX, LargeBodySlot, read_body
 from offhook.ingress.metrics import IngressMetrics
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import ID_HEADER, TYPE_HEADER, VERSION_HEADER, JetStreamLog
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.message import ID_HEADER, TYPE_HEADER, VERSION_HEADER
 from offhook.jetstream.stream import MESSAGE_BYTES_MAX
 from offhook.jetstream.subjects import parse
 from offhook.process.asgi import Message

@@ -12,7 +12,7 @@ import pytest
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import ID_HEADER
+from offhook.jetstream.message import ID_HEADER
 from tests.frozen import frozen
 from tests.guarded_nats import GuardedNats
 from tests.ingress.stand import (

@@ -20,12 +20,10 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import (
-    EventLog,
-    JetStreamLog,
+from offhook.jetstream.log import EventLog, JetStreamLog, pages
+from offhook.jetstream.message import (
     imported_from,
     imported_headers,
-    pages,
     stored_elsewhere_at,
     trace_headers,
 )

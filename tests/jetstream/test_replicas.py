@@ -22,7 +22,8 @@ from offhook.errors import LogUnavailable
 from offhook.events import CallAnswered
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.client.inbox import Inbox
-from offhook.jetstream.log import ID_HEADER, JetStreamLog
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.message import ID_HEADER
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import ALL_CALLS
 from tests.nats_cluster import NatsCluster, Node

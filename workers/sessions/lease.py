@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from offhook.codec.facts import encode
 from offhook.errors import PositionTaken
 from offhook.events import CommandAttempted, Decided, Fact, LegPlaced, PlacedLeg
-from offhook.jetstream.log import TRACE_HEADER, EventLog
+from offhook.jetstream.log import EventLog
+from offhook.jetstream.message import TRACE_HEADER
 from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.state import SessionState
 

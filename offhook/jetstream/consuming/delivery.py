@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from nats.aio.msg import Msg
 
-from offhook.jetstream.log import TYPE_HEADER, VERSION_HEADER, stored_elsewhere_at
+from offhook.jetstream.message import TYPE_HEADER, VERSION_HEADER, stored_elsewhere_at
 from offhook.jetstream.stream import partition_in
 from offhook.jetstream.subjects import parse
 from offhook.position import position_of

@@ -6,7 +6,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from offhook.jetstream.consuming.delivery import delivery_of
-from offhook.jetstream.log import imported_headers
+from offhook.jetstream.message import imported_headers
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from offhook.events import (
     side_of,
 )
 from offhook.flow import Flow, Order
-from offhook.jetstream.log import imported_headers
+from offhook.jetstream.message import imported_headers
 from offhook.session import Session
 from offhook.workers.sessions.settle import Settled
 from tests.memory_log import MemoryLog

@@ -21,7 +21,8 @@ from offhook.codec.facts import FACTS, encode, encoded_webhook
 from offhook.codec.webhooks import read_webhook
 from offhook.events import CallHangup, CallInitiated, Decided
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import JetStreamLog, imported_headers
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.message import imported_headers
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.hours import make_old_hours
 from offhook.projections.projector.project import Projector

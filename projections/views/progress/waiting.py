@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of, position_of
+from offhook.projections.views.database.engine import CONNECT_TIMEOUT_S
 from offhook.projections.views.database.silence import SILENT_S, Silence
 from offhook.projections.views.progress.checkpoint import (
     CHANNEL,
@@ -100,7 +101,10 @@ class PositionWatch:
     async def _watch(self) -> None:
         while True:
             try:
-                async with self._engine.connect() as connection:
+                async with contextlib.AsyncExitStack() as stack:
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        # The first statements on it, which are SQLAlchemy's, included.
+                        connection = await stack.enter_async_context(self._engine.connect())
                     await self._listen(connection)
             except (SQLAlchemyError, OSError, *_OF_THE_DRIVER) as error:
                 if isinstance(error, TimeoutError):

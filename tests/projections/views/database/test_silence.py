@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import event, make_url, text
 
 from offhook.errors import OperatorFault
 from offhook.projections.views.database.engine import Connection, open_database
@@ -13,7 +13,8 @@ from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.progress.waiting import PositionWatch
 from offhook.projections.views.schema.migrate import require_migrated
 
-PATIENCE_S = 60.0
+PATIENCE_S = 50.0
+"""Less than a statement's timeout."""
 
 
 class Line:
@@ -87,6 +88,34 @@ async def test_what_waits_for_a_silent_postgres_is_ended_and_what_comes_then_is_
                     break
                 except DATABASE_ERRORS:
                     await asyncio.sleep(0.02)
+        await engine.dispose()
+        await watching.dispose()
+
+
+async def test_silence_that_begins_while_the_watch_connects_is_noticed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection is asked some questions first, and those were waited for as a statement."""
+    line = Line(database_url)
+    line.is_open.set()
+    async with line.serving() as url:
+        engine, watching = open_database(url), open_database(url)
+        monkeypatch.setattr("offhook.projections.views.progress.waiting.CONNECT_TIMEOUT_S", 0.5)
+        pool = watching.sync_engine.pool
+        connected = asyncio.Event()
+
+        def interrupt(*_: object) -> None:
+            line.is_open.clear()
+            connected.set()
+
+        event.listen(pool, "first_connect", interrupt, insert=True)
+        watch = PositionWatch(watching)
+        async with asyncio.timeout(PATIENCE_S), watch.silence.connection(engine) as connection:
+            async with watch:
+                await connected.wait()
+                with pytest.raises(DATABASE_ERRORS):
+                    await connection.execute(text("select 1"))
+            line.is_open.set()
         await engine.dispose()
         await watching.dispose()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nats.js.api import AccountInfo, DiscardPolicy, StreamInfo
 
-from offhook.errors import shown_url
+from offhook.errors import LogUnavailable, shown_url
 from offhook.jetstream.provisioning.servers import ServerReport
 
 
@@ -73,6 +73,12 @@ def condition_of(
         warnings=() if trouble else tuple(dict.fromkeys(warnings)),
         behind=frozenset(name for each in found for name in each.behind),
     )
+
+
+def unanswered(servers: Sequence[ServerReport], error: LogUnavailable) -> Condition:
+    """Why nothing can be written while JetStream answers no request, with the servers at fault."""
+    reasons = [str(server.cannot_write or server.silent or server.unhealthy) for server in servers]
+    return Condition(trouble="; ".join(dict.fromkeys([str(error), *filter(None, reasons)])))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from offhook.errors import OffhookError
+from offhook.errors import LogUnavailable, OffhookError
 from offhook.jetstream.health.appends import Appends
-from offhook.jetstream.health.condition import Condition, condition_of
+from offhook.jetstream.health.condition import Condition, condition_of, unanswered
 from offhook.jetstream.partitions import API_TIMEOUT_S, partitions_of
 from offhook.jetstream.provisioning.provision import require_consumers
 from offhook.jetstream.provisioning.servers import ask_servers, refuse_unsafe
@@ -101,8 +101,12 @@ class LogHealth:
         refuse_unsafe(servers, RECORD_BYTES_MAX)
         if all(server.silent for server in servers):
             return Condition(trouble=servers[0].silent)
-        partitions = self._partitions or await partitions_of(self._client)
-        streams = await require_consumers(self._client, self._consumer, partitions)
+        try:
+            partitions = self._partitions or await partitions_of(self._client)
+            streams = await require_consumers(self._client, self._consumer, partitions)
+        except LogUnavailable as error:
+            # A cluster with fewer than half of its nodes has no leader that would answer.
+            return unanswered(servers, error)
         late = frozenset(
             name for name, since in self._behind_since.items() if self._now() - since >= LATE_S
         )

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from nats.js.api import StreamInfo
 
+from offhook.errors import LogUnavailable
 from offhook.jetstream.health.appends import REFUSED_S, Appends
-from offhook.jetstream.health.condition import Condition, condition_of
+from offhook.jetstream.health.condition import Condition, condition_of, unanswered
 from offhook.jetstream.provisioning.servers import ServerReport
 
 NODES = ("n1", "n2", "n3")
@@ -142,3 +143,16 @@ def test_a_refused_append_counts_until_one_is_taken_or_for_a_while() -> None:
     appends.refused("again")
     now = REFUSED_S
     assert not appends.trouble
+
+
+def test_where_nobody_answers_the_servers_at_fault_are_named() -> None:
+    found = unanswered(
+        [server("n1"), server("n2", jetstream=False), server("n3", silent="no answer from n3")],
+        LogUnavailable("JetStream does not answer: no answer in time"),
+    )
+    assert found.trouble == (
+        "JetStream does not answer: no answer in time; JetStream is off on the NATS server at "
+        "http://n2:8222; free space on its disk, then restart it: it does not recover by itself; "
+        "no answer from n3"
+    )
+    assert found.warnings == ()

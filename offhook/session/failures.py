@@ -1,8 +1,8 @@
 """What failed means, of a leg and of a command: every view, list and page decides it here. Pure.
 
 a leg        ended unanswered, and neither side chose that: by its cause, or by its SIP code
-a command    was refused, not accepted in time, not allowed or not authorized; one that came
-             after the end of its leg is no failure but a consequence
+a command    was refused, not accepted in time, not allowed or not authorized, or had failed
+             attempts when its leg ended; one that only came after the end is a consequence
 a session    its flow raised and it is parked, or a leg failed and none was answered later:
              `Session.has_failed`
 """
@@ -40,9 +40,20 @@ def is_failure(cause: str | None, sip_code: str | None) -> bool:
     return cause not in CHOSEN_CAUSES or _is_refused(sip_code or "")
 
 
-def is_command_failure(reason: str | None) -> bool:
-    """Whether a command that failed for this reason is a failure of its own."""
-    return reason != "call_ended"
+def is_command_failure(
+    reason: str | None, *, attempts: int | None, http_status: int | None
+) -> bool:
+    """Whether a command that failed for this reason, after so many attempts, is a failure of its
+    own; `http_status` is that of the refusal by the carrier, if that was the last attempt.
+
+    A command whose leg has ended is one if an attempt before that failed: a transfer that got 503
+    until the caller gave up may be why the caller gave up. If the end was all that was in its way,
+    it only lost a race with the hangup.
+    """
+    if reason != "call_ended":
+        return True
+    met_the_end = 0 if http_status is None else 1
+    return (attempts or 0) > met_the_end
 
 
 def _is_refused(sip_code: str) -> bool:

@@ -27,7 +27,7 @@ MACHINES = ("machine", "fax_detected")
 REASONS = {
     "invalid": "it was not sent, because a parameter is not allowed",
     "refused": "the carrier refused it",
-    "call_ended": "the leg had ended",
+    "call_ended": "it had not succeeded when its leg ended",
     "deadline": "the carrier did not accept it in time",
     "unauthorized": "the carrier does not accept the API key for it",
 }
@@ -43,7 +43,6 @@ def why(detail: Detail, timeline: Sequence[Entry] = ()) -> list[str]:
         *_unreadable(session),
         *_parked(session, timeline),
         *_failed_commands(detail),
-        *_retried_to_the_end(detail),
         *_failed_legs(detail),
         *_state(detail),
     ]
@@ -111,17 +110,10 @@ def _causes_of_failure(commands: Sequence[Mapping[str, Any]]) -> list[Mapping[st
     return [
         command
         for command in commands
-        if command["status"] == "failed" and is_command_failure(command["reason"])
-    ]
-
-
-def _retried_to_the_end(detail: Detail) -> list[str]:
-    """Commands that were still being retried when their leg ended: often why a caller left."""
-    return [
-        _stop(f"The command {each['operation']} had not succeeded when its leg ended{said}")
-        for each in detail["commands"]
-        if each["status"] == "failed" and each["reason"] == "call_ended" and each["attempts"] > 1
-        for said in [f" ({each['detail']})" if each["detail"] else ""]
+        if command["status"] == "failed"
+        and is_command_failure(
+            command["reason"], attempts=command["attempts"], http_status=command["http_status"]
+        )
     ]
 
 

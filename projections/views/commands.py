@@ -257,7 +257,11 @@ async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[Pl
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOutcomes:
-    """How many commands; `failed` is by reason. `retried` were sent more than once."""
+    """How many commands; `failed` is by reason. `retried` were sent more than once.
+
+    `overtaken` of those with the reason call_ended had failed before their leg ended: only these
+    are failures of their own (docs/search.md).
+    """
 
     decided: int
     succeeded: int
@@ -265,6 +269,7 @@ class CommandOutcomes:
     failed: Mapping[str, int]
     retried: int
     attempts: int  # of all
+    overtaken: int
 
 
 async def count_outcomes(connection: AsyncConnection, since: datetime) -> CommandOutcomes:
@@ -272,7 +277,9 @@ async def count_outcomes(connection: AsyncConnection, since: datetime) -> Comman
     found = await connection.execute(
         text(
             "select status, reason, count(*) as commands, sum(attempts) as attempts,"
-            " count(*) filter (where attempts > 1) as retried"
+            " count(*) filter (where attempts > 1) as retried,"
+            # As `offhook.session.failures.is_command_failure` has it.
+            " count(*) filter (where attempts > (http_status is not null)::int) as had_failed"
             " from commands where decided_at >= :since group by status, reason"
         ),
         {"since": since},
@@ -288,6 +295,9 @@ async def count_outcomes(connection: AsyncConnection, since: datetime) -> Comman
         failed=failed,
         retried=sum(row.retried for row in rows),
         attempts=sum(int(row.attempts or 0) for row in rows),
+        overtaken=sum(
+            row.had_failed for row in rows if row.status == "failed" and row.reason == "call_ended"
+        ),
     )
 
 

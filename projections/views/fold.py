@@ -113,7 +113,7 @@ def _is_outcome(fact: CommandFailed, after: Session, before: Session) -> bool:
 
 
 def _with_failure(held: Sequence[CommandFailure], fact: CommandFailed) -> Sequence[CommandFailure]:
-    if not is_command_failure(fact.reason):
+    if not is_command_failure(fact.reason, attempts=fact.attempts, http_status=fact.http_status):
         return held
     alike = CommandFailure(
         operation=fact.operation, reason=fact.reason, http_status=fact.http_status, count=0

@@ -14,7 +14,6 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import Page, Shown
-from offhook.session.failures import is_command_failure
 from offhook.wording.why import REASONS
 
 PARKED_ROWS_MAX = 50
@@ -107,19 +106,28 @@ def webhooks_of(roles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def failures_of(commands: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The failed commands by reason, each with the search for its calls; one to a leg that had
-    ended has none, because that is no failure."""
-    return [
+    """The failed commands by reason, each with the search for its calls; those that only came after
+    the end of their leg have none, because that is no failure."""
+    if commands is None:
+        return []
+    counts = dict(commands["failed"])
+    overtaken = commands["overtaken"]
+    only_late = counts.pop("call_ended", 0) - overtaken
+    if overtaken:
+        counts["call_ended"] = overtaken
+    failures = [
         {
-            "reason": reason,
+            "words": f"failed: {reason}",
             "count": count,
             "meaning": REASONS.get(reason, ""),
-            "link": f"/console/search?{urlencode({'failed_command': reason, 'last': '24h'})}"
-            if is_command_failure(reason)
-            else None,
+            "link": f"/console/search?{urlencode({'failed_command': reason, 'last': '24h'})}",
         }
-        for reason, count in sorted((commands or {}).get("failed", {}).items())
+        for reason, count in sorted(counts.items())
     ]
+    if only_late:
+        words, meaning = "sent after the end of the leg", "the leg had ended: no failure"
+        failures.append({"words": words, "count": only_late, "meaning": meaning, "link": None})
+    return failures
 
 
 def worst_lag_ms(views: Mapping[str, Any] | None) -> int | None:

@@ -139,7 +139,8 @@ _FAILURES = (
     (
         "failed_commands",
         "with failed commands",
-        "Calls of the last hour with a command that was refused, not allowed or too late",
+        "Calls of the last hour with a command that was refused, not allowed, too late, or retried "
+        "until its leg ended",
         {"failed_command": "*"},
     ),
     (

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import Page, Shown
 from offhook.commands import COMMANDS
-from offhook.session.failures import is_command_failure
 from offhook.wording.causes import CAUSES
 from offhook.wording.found_row import found_row
 from offhook.wording.why import REASONS
@@ -54,9 +53,7 @@ RANGES = {
 }
 FAILURES = {
     "*": "any command",
-    **{
-        name: f"any command: {words}" for name, words in REASONS.items() if is_command_failure(name)
-    },
+    **{name: f"any command: {words}" for name, words in REASONS.items()},
     **dict.fromkeys(sorted(COMMANDS), "this operation"),
 }
 """What `failed_command` can be."""

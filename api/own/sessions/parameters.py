@@ -13,7 +13,6 @@ from offhook.errors import shown
 from offhook.events import FailureReason
 from offhook.patterns import patterns_in
 from offhook.projections.views.search.session_filter import SessionFilter
-from offhook.session.failures import is_command_failure
 
 _PATTERNS = "One, or patterns separated by commas: `+4930*`, `*1234`, `!+1202*`"
 _TEXTS = "One, or patterns separated by commas: `user_busy,no_answer`, `!normal_clearing`, `5*`"
@@ -79,9 +78,10 @@ def session_filter(
         str | None,
         Query(
             description="A command of it failed. The operation, the reason (refused, deadline, "
-            "invalid, unauthorized) or the HTTP status, or patterns separated by commas: "
-            "`transfer,dial`, `refused`, `422`, `*` for any, `!*` for none. A command to a leg "
-            "that had ended is no failure. Without status it also finds commands without a call"
+            "invalid, unauthorized, call_ended) or the HTTP status, or patterns separated by "
+            "commas: `transfer,dial`, `refused`, `422`, `*` for any, `!*` for none. A command to a "
+            "leg that had ended is a failure only if an attempt before the end had failed "
+            "(call_ended). Without status it also finds commands without a call"
         ),
     ] = None,
     flow_raised: Annotated[
@@ -179,7 +179,7 @@ def _failed_command(text: str | None) -> str | None:
     return text
 
 
-_REASONS = tuple(filter(is_command_failure, get_args(FailureReason)))
+_REASONS = get_args(FailureReason)
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 
 WantedSessions = Annotated[SessionFilter, Depends(session_filter)]

@@ -36,10 +36,13 @@ def test_a_lag_that_is_not_known_is_not_shown_as_none() -> None:
 
 
 def test_failed_commands_lead_to_their_calls() -> None:
-    refused, ended = reversed(failures_of({"failed": {"refused": 3, "call_ended": 1}}))
+    failed = {"refused": 3, "call_ended": 5}
+    overtaken, refused, only_late = failures_of({"failed": failed, "overtaken": 2})
     assert refused["link"] == "/console/search?failed_command=refused&last=24h"
-    assert (refused["count"], ended["count"], ended["link"]) == (3, 1, None)
-    assert failures_of(None) == []
+    assert overtaken["link"] == "/console/search?failed_command=call_ended&last=24h"
+    assert [each["count"] for each in (overtaken, refused, only_late)] == [2, 3, 3]
+    assert only_late["link"] is None
+    assert failures_of({"failed": {}, "overtaken": 0}) == failures_of(None) == []
 
 
 def test_what_a_role_did_is_in_words() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from offhook.session import Session
+from offhook.session.failures import is_command_failure
 from offhook.session.leg import Leg
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -66,3 +67,21 @@ def test_a_session_failed_if_a_leg_did_and_none_was_answered_later() -> None:
         caller, FAILED, later, replace(FAILED, ended_at=NOON + timedelta(minutes=2))
     ).has_failed
     assert not session().has_failed
+
+
+@pytest.mark.parametrize(
+    ("attempts", "http_status", "failed"),
+    [
+        (0, None, False),  # the end was known before anything was sent
+        (1, 422, False),  # the carrier said so: it raced with the hangup
+        (1, None, True),  # one attempt without an answer, then the end
+        (2, 422, True),
+        (14, None, True),
+        (None, None, False),  # from before attempts were counted
+    ],
+)
+def test_a_command_that_met_the_end_failed_if_it_had_failed_before(
+    attempts: int | None, http_status: int | None, failed: bool
+) -> None:
+    assert is_command_failure("call_ended", attempts=attempts, http_status=http_status) is failed
+    assert is_command_failure("refused", attempts=attempts, http_status=http_status)

@@ -181,12 +181,14 @@ def test_a_session_has_each_kind_of_failed_command_once() -> None:
         failed("b"),
         failed("b", http_status=500),  # the first outcome counts
         failed("c", reason="deadline", http_status=None),
-        failed("d", reason="call_ended"),  # a consequence of the end
+        failed("d", reason="call_ended", attempts=1),  # a consequence of the end
+        failed("g", reason="call_ended", http_status=None, attempts=0),  # likewise
+        failed("f", reason="call_ended", http_status=None, attempts=3),
         fact("s", CommandSucceeded(command_id="e", http_status=200)),
         failed("e"),
     ]
     [session] = session_rows(folded_from("s", records(entries)))
-    hangup, refused, late = session.failed_commands or ()
+    hangup, refused, late, overtaken = session.failed_commands or ()
     assert hangup["operation"] == "hangup"  # in the story itself
     assert refused == {
         "operation": "transfer",
@@ -195,6 +197,7 @@ def test_a_session_has_each_kind_of_failed_command_once() -> None:
         "count": 2,
     }
     assert (late["reason"], late["http_status"], late["count"]) == ("deadline", None, 1)
+    assert (overtaken["reason"], overtaken["count"]) == ("call_ended", 1)
     [fine] = session_rows(folded_from("q", records(queued("q"))))
     assert fine.failed_commands is None
     many = [failed(str(each), http_status=each) for each in range(400, 450)]

@@ -470,7 +470,7 @@ async def test_sessions_are_found_by_a_command_that_failed(stack: Stack) -> None
     ]
     counts = (await get(stack, "/live")).json()["data"]
     assert counts["failed_commands"] >= 2
-    for unknown in ("true", "call_ended", "speak,nope", "99"):
+    for unknown in ("true", "ended", "speak,nope", "99"):
         refused = await get(stack, "/sessions", failed_command=unknown)
         assert refused.status_code == 422
         assert "expected an operation (transfer)" in refused.json()["errors"][0]["detail"]

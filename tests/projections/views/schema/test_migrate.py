@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from offhook.errors import OperatorFault, SettingInvalid
 from offhook.projections.views.analytics.rollups import changes as hourly
 from offhook.projections.views.analytics.rollups.rollups import FUNCTION, TRIGGER, triggers_on
+from offhook.projections.views.commands import count_outcomes
 from offhook.projections.views.database.engine import asyncpg_url, open_database
 from offhook.projections.views.schema.migrate import (
     REVISION,
@@ -131,20 +132,31 @@ async def test_sessions_from_before_have_their_failed_commands(
                 " ('failed', '2', 'transfer', 'failed', 'refused', 422, 1, 0, 4),"
                 " ('failed', '3', 'transfer', 'failed', 'refused', 422, 1, 0, 8),"
                 " ('failed', '4', 'speak', 'failed', 'call_ended', 422, 1, 0, 9),"
+                " ('failed', '6', 'speak', 'failed', 'call_ended', null, 0, 0, 9),"
+                " ('failed', '7', 'answer', 'failed', 'call_ended', null, 2, 0, 6),"
+                " ('failed', '8', 'bridge', 'failed', 'call_ended', 422, 2, 0, 11),"
                 " ('none', '5', 'speak', 'succeeded', null, 200, 1, 0, 2)"
             )
         )
-    await migrate(empty_database_url, migrations)
-    async with engine.connect() as connection:
-        found, none = [await read_session(connection, each) for each in ("failed", "none")]
+    refused = {"operation": "transfer", "reason": "refused", "http_status": 422, "count": 2}
+    late = {"operation": "dial", "reason": "deadline", "http_status": None, "count": 1}
+    answer = {"operation": "answer", "reason": "call_ended", "http_status": None, "count": 1}
+    bridge = {"operation": "bridge", "reason": "call_ended", "http_status": 422, "count": 1}
+    for change, to, expected in (
+        (migrate, "0025", [refused, late]),
+        (migrate, "0026", [refused, answer, late, bridge]),
+        (downgrade, "0025", [refused, late]),
+    ):
+        await change(empty_database_url, migrations, to)
+        async with engine.connect() as connection:
+            rows = await connection.execute(
+                text("select failed_commands from sessions order by session_id")
+            )
+            assert rows.scalars().all() == [expected, None]
+            await connection.execute(text("update commands set decided_at = now()"))
+            outcomes = await count_outcomes(connection, datetime(2026, 11, 1, tzinfo=UTC))
+            assert (outcomes.failed["call_ended"], outcomes.overtaken) == (4, 2)
     await engine.dispose()
-    assert found is not None
-    assert none is not None
-    assert found.session.failed_commands == [
-        {"operation": "transfer", "reason": "refused", "http_status": 422, "count": 2},
-        {"operation": "dial", "reason": "deadline", "http_status": None, "count": 1},
-    ]
-    assert none.session.failed_commands is None
 
 
 async def test_sessions_from_before_have_when_their_flow_raised(

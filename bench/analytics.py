@@ -31,8 +31,6 @@ from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
-from offhook.projections.views.analytics.commands import COMMANDS
-from offhook.projections.views.analytics.figures import read_figures
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
@@ -41,8 +39,10 @@ from offhook.projections.views.analytics.load.load import read_load
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
-from offhook.projections.views.analytics.subject import Subject
-from offhook.projections.views.analytics.visits import VISITS
+from offhook.projections.views.analytics.subject_figures import read_figures
+from offhook.projections.views.analytics.subjects.commands import COMMANDS
+from offhook.projections.views.analytics.subjects.subject import Subject
+from offhook.projections.views.analytics.subjects.visits import VISITS
 from offhook.projections.views.database.engine import driver_of, open_database
 from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.schema.migrate import migrate

@@ -32,7 +32,7 @@ from offhook.api.own.parameters import (
 )
 from offhook.api.query_parameters import WholeNumber
 from offhook.projections.views.database.engine import Connection
-from offhook.projections.views.past.past_lists import TooMuchToFold, list_queue_visits_as_of
+from offhook.projections.views.past.lists_as_of import TooMuchToFold, list_queue_visits_as_of
 from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.queues import QueueVisitFilter, QueueVisitView, list_queue_visits
 from offhook.projections.views.view import PAGE_MAX

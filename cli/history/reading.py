@@ -16,7 +16,7 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import read_at_one_moment
-from offhook.projections.views.past.records import (
+from offhook.projections.views.past.selected_records import (
     Order,
     count_records,
     require_partitions,

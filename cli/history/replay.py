@@ -146,7 +146,7 @@ async def _to_projection(settings: Settings, selection: Selection, name: str) ->
     from offhook.cli.history.progress import Advance
     from offhook.projections.maintenance import fold_sessions_again, view_names
     from offhook.projections.views.database.engine import open_database
-    from offhook.projections.views.past.records import (
+    from offhook.projections.views.past.selected_records import (
         require_partitions,
         require_sessions,
         select_session_ids,

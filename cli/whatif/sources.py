@@ -26,7 +26,7 @@ from offhook.history.lines import HistoryRecord, record_from
 from offhook.history.selection import Selection
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.past.decided import list_decided, read_rows, reading_only
-from offhook.projections.views.past.records import require_sessions
+from offhook.projections.views.past.selected_records import require_sessions
 
 SESSIONS_MAX = 1_000_000
 """Sessions that are tried at most: their ids are in memory."""

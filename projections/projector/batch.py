@@ -29,15 +29,9 @@ from offhook.projections.projector.statements import (
     stub_statement,
     write_statement,
 )
-from offhook.projections.views.analytics.webhooks import ADD, arrays_of, sums_of
+from offhook.projections.views.analytics.subjects.webhooks import ADD, arrays_of, sums_of
 from offhook.projections.views.database.engine import Connection, Driver, driver_in
-from offhook.projections.views.fold import (
-    BEGINNING,
-    Folded,
-    advanced,
-    is_out_of_order,
-    written,
-)
+from offhook.projections.views.fold import BEGINNING, Folded, advanced, is_out_of_order, written
 from offhook.projections.views.registry import Rows, fits_every_index, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Depends
 
 from offhook.api.auth import Tokens
-from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.grouping.percentiles import PERCENTILES_FORMULA
 from offhook.projections.views.analytics.groups import FIGURES
 from offhook.projections.views.analytics.kpis import (
@@ -23,9 +22,10 @@ from offhook.projections.views.analytics.kpis import (
     RatioRule,
 )
 from offhook.projections.views.analytics.load.load import LOAD_FIGURES
-from offhook.projections.views.analytics.subject import Subject
-from offhook.projections.views.analytics.visits import VISITS
-from offhook.projections.views.analytics.webhooks import WEBHOOKS
+from offhook.projections.views.analytics.subjects.commands import COMMANDS
+from offhook.projections.views.analytics.subjects.subject import Subject
+from offhook.projections.views.analytics.subjects.visits import VISITS
+from offhook.projections.views.analytics.subjects.webhooks import WEBHOOKS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,16 +40,7 @@ from offhook.api.own.analytics.groups import (
 from offhook.api.own.analytics.queues import QueueName, ServiceLevelS, ShortAbandonS
 from offhook.api.own.analytics.summary import ConnectionId, Direction, rfc3339
 from offhook.api.own.csv_cells import cell_of
-from offhook.api.own.parameters import (
-    WAIT_DEFAULT_S,
-    MinSeq,
-    RangeFrom,
-    RangeTo,
-    WaitS,
-    time_range,
-)
-from offhook.projections.views.analytics.commands import COMMANDS
-from offhook.projections.views.analytics.figures import FigureGroup, read_figures
+from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, RangeFrom, RangeTo, WaitS, time_range
 from offhook.projections.views.analytics.grouping.buckets import UnknownTimeZone
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted, TooManyGroups
 from offhook.projections.views.analytics.load.load import (
@@ -58,9 +49,11 @@ from offhook.projections.views.analytics.load.load import (
     LoadView,
     read_load,
 )
-from offhook.projections.views.analytics.subject import Subject
-from offhook.projections.views.analytics.visits import VISITS
-from offhook.projections.views.analytics.webhooks import STEP_S, WEBHOOKS
+from offhook.projections.views.analytics.subject_figures import FigureGroup, read_figures
+from offhook.projections.views.analytics.subjects.commands import COMMANDS
+from offhook.projections.views.analytics.subjects.subject import Subject
+from offhook.projections.views.analytics.subjects.visits import VISITS
+from offhook.projections.views.analytics.subjects.webhooks import STEP_S, WEBHOOKS
 from offhook.projections.views.database.engine import Connection
 
 RANGE_MAX = timedelta(days=31)

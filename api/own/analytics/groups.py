@@ -20,19 +20,11 @@ from fastapi.responses import Response
 from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Views
-from offhook.api.own.analytics.summary import (
-    ConnectionId,
-    Direction,
-    From,
-    To,
-    rfc3339,
-    time_range,
-)
+from offhook.api.own.analytics.summary import ConnectionId, Direction, From, To, rfc3339, time_range
 from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
-from offhook.projections.views.analytics.facts import DIMENSIONS
 from offhook.projections.views.analytics.grouping.buckets import Unit, UnknownTimeZone
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
 from offhook.projections.views.analytics.grouping.wanted import (
@@ -43,6 +35,7 @@ from offhook.projections.views.analytics.grouping.wanted import (
 )
 from offhook.projections.views.analytics.groups import GroupView, read_groups
 from offhook.projections.views.analytics.kpis import GROUPS_GROUPING, Ratio
+from offhook.projections.views.analytics.leg_facts import DIMENSIONS
 
 TOP_DEFAULT = 20
 UNITS: Sequence[str] = get_args(Unit)

@@ -22,7 +22,7 @@ from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import moment_in
 from offhook.projections.views.analytics.kpis import GROUPING
-from offhook.projections.views.analytics.reads import (
+from offhook.projections.views.analytics.timeseries import (
     BUCKETS_MAX,
     BucketView,
     CallFilter,

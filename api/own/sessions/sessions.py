@@ -46,7 +46,7 @@ from offhook.projections.views.past.history import (
     read_session_as_of,
     read_timeline,
 )
-from offhook.projections.views.past.past_lists import TooMuchToFold, list_sessions_as_of
+from offhook.projections.views.past.lists_as_of import TooMuchToFold, list_sessions_as_of
 from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions

@@ -1,8 +1,8 @@
 """What is counted of calls, and the ratios of those counts: names, rules, sources. Pure.
 
 A call here is one leg, as the carrier counts and bills them. Each counter is a condition on a row
-of `chosen` in `reads`; each ratio adds and subtracts counters, and its formula is spelled from that
-very rule, so a reader can do the sum again from the counts in the reply.
+of `chosen` in `timeseries`; each ratio adds and subtracts counters, and its formula is spelled from
+that very rule, so a reader can do the sum again from the counts in the reply.
 
 A call in progress is neither a success nor a failure: it is in a ratio as soon as what the ratio
 asks is known of it, and on neither side before.

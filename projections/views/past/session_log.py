@@ -19,7 +19,7 @@ from offhook.projections.views.past.history import (
     records_of_dial,
     stored_by,
 )
-from offhook.projections.views.past.records import select_records
+from offhook.projections.views.past.selected_records import select_records
 from offhook.projections.views.sessions import call_session_of
 from offhook.projections.views.stored.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.view import storable

@@ -26,7 +26,7 @@ from offhook.projections.retention.scan import Proof, scan, wait_for_index
 from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
-from offhook.projections.views.analytics.reads import CallFilter, read_summary
+from offhook.projections.views.analytics.timeseries import CallFilter, read_summary
 from offhook.projections.views.past.history import read_timeline
 from offhook.projections.views.registry import VIEWS
 from tests.projections.rebuild.versions import built
@@ -39,14 +39,7 @@ from tests.projections.retention.settled_calls import (
     settled_calls,
 )
 from tests.projections.rollups import assert_rolled_up
-from tests.projections.story import (
-    NOON,
-    dial_of,
-    events_of,
-    publish,
-    stored_views,
-    webhook,
-)
+from tests.projections.story import NOON, dial_of, events_of, publish, stored_views, webhook
 
 HERS = "+12025550177"
 NAMES = ["call-of-hers-1", "call-of-theirs-2", "call-of-hers-3"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from offhook.projections.views.analytics.facts import BOUNDS_US
+from offhook.projections.views.analytics.leg_facts import BOUNDS_US
 
 PERCENTILES_FORMULA = "nearest rank of the durations, as the end of its class of 10 %"
 

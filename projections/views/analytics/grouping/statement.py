@@ -7,13 +7,13 @@ from sqlalchemy import DateTime, Text, TextualSelect, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
-from offhook.projections.views.analytics.facts import DIMENSIONS, facts_of
 from offhook.projections.views.analytics.grouping.buckets import (
     Unit,
     bucket_begin,
     bucket_end,
     bucket_start,
 )
+from offhook.projections.views.analytics.leg_facts import DIMENSIONS, facts_of
 from offhook.projections.views.analytics.rollups.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
 
 

@@ -2,10 +2,10 @@
 
 from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Index, Table, Text
 
-from offhook.projections.views.analytics.commands import COMMANDS
 from offhook.projections.views.analytics.hourly.making import Hourly
-from offhook.projections.views.analytics.subject import Subject, numbers_of
-from offhook.projections.views.analytics.visits import VISITS
+from offhook.projections.views.analytics.subjects.commands import COMMANDS
+from offhook.projections.views.analytics.subjects.subject import Subject, numbers_of
+from offhook.projections.views.analytics.subjects.visits import VISITS
 from offhook.projections.views.view import metadata
 
 
@@ -24,7 +24,7 @@ def _hourly(subject: Subject, table: str) -> Hourly:
             Column("kind", Text, nullable=False),  # of the subject's kinds
             Column("hour", DateTime(timezone=True), nullable=False),
             *(Column(name, Text) for name in subject.dimensions),
-            Column("numbers", ARRAY(BigInteger), nullable=False),  # as `subject` has them
+            Column("numbers", ARRAY(BigInteger), nullable=False),  # as `subjects.subject` has them
             Column("totals", ARRAY(BigInteger), nullable=False),
             Index(f"{table}_hour_index", "hour", "kind"),
         ),

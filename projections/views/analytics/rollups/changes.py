@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, PrimaryKeyConstraint, Table, Text
 
-from offhook.projections.views.analytics.commands import SURVIVAL_S
+from offhook.projections.views.analytics.subjects.commands import SURVIVAL_S
 from offhook.projections.views.view import metadata
 
 LOAD, COMMANDS, VISITS = "load", "commands", "visits"

@@ -3,8 +3,8 @@
 Only legs that have ended are in them: the row of a leg changes with nearly each of its records, but
 hardly after its end. Readers add the legs that are up, of which there are few.
 
-    leg_sums      each counter and sum of `facts`, by period of the start, direction, connection,
-                  and one of: nothing more, the outcome, the number's prefix, the flow
+    leg_sums      each counter and sum of `leg_facts`, by period of the start, direction,
+                  connection, and one of: nothing more, the outcome, the number's prefix, the flow
     leg_classes   histograms of answer delay, talk and ring (of calls without an answer), and cost
                   by currency, by period, direction and connection
     leg_repeats   rows of `legs` that do not count: another session has a fuller row of the leg
@@ -30,7 +30,7 @@ from sqlalchemy import (
     Text,
 )
 
-from offhook.projections.views.analytics.facts import (
+from offhook.projections.views.analytics.leg_facts import (
     ADDED,
     DIMENSIONS,
     SUMS,

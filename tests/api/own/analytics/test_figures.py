@@ -12,10 +12,10 @@ import httpx
 import pytest
 from telnyx import AsyncTelnyx
 
-from offhook.projections.views.analytics.commands import COMMANDS
-from offhook.projections.views.analytics.subject import Subject
-from offhook.projections.views.analytics.visits import VISITS
-from offhook.projections.views.analytics.webhooks import WEBHOOKS
+from offhook.projections.views.analytics.subjects.commands import COMMANDS
+from offhook.projections.views.analytics.subjects.subject import Subject
+from offhook.projections.views.analytics.subjects.visits import VISITS
+from offhook.projections.views.analytics.subjects.webhooks import WEBHOOKS
 from tests.api.stack import FRIEND, OURS, READER, Stack, until
 
 ALL = pytest.mark.parametrize("path", ["load", "queues", "commands", "webhooks"])

@@ -14,7 +14,7 @@ from telnyx import AsyncTelnyx
 
 from offhook.api.own.analytics.summary import RANGE_MAX
 from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS
-from offhook.projections.views.analytics.reads import BUCKETS_MAX
+from offhook.projections.views.analytics.timeseries import BUCKETS_MAX
 from tests.api.stack import FRIEND, OURS, READER, Stack
 
 BUSY = "+12025550186"

@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.commands import COMMANDS
-from offhook.projections.views.analytics.facts import BOUNDS_US
-from offhook.projections.views.analytics.figures import FigureGroup, read_figures
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
+from offhook.projections.views.analytics.leg_facts import BOUNDS_US
 from offhook.projections.views.analytics.load.load import LoadView, read_load
-from offhook.projections.views.analytics.subject import Subject
-from offhook.projections.views.analytics.visits import VISITS
-from offhook.projections.views.analytics.webhooks import WEBHOOKS
+from offhook.projections.views.analytics.subject_figures import FigureGroup, read_figures
+from offhook.projections.views.analytics.subjects.commands import COMMANDS
+from offhook.projections.views.analytics.subjects.subject import Subject
+from offhook.projections.views.analytics.subjects.visits import VISITS
+from offhook.projections.views.analytics.subjects.webhooks import WEBHOOKS
 from tests.projections.views.analytics.oracle import Event, Leg, Numbers, legs_of
 from tests.projections.views.analytics.oracle_groups import Bid
 from tests.projections.views.analytics.oracle_more import (

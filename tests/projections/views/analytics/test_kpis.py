@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.projections.views.analytics.kpis import COUNTERS, RATIOS, Ratio, ratios_of
-from offhook.projections.views.analytics.reads import CallFilter, bucket_count, bucket_starts
+from offhook.projections.views.analytics.timeseries import CallFilter, bucket_count, bucket_starts
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

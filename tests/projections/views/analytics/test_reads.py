@@ -27,14 +27,14 @@ from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
 from offhook.projections.projector.hours import make_old_hours
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.run import build_version, cut_over_version
-from offhook.projections.views.analytics.facts import BOUNDS_US, DIMENSIONS
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import GroupView, read_groups
 from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
 from offhook.projections.views.analytics.kpis import Ratio
-from offhook.projections.views.analytics.reads import (
+from offhook.projections.views.analytics.leg_facts import BOUNDS_US, DIMENSIONS
+from offhook.projections.views.analytics.timeseries import (
     BucketView,
     CallFilter,
     read_summary,

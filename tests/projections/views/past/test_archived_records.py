@@ -24,7 +24,7 @@ from offhook.projections.views.past.changes import read_changes
 from offhook.projections.views.past.decided import list_decided, read_rows
 from offhook.projections.views.past.history import read_session_as_of
 from offhook.projections.views.past.positions import read_time_of
-from offhook.projections.views.past.records import (
+from offhook.projections.views.past.selected_records import (
     Order,
     count_records,
     require_sessions,

@@ -12,9 +12,9 @@ from offhook.events import UnknownEvent
 from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import leg_rows
-from offhook.projections.views.past import history, past_lists
+from offhook.projections.views.past import history, lists_as_of
 from offhook.projections.views.past.history import SEQ_MAX, read_session_as_of, read_timeline
-from offhook.projections.views.past.past_lists import (
+from offhook.projections.views.past.lists_as_of import (
     TooMuchToFold,
     list_queue_visits_as_of,
     list_sessions_as_of,
@@ -144,7 +144,7 @@ async def test_queue_visits_as_of_each_position_are_those_that_there_were(
 async def test_a_list_of_the_past_has_a_bound(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(past_lists, "FOLDED_SESSIONS_MAX", 2)
+    monkeypatch.setattr(lists_as_of, "FOLDED_SESSIONS_MAX", 2)
     log = PartitionedLog(of={f"s{number}": number for number in range(4)})
     log.append(*interleaved([call(f"s{number}") for number in range(4)]))
     async with engine.connect() as connection:

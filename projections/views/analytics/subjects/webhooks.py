@@ -14,21 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    Integer,
-    PrimaryKeyConstraint,
-    Table,
-    Text,
-)
+from sqlalchemy import BigInteger, Column, DateTime, Integer, PrimaryKeyConstraint, Table, Text
 
 from offhook.events import Record, WebhookReceived
 from offhook.position import partition_of
-from offhook.projections.views.analytics.facts import BOUNDS_US
 from offhook.projections.views.analytics.kpis import RatioRule
-from offhook.projections.views.analytics.subject import CLASSES, Subject
+from offhook.projections.views.analytics.leg_facts import BOUNDS_US
+from offhook.projections.views.analytics.subjects.subject import CLASSES, Subject
 from offhook.projections.views.view import metadata
 
 STEP_S = 300
@@ -40,7 +32,7 @@ webhook_sums = Table(
     Column("starts_at", DateTime(timezone=True), nullable=False),  # a multiple of STEP_S
     Column("shard", Integer, nullable=False),  # the partition
     Column("name", Text, nullable=False),  # a counter, or delay
-    Column("class", Integer, nullable=False),  # of the delay, as in `facts`; else 0
+    Column("class", Integer, nullable=False),  # of the delay, as in `leg_facts`; else 0
     Column("total", BigInteger, nullable=False),
     PrimaryKeyConstraint("starts_at", "shard", "name", "class"),
 )

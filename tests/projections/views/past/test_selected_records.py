@@ -14,7 +14,7 @@ from offhook.history.selection import Selection
 from offhook.position import position_of
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.legs import LEGS, leg_rows
-from offhook.projections.views.past.records import (
+from offhook.projections.views.past.selected_records import (
     Order,
     count_records,
     merged,

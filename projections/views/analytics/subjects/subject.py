@@ -3,15 +3,15 @@
 A group of facts is a set of numbers with totals, which add up over groups and hours:
 
     1 …                   a counter or a sum
-    1000 n + class        durations in a class of `facts`, of the n-th duration
+    1000 n + class        durations in a class of `leg_facts`, of the n-th duration
     EXACT n + us          durations of just so many microseconds, of the n-th limit
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from offhook.projections.views.analytics.facts import class_of
 from offhook.projections.views.analytics.kpis import RatioRule
+from offhook.projections.views.analytics.leg_facts import class_of
 
 CLASSES = 1_000
 EXACT = 10**15

@@ -5,7 +5,7 @@ of the carrier, a timer, or a request to the API.
 """
 
 from offhook.projections.views.analytics.kpis import RatioRule
-from offhook.projections.views.analytics.subject import Subject
+from offhook.projections.views.analytics.subjects.subject import Subject
 
 SURVIVAL_S = 120
 """A transferred call that our own side hangs up earlier counts as lost."""

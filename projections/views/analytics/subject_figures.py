@@ -3,7 +3,7 @@
     kept hours ─────────────────────────────────────────┐
     other hours, and the ends of the range ─▶ facts ────┴▶ numbers ─▶ by bucket and dimensions
 
-`subject` says what facts and numbers are. In buckets of less than an hour all facts are counted.
+`subjects` says what facts and numbers are. In buckets of less than an hour all facts are counted.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ from offhook.projections.views.analytics.hourly.making import (
     whole_hours,
 )
 from offhook.projections.views.analytics.kpis import Ratio
-from offhook.projections.views.analytics.subject import CLASSES, EXACT, Subject, numbers_of
+from offhook.projections.views.analytics.subjects.subject import CLASSES, EXACT, Subject, numbers_of
 from offhook.projections.views.view import storable
 
 ROWS_MAX = 400_000

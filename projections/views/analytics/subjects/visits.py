@@ -6,7 +6,7 @@ after the call is not known to the carrier, and is not in it.
 """
 
 from offhook.projections.views.analytics.kpis import RatioRule
-from offhook.projections.views.analytics.subject import Limit, Mean, Subject
+from offhook.projections.views.analytics.subjects.subject import Limit, Mean, Subject
 
 _FACTS = """
 select *,

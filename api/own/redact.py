@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from offhook.projections.views.commands import CommandView
-from offhook.projections.views.past.history import TimelineEntry
+from offhook.projections.views.past.timeline import TimelineEntry
 from offhook.projections.views.sessions import SessionDetail
 from offhook.redact import hidden
 

@@ -24,7 +24,7 @@ from offhook.projections.views.commands import (
     command_page,
     read_commands_of,
 )
-from offhook.projections.views.past.history import read_session_as_of
+from offhook.projections.views.past.session_as_of import read_session_as_of
 from offhook.projections.views.sessions import read_session
 
 

@@ -25,8 +25,8 @@ from offhook.events import WebhookReceived
 from offhook.history.verifying import verdict_on
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import position_from, position_text
-from offhook.projections.views.past.history import TimelineEntry, entry_of
 from offhook.projections.views.past.session_log import read_record
+from offhook.projections.views.past.timeline import TimelineEntry, entry_of
 from offhook.redact import hidden
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, public_keys_from
 

@@ -40,14 +40,10 @@ from offhook.projections.views.commands import COMMANDS_MAX, WantedCommands, com
 from offhook.projections.views.database.engine import Connection
 from offhook.projections.views.live.included import Include, IncludingSession, including
 from offhook.projections.views.live.phases import PhaseName, has_phase
-from offhook.projections.views.past.history import (
-    TIMELINE_MAX,
-    TimelineEntry,
-    read_session_as_of,
-    read_timeline,
-)
 from offhook.projections.views.past.lists_as_of import TooMuchToFold, list_sessions_as_of
 from offhook.projections.views.past.positions import read_time_of
+from offhook.projections.views.past.session_as_of import read_session_as_of
+from offhook.projections.views.past.timeline import TIMELINE_MAX, TimelineEntry, read_timeline
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import SessionDetail, SessionView, detail_at, read_session

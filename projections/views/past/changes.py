@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.process.slices import Slices
-from offhook.projections.views.past.history import TimelineEntry, entry_of, page_of
+from offhook.projections.views.past.timeline import TimelineEntry, entry_of, page_of
 from offhook.projections.views.sessions import sessions
 from offhook.projections.views.stored.archive import log_of
 from offhook.projections.views.stored.event_log import STORED, event_log, read_stored

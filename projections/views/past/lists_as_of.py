@@ -15,7 +15,7 @@ from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
-from offhook.projections.views.past.history import fold_session_as_of, read_session_row_as_of
+from offhook.projections.views.past.session_as_of import fold_session_as_of, read_session_row_as_of
 from offhook.projections.views.queues import (
     QueueVisitFilter,
     QueueVisitView,

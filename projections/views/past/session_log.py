@@ -12,14 +12,14 @@ from offhook.events import Record
 from offhook.history.selection import Selection
 from offhook.process.slices import Slices
 from offhook.projections.views.commands import list_dials_of
-from offhook.projections.views.past.history import (
+from offhook.projections.views.past.selected_records import select_records
+from offhook.projections.views.past.session_as_of import (
     AsOf,
     log_of_session,
-    page_of,
     records_of_dial,
     stored_by,
 )
-from offhook.projections.views.past.selected_records import select_records
+from offhook.projections.views.past.timeline import page_of
 from offhook.projections.views.sessions import call_session_of
 from offhook.projections.views.stored.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.view import storable

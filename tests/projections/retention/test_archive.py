@@ -18,7 +18,8 @@ from offhook.jetstream.stream import snapshots_config
 from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import cancel, cut_over_version
 from offhook.projections.retention.archive import OLDER_THAN_MIN, Archiver
-from offhook.projections.views.past.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.session_as_of import read_session_as_of
+from offhook.projections.views.past.timeline import read_timeline
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import (
     OLD,

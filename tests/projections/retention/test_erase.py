@@ -27,7 +27,7 @@ from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.timeseries import CallFilter, read_summary
-from offhook.projections.views.past.history import read_timeline
+from offhook.projections.views.past.timeline import read_timeline
 from offhook.projections.views.registry import VIEWS
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import (

@@ -19,7 +19,7 @@ from offhook.jetstream.subjects import partition_for
 from offhook.projections.projector.project import Projector
 from offhook.projections.retention.erase import Eraser
 from offhook.projections.retention.targets import find_target
-from offhook.projections.views.past.history import read_timeline
+from offhook.projections.views.past.timeline import read_timeline
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import archive, late, rows_in, settle

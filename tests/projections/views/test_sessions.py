@@ -6,12 +6,11 @@ import pytest
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.events import (
-    CommandFailed,
-)
+from offhook.events import CommandFailed
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.past.history import read_session_as_of, read_timeline
+from offhook.projections.views.past.session_as_of import read_session_as_of
+from offhook.projections.views.past.timeline import read_timeline
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import read_session

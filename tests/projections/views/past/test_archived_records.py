@@ -22,7 +22,6 @@ from offhook.projections.retention.settled import archived_from
 from offhook.projections.views.past.archived_records import archived_in_order
 from offhook.projections.views.past.changes import read_changes
 from offhook.projections.views.past.decided import list_decided, read_rows
-from offhook.projections.views.past.history import read_session_as_of
 from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.past.selected_records import (
     Order,
@@ -31,6 +30,7 @@ from offhook.projections.views.past.selected_records import (
     select_records,
     select_session_ids,
 )
+from offhook.projections.views.past.session_as_of import read_session_as_of
 from offhook.projections.views.past.session_log import read_own_records, read_record
 from offhook.projections.views.sessions import read_session
 from offhook.projections.views.stored.archive import (

@@ -6,21 +6,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.codec.facts import Encoded
 from offhook.errors import RecordUnreadable
-from offhook.events import (
-    CommandSucceeded,
-    Decided,
-    UnknownEvent,
-)
+from offhook.events import CommandSucceeded, Decided, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector import deliveries
 from offhook.projections.projector.project import Projector
-from offhook.projections.views.past import history
-from offhook.projections.views.past.history import SEQ_MAX, read_session_as_of, read_timeline
+from offhook.projections.views.past import timeline
+from offhook.projections.views.past.session_as_of import read_session_as_of
+from offhook.projections.views.past.timeline import SEQ_MAX, read_timeline
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
-from offhook.projections.views.sessions import (
-    read_session,
-)
+from offhook.projections.views.sessions import read_session
 from tests.projections.story import (
     NOON,
     Entry,
@@ -70,7 +65,7 @@ async def test_a_page_of_a_timeline_has_a_bound_in_bytes(
         for number in range(5)
     ]
     await publish(log, [webhook("s", event) for event in said])
-    monkeypatch.setattr(history, "TIMELINE_BYTES_MAX", 100_000)
+    monkeypatch.setattr(timeline, "TIMELINE_BYTES_MAX", 100_000)
     monkeypatch.setattr(deliveries, "BATCH_BYTES_MAX", 100_000)
     async with projecting(Projector(client, engine)) as projector:
         assert (await progress_at_end(client, projector)).batches >= 3
@@ -84,7 +79,7 @@ async def test_a_page_of_a_timeline_has_a_bound_in_bytes(
         assert pages == [3, 2]
         last = await read_timeline(connection, "s", limit=5)
         assert (len(last.entries), last.has_more) == (3, True)
-        monkeypatch.setattr(history, "TIMELINE_BYTES_MAX", 1_000_000)
+        monkeypatch.setattr(timeline, "TIMELINE_BYTES_MAX", 1_000_000)
         for limit, has_more in ((4, True), (5, False), (6, False)):
             page = await read_timeline(connection, "s", limit=limit)
             assert (len(page.entries), page.has_more) == (min(limit, 5), has_more)

@@ -12,13 +12,14 @@ from offhook.events import UnknownEvent
 from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import leg_rows
-from offhook.projections.views.past import history, lists_as_of
-from offhook.projections.views.past.history import SEQ_MAX, read_session_as_of, read_timeline
+from offhook.projections.views.past import lists_as_of, timeline
 from offhook.projections.views.past.lists_as_of import (
     TooMuchToFold,
     list_queue_visits_as_of,
     list_sessions_as_of,
 )
+from offhook.projections.views.past.session_as_of import read_session_as_of
+from offhook.projections.views.past.timeline import SEQ_MAX, read_timeline
 from offhook.projections.views.queues import (
     QueueVisitFilter,
     QueueVisitView,
@@ -213,7 +214,7 @@ async def test_a_timeline_of_two_partitions_is_in_order_of_time(
 async def test_pages_of_a_timeline_lose_nothing_while_it_grows(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "TIMELINE_BYTES_MAX", 1_000)
+    monkeypatch.setattr(timeline, "TIMELINE_BYTES_MAX", 1_000)
     log = PartitionedLog(of=ASKED)
     log.append(*dial_of("asked", "placed"))
     found: list[int] = []

@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 from telnyx import AsyncTelnyx
 
+from offhook.api.console.sign_in import COOKIE, PATH
 from tests.api.stack import ADMIN, ROOT, Stack, sdk_at
 
 ARGUMENTS = (
@@ -65,7 +66,22 @@ async def sdk(stack: Stack) -> AsyncIterator[AsyncTelnyx]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A page signed in with every scope; an error in a script or the policy fails the test."""
+    """A page signed in with every scope, by the cookie that the form leaves, which is faster.
+
+    An error in a script or the policy fails the test.
+    """
+    await context.add_cookies(
+        [
+            {
+                "name": COOKIE,
+                "value": ADMIN,
+                "domain": "127.0.0.1",
+                "path": PATH,
+                "httpOnly": True,
+                "sameSite": "Lax",
+            }
+        ]
+    )
     page = await context.new_page()
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -73,7 +89,6 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
         "console",
         lambda message: troubles.append(message.text) if message.type == "error" else None,
     )
-    await signed_in(page, ADMIN)
     yield page
     assert not troubles, troubles
 

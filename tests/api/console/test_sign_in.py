@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from offhook.api.console.app import console
 from offhook.api.console.sign_in import local_path
+from tests.api.console.conftest import signed_in
 from tests.api.stack import ADMIN, READER, Stack
 
 OURS = {"x-offhook-console": "1", "sec-fetch-site": "same-origin"}
@@ -25,12 +26,19 @@ async def test_a_page_leads_to_the_form_and_back(stack: Stack, context: BrowserC
     assert "does not know the token" in await page.get_by_role("alert").inner_text()
 
 
-async def test_the_token_is_kept_from_scripts(page: Page, context: BrowserContext) -> None:
+async def test_the_form_keeps_the_token_from_scripts_until_signing_out(
+    page: Page, context: BrowserContext
+) -> None:
+    await context.clear_cookies()
+    await signed_in(page, ADMIN)
     (cookie,) = await context.cookies()
     assert (cookie["name"], cookie["value"]) == ("offhook_token", ADMIN)
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Lax"
     assert await page.evaluate("document.cookie") == ""
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/console/sign-in**")
+    assert await context.cookies() == []
 
 
 async def test_a_link_with_the_token_signs_in(stack: Stack, context: BrowserContext) -> None:
@@ -39,12 +47,6 @@ async def test_a_link_with_the_token_signs_in(stack: Stack, context: BrowserCont
     await page.wait_for_url("**/console/")
     assert await page.locator(".scope").inner_text() == "read"
     assert READER not in page.url
-
-
-async def test_signing_out_ends_it(page: Page, context: BrowserContext) -> None:
-    await page.get_by_role("button", name="Sign out").click()
-    await page.wait_for_url("**/console/sign-in**")
-    assert await context.cookies() == []
 
 
 def at_console(stack: Stack, token: str = ADMIN, **headers: str) -> httpx.AsyncClient:

@@ -110,6 +110,9 @@ class Decided:
     warnings: tuple[str, ...] = ()  # what the flow probably forgot
     # When the log stored the record at `cause_seq`; None in records from before it was kept.
     caused_at: datetime | None = None
+    # Position of the last record on `.in` that had been read; None likewise. What was stored later
+    # on `.in` was not shown to the flow, even if it is older than the record at `cause_seq`.
+    in_seq: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +213,7 @@ class SessionParked:
     """The flow raised repeatedly on the record at `cause_seq`; the session waits.
 
     `traceback` is of the flow's own code, empty if the flow was not called. `flow` and its version
-    are empty then too, and in records from before they were kept.
+    are empty then too, and in records from before they were kept. `in_seq` is as in Decided.
     """
 
     cause_seq: int
@@ -219,6 +222,7 @@ class SessionParked:
     traceback: str = ""
     flow: str = ""
     flow_version: str = ""
+    in_seq: int | None = None
 
 
 Event = CallEvent | CommandFailed | TimerFired

@@ -2,8 +2,8 @@
 
 The flow is shown what a worker showed to the recorded one, by the same code (`SessionState`,
 `Flows`). A Decided was appended where the worker's reads of `.out` ended, so the worker had read
-every record on `.out` before it, and none after it; of `.in` it had read all that is older than the
-record decided on, and `SessionState` keeps what is newer from the flow.
+every record on `.out` before it, and none after it; it says itself how far `.in` had been read.
+`SessionState` keeps from the flow what is newer than the record decided on.
 
 After the first difference the carrier's recorded answers are answers to something else: the
 session is followed no further.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from offhook.codec.facts import decode, fact_id_of
+from offhook.codec.facts import decode_record
 from offhook.events import Decided, Record, SessionParked, WebhookReceived
 from offhook.flow import API_FLOW, PARKED, Flow
 from offhook.flow.decision import Stored
@@ -104,8 +104,9 @@ class Replay:
             return Replayed(verdict=verdict, session_id=session_id)
         last = max(asked)
         records = [asked.get(row[0]) or _record(session_id, row) for row in rows if row[0] <= last]
-        # A worker reads the two sides one after the other: a record on `.out` may have been decided
-        # on before an older one on `.in` was read. Only the log shows that it was.
+        # Without `in_seq`: a worker reads the two sides one after the other, so that it may
+        # have missed a record on `.in` that is older than the one on `.out` decided on. It shows
+        # only when the flow would otherwise be asked about that one.
         unread: dict[int, int] = {}
         for _ in range(UNREAD_MAX):
             try:
@@ -136,18 +137,20 @@ class Replay:
         unread: Mapping[int, int],
     ) -> Replayed:
         state = SessionState(session=Session(session_id=session_id))
-        late: list[Record] = []
+        late: list[Record] = []  # on `.in`, not yet read when the last decision was made
         same = 0
         versions: dict[str, None] = {}
-        for record in records:
+        for at, record in enumerate(records):
             if record.side == "in":
-                if record.seq in unread or late:
-                    late.append(record)
-                else:
-                    state.add(record)
+                late.append(record)
                 continue
             fact = record.fact
             if isinstance(fact, Decided | SessionParked):
+                if fact.in_seq is not None and fact.in_seq < state.in_seq:
+                    # The worker before had read further than this one.
+                    state, late = _state_of(session_id, records[:at], fact.in_seq)
+                while late and _was_read(late[0], record, fact, unread):
+                    state.add(late.pop(0))
                 # Here the worker folded in what was decided by then.
                 by_policy = isinstance(fact, Decided) and fact.flow == PARKED.name
                 cause = await state.next_cause(has_policy=by_policy)
@@ -167,8 +170,6 @@ class Replay:
                         )
                     same += isinstance(fact, Decided)
             state.add(record)
-            while late and unread.get(late[0].seq, 0) <= record.seq:
-                state.add(late.pop(0))
         return Replayed(verdict="same", session_id=session_id, same=same, versions=tuple(versions))
 
     def _differs(
@@ -217,6 +218,29 @@ class Replay:
         )
 
 
+def _was_read(
+    earlier: Record, record: Record, fact: Decided | SessionParked, unread: Mapping[int, int]
+) -> bool:
+    """Whether the worker had read the earlier record, on `.in`, when it decided."""
+    if fact.in_seq is not None:
+        return earlier.seq <= fact.in_seq
+    return unread.get(earlier.seq, 0) < record.seq
+
+
+def _state_of(
+    session_id: str, records: Sequence[Record], in_seq: int
+) -> tuple[SessionState, list[Record]]:
+    """As of a worker that had read `.in` up to a position, and those on `.in` after it."""
+    state = SessionState(session=Session(session_id=session_id))
+    late: list[Record] = []
+    for record in records:
+        if record.side == "in" and record.seq > in_seq:
+            late.append(record)
+        else:
+            state.add(record)
+    return state, late
+
+
 def _is_of(
     record: Record,
     fact: Decided | SessionParked,
@@ -255,13 +279,13 @@ TRACEBACK_CHARS_MAX = 8_000
 def _record(session_id: str, row: Row) -> Record:
     seq, type_name, version, stored_at, body = row
     try:
-        fact = decode(type_name, version, body)
-        fact_id = fact_id_of(fact, session_id)
+        return decode_record(
+            type_name, version, body, position=seq, session_id=session_id, stored_at=stored_at
+        )
     except Exception as error:  # whatever is in it
         raise _Unreadable(
             f"{type_name} version {version}: {type(error).__name__}: {error}"
         ) from error
-    return Record(seq=seq, stored_at=stored_at, session_id=session_id, fact=fact, fact_id=fact_id)
 
 
 def _stored(decided: Decided) -> Stored:

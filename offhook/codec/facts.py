@@ -133,7 +133,8 @@ def decode_record(
     if isinstance(fact, Decided | SessionParked):
         cause_seq = referred(fact.cause_seq, position)
         if cause_seq != fact.cause_seq:
-            fact = dataclasses.replace(fact, cause_seq=cause_seq)
+            in_seq = None if fact.in_seq is None else referred(fact.in_seq, position)
+            fact = dataclasses.replace(fact, cause_seq=cause_seq, in_seq=in_seq)
     return Record(
         seq=position,
         stored_at=stored_at,

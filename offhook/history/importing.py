@@ -233,20 +233,28 @@ def _is_known(session: _Session, record: HistoryRecord, fact: Fact) -> bool:
 
 
 def _moved(session: _Session, record: HistoryRecord, fact: Fact) -> tuple[Fact, bytes]:
-    """The fact and its body with the position here of the record that it is about.
+    """The fact and its body with the positions here of the records that it is about.
 
-    0 if that record is not in the history.
+    `cause_seq` is 0 if that record is not in the history.
     """
     if not isinstance(fact, Decided | SessionParked):
         return fact, record.body
-    place = session.places.get(referred(fact.cause_seq, record.position))
-    moved = place.position if place is not None else 0
-    if moved == fact.cause_seq:
+
+    def here(reference: int) -> int:
+        place = session.places.get(referred(reference, record.position))
+        return place.position if place is not None else 0
+
+    cause_seq = here(fact.cause_seq)
+    # What had been read is unknown without that record.
+    in_seq = fact.in_seq and (here(fact.in_seq) or None)
+    if (cause_seq, in_seq) == (fact.cause_seq, fact.in_seq):
         return fact, record.body
     # Not encoded from the fact: fields that this version does not know would be lost.
     fields = msgspec.json.decode(record.body, type=dict[str, msgspec.Raw])
-    fields["cause_seq"] = msgspec.Raw(msgspec.json.encode(moved))
-    return replace(fact, cause_seq=moved), msgspec.json.encode(fields)
+    fields["cause_seq"] = msgspec.Raw(msgspec.json.encode(cause_seq))
+    if fact.in_seq is not None:
+        fields["in_seq"] = msgspec.Raw(msgspec.json.encode(in_seq))
+    return replace(fact, cause_seq=cause_seq, in_seq=in_seq), msgspec.json.encode(fields)
 
 
 def _message_id(record: HistoryRecord, fact_id: str) -> str:

@@ -63,6 +63,7 @@ _FACTS: tuple[Fact, ...] = (
         lease_s=30.0,
         commands=(_SPEAK,),
         timers=(TimerOrder(timer_id=TIMER, name="no_answer", call_control_id=LEG, after_s=30.0),),
+        in_seq=1041,
     ),
     CommandAttempted(
         command_id=COMMAND,
@@ -100,6 +101,7 @@ _FACTS: tuple[Fact, ...] = (
         attempts=5,
         flow="welcome",
         flow_version="3",
+        in_seq=1041,
     ),
 )
 

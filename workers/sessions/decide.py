@@ -67,6 +67,7 @@ class Decider:
                 timers=said.timers,
                 warnings=said.warnings,
                 caused_at=record.stored_at,
+                in_seq=lease.state.in_seq,
             )
         )
         self._count(flow, record, said)

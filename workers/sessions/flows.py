@@ -35,16 +35,17 @@ NOT_ASKED = "not called again: every worker that received this event ended befor
 class FlowRaised(Exception):
     """The user's flow raised on a record, or counts as if it had; `__cause__` is what it raised.
 
-    `out_seq` is the position of the session's last record on `.out` that it had seen. `flow` is
-    None if it was not called.
+    `in_seq` and `out_seq` are the positions of the session's last records that had been read, on
+    each side. `flow` is None if it was not called.
     """
 
     def __init__(
-        self, record: Record, summary: str, out_seq: int, flow: Flow | None = None
+        self, record: Record, summary: str, state: SessionState, flow: Flow | None = None
     ) -> None:
         self.record = record
         self.summary = summary
-        self.out_seq = out_seq
+        self.in_seq = state.in_seq
+        self.out_seq = state.out_seq
         self.flow = flow
         super().__init__(
             f"{summary} (session {record.session_id}, position {position_text(record.seq)})"
@@ -101,7 +102,7 @@ class Flows:
             _require_bounds(said, session)
         except (Exception, SystemExit) as error:  # its sys.exit() is no reason for us to end
             summary = f"flow {flow.name} {flow.version}: {_said_by(error)}"
-            raise FlowRaised(record, summary, state.out_seq, flow) from error
+            raise FlowRaised(record, summary, state, flow) from error
         if flow is NO_FLOW and (warning := unmatched(self._flows, event)):
             said = said._replace(warnings=(warning,))
         return flow, said

@@ -181,6 +181,7 @@ class Settler:
             traceback=traceback,
             flow=flow.name if flow is not None else "",
             flow_version=flow.version if flow is not None else "",
+            in_seq=raised.in_seq,
         )
         encoded = encode(fact, record.session_id)
         try:
@@ -225,7 +226,7 @@ class Settler:
                 elif cause is not None:
                     await self._look_into_archive(state)
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
-                        raise FlowRaised(cause[0], NOT_ASKED, state.out_seq)
+                        raise FlowRaised(cause[0], NOT_ASKED, state)
                     all_done = await self._decide(state, *cause)
                     if all_done and state.ahead.keys() <= {cause[0].seq} and not alarms:
                         # The next read of the session waits for what we appended (`tail_seq`).

@@ -27,10 +27,13 @@ from offhook.events import (
     Event,
     Fact,
     IssuedCommand,
+    LegPlaced,
+    PlacedLeg,
     SessionParked,
     SessionResumed,
 )
 from offhook.flow import API_FLOW, PARKED, Flow, Order
+from offhook.position import position_of
 from offhook.session import Session
 from offhook.session.timers import CancelTimer, SetTimer
 from offhook.workers.sessions.flows import NOT_ASKED
@@ -155,12 +158,17 @@ class History:
         return self._add(encoded.type, encoded.version, encoded.body)
 
     def decided(
-        self, seq: int, *commands: IssuedCommand, flow: str = "f", version: str = "1"
+        self,
+        seq: int,
+        *commands: IssuedCommand,
+        flow: str = "f",
+        version: str = "1",
+        in_seq: int | None = None,
     ) -> int:
         return self.fact(
             Decided(
                 cause_seq=seq, cause_id="x", flow=flow, flow_version=version, worker="w",
-                lease_s=3.0, commands=commands,
+                lease_s=3.0, commands=commands, in_seq=in_seq,
             )
         )  # fmt: skip
 
@@ -359,6 +367,45 @@ async def test_a_record_that_the_worker_had_not_read_yet_is_kept_from_the_flow()
     history.decided(unread, replace(other, call_control_id="v3:leg-b"))
     found = await replayed(history.rows, flow_of(counts))
     assert (found.verdict, found.same) == ("same", 3), found
+
+
+def by_legs(event: Event, session: Session) -> Sequence[Order]:
+    match event:
+        case CommandFailed():
+            return [Hangup()] * len(session.legs)
+        case _:
+            return greet(event, session)
+
+
+def placed_unread(*in_seqs: int | None) -> History:
+    """Several commands fail; another leg is placed, and the decisions on them read so far."""
+    history = History()
+    commands = [command("speak", number) for number in range(len(in_seqs))]
+    history.decided(history.webhook(initiated()), *commands, flow="other", in_seq=1)
+    placed = PlacedLeg(call_control_id="v3:leg-b", session_id=SESSION)
+    history.fact(LegPlaced(leg=placed, command_id="c", command_session_id="s"))
+    failed = [
+        history.fact(CommandFailed(command_id=each.command_id, operation="speak", reason="refused"))
+        for each in commands
+    ]
+    for seq, in_seq in zip(failed, in_seqs, strict=True):
+        legs = 1 if in_seq == 1 else 2
+        hangups = [replace(command("hangup", legs), call_control_id=None) for _ in range(legs)]
+        history.decided(seq, *hangups, in_seq=in_seq)
+    return history
+
+
+@pytest.mark.parametrize("in_seqs", [(1,), (3,), (None,), (1, 3), (3, 1), (3, 1, 3, 1), (1, None)])
+async def test_a_flow_is_shown_what_the_worker_had_read(in_seqs: Sequence[int | None]) -> None:
+    """Also what needs no decision; and one worker may have read less than another before it."""
+    found = await replayed(placed_unread(*in_seqs).rows, flow_of(by_legs))
+    assert (found.verdict, found.same) == ("same", len(in_seqs)), found
+
+
+async def test_references_of_a_log_that_was_one_stream_are_sequences() -> None:
+    rows: list[Row] = [(position_of(2, row[0]), *row[1:]) for row in placed_unread(3, 1).rows]
+    found = await replayed(rows, flow_of(by_legs))
+    assert (found.verdict, found.same) == ("same", 2), found
 
 
 async def test_a_record_that_cannot_be_read_is_reported_and_nothing_is_compared() -> None:

@@ -297,4 +297,4 @@ def test_fields_of_a_fact_are_plain_json() -> None:
     assert (shown["attempt"], shown["event_type"], shown["event_id"]) == (1, "call.x", "e-1")
     parked = SessionParked(cause_seq=1, error="no", attempts=5)
     fields = {"cause_seq": 1, "error": "no", "attempts": 5, "traceback": ""}
-    assert fields_of(parked) == fields | {"flow": "", "flow_version": ""}
+    assert fields_of(parked) == fields | {"flow": "", "flow_version": "", "in_seq": None}

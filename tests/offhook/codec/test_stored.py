@@ -101,7 +101,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
         b'"call_control_id":"v3:a","parameters":{"client_state":"YQ=="}}],'
         b'"timers":[{"timer_id":"7-0","name":"no-answer","call_control_id":"v3:a","after_s":20.0},'
         b'{"timer_id":"3-0","name":"menu","call_control_id":null,"after_s":null}],'
-        b'"warnings":["speak: too early"],"caused_at":"2026-11-22T12:00:00.123456Z"}',
+        b'"warnings":["speak: too early"],"caused_at":"2026-11-22T12:00:00.123456Z","in_seq":9}',
         Decided(
             cause_seq=7,
             cause_id="e-1",
@@ -123,6 +123,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
             ),
             warnings=("speak: too early",),
             caused_at=datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC),
+            in_seq=9,
         ),
     ),
     (
@@ -169,7 +170,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
     (
         "SessionParked",
         b'{"cause_seq":7,"error":"ValueError: no","attempts":5,"traceback":"line 3",'
-        b'"flow":"frontdesk","flow_version":"7"}',
+        b'"flow":"frontdesk","flow_version":"7","in_seq":9}',
         SessionParked(
             cause_seq=7,
             error="ValueError: no",
@@ -177,6 +178,7 @@ STORED: list[tuple[str, bytes, Fact]] = [
             traceback="line 3",
             flow="frontdesk",
             flow_version="7",
+            in_seq=9,
         ),
     ),
     (
@@ -231,15 +233,25 @@ BEFORE_TIMERS = (
 )
 """As it was written before a decision could set timers, have warnings or say when it was caused."""
 
+BEFORE_IN_SEQ = (
+    "Decided",
+    b'{"cause_seq":7,"cause_id":"e-1","flow":"frontdesk","flow_version":"1","worker":"w-1",'
+    b'"lease_s":4.0,"commands":[],"timers":[],"warnings":[],"caused_at":null}',
+    Decided(
+        cause_seq=7, cause_id="e-1", flow="frontdesk", flow_version="1", worker="w-1", lease_s=4.0
+    ),
+)
+
 
 @pytest.mark.parametrize(
     ("name", "body", "fact"),
-    [*STORED, BEFORE_TIMERS, BEFORE_TRACEBACKS, BEFORE_FLOWS],
+    [*STORED, BEFORE_TIMERS, BEFORE_TRACEBACKS, BEFORE_FLOWS, BEFORE_IN_SEQ],
     ids=[
         *(name for name, _, _ in STORED),
         "Decided before timers",
         "before tracebacks",
         "before flows",
+        "Decided before in_seq",
     ],
 )
 def test_what_version_1_stored_is_readable_for_ever(name: str, body: bytes, fact: Fact) -> None:

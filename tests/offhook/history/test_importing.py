@@ -51,10 +51,11 @@ def answered(event_id: str = "e1") -> CallAnswered:
     return CallAnswered(event_id=event_id, call_control_id="v3:a", call_session_id="s")
 
 
-def decided(cause_seq: int) -> Decided:
+def decided(cause_seq: int, in_seq: int | None = None) -> Decided:
     return Decided(
-        cause_seq=cause_seq, cause_id="e", flow="f", flow_version="1", worker="w", lease_s=3.0
-    )
+        cause_seq=cause_seq, cause_id="e", flow="f", flow_version="1", worker="w", lease_s=3.0,
+        in_seq=in_seq,
+    )  # fmt: skip
 
 
 async def into(log: MemoryLog, records: Sequence[HistoryRecord]) -> Importer:
@@ -63,9 +64,12 @@ async def into(log: MemoryLog, records: Sequence[HistoryRecord]) -> Importer:
     return importer
 
 
-async def causes(log: MemoryLog) -> list[int]:
+async def causes(log: MemoryLog) -> list[tuple[int, int | None]]:
+    """Of each decision: the position that it is on, and how far it says that `.in` was read."""
     found = [each.fact for each in await log.read("s")]
-    return [each.cause_seq for each in found if isinstance(each, Decided | SessionParked)]
+    return [
+        (each.cause_seq, each.in_seq) for each in found if isinstance(each, Decided | SessionParked)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,15 +86,20 @@ async def test_what_a_decision_is_about_is_found_here(
 ) -> None:
     log = MemoryLog()
     await log.append("other", "in", encoded_webhook(wire_body(answered("x")), "x"))
-    await into(log, [record(positions[0], answered()), record(positions[1], decided(cause_seq))])
-    assert await causes(log) == [2]
+    both = [
+        record(positions[0], answered()),
+        record(positions[1], decided(cause_seq)),
+        record(positions[1] + 1, decided(cause_seq, in_seq=cause_seq)),
+    ]
+    await into(log, both)
+    assert await causes(log) == [(2, None), (2, 2)]
 
 
 async def test_what_was_not_exported_is_referred_to_as_0() -> None:
     log = MemoryLog()
     parked = SessionParked(cause_seq=9, error="no", attempts=5)
-    await into(log, [record(10, decided(9)), record(11, parked)])
-    assert await causes(log) == [0, 0]
+    await into(log, [record(10, decided(9, 9)), record(11, parked), record(12, decided(9, 0))])
+    assert await causes(log) == [(0, None), (0, None), (0, 0)]
 
 
 async def test_fields_that_this_version_does_not_know_are_kept() -> None:
@@ -139,7 +148,7 @@ async def test_two_imports_at_once_come_to_the_same() -> None:
         await one.take([each])
         await other.take([each])
     assert [each.imported_from for each in await log.read("s")] == [1, 2, 3]
-    assert await causes(log) == [1]
+    assert await causes(log) == [(1, None)]
     assert (one.done.refused, other.done.refused) == ({}, {})
 
 

@@ -5,9 +5,11 @@ import pytest
 from offhook.codec.webhooks import read_webhook
 from offhook.events import Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
+from offhook.session import Session
 from offhook.workers.intake import dispatcher as module
 from offhook.workers.intake.dispatcher import POISON_RAISES
 from offhook.workers.sessions.flows import FlowRaised
+from offhook.workers.sessions.state import SessionState
 from tests.workers.intake.dispatching import HELD, NOW, Bench, FakeDelivery, until, until_answered
 
 
@@ -19,7 +21,8 @@ def flow_raised(seq: int = 1) -> FlowRaised:
         session_id="s",
         fact=WebhookReceived(event=webhook.event),
     )
-    return FlowRaised(record, "KeyError: 'menu'", out_seq=0)
+    state = SessionState(session=Session(session_id="s"))
+    return FlowRaised(record, "KeyError: 'menu'", state)
 
 
 @pytest.fixture

@@ -104,7 +104,6 @@ async def test_a_client_that_reconnects_loses_nothing_and_repeats_nothing(
     found: list[int] = []
     after: Sequence[int] = BEGIN
     async with (
-        asyncio.timeout(DEADLINE_S),
         PositionWatch(engine) as watch,
         Live(engine, watch, partitions=4) as live,
         asyncio.TaskGroup() as group,
@@ -113,7 +112,8 @@ async def test_a_client_that_reconnects_loses_nothing_and_repeats_nothing(
         while len(found) < total:
             count = min(chance.randrange(1, 30), total - len(found))
             try:
-                positions, last_id = await taken(live, EVERYTHING, after, count)
+                async with asyncio.timeout(DEADLINE_S):
+                    positions, last_id = await taken(live, EVERYTHING, after, count)
             except Ended as ended:
                 positions, last_id = ended.positions, ended.last_id
             found += positions

@@ -1,4 +1,4 @@
-"""Roles as processes that are forked from one that has imported their libraries already.
+"""Roles as processes that are forked from one that has imported their modules already.
 
 An interpreter spends about a second of CPU on those imports, and the tests start hundreds of roles.
 A role that is forked is a process of its own all the same: it can be killed, frozen and drained, it
@@ -42,7 +42,12 @@ LIBRARIES = (
     "zstandard",
 )
 ENDS_TIMEOUT_S = 180.0
-OF_OFFHOOK = ("offhook.cli.main", "offhook.events", "offhook.codec.webhooks")
+OF_OFFHOOK = (
+    "offhook.cli.main",
+    "offhook.events",
+    "offhook.codec.webhooks",
+    *(f"offhook.{room}.app" for room in ("api", "ingress", "projections", "simulator", "workers")),
+)
 
 
 class Forked:

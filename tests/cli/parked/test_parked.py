@@ -1,9 +1,7 @@
 """`offhook parked`: from a flow that raises to a call that goes on."""
 
 import asyncio
-import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -26,12 +24,22 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings, environment_from
-from tests import forked
+from tests.cli.terminal import Terminal
 
 TIMEOUT_S = 180
 MANY = 50
 
 Found = TypeVar("Found")
+
+
+@pytest.fixture(autouse=True)
+def _workers_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offhook.cli.parked.run.DECIDED_WITHIN_S", float(TIMEOUT_S))
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +77,7 @@ def test_one_command_clears_all_once_the_flow_is_corrected(stack: Stack) -> None
     assert "nothing is parked" in answer
 
 
-def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
+def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack, terminal: Terminal) -> None:
     _restart(stack, replace(stack.settings, flows=("tests.cli.flow_parked:raising",)))
     first, second = _call(stack), _call(stack)
     listed = _until(lambda: _list(stack), lambda text: "2 parked" in text)
@@ -85,11 +93,12 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
 
     with pytest.raises(OperatorFault, match="2 parked sessions have an id that starts with ;"):
         _retry(stack, "")
-    answer = _offhook(stack.settings, "retry", first)
-    assert answer.returncode == 0, answer.stderr
+    terminal.variables.update(environment_from(stack.settings))
+    answer = terminal("parked", "retry", first)
+    assert answer.status == 0, answer.errors
     assert re.fullmatch(
         rf"{first}: resumed at seq [\d:]+, its flow is called again",
-        " ".join(answer.stdout.split()),
+        " ".join(answer.output.split()),
     )
     _until(lambda: _commands(stack, first), lambda found: found == [("answer", "succeeded")])
     assert _commands(stack, second) == []
@@ -104,13 +113,16 @@ def test_a_parked_call_goes_on_once_its_flow_is_corrected(stack: Stack) -> None:
     assert "nothing is parked" in _retry(stack)
 
 
-def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(stack: Stack) -> None:
+def test_a_session_whose_records_cannot_be_read_is_listed_and_tried_again(
+    stack: Stack, terminal: Terminal
+) -> None:
     asyncio.run(_append_unheard(stack.nats.url, "strange"))
     listed = _until(lambda: _list(stack), lambda text: "1 parked" in text)
     assert re.search(r"strange  views  [\d:]+  ", listed)
-    answered = _offhook(stack.settings, "retry", "--all")
-    assert answered.returncode == 1
-    said = " ".join(answered.stdout.split())
+    terminal.variables.update(environment_from(stack.settings))
+    answer = terminal("parked", "retry", "--all")
+    assert answer.status == 1
+    said = " ".join(answer.output.split())
     assert "strange: its views still cannot be rebuilt: seq" in said
     assert "1 parked" in _list(stack)
     # As if this command were of a version that can read it.
@@ -257,11 +269,6 @@ def _retried(stack: Stack, *session_ids: str, rate: float = 50) -> tuple[bool, s
             console, stack.settings, session_ids, every=not session_ids, rate=rate
         )
     return is_cleared, captured.get()
-
-
-def _offhook(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
-    return forked.offhook("parked", *arguments, env={**kept, **environment_from(settings)})
 
 
 def _until(ask: Callable[[], Found], is_good: Callable[[Found], bool]) -> Found:

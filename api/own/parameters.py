@@ -1,8 +1,9 @@
 """What several of our own resources have in common: query parameters and the `meta` of pages."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
@@ -11,12 +12,17 @@ from offhook.api.freshness import ListMeta, Meta, Views
 from offhook.api.query_parameters import Number, WholeNumber, moment_in
 from offhook.position import PARTITIONS_MAX, position_from, position_of
 from offhook.position import SEQ_MAX as STREAM_SEQ_MAX
+from offhook.projections.views.database.engine import Connection
+from offhook.projections.views.past.lists_as_of import TooMuchToFold
+from offhook.projections.views.past.positions import read_time_of
 
 PAGE_DEFAULT = 50
 WAIT_MAX_S = 10.0
 WAIT_DEFAULT_S = 2.0
 RANGE_DEFAULT = timedelta(days=1)
 SEQ_MAX = 2**63 - 1  # Postgres has no larger integer
+
+Row = TypeVar("Row")
 
 MinSeq = Annotated[
     WholeNumber,
@@ -88,6 +94,24 @@ def optional_as_of(views: Views, text: str | None) -> int | datetime | None:
         return moment_in("as_of", text, "a position or a time")
     views.require_in_log("as_of", position, f", or {_A_TIME}")
     return position
+
+
+async def listed_as_of(
+    connection: Connection,
+    as_of: int | datetime,
+    list_at: Callable[[datetime], Awaitable[list[Row]]],
+) -> list[Row]:
+    """What `list_at` returns for that time, or for the time of the record at that position.
+
+    Raises ErrorAnswer 422 if too much has changed since.
+    """
+    at = as_of if isinstance(as_of, datetime) else await read_time_of(connection, as_of)
+    if at is None:
+        return []  # before the first record of its partition
+    try:
+        return await list_at(at)
+    except TooMuchToFold as error:
+        raise refusal(422, "10015", str(error), parameter="as_of") from None
 
 
 def require_before_seq(views: Views, before_seq: int | None) -> None:

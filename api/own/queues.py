@@ -8,13 +8,11 @@ it is; with min_seq a request waits until it is fresh enough.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
 from offhook.api.auth import Tokens
-from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.api.own.parameters import (
     PAGE_DEFAULT,
@@ -26,14 +24,13 @@ from offhook.api.own.parameters import (
     Moment,
     WaitS,
     list_page_meta,
+    listed_as_of,
     optional_as_of,
     optional_moment,
     require_before_seq,
 )
 from offhook.api.query_parameters import WholeNumber
-from offhook.projections.views.database.engine import Connection
-from offhook.projections.views.past.lists_as_of import TooMuchToFold, list_queue_visits_as_of
-from offhook.projections.views.past.positions import read_time_of
+from offhook.projections.views.past.lists_as_of import list_queue_visits_as_of
 from offhook.projections.views.queues import QueueVisitFilter, QueueVisitView, list_queue_visits
 from offhook.projections.views.view import PAGE_MAX
 
@@ -83,29 +80,14 @@ def queues_router(*, tokens: Tokens, views: Views) -> APIRouter:
                     snapshot.connection, wanted, limit=limit, before_seq=before_seq
                 )
             else:
-                found = await _listed_as_of(
-                    snapshot.connection, wanted, position, limit=limit, before_seq=before_seq
+                found = await listed_as_of(
+                    snapshot.connection,
+                    position,
+                    lambda at: list_queue_visits_as_of(
+                        snapshot.connection, wanted, at, limit=limit, before_seq=before_seq
+                    ),
                 )
         following = found[-1].first_seq if len(found) == limit else None
         return QueueVisitList(data=found, meta=list_page_meta(snapshot.meta, following))
 
     return router
-
-
-async def _listed_as_of(
-    connection: Connection,
-    wanted: QueueVisitFilter,
-    as_of: int | datetime,
-    *,
-    limit: int,
-    before_seq: int | None,
-) -> Sequence[QueueVisitView]:
-    at = as_of if isinstance(as_of, datetime) else await read_time_of(connection, as_of)
-    if at is None:
-        return []  # before the first record of its partition
-    try:
-        return await list_queue_visits_as_of(
-            connection, wanted, at, limit=limit, before_seq=before_seq
-        )
-    except TooMuchToFold as error:
-        raise refusal(422, "10015", str(error), parameter="as_of") from None

@@ -16,7 +16,6 @@ COPIED_MAX = 32
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-Fallback = TypeVar("Fallback")
 
 
 def with_entry(held: Mapping[Key, Value], key: Key, value: Value) -> Mapping[Key, Value]:

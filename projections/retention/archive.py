@@ -39,12 +39,7 @@ from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of
-from offhook.projections.retention.settled import (
-    archived_from,
-    session_of,
-    unexplained,
-    why_not,
-)
+from offhook.projections.retention.settled import archived_from, session_of, unexplained, why_not
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.archive import (
     MOVING_LOCK,
@@ -176,11 +171,7 @@ class Archiver:
             )
             begun = unfinished.all()
         for row in begun:
-            await asyncio.to_thread(remove_segment, row.root, row.name)
-            async with self._engine.begin() as connection:
-                await connection.execute(
-                    archive_segments.delete().where(archive_segments.c.name == row.name)
-                )
+            await delete_segment(self._engine, row.root, row.name)
             self._at_step("removed an unfinished segment")
         async with self._engine.connect() as connection:
             left = await connection.execute(
@@ -354,6 +345,13 @@ def require_old_enough(older_than: timedelta) -> None:
             f"sessions of the last {older_than} cannot be archived: events may still come;"
             f" expected at least {OLDER_THAN_MIN.days} day"
         )
+
+
+async def delete_segment(engine: AsyncEngine, root: str, name: str) -> None:
+    """Delete a segment's file, then its row."""
+    await asyncio.to_thread(remove_segment, root, name)
+    async with engine.begin() as connection:
+        await connection.execute(archive_segments.delete().where(archive_segments.c.name == name))
 
 
 def segment_values(manifest: Manifest) -> dict[str, object]:

@@ -23,10 +23,16 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from offhook.history.segments import read_manifest, remove_segment, without_sessions
+from offhook.history.segments import read_manifest, without_sessions
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
-from offhook.projections.retention.archive import Archiver, alone, segment_values, session_values
+from offhook.projections.retention.archive import (
+    Archiver,
+    alone,
+    delete_segment,
+    segment_values,
+    session_values,
+)
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
@@ -215,11 +221,7 @@ class Eraser:
             )
             left = replaced.all()
         for row in left:
-            await asyncio.to_thread(remove_segment, row.root, row.name)
-            async with self._engine.begin() as connection:
-                await connection.execute(
-                    archive_segments.delete().where(archive_segments.c.name == row.name)
-                )
+            await delete_segment(self._engine, row.root, row.name)
             self._at_step("a segment was removed")
 
     async def _rewrite(

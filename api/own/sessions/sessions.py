@@ -29,6 +29,7 @@ from offhook.api.own.parameters import (
     PageMeta,
     WaitS,
     list_page_meta,
+    listed_as_of,
     optional_as_of,
     require_before_seq,
 )
@@ -37,14 +38,11 @@ from offhook.api.own.sessions.parameters import WantedSessions, no_session
 from offhook.api.query_parameters import WholeNumber
 from offhook.errors import shown
 from offhook.projections.views.commands import COMMANDS_MAX, WantedCommands, command_page
-from offhook.projections.views.database.engine import Connection
 from offhook.projections.views.live.included import Include, IncludingSession, including
 from offhook.projections.views.live.phases import PhaseName, has_phase
-from offhook.projections.views.past.lists_as_of import TooMuchToFold, list_sessions_as_of
-from offhook.projections.views.past.positions import read_time_of
+from offhook.projections.views.past.lists_as_of import list_sessions_as_of
 from offhook.projections.views.past.session_as_of import read_session_as_of
 from offhook.projections.views.past.timeline import TIMELINE_MAX, TimelineEntry, read_timeline
-from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import SessionDetail, SessionView, detail_at, read_session
 from offhook.projections.views.view import PAGE_MAX
@@ -181,8 +179,12 @@ class _Sessions:
                 if included:
                     full = await including(snapshot.connection, found, included, now)
             else:
-                found = await _listed_as_of(
-                    snapshot.connection, wanted, position, limit=limit, before_seq=before_seq
+                found = await listed_as_of(
+                    snapshot.connection,
+                    position,
+                    lambda at: list_sessions_as_of(
+                        snapshot.connection, wanted, at, limit=limit, before_seq=before_seq
+                    ),
                 )
         following = found[-1].first_seq if len(found) == limit else None
         meta = list_page_meta(snapshot.meta, following)
@@ -267,23 +269,6 @@ class _Sessions:
             data=[redacted_entry(each) for each in found.entries],
             meta=PageMeta(**vars(snapshot.meta_of(found.session_id)), next=following),
         )
-
-
-async def _listed_as_of(
-    connection: Connection,
-    wanted: SessionFilter,
-    as_of: int | datetime,
-    *,
-    limit: int,
-    before_seq: int | None,
-) -> list[SessionView]:
-    at = as_of if isinstance(as_of, datetime) else await read_time_of(connection, as_of)
-    if at is None:
-        return []  # before the first record of its partition
-    try:
-        return await list_sessions_as_of(connection, wanted, at, limit=limit, before_seq=before_seq)
-    except TooMuchToFold as error:
-        raise refusal(422, "10015", str(error), parameter="as_of") from None
 
 
 def _included_in(text: str | None) -> frozenset[Include]:

@@ -10,7 +10,8 @@ notification would come.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, cast
@@ -128,7 +129,7 @@ async def _require_sessions(first: Driver, connect: Callable[[], Awaitable[Drive
             second = await connect()
             try:
                 for _ in range(POOLER_ROUNDS):
-                    async with second.transaction():
+                    async with _transaction(second):
                         shared = server == await second.fetchval(_SERVER)
                         if shared or server != await _server_of(first):
                             raise OperatorFault(_NO_SESSIONS)
@@ -142,9 +143,26 @@ async def _require_sessions(first: Driver, connect: Callable[[], Awaitable[Drive
 
 async def _server_of(connection: Driver) -> int:
     # In a transaction: a query takes two round trips, and each may go to another server connection.
-    async with connection.transaction():
+    async with _transaction(connection):
         pid: int = await connection.fetchval(_SERVER)
     return pid
+
+
+@asynccontextmanager
+async def _transaction(connection: Driver) -> AsyncIterator[None]:
+    """A transaction that is not rolled back if it is cancelled: the connection is ended then.
+
+    The driver's own rolls back in any case. If Postgres is silent, that waits for it to confirm the
+    cancelled statement, for up to STATEMENT_TIMEOUT_S.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except Exception:
+        await transaction.rollback()
+        raise
+    await transaction.rollback()
 
 
 _SERVER = "select pg_backend_pid()"

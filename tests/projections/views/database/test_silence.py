@@ -18,14 +18,19 @@ PATIENCE_S = 50.0
 
 
 class Line:
-    """In front of a real Postgres. While `is_open` is not set, nothing gets through."""
+    """In front of a real Postgres. While `is_open` is not set, nothing gets through.
 
-    def __init__(self, postgres_url: str) -> None:
+    It closes by itself at the first statement with the text `until`.
+    """
+
+    def __init__(self, postgres_url: str, until: bytes | None = None) -> None:
         where = make_url(postgres_url)
         self._socket = f"{where.query['host']}/.s.PGSQL.{where.query['port']}"
         self._database = where.database
         self._ways: set[asyncio.Task[None]] = set()
+        self._until = until
         self.is_open = asyncio.Event()
+        self.is_closed = asyncio.Event()  # by itself
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -46,6 +51,9 @@ class Line:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65_536):
+                if self._until is not None and self._until in data:
+                    self.is_open.clear()
+                    self.is_closed.set()
                 await self.is_open.wait()
                 writer.write(data)
                 await writer.drain()
@@ -134,6 +142,24 @@ async def test_what_waits_for_a_connection_is_ended_too(
                     pass
         await engine.dispose()
         await watching.dispose()
+
+
+async def test_connecting_can_be_given_up_while_the_server_connection_is_looked_at(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited a minute for Postgres to say that a cancelled statement was cancelled."""
+    monkeypatch.setattr("offhook.projections.views.database.engine.CONNECT_TIMEOUT_S", 600.0)
+    line = Line(database_url, until=b"pg_backend_pid")
+    line.is_open.set()
+    async with line.serving() as url:
+        engine = open_database(url, statement_timeout_s=600.0)
+        connecting = asyncio.create_task(engine.connect().start())
+        async with asyncio.timeout(PATIENCE_S):
+            await line.is_closed.wait()
+        connecting.cancel()
+        ended, _ = await asyncio.wait([connecting], timeout=PATIENCE_S)
+        assert ended
+        await engine.dispose()
 
 
 async def test_the_reason_names_postgres_and_how_long_it_has_been_silent(

@@ -10,13 +10,13 @@ whenever a projector takes its partition, so that an upgrade that can read it he
 
 import logging
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from offhook.errors import CheckpointMoved
 from offhook.events import Record
 from offhook.position import partition_of
 from offhook.process.slices import Slices
@@ -27,12 +27,12 @@ from offhook.projections.projector.statements import (
     Statement,
     copy_statement,
     stub_statement,
-    write_statement,
 )
-from offhook.projections.views.analytics.subjects.webhooks import ADD, arrays_of, sums_of
+from offhook.projections.projector.writing import Done, write_rows
+from offhook.projections.views.analytics.subjects.webhooks import sums_of
 from offhook.projections.views.database.engine import Connection, Driver, driver_in
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, is_out_of_order, written
-from offhook.projections.views.registry import Rows, fits_every_index, rows_of
+from offhook.projections.views.registry import rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
@@ -70,13 +70,18 @@ class Projection:
         self._cached = RecentDict[str, Folded](sessions_cached_max)
 
     async def apply(
-        self, connection: Connection, records: Sequence[StoredRecord], fences: Mapping[int, Fence]
+        self,
+        connection: Connection,
+        records: Sequence[StoredRecord],
+        fences: Mapping[int, Fence],
+        *,
+        in_savepoints: bool = False,
     ) -> Applied:
         """Apply records above the fences' positions, in order of position in each partition.
 
-        `fences` has each partition that has a record here. Raises CheckpointMoved: the caller's
-        transaction must be rolled back then. After the commit call `keep`, after a rollback
-        `forget`.
+        `fences` has each partition that has a record here. Raises CheckpointMoved, and RowsRefused
+        unless `in_savepoints`: the caller's transaction must be rolled back then. After the commit
+        call `keep`.
         """
         last = {partition_of(record.seq): record for record in records}
         moves = [
@@ -90,15 +95,23 @@ class Projection:
         ]
         driver = await driver_in(connection)
         kept, found = await self._copied(connection, driver, records, fences)
-        folding = await self._folded(driver, found, kept, fences)
-        parked = await _written(driver, folding, found.parked, self._name, moves)
-        firsts = {key: kept[key][0] for key in parked}
-        await _settle(
-            driver, found, parked, {key: (each.seq, each.stored_at) for key, each in firsts.items()}
+        folding = await self._folded(driver, found, kept)
+        errors = await write_rows(
+            driver,
+            folding.done,
+            found.parked,
+            self._name,
+            moves,
+            sums_of(found.copied, found.repeated, folding.out_of_order),
+            in_savepoints=in_savepoints,
         )
-        sums = sums_of(found.copied, found.repeated, folding.out_of_order)
-        if sums:
-            await driver.execute(ADD, *arrays_of(sums))
+        parked = {**folding.parked, **{key: _reason(each) for key, each in errors.items()}}
+        await _settle(
+            driver,
+            found.parked,
+            parked,
+            {key: (kept[key][0].seq, kept[key][0].stored_at) for key in parked},
+        )
         copied = sum(map(len, kept.values()))
         return Applied(
             positions={move.partition: move.seq for move in moves},
@@ -136,9 +149,12 @@ class Projection:
             recorded={key: None for key in since},
             left=await left_among(connection, since),
         )
-        folding = await self._folded(driver, known, {key: () for key in since}, {})
-        parked = await _written(driver, folding, known.parked, self._name, ())
-        await _settle(driver, known, parked, since)
+        folding = await self._folded(driver, known, {key: () for key in since})
+        errors = await write_rows(
+            driver, folding.done, known.parked, self._name, (), {}, in_savepoints=True
+        )
+        parked = {**folding.parked, **{key: _reason(each) for key, each in errors.items()}}
+        await _settle(driver, known.parked, parked, since)
         done = [each for each, _ in folding.done if each.session.session_id not in parked]
         return Applied(folded=done, parked=parked)
 
@@ -151,11 +167,8 @@ class Projection:
 
     def forget(self, partition: int | None = None) -> None:
         """What was folded may not be what is stored: of all partitions, or of that one."""
-        if partition is None:
-            self._cached.clear()
-            return
         for session_id, folded in list(self._cached.items()):
-            if partition_of(folded.last_seq) == partition:
+            if partition in (None, partition_of(folded.last_seq)):
                 del self._cached[session_id]
 
     async def _copied(
@@ -189,10 +202,9 @@ class Projection:
         parked = frozenset(row["parked"]) & kept.keys()
         archived = {key for key in left.archived.keys() | left.failed if key in unknown}
         earlier = {*row["known"], *parked, *archived} & kept.keys()
-        recorded = {key: positions[key] for key in earlier}
         return kept, _Known(
             parked=parked,
-            recorded=recorded,
+            recorded={key: positions[key] for key in earlier},
             left=left,
             copied=[each.record for each in copied if each.record and each.seq in copied_now],
             repeated=[each.record for each in records if each.record and each.seq not in new],
@@ -203,11 +215,10 @@ class Projection:
         driver: Driver,
         known: "_Known",
         kept: Mapping[str, Sequence[StoredRecord]],
-        fences: Mapping[int, Fence],
     ) -> "_Folding":
         """Fold the sessions; those that fail come back with their error."""
         earlier, parked = await _earlier(driver, known.recorded, known.left)
-        done: list[tuple[Folded, Rows]] = []
+        done: list[Done] = []
         out_of_order: list[Record] = []
         new = {each.seq for each in known.copied}
         slices = Slices.of_batch()
@@ -252,8 +263,8 @@ class _Known:
 
 @dataclass(frozen=True, kw_only=True)
 class _Folding:
-    done: list[tuple[Folded, Rows]]
-    parked: dict[str, str]  # session id -> error
+    done: Sequence[Done]
+    parked: Mapping[str, str]  # session id -> error
     out_of_order: Sequence[Record] = ()
 
 
@@ -319,89 +330,13 @@ async def _earlier(
     return folded, failed
 
 
-async def _written(
-    driver: Driver,
-    folding: _Folding,
-    suspected: frozenset[str],
-    name: str,
-    moves: Sequence[Move],
-) -> dict[str, str]:
-    """Write all rows at once; if Postgres refuses one, in halves, to find whose.
-
-    Those that it may well refuse are written one by one, because the others wait for every attempt:
-    those of `suspected`, which are parked, and those with a text that may be too long for an index.
-    Returns the errors of the sessions that were not written.
-    """
-    parked = dict(folding.parked)
-    alone: list[tuple[Folded, Rows]] = []
-    together: list[tuple[Folded, Rows]] = []
-    for each in folding.done:
-        is_odd = each[0].session.session_id in suspected or not fits_every_index(each[1])
-        (alone if is_odd else together).append(each)
-    try:
-        async with driver.transaction():  # a savepoint
-            statement = write_statement([rows for _, rows in together], name, moves)
-            moved = await _write(driver, statement)
-    except Exception as error:
-        if not together or not _is_of_a_value(error):
-            raise
-        parked |= await _written_in_halves(driver, together, name, error)
-        moved = await _write(driver, write_statement((), name, moves))
-    for each in alone:
-        parked |= await _written_apart(driver, [each], name)
-    if refusing := {move.partition for move in moves} - moved:
-        raise CheckpointMoved(
-            f"another projector has partition {', '.join(map(str, sorted(refusing)))} of the log, "
-            "or its checkpoint was changed",
-            refusing,
-        )
-    return parked
-
-
-async def _written_in_halves(
-    driver: Driver, done: Sequence[tuple[Folded, Rows]], name: str, error: Exception
-) -> dict[str, str]:
-    """Write what was refused together with `error`; the errors of the sessions at fault."""
-    if len(done) == 1:
-        return {done[0][0].session.session_id: _reason(error)}
-    middle = len(done) // 2
-    first = await _written_apart(driver, done[:middle], name)
-    return first | await _written_apart(driver, done[middle:], name)
-
-
-async def _written_apart(
-    driver: Driver, done: Sequence[tuple[Folded, Rows]], name: str
-) -> dict[str, str]:
-    """Write the rows of these sessions, in a savepoint; the errors of those not written."""
-    try:
-        async with driver.transaction():
-            await _write(driver, write_statement([rows for _, rows in done], name, ()))
-    except Exception as error:
-        if not _is_of_a_value(error):
-            raise
-        return await _written_in_halves(driver, done, name, error)
-    return {}
-
-
-async def _write(driver: Driver, statement: Statement) -> set[int]:
-    return {row["partition"] for row in await driver.fetch(statement.text, *statement.values)}
-
-
-def _is_of_a_value(error: Exception) -> bool:
-    """Whether a value is at fault, not the connection, the server or the schema."""
-    if isinstance(error, asyncpg.PostgresError):
-        # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
-        return str(error.sqlstate or "").startswith(("22", "54"))
-    return isinstance(error, ValueError | TypeError | OverflowError)
-
-
 async def _settle(
     driver: Driver,
-    known: _Known,
+    known: AbstractSet[str],
     parked: Mapping[str, str],
     since: Mapping[str, tuple[int, datetime]],
 ) -> None:
-    """List the sessions that are parked now, and no longer those that are not.
+    """List the sessions that are parked now, and no longer those of `known` that are not.
 
     `since` has the position at which each failed, and when that record was stored.
     """
@@ -417,7 +352,7 @@ async def _settle(
             " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at",
             *(list(parked), [since[each][0] for each in parked], list(parked.values())),
         )
-    if new := parked.keys() - known.parked:
+    if new := parked.keys() - known:
         # A session that never could be folded is listed all the same, as an empty one.
         stubs: list[Mapping[str, Any]] = [
             columns_of(SESSIONS.table, session_view(_nothing(session_id)))
@@ -427,7 +362,7 @@ async def _settle(
         ]
         statement = stub_statement(SESSIONS.table, stubs)
         await driver.execute(statement.text, *statement.values)
-    if healed := known.parked - parked.keys():
+    if healed := known - parked.keys():
         await driver.execute(
             "delete from parked_sessions where session_id = any($1::text[])", sorted(healed)
         )

@@ -33,6 +33,7 @@ from offhook.projections.projector.deliveries import (
 )
 from offhook.projections.projector.leases import Leases
 from offhook.projections.projector.progress import PartitionProgress, Progress
+from offhook.projections.projector.writing import RowsRefused
 from offhook.projections.views.database.engine import Driver, driver_of
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import begun
@@ -256,13 +257,18 @@ class Projector:
 
     async def _apply(self, connection: AsyncConnection, batch: dict[int, list[Msg]]) -> None:
         """One transaction for the whole batch, without the partitions that were lost."""
-        started_at = time.monotonic()
+        started_at, in_savepoints = time.monotonic(), False
         while batch:
             records = await records_in(each for messages in batch.values() for each in messages)
             fences = {partition: self._held[partition].fence for partition in batch}
             try:
                 async with begun(connection):
-                    applied = await self._projection.apply(connection, records, fences)
+                    applied = await self._projection.apply(
+                        connection, records, fences, in_savepoints=in_savepoints
+                    )
+            except RowsRefused:
+                in_savepoints = True
+                continue
             except CheckpointMoved as refused:
                 self.progress.refused += 1
                 for partition in refused.partitions:

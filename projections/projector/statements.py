@@ -1,7 +1,7 @@
 """The statements of a batch, each one round trip, as text for asyncpg and as its arguments.
 
     copy    records into event_log, and what must be known of their sessions before they are folded
-    write   the rows of all views, and the checkpoints: all of it or, if a fence fails, none
+    write   the rows of all views, the sums of webhooks, and the checkpoints if their fences hold
 
 Each column goes over as one array, so a statement's text depends only on which views have rows; it
 is parsed and planned once for a connection. Without SQLAlchemy: its part in a batch of few records
@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from offhook.projections.projector.checkpoint import Fence
+from offhook.projections.views.analytics.subjects.webhooks import Sums, add_sums, arrays_of
 from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.projections.views.registry import VIEWS, Rows
 from offhook.projections.views.stored.event_log import event_log
@@ -66,8 +67,12 @@ def copy_statement(
     return Statement(text=_COPY, values=values)
 
 
-def write_statement(several: Sequence[Rows], name: str, moves: Sequence[Move]) -> Statement:
-    """Upsert the rows and move the checkpoints of that name; returns the partitions that moved.
+def write_statement(
+    several: Sequence[Rows], name: str, moves: Sequence[Move] = (), sums: Sums | None = None
+) -> Statement:
+    """Upsert the rows, add the sums, and move the checkpoints of that name.
+
+    Returns the partitions that moved.
 
     Readers that wait for a position are notified when, and only if, the transaction commits.
     """
@@ -87,7 +92,9 @@ def write_statement(several: Sequence[Rows], name: str, moves: Sequence[Move]) -
     ]
     if is_leased := any(each.fence.epoch is not None for each in moves):
         values.append([each.fence.epoch for each in moves])
-    return Statement(text=_write(names, is_leased), values=values)
+    if sums:
+        values += arrays_of(sums)
+    return Statement(text=_write(names, is_leased, bool(sums)), values=values)
 
 
 def stub_statement(table: Table, rows: Sequence[Mapping[str, Any]]) -> Statement:
@@ -98,9 +105,10 @@ def stub_statement(table: Table, rows: Sequence[Mapping[str, Any]]) -> Statement
 
 
 @cache
-def _write(names: tuple[str, ...], is_leased: bool) -> str:
+def _write(names: tuple[str, ...], is_leased: bool, has_sums: bool) -> str:
     number = 1 + sum(len(view.table.columns) for view in VIEWS if view.name in names)
     name, channel, epochs = f"${number + 4}::text", f"${number + 5}::text", f"${number + 6}"
+    sums = number + 6 + is_leased
     columns = "partition, expected_seq, seq, stored_at"
     arrays = (
         f"${number}::int[], ${number + 1}::bigint[], ${number + 2}::bigint[],"
@@ -129,6 +137,8 @@ def _write(names: tuple[str, ...], is_leased: bool) -> str:
             # In the order of `schema.hold_off_projectors`, or the two could wait for each other.
             parts.append(f"written_{view.name} as ({_upsert(view.table, number)})")
             number += len(view.table.columns)
+    if has_sums:
+        parts.append(f"added as ({add_sums(sums)})")
     return (
         f"with {', '.join(parts)}"
         f" select partition, pg_notify({channel}, {name} || ':' || seq) from moved"

@@ -113,17 +113,21 @@ def sums_of(
 
 
 def arrays_of(sums: Sums) -> Sequence[Sequence[Any]]:
-    """The arguments of ADD, in the order of the key: two projectors then cannot deadlock."""
+    """The values of `add_sums`, in the order of the key: two projectors then cannot deadlock."""
     rows = [(*key, total) for key, total in sorted(sums.items())]
     return list(zip(*rows, strict=True))
 
 
-ADD = """
-insert into webhook_sums (starts_at, shard, name, class, total)
-select * from unnest($1::timestamptz[], $2::int[], $3::text[], $4::int[], $5::bigint[])
-on conflict (starts_at, shard, name, class) do update
-set total = webhook_sums.total + excluded.total
-"""
+def add_sums(number: int) -> str:
+    """The statement that adds sums, with the first of its five arrays as `$number`."""
+    kinds = ("timestamptz", "int", "text", "int", "bigint")
+    arrays = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(kinds, start=number))
+    return (
+        "insert into webhook_sums (starts_at, shard, name, class, total)"
+        f" select * from unnest({arrays})"
+        " on conflict (starts_at, shard, name, class) do update"
+        " set total = webhook_sums.total + excluded.total"
+    )
 
 
 def _place(record: Record) -> tuple[datetime, int]:

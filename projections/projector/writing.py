@@ -1,0 +1,104 @@
+"""Writes the rows of a batch. Sessions whose values Postgres refuses are found and left out.
+
+All rows are written in one statement. If Postgres refuses one of them, the transaction is of no use
+any more: it is rolled back, and the batch is applied again in savepoints, where the sessions at
+fault are found by halves. A savepoint each time would cost two round trips of every batch.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+from offhook.errors import CheckpointMoved
+from offhook.projections.projector.statements import Move, Statement, write_statement
+from offhook.projections.views.analytics.subjects.webhooks import Sums
+from offhook.projections.views.database.engine import Driver
+from offhook.projections.views.fold import Folded
+from offhook.projections.views.registry import Rows, fits_every_index
+
+Done = tuple[Folded, Rows]
+"""A session that was folded, and its rows to be written."""
+
+
+class RowsRefused(Exception):
+    """Postgres refused a value: roll back, and write in savepoints."""
+
+
+async def write_rows(
+    driver: Driver,
+    done: Sequence[Done],
+    suspected: frozenset[str],
+    name: str,
+    moves: Sequence[Move],
+    sums: Sums,
+    *,
+    in_savepoints: bool,
+) -> Mapping[str, Exception]:
+    """Write all rows, add the sums and move the checkpoints.
+
+    The rows that Postgres may well refuse are written one by one, because the others wait for every
+    attempt: those of `suspected`, which are parked, and those with a text that may be too long for
+    an index. Returns the errors of the sessions that were not written. Raises CheckpointMoved, and
+    RowsRefused unless `in_savepoints`.
+    """
+    alone: list[Done] = []
+    together: list[Done] = []
+    for each in done:
+        is_odd = each[0].session.session_id in suspected or not fits_every_index(each[1])
+        (alone if is_odd else together).append(each)
+    refused: dict[str, Exception] = {}
+    if in_savepoints:
+        refused |= await _written_apart(driver, together, name)
+        together = []
+    try:
+        moved = await _write(driver, write_statement(_rows(together), name, moves, sums))
+    except Exception as error:
+        if not together or not _is_of_a_value(error):
+            raise
+        raise RowsRefused from error
+    for each in alone:
+        refused |= await _written_apart(driver, [each], name)
+    if refusing := {move.partition for move in moves} - moved:
+        raise CheckpointMoved(
+            f"another projector has partition {', '.join(map(str, sorted(refusing)))} of the log, "
+            "or its checkpoint was changed",
+            refusing,
+        )
+    return refused
+
+
+async def _written_apart(
+    driver: Driver, done: Sequence[Done], name: str
+) -> Mapping[str, Exception]:
+    """Write the rows of these sessions, in a savepoint; the errors of those not written."""
+    if not done:
+        return {}
+    try:
+        async with driver.transaction():
+            await _write(driver, write_statement(_rows(done), name))
+    except Exception as error:
+        if not _is_of_a_value(error):
+            raise
+        if len(done) == 1:
+            return {done[0][0].session.session_id: error}
+    else:
+        return {}
+    middle = len(done) // 2
+    first = await _written_apart(driver, done[:middle], name)
+    return {**first, **await _written_apart(driver, done[middle:], name)}
+
+
+def _rows(done: Sequence[Done]) -> list[Rows]:
+    return [rows for _, rows in done]
+
+
+async def _write(driver: Driver, statement: Statement) -> set[int]:
+    return {row["partition"] for row in await driver.fetch(statement.text, *statement.values)}
+
+
+def _is_of_a_value(error: Exception) -> bool:
+    """Whether a value is at fault, not the connection, the server or the schema."""
+    if isinstance(error, asyncpg.PostgresError):
+        # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
+        return str(error.sqlstate or "").startswith(("22", "54"))
+    return isinstance(error, ValueError | TypeError | OverflowError)

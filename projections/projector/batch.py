@@ -5,7 +5,9 @@
       repeats is left out       is parked                 Postgres refuses is parked
 
 A parked session is folded again from its first record whenever another record of it arrives, and
-whenever a projector takes its partition, so that an upgrade that can read it heals it.
+whenever a projector takes its partition, so that an upgrade that can read it heals it. One with a
+text that is too long for an index is kept folded, and not written again until its long texts
+change: other calls would wait for each attempt.
 """
 
 import logging
@@ -22,6 +24,7 @@ from offhook.position import partition_of
 from offhook.process.slices import Slices
 from offhook.projections.projector.checkpoint import Fence
 from offhook.projections.projector.left import Left, left_among, wanted
+from offhook.projections.projector.refused import REFUSED_MAX, Refused, refused_among
 from offhook.projections.projector.statements import (
     Move,
     Statement,
@@ -32,7 +35,7 @@ from offhook.projections.projector.writing import Done, write_rows
 from offhook.projections.views.analytics.subjects.webhooks import sums_of
 from offhook.projections.views.database.engine import Connection, Driver, driver_in
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, is_out_of_order, written
-from offhook.projections.views.registry import rows_of
+from offhook.projections.views.registry import long_texts, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of
 from offhook.projections.views.stored.event_log import StoredRecord, read_stored
@@ -60,6 +63,7 @@ class Applied:
     repeated: int = 0  # records whose event id was known
     folded: Sequence[Folded] = ()
     parked: Mapping[str, str] = field(default_factory=dict)  # session id -> error
+    refused: Mapping[str, Refused] = field(default_factory=dict)  # by session id
 
 
 class Projection:
@@ -68,6 +72,7 @@ class Projection:
     def __init__(self, name: str, *, sessions_cached_max: int = SESSIONS_CACHED_MAX) -> None:
         self._name = name
         self._cached = RecentDict[str, Folded](sessions_cached_max)
+        self._refused = RecentDict[str, Refused](REFUSED_MAX)
 
     async def apply(
         self,
@@ -108,7 +113,7 @@ class Projection:
         parked = {**folding.parked, **{key: _reason(each) for key, each in errors.items()}}
         await _settle(
             driver,
-            found.parked,
+            found.parked - folding.refused.keys(),
             parked,
             {key: (kept[key][0].seq, kept[key][0].stored_at) for key in parked},
         )
@@ -119,6 +124,7 @@ class Projection:
             repeated=len(records) - copied,
             folded=[each for each, _ in folding.done if each.session.session_id not in parked],
             parked=parked,
+            refused={**folding.refused, **refused_among(folding.done, errors)},
         )
 
     async def retry_parked(
@@ -162,14 +168,20 @@ class Projection:
         """The batch is committed: remember its sessions."""
         for folded in applied.folded:
             self._cached[folded.session.session_id] = written(folded)
+            self._refused.pop(folded.session.session_id, None)
         for session_id in applied.parked:
             self._cached.pop(session_id, None)
+            self._refused.pop(session_id, None)
+        self._refused.update(applied.refused)
 
     def forget(self, partition: int | None = None) -> None:
         """What was folded may not be what is stored: of all partitions, or of that one."""
         for session_id, folded in list(self._cached.items()):
             if partition in (None, partition_of(folded.last_seq)):
                 del self._cached[session_id]
+        for session_id, refused in list(self._refused.items()):
+            if partition in (None, partition_of(refused.folded.last_seq)):
+                del self._refused[session_id]
 
     async def _copied(
         self,
@@ -201,10 +213,12 @@ class Projection:
             kept.setdefault(record.session_id, []).append(record)
         parked = frozenset(row["parked"]) & kept.keys()
         archived = {key for key in left.archived.keys() | left.failed if key in unknown}
+        refused = {key: self._refused[key] for key in parked - archived if key in self._refused}
         earlier = {*row["known"], *parked, *archived} & kept.keys()
         return kept, _Known(
             parked=parked,
-            recorded={key: positions[key] for key in earlier},
+            recorded={key: positions[key] for key in earlier - refused.keys()},
+            refused=refused,
             left=left,
             copied=[each.record for each in copied if each.record and each.seq in copied_now],
             repeated=[each.record for each in records if each.record and each.seq not in new],
@@ -219,6 +233,7 @@ class Projection:
         """Fold the sessions; those that fail come back with their error."""
         earlier, parked = await _earlier(driver, known.recorded, known.left)
         done: list[Done] = []
+        refused: dict[str, Refused] = {}
         out_of_order: list[Record] = []
         new = {each.seq for each in known.copied}
         slices = Slices.of_batch()
@@ -228,8 +243,10 @@ class Projection:
             # Of a parked session all its records are read, those of the batch among them.
             counted = frozenset[int]() if session_id in known.parked else new
             try:
-                before = earlier.get(session_id)
-                if before is None and session_id not in known.parked:
+                before, held = earlier.get(session_id), known.refused.get(session_id)
+                if held is not None:
+                    before = held.folded
+                elif before is None and session_id not in known.parked:
                     before = self._cached.get(session_id)
                 before = after = before or _nothing(session_id)
                 for record in records:
@@ -240,10 +257,14 @@ class Projection:
                     await slices.yield_if_due()
                 # What had not changed since the last batch is in the views already.
                 in_views = 0 if session_id in known.parked else before.last_seq
-                done.append((after, rows_of(after, in_views)))
+                rows = rows_of(after, in_views)
+                if held is not None and held.texts == long_texts(rows):
+                    refused[session_id] = Refused(folded=after, texts=held.texts)
+                else:
+                    done.append((after, rows))
             except Exception as error:
                 parked[session_id] = _reason(error)
-        return _Folding(done=done, parked=parked, out_of_order=out_of_order)
+        return _Folding(done=done, parked=parked, refused=refused, out_of_order=out_of_order)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,12 +272,14 @@ class _Known:
     """What event_log and parked_sessions have of a batch's sessions.
 
     `recorded`: those with records to be read first, and up to which position; None for all.
+    `refused`: those of `parked` that are held in memory, and need not be read.
     `copied` are the records that the batch has copied, `repeated` those whose event was there.
     """
 
     parked: frozenset[str]
     recorded: Mapping[str, int | None]
     left: Left
+    refused: Mapping[str, Refused] = field(default_factory=dict)
     copied: Sequence[Record] = ()
     repeated: Sequence[Record] = ()
 
@@ -265,6 +288,7 @@ class _Known:
 class _Folding:
     done: Sequence[Done]
     parked: Mapping[str, str]  # session id -> error
+    refused: Mapping[str, Refused]  # that would be refused again
     out_of_order: Sequence[Record] = ()
 
 

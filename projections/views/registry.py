@@ -92,6 +92,25 @@ def fits_every_index(rows: Rows) -> bool:
     return True
 
 
+LongTexts = frozenset[tuple[str, str, str, bool]]
+"""View, column and text, and whether the row is of something that is up."""
+
+
+def long_texts(rows: Rows) -> LongTexts:
+    """The texts for which `fits_every_index` is not certain. The same ones are refused again.
+
+    An index entry grows by its texts only. There are indexes of legs that are up alone, so a text
+    may be refused until its leg ends.
+    """
+    return frozenset(
+        (name, column, text, values.get("ended_at") is None)
+        for name, several in rows.items()
+        for values in map(vars, several)
+        for column in _INDEXED_TEXTS[name]
+        if (text := values[column]) is not None and len(text) > INDEXED_CHARS_SURE
+    )
+
+
 def _indexed_texts(table: Table) -> tuple[str, ...]:
     indexed = {*table.primary_key.columns}
     for index in table.indexes:

@@ -1,7 +1,9 @@
 """A session that cannot be folded or stored is parked, and the others go on."""
 
 import asyncio
+import random
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -20,7 +22,10 @@ from offhook.projections.projector.project import Projector
 from offhook.projections.projector.statements import Move, Statement, write_statement
 from offhook.projections.views import registry
 from offhook.projections.views.analytics.subjects.webhooks import Sums
-from offhook.projections.views.registry import INDEXED_CHARS_SURE, Rows
+from offhook.projections.views.fold import folded_from
+from offhook.projections.views.legs import LEGS
+from offhook.projections.views.registry import INDEXED_CHARS_SURE, Rows, rows_of
+from offhook.projections.views.view import columns_of
 from tests.projections.projector.records import attempts_by_session, stored_records
 from tests.projections.story import (
     NOON,
@@ -179,3 +184,78 @@ async def test_rows_with_a_long_text_are_written_apart_from_the_others_at_once(
     assert applied.parked.keys() == (await attempts_by_session(engine)).keys() == {"odd"}
     legs = {row["session_id"] for row in (await stored_views(engine))["legs"]}
     assert legs == legs_of.keys() - {"odd"}
+
+
+async def test_a_text_that_is_too_long_is_tried_again_only_once_it_changes(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for each attempt. The earliest event of a leg says its connection."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    too_long = [chance.randbytes(3_000).hex() for _ in range(2)]
+    moves_of = {f"s{number}": chance.sample(range(24), 12) for number in range(5)}
+    entries = [
+        webhook(
+            name,
+            UnknownEvent(
+                event_type="call.odd",
+                event_id=f"{name}-{second}",
+                call_control_id=name,
+                connection_id=chance.choice([*too_long, "short", None, None]),
+                occurred_at=NOON + timedelta(seconds=second),
+            ),
+        )
+        for place in range(12)
+        for name, seconds in moves_of.items()
+        for second in seconds[place : place + 1]
+    ]
+    records = stored_records(entries)
+    tried: list[Rows] = []
+
+    def seen(
+        several: Sequence[Rows], name: str, moves: Sequence[Move] = (), sums: Sums | None = None
+    ) -> Statement:
+        tried.extend(several)
+        return write_statement(several, name, moves, sums)
+
+    monkeypatch.setattr(writing, "write_statement", seen)
+    projection, at = Projection(PROJECTOR), 0
+    refused: dict[str, str | None] = {}  # the connection with which each was refused last
+    async with engine.connect() as connection:
+        async with connection.begin():
+            await begin(connection, PROJECTOR, NOON)
+        while at < len(records):
+            batch = records[at : at + chance.randint(1, 12)]
+            fence = {0: Fence(seq=at)}
+            if chance.random() < 0.2:  # what is rolled back leaves nothing behind in memory
+                async with connection.begin() as lost:
+                    await projection.apply(connection, batch, fence)
+                    await lost.rollback()
+            if chance.random() < 0.1:
+                projection.forget()  # as when a partition is lost and taken again
+                refused.clear()
+            tried.clear()
+            async with connection.begin():
+                projection.keep(await projection.apply(connection, batch, fence))
+            at += len(batch)
+            parked = await attempts_by_session(engine)
+            legs = {row["session_id"]: row for row in (await stored_views(engine))["legs"]}
+            attempted = {row.session_id for rows in tried for row in rows["legs"]}
+            for name in {record.session_id for record in batch}:
+                folded = folded_from(
+                    name,
+                    [
+                        each.record
+                        for each in records[:at]
+                        if each.session_id == name and each.record
+                    ],
+                )
+                connection_id = folded.session.legs[name].connection_id
+                assert (name in parked) == (connection_id in too_long)
+                if name not in parked:
+                    assert legs[name] == columns_of(LEGS.table, rows_of(folded)["legs"][0])
+                    refused.pop(name, None)
+                    continue
+                assert (name in attempted) == (refused.get(name) != connection_id)
+                refused[name] = connection_id

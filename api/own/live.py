@@ -40,7 +40,7 @@ RING_BYTES_MAX = 32 * 1024 * 1024
 """A client may be this far behind before it is ended."""
 
 CHUNK_BYTES_MAX = 64 * 1024
-"""Of events that are handed to a client at once, and one."""
+"""Of the events handed to a client at once; the last one may exceed it."""
 
 READERS_MAX = 2
 """Clients that may read event_log at once: the pool has connections for other requests too."""
@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRecord:
-    """A record as it is sent: `data` is its JSON. What the session is listed by when it is read."""
+    """A record as it is sent: `data` is its JSON, the rest is what clients filter by."""
 
     position: int
     session_id: str
@@ -136,7 +136,7 @@ class Live:
         return self._partitions
 
     def end(self) -> None:
-        """End all clients: this process is about to."""
+        """End all clients, because this process is about to end."""
         self._is_ending = True
         self._announce()
 

@@ -1,11 +1,13 @@
 """A session's records → what happened, as `given` takes it, and each decision of its flow. Pure.
 
-A worker decides on one record after the other, and shows the flow what was before that record. So
-an event stands where it was decided on, and not where it was stored: right before the orders that
-were decided. Of what workers recorded, a decision was made in view of all that was there by then.
+A worker decides on one record after another, and the flow sees what was stored before that record.
+So an event is placed where it was decided on, not where it was stored: directly before the orders
+that it led to. Of the workers' own records, a decision takes into account all that were stored by
+then.
 
-What an order cannot say is copied as it is stored: the decision of another flow, of an application
-or of the policy for parked sessions, a hangup that Offhook added, the leg that a dial placed.
+What cannot be written as an order is copied as it is stored: the decision of another flow, of an
+application or of the policy for parked sessions, a hangup that Offhook added, the leg that a dial
+placed.
 """
 
 import dataclasses
@@ -45,7 +47,7 @@ from offhook.testing import ExampleLog, Orders, Past
 _NO_FLOWS = frozenset({API_FLOW.name, ARCHIVED.name, NO_FLOW.name, PARKED.name})
 _IDS = frozenset({"call_control_id", "call_leg_id", "call_session_id"})
 _NOT_ASKED = "not called again:"
-"""Begins the error of a session that was parked because its workers ended."""
+"""How the error of a session begins that was parked because its workers ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ def _flow_of(decisions: Any, records: Sequence[Record]) -> str | None:
 
 @dataclass
 class _Copy:
-    """The copy as far as it is made."""
+    """The copy so far."""
 
     records: Sequence[Record]
     flow: str
@@ -207,7 +209,7 @@ class _Copy:
         self._log.add(item)
 
     def _add_seen(self, cause_seq: int) -> None:
-        """Add what was there before the record at `cause_seq`, and is not decided on."""
+        """Add what was stored before the record at `cause_seq` and needs no decision."""
         while self._placed and self._placed[0].seq < cause_seq:
             self._add(self._placed.pop(0).fact)
         failed, self.failed = self.failed, []

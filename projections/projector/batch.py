@@ -134,9 +134,9 @@ class Projection:
         session_id: str | None = None,
         partition: int | None = None,
     ) -> Applied:
-        """Fold the parked sessions again, or those of a partition, or that one.
+        """Fold parked sessions again: all of them, those of a partition, or one.
 
-        Those not tried for longest first, at most PARKED_RETRIED_MAX.
+        At most PARKED_RETRIED_MAX, those first that were tried longest ago.
         """
         driver = await driver_in(connection)
         found = await driver.fetch(
@@ -175,7 +175,7 @@ class Projection:
         self._refused.update(applied.refused)
 
     def forget(self, partition: int | None = None) -> None:
-        """What was folded may not be what is stored: of all partitions, or of that one."""
+        """Drop cached sessions, of one partition or of all: they may differ from what is stored."""
         for session_id, folded in list(self._cached.items()):
             if partition in (None, partition_of(folded.last_seq)):
                 del self._cached[session_id]
@@ -240,7 +240,7 @@ class Projection:
         for session_id, records in kept.items():
             if session_id in parked:
                 continue
-            # Of a parked session all its records are read, those of the batch among them.
+            # All records of a parked session are read, including those of the batch.
             counted = frozenset[int]() if session_id in known.parked else new
             try:
                 before, held = earlier.get(session_id), known.refused.get(session_id)
@@ -255,7 +255,7 @@ class Projection:
                         out_of_order.append(read)
                     after = _advanced(after, record)
                     await slices.yield_if_due()
-                # What had not changed since the last batch is in the views already.
+                # Rows that have not changed since the last batch are in the views already.
                 in_views = 0 if session_id in known.parked else before.last_seq
                 rows = rows_of(after, in_views)
                 if held is not None and held.texts == long_texts(rows):
@@ -377,7 +377,7 @@ async def _settle(
             *(list(parked), [since[each][0] for each in parked], list(parked.values())),
         )
     if new := parked.keys() - known:
-        # A session that never could be folded is listed all the same, as an empty one.
+        # A session that could never be folded is listed too, as an empty one.
         stubs: list[Mapping[str, Any]] = [
             columns_of(SESSIONS.table, session_view(_nothing(session_id)))
             | {"first_seq": since[session_id][0]}

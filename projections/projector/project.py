@@ -40,8 +40,8 @@ from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import read_checkpoint
 
 GATHER_S = 0.02
-"""Batches begin so far apart: under load each has several records, which share its transaction.
-After a pause a record waits for nothing."""
+"""Batches begin at least this far apart: under load each has several records, which share its
+transaction. After a pause a record waits for nothing."""
 
 LOOK_S = 0.25
 """How often a projector without records looks at its partitions."""
@@ -145,7 +145,7 @@ class Projector:
                 await connection.invalidate()
 
     async def _follow(self, connection: AsyncConnection, driver: Driver) -> None:
-        """Open the partitions that are newly leased, and let go of those that are no longer."""
+        """Open the partitions that are newly leased, and drop those that no longer are."""
         self._leases.check()
         if driver.is_closed():
             raise ConnectionError("the connection to write the views with was closed")
@@ -154,7 +154,7 @@ class Projector:
             await self._leases.give_back(driver, partition)
         leased = self._leases.held
         for lost in self._paused_until.keys() - leased.keys():
-            # Its faults are another one's now, until it comes back.
+            # Another projector counts its faults now, until it comes back.
             del self._paused_until[lost]
             self._pauses.pop(lost, None)
         for partition, held in list(self._held.items()):
@@ -192,14 +192,14 @@ class Projector:
             fence=Fence(seq=seq, epoch=epoch), deliveries=deliveries, arrived_at=time.monotonic()
         )
         deliveries.take(Room(), 0)  # asks for records
-        # Not of sessions that were just folded: another projector may have been ahead of that.
+        # Not `folded` too: another projector may have gone on with these sessions since.
         self.progress.parked += len(retried.parked)
         self.progress.partitions[partition] = PartitionProgress(seq=seq)
         self.progress.troubles.pop(partition, None)
         _log.info("projecting", extra={"projector": self._name, "partition": partition, "seq": seq})
 
     async def _drop(self, partition: int) -> None:
-        """Forget all there is of a partition; who goes on with it begins at its checkpoint."""
+        """Forget all of a partition; the projector that takes it starts at its checkpoint."""
         self.progress.partitions.pop(partition, None)
         self._projection.forget(partition)
         if (held := self._held.pop(partition, None)) is not None:
@@ -219,7 +219,7 @@ class Projector:
         self._began_at = time.monotonic()
         batch: dict[int, list[Msg]] = {}
         left, room = PROJECTOR_BATCH_MAX, Room()
-        # A fair share for each, then what is left for whoever has more.
+        # A fair share for each, then the rest for those that have more.
         for most in (PROJECTOR_BATCH_MAX // max(1, len(self._held)), PROJECTOR_BATCH_MAX):
             for partition, held in list(self._held.items()):
                 try:

@@ -56,7 +56,7 @@ ATTEMPTS_S = 60.0
 GRACE_LOOK_S = 60.0
 PAUSE_MAX_S = 0.5
 CLOSE_RECORDS = 200
-"""The version aside is that close behind before the projector is held off."""
+"""How close behind the version aside has to be before the projector is held off."""
 
 _LOCKED = ("55P03", "40P01")
 """Postgres' codes: no lock in time; two waited for each other."""
@@ -116,7 +116,7 @@ async def _snapshots_gone(looking: AsyncConnection, holding: AsyncConnection) ->
         text(
             "select pid, xact_start from pg_stat_activity where datname = current_database()"
             " and backend_xmin is not null and pid <> all(:ours)"
-            # It reads for nobody, and may take hours: it likes tables that were just loaded.
+            # It returns rows to nobody, and on tables that were just loaded it may take hours.
             " and backend_type <> 'autovacuum worker'"
             # Projectors, which wait for us.
             " and not :holding = any(pg_blocking_pids(pid))"

@@ -56,13 +56,13 @@ from offhook.projections.views.stored.event_log import (
 )
 
 OLDER_THAN_MIN = timedelta(days=1)
-"""Less may archive a call of which events are still to come."""
+"""With less, a call could be archived while its events are still arriving."""
 
 SEGMENT_SESSIONS_MAX = 500
-"""The projector waits while so many are deleted from event_log."""
+"""The projector waits while the sessions of a segment are deleted from event_log."""
 
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
-"""Of bodies: a segment is in memory while it is written."""
+"""The record bodies of a segment, which is in memory while it is written."""
 
 CANDIDATES_MAX = 100_000
 """Sessions that are listed at once: a first run may have many millions."""
@@ -70,7 +70,7 @@ CANDIDATES_MAX = 100_000
 READS_AT_ONCE = 16
 
 LEAVE_AT_ONCE = 16
-"""Sessions that are deleted from the log before it is noted that they were, in one transaction."""
+"""Sessions that are deleted from the log before one transaction records that they were."""
 
 LOCK = "offhook retention"
 
@@ -135,7 +135,7 @@ class Archiver:
         self.left_log = 0  # sessions that this run has deleted from the log
 
     async def run(self, older_than: timedelta, now: datetime) -> ArchiveProgress:
-        """Archive what had no record for so long. Raises OperatorFault, or PassingFault."""
+        """Archive what had no record for `older_than`. Raises OperatorFault or PassingFault."""
         require_old_enough(older_than)
         async with alone(self._engine):
             await self.finish()
@@ -162,7 +162,7 @@ class Archiver:
         return len(group) >= self._segment_sessions_max or size >= SEGMENT_BYTES_MAX
 
     async def finish(self) -> None:
-        """Finish what a run before left unfinished."""
+        """Finish what an earlier run left unfinished."""
         async with self._engine.connect() as connection:
             unfinished = await connection.execute(
                 select(archive_segments.c.name, archive_segments.c.root).where(

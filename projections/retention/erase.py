@@ -134,7 +134,7 @@ class Eraser:
         await self._leave_tables(erasure_id, target)
         self._kept_for = await self._readers_left()
         if self._full_vacuum and self._kept_for:
-            # It would wait for them with a lock that is asked for, and all other readers behind it.
+            # Its request for a lock would wait for them, and all other readers behind it.
             raise OperatorFault(
                 "all rows are erased, but the tables are not rewritten: in use by"
                 f" {', '.join(map(str, self._kept_for))}. Once it has ended, run"
@@ -197,7 +197,7 @@ class Eraser:
                 await self._count(erasure_id, messages=deleted)
                 if not messages:
                     break
-            # A worker that has the session in memory may still have one to store: it is refused.
+            # A worker with the session in memory may try to store another one: that is refused.
             await self._retention.delete_snapshot(session_id)
             self._at_step("a session left the streams")
 
@@ -288,7 +288,7 @@ class Eraser:
         self._at_step("the rows were erased")
 
     async def _readers_left(self) -> Sequence[OpenTransaction]:
-        """Wait for the transactions that began before now; those that stay open."""
+        """Wait for the transactions that began before now; returns those that stay open."""
         began = time.monotonic()
         while True:
             async with self._engine.connect() as connection:

@@ -36,9 +36,8 @@ class SessionView:
     `failed_commands` has the operation, reason, http_status and count of each kind of command that
     failed, the first kind first, at most 20; null without any. `flow_raised_at` is when it was
     parked last because its flow raised, by the log's clock; it stays when the session is resumed.
-    `fold_error` is set while its views
-    cannot follow the log. `end_inferred` is true if it must have ended by now and not every hangup
-    was received.
+    `fold_error` is set while its views cannot follow the log. `end_inferred` is true if it must
+    have ended by now and not every hangup was received.
     """
 
     session_id: str
@@ -135,7 +134,7 @@ sessions = table_of(
 
 
 def session_rows(folded: Folded, after_seq: int = 0) -> list[SessionView]:
-    """The session's row. What other products sent to the same endpoint is no session, and has none.
+    """The session's row. Webhooks of other products are no session, and have none.
 
     It counts the session's records, so it changes with each of them, whatever `after_seq` is.
     """

@@ -216,7 +216,7 @@ class Dispatcher:
         return 0.0 if self._draining else outcome.after_s
 
     async def _wait_for_news(self, job: _Job, within_s: float) -> None:
-        """Others may have our slot meanwhile."""
+        """Another session may take the slot meanwhile."""
         self._handed_over += 1
         try:
             async with self._slots.lent():

@@ -223,7 +223,7 @@ class Wait:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """Ask for a permit, or go on waiting for it: until there is one, or news, or `within_s`."""
+    """Ask for a permit, or keep waiting, until it is granted, news comes or `within_s` is over."""
 
     within_s: float
     goes_first: bool  # of its kind, because its own session waits for it
@@ -240,7 +240,7 @@ Step = Done | Look | GiveWay | Renew | Wait | Queue | Send
 
 
 def next_step(attempt: Attempt, now: datetime, seen: Seen) -> Step:
-    """What to do with the attempt now. `now` is by the clock that `decided_at` is by."""
+    """What to do with the attempt now. `now` is on the same clock as `decided_at`."""
     if seen.leg_ended:
         return Done(outcome=_ended(attempt))
     if attempt.invalid:
@@ -343,7 +343,7 @@ def _refused(attempt: Attempt, refused: Refused) -> CommandFailed:
 
 
 def _ended(attempt: Attempt) -> CommandSucceeded | CommandFailed:
-    """Of a command for a leg that has ended; a hangup has what it wanted."""
+    """The outcome of a command for a leg that has ended: a hangup has succeeded."""
     operation = attempt.command.operation
     if operation == "hangup" or (operation == "reject" and attempt.maybe_performed):
         return CommandSucceeded(
@@ -356,7 +356,7 @@ def _ended(attempt: Attempt) -> CommandSucceeded | CommandFailed:
 
 def _invalid(attempt: Attempt) -> CommandFailed:
     detail = attempt.invalid
-    if attempt.sends:  # by a worker of another version, to whose check it was valid
+    if attempt.sends:  # by a worker of another version, whose checks it passed
         detail += f"; {attempt.in_words}"
     return _failed(attempt, "invalid", detail)
 

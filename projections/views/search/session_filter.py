@@ -31,21 +31,20 @@ from offhook.projections.views.view import storable
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFilter:
-    """What listed sessions have in common; None is anything. Times: from, and until before.
+    """Which sessions are listed; None matches any value. Times are `from` ≤ t < `before`.
 
-    Ids, numbers, cause, source and SIP code are patterns (`offhook.patterns`); of the other texts
-    UNKNOWN is what has no value. A duration is from
-    the start to the end, an answer delay until the answer, talk from the answer to the end; both
-    bounds are included.
+    Ids, numbers, cause, source and SIP code are patterns (`offhook.patterns`); in the other texts
+    UNKNOWN matches a missing value. A duration is from the start to the end, an answer delay from
+    the start to the answer, talk from the answer to the end; both bounds are included.
 
     `failed_command` has patterns too: one of a command that failed matches its operation, its
     reason or its HTTP status.
 
-    `flow_raised` is whether it was ever parked because its flow raised, its range when last.
+    `flow_raised` is whether it was ever parked because its flow raised; its range is about the
+    last time.
 
-    With `any_leg` one leg has to have all of this, whichever it is, except for what is of the
-    session: `session_id`, `status`, `number`, `failed`, `failed_command`, `flow_raised` and its
-    range.
+    With `any_leg` a single leg, any of them, has to meet all conditions but those on the session:
+    `session_id`, `status`, `number`, `failed`, `failed_command`, `flow_raised` and its range.
     """
 
     session_id: str | None = None
@@ -169,8 +168,8 @@ def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
 def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
     """Conditions on the legs a session has now that hold if it ever was listed.
 
-    The numbers and the connection of a leg do not change once they are known, and a flow that has
-    raised has raised ever after. A pattern that a value must not match says nothing, because the
+    The numbers and the connection of a leg do not change once they are known, and a session whose
+    flow has raised stays one. A pattern that a value must not match says nothing, because the
     session may be listed by another leg.
     """
     if _asks_flow_raised(wanted):

@@ -9,9 +9,10 @@ hardly after its end. Readers add the legs that are up, of which there are few.
                   by currency, by period, direction and connection
     leg_repeats   rows of `legs` that do not count: another session has a fuller row of the leg
 
-Triggers on `legs` keep them, in the transaction of the rows: what a row added before goes, what it
-adds now comes. So whoever writes legs (projector, rebuild, erasure) has no code for it, and a late
-fact corrects every figure. `filling` makes the same from all rows.
+Triggers on `legs` keep them, in the transaction of the rows: the values of the old row are
+subtracted, those of the new one are added. So nothing that writes legs (projector, rebuild,
+erasure) has code for it, and a late fact corrects every figure. `filling` computes the same from
+all rows.
 
 Projectors of different partitions must not wait for each other: a row of a roll-up has a `shard`,
 the partition whose projector writes it, and readers add the shards up.

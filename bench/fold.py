@@ -36,11 +36,11 @@ RECORDS_MIN = 1_000
 """A short call is folded repeatedly until this many records were folded."""
 
 
-def body_of(number: int) -> bytes:
+def body_of(number: int, session_id: str = "long") -> bytes:
     payload = {
         "call_control_id": "v3:leg",
         "call_leg_id": "6b3e3bb2-2f9e-11ee-9a53-6f66686f6f6b",
-        "call_session_id": "long",
+        "call_session_id": session_id,
         "connection_id": "1494404757140276705",
         "client_state": None,
         "transcription_data": {
@@ -52,23 +52,27 @@ def body_of(number: int) -> bytes:
     data = {
         "record_type": "event",
         "event_type": "call.transcription",
-        "id": f"event-{number:08}-2f9e-11ee-9a53-6f66686f6f6b",
+        "id": event_id_of(number, session_id),
         "occurred_at": (BEGAN + timedelta(milliseconds=100 * number)).isoformat(),
         "payload": payload,
     }
     return json.dumps({"data": data, "meta": {"attempt": 1}}).encode()
 
 
-def stored_of(events: int) -> list[tuple[int, str, bytes, str]]:
+def event_id_of(number: int, session_id: str) -> str:
+    return f"event-{number:08}-2f9e-11ee-9a53-{session_id}"
+
+
+def stored_of(events: int, session_id: str = "long") -> list[tuple[int, str, bytes, str]]:
     """Sequence, type, body and id of a fact and the decision on it, for each event."""
     stored = []
     for number in range(events):
-        seq, event_id = 2 * number + 1, f"event-{number:08}-2f9e-11ee-9a53-6f66686f6f6b"
+        seq, event_id = 2 * number + 1, event_id_of(number, session_id)
         decided = Decided(
             cause_seq=seq, cause_id=event_id, flow="f", flow_version="1", worker="w", lease_s=3.0
         )
-        decision = encode(decided, "long")
-        stored.append((seq, "WebhookReceived", body_of(number), event_id))
+        decision = encode(decided, session_id)
+        stored.append((seq, "WebhookReceived", body_of(number, session_id), event_id))
         stored.append((seq + 1, decision.type, decision.body, decision.fact_id))
     return stored
 

@@ -19,10 +19,9 @@ import bisect
 import secrets
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -31,11 +30,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.projection import RECORDS_OF_A_CALL, call_records
-from bench.setting.carrier import StubCarrier, listening
+from bench.setting.calls import (
+    LATE_S,
+    POLL_S,
+    CountingCarrier,
+    at_rate,
+    calls_at_rate,
+    in_turn,
+)
+from bench.setting.carrier import listening
 from bench.setting.children import Child, role
-from bench.setting.flows import POISON_NUMBER
-from bench.setting.machine import describe, hold_collections, median, percentile
-from bench.workers import call_initiated
+from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
@@ -55,26 +60,8 @@ POISONED_OF = 100
 ROUNDS = 5
 SECONDS = 4.0
 TARGET = 1.10
-LATE_S = 30.0
-POLL_S = 0.05
 WARM_UP_S = 2.0
 INDEXED_BYTES = 8_000  # more than a b-tree index takes, and random: it cannot be compressed
-
-
-@dataclass(kw_only=True)
-class CountingCarrier(StubCarrier):
-    """`times` has when each command arrived, by call and command id."""
-
-    times: dict[str, dict[str, list[float]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
-
-    def arrived(self, call_control_id: str, command_id: str) -> None:
-        self.times[call_control_id][command_id].append(time.perf_counter())
-
-    def is_once(self, name: str) -> bool:
-        """Whether exactly one command came for this call, once."""
-        return [len(each) for each in self.times[f"v3:{name}"].values()] == [1]
 
 
 @dataclass(kw_only=True)
@@ -93,15 +80,6 @@ class Kind:
         self.p50_ms[is_poisoned].append(percentile(latencies_s, 50) * 1000)
         self.p99_ms[is_poisoned].append(percentile(latencies_s, 99) * 1000)
         self.cpu_ms[is_poisoned].append(cpu_s * 1000 / sent)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What was appended: when each began, by its name (a call) or position (a record)."""
-
-    healthy: dict[str, float]
-    poisoned: dict[str, float]
-    took_s: float
 
 
 def main() -> None:
@@ -150,83 +128,34 @@ async def in_workers(rate: float, rounds: int, seconds: float) -> Kind:
                 )
                 for number in range(2)
             ]
-            await _calls(log, carrier, int(rate * WARM_UP_S), rate, is_poisoned=True, label="warm")
+            await calls_at_rate(
+                log,
+                carrier,
+                int(rate * WARM_UP_S),
+                rate,
+                label="warm",
+                poisoned_of=POISONED_OF,
+            )
             for number in range(rounds):
-                for is_poisoned in _in_turn(number):
+                for is_poisoned in in_turn(number):
                     cpu_s = _cpu_s(workers)
-                    done = await _calls(
+                    done = await calls_at_rate(
                         log,
                         carrier,
                         int(rate * seconds),
                         rate,
-                        is_poisoned=is_poisoned,
                         label=f"{rate:.0f}-{number}-{is_poisoned:d}",
+                        poisoned_of=POISONED_OF if is_poisoned else 0,
                     )
                     for name in (*done.healthy, *done.poisoned):
                         if not carrier.is_once(name):
                             kind.wrong = f"{name}: {dict(carrier.times[f'v3:{name}'])}"
-                    latencies = [
-                        min(at for each in carrier.times[f"v3:{name}"].values() for at in each)
-                        - began
-                        for name, began in done.healthy.items()
-                        if carrier.times[f"v3:{name}"]
-                    ]
+                    latencies = done.latencies_s(carrier)
                     kind.behind |= done.took_s > seconds * 1.05
                     kind.add(is_poisoned, latencies, _cpu_s(workers) - cpu_s, int(rate * seconds))
             await close(client)
             await asyncio.to_thread(stack.close)
     return kind
-
-
-def _in_turn(number: int) -> tuple[bool, bool]:
-    """Without and with; every other round the other way round."""
-    return (False, True) if number % 2 == 0 else (True, False)
-
-
-async def _calls(
-    log: JetStreamLog,
-    carrier: CountingCarrier,
-    count: int,
-    rate: float,
-    *,
-    is_poisoned: bool,
-    label: str,
-) -> Round:
-    """Append calls at the rate, and wait until each has its command."""
-    healthy: dict[str, float] = {}
-    poisoned: dict[str, float] = {}
-
-    async def append(number: int) -> None:
-        name = f"{label}-{number}"
-        event, session_id = call_initiated(name), f"session-{name}"
-        began_at = time.perf_counter()
-        if is_poisoned and number % POISONED_OF == POISONED_OF // 2:
-            event = replace(event, from_=POISON_NUMBER)
-            poisoned[name] = began_at
-        else:
-            healthy[name] = began_at
-        await log.append(session_id, "in", encoded_webhook(wire_body(event), event.event_id))
-
-    took_s = await _at_rate(count, rate, append)
-    deadline = time.perf_counter() + LATE_S
-    while time.perf_counter() < deadline and not all(  # noqa: ASYNC110
-        carrier.times[f"v3:{name}"] for name in (*healthy, *poisoned)
-    ):
-        await asyncio.sleep(POLL_S)
-    return Round(healthy=healthy, poisoned=poisoned, took_s=took_s)
-
-
-async def _at_rate(count: int, rate: float, append: Callable[[int], Awaitable[None]]) -> float:
-    """Begin the appends on schedule, however long each takes; how long all took."""
-    tasks: list[asyncio.Task[None]] = []
-    hold_collections()
-    began_at = time.perf_counter()
-    for number in range(count):
-        if (wait_s := began_at + number / rate - time.perf_counter()) > 0.001:
-            await asyncio.sleep(wait_s)
-        tasks.append(asyncio.ensure_future(append(number)))
-    await asyncio.gather(*tasks)
-    return time.perf_counter() - began_at
 
 
 async def in_projector(name: str, rate: float, rounds: int, seconds: float) -> Kind:
@@ -254,7 +183,7 @@ async def in_projector(name: str, rate: float, rounds: int, seconds: float) -> K
         await database.add_listener(CHANNEL, views.committed)
         await views.records(name, int(rate * WARM_UP_S), rate, is_poisoned=True)
         for number in range(rounds):
-            for is_poisoned in _in_turn(number):
+            for is_poisoned in in_turn(number):
                 cpu_s = _cpu_s([projector])
                 latencies, took_s = await views.records(
                     name, int(rate * seconds), rate, is_poisoned=is_poisoned
@@ -298,7 +227,7 @@ class Views:
             entry, began_at = entries[number], time.perf_counter()
             sent[(await self._log.append(*entry)).seq] = entry[0], began_at
 
-        took_s = await _at_rate(count, rate, append)
+        took_s = await at_rate(count, rate, append)
         async with asyncio.timeout(LATE_S):
             while not self._seqs or self._seqs[-1] < max(sent):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)

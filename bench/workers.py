@@ -10,7 +10,6 @@ take turns; a figure is the median of its rounds.
 import argparse
 import asyncio
 import math
-import re
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.rivals.lean_worker import INSERT, TABLE
+from bench.setting.calls import call_initiated, fit_for_ids
 from bench.setting.carrier import StubCarrier, listening
 from bench.setting.children import Child, child, role
 from bench.setting.machine import describe, median
@@ -32,7 +32,6 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.codec.facts import encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.events import CallInitiated
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
@@ -221,27 +220,11 @@ async def _burst(append_one: Append, carrier: SlowCarrier, calls: int) -> float:
 
 async def append_call(log: JetStreamLog, name: str) -> str:
     """Append `call.initiated` of leg v3:NAME in session-NAME; returns NAME as it is in both."""
-    name = _fit_for_ids(name)
+    name = fit_for_ids(name)
     event = call_initiated(name)
     encoded = encoded_webhook(wire_body(event), event.event_id)
     await log.append(f"session-{name}", "in", encoded)
     return name
-
-
-def _fit_for_ids(name: str) -> str:
-    return re.sub("[^A-Za-z0-9-]", "-", name)
-
-
-def call_initiated(name: str) -> CallInitiated:
-    name = _fit_for_ids(name)
-    return CallInitiated(
-        event_id=f"event-{name}",
-        call_control_id=f"v3:{name}",
-        call_session_id=f"session-{name}",
-        direction="incoming",
-        from_="+12025550101",
-        to="+12025550102",
-    )
 
 
 def table_of(crews: Sequence[Crew], calls: int) -> Table:

@@ -21,7 +21,7 @@ from offhook.cli.printable import printable
 from offhook.cli.remote.answers import error_to_raise, print_fields, print_json
 from offhook.cli.remote.api_command import send_command
 from offhook.cli.remote.exchange import ErrorResponse, open_api
-from offhook.cli.remote.starts import whole_leg
+from offhook.cli.remote.short_ids import whole_leg
 from offhook.commands import COMMANDS, LegCommand
 from offhook.commands.paths import call_path
 from offhook.errors import OperationUnknown

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from offhook.cli.remote.answers import error_to_raise, print_fields, print_json
 from offhook.cli.remote.exchange import ErrorResponse, Unanswered, open_api
-from offhook.cli.remote.starts import whole_leg
+from offhook.cli.remote.short_ids import whole_leg
 from offhook.commands.catalog import command_from, kinds_of, method_of, path_of
 from offhook.redact import is_secret_name
 from offhook.settings import Settings

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from offhook.cli.remote.exchange import ErrorResponse, Unanswered, open_api
-from offhook.cli.remote.starts import session_starting
+from offhook.cli.remote.short_ids import session_starting
 from offhook.cli.show.archived import LogAndArchive
 from offhook.cli.show.call_records import Moment, read_call
 from offhook.cli.show.diff import changes_between, diff_text

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from offhook.cli.remote.exchange import RemoteServer
-from offhook.cli.remote.starts import CANDIDATES_MAX, session_starting, whole_leg
+from offhook.cli.remote.short_ids import CANDIDATES_MAX, session_starting, whole_leg
 from offhook.errors import OperatorFault
 from tests.cli.calls.test_lines import session
 

@@ -15,6 +15,9 @@ PARTITIONS_MAX = 64
 POSITION_HEADER = "Offhook-Position"
 """Of an HTTP answer: the position of what was stored. Later reads take it as `min_seq`."""
 
+SESSION_ID_HEADER = "Offhook-Session-Id"
+"""Of an HTTP answer to a command: the session in which that position is."""
+
 SEQ_MAX = (1 << 47) - 1
 """At 10,000 records/s reached after 446 years."""
 

@@ -5,9 +5,10 @@
                   │ another:  422                    the log knew it elsewhere ┘
 
 Headers of the answer: Offhook-Command-Id (the caller's, or made here), Offhook-Position (of the
-command's outcome; of its request while there is no outcome), and Offhook-Warning if the call's
-webhooks go elsewhere. A request that is repeated with the same command_id gets the same answer and
-never has a second effect; for one without, see `offhook.api.telnyx.idempotency`.
+command's outcome; of its request while there is no outcome), Offhook-Session-Id (where the command
+is recorded, also if it was refused), and Offhook-Warning if the call's webhooks go elsewhere. A
+request that is repeated with the same command_id gets the same answer and never has a second
+effect; for one without, see `offhook.api.telnyx.idempotency`.
 """
 
 import asyncio
@@ -20,7 +21,11 @@ from offhook.api.errors import ErrorAnswer
 from offhook.api.telnyx.answers import answer_of, no_outcome, not_appended, not_begun
 from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.outcomes import CommandOutcome, Outcomes
-from offhook.api.telnyx.requests import COMMAND_ID_HEADER, CommandRequest, require_same
+from offhook.api.telnyx.requests import (
+    COMMAND_ID_HEADER,
+    CommandRequest,
+    require_same,
+)
 from offhook.codec.facts import encode
 from offhook.commands.webhook_targets import WARNING_HEADER, sent_elsewhere
 from offhook.errors import LogUnavailable
@@ -28,7 +33,7 @@ from offhook.events import CommandRequested, IssuedCommand, session_id_from
 from offhook.jetstream.log import APPEND_TIMEOUT_S, EventLog, pages
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.message import trace_headers
-from offhook.position import POSITION_HEADER
+from offhook.position import POSITION_HEADER, SESSION_ID_HEADER
 from offhook.process.slices import Slices
 from offhook.session import Session, evolve
 
@@ -95,7 +100,7 @@ class CommandRunner:
         until: float,
         headers: dict[str, str],
     ) -> CommandOutcome:
-        """Sets the position in the answer's headers, as far as the command has come."""
+        """Sets session and position in the answer's headers, as far as the command has come."""
         command = request.command
         may_be_known = request.given or request.repeated
         try:
@@ -111,6 +116,7 @@ class CommandRunner:
                 session_id, request, caller, traceparent, until
             )
             position = after_seq
+        headers[SESSION_ID_HEADER] = session_id
         if position:
             headers[POSITION_HEADER] = str(position)
         stored = await self._outcomes.wait(

@@ -18,7 +18,8 @@ def error_to_raise(
     """The error itself, which is printed as text; with `as_json` its JSON is printed, status 1."""
     if not as_json:
         return error
-    print_json({"command_id": command_id} | error.body if command_id else error.body)
+    ids = {"command_id": command_id, "session_id": error.session_id}
+    print_json({name: text for name, text in ids.items() if text} | error.body)
     return typer.Exit(1)
 
 

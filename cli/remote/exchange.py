@@ -12,6 +12,7 @@ from offhook.cli.tokens import widest_token
 from offhook.codec.lenient_json import NotJson, read_json
 from offhook.commands.webhook_targets import WARNING_HEADER
 from offhook.errors import OperatorFault, SenderFault, SettingInvalid, shown_url
+from offhook.position import SESSION_ID_HEADER
 from offhook.settings import Settings
 from offhook.telnyx.http import JSON_BODY, NoHttpAnswer, TelnyxHttp
 
@@ -26,12 +27,19 @@ Result = TypeVar("Result")
 
 
 class ErrorResponse(SenderFault):
-    """A server responded with errors. `body` is its whole response."""
+    """A server responded with errors. `body` is its whole response.
 
-    def __init__(self, server: str, status: int, body: dict[str, Any]) -> None:
+    `session_id` is where the API recorded a command that failed; empty if it recorded none.
+    """
+
+    def __init__(
+        self, server: str, status: int, body: dict[str, Any], session_id: str = ""
+    ) -> None:
         self.status = status
         self.body = body
-        super().__init__("\n".join([f"{server} answers {status}", *_lines_of(body)]))
+        self.session_id = session_id
+        recorded = [f"  It is recorded: offhook show {session_id}"] if session_id else []
+        super().__init__("\n".join([f"{server} answers {status}", *_lines_of(body), *recorded]))
 
 
 class Unanswered(OperatorFault):
@@ -167,7 +175,8 @@ class RemoteServer:
         body = _json_of(content)
         is_success = 200 <= status < 300
         if not is_success and "errors" in body:
-            raise ErrorResponse(f"{self._name} at {self._url}", status, body)
+            session_id = headers.get(SESSION_ID_HEADER, "")
+            raise ErrorResponse(f"{self._name} at {self._url}", status, body, session_id)
         if not is_success or (content and not body):
             text = content.decode(errors="replace")[:_TEXT_SHOWN_MAX].strip()
             raise Unanswered(

@@ -165,10 +165,13 @@ def test_a_refusal_is_told_with_code_title_and_detail(offhook: Terminal) -> None
     assert lines == [
         "  90015 Invalid Call Control ID",
         "    The call_control_id provided was not valid. (at /call_control_id)",
+        lines[-1],
     ]
+    assert lines[-1].startswith("  It is recorded: offhook show ")
     refused = offhook("call", "answer", "v3:nobody", "--json", "--command-id", "desk-2")
     assert refused.status == 1
     assert refused.json["command_id"] == "desk-2"
+    assert lines[-1].endswith(f" {refused.json['session_id']}")  # both are of that leg
     assert [error["code"] for error in refused.json["errors"]] == ["90015"]
     unheard = offhook("call", "status", "v3:nobody")
     assert unheard.status == 1

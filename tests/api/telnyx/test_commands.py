@@ -54,6 +54,7 @@ async def test_the_command_id_made_here_is_told(stack: Stack) -> None:
     response = await post(stack, "/v2/calls", DIAL)
     assert response.status_code == 200
     command_id = response.headers["offhook-command-id"]
+    assert response.headers["offhook-session-id"] == command_id
     assert len(await stack.performed(command_id)) == 1
     assert (await post(stack, "/v2/calls", DIAL)).headers["offhook-command-id"] != command_id
 

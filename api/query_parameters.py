@@ -81,16 +81,21 @@ def moment_in(parameter: str, text: str, expected: str = "a time") -> datetime:
     raise refusal(422, "10015", detail, parameter=parameter)
 
 
-def number_in(parameter: str, text: str) -> str:
+def number_in(parameter: str, text: str, *, or_start: bool = False) -> str:
     """A phone number or an address, in any spelling. Raises ErrorAnswer 422.
+
+    `or_start`: the parameter takes the start of a number too, so the error mentions it.
 
     Other texts pass too, because the carrier has callers such as "anonymous"; but a text that
     starts with a plus sign must be in E.164.
     """
     if text.lstrip().startswith("+") and not number_key(text).isdigit():
+        start = f"{text.strip()}*"
+        start = start if _E164_START.fullmatch(start) else "+4930*"
         detail = (
-            f"{parameter} is {shown(text)}; expected a number in E.164 (+12025550123), or the form "
-            "in which the carrier gave it"
+            f"{parameter} is {shown(text)}; expected a number in E.164 (+12025550123), "
+            + (f"the start of one and a star ({start}), " if or_start else "")
+            + "or the form in which the carrier gave it"
         )
         raise refusal(422, "10016", detail, parameter=parameter)
     return text
@@ -118,7 +123,7 @@ def numbers_in(parameter: str, text: str) -> str:
     for piece in patterns_text(parameter, text, number_patterns_in).split(","):
         number = piece.strip().removeprefix("!")
         if "*" not in number:
-            number_in(parameter, number)
+            number_in(parameter, number, or_start=True)
         elif not _E164_START.fullmatch(number):
             detail = (
                 f"{parameter} has the pattern {shown(piece)}; expected the start of a number in "

@@ -148,6 +148,10 @@ async def test_what_claims_to_be_e164_has_to_be(stack: Stack, name: str) -> None
     for number in ("%2B12", "%2B", "%2Babc", "%2B0", "%2B1234567890123456", "%2B12@x", "%2Bx*"):
         error = await refused(stack, f"/sessions?{name}={number}")
         assert (error["code"], error["source"]) == ("10016", {"parameter": name})
+    error = await refused(stack, f"/sessions?{name}=%2B999")
+    assert "the start of one and a star (+999*)" in error["detail"]
+    error = await refused(stack, f"/sessions/stream?{name}=%2B999")
+    assert "+999*" not in error["detail"]
     async with stack.http() as http:
         for number in ("%2B12025550101", " 12025550101", "anonymous", "1001", "sip:a@b"):
             assert (await http.get(f"/sessions?{name}={number}")).status_code == 200

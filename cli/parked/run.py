@@ -54,6 +54,7 @@ def run_list(console: Console, settings: Settings) -> None:
     rows = [
         (
             each.session_id,
+            _between(each),
             each.by,
             position_text(each.since_seq),
             f"{each.since:%Y-%m-%d %H:%M:%S}",
@@ -62,9 +63,17 @@ def run_list(console: Console, settings: Settings) -> None:
         )
         for each in found[:LISTED_MAX]
     ]
-    print_listing(console, ("session", "by", "at seq", "since (UTC)", "error", "policy"), rows)
+    names = ("session", "from → to", "by", "at seq", "since (UTC)", "error", "policy")
+    print_listing(console, names, rows)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
     console.print(f"{more}{len(found):,} parked, as of {as_of}: `offhook parked retry`")
+
+
+def _between(parked: ParkedView) -> str:
+    """Caller and called party; empty if the views know neither."""
+    if parked.from_number is None and parked.to_number is None:
+        return ""
+    return f"{parked.from_number or 'unknown'} → {parked.to_number or 'unknown'}"
 
 
 def run_retry(

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from offhook.wording.found_row import STATES
+from offhook.wording.found_row import STATES, between
 from offhook.wording.problems import Problem, problems_of
 
 EXPECTED_S: Mapping[str, float] = {
@@ -114,6 +114,7 @@ def live_row(session: Mapping[str, Any], now: datetime) -> LiveRow:
     phase = session["phase"]
     state = phase["name"] if phase else session["status"]
     is_up = session["status"] == "active"
+    caller, called = between(session)
     return LiveRow(
         session_id=session["session_id"],
         state=state,
@@ -125,8 +126,8 @@ def live_row(session: Mapping[str, Any], now: datetime) -> LiveRow:
         started_at=session["started_at"] or session["first_stored_at"],
         age=_ticking(session["started_at"], now) if is_up else None,
         lasted_s=_between(session["started_at"], session["ended_at"]),
-        from_number=session["from_number"] or "unknown",
-        to_number=session["to_number"] or "unknown",
+        from_number=caller,
+        to_number=called,
         dots=[Dot(state=leg["state"], words=_leg_words(leg)) for leg in legs],
         legs_words=_legs_words(legs),
         legs_up=[leg["call_control_id"] for leg in legs if leg["state"] not in ("ended", "unseen")]

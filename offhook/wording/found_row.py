@@ -58,8 +58,9 @@ def found_row(session: Mapping[str, Any]) -> FoundRow:
         (failed or session)[name] or ""
         for name in ("hangup_cause", "sip_hangup_cause", "hangup_source")
     )
-    by = f"; hung up by {source}" if source and source != "unknown" else ""
+    by = f"; the carrier says that the {source} hung up" if source and source != "unknown" else ""
     of_leg = f" (leg {_between(failed)})" if failed and len(legs) > 1 else ""
+    caller, called = between(session)
     return FoundRow(
         session_id=session["session_id"],
         started_at=session["started_at"] or session["first_stored_at"],
@@ -67,8 +68,8 @@ def found_row(session: Mapping[str, Any]) -> FoundRow:
         outcome_words=words,
         outcome_title=title,
         problems=problems_of(session, [leg for leg in legs if leg is not shown]),
-        from_number=session["from_number"] or "unknown",
-        to_number=session["to_number"] or "unknown",
+        from_number=caller,
+        to_number=called,
         lasted_s=_lasted_s(session["started_at"], session["ended_at"]),
         cause=cause,
         cause_title=f"{cause_text(cause)}{of_leg}{by}" if cause else "",
@@ -78,6 +79,12 @@ def found_row(session: Mapping[str, Any]) -> FoundRow:
         flow_version=session["flow_version"] or "",
         legs=session["leg_count"],
     )
+
+
+def between(session: Mapping[str, Any]) -> tuple[str, str]:
+    """Caller and called party; without a leg, those that the first command asked for."""
+    asked = session.get("asked") or session
+    return asked["from_number"] or "unknown", asked["to_number"] or "unknown"
 
 
 def _outcome(session: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from offhook.session.failures import is_command_failure
 from offhook.wording.causes import HINTS, cause_text, sip_text
 from offhook.wording.durations import duration
+from offhook.wording.ended_by import Ender, ender_of, who_sent
 
 Detail = Mapping[str, Any]
 """`data` of GET /sessions/{session_id}."""
@@ -144,7 +145,7 @@ def _failed_legs(detail: Detail) -> list[str]:
         name = "The call" if leg is first else "The leg"
         to = leg["to_number"] or "an unknown number"
         hint = HINTS.get(leg["sip_hangup_cause"] or "", "")
-        sentences.append(f"{_stop(f'{name} to {to} {_not_up(leg)}')} {hint}".rstrip())
+        sentences.append(f"{_stop(f'{name} to {to} {_not_up(leg, detail)}')} {hint}".rstrip())
     return sentences
 
 
@@ -162,16 +163,17 @@ def went_wrong(leg: Mapping[str, Any]) -> bool:
     return leg["direction"] == "outgoing" and cause not in (*NORMAL, "originator_cancel")
 
 
-def _not_up(leg: Mapping[str, Any]) -> str:
+def _not_up(leg: Mapping[str, Any], detail: Detail) -> str:
     verb = "was cut" if leg["answered_at"] else "was not answered"
-    return f"{verb}: {cause_text(leg['hangup_cause'])} ({_facts(leg)})"
+    ours = ender_of(leg, detail["legs"], detail["commands"])
+    return f"{verb}: {cause_text(leg['hangup_cause'])} ({_facts(leg, ours)})"
 
 
-def _facts(leg: Mapping[str, Any]) -> str:
+def _facts(leg: Mapping[str, Any], ours: Ender | None = None) -> str:
     """`user_busy, SIP 486 Busy Here, ended by the callee`."""
     source = leg["hangup_source"]
     by = f"ended by the {source}" if source in ("caller", "callee") else ""
-    return _listed(*_code(leg), by)
+    return _listed(*_code(leg), f"ended by {who_sent(ours.command)}" if ours else by)
 
 
 def _code(leg: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -221,19 +223,19 @@ def _active(detail: Detail, first: Mapping[str, Any]) -> str:
 
 def _ended(first: Mapping[str, Any], detail: Detail) -> str:
     """The end of a first leg that did not fail."""
-    commands = detail["commands"]
-    rejected = _sent("reject", first, commands)
-    ours = _sent("hangup", first, commands)
+    ours = ender_of(first, detail["legs"], detail["commands"])
     length = _span(first["answered_at"] or first["started_at"], first["ended_at"])
-    if rejected is not None:
-        cause = (rejected["parameters"] or {}).get("cause")
-        return f"{_who_sent(rejected)} rejected the call ({_listed(cause, *_code(first))})."
+    who = _capitalized(who_sent(ours.command)) if ours else ""
+    if ours and ours.command["operation"] == "reject":
+        cause = (ours.command["parameters"] or {}).get("cause")
+        return f"{who} rejected the call ({_listed(cause, *_code(first))})."
     if first["answered_at"] is None:
         when = f"{length} after the start, before an answer" if length else "before an answer"
     else:
         when = f"{length} after the answer"
     if ours is not None:
-        return f"{_who_sent(ours)} hung up {when} ({_listed(*_code(first))})."
+        leg = "" if ours.leg is first else f" the connected leg {_between(ours.leg)}"
+        return f"{who} hung up{leg} {when} ({_listed(*_code(first))})."
     waited = _still_ringing(first, detail["legs"])
     still = f" {_to(waited)} had not answered yet." if waited is not None else ""
     return f"{_side(first)} {when} ({_facts(first)}).{still}"
@@ -271,30 +273,12 @@ def _listed(*facts: str | None) -> str:
     return ", ".join(filter(None, facts)) or "no cause is known"
 
 
-def _sent(
-    operation: str, leg: Mapping[str, Any], commands: Sequence[Mapping[str, Any]]
-) -> Mapping[str, Any] | None:
-    """The first successful command of that operation on the leg before it ended."""
-    return next(
-        (
-            command
-            for command in commands
-            if command["operation"] == operation
-            and command["call_control_id"] == leg["call_control_id"]
-            and command["status"] == "succeeded"
-            and not command["detail"]  # as of a hangup that the ended call did not need
-        ),
-        None,
-    )
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
-def _who_sent(command: Mapping[str, Any]) -> str:
-    flow = command["flow"]
-    if not flow or flow == "api":
-        return "An application"
-    if flow == "parked-policy":
-        return "The policy for parked sessions (OFFHOOK_PARKED)"
-    return f"The flow {flow}"
+def _between(leg: Mapping[str, Any]) -> str:
+    return f"{leg['from_number'] or 'unknown'} → {leg['to_number'] or 'unknown'}"
 
 
 def _first(legs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

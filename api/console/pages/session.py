@@ -18,8 +18,10 @@ from offhook.api.console.page import Page, Shown
 from offhook.api.console.record_text import pretty, record_text, with_positions
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
+from offhook.wording.asked import numbers_of
 from offhook.wording.causes import sip_text
 from offhook.wording.durations import duration
+from offhook.wording.ended_by import ender_of, who_sent
 from offhook.wording.moments import seconds_between
 from offhook.wording.why import event_name, tone_of, why
 
@@ -84,6 +86,8 @@ async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Show
         "records": records,
         "has_earlier": has_earlier,
         "has_later": window.has_later,
+        "asked": (asked := asked_in(detail)),
+        "parties": asked or detail["session"],
         "why": why(told, records),
         "tone": tone_of(told, records),
         "drawing": drawing,
@@ -101,6 +105,7 @@ async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Show
         "as_of_seq": reply["meta"]["as_of_seq"],
         "elapsed": lambda start, end: duration(seconds_between(start, end), "–"),
         "sip": sip_text,
+        "ended_by": partial(ended_by, detail),
         "position": position_text,
         "event_name": event_name,
         "pretty": pretty,
@@ -109,6 +114,26 @@ async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Show
         "signed_at": signed_at,
         "link": _linker(request.query_params),
     }
+
+
+def asked_in(detail: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the first command of a session without legs asked for, and when; None if it has none."""
+    if detail["legs"] or not detail["commands"]:
+        return None
+    first = detail["commands"][0]
+    caller, called = numbers_of(first["parameters"])
+    return {
+        "operation": first["operation"],
+        "from_number": caller,
+        "to_number": called,
+        "asked_at": first["requested_at"] or first["decided_at"],
+    }
+
+
+def ended_by(detail: Mapping[str, Any], leg: Mapping[str, Any]) -> str:
+    """Who ended the leg: what of ours did, else the side that the carrier names."""
+    ours = ender_of(leg, detail["legs"], detail["commands"])
+    return who_sent(ours.command) if ours else leg["hangup_source"] or ""
 
 
 def _ladder_width(request: Request) -> int | None:

@@ -1,4 +1,5 @@
-"""What a list of sessions includes on request: legs, the last webhook, the last command.
+"""What a list of sessions includes on request: legs, the last webhook, the last command, and what
+was asked for where there is no leg.
 
 One query for each kind, however many sessions the page has.
 """
@@ -18,6 +19,7 @@ from offhook.projections.views.legs import LegView, leg_at, legs, list_legs
 from offhook.projections.views.live.phases import Phase, phase_at
 from offhook.projections.views.sessions import SessionView, by_start
 from offhook.projections.views.stored.event_log import STORED, event_log, read_stored
+from offhook.wording.asked import numbers_of
 
 Include = Literal["legs", "last"]
 
@@ -51,15 +53,28 @@ class LastCommand:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the first command of a session without legs asked for, as a dial that was refused."""
+
+    operation: str | None
+    call_control_id: str | None
+    from_number: str | None
+    to_number: str | None  # several with commas between
+    asked_at: datetime | None  # when it was requested or decided
+
+
+@dataclass(frozen=True, kw_only=True)
 class IncludingSession(SessionView):
     """A session with what was asked for; null is what was not.
 
-    `phase` comes with `legs`, and is null unless the session is up. `last_event` is null too if the
+    `phase` and `asked` come with `legs`; `phase` is null unless the session is up, `asked` unless
+    it has a command and no leg. `last_event` is null too if the
     session's records are archived or no webhook is among them, `last_command` if it has none.
     """
 
     phase: Phase | None = None
     legs: Sequence[LegView] | None = None
+    asked: Asked | None = None
     last_event: LastEvent | None = None
     last_command: LastCommand | None = None
 
@@ -76,7 +91,10 @@ async def including(
     issued: Mapping[str, LastCommand] = {}
     if "last" in include:
         events, issued = await _last_events(connection, ids), await _last_commands(connection, ids)
-    its_legs = await _legs(connection, ids, now) if "legs" in include else None
+    its_legs, asked = None, dict[str, Asked]()
+    if "legs" in include:
+        its_legs = await _legs(connection, ids, now)
+        asked = await _asked(connection, [each for each in ids if each not in its_legs])
 
     def whole(session: SessionView) -> IncludingSession:
         own = None if its_legs is None else its_legs.get(session.session_id, [])
@@ -84,6 +102,7 @@ async def including(
             **vars(session),
             phase=None if own is None else phase_at(session, own, now),
             legs=own,
+            asked=asked.get(session.session_id),
             last_event=events.get(session.session_id),
             last_command=issued.get(session.session_id),
         )
@@ -101,6 +120,34 @@ async def _legs(
     for each in its_legs.values():
         each.sort(key=by_start)
     return its_legs
+
+
+async def _asked(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Asked]:
+    """What the first command of each session asked for."""
+    if not ids:
+        return {}
+    wanted = _each_of(ids)
+    at = func.coalesce(commands.c.requested_at, commands.c.decided_at).label("asked_at")
+    names = ("session_id", "operation", "call_control_id", "parameters")
+    first = (
+        select(*(commands.c[name] for name in names), at)
+        .where(commands.c.session_id == wanted.c.session_id)
+        .order_by(at.nulls_last(), commands.c.ordinal)
+        .limit(1)
+        .lateral()
+    )
+    found = await connection.execute(select(first).select_from(wanted.join(first, true())))
+    asked: dict[str, Asked] = {}
+    for row in found:
+        caller, called = numbers_of(row.parameters)
+        asked[row.session_id] = Asked(
+            operation=row.operation,
+            call_control_id=row.call_control_id,
+            from_number=caller,
+            to_number=called,
+            asked_at=row.asked_at,
+        )
+    return asked
 
 
 async def _last_events(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, LastEvent]:

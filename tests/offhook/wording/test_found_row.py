@@ -61,7 +61,7 @@ def test_an_answered_call_shows_the_cause_of_the_session() -> None:
     row = found_row(session(leg(answered_at=START)))
     assert (row.outcome, row.outcome_words) == ("answered", "answered")
     assert (row.cause, row.sip, row.sip_words) == ("normal_clearing", "200", "OK")
-    assert row.cause_title == "ended normally; hung up by caller"
+    assert row.cause_title == "ended normally; the carrier says that the caller hung up"
     assert (row.from_number, row.to_number) == ("+12025550101", "unknown")
     assert row.lasted_s == 90.5
     assert (row.flow, row.flow_version, row.legs) == ("frontdesk", "", 1)
@@ -150,3 +150,13 @@ def test_the_outcome_is_in_words(fields: dict[str, Any], words: str) -> None:
 def test_nothing_is_claimed_that_is_not_known() -> None:
     row = found_row(session(hangup_cause=None, sip_hangup_cause="unspecified", ended_at=None))
     assert (row.cause, row.cause_title, row.sip, row.lasted_s) == ("", "", "", None)
+
+
+def test_a_dial_that_was_refused_shows_what_it_asked_for() -> None:
+    asked = {"from_number": "+12025550100", "to_number": "+12025550155"}
+    nothing = {"status": "empty", "started_at": None, "from_number": None, "asked": asked}
+    row = found_row(session(failed_commands=[REFUSED], **nothing))
+    assert (row.from_number, row.to_number) == ("+12025550100", "+12025550155")
+    assert (row.outcome_words, row.started_at) == ("no call", STORED)
+    unknown = found_row(session(failed_commands=[REFUSED], **nothing | {"asked": None}))
+    assert (unknown.from_number, unknown.to_number) == ("unknown", "unknown")

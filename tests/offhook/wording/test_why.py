@@ -78,6 +78,16 @@ def detail(
 
 DIAL = command(operation="dial", call_control_id=None, parameters={"to": "+12025550154"})
 
+DESK = placed(
+    to_number="+12025550123",
+    answered_at=ANSWER,
+    bridged_at=ANSWER,
+    hangup_cause="normal_clearing",
+    hangup_source="caller",
+    sip_hangup_cause="200",
+)
+OF_DESK = {"call_control_id": DESK["call_control_id"]}
+
 CASES = {
     "caller hangs up": (
         detail([leg()]),
@@ -89,6 +99,46 @@ CASES = {
         detail([leg(hangup_source="callee")], [command()]),
         "good",
         "The flow desk hung up 10 s after the answer (normal_clearing, SIP 200 OK).",
+    ),
+    "flow hangs up the connected leg": (
+        detail([leg(hangup_source="callee", bridged_at=ANSWER), DESK], [command(**OF_DESK)]),
+        "good",
+        "The flow desk hung up the connected leg +12025550101 → +12025550123 10 s after the answer "
+        "(normal_clearing, SIP 200 OK).",
+    ),
+    "connected leg hangs up and is hung up later": (
+        detail(
+            [
+                leg(hangup_source="callee", bridged_at=ANSWER),
+                DESK | {"hangup_source": "callee"},
+            ],
+            [command(**OF_DESK, detail="already ended", attempts=2)],
+        ),
+        "good",
+        "The called side hung up 10 s after the answer "
+        "(normal_clearing, SIP 200 OK, ended by the callee).",
+    ),
+    "hangup without an answer that had its effect": (
+        detail(
+            [leg(hangup_source="callee")],
+            [command(detail="the call had already ended", attempts=1, http_status=None)],
+        ),
+        "good",
+        "The flow desk hung up 10 s after the answer (normal_clearing, SIP 200 OK).",
+    ),
+    "caller hangs up while a hangup is retried": (
+        detail(
+            [leg()], [command(detail="the call had already ended", attempts=1, http_status=None)]
+        ),
+        "good",
+        "The caller +12025550101 hung up 10 s after the answer "
+        "(normal_clearing, SIP 200 OK, ended by the caller).",
+    ),
+    "flow cuts a leg": (
+        detail([leg(hangup_cause="unspecified", sip_hangup_cause="500")], [command()]),
+        "bad",
+        "The call to +12025550102 was cut: the carrier gave no cause (unspecified, SIP 500 Server "
+        "Internal Error, ended by the flow desk).",
     ),
     "application hangs up": (
         detail([leg()], [command(flow="api")]),

@@ -139,6 +139,15 @@ async def test_a_list_includes_the_last_webhook_and_the_last_command(
     assert called.last_command is not None
     assert called.last_command.command_id == "s-hangup"
     assert called.last_command.status == "pending"
+    assert (called.asked, placed.asked) == (None, None)
+    async with engine.connect() as connection:
+        empty = SessionFilter(status="empty")
+        dials = await list_sessions(connection, empty, limit=1, now=AT)
+        [dial] = await including(connection, dials, {"legs"}, AT)
+    assert (dial.session_id, dial.legs) == ("asked", [])
+    assert dial.asked is not None
+    assert (dial.asked.operation, dial.asked.to_number) == ("dial", "+12025550102")
+    assert (dial.asked.from_number, dial.asked.asked_at) == (None, dial.first_stored_at)
     # The dial is stored under the session that asked for it.
     assert placed.last_event is None
     assert placed.last_command is not None

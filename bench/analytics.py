@@ -33,8 +33,7 @@ from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
-from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
-from offhook.projections.views.analytics.hourly.making import make_every_hour
+from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, make_everything
 from offhook.projections.views.analytics.load.load import read_load
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
@@ -203,8 +202,7 @@ async def fill(url: str, size: int) -> dict[str, str]:
         for statement in FILL_CHANGES.values():
             await connection.execute(text(statement))
         await connection.execute(text("analyze hour_changes"))
-        for subject in KEPT_HOURS:
-            await make_every_hour(connection, subject)
+        await make_everything(connection)
     hours_s = time.perf_counter() - began_at
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")

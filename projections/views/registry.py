@@ -9,6 +9,7 @@
     leg_sums, leg_classes, leg_repeats  sums over legs, which triggers keep
     hour_changes     how often the rows behind an hour's figures changed, which triggers count
     hours_made, load_hours, command_hours, visit_hours  figures of hours that are over
+    command_days, visit_days  figures of days that are over
     parked_sessions  sessions whose records cannot be read or folded; their views are old
     checkpoint       how far the views have come in each partition; fences projectors off
     projectors       who is running, and        ┐ of the projectors alone: no view depends on them

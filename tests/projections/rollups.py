@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_HOURS
+from offhook.projections.views.analytics.hourly.days import Daily, make_days
+from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_DAYS, KEPT_HOURS
 from offhook.projections.views.analytics.hourly.making import Hourly, make_hours
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
@@ -16,9 +17,9 @@ from offhook.projections.views.database.transactions import read_at_one_moment
 CONDITIONS = {"leg_sums": "calls <> 0", "leg_classes": "legs <> 0", "leg_repeats": "true"}
 
 CURRENT = (
-    "select hour from hours_made as made where subject = :subject and definition = :definition"
+    "select hour from hours_made as made where subject = :made and definition = :definition"
     " and changes = (select sum(changes) from hour_changes as changed"
-    " where changed.subject = made.subject and changed.hour = made.hour)"
+    " where changed.subject = :subject and date_trunc(:level, changed.hour, 'UTC') = made.hour)"
 )
 
 
@@ -30,6 +31,11 @@ async def assert_rolled_up(engine: AsyncEngine) -> None:
         rows = {
             subject: await _rows(connection, subject.table.name, "hour = any(:hours)", hours=hours)
             for subject, hours in hours.items()
+        }
+        days = {daily: await current_days(connection, daily) for daily in KEPT_DAYS}
+        rows_of_days = {
+            daily: await _rows(connection, daily.table.name, "day = any(:days)", days=days)
+            for daily, days in days.items()
         }
         changed = await _rows(connection, "(select distinct subject, hour from hour_changes)")
         for table in (*CONDITIONS, *(each.name for each in HOURLY_TABLES)):
@@ -47,13 +53,35 @@ async def assert_rolled_up(engine: AsyncEngine) -> None:
         for subject, current in hours.items():
             await make_hours(connection, subject, current)
             assert await _rows(connection, subject.table.name) == rows[subject]
+        for daily, of_daily in rows_of_days.items():
+            while await make_days(connection, daily):
+                pass
+            made = await _rows(connection, daily.table.name, "day = any(:days)", days=days[daily])
+            assert made == of_daily
         await connection.rollback()
 
 
 async def current_hours(connection: AsyncConnection, subject: Hourly) -> list[datetime]:
     """Hours of which the figures are kept and count."""
+    return await _current(connection, subject.name, subject, "hour")
+
+
+async def current_days(connection: AsyncConnection, daily: Daily) -> list[datetime]:
+    """The first hours of days of which the figures are kept and count."""
+    return await _current(connection, daily.hours.name, daily, "day")
+
+
+async def _current(
+    connection: AsyncConnection, subject: str, made: Hourly | Daily, level: str
+) -> list[datetime]:
     found = await connection.execute(
-        text(CURRENT), {"subject": subject.name, "definition": subject.definition}
+        text(CURRENT),
+        {
+            "subject": subject,
+            "made": made.name,
+            "definition": made.definition,
+            "level": level,
+        },
     )
     return list(found.scalars())
 

@@ -11,19 +11,18 @@ A group is about the calls that started in it, whenever they ended: so all its f
 the same legs, and groups add up to the total, which is asked without any dimension.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import DateTime, Row, bindparam, text
+from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.grouping.buckets import (
-    INTERVALS,
     LOCAL,
+    bucket_begin,
+    buckets_between,
     has_whole_hours,
     hour_after,
 )
@@ -32,7 +31,11 @@ from offhook.projections.views.analytics.grouping.percentiles import (
     Percentiles,
     percentiles_of,
 )
-from offhook.projections.views.analytics.grouping.statement import kind_of, statement_of
+from offhook.projections.views.analytics.grouping.statement import (
+    histograms_of,
+    kind_of,
+    statement_of,
+)
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
@@ -47,7 +50,7 @@ from offhook.projections.views.analytics.kpis import (
     Ratio,
     ratios_of,
 )
-from offhook.projections.views.analytics.rollups.periods import Span, spans_of
+from offhook.projections.views.analytics.rollups.periods import LEVELS, Span, spans_of
 from offhook.projections.views.view import storable
 
 MOS_FORMULA = "sum of the mean opinion scores / legs that have one"
@@ -176,12 +179,14 @@ async def read_groups(
     if wanted.unit in LOCAL:
         values["tz"] = wanted.tz
     if kind is not None:
-        spans = await _spans(connection, wanted, first, last)
+        spans, ats = await _spans(connection, wanted, first, last)
         values |= {"kind": kind, "first": first, "last": last}
         values |= {
             "levels": [span.level for span in spans],
             "firsts": [span.first for span in spans],
             "lasts": [span.last for span in spans],
+            "signs": [span.sign for span in spans],
+            "ats": ats,
         }
     filtered = tuple(sorted(wanted.filters))
     # Compiling takes longer than reading a few thousand rows; Postgres overestimates how many.
@@ -192,70 +197,105 @@ async def read_groups(
     rows = found.all()
     if len(rows) > GROUPS_MAX:
         raise TooManyGroups
-    return [_group(row, wanted) for row in rows]
+    names = tuple(found.keys())
+    return [_group(dict(zip(names, row, strict=True)), wanted) for row in rows]
 
 
 async def _spans(
     connection: AsyncConnection, wanted: GroupsWanted, first: datetime, last: datetime
-) -> list[Span]:
-    """The periods that make up these hours, none in two buckets."""
+) -> tuple[list[Span], list[datetime | None]]:
+    """The periods that make up these hours, and of each a time in its bucket; None if its own
+    periods are in the buckets of their starts."""
     match wanted.unit:
         case None:
-            return spans_of(first, last)
+            spans = spans_of(first, last)
         case "day" if wanted.tz == "UTC":
-            return spans_of(first, last, ("hour", "day"))
-        case "week" | "month":
-            found = await connection.execute(
-                text(
-                    "select generate_series("
-                    f"date_trunc('{wanted.unit}', :first, cast(:tz as text)), :last,"
-                    f" interval '{INTERVALS[wanted.unit]}', cast(:tz as text))"
-                ).bindparams(
-                    bindparam("first", first, DateTime(timezone=True)),
-                    bindparam("last", last, DateTime(timezone=True)),
-                    tz=wanted.tz,
-                )
-            )
-            edges = [first, *(at for at in found.scalars() if first < at < last), last]
-            return [span for edge in pairwise(edges) for span in spans_of(*edge)]
+            spans = spans_of(first, last, LEVELS[:2])
+        case "day" | "week" | "month":
+            buckets = await _buckets(connection, wanted, first, last)
+            placed = [(span, at) for at, begin, end in buckets for span in spans_of(begin, end)]
+            return [span for span, _ in placed], [at for _, at in placed]
         case _:
-            return [Span("hour", first, last)]
+            spans = [Span("hour", first, last)]
+    return spans, [None] * len(spans)
 
 
-def _group(row: "Row[Any]", wanted: GroupsWanted) -> GroupView:
-    open_now = int(row.in_progress)
-    of_now = {"in_progress": open_now, "end_unknown": row.calls - row.ended - open_now}
-    counts = {each.name: of_now.get(each.name, getattr(row, each.name, 0)) for each in COUNTERS}
-    bids = {BIDS_FAILED: int(row.bids_failed)} if row.bids_failed is not None else {}
-    loss = Ratio.of(int(row.skipped_packets), int(row.packets), LOSS_FORMULA)
-    costs = None if row.costs is None else [Cost(**each) for each in row.costs]
-
-    def percentiles(*classes: Mapping[str, int] | None) -> Percentiles | None:
-        found = Counter[str]()
-        for each in classes:
-            if each is None:
-                return None
-            found.update(each)
-        return percentiles_of(found, with_histogram=wanted.with_histograms)
-
-    return GroupView(
-        start=row.starts_at,
-        end=row.ends_at,
-        group={name: getattr(row, name) for name in wanted.by},
-        is_other=row.is_other,
-        counts=counts | bids,
-        ratios=ratios_of(counts) | {ABR.name: ABR.ratio(counts | bids) if bids else ABR_UNKNOWN},
-        durations=GroupDurations(
-            minutes_of_use=int(row.talk_us) / 6e7,
-            acd_s=Ratio.of(int(row.talk_us) / 1e6, int(row.talked), ACD_FORMULA),
-            ring_s=Ratio.of(int(row.ring_us) / 1e6, int(row.rang), RING_FORMULA),
-            answer_delay=percentiles(row.delays),
-            talk=percentiles(row.talks),
-            ring=percentiles(row.delays, row.rings),
-            ring_unanswered=percentiles(row.rings),
-        ),
-        quality=GroupQuality(
-            mos=Ratio.of(int(row.mos_milli) / 1e3, int(row.mos_legs), MOS_FORMULA), loss=loss
-        ),
-        costs=costs,
+async def _buckets(
+    connection: AsyncConnection, wanted: GroupsWanted, first: datetime, last: datetime
+) -> list[tuple[datetime, datetime, datetime]]:
+    """What each bucket is known by, and the part of the hours in it."""
+    assert wanted.unit is not None
+    between = buckets_between(wanted.unit, ":first", ":last")
+    found = await connection.execute(
+        text(
+            f"select starts_at, {bucket_begin(wanted.unit)} as begins from ({between}) as each"
+            " order by starts_at"
+        ).bindparams(
+            bindparam("first", first, DateTime(timezone=True)),
+            bindparam("last", last, DateTime(timezone=True)),
+            tz=wanted.tz,
+        )
     )
+    buckets = [(row.starts_at, max(row.begins, first)) for row in found]
+    ends = [*(begin for _, begin in buckets[1:]), last]
+    return [
+        (at, begin, min(end, last))
+        for (at, begin), end in zip(buckets, ends, strict=True)
+        if begin < last
+    ]
+
+
+def _group(values: dict[str, Any], wanted: GroupsWanted) -> GroupView:
+    open_now = values["in_progress"]
+    values["end_unknown"] = values["calls"] - values["ended"] - open_now
+    counts = {name: values[name] for name in _COUNTED}
+    bids_failed = values["bids_failed"]
+    if bids_failed is None:
+        ratios = ratios_of(counts) | {ABR.name: ABR_UNKNOWN}
+    else:
+        counted = counts | {BIDS_FAILED: bids_failed}
+        ratios, counts = ratios_of(counts) | {ABR.name: ABR.ratio(counted)}, counted
+    loss = Ratio.of(values["skipped_packets"], values["packets"], LOSS_FORMULA)
+    mos = Ratio.of(values["mos_milli"] / 1e3, values["mos_legs"], MOS_FORMULA)
+    return GroupView(
+        start=values["starts_at"],
+        end=values["ends_at"],
+        group={name: values[name] for name in wanted.by},
+        is_other=values["is_other"],
+        counts=counts,
+        ratios=ratios,
+        durations=_durations(values, with_histograms=wanted.with_histograms),
+        quality=GroupQuality(mos=mos, loss=loss),
+        costs=None if values["costs"] is None else _costs(values["costs"]),
+    )
+
+
+def _durations(values: Mapping[str, Any], *, with_histograms: bool) -> GroupDurations:
+    found: list[Percentiles | None] = [None] * 4
+    if values["numbers"] is not None:
+        delays, talks, rings = histograms_of(values["numbers"], values["totals"])
+        until_answer_or_end = dict(delays)
+        for number, count in rings.items():
+            until_answer_or_end[number] = until_answer_or_end.get(number, 0) + count
+        found = [
+            percentiles_of(each, with_histogram=with_histograms)
+            for each in (delays, talks, until_answer_or_end, rings)
+        ]
+    answer_delay, talk, ring, ring_unanswered = found
+    return GroupDurations(
+        minutes_of_use=values["talk_us"] / 6e7,
+        acd_s=Ratio.of(values["talk_us"] / 1e6, values["talked"], ACD_FORMULA),
+        ring_s=Ratio.of(values["ring_us"] / 1e6, values["rang"], RING_FORMULA),
+        answer_delay=answer_delay,
+        talk=talk,
+        ring=ring,
+        ring_unanswered=ring_unanswered,
+    )
+
+
+def _costs(costs: Sequence[Mapping[str, Any]]) -> list[Cost]:
+    found = [Cost(**each) for each in costs]
+    return sorted(found, key=lambda each: (each.currency is None, each.currency or ""))
+
+
+_COUNTED = tuple(each.name for each in COUNTERS)

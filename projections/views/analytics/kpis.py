@@ -55,9 +55,13 @@ class RatioRule:
 
     def ratio(self, counts: Mapping[str, int]) -> "Ratio":
         """Its value, from the value of every counter by its name."""
-        above = sum(counts[name] for name in self.numerator)
-        below = sum(counts[name] for name in self.denominator)
-        below -= sum(counts[name] for name in self.without)
+        above = below = 0
+        for name in self.numerator:
+            above += counts[name]
+        for name in self.denominator:
+            below += counts[name]
+        for name in self.without:
+            below -= counts[name]
         return Ratio.of(above, below, self.formula)
 
 

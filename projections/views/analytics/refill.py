@@ -3,8 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
-from offhook.projections.views.analytics.hourly.making import make_every_hour
+from offhook.projections.views.analytics.hourly.kept import make_everything
 from offhook.projections.views.analytics.rollups.changes import (
     FILL_CHANGES,
     FUNCTIONS,
@@ -22,8 +21,7 @@ async def refill(connection: AsyncConnection, schema: str) -> None:
     analyze = "analyze leg_sums, leg_classes, leg_repeats, hour_changes"
     for statement in (*FILL_CHANGES.values(), analyze):
         await connection.execute(text(statement))
-    for subject in KEPT_HOURS:
-        await make_every_hour(connection, subject)
+    await make_everything(connection)
     of_hours = (each for table in FUNCTIONS for each in hour_triggers_on(table))
     for statement in (*triggers_on("legs"), *of_hours):
         await connection.execute(text(statement))

@@ -1,6 +1,6 @@
 """Figures of anything that happens at a time, grouped like calls: what `groups` is for legs.
 
-    kept hours ─────────────────────────────────────────┐
+    kept days, and kept hours of others ────────────────┐
     other hours, and the ends of the range ─▶ facts ────┴▶ numbers ─▶ by bucket and dimensions
 
 `subjects` says what facts and numbers are. In buckets of less than an hour all facts are counted.
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
+    Unit,
     bucket_begin,
     bucket_end,
     bucket_start,
@@ -28,6 +29,7 @@ from offhook.projections.views.analytics.grouping.wanted import (
     GroupsWanted,
     TooManyGroups,
 )
+from offhook.projections.views.analytics.hourly.days import DAYS_OF, kept_days, whole_days
 from offhook.projections.views.analytics.hourly.figure_hours import HOURS_OF
 from offhook.projections.views.analytics.hourly.making import (
     kept_hours,
@@ -67,7 +69,6 @@ async def read_figures(
     extra: Mapping[str, Any] | None = None,
 ) -> list[FigureGroup]:
     """In order of time, then the most frequent first. Raises UnknownTimeZone, TooManyGroups."""
-    extra = extra or {}
     values: dict[str, Any] = {
         "since": wanted.start,
         "until": wanted.end,
@@ -80,17 +81,20 @@ async def read_figures(
     if not subject.is_rolled_up:
         hours = whole_hours if is_whole else no_whole_hours
         values |= hours(wanted.start, wanted.end) | {"known_until": wanted.end}
+        values |= whole_days(values["first"], values["last"])
+    values |= {
+        _below(place): round(1_000_000 * (extra or {})[limit.parameter]) + limit.is_included
+        for place, limit in enumerate(subject.limits.values(), start=1)
+    }
     await connection.execute(text("set local jit to off"))
     found = await connection.execute(_statement(subject, wanted), values)
     rows = found.all()
     if sum(len(row.numbers) for row in rows) > ROWS_MAX:
         raise TooManyGroups
-    return _groups(rows, subject, wanted, extra)
+    return _groups(rows, subject, wanted)
 
 
-def _groups(
-    rows: Sequence[Any], subject: Subject, wanted: GroupsWanted, extra: Mapping[str, Any]
-) -> list[FigureGroup]:
+def _groups(rows: Sequence[Any], subject: Subject, wanted: GroupsWanted) -> list[FigureGroup]:
     sizes: dict[tuple[str | None, ...], int] = defaultdict(int)
     names = subject.numbered
     size = names.index(subject.size) + 1
@@ -100,13 +104,10 @@ def _groups(
             sizes[key] += row.totals[row.numbers.index(size)]
     ranked = sorted(sizes, key=lambda key: (-sizes[key], [(v is not None, v or "") for v in key]))
     places = {key: place for place, key in enumerate(ranked[: wanted.top])}
-    limits = [
-        (name, round(1_000_000 * extra[limit.parameter]) + limit.is_included)
-        for name, limit in subject.limits.items()
-    ]
+    limits = [*subject.limits]
     ends: dict[datetime, datetime] = {}
     totals: dict[tuple[datetime, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    classes: dict[tuple[datetime, int], dict[str, dict[str, int]]] = defaultdict(
+    classes: dict[tuple[datetime, int], dict[str, dict[int, int]]] = defaultdict(
         lambda: {name: {} for name in subject.durations}
     )
     for key, row in keyed:
@@ -119,12 +120,9 @@ def _groups(
             elif number < EXACT:
                 which, class_ = divmod(number, CLASSES)
                 of_class = counted[which - 1]
-                of_class[str(class_)] = of_class.get(str(class_), 0) + total
+                of_class[class_] = of_class.get(class_, 0) + total
             else:
-                which, us = divmod(number, EXACT)
-                name, below_us = limits[which - 1]
-                if us < below_us:
-                    named[name] += total
+                named[limits[number // EXACT - 1]] += total
     present = sorted(group for group, named in totals.items() if named[subject.size])
     if len(present) > GROUPS_MAX:
         raise TooManyGroups
@@ -167,17 +165,33 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
         "at": bucket_start(wanted.unit, "at"),
         "begins": bucket_begin(wanted.unit),
         "ends": bucket_end(wanted.unit),
+        "is_counted": "true",
+        "number": "number",
     }
+    if subject.limits:
+        below = " ".join(
+            f"when {place} then cast(:{_below(place)} as bigint)"
+            for place, _ in enumerate(subject.limits, start=1)
+        )
+        is_exact = f"number >= {EXACT}"
+        is_below = f"number % {EXACT} < case number / {EXACT} {below} end"
+        values |= {
+            "is_counted": f"(not {is_exact} or {is_below})",
+            "number": f"case when {is_exact} then number / {EXACT} * {EXACT} else number end",
+        }
     if subject.is_rolled_up:
         facts = subject.facts_in(":since", ":until")
         return text(_SQL.format(numbered=_ROLLED.format(facts=facts, **values), **values))
-    hours = HOURS_OF[subject.name]
+    hours, days = HOURS_OF[subject.name], DAYS_OF[subject.name]
     numbered = _COUNTED.format(
         facts=subject.facts_in("from_at", "to_at"),
         hours=kept_hours(hours),
         numbers=numbers_of(subject, f"starts_at{dimensions}"),
         hour=bucket_start(wanted.unit, "hour"),
         table=hours.table.name,
+        days=kept_days(days, _in_one_bucket(wanted.unit)),
+        day=bucket_start(wanted.unit, "day"),
+        day_table=days.table.name,
         kind=subject.kind([*by, *filters]),
         **values,
     )
@@ -187,13 +201,25 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
     )
 
 
+def _below(place: int) -> str:
+    """The parameter for the microseconds below which durations of that limit are counted."""
+    return f"below_{place}_us"
+
+
+def _in_one_bucket(unit: Unit | None) -> str:
+    """Whether all hours of a day of UTC are in the same bucket, in SQL."""
+    return f"{bucket_start(unit, 'day')} = {bucket_start(unit, _LAST_HOUR)}"
+
+
+_LAST_HOUR = "day + interval '23 hours'"
+
 _SQL = """
 with {numbered}
 select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
     array_agg(number) as numbers, array_agg(total) as totals
 from (
-    select starts_at{dimensions}, number, sum(total)::bigint as total
-    from numbered group by starts_at{dimensions}, number
+    select starts_at{dimensions}, {number} as number, sum(total)::bigint as total
+    from numbered where {is_counted} group by starts_at{dimensions}, {number}
     having sum(total) <> 0
     limit :rows_max + 1
 ) as summed
@@ -203,8 +229,15 @@ group by starts_at{dimensions}
 _COUNTED = """hours as materialized (
     {hours}
 ),
+days as materialized (
+    {days}
+),
+single as materialized (
+    select hour, is_kept from hours
+    where not exists (select from days where day = date_trunc('day', hour, 'UTC'))
+),
 pieces as materialized (
-    select hour as from_at, hour + interval '1 hour' as to_at from hours where not is_kept
+    select hour as from_at, hour + interval '1 hour' as to_at from single where not is_kept
     union all
     select from_at, to_at from unnest(:from_ends, :to_ends) as rest (from_at, to_at)
 ),
@@ -215,11 +248,15 @@ facts as materialized (
 numbered as (
     {numbers}
     union all
-    select {hour} as starts_at{dimensions}, each.number, sum(each.total)::bigint
-    from hours join {table} as kept using (hour)
+    select {day} as starts_at{dimensions}, each.number, each.total
+    from days join {day_table} as kept using (day)
+    cross join lateral unnest(kept.numbers, kept.totals) as each (number, total)
+    where kind = '{kind}'{filters}
+    union all
+    select {hour} as starts_at{dimensions}, each.number, each.total
+    from single join {table} as kept using (hour)
     cross join lateral unnest(kept.numbers, kept.totals) as each (number, total)
     where is_kept and kind = '{kind}'{filters}
-    group by 1{dimensions}, each.number
 )"""
 
 _ROLLED = """numbered as (

@@ -132,5 +132,11 @@ def hour_after(at: datetime) -> datetime:
     return hour if hour == at else hour + timedelta(hours=1)
 
 
+def day_after(at: datetime) -> datetime:
+    """The first whole day that is not before."""
+    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    return day if day == at else day + timedelta(days=1)
+
+
 _TZ = "cast(:tz as text)"
 _INVALID_PARAMETER = "22023"

@@ -1,7 +1,9 @@
 """Percentiles of durations, from how many there are in each class of a histogram. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US
 
@@ -34,25 +36,26 @@ class Percentiles:
     histogram: Sequence[HistogramClass] | None = None
 
 
-def percentiles_of(classes: Mapping[str, int], *, with_histogram: bool = False) -> Percentiles:
+def percentiles_of(classes: Mapping[int, int], *, with_histogram: bool = False) -> Percentiles:
     """Nearest rank, of how many there are in each class."""
-    counted = sorted((int(number), count) for number, count in classes.items())
-    samples = sum(count for _, count in counted)
+    numbers = sorted(classes)
+    until = list(accumulate(map(classes.__getitem__, numbers)))
+    samples = until[-1] if until else 0
 
     def rank(percent: int) -> float | None:
-        left = -(-samples * percent // 100)
-        for number, count in counted:
-            left -= count
-            if left <= 0:
-                return BOUNDS_US[min(number, len(BOUNDS_US) - 1)] / 1e6
-        return None
+        if not samples:
+            return None
+        number = numbers[bisect_left(until, -(-samples * percent // 100))]
+        return BOUNDS_US[min(number, len(BOUNDS_US) - 1)] / 1e6
 
     return Percentiles(
         p50_s=rank(50),
         p95_s=rank(95),
         p99_s=rank(99),
         samples=samples,
-        histogram=[_histogram_class(*each) for each in counted] if with_histogram else None,
+        histogram=[_histogram_class(each, classes[each]) for each in numbers]
+        if with_histogram
+        else None,
     )
 
 

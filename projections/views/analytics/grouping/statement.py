@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from sqlalchemy import DateTime, Text, TextualSelect, bindparam, text
+from sqlalchemy import DateTime, Integer, Text, TextualSelect, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW
@@ -14,7 +14,14 @@ from offhook.projections.views.analytics.grouping.buckets import (
     bucket_start,
 )
 from offhook.projections.views.analytics.leg_facts import DIMENSIONS, facts_of
-from offhook.projections.views.analytics.rollups.rollups import CLASSES, FIGURES, IS_COUNTED, KINDS
+from offhook.projections.views.analytics.rollups.rollups import (
+    CLASS_KINDS,
+    CLASSES,
+    FIGURES,
+    IS_COUNTED,
+    KINDS,
+    suffix_of,
+)
 
 
 def kind_of(by: Sequence[str], filters: Sequence[str]) -> str | None:
@@ -66,12 +73,15 @@ def statement_of(
             dimensions=", ".join(DIMENSIONS),
             values=", ".join(f"{values.get(name, 'null')} as {name}" for name in DIMENSIONS),
             figures=", ".join(FIGURES),
+            signed=", ".join(f"sign * {name}" for name in FIGURES),
+            rolled_start=_rolled_start(unit),
             zeros=", ".join("0" for _ in FIGURES),
+            starts=bucket_start(unit),
+            bid_starts=bucket_start(unit, "decided_at"),
             bids=", ".join(f"{_OF_BIDS.get(name, 'null')} as {name}" for name in DIMENSIONS),
         ),
         spans="" if kind is None else _SPANS,
         filters=filters,
-        starts=bucket_start(unit),
         begins=bucket_begin(unit),
         ends=bucket_end(unit),
         key=f"jsonb_build_array({', '.join(by)})",
@@ -79,7 +89,7 @@ def statement_of(
         sums=", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in _SUMMED),
         figures=", ".join(_SUMMED if has_bids(by, filtered) else _SUMMED[:-1]),
         no_bids="" if has_bids(by, filtered) else ", null as bids_failed",
-        distributions=_distributions(unit, by, filters, kind) if has_more else "",
+        distributions=_distributions(unit, by, filtered, filters, kind) if has_more else "",
         joined=_JOINED if has_more else "",
         read=_READ if has_more else _NOT_READ,
     )
@@ -90,22 +100,51 @@ def statement_of(
             bindparam("levels", type_=ARRAY(Text)),
             bindparam("firsts", type_=times),
             bindparam("lasts", type_=times),
+            bindparam("signs", type_=ARRAY(Integer)),
+            bindparam("ats", type_=times),
         )
-    return statement.columns(costs=JSONB, delays=JSONB, talks=JSONB, rings=JSONB)
+    return statement.columns(costs=JSONB)
 
 
-def _distributions(unit: Unit | None, by: tuple[str, ...], filters: str, kind: str | None) -> str:
+def histograms_of(numbers: Sequence[int], totals: Sequence[int]) -> list[dict[int, int]]:
+    """How many there are of each class, for each of CLASSES."""
+    found: list[dict[int, int]] = [{} for _ in CLASSES]
+    for number, total in zip(numbers, totals, strict=True):
+        found[number // 1000 - 1][number % 1000] = total
+    return found
+
+
+def _distributions(
+    unit: Unit | None,
+    by: tuple[str, ...],
+    filtered: tuple[str, ...],
+    filters: str,
+    kind: str | None,
+) -> str:
     """The parts of the statement that read histograms and costs."""
-    parts = [_CLASSES.format(**CLASSES, filters=filters)]
+    parts = [_CLASSES.format(**CLASSES, starts=bucket_start(unit), filters=filters)]
     if kind is not None:
-        parts.append(_ROLLED_CLASSES.format(filters=filters))
-    placed = _PLACED_CLASSES.format(
+        suffix = suffix_of({*by, *filtered})
+        kinds = [(f"'{each}{suffix}'", at) for at, each in enumerate(CLASS_KINDS, start=1)]
+        parts.append(
+            _ROLLED_CLASSES.format(
+                kinds=", ".join(each for each, _ in kinds),
+                places=" ".join(f"when {each} then {at}" for each, at in kinds),
+                filters=filters,
+                rolled_start=_rolled_start(unit),
+            )
+        )
+    return _PLACED_CLASSES.format(
         classes="\nunion all\n".join(parts),
-        starts=bucket_start(unit),
         key=f"jsonb_build_array({', '.join(by)})",
         dimensions="".join(f", {name}" for name in by),
+        lists=_LISTS.strip(),
     )
-    return "".join([placed, *(_HISTOGRAM.format(kind=name) for name in CLASSES), _COSTS])
+
+
+def _rolled_start(unit: Unit | None) -> str:
+    """The bucket of a row of a roll-up. If buckets are hours, each of its hours is one."""
+    return "starts_at" if unit == "hour" else f"coalesce(at, {bucket_start(unit, 'starts_at')})"
 
 
 _SUMMED = (*FIGURES, "in_progress", "bids_failed")
@@ -124,10 +163,9 @@ _OF_BIDS = {
     "flow_version": f"case when flow not in ({_NO_FLOWS}) then left(flow_version, 100) end",
 }
 
-_FROM_LEGS = (
-    "select started_at, {dimensions}, in_progress, 0 as bids_failed, {figures} from leg_facts"
-)
-_ROLLED = """select starts_at, {values}, 0 as in_progress, 0 as bids_failed, {figures}
+_FROM_LEGS = """select {starts} as starts_at, {dimensions}, in_progress, 0 as bids_failed, {figures}
+    from leg_facts"""
+_ROLLED = """select {rolled_start}, {values}, 0 as in_progress, 0 as bids_failed, {signed}
     from spans cross join lateral (
         select * from leg_sums
         where kind = :kind and leg_sums.level = spans.level
@@ -135,14 +173,15 @@ _ROLLED = """select starts_at, {values}, 0 as in_progress, 0 as bids_failed, {fi
         offset 0
     ) as rolled"""
 # With `offset 0` each span is looked up in the index; a join would read all of the roll-up.
-_BIDS = """select decided_at, {bids}, 0 as in_progress, 1 as bids_failed, {zeros}
+_BIDS = """select {bid_starts}, {bids}, 0 as in_progress, 1 as bids_failed, {zeros}
     from commands as command
     where decided_at >= :since and decided_at < :until
         and status = 'failed' and operation in ('dial', 'transfer')
         and maybe_performed is not true"""
 
 _SPANS = """spans as materialized (
-    select * from unnest(:levels, :firsts, :lasts) as span (level, first, last)
+    select * from unnest(:levels, :firsts, :lasts, :signs, :ats)
+        as span (level, first, last, sign, at)
 ),
 """
 
@@ -155,7 +194,7 @@ facts as (
 ),
 placed as materialized (
     select *, {key} as key from (
-        select {starts} as starts_at{dimensions}, {sums}
+        select starts_at{dimensions}, {sums}
         from facts where true{filters}
         group by 1{dimensions}
     ) as each
@@ -181,66 +220,64 @@ limit :groups_max + 1
 """
 
 _READ = (
-    "coalesce(delays, '{}') as delays, coalesce(talks, '{}') as talks,"
-    " coalesce(rings, '{}') as rings,"
+    "coalesce(numbers, '{}') as numbers, coalesce(totals, '{}') as totals,"
     " coalesce(costs, '[]') as costs"
 )
-_NOT_READ = (
-    "null::jsonb as delays, null::jsonb as talks, null::jsonb as rings, null::jsonb as costs"
-)
-_JOINED = """
-left join delays using (starts_at, place)
-left join talks using (starts_at, place)
-left join rings using (starts_at, place)
-left join costs using (starts_at, place)
-"""
+_NOT_READ = "null::int[] as numbers, null::bigint[] as totals, null::jsonb as costs"
+_JOINED = "left join listed using (starts_at, place)"
 
+# A class is a number: 1000 times the place of its kind, and the class. Costs have none.
 _CLASSES = """
-select kind, started_at, direction, connection_id, value, 1 as legs, micros
+select {starts} as starts_at, direction, connection_id, number, each.currency, 1 as legs, micros
 from leg_facts cross join lateral (values
-    ('delay', ({delay})::text, delay_us, 0),
-    ('talk', ({talk})::text, talked_us, 0),
-    ('ring', ({ring})::text, unanswered_us, 0),
-    ('cost', currency, cost_micros, cost_micros)
-) as each (kind, value, counted, micros)
+    (1000 + {delay}, null, delay_us, 0),
+    (2000 + {talk}, null, talked_us, 0),
+    (3000 + {ring}, null, unanswered_us, 0),
+    (4000, currency, cost_micros, cost_micros)
+) as each (number, currency, counted, micros)
 where counted is not null{filters}"""
 
 _ROLLED_CLASSES = """
-select kind, starts_at, direction, connection_id, value, legs, micros
+select {rolled_start}, direction, connection_id,
+    1000 * place + case when place < 4 then value::int else 0 end,
+    case when place = 4 then value end, sign * legs, sign * micros
 from spans cross join lateral (
-    select * from leg_classes
-    where kind in ('delay', 'talk', 'ring', 'cost') and leg_classes.level = spans.level
+    select *, case kind {places} end as place from leg_classes
+    where kind in ({kinds}) and leg_classes.level = spans.level
         and starts_at >= spans.first and starts_at < spans.last{filters}
     offset 0
 ) as rolled"""
 
+# Keys are made of groups, of which there are few, and not of their classes.
 _PLACED_CLASSES = """,
-placed_classes as materialized (
-    select *, {key} as key from (
-        select kind, {starts} as starts_at{dimensions}, value,
-            sum(legs)::bigint as legs, sum(micros)::bigint as micros
-        from ({classes}) as each
-        group by kind, 2{dimensions}, value
-        having sum(legs) <> 0
-    ) as each
-),
-classes as (
-    select kind, starts_at, coalesce(place, 0) as place, value,
+classes as materialized (
+    select starts_at{dimensions}, number, currency,
         sum(legs)::bigint as legs, sum(micros)::bigint as micros
-    from placed_classes left join ranked using (key)
-    group by 1, 2, 3, 4
+    from ({classes}) as each
+    group by 1{dimensions}, number, currency
+    having sum(legs) <> 0
+),
+of_groups as materialized (
+    select starts_at, {key} as key, {lists}
+    from classes group by starts_at{dimensions}
+),
+listed as (
+    select starts_at, place, numbers, totals, costs from of_groups join ranked using (key)
+    union all
+    select starts_at, 0, {lists}
+    from (
+        select starts_at, number, currency, sum(legs)::bigint as legs,
+            sum(micros)::bigint as micros
+        from classes
+        where exists (select from of_groups left join ranked using (key) where place is null)
+            and {key} not in (select key from ranked)
+        group by starts_at, number, currency
+    ) as others
+    group by starts_at
 )"""
 
-_HISTOGRAM = """,
-{kind}s as (
-    select starts_at, place, jsonb_object_agg(value, legs) as {kind}s
-    from classes where kind = '{kind}' group by 1, 2
-)"""
-
-_COSTS = """,
-costs as (
-    select starts_at, place, jsonb_agg(
-        jsonb_build_object('currency', value, 'micros', micros, 'calls', legs) order by value
-    ) as costs
-    from classes where kind = 'cost' group by 1, 2
-)"""
+_LISTS = """
+        array_agg(number) filter (where number < 4000) as numbers,
+        array_agg(legs) filter (where number < 4000) as totals,
+        jsonb_agg(jsonb_build_object('currency', currency, 'micros', micros, 'calls', legs))
+            filter (where number = 4000) as costs"""

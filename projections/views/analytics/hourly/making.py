@@ -64,11 +64,12 @@ class Hourly:
 
 
 def kept_hours(subject: Hourly) -> str:
-    """A query of the hours of [:first, :last) with changes: `hour`, and whether its row `is_kept`.
+    """A query of the hours of [:first, :last) with changes: `hour`, `changes`, and whether its row
+    `is_kept`.
 
     Of an hour that is not over at :known_until nothing is kept.
     """
-    return f"""select changed.hour, coalesce(made.changes = changed.changes
+    return f"""select changed.hour, changed.changes, coalesce(made.changes = changed.changes
             and changed.hour + interval '1 hour' <= :known_until, false) as is_kept
         from (
             select hour, sum(changes) as changes from hour_changes
@@ -112,7 +113,7 @@ async def list_old_hours(
             bindparam("last", type_=DateTime(timezone=True)),
             bindparam("known_until", type_=DateTime(timezone=True)),
         ),
-        await _until_now(connection) | {"limit": limit},
+        await until_now(connection) | {"limit": limit},
     )
     return found.scalars().all()
 
@@ -144,7 +145,8 @@ async def make_every_hour(connection: AsyncConnection, subject: Hourly) -> None:
         await make_hours(connection, subject, hours[at : at + HOURS_AT_ONCE])
 
 
-async def _until_now(connection: AsyncConnection) -> dict[str, datetime]:
+async def until_now(connection: AsyncConnection) -> dict[str, datetime]:
+    """The parameters of `kept_hours` for all hours with changes."""
     found = await connection.execute(
         text("select min(hour) as first, clock_timestamp() as now from hour_changes")
     )

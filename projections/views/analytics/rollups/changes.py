@@ -16,6 +16,9 @@ from offhook.projections.views.view import metadata
 LOAD, COMMANDS, VISITS = "load", "commands", "visits"
 """Subjects, by the names that they are stored under."""
 
+DAYS = "_days"
+"""Of a subject with days, what follows its name in `hours_made`."""
+
 UP_HOURS_MAX = 48
 """A leg counts as up for at most so long. The carrier ends it after 4 hours; a longer one is a
 mistake of its clocks, and must not change thousands of hours."""
@@ -188,7 +191,7 @@ begin
     );
     if tg_op = 'TRUNCATE' then
         delete from hour_changes where subject = '{subject}';
-        delete from hours_made where subject = '{subject}';
+        delete from hours_made where {made};
     elsif tg_op = 'UPDATE' then
         if exists (select from new_rows) then
         {update};
@@ -204,21 +207,26 @@ begin
 end
 """
 
+_MADE = f"subject in ('{{0}}', '{{0}}{DAYS}')"
+
 FUNCTIONS: Mapping[str, str] = {
     "legs": _BODY.format(
         subject=LOAD,
+        made=f"subject = '{LOAD}'",
         update=_of_leg("update", _MOVED),
         insert=_of_leg("insert", _up("new_rows")),
         delete=_of_leg("delete", _up("old_rows")),
     ),
     "commands": _BODY.format(
         subject=COMMANDS,
+        made=_MADE.format(COMMANDS),
         update=_of_command(_CHANGED),
         insert=_of_command("new_rows"),
         delete=_of_command("old_rows"),
     ),
     "queue_visits": _BODY.format(
         subject=VISITS,
+        made=_MADE.format(VISITS),
         update=_of_visit(_CHANGED),
         insert=_of_visit("new_rows"),
         delete=_of_visit("old_rows"),

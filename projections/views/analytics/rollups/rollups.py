@@ -6,7 +6,7 @@ hardly after its end. Readers add the legs that are up, of which there are few.
     leg_sums      each counter and sum of `leg_facts`, by period of the start, direction,
                   connection, and one of: nothing more, the outcome, the number's prefix, the flow
     leg_classes   histograms of answer delay, talk and ring (of calls without an answer), and cost
-                  by currency, by period, direction and connection
+                  by currency, by period and both of direction and connection, one of them, or none
     leg_repeats   rows of `legs` that do not count: another session has a fuller row of the leg
 
 Triggers on `legs` keep them, in the transaction of the rows: the values of the old row are
@@ -18,7 +18,7 @@ Projectors of different partitions must not wait for each other: a row of a roll
 the partition whose projector writes it, and readers add the shards up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -61,6 +61,23 @@ CLASSES = {
 }
 """The histograms, and the number of a leg's class."""
 
+CLASS_KINDS = (*CLASSES, "cost")
+
+TOLD_APART = {
+    "_all": (),
+    "_direction": ("direction",),
+    "_connection": ("connection_id",),
+    "": ("direction", "connection_id"),
+}
+"""What each histogram is kept by, under its kind and this suffix. A group of an hour has dozens of
+classes, so merging those of every direction and connection would be most of a read."""
+
+
+def suffix_of(told_apart: Collection[str]) -> str:
+    """The suffix of the kinds that have the fewest rows and tell these dimensions apart."""
+    return next(suffix for suffix, by in TOLD_APART.items() if {*told_apart} <= {*by})
+
+
 _SHARD_BITS = 47  # a position above them is the partition, as `offhook.position` has it
 
 leg_sums = Table(
@@ -97,13 +114,13 @@ leg_sums = Table(
 leg_classes = Table(
     "leg_classes",
     metadata,
-    Column("kind", Text, nullable=False),  # delay, talk, ring: number of the class; cost: currency
+    Column("kind", Text, nullable=False),  # of CLASS_KINDS, with a suffix of TOLD_APART
     Column("level", Text, nullable=False),  # of LEVELS
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("shard", Integer, nullable=False),
     Column("direction", Text),
     Column("connection_id", Text),
-    Column("value", Text),
+    Column("value", Text),  # the number of the class; of cost, the currency
     Column("legs", BigInteger, nullable=False),
     Column("micros", BigInteger, nullable=False),  # of cost
     Index(
@@ -149,7 +166,21 @@ def triggers_on(table: str) -> list[str]:
     ]
 
 
-def _changed(changes: Mapping[str, str], before: str = "", levels: Sequence[str] = LEVELS) -> str:
+def rows_told_apart(suffixes: Iterable[str]) -> str:
+    """Rows of SQL: a suffix of TOLD_APART, and its dimensions or null."""
+    names = TOLD_APART[""]
+    return ", ".join(
+        f"('{suffix}', {', '.join(n if n in TOLD_APART[suffix] else 'null' for n in names)})"
+        for suffix in suffixes
+    )
+
+
+def _changed(
+    changes: Mapping[str, str],
+    before: str = "",
+    levels: Sequence[str] = LEVELS,
+    suffixes: Iterable[str] = TOLD_APART,
+) -> str:
     """A statement that adds the rows under "+", and subtracts those under "-"."""
     rows = " union all ".join(
         f"select {sign}1 as sign, fact.* from ({query}) as fact" for sign, query in changes.items()
@@ -159,6 +190,7 @@ def _changed(changes: Mapping[str, str], before: str = "", levels: Sequence[str]
     return _CHANGED.format(
         before=before,
         levels=", ".join(f"('{level}')" for level in levels),
+        told_apart=rows_told_apart(suffixes),
         rows=rows,
         dimensions=", ".join(DIMENSIONS),
         delay=CLASSES["delay"],
@@ -209,9 +241,10 @@ classes as (
     insert into leg_classes (
         kind, level, starts_at, shard, direction, connection_id, value, legs, micros
     )
-    select kind, level, date_trunc(level, hour, 'UTC'), shard, direction, connection_id, value,
-        sum(legs), sum(micros)
+    select kind || suffix, level, date_trunc(level, hour, 'UTC'), shard, told.direction,
+        told.connection_id, value, sum(legs), sum(micros)
     from hour_classes cross join (values {levels}) as period (level)
+        cross join lateral (values {told_apart}) as told (suffix, direction, connection_id)
     group by 1, 2, 3, 4, 5, 6, 7
     order by 1, 2, 3, 4, 5, 6, 7
     on conflict (kind, level, starts_at, shard, direction, connection_id, value) do update
@@ -252,8 +285,10 @@ where repeats
 FILL_HOURS = _changed(
     {"+": _facts("legs", f"{IS_COUNTED} and leg.started_at >= :first and leg.started_at < :last")},
     levels=LEVELS[:1],
+    suffixes=[""],
 )
-"""The hours of [:first, :last), which are whole, of empty tables."""
+"""The hours of [:first, :last), which are whole, of empty tables; of `leg_classes`, those that tell
+apart all dimensions."""
 
 _LONGER = """insert into {table} ({columns})
 select kind, :longer, date_trunc(:longer, starts_at, 'UTC'), shard, direction, connection_id,
@@ -274,7 +309,7 @@ def _longer(table: Table, values: Sequence[str], figures: Sequence[str]) -> str:
 
 FILL_LONGER: Mapping[str, Sequence[str]] = {
     _longer(leg_sums, ("value1", "value2", "value3"), FIGURES): tuple(KINDS),
-    _longer(leg_classes, ("value",), ("legs", "micros")): (*CLASSES, "cost"),
+    _longer(leg_classes, ("value",), ("legs", "micros")): CLASS_KINDS,
 }
 """The periods of level :longer from those of :level that start in [:first, :last), which has whole
 ones, of a :kind; and the kinds."""

@@ -24,14 +24,14 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import imported_headers
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
-from offhook.projections.projector.hours import make_old_hours
+from offhook.projections.projector.hours import make_old
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.run import build_version, cut_over_version
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import GroupView, read_groups
-from offhook.projections.views.analytics.hourly.kept import KEPT_HOURS
+from offhook.projections.views.analytics.hourly.kept import KEPT_DAYS, KEPT_HOURS
 from offhook.projections.views.analytics.kpis import Ratio
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US, DIMENSIONS
 from offhook.projections.views.analytics.timeseries import (
@@ -40,7 +40,7 @@ from offhook.projections.views.analytics.timeseries import (
     read_summary,
     read_timeseries,
 )
-from tests.projections.rollups import assert_rolled_up, current_hours, rolled_up
+from tests.projections.rollups import assert_rolled_up, current_days, current_hours, rolled_up
 from tests.projections.story import (
     NOON,
     call,
@@ -123,11 +123,12 @@ async def test_every_number_is_the_one_of_an_independent_count(
         await more.assert_all(connection, random.Random(seed), webhooks=webhooks)
         assert min(map(len, (await rolled_up(connection)).values())) > 0
     await assert_rolled_up(engine)
-    for subject in KEPT_HOURS:
-        await make_old_hours(engine, subject)
+    await make_old(engine)
     async with engine.connect() as connection:
         for subject in KEPT_HOURS:
             assert len(await current_hours(connection, subject)) > 24
+        for daily in KEPT_DAYS:
+            assert await current_days(connection, daily)
         await more.assert_hourly(connection, random.Random(seed))
     await assert_rolled_up(engine)
     await rebuilt(engine)
@@ -144,8 +145,7 @@ async def making_hours(engine: AsyncEngine) -> AsyncIterator[None]:
 
     async def make() -> None:
         while True:
-            for subject in KEPT_HOURS:
-                await make_old_hours(engine, subject)
+            await make_old(engine)
             await asyncio.sleep(0.1)
 
     task = asyncio.create_task(make())

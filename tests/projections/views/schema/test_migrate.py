@@ -25,6 +25,7 @@ from offhook.projections.views.schema.migrate import (
 )
 from offhook.projections.views.sessions import read_session
 from offhook.projections.views.view import metadata
+from tests.projections.rollups import assert_rolled_up, rolled_up
 from tests.projections.story import TIMEOUT_S
 
 
@@ -185,6 +186,37 @@ async def test_sessions_from_before_have_when_their_flow_raised(
     assert none is not None
     assert raised.session.flow_raised_at == datetime(2026, 11, 22, 10, 0, 3, tzinfo=UTC)
     assert none.session.flow_raised_at is None
+
+
+async def test_legs_from_before_are_in_every_histogram(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0026")
+    engine = open_database(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "insert into legs (call_control_id, session_id, direction, connection_id, state,"
+                " started_at, answered_at, ended_at, cost, currency, last_seq)"
+                " select n, n, nullif(direction, ''), 'c-' || n % 2, 'ended', at,"
+                " case when n % 3 > 0 then at + n * interval '1 s' end, at + n * interval '9 s',"
+                " 0.5, 'USD', n::bigint << 45"
+                " from generate_series(1, 12) as n cross join lateral (select"
+                " (array['incoming', 'outgoing', ''])[1 + n % 3] as direction,"
+                " timestamptz '2026-11-29 22:10:00+00' + n * interval '1 hour' as at) as each"
+            )
+        )
+    async with engine.connect() as connection:
+        before = await rolled_up(connection)
+    await migrate(empty_database_url, migrations)
+    await assert_rolled_up(engine)
+    async with engine.connect() as connection:
+        after = await rolled_up(connection)
+        assert before["leg_classes"] < after["leg_classes"]
+    await downgrade(empty_database_url, migrations, "0026")
+    async with engine.connect() as connection:
+        assert await rolled_up(connection) == before
+    await engine.dispose()
 
 
 _SESSION = """

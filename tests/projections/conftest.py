@@ -48,9 +48,15 @@ def own_nats_server() -> Iterator[NatsServer]:
 
 
 @pytest.fixture
-async def client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
+def partitions() -> int:
+    """Of the log; a module with more than one has a fixture of its own."""
+    return 1
+
+
+@pytest.fixture
+async def client(own_nats_server: NatsServer, partitions: int) -> AsyncIterator[Client]:
     client = await connect(own_nats_server.url, "test")
-    await provision(client, [own_nats_server.monitor_url])
+    await provision(client, [own_nats_server.monitor_url], partitions=partitions)
     yield client
     await close(client)
 

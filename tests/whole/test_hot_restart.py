@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.events import CommandFailed, Decided, Record, WebhookReceived
 from offhook.jetstream.log import EventLog
 from offhook.settings import Settings
 from tests.whole.books import books_when_quiet, said, say, settled_verdict
 from tests.whole.reading import log_at
+from tests.whole.traffic import place_call
 
 CALLS_MIN = 60
 AFTER = 5
@@ -32,16 +33,16 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 async def test_a_new_version_takes_over_calls_that_are_up_and_loses_none(stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=stack.addresses["simulator"], timeout=60) as http:
         for number in range(CALLS_MIN):
-            await _call(http)
+            await place_call(http)
             if number == CALLS_MIN // 2:
                 releasing = asyncio.create_task(asyncio.to_thread(_release, stack))
             await asyncio.sleep(0.05)
         while not releasing.done():
-            await _call(http)
+            await place_call(http)
             await asyncio.sleep(0.05)
         await releasing
         for _ in range(AFTER):
-            await _call(http)
+            await place_call(http)
     books = await books_when_quiet(stack.addresses["simulator"])
     found = await settled_verdict(stack.settings.postgres_url, books)
     say(said(found))
@@ -97,15 +98,3 @@ def _wanting(records: Sequence[Record]) -> set[int]:
         if isinstance(record.fact, WebhookReceived | CommandFailed)
     }
     return set(first.values())
-
-
-async def _call(http: httpx.AsyncClient) -> None:
-    body: dict[str, str | float] = {
-        "from": "+12025550170",
-        "to": "+12025550101",
-        "connection_id": CONNECTION_ID,
-        "hangup_after_s": 20,
-        "patience_s": 600,
-    }
-    answer = await http.post("/simulator/calls", json=body)
-    assert answer.status_code == httpx.codes.CREATED, answer.text

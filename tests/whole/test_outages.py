@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.settings import Settings
 from tests.whole.books import books_when_quiet, settled_verdict
+from tests.whole.traffic import place_call
 
 CALLS = 30
 
@@ -32,7 +33,7 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(
     async with httpx.AsyncClient(base_url=stack.addresses["simulator"], timeout=60) as http:
         before = (await http.get("/simulator/effects")).raise_for_status().json()
         for number in range(CALLS):
-            await _call(http)
+            await place_call(http)
             if number == CALLS // 3:
                 await asyncio.to_thread(getattr(part, how))
             if number == 2 * CALLS // 3:
@@ -44,15 +45,3 @@ async def test_a_server_that_goes_and_comes_back_costs_nothing(
     assert found.is_clean, (found.lost, found.doubled)
     assert found.calls == CALLS + len({leg["call_session_id"] for leg in before["legs"]})
     assert all(process.poll() is None for process in stack.processes.values())
-
-
-async def _call(http: httpx.AsyncClient) -> None:
-    body: dict[str, str | float] = {
-        "from": "+12025550170",
-        "to": "+12025550101",
-        "connection_id": CONNECTION_ID,
-        "hangup_after_s": 20,
-        "patience_s": 600,
-    }
-    answer = await http.post("/simulator/calls", json=body)
-    assert answer.status_code == 201, answer.text

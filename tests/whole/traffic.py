@@ -97,3 +97,16 @@ class Traffic:
             self.repeated += 1
             await asyncio.sleep(0.5)
         assert answer.status_code == httpx.codes.OK, answer.text
+
+
+async def place_call(http: httpx.AsyncClient) -> None:
+    """Place a call that waits for an answer as long as servers restart, at the simulator."""
+    body: dict[str, str | float] = {
+        "from": "+12025550170",
+        "to": "+12025550101",
+        "connection_id": CONNECTION_ID,
+        "hangup_after_s": 20,
+        "patience_s": 600,
+    }
+    answer = await http.post("/simulator/calls", json=body)
+    assert answer.status_code == httpx.codes.CREATED, answer.text

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -16,10 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import Encoded
 from offhook.errors import CheckpointMoved
-from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
-from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import partition_for
 from offhook.projections.projector.batch import Projection
@@ -53,11 +50,8 @@ SESSIONS = int(os.environ.get("OFFHOOK_TEST_SESSIONS", "25"))
 
 
 @pytest.fixture
-async def client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
-    client = await connect(own_nats_server.url, "test")
-    await provision(client, [own_nats_server.monitor_url], partitions=PARTITIONS)
-    yield client
-    await close(client)
+def partitions() -> int:
+    return PARTITIONS
 
 
 async def test_one_batch_moves_all_the_partitions_that_it_has_records_of(

@@ -30,11 +30,11 @@ from tests.projections.retention.test_partitions import (
     _messages,
     _project,
     _timeline,
-    client,
+    partitions,
 )
 from tests.projections.story import TIMEOUT_S, call, stored_views
 
-__all__ = ["client"]
+__all__ = ["partitions"]
 
 ROOT = Path(__file__).parents[3]
 

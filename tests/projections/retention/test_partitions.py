@@ -1,7 +1,6 @@
 """A log of four partitions: sessions of each are archived and erased."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,10 +9,8 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
-from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import PROJECTOR, stream_of
 from offhook.jetstream.subjects import partition_for
 from offhook.projections.projector.project import Projector
@@ -30,11 +27,8 @@ NAMES = [f"call-number-{number}" for number in range(12)]
 
 
 @pytest.fixture
-async def client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
-    client = await connect(own_nats_server.url, "test")
-    await provision(client, [own_nats_server.monitor_url], partitions=PARTITIONS)
-    yield client
-    await close(client)
+def partitions() -> int:
+    return PARTITIONS
 
 
 async def test_sessions_of_every_partition_are_archived_and_erased(

@@ -13,10 +13,10 @@ from offhook.projections.retention.repair import Repair
 from offhook.projections.views.stored.event_log import event_log
 from tests.projections.rebuild.versions import built, run_sql
 from tests.projections.retention.settled_calls import archive, late, settle
-from tests.projections.retention.test_partitions import _project, client
+from tests.projections.retention.test_partitions import _project, partitions
 from tests.projections.story import call, events_of, publish, stored_views, webhook
 
-__all__ = ["client"]
+__all__ = ["partitions"]
 
 KEPT = ("Offhook-Type", "Offhook-Version")
 

@@ -1,11 +1,13 @@
 """The log with what has left it: sessions that ended long ago are read through Postgres."""
 
+import itertools
 from collections.abc import Sequence
 
 from nats.aio.client import Client
 
 from offhook.errors import OperatorFault
 from offhook.events import Record
+from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
@@ -13,15 +15,17 @@ from offhook.projections.views.past.session_log import read_whole_session
 
 
 class LogAndArchive(JetStreamLog):
-    """The log; of a session without a record there, what `event_log` and the archive have.
+    """The log; of a session that has left it, what `event_log` and the archive have too.
 
-    `trouble` says why those could not be read; such a session has no records.
+    It has left if it is archived, or no record of it is in the log. An archived one may have late
+    records there. `trouble` says why the others could not be read: they are missing then.
     """
 
     def __init__(self, client: Client, postgres_url: str) -> None:
         super().__init__(client)
         self._postgres_url = postgres_url
-        self._left: dict[str, Sequence[Record]] = {}
+        self._marks = ArchivedMarks(client)
+        self._left: dict[str, Sequence[Record] | None] = {}  # None: all of it is in the log
         self.trouble = ""
 
     async def read(
@@ -29,15 +33,26 @@ class LogAndArchive(JetStreamLog):
     ) -> Sequence[Record]:
         """As the log's own."""
         if session_id not in self._left:
-            found = await super().read(
+            self._left[session_id] = await self._whole(session_id)
+        if (whole := self._left[session_id]) is None:
+            return await super().read(
                 session_id, in_after=in_after, out_after=out_after, limit=limit
             )
-            if found or in_after or out_after:
-                return found
-            self._left[session_id] = await self._read_left(session_id)
         after = {"in": in_after, "out": out_after}
-        left = [each for each in self._left[session_id] if each.seq > after[each.side]]
-        return left[:limit]
+        later = [each for each in whole if each.seq > after[each.side]]
+        if limit is None:
+            return later
+        of_each = ([each for each in later if each.side == side][:limit] for side in after)
+        return sorted(itertools.chain(*of_each), key=lambda each: each.seq)
+
+    async def _whole(self, session_id: str) -> Sequence[Record] | None:
+        """Every record of a session that has left the log; None if it has not."""
+        if not await self._marks.contains(session_id) and await super().read(session_id, limit=1):
+            return None
+        found = {each.seq: each for each in await self._read_left(session_id)}
+        # The views may not have what came into the log last.
+        found |= {each.seq: each for each in await super().read(session_id)}
+        return [found[seq] for seq in sorted(found)]
 
     async def _read_left(self, session_id: str) -> Sequence[Record]:
         engine = open_database(self._postgres_url, "offhook-show")

@@ -120,6 +120,11 @@ async def _show(
                 raise OperatorFault(f"{missing} as of {_moment_text(asked.moments[-1])}")
             trouble = f", and the archive cannot be read: {log.trouble}" if log.trouble else ""
             raise _NoRecord(f"{missing} in the log{trouble}")
+        if log.trouble:
+            warning = f"only what is in the log, as the archive cannot be read: {log.trouble}"
+            Console(stderr=True).print(
+                f"warning: {warning}", markup=False, highlight=False, soft_wrap=True
+            )
         if is_diff:
             # From the earlier one, whichever was given first: rows are never taken back.
             found = sorted((found for _, found in read), key=len)

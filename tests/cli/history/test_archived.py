@@ -11,6 +11,7 @@ from sqlalchemy import text
 from offhook.codec.facts import encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
 from offhook.events import Decided
+from offhook.jetstream.retention import Retention
 from offhook.projections.retention.archive import Archiver
 from tests.cli.history.conftest import Installation, take_calls
 from tests.cli.history.test_replay import Endpoint, serving
@@ -19,6 +20,7 @@ from tests.projections.story import events_of, stored_views
 
 NAMES = FIRST, SECOND, THIRD = "call-no-1", "call-no-2", "call-no-3"
 NUMBER = "+12025550100"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 FLOW = "tests.cli.whatif.flows:greet"
 
 
@@ -39,6 +41,7 @@ async def test_everything_reads_the_same_before_and_after_an_archive_run(
         async with here.engine.connect() as connection:
             assert await connection.scalar(text("select count(*) from event_log")) == 0
         assert await _read(here, endpoint) == before
+        await _show_with_a_late_webhook(here, before["show"])
 
     async with here.engine.begin() as connection:
         await connection.execute(text("update legs set from_number = 'wrong'"))
@@ -47,6 +50,23 @@ async def test_everything_reads_the_same_before_and_after_an_archive_run(
     assert await stored_views(here.engine) == views
     await _finish_an_erasure(here, tmp_path)
     await _miss_a_segment(here, tmp_path)
+
+
+async def _show_with_a_late_webhook(here: Installation, before: Printed) -> None:
+    """The log has no other record of the session."""
+    late = replace(events_of(SECOND)[-1], event_id=f"{SECOND}-later")
+    appended = await here.log.append(SECOND, "in", encoded_webhook(wire_body(late), late.event_id))
+    seqs = [each["seq"] for each in before.json["records"]]
+    for more in ((), ("--as-of", "2200-01-01T00:00:00Z")):
+        printed = await _typed(here, "show", SECOND, "--json", *more)
+        assert [each["seq"] for each in printed.json["records"]] == [*seqs, appended.seq]
+    variables = here.terminal.variables
+    here.terminal.variables = variables | {"OFFHOOK_POSTGRES_URL": NOWHERE}
+    printed = await _typed(here, "show", SECOND, "--json")
+    here.terminal.variables = variables
+    assert [each["seq"] for each in printed.json["records"]] == [appended.seq]
+    assert "warning: only what is in the log, as the archive cannot be read: " in printed.errors
+    await Retention(here.client).delete([appended.seq])
 
 
 async def _finish_an_erasure(here: Installation, root: Path) -> None:

@@ -23,7 +23,7 @@ async def examine_settings(settings: Settings) -> Findings:
         yield wrong("settings", "flows", str(error), fix)
     else:
         named = ", ".join(f"{flow.name} {flow.version}" for flow in flows)
-        yield good("settings", "flows", named or "OFFHOOK_FLOWS is empty: calls are only recorded")
+        yield good("settings", "flows", named or _NO_FLOWS)
     try:
         policy_from(settings.parked)
     except SettingInvalid as error:
@@ -38,6 +38,12 @@ async def examine_settings(settings: Settings) -> Findings:
         yield wrong("settings", "public keys", str(error), fix)
     else:
         yield good("settings", "public keys", f"{len(keys)}, base64 of 32 bytes")
+
+
+_NO_FLOWS = (
+    "OFFHOOK_FLOWS is not set in this terminal; a worker has the flows that it was started with "
+    "and does not report them, and with none it only records calls"
+)
 
 
 def examine_same_settings(

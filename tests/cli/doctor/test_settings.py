@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offhook.cli.doctor.settings import examine_same_settings
+from offhook.cli.doctor.settings import examine_same_settings, examine_settings
 from offhook.cli.embedded.ready_file import fingerprint
 from offhook.settings import Settings
 from tests.cli.carrier import KEY, WEBHOOKS
@@ -45,6 +45,13 @@ def test_a_flow_whose_module_raises(
         "OFFHOOK_FLOWS has 'broken_flow:flow', which cannot be loaded: SyntaxError: "
     )
     assert "(broken_flow.py, line 1)" in finding.found
+
+
+async def test_a_terminal_without_flows_says_nothing_of_those_of_the_workers() -> None:
+    settings = Settings(public_keys=(PUBLIC_KEY,))
+    found = {each.check: each async for each in examine_settings(settings)}
+    assert found["flows"].state == "good"
+    assert "not set in this terminal; a worker has the flows that it was" in found["flows"].found
 
 
 FILE = {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from offhook.commands import Command, Dial
+from offhook.commands import Command, Dial, Transfer
 from offhook.recent import RecentDict
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.numbers import CommandFault, fault_of
@@ -43,6 +43,8 @@ class FaultInjector:
         """
         if leg is not None and leg.ended:
             return CommandFault.NONE
+        if isinstance(command, Transfer) and fault_of(command.to) is CommandFault.NO_CHANNEL:
+            raise service_errors.channels_exhausted()
         called = _called(command, leg)
         fault = fault_of(called)
         if leg is not None and fault in _OF_DIALS_ONLY:

@@ -29,13 +29,14 @@ hyphens, dots, spaces and parentheses are ignored.
     +12025550152   performs, but answers later than a client with a 2 s timeout waits
     +12025550153   503 to every attempt: nothing is ever performed
     +12025550154   403 with 10010 to every attempt
-    +12025550155   422 with 90041 to every dial: the channels are used up
+    +12025550155   422 with 90041 to every dial and transfer to it: the channels are used up
     +12025550156   429 with 90103 to the first attempt of a dial: too many dials
     +12025550157   403 with 20012 to every attempt: the account is inactive
     +12025550159   429 to the first attempt of each command, with x-ratelimit-reset
     any other      answers at once
 
-A dial concerns the number it calls, any other command the called number of its leg: for an
+A dial concerns the number it calls, any other command the called number of its leg (a transfer
+both, for +12025550155): for an
 *inbound* call to +12025550151, answer, transfer and hangup fail once each. The keys of an inbound
 call are its caller's: a call *from* +12025550161 enters 1.
 Seconds are seconds of the call: the exchange divides them by its speed.
@@ -96,7 +97,7 @@ class CommandFault(enum.Enum):
     SLOW = "performed, answered late"
     UNAVAILABLE = "503 always"
     FORBIDDEN = "403 always"
-    NO_CHANNEL = "422 with 90041 to a dial"
+    NO_CHANNEL = "422 with 90041 to a dial or transfer"
     TOO_MANY_DIALS = "429 with 90103 once to a dial"
     INACTIVE = "403 with 20012 always"
     LIMITED = "429 once"

@@ -17,7 +17,7 @@ import msgspec
 
 from offhook.codec.facts import fact_id_of
 from offhook.codec.webhooks import read_webhook
-from offhook.commands import Command, Dial
+from offhook.commands import Command, Dial, Transfer
 from offhook.commands.catalog import command_from
 from offhook.events import (
     CommandFailed,
@@ -210,7 +210,7 @@ class Scene:
             return False
         elif trouble is CommandFault.UNAVAILABLE:
             outcome = self._failed(issued, "deadline")
-        elif trouble in _NEVER and (trouble is not CommandFault.NO_CHANNEL or leg is None):
+        elif _is_never_done(command, leg):
             outcome = self._failed(issued, "refused")
         else:
             outcome = self._obeyed(issued, command)
@@ -279,6 +279,13 @@ def _called(command: Command, leg: SimulatedLeg | None) -> str:
         return leg.to
     assert isinstance(command, Dial)
     return str(command.to)
+
+
+def _is_never_done(command: Command, leg: SimulatedLeg | None) -> bool:
+    if isinstance(command, Transfer) and fault_of(command.to) is CommandFault.NO_CHANNEL:
+        return True
+    trouble = fault_of(_called(command, leg))
+    return trouble in _NEVER and (trouble is not CommandFault.NO_CHANNEL or leg is None)
 
 
 def _nobody_at(number: str) -> bool:

@@ -68,6 +68,16 @@ async def test_some_numbers_are_never_called(last: str, expected: tuple[int, str
         assert carrier.report()["totals"] == {}
 
 
+async def test_a_transfer_to_a_number_without_a_channel_is_refused() -> None:
+    async with stand() as carrier:
+        leg = await carrier.ring(to="+12025550101")
+        assert (await carrier.act(leg, "answer")).status_code == 200
+        refused = await carrier.act(leg, "transfer", to="+12025550155")
+        assert code_of(refused) == (422, "90041")
+        assert (await carrier.act(leg, "transfer", to=FRIEND)).status_code == 200
+        assert carrier.report()["totals"] == {"answer": 1, "transfer": 1}
+
+
 async def test_too_many_dials_are_reported_once() -> None:
     async with stand() as carrier:
         body = {**DIAL, "to": "+12025550156"}

@@ -52,7 +52,11 @@ def offhook(
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
     """A terminal whose API is not there: what is refused here was never sent."""
-    variables = {"OFFHOOK_API_URL": "http://127.0.0.1:1", "OFFHOOK_API_TOKENS": "command:t"}
+    variables = {
+        "OFFHOOK_API_URL": "http://127.0.0.1:1",
+        "OFFHOOK_API_TOKENS": "command:t",
+        "OFFHOOK_ANSWER_TIMEOUT_S": "120",
+    }
     return Terminal(monkeypatch, capsys, variables)
 
 

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +19,7 @@ from offhook.history.lines import HistoryRecord, line_of
 from offhook.jetstream.stream import WORKER, stream_of
 from offhook.settings import Settings, environment_from
 from tests.cli.history.conftest import Installation, take_calls
+from tests.cli.history.killed_import import killed_import
 from tests.forked import Forked, run_room
 from tests.projections.story import dial_of, events_of, publish, stored_views
 from tests.whole.callers import Caller
@@ -146,7 +145,7 @@ async def test_an_import_twice_or_killed_is_an_import_once(
 ) -> None:
     await take_calls(here, "s0", "s1")
     records = await exported(here, tmp_path / "calls.jsonl")
-    # Many sessions of the same calls, so that there is time to kill it.
+    # Many sessions of the same calls, of which most are still to come when it is killed.
     path = tmp_path / "many.jsonl.zst"
     many = [
         replace(each, session_id=f"{each.session_id}-{number}")
@@ -157,16 +156,9 @@ async def test_an_import_twice_or_killed_is_an_import_once(
         for each in many:
             body = each.body if each.side == "out" else _renamed(each)
             file.write(line_of(replace(each, body=body)))
-    command = [sys.executable, "-m", "offhook", "import", str(path)]
-    child = await asyncio.create_subprocess_exec(
-        *command, env={**os.environ, **environment_from(there.settings), "PYTHONPATH": "."}
-    )
-    deadline = time.monotonic() + TIMEOUT_S
-    while await _count(there) < 100:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.001)
-    child.send_signal(signal.SIGKILL)
-    await child.wait()
+    env = {**os.environ, **environment_from(there.settings)}
+    killed = Forked(killed_import, [str(path)], env, tmp_path / "log")
+    assert await asyncio.to_thread(killed.wait, TIMEOUT_S) == -signal.SIGKILL
     found = re.search(r"(\d+) records added, (\d+) already there", await imported(there, path))
 
     assert found is not None

@@ -5,11 +5,9 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -33,6 +31,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.position import position_of
 from offhook.settings import Settings, environment_from
+from tests import forked
 from tests.example_events import example_event
 from tests.projections.story import (
     NOON,
@@ -46,7 +45,6 @@ from tests.projections.story import (
     webhook,
 )
 
-ROOT = Path(__file__).parents[3]
 PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]", attempts=5)
 
 PRINTED = """\
@@ -430,12 +428,5 @@ def _with_body(entry: Entry, body: bytes) -> Entry:
 def _show(server: NatsServer, *arguments: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
     settings = Settings(nats_url=server.url, postgres_url="postgresql://nobody@127.0.0.1:1/none")
-    return subprocess.run(
-        [sys.executable, "-m", "offhook", "show", *arguments],
-        cwd=ROOT,
-        env={**kept, **environment_from(settings), "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = {**kept, **environment_from(settings), "COLUMNS": "100"}
+    return forked.offhook("show", *arguments, env=env)

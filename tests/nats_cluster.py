@@ -47,7 +47,7 @@ class Node(NatsServer):
 
     def told(self, path: str, **params: str) -> dict[str, Any]:
         """What its monitoring says."""
-        answer = httpx.get(f"{self.monitor_url}/{path}", params=params, timeout=10, trust_env=False)
+        answer = httpx.get(f"{self.monitor_url}/{path}", params=params, timeout=60, trust_env=False)
         found: dict[str, Any] = answer.json()
         return found
 

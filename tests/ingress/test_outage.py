@@ -175,18 +175,25 @@ async def test_a_killed_log_loses_nothing_that_was_answered_200(
                 await asyncio.sleep(0.05)
             taken.append(event_id)
 
+    async def more_are_taken() -> bool:
+        return len(taken) > taken_before + SENDERS
+
+    async def more_are_refused() -> bool:
+        return refused > refused_before
+
     senders = [asyncio.create_task(send()) for _ in range(SENDERS)]
     for _ in range(2):
-        await asyncio.sleep(0.5)
+        taken_before, refused_before = len(taken), refused
+        await until(more_are_taken)
         await asyncio.to_thread(server.kill)
-        await asyncio.sleep(0.2)
+        await until(more_are_refused)
         await asyncio.to_thread(server.start)
-    await asyncio.sleep(0.5)
+    taken_before = len(taken)
+    await until(more_are_taken)
     stopping.set()
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*senders)
 
-    assert len(taken) > SENDERS
     assert await ids_in_the_log(server, session_id) == Counter(taken)
 
 

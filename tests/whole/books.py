@@ -11,7 +11,7 @@ from offhook.cli.demo.verdict import Verdict, verdict
 from offhook.projections.views.database.engine import open_database
 
 QUIET_TIMEOUT_S = 120.0
-VIEWS_TIMEOUT_S = 60.0
+VIEWS_TIMEOUT_S = 180.0
 
 
 async def books_when_quiet(simulator_url: str) -> dict[str, Any]:

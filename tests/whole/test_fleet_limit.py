@@ -22,6 +22,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.settings import Settings, environment_from
+from offhook.workers.sending import rate_limits
 from tests.forked import Forked, run_room
 from tests.whole.reading import log_at
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
@@ -140,12 +141,20 @@ def worker(nats: NatsServer, carrier_port: int, log_path: Path) -> Iterator[None
         lanes_max=LANES,
     )
     log_path.touch()
-    process = Forked(run_room, ["workers"], {**os.environ, **environment_from(settings)}, log_path)
+    process = Forked(
+        run_patiently, ["workers"], {**os.environ, **environment_from(settings)}, log_path
+    )
     try:
         yield
     finally:
         process.kill()
         process.wait()
+
+
+def run_patiently(room: str) -> None:
+    """In the new process: a worker that reports late, on a slow machine, is not taken for gone."""
+    rate_limits.MEMBER_S = TIMEOUT_S
+    run_room(room)
 
 
 def address_in(log_path: Path) -> str:

@@ -43,16 +43,17 @@ def carrier_port() -> int:
 
 @pytest.fixture(scope="module")
 def stack(carrier_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One for the tests that leave it both of its workers, and for one that does not: the last."""
+    """One for the tests that leave it both of its workers."""
     directory: Path = tmp_path_factory.mktemp("stack")
     with stack_around(carrier_port, directory, TRY_S) as stack:
         yield stack
 
 
-@pytest.fixture
-def patient_stack(free_port: int, tmp_path: Path) -> Iterator[Stack]:
-    """With workers that wait long for the carrier."""
-    with stack_around(free_port, tmp_path, LONG_TRY_S) as stack:
+@pytest.fixture(scope="module")
+def patient_stack(carrier_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """With workers that wait long for the carrier, for tests that take one away."""
+    directory: Path = tmp_path_factory.mktemp("patient")
+    with stack_around(carrier_port, directory, LONG_TRY_S) as stack:
         yield stack
 
 
@@ -95,23 +96,47 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
     assert handed_over > 0, "no pair ever met at two workers: the test has tested nothing"
 
 
+async def test_a_worker_may_join_and_leave_while_calls_run(
+    patient_stack: Stack, carrier_port: int
+) -> None:
+    stack = patient_stack
+    callers = [Caller() for _ in range(60)]
+    async with (
+        stub_carrier(carrier_port, delay_s=0.1) as carrier,
+        httpx.AsyncClient(timeout=60) as http,
+    ):
+        for number, caller in enumerate(callers):
+            await post(http, stack, caller.initiated())
+            if number == 10:
+                stack.start("worker-3")
+            if number == 40:
+                await asyncio.to_thread(stack.stop, "worker-1")
+        await _until_commands(carrier, len(callers))
+
+    assert len(carrier.by_leg()) == len(callers)
+    async with log_at(stack.nats.url) as log:
+        tried_again = await _tried_again(log, callers)
+    assert _sent_again(carrier) <= Counter(command_id for command_id, _ in tried_again)
+    assert "taken over" not in {why for _, why in tried_again}, "a worker left what it had begun"
+
+
 async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_doubled(
-    patient_stack: Stack, free_port: int
+    patient_stack: Stack, carrier_port: int
 ) -> None:
     stack = patient_stack
     callers = [Caller() for _ in range(60)]
     posted_at: dict[str, float] = {}
     async with (
-        stub_carrier(free_port, delay_s=0.3) as carrier,
+        stub_carrier(carrier_port, delay_s=0.3) as carrier,
         httpx.AsyncClient(timeout=60) as http,
     ):
         for number, caller in enumerate(callers):
             posted_at[caller.call_control_id] = time.time()
             await post(http, stack, caller.initiated())
-            is_time = number >= len(callers) // 2 and "worker-1" in stack.processes
-            if is_time and await _lanes(http, stack, "worker-1") > 0:
-                stack.kill("worker-1")
-        assert "worker-1" not in stack.processes, "the worker held nothing"
+            is_time = number >= len(callers) // 2 and "worker-2" in stack.processes
+            if is_time and await _lanes(http, stack, "worker-2") > 0:
+                stack.kill("worker-2")
+        assert "worker-2" not in stack.processes, "the worker held nothing"
         await _until_commands(carrier, len(callers), timeout_s=LONG_TRY_S)
 
     _assert_each_is_answered_once(carrier, callers)
@@ -166,27 +191,6 @@ async def _until_settled(log: EventLog, callers: Sequence[Caller]) -> None:
         ):
             assert time.monotonic() < deadline, f"{caller.session_id} is not settled"
             await asyncio.sleep(0.05)
-
-
-async def test_a_worker_may_join_and_leave_while_calls_run(stack: Stack, carrier_port: int) -> None:
-    callers = [Caller() for _ in range(60)]
-    async with (
-        stub_carrier(carrier_port, delay_s=0.1) as carrier,
-        httpx.AsyncClient(timeout=60) as http,
-    ):
-        for number, caller in enumerate(callers):
-            await post(http, stack, caller.initiated())
-            if number == 10:
-                stack.start("worker-3")
-            if number == 40:
-                await asyncio.to_thread(stack.stop, "worker-1")
-        await _until_commands(carrier, len(callers))
-
-    assert len(carrier.by_leg()) == len(callers)
-    async with log_at(stack.nats.url) as log:
-        tried_again = await _tried_again(log, callers)
-    assert _sent_again(carrier) <= Counter(command_id for command_id, _ in tried_again)
-    assert "taken over" not in {why for _, why in tried_again}, "a worker left what it had begun"
 
 
 async def _wanted(log: EventLog, caller: Caller) -> list[str]:

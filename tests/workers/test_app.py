@@ -107,7 +107,7 @@ def worker(
         flows=(FLOW,),
         carrier_url=f"http://127.0.0.1:{carrier_port}/v2",
         carrier_key="stub",
-        carrier_timeout_s=5.0,
+        carrier_timeout_s=END_TIMEOUT_S,
     )
     log_path.touch()
     env = {**os.environ, **environment_from(settings), "PYTHONPATH": "."}
@@ -135,14 +135,16 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
     log = JetStreamLog(client)
     first, late = Caller(), Caller()
     reports = await client.subscribe(LIMITS)
-    async with stub_carrier(free_port, delay_s=1.5) as carrier:
+    async with stub_carrier(free_port, delay_s=0) as carrier:
         with worker(nats, free_port, tmp_path / "log") as process:
+            carrier.is_answering.clear()
             await _arrive(log, first)
             await _until_sent(carrier)
             process.send_signal(signal.SIGTERM)
             says = ("taking nothing new", process, tmp_path / "log")
             await asyncio.to_thread(_wait_until_it_says, *says)
             await _arrive(log, late)
+            carrier.is_answering.set()
             status = await asyncio.to_thread(process.wait, END_TIMEOUT_S)
 
     assert status == 0, (tmp_path / "log").read_text()

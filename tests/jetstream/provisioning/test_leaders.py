@@ -18,7 +18,7 @@ from tests.nats_cluster import NatsCluster
 
 NODES = ("n1", "n2", "n3")
 PARTITIONS = 4
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @given(st.lists(st.sampled_from(NODES), min_size=1, max_size=64))

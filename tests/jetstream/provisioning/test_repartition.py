@@ -63,7 +63,7 @@ class OldLog:
         self.stored: StoredSequences | None = None
 
     async def make(self) -> None:
-        js = self.client.jetstream(timeout=10)
+        js = self.client.jetstream(timeout=PATIENCE_S)
         for wanted, consumers in wanted_streams(self._replicas, 1):
             assert wanted.name is not None
             await js.add_stream(wanted.evolve(metadata={"offhook": "1"}))
@@ -93,7 +93,7 @@ class OldLog:
         await log.append(self.sessions[0], "out", encode(parked, self.sessions[0]))
         # The first sessions are settled; a record in between and the last one were erased.
         worker = await js.pull_subscribe_bind(WORKER, stream="CALLS")
-        for message in await worker.fetch(SESSIONS, timeout=10):
+        for message in await worker.fetch(SESSIONS, timeout=PATIENCE_S):
             await message.ack_sync()
         await js.delete_msg("CALLS", 6)
         await js.delete_msg("CALLS", SESSIONS * 4)
@@ -118,7 +118,7 @@ class OldLog:
         )
 
     async def require_moved(self) -> None:
-        js = self.client.jetstream(timeout=10)
+        js = self.client.jetstream(timeout=PATIENCE_S)
         names = {info.config.name for info in await js.streams_info()}
         assert names - {SNAPSHOTS} == {*streams_of(COUNT), TIMERS}
         assert self.emptied >= 1
@@ -145,7 +145,7 @@ class OldLog:
 
     async def _require_consumers(self) -> None:
         """What was not acknowledged comes, and what comes new; nothing else does."""
-        js = self.client.jetstream(timeout=10)
+        js = self.client.jetstream(timeout=PATIENCE_S)
         log = JetStreamLog(self.client)
         settled = {seq_of(each.seq) for each in self._arrived()[:SESSIONS]}
         waiting = {each.seq for each in self._arrived() if seq_of(each.seq) not in settled}

@@ -73,7 +73,7 @@ class Stored:
         self.due = "s-due"
 
     async def make(self) -> None:
-        js = self.client.jetstream(timeout=10)
+        js = self.client.jetstream(timeout=PATIENCE_S)
         for wanted, consumers in wanted_streams(self._replicas, 1):
             assert wanted.name is not None
             await js.add_stream(wanted.evolve(compression=StoreCompression.S2))
@@ -89,12 +89,12 @@ class Stored:
         for session in ("s-acknowledged", self.due):
             await timetable.set(session, "now", due_at=now, decided_seq=2)
             alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
-            [fired] = await alarms.fetch(1, timeout=10)
+            [fired] = await alarms.fetch(1, timeout=PATIENCE_S)
             if session == "s-acknowledged":
                 await fired.ack_sync()
         # The worker has settled half of them; a record in between and the last one were erased.
         records = await js.pull_subscribe_bind(WORKER, stream=STREAM)
-        for message in await records.fetch(SESSIONS, timeout=10):
+        for message in await records.fetch(SESSIONS, timeout=PATIENCE_S):
             await message.ack_sync()
         await js.delete_msg(STREAM, 3)
         await js.delete_msg(STREAM, SESSIONS * 2)
@@ -110,7 +110,7 @@ class Stored:
         return await rewrite(self.client, self._monitor_urls, self._replicas, say)
 
     async def require_moved(self) -> None:
-        js = self.client.jetstream(timeout=10)
+        js = self.client.jetstream(timeout=PATIENCE_S)
         await provision(self.client, self._monitor_urls, self._replicas)
         await require_provisioned(self.client, self._monitor_urls, WORKER)
         assert len(self.records) == SESSIONS * 2 - 2

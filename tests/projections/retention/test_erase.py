@@ -139,7 +139,7 @@ async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: 
     await asyncio.sleep(0.1)
     assert not waiting.done()
     index.write_bytes(b"calls.17.another-call.in")
-    await asyncio.wait_for(waiting, 20)
+    await asyncio.wait_for(waiting, 60)
     index.write_bytes(b"calls.17.erased-call.in")
     await wait_for_index(target, [tmp_path], wait_s=0)  # the proof then says that it is there
 

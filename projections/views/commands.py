@@ -5,12 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Index, func, literal, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Index, bindparam, func, literal, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 from offhook.projections.views.fold import BEGINNING, Folded
-from offhook.projections.views.view import Seq, View, column_names, storable, storable_row, table_of
+from offhook.projections.views.view import (
+    Seq,
+    View,
+    column_names,
+    rows_as,
+    storable,
+    storable_row,
+    table_of,
+)
 from offhook.session import CommandState
 from offhook.session.placed import session_of_answer
 
@@ -147,7 +155,7 @@ async def read_commands_of(
         at = [literal(value, each.type) for value, each in zip(place, order, strict=True)]
         query = query.where(tuple_(*order) < tuple_(*at))
     rows = await connection.execute(query.limit(wanted.limit + 1))
-    latest_first = [CommandView(**row._mapping) for row in rows]
+    latest_first = rows_as(CommandView, rows)
     return _page(latest_first[::-1], wanted.limit)
 
 
@@ -210,12 +218,12 @@ async def list_commands(
 ) -> list[CommandView]:
     """The commands that meet the condition, in no order."""
     found = await connection.execute(select(commands).where(condition))
-    return [CommandView(**row._mapping) for row in found]
+    return rows_as(CommandView, found)
 
 
 async def list_every_command(connection: AsyncConnection) -> list[CommandView]:
     """All of them at once: for a demo, or a test."""
-    return [CommandView(**row._mapping) for row in await connection.execute(select(commands))]
+    return rows_as(CommandView, await connection.execute(select(commands)))
 
 
 async def list_recent_commands(
@@ -239,20 +247,23 @@ async def list_recent_commands(
         )
         .limit(SIMILAR_MAX)
     )
-    return [CommandView(**row._mapping) for row in found]
+    return rows_as(CommandView, found)
 
 
 async def list_dials_of(connection: AsyncConnection, session_id: str) -> list[PlacingDial]:
     """The dials of other sessions that placed this one."""
-    found = await connection.execute(
-        select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
-        .where(
-            commands.c.answer_session_id == storable(session_id),
-            commands.c.session_id != storable(session_id),
-        )
-        .limit(DIALS_MAX)
-    )
+    found = await connection.execute(_DIALS_OF, {"session_id": storable(session_id)})
     return [PlacingDial(**row._mapping) for row in found]
+
+
+_DIALS_OF = (
+    select(commands.c.session_id, commands.c.command_id, commands.c.cause_seq)
+    .where(
+        commands.c.answer_session_id == bindparam("session_id"),
+        commands.c.session_id != bindparam("session_id"),
+    )
+    .limit(DIALS_MAX)
+)
 
 
 @dataclass(frozen=True, kw_only=True)

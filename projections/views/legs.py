@@ -36,6 +36,7 @@ from offhook.projections.views.view import (
     Seq,
     View,
     column_names,
+    rows_as,
     storable,
     storable_row,
     table_of,
@@ -201,12 +202,12 @@ async def read_leg(connection: AsyncConnection, call_control_id: str) -> LegView
 async def list_legs(connection: AsyncConnection, condition: "ColumnElement[bool]") -> list[LegView]:
     """The legs that meet the condition, in no order."""
     found = await connection.execute(select(legs).where(condition))
-    return [LegView(**row._mapping) for row in found]
+    return rows_as(LegView, found)
 
 
 async def list_every_leg(connection: AsyncConnection) -> list[LegView]:
     """All of them at once: for a demo, or a test."""
-    return [LegView(**row._mapping) for row in await connection.execute(select(legs))]
+    return rows_as(LegView, await connection.execute(select(legs)))
 
 
 async def list_active_legs(
@@ -232,7 +233,7 @@ async def list_active_legs(
         query = query.where(legs.c.call_control_id > storable(after))
     if before is not None:
         query = query.where(legs.c.call_control_id < storable(before))
-    found = [LegView(**row._mapping) for row in await connection.execute(query)]
+    found = rows_as(LegView, await connection.execute(query))
     page = found[:bounded]
     if before is not None:
         page.reverse()

@@ -17,6 +17,7 @@ from offhook.projections.views.view import (
     Seq,
     View,
     column_names,
+    rows_as,
     storable,
     storable_row,
     table_of,
@@ -113,7 +114,7 @@ async def list_queue_visits(
     if before_seq is not None:
         query = query.where(await older_than(connection, queue_visits, before_seq))
     found = await connection.execute(query)
-    return [QueueVisitView(**row._mapping) for row in found]
+    return rows_as(QueueVisitView, found)
 
 
 def is_listed_visit(visit: QueueVisitView, wanted: QueueVisitFilter) -> bool:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Index, Select, desc, literal_column, select, text
+from sqlalchemy import Index, Select, bindparam, desc, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.commands import (
@@ -237,18 +237,20 @@ async def read_session(
 
 async def call_session_of(connection: AsyncConnection, session_id: str) -> str:
     """The session of the call that a requested dial placed; any other session is its own."""
-    dialling = sessions.alias()
-    placed = sessions.alias()
-    found = await connection.execute(
-        select(commands.c.answer_session_id)
-        .join(dialling, dialling.c.session_id == commands.c.session_id)
-        .join(placed, placed.c.session_id == commands.c.answer_session_id)
-        .where(commands.c.session_id == storable(session_id), dialling.c.leg_count == 0)
-        .distinct()
-        .limit(2)
-    )
+    found = await connection.execute(_CALLS_OF_DIAL, {"session_id": storable(session_id)})
     calls: Sequence[str] = found.scalars().all()
     return calls[0] if len(calls) == 1 else session_id
+
+
+_dialling, _placed = sessions.alias(), sessions.alias()
+_CALLS_OF_DIAL = (
+    select(commands.c.answer_session_id)
+    .join(_dialling, _dialling.c.session_id == commands.c.session_id)
+    .join(_placed, _placed.c.session_id == commands.c.answer_session_id)
+    .where(commands.c.session_id == bindparam("session_id"), _dialling.c.leg_count == 0)
+    .distinct()
+    .limit(2)
+)
 
 
 def sessions_and_errors() -> "Select[Any]":

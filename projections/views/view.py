@@ -32,6 +32,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    Result,
     Table,
     Text,
 )
@@ -128,6 +129,26 @@ def storable_row(
         elif kind not in _ALWAYS_STORABLE:
             stored[name] = storable(value)
     return row
+
+
+def rows_as(row_type: type[Row], found: "Result[Any]") -> list[Row]:
+    """What was found as values of this type, each with its columns as fields.
+
+    As for `storable_row` the constructor is left out.
+    """
+    defaults = {
+        each.name: each.default
+        for each in fields(cast(Any, row_type))
+        if each.default is not MISSING
+    }
+    names = tuple(found.keys())
+    rows = []
+    for columns in found:
+        row = object.__new__(row_type)
+        row.__dict__.update(defaults)
+        row.__dict__.update(zip(names, columns, strict=True))
+        rows.append(row)
+    return rows
 
 
 def storable(value: Any) -> Any:

@@ -98,14 +98,16 @@ async def including(
 
     def whole(session: SessionView) -> IncludingSession:
         own = None if its_legs is None else its_legs.get(session.session_id, [])
-        return IncludingSession(
-            **vars(session),
+        found = object.__new__(IncludingSession)  # as `storable_row` leaves the constructor out
+        found.__dict__.update(
+            vars(session),
             phase=None if own is None else phase_at(session, own, now),
             legs=own,
             asked=asked.get(session.session_id),
             last_event=events.get(session.session_id),
             last_command=issued.get(session.session_id),
         )
+        return found
 
     return [whole(session) for session in found]
 

@@ -36,7 +36,7 @@ from offhook.projections.views.sessions import (
     sessions_and_errors,
 )
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import PAGE_MAX, storable
+from offhook.projections.views.view import PAGE_MAX, rows_as, storable
 
 FOLDED_SESSIONS_MAX = 1_000
 """Sessions that changed since, and are folded for one page."""
@@ -89,7 +89,7 @@ async def list_sessions_as_of(
         query = candidates
         if before_seq is not None:
             query = query.where(await older_than(connection, sessions, before_seq))
-        rows = [SessionView(**row._mapping) for row in await connection.execute(query)]
+        rows = rows_as(SessionView, await connection.execute(query))
         for row in rows:
             session: SessionView | None = row
             if row.last_stored_at > at:

@@ -53,7 +53,8 @@ async def read_session_as_of(
         until = await stored_by(connection, log, dial.session_id, as_of)
         earlier = await _folded(connection, log, dial.session_id, records_of_dial(log, dial), until)
         commands += [row for row in command_rows(earlier) if row.command_id == dial.command_id]
-    return detail_of(rows[0], leg_rows(folded), commands)
+    # A row that was folded has no value where its type has a default, and JSON would lack it.
+    return detail_of(replace(rows[0]), list(map(replace, leg_rows(folded))), commands)
 
 
 async def _erased_as_of(

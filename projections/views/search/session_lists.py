@@ -22,7 +22,7 @@ from offhook.projections.views.sessions import (
     sessions_and_errors,
 )
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import PAGE_MAX
+from offhook.projections.views.view import PAGE_MAX, rows_as
 
 FEW_MAX = 1_000
 """Sessions with a number that are looked up one by one."""
@@ -68,7 +68,7 @@ async def list_sessions(
         query = query.where(also)
     with _bounded():
         found = await connection.execute(query)
-    return [session_at(SessionView(**row._mapping), now) for row in found]
+    return [session_at(row, now) for row in rows_as(SessionView, found)]
 
 
 async def stream_sessions(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import IteratorResult
+from sqlalchemy.engine.result import SimpleResultMetaData
 
 from offhook.codec.facts import decode, encoded_webhook, fact_id_of
 from offhook.codec.webhooks import read_webhook
@@ -27,7 +29,7 @@ from offhook.projections.views.fold import FAILURES_MAX, Folded, advanced, folde
 from offhook.projections.views.legs import LegView, leg_rows
 from offhook.projections.views.registry import VIEWS, Rows, rows_of
 from offhook.projections.views.sessions import session_rows
-from offhook.projections.views.view import columns_of, storable
+from offhook.projections.views.view import columns_of, rows_as, storable
 from offhook.session import Session
 from tests.example_events import AT, example_event
 from tests.projections.story import NOON, Entry, call, fact, queued, webhook
@@ -255,6 +257,17 @@ def test_every_column_has_a_value() -> None:
         assert rows[view.name]
         for row in rows[view.name]:
             assert columns_of(view.table, row).keys() == {column.name for column in view.table.c}
+
+
+def test_what_is_read_is_as_the_constructor_makes_it() -> None:
+    names = [name for name in LegView.__dataclass_fields__ if name != "end_inferred"]
+    metadata = SimpleResultMetaData(names)
+    (read,) = rows_as(LegView, IteratorResult(metadata, iter([tuple(names)])))
+    values: Any = {name: name for name in names}
+    made = LegView(**values)
+    assert read == made
+    assert vars(read) == vars(made)
+    assert replace(read, state="ended") == replace(made, state="ended")
 
 
 def test_only_what_changed_comes_after_a_sequence() -> None:

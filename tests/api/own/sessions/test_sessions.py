@@ -61,6 +61,9 @@ async def test_a_session_is_read_as_it_was(stack: Stack, sdk: AsyncTelnyx) -> No
     assert at.json()["data"] == then.json()["data"]
     at = await get(stack, f"/sessions/{session_id}", as_of=last["stored_at"])
     assert at.json()["data"]["session"]["status"] == "ended"
+    now = await get(stack, f"/sessions/{session_id}")
+    assert at.json()["data"]["session"].keys() == now.json()["data"]["session"].keys()
+    assert at.json()["data"]["legs"][0].keys() == now.json()["data"]["legs"][0].keys()
     early = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     for as_of in (early, first["seq"] - 1):
         response = await get(stack, f"/sessions/{session_id}", as_of=as_of)

@@ -6,6 +6,7 @@ them, in an error, an API reply or a terminal, goes through here first.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 HIDDEN = "(hidden)"
@@ -18,12 +19,16 @@ SECRET_IN_URL = r"pass|pwd|secret|token|jwt|key|sig|hmac|cred|auth"
 """Part of the name of a query parameter whose value is hidden. Broader than `is_secret_name`: the
 names in a URL are anybody's, and hiding a harmless value costs nothing."""
 
+NAMES_KNOWN_MAX = 1_000
+"""Names of which it is remembered whether they are of a secret: most come again and again."""
+
 RECORDINGS = frozenset({"recording_urls", "public_recording_urls"})
 """Fields of the carrier with links by format: their reader wants them, signature and all.
 
 They hold for ten minutes."""
 
 
+@lru_cache(maxsize=NAMES_KNOWN_MAX)
 def is_secret_name(name: str) -> bool:
     """Whether a field, parameter or header of this name holds a secret: `sip_auth_password`."""
     return _SECRET_NAME.search(name) is not None
@@ -79,7 +84,10 @@ def _is_links(item: Any) -> bool:
 
 
 def _may_be_secret(item: Any) -> bool:
-    return isinstance(item, str | int | float) and not isinstance(item, bool)
+    return isinstance(item, _TEXT_OR_NUMBER) and not isinstance(item, bool)
+
+
+_TEXT_OR_NUMBER = (str, int, float)
 
 
 # Parameters, and headers that providers of SIP and of HTTP know: X-Api-Key, Proxy-Authorization.

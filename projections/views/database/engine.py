@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, cast
 
 import asyncpg
+import msgspec
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -54,6 +55,7 @@ def open_database(
         pool_size=POOL_CONNECTIONS_MAX,
         max_overflow=0,
         pool_pre_ping=True,
+        json_deserializer=msgspec.json.decode,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": statement_timeout_s,

@@ -3,8 +3,9 @@ failed lately."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select
+from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.commands import commands
@@ -49,12 +50,12 @@ async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
     )
     phases: dict[str, int] = {phase: count for phase, count in found}
     since = now - timedelta(seconds=RATE_WINDOW_S)
-    started = await connection.execute(
+    started = (
         select(func.count())
         .select_from(sessions)
         .where(sessions.c.first_stored_at > since, sessions.c.status != "empty")
     )
-    dialled = await connection.execute(
+    dialled = (
         select(func.count())
         .select_from(commands)
         .where(
@@ -63,25 +64,30 @@ async def count_live(connection: AsyncConnection, now: datetime) -> Counts:
             commands.c.operation == "dial",
         )
     )
-    failed = await _count_failed(connection, sessions.c.failed, now)
-    failed_commands = await _count_failed(connection, sessions.c.failed_commands.is_not(None), now)
-    flow_raised = await _count_failed(connection, sessions.c.flow_raised_at.is_not(None), now)
+    counts = {
+        "started": started,
+        "dialled": dialled,
+        "failed": _failed(sessions.c.failed, now),
+        "failed_commands": _failed(sessions.c.failed_commands.is_not(None), now),
+        "flow_raised": _failed(sessions.c.flow_raised_at.is_not(None), now),
+    }
+    # In one statement: each alone takes less time than its way to Postgres and back.
+    query = select(*(each.scalar_subquery().label(name) for name, each in counts.items()))
+    counted = (await connection.execute(query)).one()
     return Counts(
         active=sum(phases.values()),
         setting_up=phases.get("setting_up", 0),
         waiting=phases.get("waiting", 0),
         talking=phases.get("talking", 0),
-        calls_per_s=started.scalar_one() / RATE_WINDOW_S,
-        dials_per_s=dialled.scalar_one() / RATE_WINDOW_S,
-        failed=failed,
-        failed_commands=failed_commands,
-        flow_raised=flow_raised,
+        calls_per_s=counted.started / RATE_WINDOW_S,
+        dials_per_s=counted.dialled / RATE_WINDOW_S,
+        failed=counted.failed,
+        failed_commands=counted.failed_commands,
+        flow_raised=counted.flow_raised,
     )
 
 
-async def _count_failed(
-    connection: AsyncConnection, has_failed: "ColumnElement[bool]", now: datetime
-) -> int:
+def _failed(has_failed: "ColumnElement[bool]", now: datetime) -> "Select[Any]":
     since = now - timedelta(seconds=FAILED_WINDOW_S)
     some = (
         select(literal(1))
@@ -90,4 +96,4 @@ async def _count_failed(
         .limit(FAILED_MAX)
         .subquery()
     )
-    return (await connection.execute(select(func.count()).select_from(some))).scalar_one()
+    return select(func.count()).select_from(some)

@@ -13,6 +13,7 @@ from offhook.api.errors import not_found
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.own.redact import redacted_command
+from offhook.api.replies import ReplyRoute
 from offhook.errors import shown
 from offhook.projections.views.commands import CommandView, read_commands
 
@@ -28,7 +29,9 @@ class CommandReply:
 
 def commands_router(*, tokens: Tokens, views: Views) -> APIRouter:
     """The route above."""
-    router = APIRouter(tags=["commands"], dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, tags=["commands"], dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/commands/{command_id}", summary="Read a command")
     async def command(

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from offhook.api.auth import Tokens
 from offhook.api.freshness import ListMeta, Views
 from offhook.api.query_parameters import WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.errors import LogUnavailable
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.roles.answers import RoleAnswer, ask_roles
@@ -87,7 +88,10 @@ def health_router(
 ) -> APIRouter:
     """The routes above."""
     router = APIRouter(
-        prefix="/health", tags=["health"], dependencies=[Depends(tokens.allow("read"))]
+        route_class=ReplyRoute,
+        prefix="/health",
+        tags=["health"],
+        dependencies=[Depends(tokens.allow("read"))],
     )
 
     @router.get("/roles", summary="Every role that answers")

@@ -30,6 +30,7 @@ from offhook.api.own.parameters import (
     require_before_seq,
 )
 from offhook.api.query_parameters import WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.past.lists_as_of import list_queue_visits_as_of
 from offhook.projections.views.queues import QueueVisitFilter, QueueVisitView, list_queue_visits
 from offhook.projections.views.view import PAGE_MAX
@@ -45,7 +46,9 @@ class QueueVisitList:
 
 def queues_router(*, tokens: Tokens, views: Views) -> APIRouter:
     """The route above."""
-    router = APIRouter(prefix="/queues", dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, prefix="/queues", dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/visits", tags=["queues"], summary="List visits to queues")
     async def visits(

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends
 from offhook.api.auth import Tokens
 from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.live.counts import Counts, count_live
 
 
@@ -35,7 +36,9 @@ def up_router(
     *, tokens: Tokens, views: Views, now: Callable[[], datetime], dials_per_s: float
 ) -> APIRouter:
     """The route above; `dials_per_s` is the limit of all workers together, 0 is none."""
-    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, tags=["sessions"], dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/live", summary="Count the calls that are up")
     async def up(min_seq: MinSeq = 0, timeout_s: WaitS = WAIT_DEFAULT_S) -> UpReply:

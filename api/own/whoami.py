@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from offhook.api.auth import Caller, Scope, Tokens
+from offhook.api.replies import ReplyRoute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class WhoReply:
 
 def whoami_router(*, tokens: Tokens) -> APIRouter:
     """The route above."""
-    router = APIRouter(tags=["tokens"])
+    router = APIRouter(route_class=ReplyRoute, tags=["tokens"])
 
     @router.get("/whoami", summary="What this token may do")
     async def whoami(caller: Annotated[Caller, Depends(tokens.allow("read"))]) -> WhoReply:

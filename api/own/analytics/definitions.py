@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Depends
 
 from offhook.api.auth import Tokens
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.analytics.grouping.percentiles import PERCENTILES_FORMULA
 from offhook.projections.views.analytics.groups import FIGURES
 from offhook.projections.views.analytics.kpis import (
@@ -81,7 +82,9 @@ class DefinitionsReply:
 
 def definitions_router(*, tokens: Tokens) -> APIRouter:
     """The route above."""
-    router = APIRouter(prefix="/analytics", dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, prefix="/analytics", dependencies=[Depends(tokens.allow("read"))]
+    )
     found = Definitions(
         counts={counter.name: counter.meaning for counter in COUNTERS}
         | {BIDS_FAILED: BIDS_FAILED_MEANING},

@@ -41,6 +41,7 @@ from offhook.api.own.analytics.queues import QueueName, ServiceLevelS, ShortAban
 from offhook.api.own.analytics.summary import ConnectionId, Direction, rfc3339
 from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, RangeFrom, RangeTo, WaitS, time_range
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.analytics.grouping.buckets import UnknownTimeZone
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted, TooManyGroups
 from offhook.projections.views.analytics.load.load import (
@@ -149,12 +150,15 @@ class _Query:
 def figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
     router = APIRouter(
-        prefix="/analytics", tags=["analytics"], dependencies=[Depends(tokens.allow("read"))]
+        route_class=ReplyRoute,
+        prefix="/analytics",
+        tags=["analytics"],
+        dependencies=[Depends(tokens.allow("read"))],
     )
     as_csv: Any = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
     figures = partial(router.get, response_model=FiguresReply, responses=as_csv)
 
-    def query(
+    async def query(
         group_by: GroupBy = None,
         tz: TimeZone = "UTC",
         from_: RangeFrom = None,

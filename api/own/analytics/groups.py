@@ -24,6 +24,7 @@ from offhook.api.own.analytics.summary import ConnectionId, Direction, From, To,
 from offhook.api.own.csv_cells import cell_of
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.errors import shown
 from offhook.projections.views.analytics.grouping.buckets import Unit, UnknownTimeZone
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
@@ -90,7 +91,9 @@ Format = Annotated[
 
 def groups_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The route above."""
-    router = APIRouter(prefix="/analytics", dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, prefix="/analytics", dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get(
         "/groups",

@@ -27,6 +27,7 @@ from offhook.api.own.parameters import (
     time_range,
 )
 from offhook.api.query_parameters import Number, WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.analytics.queues import (
     WAITING_MAX,
     AgentView,
@@ -87,7 +88,9 @@ class AgentList:
 
 def queue_figures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
-    router = APIRouter(prefix="/queues", dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, prefix="/queues", dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("", tags=["queues"], summary="Queues now and over a time range")
     async def queues(

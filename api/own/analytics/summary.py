@@ -21,6 +21,7 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import moment_in
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.analytics.kpis import GROUPING
 from offhook.projections.views.analytics.timeseries import (
     BUCKETS_MAX,
@@ -93,7 +94,9 @@ _BUCKET = (
 
 def analytics_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
-    router = APIRouter(prefix="/analytics", dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, prefix="/analytics", dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/summary", tags=["analytics"], summary="Key figures of a time range")
     async def summary(

@@ -16,6 +16,7 @@ from offhook.api.own.parameters import WAIT_DEFAULT_S, AsOf, MinSeq, WaitS, opti
 from offhook.api.own.redact import redacted_command
 from offhook.api.own.sessions.parameters import no_session
 from offhook.api.query_parameters import WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.errors import shown
 from offhook.projections.views.commands import (
     COMMANDS_MAX,
@@ -58,7 +59,9 @@ Operation = Annotated[
 
 def session_commands_router(*, tokens: Tokens, views: Views) -> APIRouter:
     """The route above."""
-    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, tags=["sessions"], dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/sessions/{session_id}/commands", summary="Read its commands")
     async def listed(

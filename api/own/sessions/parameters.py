@@ -37,7 +37,7 @@ TalkSeconds: TypeAlias = Annotated[
 ]
 
 
-def session_filter(
+async def session_filter(
     session_id: Annotated[
         str | None, Query(description="One, or several separated by commas; `8f3a*` for its start")
     ] = None,

@@ -19,6 +19,7 @@ from offhook.api.errors import not_found, refusal
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.own.redact import redacted_entry
+from offhook.api.replies import ReplyRoute
 from offhook.codec.lenient_json import NotJson, read_json
 from offhook.errors import shown
 from offhook.events import WebhookReceived
@@ -75,7 +76,9 @@ def records_router(
 ) -> APIRouter:
     """The route above. Raises SettingInvalid for a key that is none."""
     public_keys_from(public_keys)  # a wrong one is found now
-    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, tags=["sessions"], dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/sessions/{session_id}/timeline/{position}", summary="Read one record as stored")
     async def record(

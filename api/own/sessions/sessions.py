@@ -36,6 +36,7 @@ from offhook.api.own.parameters import (
 from offhook.api.own.redact import redacted_entry, redacted_session
 from offhook.api.own.sessions.parameters import WantedSessions, no_session
 from offhook.api.query_parameters import WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.errors import shown
 from offhook.projections.views.commands import COMMANDS_MAX, WantedCommands, command_page
 from offhook.projections.views.live.included import Include, IncludingSession, including
@@ -118,7 +119,9 @@ OfPhase = Annotated[
 def sessions_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The routes above."""
     sessions = _Sessions(views, now)
-    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, tags=["sessions"], dependencies=[Depends(tokens.allow("read"))]
+    )
     router.add_api_route("/sessions", sessions.listed, summary="List sessions")
     router.add_api_route("/sessions/{session_id}", sessions.one, summary="Read a session")
     router.add_api_route(

@@ -3,14 +3,17 @@
 import re
 from contextlib import suppress
 from dataclasses import fields
+from typing import Any
 
-import httpx
 from playwright.async_api import BrowserContext, Page, TimeoutError, expect
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from telnyx import AsyncTelnyx
 
 from offhook.api.console.client import Api
 from offhook.api.console.pages.live import LIVE, LIVE_NOW
+from offhook.process.asgi import Receive, Scope, Send
 from offhook.projections.views.live.counts import Counts
 from tests.api.console.conftest import WAIT_MS, signed_in
 from tests.api.stack import READER, Stack, until
@@ -19,22 +22,20 @@ from tests.api.stack import READER, Stack, until
 async def test_the_page_comes_with_the_first_rows_and_its_script_asks_for_all() -> None:
     limits = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/live":
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        reply: dict[str, Any] = {"data": [], "meta": {"next": 7}}
+        if scope["path"] == "/live":
             counts = {each.name: 0 for each in fields(Counts)}
-            meta = {"lag_ms": 0}
-            reply = {"data": counts, "limits": {"dials_per_s": None}, "meta": meta}
-            return httpx.Response(200, json=reply)
-        limits.append(request.url.params["limit"])
-        return httpx.Response(200, json={"data": [], "meta": {"next": 7}})
+            reply = {"data": counts, "limits": {"dials_per_s": None}, "meta": {"lag_ms": 0}}
+        else:
+            limits.append(QueryParams(scope["query_string"])["limit"])
+        await JSONResponse(reply)(scope, receive, send)
 
-    transport = httpx.MockTransport(answer)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
-        for each in (LIVE, LIVE_NOW):
-            scope = {"type": "http", "path": each.path, "query_string": b"", "headers": []}
-            shown = await each.shown(Request(scope), Api(http=http, token="read"))
-            assert limits[-1] == str(shown["rows_max"])
-            assert shown["older"] == "?before=7"
+    for each in (LIVE, LIVE_NOW):
+        scope = {"type": "http", "path": each.path, "query_string": b"", "headers": []}
+        shown = await each.shown(Request(scope), Api(api=answer, token="read"))
+        assert limits[-1] == str(shown["rows_max"])
+        assert shown["older"] == "?before=7"
     assert limits == ["25", "50"]
 
 

@@ -3,11 +3,12 @@
 import re
 from typing import Any
 
-import httpx
 from playwright.async_api import Page, expect
+from starlette.responses import JSONResponse
 
 from offhook.api.console.client import Api
 from offhook.api.console.pages.session import earlier_commands, issued_before, legs_up
+from offhook.process.asgi import Receive, Scope, Send
 from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
 from tests.api.stack import FRIEND, READER, Stack, until
@@ -26,38 +27,38 @@ async def test_a_long_session_is_explained_by_commands_that_are_not_on_the_page(
     dial = {"session_id": "s", "command_id": "d"}
     asked = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url).removeprefix("http://api"))
-        if request.url.path.startswith("/commands/"):
-            return httpx.Response(200 if "f" in request.url.path else 404, json={"data": failed})
-        is_dial = request.url.params.get("operation") == "dial"
-        return httpx.Response(200, json={"data": [dial, failed] if is_dial else [failed]})
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope["query_string"].decode()
+        asked.append(f"{scope['path']}?{query}" if query else scope["path"])
+        if scope["path"].startswith("/commands/"):
+            reply = JSONResponse({"data": failed}, 200 if "f" in scope["path"] else 404)
+        else:
+            reply = JSONResponse({"data": [dial, failed] if "dial" in query else [failed]})
+        await reply(scope, receive, send)
 
-    transport = httpx.MockTransport(answer)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
-        api = Api(http=http, token="read")
-        shown = [{"command_id": "c"}]
-        session: dict[str, Any] = {"session_id": "s", "failed_commands": None}
-        detail: dict[str, Any] = {"session": session, "commands": shown, "commands_next": None}
-        assert await earlier_commands(api, detail, None) == []
-        assert asked == []
-        session["failed_commands"] = [{"operation": "speak"}]
-        detail["commands_next"] = "c"
-        assert await earlier_commands(api, detail, None) == [failed, dial]
-        path = "/sessions/s/commands?before=c&limit=20"
-        assert sorted(asked) == [f"{path}&operation=dial", f"{path}&status=failed"]
+    api = Api(api=answer, token="read")
+    shown = [{"command_id": "c"}]
+    session: dict[str, Any] = {"session_id": "s", "failed_commands": None}
+    detail: dict[str, Any] = {"session": session, "commands": shown, "commands_next": None}
+    assert await earlier_commands(api, detail, None) == []
+    assert asked == []
+    session["failed_commands"] = [{"operation": "speak"}]
+    detail["commands_next"] = "c"
+    assert await earlier_commands(api, detail, None) == [failed, dial]
+    path = "/sessions/s/commands?before=c&limit=20"
+    assert sorted(asked) == [f"{path}&operation=dial", f"{path}&status=failed"]
 
-        asked.clear()
-        decided = {"type": "Decided", "fields": {"commands": [{"command_id": "here"}]}}
-        outcomes = [
-            {"type": "CommandSucceeded", "fields": {"command_id": command_id}}
-            for command_id in ("c", "here", "f 1", "gone")
-        ]
-        odd = {"type": "WebhookReceived", "fields": {"command_id": "x", "commands": 3}}
-        unreadable = {"type": "CommandFailed", "fields": {}}
-        found = await issued_before(api, detail, [odd, decided, *outcomes, unreadable])
-        assert found == [failed]
-        assert sorted(asked) == ["/commands/f%201", "/commands/gone"]
+    asked.clear()
+    decided = {"type": "Decided", "fields": {"commands": [{"command_id": "here"}]}}
+    outcomes = [
+        {"type": "CommandSucceeded", "fields": {"command_id": command_id}}
+        for command_id in ("c", "here", "f 1", "gone")
+    ]
+    odd = {"type": "WebhookReceived", "fields": {"command_id": "x", "commands": 3}}
+    unreadable = {"type": "CommandFailed", "fields": {}}
+    found = await issued_before(api, detail, [odd, decided, *outcomes, unreadable])
+    assert found == [failed]
+    assert sorted(asked) == ["/commands/f 1", "/commands/gone"]
 
 
 async def records_of(stack: Stack, session_id: str) -> list[str]:

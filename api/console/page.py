@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from offhook.api.console.client import Api, ApiClient, ApiRefused
-from offhook.api.console.rendering import render
+from offhook.api.console.rendering import render, rendered_parts
 from offhook.api.console.sign_in import PATH, token_of
 
 Shown = Mapping[str, Any]
@@ -65,22 +65,28 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
         later = names.pop("later", None)
         if page.below:
             later = Later(template=page.below, shown=_nothing_more)
-        if not isinstance(later, Later):
-            return HTMLResponse(render(page.template, **names), media_type=page.media_type)
-        return StreamingResponse(in_parts(page, later, names), media_type=page.media_type)
+        return StreamingResponse(in_parts(page, names, later), media_type=page.media_type)
 
     return Route(page.path, endpoint, methods=["GET"])
 
 
-async def in_parts(page: Page, later: Later, names: Mapping[str, Any]) -> AsyncIterator[str]:
-    """The HTML above the part that comes later, that part, and what is below it."""
-    above, _, below = render(page.template, later=_LATER, **names).partition(_LATER)
-    yield above
+async def in_parts(page: Page, names: Shown, later: Later | None = None) -> AsyncIterator[str]:
+    """The HTML part by part; the one that comes later is where it belongs."""
+    for part in rendered_parts(page.template, later=_LATER, **names):
+        above, mark, below = part.partition(_LATER)
+        yield above
+        await asyncio.sleep(0)  # other requests are served in between
+        if mark:
+            if later is not None:
+                yield await _rendered(later, names)
+            yield below
+
+
+async def _rendered(later: Later, names: Shown) -> str:
     try:
-        yield render(later.template, **{**names, **await later.shown()})
+        return render(later.template, **{**names, **await later.shown()})
     except ApiRefused as refused:
-        yield render("not_read.html", refused=refused)
-    yield below
+        return render("not_read.html", refused=refused)
 
 
 async def _nothing_more() -> Shown:

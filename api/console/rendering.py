@@ -1,6 +1,7 @@
 """Templates, and how times and ids are written in them."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -30,6 +31,21 @@ def render(template: str, **shown: Any) -> str:
     return _NOT_XML.sub("\ufffd", _environment.get_template(template).render(**shown))
 
 
+def rendered_parts(template: str, **shown: Any) -> Iterator[str]:
+    """The same in parts, for the browser to begin with: one ends wherever it has `{{ part }}`."""
+    pieces: list[str] = []
+    for piece in _environment.get_template(template).generate(**shown):
+        if piece != _PART:
+            pieces.append(piece)
+        elif pieces:
+            yield _NOT_XML.sub("\ufffd", "".join(pieces))
+            pieces = []
+    yield _NOT_XML.sub("\ufffd", "".join(pieces))
+
+
+# A reader's text has its angle brackets escaped.
+_PART = Markup("<!-- part -->")
+
 # XML 1.0, section 2.2; without lone surrogates, which UTF-8 cannot encode either.
 _NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
@@ -53,6 +69,7 @@ def shortened(text: str | None, most: int = 12) -> str:
 _environment.globals |= {
     "static": own_assets().url,
     "charts": f"{chart_assets().url}/{CHARTS}",
+    "part": _PART,
 }
 _environment.filters |= {
     "age": partial(age, missing="–"),

@@ -1,10 +1,11 @@
-"""A page with a part that comes later than the rest."""
+"""A page is sent part by part, and one part may come later than the rest."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from jinja2 import DictLoader
 
-from offhook.api.console import page as pages
+from offhook.api.console import rendering
 from offhook.api.console.client import ApiRefused
 from offhook.api.console.page import Later, Page, Shown, in_parts
 
@@ -15,12 +16,14 @@ async def nothing(*_: object) -> Shown:
 
 @pytest.fixture(autouse=True)
 def _templates(monkeypatch: pytest.MonkeyPatch) -> None:
-    def render(template: str, **names: Any) -> str:
-        if template == "not_read.html":
-            return f"not read: {names['refused'].detail}"
-        return f"above {names['later']} below" if template == "page.html" else str(names["figure"])
-
-    monkeypatch.setattr(pages, "render", render)
+    templates = {
+        "page.html": "bar{{ part }}above {{ later }} below",
+        "rows.html": "{{ part }}<ol>{% for row in rows %}<li>{{ row }}{{ part }}{% endfor %}</ol>",
+        "part.html": "{{ figure }}",
+        "not_read.html": "not read: {{ refused.detail }}",
+    }
+    environment = rendering._environment.overlay(loader=DictLoader(templates))
+    monkeypatch.setattr(rendering, "_environment", environment)
 
 
 PAGE = Page(path="/", template="page.html", shown=nothing)
@@ -33,8 +36,8 @@ async def test_what_takes_long_is_asked_for_once_the_rest_is_sent() -> None:
         asked.append(True)
         return {"figure": 7}
 
-    parts = in_parts(PAGE, Later(template="part.html", shown=shown), {"figure": 1})
-    assert await anext(parts) == "above "
+    parts = in_parts(PAGE, {"figure": 1}, Later(template="part.html", shown=shown))
+    assert [await anext(parts), await anext(parts)] == ["bar", "above "]
     assert asked == []
     assert [part async for part in parts] == ["7", " below"]
 
@@ -43,9 +46,22 @@ async def test_what_the_api_refuses_later_is_said_where_it_belongs() -> None:
     async def shown() -> Shown:
         raise ApiRefused(503, "Postgres does not answer")
 
-    parts = in_parts(PAGE, Later(template="part.html", shown=shown), {})
-    assert [part async for part in parts] == [
-        "above ",
-        "not read: Postgres does not answer",
-        " below",
-    ]
+    parts = in_parts(PAGE, {}, Later(template="part.html", shown=shown))
+    assert "".join([part async for part in parts]) == (
+        "barabove not read: Postgres does not answer below"
+    )
+
+
+async def test_each_part_is_sent_before_the_next_one_is_rendered() -> None:
+    rendered = []
+
+    def rows() -> Iterator[str]:
+        for row in ("<b>", "\x01", "<!-- part -->"):
+            rendered.append(row)
+            yield row
+
+    page = Page(path="/", template="rows.html", shown=nothing)
+    parts = in_parts(page, {"rows": rows()})
+    assert await anext(parts) == "<ol><li>&lt;b&gt;"
+    assert rendered == ["<b>"]
+    assert [part async for part in parts] == ["<li>\ufffd", "<li>&lt;!-- part --&gt;", "</ol>"]

@@ -38,8 +38,13 @@ def calls_url(start: datetime, end: datetime, filters: Mapping[str, str]) -> str
     if (prefix := filters.get("number_prefix")) is not None:
         side = _REMOTE.get(filters.get("direction", ""), "number")
         asked[side] = WITHOUT_COUNTRY if prefix == NONE else f"{prefix}*"
-    asked |= {"started_from": rfc3339(start), "started_before": rfc3339(end), "any_leg": "true"}
-    return f"/console/search?{urlencode(asked)}"
+    # Of a hundred points most have no filter, and urlencode would take a millisecond for them.
+    within = f"started_from={_escaped(start)}&started_before={_escaped(end)}&any_leg=true"
+    return f"/console/search?{urlencode(asked)}&{within}" if asked else f"/console/search?{within}"
+
+
+def _escaped(at: datetime) -> str:
+    return rfc3339(at).replace(":", "%3A")
 
 
 def span_filters(name: str, above_s: float, most_s: float | None) -> dict[str, str]:

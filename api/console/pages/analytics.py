@@ -11,7 +11,7 @@ figure over time are sent first, and the panels below them as soon as they are r
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -220,8 +220,8 @@ def _over_time(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
             "key": show.key,
             "title": show.title,
             "kind": figures_of(total)[show.key].kind,
-            "points": [asdict(point) for point in points],
-            "before": [asdict(point) for point in points_before],
+            "points": [vars(point) for point in points],
+            "before": [vars(point) for point in points_before],
         },
     }
 

@@ -26,6 +26,7 @@ from offhook.api.own.live import Live
 from offhook.api.own.queues import queues_router
 from offhook.api.own.sessions.commands import session_commands_router
 from offhook.api.own.sessions.exports import exports_router
+from offhook.api.own.sessions.failures import failures_router
 from offhook.api.own.sessions.flow_tests import flow_tests_router
 from offhook.api.own.sessions.parked import parked_router
 from offhook.api.own.sessions.records import records_router
@@ -108,6 +109,7 @@ async def run(settings: Settings) -> None:
             applications_router(tokens=tokens, carrier=carrier),
             streams_router(tokens=tokens, views=views, live=live, now=_now),
             exports_router(tokens=tokens, views=views, now=_now),
+            failures_router(tokens=tokens, views=views, now=_now),
             sessions_router(tokens=tokens, views=views, now=_now),
             session_commands_router(tokens=tokens, views=views),
             records_router(

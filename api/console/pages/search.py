@@ -4,8 +4,10 @@ The query has the names of the API's filters, `last` for a range until now, and 
 next page. `last` has precedence over started_from and started_before.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +17,7 @@ from starlette.requests import Request
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import Page, Shown
 from offhook.commands import COMMANDS
-from offhook.wording.causes import CAUSES
+from offhook.wording.causes import CAUSES, cause_text, sip_text
 from offhook.wording.found_row import found_row
 from offhook.wording.why import REASONS
 
@@ -45,12 +47,15 @@ OF_A_LEG = frozenset(
 )
 """Filters that may find another leg than the first one."""
 
-RANGES = {
+RANGES: Mapping[str, tuple[str, timedelta | None]] = {
+    "today": ("Today, UTC", None),
     "1h": ("Last hour", timedelta(hours=1)),
     "24h": ("Last 24 hours", timedelta(days=1)),
     "7d": ("Last 7 days", timedelta(days=7)),
     "31d": ("Last 31 days", timedelta(days=31)),
 }
+"""Until now, since midnight if there is no length."""
+
 FAILURES = {
     "*": "any command",
     **{name: f"any command: {words}" for name, words in REASONS.items()},
@@ -80,10 +85,12 @@ async def shown(request: Request, api: Api) -> Shown:
         "include": "legs",
     }
     error = ""
+    causes: list[Cause] = []
     sessions: list[dict[str, Any]] = []
     following: int | None = None
     try:
-        listed = await api.get("/sessions", filters | page)
+        wanted = api.get("/sessions", filters | page)
+        listed, causes = await asyncio.gather(wanted, _causes(api, given, filters))
         sessions, following = listed["data"], listed["meta"]["next"]
     except ApiRefused as refused:
         if refused.status != 422:
@@ -98,12 +105,63 @@ async def shown(request: Request, api: Api) -> Shown:
         "failures": FAILURES,
         "starts": [(words, f"?{urlencode(each)}") for words, each in STARTS],
         "error": error,
+        "by_cause": causes,
         "rows": [found_row(session) for session in sessions],
         "offers": [] if sessions or error else offers_for(given),
         "newest": f"?{urlencode(given)}" if page["before_seq"] else None,
         "older": None if following is None else f"?{urlencode({**given, 'before_seq': following})}",
         "exported": urlencode(filters),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """How many of the sessions have it, in words, and the query for them."""
+
+    sessions: int
+    words: str
+    title: str
+    link: str
+
+
+async def _causes(
+    api: Api, given: Mapping[str, str], filters: Mapping[str, object]
+) -> "list[Cause]":
+    """What failed in all that match, if the search is for failures."""
+    if given.get("failed") != "true" and "failed_command" not in given:
+        return []
+    counted = (await api.get("/sessions/failures", filters))["data"]
+    return causes_of(given, counted)
+
+
+def causes_of(given: Mapping[str, str], counted: Mapping[str, Any]) -> list[Cause]:
+    """A cause for each count of the API; those of commands only if commands are searched."""
+
+    def cause(sessions: int, words: str, title: str, **filters: str) -> Cause:
+        link = f"?{urlencode({**given, **filters}, safe='*')}"
+        return Cause(sessions=sessions, words=words, title=title, link=link)
+
+    found = []
+    if given.get("failed") == "true":
+        for each in counted["legs"]:
+            name, sip = each["hangup_cause"], each["sip_hangup_cause"]
+            code = "" if sip in (None, "unspecified") else f" {sip}"
+            title = ", ".join(filter(None, [cause_text(name), sip_text(sip)]))
+            asked = {"hangup_cause": name, "sip_hangup_cause": sip or "!*", "any_leg": "true"}
+            found.append(cause(each["sessions"], f"{name}{code}", title, **asked))
+        if raised := counted["flow_raised"]:
+            title = "The flow raised, and the session is or was parked"
+            found.append(cause(raised, "flow raised", title, flow_raised="true"))
+    if "failed_command" in given:
+        for each in counted["operations"]:
+            name = each["operation"]
+            title = f"A command {name} failed"
+            found.append(cause(each["sessions"], name, title, failed_command=name))
+        for each in counted["reasons"]:
+            name = each["reason"]
+            title = f"A command failed: {REASONS.get(name, name)}"
+            found.append(cause(each["sessions"], name, title, failed_command=name))
+    return found
 
 
 def given_in(query: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +201,10 @@ def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """The parameters of the API. A time without an offset is in UTC, as in the form."""
     filters = {name: text for name, text in given.items() if name != "last"}
     if "last" in given:
-        filters["started_from"] = (now - RANGES[given["last"]][1]).isoformat(timespec="seconds")
+        length = RANGES[given["last"]][1]
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        since = midnight if length is None else now - length
+        filters["started_from"] = since.isoformat(timespec="seconds")
     for name in TIMES:
         if (text := filters.get(name)) and _LOCAL.fullmatch(text):
             filters[name] = f"{text}{':00' if len(text) == _TO_MINUTE else ''}Z"

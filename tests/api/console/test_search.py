@@ -1,6 +1,7 @@
 """The search page: its URL is the search, its rows open sessions, and what it finds is exported."""
 
 import csv
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
@@ -9,7 +10,14 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from telnyx import AsyncTelnyx
 
-from offhook.api.console.pages.search import STARTS, filters_of, given_in, in_utc, offers_for
+from offhook.api.console.pages.search import (
+    STARTS,
+    causes_of,
+    filters_of,
+    given_in,
+    in_utc,
+    offers_for,
+)
 from tests.api.console.conftest import WAIT_MS
 from tests.api.own.sessions.test_sessions import refused_speak
 from tests.api.stack import CALLER, OURS, Stack
@@ -78,6 +86,30 @@ def test_a_search_that_finds_nothing_offers_what_may_have_been_meant(
 def test_a_time_without_an_offset_is_in_utc(text: str, asked: str, shown: str) -> None:
     assert filters_of({"started_from": text}, NOW) == {"started_from": asked}
     assert in_utc(text) == shown
+
+
+def test_causes_lead_to_their_calls() -> None:
+    counted = {
+        "legs": [{"hangup_cause": "not_found", "sip_hangup_cause": "404", "sessions": 3}],
+        "flow_raised": 2,
+        "operations": [{"operation": "dial", "sessions": 5}],
+        "reasons": [{"reason": "call_ended", "sessions": 1}],
+    }
+    legs, raised = causes_of({"failed": "true", "last": "today"}, counted)
+    assert (legs.sessions, legs.words) == (3, "not_found 404")
+    assert legs.title == "the number does not exist or cannot be routed, SIP 404 Not Found"
+    assert legs.link == (
+        "?failed=true&last=today&hangup_cause=not_found&sip_hangup_cause=404&any_leg=true"
+    )
+    assert (raised.sessions, raised.link) == (2, "?failed=true&last=today&flow_raised=true")
+    dials, ended = causes_of({"failed_command": "*"}, counted)
+    assert (dials.sessions, dials.words, dials.link) == (5, "dial", "?failed_command=dial")
+    assert ended.link == "?failed_command=call_ended"
+
+
+def test_today_is_since_midnight() -> None:
+    now = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    assert filters_of({"last": "today"}, now) == {"started_from": "2026-11-22T00:00:00+00:00"}
 
 
 async def test_a_call_is_found_opened_and_exported(
@@ -166,6 +198,12 @@ async def test_a_failed_command_is_found_from_the_front_page_and_from_health(
     await expect(row.get_by_text("speak refused 422")).to_be_visible()
     await row.locator("td").last.click()
     await expect(page.locator(".why")).to_contain_text("The command speak failed: the carrier")
+
+    await page.goto("/console/")
+    await page.get_by_role("link", name="failed commands", exact=True).click()
+    await page.get_by_role("link", name=re.compile(r"^[0-9,]+ speak$")).click()
+    await expect(page.get_by_label("Failed command")).to_have_value("speak")
+    await expect(row).to_be_visible()
 
     await page.goto("/console/health")
     await page.get_by_role("link", name="failed: refused").click()

@@ -23,8 +23,8 @@ from offhook.events import Record
 from offhook.position import partition_of
 from offhook.process.slices import Slices
 from offhook.projections.projector.checkpoint import Fence
-from offhook.projections.projector.left import Left, left_among, wanted
 from offhook.projections.projector.refused import REFUSED_MAX, Refused, refused_among
+from offhook.projections.projector.special_sessions import SpecialSessions, special_among, wanted
 from offhook.projections.projector.statements import (
     Move,
     Statement,
@@ -153,7 +153,7 @@ class Projection:
         known = _Known(
             parked=frozenset(since),
             recorded={key: None for key in since},
-            left=await left_among(connection, since),
+            special=await special_among(connection, since),
         )
         folding = await self._folded(driver, known, {key: () for key in since})
         errors = await write_rows(
@@ -204,22 +204,22 @@ class Projection:
                 "select seq from event_log where seq = any($1::bigint[])", missing
             )
             new = new | {each["seq"] for each in found}
-        copied, left = [record for record in records if record.seq in new], Left()
-        if row["is_left"]:
-            left = await left_among(connection, {each.session_id for each in copied})
-            copied = await wanted(connection, copied, left)
+        copied, special = [record for record in records if record.seq in new], SpecialSessions()
+        if row["is_special"]:
+            special = await special_among(connection, {each.session_id for each in copied})
+            copied = await wanted(connection, copied, special)
         kept: dict[str, list[StoredRecord]] = {}
         for record in copied:
             kept.setdefault(record.session_id, []).append(record)
         parked = frozenset(row["parked"]) & kept.keys()
-        archived = {key for key in left.archived.keys() | left.failed if key in unknown}
+        archived = {key for key in special.archived.keys() | special.failed if key in unknown}
         refused = {key: self._refused[key] for key in parked - archived if key in self._refused}
         earlier = {*row["known"], *parked, *archived} & kept.keys()
         return kept, _Known(
             parked=parked,
             recorded={key: positions[key] for key in earlier - refused.keys()},
             refused=refused,
-            left=left,
+            special=special,
             copied=[each.record for each in copied if each.record and each.seq in copied_now],
             repeated=[each.record for each in records if each.record and each.seq not in new],
         )
@@ -231,7 +231,7 @@ class Projection:
         kept: Mapping[str, Sequence[StoredRecord]],
     ) -> "_Folding":
         """Fold the sessions; those that fail come back with their error."""
-        earlier, parked = await _earlier(driver, known.recorded, known.left)
+        earlier, parked = await _earlier(driver, known.recorded, known.special)
         done: list[Done] = []
         refused: dict[str, Refused] = {}
         out_of_order: list[Record] = []
@@ -278,7 +278,7 @@ class _Known:
 
     parked: frozenset[str]
     recorded: Mapping[str, int | None]
-    left: Left
+    special: SpecialSessions
     refused: Mapping[str, Refused] = field(default_factory=dict)
     copied: Sequence[Record] = ()
     repeated: Sequence[Record] = ()
@@ -318,17 +318,17 @@ async def _row(driver: Driver, statement: Statement) -> "asyncpg.Record":
 
 
 async def _earlier(
-    driver: Driver, recorded: Mapping[str, int | None], left: Left
+    driver: Driver, recorded: Mapping[str, int | None], special: SpecialSessions
 ) -> tuple[dict[str, Folded], dict[str, str]]:
     """The sessions as of their positions, and the error of each that cannot be folded."""
     folded: dict[str, Folded] = {}
     if not recorded:
         return folded, {}
-    failed = {key: left.failed[key] for key in recorded if key in left.failed}
+    failed = {key: special.failed[key] for key in recorded if key in special.failed}
     slices = Slices.of_batch()
     for session_id in recorded:
         try:
-            for record in left.archived.get(session_id, ()):
+            for record in special.archived.get(session_id, ()):
                 before = folded.get(session_id) or _nothing(session_id)
                 folded[session_id] = _advanced(before, record)
                 await slices.yield_if_due()

@@ -54,8 +54,8 @@ def copy_statement(
     """Insert the rows of event_log that break no key, and look up their sessions.
 
     Returns one row: `copied`, the positions of those; `parked`, which of the sessions are;
-    `known`, which of the unknown ones have records up to the position given for each; `is_left`,
-    whether any is archived or erased, which its digest tells.
+    `known`, which of the unknown ones have records up to the position given for each; `is_special`,
+    whether any is archived or erased; erased ones are found by their digest.
     """
     values = [
         *_arrays(event_log, rows),
@@ -209,5 +209,6 @@ _COPY = (
     " where exists (select from event_log as e"
     " where e.session_id = u.session_id and e.seq <= u.position)) as known,"
     f" exists (select from archived_sessions where session_id = any(${_NEXT}::text[]))"
-    f" or exists (select from erased_sessions where digest = any(${_NEXT + 3}::text[])) as is_left"
+    f" or exists (select from erased_sessions where digest = any(${_NEXT + 3}::text[]))"
+    " as is_special"
 )

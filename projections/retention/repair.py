@@ -27,7 +27,7 @@ from offhook.projections.projector.deliveries import (
     records_in,
     require_same_stream,
 )
-from offhook.projections.projector.left import left_among, wanted
+from offhook.projections.projector.special_sessions import special_among, wanted
 from offhook.projections.retention.archive import alone
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.event_log import StoredRecord, event_log
@@ -144,7 +144,7 @@ class Repair:
         self, connection: AsyncConnection, records: Sequence[StoredRecord], after: int, until: int
     ) -> tuple[int, int]:
         """Repair the rows above `after` up to `until`; how many were missing, how many altered."""
-        left = await left_among(connection, {each.session_id for each in records})
+        left = await special_among(connection, {each.session_id for each in records})
         for session_id, error in left.failed.items():
             raise OperatorFault(
                 f"session {session_id}: {error}. Restore the file, and repair again"

@@ -1,4 +1,4 @@
-"""Sessions of a batch that are not as others: parked, archived, or erased.
+"""Sessions of a batch that need more than folding: those parked, archived, or erased.
 
 What arrives late of an archived session is folded on top of its archived records; a repeated event
 is left out, as in event_log. What arrives of an erased one is dropped, and erased from the log by
@@ -18,7 +18,7 @@ from offhook.projections.views.stored.event_log import StoredRecord, event_id_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
+class SpecialSessions:
     """`failed` has the error of each session whose segment cannot be read."""
 
     parked: Collection[str] = frozenset()
@@ -27,8 +27,10 @@ class Left:
     erased: Collection[str] = frozenset()
 
 
-async def left_among(connection: AsyncConnection, session_ids: Collection[str]) -> Left:
-    """Which of the sessions are not as others.
+async def special_among(
+    connection: AsyncConnection, session_ids: Collection[str]
+) -> SpecialSessions:
+    """Which of the sessions are parked, archived or erased.
 
     Copy the batch into event_log first: an archive run waits for that transaction, so that a
     session's records are either all in event_log by now, or all in a segment.
@@ -53,7 +55,7 @@ async def left_among(connection: AsyncConnection, session_ids: Collection[str]) 
                 archived[row.id] = await read_archived(connection, row.id)
             except (OperatorFault, HistoryUnreadable) as error:
                 failed[row.id] = f"its archived records cannot be read: {error}"
-    return Left(
+    return SpecialSessions(
         parked={row.id for row in rows if row.what == "parked"},
         archived=archived,
         failed=failed,
@@ -62,19 +64,20 @@ async def left_among(connection: AsyncConnection, session_ids: Collection[str]) 
 
 
 async def wanted(
-    connection: AsyncConnection, records: Sequence[StoredRecord], left: Left
+    connection: AsyncConnection, records: Sequence[StoredRecord], special: SpecialSessions
 ) -> list[StoredRecord]:
     """The records that count; the others are deleted from event_log again.
 
     The log may still have records that are archived: a run that was killed deletes them later.
     """
-    known = {event_id_of(each) for several in left.archived.values() for each in several} - {None}
+    in_segments = special.archived.values()
+    known = {event_id_of(each) for several in in_segments for each in several} - {None}
     gone = [
         each
         for each in records
-        if each.session_id in left.erased
+        if each.session_id in special.erased
         or (
-            (archived := left.archived.get(each.session_id))
+            (archived := special.archived.get(each.session_id))
             and (each.seq <= archived[-1].seq or event_id_of(each) in known)
         )
     ]
@@ -84,5 +87,5 @@ async def wanted(
     await connection.execute(
         text("delete from event_log where seq = any(:seqs)"), {"seqs": sorted(seqs)}
     )
-    await erase_again(connection, {each.session_id for each in gone} & {*left.erased})
+    await erase_again(connection, {each.session_id for each in gone} & {*special.erased})
     return [each for each in records if each.seq not in seqs]

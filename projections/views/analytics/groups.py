@@ -11,6 +11,7 @@ A group is about the calls that started in it, whenever they ended: so all its f
 the same legs, and groups add up to the total, which is asked without any dimension.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -212,8 +213,12 @@ async def _spans(
         case "day" if wanted.tz == "UTC":
             spans = spans_of(first, last, LEVELS[:2])
         case "day" | "week" | "month":
-            buckets = await _buckets(connection, wanted, first, last)
-            placed = [(span, at) for at, begin, end in buckets for span in spans_of(begin, end)]
+            levels = LEVELS if wanted.unit == "month" else LEVELS[:2]
+            placed = [
+                (span, at)
+                for at, begin, end in await _buckets(connection, wanted, first, last)
+                for span in spans_of(begin, end, levels)
+            ]
             return [span for span, _ in placed], [at for _, at in placed]
         case _:
             spans = [Span("hour", first, last)]
@@ -294,8 +299,15 @@ def _durations(values: Mapping[str, Any], *, with_histograms: bool) -> GroupDura
 
 
 def _costs(costs: Sequence[Mapping[str, Any]]) -> list[Cost]:
-    found = [Cost(**each) for each in costs]
-    return sorted(found, key=lambda each: (each.currency is None, each.currency or ""))
+    """By currency, of rows that may have it several times."""
+    micros, calls = Counter[str | None](), Counter[str | None]()
+    for each in costs:
+        micros[each["currency"]] += each["micros"]
+        calls[each["currency"]] += each["calls"]
+    return [
+        Cost(currency=currency, micros=micros[currency], calls=calls[currency])
+        for currency in sorted(calls, key=lambda each: (each is None, each or ""))
+    ]
 
 
 _COUNTED = tuple(each.name for each in COUNTERS)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, DateTime, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -94,64 +94,97 @@ async def read_figures(
     return _groups(rows, subject, wanted)
 
 
+_Key = tuple[str | None, ...]
+
+
+class _Sums(NamedTuple):
+    """Of a group: counters and sums, and how many there are of each class of its durations."""
+
+    named: dict[str, int]
+    classes: Sequence[dict[int, int]]
+
+
 def _groups(rows: Sequence[Any], subject: Subject, wanted: GroupsWanted) -> list[FigureGroup]:
-    sizes: dict[tuple[str | None, ...], int] = defaultdict(int)
-    names = subject.numbered
-    size = names.index(subject.size) + 1
-    keyed = [(tuple(row[2 : 2 + len(wanted.by)]), row) for row in rows]
-    for key, row in keyed:
-        if size in row.numbers:
-            sizes[key] += row.totals[row.numbers.index(size)]
+    ends = {row.starts_at: row.ends_at for row in rows}
+    found: dict[tuple[datetime, _Key], _Sums] = {}
+    for row in rows:
+        key = tuple(row[2 : 2 + len(wanted.by)])
+        sums = found.setdefault((row.starts_at, key), _no_sums(subject))
+        _add(sums, row.numbers, row.totals, subject)
+    sizes: dict[_Key, int] = defaultdict(int)
+    for (_, key), sums in found.items():
+        sizes[key] += sums.named[subject.size]
     ranked = sorted(sizes, key=lambda key: (-sizes[key], [(v is not None, v or "") for v in key]))
     places = {key: place for place, key in enumerate(ranked[: wanted.top])}
-    limits = [*subject.limits]
-    ends: dict[datetime, datetime] = {}
-    totals: dict[tuple[datetime, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    classes: dict[tuple[datetime, int], dict[str, dict[int, int]]] = defaultdict(
-        lambda: {name: {} for name in subject.durations}
-    )
-    for key, row in keyed:
-        group = (row.starts_at, places.get(key, wanted.top))
-        ends[row.starts_at] = row.ends_at
-        named, counted = totals[group], [*classes[group].values()]
-        for number, total in zip(row.numbers, row.totals, strict=True):
-            if number < CLASSES:
-                named[names[number - 1]] += total
-            elif number < EXACT:
-                which, class_ = divmod(number, CLASSES)
-                of_class = counted[which - 1]
-                of_class[class_] = of_class.get(class_, 0) + total
-            else:
-                named[limits[number // EXACT - 1]] += total
-    present = sorted(group for group, named in totals.items() if named[subject.size])
+    placed: dict[tuple[datetime, int], _Sums] = {}
+    for (start, key), sums in found.items():
+        if key in places:
+            placed[start, places[key]] = sums
+            continue
+        others = placed.setdefault((start, wanted.top), _no_sums(subject))
+        for name, total in sums.named.items():
+            others.named[name] += total
+        for classes, more in zip(others.classes, sums.classes, strict=True):
+            for class_, total in more.items():
+                classes[class_] = classes.get(class_, 0) + total
+    present = sorted(group for group, sums in placed.items() if sums.named[subject.size])
     if len(present) > GROUPS_MAX:
         raise TooManyGroups
-    found = []
+    views = []
     for start, place in present:
-        named = totals[start, place]
         is_other = place == wanted.top
         values = [None] * len(wanted.by) if is_other else ranked[place]
-        counts = {name: named[name] for name in subject.counters}
-        found.append(
-            FigureGroup(
-                start=start,
-                end=ends[start],
-                group=dict(zip(wanted.by, values, strict=True)),
-                is_other=is_other,
-                counts=counts,
-                ratios={rule.name: rule.ratio(counts) for rule in subject.ratios},
-                means={
-                    each.name: Ratio.of(
-                        named[each.microseconds] / 1e6, counts[each.counted], each.formula
-                    )
-                    for each in subject.means
-                },
-                percentiles={
-                    name: percentiles_of(counted) for name, counted in classes[start, place].items()
-                },
-            )
-        )
-    return found
+        group = dict(zip(wanted.by, values, strict=True))
+        sums = placed[start, place]
+        views.append(_view(start, ends[start], group, sums, subject, is_other=is_other))
+    return views
+
+
+def _no_sums(subject: Subject) -> _Sums:
+    return _Sums(defaultdict(int), [{} for _ in subject.durations])
+
+
+def _add(sums: _Sums, numbers: Sequence[int], totals: Sequence[int], subject: Subject) -> None:
+    named, classes = sums
+    names, limits = subject.numbered, [*subject.limits]
+    for number, total in zip(numbers, totals, strict=True):
+        if number < CLASSES:
+            named[names[number - 1]] += total
+        elif number < EXACT:
+            of_class = classes[number // CLASSES - 1]
+            class_ = number % CLASSES
+            of_class[class_] = of_class.get(class_, 0) + total
+        else:
+            named[limits[number // EXACT - 1]] += total
+
+
+def _view(
+    start: datetime,
+    end: datetime,
+    group: Mapping[str, str | None],
+    sums: _Sums,
+    subject: Subject,
+    *,
+    is_other: bool,
+) -> FigureGroup:
+    named = sums.named
+    counts = {name: named[name] for name in subject.counters}
+    return FigureGroup(
+        start=start,
+        end=end,
+        group=group,
+        is_other=is_other,
+        counts=counts,
+        ratios={rule.name: rule.ratio(counts) for rule in subject.ratios},
+        means={
+            each.name: Ratio.of(named[each.microseconds] / 1e6, counts[each.counted], each.formula)
+            for each in subject.means
+        },
+        percentiles={
+            name: percentiles_of(classes)
+            for name, classes in zip(subject.durations, sums.classes, strict=True)
+        },
+    )
 
 
 def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
@@ -179,6 +212,7 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
             "is_counted": f"(not {is_exact} or {is_below})",
             "number": f"case when {is_exact} then number / {EXACT} * {EXACT} else number end",
         }
+    values["summed"] = (_SUMMED if _has_parts(subject, wanted) else _SINGLE).format(**values)
     if subject.is_rolled_up:
         facts = subject.facts_in(":since", ":until")
         return text(_SQL.format(numbered=_ROLLED.format(facts=facts, **values), **values))
@@ -201,6 +235,12 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
     )
 
 
+def _has_parts(subject: Subject, wanted: GroupsWanted) -> bool:
+    """Whether a group is made of several hours or days, so that it pays to add them up there."""
+    is_kept_as_a_bucket = wanted.unit == "hour" or (wanted.unit == "day" and wanted.tz == "UTC")
+    return subject.is_rolled_up or not is_kept_as_a_bucket
+
+
 def _below(place: int) -> str:
     """The parameter for the microseconds below which durations of that limit are counted."""
     return f"below_{place}_us"
@@ -217,14 +257,17 @@ _SQL = """
 with {numbered}
 select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
     array_agg(number) as numbers, array_agg(total) as totals
-from (
-    select starts_at{dimensions}, {number} as number, sum(total)::bigint as total
-    from numbered where {is_counted} group by starts_at{dimensions}, {number}
-    having sum(total) <> 0
-    limit :rows_max + 1
-) as summed
+from ({summed} limit :rows_max + 1) as summed
 group by starts_at{dimensions}
 """
+
+_SUMMED = """
+    select starts_at{dimensions}, {number} as number, sum(total)::bigint as total
+    from numbered where {is_counted} group by starts_at{dimensions}, {number}
+    having sum(total) <> 0"""
+
+_SINGLE = """
+    select starts_at{dimensions}, {number} as number, total from numbered where {is_counted}"""
 
 _COUNTED = """hours as materialized (
     {hours}

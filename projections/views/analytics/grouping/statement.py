@@ -110,7 +110,9 @@ def histograms_of(numbers: Sequence[int], totals: Sequence[int]) -> list[dict[in
     """How many there are of each class, for each of CLASSES."""
     found: list[dict[int, int]] = [{} for _ in CLASSES]
     for number, total in zip(numbers, totals, strict=True):
-        found[number // 1000 - 1][number % 1000] = total
+        classes = found[number // 1000 - 1]
+        class_ = number % 1000
+        classes[class_] = classes.get(class_, 0) + total
     return found
 
 
@@ -122,6 +124,7 @@ def _distributions(
     kind: str | None,
 ) -> str:
     """The parts of the statement that read histograms and costs."""
+    dimensions = "".join(f", {name}" for name in by)
     parts = [_CLASSES.format(**CLASSES, starts=bucket_start(unit), filters=filters)]
     if kind is not None:
         suffix = suffix_of({*by, *filtered})
@@ -135,9 +138,11 @@ def _distributions(
             )
         )
     return _PLACED_CLASSES.format(
-        classes="\nunion all\n".join(parts),
+        summed=(_SINGLE_CLASSES if unit == "hour" else _SUMMED_CLASSES).format(
+            classes="\nunion all\n".join(parts), dimensions=dimensions
+        ),
         key=f"jsonb_build_array({', '.join(by)})",
-        dimensions="".join(f", {name}" for name in by),
+        dimensions=dimensions,
         lists=_LISTS.strip(),
     )
 
@@ -248,14 +253,21 @@ from spans cross join lateral (
     offset 0
 ) as rolled"""
 
-# Keys are made of groups, of which there are few, and not of their classes.
-_PLACED_CLASSES = """,
-classes as materialized (
-    select starts_at{dimensions}, number, currency,
+_SUMMED_CLASSES = """select starts_at{dimensions}, number, currency,
         sum(legs)::bigint as legs, sum(micros)::bigint as micros
     from ({classes}) as each
     group by 1{dimensions}, number, currency
-    having sum(legs) <> 0
+    having sum(legs) <> 0"""
+
+# Of an hour there is one row of each class, but for partitions, which the reader adds up. A row
+# that has come to nothing stays.
+_SINGLE_CLASSES = """select starts_at{dimensions}, number, currency, legs, micros
+    from ({classes}) as each where legs <> 0"""
+
+# Keys are made of groups, of which there are few, and not of their classes.
+_PLACED_CLASSES = """,
+classes as not materialized (
+    {summed}
 ),
 of_groups as materialized (
     select starts_at, {key} as key, {lists}

@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from nats.aio.client import Client
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
@@ -30,7 +31,7 @@ from offhook.projections.rebuild.run import build_version, cut_over_version
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
-from offhook.projections.views.analytics.groups import GroupView, read_groups
+from offhook.projections.views.analytics.groups import Cost, GroupView, read_groups
 from offhook.projections.views.analytics.hourly.kept import KEPT_DAYS, KEPT_HOURS
 from offhook.projections.views.analytics.kpis import Ratio
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US, DIMENSIONS
@@ -440,3 +441,22 @@ async def test_a_leg_whose_events_lack_the_session_counts_once(
         found = await summary(connection)
     assert (found["calls"], found["unanswered"], found["in_progress"]) == (1, 1, 0)
     assert found["causes"] == [(None, None, 1)]
+
+
+async def test_calls_of_an_hour_are_added_up_over_partitions(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "insert into legs (call_control_id, session_id, state, started_at, answered_at,"
+                " ended_at, cost, currency, last_seq) select n, n, 'ended', :noon, :noon,"
+                " :noon + interval '9 s', 0.5, 'USD', n::bigint << 47"
+                " from generate_series(1, 4) as n"
+            ).bindparams(noon=NOON)
+        )
+        wanted = GroupsWanted(start=NOON - DAY, end=NOON + DAY, unit="hour", with_histograms=True)
+        [group] = await read_groups(connection, wanted, NOON + DAY)
+    assert group.costs == [Cost(currency="USD", micros=2_000_000, calls=4)]
+    assert group.durations.talk is not None
+    assert group.durations.talk.histogram is not None
+    assert [each.calls for each in group.durations.talk.histogram] == [4]
+    assert group.durations.talk.p99_s == next(each for each in BOUNDS_US if each >= 9e6) / 1e6

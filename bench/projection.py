@@ -3,11 +3,12 @@
     python -m bench.projection [--rates 100 1000 2000] [--seconds 10] [--partitions 4]
         [--sessions 10000 100000] [--events 10 10000 100000]
 
-Rates: appends in an open loop, one projector process; latency is from the append to the commit, by
-Postgres' notification. Then every row of the views is compared with a cold fold of the log: a
-difference prints WRONG instead of figures. `--sessions`: what a record costs in processor time with
-so many sessions in the views; `--events`: with so many records of one session. These two apply
-batches in this process, without a log, and count its processor time and PostgreSQL's.
+Rates: appends in an open loop over a bare connection, one projector process; latency is from the
+append to the commit, by Postgres' notification. Then every row of the views is compared with a cold
+fold of the log: a difference prints WRONG instead of figures. `--sessions`: what a record costs in
+processor time with so many sessions in the views; `--events`: with so many records of one session.
+These two apply batches in this process, without a log, and count its processor time and
+PostgreSQL's.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.setting.children import cpu_s_of, role
 from bench.setting.machine import describe, hold_collections, percentile
+from bench.setting.sender import sender_of
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS, prepare
@@ -135,32 +137,27 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
     )
     client = await connect(settings.nats_url, "bench")
     log = JetStreamLog(client)
-    appended: dict[int, float] = {}
     names: set[str] = set()
-
-    async def append(entry: Entry) -> None:
-        began_at = time.perf_counter()
-        appended[(await log.append(*entry)).seq] = began_at
-
     # Encoded beforehand: what sends is not what is measured.
     entries = itertools.islice(entries_of(), rate + int(rate * seconds))
     warming, sent = [*itertools.islice(entries, rate)], [*entries]
     for entry in warming:  # connections, caches and statements
         names.add(entry[0])
-        await append(entry)
-    await asyncio.sleep(2)
-    appended.clear()
-    seen.clear()
-    hold_collections()
-    cpu_before, began_at = cpu_s(), time.perf_counter()
-    tasks = []
-    for number, entry in enumerate(sent):
-        due_at = began_at + number / rate
-        if (wait_s := due_at - time.perf_counter()) > 0.001:
-            await asyncio.sleep(wait_s)
-        names.add(entry[0])
-        tasks.append(asyncio.create_task(append(entry)))
-    await asyncio.gather(*tasks)
+        await log.append(*entry)
+    names |= {entry[0] for entry in sent}
+    async with sender_of(settings.nats_url, sent) as sender:
+        await asyncio.sleep(2)
+        seen.clear()
+        hold_collections()
+        cpu_before, began_at = cpu_s(), time.perf_counter()
+        for number in range(len(sent)):
+            due_at = began_at + number / rate
+            if (wait_s := due_at - time.perf_counter()) > 0.001:
+                await asyncio.sleep(wait_s)
+            sender.send_next()
+        async with asyncio.timeout(CATCH_UP_S):
+            await sender.all_stored()
+    appended = sender.began
     ends: dict[int, int] = {}
     for seq in appended:
         ends[partition_of(seq)] = max(seq, ends.get(partition_of(seq), 0))

@@ -39,7 +39,7 @@ from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import read_checkpoint
 
-GATHER_S = 0.02
+GATHER_S = 0.015
 """Batches begin at least this far apart: under load each has several records, which share its
 transaction. After a pause a record waits for nothing."""
 

@@ -45,7 +45,7 @@ TAGS = [
         "answered with the carrier's own answer. Repeating the same `command_id` gives the same "
         "answer and has no second effect. An `Idempotency-Key` header does the same; without "
         "either, an id is made and returned in `Offhook-Command-Id`; `Offhook-Session-Id` is where "
-        "the command is recorded, also if the carrier refused it. Status and active calls come "
+        "the command is recorded, even if the carrier refused it. Status and active calls come "
         "from the views.",
     },
     {

@@ -40,7 +40,7 @@ def analytics(
     ] = None,
     tz: Annotated[str, typer.Option(help="Time zone of the buckets: Europe/Berlin.")] = "UTC",
     top: Annotated[
-        int, typer.Option(min=1, help="Groups per bucket; all others are one more.")
+        int, typer.Option(min=1, help="Groups per bucket; all others are added up in one.")
     ] = 10,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,

@@ -148,7 +148,9 @@ def calls(
     ] = LIMIT_DEFAULT,
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="Go on, and print a call whenever it changes, until Ctrl-C."),
+        typer.Option(
+            "--follow", help="Keep running, and print each call when it changes, until Ctrl-C."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each call, with its legs.")

@@ -26,7 +26,7 @@ def retry(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every parked session.")] = False,
     rate: Annotated[
-        float, typer.Option(min=0.1, help="Sessions to resume per second, at most.")
+        float, typer.Option(min=0.1, help="Maximum number of sessions to resume per second.")
     ] = 50.0,
     ready_file: ReadyFile = None,
 ) -> None:

@@ -144,12 +144,12 @@ class Repair:
         self, connection: AsyncConnection, records: Sequence[StoredRecord], after: int, until: int
     ) -> tuple[int, int]:
         """Repair the rows above `after` up to `until`; how many were missing, how many altered."""
-        left = await special_among(connection, {each.session_id for each in records})
-        for session_id, error in left.failed.items():
+        special = await special_among(connection, {each.session_id for each in records})
+        for session_id, error in special.failed.items():
             raise OperatorFault(
                 f"session {session_id}: {error}. Restore the file, and repair again"
             )
-        rows = {each.seq: each.row() for each in await wanted(connection, records, left)}
+        rows = {each.seq: each.row() for each in await wanted(connection, records, special)}
         found = await connection.execute(
             select(event_log).where(event_log.c.seq > after, event_log.c.seq <= until)
         )

@@ -71,7 +71,7 @@ Top = Annotated[
         ge=1,
         le=TOP_MAX,
         description="How many groups there are in a bucket, the most frequent in the whole range; "
-        "all others are one more, with is_other",
+        "all others are added up in one, with is_other",
     ),
 ]
 Prefix = Annotated[

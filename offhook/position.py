@@ -21,6 +21,9 @@ SESSION_ID_HEADER = "Offhook-Session-Id"
 SEQ_MAX = (1 << 47) - 1
 """At 10,000 records/s reached after 446 years."""
 
+BIGINT_MAX = 2**63 - 1
+"""The largest integer in Postgres, above every position."""
+
 
 def position_of(partition: int, seq: int) -> int:
     """The position of the record at `seq` of that partition's stream; `seq` 0 is its beginning."""

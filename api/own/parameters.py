@@ -10,8 +10,7 @@ from fastapi import Query
 from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Meta, Views
 from offhook.api.query_parameters import Number, WholeNumber, moment_in
-from offhook.position import PARTITIONS_MAX, position_from, position_of
-from offhook.position import SEQ_MAX as STREAM_SEQ_MAX
+from offhook.position import BIGINT_MAX, PARTITIONS_MAX, SEQ_MAX, position_from, position_of
 from offhook.projections.views.database.engine import Connection
 from offhook.projections.views.past.lists_as_of import TooMuchToFold
 from offhook.projections.views.past.positions import read_time_of
@@ -20,7 +19,6 @@ PAGE_DEFAULT = 50
 WAIT_MAX_S = 10.0
 WAIT_DEFAULT_S = 2.0
 RANGE_DEFAULT = timedelta(days=1)
-SEQ_MAX = 2**63 - 1  # Postgres has no larger integer
 
 Row = TypeVar("Row")
 
@@ -28,7 +26,7 @@ MinSeq = Annotated[
     WholeNumber,
     Query(
         ge=0,
-        le=SEQ_MAX,
+        le=BIGINT_MAX,
         description="Wait until the views have the record at this position: the header "
         "Offhook-Position of a command or a webhook, `seq` of a record",
     ),
@@ -58,7 +56,7 @@ RangeTo = Annotated[
 ]
 BeforeSeq = Annotated[
     WholeNumber | None,
-    Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page"),
+    Query(ge=0, le=BIGINT_MAX, description="meta.next of the previous page"),
 ]
 
 
@@ -144,4 +142,4 @@ def rfc3339(at: datetime) -> str:
 
 
 _A_TIME = "a time in RFC 3339 with its offset from UTC (2026-11-22T10:00:00Z)"
-_ABOVE_ALL = position_of(PARTITIONS_MAX - 1, STREAM_SEQ_MAX)
+_ABOVE_ALL = position_of(PARTITIONS_MAX - 1, SEQ_MAX)

@@ -26,9 +26,10 @@ from offhook.api.auth import Tokens
 from offhook.api.errors import refusal
 from offhook.api.freshness import Views
 from offhook.api.own.csv_cells import cell_of
-from offhook.api.own.parameters import SEQ_MAX, BeforeSeq, require_before_seq
+from offhook.api.own.parameters import BeforeSeq, require_before_seq
 from offhook.api.own.sessions.parameters import WantedSessions
 from offhook.api.query_parameters import WholeNumber
+from offhook.position import BIGINT_MAX
 from offhook.process.asgi import Receive, Scope, Send
 from offhook.projections.views.database.transactions import name_transaction, read_at_one_moment
 from offhook.projections.views.search.session_filter import SessionFilter
@@ -50,7 +51,7 @@ COLUMNS = tuple(each.name for each in fields(SessionView))
 
 ExportLimit = Annotated[
     WholeNumber | None,
-    Query(ge=1, le=SEQ_MAX, description="Sessions at most; default: all that are found"),
+    Query(ge=1, le=BIGINT_MAX, description="Sessions at most; default: all that are found"),
 ]
 
 

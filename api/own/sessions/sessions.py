@@ -20,7 +20,6 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import Meta, Views
 from offhook.api.own.parameters import (
     PAGE_DEFAULT,
-    SEQ_MAX,
     WAIT_DEFAULT_S,
     AsOf,
     BeforeSeq,
@@ -38,6 +37,7 @@ from offhook.api.own.sessions.parameters import WantedSessions, no_session
 from offhook.api.query_parameters import WholeNumber
 from offhook.api.replies import ReplyRoute
 from offhook.errors import shown
+from offhook.position import BIGINT_MAX
 from offhook.projections.views.commands import COMMANDS_MAX, WantedCommands, command_page
 from offhook.projections.views.live.included import Include, IncludingSession, including
 from offhook.projections.views.live.phases import PhaseName, has_phase
@@ -87,13 +87,13 @@ CommandsLimit = Annotated[
     Query(ge=1, le=COMMANDS_MAX, description="How many of its last commands `commands` has"),
 ]
 AfterSeq = Annotated[
-    WholeNumber, Query(ge=0, le=SEQ_MAX, description="meta.next of the previous page")
+    WholeNumber, Query(ge=0, le=BIGINT_MAX, description="meta.next of the previous page")
 ]
 EarlierThan = Annotated[
     WholeNumber | None,
     Query(
         ge=0,
-        le=SEQ_MAX,
+        le=BIGINT_MAX,
         description="`seq` of the first record of the page after this one, or 9223372036854775807 "
         "for the last page. Not with after_seq",
     ),

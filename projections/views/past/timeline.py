@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, FromClause, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec.facts import fields_of
-from offhook.position import position_of
+from offhook.position import BIGINT_MAX, position_of
 from offhook.process.slices import Slices
 from offhook.projections.views.commands import list_dials_of
 from offhook.projections.views.past.session_as_of import (
@@ -21,9 +21,6 @@ from offhook.projections.views.past.session_as_of import (
 from offhook.projections.views.sessions import call_session_of
 from offhook.projections.views.stored.event_log import STORED, StoredRecord, event_log, read_stored
 from offhook.projections.views.view import storable
-
-SEQ_MAX = 2**63 - 1
-"""Above every position."""
 
 _PARTITION = position_of(1, 0)
 
@@ -67,7 +64,7 @@ async def read_timeline(
 ) -> TimelinePage:
     """The session's records that follow the one at `after_seq`, oldest first, at most `limit`.
 
-    With `before_seq` instead, the last ones before that position; SEQ_MAX is behind all of them.
+    With `before_seq` instead, the last ones before that position; BIGINT_MAX is behind all of them.
 
     With those of the dials that placed its legs: they are stored under the session that dialled,
     which leads here too if it is a request of its own. The session's own records are in the order
@@ -100,7 +97,7 @@ async def read_timeline(
         dialled = dialled[read + 1 :]
     rows = await page_of(connection, own, bounded, log)
     next_seq = rows[-1].next_seq if rows else None
-    until = SEQ_MAX if next_seq is None else next_seq
+    until = BIGINT_MAX if next_seq is None else next_seq
     merged = sorted(
         [
             *((row.seq, True, 0, row) for row in rows),
@@ -142,7 +139,7 @@ class _Dialled(NamedTuple):
     """A record of a dial of another session, and its place: ahead of which of the call's own."""
 
     seq: int
-    before_seq: int  # SEQ_MAX behind all of them
+    before_seq: int  # BIGINT_MAX behind all of them
     stored_at: datetime
     row: Any
 
@@ -175,7 +172,7 @@ async def _dialled(
     )
     columns = [log.c[name] for name in STORED]
     found = await connection.execute(
-        select(*columns, func.coalesce(before, SEQ_MAX).label("before_seq"))
+        select(*columns, func.coalesce(before, BIGINT_MAX).label("before_seq"))
         .where(wanted)
         .order_by(log.c.stored_at, log.c.seq)
         .limit(TIMELINE_MAX)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.codec.facts import Encoded
 from offhook.events import UnknownEvent
+from offhook.position import BIGINT_MAX
 from offhook.projections.views.commands import command_rows
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.legs import leg_rows
@@ -19,7 +20,7 @@ from offhook.projections.views.past.lists_as_of import (
     list_sessions_as_of,
 )
 from offhook.projections.views.past.session_as_of import read_session_as_of
-from offhook.projections.views.past.timeline import SEQ_MAX, read_timeline
+from offhook.projections.views.past.timeline import read_timeline
 from offhook.projections.views.queues import (
     QueueVisitFilter,
     QueueVisitView,
@@ -195,14 +196,14 @@ async def test_a_timeline_of_two_partitions_is_in_order_of_time(
                     found += [each.seq for each in page.entries]
                     has_more = page.has_more
                 assert found == expected
-                before = [SEQ_MAX]
+                before = [BIGINT_MAX]
                 while page.entries:
                     page = await read_timeline(
                         connection, session_id, before_seq=before[0], limit=limit
                     )
                     assert page.has_more == (len(before) > 1)
                     before = [*(each.seq for each in page.entries), *before]
-                assert before == [*expected, SEQ_MAX]
+                assert before == [*expected, BIGINT_MAX]
         for number, seq in enumerate(expected):
             page = await read_timeline(connection, "placed", as_of=seq)
             assert [each.seq for each in page.entries] == expected[: number + 1]

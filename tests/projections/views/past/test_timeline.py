@@ -8,11 +8,12 @@ from offhook.codec.facts import Encoded
 from offhook.errors import RecordUnreadable
 from offhook.events import CommandSucceeded, Decided, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
+from offhook.position import BIGINT_MAX
 from offhook.projections.projector import deliveries
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.past import timeline
 from offhook.projections.views.past.session_as_of import read_session_as_of
-from offhook.projections.views.past.timeline import SEQ_MAX, read_timeline
+from offhook.projections.views.past.timeline import read_timeline
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import read_session
@@ -53,7 +54,7 @@ async def test_a_timeline_is_the_log_of_the_session(projected: int, engine: Asyn
         assert rest == entries[5:7]
         page = await read_timeline(connection, "s1", before_seq=entries[4].seq, limit=2)
         assert (page.entries, page.has_more) == (entries[2:4], True)
-        last = await read_timeline(connection, "s1", before_seq=SEQ_MAX, limit=3)
+        last = await read_timeline(connection, "s1", before_seq=BIGINT_MAX, limit=3)
         assert (last.entries, last.has_more) == (entries[-3:], False)
 
 

@@ -17,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
-from offhook.jetstream.consuming.delivery import delivery_of
+from offhook.jetstream.consuming.delivery import delivery_of, place_of
 from offhook.jetstream.consuming.pull import Pull
 from offhook.jetstream.provisioning.provision import created_at as stream_created_at
 from offhook.jetstream.stream import PROJECTOR_BATCH_MAX, STREAM
@@ -178,14 +178,14 @@ class Deliveries:
 
     def _checked(self, messages: list[Msg]) -> list[Msg]:
         for message in messages:
-            position = message.metadata.sequence
-            if position.consumer != self._delivery + 1 or position.stream <= self._seq:
+            place = place_of(message)
+            if place.delivery != self._delivery + 1 or place.seq <= self._seq:
                 raise DeliveryDoubtful(
                     f"consumer {self._consumer} of stream {self._stream}: delivery "
-                    f"{position.consumer} is seq {position.stream}, "
+                    f"{place.delivery} is seq {place.seq}, "
                     f"after delivery {self._delivery}, which was seq {self._seq}"
                 )
-            self._delivery, self._seq = position.consumer, position.stream
+            self._delivery, self._seq = place.delivery, place.seq
         return messages
 
     async def acknowledge(self, messages: Sequence[Msg]) -> None:

@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import CheckpointMoved, LogMissing, PassingFault
+from offhook.jetstream.consuming.delivery import place_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import PROJECTOR, PROJECTOR_BATCH_MAX, stream_of
 from offhook.projections.projector.batch import SESSIONS_CACHED_MAX, Applied, Projection
@@ -282,7 +283,7 @@ class Projector:
                 held.fence = Fence(seq=seq, epoch=held.fence.epoch)
                 self.progress.partitions[partition] = PartitionProgress(
                     seq=seq,
-                    pending=messages[-1].metadata.num_pending + held.deliveries.waiting,
+                    pending=place_of(messages[-1]).pending + held.deliveries.waiting,
                 )
             self._count(applied, time.monotonic() - started_at)
             for partition, messages in batch.items():

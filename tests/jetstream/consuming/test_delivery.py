@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from nats.aio.msg import Msg
 
-from offhook.jetstream.consuming.delivery import delivery_of
+from offhook.jetstream.consuming.delivery import delivery_of, place_of
 from offhook.jetstream.message import imported_headers
 
 
@@ -25,6 +25,10 @@ def test_a_delivery_is_dated_in_whole_microseconds_cut_off(reply: str) -> None:
     assert delivery.stored_at == datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
     assert delivery.headers == {"traceparent": "00-1"}
     assert (delivery.seq, delivery.version, delivery.session_id) == (42, 0, "calls.odd")
+    place, known = place_of(message), message.metadata
+    assert place == ("CALLS", "projector", 1, 42, 7, 1795348800123456999, 0)
+    assert (place.seq, place.delivery) == (known.sequence.stream, known.sequence.consumer)
+    assert (place.delivered, place.pending) == (known.num_delivered, known.num_pending)
 
 
 def test_an_imported_record_is_dated_by_the_log_it_comes_from() -> None:

@@ -52,7 +52,7 @@ class ListMeta:
 
 
 @dataclass(kw_only=True)
-class Snapshot:
+class ViewsSnapshot:
     """A connection to read with; what it reads is at least as fresh as the metas say.
 
     `positions` has the newest record in the views of each partition.
@@ -102,7 +102,9 @@ class Views:
         self._partitions = partitions
 
     @asynccontextmanager
-    async def snapshot(self, min_seq: int = 0, timeout_s: float = 0.0) -> AsyncIterator[Snapshot]:
+    async def snapshot(
+        self, min_seq: int = 0, timeout_s: float = 0.0
+    ) -> AsyncIterator[ViewsSnapshot]:
         """Read when the views have reached `min_seq`, a position of any partition.
 
         Everything read from one snapshot, its positions included, is of one moment. Raises
@@ -112,7 +114,7 @@ class Views:
         async with self.connection() as connection:
             await read_at_one_moment(connection)
             found = await read_checkpoints(connection, PROJECTOR)
-            snapshot = Snapshot(connection=connection, positions=self._positions(found))
+            snapshot = ViewsSnapshot(connection=connection, positions=self._positions(found))
             # What was notified may be lost if Postgres broke down in the same moment.
             self._require_reached(min_seq, snapshot.positions, timeout_s)
             yield snapshot

@@ -70,7 +70,7 @@ class ViewsReply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandsReply:
+class CommandOutcomesReply:
     """Of the commands decided since `since`."""
 
     data: CommandOutcomes
@@ -130,12 +130,12 @@ def health_router(
         minutes: Annotated[
             WholeNumber, Query(ge=1, le=MINUTES_MAX, description="Decided in the last so many")
         ] = MINUTES_DEFAULT,
-    ) -> CommandsReply:
+    ) -> CommandOutcomesReply:
         """Outcomes by reason, and how many commands were sent more than once."""
         since = now() - timedelta(minutes=minutes)
         async with views.snapshot() as snapshot:
             found = await count_outcomes(snapshot.connection, since)
-        return CommandsReply(data=found, since=since, meta=snapshot.meta)
+        return CommandOutcomesReply(data=found, since=since, meta=snapshot.meta)
 
     return router
 

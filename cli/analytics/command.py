@@ -8,7 +8,7 @@ import typer
 from offhook.cli.options import AsJson, ReadyFile, console, settings_of_command
 
 
-class Subject(StrEnum):
+class SubjectName(StrEnum):
     """What there are figures of: a resource of the API each."""
 
     CALLS = "calls"
@@ -19,7 +19,9 @@ class Subject(StrEnum):
 
 
 def analytics(
-    subject: Annotated[Subject, typer.Argument(help="What to print figures of.")] = Subject.CALLS,
+    subject: Annotated[
+        SubjectName, typer.Argument(help="What to print figures of.")
+    ] = SubjectName.CALLS,
     since: Annotated[
         str, typer.Option(metavar="TIME", help="RFC 3339, or how long ago (15m, 2h, 7d).")
     ] = "24h",
@@ -47,14 +49,14 @@ def analytics(
     ready_file: ReadyFile = None,
 ) -> None:
     """Print key figures of calls, load, queues, commands or webhooks, from the API."""
-    from offhook.cli.analytics.run import Wanted, run_analytics
+    from offhook.cli.analytics.run import FiguresWanted, run_analytics
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude one another")
     run_analytics(
         console,
         settings_of_command(ready_file),
-        Wanted(
+        FiguresWanted(
             subject=subject.value,
             since=since,
             until=until,

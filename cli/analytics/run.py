@@ -107,7 +107,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class FiguresWanted:
     """What was asked for, as text."""
 
     subject: str
@@ -120,7 +120,11 @@ class Wanted:
 
 
 def run_analytics(
-    console: Console, settings: Settings, wanted: Wanted, *, form: Literal["text", "json", "csv"]
+    console: Console,
+    settings: Settings,
+    wanted: FiguresWanted,
+    *,
+    form: Literal["text", "json", "csv"],
 ) -> None:
     """Ask the API and print. Raises BadParameter, or OffhookError."""
     path = f"/analytics/{PATHS.get(wanted.subject, wanted.subject)}"
@@ -141,7 +145,7 @@ def run_analytics(
         console.print(part)
 
 
-def _query(wanted: Wanted) -> dict[str, str]:
+def _query(wanted: FiguresWanted) -> dict[str, str]:
     now = datetime.now(UTC)
     query = {"tz": wanted.tz, "top": str(wanted.top), "from": _moment("--since", wanted.since, now)}
     if wanted.until is not None:
@@ -170,7 +174,9 @@ def _width(console: Console, part: RenderableType) -> int:
     return needed.minimum if has_folded and console.is_terminal else needed.maximum
 
 
-def _shown(reply: Mapping[str, Any], wanted: Wanted, console: Console) -> Iterator[RenderableType]:
+def _shown(
+    reply: Mapping[str, Any], wanted: FiguresWanted, console: Console
+) -> Iterator[RenderableType]:
     groups, asked = reply["data"], reply["asked"]
     zone = _zone(wanted.tz)
     since, until = (_at(asked[name], zone) for name in ("from", "to"))

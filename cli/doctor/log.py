@@ -18,7 +18,7 @@ from offhook.errors import LogUnavailable, LogUnsafe, OffhookError, shown_url, w
 from offhook.jetstream.client.connection import client_options, close
 from offhook.jetstream.health.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.health.log_health import LATE_S
-from offhook.jetstream.provisioning.drift import Difference, differences
+from offhook.jetstream.provisioning.drift import ConfigDifference, differences
 from offhook.jetstream.provisioning.provision import existing_partitions, is_compressed
 from offhook.jetstream.provisioning.servers import (
     Refusal,
@@ -233,7 +233,7 @@ async def _consumer(client: Client, stream: StreamConfig, wanted: ConsumerConfig
     return good("log", check, f"{info.num_pending or 0:,} waiting, {info.num_ack_pending:,} held")
 
 
-def _listed(found: Sequence[Difference]) -> str:
+def _listed(found: Sequence[ConfigDifference]) -> str:
     return "; ".join(str(each) for each in found)
 
 

@@ -13,10 +13,10 @@ from offhook.cli.options import (
     settings_of_command,
     with_options,
 )
-from offhook.cli.whatif.options import Asked
+from offhook.cli.whatif.options import WhatifOptions
 
 
-@with_options(keyword_options(Asked))
+@with_options(keyword_options(WhatifOptions))
 def whatif(
     *,
     html: Annotated[
@@ -41,7 +41,7 @@ def whatif(
     is_clean = run_whatif(
         console,
         settings_of_command(ready_file),
-        Asked(**asked),
+        WhatifOptions(**asked),
         processes=processes,
         html=html,
         as_json=as_json,

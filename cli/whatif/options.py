@@ -7,7 +7,7 @@ import typer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class WhatifOptions:
     """As it was typed; None where an option was not given."""
 
     flow: Annotated[str, typer.Argument(help="The flow to try: module:attribute.")]

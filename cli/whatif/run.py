@@ -11,11 +11,11 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from offhook.cli.options import UsageWrong
-from offhook.cli.whatif.options import Asked
+from offhook.cli.whatif.options import WhatifOptions
 from offhook.cli.whatif.page import page_of
 from offhook.cli.whatif.processes import run_parts
 from offhook.cli.whatif.report import Report, json_of, print_report
-from offhook.cli.whatif.sources import SESSIONS_MAX, Wanted, from_database, from_files
+from offhook.cli.whatif.sources import SESSIONS_MAX, WantedSessions, from_database, from_files
 from offhook.cli.whatif.tally import Tally
 from offhook.errors import OperatorFault, SelectionInvalid
 from offhook.events import session_id_from
@@ -29,7 +29,7 @@ PRINT_EVERY_S = 2.0
 def run_whatif(
     console: Console,
     settings: Settings,
-    asked: Asked,
+    asked: WhatifOptions,
     *,
     processes: int | None,
     html: Path | None,
@@ -54,7 +54,7 @@ def run_whatif(
 
 
 def _compared(
-    settings: Settings, asked: Asked, processes: int | None, showing: "_Showing"
+    settings: Settings, asked: WhatifOptions, processes: int | None, showing: "_Showing"
 ) -> Report:
     names = None if asked.all_flows else (*(asked.recorded or ()),)
     wanted = _wanted(asked, datetime.now(UTC))
@@ -95,8 +95,8 @@ def _write(path: Path, text: str) -> None:
         raise OperatorFault(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _wanted(asked: Asked, now: datetime) -> Wanted:
-    return Wanted(
+def _wanted(asked: WhatifOptions, now: datetime) -> WantedSessions:
+    return WantedSessions(
         since=_time(asked.since, now, "--since"),
         until=_time(asked.until, now, "--until"),
         session_ids=None if asked.sessions is None else _ids(asked.sessions),

@@ -41,7 +41,7 @@ Sessions = Iterator[tuple[str, list[Row]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedSessions:
     """Which sessions: those with a decision from `since` and before `until`, the latest `limit`."""
 
     since: datetime | None = None
@@ -59,7 +59,7 @@ class Source:
 
 
 @contextmanager
-def from_database(url: str, wanted: Wanted) -> Iterator[Source]:
+def from_database(url: str, wanted: WantedSessions) -> Iterator[Source]:
     """Raises OperatorFault, and SelectionInvalid if a wanted session has no records.
 
     Nothing can be written through its connection.
@@ -97,7 +97,7 @@ def from_database(url: str, wanted: Wanted) -> Iterator[Source]:
 
 
 @contextmanager
-def from_files(names: Sequence[str], wanted: Wanted) -> Iterator[Source]:
+def from_files(names: Sequence[str], wanted: WantedSessions) -> Iterator[Source]:
     """Raises OperatorFault, SelectionInvalid if a wanted session has no records, and
     HistoryUnreadable, which names the file and the line."""
     with tempfile.TemporaryDirectory(prefix="offhook-whatif-") as folder:
@@ -117,7 +117,9 @@ class _Head(msgspec.Struct):
 _HEADS = msgspec.json.Decoder(_Head)
 
 
-def _deal_out(names: Sequence[str], buckets: Sequence[Path], wanted: Wanted) -> dict[str, datetime]:
+def _deal_out(
+    names: Sequence[str], buckets: Sequence[Path], wanted: WantedSessions
+) -> dict[str, datetime]:
     """Write each line to its session's bucket. Returns the wanted sessions' last decisions."""
     latest: dict[str, datetime] = {}
     missing = set(wanted.session_ids or ())
@@ -146,7 +148,7 @@ def _deal_out(names: Sequence[str], buckets: Sequence[Path], wanted: Wanted) -> 
 _DECISIONS = ("Decided", "SessionParked")
 
 
-def _is_within(at: datetime, wanted: Wanted) -> bool:
+def _is_within(at: datetime, wanted: WantedSessions) -> bool:
     after = wanted.since is None or at >= wanted.since
     return after and (wanted.until is None or at < wanted.until)
 

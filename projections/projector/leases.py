@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lease:
+class PartitionLease:
     """A partition's lease as it is stored. `is_held`: its holder is there."""
 
     partition: int
@@ -50,14 +50,16 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class LeaseChanges:
     """What a projector does about its partitions: take so many of those that are free."""
 
     take: Sequence[int] = ()
     give_back: Sequence[int] = ()
 
 
-def changes_for(projector_id: str, running: Sequence[str], leases: Sequence[Lease]) -> Changes:
+def changes_for(
+    projector_id: str, running: Sequence[str], leases: Sequence[PartitionLease]
+) -> LeaseChanges:
     """The next step to a fair share. Pure. `running`: all projectors, in the order they joined.
 
     The first ones have one partition more than the others if the number does not divide.
@@ -66,7 +68,7 @@ def changes_for(projector_id: str, running: Sequence[str], leases: Sequence[Leas
     fair = each + (running.index(projector_id) < more)
     own = [lease.partition for lease in leases if lease.is_held and lease.holder == projector_id]
     free = [lease.partition for lease in leases if not lease.is_held]
-    return Changes(take=tuple(free[: max(0, fair - len(own))]), give_back=tuple(own[fair:]))
+    return LeaseChanges(take=tuple(free[: max(0, fair - len(own))]), give_back=tuple(own[fair:]))
 
 
 class Leases:
@@ -155,7 +157,7 @@ class Leases:
         own = (self._name, self._id)
         await driver.execute(_RENEW, *own, pid, started_at, EXPIRES_S)
         running = [row["projector_id"] for row in await driver.fetch(_RUNNING, self._name)]
-        leases = [Lease(**row) for row in await driver.fetch(_LEASES, self._name)]
+        leases = [PartitionLease(**row) for row in await driver.fetch(_LEASES, self._name)]
         if self._id not in running:
             return self._hold({}, ())  # the connection to write with is gone
         changes = changes_for(self._id, running, leases)

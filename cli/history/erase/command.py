@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from offhook.cli.history.erase.options import Wanted
+from offhook.cli.history.erase.options import ErasureOptions
 from offhook.cli.options import (
     ReadyFile,
     console,
@@ -12,7 +12,7 @@ from offhook.cli.options import (
 )
 
 
-@with_options(keyword_options(Wanted))
+@with_options(keyword_options(ErasureOptions))
 def erase(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
     """Erase sessions from the streams, the archive and the views.
 
@@ -20,5 +20,5 @@ def erase(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
     """
     from offhook.cli.history.erase.run import run_erase
 
-    if not run_erase(console, settings_of_command(ready_file), Wanted(**wanted)):
+    if not run_erase(console, settings_of_command(ready_file), ErasureOptions(**wanted)):
         raise SystemExit(2)

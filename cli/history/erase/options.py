@@ -8,7 +8,7 @@ import typer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ErasureOptions:
     """What was asked for; None where an option was not given."""
 
     session_ids: Annotated[

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from offhook.cli.counted import counted
-from offhook.cli.history.erase.options import Wanted
+from offhook.cli.history.erase.options import ErasureOptions
 from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
 from offhook.errors import OperatorFault, PassingFault
@@ -36,7 +36,7 @@ OUT_OF_REACH = (
 )
 
 
-def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
+def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> bool:
     """Whether nothing was found afterwards. Raises OffhookError."""
     if not (wanted.session_ids or wanted.numbers or wanted.resumes):
         raise UsageWrong("nothing to erase; expected SESSION, --number or --resume")
@@ -60,7 +60,7 @@ def run_erase(console: Console, settings: Settings, wanted: Wanted) -> bool:
     return not any(each.proof.found for each in erased)
 
 
-async def _erase(console: Console, settings: Settings, wanted: Wanted) -> list[Erased]:
+async def _erase(console: Console, settings: Settings, wanted: ErasureOptions) -> list[Erased]:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-erase", statement_timeout_s=None)
     try:
@@ -89,7 +89,7 @@ async def _erase(console: Console, settings: Settings, wanted: Wanted) -> list[E
         await engine.dispose()
 
 
-async def _target(engine: Engine, wanted: Wanted) -> Target:
+async def _target(engine: Engine, wanted: ErasureOptions) -> Target:
     async with engine.connect() as connection:
         return await find_target(
             connection,

@@ -15,7 +15,7 @@ _FIXED = frozenset({"storage", "retention", "deliver_policy", "ack_policy", "nam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class ConfigDifference:
     """One value that differs. A `fixed` one changes only if the thing is created again."""
 
     name: str
@@ -33,7 +33,7 @@ class Difference:
 
 def differences(
     wanted: StreamConfig | ConsumerConfig, found: StreamConfig | ConsumerConfig
-) -> tuple[Difference, ...]:
+) -> tuple[ConfigDifference, ...]:
     """Every value that provisioning sets and that is different on the server.
 
     Values that it leaves to the server are not compared, except limits; nor is metadata.
@@ -47,7 +47,7 @@ def differences(
             want = None  # the client's default, which stands for the server's
         have = getattr(found, field.name)
         if want is not None and field.name != "metadata" and have != want:
-            differing.append(Difference(name=field.name, found=have, wanted=want))
+            differing.append(ConfigDifference(name=field.name, found=have, wanted=want))
     return tuple(differing)
 
 

@@ -22,7 +22,7 @@ from offhook.jetstream.subjects import partition_for
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.lag import LagWatch
-from offhook.projections.projector.leases import Changes, Lease, Leases, changes_for
+from offhook.projections.projector.leases import LeaseChanges, Leases, PartitionLease, changes_for
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.database.engine import driver_of
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
@@ -233,7 +233,9 @@ def test_partitions_are_shared_out_evenly_however_they_were_held() -> None:
         for _ in range(2):
             for each in running:
                 leases = [
-                    Lease(partition=key, holder=holder, epoch=1, is_held=holder is not None)
+                    PartitionLease(
+                        partition=key, holder=holder, epoch=1, is_held=holder is not None
+                    )
                     for key, holder in holders.items()
                 ]
                 changes = changes_for(each, running, leases)
@@ -245,10 +247,10 @@ def test_partitions_are_shared_out_evenly_however_they_were_held() -> None:
 
 def test_what_another_one_holds_is_not_taken() -> None:
     leases = [
-        Lease(partition=0, holder="old", epoch=1, is_held=True),
-        Lease(partition=1, holder="gone", epoch=1, is_held=False),
+        PartitionLease(partition=0, holder="old", epoch=1, is_held=True),
+        PartitionLease(partition=1, holder="gone", epoch=1, is_held=False),
     ]
-    assert changes_for("new", ["old", "new"], leases) == Changes(take=(1,))
+    assert changes_for("new", ["old", "new"], leases) == LeaseChanges(take=(1,))
 
 
 async def test_state_at_every_position_of_random_sessions_equals_a_cold_fold(

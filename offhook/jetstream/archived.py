@@ -31,7 +31,7 @@ BUCKETS = 4_096
 """Never change it: stored subjects carry it. Of 10 million marks a bucket has 2,400."""
 
 ABSENT_S = 0.5
-"""How long it is believed that there is no such stream. Whoever makes it waits longer than that."""
+"""How long it is believed that there is no such stream. The run that creates it waits longer."""
 
 BATCH_MAX = 1_000
 TIMEOUT_S = 2.0

@@ -1,7 +1,7 @@
 """What the views lack: records and the age of the oldest one, in each partition.
 
-Measured from outside of the projector's work: the end of the log by the log, the checkpoints by
-Postgres. A projector that has stopped, here or elsewhere, cannot look healthy that way.
+Measured apart from the projector's work: the log says where it ends, Postgres where the checkpoints
+are. So a projector that has stopped, here or elsewhere, cannot look healthy.
 """
 
 import asyncio

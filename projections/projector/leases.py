@@ -1,12 +1,12 @@
-"""Who projects which partition: shared out evenly, and taken over from whoever is gone.
+"""Which projector has which partition: shared evenly, and taken over from those that are gone.
 
     join ─▶ renew every RENEW_S ─▶ take what nobody has, up to a fair share ─▶ leave
                 └─▶ give back what is more than that
 
-A partition is its holder's as long as that one's row has not expired by Postgres' clock and the
-connection that it writes with is there: a killed process is noticed by its connection, a frozen one
-by the clock. Whoever takes a partition ends that connection first, because a transaction that was
-left open would block it, and raises the lease's epoch, which the fence of each batch compares.
+A projector has a partition as long as its row has not expired by Postgres' clock and the connection
+that it writes with is open: a killed process is noticed by its connection, a frozen one by the
+clock. The projector that takes over ends that connection first, because a transaction that was left
+open would block it, and raises the lease's epoch, which the fence of each batch compares.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class PartitionLease:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseChanges:
-    """What a projector does about its partitions: take so many of those that are free."""
+    """The free partitions that a projector takes, and those of its own that it gives back."""
 
     take: Sequence[int] = ()
     give_back: Sequence[int] = ()
@@ -134,7 +134,7 @@ class Leases:
                 )
 
     async def add(self, driver: Driver, partitions: Sequence[int]) -> None:
-        """Have a lease for each of the partitions, so that it can be taken."""
+        """Create the missing leases, one for each partition."""
         await driver.execute(
             "insert into projector_leases (name, partition, epoch)"
             " select $1, partition, 0 from unnest($2::int[]) as each (partition)"

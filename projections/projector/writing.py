@@ -1,8 +1,8 @@
 """Writes the rows of a batch. Sessions whose values Postgres refuses are found and left out.
 
-All rows are written in one statement. If Postgres refuses one of them, the transaction is of no use
-any more: it is rolled back, and the batch is applied again in savepoints, where the sessions at
-fault are found by halves. A savepoint each time would cost two round trips of every batch.
+All rows are written in one statement. If Postgres refuses one of them, the transaction has failed:
+it is rolled back, and the batch is applied again in savepoints, where the sessions at fault are
+found by halves. A savepoint each time would cost two round trips of every batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,10 +36,10 @@ async def write_rows(
 ) -> Mapping[str, Exception]:
     """Write all rows, add the sums and move the checkpoints.
 
-    The rows that Postgres may well refuse are written one by one, because the others wait for every
-    attempt: those of `suspected`, which are parked, and those with a text that may be too long for
-    an index. Returns the errors of the sessions that were not written. Raises CheckpointMoved, and
-    RowsRefused unless `in_savepoints`.
+    Rows that are likely to be refused are written one by one, because all rows of a statement wait
+    for each attempt: those of `suspected`, which are parked, and those with a text that may be too
+    long for an index. Returns the errors of the sessions that were not written. Raises
+    CheckpointMoved, and RowsRefused unless `in_savepoints`.
     """
     alone: list[Done] = []
     together: list[Done] = []

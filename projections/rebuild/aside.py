@@ -115,7 +115,7 @@ async def swap(connection: AsyncConnection, live: str, aside: str) -> None:
 
 
 async def begin_mirror(connection: AsyncConnection, live: str, aside: str) -> None:
-    """From now on every row that is written to or deleted from a live table is so aside too."""
+    """From now on, repeat each write to a live table, and each deletion, in the table aside."""
     await _run(connection, [each for table in MIRRORED for each in _mirror(table, live, aside)])
 
 
@@ -127,7 +127,7 @@ async def end_mirror(connection: AsyncConnection, live: str, aside: str) -> None
 
 
 async def _run(connection: AsyncConnection, statements: Sequence[str]) -> None:
-    """In one round trip: everybody waits, and on a busy machine each takes 50 ms."""
+    """In one round trip: everybody waits, and on a busy machine a round trip takes 50 ms."""
     driver = await driver_in(connection)
     await driver.execute("; ".join(statements))
 

@@ -3,7 +3,7 @@
     claim a chunk ─▶ read its records by session ─▶ fold each session once ─▶ COPY its rows, and
                                                                               note it as done
 
-A chunk is a range of session ids with about CHUNK_RECORDS records. A session with a difficulty (a
+A chunk is a range of session ids with about CHUNK_RECORDS records. A session with a problem (a
 record that cannot be read, a fold that raises, a value that Postgres may refuse) is listed in
 `later`, for the tail phase, which can take sessions one by one.
 
@@ -63,7 +63,7 @@ class ColdWorker:
     async def of(
         cls, connection: AsyncConnection, *, live: str, aside: str, owner: str
     ) -> "ColdWorker":
-        """A worker on this connection, which it has for itself."""
+        """A worker with this connection, which nothing else uses."""
         raw = await connection.get_raw_connection()
         return cls(raw.driver_connection, live=live, aside=aside, owner=owner)
 

@@ -1,8 +1,8 @@
 """How the version aside differs from the live one, both at the same position.
 
-The live views go on meanwhile: sessions with a record beyond the positions of the version aside are
-left out, and so are those that cannot be folded in one of the two. A difference can be the purpose
-of the rebuild.
+The live views keep changing meanwhile: sessions with a record beyond the positions of the version
+aside are left out, and so are those that cannot be folded in one of the two. A difference can be
+the purpose of the rebuild.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ async def compare(engine: AsyncEngine, *, live: str, aside: str, positions: Posi
 async def _at_one_moment(
     engine: AsyncEngine,
 ) -> AsyncIterator[tuple[AsyncConnection, AsyncConnection]]:
-    """Two connections that see the same."""
+    """Two connections with the same snapshot."""
     async with engine.connect() as first, engine.connect() as second:
         await read_at_one_moment(first)
         await read_at_one_moment(second)
@@ -169,7 +169,7 @@ async def _compared(
         text(
             "select count(*) as total, coalesce(sum(hashtextextended(whole, 0)), 0) as first,"
             " coalesce(sum(hashtextextended(whole, 1)), 0) as second"
-            # Offset 0: or the text of each row would be made twice.
+            # Offset 0, or the text of each row would be computed twice.
             f" from (select cast(new as text) as whole from {new} as new offset 0) as wholes"
         ),
         left_out,

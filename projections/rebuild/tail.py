@@ -38,7 +38,7 @@ _COLUMNS = ", ".join(STORED)
 class Tail:
     """Follows the live views, on a connection whose search path has the schema aside first.
 
-    The caller commits. After a rollback it is of no use any more: it has gone on in memory.
+    The caller commits. After a rollback make a new one: this one is ahead of the database.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Tail:
             if since < position and room > 0:
                 found = await self._read(since, position, room)
                 records += found
-                # Short of the limit all is read: what was repeated has a position, but no row.
+                # Below the limit all is read. A repeated record has a position, but no row.
                 until[partition] = found[-1].seq if len(found) == room else position
         if until == self.positions:
             return False
@@ -169,7 +169,7 @@ class Tail:
                 fold.fail(fold.folded.last_seq, error)
 
     async def _upserted(self, several: Sequence[Rows]) -> Exception | None:
-        """None, or what Postgres had against a value."""
+        """None, or why Postgres refused a value."""
         try:
             async with self.connection.begin_nested():
                 for view in VIEWS:
@@ -194,7 +194,7 @@ class Tail:
                 ),
                 vars(failure),
             )
-            # A session that never could be folded is listed all the same, as an empty one.
+            # A session that could never be folded is listed too, as an empty one.
             stub = columns_of(SESSIONS.table, session_view(Fold(failure.session_id).folded))
             stubs.append(stub | {"first_seq": failure.since_seq})
         await insert_new(self.connection, SESSIONS.table, stubs)

@@ -1,4 +1,4 @@
-"""Snapshots: how far this worker has folded a long session, for whoever has to read it anew.
+"""Snapshots: how far this worker has folded a long session, for the next worker that reads it.
 
     settled ──▶ offered ──▶ in parts, compressed ──▶ stored        beside the work on calls
                                                        │

@@ -1,7 +1,7 @@
 """A session as a worker knows it between two reads of the log: folded, with its positions.
 
 `session` is what a decision may see: the fold of everything up to the oldest record that still
-wants one, plus all that workers recorded. Later facts wait in `ahead`, so that every record is
+needs one, plus all that workers recorded. Later facts wait in `ahead`, so that every record is
 decided on exactly what came before it, and a replay decides the same.
 
 Everything here costs the same for each record however long the call is; what goes over many records
@@ -167,7 +167,7 @@ class SessionState:
         )
 
     def begin_at(self, snapshot: Snapshot) -> None:
-        """Be what the records up to the snapshot make of it; nothing was added before."""
+        """Start from the snapshot; no record was added before."""
         session = snapshot.session
         self.session = self._latest = session
         self.in_seq = self._folded_seq = snapshot.in_seq
@@ -243,7 +243,7 @@ class SessionState:
         self.session = evolve(before, record)
 
     def _leave_ahead(self, seq: int) -> None:
-        """The session has it now."""
+        """The record is in `session` now: it is no longer ahead of it."""
         record = self.ahead.pop(seq, None)
         self._requests.pop(seq, None)
         if record is not None and record.side == "in":

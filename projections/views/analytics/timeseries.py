@@ -40,7 +40,7 @@ CAUSES_MAX = 50
 
 @dataclass(frozen=True, kw_only=True)
 class CallFilter:
-    """Which calls; None is any. `start` is in the range, `end` is not any more; both in UTC."""
+    """Which calls; None is any. `start` is in the range, `end` is not; both in UTC."""
 
     start: datetime
     end: datetime

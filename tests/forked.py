@@ -53,7 +53,8 @@ OF_OFFHOOK = (
 class Forked:
     """The process, with what tests use of a `subprocess.Popen`.
 
-    Its standard error goes to `log` too, or to a file of its own.
+    Its standard error goes to `log` too, or to a file of its own; it runs in the directory, or in
+    this process's.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Forked:
         env: Mapping[str, str],
         log: Path,
         errors: Path | None = None,
+        directory: Path | None = None,
     ) -> None:
-        directory, outputs = os.getcwd(), (str(log), str(errors or log))
+        outputs = str(log), str(errors or log)
+        where = str(directory or os.getcwd())
         self._process = _server().Process(
-            target=_run, args=(run, words, dict(env), _path(env), directory, outputs), daemon=True
+            target=_run, args=(run, words, dict(env), _path(env), where, outputs), daemon=True
         )
         self._process.start()
         self._reading = threading.Lock()  # the status can be read once
@@ -109,14 +112,15 @@ class Forked:
 def command(words: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], **_: Any) -> Forked:
     """For `subprocess.Popen` of `python -P -m offhook WORD…`, its output going to a file."""
     assert list(words[:4]) == [sys.executable, "-P", "-m", "offhook"], words
-    return Forked(_offhook, words[4:], env, Path(stdout.name))
+    return Forked(run_command, words[4:], env, Path(stdout.name))
 
 
 popen = SimpleNamespace(**{**vars(subprocess), "Popen": command})
 """In place of the module `subprocess`, where roles are started."""
 
 
-def _offhook(*words: str) -> None:
+def run_command(*words: str) -> None:
+    """In the new process: `offhook WORD…`."""
     from offhook.cli.main import main
 
     sys.argv = ["offhook", *words]
@@ -129,7 +133,7 @@ def offhook(
     """`offhook WORD…` in this directory, once it has ended. Raises TimeoutExpired."""
     with tempfile.TemporaryDirectory() as directory:
         output, errors = (Path(directory, name) for name in ("output", "errors"))
-        process = Forked(_offhook, words, env, output, errors)
+        process = Forked(run_command, words, env, output, errors)
         try:
             status = process.wait(timeout_s)
         finally:

@@ -2,8 +2,8 @@
 
 Commands, environment, mounted files and health checks are the file's own. Only what a container
 has to itself is translated, by rule: a service's name and port become a loopback address, a
-volume a folder, an image's programs those of this environment. PostgreSQL of the wheel stands in
-for its image, which makes user and database by itself.
+volume a folder, an image's programs those of this environment; `offhook` is forked (forked.py).
+PostgreSQL of the wheel stands in for its image, which makes user and database by itself.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ import asyncpg
 
 from offhook.cli.embedded.postgres_server import PostgresServer
 from tests.compose_file import ROOT, Compose, Service, entrypoint, working_directory
+from tests.forked import Forked, run_command
 from tests.free_ports import free_port
 
 HEALTHY_TIMEOUT_S = 120.0
@@ -37,7 +38,7 @@ class _Instance:
     number: int
     directory: Path
     paths: dict[str, Path] = field(default_factory=dict)  # inside -> here, of what is mounted
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes] | Forked | None" = None
     postgres: PostgresServer | None = None
 
     @property
@@ -107,7 +108,7 @@ class Composed:
             while (said := self._check(instance)) != "":
                 assert self._is_running(instance), f"{instance.name} ended: {_tail(instance)}"
                 assert time.monotonic() < deadline, f"{instance.name}: {said}: {_tail(instance)}"
-                time.sleep(0.1)
+                time.sleep(0.3)
 
     def stop(self) -> dict[str, float]:
         """Stop all in order, dependants first; how many seconds each service took.
@@ -183,11 +184,19 @@ class Composed:
         if instance.service.image.startswith("postgres:"):
             self._start_postgres(instance)
             return
+        program, *words = self._command(instance)
+        environment = {"PATH": os.environ["PATH"], **self._environment(instance)}
+        directory = instance.paths.get(working_directory(), instance.directory)
+        if [program] == _PROGRAMS["offhook"]():
+            instance.process = Forked(
+                run_command, words, environment, instance.log, directory=directory
+            )
+            return
         with instance.log.open("ab") as log:
             instance.process = subprocess.Popen(
-                self._command(instance),
-                env={"PATH": os.environ["PATH"], **self._environment(instance)},
-                cwd=instance.paths.get(working_directory(), instance.directory),
+                [program, *words],
+                env=environment,
+                cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -2,7 +2,9 @@
 
 import json
 import re
+from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from offhook.cli.main import app
@@ -11,25 +13,30 @@ from offhook.workers.asyncapi.document import document
 from offhook.workers.asyncapi.page import html_of, prose
 
 
-def test_every_record_has_a_channel_with_its_fields() -> None:
-    found = document()
-    assert set(found["channels"]) == set(FACTS)
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    """It takes a second."""
+    return document()
+
+
+def test_every_record_has_a_channel_with_its_fields(described: dict[str, Any]) -> None:
+    assert set(described["channels"]) == set(FACTS)
     for name, kind in FACTS.items():
-        assert set(found["components"]["schemas"][name]["properties"]) == set(
+        assert set(described["components"]["schemas"][name]["properties"]) == set(
             kind.__dataclass_fields__
         )
 
 
-def test_the_command_prints_the_document() -> None:
+def test_the_command_prints_the_document(described: dict[str, Any]) -> None:
     printed = CliRunner().invoke(app, ["asyncapi"])
     assert printed.exit_code == 0
-    assert json.loads(printed.output) == document()
+    assert json.loads(printed.output) == described
 
 
-def test_every_record_is_on_the_side_where_it_is_stored() -> None:
+def test_every_record_is_on_the_side_where_it_is_stored(described: dict[str, Any]) -> None:
     addresses = {
         name: channel["address"].partition(":")[0]
-        for name, channel in document()["channels"].items()
+        for name, channel in described["channels"].items()
     }
     inbound = {"WebhookReceived", "CommandRequested", "LegPlaced", "SessionResumed"}
     assert {name for name, address in addresses.items() if address.endswith(".in")} == inbound
@@ -38,8 +45,8 @@ def test_every_record_is_on_the_side_where_it_is_stored() -> None:
     )
 
 
-def test_every_record_has_an_example_that_reads_as_that_record() -> None:
-    messages = document()["components"]["messages"]
+def test_every_record_has_an_example_that_reads_as_that_record(described: dict[str, Any]) -> None:
+    messages = described["components"]["messages"]
     for name, kind in FACTS.items():
         (example,) = messages[f"{name}:Message"]["examples"]
         headers = example["headers"]
@@ -48,16 +55,15 @@ def test_every_record_has_an_example_that_reads_as_that_record() -> None:
         assert type(decode(name, int(headers["Offhook-Version"]), body)) is kind
 
 
-def test_comments_beside_fields_describe_them() -> None:
-    schemas = document()["components"]["schemas"]
+def test_comments_beside_fields_describe_them(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
     assert schemas["Decided"]["properties"]["cause_seq"] == {
         "type": "integer",
         "description": "position of the record decided on",
     }
 
 
-def test_the_page_has_every_record_and_field_and_loads_nothing() -> None:
-    described = document()
+def test_the_page_has_every_record_and_field_and_loads_nothing(described: dict[str, Any]) -> None:
     page = html_of(described)
     ids = set(re.findall(r'<section id="(\w+)"', page))
     assert ids == set(described["components"]["schemas"])

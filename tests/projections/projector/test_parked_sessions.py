@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.codec.facts import Encoded
-from offhook.events import UnknownEvent
+from offhook.events import CallAnswered, CallHangup, CallInitiated, UnknownEvent
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector import writing
@@ -259,3 +260,28 @@ async def test_a_text_that_is_too_long_is_tried_again_only_once_it_changes(
                     continue
                 assert (name in attempted) == (refused.get(name) != connection_id)
                 refused[name] = connection_id
+
+
+async def test_a_leg_that_does_not_fit_into_the_index_of_those_that_are_up_is_tried_once_it_ended(
+    engine: AsyncEngine,
+) -> None:
+    ids: dict[str, Any] = {  # random, or the index would store them compressed; together too long
+        "call_control_id": "".join(uuid4().hex for _ in range(48)),
+        "connection_id": "".join(uuid4().hex for _ in range(48)),
+    }
+    entries = [
+        webhook("s", CallInitiated(event_id="1", occurred_at=NOON, **ids)),
+        webhook("s", CallAnswered(event_id="2", occurred_at=NOON, **ids)),
+        webhook("s", CallHangup(event_id="3", occurred_at=NOON, **ids)),
+    ]
+    projection, states = Projection(PROJECTOR), []
+    async with engine.connect() as connection:
+        async with connection.begin():
+            await begin(connection, PROJECTOR, NOON)
+        for seq, record in enumerate(stored_records(entries)):
+            async with connection.begin():
+                applied = await projection.apply(connection, [record], {0: Fence(seq=seq)})
+            projection.keep(applied)
+            states.append(await attempts_by_session(engine))
+    assert states == [{"s": 1}, {"s": 1}, {}]
+    assert [row["state"] for row in (await stored_views(engine))["legs"]] == ["ended"]

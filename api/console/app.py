@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from offhook.api.console.assets import chart_assets, own_assets
 from offhook.api.console.client import ApiClient, ApiRefused
-from offhook.api.console.page import Page, route_of, trouble_page
+from offhook.api.console.page import UNEXPECTED, Page, route_of, trouble_page
 from offhook.api.console.pages.analytics import ANALYTICS
 from offhook.api.console.pages.health import HEALTH
 from offhook.api.console.pages.live import LIVE, LIVE_NOW
@@ -53,7 +53,7 @@ def console(api: AsgiApp) -> Starlette:
         middleware=[Middleware(_Guarded)],
         exception_handlers={
             404: _trouble(client, menu, "There is no page at {path}."),
-            500: _trouble(client, menu, "An unexpected error occurred; see the log of the API."),
+            500: _trouble(client, menu, UNEXPECTED),
         },
     )
 

@@ -1,9 +1,11 @@
 """What a page is: a path, a template, and a function from a request to what the template shows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +19,10 @@ from offhook.api.console.rendering import render, rendered_parts
 from offhook.api.console.sign_in import PATH, token_of
 
 Shown = Mapping[str, Any]
+
+UNEXPECTED = "An unexpected error occurred; see the log of the API."
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,8 @@ class Page:
     `shown` asks the API for what the template needs. The query and the path's parameters are the
     whole state of a page, so that its URL can be shared. `in_menu` is its name in the menu.
     A `Later` with the name "later" comes after the rest, which the browser shows meanwhile; so
-    does the template `below`, which has the page's names.
+    does the template `below`, which has the page's names. `at_once` is the number of the template's
+    first parts that need none of what `shown` returns.
     """
 
     path: str
@@ -46,39 +53,89 @@ class Page:
     in_menu: str = ""
     media_type: str = "text/html"
     below: str = ""
+    at_once: int = 0
+
+
+HEAD, BAR = 1, 2
+"""The first parts of base.html: styles and scripts of all pages, then the title and the bar."""
 
 
 def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
-    """The page as a route below /console."""
+    """The page as a route below /console.
+
+    A window of a browser gets its first parts at once, and an error of the API has the status 200
+    there, where nobody sees it. All others wait for the API and get its status.
+    """
 
     async def endpoint(request: Request) -> Response:
         if (token := token_of(request)) is None:
             return to_sign_in(request)
         api = client.signed_in(token)
+        shown = asyncio.ensure_future(page.shown(request, api))
+        shown.add_done_callback(_noted)
+        names: Shown = {"request": request, "page": page, "menu": menu}
+        is_at_once = page.at_once > 0 and request.headers.get("sec-fetch-dest") == "document"
         try:
-            who, shown = await asyncio.gather(api.get("/whoami"), page.shown(request, api))
+            names = {**names, "who": (await api.get("/whoami"))["data"]}
+            if not is_at_once:
+                await shown
         except ApiRefused as refused:
+            shown.cancel()
             if refused.status == 401:
                 return to_sign_in(request)
             return await trouble_page(request, refused, client, menu)
-        names = {"request": request, "page": page, "menu": menu, "who": who["data"], **shown}
-        later = names.pop("later", None)
-        if page.below:
-            later = Later(template=page.below, shown=_nothing_more)
-        return StreamingResponse(in_parts(page, names, later), media_type=page.media_type)
+        parts = (
+            parts_at_once(page, names, shown) if is_at_once else in_parts(page, names, await shown)
+        )
+        return StreamingResponse(parts, media_type=page.media_type)
 
     return Route(page.path, endpoint, methods=["GET"])
 
 
-async def in_parts(page: Page, names: Shown, later: Later | None = None) -> AsyncIterator[str]:
-    """The HTML part by part; the one that comes later is where it belongs."""
-    for part in rendered_parts(page.template, later=_LATER, **names):
+def _noted(shown: asyncio.Future[Shown]) -> None:
+    """What was not waited for is no error that nobody saw."""
+    if not shown.cancelled():
+        shown.exception()
+
+
+async def parts_at_once(
+    page: Page, names: Shown, shown: asyncio.Future[Shown]
+) -> AsyncGenerator[str, None]:
+    """The first parts, and the others once `shown` has returned, or what was wrong."""
+    try:
+        yield "".join(islice(rendered_parts(page.template, **names), page.at_once))
+        try:
+            parts = in_parts(page, names, await shown, sent=page.at_once)
+        except ApiRefused as refused:
+            parts = _trouble(page, names, refused)
+        except Exception:
+            _log.exception("a page cannot be shown", extra={"path": page.path})
+            parts = _trouble(page, names, ApiRefused(500, UNEXPECTED))
+        async for part in parts:
+            yield part
+    finally:
+        shown.cancel()
+
+
+async def _trouble(page: Page, names: Shown, refused: ApiRefused) -> AsyncIterator[str]:
+    found = {**names, "page": None, "refused": refused}
+    for part in islice(rendered_parts("trouble.html", **found), page.at_once, None):
+        yield part
+
+
+async def in_parts(page: Page, names: Shown, shown: Shown, *, sent: int = 0) -> AsyncIterator[str]:
+    """The HTML part by part, without those that were sent; the later one is where it belongs."""
+    found = {**names, **shown}
+    later = found.pop("later", None)
+    if page.below:
+        later = Later(template=page.below, shown=_nothing_more)
+    for part in islice(rendered_parts(page.template, later=_LATER, **found), sent, None):
         above, mark, below = part.partition(_LATER)
         yield above
         await asyncio.sleep(0)  # other requests are served in between
         if mark:
             if later is not None:
-                yield await _rendered(later, names)
+                yield await _rendered(later, found)
             yield below
 
 

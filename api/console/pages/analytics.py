@@ -48,7 +48,7 @@ from offhook.api.console.charts.traffic import (
     webhook_tiles,
 )
 from offhook.api.console.client import Api
-from offhook.api.console.page import Later, Page, Shown
+from offhook.api.console.page import BAR, Later, Page, Shown
 from offhook.wording.causes import cause_text, sip_text
 
 SHOW_DEFAULT = "calls"
@@ -283,4 +283,6 @@ def _traffic(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-ANALYTICS = Page(path="/analytics", template="analytics.html", shown=shown, in_menu="Analytics")
+ANALYTICS = Page(
+    path="/analytics", template="analytics.html", shown=shown, in_menu="Analytics", at_once=BAR
+)

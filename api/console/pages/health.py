@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
-from offhook.api.console.page import Page, Shown
+from offhook.api.console.page import HEAD, Page, Shown
 from offhook.wording.why import REASONS
 
 PARKED_ROWS_MAX = 50
@@ -170,4 +170,4 @@ _WORK: Mapping[str, Mapping[str, str]] = {
     "api": {"offhook_api_requests_total": "requests"},
 }
 
-HEALTH = Page(path="/health", template="health.html", shown=shown, in_menu="Health")
+HEALTH = Page(path="/health", template="health.html", shown=shown, in_menu="Health", at_once=HEAD)

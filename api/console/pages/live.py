@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api
 from offhook.api.console.live_rows import live_row
-from offhook.api.console.page import Page, Shown
+from offhook.api.console.page import BAR, Page, Shown
 from offhook.wording.found_row import STATES
 
 ROWS_MAX = 50
@@ -159,5 +159,5 @@ _STATUS_WORDS = {
     "all": "All",
 }
 
-LIVE = Page(path="/", template="live.html", shown=shown, in_menu="Live")
+LIVE = Page(path="/", template="live.html", shown=shown, in_menu="Live", at_once=BAR)
 LIVE_NOW = Page(path="/live/now", template="live_now.html", shown=shown_now)

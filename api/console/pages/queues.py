@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from offhook.api.console.client import Api
-from offhook.api.console.page import Page, Shown
+from offhook.api.console.page import BAR, Page, Shown
 
 WAITING_ROWS_MAX = 100
 VISIT_ROWS_MAX = 50
@@ -87,4 +87,4 @@ def total_of(queues: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found | {"longest_wait_now_s": max(waits, default=None)}
 
 
-QUEUES = Page(path="/queues", template="queues.html", shown=shown, in_menu="Queues")
+QUEUES = Page(path="/queues", template="queues.html", shown=shown, in_menu="Queues", at_once=BAR)

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
-from offhook.api.console.page import Page, Shown
+from offhook.api.console.page import BAR, Page, Shown
 from offhook.commands import COMMANDS
 from offhook.wording.causes import CAUSES, cause_text, sip_text
 from offhook.wording.found_row import found_row
@@ -228,4 +228,4 @@ _END = re.compile(r"[0-9(][0-9 ().-]{2,}")  # without a country code
 _NO_DIGIT = re.compile(r"[^0-9]")
 _TO_MINUTE = len("2026-11-22T10:00")
 
-SEARCH = Page(path="/search", template="search.html", shown=shown, in_menu="Search")
+SEARCH = Page(path="/search", template="search.html", shown=shown, in_menu="Search", at_once=BAR)

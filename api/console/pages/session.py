@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.ladder.drawing import Order, draw
-from offhook.api.console.page import Page, Shown
+from offhook.api.console.page import HEAD, Page, Shown
 from offhook.api.console.record_text import pretty, record_text, with_positions
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
@@ -309,6 +309,7 @@ SESSION = Page(
     template="session.html",
     shown=shown,
     below="session_tables.html",
+    at_once=HEAD,
 )
 LADDER = Page(
     path="/sessions/{session_id}/ladder.svg",

@@ -1,5 +1,6 @@
 """A page is sent part by part, and one part may come later than the rest."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,7 @@ from jinja2 import DictLoader
 
 from offhook.api.console import rendering
 from offhook.api.console.client import ApiRefused
-from offhook.api.console.page import Later, Page, Shown, in_parts
+from offhook.api.console.page import UNEXPECTED, Later, Page, Shown, in_parts, parts_at_once
 
 
 async def nothing(*_: object) -> Shown:
@@ -20,6 +21,7 @@ def _templates(monkeypatch: pytest.MonkeyPatch) -> None:
         "page.html": "bar{{ part }}above {{ later }} below",
         "rows.html": "{{ part }}<ol>{% for row in rows %}<li>{{ row }}{{ part }}{% endfor %}</ol>",
         "part.html": "{{ figure }}",
+        "trouble.html": "bar{{ part }}{{ refused.status }}: {{ refused.detail }}",
         "not_read.html": "not read: {{ refused.detail }}",
     }
     environment = rendering._environment.overlay(loader=DictLoader(templates))
@@ -36,7 +38,7 @@ async def test_what_takes_long_is_asked_for_once_the_rest_is_sent() -> None:
         asked.append(True)
         return {"figure": 7}
 
-    parts = in_parts(PAGE, {"figure": 1}, Later(template="part.html", shown=shown))
+    parts = in_parts(PAGE, {}, {"figure": 1, "later": Later(template="part.html", shown=shown)})
     assert [await anext(parts), await anext(parts)] == ["bar", "above "]
     assert asked == []
     assert [part async for part in parts] == ["7", " below"]
@@ -46,7 +48,7 @@ async def test_what_the_api_refuses_later_is_said_where_it_belongs() -> None:
     async def shown() -> Shown:
         raise ApiRefused(503, "Postgres does not answer")
 
-    parts = in_parts(PAGE, {}, Later(template="part.html", shown=shown))
+    parts = in_parts(PAGE, {}, {"later": Later(template="part.html", shown=shown)})
     assert "".join([part async for part in parts]) == (
         "barabove not read: Postgres does not answer below"
     )
@@ -61,7 +63,42 @@ async def test_each_part_is_sent_before_the_next_one_is_rendered() -> None:
             yield row
 
     page = Page(path="/", template="rows.html", shown=nothing)
-    parts = in_parts(page, {"rows": rows()})
+    parts = in_parts(page, {}, {"rows": rows()})
     assert await anext(parts) == "<ol><li>&lt;b&gt;"
     assert rendered == ["<b>"]
     assert [part async for part in parts] == ["<li>\ufffd", "<li>&lt;!-- part --&gt;", "</ol>"]
+
+
+AT_ONCE = Page(path="/", template="rows.html", shown=nothing, at_once=1)
+
+
+async def test_the_first_parts_are_sent_while_the_api_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    templates = {"rows.html": "bar{{ part }}{{ rows }}{{ part }}end"}
+    monkeypatch.setattr(rendering._environment, "loader", DictLoader(templates))
+    shown: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
+    parts = parts_at_once(AT_ONCE, {}, shown)
+    assert await anext(parts) == "bar"
+    shown.set_result({"rows": 3})
+    assert [part async for part in parts] == ["3", "end"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [(ApiRefused(422, "tz is Mars"), "422: tz is Mars"), (KeyError("x"), f"500: {UNEXPECTED}")],
+)
+async def test_an_error_follows_what_was_sent_at_once(raised: Exception, words: str) -> None:
+    shown: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
+    shown.set_exception(raised)
+    page = Page(path="/", template="page.html", shown=nothing, at_once=1)
+    parts = parts_at_once(page, {}, shown)
+    assert [part async for part in parts] == ["bar", words]
+
+
+async def test_what_nobody_waits_for_any_more_is_not_asked_for() -> None:
+    shown: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
+    parts = parts_at_once(Page(path="/", template="page.html", shown=nothing, at_once=1), {}, shown)
+    assert await anext(parts) == "bar"
+    await parts.aclose()
+    assert shown.cancelled()

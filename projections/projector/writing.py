@@ -7,12 +7,11 @@ found by halves. A savepoint each time would cost two round trips of every batch
 
 from collections.abc import Mapping, Sequence
 
-import asyncpg
-
 from offhook.errors import CheckpointMoved
 from offhook.projections.projector.statements import Move, Statement, write_statement
 from offhook.projections.views.analytics.subjects.webhooks import Sums
 from offhook.projections.views.database.engine import Driver
+from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import Folded
 from offhook.projections.views.registry import Rows, fits_every_index
 
@@ -53,7 +52,7 @@ async def write_rows(
     try:
         moved = await _write(driver, write_statement(_rows(together), name, moves, sums))
     except Exception as error:
-        if not together or not _is_of_a_value(error):
+        if not together or not is_of_a_value(error):
             raise
         raise RowsRefused from error
     for each in alone:
@@ -77,7 +76,7 @@ async def _written_apart(
         async with driver.transaction():
             await _write(driver, write_statement(_rows(done), name))
     except Exception as error:
-        if not _is_of_a_value(error):
+        if not is_of_a_value(error):
             raise
         if len(done) == 1:
             return {done[0][0].session.session_id: error}
@@ -94,11 +93,3 @@ def _rows(done: Sequence[Done]) -> list[Rows]:
 
 async def _write(driver: Driver, statement: Statement) -> set[int]:
     return {row["partition"] for row in await driver.fetch(statement.text, *statement.values)}
-
-
-def _is_of_a_value(error: Exception) -> bool:
-    """Whether a value is at fault, not the connection, the server or the schema."""
-    if isinstance(error, asyncpg.PostgresError):
-        # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
-        return str(error.sqlstate or "").startswith(("22", "54"))
-    return isinstance(error, ValueError | TypeError | OverflowError)

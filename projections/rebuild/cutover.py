@@ -32,7 +32,7 @@ from offhook.projections.rebuild.aside import (
 )
 from offhook.projections.rebuild.build import live_positions, read_build
 from offhook.projections.rebuild.tail import Tail
-from offhook.projections.views.database.errors import DATABASE_ERRORS
+from offhook.projections.views.database.errors import DATABASE_ERRORS, sqlstate_of
 from offhook.projections.views.database.transactions import open_transactions
 from offhook.projections.views.schema.migrate import hold_off_projectors
 from offhook.projections.views.schema.versions import aside_of, drop_aside, live_schema
@@ -237,7 +237,7 @@ async def _keep_all_out(connection: AsyncConnection, live: str, aside: str) -> N
             async with connection.begin_nested():  # a failed attempt leaves no table locked
                 return await lock_versions(connection, live, aside)
         except DBAPIError as error:
-            if _state_of(error) not in _LOCKED or time.monotonic() > until:
+            if sqlstate_of(error) not in _LOCKED or time.monotonic() > until:
                 raise
         await asyncio.sleep(random.uniform(0, 2 * LOCK_PAUSE_S))
 
@@ -246,17 +246,13 @@ async def _lock_timeout(connection: AsyncConnection, seconds: float) -> None:
     await connection.execute(text(f"set local lock_timeout to {int(seconds * 1000)}"))
 
 
-def _state_of(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
-
-
 async def _until_free(engine: AsyncEngine, attempt: Callable[[], Awaitable[Result]]) -> Result:
     until = time.monotonic() + ATTEMPTS_S
     while True:
         try:
             return await attempt()
         except (DBAPIError, _InUse) as error:
-            if not isinstance(error, _InUse) and _state_of(error) not in _LOCKED:
+            if not isinstance(error, _InUse) and sqlstate_of(error) not in _LOCKED:
                 raise
             if time.monotonic() > until:
                 raise OperatorFault(

@@ -7,7 +7,6 @@ The last batch is in the transaction of the cutover.
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import HistoryUnreadable, OperatorFault
@@ -20,6 +19,7 @@ from offhook.projections.rebuild.build import (
     write_positions,
 )
 from offhook.projections.rebuild.folding import Failure, Fold
+from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import Folded, written
 from offhook.projections.views.registry import VIEWS, Rows
 from offhook.projections.views.sessions import SESSIONS, session_view
@@ -176,7 +176,7 @@ class Tail:
                     rows = [row for rows in several for row in rows[view.name]]
                     await upsert_newer(self.connection, view.table, rows)
         except Exception as error:
-            if not _is_of_a_value(error):
+            if not is_of_a_value(error):
                 raise
             return error
         return None
@@ -205,12 +205,3 @@ class Tail:
             text(f"delete from {self._aside}.parked_sessions where session_id = any(:session_ids)"),
             {"session_ids": [each for each in session_ids if each not in failed]},
         )
-
-
-def _is_of_a_value(error: Exception) -> bool:
-    """Whether a value is at fault, not the connection, the server or the schema."""
-    if isinstance(error, DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
-        # 22: a value that does not fit; 54: over a limit, as an index entry that is too long.
-        return sqlstate.startswith(("22", "54"))
-    return isinstance(error, ValueError | TypeError | OverflowError)

@@ -43,11 +43,27 @@ def reason_of(error: Exception) -> str:
     return f"Postgres: {said}".splitlines()[0]
 
 
+def sqlstate_of(error: Exception) -> str:
+    """Postgres' code of the error, whether SQLAlchemy or the driver raised it; else empty."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None) or "")
+
+
 def will_pass(error: StatementFailed) -> bool:
     """Whether the same statement may succeed a little later."""
-    return str(getattr(error.orig, "sqlstate", None)).startswith(_PASSING)
+    return sqlstate_of(error).startswith(_PASSING)
+
+
+def is_of_a_value(error: Exception) -> bool:
+    """Whether a value is at fault, not the connection, the server or the schema."""
+    if isinstance(error, DBAPIError | asyncpg.PostgresError):
+        return sqlstate_of(error).startswith(_OF_A_VALUE)
+    return isinstance(error, ValueError | TypeError | OverflowError)
 
 
 # Postgres' classes of errors: connection, rolled back for another's sake, resources, not at the
 # moment, stopped by its operator (also while it starts and stops).
 _PASSING = ("08", "40", "53", "55", "57")
+
+# A value that does not fit, and one over a limit, such as an index entry that is too long.
+_OF_A_VALUE = ("22", "54")

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
-from offhook.projections.views.database.errors import StatementFailed
+from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
 from offhook.projections.views.search.session_filter import (
     SessionFilter,
     listed,
@@ -122,7 +122,7 @@ def _bounded() -> Iterator[None]:
     try:
         yield
     except StatementFailed as error:
-        if str(getattr(error.orig, "sqlstate", None)) == _CANCELLED:
+        if sqlstate_of(error) == _CANCELLED:
             raise SearchTooLong from error
         raise
 

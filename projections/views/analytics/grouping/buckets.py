@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.projections.views.database.errors import sqlstate_of
+
 Unit = Literal["minute", "5m", "15m", "hour", "day", "week", "month"]
 
 INTERVALS: Mapping[Unit, str] = {
@@ -120,7 +122,7 @@ async def has_whole_hours(
             ).bindparams(since=start, until=end, tz=tz)
         )
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _INVALID_PARAMETER:
+        if sqlstate_of(error) == _INVALID_PARAMETER:
             raise UnknownTimeZone(tz) from error
         raise
     return bool(found.scalar_one()) and unit not in SHORT

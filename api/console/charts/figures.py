@@ -4,6 +4,7 @@ Which figures there are, and their formulas, is up to the API: a new one is show
 here. Only how a name is written, and the unit of a value, is decided here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,6 +45,7 @@ class Tile:
 
     key: str
     title: str
+    full_name: str  # of an abbreviation
     value: str
     parts: str
     meaning: str
@@ -126,7 +128,8 @@ def tiles_of(
     by_part = [summed([group for group in part if group is not None]) for part in parts]
     tiles = []
     for key, figure in figures_of(total).items():
-        definition = definitions["ratios"].get(key, {})
+        found = (definitions.get(kind, {}).get(key) for kind in ("ratios", "figures"))
+        definition: Mapping[str, Any] = next(filter(None, found), {})
         if definition.get("policy_line") is not None:
             continue
         values = [
@@ -138,6 +141,7 @@ def tiles_of(
             Tile(
                 key=key,
                 title=title_of(key),
+                full_name=full_name_of(key, definition.get("meaning", "")),
                 value=written(figure.value, figure.kind),
                 parts=parts_of(figure),
                 meaning=definition.get("meaning") or definitions["counts"].get(key, ""),
@@ -158,6 +162,17 @@ def title_of(key: str) -> str:
     words = key.removesuffix("_s").split("_")
     text = " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
     return text[:1].upper() + text[1:]
+
+
+def full_name_of(key: str, meaning: str) -> str:
+    """What the abbreviation in a title stands for, as its meaning begins; empty without one."""
+    first, *more = key.removesuffix("_s").split("_")
+    if first not in _ABBREVIATIONS:
+        return ""
+    return "with callers who give up" if more == ["strict"] else _NAME_END.split(meaning)[0]
+
+
+_NAME_END = re.compile("[:,]| of ")
 
 
 def written(value: float | None, kind: Kind) -> str:

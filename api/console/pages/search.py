@@ -161,7 +161,7 @@ def causes_of(given: Mapping[str, str], counted: Mapping[str, Any]) -> list[Caus
             name = each["reason"]
             title = f"A command failed: {REASONS.get(name, name)}"
             found.append(cause(each["sessions"], name, title, failed_command=name))
-    return found
+    return sorted(found, key=lambda each: -each.sessions)
 
 
 def given_in(query: Mapping[str, str]) -> dict[str, str]:

@@ -32,4 +32,8 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// What an abbreviation or a heading means is shown to the mouse by its title, to keys and fingers like this.
+for (const each of document.querySelectorAll("abbr[title]")) each.tabIndex = 0;
+document.addEventListener("click", (event) => event.target.closest("abbr[title]")?.focus());
+
 showTimes(document);

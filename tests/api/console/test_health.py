@@ -57,6 +57,8 @@ async def test_roles_and_views_are_shown(page: Page) -> None:
         row = roles.locator("tr", has=page.get_by_text(role, exact=True)).first
         await expect(row).to_contain_text("ready")
     await expect(page.locator("#views tr")).to_have_count(4)
+    await page.get_by_text("Records behind").click()  # what it means is shown below
+    await expect(page.locator("abbr:focus")).to_have_text("Records behind")
     await expect(page.locator("#rebuild")).to_contain_text("No rebuild is under way")
 
 

@@ -201,7 +201,7 @@ async def test_a_failed_command_is_found_from_the_front_page_and_from_health(
 
     await page.goto("/console/")
     await page.get_by_role("link", name="failed commands", exact=True).click()
-    await page.get_by_role("link", name=re.compile(r"^[0-9,]+ speak$")).click()
+    await page.get_by_role("link", name=re.compile(r"^speak \([0-9,]+\)$")).click()
     await expect(page.get_by_label("Failed command")).to_have_value("speak")
     await expect(row).to_be_visible()
 

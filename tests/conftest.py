@@ -26,7 +26,10 @@ from tests.free_ports import free_port
 
 START_TIMEOUT_S = 120.0
 PROCESSES_MORE = 1  # than cores: many tests wait, but twice as many keep calls waiting for seconds
-LONG = ("tests/whole/", "tests/api/", "tests/cli/", "tests/projections/")
+LONG = (
+    *("tests/whole/", "tests/api/", "tests/cli/", "tests/projections/", "tests/jetstream/"),
+    *("tests/test_", "tests/workers/"),
+)
 TOGETHER = ("tests/api/",)
 """Folders whose files share servers that take long to start: one process runs all of them."""
 

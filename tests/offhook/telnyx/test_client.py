@@ -209,7 +209,7 @@ async def test_the_status_line_counts_although_the_body_breaks_off(hangs_up: boo
     """All at once: what comes too late is waited for until the time of the try is over."""
 
     async def outcome_of(status_line: bytes) -> Outcome:
-        timeout_s = TIMEOUT_S if hangs_up else 2.0
+        timeout_s = TIMEOUT_S if hangs_up else 5.0
         async with (
             served(status_line + CUT, hangs_up=hangs_up) as address,
             Carrier(base_url=address, key="K", timeout_s=timeout_s) as telnyx,

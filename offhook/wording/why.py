@@ -128,7 +128,8 @@ def _command_failed(command: Mapping[str, Any]) -> str:
     ]
     status = f"HTTP {command['http_status']}" if command["http_status"] else ""
     about = ", ".join(filter(None, [status, *said])) or command["detail"] or ""
-    doubt = " It may have been performed." if command["maybe_performed"] else ""
+    is_said = "may have been performed" in about
+    doubt = " It may have been performed." if command["maybe_performed"] and not is_said else ""
     because = f"{reason} ({about})" if about else reason
     return _stop(f"The command {operation}{_target_of(command)} failed: {because}") + doubt
 

@@ -281,15 +281,17 @@ CASES = {
                     reason="call_ended",
                     http_status=None,
                     attempts=14,
-                    detail="the call has ended; 14 attempts; last: 503 10007 Service unavailable",
+                    maybe_performed=True,
+                    detail="the call has ended; 14 attempts, which may have been performed; "
+                    "last: 503 10007 Service unavailable",
                 )
             ],
         ),
         "bad",
         "The command answer failed: it had not succeeded when its leg ended (the call has ended; "
-        "14 attempts; last: 503 10007 Service unavailable). The caller +12025550101 hung up 12 s "
-        "after the start, before an answer (originator_cancel, SIP 487 Request Terminated, ended "
-        "by the caller).",
+        "14 attempts, which may have been performed; last: 503 10007 Service unavailable). "
+        "The caller +12025550101 hung up 12 s after the start, before an answer "
+        "(originator_cancel, SIP 487 Request Terminated, ended by the caller).",
     ),
     "hangup lost": (
         detail([leg(ended_at=None)], status="ended", end_inferred=True),

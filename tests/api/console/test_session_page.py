@@ -7,7 +7,13 @@ from playwright.async_api import Page, expect
 from starlette.responses import JSONResponse
 
 from offhook.api.console.client import Api
-from offhook.api.console.pages.session import earlier_commands, issued_before, legs_up
+from offhook.api.console.pages.session import (
+    asked_in,
+    earlier_commands,
+    ended_by,
+    issued_before,
+    legs_up,
+)
 from offhook.process.asgi import Receive, Scope, Send
 from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
@@ -20,6 +26,40 @@ def test_a_leg_whose_hangup_was_lost_cannot_be_commanded() -> None:
     lost = {"state": "ended", "ended_at": None}
     legs = [{"state": "answered", "ended_at": None}, lost]
     assert legs_up(legs) == legs[:1]
+
+
+def test_a_session_without_legs_shows_what_its_command_asked_for() -> None:
+    at = "2026-11-22T10:00:00Z"
+    dial: dict[str, Any] = {"operation": "dial", "requested_at": None, "decided_at": at}
+    dial["parameters"] = {"from": "+12025550100", "to": "+12025550155"}
+    asked = asked_in({"legs": [], "commands": [dial]})
+    assert asked == {
+        "operation": "dial",
+        "from_number": "+12025550100",
+        "to_number": "+12025550155",
+        "asked_at": at,
+    }
+    assert asked_in({"legs": [{}], "commands": [dial]}) is None
+    assert asked_in({"legs": [], "commands": []}) is None
+
+
+def test_a_leg_that_we_hung_up_was_not_ended_by_its_callee() -> None:
+    leg = {
+        "call_control_id": "v3:a",
+        "direction": "incoming",
+        "bridged_at": None,
+        "ended_at": "2026-11-22T10:00:00Z",
+        "hangup_source": "callee",
+    }
+    hangup = {
+        "operation": "hangup",
+        "call_control_id": "v3:a",
+        "status": "succeeded",
+        "detail": None,
+        "flow": "desk",
+    }
+    assert ended_by({"legs": [leg], "commands": [hangup]}, leg) == "the flow desk"
+    assert ended_by({"legs": [leg], "commands": []}, leg) == "callee"
 
 
 async def test_a_long_session_is_explained_by_commands_that_are_not_on_the_page() -> None:

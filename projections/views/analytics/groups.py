@@ -41,6 +41,7 @@ from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
     TooManyGroups,
+    is_single,
 )
 from offhook.projections.views.analytics.kpis import (
     ABR,
@@ -193,7 +194,8 @@ async def read_groups(
     # Compiling takes longer than reading a few thousand rows; Postgres overestimates how many.
     await connection.execute(text("set local jit to off"))
     found = await connection.execute(
-        statement_of(wanted.unit, tuple(wanted.by), filtered, kind), values
+        statement_of(wanted.unit, tuple(wanted.by), filtered, kind, is_single=is_single(wanted)),
+        values,
     )
     rows = found.all()
     if len(rows) > GROUPS_MAX:
@@ -307,6 +309,7 @@ def _costs(costs: Sequence[Mapping[str, Any]]) -> list[Cost]:
     return [
         Cost(currency=currency, micros=micros[currency], calls=calls[currency])
         for currency in sorted(calls, key=lambda each: (each is None, each or ""))
+        if calls[currency]
     ]
 
 

@@ -28,6 +28,7 @@ from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
     TooManyGroups,
+    is_single,
 )
 from offhook.projections.views.analytics.hourly.days import DAYS_OF, kept_days, whole_days
 from offhook.projections.views.analytics.hourly.figure_hours import HOURS_OF
@@ -237,8 +238,7 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
 
 def _has_parts(subject: Subject, wanted: GroupsWanted) -> bool:
     """Whether a group is made of several hours or days, so that it pays to add them up there."""
-    is_kept_as_a_bucket = wanted.unit == "hour" or (wanted.unit == "day" and wanted.tz == "UTC")
-    return subject.is_rolled_up or not is_kept_as_a_bucket
+    return subject.is_rolled_up or not is_single(wanted)
 
 
 def _below(place: int) -> str:

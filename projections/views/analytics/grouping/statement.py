@@ -42,8 +42,14 @@ def has_bids(by: Sequence[str], filters: Sequence[str]) -> bool:
 
 @cache
 def statement_of(
-    unit: Unit | None, by: tuple[str, ...], filtered: tuple[str, ...], kind: str | None
+    unit: Unit | None,
+    by: tuple[str, ...],
+    filtered: tuple[str, ...],
+    kind: str | None,
+    *,
+    is_single: bool,
 ) -> TextualSelect:
+    """It `is_single` if buckets are periods that are kept, so that it does not pay to add up."""
     assert {*by, *filtered} <= {*DIMENSIONS}
     filters = "".join(
         f" and starts_with({name}, :{name})"
@@ -89,7 +95,9 @@ def statement_of(
         sums=", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in _SUMMED),
         figures=", ".join(_SUMMED if has_bids(by, filtered) else _SUMMED[:-1]),
         no_bids="" if has_bids(by, filtered) else ", null as bids_failed",
-        distributions=_distributions(unit, by, filtered, filters, kind) if has_more else "",
+        distributions=_distributions(unit, by, filtered, filters, kind, is_single=is_single)
+        if has_more
+        else "",
         joined=_JOINED if has_more else "",
         read=_READ if has_more else _NOT_READ,
     )
@@ -113,7 +121,13 @@ def histograms_of(numbers: Sequence[int], totals: Sequence[int]) -> list[dict[in
         classes = found[number // 1000 - 1]
         class_ = number % 1000
         classes[class_] = classes.get(class_, 0) + total
-    return found
+    # What was subtracted may have been all.
+    return [
+        {class_: total for class_, total in classes.items() if total}
+        if 0 in classes.values()
+        else classes
+        for classes in found
+    ]
 
 
 def _distributions(
@@ -122,6 +136,8 @@ def _distributions(
     filtered: tuple[str, ...],
     filters: str,
     kind: str | None,
+    *,
+    is_single: bool,
 ) -> str:
     """The parts of the statement that read histograms and costs."""
     dimensions = "".join(f", {name}" for name in by)
@@ -138,7 +154,7 @@ def _distributions(
             )
         )
     return _PLACED_CLASSES.format(
-        summed=(_SINGLE_CLASSES if unit == "hour" else _SUMMED_CLASSES).format(
+        summed=(_SINGLE_CLASSES if is_single else _SUMMED_CLASSES).format(
             classes="\nunion all\n".join(parts), dimensions=dimensions
         ),
         key=f"jsonb_build_array({', '.join(by)})",
@@ -259,8 +275,8 @@ _SUMMED_CLASSES = """select starts_at{dimensions}, number, currency,
     group by 1{dimensions}, number, currency
     having sum(legs) <> 0"""
 
-# Of an hour there is one row of each class, but for partitions, which the reader adds up. A row
-# that has come to nothing stays.
+# The reader adds up partitions, and hours of a day at an end of the range. A row that has come to
+# nothing stays.
 _SINGLE_CLASSES = """select starts_at{dimensions}, number, currency, legs, micros
     from ({classes}) as each where legs <> 0"""
 

@@ -34,3 +34,9 @@ class GroupsWanted:
     filters: Mapping[str, str] = field(default_factory=dict)
     top: int = TOP_MAX
     with_histograms: bool = False
+
+
+def is_single(wanted: GroupsWanted) -> bool:
+    """Whether buckets are hours, or days of UTC: such periods are kept, so nothing in them has to
+    be added up but partitions and the ends of the range."""
+    return wanted.unit == "hour" or (wanted.unit == "day" and wanted.tz == "UTC")

@@ -214,6 +214,8 @@ def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
     at = OPENS_AT + timedelta(microseconds=chance.randrange(30 * 3600 * 10**6))
     part: dict[str, Any] = {"start": at, "end": at + timedelta(hours=9, microseconds=7)}
     months: dict[str, Any] = {"start": at - 40 * DAY, "end": at + 40 * DAY}
+    midnight = OPENS_AT.replace(hour=0, minute=0)
+    cut = {"start": midnight + DAY / 6, "end": midnight + 2 * DAY - DAY / 6}
     us: dict[str, Any] = {"connection_id": CONNECTIONS[0]}
     cases: list[dict[str, Any]] = [
         whole,
@@ -233,6 +235,10 @@ def groups_wanted(chance: random.Random) -> list[GroupsWanted]:
         whole | {"filters": {"hangup_source": "caller", "flow_version": "2"}, "unit": "day"},
         months | {"by": ["direction"]},
         *(months | {"unit": unit, "tz": tz} for unit in ("day", "week", "month") for tz in ZONES),
+        # More than half of the first day and of the last.
+        *(cut | {"unit": "day", "tz": tz} for tz in ZONES[:2]),
+        cut | {"unit": "day", "by": ["direction"]},
+        cut,
         whole | {"filters": {"connection_id": "nobody's"}},
         {"start": NOW, "end": NOW + DAY, "unit": "hour"},
     ]

@@ -33,7 +33,7 @@ from tests.forked import Forked
 
 PATH = "/webhooks/telnyx"
 KEY = SigningKey.generate()
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 PATIENCE_S = 60.0
 POLL_S = 0.05

@@ -15,7 +15,7 @@ from offhook.settings import Settings
 from offhook.telnyx.signature import public_key_text
 from tests.ingress.stand import KEY, provisioned, settings_on
 
-START_MAX_S = 60.0
+START_MAX_S = 180.0
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ CALLS = 60  # for each node that is killed
 RATE_S = 10.0
 NODES = ("nats-1", "nats-2", "nats-3")
 TOKEN = "of-the-test"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @pytest.fixture

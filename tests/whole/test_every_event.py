@@ -25,7 +25,7 @@ from tests.example_events import example_event
 from tests.whole.callers import post_body
 
 SESSION = "example-session"
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 def examples() -> list[CallEvent]:

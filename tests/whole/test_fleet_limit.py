@@ -39,7 +39,7 @@ EARLY_DIALS_MAX = BURST // 8
 when others still have some. In the order of arrival nearly all would be."""
 
 LEFT = r'^offhook_budget_left{limit="carrier"} (\S+)$'
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 SEED = 20
 OPERATIONS = ("hangup", "answer", "transfer", "dial")
 

@@ -20,7 +20,7 @@ from tests.whole.traffic import place_call
 
 CALLS_MIN = 60
 AFTER = 5
-DECIDED_TIMEOUT_S = 60.0
+DECIDED_TIMEOUT_S = 180.0
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from tests.whole.reading import log_at
 from tests.whole.stub_carrier import StubCarrier, stub_carrier
 
 PAIRS = 250
+SETTLED_S = 180.0
 TRY_S = 2.0
 """How long a worker waits for the carrier; a lease is a little longer."""
 
@@ -183,7 +184,7 @@ def _assert_each_is_answered_once(carrier: StubCarrier, callers: Sequence[Caller
 
 
 async def _until_settled(log: EventLog, callers: Sequence[Caller]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SETTLED_S
     for caller in callers:
         while not any(
             isinstance(record.fact, CommandSucceeded)
@@ -226,7 +227,7 @@ async def _after(delay_s: float, work: Coroutine[None, None, None]) -> None:
     await work
 
 
-async def _until_commands(carrier: StubCarrier, count: int, timeout_s: float = 60) -> None:
+async def _until_commands(carrier: StubCarrier, count: int, timeout_s: float = SETTLED_S) -> None:
     deadline = time.monotonic() + timeout_s
     while len({arrival.command_id for arrival in carrier.arrivals}) < count:
         missing = count - len({arrival.command_id for arrival in carrier.arrivals})

@@ -12,7 +12,7 @@ import pytest
 from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings
 
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 README = Path(__file__).parents[2] / "README.md"
 
 

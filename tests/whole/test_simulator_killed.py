@@ -9,7 +9,7 @@ import httpx
 from offhook.cli.embedded.stack import CONNECTION_ID, Stack, with_free_ports
 from offhook.settings import Settings
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 CALLS = 3
 
 

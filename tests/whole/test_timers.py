@@ -28,7 +28,7 @@ from tests.whole.stub_carrier import StubCarrier, stub_carrier
 CALLS = 60
 ANSWERED_EVERY = 3
 ANSWERED_AFTER = 10  # other calls
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from tests.workers.run_worker import (
     run_worker_of_a_deleted_consumer,
 )
 
-END_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 120.0
 PARTITIONS = 4
 FLOW = "tests.whole.flows:answer_then_transfer"
 

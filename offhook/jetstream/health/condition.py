@@ -60,25 +60,28 @@ def condition_of(
     warnings = [
         *(server.silent for server in servers if server.silent),
         *(f"a node of the log is down: {why}" for each in found for why in each.out.values()),
-        *(
-            f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
-            for server in servers
-            if server.unhealthy and not server.cannot_write
-        ),
+        *(_complaint(server) for server in servers if not server.cannot_write),
     ]
     # In order, without repetition.
     trouble = "; ".join(dict.fromkeys(troubles))
     return Condition(
         trouble=trouble,
-        warnings=() if trouble else tuple(dict.fromkeys(warnings)),
+        warnings=() if trouble else tuple(dict.fromkeys(filter(None, warnings))),
         behind=frozenset(name for each in found for name in each.behind),
     )
 
 
 def unanswered(servers: Sequence[ServerReport], error: LogUnavailable) -> Condition:
     """Why nothing can be written while JetStream answers no request, with the servers at fault."""
-    reasons = [str(server.cannot_write or server.silent or server.unhealthy) for server in servers]
+    reasons = [str(each.cannot_write or each.silent or _complaint(each)) for each in servers]
     return Condition(trouble="; ".join(dict.fromkeys([str(error), *filter(None, reasons)])))
+
+
+def _complaint(server: ServerReport) -> str:
+    """What it says of its own health; empty if that is good."""
+    if not server.unhealthy:
+        return ""
+    return f"the NATS server at {shown_url(server.url)} says: {server.unhealthy}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,11 +147,17 @@ def test_a_refused_append_counts_until_one_is_taken_or_for_a_while() -> None:
 
 def test_where_nobody_answers_the_servers_at_fault_are_named() -> None:
     found = unanswered(
-        [server("n1"), server("n2", jetstream=False), server("n3", silent="no answer from n3")],
+        [
+            server("n1", unhealthy="JetStream is not current with the meta leader"),
+            server("n2", jetstream=False),
+            server("n3", silent="no answer from n3"),
+            server("n4"),
+        ],
         LogUnavailable("JetStream does not answer: no answer in time"),
     )
     assert found.trouble == (
-        "JetStream does not answer: no answer in time; JetStream is off on the NATS server at "
+        "JetStream does not answer: no answer in time; the NATS server at http://n1:8222 says: "
+        "JetStream is not current with the meta leader; JetStream is off on the NATS server at "
         "http://n2:8222; free space on its disk, then restart it: it does not recover by itself; "
         "no answer from n3"
     )

@@ -27,7 +27,12 @@ def ender_of(leg: Leg, legs: Sequence[Leg], commands: Sequence[Command]) -> Ende
     """What ended the leg, if that was a command of ours; None otherwise, or if it is not known."""
     if leg["ended_at"] is None:
         return None
-    partners = [each for each in legs if each is not leg and _ended_together(each, leg)]
+    # If its own party hung up, the other leg ended because of that, whatever was sent to it then.
+    partners = [
+        each
+        for each in legs
+        if each is not leg and leg["hangup_source"] != _far_side(leg) and _ended_together(each, leg)
+    ]
     for each in (leg, *partners):
         for command in commands:
             if _hangs_up(command, each) and _had_effect(command, each, partners):

@@ -118,6 +118,12 @@ CASES = {
         "The called side hung up 10 s after the answer "
         "(normal_clearing, SIP 200 OK, ended by the callee).",
     ),
+    "caller hangs up, and the flow the connected leg": (
+        detail([leg(bridged_at=ANSWER), DESK], [command(**OF_DESK)]),
+        "good",
+        "The caller +12025550101 hung up 10 s after the answer "
+        "(normal_clearing, SIP 200 OK, ended by the caller).",
+    ),
     "hangup without an answer that had its effect": (
         detail(
             [leg(hangup_source="callee")],

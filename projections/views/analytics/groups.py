@@ -194,7 +194,13 @@ async def read_groups(
     # Compiling takes longer than reading a few thousand rows; Postgres overestimates how many.
     await connection.execute(text("set local jit to off"))
     found = await connection.execute(
-        statement_of(wanted.unit, tuple(wanted.by), filtered, kind, is_single=is_single(wanted)),
+        statement_of(
+            wanted.unit,
+            tuple(wanted.by),
+            filtered,
+            kind,
+            is_single=kind is not None and is_single(wanted),  # legs are always added up
+        ),
         values,
     )
     rows = found.all()

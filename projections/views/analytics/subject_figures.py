@@ -237,8 +237,12 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
 
 
 def _has_parts(subject: Subject, wanted: GroupsWanted) -> bool:
-    """Whether a group is made of several hours or days, so that it pays to add them up there."""
-    return subject.is_rolled_up or not is_single(wanted)
+    """Whether a group has several numbers to be added up, so that it pays to do it there: of hours
+    or days, of waits up to a limit, or of dimensions that nobody asked for."""
+    if subject.is_rolled_up or subject.limits or not is_single(wanted):
+        return True
+    asked = {*wanted.by, *wanted.filters}
+    return asked != {*subject.kinds[subject.kind(asked)]}
 
 
 def _below(place: int) -> str:

@@ -1,7 +1,7 @@
 """The statement behind groups of calls, which reads roll-ups where they tell the groups apart."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 from sqlalchemy import DateTime, Integer, Text, TextualSelect, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -23,6 +23,9 @@ from offhook.projections.views.analytics.rollups.rollups import (
     suffix_of,
 )
 
+STATEMENTS_MAX = 256
+"""Texts that are kept: any order of dimensions has its own."""
+
 
 def kind_of(by: Sequence[str], filters: Sequence[str]) -> str | None:
     """The roll-up that tells such groups apart."""
@@ -40,7 +43,7 @@ def has_bids(by: Sequence[str], filters: Sequence[str]) -> bool:
     return {*by, *filters} <= {*_OF_BIDS}
 
 
-@cache
+@lru_cache(maxsize=STATEMENTS_MAX)
 def statement_of(
     unit: Unit | None,
     by: tuple[str, ...],

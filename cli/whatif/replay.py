@@ -146,9 +146,13 @@ class Replay:
                 continue
             fact = record.fact
             if isinstance(fact, Decided | SessionParked):
-                if fact.in_seq is not None and fact.in_seq < state.in_seq:
+                in_seq = fact.in_seq
+                if in_seq is None:
+                    missed = [seq for seq, until in unread.items() if until >= record.seq]
+                    in_seq = min(missed, default=state.in_seq + 1) - 1
+                if in_seq < state.in_seq:
                     # The worker before had read further than this one.
-                    state, late = _state_of(session_id, records[:at], fact.in_seq)
+                    state, late = _state_of(session_id, records[:at], in_seq)
                 while late and _was_read(late[0], record, fact, unread):
                     state.add(late.pop(0))
                 # Here the worker folded in what was decided by then.

@@ -132,8 +132,8 @@ def decode_record(
     fact = decode(type_name, version, body)
     if isinstance(fact, Decided | SessionParked):
         cause_seq = referred(fact.cause_seq, position)
-        if cause_seq != fact.cause_seq:
-            in_seq = None if fact.in_seq is None else referred(fact.in_seq, position)
+        in_seq = None if fact.in_seq is None else referred(fact.in_seq, position)
+        if (cause_seq, in_seq) != (fact.cause_seq, fact.in_seq):
             fact = dataclasses.replace(fact, cause_seq=cause_seq, in_seq=in_seq)
     return Record(
         seq=position,

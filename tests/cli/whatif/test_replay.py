@@ -402,6 +402,23 @@ async def test_a_flow_is_shown_what_the_worker_had_read(in_seqs: Sequence[int | 
     assert (found.verdict, found.same) == ("same", len(in_seqs)), found
 
 
+async def test_a_worker_of_an_earlier_version_may_have_read_less() -> None:
+    history = History()
+    history.decided(history.webhook(initiated()), command("speak"), flow="other", in_seq=1)
+    legs = [
+        history.webhook(CallInitiated(event_id=f"e-{each}", call_control_id=f"v3:leg-{each}"))
+        for each in "bc"
+    ]
+    answers = [replace(command("answer"), call_control_id=f"v3:leg-{each}") for each in "bc"]
+    failed = CommandFailed(command_id="speak-1", operation="speak", reason="refused")
+    seq = history.fact(failed)
+    history.decided(legs[0], answers[0], in_seq=legs[1])
+    history.decided(seq, *[replace(command("hangup"), call_control_id=None)] * 2)
+    history.decided(legs[1], answers[1], in_seq=legs[1])
+    found = await replayed(history.rows, flow_of(by_legs))
+    assert (found.verdict, found.same) == ("same", 3), found
+
+
 async def test_references_of_a_log_that_was_one_stream_are_sequences() -> None:
     rows: list[Row] = [(position_of(2, row[0]), *row[1:]) for row in placed_unread(3, 1).rows]
     found = await replayed(rows, flow_of(by_legs))

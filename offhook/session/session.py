@@ -54,6 +54,12 @@ class CommandState:
             return "failed"
         return "pending" if self.decided_at is not None else "requested"
 
+    @property
+    def attempts_made(self) -> int:
+        """As the outcome counts them; else what was recorded on the way, without the first one."""
+        counted = self.outcome.attempts if self.outcome else None
+        return self.attempts if counted is None else counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:

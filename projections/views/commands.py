@@ -339,7 +339,7 @@ def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:
         answer_session_id=session_of_answer(succeeded.answer) if succeeded else None,
         errors=failed.errors if failed else None,
         maybe_performed=failed.maybe_performed if failed else None,
-        attempts=_attempts(state),
+        attempts=state.attempts_made,
         flow=state.flow or None,
         flow_version=state.flow_version or None,
         cause_seq=state.cause_seq,
@@ -350,9 +350,3 @@ def _row(state: CommandState, session_id: str, last_seq: int) -> CommandView:
         settled_at=state.settled_at,
         last_seq=last_seq,
     )
-
-
-def _attempts(state: CommandState) -> int:
-    """As the outcome counts them; else what was recorded on the way, without the first attempt."""
-    counted = state.outcome.attempts if state.outcome else None
-    return state.attempts if counted is None else counted

@@ -87,7 +87,11 @@ def advanced(folded: Folded, record: Record) -> Folded:
     if isinstance(record.fact, SessionParked):
         changes["flow_raised_at"] = max(folded.flow_raised_at or BEGINNING, record.stored_at)
     if isinstance(record.fact, CommandFailed) and _is_outcome(record.fact, after, before):
-        changes["command_failures"] = _with_failure(folded.command_failures, record.fact)
+        changes["command_failures"] = _with_failure(
+            folded.command_failures,
+            record.fact,
+            attempts=after.commands[record.fact.command_id].attempts_made,
+        )
     return altered(folded, **changes)
 
 
@@ -112,8 +116,10 @@ def _is_outcome(fact: CommandFailed, after: Session, before: Session) -> bool:
     return after.commands[fact.command_id] is not before.commands.get(fact.command_id)
 
 
-def _with_failure(held: Sequence[CommandFailure], fact: CommandFailed) -> Sequence[CommandFailure]:
-    if not is_command_failure(fact.reason, attempts=fact.attempts, http_status=fact.http_status):
+def _with_failure(
+    held: Sequence[CommandFailure], fact: CommandFailed, *, attempts: int
+) -> Sequence[CommandFailure]:
+    if not is_command_failure(fact.reason, attempts=attempts, http_status=fact.http_status):
         return held
     alike = CommandFailure(
         operation=fact.operation, reason=fact.reason, http_status=fact.http_status, count=0

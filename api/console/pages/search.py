@@ -6,7 +6,7 @@ next page. `last` has precedence over started_from and started_before.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -85,12 +85,15 @@ async def shown(request: Request, api: Api) -> Shown:
         "include": "legs",
     }
     error = ""
-    causes: list[Cause] = []
+    causes = Causes()
     sessions: list[dict[str, Any]] = []
     following: int | None = None
     try:
         wanted = api.get("/sessions", filters | page)
-        listed, causes = await asyncio.gather(wanted, _causes(api, given, filters))
+        if page["before_seq"] is None:
+            listed, causes = await asyncio.gather(wanted, _causes(api, given, filters))
+        else:
+            listed = await wanted
         sessions, following = listed["data"], listed["meta"]["next"]
     except ApiRefused as refused:
         if refused.status != 422:
@@ -114,31 +117,51 @@ async def shown(request: Request, api: Api) -> Shown:
     }
 
 
+ASKS_OF_SESSIONS = frozenset({"failed", "number", "session_id", "status", "last"})
+"""Filters that mean the same when a leg's cause is asked for too. Others would then have to hold of
+the leg with that cause."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """How many of the sessions have it, in words, and the query for them."""
+    """How many of the sessions have it, in words, and the query that finds just them, if any."""
 
     sessions: int
     words: str
     title: str
-    link: str
+    link: str | None
 
 
-async def _causes(
-    api: Api, given: Mapping[str, str], filters: Mapping[str, object]
-) -> "list[Cause]":
+@dataclass(frozen=True, kw_only=True)
+class Causes:
+    """What failed in the sessions that match; `newest`, if only so many of them were counted."""
+
+    found: Sequence[Cause] = ()
+    newest: int | None = None
+
+
+async def _causes(api: Api, given: Mapping[str, str], filters: Mapping[str, object]) -> "Causes":
     """What failed in all that match, if the search is for failures."""
     if given.get("failed") != "true" and "failed_command" not in given:
-        return []
-    counted = (await api.get("/sessions/failures", filters))["data"]
-    return causes_of(given, counted)
+        return Causes()
+    try:
+        counted = (await api.get("/sessions/failures", filters))["data"]
+    except ApiRefused:
+        return Causes()  # what was found is shown without them
+    newest = counted["sessions"] if counted["has_more"] else None
+    return Causes(found=causes_of(given, counted), newest=newest)
 
 
 def causes_of(given: Mapping[str, str], counted: Mapping[str, Any]) -> list[Cause]:
     """A cause for each count of the API; those of commands only if commands are searched."""
 
     def cause(sessions: int, words: str, title: str, **filters: str) -> Cause:
-        link = f"?{urlencode({**given, **filters}, safe='*')}"
+        is_exact = (
+            given["failed_command"] == "*"
+            if "failed_command" in filters
+            else given.keys() <= ASKS_OF_SESSIONS
+        )
+        link = f"?{urlencode({**given, **filters}, safe='*')}" if is_exact else None
         return Cause(sessions=sessions, words=words, title=title, link=link)
 
     found = []

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from offhook.api.auth import Tokens
 from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.sessions.parameters import WantedSessions
+from offhook.api.replies import ReplyRoute
 from offhook.projections.views.search.failures import Failures, count_failures
 
 
@@ -20,7 +21,9 @@ class FailuresReply:
 
 def failures_router(*, tokens: Tokens, views: Views, now: Callable[[], datetime]) -> APIRouter:
     """The route; it comes before the one for a session, whose id could be any word."""
-    router = APIRouter(tags=["sessions"], dependencies=[Depends(tokens.allow("read"))])
+    router = APIRouter(
+        route_class=ReplyRoute, tags=["sessions"], dependencies=[Depends(tokens.allow("read"))]
+    )
 
     @router.get("/sessions/failures", summary="Count what failed, by cause")
     async def failures(wanted: WantedSessions) -> FailuresReply:

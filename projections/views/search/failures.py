@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.legs import LegView, legs, list_legs
 from offhook.projections.views.search.session_filter import SessionFilter
-from offhook.projections.views.search.session_lists import stream_sessions
+from offhook.projections.views.search.session_lists import bounded_search, stream_sessions
 from offhook.projections.views.sessions import SessionView
 from offhook.session.failures import is_failure
 
@@ -67,8 +67,9 @@ async def count_failures(
     failed = [session.session_id for session in counted if session.failed]
     its_legs: dict[str, list[LegView]] = defaultdict(list)
     if failed:
-        for leg in await list_legs(connection, legs.c.session_id.in_(failed)):
-            its_legs[leg.session_id].append(leg)
+        with bounded_search():
+            for leg in await list_legs(connection, legs.c.session_id.in_(failed)):
+                its_legs[leg.session_id].append(leg)
     return failures_of(counted, its_legs, has_more=len(found) > COUNTED_MAX)
 
 

@@ -66,7 +66,7 @@ async def list_sessions(
     query = (await _query(connection, wanted, now, before_seq)).limit(bounded)
     if also is not None:
         query = query.where(also)
-    with _bounded():
+    with bounded_search():
         found = await connection.execute(query)
     return [session_at(row, now) for row in rows_as(SessionView, found)]
 
@@ -81,7 +81,7 @@ async def stream_sessions(
 ) -> AsyncGenerator[SessionView, None]:
     """As `list_sessions`, as a stream, with any `limit`; None for all. Raises SearchTooLong."""
     query = (await _query(connection, wanted, now, before_seq)).limit(limit)
-    with _bounded():
+    with bounded_search():
         found = await connection.stream(query, execution_options={"yield_per": FETCHED_MAX})
         async for row in found:
             yield session_at(SessionView(**row._mapping), now)
@@ -110,7 +110,7 @@ async def _few_with_number(connection: AsyncConnection, number: str) -> Sequence
     query = sessions_with_number(number, FEW_MAX + 1)
     if query is None:
         return None
-    with _bounded():
+    with bounded_search():
         await connection.execute(text(_BY_INDEX.format("off")))
         found = (await connection.execute(query.limit(FEW_MAX + 1))).scalars().all()
         await connection.execute(text(_BY_INDEX.format("on")))
@@ -118,7 +118,7 @@ async def _few_with_number(connection: AsyncConnection, number: str) -> Sequence
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
+def bounded_search() -> Iterator[None]:
     try:
         yield
     except StatementFailed as error:

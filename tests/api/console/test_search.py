@@ -105,6 +105,10 @@ def test_causes_lead_to_their_calls() -> None:
     dials, ended = causes_of({"failed_command": "*"}, counted)
     assert (dials.sessions, dials.words, dials.link) == (5, "dial", "?failed_command=dial")
     assert ended.link == "?failed_command=call_ended"
+    # Where the link would find other calls, there is none: a filter of legs would be asked of the
+    # leg with the cause, and another failed command is not asked for any more.
+    for given in ({"failed": "true", "direction": "incoming"}, {"failed_command": "speak"}):
+        assert [each.link for each in causes_of(given, counted)] == [None, None]
 
 
 def test_today_is_since_midnight() -> None:

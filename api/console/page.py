@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -64,7 +64,7 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
     """The page as a route below /console.
 
     A window of a browser gets its first parts at once, and an error of the API has the status 200
-    there, where nobody sees it. All others wait for the API and get its status.
+    there, below the bar. All others wait for the API and get its status.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -84,9 +84,11 @@ def route_of(page: Page, client: ApiClient, menu: list[Page]) -> Route:
             if refused.status == 401:
                 return to_sign_in(request)
             return await trouble_page(request, refused, client, menu)
-        parts = (
-            parts_at_once(page, names, shown) if is_at_once else in_parts(page, names, await shown)
-        )
+        if is_at_once:
+            parts = parts_at_once(page, names, shown)
+        else:
+            # What cannot be rendered is a 500, if it shows in the first part.
+            parts = await _begun(in_parts(page, names, await shown))
         return StreamingResponse(parts, media_type=page.media_type)
 
     return Route(page.path, endpoint, methods=["GET"])
@@ -98,6 +100,18 @@ def _noted(shown: asyncio.Future[Shown]) -> None:
         shown.exception()
 
 
+async def _begun(parts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    """The same parts; the first one is rendered already."""
+    first = await anext(parts)
+
+    async def found() -> AsyncGenerator[str, None]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return found()
+
+
 async def parts_at_once(
     page: Page, names: Shown, shown: asyncio.Future[Shown]
 ) -> AsyncGenerator[str, None]:
@@ -105,25 +119,33 @@ async def parts_at_once(
     try:
         yield "".join(islice(rendered_parts(page.template, **names), page.at_once))
         try:
-            parts = in_parts(page, names, await shown, sent=page.at_once)
+            found = await shown
         except ApiRefused as refused:
             parts = _trouble(page, names, refused)
         except Exception:
             _log.exception("a page cannot be shown", extra={"path": page.path})
             parts = _trouble(page, names, ApiRefused(500, UNEXPECTED))
-        async for part in parts:
-            yield part
+        else:
+            parts = in_parts(page, names, found, sent=page.at_once)
+        try:
+            async for part in parts:
+                yield part
+        except Exception:
+            _log.exception("a page cannot be rendered", extra={"path": page.path})
+            yield render("not_read.html", refused=ApiRefused(500, UNEXPECTED))
     finally:
         shown.cancel()
 
 
-async def _trouble(page: Page, names: Shown, refused: ApiRefused) -> AsyncIterator[str]:
+async def _trouble(page: Page, names: Shown, refused: ApiRefused) -> AsyncGenerator[str, None]:
     found = {**names, "page": None, "refused": refused}
     for part in islice(rendered_parts("trouble.html", **found), page.at_once, None):
         yield part
 
 
-async def in_parts(page: Page, names: Shown, shown: Shown, *, sent: int = 0) -> AsyncIterator[str]:
+async def in_parts(
+    page: Page, names: Shown, shown: Shown, *, sent: int = 0
+) -> AsyncGenerator[str, None]:
     """The HTML part by part, without those that were sent; the later one is where it belongs."""
     found = {**names, **shown}
     later = found.pop("later", None)

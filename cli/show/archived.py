@@ -41,7 +41,10 @@ class LogAndArchive(JetStreamLog):
         after = {"in": in_after, "out": out_after}
         later = [each for each in whole if each.seq > after[each.side]]
         if limit is None:
-            return later
+            if later or not (in_after or out_after):
+                return later
+            # What has come since.
+            return await super().read(session_id, in_after=in_after, out_after=out_after)
         of_each = ([each for each in later if each.side == side][:limit] for side in after)
         return sorted(itertools.chain(*of_each), key=lambda each: each.seq)
 

@@ -125,7 +125,7 @@ def failures_of(commands: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         for reason, count in sorted(counts.items())
     ]
     if only_late:
-        words, meaning = "sent after the end of the leg", "the leg had ended: no failure"
+        words, meaning = "too late: the leg had ended", "no failure"
         failures.append({"words": words, "count": only_late, "meaning": meaning, "link": None})
     return failures
 

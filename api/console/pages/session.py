@@ -54,14 +54,14 @@ COMMANDING = ("command", "admin")
 
 async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Shown:
     """The session at `as_of`, or now. A picture that is exported is wide on every device."""
-    session_id = request.path_params["session_id"]
+    quoted = quote(request.path_params["session_id"], safe="")
     query = request.query_params
     as_of = query.get("as_of") or None
     order: Order = "true" if query.get("order") == "true" else "arrival"
     ladder_width = None if is_picture else _ladder_width(request)
     reply, window = await asyncio.gather(
-        api.get(f"/sessions/{session_id}", {"as_of": as_of, "commands_limit": COMMANDS_MAX}),
-        _records(api, session_id, query),
+        api.get(f"/sessions/{quoted}", {"as_of": as_of, "commands_limit": COMMANDS_MAX}),
+        _records(api, quoted, query),
     )
     detail, every, records = reply["data"], window.every, window.shown
     session_id = detail["session"]["session_id"]

@@ -35,10 +35,10 @@ hyphens, dots, spaces and parentheses are ignored.
     +12025550159   429 to the first attempt of each command, with x-ratelimit-reset
     any other      answers at once
 
-A dial concerns the number it calls, any other command the called number of its leg (a transfer
-both, for +12025550155): for an
-*inbound* call to +12025550151, answer, transfer and hangup fail once each. The keys of an inbound
-call are its caller's: a call *from* +12025550161 enters 1.
+A dial concerns the number it calls, any other command the called number of its leg: for an
+*inbound* call to +12025550151, answer, transfer and hangup fail once each. A transfer to
++12025550155 is refused whatever the number of its leg. The keys of an inbound call are its
+caller's: a call *from* +12025550161 enters 1.
 Seconds are seconds of the call: the exchange divides them by its speed.
 """
 

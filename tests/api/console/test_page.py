@@ -96,6 +96,16 @@ async def test_an_error_follows_what_was_sent_at_once(raised: Exception, words: 
     assert [part async for part in parts] == ["bar", words]
 
 
+async def test_what_cannot_be_rendered_is_said_where_the_page_breaks_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = {"rows.html": "bar{{ part }}{{ rows.no_such.name }}", "not_read.html": "not read"}
+    monkeypatch.setattr(rendering._environment, "loader", DictLoader(broken))
+    shown: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
+    shown.set_result({"rows": {}})
+    assert [part async for part in parts_at_once(AT_ONCE, {}, shown)] == ["bar", "not read"]
+
+
 async def test_what_nobody_waits_for_any_more_is_not_asked_for() -> None:
     shown: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
     parts = parts_at_once(Page(path="/", template="page.html", shown=nothing, at_once=1), {}, shown)

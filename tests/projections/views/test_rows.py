@@ -15,6 +15,7 @@ from offhook.codec.facts import decode, encoded_webhook, fact_id_of
 from offhook.codec.webhooks import read_webhook
 from offhook.events import (
     CallEvent,
+    CommandAttempted,
     CommandFailed,
     CommandSucceeded,
     Decided,
@@ -200,6 +201,13 @@ def test_a_session_has_each_kind_of_failed_command_once() -> None:
     }
     assert (late["reason"], late["http_status"], late["count"]) == ("deadline", None, 1)
     assert (overtaken["reason"], overtaken["count"]) == ("call_ended", 1)
+    attempted = CommandAttempted(command_id="h", attempt=3, because="503", worker="w", lease_s=3.0)
+    # From before outcomes counted attempts: those recorded on the way count, as in its row.
+    old = [*call("s"), fact("s", attempted), failed("h", reason="call_ended", http_status=None)]
+    folded = folded_from("s", records(old))
+    [session] = session_rows(folded)
+    assert [each["reason"] for each in session.failed_commands or ()][1:] == ["call_ended"]
+    assert {each.command_id: each.attempts for each in command_rows(folded)}["h"] == 3
     [fine] = session_rows(folded_from("q", records(queued("q"))))
     assert fine.failed_commands is None
     many = [failed(str(each), http_status=each) for each in range(400, 450)]

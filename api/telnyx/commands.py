@@ -6,7 +6,7 @@
 
 Headers of the answer: Offhook-Command-Id (the caller's, or made here), Offhook-Position (of the
 command's outcome; of its request while there is no outcome), Offhook-Session-Id (where the command
-is recorded, also if it was refused), and Offhook-Warning if the call's webhooks go elsewhere. A
+is recorded, even if it was refused), and Offhook-Warning if the call's webhooks go elsewhere. A
 request that is repeated with the same command_id gets the same answer and never has a second
 effect; for one without, see `offhook.api.telnyx.idempotency`.
 """

@@ -32,6 +32,7 @@ from offhook.projections.views.analytics.grouping.percentiles import (
     Percentiles,
     percentiles_of,
 )
+from offhook.projections.views.analytics.grouping.planning import set_planning
 from offhook.projections.views.analytics.grouping.statement import (
     histograms_of,
     kind_of,
@@ -191,8 +192,7 @@ async def read_groups(
             "ats": ats,
         }
     filtered = tuple(sorted(wanted.filters))
-    # Compiling takes longer than reading a few thousand rows; Postgres overestimates how many.
-    await connection.execute(text("set local jit to off"))
+    await set_planning(connection, from_rollups=kind is not None)
     found = await connection.execute(
         statement_of(
             wanted.unit,

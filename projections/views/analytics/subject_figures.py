@@ -24,6 +24,7 @@ from offhook.projections.views.analytics.grouping.buckets import (
     has_whole_hours,
 )
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles, percentiles_of
+from offhook.projections.views.analytics.grouping.planning import set_planning
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
@@ -87,7 +88,7 @@ async def read_figures(
         _below(place): round(1_000_000 * (extra or {})[limit.parameter]) + limit.is_included
         for place, limit in enumerate(subject.limits.values(), start=1)
     }
-    await connection.execute(text("set local jit to off"))
+    await set_planning(connection, from_rollups=subject.is_rolled_up or is_whole)
     found = await connection.execute(_statement(subject, wanted), values)
     rows = found.all()
     if sum(len(row.numbers) for row in rows) > ROWS_MAX:
@@ -191,37 +192,27 @@ def _view(
 def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
     by, filters = tuple(wanted.by), sorted(wanted.filters)
     assert {*by, *filters} <= {*subject.dimensions}
-    chosen = "".join(f" and {name} = :{name}" for name in filters)
     dimensions = "".join(f", {name}" for name in by)
     values = {
         "dimensions": dimensions,
-        "filters": chosen,
+        "filters": "".join(f" and {name} = :{name}" for name in filters),
         "at": bucket_start(wanted.unit, "at"),
         "begins": bucket_begin(wanted.unit),
         "ends": bucket_end(wanted.unit),
-        "is_counted": "true",
         "number": "number",
+        **_kept(subject),
     }
     if subject.limits:
-        below = " ".join(
-            f"when {place} then cast(:{_below(place)} as bigint)"
-            for place, _ in enumerate(subject.limits, start=1)
-        )
-        is_exact = f"number >= {EXACT}"
-        is_below = f"number % {EXACT} < case number / {EXACT} {below} end"
-        values |= {
-            "is_counted": f"(not {is_exact} or {is_below})",
-            "number": f"case when {is_exact} then number / {EXACT} * {EXACT} else number end",
-        }
-    values["summed"] = (_SUMMED if _has_parts(subject, wanted) else _SINGLE).format(**values)
+        values["number"] = f"case when number < {EXACT} then number else {_ITS_LIMIT} * {EXACT} end"
     if subject.is_rolled_up:
         facts = subject.facts_in(":since", ":until")
-        return text(_SQL.format(numbered=_ROLLED.format(facts=facts, **values), **values))
+        parts = _ROLLED.format(facts=facts, **values)
+        return text(_SUMMED.format(parts=parts, numbers_of_parts="parts", **values))
     hours, days = HOURS_OF[subject.name], DAYS_OF[subject.name]
-    numbered = _COUNTED.format(
+    parts = _PARTS.format(
         facts=subject.facts_in("from_at", "to_at"),
         hours=kept_hours(hours),
-        numbers=numbers_of(subject, f"starts_at{dimensions}"),
+        numbers_of_facts=numbers_of(subject, f"starts_at{dimensions}"),
         hour=bucket_start(wanted.unit, "hour"),
         table=hours.table.name,
         days=kept_days(days, _in_one_bucket(wanted.unit)),
@@ -230,16 +221,17 @@ def _statement(subject: Subject, wanted: GroupsWanted) -> TextClause:
         kind=subject.kind([*by, *filters]),
         **values,
     )
+    sql = _SUMMED if _has_parts(subject, wanted) else _SINGLE
     times = ARRAY(DateTime(timezone=True))
-    return text(_SQL.format(numbered=numbered, **values)).bindparams(
+    return text(sql.format(parts=parts, numbers_of_parts=_NUMBERS_OF_PARTS, **values)).bindparams(
         bindparam("from_ends", type_=times), bindparam("to_ends", type_=times)
     )
 
 
 def _has_parts(subject: Subject, wanted: GroupsWanted) -> bool:
     """Whether a group has several numbers to be added up, so that it pays to do it there: of hours
-    or days, of waits up to a limit, or of dimensions that nobody asked for."""
-    if subject.is_rolled_up or subject.limits or not is_single(wanted):
+    or days, or of dimensions that nobody asked for."""
+    if subject.is_rolled_up or not is_single(wanted):
         return True
     asked = {*wanted.by, *wanted.filters}
     return asked != {*subject.kinds[subject.kind(asked)]}
@@ -250,6 +242,39 @@ def _below(place: int) -> str:
     return f"below_{place}_us"
 
 
+def _kept(subject: Subject) -> dict[str, str]:
+    """Parts of the statement: of a kept row, the numbers and totals without durations that are not
+    below their limit; and which numbers of facts count.
+
+    Numbers are in order, so each limit is looked up, and what it leaves is one slice.
+    """
+    if not subject.limits:
+        return {"bounds": "", "numbers": "numbers", "totals": "totals", "is_counted": "true"}
+    below = {
+        place: f"cast(:{_below(place)} as bigint)" for place in range(1, len(subject.limits) + 1)
+    }
+    bounds = {"until_0": f"{EXACT} - 1"}
+    slices = ["[1:until_0]"]
+    for place, limit in below.items():
+        bounds[f"after_{place}"] = f"{place * EXACT} - 1"
+        bounds[f"until_{place}"] = f"{place * EXACT} + {limit} - 1"
+        slices.append(f"[after_{place} + 1:until_{place}]")
+    looked_up = ", ".join(
+        f"width_bucket({number}, numbers) as {name}" for name, number in bounds.items()
+    )
+    numbers, totals = (
+        " || ".join(f"{name}{each}" for each in slices) for name in ("numbers", "totals")
+    )
+    limits = " ".join(f"when {place} then {limit}" for place, limit in below.items())
+    return {
+        # With `offset 0` each is looked up once, not for each slice.
+        "bounds": f"cross join lateral (select {looked_up} offset 0) as bound",
+        "numbers": f"{numbers} as numbers",
+        "totals": f"{totals} as totals",
+        "is_counted": f"(number < {EXACT} or number % {EXACT} < case {_ITS_LIMIT} {limits} end)",
+    }
+
+
 def _in_one_bucket(unit: Unit | None) -> str:
     """Whether all hours of a day of UTC are in the same bucket, in SQL."""
     return f"{bucket_start(unit, 'day')} = {bucket_start(unit, _LAST_HOUR)}"
@@ -257,23 +282,9 @@ def _in_one_bucket(unit: Unit | None) -> str:
 
 _LAST_HOUR = "day + interval '23 hours'"
 
-_SQL = """
-with {numbered}
-select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
-    array_agg(number) as numbers, array_agg(total) as totals
-from ({summed} limit :rows_max + 1) as summed
-group by starts_at{dimensions}
-"""
+_ITS_LIMIT = f"number / {EXACT}"
 
-_SUMMED = """
-    select starts_at{dimensions}, {number} as number, sum(total)::bigint as total
-    from numbered where {is_counted} group by starts_at{dimensions}, {number}
-    having sum(total) <> 0"""
-
-_SINGLE = """
-    select starts_at{dimensions}, {number} as number, total from numbered where {is_counted}"""
-
-_COUNTED = """hours as materialized (
+_PARTS = """hours as materialized (
     {hours}
 ),
 days as materialized (
@@ -292,20 +303,43 @@ facts as materialized (
     select {at} as starts_at, fact.* from pieces cross join lateral ({facts}) as fact
     where true{filters}
 ),
-numbered as (
-    {numbers}
+parts as (
+    select starts_at{dimensions}, array_agg(number) as numbers, array_agg(total) as totals
+    from ({numbers_of_facts}) as counted where {is_counted} group by starts_at{dimensions}
     union all
-    select {day} as starts_at{dimensions}, each.number, each.total
-    from days join {day_table} as kept using (day)
-    cross join lateral unnest(kept.numbers, kept.totals) as each (number, total)
+    select {day} as starts_at{dimensions}, {numbers}, {totals}
+    from days join {day_table} using (day) {bounds}
     where kind = '{kind}'{filters}
     union all
-    select {hour} as starts_at{dimensions}, each.number, each.total
-    from single join {table} as kept using (hour)
-    cross join lateral unnest(kept.numbers, kept.totals) as each (number, total)
+    select {hour} as starts_at{dimensions}, {numbers}, {totals}
+    from single join {table} using (hour) {bounds}
     where is_kept and kind = '{kind}'{filters}
 )"""
 
-_ROLLED = """numbered as (
+_ROLLED = """parts as (
     select {at} as starts_at{dimensions}, number, total from ({facts}) as each where true{filters}
 )"""
+
+_NUMBERS_OF_PARTS = "parts cross join lateral unnest(numbers, totals) as each (number, total)"
+
+_SUMMED = """
+with {parts}
+select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
+    array_agg(number) as numbers, array_agg(total) as totals
+from (
+    select starts_at{dimensions}, {number} as number, sum(total)::bigint as total
+    from {numbers_of_parts} group by starts_at{dimensions}, {number}
+    having sum(total) <> 0 limit :rows_max + 1
+) as summed
+group by starts_at{dimensions}
+"""
+
+_SINGLE = """
+with {parts}
+select greatest({begins}, :since) as starts_at, least({ends}, :until) as ends_at{dimensions},
+    numbers, totals
+from (
+    select *, sum(cardinality(numbers)) over (rows unbounded preceding) as read from parts
+) as part
+where read - cardinality(numbers) <= :rows_max
+"""

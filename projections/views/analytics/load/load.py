@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +19,7 @@ from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
     has_whole_hours,
 )
+from offhook.projections.views.analytics.grouping.planning import set_planning
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
@@ -120,9 +121,9 @@ async def read_load(
     }
     if wanted.unit in LOCAL:
         values["tz"] = wanted.tz
-    await connection.execute(text("set local jit to off"))
     statement = statement_from_legs(wanted)
     if await has_whole_hours(connection, wanted.unit, wanted.tz, wanted.start, wanted.end):
+        await set_planning(connection, from_rollups=True)
         more = whole_hours(wanted.start, wanted.end)
         found = await connection.execute(
             statement_from_hours(wanted).columns(seconds=JSONB), values | more
@@ -130,6 +131,7 @@ async def read_load(
         rows = found.all()
         if not rows or rows[0].groups <= wanted.top:
             return _loads(rows, wanted, known_until)
+    await set_planning(connection, from_rollups=False)
     found = await connection.execute(statement.columns(seconds=JSONB), values)
     return _loads(found.all(), wanted, known_until)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -27,9 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Later:
-    """A part of a page that is asked for once what is above and below it is sent.
+    """A part of a page that is asked for once what is above it is sent.
 
-    It stands where the page's template has `{{ later }}`, and has the names of the page too.
+    It stands where the page's template has `{{ later }}`, and has the names of the page too, and
+    those of the parts before it.
     """
 
     template: str
@@ -42,9 +43,9 @@ class Page:
 
     `shown` asks the API for what the template needs. The query and the path's parameters are the
     whole state of a page, so that its URL can be shared. `in_menu` is its name in the menu.
-    A `Later` with the name "later" comes after the rest, which the browser shows meanwhile; so
-    does the template `below`, which has the page's names. `at_once` is the number of the template's
-    first parts that need none of what `shown` returns.
+    The `Later`s in the name "later" come one after the other, and the browser shows what is above
+    them meanwhile. `at_once` is the number of the template's first parts that need none of what
+    `shown` returns.
     """
 
     path: str
@@ -52,7 +53,6 @@ class Page:
     shown: Callable[[Request, Api], Awaitable[Shown]]
     in_menu: str = ""
     media_type: str = "text/html"
-    below: str = ""
     at_once: int = 0
 
 
@@ -146,30 +146,30 @@ async def _trouble(page: Page, names: Shown, refused: ApiRefused) -> AsyncGenera
 async def in_parts(
     page: Page, names: Shown, shown: Shown, *, sent: int = 0
 ) -> AsyncGenerator[str, None]:
-    """The HTML part by part, without those that were sent; the later one is where it belongs."""
+    """The HTML part by part, without those that were sent; the later ones are where they belong."""
     found = {**names, **shown}
-    later = found.pop("later", None)
-    if page.below:
-        later = Later(template=page.below, shown=_nothing_more)
+    later: Sequence[Later] = found.pop("later", ())
     for part in islice(rendered_parts(page.template, later=_LATER, **found), sent, None):
         above, mark, below = part.partition(_LATER)
         yield above
         await asyncio.sleep(0)  # other requests are served in between
         if mark:
-            if later is not None:
-                yield await _rendered(later, found)
+            async for each in _later_parts(later, found):
+                yield each
+                await asyncio.sleep(0)
             yield below
 
 
-async def _rendered(later: Later, names: Shown) -> str:
-    try:
-        return render(later.template, **{**names, **await later.shown()})
-    except ApiRefused as refused:
-        return render("not_read.html", refused=refused)
-
-
-async def _nothing_more() -> Shown:
-    return {}
+async def _later_parts(later: Sequence[Later], names: Shown) -> AsyncGenerator[str, None]:
+    """Those that come after one that the API refuses would lack its names: they are left out."""
+    for each in later:
+        try:
+            names = {**names, **await each.shown()}
+        except ApiRefused as refused:
+            yield render("not_read.html", refused=refused)
+            return
+        for part in rendered_parts(each.template, **names):
+            yield part
 
 
 # A reader's text has its angle brackets escaped.

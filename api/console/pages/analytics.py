@@ -120,7 +120,7 @@ async def shown(request: Request, api: Api) -> Shown:
         return _panels(asked, {**found, **await _rest(asked, api)})
 
     later = Later(template="analytics_panels.html", shown=panels)
-    return shown | _over_time(asked, found) | {"later": later}
+    return shown | _over_time(asked, found) | {"later": [later]}
 
 
 def _asked(given: Mapping[str, str], now: datetime) -> _Asked:

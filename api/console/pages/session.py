@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.ladder.drawing import Order, draw
-from offhook.api.console.page import HEAD, Page, Shown
+from offhook.api.console.page import HEAD, Later, Page, Shown
 from offhook.api.console.record_text import pretty, record_text, with_positions
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
 from offhook.position import position_from, position_text
@@ -52,48 +52,82 @@ COMMANDING = ("command", "admin")
 """The scopes whose tokens may hang up and transfer."""
 
 
-async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Shown:
-    """The session at `as_of`, or now. A picture that is exported is wide on every device."""
+async def shown(request: Request, api: Api) -> Shown:
+    """The session at `as_of`, or now: what became of it, then its ladder, then its tables."""
+    head = await _head(request, api)
+
+    async def ladder() -> Shown:
+        return await _ladder(request, api, head, _ladder_width(request))
+
+    return {
+        **head,
+        "later": [
+            Later(template="session_ladder.html", shown=ladder),
+            Later(template="session_tables.html", shown=_nothing_more),
+        ],
+    }
+
+
+async def picture(request: Request, api: Api) -> Shown:
+    """The ladder to be exported: wide on every device."""
+    head = await _head(request, api)
+    return {**head, **await _ladder(request, api, head, None)}
+
+
+async def _head(request: Request, api: Api) -> dict[str, Any]:
     quoted = quote(request.path_params["session_id"], safe="")
-    query = request.query_params
-    as_of = query.get("as_of") or None
+    as_of = request.query_params.get("as_of") or None
+    reply = await api.get(f"/sessions/{quoted}", {"as_of": as_of, "commands_limit": COMMANDS_MAX})
+    detail = reply["data"]
+    session = detail["session"]
+    failed: list[Mapping[str, Any]] = []
+    if session["failed_commands"]:
+        failed = await earlier_commands(api, detail, as_of, status="failed")
+    records: Sequence[Mapping[str, Any]] = ()
+    if session["parked"] or session["flow_raised_at"]:
+        records = (await _records(api, session["session_id"], request.query_params)).shown
+    told = {**detail, "commands": [*failed, *detail["commands"]]}
+    return {
+        **detail,
+        "asked": (asked := asked_in(detail)),
+        "parties": asked or session,
+        "why": why(told, records),
+        "tone": tone_of(told, records),
+        "as_of": as_of,
+        "as_of_seq": reply["meta"]["as_of_seq"],
+    }
+
+
+async def _ladder(
+    request: Request, api: Api, head: Mapping[str, Any], ladder_width: int | None
+) -> Shown:
+    """The records on the page, drawn, and what the tables below them need."""
+    query, as_of = request.query_params, head["as_of"]
     order: Order = "true" if query.get("order") == "true" else "arrival"
-    ladder_width = None if is_picture else _ladder_width(request)
-    reply, window = await asyncio.gather(
-        api.get(f"/sessions/{quoted}", {"as_of": as_of, "commands_limit": COMMANDS_MAX}),
-        _records(api, quoted, query),
+    session_id = head["session"]["session_id"]
+    window, dials = await asyncio.gather(
+        _records(api, session_id, query), earlier_commands(api, head, as_of, operation="dial")
     )
-    detail, every, records = reply["data"], window.every, window.shown
-    session_id = detail["session"]["session_id"]
+    every, records = window.every, window.shown
     positions = [entry["seq"] for entry in every]
-    has_earlier = bool(every) and detail["session"]["first_seq"] not in positions
+    has_earlier = bool(every) and head["session"]["first_seq"] not in positions
     chosen = position_from(query.get("record") or "")
-    earlier, issued = await asyncio.gather(
-        earlier_commands(api, detail, as_of), issued_before(api, detail, records)
-    )
-    told = {**detail, "commands": [*earlier, *detail["commands"]]}
-    drawn = {**detail, "commands": [*issued, *detail["commands"]]}
+    drawn = {**head, "commands": [*await issued_before(api, head, records), *head["commands"]]}
     record, links, drawing = await asyncio.gather(
         _record(api, session_id, chosen, records),
-        _links(api, told, every),
+        _links(api, {**head, "commands": [*dials, *head["commands"]]}, every),
         # The API sends commands in the meantime.
         asyncio.to_thread(
             draw, drawn, records, order, has_earlier=has_earlier, narrow=ladder_width
         ),
     )
     return {
-        **detail,
         "records": records,
         "has_earlier": has_earlier,
         "has_later": window.has_later,
-        "asked": (asked := asked_in(detail)),
-        "parties": asked or detail["session"],
-        "why": why(told, records),
-        "tone": tone_of(told, records),
         "drawing": drawing,
         "ladder_width": ladder_width,
         "order": order,
-        "as_of": as_of,
         "positions": positions,
         "place": len(records),
         "chosen": chosen,
@@ -101,19 +135,22 @@ async def shown(request: Request, api: Api, *, is_picture: bool = False) -> Show
         "has_flow": any(map(_is_of_flow, records)),
         "links": links,
         "commanding": COMMANDING if as_of is None else (),
-        "up": legs_up(detail["legs"]),
-        "as_of_seq": reply["meta"]["as_of_seq"],
+        "up": legs_up(head["legs"]),
         "elapsed": lambda start, end: duration(seconds_between(start, end), "–"),
         "sip": sip_text,
-        "ended_by": partial(ended_by, detail),
+        "ended_by": partial(ended_by, head),
         "position": position_text,
         "event_name": event_name,
         "pretty": pretty,
         "record_text": record_text,
         "with_positions": with_positions,
         "signed_at": signed_at,
-        "link": _linker(request.query_params),
+        "link": _linker(query),
     }
+
+
+async def _nothing_more() -> Shown:
+    return {}
 
 
 def asked_in(detail: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -152,20 +189,15 @@ def legs_up(legs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 async def earlier_commands(
-    api: Api, detail: Mapping[str, Any], as_of: str | None
+    api: Api, detail: Mapping[str, Any], as_of: str | None, **kind: str
 ) -> list[Mapping[str, Any]]:
-    """Of the commands before those in `detail`, the last that failed, and the last dials."""
-    session = detail["session"]
+    """Of the commands of this kind before those in `detail`, the last ones."""
     if detail["commands_next"] is None:
         return []
-    path = f"/sessions/{session['session_id']}/commands"
+    path = f"/sessions/{detail['session']['session_id']}/commands"
     page = {"before": detail["commands_next"], "limit": EARLIER_MAX, "as_of": as_of}
-    kinds = [{"status": "failed"}] if session["failed_commands"] else []
-    replies = await asyncio.gather(
-        *(api.get(path, {**page, **kind}) for kind in (*kinds, {"operation": "dial"}))
-    )
-    found = {each["command_id"]: each for reply in replies for each in reply["data"]}
-    return list(found.values())
+    found: list[Mapping[str, Any]] = (await api.get(path, {**page, **kind}))["data"]
+    return found
 
 
 async def issued_before(
@@ -308,12 +340,11 @@ SESSION = Page(
     path="/sessions/{session_id}",
     template="session.html",
     shown=shown,
-    below="session_tables.html",
     at_once=HEAD,
 )
 LADDER = Page(
     path="/sessions/{session_id}/ladder.svg",
     template="ladder.svg",
-    shown=partial(shown, is_picture=True),
+    shown=picture,
     media_type="image/svg+xml",
 )

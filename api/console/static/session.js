@@ -180,6 +180,7 @@ const narrow = matchMedia("(max-width: 40rem)");
 
 function fit() {
   const box = page().querySelector(".ladder-box");
+  if (!box) return; // the ladder could not be read
   const wanted = narrow.matches ? String(box.clientWidth) : "";
   if (box.dataset.width === wanted) return;
   const age = wanted ? 31_536_000 : 0;

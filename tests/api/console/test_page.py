@@ -38,7 +38,7 @@ async def test_what_takes_long_is_asked_for_once_the_rest_is_sent() -> None:
         asked.append(True)
         return {"figure": 7}
 
-    parts = in_parts(PAGE, {}, {"figure": 1, "later": Later(template="part.html", shown=shown)})
+    parts = in_parts(PAGE, {}, {"figure": 1, "later": [Later(template="part.html", shown=shown)]})
     assert [await anext(parts), await anext(parts)] == ["bar", "above "]
     assert asked == []
     assert [part async for part in parts] == ["7", " below"]
@@ -48,10 +48,33 @@ async def test_what_the_api_refuses_later_is_said_where_it_belongs() -> None:
     async def shown() -> Shown:
         raise ApiRefused(503, "Postgres does not answer")
 
-    parts = in_parts(PAGE, {}, {"later": Later(template="part.html", shown=shown)})
+    parts = in_parts(PAGE, {}, {"later": [Later(template="part.html", shown=shown)]})
     assert "".join([part async for part in parts]) == (
         "barabove not read: Postgres does not answer below"
     )
+
+
+async def test_one_later_part_follows_the_other_until_one_is_refused() -> None:
+    async def rows() -> Shown:
+        return {"rows": ["a"], "figure": 7}
+
+    async def more() -> Shown:
+        return {"figure": 8}
+
+    async def refused() -> Shown:
+        raise ApiRefused(422, "as_of is x")
+
+    later = [
+        Later(template="rows.html", shown=rows),
+        Later(template="part.html", shown=more),
+        Later(template="part.html", shown=refused),
+        Later(template="no such template", shown=more),
+    ]
+    parts = in_parts(PAGE, {}, {"later": later})
+    assert [part async for part in parts] == [
+        *("bar", "above ", "<ol><li>a", "</ol>", "8"),
+        *("not read: as_of is x", " below"),
+    ]
 
 
 async def test_each_part_is_sent_before_the_next_one_is_rendered() -> None:

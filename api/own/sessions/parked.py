@@ -19,6 +19,7 @@ from offhook.api.errors import refusal
 from offhook.api.freshness import ListMeta, Views
 from offhook.api.own.parameters import PAGE_DEFAULT
 from offhook.api.query_parameters import WholeNumber
+from offhook.api.replies import ReplyRoute
 from offhook.codec.facts import encode
 from offhook.errors import RecordUnreadable, shown
 from offhook.events import SessionParked, SessionResumed
@@ -74,7 +75,7 @@ def parked_router(
     *, tokens: Tokens, views: Views, log: JetStreamLog, fold_again: FoldAgain
 ) -> APIRouter:
     """The routes above."""
-    router = APIRouter(prefix="/parked", tags=["health"])
+    router = APIRouter(route_class=ReplyRoute, prefix="/parked", tags=["health"])
 
     @router.get("", summary="List parked sessions", dependencies=[Depends(tokens.allow("read"))])
     async def parked(

@@ -36,4 +36,8 @@ document.addEventListener("click", async (event) => {
 for (const each of document.querySelectorAll("abbr[title]")) each.tabIndex = 0;
 document.addEventListener("click", (event) => event.target.closest("abbr[title]")?.focus());
 
+// What is refused after the title was sent has another one.
+const title = document.querySelector("h1[data-title]");
+if (title) document.title = `${title.textContent} · Offhook`;
+
 showTimes(document);

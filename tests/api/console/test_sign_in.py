@@ -4,7 +4,7 @@ import re
 
 import httpx
 import pytest
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
@@ -79,6 +79,14 @@ async def test_an_error_keeps_who_is_signed_in(
         assert text.count('action="/console/sign-out"') == 1
         assert text.count(">read</span>") == 1
         assert text.count("</title>") == 1
+
+
+async def test_a_tab_names_the_error_of_a_page_whose_title_was_sent(
+    stack: Stack, page: Page
+) -> None:
+    await page.goto("/console/?before=yesterday")
+    await expect(page.get_by_role("alert")).to_contain_text("before_seq")
+    await expect(page).to_have_title("Not a valid request · Offhook")
 
 
 async def test_an_error_of_ours_is_a_page_too() -> None:

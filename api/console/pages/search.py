@@ -1,7 +1,8 @@
 """Search: find calls by number, outcome, cause, flow and time; export what was found.
 
 The query has the names of the API's filters, `last` for a range until now, and `before_seq` for the
-next page. `last` has precedence over started_from and started_before.
+next page. `last` has precedence over started_from and started_before; today begins at midnight in
+the time zone `tz`, UTC without one.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
+from offhook.api.console.charts.ranges import TODAY, floor_of, zone_of
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import BAR, Page, Shown
 from offhook.commands import COMMANDS
@@ -48,7 +50,7 @@ OF_A_LEG = frozenset(
 """Filters that may find another leg than the first one."""
 
 RANGES: Mapping[str, tuple[str, timedelta | None]] = {
-    "today": ("Today, UTC", None),
+    TODAY: ("Today", None),
     "1h": ("Last hour", timedelta(hours=1)),
     "24h": ("Last 24 hours", timedelta(days=1)),
     "7d": ("Last 7 days", timedelta(days=7)),
@@ -78,7 +80,7 @@ async def shown(request: Request, api: Api) -> Shown:
     """The sessions that the query asks for, newest first. What the API refuses is said."""
     query = request.query_params
     given = given_in(query)
-    filters = filters_of(given, datetime.now(UTC))
+    filters: dict[str, Any] = {}
     page: dict[str, object] = {
         "before_seq": query.get("before_seq") or None,
         "limit": ROWS_MAX,
@@ -89,6 +91,7 @@ async def shown(request: Request, api: Api) -> Shown:
     sessions: list[dict[str, Any]] = []
     following: int | None = None
     try:
+        filters = filters_of(given, datetime.now(UTC))
         wanted = api.get("/sessions", filters | page)
         if page["before_seq"] is None:
             listed, causes = await asyncio.gather(wanted, _causes(api, given, filters))
@@ -104,6 +107,7 @@ async def shown(request: Request, api: Api) -> Shown:
         "more_given": any(name in given for name in MORE),
         "times": {name: in_utc(given.get(name, "")) for name in TIMES},
         "ranges": RANGES,
+        "today": TODAY,
         "causes": CAUSES,
         "failures": FAILURES,
         "starts": [(words, f"?{urlencode(each)}") for words, each in STARTS],
@@ -117,7 +121,7 @@ async def shown(request: Request, api: Api) -> Shown:
     }
 
 
-ASKS_OF_SESSIONS = frozenset({"failed", "number", "session_id", "status", "last"})
+ASKS_OF_SESSIONS = frozenset({"failed", "number", "session_id", "status", "last", "tz"})
 """Filters that mean the same when a leg's cause is asked for too. Others would then have to hold of
 the leg with that cause."""
 
@@ -189,10 +193,12 @@ def causes_of(given: Mapping[str, str], counted: Mapping[str, Any]) -> list[Caus
 
 def given_in(query: Mapping[str, str]) -> dict[str, str]:
     """What the query filters by, in the order of the form."""
-    names = (*FIRST, "last", *MORE)
+    names = (*FIRST, "last", "tz", *MORE)
     given = {name: text for name in names if (text := query.get(name, "").strip())}
     if given.get("last") not in RANGES:
         given.pop("last", None)
+    if given.get("last") != TODAY:
+        given.pop("tz", None)
     if "last" in given:
         given = {name: text for name, text in given.items() if name not in STARTED}
     return given
@@ -221,12 +227,18 @@ def offers_for(given: Mapping[str, str]) -> list[tuple[str, str, str]]:
 
 
 def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """The parameters of the API. A time without an offset is in UTC, as in the form."""
-    filters = {name: text for name, text in given.items() if name != "last"}
+    """The parameters of the API. A time without an offset is in UTC, as in the form.
+
+    Raises ApiRefused 422 for a time zone that is none.
+    """
+    filters = {name: text for name, text in given.items() if name not in ("last", "tz")}
     if "last" in given:
         length = RANGES[given["last"]][1]
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        since = midnight if length is None else now - length
+        since = (
+            now - length
+            if length
+            else floor_of(now.astimezone(zone_of(given.get("tz", "UTC"))), "day")
+        )
         filters["started_from"] = since.isoformat(timespec="seconds")
     for name in TIMES:
         if (text := filters.get(name)) and _LOCAL.fullmatch(text):

@@ -1,4 +1,6 @@
 // The search page: times in the reader's zone, and a click anywhere in a row opens its session.
+import { here } from "./times.js";
+
 const form = document.querySelector("form.search");
 const times = [...form.querySelectorAll('input[type="datetime-local"]')];
 
@@ -12,8 +14,13 @@ for (const input of times) {
   input.value = `${day}T${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":")}`;
 }
 
+// Today is the reader's own, unless the URL that was shared has another time zone.
+const { last, tz } = form.elements;
+if ((tz.value ||= here) === here) last.querySelector("[value=today]").textContent = "Today, your time";
+
 // An empty filter is no part of the URL.
 form.addEventListener("formdata", ({ formData }) => {
+  if (last.value !== "today") formData.delete("tz");
   for (const { name, value } of times) if (value) formData.set(name, new Date(value).toISOString());
   for (const [name, value] of [...formData]) if (!value.trim()) formData.delete(name);
 });

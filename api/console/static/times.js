@@ -5,6 +5,8 @@ const clock = new Intl.DateTimeFormat(undefined, hours);
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", ...hours });
 const zone = new Intl.DateTimeFormat(undefined, { hour: "numeric", timeZoneName: "short" });
 
+export const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 export function written(moment) {
   const at = new Date(moment);
   const isToday = at.toDateString() === new Date().toDateString();
@@ -21,6 +23,13 @@ export function showTimes(within) {
     element.textContent = written(element.dateTime);
     // A page with times in UTC beside them says which these are.
     if (element.closest(".facts")) element.textContent += ` ${zoneAt(element.dateTime)}`;
+  }
+  // A search for today, which is that of UTC without scripts.
+  for (const element of within.querySelectorAll("[data-zone]")) element.textContent = "your time";
+  for (const link of within.querySelectorAll("a[data-today]")) {
+    const url = new URL(link.href);
+    url.searchParams.set("tz", here);
+    link.href = url.href;
   }
 }
 

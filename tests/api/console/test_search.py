@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from telnyx import AsyncTelnyx
 
+from offhook.api.console.client import ApiRefused
 from offhook.api.console.pages.search import (
     STARTS,
     causes_of,
@@ -111,9 +112,14 @@ def test_causes_lead_to_their_calls() -> None:
         assert [each.link for each in causes_of(given, counted)] == [None, None]
 
 
-def test_today_is_since_midnight() -> None:
+def test_today_is_since_midnight_in_a_time_zone() -> None:
     now = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
     assert filters_of({"last": "today"}, now) == {"started_from": "2026-11-22T00:00:00+00:00"}
+    given = given_in({"last": "today", "tz": "Asia/Tokyo"})
+    assert filters_of(given, now) == {"started_from": "2026-11-22T00:00:00+09:00"}
+    assert given_in({"last": "24h", "tz": "Asia/Tokyo"}) == {"last": "24h"}
+    with pytest.raises(ApiRefused, match="tz is 'Mars'"):
+        filters_of({"last": "today", "tz": "Mars"}, now)
 
 
 async def test_a_call_is_found_opened_and_exported(
@@ -159,6 +165,29 @@ async def test_a_call_is_found_opened_and_exported(
     await page.goto(f"/console/search?{urlencode({'number': 'a*b', 'flow': 'x'})}")
     await expect(page.get_by_role("alert")).to_contain_text("number has the pattern 'a*b'")
     await expect(page.get_by_label("Number, any leg")).to_have_value("a*b")
+
+
+async def test_today_is_that_of_the_reader(stack: Stack, page: Page) -> None:
+    browser = page.context.browser
+    assert isinstance(browser, Browser)
+    context = await browser.new_context(
+        base_url=stack.api_url,
+        timezone_id="Asia/Tokyo",
+        storage_state=await page.context.storage_state(),
+    )
+    context.set_default_timeout(WAIT_MS)
+    tokyo = await context.new_page()
+    await tokyo.goto("/console/")
+    await tokyo.get_by_role("link", name="failed calls").click()
+    await tokyo.wait_for_url("**/console/search?failed=true&last=today&tz=Asia%2FTokyo")
+    started = tokyo.get_by_label("Started", exact=True)
+    await expect(started.locator("option:checked")).to_have_text("Today, your time")
+    await started.select_option("Last 24 hours")
+    await tokyo.get_by_role("button", name="Search").click()
+    await tokyo.wait_for_url("**/console/search?failed=true&last=24h")
+    await tokyo.goto("/console/search?last=today&tz=Europe%2FBerlin")
+    await expect(started.locator("option:checked")).to_have_text("Today, Europe/Berlin")
+    await context.close()
 
 
 async def test_pages_and_times_work_without_scripts(stack: Stack, page: Page) -> None:

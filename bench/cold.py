@@ -15,8 +15,9 @@ differs from a plain fold of the records prints WRONG.
 
 Then calls at a worker, one every 10 ms: from the append of their first record to their command at
 the carrier. Rounds of them take turns, alone and beside cold starts: each second one more record of
-a session of 10,000 arrives, another one each time. WRONG if a call has not exactly one command, or
-if a session was not read from its snapshot.
+a session of 10,000 arrives, another one each time. WRONG if a call has not exactly one command, if
+a session was not read from its snapshot, or if more was recorded in it than one decision, on that
+record: without the earlier ones the worker would be making them up all the time.
 """
 
 import argparse
@@ -33,20 +34,20 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
-from bench.fold import body_of, event_id_of, stored_of
+from bench.fold import body_of, event_id_of
 from bench.setting.calls import CountingCarrier, calls_at_rate, in_turn
 from bench.setting.carrier import listening
 from bench.setting.children import role
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec.facts import Encoded
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.events import Decided
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import WORKER, streams_of
-from offhook.jetstream.subjects import Side
 from offhook.session import Session, fold
 from offhook.settings import Settings
 from offhook.workers.metrics import WorkerMetrics
@@ -58,13 +59,15 @@ from offhook.workers.sessions.state import SNAPSHOT_SHARE
 SESSION = "long"
 OTHER = "other"
 TARGET_MS = 150.0
-APPENDS_AT_ONCE = 64
+EVENTS_AT_ONCE = 32
 ALONE_S = 0.5
 
 CALLS_PER_S = 100
 COLD_EVERY_S = 1.0
 ROUND_S = 4.0
 LONG = 10_000  # records
+LATE_S = 30.0
+POLL_S = 0.02
 
 
 @dataclass(kw_only=True)
@@ -110,7 +113,7 @@ async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list
     snapshots = Snapshots(
         JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
     )
-    await _append(log, count, snapshots)
+    await _append_growing(log, count, snapshots)
     wanted = fold(SESSION, await log.read(SESSION))
     kept = await snapshots.read(SESSION)
     tail = count - len(kept.session.facts) - len(kept.session.decided) if kept else count
@@ -167,8 +170,7 @@ async def calls_beside(rounds: int) -> Table:
             JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
         )
         sessions = [f"long-{number}" for number in range(rounds * per_round)]
-        for session_id in sessions:
-            await _append_long(log, session_id, snapshots)
+        ends = {each: await _append_long(log, each, snapshots) for each in sessions}
         await _skip(client)
         async with listening(CountingCarrier()) as carrier:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
@@ -187,11 +189,11 @@ async def calls_beside(rounds: int) -> Table:
             for number in range(rounds):
                 for is_beside in in_turn(number):
                     cold = [next(waiting) for _ in range(per_round * is_beside)]
-                    waking = asyncio.create_task(_wake(log, cold))
+                    waking = asyncio.create_task(_wake(log, cold, ends))
                     done = await calls_at_rate(
                         log, carrier, count, CALLS_PER_S, label=f"{number}-{is_beside:d}"
                     )
-                    await waking
+                    wrong = await waking or wrong
                     ms[is_beside].append([each * 1000 for each in done.latencies_s(carrier)])
                     if not all(map(carrier.is_once, done.healthy)):
                         wrong = "a call has not exactly one command"
@@ -216,22 +218,18 @@ async def calls_beside(rounds: int) -> Table:
     return table
 
 
-async def _append_long(log: JetStreamLog, session_id: str, snapshots: Snapshots) -> None:
-    """A long session, with a snapshot as old as one can be."""
-    entries = stored_of(LONG // 2, session_id)
-    tail = LONG // (SNAPSHOT_SHARE + 1)
-    for some in (entries[:-tail], entries[-tail:]):
-        for first in range(0, len(some), APPENDS_AT_ONCE):
-            at_once = some[first : first + APPENDS_AT_ONCE]
-            await asyncio.gather(*(_append_one(log, session_id, each) for each in at_once))
-        if some[0] is not entries[0]:
-            continue
-        state = await SessionCache(log, asyncio.sleep).read(session_id)
-        await state.next_cause()
-        snapshot = state.due_snapshot(snapshots.every)
-        assert snapshot is not None, "it is folded to its end"
-        snapshots.offer(snapshot)
-        await snapshots.store_offered()
+async def _append_long(log: JetStreamLog, session_id: str, snapshots: Snapshots) -> int:
+    """A long session, with a snapshot as old as one can be. Returns its last position."""
+    events = LONG // 2
+    tail = events // (SNAPSHOT_SHARE + 1)
+    await _append(log, session_id, range(events - tail))
+    state = await SessionCache(log, asyncio.sleep).read(session_id)
+    assert await state.next_cause() is None, "everything is decided"
+    snapshot = state.due_snapshot(snapshots.every)
+    assert snapshot is not None, "it is folded to its end"
+    snapshots.offer(snapshot)
+    await snapshots.store_offered()
+    return await _append(log, session_id, range(events - tail, events))
 
 
 async def _skip(client: Client) -> None:
@@ -242,41 +240,73 @@ async def _skip(client: Client) -> None:
         await js.reset_consumer(stream, WORKER, seq=last_seq + 1)
 
 
-async def _wake(log: JetStreamLog, sessions: list[str]) -> None:
-    """Append one more record to each, one after another."""
+async def _wake(log: JetStreamLog, sessions: list[str], ends: dict[str, int]) -> str:
+    """Append one more record to each, one after another. Returns what is wrong afterwards."""
     for session_id in sessions:
         await asyncio.sleep(COLD_EVERY_S / 2)
-        body, event_id = body_of(LONG, session_id), event_id_of(LONG, session_id)
-        await _append_one(log, session_id, (0, "WebhookReceived", body, event_id))
+        await _append_event(log, session_id, LONG)
         await asyncio.sleep(COLD_EVERY_S / 2)
+    deadline = time.perf_counter() + LATE_S
+    while True:
+        added = [
+            await log.read(each, in_after=ends[each], out_after=ends[each]) for each in sessions
+        ]
+        if all(len(each) > 1 for each in added) or time.perf_counter() > deadline:
+            break
+        await asyncio.sleep(POLL_S)
+    for cause, *others in added:
+        causes = [each.fact.cause_seq for each in others if isinstance(each.fact, Decided)]
+        if len(others) != 1 or causes != [cause.seq]:
+            return "a long session has not exactly one more decision"
+    return ""
 
 
-async def _append(log: JetStreamLog, count: int, snapshots: Snapshots) -> None:
+async def _append_growing(log: JetStreamLog, count: int, snapshots: Snapshots) -> None:
     """Append the records, beside a worker that has the session; and one to the short session."""
     cache = SessionCache(log, asyncio.sleep)
     tail = max(snapshots.every, count // (SNAPSHOT_SHARE + 1))  # before another one is due
-    entries = stored_of(count // 2)
-    for first in range(0, len(entries), APPENDS_AT_ONCE):
-        some = entries[first : first + APPENDS_AT_ONCE]
-        # Each side in order: a client sends in the order in which it was asked to.
-        await asyncio.gather(*(_append_one(log, SESSION, each) for each in some))
+    for first in range(0, count // 2, EVENTS_AT_ONCE):
+        end = min(first + EVENTS_AT_ONCE, count // 2)
+        await _append(log, SESSION, range(first, end))
         state = await cache.read(SESSION)
         await state.next_cause()
-        if first + len(some) > count - tail:
+        if 2 * end > count - tail:
             continue
         if (snapshot := state.due_snapshot(snapshots.every)) is not None:
             snapshots.offer(snapshot)
             await snapshots.store_offered()
-    _, kind, body, _ = entries[0]
-    await _append_one(log, OTHER, (0, kind, body, "other-event"))
+    await _append_event(log, OTHER, 0)
 
 
-async def _append_one(
-    log: JetStreamLog, session_id: str, entry: tuple[int, str, bytes, str]
-) -> None:
-    _, kind, body, fact_id = entry
-    side: Side = "in" if kind == "WebhookReceived" else "out"
-    await log.append(session_id, side, Encoded(type=kind, version=1, fact_id=fact_id, body=body))
+async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:
+    """Append these events, and the decisions on them. Returns the last position."""
+    last = 0
+    for first in range(numbers.start, numbers.stop, EVENTS_AT_ONCE):
+        some = range(first, min(first + EVENTS_AT_ONCE, numbers.stop))
+        # Each side in order: a client sends in the order in which it was asked to.
+        seqs = await asyncio.gather(*(_append_event(log, session_id, each) for each in some))
+        decisions = [
+            Decided(
+                cause_seq=seq,
+                cause_id=event_id_of(number, session_id),
+                flow="f",
+                flow_version="1",
+                worker="w",
+                lease_s=3.0,
+            )
+            for number, seq in zip(some, seqs, strict=True)
+        ]
+        appended = await asyncio.gather(
+            *(log.append(session_id, "out", encode(each, session_id)) for each in decisions)
+        )
+        last = appended[-1].seq
+    return last
+
+
+async def _append_event(log: JetStreamLog, session_id: str, number: int) -> int:
+    """Returns its position."""
+    encoded = encoded_webhook(body_of(number, session_id), event_id_of(number, session_id))
+    return (await log.append(session_id, "in", encoded)).seq
 
 
 async def _alone(log: JetStreamLog) -> list[float]:

@@ -46,7 +46,8 @@ class _Chosen:
         list[str] | None,
         typer.Option(
             metavar="E164",
-            help="All records of the sessions with a leg from or to this number. May be repeated.",
+            help="All records of the sessions with a leg, or a failed dial, from or to this number."
+            " May be repeated.",
         ),
     ] = None
     type: Annotated[

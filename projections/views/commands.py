@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Index, bindparam, func, literal, or_, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Index,
+    Text,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
@@ -62,6 +74,19 @@ class CommandView:
     last_seq: Seq
 
 
+FAILED_BID = "status = 'failed' AND operation IN ('dial', 'transfer')"
+"""The condition for what never became a call."""
+
+# A list of numbers is no text.
+FAILED_BID_TO_SEVERAL = f"{FAILED_BID} AND jsonb_typeof(parameters -> 'to') = 'array'"
+
+# An application may ask for any text, and a row of an index has a bound.
+_BID_NUMBERS = {name: f"left(parameters ->> '{name}', 200)" for name in ("from", "to")}
+BID_NUMBERS: Sequence["ColumnElement[str | None]"] = tuple(
+    literal_column(number, Text) for number in _BID_NUMBERS.values()
+)
+"""The numbers that a bid asked for."""
+
 commands = table_of(
     "commands",
     CommandView,
@@ -76,7 +101,32 @@ commands = table_of(
     Index(
         "commands_failed_bids_index",
         "decided_at",
-        postgresql_where=text("status = 'failed' AND operation IN ('dial', 'transfer')"),
+        postgresql_where=text(FAILED_BID),
+    ),
+    # Their numbers are searched as those of legs are.
+    *(
+        Index(
+            f"commands_failed_bids_{name}_index",
+            literal_column(number).label("number"),
+            postgresql_ops={"number": "text_pattern_ops"},
+            postgresql_where=text(FAILED_BID),
+        )
+        for name, number in _BID_NUMBERS.items()
+    ),
+    *(
+        Index(
+            f"commands_failed_bids_{name}_reversed_index",
+            literal_column(f"reverse({number})").label("reversed"),
+            postgresql_ops={"reversed": "text_pattern_ops"},
+            postgresql_where=text(FAILED_BID),
+        )
+        for name, number in _BID_NUMBERS.items()
+    ),
+    Index("commands_failed_bids_session_id_index", "session_id", postgresql_where=text(FAILED_BID)),
+    Index(
+        "commands_failed_bids_to_several_index",
+        "session_id",
+        postgresql_where=text(FAILED_BID_TO_SEVERAL),
     ),
     key=("session_id", "command_id"),
 )

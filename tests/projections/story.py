@@ -165,12 +165,8 @@ def request_of(session_id: str) -> CommandRequested:
 
 def dial_of(session_id: str, placed: str, *, known: bool = True) -> list[Entry]:
     """A dial that an application asked for, and the call that it placed; `known` as of now."""
-    request = request_of(session_id)
+    request, decided = _requested_dial(session_id)
     command_id = request.command.command_id
-    decided = Decided(
-        cause_seq=1, cause_id="x", flow="api", flow_version="1", worker="w", lease_s=3.0,
-        commands=(request.command,),
-    )  # fmt: skip
     leg = PlacedLeg(
         call_control_id=f"v3:{placed}", session_id=placed, connection_id="connection-1",
         to_number="+12025550102",
@@ -186,6 +182,28 @@ def dial_of(session_id: str, placed: str, *, known: bool = True) -> list[Entry]:
         *([fact(placed, told, "in")] if known else []),
         fact(session_id, succeeded),
     ]
+
+
+def refused_dial(session_id: str) -> list[Entry]:
+    """A dial that an application asked for, and that placed no call."""
+    request, decided = _requested_dial(session_id)
+    failed = CommandFailed(
+        command_id=request.command.command_id, operation="dial", reason="refused", http_status=403
+    )
+    return [
+        fact(session_id, request, "in"),
+        fact(session_id, decided),
+        fact(session_id, failed),
+    ]
+
+
+def _requested_dial(session_id: str) -> tuple[CommandRequested, Decided]:
+    request = request_of(session_id)
+    decided = Decided(
+        cause_seq=1, cause_id="x", flow="api", flow_version="1", worker="w", lease_s=3.0,
+        commands=(request.command,),
+    )  # fmt: skip
+    return request, decided
 
 
 def call(session_id: str) -> list[Entry]:

@@ -54,7 +54,11 @@ async def session_filter(
         Query(description=f"Of its first leg. {_UNKNOWN}"),
     ] = None,
     number: Annotated[
-        str | None, Query(description=f"Caller or called party of any of its legs. {_PATTERNS}")
+        str | None,
+        Query(
+            description="Caller or called party of any of its legs, or of a dial or transfer that "
+            f"failed. {_PATTERNS}"
+        ),
     ] = None,
     from_number: Numbers = None,
     to_number: Numbers = None,

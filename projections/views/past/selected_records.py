@@ -15,16 +15,16 @@ from heapq import heapify, heappop, heapreplace
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, func, literal, or_, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, func, literal, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SelectionInvalid, shown
 from offhook.history.lines import HistoryRecord
 from offhook.history.selection import Selection
 from offhook.jetstream.stream import PROJECTOR
+from offhook.patterns import Pattern
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, position_text
-from offhook.projections.views.legs import legs
 from offhook.projections.views.past.archived_records import (
     archived_in_order,
     archived_places,
@@ -34,6 +34,7 @@ from offhook.projections.views.past.archived_records import (
     stored_within,
 )
 from offhook.projections.views.progress.checkpoint import read_checkpoints
+from offhook.projections.views.search.numbers import sessions_with_number
 from offhook.projections.views.stored.archive import Place, archived_sessions
 from offhook.projections.views.stored.event_log import event_log
 from offhook.projections.views.view import storable
@@ -65,10 +66,10 @@ async def require_sessions(connection: AsyncConnection, selection: Selection) ->
         raise SelectionInvalid(f"session {shown(min(missing))} has no records")
     for number in selection.numbers:
         count = await connection.execute(
-            select(literal(1)).select_from(legs).where(_has_number(number)).limit(1)
+            select(literal(1)).select_from(_with_number([number]).subquery()).limit(1)
         )
         if count.scalar_one_or_none() is None:
-            raise SelectionInvalid(f"no leg has number {shown(number)}")
+            raise SelectionInvalid(f"no session has number {shown(number)}")
 
 
 async def require_partitions(connection: AsyncConnection, selection: Selection) -> None:
@@ -306,14 +307,13 @@ def _of_sessions(selection: Selection, column: "ColumnElement[str]") -> list["Co
     if selection.sessions:
         conditions.append(column.in_([storable(each) for each in selection.sessions]))
     if selection.numbers:
-        of_number = select(legs.c.session_id).where(or_(*map(_has_number, selection.numbers)))
-        conditions.append(column.in_(of_number))
+        conditions.append(column.in_(_with_number(selection.numbers)))
     return conditions
 
 
-def _has_number(number: str) -> "ColumnElement[bool]":
-    texts = sorted(spellings(number))
-    return or_(legs.c.from_number.in_(texts), legs.c.to_number.in_(texts))
+def _with_number(numbers: Sequence[str]) -> "CompoundSelect[Any]":
+    texts = sorted({text for number in numbers for text in spellings(number)})
+    return sessions_with_number([Pattern(kind="exact", text=text) for text in texts])
 
 
 _COLUMNS = (

@@ -7,24 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Table,
-    and_,
-    cast,
-    exists,
-    false,
-    func,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Table, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from offhook.patterns import Pattern, Patterns, number_patterns_in, patterns_in
 from offhook.projections.views.legs import legs
 from offhook.projections.views.parked import parked_sessions
+from offhook.projections.views.search.numbers import NUMBERS, has_number, matches, wants_number
 from offhook.projections.views.sessions import SessionView, sessions
 from offhook.projections.views.view import storable
 
@@ -89,7 +78,6 @@ SPANS = {
     "answer_delay": ("started_at", "answered_at"),
     "talk": ("answered_at", "ended_at"),
 }
-NUMBERS = ("from_number", "to_number")
 TEXTS = (
     *("session_id", "call_control_id"),
     *("hangup_cause", "hangup_source", "sip_hangup_cause"),
@@ -100,10 +88,11 @@ def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
     """The condition for sessions that are listed at `now`; `is_listed` says the same of a row.
 
     Without a status, sessions without legs are left out unless something is wrong with them, or is
-    wanted of them: a failed command, as of a dial that placed no call, or a flow that raised.
+    wanted of them: a failed command or its number, as of a dial that placed no call, or a flow that
+    raised.
     """
     is_wrong = sessions.c.parked | parked_sessions.c.error.is_not(None)
-    if wanted.failed_command is not None:
+    if wanted.failed_command is not None or wants_number(wanted.number):
         is_wrong |= sessions.c.failed_commands.is_not(None)
     if _asks_flow_raised(wanted):
         is_wrong |= sessions.c.flow_raised_at.is_not(None)
@@ -113,24 +102,6 @@ def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
         else _has_status(wanted.status, now)
     )
     return and_(status, *_conditions(wanted))
-
-
-def sessions_with_number(text: str, limit: int) -> "CompoundSelect[tuple[str]] | None":
-    """Ids of sessions that have a leg with a wanted number, some twice: `limit` for each pattern.
-
-    A query for each side and pattern, so that each can be read from its index as far as needed.
-    None if no number is wanted.
-    """
-    wanted = number_patterns_in(storable(text)).any_of
-    if not wanted:
-        return None
-    return union_all(
-        *(
-            select(legs.c.session_id).where(_matches(legs.c[name], [each])).limit(limit)
-            for name in NUMBERS
-            for each in wanted
-        )
-    )
 
 
 def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
@@ -180,7 +151,7 @@ def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
         yield exists().where(of_session, matches)
     for name, text in ((name, getattr(wanted, name)) for name in NUMBERS):
         if text is not None and (any_of := number_patterns_in(storable(text)).any_of):
-            yield exists().where(of_session, _matches(legs.c[name], any_of))
+            yield exists().where(of_session, matches(legs.c[name], any_of))
 
 
 def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
@@ -191,9 +162,9 @@ def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
         yield from _has_failed_command(_failed_commands(wanted))
     yield from _flow_raised(wanted)
     if wanted.number is not None:
-        yield from _has_number(number_patterns_in(storable(wanted.number)))
-    of_row = _of_row(wanted, legs if wanted.any_leg else sessions)
-    if wanted.any_leg:
+        yield from has_number(wanted.number)
+    of_row = list(_of_row(wanted, legs if wanted.any_leg else sessions))
+    if wanted.any_leg and of_row:
         yield sessions.c.session_id.in_(select(legs.c.session_id).where(*of_row))
     else:
         yield from of_row
@@ -210,23 +181,36 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
         yield is_answered if wanted.answered else ~is_answered
     for name, patterns in _patterns(wanted):
         if patterns.any_of:
-            yield _matches(columns[name], patterns.any_of)
+            yield matches(columns[name], patterns.any_of)
         if patterns.none_of:
-            yield _matches(columns[name], patterns.none_of).is_not(True)
+            yield matches(columns[name], patterns.none_of).is_not(True)
     for name in RANGES:
         column: ColumnElement[datetime | None] = columns[f"{name}_at"]
-        if name == "started" and table is sessions and _may_have_no_legs(wanted):
-            column = func.coalesce(column, columns.first_stored_at)
-        if (since := getattr(wanted, f"{name}_from")) is not None:
-            yield column >= since
-        if (until := getattr(wanted, f"{name}_before")) is not None:
-            yield column < until
+        if within := _within(column, wanted, name):
+            if name == "started" and table is sessions and _may_have_no_legs(wanted):
+                # An expression of both columns would be in no index.
+                stored_within = _within(columns.first_stored_at, wanted, name)
+                yield or_(and_(*within), and_(column.is_(None), *stored_within))
+            else:
+                yield from within
     for name, (first, last) in SPANS.items():
         lasted_s = func.extract("epoch", columns[last] - columns[first])
         if (least := getattr(wanted, f"{name}_s_min")) is not None:
             yield lasted_s >= least
         if (most := getattr(wanted, f"{name}_s_max")) is not None:
             yield lasted_s <= most
+
+
+def _within(
+    column: "ColumnElement[datetime | None]", wanted: SessionFilter, name: str
+) -> "Sequence[ColumnElement[bool]]":
+    since, before = (getattr(wanted, f"{name}_{bound}") for bound in ("from", "before"))
+    conditions = []
+    if since is not None:
+        conditions.append(column >= since)
+    if before is not None:
+        conditions.append(column < before)
+    return conditions
 
 
 def _flow_raised(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
@@ -248,26 +232,13 @@ def _asks_flow_raised(wanted: SessionFilter) -> bool:
 def _may_have_no_legs(wanted: SessionFilter) -> bool:
     """Whether such sessions are wanted; they start with their first record."""
     asks_what_failed = wanted.failed_command is not None or _asks_flow_raised(wanted)
-    return wanted.status == "empty" or (wanted.status is None and asks_what_failed)
+    is_asked = asks_what_failed or wants_number(wanted.number)
+    return wanted.status == "empty" or (wanted.status is None and is_asked)
 
 
 def _start(session: SessionView, wanted: SessionFilter) -> datetime | None:
     first_stored_at = session.first_stored_at if _may_have_no_legs(wanted) else None
     return session.started_at or first_stored_at
-
-
-def _has_number(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
-    """A leg has a wanted number on either side, and none has an unwanted one."""
-
-    def any_leg(wanted: Sequence[Pattern]) -> "ColumnElement[bool]":
-        return or_(*(_matches(legs.c[name], wanted) for name in NUMBERS))
-
-    if patterns.any_of:
-        found = select(legs.c.session_id).where(any_leg(patterns.any_of))
-        yield sessions.c.session_id.in_(found)
-    if patterns.none_of:
-        of_session = legs.c.session_id == sessions.c.session_id
-        yield ~exists().where(of_session, any_leg(patterns.none_of))
 
 
 FAILURE_WORDS = ("operation", "reason", "http_status")
@@ -293,7 +264,7 @@ def _has_failed_command(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
     def any_command(wanted: Sequence[Pattern]) -> "ColumnElement[bool]":
         each = func.jsonb_array_elements(failed).table_valued("value").render_derived()
         words = (cast(each.c.value, JSONB)[name].astext for name in FAILURE_WORDS)
-        found = or_(*(_matches(word, wanted) for word in words))
+        found = or_(*(matches(word, wanted) for word in words))
         return and_(failed.is_not(None), exists().select_from(each).where(found))
 
     if patterns.any_of:
@@ -309,23 +280,6 @@ def _patterns(wanted: SessionFilter) -> "Iterator[tuple[str, Patterns]]":
     for name in TEXTS:
         if (text := getattr(wanted, name)) is not None:
             yield name, patterns_in(storable(text))
-
-
-def _matches(
-    column: "ColumnElement[str | None]", patterns: Sequence[Pattern]
-) -> "ColumnElement[bool]":
-    exact = sorted({each.text for each in patterns if each.kind == "exact"})
-    conditions: list[ColumnElement[bool]] = [column.in_(exact)] if exact else []
-    for each in patterns:
-        if each.kind == "prefix":
-            conditions.append(column.like(_escaped(each.text) + "%"))
-        elif each.kind == "suffix":
-            conditions.append(func.reverse(column).like(_escaped(each.text[::-1]) + "%"))
-    return or_(false(), *conditions)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _is_within(at: datetime | None, since: datetime | None, before: datetime | None) -> bool:

@@ -5,16 +5,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, text
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, any_, literal, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
+from offhook.patterns import number_patterns_in
 from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
-from offhook.projections.views.search.session_filter import (
-    SessionFilter,
-    listed,
-    sessions_with_number,
-)
+from offhook.projections.views.search.numbers import sessions_with_number
+from offhook.projections.views.search.session_filter import SessionFilter, listed
 from offhook.projections.views.sessions import (
     SessionView,
     session_at,
@@ -22,10 +20,10 @@ from offhook.projections.views.sessions import (
     sessions_and_errors,
 )
 from offhook.projections.views.stored.event_log import newest_first, older_than
-from offhook.projections.views.view import PAGE_MAX, rows_as
+from offhook.projections.views.view import PAGE_MAX, rows_as, storable
 
-FEW_MAX = 1_000
-"""Sessions with a number that are looked up one by one."""
+FEW_MAX = 3_000
+"""Sessions with a number that are looked up one by one. If more have it, some of the newest do."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
@@ -98,18 +96,21 @@ async def _query(
     if wanted.number is not None:
         few = await _few_with_number(connection, wanted.number)
         if few is not None:
-            query = query.where(sessions.c.session_id.in_(few))
+            # As one parameter: thousands of them take long to compile.
+            ids = literal(few, ARRAY(Text))
+            query = query.where(sessions.c.session_id == any_(ids))
     return query
 
 
 async def _few_with_number(connection: AsyncConnection, number: str) -> Sequence[str] | None:
-    """The sessions that have such a leg, if they are at most FEW_MAX; None if there are more.
+    """The sessions that have such a number, if they are at most FEW_MAX; None if there are more.
 
     For few of them Postgres may expect many, and then looks for them in all sessions, newest first.
     """
-    query = sessions_with_number(number, FEW_MAX + 1)
-    if query is None:
+    wanted = number_patterns_in(storable(number)).any_of
+    if not wanted:
         return None
+    query = sessions_with_number(wanted, FEW_MAX + 1)
     with bounded_search():
         await connection.execute(text(_BY_INDEX.format("off")))
         found = (await connection.execute(query.limit(FEW_MAX + 1))).scalars().all()

@@ -16,6 +16,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
 from offhook.history.files import names_in
 from offhook.history.segments import remove_segment
+from offhook.history.selection import Selection
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.timetable import JetStreamTimetable
@@ -27,11 +28,15 @@ from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
 from offhook.projections.views.analytics.timeseries import CallFilter, read_summary
+from offhook.projections.views.past.selected_records import select_records
 from offhook.projections.views.past.timeline import read_timeline
 from offhook.projections.views.registry import VIEWS
+from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.search.session_lists import list_sessions
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.settled_calls import (
     archive,
+    decision,
     late,
     project,
     rows_in,
@@ -39,7 +44,15 @@ from tests.projections.retention.settled_calls import (
     settled_calls,
 )
 from tests.projections.rollups import assert_rolled_up
-from tests.projections.story import NOON, dial_of, events_of, publish, stored_views, webhook
+from tests.projections.story import (
+    NOON,
+    dial_of,
+    events_of,
+    publish,
+    refused_dial,
+    stored_views,
+    webhook,
+)
 
 HERS = "+12025550177"
 NAMES = ["call-of-hers-1", "call-of-theirs-2", "call-of-hers-3"]
@@ -168,6 +181,22 @@ async def test_the_dial_that_placed_a_call_is_erased_with_it(
     assert (await _target(engine, ["the-dial"])).session_ids == ("placed-call", "the-dial")
 
 
+async def test_a_refused_dial_is_found_by_the_number_it_asked_for_until_it_is_erased(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await publish(log, [*refused_dial("archived"), decision("archived", 3)])
+    await publish(log, refused_dial("undecided"))
+    await project(client, engine)
+    assert await _with_number(engine, "+12025550102") == ["archived", "undecided"]
+    await archive(client, engine, tmp_path)
+    assert await rows_in(engine, "archived_sessions") == 1
+    assert await _with_number(engine, "+12025550102") == ["archived", "undecided"]
+    target = await _target(engine, numbers=["+12025550102"])
+    assert target.session_ids == ("archived", "undecided")
+    assert (await Eraser(client, engine).erase(target)).sessions == 2
+    assert await _with_number(engine, "+12025550102") == []
+
+
 async def test_a_call_that_is_up_and_what_is_not_known_are_refused(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:
@@ -239,6 +268,16 @@ async def _target(
 ) -> Target:
     async with engine.connect() as connection:
         return await find_target(connection, session_ids, numbers, [], now)
+
+
+async def _with_number(engine: AsyncEngine, number: str) -> list[str]:
+    """By the search, and by the commands that read the history."""
+    async with engine.connect() as connection:
+        page = await list_sessions(connection, SessionFilter(number=number), limit=10, now=NOW)
+        records = select_records(connection, Selection(numbers=[number]))
+        selected = {record.session_id async for record in records}
+    assert selected == {each.session_id for each in page}
+    return sorted(selected)
 
 
 async def _scan(engine: AsyncEngine, target: Target, stores: Sequence[Path], root: Path) -> Proof:

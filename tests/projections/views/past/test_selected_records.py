@@ -110,7 +110,7 @@ async def test_what_is_selected(
     ("fields", "named"),
     [
         ({"sessions": ["a", "none"]}, "session 'none' has no records"),
-        ({"numbers": ["+12025550199"]}, r"no leg has number '\+12025550199'"),
+        ({"numbers": ["+12025550199"]}, r"no session has number '\+12025550199'"),
     ],
 )
 async def test_what_is_not_there_is_named(

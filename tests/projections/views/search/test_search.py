@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import insert, literal_column, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from offhook.projections.views.commands import commands
 from offhook.projections.views.legs import legs
 from offhook.projections.views.search import session_lists
 from offhook.projections.views.search.session_filter import UNKNOWN, SessionFilter, is_listed
@@ -32,6 +33,7 @@ SPANS = {
     "answer_delay_s": ("started_at", "answered_at"),
     "talk_s": ("answered_at", "ended_at"),
 }
+PARTS = ("legs", "commands")
 NOW = datetime(2026, 11, 22, 13, tzinfo=UTC)
 COUNT = 250
 SOME_IDS = ",".join([*(f"s{number}" for number in range(7, 17)), "s700"])
@@ -54,6 +56,12 @@ FILTERS = (
         for each in ("+12025550101", "4930*", "*0199", "sip:*", "!+1202*")
     ),
     SessionFilter(number="+1202*,+49*,!*01", status="ended"),
+    *(
+        SessionFilter(number=each)
+        for each in ("+4420555*", "+44205550102", "*5550102", "!*5550102")
+    ),
+    SessionFilter(number="+4420555*", started_from=NOW - timedelta(hours=2)),
+    SessionFilter(number="+4420555*", status="empty"),
     *(SessionFilter(hangup_cause=each) for each in ("user_busy", "user_busy,not*", "!n*")),
     *(SessionFilter(sip_hangup_cause=each) for each in ("4*", "!200", "*6")),
     *(SessionFilter(session_id=each) for each in (SOME_IDS, "s1*", "!s2*,!*3")),
@@ -102,7 +110,7 @@ FILTERS = (
 
 
 def seeded(seed: int) -> list[dict[str, Any]]:
-    """Rows of sessions; `legs` has the numbers of their legs."""
+    """Rows of sessions, with those of their legs and commands."""
     any_of = random.Random(seed)
     rows = []
     for number in range(1, COUNT + 1):
@@ -140,9 +148,28 @@ def seeded(seed: int) -> list[dict[str, Any]]:
                 "first_stored_at": started_at,
                 "last_stored_at": started_at,
                 "legs": its_legs,
+                "commands": [_command(any_of, f"s{number}-{place}") for place in range(2)],
             }
         )
     return rows
+
+
+def _command(any_of: random.Random, command_id: str) -> dict[str, Any]:
+    to = any_of.choice((None, "+44205550101", ["44205550102", "+44205550103"]))
+    return {
+        "command_id": command_id,
+        "operation": any_of.choice(("dial", "transfer", "speak")),
+        "status": any_of.choice(("failed", "succeeded")),
+        "parameters": {"from": any_of.choice(NUMBERS), "to": to},
+    }
+
+
+def _numbers(command: dict[str, Any]) -> list[str | None]:
+    """Those that a search finds: of a call that it should have placed."""
+    if command["operation"] == "speak" or command["status"] == "succeeded":
+        return []
+    to = command["parameters"]["to"]
+    return [command["parameters"]["from"], *(to if isinstance(to, list) else [to])]
 
 
 def _row(
@@ -167,7 +194,7 @@ def _row(
 
 
 async def stored(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
-    plain = [{name: row[name] for name in row if name != "legs"} for row in rows]
+    plain = [{name: row[name] for name in row if name not in PARTS} for row in rows]
     await connection.execute(insert(sessions), plain)
     of_legs = [
         {
@@ -180,6 +207,13 @@ async def stored(connection: AsyncConnection, rows: list[dict[str, Any]]) -> Non
         for leg in row["legs"]
     ]
     await connection.execute(insert(legs), of_legs)
+    its = {"attempts": 1, "ordinal": 0, "last_seq": 1}
+    of_commands = [
+        {**its, **command, "session_id": row["session_id"]}
+        for row in rows
+        for command in row["commands"]
+    ]
+    await connection.execute(insert(commands), of_commands)
 
 
 def is_spelled(wanted: str, value: str) -> bool:
@@ -219,15 +253,17 @@ def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
     if status == "active" and not is_up:
         status = "ended"
     asks_raised = bool(asked.keys() & RAISED) and asked.get("flow_raised") is not False
-    is_asked = ("failed_command" in asked and row["failed_commands"]) or (
+    asks_number = any(not each.startswith("!") for each in asked.get("number", "!").split(","))
+    is_asked = (("failed_command" in asked or asks_number) and row["failed_commands"]) or (
         asks_raised and row["flow_raised_at"]
     )
     if "status" not in asked and status == "empty" and not (row["parked"] or is_asked):
         return False
-    asks_what_failed = "failed_command" in asked or asks_raised
+    asks_what_failed = "failed_command" in asked or asks_raised or asks_number
     if asked.get("status") == "empty" or (asks_what_failed and "status" not in asked):
         row = row | {"started_at": row["started_at"] or row["first_stored_at"]}
     numbers = [leg[name] for leg in row["legs"] for name in ("from_number", "to_number")]
+    numbers += [number for command in row["commands"] for number in _numbers(command)]
     words = [
         str(each[name])
         for each in row["failed_commands"] or ()

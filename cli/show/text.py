@@ -39,6 +39,7 @@ from offhook.events import (
 from offhook.position import position_text, referred
 from offhook.redact import hidden
 from offhook.session import Session, evolve
+from offhook.session.inserted import is_inserted
 from offhook.session.leg import Leg
 from offhook.session.placed import session_of_answer
 from offhook.wording.commands import command_about
@@ -184,7 +185,11 @@ def _what(record: Record, names: _Names) -> str:
         case Decided():
             for command in fact.commands:
                 names.decided_at.setdefault(command.command_id, record.stored_at)
-            said = [names.issued(command) for command in fact.commands]
+            said = [
+                names.issued(command)
+                + (" (by Offhook)" if is_inserted(ordinal, fact.warnings) else "")
+                for ordinal, command in enumerate(fact.commands)
+            ]
             said += [_timer(order) for order in fact.timers]
             by = f"{fact.flow} {fact.flow_version}"
             warned = "".join(f"; warning: {warning}" for warning in fact.warnings)

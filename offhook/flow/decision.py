@@ -9,6 +9,7 @@ from offhook.errors import shown
 from offhook.events import CommandFailed, Event, IssuedCommand, TimerFired, TimerOrder
 from offhook.flow.flow import Order, addressed, command_id_for
 from offhook.session import CommandState, Leg, Session
+from offhook.session.inserted import reason_of_hangup
 from offhook.session.timers import orders_from
 from offhook.session.unwanted import dial_of_unwanted
 
@@ -38,9 +39,7 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
     warnings = []
     if (dialled := _unwanted(commands, event, session)) is not None:
         commands.insert(0, Hangup(call_control_id=event.call_control_id))
-        warnings.append(
-            f"hangup: the leg's dial ({dialled.command_id}) has failed, and its call has ended"
-        )
+        warnings.append(reason_of_hangup(dialled.command_id))
     for command in commands:
         leg = _leg(command)
         if not isinstance(leg, str | None):  # the record could never be read again

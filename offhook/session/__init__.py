@@ -5,7 +5,7 @@ a leg                                      leg.py, changed by leg_fold.py
 conferences and recordings                 conference.py
 timers                                     timers.py
 the leg that a dial placed                 placed.py
-the leg that nobody wants any more         unwanted.py
+the leg that nobody wants any more         unwanted.py, inserted.py
 a session as bytes, and back               stored.py
 """
 

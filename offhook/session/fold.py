@@ -35,6 +35,7 @@ from offhook.events import (
 )
 from offhook.session.conference import conferences_after, recordings_after
 from offhook.session.folding import altered
+from offhook.session.inserted import UNWANTED_LEG, is_inserted
 from offhook.session.leg import Leg
 from offhook.session.leg_fold import leg_after, leg_after_placed
 from offhook.session.persistent import with_entry, with_member, without_member
@@ -180,6 +181,7 @@ def _after_request(session: Session, record: Record, fact: CommandRequested) -> 
 
 def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
     for ordinal, command in enumerate(fact.commands):
+        is_ours = is_inserted(ordinal, fact.warnings)
         state = _command(session, command.command_id)
         # The first decision on a command_id stands, in whatever order the records are read.
         if state.decided_at is not None and state.decided_at <= record.stored_at:
@@ -189,8 +191,8 @@ def _after_decision(session: Session, record: Record, fact: Decided) -> Session:
             issued=command,
             cause_seq=fact.cause_seq,
             ordinal=ordinal,
-            flow=fact.flow,
-            flow_version=fact.flow_version,
+            flow=UNWANTED_LEG if is_ours else fact.flow,
+            flow_version="1" if is_ours else fact.flow_version,
             caused_at=fact.caused_at,
             decided_at=record.stored_at,
             is_imported=record.is_imported,

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from offhook.session.inserted import UNWANTED_LEG
+
 Leg = Mapping[str, Any]
 Command = Mapping[str, Any]
 
@@ -47,6 +49,8 @@ def who_sent(command: Command) -> str:
         return "an application"
     if flow == "parked-policy":
         return "the policy for parked sessions (OFFHOOK_PARKED)"
+    if flow == UNWANTED_LEG:
+        return "Offhook (its dial had failed, and nobody wanted the leg any more)"
     return f"the flow {flow}"
 
 

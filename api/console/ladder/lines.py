@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from offhook.session.inserted import is_inserted
 from offhook.wording.causes import sip_text
 from offhook.wording.commands import command_about
 from offhook.wording.durations import duration
@@ -179,15 +180,17 @@ class LineReader:
     def _decided(self, entry: Mapping[str, Any]) -> Iterator[Line]:
         fields = entry["fields"]
         is_duplicate = entry["seq"] in self._duplicates
-        for command in _dicts(fields.get("commands")):
-            yield self._command(command, entry, is_duplicate=is_duplicate)
+        stored = fields.get("warnings")
+        warnings = stored if isinstance(stored, list) else []
+        for ordinal, command in enumerate(_dicts(fields.get("commands"))):
+            by = "by Offhook" if is_inserted(ordinal, warnings) else ""
+            yield self._command(command, entry, by, is_duplicate=is_duplicate)
         yield from _timers(_dicts(fields.get("timers")))
-        warnings = fields.get("warnings")
-        for warning in warnings if isinstance(warnings, list) else ():
+        for warning in warnings:
             yield Line(kind="mark", text=f"Warning: {warning}", look="bad")
 
     def _command(
-        self, command: Mapping[str, Any], entry: Mapping[str, Any], *, is_duplicate: bool
+        self, command: Mapping[str, Any], entry: Mapping[str, Any], by: str, *, is_duplicate: bool
     ) -> Line:
         leg = _text(command.get("call_control_id"))
         outcome = self._outcomes.get(_id(command))
@@ -207,7 +210,7 @@ class LineReader:
         return Line(
             kind="command",
             text=f"{command.get('operation')} {command_about(command)}".strip(),
-            note=f"{_id(command)[:ID_CHARS]} · {status}",
+            note=" · ".join(filter(None, [_id(command)[:ID_CHARS], by, status])),
             start=OFFHOOK,
             end=leg or CARRIER,
             look=look,  # type: ignore[arg-type]

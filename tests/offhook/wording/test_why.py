@@ -252,6 +252,12 @@ CASES = {
         "An answering machine answered at +12025550102 (machine detection: machine). The flow desk "
         "hung up 10 s after the answer (normal_clearing, SIP 200 OK).",
     ),
+    "a leg that nobody wants": (
+        detail([leg(direction="outgoing", hangup_source="caller")], [command(flow="unwanted-leg")]),
+        "good",
+        "Offhook (its dial had failed, and nobody wanted the leg any more) hung up 10 s after the "
+        "answer (normal_clearing, SIP 200 OK).",
+    ),
     "deadline, perhaps performed": (
         detail(
             [leg()],

@@ -1,6 +1,7 @@
 """The leg of a dial that failed because its call had ended: it is hung up when it comes up."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from offhook.events import (
     IssuedCommand,
 )
 from offhook.flow import Flow
-from offhook.session import Session
+from offhook.session import Session, evolve
+from offhook.session.inserted import UNWANTED_LEG
 from offhook.telnyx.outcomes import Accepted, Outcome
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.stand import (
@@ -83,6 +85,10 @@ async def test_the_leg_of_a_dial_whose_call_ended_is_hung_up_once(before_the_han
     assert warned == [
         f"hangup: the leg's dial ({failed.command_id}) has failed, and its call has ended"
     ]
+    session = reduce(evolve, await log.read(SESSION), Session(session_id=SESSION))
+    assert {
+        state.issued.operation: state.flow for state in session.commands.values() if state.issued
+    } == {"dial": "f", "hangup": UNWANTED_LEG}
 
 
 @pytest.mark.parametrize(

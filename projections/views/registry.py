@@ -6,7 +6,7 @@
     commands         a row per command       │
     queue_visits     a row per queue visit   ┘
     webhook_sums     webhooks by time, counted as they are copied
-    leg_sums, leg_classes, leg_repeats  sums over legs, which triggers keep
+    leg_sums, leg_classes, leg_costs, leg_repeats  sums over legs, which triggers keep
     hour_changes     how often the rows behind an hour's figures changed, which triggers count
     hours_made, load_hours, command_hours, visit_hours  figures of hours that are over
     command_days, visit_days  figures of days that are over

@@ -1,5 +1,6 @@
 """Whether what triggers and the projector keep is what is made of all rows at once."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +12,16 @@ from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_
 from offhook.projections.views.analytics.hourly.making import Hourly, make_hours
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
+from offhook.projections.views.analytics.rollups.rollups import OF_BLOCK
 from offhook.projections.views.database.transactions import read_at_one_moment
 
 # A row that has come to nothing stays.
-CONDITIONS = {"leg_sums": "calls <> 0", "leg_classes": "legs <> 0", "leg_repeats": "true"}
+CONDITIONS = {
+    "leg_sums": "calls <> 0",
+    "leg_classes": f"({', '.join(OF_BLOCK)}) <> ({', '.join('0' for _ in OF_BLOCK)})",
+    "leg_costs": "legs <> 0",
+    "leg_repeats": "true",
+}
 
 CURRENT = (
     "select hour from hours_made as made where subject = :made and definition = :definition"
@@ -86,10 +93,12 @@ async def _current(
     return list(found.scalars())
 
 
-async def rolled_up(connection: AsyncConnection) -> dict[str, set[str]]:
+async def rolled_up(
+    connection: AsyncConnection, conditions: Mapping[str, str] = CONDITIONS
+) -> dict[str, set[str]]:
     """The rows of each roll-up, as text."""
     return {
-        table: await _rows(connection, table, condition) for table, condition in CONDITIONS.items()
+        table: await _rows(connection, table, condition) for table, condition in conditions.items()
     }
 
 

@@ -30,9 +30,10 @@ from offhook.projections.views.analytics.grouping.buckets import (
 from offhook.projections.views.analytics.grouping.percentiles import (
     PERCENTILES_FORMULA,
     Percentiles,
-    percentiles_of,
+    added,
+    percentiles_of_blocks,
 )
-from offhook.projections.views.analytics.grouping.planning import set_planning
+from offhook.projections.views.analytics.grouping.planning import plan_for_range, plan_once
 from offhook.projections.views.analytics.grouping.statement import (
     histograms_of,
     kind_of,
@@ -192,7 +193,7 @@ async def read_groups(
             "ats": ats,
         }
     filtered = tuple(sorted(wanted.filters))
-    await set_planning(connection, from_rollups=kind is not None)
+    await (plan_for_range if kind is None else plan_once)(connection)
     found = await connection.execute(
         statement_of(
             wanted.unit,
@@ -285,13 +286,14 @@ def _group(values: dict[str, Any], wanted: GroupsWanted) -> GroupView:
 
 def _durations(values: Mapping[str, Any], *, with_histograms: bool) -> GroupDurations:
     found: list[Percentiles | None] = [None] * 4
-    if values["numbers"] is not None:
-        delays, talks, rings = histograms_of(values["numbers"], values["totals"])
+    if values["blocks"] is not None:
+        delays, talks, rings = histograms_of(values["blocks"], values["counts"])
         until_answer_or_end = dict(delays)
-        for number, count in rings.items():
-            until_answer_or_end[number] = until_answer_or_end.get(number, 0) + count
+        for block, counts in rings.items():
+            before = until_answer_or_end.get(block)
+            until_answer_or_end[block] = counts if before is None else added(before, counts)
         found = [
-            percentiles_of(each, with_histogram=with_histograms)
+            percentiles_of_blocks(each, with_histogram=with_histograms)
             for each in (delays, talks, until_answer_or_end, rings)
         ]
     answer_delay, talk, ring, ring_unanswered = found

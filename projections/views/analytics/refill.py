@@ -18,7 +18,7 @@ async def refill(connection: AsyncConnection, schema: str) -> None:
     found = await connection.execute(text("select current_schema()"))
     await connection.execute(text(f"set local search_path to {schema}, {found.scalar_one()}"))
     await fill_rollups(connection)
-    analyze = "analyze leg_sums, leg_classes, leg_repeats, hour_changes"
+    analyze = "analyze leg_sums, leg_classes, leg_costs, leg_repeats, hour_changes"
     for statement in (*FILL_CHANGES.values(), analyze):
         await connection.execute(text(statement))
     await make_everything(connection)

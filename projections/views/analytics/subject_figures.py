@@ -24,7 +24,7 @@ from offhook.projections.views.analytics.grouping.buckets import (
     has_whole_hours,
 )
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles, percentiles_of
-from offhook.projections.views.analytics.grouping.planning import set_planning
+from offhook.projections.views.analytics.grouping.planning import plan_for_range, plan_once
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
@@ -88,7 +88,8 @@ async def read_figures(
         _below(place): round(1_000_000 * (extra or {})[limit.parameter]) + limit.is_included
         for place, limit in enumerate(subject.limits.values(), start=1)
     }
-    await set_planning(connection, from_rollups=subject.is_rolled_up or is_whole)
+    is_kept = subject.is_rolled_up or is_whole
+    await (plan_once if is_kept else plan_for_range)(connection)
     found = await connection.execute(_statement(subject, wanted), values)
     rows = found.all()
     if sum(len(row.numbers) for row in rows) > ROWS_MAX:

@@ -1,11 +1,13 @@
 """Percentiles of durations, from how many there are in each class of a histogram. Pure."""
 
+import operator
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US
+from offhook.projections.views.analytics.rollups.rollups import BLOCK
 
 PERCENTILES_FORMULA = "nearest rank of the durations, as the end of its class of 10 %"
 
@@ -36,10 +38,37 @@ class Percentiles:
     histogram: Sequence[HistogramClass] | None = None
 
 
+Blocks = dict[int, Sequence[int]]
+"""Of a histogram: by the number of a block, how many there are of each of its classes."""
+
+
+def added(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
+    """Of the same block, how many there are in both."""
+    return [*map(operator.add, one, other)]
+
+
 def percentiles_of(classes: Mapping[int, int], *, with_histogram: bool = False) -> Percentiles:
     """Nearest rank, of how many there are in each class."""
     numbers = sorted(classes)
-    until = list(accumulate(map(classes.__getitem__, numbers)))
+    return _percentiles(
+        numbers, [*map(classes.__getitem__, numbers)], with_histogram=with_histogram
+    )
+
+
+def percentiles_of_blocks(blocks: Blocks, *, with_histogram: bool = False) -> Percentiles:
+    """The same of whole blocks of classes."""
+    order = sorted(blocks)
+    return _percentiles(
+        [*chain.from_iterable(range(each * BLOCK, (each + 1) * BLOCK) for each in order)],
+        [*chain.from_iterable(map(blocks.__getitem__, order))],
+        with_histogram=with_histogram,
+    )
+
+
+def _percentiles(
+    numbers: Sequence[int], counts: Sequence[int], *, with_histogram: bool
+) -> Percentiles:
+    until = [*accumulate(counts)]
     samples = until[-1] if until else 0
 
     def rank(percent: int) -> float | None:
@@ -53,7 +82,11 @@ def percentiles_of(classes: Mapping[int, int], *, with_histogram: bool = False) 
         p95_s=rank(95),
         p99_s=rank(99),
         samples=samples,
-        histogram=[_histogram_class(each, classes[each]) for each in numbers]
+        histogram=[
+            _histogram_class(number, count)
+            for number, count in zip(numbers, counts, strict=True)
+            if count
+        ]
         if with_histogram
         else None,
     )

@@ -4,16 +4,27 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-async def set_planning(connection: AsyncConnection, *, from_rollups: bool) -> None:
-    """For the rest of the transaction: never compile, and plan reads of roll-ups once.
+async def plan_once(connection: AsyncConnection) -> None:
+    """For reads of roll-ups, until the transaction ends: one plan for all of their ranges.
 
-    Compiling takes longer than reading a few thousand rows; Postgres overestimates how many. And
-    planning such a statement takes longer than running it. Its plan is the same for any range: what
-    there is to read is looked up by period. How many legs to count in a range, without roll-ups,
-    depends on the range, and so does the plan.
+    Planning such a statement takes longer than running it, and its plan is the same for any range:
+    what there is to read is looked up by period. Postgres overestimates how much that is, so it
+    would compile the statement, and start processes for the few legs at the ends of the range.
     """
-    mode = "force_generic_plan" if from_rollups else "auto"
-    await connection.execute(
-        text("select set_config('jit', 'off', true), set_config('plan_cache_mode', :mode, true)"),
-        {"mode": mode},
-    )
+    await connection.execute(_ONCE)
+
+
+async def plan_for_range(connection: AsyncConnection) -> None:
+    """For reads of legs: how many there are to count depends on the range, and so does the plan."""
+    await connection.execute(_PARALLEL)
+    await connection.execute(_FOR_RANGE)
+
+
+_ONCE = text(
+    "select set_config('plan_cache_mode', 'force_generic_plan', true),"
+    " set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)"
+)
+_FOR_RANGE = text(
+    "select set_config('plan_cache_mode', 'auto', true), set_config('jit', 'off', true)"
+)
+_PARALLEL = text("set local max_parallel_workers_per_gather to default")

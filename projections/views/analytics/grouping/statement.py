@@ -13,13 +13,16 @@ from offhook.projections.views.analytics.grouping.buckets import (
     bucket_end,
     bucket_start,
 )
-from offhook.projections.views.analytics.leg_facts import DIMENSIONS, facts_of
+from offhook.projections.views.analytics.grouping.percentiles import Blocks, added
+from offhook.projections.views.analytics.leg_facts import BOUNDS_US, DIMENSIONS, facts_of
 from offhook.projections.views.analytics.rollups.rollups import (
-    CLASS_KINDS,
+    BLOCK,
     CLASSES,
+    COST,
     FIGURES,
     IS_COUNTED,
     KINDS,
+    OF_BLOCK,
     suffix_of,
 )
 
@@ -117,20 +120,14 @@ def statement_of(
     return statement.columns(costs=JSONB)
 
 
-def histograms_of(numbers: Sequence[int], totals: Sequence[int]) -> list[dict[int, int]]:
-    """How many there are of each class, for each of CLASSES."""
-    found: list[dict[int, int]] = [{} for _ in CLASSES]
-    for number, total in zip(numbers, totals, strict=True):
-        classes = found[number // 1000 - 1]
-        class_ = number % 1000
-        classes[class_] = classes.get(class_, 0) + total
-    # What was subtracted may have been all.
-    return [
-        {class_: total for class_, total in classes.items() if total}
-        if 0 in classes.values()
-        else classes
-        for classes in found
-    ]
+def histograms_of(blocks: Sequence[int], counts: Sequence[Sequence[int]]) -> list[Blocks]:
+    """For each of CLASSES the blocks, each with how many there are of its classes."""
+    found: list[Blocks] = [{} for _ in CLASSES]
+    for number, of_block in zip(blocks, counts, strict=True):
+        place, block = divmod(number, _BLOCKS)
+        before = found[place].get(block)
+        found[place][block] = of_block if before is None else added(before, of_block)
+    return found
 
 
 def _distributions(
@@ -144,25 +141,36 @@ def _distributions(
 ) -> str:
     """The parts of the statement that read histograms and costs."""
     dimensions = "".join(f", {name}" for name in by)
-    parts = [_CLASSES.format(**CLASSES, starts=bucket_start(unit), filters=filters)]
+    of_classes = ", ".join(
+        f"case number % {BLOCK} when {place} then added else 0 end as {name}"
+        for place, name in enumerate(OF_BLOCK)
+    )
+    starts = bucket_start(unit)
+    parts = [
+        _CLASSES.format(**CLASSES, starts=starts, dimensions=dimensions, filters=filters).format(
+            of_classes=of_classes
+        )
+    ]
     if kind is not None:
         suffix = suffix_of({*by, *filtered})
-        kinds = [(f"'{each}{suffix}'", at) for at, each in enumerate(CLASS_KINDS, start=1)]
+        kinds = [(f"'{each}{suffix}'", place) for place, each in enumerate(CLASSES)]
         parts.append(
             _ROLLED_CLASSES.format(
                 kinds=", ".join(each for each, _ in kinds),
-                places=" ".join(f"when {each} then {at}" for each, at in kinds),
+                places=" ".join(f"when {each} then {place}" for each, place in kinds),
+                signed=", ".join(f"sign * {name}" for name in OF_BLOCK),
+                cost=f"{COST}{suffix}",
+                zeros=", ".join("0" for _ in OF_BLOCK[2:]),
                 filters=filters,
+                dimensions=dimensions,
                 rolled_start=_rolled_start(unit),
             )
         )
-    return _PLACED_CLASSES.format(
-        summed=(_SINGLE_CLASSES if is_single else _SUMMED_CLASSES).format(
-            classes="\nunion all\n".join(parts), dimensions=dimensions
-        ),
+    blocks = "\nunion all\n".join(parts)
+    return _PLACED_BLOCKS.format(
+        blocks=blocks if is_single else _SUMMED_BLOCKS.format(blocks=blocks, dimensions=dimensions),
         key=f"jsonb_build_array({', '.join(by)})",
         dimensions=dimensions,
-        lists=_LISTS.strip(),
     )
 
 
@@ -244,71 +252,85 @@ limit :groups_max + 1
 """
 
 _READ = (
-    "coalesce(numbers, '{}') as numbers, coalesce(totals, '{}') as totals,"
+    "coalesce(blocks, '{}') as blocks, coalesce(counts, '{}') as counts,"
     " coalesce(costs, '[]') as costs"
 )
-_NOT_READ = "null::int[] as numbers, null::bigint[] as totals, null::jsonb as costs"
+_NOT_READ = "null::int[] as blocks, null::bigint[] as counts, null::jsonb as costs"
 _JOINED = "left join listed using (starts_at, place)"
 
-# A class is a number: 1000 times the place of its kind, and the class. Costs have none.
-_CLASSES = """
-select {starts} as starts_at, direction, connection_id, number, each.currency, 1 as legs, micros
-from leg_facts cross join lateral (values
-    (1000 + {delay}, null, delay_us, 0),
-    (2000 + {talk}, null, talked_us, 0),
-    (3000 + {ring}, null, unanswered_us, 0),
-    (4000, currency, cost_micros, cost_micros)
-) as each (number, currency, counted, micros)
-where counted is not null{filters}"""
+_BLOCKS = -(-(len(BOUNDS_US) + 1) // BLOCK)
+_CLASSES_MAX = _BLOCKS * BLOCK
+_COST_BLOCK = len(CLASSES) * _BLOCKS
 
-_ROLLED_CLASSES = """
-select {rolled_start}, direction, connection_id,
-    1000 * place + case when place < 4 then value::int else 0 end,
-    case when place = 4 then value end, sign * legs, sign * micros
+# A class is a number: those of the second histogram follow those of the first. So is its block.
+# After the last one is that of costs: first how many legs have one, then the sum.
+_CLASSES = f"""
+select starts_at{{dimensions}}, number / {BLOCK} as block, currency, {{{{of_classes}}}}
+from (
+    select {{starts}} as starts_at{{dimensions}}, number, each.currency, sum(added)::bigint as added
+    from leg_facts cross join lateral (values
+        ({{delay}}, null, delay_us, 1),
+        ({_CLASSES_MAX} + {{talk}}, null, talked_us, 1),
+        ({2 * _CLASSES_MAX} + {{ring}}, null, unanswered_us, 1),
+        ({_COST_BLOCK * BLOCK}, currency, cost_micros, 1),
+        ({_COST_BLOCK * BLOCK + 1}, currency, cost_micros, cost_micros)
+    ) as each (number, currency, counted, added)
+    where counted is not null{{filters}}
+    group by 1{{dimensions}}, number, each.currency
+) as counted"""
+
+_ROLLED_CLASSES = f"""
+select {{rolled_start}}{{dimensions}}, {_BLOCKS} * place + block, null, {{signed}}
 from spans cross join lateral (
-    select *, case kind {places} end as place from leg_classes
-    where kind in ({kinds}) and leg_classes.level = spans.level
-        and starts_at >= spans.first and starts_at < spans.last{filters}
+    select *, case kind {{places}} end as place from leg_classes
+    where kind in ({{kinds}}) and leg_classes.level = spans.level
+        and starts_at >= spans.first and starts_at < spans.last{{filters}}
+    offset 0
+) as rolled
+union all
+select {{rolled_start}}{{dimensions}}, {_COST_BLOCK}, currency, sign * legs, sign * micros,
+    {{zeros}}
+from spans cross join lateral (
+    select * from leg_costs
+    where kind = '{{cost}}' and leg_costs.level = spans.level
+        and starts_at >= spans.first and starts_at < spans.last{{filters}}
     offset 0
 ) as rolled"""
 
-_SUMMED_CLASSES = """select starts_at{dimensions}, number, currency,
-        sum(legs)::bigint as legs, sum(micros)::bigint as micros
-    from ({classes}) as each
-    group by 1{dimensions}, number, currency
-    having sum(legs) <> 0"""
+_SUMS = ", ".join(f"sum({name})::bigint as {name}" for name in OF_BLOCK)
 
-# The reader adds up partitions, and hours of a day at an end of the range. A row that has come to
-# nothing stays.
-_SINGLE_CLASSES = """select starts_at{dimensions}, number, currency, legs, micros
-    from ({classes}) as each where legs <> 0"""
+# Without it the reader adds up what there is of a block twice: partitions, and hours of a day at an
+# end of the range. A block that has come to nothing stays.
+_SUMMED_BLOCKS = f"""
+select starts_at{{dimensions}}, block, currency, {_SUMS}
+from ({{blocks}}) as each group by starts_at{{dimensions}}, block, currency"""
 
-# Keys are made of groups, of which there are few, and not of their classes.
-_PLACED_CLASSES = """,
-classes as not materialized (
-    {summed}
+_LISTS = f"""
+        array_agg(block) filter (where block < {_COST_BLOCK}) as blocks,
+        array_agg(array[{", ".join(OF_BLOCK)}]) filter (where block < {_COST_BLOCK}) as counts,
+        jsonb_agg(jsonb_build_object(
+            'currency', currency, 'calls', {OF_BLOCK[0]}, 'micros', {OF_BLOCK[1]}
+        )) filter (where block = {_COST_BLOCK}) as costs"""
+
+# Keys are made of groups, of which there are few, and not of their blocks.
+_PLACED_BLOCKS = f""",
+blocks as not materialized (
+    {{blocks}}
 ),
 of_groups as materialized (
-    select starts_at, {key} as key, {lists}
-    from classes group by starts_at{dimensions}
+    select starts_at, {{key}} as key, {_LISTS}
+    from blocks group by starts_at{{dimensions}}
 ),
 listed as (
-    select starts_at, place, numbers, totals, costs from of_groups join ranked using (key)
+    select starts_at, place, blocks, counts, costs from of_groups join ranked using (key)
     union all
-    select starts_at, 0, {lists}
+    select starts_at, 0, {_LISTS}
     from (
-        select starts_at, number, currency, sum(legs)::bigint as legs,
-            sum(micros)::bigint as micros
-        from classes
+        select starts_at, block, currency, {_SUMS}
+        from blocks
         where exists (select from of_groups left join ranked using (key) where place is null)
-            and {key} not in (select key from ranked)
-        group by starts_at, number, currency
+            and {{key}} not in (select key from ranked)
+        group by starts_at, block, currency
     ) as others
     group by starts_at
 )"""
-
-_LISTS = """
-        array_agg(number) filter (where number < 4000) as numbers,
-        array_agg(legs) filter (where number < 4000) as totals,
-        jsonb_agg(jsonb_build_object('currency', currency, 'micros', micros, 'calls', legs))
-            filter (where number = 4000) as costs"""

@@ -19,7 +19,7 @@ from offhook.projections.views.analytics.grouping.buckets import (
     LOCAL,
     has_whole_hours,
 )
-from offhook.projections.views.analytics.grouping.planning import set_planning
+from offhook.projections.views.analytics.grouping.planning import plan_for_range, plan_once
 from offhook.projections.views.analytics.grouping.wanted import (
     GROUPS_MAX,
     GroupsWanted,
@@ -123,7 +123,7 @@ async def read_load(
         values["tz"] = wanted.tz
     statement = statement_from_legs(wanted)
     if await has_whole_hours(connection, wanted.unit, wanted.tz, wanted.start, wanted.end):
-        await set_planning(connection, from_rollups=True)
+        await plan_once(connection)
         more = whole_hours(wanted.start, wanted.end)
         found = await connection.execute(
             statement_from_hours(wanted).columns(seconds=JSONB), values | more
@@ -131,7 +131,7 @@ async def read_load(
         rows = found.all()
         if not rows or rows[0].groups <= wanted.top:
             return _loads(rows, wanted, known_until)
-    await set_planning(connection, from_rollups=False)
+    await plan_for_range(connection)
     found = await connection.execute(statement.columns(seconds=JSONB), values)
     return _loads(found.all(), wanted, known_until)
 

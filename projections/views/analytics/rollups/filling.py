@@ -12,13 +12,11 @@ from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.rollups.rollups import (
-    CLASS_KINDS,
+    FILL_COARSER,
     FILL_HOURS,
     FILL_LONGER,
     FILL_REPEATS,
     LEVELS,
-    TOLD_APART,
-    rows_told_apart,
 )
 
 SLICE_LEGS = 50_000
@@ -28,22 +26,6 @@ _WORK_MEM = "set local work_mem = '64MB'"
 
 _HOURS = """select date_trunc('hour', started_at, 'UTC') as hour, count(*) as legs from legs
 where started_at is not null and ended_at is not null group by hour order by hour"""
-
-_CLASSES = f"""
-insert into leg_classes (
-    kind, level, starts_at, shard, direction, connection_id, value, legs, micros
-)
-select kind || suffix, level, starts_at, shard, told.direction, told.connection_id, value,
-    sum(legs), sum(micros)
-from leg_classes
-    cross join lateral (values
-        {rows_told_apart(suffix for suffix in TOLD_APART if suffix)}
-    ) as told (suffix, direction, connection_id)
-where kind = :kind and level = :level and starts_at >= :first and starts_at < :last
-group by 1, 2, 3, 4, 5, 6, 7
-order by 1, 2, 3, 4, 5, 6, 7"""
-"""The kinds with a suffix of those without: the periods of a :level that start in
-[:first, :last)."""
 
 _RANGE = (
     bindparam("first", type_=DateTime(timezone=True)),
@@ -70,11 +52,12 @@ async def fill_rollups(connection: AsyncConnection) -> None:
         for level, its_longer in itertools.pairwise(LEVELS):
             for each in ranges:
                 await connection.execute(longer, each | {"level": level, "longer": its_longer})
-    coarser = text(_CLASSES).bindparams(*_RANGE)
-    for kind, level, month in itertools.product(CLASS_KINDS, LEVELS, months):
-        await connection.execute(
-            coarser, {"kind": kind, "level": level, "first": month, "last": _next_month(month)}
-        )
+    for statement, kinds in FILL_COARSER.items():
+        coarser = text(statement).bindparams(*_RANGE)
+        for kind, level, month in itertools.product(kinds, LEVELS, months):
+            await connection.execute(
+                coarser, {"kind": kind, "level": level, "first": month, "last": _next_month(month)}
+            )
 
 
 def slices_of(counted: Sequence[tuple[datetime, int]]) -> Iterator[tuple[datetime, datetime]]:

@@ -5,8 +5,9 @@ hardly after its end. Readers add the legs that are up, of which there are few.
 
     leg_sums      each counter and sum of `leg_facts`, by period of the start, direction,
                   connection, and one of: nothing more, the outcome, the number's prefix, the flow
-    leg_classes   histograms of answer delay, talk and ring (of calls without an answer), and cost
-                  by currency, by period and both of direction and connection, one of them, or none
+    leg_classes   histograms of answer delay, talk and ring (of calls without an answer), by period
+                  and both of direction and connection, one of them, or none; several classes a row
+    leg_costs     cost by currency, by the same
     leg_repeats   rows of `legs` that do not count: another session has a fuller row of the leg
 
 Triggers on `legs` keep them, in the transaction of the rows: the values of the old row are
@@ -61,7 +62,13 @@ CLASSES = {
 }
 """The histograms, and the number of a leg's class."""
 
-CLASS_KINDS = (*CLASSES, "cost")
+COST = "cost"
+
+BLOCK = 16
+"""Classes in a row of `leg_classes`. A group of an hour has dozens, which are read at once."""
+
+OF_BLOCK = tuple(f"legs_{place}" for place in range(BLOCK))
+"""How many legs there are of each class of a block: class n is in block n / BLOCK."""
 
 TOLD_APART = {
     "_all": (),
@@ -69,8 +76,8 @@ TOLD_APART = {
     "_connection": ("connection_id",),
     "": ("direction", "connection_id"),
 }
-"""What each histogram is kept by, under its kind and this suffix. A group of an hour has dozens of
-classes, so merging those of every direction and connection would be most of a read."""
+"""What each histogram, and cost, is kept by, under its kind and this suffix. Merging those of every
+direction and connection would be most of a read."""
 
 
 def suffix_of(told_apart: Collection[str]) -> str:
@@ -114,18 +121,37 @@ leg_sums = Table(
 leg_classes = Table(
     "leg_classes",
     metadata,
-    Column("kind", Text, nullable=False),  # of CLASS_KINDS, with a suffix of TOLD_APART
+    Column("kind", Text, nullable=False),  # of CLASSES, with a suffix of TOLD_APART
     Column("level", Text, nullable=False),  # of LEVELS
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("shard", Integer, nullable=False),
     Column("direction", Text),
     Column("connection_id", Text),
-    Column("value", Text),  # the number of the class; of cost, the currency
-    Column("legs", BigInteger, nullable=False),
-    Column("micros", BigInteger, nullable=False),  # of cost
+    Column("block", Integer, nullable=False),
+    *(Column(name, Integer, nullable=False) for name in OF_BLOCK),
     Index(
         "leg_classes_key",
-        *("kind", "level", "starts_at", "shard", "direction", "connection_id", "value"),
+        *("kind", "level", "starts_at", "shard", "direction", "connection_id", "block"),
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+)
+
+leg_costs = Table(
+    "leg_costs",
+    metadata,
+    Column("kind", Text, nullable=False),  # COST, with a suffix of TOLD_APART
+    Column("level", Text, nullable=False),  # of LEVELS
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("direction", Text),
+    Column("connection_id", Text),
+    Column("currency", Text),
+    Column("legs", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Index(
+        "leg_costs_key",
+        *("kind", "level", "starts_at", "shard", "direction", "connection_id", "currency"),
         unique=True,
         postgresql_nulls_not_distinct=True,
     ),
@@ -139,7 +165,7 @@ leg_repeats = Table(
     PrimaryKeyConstraint("call_control_id", "session_id"),
 )
 
-ROLLUPS = (leg_sums, leg_classes, leg_repeats)
+ROLLUPS = (leg_sums, leg_classes, leg_costs, leg_repeats)
 
 IS_COUNTED = (
     "not exists (select from leg_repeats where leg_repeats.call_control_id = leg.call_control_id"
@@ -175,6 +201,14 @@ def rows_told_apart(suffixes: Iterable[str]) -> str:
     )
 
 
+def sums_of_block(class_: str) -> str:
+    """The columns of a block, in SQL over rows with the number of a class and its `legs`."""
+    return ", ".join(
+        f"coalesce(sum(legs) filter (where {class_} % {BLOCK} = {place}), 0)"
+        for place in range(BLOCK)
+    )
+
+
 def _changed(
     changes: Mapping[str, str],
     before: str = "",
@@ -196,6 +230,11 @@ def _changed(
         delay=CLASSES["delay"],
         talk=CLASSES["talk"],
         ring=CLASSES["ring"],
+        of_block=", ".join(OF_BLOCK),
+        of_classes=sums_of_block("class"),
+        set_block=", ".join(f"{name} = leg_classes.{name} + excluded.{name}" for name in OF_BLOCK),
+        cost=COST,
+        block=BLOCK,
         kinds=",\n        ".join(
             f"('{kind}', {', '.join([*values, *['null'] * (3 - len(values))])})"
             for kind, values in KINDS.items()
@@ -226,29 +265,48 @@ hours as materialized (
 ),
 hour_classes as materialized (
     select kind, date_trunc('hour', started_at, 'UTC') as hour, shard, direction, connection_id,
-        value, sum(sign) as legs, sum(sign * micros) as micros
+        class, sum(sign) as legs
     from changes cross join lateral (values
-        ('delay', ({delay})::text, delay_us, 0),
-        ('talk', ({talk})::text, talked_us, 0),
-        ('ring', ({ring})::text, unanswered_us, 0),
-        ('cost', currency, cost_micros, cost_micros)
-    ) as each (kind, value, counted, micros)
+        ('delay', {delay}, delay_us),
+        ('talk', {talk}, talked_us),
+        ('ring', {ring}, unanswered_us)
+    ) as each (kind, class, counted)
     where counted is not null
-    group by kind, hour, shard, direction, connection_id, value
-    having sum(sign) <> 0 or sum(sign * micros) <> 0
+    group by kind, hour, shard, direction, connection_id, class
+    having sum(sign) <> 0
+),
+hour_costs as materialized (
+    select date_trunc('hour', started_at, 'UTC') as hour, shard, direction, connection_id,
+        currency, sum(sign) as legs, sum(sign * cost_micros) as micros
+    from changes where cost_micros is not null
+    group by hour, shard, direction, connection_id, currency
+    having sum(sign) <> 0 or sum(sign * cost_micros) <> 0
 ),
 classes as (
     insert into leg_classes (
-        kind, level, starts_at, shard, direction, connection_id, value, legs, micros
+        kind, level, starts_at, shard, direction, connection_id, block, {of_block}
     )
     select kind || suffix, level, date_trunc(level, hour, 'UTC'), shard, told.direction,
-        told.connection_id, value, sum(legs), sum(micros)
+        told.connection_id, class / {block}, {of_classes}
     from hour_classes cross join (values {levels}) as period (level)
         cross join lateral (values {told_apart}) as told (suffix, direction, connection_id)
     group by 1, 2, 3, 4, 5, 6, 7
     order by 1, 2, 3, 4, 5, 6, 7
-    on conflict (kind, level, starts_at, shard, direction, connection_id, value) do update
-    set legs = leg_classes.legs + excluded.legs, micros = leg_classes.micros + excluded.micros
+    on conflict (kind, level, starts_at, shard, direction, connection_id, block) do update
+    set {set_block}
+),
+costs as (
+    insert into leg_costs (
+        kind, level, starts_at, shard, direction, connection_id, currency, legs, micros
+    )
+    select '{cost}' || suffix, level, date_trunc(level, hour, 'UTC'), shard, told.direction,
+        told.connection_id, currency, sum(legs), sum(micros)
+    from hour_costs cross join (values {levels}) as period (level)
+        cross join lateral (values {told_apart}) as told (suffix, direction, connection_id)
+    group by 1, 2, 3, 4, 5, 6, 7
+    order by 1, 2, 3, 4, 5, 6, 7
+    on conflict (kind, level, starts_at, shard, direction, connection_id, currency) do update
+    set legs = leg_costs.legs + excluded.legs, micros = leg_costs.micros + excluded.micros
 )
 insert into leg_sums (
     kind, level, starts_at, shard, direction, connection_id, value1, value2, value3, {figures}
@@ -287,8 +345,8 @@ FILL_HOURS = _changed(
     levels=LEVELS[:1],
     suffixes=[""],
 )
-"""The hours of [:first, :last), which are whole, of empty tables; of `leg_classes`, those that tell
-apart all dimensions."""
+"""The hours of [:first, :last), which are whole, of empty tables; of `leg_classes` and `leg_costs`,
+those that tell apart all dimensions."""
 
 _LONGER = """insert into {table} ({columns})
 select kind, :longer, date_trunc(:longer, starts_at, 'UTC'), shard, direction, connection_id,
@@ -309,10 +367,41 @@ def _longer(table: Table, values: Sequence[str], figures: Sequence[str]) -> str:
 
 FILL_LONGER: Mapping[str, Sequence[str]] = {
     _longer(leg_sums, ("value1", "value2", "value3"), FIGURES): tuple(KINDS),
-    _longer(leg_classes, ("value",), ("legs", "micros")): CLASS_KINDS,
+    _longer(leg_classes, ("block",), OF_BLOCK): tuple(CLASSES),
+    _longer(leg_costs, ("currency",), ("legs", "micros")): (COST,),
 }
 """The periods of level :longer from those of :level that start in [:first, :last), which has whole
 ones, of a :kind; and the kinds."""
+
+_COARSER = f"""insert into {{table}} (
+    kind, level, starts_at, shard, direction, connection_id, {{columns}}
+)
+select kind || suffix, level, starts_at, shard, told.direction, told.connection_id, {{value}},
+    {{sums}}
+from {{table}}
+    cross join lateral (values
+        {rows_told_apart(suffix for suffix in TOLD_APART if suffix)}
+    ) as told (suffix, direction, connection_id)
+where kind = :kind and level = :level and starts_at >= :first and starts_at < :last
+group by 1, 2, 3, 4, 5, 6, 7
+order by 1, 2, 3, 4, 5, 6, 7"""
+
+
+def _coarser(table: Table, value: str, figures: Sequence[str]) -> str:
+    return _COARSER.format(
+        table=table.name,
+        columns=", ".join((value, *figures)),
+        value=value,
+        sums=", ".join(f"sum({name})" for name in figures),
+    )
+
+
+FILL_COARSER: Mapping[str, Sequence[str]] = {
+    _coarser(leg_classes, "block", OF_BLOCK): tuple(CLASSES),
+    _coarser(leg_costs, "currency", ("legs", "micros")): (COST,),
+}
+"""The rows of a :kind that tell fewer dimensions apart, from those of a :level that start in
+[:first, :last) and tell all apart; and the kinds."""
 
 _MARK = _changed(
     {
@@ -351,7 +440,7 @@ begin
         'search_path', quote_ident(tg_table_schema) || ', pg_catalog, pg_temp', true
     );
     if tg_op = 'TRUNCATE' then
-        truncate leg_sums, leg_classes, leg_repeats;
+        truncate leg_sums, leg_classes, leg_costs, leg_repeats;
         return null;
     elsif tg_op = 'UPDATE' then
         -- Of an upsert, this is before the trigger of its inserted rows, which marks repeats.

@@ -11,8 +11,8 @@ from typing import Any
 from alembic import op
 from sqlalchemy import BigInteger, Column, DateTime, Integer, Text, text
 
-revision = "0028"
-down_revision = "0027"
+revision = "0029"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 

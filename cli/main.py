@@ -26,7 +26,7 @@ from offhook.cli.history.import_ import import_
 from offhook.cli.history.repair.command import repair
 from offhook.cli.history.replay import replay
 from offhook.cli.history.verify import verify
-from offhook.cli.migrate import migrate
+from offhook.cli.migrate.command import migrate
 from offhook.cli.options import UsageWrong, console
 from offhook.cli.parked.command import app as parked
 from offhook.cli.provision import provision

@@ -9,5 +9,6 @@ context.configure(
     target_metadata=metadata,
     # One transaction for all migrations, which the caller begins and commits.
     transaction_per_migration=False,
+    on_version_apply=context.config.attributes["applied"],
 )
 context.run_migrations()

@@ -13,7 +13,7 @@ from offhook.jetstream.provisioning.repartition import StoredSequences, repartit
 from offhook.jetstream.provisioning.rewrite import rewrite
 from offhook.jetstream.stream import PARTITIONS_DEFAULT
 from offhook.projections.maintenance import empty_views, require_foldable_from
-from offhook.projections.views.schema.migrate import migrate
+from offhook.projections.views.schema.migrate import Migrating, Report, migrate
 from offhook.settings import Settings
 
 MIGRATIONS = Path(offhook.__file__).parent / "migrations"
@@ -25,12 +25,19 @@ def prepare(settings: Settings, *, is_alone: bool = False, say: Say = lambda lin
     `is_alone`: no role is connected, so that an older log is rewritten, and one of a single stream
     is moved to as many partitions as the settings ask for.
     """
+
+    def report(at: Migrating) -> None:
+        if at.part == 0:
+            say(f"database: {at.revision}, {at.title}")
+
     rewrite_compressed = is_alone
     if is_alone and settings.partitions > 1:
-        asyncio.run(migrate_database(settings))  # the move looks at the views
+        asyncio.run(
+            migrate_database(settings, report=report, warn=say)
+        )  # the move looks at the views
         asyncio.run(repartition_log(settings, say, rewrite_compressed=True))
     asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=say))
-    asyncio.run(migrate_database(settings))
+    asyncio.run(migrate_database(settings, report=report, warn=say))
 
 
 async def provision_log(
@@ -98,6 +105,11 @@ async def repartition_log(
         await close(client)
 
 
-async def migrate_database(settings: Settings) -> None:
-    """Migrate the database to the newest revision."""
-    await migrate(settings.postgres_url, MIGRATIONS)
+async def migrate_database(
+    settings: Settings,
+    *,
+    report: Report = lambda migrating: None,
+    warn: Say = lambda warning: None,
+) -> None:
+    """Migrate the database to the newest revision; `report` and `warn` are as of `migrate`."""
+    await migrate(settings.postgres_url, MIGRATIONS, report=report, warn=warn)

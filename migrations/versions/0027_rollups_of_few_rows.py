@@ -7,7 +7,7 @@ is that of `offhook.projections.views.analytics` at this revision; a test compar
 
 from datetime import UTC, datetime, timedelta
 
-from alembic import op
+from alembic import context, op
 from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Text, text
 
 revision = "0027"
@@ -19,7 +19,9 @@ depends_on = None
 def upgrade() -> None:
     _replace_in("offhook_rollups", _BEFORE, _AFTER)
     op.execute("set local work_mem = '64MB'")
-    for month in _months():
+    months = _months()
+    for done, month in enumerate(months):
+        context.config.attributes["part"](done, len(months))
         last = (month + timedelta(days=31)).replace(day=1)
         for kind in _KINDS:
             for level in ("hour", "day", "month"):

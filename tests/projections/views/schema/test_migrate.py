@@ -18,6 +18,7 @@ from offhook.projections.views.commands import count_outcomes
 from offhook.projections.views.database.engine import asyncpg_url, open_database
 from offhook.projections.views.schema.migrate import (
     REVISION,
+    Migrating,
     downgrade,
     migrate,
     require_migrated,
@@ -254,6 +255,39 @@ async def test_a_migration_waits_for_what_is_at_work(
     await migrating
     await engine.dispose()
     assert await revision(empty_database_url) == REVISION
+
+
+async def test_an_upgrade_says_what_it_does_and_which_projector_is_of_the_version_before(
+    empty_database_url: str, migrations: Path
+) -> None:
+    said: list[Migrating] = []
+    warnings: list[str] = []
+    await migrate(empty_database_url, migrations, "0026", report=said.append, warn=warnings.append)
+    assert (said, warnings) == ([], [])  # everything is new
+    engine = open_database(empty_database_url)
+    async with engine.connect() as running:
+        await running.execute(text(_RUNNING))
+        await running.execute(
+            text(
+                "insert into leg_classes (kind, level, starts_at, shard, value, legs, micros)"
+                " values ('talk', 'month', '2026-10-01T00:00:00Z', 0, 1, 1, 1)"
+            )
+        )
+        await running.commit()
+        await migrate(empty_database_url, migrations, report=said.append, warn=warnings.append)
+    await engine.dispose()
+    applied = [(each.revision, each.part, each.parts) for each in said]
+    assert applied == [("0027", 0, None), ("0027", 0, 1), ("0028", 0, None)]
+    assert said[-1].title.startswith("Indexes of the numbers of dials")
+    [warning] = warnings
+    assert "the projector old-1 is running" in warning
+
+
+_RUNNING = """
+insert into projectors select 'projector', 'old-1', now(), now() + interval '1 hour', pid,
+    backend_start from pg_stat_activity where pid = pg_backend_pid()
+union all select 'projector', 'killed', now(), now() + interval '1 hour', 1, now()
+"""
 
 
 async def _is_waited_for(looking: AsyncConnection) -> bool:

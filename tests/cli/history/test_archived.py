@@ -1,16 +1,20 @@
 """The commands of history read archived sessions, and say which file they miss."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+from offhook.cli.show import follow
 from offhook.codec.facts import encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.events import Decided
+from offhook.events import CallEvent, CallHangup, CallInitiated, Decided
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.archive import Archiver
 from tests.cli.history.conftest import Installation, take_calls
@@ -25,7 +29,7 @@ FLOW = "tests.cli.whatif.flows:greet"
 
 
 async def test_everything_reads_the_same_before_and_after_an_archive_run(
-    here: Installation, tmp_path: Path, free_port: int
+    here: Installation, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await take_calls(here, *NAMES)
     await _settle_failures(here)
@@ -42,6 +46,7 @@ async def test_everything_reads_the_same_before_and_after_an_archive_run(
             assert await connection.scalar(text("select count(*) from event_log")) == 0
         assert await _read(here, endpoint) == before
         await _show_with_a_late_webhook(here, before["show"])
+        await _follow_a_leg_that_came_late(here, monkeypatch)
 
     async with here.engine.begin() as connection:
         await connection.execute(text("update legs set from_number = 'wrong'"))
@@ -67,6 +72,31 @@ async def _show_with_a_late_webhook(here: Installation, before: Printed) -> None
     assert [each["seq"] for each in printed.json["records"]] == [appended.seq]
     assert "warning: only what is in the log, as the archive cannot be read: " in printed.errors
     await Retention(here.client).delete([appended.seq])
+
+
+async def _follow_a_leg_that_came_late(here: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session was over, and is not until this leg ends too."""
+    leg: dict[str, Any] = {"call_control_id": "v3:late", "call_session_id": SECOND}
+    appended: list[int] = []
+
+    async def append(event: CallEvent) -> None:
+        encoded = encoded_webhook(wire_body(event), event.event_id)
+        appended.append((await here.log.append(SECOND, "in", encoded)).seq)
+
+    loop = asyncio.get_running_loop()
+
+    async def events(*_: object) -> AsyncIterator[str]:
+        ended = CallHangup(event_id=f"{SECOND}-new-leg-ended", **leg)
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(append(ended), loop))
+        yield "{}"
+        pytest.fail("it goes on after the end of the session")
+
+    monkeypatch.setattr(follow, "events", events)
+    await append(CallInitiated(event_id=f"{SECOND}-new-leg", **leg))
+    printed = await _typed(here, "show", SECOND, "--follow", "--last", "1")
+    assert (printed.status, printed.errors) == (0, "")
+    assert re.findall(r"^ *0:(\d+)  ", printed.output, re.MULTILINE) == [*map(str, appended)]
+    await Retention(here.client).delete(appended)
 
 
 async def _finish_an_erasure(here: Installation, root: Path) -> None:

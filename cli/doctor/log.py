@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 
 import httpx
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, StreamConfig
@@ -15,7 +14,7 @@ from nats.js.errors import NotFoundError
 from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Now, clock, good, wrong
 from offhook.errors import LogUnavailable, LogUnsafe, OffhookError, shown_url, words_of
-from offhook.jetstream.client.connection import client_options, close
+from offhook.jetstream.client.connection import client_options, close, opened
 from offhook.jetstream.health.condition import account_limits, condition_of, stream_limits
 from offhook.jetstream.health.log_health import LATE_S
 from offhook.jetstream.provisioning.drift import ConfigDifference, differences
@@ -92,7 +91,7 @@ async def examine_log(settings: Settings) -> Findings:
     once = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1, "error_cb": on_error}
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            client = await nats.connect(**client_options(settings.nats_url, "doctor") | once)
+            client = await opened(client_options(settings.nats_url, "doctor") | once)
     except (OSError, NatsError, TimeoutError, ValueError) as error:
         refusals = [each for each in errors if not isinstance(each, OSError)]
         why = words_of(next(iter(refusals or errors), error))

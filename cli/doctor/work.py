@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
@@ -16,7 +15,7 @@ from offhook.cli.counted import counted
 from offhook.cli.doctor.finding import Finding, Findings, Now, good, unknown, wrong
 from offhook.cli.doctor.roles import examine_role
 from offhook.errors import LogMissing, OffhookError, SettingInvalid
-from offhook.jetstream.client.connection import client_options, close
+from offhook.jetstream.client.connection import client_options, close, opened
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import (
@@ -113,8 +112,8 @@ class _Log:
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                self._client = await nats.connect(
-                    **client_options(self._url, "doctor") | _ONCE | {"error_cb": on_error}
+                self._client = await opened(
+                    client_options(self._url, "doctor") | _ONCE | {"error_cb": on_error}
                 )
         except (OSError, NatsError, TimeoutError, ValueError):
             return None

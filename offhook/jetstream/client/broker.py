@@ -3,14 +3,21 @@
 from types import TracebackType
 
 from faststream.nats import NatsBroker
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from offhook.jetstream.client.connection import close
+from offhook.jetstream.client.connection import close, opened
 
 
 class Broker(NatsBroker):
     """FastStream drains the connection last, which raises if it is lost: the steps after that were
     skipped, and a graceful shutdown was reported as a failure."""
+
+    async def _connect(self) -> Client:
+        """As FastStream's own, by a client that leaves no connection open."""
+        client = await opened(self._connection_kwargs)
+        self.config.connect(client)
+        return client
 
     async def stop(
         self,

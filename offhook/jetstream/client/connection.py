@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
@@ -28,7 +27,23 @@ _log = logging.getLogger(__name__)
 
 async def connect(url: str, role: str) -> Client:
     """A client that reconnects forever. Raises LogUnavailable if nobody listens at `url`."""
-    return await first_connection(url, nats.connect(**client_options(url, role)))
+    return await first_connection(url, opened(client_options(url, role)))
+
+
+async def opened(options: Mapping[str, Any]) -> Client:
+    """A client that is connected. Raises what nats-py does.
+
+    If a handshake is cancelled, as by a timeout, nats-py leaves its socket open; here it is closed.
+    """
+    client = _Client()
+    try:
+        await client.connect(**options)
+    except BaseException:
+        if client.is_connecting:
+            with contextlib.suppress(OSError):
+                await client.close()
+        raise
+    return client
 
 
 def client_options(url: str, role: str) -> dict[str, Any]:
@@ -62,6 +77,16 @@ def client_options(url: str, role: str) -> dict[str, Any]:
         "disconnected_cb": on_disconnected,
         "reconnected_cb": on_reconnected,
     }
+
+
+class _Client(Client):
+    """A server that accepts connections and does not greet, as one that is frozen, would be left
+    with one for each attempt to reconnect: nats-py forgets it when it makes the next."""
+
+    async def _connect_to_server(self, s: Any) -> None:
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
 
 
 async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:

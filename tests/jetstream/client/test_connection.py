@@ -9,6 +9,7 @@ from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable
+from offhook.jetstream.client import connection
 from offhook.jetstream.client.connection import close, connect, until_refused, when_reconnected
 
 LOOK_S = 0.02
@@ -33,6 +34,56 @@ async def test_a_connection_that_was_closed_is_told_unless_we_are_ending() -> No
         ending.set()
         with pytest.raises(TimeoutError):
             await looks(client, ending)
+
+
+@pytest.mark.filterwarnings("error")  # a connection that is only forgotten is one
+async def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the other side closes
+        is_left.set()
+        writer.close()
+
+    monkeypatch.setattr(connection, "FIRST_CONNECTION_S", 0.2)
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        url = f"nats://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        with pytest.raises(LogUnavailable, match="no NATS server answers"):
+            await connect(url, "test")
+        async with asyncio.timeout(TIMEOUT_S):
+            await is_left.wait()
+
+
+INFO = b'INFO {"version": "2.15.1", "proto": 1, "headers": true, "max_payload": 1048576}\r\n'
+
+
+@pytest.mark.filterwarnings("error")  # a connection that is only forgotten is one
+async def test_a_server_that_does_not_greet_is_left_before_each_attempt_to_reconnect() -> None:
+    left: asyncio.Queue[None] = asyncio.Queue()
+    is_in = asyncio.Event()
+
+    async def greet_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if not is_in.is_set():
+                writer.write(INFO)
+                while await reader.readline() != b"PING\r\n":
+                    pass
+                writer.write(b"PONG\r\n")
+                await is_in.wait()
+            else:
+                writer.write(b"-ERR 'no more of you'\r\n")
+                await reader.read()  # until the other side closes
+                left.put_nowait(None)
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(greet_once, "127.0.0.1", 0) as server:
+        client = await connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "test")
+        is_in.set()
+        async with asyncio.timeout(TIMEOUT_S):
+            await left.get()
+            await left.get()
+        await close(client)
 
 
 async def test_a_server_that_is_only_away_is_not_told() -> None:

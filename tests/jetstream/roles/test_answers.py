@@ -18,6 +18,8 @@ from offhook.jetstream.roles.answers import (
 )
 from offhook.process.health import Readiness
 
+TIMEOUT_S = 60.0
+
 
 @pytest.fixture
 async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
@@ -57,7 +59,10 @@ async def test_roles_answer_without_waiting_for_a_slow_check(client: Client) -> 
             warnings=lambda: ["look"],
             registry=CollectorRegistry(),
         )
-    refused, checking = await ask_roles(client, within_s=2.0)
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(found := await ask_roles(client, within_s=1.0)) < 2:
+            pass  # a busy machine needs more than a second for an answer
+    refused, checking = found
     assert (refused.role, refused.ready) == ("ingress", False)
     assert refused.because is not None
     assert len(refused.because) == TEXT_CHARS_MAX

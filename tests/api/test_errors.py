@@ -29,12 +29,13 @@ async def refusing_postgres(sqlstate: str) -> AsyncIterator[int]:
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         said = f"SFATAL\0VFATAL\0C{sqlstate}\0Mnobody is let in\0\0".encode()
-        await reader.read(1024)
-        writer.write(b"N")  # no TLS
-        await reader.read(1024)
-        writer.write(b"E" + (len(said) + 4).to_bytes(4) + said)
-        writer.close()
-        await writer.wait_closed()
+        try:
+            await reader.read(1024)
+            writer.write(b"N")  # no TLS
+            await reader.read(1024)
+            writer.write(b"E" + (len(said) + 4).to_bytes(4) + said)
+        finally:
+            writer.close()
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]

@@ -28,6 +28,7 @@ class Line:
         self._socket = f"{where.query['host']}/.s.PGSQL.{where.query['port']}"
         self._database = where.database
         self._ways: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self._until = until
         self.is_open = asyncio.Event()
         self.is_closed = asyncio.Event()  # by itself
@@ -35,16 +36,24 @@ class Line:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         """The URL that leads through it."""
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             try:
                 yield f"postgresql://postgres@127.0.0.1:{port}/{self._database}"
             finally:
                 for way in self._ways:
                     way.cancel()
+                for writer in self._writers:
+                    writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A driver that gives a statement up connects once more; the test may end meanwhile.
+        self._writers.append(writer)
+        self._ways.add(asyncio.create_task(self._join(reader, writer)))
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         above, below = await asyncio.open_unix_connection(self._socket)
+        self._writers.append(below)
         for way in ((reader, below), (above, writer)):
             self._ways.add(asyncio.create_task(self._relay(*way)))
 

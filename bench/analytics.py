@@ -1,12 +1,13 @@
 """What analytics take over many calls, and what the roll-ups cost the projector.
 
-    python -m bench.analytics [--legs 100000 10000000] [--rounds 40] [--records 16000]
+    python -m bench.analytics [--legs 100000 10000000] [--rounds 40] [--records 16000] [--keep DIR]
 
 Legs are made inside Postgres, over a year: eight connections, 40 number prefixes, two flows, ten
 outcomes; with a command for each, and a visit to a queue for each fourth. Each query runs once to
-warm up, then `--rounds` times. The cost is the processor time of this process and of its
-connection's server process, of batches of 100 records, with the triggers of the roll-ups and
-without them, in turns.
+warm up, then `--rounds` times. With `--keep` Postgres is in that folder, and what it has from
+another run is migrated and measured again: ten million legs take long to make. The cost is the
+processor time of this process and of its connection's server process, of batches of 100 records,
+with the triggers of the roll-ups and without them, in turns.
 """
 
 import argparse
@@ -59,11 +60,12 @@ def main() -> None:
     parser.add_argument("--legs", type=int, nargs="*", default=[100_000, 10_000_000])
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--records", type=int, default=16_000)
+    parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args()
     console.print(describe("bench.analytics"), highlight=False)
     with (
         tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder,
-        PostgresServer(Path(folder) / "postgres") as postgres,
+        PostgresServer(chosen.keep or Path(folder) / "postgres") as postgres,
     ):
         if chosen.records:
             show_cost(postgres, chosen.records)
@@ -72,23 +74,43 @@ def main() -> None:
 
 
 def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) -> None:
-    found: dict[str, list[float]] = {}
-    columns = []
+    found: dict[str, list[list[float]]] = {}
     for size in sizes:
-        url = _migrated(postgres, f"legs_{size}")
-        made = asyncio.run(fill(url, size))
-        for name, value in made.items():
-            console.print(f"{size:,} legs: {name} {value}", highlight=False)
-        for name, times in asyncio.run(measure(url, rounds)).items():
-            found.setdefault(name, []).append(percentile(times, 99) * 1000)
-        columns.append(f"{size:,} legs, p99 ms")
-    table = Table(title="GET /analytics/…, without HTTP", title_justify="left")
+        name = f"legs_{size}"
+        is_kept = has_database(postgres, name)
+        url = postgres.url_of(name) if is_kept else postgres.create_database(name)
+        asyncio.run(migrate(url, MIGRATIONS))
+        made = {} if is_kept else asyncio.run(fill(url, size))
+        for part, value in made.items():
+            console.print(f"{size:,} legs: {part} {value}", highlight=False)
+        for query, times in asyncio.run(measure(url, rounds)).items():
+            found.setdefault(query, []).append(times)
+    table = Table(title="GET /analytics/…, without HTTP, ms", title_justify="left")
     table.add_column("query")
-    for column in (*columns, "ratio"):
+    columns = (column for size in sizes for column in (f"{size:,} legs: p50", "p99"))
+    for column in (*columns, "ratio p50", "p99"):
         table.add_column(column, justify="right")
-    for name, figures in found.items():
-        table.add_row(name, *(f"{each:.1f}" for each in figures), f"{figures[-1] / figures[0]:.2f}")
+    for query, by_size in found.items():
+        medians, worst = (
+            [percentile(times, percent) * 1000 for times in by_size] for percent in (50, 99)
+        )
+        figures = (f"{each:.1f}" for pair in zip(medians, worst, strict=True) for each in pair)
+        ratios = (f"{each[-1] / each[0]:.2f}" for each in (medians, worst))
+        table.add_row(query, *figures, *ratios)
     console.print(table)
+
+
+def has_database(postgres: PostgresServer, name: str) -> bool:
+    async def has() -> bool:
+        engine = open_database(postgres.url)
+        async with engine.connect() as connection:
+            found = await connection.execute(
+                text("select 1 from pg_database where datname = :name"), {"name": name}
+            )
+        await engine.dispose()
+        return found.first() is not None
+
+    return asyncio.run(has())
 
 
 def queries() -> Mapping[str, GroupsWanted]:

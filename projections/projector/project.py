@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import CheckpointMoved, LogMissing, PassingFault
+from offhook.jetstream.client.connection import unread
 from offhook.jetstream.consuming.delivery import place_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import PROJECTOR, PROJECTOR_BATCH_MAX, stream_of
@@ -43,6 +44,10 @@ from offhook.projections.views.progress.checkpoint import read_checkpoint
 GATHER_S = 0.015
 """Batches begin at least this far apart: under load each has several records, which share its
 transaction. After a pause a record waits for nothing."""
+
+READ_S = 0.001
+"""Of that time, for reading what came in the rest of it: one by one, each record would wake the
+process."""
 
 LOOK_S = 0.25
 """How often a projector without records looks at its partitions."""
@@ -215,8 +220,10 @@ class Projector:
             self._look.clear()
             await _sleep(LOOK_S, self._look)
         wait_s = self._began_at + GATHER_S - time.monotonic()
-        if 0 < self._waiting() < PROJECTOR_BATCH_MAX // 2 and wait_s > 0:
-            await _sleep(wait_s, stopping)
+        if 0 < self._waiting() < PROJECTOR_BATCH_MAX // 2 and wait_s > READ_S:
+            with unread(self._client):
+                await _sleep(wait_s - READ_S, stopping)
+            await _sleep(READ_S, stopping)
         self._began_at = time.monotonic()
         batch: dict[int, list[Msg]] = {}
         left, room = PROJECTOR_BATCH_MAX, Room()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from nats.aio.client import Client
@@ -114,6 +114,31 @@ def when_reconnected(client: Client, do: Callable[[], None]) -> Callable[[], Non
     calls = reconnected.calls
     calls.add(do)
     return lambda: calls.discard(do)
+
+
+@contextlib.contextmanager
+def unread(client: Client) -> Iterator[None]:
+    """Leave what arrives in the socket meanwhile, for some milliseconds.
+
+    Messages that come one by one wake the process for each of them; afterwards, one read has all.
+    """
+    transport = _socket_of(client)
+    if transport is None:
+        yield
+        return
+    transport.pause_reading()
+    try:
+        yield
+    finally:
+        if not transport.is_closing():
+            transport.resume_reading()
+
+
+def _socket_of(client: Client) -> asyncio.ReadTransport | None:
+    """None if it is not connected, or not by TCP."""
+    writer = getattr(client._transport, "_io_writer", None)
+    transport = None if writer is None else writer.transport
+    return None if transport is None or transport.is_closing() else transport
 
 
 class _Reconnected:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from offhook.errors import OperatorFault, SettingInvalid
+from offhook.projections.views.database.arrays import encode_arrays_fast
 
 POOL_CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 5.0
@@ -50,6 +51,7 @@ def open_database(
     Raises SettingInvalid for what is not a PostgreSQL URL. Connecting raises OperatorFault behind a
     pooler that is not in session mode.
     """
+    encode_arrays_fast()
     return create_async_engine(
         asyncpg_url(url),
         pool_size=POOL_CONNECTIONS_MAX,

@@ -6,11 +6,18 @@ import weakref
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable
 from offhook.jetstream.client import connection
-from offhook.jetstream.client.connection import close, connect, until_refused, when_reconnected
+from offhook.jetstream.client.connection import (
+    close,
+    connect,
+    unread,
+    until_refused,
+    when_reconnected,
+)
 
 LOOK_S = 0.02
 TIMEOUT_S = 60.0
@@ -109,3 +116,59 @@ async def test_a_closed_connection_is_not_kept_by_what_waits_for_its_reconnectio
         await asyncio.sleep(0)
         gc.collect()
         assert kept() is None
+
+
+async def test_what_comes_while_nothing_is_read_is_read_at_once_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many small messages woke the projector for each of them."""
+    reads, received = 0, asyncio.Queue[bytes]()
+    feed_data = asyncio.StreamReader.feed_data
+
+    def counted(self: asyncio.StreamReader, data: bytes) -> None:
+        nonlocal reads
+        reads += self is reader
+        feed_data(self, data)
+
+    async def take(message: Msg) -> None:
+        received.put_nowait(message.data)
+
+    with NatsServer() as nats:
+        client, other = await connect(nats.url, "test"), await connect(nats.url, "other")
+        reader = client._transport._io_reader  # type: ignore[union-attr]
+        await client.subscribe("news", cb=take)
+        await client.flush()
+        monkeypatch.setattr(asyncio.StreamReader, "feed_data", counted)
+        with unread(client):
+            for number in range(100):
+                await other.publish("news", b"%d" % number)
+                await other.flush()
+            assert received.empty()
+            assert reads == 0
+        async with asyncio.timeout(TIMEOUT_S):
+            found = [await received.get() for _ in range(100)]
+        assert found == [b"%d" % number for number in range(100)]
+        assert reads < 10
+        await close(client)
+        await close(other)
+
+
+async def test_a_connection_that_is_closed_while_nothing_is_read_stays_closed() -> None:
+    with NatsServer() as nats:
+        client = await connect(nats.url, "test")
+        with unread(client):
+            await client.close()
+        with unread(client):
+            assert client.is_closed
+
+
+async def test_a_server_that_ends_while_nothing_is_read_is_connected_to_again() -> None:
+    with NatsServer() as nats:
+        client, reconnected = await connect(nats.url, "test"), asyncio.Event()
+        when_reconnected(client, reconnected.set)
+        with unread(client):
+            await asyncio.to_thread(nats.stop)
+            await asyncio.to_thread(nats.start)
+        async with asyncio.timeout(TIMEOUT_S):
+            await reconnected.wait()
+        await close(client)

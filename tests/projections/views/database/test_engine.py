@@ -1,6 +1,8 @@
 """The engine behind a connection pooler: session mode works, transaction mode is refused."""
 
 import asyncio
+import sys
+from types import FrameType
 
 import pytest
 from sqlalchemy import text
@@ -9,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.views.database.engine import driver_in, open_database
+from offhook.projections.views.database.engine import driver_in, driver_of, open_database
 from offhook.projections.views.database.errors import reason_of
 from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import CHANNEL
@@ -100,3 +102,25 @@ async def test_sqlalchemy_takes_part_in_a_transaction_of_the_driver(engine: Asyn
         finally:
             await connection.execute(text("drop table begun_test"))
             await connection.commit()
+
+
+async def test_an_array_is_sent_without_asking_what_its_elements_are(engine: AsyncEngine) -> None:
+    texts, numbers = [f"text {number}" for number in range(100)], list(range(100))
+    asked = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal asked
+        asked += event == "call" and frame.f_code.co_name == "__instancecheck__"
+
+    async with engine.connect() as connection:
+        driver = await driver_of(connection)
+        query = "select $1::text[] as texts, $2::bigint[] as numbers"
+        await driver.fetchrow(query, texts, numbers)  # the driver looks the types up
+        sys.setprofile(count)
+        try:
+            row = await driver.fetchrow(query, texts, tuple(numbers))
+        finally:
+            sys.setprofile(None)
+    assert row is not None
+    assert (row["texts"], row["numbers"]) == (texts, numbers)
+    assert asked < 20  # asyncpg by itself asks 300 times

@@ -127,6 +127,8 @@ class TelnyxHttp:
             if response is None:
                 return NoHttpAnswer(detail=_words(error), maybe_taken=True)
         assert response is not None
+        # httpx's stream refers back to its response: with it, each would be garbage in a circle.
+        response.stream = httpx.ByteStream(b"")
         return HttpAnswer(status=response.status_code, headers=response.headers, body=body)
 
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from faststream.nats import NatsMessage
+from nats.aio.msg import Msg
 
-from offhook.jetstream.consuming.delivery import position_in
+from offhook.jetstream.consuming.delivery import place_of
+from offhook.jetstream.stream import partition_in
 from offhook.jetstream.timetable import Alarm
+from offhook.position import position_of
 
 
 class Delivery(Protocol):
@@ -35,25 +37,29 @@ class Delivery(Protocol):
 class ConsumerDelivery:
     """A delivery that this worker pulled itself."""
 
-    def __init__(self, message: NatsMessage, session_id: str, alarm: Alarm | None = None) -> None:
+    def __init__(self, message: Msg, session_id: str, alarm: Alarm | None = None) -> None:
+        place = place_of(message)
         self._message = message
         self.session_id = session_id
-        self.reply = message.raw_message.reply
-        self.seq = 0 if alarm is not None else position_in(message.raw_message)
+        self.reply = message.reply
+        self.seq = 0 if alarm is not None else position_of(partition_in(place.stream), place.seq)
         self.alarm = alarm
-        self.count = message.raw_message.metadata.num_delivered
+        self.count = place.delivered
 
     async def ack(self) -> None:
         """Acknowledge it."""
-        await self._message.ack()
+        if not self._message.is_acked:
+            await self._message.ack()
 
     async def nak(self, delay_s: float) -> None:
         """Have it redelivered after `delay_s`."""
-        await self._message.nack(delay=delay_s)
+        if not self._message.is_acked:
+            await self._message.nak(delay=delay_s)
 
     async def in_progress(self) -> None:
         """Report that it is being worked on, so that it is not redelivered."""
-        await self._message.in_progress()
+        if not self._message.is_acked:
+            await self._message.in_progress()
 
 
 async def acknowledge(deliveries: Sequence[Delivery], nak_s: float | None = None) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
@@ -35,7 +36,7 @@ def subscribe(
         broker.subscriber,
         pull_sub=PullSub(batch_size=FETCH_MAX, timeout=EXPIRES_S),
         ack_policy=AckPolicy.MANUAL,
-        decoder=_undecoded,
+        decoder=_as_received,
         no_reply=True,
         include_in_schema=False,
     )
@@ -45,13 +46,13 @@ def subscribe(
     ]
     alarms = consume(ALL_FIRED, durable=WORKER_TIMERS, stream=JStream(TIMERS, declare=False))
     handovers = broker.subscriber(
-        wake_subject(worker), decoder=_undecoded, no_reply=True, include_in_schema=False
+        wake_subject(worker), decoder=_as_received, no_reply=True, include_in_schema=False
     )
 
-    async def on_record(message: NatsMessage) -> None:
-        place = parse(message.raw_message.subject)
+    async def on_record(message: Msg) -> None:
+        place = parse(message.subject)
         if place is None:
-            await message.reject()  # not a subject of ours; nothing is ever stored there
+            await message.term()  # not a subject of ours; nothing is ever stored there
             return
         await dispatcher.take(ConsumerDelivery(message, place.session_id))
 
@@ -59,16 +60,16 @@ def subscribe(
         subscriber(on_record)
 
     @alarms
-    async def on_alarm(message: NatsMessage) -> None:
-        alarm = alarm_from(message.raw_message, partitions)
+    async def on_alarm(message: Msg) -> None:
+        alarm = alarm_from(message, partitions)
         if alarm is None:
-            await message.reject()  # it was not set by Offhook
+            await message.term()  # it was not set by Offhook
             return
         await dispatcher.take(ConsumerDelivery(message, alarm.session_id, alarm))
 
     @handovers
-    async def on_handover(message: NatsMessage) -> None:
-        await other_workers.answer(message.raw_message, dispatcher.take_over)
+    async def on_handover(message: Msg) -> None:
+        await other_workers.answer(message, dispatcher.take_over)
 
 
 async def until_missing(
@@ -89,6 +90,7 @@ async def until_missing(
                 continue  # not now; the client reconnects by itself
 
 
-async def _undecoded(message: NatsMessage) -> NatsMessage:
+async def _as_received(message: NatsMessage) -> Msg:
     # FastStream would decode by content type, and what it cannot decode never reaches a handler.
-    return message
+    # It keeps the result in its own message, which that must not be: no garbage in circles.
+    return message.raw_message

@@ -72,12 +72,6 @@ def place_of(message: Msg) -> Place:
     return Place(stream, consumer, *map(int, numbers))
 
 
-def position_in(message: Msg) -> int:
-    """The position of the record that is delivered."""
-    place = place_of(message)
-    return position_of(partition_in(place.stream), place.seq)
-
-
 def lasting_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Without the type and version, and without what the server adds or an append asks of it.
 

@@ -1,5 +1,8 @@
 """The one HTTP client: what it sends, what it refuses, what it says when there is no answer."""
 
+import gc
+import weakref
+
 import httpx
 import pytest
 
@@ -36,6 +39,26 @@ async def test_a_requests_own_headers_replace_the_usual_ones() -> None:
         await http.request("GET", "/calls", headers=[(b"accept", b"\xff/*")])
     accepted = [value for name, value in seen[0].headers.raw if name.lower() == b"accept"]
     assert accepted == [b"\xff/*"]
+
+
+async def test_an_answer_is_freed_without_the_garbage_collector() -> None:
+    responses: list[weakref.ref[httpx.Response]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+        responses.append(weakref.ref(response))
+        return response
+
+    gc.disable()
+    try:
+        async with TelnyxHttp(
+            base_url=URL, key="K", timeout_s=5, transport=httpx.MockTransport(answer)
+        ) as http:
+            for _ in range(3):
+                assert await http.request("POST", "/calls", content=b"{}") is not None
+        assert [response() for response in responses] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Composition root of the projector: settings → log, Postgres → one projector, on FastStream."""
 
 import asyncio
-import gc
 import logging
 from datetime import UTC, datetime
 
@@ -21,17 +20,11 @@ from offhook.settings import Settings
 
 REPORT_S = 60.0
 
-COLLECTION_THRESHOLDS = (700, 10, 1_000)
-"""As `gc.set_threshold` takes them: Python's own but for the last. A full collection walks all the
-folds in memory, 50 to 150 ms with 10,000 of them in which no record is projected. They have no
-cycles, and are freed without it."""
-
 _log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
     """Project until SIGTERM. Raises OffhookError if it cannot start or must not go on."""
-    gc.set_threshold(*COLLECTION_THRESHOLDS)
     async with connected_with_broker(
         "projector", settings.nats_url, settings.nats_monitor_urls, consumer=PROJECTOR
     ) as (role, broker):

@@ -28,15 +28,20 @@ from offhook.process.limited_log import LimitedLog
 GRACE_S = 20
 """How long a graceful shutdown may take; compose waits 30 s before it kills."""
 
+COLLECTION_THRESHOLDS = (700, 10, 1_000)
+"""As `gc.set_threshold` takes them: Python's own but for the last. A full collection stops the
+process while it walks everything in memory, such as the sessions that a worker or projector keeps:
+50 ms and more, in which no command is sent. They have no cycles, and are freed without it."""
+
 _log = logging.getLogger(__name__)
 
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine on uvloop, which spends less time in the loop than asyncio."""
-    # The loaded modules stay until the end. Each full collection would look through them again,
-    # about 50 ms in which no command is sent.
+    # The loaded modules stay until the end: no collection has to look through them again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

@@ -1,16 +1,45 @@
-"""A server that stops: an answer without an end ends at the signal."""
+"""A process: full collections are rare in it, and an answer without an end ends at the signal."""
 
 import asyncio
+import gc
 import os
 import signal
 
 import httpx
+import pytest
 
 from offhook.process.asgi import Receive, Scope, Send
-from offhook.process.serve import serve
+from offhook.process.serve import run_to_end, serve
 from tests.free_ports import free_port
 
 DEADLINE_S = 60.0
+KEPT = 200_000
+"""Objects after which Python's own thresholds had made at least one full collection."""
+
+
+def test_what_a_process_keeps_is_not_searched_for_garbage_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # the process of the tests
+    collected: list[int] = []
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        if phase == "start":
+            collected.append(about["generation"])
+
+    async def keep() -> None:
+        gc.callbacks.append(note)
+        kept = [[number] for number in range(KEPT)]
+        gc.callbacks.remove(note)
+        assert len(kept) == KEPT
+
+    before = gc.get_threshold()
+    try:
+        run_to_end(keep())
+    finally:
+        gc.set_threshold(*before)
+    assert {0, 1} <= {*collected}
+    assert 2 not in collected
 
 
 async def test_an_endless_answer_ends_at_the_signal() -> None:

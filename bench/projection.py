@@ -166,7 +166,7 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
             await asyncio.sleep(0.05)
     used_s = cpu_s() - cpu_before
     engine = open_database(settings.postgres_url)
-    is_right = await _are_right(engine, log, names)
+    is_right = await are_right(engine, log, names)
     batches = await _batches_of(engine, appended)
     await engine.dispose()
     await close(client)
@@ -214,7 +214,7 @@ async def _batches_of(engine: AsyncEngine, positions: Iterable[int]) -> int:
         return int(found.scalar_one())
 
 
-async def _are_right(engine: AsyncEngine, log: JetStreamLog, names: set[str]) -> bool:
+async def are_right(engine: AsyncEngine, log: JetStreamLog, names: set[str]) -> bool:
     """Whether the views have the rows of a cold fold of each session, and no others."""
     wanted: dict[str, set[str]] = {view.name: set() for view in VIEWS}
     for name in names:

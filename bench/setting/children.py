@@ -13,7 +13,7 @@ from pathlib import Path
 
 from offhook.settings import Settings, environment_from
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 25.0
 _ROOT = Path(__file__).resolve().parents[2]
 

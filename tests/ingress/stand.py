@@ -33,6 +33,8 @@ from tests.forked import Forked
 
 PATH = "/webhooks/telnyx"
 KEY = SigningKey.generate()
+OLD_KEY = SigningKey.generate()
+"""Ingress knows both, as during a rotation, where a test does not say otherwise."""
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 PATIENCE_S = 60.0

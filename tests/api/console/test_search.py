@@ -20,7 +20,7 @@ from offhook.api.console.pages.search import (
     offers_for,
 )
 from tests.api.console.conftest import WAIT_MS
-from tests.api.own.sessions.test_sessions import refused_speak
+from tests.api.own.sessions.asking import refused_speak
 from tests.api.stack import CALLER, OURS, Stack
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 import msgspec
-from sqlalchemy import make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import AdaptedConnection, event, make_url, text
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from offhook.errors import OperatorFault, SettingInvalid
@@ -52,11 +52,10 @@ def open_database(
     pooler that is not in session mode.
     """
     encode_arrays_fast()
-    return create_async_engine(
+    engine = create_async_engine(
         asyncpg_url(url),
         pool_size=POOL_CONNECTIONS_MAX,
         max_overflow=0,
-        pool_pre_ping=True,
         json_deserializer=msgspec.json.decode,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
@@ -65,6 +64,20 @@ def open_database(
             "async_creator_fn": _connect,  # called with all these, and what the URL says
         },
     )
+    event.listen(engine.sync_engine, "checkout", _ping)
+    return engine
+
+
+def _ping(connection: AdaptedConnection, record: object, proxy: object) -> None:
+    """Have the pool replace a connection that has broken since it was used last.
+
+    As `pool_pre_ping` does, in one round trip instead of three: SQLAlchemy pings in a transaction,
+    for poolers that `_connect` refuses.
+    """
+    try:
+        connection.run_async(lambda driver: driver.execute("select"))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise InvalidatePoolError from error
 
 
 async def driver_of(connection: Connection) -> Driver:

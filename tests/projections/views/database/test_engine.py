@@ -65,6 +65,23 @@ async def test_the_reason_of_an_error_is_what_postgres_said(engine: AsyncEngine)
     assert reason_of(FileNotFoundError(2, "gone")) == "FileNotFoundError(2, 'gone')"
 
 
+async def test_a_connection_that_broke_in_the_pool_is_replaced(engine: AsyncEngine) -> None:
+    async with engine.connect() as one, engine.connect() as other:
+        pids = [
+            (await each.execute(text("select pg_backend_pid()"))).scalar_one()
+            for each in (one, other)
+        ]
+    ended = open_database(engine.url.render_as_string(hide_password=False))
+    async with ended.connect() as connection:
+        for pid in pids:  # and wait until it has ended
+            await connection.execute(text(f"select pg_terminate_backend({pid}, 60000)"))
+    await ended.dispose()
+    for _ in pids:
+        async with engine.connect() as connection:
+            pid = (await connection.execute(text("select pg_backend_pid()"))).scalar_one()
+            assert pid not in pids
+
+
 async def test_sqlalchemy_takes_part_in_a_transaction_of_the_driver(engine: AsyncEngine) -> None:
     async with engine.connect() as connection, engine.connect() as another:
 

@@ -9,11 +9,11 @@ from faststream.asgi import AsgiFastStream
 from offhook.jetstream.client.connection import WATCH_S
 from offhook.jetstream.roles.role import connected_with_broker
 from offhook.jetstream.stream import PROJECTOR
-from offhook.projections.projector.hours import keep_hours
 from offhook.projections.projector.lag import LagWatch
-from offhook.projections.projector.metrics import registry_of
+from offhook.projections.projector.progress import registry_of
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.cutover import end_graces
+from offhook.projections.views.analytics.hourly.keeping import keep_hours
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.schema.migrate import require_migrated
 from offhook.settings import Settings

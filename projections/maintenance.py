@@ -12,10 +12,10 @@ from sqlalchemy import text
 from offhook.errors import LogReplaced, OperatorFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
-from offhook.projections.projector.refold import Refolded, refold
 from offhook.projections.rebuild import cutover, run
 from offhook.projections.rebuild.build import Build, Positions
 from offhook.projections.rebuild.parity import Compared, Example, Parity
+from offhook.projections.rebuild.refold import Refolded, refold
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS

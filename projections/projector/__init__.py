@@ -1,8 +1,11 @@
 """The projector: takes records from the log, folds them into the views, batch by batch.
 
-    project ─▶ deliveries ─▶ batch ─▶ bulk          the running projector
-                               └────▶ checkpoint    its position, moved in the batch's transaction
-    rebuild ─▶ the same, into tables aside ─▶ repair    compare, and replace what differs
+    leases ─▶ project ─▶ deliveries    records of the partitions that it holds, in order
+                 │
+                 ├─▶ batch ─▶ statements    copy into event_log ─┐ one
+                 │     │  └─▶ special_sessions                   │ transaction
+                 │     └────▶ writing ─▶ checkpoint              ┘ views and positions, or neither
+                 └─▶ progress ◀─ lag    what it has done, and what the views lack
 
 `offhook.projections.app` starts it; `offhook.projections.maintenance` is for operators.
 """

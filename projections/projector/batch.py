@@ -23,7 +23,6 @@ from offhook.events import Record
 from offhook.position import partition_of
 from offhook.process.slices import Slices
 from offhook.projections.projector.checkpoint import Fence
-from offhook.projections.projector.refused import REFUSED_MAX, Refused, refused_among
 from offhook.projections.projector.special_sessions import SpecialSessions, special_among, wanted
 from offhook.projections.projector.statements import (
     Move,
@@ -31,7 +30,13 @@ from offhook.projections.projector.statements import (
     copy_statement,
     stub_statement,
 )
-from offhook.projections.projector.writing import Done, write_rows
+from offhook.projections.projector.writing import (
+    REFUSED_MAX,
+    Done,
+    Refused,
+    refused_among,
+    write_rows,
+)
 from offhook.projections.views.analytics.subjects.webhooks import sums_of
 from offhook.projections.views.database.engine import Connection, Driver, driver_in
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, is_out_of_order, written

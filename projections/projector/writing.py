@@ -3,9 +3,19 @@
 All rows are written in one statement. If Postgres refuses one of them, the transaction has failed:
 it is rolled back, and the batch is applied again in savepoints, where the sessions at fault are
 found by halves. A savepoint each time would cost two round trips of every batch.
+
+A session with a text that is too long for an index would be refused again with the same rows:
+
+    refused ─▶ held: folded on in memory ─▶ its long texts change: written again
+
+What is held is of use only while `parked_sessions` has the session, and is forgotten with all else
+of its partition; then it is read and written again, as any parked session.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
 
 from offhook.errors import CheckpointMoved
 from offhook.projections.projector.statements import Move, Statement, write_statement
@@ -13,10 +23,21 @@ from offhook.projections.views.analytics.subjects.webhooks import Sums
 from offhook.projections.views.database.engine import Driver
 from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import Folded
-from offhook.projections.views.registry import Rows, fits_every_index
+from offhook.projections.views.registry import LongTexts, Rows, fits_every_index, long_texts
+
+REFUSED_MAX = 1_000
+"""Sessions that are held. Those beyond are read and tried with each of their records."""
 
 Done = tuple[Folded, Rows]
 """A session that was folded, and its rows to be written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """`folded` has all that changed since the session's first record: nothing is in the views."""
+
+    folded: Folded
+    texts: LongTexts
 
 
 class RowsRefused(Exception):
@@ -64,6 +85,18 @@ async def write_rows(
             refusing,
         )
     return refused
+
+
+def refused_among(done: Sequence[Done], errors: Mapping[str, Exception]) -> dict[str, Refused]:
+    """Of the sessions that were not written, by id: those for such a text."""
+    return {
+        session_id: Refused(folded=folded, texts=texts)
+        for folded, rows in done
+        if isinstance(
+            errors.get(session_id := folded.session.session_id), asyncpg.ProgramLimitExceededError
+        )
+        and (texts := long_texts(rows))
+    }
 
 
 async def _written_apart(

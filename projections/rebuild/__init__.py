@@ -11,5 +11,7 @@
      ├───▶ parity           ├─▶ build        the state of the build, kept in Postgres
      └───▶ cutover          └─▶ aside        the tables aside: indexes, grants, swap, mirror
 
+`refold` makes the rows of chosen sessions anew in the live version, without any of this.
+
 Each step commits its rows and its progress in one transaction: killed anywhere, it is continued.
 """

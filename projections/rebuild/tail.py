@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.position import partition_of
-from offhook.projections.projector.bulk import insert_new, upsert_newer
 from offhook.projections.rebuild.build import (
     Positions,
     live_positions,
@@ -19,6 +18,7 @@ from offhook.projections.rebuild.build import (
     write_positions,
 )
 from offhook.projections.rebuild.folding import Failure, Fold
+from offhook.projections.views.database.bulk import insert_new, upsert_newer
 from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import Folded, written
 from offhook.projections.views.registry import VIEWS, Rows

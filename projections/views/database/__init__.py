@@ -1,1 +1,1 @@
-"""Postgres: the engine, transactions, errors, and what to do when the server is silent."""
+"""Postgres: the engine, transactions, errors, many rows at once, and a server that is silent."""

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.main import app
-from offhook.projections.projector.bulk import insert_new
+from offhook.projections.views.database.bulk import insert_new
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of

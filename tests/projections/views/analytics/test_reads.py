@@ -25,13 +25,13 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import imported_headers
 from offhook.jetstream.stream import STREAM, consumer_configs, stream_config
-from offhook.projections.projector.hours import make_old
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild.run import build_version, cut_over_version
 from offhook.projections.views.analytics.grouping.buckets import INTERVALS
 from offhook.projections.views.analytics.grouping.percentiles import Percentiles
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import Cost, GroupView, read_groups
+from offhook.projections.views.analytics.hourly.keeping import make_old
 from offhook.projections.views.analytics.hourly.kept import KEPT_DAYS, KEPT_HOURS
 from offhook.projections.views.analytics.kpis import Ratio
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US, DIMENSIONS

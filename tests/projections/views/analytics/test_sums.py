@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections.projector.hours import make_old
 from offhook.projections.views.analytics import groups, subject_figures
 from offhook.projections.views.analytics.grouping.percentiles import Blocks
 from offhook.projections.views.analytics.grouping.statement import histograms_of
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted
 from offhook.projections.views.analytics.groups import read_groups
+from offhook.projections.views.analytics.hourly.keeping import make_old
 from offhook.projections.views.analytics.subject_figures import read_figures
 from offhook.projections.views.analytics.subjects.commands import COMMANDS
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import words_of
-from offhook.projections.projector.bulk import upsert_newer
+from offhook.projections.views.database.bulk import upsert_newer
 from offhook.projections.views.fold import Folded, advanced
 from offhook.projections.views.stored.archive import log_of
 from offhook.projections.views.stored.event_log import read_records

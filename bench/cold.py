@@ -2,7 +2,7 @@
 
 A session of so many records (half of them events, half the decisions on them) is in the log, and a
 worker's cache reads it, as when its first delivery arrives. Another worker had it while it grew,
-and stored its snapshots.
+and stored a snapshot.
 
     from the log    from its first record, as without a snapshot
     snapshot        from its snapshot on, after which there are as many records as there can be
@@ -113,7 +113,8 @@ async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list
     snapshots = Snapshots(
         JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
     )
-    await _append_growing(log, count, snapshots)
+    await _append_long(log, SESSION, count, snapshots)
+    await _append_event(log, OTHER, 0)
     wanted = fold(SESSION, await log.read(SESSION))
     kept = await snapshots.read(SESSION)
     tail = count - len(kept.session.facts) - len(kept.session.decided) if kept else count
@@ -170,7 +171,7 @@ async def calls_beside(rounds: int) -> Table:
             JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
         )
         sessions = [f"long-{number}" for number in range(rounds * per_round)]
-        ends = {each: await _append_long(log, each, snapshots) for each in sessions}
+        ends = {each: await _append_long(log, each, LONG, snapshots) for each in sessions}
         await _skip(client)
         async with listening(CountingCarrier()) as carrier:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
@@ -218,18 +219,21 @@ async def calls_beside(rounds: int) -> Table:
     return table
 
 
-async def _append_long(log: JetStreamLog, session_id: str, snapshots: Snapshots) -> int:
-    """A long session, with a snapshot as old as one can be. Returns its last position."""
-    events = LONG // 2
-    tail = events // (SNAPSHOT_SHARE + 1)
-    await _append(log, session_id, range(events - tail))
+async def _append_long(log: JetStreamLog, session_id: str, count: int, snapshots: Snapshots) -> int:
+    """A session of so many records, with a snapshot as old as one can be, if it is long enough.
+
+    Returns its last position.
+    """
+    events = count // 2
+    tail = max(snapshots.every, count // (SNAPSHOT_SHARE + 1)) // 2
+    kept = max(0, events - tail)
+    await _append(log, session_id, range(kept))
     state = await SessionCache(log, asyncio.sleep).read(session_id)
     assert await state.next_cause() is None, "everything is decided"
-    snapshot = state.due_snapshot(snapshots.every)
-    assert snapshot is not None, "it is folded to its end"
-    snapshots.offer(snapshot)
-    await snapshots.store_offered()
-    return await _append(log, session_id, range(events - tail, events))
+    if (snapshot := state.due_snapshot(snapshots.every)) is not None:
+        snapshots.offer(snapshot)
+        await snapshots.store_offered()
+    return await _append(log, session_id, range(kept, events))
 
 
 async def _skip(client: Client) -> None:
@@ -259,23 +263,6 @@ async def _wake(log: JetStreamLog, sessions: list[str], ends: dict[str, int]) ->
         if len(others) != 1 or causes != [cause.seq]:
             return "a long session has not exactly one more decision"
     return ""
-
-
-async def _append_growing(log: JetStreamLog, count: int, snapshots: Snapshots) -> None:
-    """Append the records, beside a worker that has the session; and one to the short session."""
-    cache = SessionCache(log, asyncio.sleep)
-    tail = max(snapshots.every, count // (SNAPSHOT_SHARE + 1))  # before another one is due
-    for first in range(0, count // 2, EVENTS_AT_ONCE):
-        end = min(first + EVENTS_AT_ONCE, count // 2)
-        await _append(log, SESSION, range(first, end))
-        state = await cache.read(SESSION)
-        await state.next_cause()
-        if 2 * end > count - tail:
-            continue
-        if (snapshot := state.due_snapshot(snapshots.every)) is not None:
-            snapshots.offer(snapshot)
-            await snapshots.store_offered()
-    await _append_event(log, OTHER, 0)
 
 
 async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:

@@ -27,8 +27,8 @@ from offhook.session.stored import parts_of, with_part
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.state import Snapshot
 
-EVERY = 500
-"""Facts and decisions after which a session gets another snapshot; fewer are folded in 40 ms."""
+EVERY = 250
+"""Facts and decisions after which a session gets another snapshot; fewer are read in 20 ms."""
 
 SHORT_MAX = 32
 """Records of each side that are read first. Of a session that has more, a snapshot is asked for."""

@@ -37,9 +37,8 @@ RECENT = timedelta(hours=1)
 UNFOLDED_MAX = 64
 """Records that `latest` may have to fold at once."""
 
-
-SNAPSHOT_SHARE = 16
-"""A long session gets a snapshot after a sixteenth more: all of them cost so many times it."""
+SNAPSHOT_SHARE = 32
+"""A long session gets a snapshot after a thirty-second more: all of them cost so many times it."""
 
 
 @dataclass(frozen=True, kw_only=True)

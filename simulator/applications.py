@@ -17,10 +17,10 @@ from typing import Any
 import msgspec
 
 from offhook.errors import ParameterInvalid
-from offhook.simulator.call.timestamps import iso_milliseconds
 from offhook.simulator.errors import call_errors, parameter_errors, request_errors
 from offhook.simulator.journal import Journal
 from offhook.simulator.random_ids import RandomIds
+from offhook.simulator.timestamps import iso_milliseconds
 from offhook.telnyx.applications import (
     Body,
     ChangedApplication,

@@ -25,7 +25,6 @@ from offhook.simulator.call.features.conferences import (
 )
 from offhook.simulator.call.legs import InboundCall, SimulatedLeg, SimulatedLegState
 from offhook.simulator.call.numbers import CommandFault
-from offhook.simulator.call.requested_events import requested_event
 from offhook.simulator.call.transition import Ids
 from offhook.simulator.call.triggers import KeysPressed
 from offhook.simulator.effects import Effect, EffectLog
@@ -35,6 +34,7 @@ from offhook.simulator.faults import FaultInjector
 from offhook.simulator.journal import Journal
 from offhook.simulator.ledger import DIALS, Ledger
 from offhook.simulator.live_legs import LiveLegs
+from offhook.simulator.requested_events import requested_event
 from offhook.simulator.webhooks.sender import WebhookSender
 
 SLOW_ANSWER_S = 2.5

@@ -15,9 +15,9 @@ from offhook.simulator.call.features.queues import dequeue
 from offhook.simulator.call.features.recording import end_recordings
 from offhook.simulator.call.features.sounds import end_sounds
 from offhook.simulator.call.legs import Ending, SimulatedLeg, SimulatedLegState
-from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.call.triggers import LegEnds
+from offhook.simulator.timestamps import iso_microseconds
 
 CANCELLED = Ending(cause="originator_cancel", source="caller", sip="487")
 LOST = Ending(cause="unspecified", source="unknown", sip="unspecified")

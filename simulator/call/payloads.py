@@ -10,7 +10,7 @@ from typing import Any
 
 from offhook.carrier_events import BY_TYPE, OF_A_CONFERENCE_ALONE, payload_fields
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.timestamps import iso_microseconds
+from offhook.simulator.timestamps import iso_microseconds
 
 PACKETS_PER_S = 50
 

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.effects import Effect
 from offhook.simulator.errors import request_errors
 from offhook.simulator.exchange import Exchange
 from offhook.simulator.http.time_filters import COMPARISONS, time_filter
+from offhook.simulator.timestamps import iso_microseconds
 from offhook.simulator.webhooks.deliveries import WebhookDelivery
 from offhook.simulator.webhooks.envelopes import data_of
 

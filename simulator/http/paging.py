@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.errors import request_errors
+from offhook.simulator.timestamps import iso_microseconds
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250

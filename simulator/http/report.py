@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.effects import Effect
 from offhook.simulator.exchange import Exchange
+from offhook.simulator.timestamps import iso_microseconds
 from offhook.simulator.webhooks.deliveries import WebhookDelivery
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.timestamps import iso_milliseconds
+from offhook.simulator.timestamps import iso_milliseconds
 
 
 def call_resource(leg: SimulatedLeg, now: datetime) -> dict[str, Any]:

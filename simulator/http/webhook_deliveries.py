@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from offhook.simulator.call.timestamps import iso_milliseconds
 from offhook.simulator.errors import request_errors
 from offhook.simulator.http.time_filters import time_filter
+from offhook.simulator.timestamps import iso_milliseconds
 from offhook.simulator.webhooks.deliveries import DeliveryAttempt, WebhookDelivery
 from offhook.simulator.webhooks.envelopes import data_of
 

@@ -22,7 +22,7 @@ from nacl.signing import SigningKey
 
 from offhook.carrier_events import ConferenceFloorChanged
 from offhook.simulator.call.changes import OutgoingWebhook
-from offhook.simulator.call.timestamps import iso_microseconds
+from offhook.simulator.timestamps import iso_microseconds
 from offhook.telnyx.applications import ApiVersion
 from offhook.telnyx.signature import VERSION_ONE_HEADER, sign
 

@@ -18,9 +18,9 @@ from offhook.commands.parameters import Base64, Text1
 from offhook.errors import ParameterInvalid
 from offhook.simulator.call.activities import Seat
 from offhook.simulator.call.legs import SimulatedLeg
-from offhook.simulator.call.timestamps import iso_milliseconds
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.errors import call_errors, parameter_errors
+from offhook.simulator.timestamps import iso_milliseconds
 
 ConferenceAction = Literal["create", "join", "leave"]
 EXPIRES_AFTER = timedelta(hours=4)

@@ -15,9 +15,9 @@ from offhook.commands.defaults import DEFAULTS
 from offhook.simulator.call.activities import ActiveRecording
 from offhook.simulator.call.legs import SimulatedLeg
 from offhook.simulator.call.numbers import recordings_fail
-from offhook.simulator.call.timestamps import iso_microseconds
 from offhook.simulator.call.transition import Transition
 from offhook.simulator.call.triggers import RecordingEnds
+from offhook.simulator.timestamps import iso_microseconds
 
 _DEFAULTS = DEFAULTS["dial"]  # answer, transfer and bridge have the same
 SAVED_AFTER_S = 1.0

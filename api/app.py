@@ -1,7 +1,10 @@
 """Composition root of the API: settings → log, views, carrier → routes, on FastAPI."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.responses import RedirectResponse
@@ -156,7 +159,7 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
         summary="Event-sourced call sessions for Telnyx Call Control",
         version="1",
         docs_url=None,
-        openapi_url="/openapi.json" if with_docs else None,
+        openapi_url=None,
         redoc_url=None,
         openapi_tags=TAGS,
         responses={"4XX": ERRORS, "5XX": ERRORS},
@@ -164,13 +167,18 @@ def application(*routers: APIRouter, with_docs: bool) -> FastAPI:
     for router in routers:
         app.include_router(router)
     install(app)
-    # FastAPI does not know the objects in commands' bodies.
-    components = app.openapi().setdefault("components", {})
-    components.setdefault("schemas", {}).update(parameter_objects())
-    describe_parameters(app.openapi())
     if with_docs:
-        app.router.routes.extend(docs_routes(app.title, "/openapi.json"))
+        app.router.routes.extend(docs_routes(app.title, partial(_document_of, app)))
     return app
+
+
+def _document_of(app: FastAPI) -> Mapping[str, Any]:
+    """The OpenAPI document, with what FastAPI does not know of commands' bodies and parameters."""
+    document = app.openapi()
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).update(parameter_objects())
+    describe_parameters(document)
+    return document
 
 
 def _readiness(settings: Settings, health: LogHealth) -> Ready:

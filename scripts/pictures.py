@@ -32,7 +32,7 @@ from scripts.picture_flows import BILLING, DESK, SUPPORT
 OFFHOOK = Path(sys.executable).parent / "offhook"
 README = Path("docs/pictures")
 IN_README = ("live", "session", "analytics", "health")
-SIZES = {"wide": (1280, 800), "phone": (390, 844), "readme": (1280, 720)}
+SIZES = {"wide": (1280, 800), "phone": (390, 844), "readme": (1440, 960)}
 HISTORY_CALLS = 2_800
 HISTORY = timedelta(days=15)
 LIVE_CALLS = 36
@@ -195,6 +195,13 @@ def _take(
         browser = playwright.chromium.launch(
             executable_path=found.stdout.strip(), args=["--no-sandbox", "--disable-gpu"]
         )
+        if readme:  # taken first, while the calls are in all states
+            README.mkdir(exist_ok=True)
+            page = _signed_in(browser, ready, "light", "readme")
+            for name in IN_README:
+                _open(page, f"{ready['api']}/console{paths[name]}")
+                picture = page.screenshot()
+                (README / f"{name}.png").write_bytes(with_palette(picture))
         for scheme, size in itertools.product(("light", "dark"), ("wide", "phone")):
             page = _signed_in(browser, ready, scheme, size)
             for name, path in paths.items():
@@ -205,18 +212,15 @@ def _take(
                 page.get_by_role("button", name="Menu").click()
                 page.screenshot(path=folder / f"menu-{scheme}-{size}.png")
             page.context.close()
-        if readme:
-            README.mkdir(exist_ok=True)
-            page = _signed_in(browser, ready, "light", "readme")
-            for name in IN_README:
-                _open(page, f"{ready['api']}/console{paths[name]}")
-                picture = page.screenshot()
-                (README / f"{name}.png").write_bytes(with_palette(picture))
         browser.close()
 
 
 def _open(page: Page, url: str) -> None:
+    """The page with what a browser leaves out because it is below the window."""
     page.goto(url, wait_until="load")
+    page.add_style_tag(content=".later, .slice { content-visibility: visible !important; }")
+    if page.locator("#series").count():
+        page.locator("#series .main-svg").first.wait_for()
     page.wait_for_timeout(SETTLE_MS)
 
 

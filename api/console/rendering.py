@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from starlette.requests import Request
 
 from offhook.api.console.assets import CHARTS, chart_assets, own_assets
 from offhook.position import position_text
@@ -59,6 +60,19 @@ def moment(text: str | None) -> Markup:
     return Markup('<time datetime="{}">{} UTC</time>').format(text, shown)
 
 
+def theme(request: Request) -> Markup:
+    """The attribute of a page in the colours that its reader chose; empty for those of the system.
+
+    From a cookie, because a script that reads it holds up the page.
+    """
+    chosen = request.cookies.get(THEME_COOKIE)
+    return Markup(f' data-theme="{chosen}"' if chosen in ("dark", "light") else "")
+
+
+THEME_COOKIE = "offhook_theme"
+"""Set by static/common.js."""
+
+
 def shortened(text: str | None, most: int = 12) -> str:
     """An id as far as it fits; the whole of it belongs into a title."""
     if not text:
@@ -77,4 +91,5 @@ _environment.filters |= {
     "moment": moment,
     "position": position_text,
     "shortened": shortened,
+    "theme": theme,
 }

@@ -8,7 +8,7 @@ document.getElementById("theme")?.addEventListener("click", () => {
   const root = document.documentElement;
   const isDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
   root.dataset.theme = isDark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
+  document.cookie = `offhook_theme=${root.dataset.theme}; path=/console; samesite=lax; max-age=31536000`;
   document.dispatchEvent(new Event("themechange"));
 });
 

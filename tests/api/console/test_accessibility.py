@@ -46,6 +46,18 @@ async def test_axe_finds_nothing_serious(
     assert not found, found
 
 
+async def test_the_colours_that_a_reader_chose_stay(stack: Stack, page: Page) -> None:
+    await page.emulate_media(color_scheme="light")
+    await page.goto("/console/queues")
+    await page.get_by_role("button", name="Dark or light").click()
+    for path in ("/queues", "/health"):
+        await page.goto(f"/console{path}")
+        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    await page.get_by_role("button", name="Dark or light").click()
+    await page.goto("/console/sign-in")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
 async def _wrong(
     page: Page, shown: str, width: int, options: dict[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -274,7 +274,9 @@ async def test_an_upgrade_says_what_it_does_and_which_projector_is_of_the_versio
             )
         )
         await running.commit()
-        await migrate(empty_database_url, migrations, report=said.append, warn=warnings.append)
+        await migrate(
+            empty_database_url, migrations, "0028", report=said.append, warn=warnings.append
+        )
     await engine.dispose()
     applied = [(each.revision, each.part, each.parts) for each in said]
     assert applied == [("0027", 0, None), ("0027", 0, 1), ("0028", 0, None)]

@@ -232,7 +232,7 @@ class Stack:
             nats_url=self.nats.url,
             nats_monitor_urls=(self.nats.monitor_url,),
             postgres_url=self.postgres.url,
-            signing_key=settings.signing_key or _new_signing_key(),
+            signing_key=settings.signing_key or kept_signing_key(self._directory),
             api_tokens=settings.api_tokens or (f"admin:{token_urlsafe(24)}",),
             webhook_url=f"http://127.0.0.1:{settings.ingress_port}{WEBHOOK_PATH}",
         )
@@ -278,8 +278,19 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
 
 
-def _new_signing_key() -> str:
-    return base64.b64encode(bytes(SigningKey.generate())).decode()
+def kept_signing_key(directory: Path) -> str:
+    """The development key of the directory, made if there is none.
+
+    With a new one at each start, webhooks of earlier starts would look altered to `offhook verify`.
+    """
+    path = directory / "signing-key"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        with open(part, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(base64.b64encode(bytes(SigningKey.generate())).decode())
+        part.replace(path)
+    return path.read_text()
 
 
 def _free_port() -> int:

@@ -113,6 +113,11 @@ def _print(found: "Verified", keys: Sequence[str]) -> None:
         say(f"{count:,} {kind}", "red" if count else None)
         for record in found.examples[kind]:
             say(f"  {_example(record)}")
+    if found.altered:
+        say(
+            "altered: changed since, or signed with a key that is not in OFFHOOK_PUBLIC_KEYS; an"
+            " older key is given with --public-key"
+        )
 
 
 def _print_json(found: "Verified", keys: Sequence[str]) -> None:

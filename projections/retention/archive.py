@@ -342,7 +342,8 @@ def require_old_enough(older_than: timedelta) -> None:
     """Raise OperatorFault for less than OLDER_THAN_MIN."""
     if older_than < OLDER_THAN_MIN:
         raise OperatorFault(
-            f"sessions of the last {older_than} cannot be archived: events may still come;"
+            f"sessions of the last {older_than.total_seconds() / 3600:g} h cannot be archived:"
+            " events may still come;"
             f" expected at least {OLDER_THAN_MIN.days} day"
         )
 

@@ -17,6 +17,7 @@ from tests.projections.views.analytics.oracle_groups import Bounds, bucket_of
 Fact = dict[str, Any]
 Key = tuple[str | None, ...]
 Group = tuple[datetime, Key | None]
+Span = tuple[Leg, Key, int, int]  # with the time that it was up
 
 
 @dataclass(kw_only=True)
@@ -250,15 +251,20 @@ def load_of(
     found: dict[Group, Numbers] = {}
     for key in {each if each in named else None for _, each, _, _ in spans}:
         mine = [each for each in spans if (each[1] if each[1] in named else None) == key]
+        mine.sort(key=lambda each: -each[0].start)
+        near: list[Span] = []  # begun before the end of the bucket, and not over at its start
         for first, last in edges:
-            numbers = _load(mine, first, last, known, unit)
+            near = [each for each in near if each[3] > first]
+            while mine and mine[-1][0].start < last:
+                near.append(mine.pop())
+            numbers = _load(near, first, last, known, unit)
             if numbers is not None:
                 found[_at(first), key] = numbers
     return found
 
 
 def _load(
-    spans: Sequence[tuple[Leg, Key, int, int]], first: int, last: int, known: int, unit: str | None
+    spans: Sequence[Span], first: int, last: int, known: int, unit: str | None
 ) -> Numbers | None:
     up = [(max(rise, first), min(fall, last)) for _, _, rise, fall in spans]
     up = [(rise, fall) for rise, fall in up if rise < fall]

@@ -201,6 +201,7 @@ async def read_groups(
             filtered,
             kind,
             is_single=kind is not None and is_single(wanted),  # legs are always added up
+            has_ends=(first, last) != (wanted.start, wanted.end),
         ),
         values,
     )

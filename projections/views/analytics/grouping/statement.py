@@ -54,8 +54,10 @@ def statement_of(
     kind: str | None,
     *,
     is_single: bool,
+    has_ends: bool,
 ) -> TextualSelect:
-    """It `is_single` if buckets are periods that are kept, so that it does not pay to add up."""
+    """It `is_single` if buckets are periods that are kept, so that it does not pay to add up. It
+    `has_ends` if not all of the range are whole hours."""
     assert {*by, *filtered} <= {*DIMENSIONS}
     filters = "".join(
         f" and starts_with({name}, :{name})"
@@ -66,11 +68,12 @@ def statement_of(
     is_in_range = "started_at >= :since and started_at < :until"
     if kind is not None:
         # Ranges of indexes; as a condition on one it would be read from end to end.
-        is_in_range = (
-            "(started_at >= :since and started_at < :first"
-            " or started_at >= :last and started_at < :until"
-            " or started_at >= :first and started_at < :last and leg.ended_at is null)"
-        )
+        is_in_range = "started_at >= :first and started_at < :last and leg.ended_at is null"
+        if has_ends:  # without them Postgres would still expect rows there, and plan for them
+            is_in_range = (
+                "(started_at >= :since and started_at < :first"
+                f" or started_at >= :last and started_at < :until or {is_in_range})"
+            )
     is_up = "(leg.ended_at is null and coalesce(leg.up_until > :now, false))::int"
     condition = f"{is_in_range} and {IS_COUNTED}"
     sources = [_FROM_LEGS] if kind is None else [_FROM_LEGS, _ROLLED]

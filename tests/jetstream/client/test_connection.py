@@ -137,7 +137,10 @@ async def test_what_comes_while_nothing_is_read_is_read_at_once_afterwards(
         client, other = await connect(nats.url, "test"), await connect(nats.url, "other")
         reader = client._transport._io_reader  # type: ignore[union-attr]
         await client.subscribe("news", cb=take)
-        await client.flush()
+        # Not a flush: nats-py writes its PING before the subscription that still waits.
+        await client.publish("news", b"subscribed")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await received.get() == b"subscribed"
         monkeypatch.setattr(asyncio.StreamReader, "feed_data", counted)
         with unread(client):
             for number in range(100):

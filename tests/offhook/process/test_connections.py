@@ -89,7 +89,8 @@ async def serving() -> AsyncIterator[Server]:
         yield server
     finally:
         application.letting.set()
-        os.kill(os.getpid(), signal.SIGTERM)  # as it always ends
+        if not task.done():  # or the signal would end the run of the tests
+            os.kill(os.getpid(), signal.SIGTERM)  # as it always ends
         await asyncio.wait_for(task, PATIENCE_S)
 
 

@@ -15,7 +15,7 @@ def why_not(session: Session, last_stored_at: datetime, *, before: datetime, now
     `before` is when its last record must have been stored at the latest.
     """
     if last_stored_at >= before:
-        return "has newer records"
+        return "has newer records, or was imported since"
     if session.status == "active" and session.up_until is not None and session.up_until > now:
         return "has a call that is up"
     if session.is_parked:

@@ -14,9 +14,11 @@ for (const input of times) {
   input.value = `${day}T${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":")}`;
 }
 
-// Today is the reader's own, unless the URL that was shared has another time zone.
+// Today is the reader's own, unless the page was searched with another time zone: UTC, if its URL has none.
 const { last, tz } = form.elements;
-if ((tz.value ||= here) === here) last.querySelector("[value=today]").textContent = "Today, your time";
+const today = last.querySelector("[value=today]");
+tz.value ||= today.defaultSelected ? "UTC" : here;
+if (tz.value === here) today.textContent = "Today, your time";
 
 // An empty filter is no part of the URL.
 form.addEventListener("formdata", ({ formData }) => {

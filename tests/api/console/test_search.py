@@ -187,6 +187,12 @@ async def test_today_is_that_of_the_reader(stack: Stack, page: Page) -> None:
     await tokyo.wait_for_url("**/console/search?failed=true&last=24h")
     await tokyo.goto("/console/search?last=today&tz=Europe%2FBerlin")
     await expect(started.locator("option:checked")).to_have_text("Today, Europe/Berlin")
+    # A URL without a time zone is searched in UTC, and says so with scripts too.
+    await tokyo.goto("/console/search?last=today")
+    await expect(tokyo.locator("form.search .zone").first).to_have_text("your time")
+    await expect(started.locator("option:checked")).to_have_text("Today, UTC")
+    await tokyo.get_by_role("button", name="Search").click()
+    await tokyo.wait_for_url("**/console/search?last=today&tz=UTC")
     await context.close()
 
 

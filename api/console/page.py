@@ -161,15 +161,20 @@ async def in_parts(
 
 
 async def _later_parts(later: Sequence[Later], names: Shown) -> AsyncGenerator[str, None]:
-    """Those that come after one that the API refuses would lack its names: they are left out."""
+    """Those that come after one that cannot be shown would lack its names: they are left out."""
     for each in later:
         try:
             names = {**names, **await each.shown()}
+            for part in rendered_parts(each.template, **names):
+                yield part
         except ApiRefused as refused:
             yield render("not_read.html", refused=refused)
             return
-        for part in rendered_parts(each.template, **names):
-            yield part
+        except Exception:
+            # The status is sent, and what is below the later parts can be shown.
+            _log.exception("a part of a page cannot be shown", extra={"template": each.template})
+            yield render("not_read.html", refused=ApiRefused(500, UNEXPECTED))
+            return
 
 
 # A reader's text has its angle brackets escaped.

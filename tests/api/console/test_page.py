@@ -54,6 +54,29 @@ async def test_what_the_api_refuses_later_is_said_where_it_belongs() -> None:
     )
 
 
+@pytest.mark.parametrize("template", ["part.html", "rows.html"])
+async def test_what_fails_in_a_later_part_is_said_and_the_page_ends(template: str) -> None:
+    async def raises() -> Shown:
+        raise KeyError("x")
+
+    async def lacks_a_name() -> Shown:
+        return {}
+
+    shown = raises if template == "part.html" else lacks_a_name
+    later = [Later(template=template, shown=shown), Later(template="part.html", shown=raises)]
+    text = "".join([part async for part in in_parts(PAGE, {}, {"later": later})])
+    assert text.startswith("barabove ")
+    assert text.endswith(f"not read: {UNEXPECTED} below")
+
+
+def test_who_is_not_signed_in_any_more_is_led_to_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    refused = rendering.render("not_read.html", refused=ApiRefused(401, "no such token"))
+    assert 'data-status="401"' in refused
+    assert '<a href="/console/sign-in">' in refused
+    assert "sign-in" not in rendering.render("not_read.html", refused=ApiRefused(503, "away"))
+
+
 async def test_one_later_part_follows_the_other_until_one_is_refused() -> None:
     async def rows() -> Shown:
         return {"rows": ["a"], "figure": 7}

@@ -3,14 +3,37 @@ import "./keys.js";
 import { showTimes } from "./times.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement;
+const chosenTheme = () => /(?:^|; )offhook_theme=(dark|light)(?:;|$)/.exec(document.cookie)?.[1];
+
+function chooseTheme(theme) {
+  document.cookie = `offhook_theme=${theme}; path=/console; samesite=lax; max-age=31536000`;
+  showTheme();
+}
+
+function showTheme() {
+  const theme = chosenTheme();
+  if (!theme || theme === root.dataset.theme) return;
+  root.dataset.theme = theme;
+  document.dispatchEvent(new Event("themechange"));
+}
 
 document.getElementById("theme")?.addEventListener("click", () => {
-  const root = document.documentElement;
   const isDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
-  root.dataset.theme = isDark ? "light" : "dark";
-  document.cookie = `offhook_theme=${root.dataset.theme}; path=/console; samesite=lax; max-age=31536000`;
-  document.dispatchEvent(new Event("themechange"));
+  chooseTheme(isDark ? "light" : "dark");
 });
+
+// A page that the browser kept, as for Back, has the colours that were chosen when it was sent.
+addEventListener("pageshow", showTheme);
+showTheme();
+try {
+  // Earlier versions kept the choice here.
+  const earlier = localStorage.getItem("theme");
+  localStorage.removeItem("theme");
+  if (["dark", "light"].includes(earlier) && !chosenTheme()) chooseTheme(earlier);
+} catch {
+  // The browser keeps nothing for this page.
+}
 
 // In a wide window the menu is part of the bar, and no popover.
 matchMedia("(max-width: 48rem)").addEventListener("change", () => document.getElementById("menu")?.hidePopover?.());

@@ -1,6 +1,7 @@
 """Every page of the menu, a session, an error and the form for signing in under axe: dark and
 light, wide and on a phone."""
 
+import re
 from typing import Any
 
 import pytest
@@ -54,7 +55,24 @@ async def test_the_colours_that_a_reader_chose_stay(stack: Stack, page: Page) ->
         await page.goto(f"/console{path}")
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     await page.get_by_role("button", name="Dark or light").click()
+    await page.go_back()
+    await expect(page).to_have_url(re.compile("/queues$"))
+    await expect(page.locator("html")).to_have_attribute("data-theme", "light")
     await page.goto("/console/sign-in")
+    await expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+async def test_colours_that_were_chosen_in_an_earlier_version_are_taken_over_once(
+    stack: Stack, page: Page
+) -> None:
+    await page.emulate_media(color_scheme="light")
+    await page.goto("/console/queues")
+    await page.evaluate("localStorage.setItem('theme', 'dark')")
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert await page.evaluate("localStorage.getItem('theme')") is None
+    await page.get_by_role("button", name="Dark or light").click()
+    await page.reload()
     await expect(page.locator("html")).to_have_attribute("data-theme", "light")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -75,6 +76,7 @@ async def picture(request: Request, api: Api) -> Shown:
 
 
 async def _head(request: Request, api: Api) -> dict[str, Any]:
+    """What became of the session, and the `window` of records that was read for that, if any."""
     quoted = quote(request.path_params["session_id"], safe="")
     as_of = request.query_params.get("as_of") or None
     reply = await api.get(f"/sessions/{quoted}", {"as_of": as_of, "commands_limit": COMMANDS_MAX})
@@ -83,9 +85,11 @@ async def _head(request: Request, api: Api) -> dict[str, Any]:
     failed: list[Mapping[str, Any]] = []
     if session["failed_commands"]:
         failed = await earlier_commands(api, detail, as_of, status="failed")
-    records: Sequence[Mapping[str, Any]] = ()
+    window: _Window | None = None
     if session["parked"] or session["flow_raised_at"]:
-        records = (await _records(api, session["session_id"], request.query_params)).shown
+        with suppress(ApiRefused):  # the ladder asks again, and says what was refused
+            window = await _records(api, session["session_id"], request.query_params)
+    records = window.shown if window else ()
     told = {**detail, "commands": [*failed, *detail["commands"]]}
     return {
         **detail,
@@ -95,6 +99,7 @@ async def _head(request: Request, api: Api) -> dict[str, Any]:
         "tone": tone_of(told, records),
         "as_of": as_of,
         "as_of_seq": reply["meta"]["as_of_seq"],
+        "window": window,
     }
 
 
@@ -105,8 +110,13 @@ async def _ladder(
     query, as_of = request.query_params, head["as_of"]
     order: Order = "true" if query.get("order") == "true" else "arrival"
     session_id = head["session"]["session_id"]
+
+    async def read() -> _Window:
+        known: _Window | None = head["window"]
+        return known or await _records(api, session_id, query)
+
     window, dials = await asyncio.gather(
-        _records(api, session_id, query), earlier_commands(api, head, as_of, operation="dial")
+        read(), earlier_commands(api, head, as_of, operation="dial")
     )
     every, records = window.every, window.shown
     positions = [entry["seq"] for entry in every]

@@ -3,17 +3,21 @@
 import re
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, expect
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from offhook.api.console.client import Api
+from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.pages.session import (
     asked_in,
     earlier_commands,
     ended_by,
     issued_before,
     legs_up,
+    shown,
 )
+from offhook.api.console.sign_in import COOKIE
 from offhook.process.asgi import Receive, Scope, Send
 from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
@@ -77,9 +81,9 @@ async def test_a_long_session_is_explained_by_commands_that_are_not_on_the_page(
         await reply(scope, receive, send)
 
     api = Api(api=answer, token="read")
-    shown = [{"command_id": "c"}]
+    commands = [{"command_id": "c"}]
     session: dict[str, Any] = {"session_id": "s"}
-    detail: dict[str, Any] = {"session": session, "commands": shown, "commands_next": None}
+    detail: dict[str, Any] = {"session": session, "commands": commands, "commands_next": None}
     assert await earlier_commands(api, detail, None, operation="dial") == []
     assert asked == []
     detail["commands_next"] = "c"
@@ -99,6 +103,82 @@ async def test_a_long_session_is_explained_by_commands_that_are_not_on_the_page(
     found = await issued_before(api, detail, [odd, decided, *outcomes, unreadable])
     assert found == [failed]
     assert sorted(asked) == ["/commands/f 1", "/commands/gone"]
+
+
+SESSION = {
+    "session_id": "s",
+    "status": "ended",
+    "failed_commands": 0,
+    "parked": False,
+    "flow_raised_at": None,
+    "fold_error": None,
+    "end_inferred": False,
+    "answered_at": None,
+    "from_number": None,
+    "to_number": None,
+    "first_seq": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("session", "query", "asked"),
+    [
+        ({}, "", ["/sessions/s"]),
+        ({"failed_commands": 1}, "", ["/sessions/s", "/sessions/s/commands"]),
+        ({"parked": True}, "", ["/sessions/s", "/sessions/s/timeline"]),
+        ({"flow_raised_at": "2026-11-22T10:00:00Z"}, "", ["/sessions/s", "/sessions/s/timeline"]),
+        ({"parked": True}, "before=x", ["/sessions/s", "/sessions/s/timeline"]),
+    ],
+)
+async def test_the_head_asks_only_for_what_its_sentence_needs(
+    session: dict[str, Any], query: str, asked: list[str]
+) -> None:
+    paths: list[str] = []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        paths.append(scope["path"])
+        if scope["path"] == "/sessions/s":
+            detail = {"session": SESSION | session, "legs": [], "commands": []}
+            reply = JSONResponse(
+                {"data": {**detail, "commands_next": "c"}, "meta": {"as_of_seq": 1}}
+            )
+        elif b"before_seq=x" in scope["query_string"]:
+            reply = JSONResponse({"errors": [{"title": "before_seq is x"}]}, 422)
+        else:
+            reply = JSONResponse({"data": [], "meta": {"next": None}})
+        await reply(scope, receive, send)
+
+    api = Api(api=answer, token="read")
+    request = Request(
+        {
+            "type": "http",
+            "path_params": {"session_id": "s"},
+            "query_string": query.encode(),
+            "headers": [],
+        }
+    )
+    ladder = (await shown(request, api))["later"][0]
+    assert paths == asked
+    # The records that the head has read are not read again; what was refused is said by the ladder.
+    paths.clear()
+    if query:
+        with pytest.raises(ApiRefused, match="before_seq is x"):
+            await ladder.shown()
+    else:
+        assert (await ladder.shown())["records"] == []
+        assert ("/sessions/s/timeline" in paths) == ("/sessions/s/timeline" not in asked)
+
+
+async def test_a_ladder_that_is_refused_is_below_the_sentence(stack: Stack) -> None:
+    ids = await stack.ring()
+    await stack.session(ids["call_session_id"])
+    async with stack.http() as http:
+        path = f"/console/sessions/{ids['call_session_id']}"
+        found = await http.get(f"{path}?before=x", headers={"cookie": f"{COOKIE}={READER}"})
+    assert found.status_code == 200
+    sentence, refused = found.text.index('<p class="why'), found.text.index('role="alert"')
+    assert sentence < refused < found.text.index("</html>")
+    assert 'class="ladder' not in found.text
 
 
 async def records_of(stack: Stack, session_id: str) -> list[str]:
@@ -148,10 +228,10 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await stack.settled(session_id, "ended")  # or a later record would move the slider
 
     async def all_shown() -> bool:
-        shown = await ladder.locator("[data-record]").evaluate_all(
+        drawn = await ladder.locator("[data-record]").evaluate_all(
             "found => found.map(each => each.dataset.record)"
         )
-        return sorted(shown) == sorted(await records_of(stack, session_id))
+        return sorted(drawn) == sorted(await records_of(stack, session_id))
 
     await until(all_shown, "the ladder to have every record of the log")
 

@@ -8,6 +8,7 @@ let wanted = 0; // the last swap asked for; an earlier one that comes later is d
 let target = location.href; // the page that the reader wants, which may still be on its way
 let timer = null; // to the next redraw, or the end of the pause after one
 let isDue = false; // a record came since the last redraw began
+let refusal = ""; // why the ladder of the last swap could not be read
 
 const page = () => document.getElementById("session");
 const isPast = () => new URL(target).searchParams.has("as_of");
@@ -24,6 +25,12 @@ async function swap(url, { remember = false } = {}) {
   if (!fresh) return location.assign(url);
   const old = page();
   const box = old.querySelector(".ladder-box");
+  if (box && !fresh.querySelector(".ladder-box")) {
+    const refused = fresh.querySelector("[role=alert]");
+    if (refused?.dataset.status === "401") return location.assign(url); // to the form, and back
+    say((refusal = refused?.textContent.trim() ?? "The rest of this page could not be read."));
+    return undefined; // what was read before stays
+  }
   const kept = { left: box?.scrollLeft ?? 0, top: box?.scrollTop ?? 0, focus: document.activeElement?.id };
   const typed = old.querySelector("#to")?.value;
   const leg = old.querySelector("#leg")?.value;
@@ -37,7 +44,7 @@ async function swap(url, { remember = false } = {}) {
   if (typed && fresh.querySelector("#to")) fresh.querySelector("#to").value = typed;
   const choice = fresh.querySelector("#leg");
   if (choice && [...choice.options].some((each) => each.value === leg)) choice.value = leg;
-  if (said?.textContent) fresh.querySelector("[data-said]").textContent = said.textContent;
+  if (said.textContent !== refusal) fresh.querySelector("[data-said]").textContent = said.textContent;
   fresh.querySelectorAll("details").forEach((each, place) => (each.open = isOpen[place] ?? false));
   if (kept.focus) document.getElementById(kept.focus)?.focus();
   // Where the record is a sheet over the page, its row must not be below it.

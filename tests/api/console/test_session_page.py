@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -179,6 +179,37 @@ async def test_a_ladder_that_is_refused_is_below_the_sentence(stack: Stack) -> N
     sentence, refused = found.text.index('<p class="why'), found.text.index('role="alert"')
     assert sentence < refused < found.text.index("</html>")
     assert 'class="ladder' not in found.text
+
+
+async def test_a_ladder_that_cannot_be_read_leaves_the_one_before(stack: Stack, page: Page) -> None:
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    await stack.session(session_id)
+    await page.goto(f"/console/sessions/{session_id}")
+    await expect(page.locator("[data-live]")).to_have_text("live")
+    number, said = page.get_by_label("Transfer to"), page.locator("[data-said]")
+    await number.fill(FRIEND)
+
+    async def without_ladder(route: Route) -> None:
+        response = await route.fetch(url=f"{route.request.url.partition('?')[0]}?before=x")
+        await route.fulfill(response=response)
+
+    pages = re.compile(f"/console/sessions/{session_id}($|\\?)")
+    await page.route(pages, without_ladder)
+    async with stack.http() as http:
+        path = f"/v2/calls/{ids['call_control_id']}/actions/answer"
+        assert (await http.post(path, json={})).status_code == 200
+    await expect(said).to_contain_text("could not be read")
+    await expect(page.locator("[data-live]")).to_have_text("live")
+    await expect(page.locator(".ladder-box [data-record]").first).to_be_visible()
+    await expect(number).to_have_value(FRIEND)
+    await expect(number).to_be_focused()
+
+    await page.unroute_all(behavior="wait")
+    await page.get_by_role("link", name="As they happened").click()
+    await expect(said).to_have_text("")
+    await expect(page.locator(".why")).to_have_text("The call is up.")
+    await expect(number).to_have_value(FRIEND)
 
 
 async def records_of(stack: Stack, session_id: str) -> list[str]:

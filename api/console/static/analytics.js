@@ -68,7 +68,9 @@ function traces(colour) {
       },
     ];
   };
-  const earlier = before.length ? lines("One week earlier", before, colour.warn, { dash: "dash", width: 2 }) : [];
+  // Beside whole buckets, an incomplete one would look as if calls had stopped then.
+  const whole = before.filter((each) => !each.part);
+  const earlier = whole.length ? lines("One week earlier", whole, colour.warn, { dash: "dash", width: 2 }) : [];
   if (data.key === "calls") {
     return [
       ...bars("Answered", (each) => each.answered, colour.accent, 1),

@@ -1,9 +1,10 @@
 """The page of analytics in a browser, and without its scripts."""
 
+import json
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.api.console.conftest import WAIT_MS
 from tests.api.stack import Stack
@@ -48,6 +49,33 @@ async def test_the_figures_of_a_call_are_explained_drawn_and_open_it(
     await page.wait_for_url("**direction=outgoing**")
     await expect(page.get_by_text("No call started in this range")).to_be_visible()
     assert {"show=asr", "flow="} & {*page.url.split("?")[1].split("&")} == {"show=asr"}
+
+
+async def test_the_week_before_is_drawn_in_whole_buckets_only(stack: Stack, page: Page) -> None:
+    connection_id = await stack.connection()
+    await stack.session((await stack.ring(connection_id))["call_session_id"])
+
+    async def with_a_week_before(route: Route) -> None:
+        response = await route.fetch()
+        start, data, end = re.split(r'(?<=id="data">)(.*?)(?=</script>)', await response.text())
+        chart = json.loads(data)
+        point = chart["points"][0]
+        chart["before"] = [
+            {**point, "at": "2026-11-20T10:00:00", "part": "from 10:33"},
+            {**point, "at": "2026-11-20T11:00:00", "part": ""},
+            {**point, "at": "2026-11-20T12:00:00", "part": "until 12:33"},
+        ]
+        await route.fulfill(response=response, body=start + json.dumps(chart) + end)
+
+    await page.route("**/console/analytics?*", with_a_week_before)
+    await page.goto(f"/console/analytics?last=1h&connection_id={connection_id}")
+    await expect(page.locator("#series .main-svg").first).to_be_visible()
+    drawn = await page.evaluate(
+        """document.getElementById("series").data
+            .filter(each => each.name === "One week earlier" && each.y.some(y => y !== null))
+            .flatMap(each => each.x.filter((_, place) => each.y[place] !== null))"""
+    )
+    assert set(drawn) == {"2026-11-20T11:00:00"}
 
 
 async def test_it_needs_no_script(stack: Stack, context: BrowserContext, page: Page) -> None:

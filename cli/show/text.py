@@ -39,7 +39,7 @@ from offhook.events import (
 from offhook.position import position_text, referred
 from offhook.redact import hidden
 from offhook.session import Session, evolve
-from offhook.session.inserted import is_inserted
+from offhook.session.inserted import UNWANTED_LEG, is_inserted
 from offhook.session.leg import Leg
 from offhook.session.placed import session_of_answer
 from offhook.wording.commands import command_about
@@ -187,7 +187,7 @@ def _what(record: Record, names: _Names) -> str:
                 names.decided_at.setdefault(command.command_id, record.stored_at)
             said = [
                 names.issued(command)
-                + (" (by Offhook)" if is_inserted(ordinal, fact.warnings) else "")
+                + (f" (by {UNWANTED_LEG})" if is_inserted(ordinal, fact.warnings) else "")
                 for ordinal, command in enumerate(fact.commands)
             ]
             said += [_timer(order) for order in fact.timers]

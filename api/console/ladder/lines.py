@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from offhook.session.inserted import is_inserted
+from offhook.session.inserted import UNWANTED_LEG, is_inserted
 from offhook.wording.causes import sip_text
 from offhook.wording.commands import command_about
 from offhook.wording.durations import duration
@@ -183,7 +183,7 @@ class LineReader:
         stored = fields.get("warnings")
         warnings = stored if isinstance(stored, list) else []
         for ordinal, command in enumerate(_dicts(fields.get("commands"))):
-            by = "by Offhook" if is_inserted(ordinal, warnings) else ""
+            by = f"by {UNWANTED_LEG}" if is_inserted(ordinal, warnings) else ""
             yield self._command(command, entry, by, is_duplicate=is_duplicate)
         yield from _timers(_dicts(fields.get("timers")))
         for warning in warnings:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from offhook.api.console.ladder.drawing import CHAR, STATES, Drawing, draw, in_order
 from offhook.api.console.ladder.lines import CARRIER, OFFHOOK
 from offhook.api.console.rendering import render
+from offhook.session.inserted import UNWANTED_LEG, reason_of_hangup
 from offhook.wording.moments import clock
 from tests.offhook.wording.test_why import leg, placed
 
@@ -81,6 +82,17 @@ def texts(drawing: Drawing) -> dict[int, list[tuple[str, str, str]]]:
         row.seq: [(each.line.text, each.line.note, each.line.look) for each in row.lines]
         for row in drawing.rows
     }
+
+
+def test_a_hangup_that_offhook_added_has_its_name() -> None:
+    commands = command("c-1", "hangup", CALLER), command("c-2", "speak", CALLED)
+    record = decided(2, 1, *commands)
+    record["fields"]["warnings"] = [reason_of_hangup("d")]
+    lines = [
+        placed.line for row in draw(detail(), [record], "arrival").rows for placed in row.lines
+    ]
+    notes = [line.note for line in lines if line.kind == "command"]
+    assert notes == [f"c-1 · by {UNWANTED_LEG} · no outcome yet", "c-2 · no outcome yet"]
 
 
 def test_a_command_has_its_id_its_status_and_its_time() -> None:

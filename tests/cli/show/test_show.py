@@ -30,6 +30,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.position import position_of
+from offhook.session.inserted import reason_of_hangup
 from offhook.settings import Settings, environment_from
 from tests import forked
 from tests.example_events import example_event
@@ -182,6 +183,24 @@ def test_a_decision_shows_its_warnings() -> None:
     )
     printed = _printed("s", [fact("s", decided)], width=140)
     assert "nothing; warning: speak: the incoming call was not answered yet (90034)" in printed
+
+
+def test_a_hangup_that_offhook_added_has_its_name() -> None:
+    hangup = IssuedCommand(
+        command_id="h-1", operation="hangup", call_control_id="leg", parameters={}
+    )
+    decided = Decided(
+        cause_seq=1,
+        cause_id="e",
+        flow="frontdesk",
+        flow_version="7",
+        worker="w",
+        lease_s=3,
+        commands=(hangup,),
+        warnings=(reason_of_hangup("d"),),
+    )
+    printed = _printed("s", [fact("s", decided)], width=140)
+    assert "(by unwanted-leg); warning: hangup: the leg's dial (d) has failed" in printed
 
 
 def test_of_many_settled_commands_only_the_number_is_told() -> None:

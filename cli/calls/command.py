@@ -23,7 +23,7 @@ def calls(
         Patterns,
         typer.Option(
             metavar="PATTERNS",
-            help="Number of any leg or failed dial, either side: +12025550101, +4930* (starts "
+            help="Caller or called party of any leg or failed dial: +12025550101, +4930* (starts "
             "with), *1234 (ends with), !+1202* (does not), !* (has none); several separated by "
             "commas. Other PATTERNS alike.",
         ),

@@ -46,8 +46,8 @@ class _Chosen:
         list[str] | None,
         typer.Option(
             metavar="E164",
-            help="All records of the sessions with a leg, or a failed dial, from or to this number."
-            " May be repeated.",
+            help="All records of the sessions with this number as caller or called party of any "
+            "leg or failed dial. May be repeated.",
         ),
     ] = None
     type: Annotated[

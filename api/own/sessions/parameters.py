@@ -56,8 +56,8 @@ async def session_filter(
     number: Annotated[
         str | None,
         Query(
-            description="Caller or called party of any of its legs, or of a dial or transfer that "
-            f"failed. {_PATTERNS}"
+            description="Caller or called party of any leg or failed dial (a transfer is one too). "
+            f"{_PATTERNS}"
         ),
     ] = None,
     from_number: Numbers = None,

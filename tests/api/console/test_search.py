@@ -137,8 +137,8 @@ async def test_a_call_is_found_opened_and_exported(
     await page.goto("/console/search")
     await page.get_by_text("More filters").click()
     await page.get_by_label("Connection id").fill(connection_id)
-    await page.get_by_label("Number, any leg").fill(f"*{CALLER[-4:]},!+999*")
-    await page.get_by_label("Number, any leg").press("Enter")
+    await page.get_by_label("Number, any leg or failed dial").fill(f"*{CALLER[-4:]},!+999*")
+    await page.get_by_label("Number, any leg or failed dial").press("Enter")
     await expect(page.locator("#rows tr")).to_have_count(2)
     await page.get_by_label("State").select_option("Ended")
     await page.get_by_role("button", name="Search").click()
@@ -164,7 +164,7 @@ async def test_a_call_is_found_opened_and_exported(
 
     await page.goto(f"/console/search?{urlencode({'number': 'a*b', 'flow': 'x'})}")
     await expect(page.get_by_role("alert")).to_contain_text("number has the pattern 'a*b'")
-    await expect(page.get_by_label("Number, any leg")).to_have_value("a*b")
+    await expect(page.get_by_label("Number, any leg or failed dial")).to_have_value("a*b")
 
 
 async def test_today_is_that_of_the_reader(stack: Stack, page: Page) -> None:
@@ -250,7 +250,7 @@ async def test_a_failed_command_is_found_from_the_front_page_and_from_health(
     await expect(row).to_be_visible()
 
     await page.get_by_role("link", name="Clear").click()
-    await page.get_by_label("Number, any leg").fill(session_id)
+    await page.get_by_label("Number, any leg or failed dial").fill(session_id)
     await page.get_by_role("button", name="Search").click()
     await page.get_by_role("link", name="Search for the session").click()
     await expect(row).to_be_visible()

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from offhook.commands import Answer, Command, Dial, Hangup, Pay, Reject, Transfer
+from offhook.commands import Answer, Command, Dial, Hangup, Pay, Reject, Speak, Transfer
 from offhook.events import (
     CallAnswered,
     CallDtmfReceived,
@@ -278,6 +278,22 @@ def test_a_command_is_checked_as_it_is_stored() -> None:
         given(flow_of(Transfer(to=Name(DESK)))).when(CallAnswered())
     with pytest.raises(AssertionError, match=r"amount is '1\.5'; expected a number"):
         given(flow_of(Pay(amount=Decimal("1.5")))).when(CallAnswered())  # type: ignore[arg-type]
+
+
+def test_a_leg_that_offhook_hangs_up_itself_is_the_flows_to_decide_on_too() -> None:
+    """The flow's orders are its own: the added hangup is not among them."""
+    dial = Dial(to=DESK, from_="+12025550100", connection_id="1", link_to=EXAMPLE_LEG)
+    lost = CommandFailed(
+        command_id="", operation="dial", reason="call_ended", maybe_performed=True
+    )
+    past = (CallInitiated(direction="incoming"), CallAnswered(), dial, lost, CallHangup())
+    placed = CallInitiated(call_control_id="v3:b", direction="outgoing", to=DESK, connection_id="1")
+    given(flow_of(), *past).when(placed).then_nothing()
+    speak = Speak(payload="Goodbye", voice="female")
+    given(flow_of(speak), *past).when(placed).then(speak)
+    given(flow_of(Hangup()), *past).when(placed).then(Hangup())
+    with pytest.raises(AssertionError, match=r"does not allow this command: transfer: .*\n +Tran"):
+        given(flow_of(Transfer(to="nobody")), *past).when(placed)
 
 
 def test_a_decision_that_is_no_command_is_named() -> None:

@@ -41,6 +41,7 @@ from offhook.events import (
 )
 from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow, Order
 from offhook.redact import hidden
+from offhook.session.inserted import is_inserted
 from offhook.session.timers import CancelTimer, SetTimer
 from offhook.testing import ExampleLog, Orders, Past
 
@@ -259,7 +260,10 @@ class _Copy:
             return None
 
     def _add_stored(self, decided: Decided) -> None:
-        """Add the decision itself; its ids are those of the log."""
+        """Add the decision itself; its ids are those of the log.
+
+        Of its warnings, only the one that says that Offhook added the first command is kept.
+        """
         self._ids |= {each.command_id: each.command_id for each in decided.commands}
         self._add(
             replace(
@@ -269,7 +273,7 @@ class _Copy:
                 worker="",
                 lease_s=0,
                 commands=tuple(map(_without_secrets, decided.commands)),
-                warnings=(),
+                warnings=decided.warnings[: is_inserted(0, decided.warnings)],
             )
         )
 
@@ -349,9 +353,8 @@ def _orders(decided: Decided, own_leg: str | None) -> list[Order] | None:
 
     A timer that replaces another of its name is stored as a cancellation and a new one.
     """
-    added = any(warning.startswith("hangup: the leg's dial") for warning in decided.warnings)
     orders: list[Order] = []
-    for issued in decided.commands[1 if added else 0 :]:
+    for issued in decided.commands[is_inserted(0, decided.warnings) :]:
         command = _command(_without_secrets(issued), own_leg)
         if command is None:
             return None

@@ -269,3 +269,33 @@ def test_a_dial_of_the_flow_fails_and_another_one_of_it_does_not(
     log.succeed(placed, answer={"data": {"call_control_id": "v3:called"}})
     log.decide(failed)
     require_passes(copied(log.records), flow, monkeypatch)
+
+
+def test_a_leg_that_offhook_hung_up_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hangup is not the flow's, in the copy as in the log."""
+
+    def decide(event: Any, session: Session) -> list[Any]:
+        if isinstance(event, CallAnswered):
+            return [Dial(to=PERSON, from_="+12025550100", connection_id="7", link_to=LEG)]
+        if event.call_control_id == "v3:b" and isinstance(event, CallHangup):
+            return [SetTimer(name=f"{each.flow}", after_s=9) for each in session.commands.values()]
+        return []
+
+    flow = desk(decide)
+    log = Log(flow)
+    log.decide(log.webhook(CallInitiated(direction="incoming", to="+12025550100")))
+    [dial] = log.decide(log.webhook(CallAnswered(), at=1.0))
+    failed = CommandFailed(
+        command_id=dial, operation="dial", reason="call_ended", maybe_performed=True
+    )
+    log.decide(log.add(failed))
+    log.decide(log.webhook(CallHangup(), at=2.0))
+    placed = CallInitiated(call_control_id="v3:b", direction="outgoing", to=PERSON)
+    [hangup] = log.decide(log.webhook(placed, at=3.0))
+    log.succeed(hangup)
+    log.decide(log.webhook(CallHangup(call_control_id="v3:b"), at=4.0))
+    names = {each.name for each in _decided(log.records[-1]).timers}
+    assert names == {"desk", "unwanted-leg"}
+    code = copied(log.records)
+    require_passes(code, flow, monkeypatch)
+    require_fails(code, desk(lambda event, session: []), monkeypatch)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import offhook
+from offhook.cli.embedded.revisions import RevisionLines
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.provisioning.copies import Say
 from offhook.jetstream.provisioning.leaders import spread_leaders
@@ -13,7 +14,7 @@ from offhook.jetstream.provisioning.repartition import StoredSequences, repartit
 from offhook.jetstream.provisioning.rewrite import rewrite
 from offhook.jetstream.stream import PARTITIONS_DEFAULT
 from offhook.projections.maintenance import empty_views, require_foldable_from
-from offhook.projections.views.schema.migrate import Migrating, Report, migrate
+from offhook.projections.views.schema.migrate import Report, migrate
 from offhook.settings import Settings
 
 MIGRATIONS = Path(offhook.__file__).parent / "migrations"
@@ -26,18 +27,20 @@ def prepare(settings: Settings, *, is_alone: bool = False, say: Say = lambda lin
     is moved to as many partitions as the settings ask for.
     """
 
-    def report(at: Migrating) -> None:
-        if at.part == 0:
-            say(f"database: {at.revision}, {at.title}")
-
-    rewrite_compressed = is_alone
-    if is_alone and settings.partitions > 1:
+    def migrate_and_say() -> None:
         asyncio.run(
-            migrate_database(settings, report=report, warn=say)
-        )  # the move looks at the views
+            migrate_database(
+                settings,
+                report=RevisionLines(lambda line: say(f"database: {line}")),
+                warn=lambda warning: say(f"warning: {warning}"),
+            )
+        )
+
+    if is_alone and settings.partitions > 1:
+        migrate_and_say()  # the move looks at the views
         asyncio.run(repartition_log(settings, say, rewrite_compressed=True))
-    asyncio.run(provision_log(settings, rewrite_compressed=rewrite_compressed, say=say))
-    asyncio.run(migrate_database(settings, report=report, warn=say))
+    asyncio.run(provision_log(settings, rewrite_compressed=is_alone, say=say))
+    migrate_and_say()
 
 
 async def provision_log(

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, timedelta
 from typing import Any
 
-from alembic import op
+from alembic import context, op
 from sqlalchemy import BigInteger, Column, DateTime, Integer, Text, text
 
 revision = "0029"
@@ -21,7 +21,9 @@ def upgrade() -> None:
     _set_aside("leg_classes")
     _create("leg_classes", Column("block", Integer, nullable=False), _OF_BLOCK, Integer)
     _create("leg_costs", Column("currency", Text), ("legs", "micros"), BigInteger)
-    for part in _parts("before_leg_classes", (*_HISTOGRAMS, "cost")):
+    parts = _parts("before_leg_classes", (*_HISTOGRAMS, "cost"))
+    for done, part in enumerate(parts):
+        context.config.attributes["part"](done, len(parts))
         made_of = _COSTS if part["kind"].startswith("cost") else _BLOCKS
         op.execute(text(made_of).bindparams(**part))
     op.drop_table("before_leg_classes")

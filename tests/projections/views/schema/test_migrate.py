@@ -275,12 +275,16 @@ async def test_an_upgrade_says_what_it_does_and_which_projector_is_of_the_versio
         )
         await running.commit()
         await migrate(
-            empty_database_url, migrations, "0028", report=said.append, warn=warnings.append
+            empty_database_url, migrations, "0029", report=said.append, warn=warnings.append
         )
     await engine.dispose()
     applied = [(each.revision, each.part, each.parts) for each in said]
-    assert applied == [("0027", 0, None), ("0027", 0, 1), ("0028", 0, None)]
-    assert said[-1].title.startswith("Indexes of the numbers of dials")
+    assert applied == [
+        *[("0027", 0, None), ("0027", 0, 1)],
+        ("0028", 0, None),
+        *[("0029", 0, None), *(("0029", part, 48) for part in range(48))],
+    ]
+    assert said[2].title.startswith("Indexes of the numbers of dials")
     [warning] = warnings
     assert "the projector old-1 is running" in warning
 

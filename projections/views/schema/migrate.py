@@ -157,7 +157,8 @@ async def _run(
                     " it writes from now on may lack what this version adds. Stop it and start the"
                     " new one; `offhook rebuild` corrects what was written in between"
                 )
-            # A migration may come to the tables in another order than they do; readers read on.
+            # A migration may come to the tables in another order than they do. Readers read on,
+            # until a migration changes the table that they read.
             await hold_off_projectors(connection)
             # It would lack what changes now: a rebuild has to begin again, or a rollback is over.
             await drop_aside(connection, await live_schema(connection))

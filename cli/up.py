@@ -13,7 +13,10 @@ def up(
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
     data: Annotated[
         Path | None,
-        typer.Option(help="Directory for the log and the views; without it, nothing is kept."),
+        typer.Option(
+            help="Directory for the log, the views and the secret key that signs development"
+            " webhooks; without it, nothing is kept."
+        ),
     ] = None,
     ready_file: Annotated[
         Path | None,

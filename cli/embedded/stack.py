@@ -1,6 +1,5 @@
 """Everything on one machine: the embedded servers, and every role as its own process."""
 
-import base64
 import dataclasses
 import os
 import random
@@ -16,8 +15,8 @@ from secrets import token_urlsafe
 from typing import Any, Self
 
 import httpx
-from nacl.signing import SigningKey
 
+from offhook.cli.embedded.development_keys import signing_keys
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
@@ -227,17 +226,20 @@ class Stack:
 
     def _completed(self, settings: Settings) -> Settings:
         """The settings with this stack's addresses, and new keys and tokens where none are set."""
+        keys = signing_keys(self._directory, settings.signing_key)
         settings = dataclasses.replace(
             settings,
             nats_url=self.nats.url,
             nats_monitor_urls=(self.nats.monitor_url,),
             postgres_url=self.postgres.url,
-            signing_key=settings.signing_key or kept_signing_key(self._directory),
+            signing_key=keys[0],
+            public_keys=(
+                *settings.public_keys,
+                *(public_key_text(signing_key_from(key)) for key in keys),
+            ),
             api_tokens=settings.api_tokens or (f"admin:{token_urlsafe(24)}",),
             webhook_url=f"http://127.0.0.1:{settings.ingress_port}{WEBHOOK_PATH}",
         )
-        development = public_key_text(signing_key_from(settings.signing_key))
-        settings = dataclasses.replace(settings, public_keys=(*settings.public_keys, development))
         if not self._with_simulator:
             return settings
         carrier_url = f"http://127.0.0.1:{settings.simulator_port}/v2"
@@ -276,21 +278,6 @@ def _wait_or_kill(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
 def _clean_environment() -> dict[str, str]:
     """The environment without OFFHOOK_*: the settings are passed on as a whole."""
     return {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
-
-
-def kept_signing_key(directory: Path) -> str:
-    """The development key of the directory, made if there is none.
-
-    With a new one at each start, webhooks of earlier starts would look altered to `offhook verify`.
-    """
-    path = directory / "signing-key"
-    if not path.exists():
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with open(part, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(base64.b64encode(bytes(SigningKey.generate())).decode())
-        part.replace(path)
-    return path.read_text()
 
 
 def _free_port() -> int:

@@ -30,9 +30,13 @@ def docs_routes(title: str, document: Callable[[], Mapping[str, Any]]) -> Sequen
     def encoded() -> bytes:
         return msgspec.json.encode(document())
 
+    making = asyncio.Lock()  # `cache` lets several make it at the same time
+
     async def as_json(_: Request) -> Response:
-        # In a thread: other requests are served meanwhile.
-        return Response(await asyncio.to_thread(encoded), media_type="application/json")
+        async with making:
+            # In a thread: other requests are served meanwhile.
+            content = await asyncio.to_thread(encoded)
+        return Response(content, media_type="application/json")
 
     async def page(_: Request) -> Response:
         return get_swagger_ui_html(

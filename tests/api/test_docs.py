@@ -1,11 +1,16 @@
 """/docs: every parameter is described, and every example is accepted."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
+from offhook.api.docs import DOCUMENT, docs_routes
 from offhook.api.openapi import PARAMETERS
 from offhook.api.telnyx.requests import request_from
 from offhook.api.telnyx.schemas import documented_body, example_of, readable
@@ -48,6 +53,23 @@ async def test_every_operation_has_a_name_of_its_own(document: Mapping[str, Any]
     ids = [operation["operationId"] for _, operation in operations_of(document)]
     assert len(ids) == len(set(ids))
     assert set(ids) >= set(COMMANDS)
+
+
+async def test_the_document_is_made_once_however_many_ask_for_it_first() -> None:
+    made: list[int] = []
+
+    def make() -> Mapping[str, Any]:
+        made.append(1)
+        time.sleep(0.05)  # in a thread; all the others ask meanwhile
+        return {"number": len(made)}
+
+    app = Starlette(routes=docs_routes("Offhook", make))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://offhook"
+    ) as http:
+        answers = await asyncio.gather(*(http.get(DOCUMENT) for _ in range(12)))
+    assert [answer.json() for answer in answers] == [{"number": 1}] * 12
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("operation", COMMANDS)

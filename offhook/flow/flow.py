@@ -65,7 +65,9 @@ ARCHIVED = Flow(name="archived", version="1", decide=lambda event, session: [])
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     """The first flow that asks for the called number, else for the connection, else for any call.
 
-    A failed command goes back to the flow that gave it, a timer to the one that set it. A leg that
+    A failed command goes back to the flow that gave it, a timer to the one that set it; a failed
+    hangup that Offhook added goes to the flow of its leg, as any event of that leg does, even if
+    the policy for parked sessions decided beside it: the session has its flow again. A leg that
     was dialled or transferred to belongs to the call that came in, if the session has one: it has
     no called number of its own.
     """

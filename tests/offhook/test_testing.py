@@ -283,9 +283,7 @@ def test_a_command_is_checked_as_it_is_stored() -> None:
 def test_a_leg_that_offhook_hangs_up_itself_is_the_flows_to_decide_on_too() -> None:
     """The flow's orders are its own: the added hangup is not among them."""
     dial = Dial(to=DESK, from_="+12025550100", connection_id="1", link_to=EXAMPLE_LEG)
-    lost = CommandFailed(
-        command_id="", operation="dial", reason="call_ended", maybe_performed=True
-    )
+    lost = CommandFailed(command_id="", operation="dial", reason="call_ended", maybe_performed=True)
     past = (CallInitiated(direction="incoming"), CallAnswered(), dial, lost, CallHangup())
     placed = CallInitiated(call_control_id="v3:b", direction="outgoing", to=DESK, connection_id="1")
     given(flow_of(), *past).when(placed).then_nothing()

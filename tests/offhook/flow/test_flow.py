@@ -27,8 +27,9 @@ from offhook.events import (
     UnknownEvent,
     WebhookReceived,
 )
-from offhook.flow import NO_FLOW, Flow, addressed, command_id_for, flow_for, unmatched
+from offhook.flow import NO_FLOW, PARKED, Flow, addressed, command_id_for, flow_for, unmatched
 from offhook.session import Session, fold
+from offhook.session.inserted import UNWANTED_LEG, reason_of_hangup
 
 
 def decide_nothing(event: Event, session: Session) -> Sequence[Command]:
@@ -160,6 +161,28 @@ def test_a_failed_command_goes_back_to_the_flow_that_gave_it() -> None:
     assert flow_for(FLOWS, failed, session) is SHOP
     assert flow_for([ANY, SALES], failed, session) is ANY
     assert flow_for(FLOWS, stranger, session) is ANY
+
+
+@pytest.mark.parametrize("decided_by", ["shop", "any", PARKED.name])
+def test_a_failed_hangup_that_offhook_added_goes_to_the_flow_of_its_leg(decided_by: str) -> None:
+    hangup = IssuedCommand(command_id="c1", operation="hangup", call_control_id="leg-b")
+    decided = Decided(
+        cause_seq=1,
+        cause_id="e1",
+        flow=decided_by,
+        flow_version="1",
+        worker="w",
+        lease_s=4.0,
+        commands=(hangup,),
+        warnings=(reason_of_hangup("c0"),),
+    )
+    failed = CommandFailed(
+        command_id="c1", operation="hangup", call_control_id="leg-b", reason="refused"
+    )
+    session = session_of(OUTGOING, decided, failed)
+    assert session.commands["c1"].flow == UNWANTED_LEG
+    assert flow_for(FLOWS, failed, session) is flow_for(FLOWS, OUTGOING, session) is SHOP
+    assert flow_for([SALES], failed, session) is NO_FLOW
 
 
 def test_a_timer_goes_back_to_the_flow_that_set_it() -> None:

@@ -74,18 +74,18 @@ class CommandView:
     last_seq: Seq
 
 
-FAILED_BID = "status = 'failed' AND operation IN ('dial', 'transfer')"
-"""The condition for what never became a call."""
+FAILED_DIAL = "status = 'failed' AND operation IN ('dial', 'transfer')"
+"""The condition for a dial or transfer that never became a call."""
 
 # A list of numbers is no text.
-FAILED_BID_TO_SEVERAL = f"{FAILED_BID} AND jsonb_typeof(parameters -> 'to') = 'array'"
+FAILED_DIAL_TO_SEVERAL = f"{FAILED_DIAL} AND jsonb_typeof(parameters -> 'to') = 'array'"
 
 # An application may ask for any text, and a row of an index has a bound.
-_BID_NUMBERS = {name: f"left(parameters ->> '{name}', 200)" for name in ("from", "to")}
-BID_NUMBERS: Sequence["ColumnElement[str | None]"] = tuple(
-    literal_column(number, Text) for number in _BID_NUMBERS.values()
+_DIAL_NUMBERS = {name: f"left(parameters ->> '{name}', 200)" for name in ("from", "to")}
+DIAL_NUMBERS: Sequence["ColumnElement[str | None]"] = tuple(
+    literal_column(number, Text) for number in _DIAL_NUMBERS.values()
 )
-"""The numbers that a bid asked for."""
+"""The numbers that a dial or transfer asked for."""
 
 commands = table_of(
     "commands",
@@ -101,32 +101,34 @@ commands = table_of(
     Index(
         "commands_failed_bids_index",
         "decided_at",
-        postgresql_where=text(FAILED_BID),
+        postgresql_where=text(FAILED_DIAL),
     ),
     # Their numbers are searched as those of legs are.
     *(
         Index(
-            f"commands_failed_bids_{name}_index",
+            f"commands_failed_dials_{name}_index",
             literal_column(number).label("number"),
             postgresql_ops={"number": "text_pattern_ops"},
-            postgresql_where=text(FAILED_BID),
+            postgresql_where=text(FAILED_DIAL),
         )
-        for name, number in _BID_NUMBERS.items()
+        for name, number in _DIAL_NUMBERS.items()
     ),
     *(
         Index(
-            f"commands_failed_bids_{name}_reversed_index",
+            f"commands_failed_dials_{name}_reversed_index",
             literal_column(f"reverse({number})").label("reversed"),
             postgresql_ops={"reversed": "text_pattern_ops"},
-            postgresql_where=text(FAILED_BID),
+            postgresql_where=text(FAILED_DIAL),
         )
-        for name, number in _BID_NUMBERS.items()
+        for name, number in _DIAL_NUMBERS.items()
     ),
-    Index("commands_failed_bids_session_id_index", "session_id", postgresql_where=text(FAILED_BID)),
     Index(
-        "commands_failed_bids_to_several_index",
+        "commands_failed_dials_session_id_index", "session_id", postgresql_where=text(FAILED_DIAL)
+    ),
+    Index(
+        "commands_failed_dials_to_several_index",
         "session_id",
-        postgresql_where=text(FAILED_BID_TO_SEVERAL),
+        postgresql_where=text(FAILED_DIAL_TO_SEVERAL),
     ),
     key=("session_id", "command_id"),
 )

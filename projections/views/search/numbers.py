@@ -22,9 +22,9 @@ from sqlalchemy import (
 
 from offhook.patterns import Pattern, number_patterns_in
 from offhook.projections.views.commands import (
-    BID_NUMBERS,
-    FAILED_BID,
-    FAILED_BID_TO_SEVERAL,
+    DIAL_NUMBERS,
+    FAILED_DIAL,
+    FAILED_DIAL_TO_SEVERAL,
     commands,
 )
 from offhook.projections.views.legs import legs
@@ -98,12 +98,12 @@ def _places(table: Table, wanted: Patterns) -> "Iterator[ColumnElement[bool]]":
         for name in NUMBERS:
             yield matches(legs.c[name], wanted)
         return
-    for number in BID_NUMBERS:
-        yield and_(text(FAILED_BID), matches(number, wanted))
+    for number in DIAL_NUMBERS:
+        yield and_(text(FAILED_DIAL), matches(number, wanted))
     to = func.jsonb_array_elements_text(commands.c.parameters["to"]).table_valued("value")
     one = to.render_derived()
     several = exists().select_from(one).where(matches(one.c.value, wanted))
-    yield and_(text(FAILED_BID_TO_SEVERAL), several)
+    yield and_(text(FAILED_DIAL_TO_SEVERAL), several)
 
 
 def _escaped(text_: str) -> str:

@@ -147,8 +147,8 @@ def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
         yield sessions.c.flow_raised_at.is_not(None)
     of_session = legs.c.session_id == sessions.c.session_id
     if wanted.connection_id not in (None, UNKNOWN):
-        matches = legs.c.connection_id == storable(wanted.connection_id)
-        yield exists().where(of_session, matches)
+        has_connection = legs.c.connection_id == storable(wanted.connection_id)
+        yield exists().where(of_session, has_connection)
     for name, text in ((name, getattr(wanted, name)) for name in NUMBERS):
         if text is not None and (any_of := number_patterns_in(storable(text)).any_of):
             yield exists().where(of_session, matches(legs.c[name], any_of))

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from offhook.errors import OperatorFault, SettingInvalid
 from offhook.projections.views.database.arrays import encode_arrays_fast
+from offhook.projections.views.database.errors import DRIVER_ERRORS
 
 POOL_CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 5.0
@@ -76,7 +77,7 @@ def _ping(connection: AdaptedConnection, record: object, proxy: object) -> None:
     """
     try:
         connection.run_async(lambda driver: driver.execute("select"))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_ERRORS as error:
         raise InvalidatePoolError from error
 
 

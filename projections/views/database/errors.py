@@ -20,14 +20,15 @@ UNREACHABLE: tuple[type[Exception], ...] = (
 )
 """Raised while Postgres cannot be connected to, or does not answer."""
 
-DATABASE_ERRORS: tuple[type[Exception], ...] = (
-    SQLAlchemyError,
+DRIVER_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the first use of a connection that was ended while it was idle
     OSError,
-    TimeoutError,
 )
+"""All that the driver raises of a connection."""
+
+DATABASE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, *DRIVER_ERRORS, TimeoutError)
 """All that connecting and reading raise, a mistake in a statement included."""
 
 

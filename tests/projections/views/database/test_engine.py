@@ -3,7 +3,9 @@
 import asyncio
 import sys
 from types import FrameType
+from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -80,6 +82,27 @@ async def test_a_connection_that_broke_in_the_pool_is_replaced(engine: AsyncEngi
         async with engine.connect() as connection:
             pid = (await connection.execute(text("select pg_backend_pid()"))).scalar_one()
             assert pid not in pids
+
+
+async def test_a_connection_that_the_server_is_about_to_end_is_replaced(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So asyncpg takes a reason that has arrived before the end of the connection has."""
+    execute, pinged = asyncpg.Connection.execute, 0
+
+    async def ping(self: asyncpg.Connection, *given: Any, **options: Any) -> str:
+        nonlocal pinged
+        pinged += 1
+        if pinged == 1:
+            raise asyncpg.InternalClientError("cannot switch to state 15")
+        return await execute(self, *given, **options)
+
+    async with engine.connect() as connection:
+        before = (await connection.execute(text("select pg_backend_pid()"))).scalar_one()
+    monkeypatch.setattr(asyncpg.Connection, "execute", ping)
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("select pg_backend_pid()"))).scalar_one() != before
+    assert pinged > 1
 
 
 async def test_sqlalchemy_takes_part_in_a_transaction_of_the_driver(engine: AsyncEngine) -> None:

@@ -5,6 +5,7 @@ Rows are made of those that there are, month by month. The SQL is that of
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -18,36 +19,40 @@ depends_on = None
 
 
 def upgrade() -> None:
-    _set_aside("leg_classes")
-    _create("leg_classes", Column("block", Integer, nullable=False), _OF_BLOCK, Integer)
+    _create("new_leg_classes", Column("block", Integer, nullable=False), _OF_BLOCK, Integer)
     _create("leg_costs", Column("currency", Text), ("legs", "micros"), BigInteger)
-    parts = _parts("before_leg_classes", (*_HISTOGRAMS, "cost"))
-    for done, part in enumerate(parts):
-        context.config.attributes["part"](done, len(parts))
+    for part in _parts((*_HISTOGRAMS, "cost")):
         made_of = _COSTS if part["kind"].startswith("cost") else _BLOCKS
         op.execute(text(made_of).bindparams(**part))
-    op.drop_table("before_leg_classes")
-    for table in ("leg_classes", "leg_costs"):
-        op.execute(f"analyze {table}")
+    _grant_alike("new_leg_classes", "leg_costs")
     _replace({_ONE_BY_ONE: _IN_BLOCKS, _TRUNCATED: _TRUNCATED_WITH_COSTS})
+    _take_over()
 
 
 def downgrade() -> None:
-    _replace({_IN_BLOCKS: _ONE_BY_ONE, _TRUNCATED_WITH_COSTS: _TRUNCATED})
-    _set_aside("leg_classes")
-    _create("leg_classes", Column("value", Text), ("legs", "micros"), BigInteger)
-    for part in _parts("before_leg_classes", _HISTOGRAMS):
+    _create("new_leg_classes", Column("value", Text), ("legs", "micros"), BigInteger)
+    for part in _parts(_HISTOGRAMS):
         op.execute(text(_CLASSES).bindparams(**part))
     op.execute(_COSTS_AS_CLASSES)
-    op.drop_table("before_leg_classes")
+    _grant_alike("new_leg_classes")
+    _replace({_IN_BLOCKS: _ONE_BY_ONE, _TRUNCATED_WITH_COSTS: _TRUNCATED})
     op.drop_table("leg_costs")
-    op.execute("analyze leg_classes")
+    _take_over()
 
 
-def _set_aside(table: str) -> None:
-    op.execute("set local work_mem = '64MB'")
-    op.execute(f"alter table {table} rename to before_{table}")
-    op.execute(f"alter index {table}_key rename to before_{table}_key")
+def _take_over() -> None:
+    """Last of all: from here on readers of the table before wait, until the migration has ended."""
+    op.drop_table("leg_classes")
+    op.execute("alter table new_leg_classes rename to leg_classes")
+    op.execute("alter index new_leg_classes_key rename to leg_classes_key")
+
+
+def _grant_alike(*tables: str) -> None:
+    """Give tables what may be done with the one that there is."""
+    for table in tables:
+        op.execute(f"analyze {table}")
+        for statement in op.get_bind().execute(_GRANTS, {"name": table}).scalars().all():
+            op.get_bind().exec_driver_sql(statement)
 
 
 def _create(table: str, last_of_key: Column[Any], figures: tuple[str, ...], type_: Any) -> None:
@@ -74,13 +79,14 @@ def _create(table: str, last_of_key: Column[Any], figures: tuple[str, ...], type
     )
 
 
-def _parts(table: str, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
+def _parts(kinds: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Parameters of a statement that makes rows: each small enough to be sorted in memory."""
+    op.execute("set local work_mem = '64MB'")
     found = op.get_bind().execute(
-        text(f"select distinct starts_at at time zone 'UTC' from {table} where level = 'month'")
+        text("select distinct starts_at at time zone 'UTC' from leg_classes where level = 'month'")
     )
     months = sorted(month.replace(tzinfo=UTC) for month in found.scalars())
-    return [
+    parts = [
         {
             "kind": f"{kind}{suffix}",
             "level": level,
@@ -92,6 +98,9 @@ def _parts(table: str, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
         for level in ("hour", "day", "month")
         for month in months
     ]
+    for done, part in enumerate(parts):
+        context.config.attributes["part"](done, len(parts))
+        yield part
 
 
 def _replace(texts: dict[str, str]) -> None:
@@ -111,6 +120,14 @@ def _replace(texts: dict[str, str]) -> None:
     )
 
 
+_GRANTS = text(
+    "select format('grant %s on %I to %s%s', privilege_type, cast(:name as text),"
+    " case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end,"
+    " case when is_grantable then ' with grant option' else '' end)"
+    " from pg_class, aclexplode(relacl)"
+    " where oid = to_regclass('leg_classes') and grantee <> relowner"
+)
+
 _HISTOGRAMS = ("delay", "talk", "ring")
 
 _OF_BLOCK = tuple(f"legs_{place}" for place in range(16))
@@ -120,31 +137,31 @@ _KEY = "kind, level, starts_at, shard, direction, connection_id"
 _RANGE = "kind = :kind and level = :level and starts_at >= :first and starts_at < :last"
 
 _BLOCKS = f"""
-insert into leg_classes ({_KEY}, block, {", ".join(_OF_BLOCK)})
+insert into new_leg_classes ({_KEY}, block, {", ".join(_OF_BLOCK)})
 select {_KEY}, class / 16, {
     ", ".join(f"coalesce(sum(legs) filter (where class % 16 = {place}), 0)" for place in range(16))
 }
-from (select *, value::int as class from before_leg_classes where {_RANGE}) as each
+from (select *, value::int as class from leg_classes where {_RANGE}) as each
 group by {_KEY}, class / 16
 order by {_KEY}, class / 16
 """
 
 _COSTS = f"""
 insert into leg_costs ({_KEY}, currency, legs, micros)
-select {_KEY}, value, legs, micros from before_leg_classes where {_RANGE}
+select {_KEY}, value, legs, micros from leg_classes where {_RANGE}
 order by {_KEY}, value
 """
 
 _CLASSES = f"""
-insert into leg_classes ({_KEY}, value, legs, micros)
+insert into new_leg_classes ({_KEY}, value, legs, micros)
 select {_KEY}, (16 * block + place - 1)::text, legs, 0
-from before_leg_classes
+from leg_classes
 cross join lateral unnest(array[{", ".join(_OF_BLOCK)}]) with ordinality as each (legs, place)
 where {_RANGE} and legs <> 0
 """
 
 _COSTS_AS_CLASSES = f"""
-insert into leg_classes ({_KEY}, value, legs, micros)
+insert into new_leg_classes ({_KEY}, value, legs, micros)
 select {_KEY}, currency, legs, micros from leg_costs
 """
 

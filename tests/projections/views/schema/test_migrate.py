@@ -220,6 +220,28 @@ async def test_legs_from_before_are_in_every_histogram(
     await engine.dispose()
 
 
+async def test_histograms_are_read_until_those_in_blocks_are_made(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0028")
+    engine = open_database(empty_database_url)
+    async with engine.connect() as looking, engine.connect() as reading:
+        await reading.execute(text("grant select on leg_classes to pg_monitor"))
+        await reading.commit()
+        await reading.execute(text("select from leg_classes"))
+        migrating = asyncio.create_task(migrate(empty_database_url, migrations, "0029"))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (waiting := await _waiting(looking)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [each.strip().lower() for each in waiting] == ["drop table leg_classes"]
+        await reading.rollback()
+        await migrating
+        may = "select has_table_privilege('pg_monitor', :table, 'select')"
+        for table in ("leg_classes", "leg_costs"):
+            assert (await looking.execute(text(may), {"table": table})).scalar_one()
+    await engine.dispose()
+
+
 _SESSION = """
     insert into sessions (session_id, status, leg_count, recording_count, parked, failed,
     first_seq, last_seq, first_stored_at, last_stored_at)
@@ -297,14 +319,19 @@ union all select 'projector', 'killed', now(), now() + interval '1 hour', 1, now
 
 
 async def _is_waited_for(looking: AsyncConnection) -> bool:
+    return bool(await _waiting(looking))
+
+
+async def _waiting(looking: AsyncConnection) -> list[str]:
+    """The statements that wait for another connection."""
     async with looking.begin():
         found = await looking.execute(
             text(
-                "select count(*) from pg_stat_activity where datname = current_database()"
+                "select query from pg_stat_activity where datname = current_database()"
                 " and cardinality(pg_blocking_pids(pid)) > 0"
             )
         )
-        return bool(found.scalar_one())
+        return [*found.scalars()]
 
 
 async def test_a_database_that_was_not_migrated_is_refused(empty_database_url: str) -> None:

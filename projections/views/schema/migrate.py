@@ -171,7 +171,9 @@ async def _running_projectors(connection: AsyncConnection) -> Sequence[str]:
     found = await connection.execute(
         text(
             "select projector_id from projectors join pg_stat_activity as backend"
-            " on backend.pid = backend_pid and backend_start = backend_started_at"
+            " on backend.pid = backend_pid"
+            # A role that may not see the other one's has a null.
+            " and coalesce(backend_start, backend_started_at) = backend_started_at"
             " where expires_at > now() order by projector_id"
         )
     )

@@ -80,8 +80,10 @@ def client_options(url: str, role: str) -> dict[str, Any]:
 
 
 class _Client(Client):
-    """A server that accepts connections and does not greet, as one that is frozen, would be left
-    with one for each attempt to reconnect: nats-py forgets it when it makes the next."""
+    """Closes the connection of an attempt before it makes the next.
+
+    nats-py forgets it, so a server that accepts connections and does not greet would keep them all.
+    """
 
     async def _connect_to_server(self, s: Any) -> None:
         if self._transport is not None:

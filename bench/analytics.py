@@ -4,10 +4,10 @@
 
 Legs are made inside Postgres, over a year: eight connections, 40 number prefixes, two flows, ten
 outcomes; with a command for each, and a visit to a queue for each fourth. Each query runs once to
-warm up, then `--rounds` times. With `--keep` Postgres is in that folder, and what it has from
-another run is migrated and measured again: ten million legs take long to make. The cost is the
-processor time of this process and of its connection's server process, of batches of 100 records,
-with the triggers of the roll-ups and without them, in turns.
+warm up, then `--rounds` times, with the sizes in turns. With `--keep` Postgres is in that folder,
+and what it has from another run is migrated and measured again: ten million legs take long to make.
+The cost is the processor time of this process and of its connection's server process, of batches of
+100 records, with the triggers of the roll-ups and without them, in turns.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import gc
 import itertools
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.projection import BATCH, STARTED_AT, entries_of, stored
 from bench.setting.children import cpu_s_of
@@ -74,7 +76,7 @@ def main() -> None:
 
 
 def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) -> None:
-    found: dict[str, list[list[float]]] = {}
+    urls = []
     for size in sizes:
         name = f"legs_{size}"
         is_kept = has_database(postgres, name)
@@ -83,8 +85,8 @@ def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) ->
         made = {} if is_kept else asyncio.run(fill(url, size))
         for part, value in made.items():
             console.print(f"{size:,} legs: {part} {value}", highlight=False)
-        for query, times in asyncio.run(measure(url, rounds)).items():
-            found.setdefault(query, []).append(times)
+        urls.append(url)
+    found = asyncio.run(measure(urls, rounds))
     table = Table(title="GET /analytics/…, without HTTP, ms", title_justify="left")
     table.add_column("query")
     columns = (column for size in sizes for column in (f"{size:,} legs: p50", "p99"))
@@ -167,40 +169,63 @@ def figure_queries() -> Mapping[str, tuple[Subject, GroupsWanted, Mapping[str, f
     }
 
 
-async def measure(url: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round. Before them, what was imported is put aside as by a role that starts
-    (`offhook.process.serve`): a full collection would walk over it, in 50 ms."""
+async def measure(urls: Sequence[str], rounds: int) -> dict[str, list[list[float]]]:
+    """Seconds of each round, by query and database; the databases take turns.
+
+    Before them, what was imported is put aside as by a role that starts (`offhook.process.serve`):
+    a full collection would walk over it, in 50 ms.
+    """
     gc.collect()
     gc.freeze()
-    engine = open_database(url)
-    found: dict[str, list[float]] = {}
-    async with engine.connect() as connection:
-        for name, wanted in queries().items():
-            times = []
-            for _ in range(rounds + 1):
-                began_at = time.perf_counter()
-                groups = await read_groups(connection, wanted, END)
-                times.append(time.perf_counter() - began_at)
-            assert sum(group.counts["calls"] for group in groups) > 0
-            found[name] = times[1:]
-        for name, wanted in load_queries().items():
-            times = []
-            for _ in range(rounds + 1):
-                began_at = time.perf_counter()
-                loads = await read_load(connection, wanted, END)
-                times.append(time.perf_counter() - began_at)
-            assert sum(each.calls for each in loads) > 0
-            found[name] = times[1:]
-        for name, (subject, wanted, policy) in figure_queries().items():
-            times = []
-            for _ in range(rounds + 1):
-                began_at = time.perf_counter()
-                figures = await read_figures(connection, subject, wanted, policy)
-                times.append(time.perf_counter() - began_at)
-            assert sum(each.counts[subject.size] for each in figures) > 0
-            found[name] = times[1:]
-    await engine.dispose()
+    engines = [open_database(url) for url in urls]
+    found: dict[str, list[list[float]]] = {}
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(engine.connect()) for engine in engines]
+        for name, count in reads().items():
+            for connection in connections:
+                assert await count(connection) > 0
+            found[name] = [[] for _ in connections]
+            for _ in range(rounds):
+                for times, connection in zip(found[name], connections, strict=True):
+                    began_at = time.perf_counter()
+                    await count(connection)
+                    times.append(time.perf_counter() - began_at)
+    for engine in engines:
+        await engine.dispose()
     return found
+
+
+def reads() -> Mapping[str, Callable[[AsyncConnection], Awaitable[int]]]:
+    """The queries, each as a function that says how much it has counted."""
+
+    def groups(wanted: GroupsWanted) -> Callable[[AsyncConnection], Awaitable[int]]:
+        async def count(connection: AsyncConnection) -> int:
+            return sum(
+                group.counts["calls"] for group in await read_groups(connection, wanted, END)
+            )
+
+        return count
+
+    def load(wanted: GroupsWanted) -> Callable[[AsyncConnection], Awaitable[int]]:
+        async def count(connection: AsyncConnection) -> int:
+            return sum(each.calls for each in await read_load(connection, wanted, END))
+
+        return count
+
+    def figures(
+        subject: Subject, wanted: GroupsWanted, policy: Mapping[str, float]
+    ) -> Callable[[AsyncConnection], Awaitable[int]]:
+        async def count(connection: AsyncConnection) -> int:
+            found = await read_figures(connection, subject, wanted, policy)
+            return sum(each.counts[subject.size] for each in found)
+
+        return count
+
+    return {
+        **{name: groups(wanted) for name, wanted in queries().items()},
+        **{name: load(wanted) for name, wanted in load_queries().items()},
+        **{name: figures(*asked) for name, asked in figure_queries().items()},
+    }
 
 
 async def fill(url: str, size: int) -> dict[str, str]:

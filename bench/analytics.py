@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.projection import BATCH, STARTED_AT, entries_of, stored
 from bench.setting.children import cpu_s_of
+from bench.setting.filling import fill_table
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
@@ -234,12 +235,8 @@ async def fill(url: str, size: int) -> dict[str, str]:
     began_at = time.perf_counter()
     async with engine.begin() as connection:
         for table, rows in (("legs", _LEGS), ("commands", _COMMANDS), ("queue_visits", _VISITS)):
-            await connection.execute(text(f"alter table {table} disable trigger user"))
-            # Keys come in no order: indexes are many times faster to build than to keep.
-            await connection.execute(text(_INDEXES_WAIT), {"table": table})
-            await connection.execute(text(rows), {"size": size, "end": END, "year": YEAR})
-            await connection.execute(text(f"reindex table {table}"))
-            await connection.execute(text(f"alter table {table} enable trigger user"))
+            values = {"size": size, "end": END, "year": YEAR}
+            await fill_table(connection, table, rows, values)
     legs_s = time.perf_counter() - began_at
     began_at = time.perf_counter()
     async with engine.begin() as connection:
@@ -331,8 +328,6 @@ def _migrated(postgres: PostgresServer, name: str) -> str:
     asyncio.run(migrate(url, MIGRATIONS))
     return url
 
-
-_INDEXES_WAIT = "update pg_index set indisready = false where indrelid = to_regclass(:table)"
 
 # A call of three is not answered; nine of ten incoming SIP codes are not known.
 _LEGS = """

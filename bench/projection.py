@@ -1,14 +1,14 @@
 """From an event to the views: latency and processor time at given rates, and what a record costs.
 
     python -m bench.projection [--rates 100 1000 2000] [--seconds 10] [--partitions 4]
-        [--sessions 10000 100000] [--events 10 10000 100000]
+        [--projectors 1] [--sessions 10000 100000] [--events 10 10000 100000]
 
-Rates: appends in an open loop over a bare connection, one projector process; latency is from the
-append to the commit, by Postgres' notification. Then every row of the views is compared with a cold
-fold of the log: a difference prints WRONG instead of figures. `--sessions`: what a record costs in
-processor time with so many sessions in the views; `--events`: with so many records of one session.
-These two apply batches in this process, without a log, and count its processor time and
-PostgreSQL's.
+Rates: appends in an open loop over a bare connection, and so many projector processes, which share
+the partitions; latency is from the append to the commit, by Postgres' notification. Then every row
+of the views is compared with a cold fold of the log: a difference prints WRONG instead of figures.
+`--sessions`: what a record costs in processor time with so many sessions in the views; `--events`:
+with so many records of one session. These two apply batches in this process, without a log, and
+count its processor time and PostgreSQL's.
 """
 
 import argparse
@@ -19,9 +19,9 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import uvloop
@@ -30,7 +30,7 @@ from rich.table import Table
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.setting.children import cpu_s_of, role
+from bench.setting.children import Child, cpu_s_of, role
 from bench.setting.machine import describe, hold_collections, percentile
 from bench.setting.sender import sender_of
 from offhook.cli.embedded.nats_server import NatsServer
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--rates", type=int, nargs="*", default=[100, 1_000, 2_000])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--projectors", type=int, nargs="*", default=[1])
     parser.add_argument("--sessions", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--events", type=int, nargs="*", default=[10, 10_000, 100_000])
     chosen = parser.parse_args()
@@ -108,25 +109,49 @@ def main() -> None:
 
 def measure_rates(chosen: argparse.Namespace, folder: Path, postgres: PostgresServer) -> None:
     found = Table(title="append → views", title_justify="left")
-    for column in ("records/s", "p50 ms", "p99 ms", "max ms", "CPU ms each", "a batch", "views"):
+    columns = ("projectors", "p50 ms", "p99 ms", "max ms", "CPU ms each", "a batch", "views")
+    for column in ("records/s", *columns):
         found.add_column(column, justify="right")
-    for rate in chosen.rates:
-        with NatsServer(folder / f"nats-{rate}") as nats:
+    for rate, count in itertools.product(chosen.rates, chosen.projectors):
+        name = f"rate_{rate}_{count}"
+        with NatsServer(folder / name) as nats, ExitStack() as stack:
             settings = Settings(
                 nats_url=nats.url,
                 nats_monitor_urls=(nats.monitor_url,),
-                postgres_url=postgres.create_database(f"rate_{rate}"),
+                postgres_url=postgres.create_database(name),
                 partitions=chosen.partitions,
                 projector_port=0,
             )
             prepare(settings)
-            with role("projections", settings, folder / f"projector-{rate}.log") as projector:
-                row = uvloop.run(at_rate(settings, rate, chosen.seconds, projector.cpu_s))
-        found.add_row(f"{rate:,}", *row)
+            projectors = [
+                stack.enter_context(role("projections", settings, folder / f"{name}-{number}.log"))
+                for number in range(count)
+            ]
+            row = uvloop.run(at_rate(settings, rate, chosen.seconds, projectors))
+        found.add_row(f"{rate:,}", str(count), *row)
     console.print(found)
 
 
-async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> list[str]:
+async def shared_out(engine: AsyncEngine, partitions: int, processes: int) -> None:
+    """Wait until each projector process has its share of the partitions."""
+    async with asyncio.timeout(CATCH_UP_S):
+        while True:
+            async with engine.connect() as connection:
+                held = [*(await connection.execute(_HELD)).scalars()]
+            if held == [partitions // processes] * processes:
+                return
+            await asyncio.sleep(0.05)
+
+
+_HELD = text(
+    "select count(*) from projector_leases join projectors on projector_id = holder"
+    " where expires_at > clock_timestamp() group by holder"
+)
+
+
+async def at_rate(
+    settings: Settings, rate: int, seconds: float, projectors: Sequence[Child]
+) -> list[str]:
     """A row: latencies, processor time, and whether the views are right."""
     seen: list[tuple[float, int]] = []
     url = settings.postgres_url.replace("postgresql+asyncpg", "postgresql")
@@ -137,6 +162,8 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
     )
     client = await connect(settings.nats_url, "bench")
     log = JetStreamLog(client)
+    engine = open_database(settings.postgres_url)
+    await shared_out(engine, settings.partitions, len(projectors))
     names: set[str] = set()
     # Encoded beforehand: what sends is not what is measured.
     entries = itertools.islice(entries_of(), rate + int(rate * seconds))
@@ -149,7 +176,7 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
         await asyncio.sleep(2)
         seen.clear()
         hold_collections()
-        cpu_before, began_at = cpu_s(), time.perf_counter()
+        cpu_before, began_at = _cpu_s(projectors), time.perf_counter()
         for number in range(len(sent)):
             due_at = began_at + number / rate
             if (wait_s := due_at - time.perf_counter()) > 0.001:
@@ -164,8 +191,7 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
     async with asyncio.timeout(CATCH_UP_S):
         while not all(any(at >= end for _, at in seen) for end in ends.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    used_s = cpu_s() - cpu_before
-    engine = open_database(settings.postgres_url)
+    used_s = _cpu_s(projectors) - cpu_before
     is_right = await are_right(engine, log, names)
     batches = await _batches_of(engine, appended)
     await engine.dispose()
@@ -180,6 +206,10 @@ async def at_rate(settings: Settings, rate: int, seconds: float, cpu_s: Any) -> 
         f"{len(appended) / batches:.1f}",
         "equal a cold fold",
     ]
+
+
+def _cpu_s(processes: Sequence[Child]) -> float:
+    return sum(each.cpu_s() for each in processes)
 
 
 def _latencies(appended: Mapping[int, float], seen: Sequence[tuple[float, int]]) -> list[float]:

@@ -25,10 +25,8 @@ import uvloop
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.projection import Entry, are_right, entries_of
+from bench.projection import Entry, are_right, entries_of, shared_out
 from bench.setting.children import Child, role
 from bench.setting.machine import describe, percentile
 from offhook.cli.embedded.nats_server import NatsServer
@@ -46,11 +44,6 @@ RATE = 100.0
 LATE_S = 30.0
 AFTER_WAKING_S = 2.0
 """Whatever a woken process does then must change nothing."""
-
-HELD = text(
-    "select count(*) from projector_leases join projectors on projector_id = holder"
-    " where expires_at > clock_timestamp() group by holder"
-)
 
 console = Console(width=100)
 
@@ -159,7 +152,7 @@ async def measure(fault: Fault, rate: float, folder: Path, postgres: PostgresSer
             await _until(lambda: len(traffic.appended) == PARTITIONS)
             title = f"{fault.name}, {fault.processes} processes"
             for _ in track(range(fault.times), description=title, console=console, transient=True):
-                await _shared_out(engine, fault.processes)
+                await shared_out(engine, PARTITIONS, fault.processes)
                 await traffic.passes(dict(traffic.appended))
                 lost = running.pop(0)
                 os.kill(lost.pid, fault.number)
@@ -185,17 +178,6 @@ async def _wait_s(traffic: Traffic) -> float:
     lost_at, before = time.perf_counter(), dict(traffic.appended)
     await traffic.passes(before)
     return time.perf_counter() - lost_at
-
-
-async def _shared_out(engine: AsyncEngine, processes: int) -> None:
-    """Wait until each process holds its share of the partitions."""
-    async with asyncio.timeout(LATE_S):
-        while True:
-            async with engine.connect() as connection:
-                held = [*(await connection.execute(HELD)).scalars()]
-            if held == [PARTITIONS // processes] * processes:
-                return
-            await asyncio.sleep(0.05)
 
 
 async def _until(is_so: Callable[[], bool]) -> None:

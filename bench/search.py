@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bench.setting.filling import fill_table
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
@@ -42,7 +43,7 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 # A caller is one of 900 million numbers of a country, of three countries; the line called is one
 # of LINES, and the second leg goes to one of AGENTS. One session in fifty failed, and in one of
-# forty a command did; in one of 2,000 the flow raised.
+# forty a transfer did; in one of 2,000 the flow raised.
 _SESSIONS = """
 insert into sessions (
     session_id, status, started_at, answered_at, ended_at, leg_count, call_control_id,
@@ -80,6 +81,18 @@ select
     else '+4420' || (70000000 + (hashint8(first_seq) & 2147483647) % :agents) end,
     'ended', started_at, answered_at, ended_at, hangup_cause, last_seq
 from sessions, generate_series(0, 1) as parts (part)
+"""
+_COMMANDS = """
+insert into commands (
+    session_id, command_id, operation, call_control_id, parameters, status, reason, http_status,
+    attempts, flow, flow_version, ordinal, decided_at, caused_at, settled_at, last_seq
+)
+select
+    session_id, 'c' || session_id, failed_commands -> 0 ->> 'operation', call_control_id,
+    jsonb_build_object('from', to_number, 'to',
+        '+4420' || (70000000 + (hashint8(first_seq) & 2147483647) % :agents)),
+    'failed', 'refused', 422, 1, flow, flow_version, 0, started_at, started_at, started_at, last_seq
+from sessions where failed_commands is not null
 """
 
 
@@ -149,10 +162,11 @@ async def run(url: str, count: int, rounds: int, *, explain: bool) -> dict[str, 
 async def _filled(engine: AsyncEngine, count: int) -> list[str]:
     """Fill the tables; some numbers that are in them."""
     async with engine.begin() as connection:
-        await connection.execute(text(_SESSIONS), {"sessions": count, "lines": LINES})
-        await connection.execute(text(_LEGS), {"agents": AGENTS})
+        await fill_table(connection, "sessions", _SESSIONS, {"sessions": count, "lines": LINES})
+        await fill_table(connection, "legs", _LEGS, {"agents": AGENTS})
+        await fill_table(connection, "commands", _COMMANDS, {"agents": AGENTS})
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        await connection.execute(text("vacuum analyze sessions, legs"))
+        await connection.execute(text("vacuum analyze sessions, legs, commands"))
         found = await connection.execute(text("select from_number from sessions limit 20000"))
     return list(found.scalars())
 

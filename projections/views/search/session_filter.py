@@ -84,8 +84,12 @@ TEXTS = (
 )
 
 
-def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
+def listed(
+    wanted: SessionFilter, now: datetime, *, have_number: bool = False
+) -> "ColumnElement[bool]":
     """The condition for sessions that are listed at `now`; `is_listed` says the same of a row.
+
+    `have_number`: of sessions which are known to have a wanted number.
 
     Without a status, sessions without legs are left out unless something is wrong with them, or is
     wanted of them: a failed command or its number, as of a dial that placed no call, or a flow that
@@ -101,7 +105,7 @@ def listed(wanted: SessionFilter, now: datetime) -> "ColumnElement[bool]":
         if wanted.status is None
         else _has_status(wanted.status, now)
     )
-    return and_(status, *_conditions(wanted))
+    return and_(status, *_conditions(wanted, have_number=have_number))
 
 
 def is_listed(session: SessionView, wanted: SessionFilter) -> bool:
@@ -154,7 +158,7 @@ def has_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
             yield exists().where(of_session, matches(legs.c[name], any_of))
 
 
-def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
+def _conditions(wanted: SessionFilter, *, have_number: bool) -> "Iterator[ColumnElement[bool]]":
     if wanted.failed is not None:
         # "failed = true" would not be recognised as the condition of its index.
         yield sessions.c.failed if wanted.failed else ~sessions.c.failed
@@ -162,7 +166,7 @@ def _conditions(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
         yield from _has_failed_command(_failed_commands(wanted))
     yield from _flow_raised(wanted)
     if wanted.number is not None:
-        yield from has_number(wanted.number)
+        yield from has_number(wanted.number, have_one=have_number)
     of_row = list(_of_row(wanted, legs if wanted.any_leg else sessions))
     if wanted.any_leg and of_row:
         yield sessions.c.session_id.in_(select(legs.c.session_id).where(*of_row))

@@ -88,17 +88,18 @@ async def stream_sessions(
 async def _query(
     connection: AsyncConnection, wanted: SessionFilter, now: datetime, before_seq: int | None
 ) -> "Select[Any]":
-    query = sessions_and_errors().where(listed(wanted, now)).order_by(*newest_first(sessions))
-    if before_seq is not None:
-        query = query.where(await older_than(connection, sessions, before_seq))
     # Until the transaction ends. A plan for any values could not use an index for LIKE.
     await connection.execute(text(_FOR_SEARCHES))
+    few = None
     if wanted.number is not None:
         few = await _few_with_number(connection, wanted.number)
-        if few is not None:
-            # As one parameter: thousands of them take long to compile.
-            ids = literal(few, ARRAY(Text))
-            query = query.where(sessions.c.session_id == any_(ids))
+    listable = listed(wanted, now, have_number=few is not None)
+    query = sessions_and_errors().where(listable).order_by(*newest_first(sessions))
+    if before_seq is not None:
+        query = query.where(await older_than(connection, sessions, before_seq))
+    if few is not None:
+        # As one parameter: thousands of them take long to compile.
+        query = query.where(sessions.c.session_id == any_(literal(few, ARRAY(Text))))
     return query
 
 

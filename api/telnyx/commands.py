@@ -104,10 +104,12 @@ class CommandRunner:
         command = request.command
         may_be_known = request.given or request.repeated
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(until) as waiting:
                 session_id, after_seq = await self._session_of(command), 0
                 known_in = await self._known(session_id, command) if may_be_known else None
         except TimeoutError:
+            if not waiting.expired():
+                raise  # Postgres is silent, and nothing was waited for
             raise not_begun(command, self._answer_timeout_s) from None
         if known_in is not None:
             session_id, position = known_in

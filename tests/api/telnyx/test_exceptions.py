@@ -10,6 +10,7 @@ The carrier's 429 and 5xx to a command are no answers: a worker tries again.
 
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -194,20 +195,24 @@ async def test_offhooks_own(recorded: Stack) -> None:
             assert words in error["detail"]
 
 
-async def test_too_many_commands_at_once(free_port: int) -> None:
-    """Nothing was appended, so the SDK may repeat it, after the seconds that it is told."""
+@asynccontextmanager
+async def unconnected(
+    free_port: int, *, waiting_max: int = 10
+) -> AsyncIterator[tuple[AsyncTelnyx, PositionWatch]]:
+    """An API whose log and Postgres are not there, and its watch of Postgres."""
     engine = open_database(f"postgresql://postgres@127.0.0.1:{free_port}/nothing")
     client = Client()  # not connected: whatever went on would fail otherwise
     log = JetStreamLog(client)
     stream = StreamLookup(client)
-    views = Views(engine, PositionWatch(engine), stream, utc_now)
-    legs, outcomes = Legs(views), Outcomes(client, log, waiting_max=0)
+    watch = PositionWatch(engine)
+    views = Views(engine, watch, stream, utc_now)
+    legs, outcomes = Legs(views), Outcomes(client, log, waiting_max=waiting_max)
     app = FastAPI()
     app.include_router(
         calls_router(
             tokens=tokens_from([f"admin:{ADMIN}"]),
             commands=CommandRunner(
-                log=log, stream=stream, outcomes=outcomes, legs=legs, answer_timeout_s=1.0
+                log=log, stream=stream, outcomes=outcomes, legs=legs, answer_timeout_s=60.0
             ),
             idempotency=Idempotency(views=views, log=log, now=utc_now),
             metrics=Metrics(),
@@ -218,6 +223,13 @@ async def test_too_many_commands_at_once(free_port: int) -> None:
     async with AsyncTelnyx(
         api_key=ADMIN, base_url="http://api/v2", http_client=http, max_retries=0
     ) as telnyx:
+        yield telnyx, watch
+    await engine.dispose()
+
+
+async def test_too_many_commands_at_once(free_port: int) -> None:
+    """Nothing was appended, so the SDK may repeat it, after the seconds that it is told."""
+    async with unconnected(free_port, waiting_max=0) as (telnyx, _):
         with pytest.raises(RateLimitError) as raised:
             await telnyx.calls.dial(to="+12025550110", from_=OURS, connection_id="1")
     (error,) = as_told(raised)["errors"]
@@ -225,4 +237,13 @@ async def test_too_many_commands_at_once(free_port: int) -> None:
     assert "nothing was done" in error["detail"]
     assert raised.value.response.headers["retry-after"] == "1"
     assert "x-should-retry" not in raised.value.response.headers
-    await engine.dispose()
+
+
+async def test_a_command_while_postgres_is_silent_names_no_wait(free_port: int) -> None:
+    async with unconnected(free_port) as (telnyx, watch):
+        watch.silence.begin()
+        with pytest.raises(InternalServerError) as raised:
+            await telnyx.calls.actions.answer("v3:leg")
+    (error,) = as_told(raised)["errors"]
+    assert raised.value.status_code == 503
+    assert error["detail"] == "The views cannot be read: Postgres does not answer"

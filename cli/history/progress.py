@@ -1,13 +1,18 @@
 """How far a command of history is: a bar on a terminal, a line now and then elsewhere."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PRINT_EVERY_S = 2.0
+SHOW_EVERY_S = 0.1
 UPDATE_EVERY = 64
 """Records between two looks at the clock."""
 
@@ -72,3 +77,36 @@ class Advance:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+
+@asynccontextmanager
+async def showing(console: Console) -> AsyncIterator[Callable[[str], None]]:
+    """Show what a command is doing: beside a spinner on a terminal, a line now and then elsewhere.
+
+    What it gives takes the text to show, in any thread; the text is shown if it lasts.
+    """
+    doing = ""
+
+    def show(what: str) -> None:
+        nonlocal doing
+        doing = what
+
+    async def repeat() -> None:
+        shown = ""
+        while True:
+            await asyncio.sleep(SHOW_EVERY_S if console.is_terminal else PRINT_EVERY_S)
+            if doing != shown:
+                shown = doing
+                if console.is_terminal:
+                    status.update(escape(doing))
+                else:
+                    console.print(doing, markup=False, highlight=False, soft_wrap=True)
+
+    with console.status("") as status:  # a status prints nothing if there is no terminal
+        repeating = asyncio.create_task(repeat())
+        try:
+            yield show
+        finally:
+            repeating.cancel()
+            with suppress(asyncio.CancelledError):
+                await repeating

@@ -64,7 +64,8 @@ class Erased:
 
 
 class Eraser:
-    """`stores` are the servers' store directories. `at_step` is called after each step."""
+    """`stores` are the servers' store directories. `at_step` is called after each step, and `doing`
+    with what is being done, often."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Eraser:
         *,
         stores: Sequence[Path] = (),
         at_step: Callable[[str], None] = lambda step: None,
+        doing: Callable[[str], None] = lambda what: None,
         full_vacuum: bool = False,
     ) -> None:
         self._retention = Retention(client)
@@ -81,6 +83,7 @@ class Eraser:
         self._engine = engine
         self._stores = stores
         self._at_step = at_step
+        self._doing = doing
         self._full_vacuum = full_vacuum
         self._kept_for: Sequence[OpenTransaction] = ()
 
@@ -132,6 +135,7 @@ class Eraser:
         await self._leave_streams(erasure_id, target)
         await self._leave_segments(erasure_id, target)
         await self._leave_tables(erasure_id, target)
+        self._doing("waiting for transactions that may still read what was erased")
         self._kept_for = await self._readers_left()
         if self._full_vacuum and self._kept_for:
             # Its request for a lock would wait for them, and all other readers behind it.
@@ -152,9 +156,12 @@ class Eraser:
         return found_roots
 
     async def _proved(self, erasure_id: int, target: Target, roots: Sequence[str]) -> Erased:
+        self._doing("waiting until the NATS server has written its index")
         await wait_for_index(target, self._stores)
         async with self._engine.connect() as connection:
-            proof = await scan(connection, target, stores=self._stores, roots=roots)
+            proof = await scan(
+                connection, target, stores=self._stores, roots=roots, doing=self._doing
+            )
             left = await self._retention.count_snapshots(target.session_ids)
             proof.scanned.append(Scanned(where="snapshots in NATS' memory", bytes=0, found=left))
             proof.unreachable += [
@@ -189,7 +196,9 @@ class Eraser:
 
     async def _leave_streams(self, erasure_id: int, target: Target) -> None:
         await self._marks.add(target.session_ids)
-        for session_id in target.session_ids:
+        count = len(target.session_ids)
+        for number, session_id in enumerate(target.session_ids, start=1):
+            self._doing(f"deleting session {number:,} of {count:,} from the streams")
             for _ in range(READS_MAX):  # something may arrive in between
                 messages = await self._retention.read(session_id)
                 deleted = await self._retention.delete(each.seq for each in messages)
@@ -210,7 +219,8 @@ class Eraser:
                 .distinct()
             )
             segments = found.all()
-        for row in segments:
+        for number, row in enumerate(segments, start=1):
+            self._doing(f"writing segment {number:,} of {len(segments):,} without them")
             await self._rewrite(erasure_id, row.root, row.name, frozenset(target.session_ids))
         # What a run that was killed has replaced, and not removed: nothing refers to it any more.
         async with self._engine.connect() as connection:
@@ -276,6 +286,7 @@ class Eraser:
         self._at_step("a segment was replaced")
 
     async def _leave_tables(self, erasure_id: int, target: Target) -> None:
+        self._doing("erasing the rows")
         async with self._engine.begin() as connection:
             # A batch that is being projected may have folded these sessions.
             await hold_off_projectors(connection)
@@ -303,6 +314,7 @@ class Eraser:
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             for table in tables:
+                self._doing(f"vacuuming table {table}")
                 await connection.execute(text(f"vacuum ({how}) {table}"))
 
     async def _count(self, erasure_id: int, **counts: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,9 +57,17 @@ def pattern_of(target: Target) -> str:
 
 
 async def scan(
-    connection: AsyncConnection, target: Target, *, stores: Sequence[Path], roots: Sequence[str]
+    connection: AsyncConnection,
+    target: Target,
+    *,
+    stores: Sequence[Path],
+    roots: Sequence[str],
+    doing: Callable[[str], None] = lambda what: None,
 ) -> Proof:
-    """Look everywhere: in the files below `stores` and `roots`, and in every table."""
+    """Look everywhere: in the files below `stores` and `roots`, and in every table.
+
+    `doing` is told how far it is, from another thread too.
+    """
     pattern = pattern_of(target)
     searched = re.compile(pattern.encode())
     proof = Proof()
@@ -69,13 +77,13 @@ async def scan(
         if not await asyncio.to_thread(store.is_dir):
             proof.unreachable.append(f"the stream files in {store}: not on this machine")
             continue
-        proof.scanned.append(await asyncio.to_thread(_scan_folder, store, searched))
+        proof.scanned.append(await asyncio.to_thread(_scan_folder, store, searched, doing))
     for root in roots:
         try:
-            proof.scanned.append(await asyncio.to_thread(_scan_segments, root, searched))
+            proof.scanned.append(await asyncio.to_thread(_scan_segments, root, searched, doing))
         except Exception as error:  # each store of fsspec has errors of its own
             proof.unreachable.append(f"the segments in {root}: {words_of(error)}")
-    proof.scanned += await _scan_tables(connection, pattern)
+    proof.scanned += await _scan_tables(connection, pattern, doing)
     return proof
 
 
@@ -103,13 +111,16 @@ def _is_in_index(stores: Sequence[Path], searched: "re.Pattern[bytes]") -> bool:
     return False
 
 
-def _scan_folder(folder: Path, searched: "re.Pattern[bytes]") -> Scanned:
+def _scan_folder(
+    folder: Path, searched: "re.Pattern[bytes]", doing: Callable[[str], None]
+) -> Scanned:
     size = found = 0
     for path in sorted(folder.rglob("*")):
         try:
             if path.is_file():
                 for part in _parts_of(path):
                     size += len(part)
+                    doing(f"scanning the stream files in {folder}: {size:,} bytes")
                     found += _count(part, searched)
         except FileNotFoundError:
             continue  # the server deletes files while we read
@@ -124,7 +135,9 @@ def _parts_of(path: Path) -> Iterator[bytes]:
             rest = content[-OVERLAP_BYTES:]
 
 
-def _scan_segments(root: str, searched: "re.Pattern[bytes]") -> Scanned:
+def _scan_segments(
+    root: str, searched: "re.Pattern[bytes]", doing: Callable[[str], None]
+) -> Scanned:
     size = found = 0
     for name in names_in(root):
         content = stored_bytes(f"{root.rstrip('/')}/{name}")
@@ -132,6 +145,7 @@ def _scan_segments(root: str, searched: "re.Pattern[bytes]") -> Scanned:
         found += _count(content, searched)
         if ".zst" in name:  # in that of one that is not complete, too
             found += _count(_decompressed(content), searched)
+        doing(f"scanning the segments in {root}: {size:,} bytes")
     return Scanned(where=f"segments in {root}", bytes=size, found=found)
 
 
@@ -148,7 +162,9 @@ def _count(content: bytes, searched: "re.Pattern[bytes]") -> int:
     return sum(1 for _ in searched.finditer(content))
 
 
-async def _scan_tables(connection: AsyncConnection, pattern: str) -> list[Scanned]:
+async def _scan_tables(
+    connection: AsyncConnection, pattern: str, doing: Callable[[str], None]
+) -> list[Scanned]:
     """Every table of every schema that is not the server's own."""
     tables = await connection.execute(
         text(
@@ -162,7 +178,9 @@ async def _scan_tables(connection: AsyncConnection, pattern: str) -> list[Scanne
         )
     )
     scanned: list[Scanned] = []
-    for name, whole in tables.all():
+    found_tables = tables.all()
+    for number, (name, whole) in enumerate(found_tables, start=1):
+        doing(f"scanning table {name}, {number} of {len(found_tables)}")
         found = await connection.execute(
             text(f"select count(*) from {name} where ({whole}) ~ :pattern"), {"pattern": pattern}
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,6 +44,7 @@ async def find_target(
     numbers: Collection[str],
     names: Collection[str],
     now: datetime,
+    doing: Callable[[str], None] = lambda what: None,
 ) -> Target:
     """The target. Raises OperatorFault if there is none, if a call is up, or if it is too large."""
     found = await _known_among(connection, session_ids)
@@ -52,7 +53,7 @@ async def find_target(
         expected = "; it is the start of an id, and erase expects a whole one" if start else ""
         raise OperatorFault(f"there is no session {missing[0]!r}{expected}; nothing was erased")
     for number in numbers:
-        found |= await _with_number(connection, number)
+        found |= await _with_number(connection, number, doing)
     found = {each for each in await _linked(connection, found) if not each.startswith(ERASED)}
     if not found:
         raise OperatorFault("no session has this number; nothing was erased")
@@ -92,10 +93,13 @@ async def _is_a_start(connection: AsyncConnection, text_: str) -> bool:
     return bool(found.scalar_one())
 
 
-async def _with_number(connection: AsyncConnection, number: str) -> set[str]:
+async def _with_number(
+    connection: AsyncConnection, number: str, doing: Callable[[str], None]
+) -> set[str]:
     """By the views, and by the text of every record, in event_log and in segments."""
     digits = digits_of(number)
     pattern = f"(^|[^0-9]){digits}($|[^0-9])"
+    doing(f"looking for {number} in the views and in event_log")
     found = await connection.execute(
         text(
             "select session_id from legs where from_number = any(:s) or to_number = any(:s)"
@@ -107,14 +111,20 @@ async def _with_number(connection: AsyncConnection, number: str) -> set[str]:
         ),
         {"s": sorted(spellings(number)), "pattern": pattern},
     )
-    return set(found.scalars()) | await _archived_with(connection, pattern)
+    sessions = set(found.scalars())
+    return sessions | await _archived_with(
+        connection, pattern, lambda place: doing(f"looking for {number} in {place}")
+    )
 
 
-async def _archived_with(connection: AsyncConnection, pattern: str) -> set[str]:
+async def _archived_with(
+    connection: AsyncConnection, pattern: str, doing: Callable[[str], None]
+) -> set[str]:
     searched = re.compile(pattern.encode())
     session_ids = [each async for each in archived_ids(connection)]
     found: set[str] = set()
     for at in range(0, len(session_ids), 100):
+        doing(f"archived sessions: {at:,} of {len(session_ids):,}")
         for session_id, places in (await places_of(connection, session_ids[at : at + 100])).items():
             for place in places:
                 records = await asyncio.to_thread(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offhook.cli.counted import counted
+from offhook.cli.history.progress import showing
 from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
@@ -44,9 +45,11 @@ async def run_archive(
         client = await connect(settings.nats_url, "archive")
         try:
             stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
-            await _finish_erasures(console, Eraser(client, engine, stores=stores))
-            with _Showing(console) as showing:
-                archiver = Archiver(client, engine, root, at_step=lambda step: showing(archiver))
+            async with showing(console) as doing:
+                eraser = Eraser(client, engine, stores=stores, doing=doing)
+                await _finish_erasures(console, eraser)
+            with _Showing(console) as shown:
+                archiver = Archiver(client, engine, root, at_step=lambda step: shown(archiver))
                 done = await archiver.run(older_than, now)
         finally:
             await close(client)

@@ -1,7 +1,7 @@
 """What `offhook erase` does: find, ask, erase, and print the proof."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from offhook.cli.counted import counted
 from offhook.cli.history.erase.options import ErasureOptions
+from offhook.cli.history.progress import showing
 from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
 from offhook.errors import OperatorFault, PassingFault
@@ -69,27 +70,29 @@ async def _erase(console: Console, settings: Settings, wanted: ErasureOptions) -
             stores: Sequence[Path] = wanted.stores or ()
             if not stores:
                 stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
-            eraser = Eraser(
-                client,
-                engine,
-                stores=stores,
-                at_step=lambda step: _say_if_done(console, step),
-                full_vacuum=wanted.full_vacuum,
-            )
-            if wanted.resumes:
-                return await eraser.finish()
-            target = await _target(engine, wanted)
-            _show(console, target)
-            if not wanted.is_agreed:
-                typer.confirm("Erase them for good?", abort=True)
-            return [await eraser.erase(target)]
+            if not wanted.resumes:
+                async with showing(console) as doing:
+                    target = await _target(engine, wanted, doing)
+                _show(console, target)
+                if not wanted.is_agreed:
+                    typer.confirm("Erase them for good?", abort=True)
+            async with showing(console) as doing:
+                eraser = Eraser(
+                    client,
+                    engine,
+                    stores=stores,
+                    at_step=lambda step: _say_if_done(console, step),
+                    doing=doing,
+                    full_vacuum=wanted.full_vacuum,
+                )
+                return await eraser.finish() if wanted.resumes else [await eraser.erase(target)]
         finally:
             await close(client)
     finally:
         await engine.dispose()
 
 
-async def _target(engine: Engine, wanted: ErasureOptions) -> Target:
+async def _target(engine: Engine, wanted: ErasureOptions, doing: Callable[[str], None]) -> Target:
     async with engine.connect() as connection:
         return await find_target(
             connection,
@@ -97,6 +100,7 @@ async def _target(engine: Engine, wanted: ErasureOptions) -> Target:
             wanted.numbers or (),
             wanted.names or (),
             datetime.now(UTC),
+            doing,
         )
 
 

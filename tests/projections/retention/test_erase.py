@@ -97,7 +97,8 @@ async def test_a_number_is_nowhere_after_it_was_erased(
     assert found.keys() == {"stream", "segments", "table"}
     timeline, analytics = await _timeline(engine, NAMES[1]), await _analytics(engine)
 
-    erased = await Eraser(client, engine, stores=stores).erase(target)
+    doing: list[str] = []
+    erased = await Eraser(client, engine, stores=stores, doing=doing.append).erase(target)
     assert [each for each in erased.proof.scanned if each.found] == []
     assert erased.proof.unreachable == []
     assert "snapshots in NATS' memory" in [each.where for each in erased.proof.scanned]
@@ -105,6 +106,11 @@ async def test_a_number_is_nowhere_after_it_was_erased(
     assert left == [False, True, False]
     assert not await snapshots.write(NAMES[0], b"what a worker had still to store")
     assert (erased.sessions, erased.segments) == (3, 1)
+    assert "deleting session 3 of 3 from the streams" in doing
+    sizes = {each.where: each.bytes for each in erased.proof.scanned if each.bytes}
+    assert sizes
+    assert {f"scanning the {where}: {size:,} bytes" for where, size in sizes.items()} < {*doing}
+    assert any(each.startswith("scanning table public.event_log, ") for each in doing)
     assert (await _scan(engine, target, stores, tmp_path)).found == 0
     assert await _timeline(engine, NAMES[1]) == timeline
     assert await _analytics(engine) == analytics

@@ -139,6 +139,25 @@ class Views:
             parameter=parameter,
         )
 
+    async def require_stored(self, parameter: str, positions: Sequence[int]) -> None:
+        """Raise ErrorAnswer 422 if one of the positions is after the end of its partition.
+
+        Raises LogUnavailable. What the views have already is known without the log.
+        """
+        if all(each <= self._watch.reached(partition_of(each)) for each in positions):
+            return
+        ends = await self._stream.last_positions()
+        for position in positions:
+            if position > (end := ends[partition_of(position)]):
+                raise refusal(
+                    422,
+                    "10015",
+                    f"{parameter} is {position_text(position)}, but the log ends at "
+                    f"{position_text(end)} there: it is from another log, or from before this one "
+                    "was restored. Leave it out, and read what was missed from the lists",
+                    parameter=parameter,
+                )
+
     async def catch_up(self) -> bool:
         """Wait, within bounds, until the views have everything the log has now; False if not."""
         for position in await self._stream.last_positions():

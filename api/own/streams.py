@@ -53,7 +53,8 @@ LastEventIdQuery = Annotated[
     str | None,
     Query(
         description="As the header Last-Event-ID, for a client that cannot set headers at first; "
-        "the header counts if both are given. Without either: what comes from now on"
+        "the header counts if both are given. Without either: what comes from now on. 422 if it is "
+        "after the end of the log"
     ),
 ]
 
@@ -104,7 +105,7 @@ def streams_router(
         to the record before its end, and with `status=ended` from its end on.
         """
         filters = Filters(status, connection_id, from_number, to_number)
-        return await _follow_all(live, filters, now, resumed_from or last_event_id)
+        return await _follow_all(live, views, filters, now, resumed_from or last_event_id)
 
     @stream("/sessions/{session_id}/stream", summary="Follow a session")
     async def one_session(
@@ -155,7 +156,7 @@ class Filters:
 
 
 async def _follow_all(
-    live: Live, filters: Filters, now: Callable[[], datetime], resumed: str | None
+    live: Live, views: Views, filters: Filters, now: Callable[[], datetime], resumed: str | None
 ) -> EventStream:
     status, from_number, to_number = filters.status, filters.from_number, filters.to_number
     wants = _wants(
@@ -167,6 +168,7 @@ async def _follow_all(
     live.require_room()
     after = None if resumed is None else positions_in(resumed, live.partitions)
     if after is not None:
+        await views.require_stored("last_event_id", after)
         await live.require_kept(after)
     return await begun(live, Following(wants=wants, id_of=id_of), after)
 
@@ -191,6 +193,7 @@ async def _follow_one(
         position = _position_in(resumed)
         views.require_in_log("last_event_id", position)
         if partition_of(position) == partition:
+            await views.require_stored("last_event_id", [position])
             after[partition] = position
         # A position of another partition, or 0, is before its first record.
     wanted = Following(

@@ -75,6 +75,15 @@ async def test_sessions_are_followed_over_http(stack: Stack, sdk: AsyncTelnyx) -
         # A position of a partition that the log does not have is not taken for the beginning.
         nowhere = await http.get(path, params={"last_event_id": position_of(10, 30)})
         assert "is in partition 10; expected a position of this log" in nowhere.text
+        # Nor is one that the log does not have yet: what comes until then would be left out.
+        partition, later = partition_of(session["first_seq"]), position_of(0, 1_000_000)
+        for where, after in (
+            (path, str(position_of(partition, 1_000_000))),
+            ("/sessions/stream", id_of([later, *heads[1:]])),
+        ):
+            beyond = await http.get(where, headers={"last-event-id": after})
+            assert beyond.status_code == 422
+            assert ":1000000, but the log ends at " in beyond.text
         openapi = (await http.get("/openapi.json")).json()
         described = openapi["paths"]["/sessions/stream"]["get"]["responses"]["200"]["content"]
         assert list(described) == ["text/event-stream"]

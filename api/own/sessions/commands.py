@@ -86,7 +86,7 @@ def session_commands_router(*, tokens: Tokens, views: Views) -> APIRouter:
             else:
                 found = await read_session_as_of(snapshot.connection, session_id, position)
             if found is None:
-                raise no_session(session_id, as_of)
+                raise await no_session(snapshot.connection, session_id, as_of)
             call_id = found.session.session_id
             if position is None:
                 page = await read_commands_of(snapshot.connection, call_id, wanted)

@@ -6,13 +6,16 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from fastapi import Depends, Query
 
 from offhook.api.errors import not_found, refusal
-from offhook.api.own.parameters import Moment, optional_moment
+from offhook.api.own.parameters import Moment, optional_moment, rfc3339
 from offhook.api.query_parameters import Number, numbers_in, patterns_text
 from offhook.commands import COMMANDS
 from offhook.errors import shown
 from offhook.events import FailureReason
 from offhook.patterns import patterns_in
+from offhook.projections.views.database.engine import Connection
 from offhook.projections.views.search.session_filter import SessionFilter
+from offhook.projections.views.sessions import read_session
+from offhook.projections.views.stored.erasures import ERASED
 
 _PATTERNS = "One, or patterns separated by commas: `+4930*`, `*1234`, `!+1202*`"
 _TEXTS = "One, or patterns separated by commas: `user_busy,no_answer`, `!normal_clearing`, `5*`"
@@ -154,9 +157,17 @@ async def session_filter(
     )
 
 
-def no_session(session_id: str, as_of: str | None = None) -> Exception:
-    """The answer 404."""
+async def no_session(
+    connection: Connection, session_id: str, as_of: str | None = None
+) -> Exception:
+    """The answer 404; of an erased session, what is kept of it."""
     when = "" if as_of is None else f" as of {as_of}"
+    if session_id.startswith(ERASED) and (kept := await read_session(connection, session_id)):
+        last = rfc3339(kept.session.last_stored_at)
+        return not_found(
+            f"Session {shown(session_id)} was erased, and nothing is kept of how it was{when}; "
+            f"expected a time from its last record on, at {last}, or no as_of"
+        )
     return not_found(f"There is no session {shown(session_id)}{when}")
 
 

@@ -221,8 +221,8 @@ class _Sessions:
                 # As of a position only the records count, and none says that a hangup was lost.
                 at = position if isinstance(position, datetime) else NEVER
                 found = await read_session_as_of(snapshot.connection, session_id, position)
-        if found is None:
-            raise no_session(session_id, as_of)
+            if found is None:
+                raise await no_session(snapshot.connection, session_id, as_of)
         if position is not None:
             page = command_page(found.commands, WantedCommands(limit=commands_limit))
             assert page is not None
@@ -266,7 +266,7 @@ class _Sessions:
             if not found.entries:
                 session = await read_session(snapshot.connection, session_id, commands_max=1)
                 if session is None:
-                    raise no_session(session_id)
+                    raise await no_session(snapshot.connection, session_id)
         following = found.entries[-1].seq if found.has_more else None
         return TimelineReply(
             data=[redacted_entry(each) for each in found.entries],

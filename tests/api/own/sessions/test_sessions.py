@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from telnyx import AsyncTelnyx
 
 from offhook.commands import COMMANDS
 from offhook.commands.catalog import method_of
+from offhook.projections.retention.rows import erase_rows
+from offhook.projections.views.database.engine import open_database
 from tests.api.own.sessions.asking import ended_call, get
 from tests.api.stack import FRIEND, OURS, Stack, until
 
@@ -53,6 +57,36 @@ async def test_a_session_is_read_as_it_was(stack: Stack, sdk: AsyncTelnyx) -> No
         response = await get(stack, f"/sessions/{session_id}", as_of=as_of)
         assert response.status_code == 422
         assert response.json()["errors"][0]["source"] == {"parameter": "as_of"}
+
+
+async def test_an_erased_session_is_not_said_to_be_unknown(stack: Stack, sdk: AsyncTelnyx) -> None:
+    session_id, _ = await ended_call(stack, sdk)
+    timeline = (await get(stack, f"/sessions/{session_id}/timeline")).json()["data"]
+    engine = open_database(stack.settings.postgres_url)
+    async with engine.begin() as connection:
+        before = await _erased_ids(connection)
+        await erase_rows(connection, [session_id])
+        [erased] = await _erased_ids(connection) - before
+    await engine.dispose()
+    kept = (await get(stack, f"/sessions/{erased}")).json()["data"]["session"]
+    for path in (f"/sessions/{erased}", f"/sessions/{erased}/commands"):
+        response = await get(stack, path, as_of=timeline[0]["seq"])
+        assert response.status_code == 404
+        [error] = response.json()["errors"]
+        assert f"Session '{erased}' was erased, and nothing is kept of how it was as of" in str(
+            error
+        )
+        assert kept["last_stored_at"] in error["detail"]
+        assert (await get(stack, path, as_of=kept["last_stored_at"])).status_code == 200
+    response = await get(stack, "/sessions/erased:nobody", as_of=timeline[0]["seq"])
+    assert "There is no session 'erased:nobody' as of" in response.text
+
+
+async def _erased_ids(connection: AsyncConnection) -> set[str]:
+    found = await connection.execute(
+        text("select session_id from sessions where session_id like 'erased:%'")
+    )
+    return set(found.scalars())
 
 
 async def test_the_commands_of_a_session_are_read_page_by_page(

@@ -18,7 +18,7 @@ from typing import Literal
 
 from offhook.codec.facts import decode_record
 from offhook.events import Decided, Record, SessionParked, WebhookReceived
-from offhook.flow import API_FLOW, PARKED, Flow
+from offhook.flow import API_FLOW, PARKED, UNWANTED, Flow
 from offhook.flow.decision import Stored
 from offhook.flow.whatif import Difference, difference, event_name, orders_of
 from offhook.session import Session
@@ -118,7 +118,7 @@ class Replay:
     def _is_asked(self, record: Record) -> bool:
         match record.fact:
             case Decided(flow=name):
-                if name in (API_FLOW.name, PARKED.name):
+                if name in (API_FLOW.name, PARKED.name, UNWANTED.name):
                     return False
                 return self._names is None or name in self._names
             case SessionParked(error=error):

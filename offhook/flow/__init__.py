@@ -10,6 +10,8 @@ from offhook.flow.flow import API_FLOW as API_FLOW
 from offhook.flow.flow import ARCHIVED as ARCHIVED
 from offhook.flow.flow import NO_FLOW as NO_FLOW
 from offhook.flow.flow import PARKED as PARKED
+from offhook.flow.flow import UNWANTED as UNWANTED
+from offhook.flow.flow import WITHOUT_FLOW as WITHOUT_FLOW
 from offhook.flow.flow import Decide as Decide
 from offhook.flow.flow import Flow as Flow
 from offhook.flow.flow import Order as Order

@@ -19,6 +19,7 @@ from offhook.events import CallInitiated, CommandFailed, Event, TimerFired
 from offhook.phone_numbers import number_key
 from offhook.session import Session
 from offhook.session.folding import altered
+from offhook.session.inserted import UNWANTED_LEG
 from offhook.session.timers import CancelTimer, SetTimer
 
 Order = Command | SetTimer | CancelTimer
@@ -61,19 +62,25 @@ PARKED = Flow(name="parked-policy", version="1", decide=lambda event, session: [
 ARCHIVED = Flow(name="archived", version="1", decide=lambda event, session: [])
 """The flow in a Decided on a record of a session whose history has left the log."""
 
+UNWANTED = Flow(name=UNWANTED_LEG, version="1", decide=lambda event, session: [])
+"""The flow in a Decided on the failure of a hangup that Offhook added to a flow's decision."""
+
+WITHOUT_FLOW = frozenset(flow.name for flow in (NO_FLOW, API_FLOW, PARKED, ARCHIVED, UNWANTED))
+"""What a Decided has in place of a flow's name where no flow was asked. No flow may have one."""
+
 
 def flow_for(flows: Sequence[Flow], event: Event, session: Session) -> Flow:
     """The first flow that asks for the called number, else for the connection, else for any call.
 
-    A failed command goes back to the flow that gave it, a timer to the one that set it; a failed
-    hangup that Offhook added goes to the flow of its leg, as any event of that leg does, even if
-    the policy for parked sessions decided beside it: the session has its flow again. A leg that
-    was dialled or transferred to belongs to the call that came in, if the session has one: it has
-    no called number of its own.
+    A failed command goes back to the flow that gave it, a timer to the one that set it; those that
+    Offhook gave and set by itself go to none (`PARKED`, `UNWANTED`). A leg that was dialled or
+    transferred to belongs to the call that came in, if the session has one: it has no called number
+    of its own.
     """
     given_by = _given_by(event, session)
-    if given_by == PARKED.name:
-        return PARKED
+    for own in (PARKED, UNWANTED):
+        if given_by == own.name:
+            return own
     by_name = (flow for flow in flows if flow.name == given_by)
     for_any = (flow for flow in flows if not flow.numbers and not flow.connection_ids)
     if not any(flow.numbers or flow.connection_ids for flow in flows):

@@ -39,13 +39,12 @@ from offhook.events import (
     UnknownEvent,
     WebhookReceived,
 )
-from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow, Order
+from offhook.flow import WITHOUT_FLOW, Flow, Order
 from offhook.redact import hidden
 from offhook.session.inserted import is_inserted
 from offhook.session.timers import CancelTimer, SetTimer
 from offhook.testing import ExampleLog, Orders, Past
 
-_NO_FLOWS = frozenset({API_FLOW.name, ARCHIVED.name, NO_FLOW.name, PARKED.name})
 _IDS = frozenset({"call_control_id", "call_leg_id", "call_session_id"})
 _NOT_ASKED = "not called again:"
 """How the error of a session begins that was parked because its workers ended."""
@@ -91,7 +90,7 @@ def copied(records: Sequence[Record]) -> Copied | None:
                 copy.decide(decided)
             case SessionParked(cause_seq=cause_seq) as parked:
                 later = decisions.get(cause_seq)
-                if later is None or later.flow in _NO_FLOWS:
+                if later is None or later.flow in WITHOUT_FLOW:
                     copy.park(parked)
             case CommandSucceeded() as succeeded:
                 copy.succeed(succeeded)
@@ -120,7 +119,7 @@ def _flow_of(decisions: Any, records: Sequence[Record]) -> str | None:
     """The flow that decided most often; else the one that raised on the session's first record."""
     counts: dict[str, int] = {}
     for decided in decisions:
-        if decided.flow not in _NO_FLOWS:
+        if decided.flow not in WITHOUT_FLOW:
             counts[decided.flow] = counts.get(decided.flow, 0) + 1
     if counts:
         return max(counts, key=lambda name: counts[name])

@@ -7,7 +7,7 @@ from typing import Any
 
 from offhook.codec.webhooks import concerns_call
 from offhook.events import CommandFailed, Decided, Fact, Record, SessionParked, WebhookReceived
-from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
+from offhook.flow import WITHOUT_FLOW
 from offhook.session import Session, evolve, touched_by
 from offhook.session.failures import is_command_failure
 from offhook.session.folding import altered
@@ -154,6 +154,5 @@ def _changed(
     return seqs
 
 
-# What a worker writes where no flow was asked: none is there, an application wants a command, the
-# session is archived, or parked. A SessionParked from before it was kept names no flow.
-_NO_FLOWS = frozenset({NO_FLOW.name, API_FLOW.name, ARCHIVED.name, PARKED.name, ""})
+# A SessionParked from before it was kept names no flow.
+_NO_FLOWS = WITHOUT_FLOW | {""}

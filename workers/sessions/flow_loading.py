@@ -9,8 +9,7 @@ from pathlib import Path
 
 import offhook
 from offhook.errors import SettingInvalid
-from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow
-from offhook.session.inserted import UNWANTED_LEG
+from offhook.flow import WITHOUT_FLOW, Flow
 
 
 def flows_from(names: Sequence[str], *, said_by: str = "OFFHOOK_FLOWS has ") -> tuple[Flow, ...]:
@@ -24,7 +23,7 @@ def flows_from(names: Sequence[str], *, said_by: str = "OFFHOOK_FLOWS has ") -> 
         sys.path.append(here)
     flows = tuple(_flow_from(name, said_by) for name in names)
     # The failure of a command is decided on by the flow of that name.
-    taken = {NO_FLOW.name, API_FLOW.name, PARKED.name, ARCHIVED.name, UNWANTED_LEG}
+    taken = set(WITHOUT_FLOW)
     for name, flow in zip(names, flows, strict=True):
         if flow.name in taken:
             raise SettingInvalid(f"{said_by}{name!r}: the name {flow.name!r} is taken")

@@ -12,7 +12,7 @@ from offhook.events import (
     TimerFired,
     WebhookReceived,
 )
-from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, Flow, flow_for, unmatched
+from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, UNWANTED, Flow, flow_for, unmatched
 from offhook.flow.decision import NOTHING, Stored, stored
 from offhook.position import position_text
 from offhook.session import Session
@@ -95,8 +95,8 @@ class Flows:
             latest = state.latest()
             return self.policy, stored(self.policy.decide(event, latest), event, latest, record.seq)
         flow = flow_for(self._flows, event, session)
-        if flow.name == PARKED.name:
-            return flow, NOTHING  # the session was resumed, so its own flow decides again
+        if flow in (PARKED, UNWANTED):
+            return flow, NOTHING  # on what was Offhook's own there is nothing to decide
         try:
             said = stored(flow.decide(event, session), event, session, record.seq)
             _require_bounds(said, session)

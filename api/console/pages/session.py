@@ -17,7 +17,7 @@ from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.ladder.drawing import Order, draw
 from offhook.api.console.page import HEAD, Later, Page, Shown
 from offhook.api.console.record_text import pretty, record_text, with_positions
-from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED
+from offhook.flow import WITHOUT_FLOW
 from offhook.position import position_from, position_text
 from offhook.wording.asked import numbers_of
 from offhook.wording.causes import sip_text
@@ -43,9 +43,6 @@ ISSUED_MAX = 10
 
 LINKS_MAX = 10
 """Sessions that are linked from one."""
-
-NO_FLOWS = frozenset({API_FLOW.name, ARCHIVED.name, NO_FLOW.name, PARKED.name})
-"""What decides in place of a flow; a session without any other has no flow test."""
 
 PARAMETERS = ("as_of", "order", "record", "before", "after")
 
@@ -253,7 +250,7 @@ async def _record(
 def _is_of_flow(entry: Mapping[str, Any]) -> bool:
     match entry["type"]:
         case "Decided":
-            return entry["fields"].get("flow") not in (None, *NO_FLOWS)
+            return entry["fields"].get("flow") not in (None, *WITHOUT_FLOW)
         case kind:
             return bool(kind == "SessionParked")
 

@@ -27,7 +27,16 @@ from offhook.events import (
     UnknownEvent,
     WebhookReceived,
 )
-from offhook.flow import NO_FLOW, PARKED, Flow, addressed, command_id_for, flow_for, unmatched
+from offhook.flow import (
+    NO_FLOW,
+    PARKED,
+    UNWANTED,
+    Flow,
+    addressed,
+    command_id_for,
+    flow_for,
+    unmatched,
+)
 from offhook.session import Session, fold
 from offhook.session.inserted import UNWANTED_LEG, reason_of_hangup
 
@@ -164,7 +173,7 @@ def test_a_failed_command_goes_back_to_the_flow_that_gave_it() -> None:
 
 
 @pytest.mark.parametrize("decided_by", ["shop", "any", PARKED.name])
-def test_a_failed_hangup_that_offhook_added_goes_to_the_flow_of_its_leg(decided_by: str) -> None:
+def test_a_failed_hangup_that_offhook_added_goes_to_no_flow(decided_by: str) -> None:
     hangup = IssuedCommand(command_id="c1", operation="hangup", call_control_id="leg-b")
     decided = Decided(
         cause_seq=1,
@@ -181,8 +190,8 @@ def test_a_failed_hangup_that_offhook_added_goes_to_the_flow_of_its_leg(decided_
     )
     session = session_of(OUTGOING, decided, failed)
     assert session.commands["c1"].flow == UNWANTED_LEG
-    assert flow_for(FLOWS, failed, session) is flow_for(FLOWS, OUTGOING, session) is SHOP
-    assert flow_for([SALES], failed, session) is NO_FLOW
+    assert flow_for(FLOWS, OUTGOING, session) is SHOP
+    assert flow_for(FLOWS, failed, session) is UNWANTED
 
 
 def test_a_timer_goes_back_to_the_flow_that_set_it() -> None:

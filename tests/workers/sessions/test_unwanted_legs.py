@@ -21,7 +21,7 @@ from offhook.events import (
 from offhook.flow import Flow
 from offhook.session import Session, evolve
 from offhook.session.inserted import UNWANTED_LEG
-from offhook.telnyx.outcomes import Accepted, Outcome
+from offhook.telnyx.outcomes import Accepted, Outcome, Refused
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.stand import (
     LEG,
@@ -151,6 +151,30 @@ async def test_a_leg_whose_dial_was_given_up_is_hung_up_only_once_its_call_has_e
             await arrive(log, hung_up())
         await settler.settle(SESSION, await arrive(log, placed()))
         assert ("hangup" in carrier.operations) is ended
+
+
+async def test_a_failed_hangup_is_offered_to_no_flow_and_tried_again_at_the_next_event() -> None:
+    log = MemoryLog()
+    carrier = HangsUp(log, LOST, Refused(status=422, group="unexplained", detail="422"))
+    seen: list[Event] = []
+
+    def decide(event: Event, session: Session) -> Sequence[Command]:
+        seen.append(event)
+        return [DIAL] if isinstance(event, CallAnswered) and event.call_control_id == LEG else []
+
+    await arrive(log, answered())
+    settler = settler_on(log, carrier, Flow(name="f", version="1", decide=decide))
+    await settler.settle(SESSION)
+    await settler.settle(SESSION, await arrive(log, placed()))
+    dial, hangup = await facts(log, CommandFailed)
+    assert [each for each in seen if isinstance(each, CommandFailed)] == [dial]
+    assert isinstance(hangup, CommandFailed)
+    decided = (await facts(log, Decided))[-1]
+    assert isinstance(decided, Decided)
+    assert (decided.flow, decided.commands) == (UNWANTED_LEG, ())
+    picked_up = CallAnswered(event_id="b2", call_control_id=NEW_LEG, to=AGENT)
+    await settler.settle(SESSION, await arrive(log, picked_up))
+    assert carrier.operations == ["dial", "hangup", "hangup"]
 
 
 async def test_a_flow_that_hangs_the_leg_up_itself_is_not_helped() -> None:

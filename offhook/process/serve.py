@@ -23,6 +23,7 @@ from offhook.process.connections import (
     Connections,
     connections_max,
 )
+from offhook.process.ending import end
 from offhook.process.limited_log import LimitedLog
 
 GRACE_S = 20
@@ -85,10 +86,7 @@ async def first_of(*work: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        # They may be using what the caller closes next.
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)  # they may be using what the caller closes next
 
 
 @contextmanager

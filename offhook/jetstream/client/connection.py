@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from nats.aio.client import Client
@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable, shown_url
 from offhook.jetstream.client.headers import read_headers_fast
+from offhook.process.ending import end
 
 RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
@@ -91,15 +92,25 @@ class _Client(Client):
         await super()._connect_to_server(s)
 
 
-async def first_connection(url: str, connecting: Awaitable[Client]) -> Client:
+async def first_connection(url: str, connecting: Coroutine[Any, Any, Client]) -> Client:
     """The client, once connected. Raises LogUnavailable if that takes too long.
 
     With endless reconnecting nats-py also retries the very first connection forever, and a wrong
-    address would never be reported.
+    address would never be reported. It drops a cancellation now and then: see `end`.
     """
+    task = asyncio.ensure_future(connecting)
     try:
-        async with asyncio.timeout(FIRST_CONNECTION_S):
-            client = await connecting
+        done, _ = await asyncio.wait([task], timeout=FIRST_CONNECTION_S)
+        if not done:
+            await end([task])
+            if task.cancelled():
+                raise TimeoutError
+        client = task.result()
+    except asyncio.CancelledError:
+        await end([task])
+        if not task.cancelled() and task.exception() is None:
+            await close(task.result())
+        raise
     except (OSError, NatsError, TimeoutError) as error:
         tried = isinstance(error, TimeoutError)
         why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)

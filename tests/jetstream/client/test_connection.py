@@ -1,8 +1,10 @@
 """A connection that is closed for good is told of; one that may come back is not."""
 
 import asyncio
+import contextlib
 import gc
 import weakref
+from functools import partial
 
 import pytest
 from nats.aio.client import Client
@@ -18,6 +20,7 @@ from offhook.jetstream.client.connection import (
     until_refused,
     when_reconnected,
 )
+from offhook.process.ending import end
 
 LOOK_S = 0.02
 TIMEOUT_S = 60.0
@@ -59,6 +62,58 @@ async def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatc
             await connect(url, "test")
         async with asyncio.timeout(TIMEOUT_S):
             await is_left.wait()
+
+
+async def test_a_first_connection_that_drops_a_cancellation_is_given_up_even_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """nats-py may, on Python 3.11, and then retries forever."""
+    begun, dropped = asyncio.Event(), asyncio.Event()
+
+    async def retries() -> Client:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            dropped.set()
+        await asyncio.Event().wait()
+        return Client()
+
+    monkeypatch.setattr(connection, "FIRST_CONNECTION_S", 0.01)
+    monkeypatch.setattr(connection, "end", partial(end, again_s=0.01))
+    async with asyncio.timeout(TIMEOUT_S):
+        with pytest.raises(LogUnavailable, match="no NATS server answers at nats://x"):
+            await connection.first_connection("nats://x", retries())
+        assert dropped.is_set()
+        begun.clear()
+        dropped.clear()
+        monkeypatch.setattr(connection, "FIRST_CONNECTION_S", TIMEOUT_S)
+        connecting = asyncio.create_task(connection.first_connection("nats://x", retries()))
+        await begun.wait()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+    assert dropped.is_set()
+
+
+async def test_a_connection_that_was_made_when_it_was_cancelled_is_closed() -> None:
+    begun = asyncio.Event()
+
+    async def made() -> Client:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        clients.append(await connect(nats.url, "test"))
+        return clients[0]
+
+    clients: list[Client] = []
+    with NatsServer() as nats:
+        connecting = asyncio.create_task(connection.first_connection(nats.url, made()))
+        await begun.wait()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+    assert clients[0].is_closed
 
 
 INFO = b'INFO {"version": "2.15.1", "proto": 1, "headers": true, "max_payload": 1048576}\r\n'

@@ -78,6 +78,19 @@ def calls(
     sip: Annotated[
         Patterns, typer.Option(metavar="PATTERNS", help=f"SIP code: 486, 5*. {_FIRST_LEG}")
     ] = None,
+    leg_cause: Annotated[
+        Patterns,
+        typer.Option(
+            metavar="PATTERNS",
+            help="Hangup cause of any leg, whatever the other filters are about.",
+        ),
+    ] = None,
+    leg_sip: Annotated[
+        Patterns,
+        typer.Option(
+            metavar="PATTERNS", help="SIP code of any leg; of the same one as --leg-cause."
+        ),
+    ] = None,
     direction: Annotated[
         Literal["incoming", "outgoing"] | None, typer.Option(help=_FIRST_LEG)
     ] = None,
@@ -139,8 +152,8 @@ def calls(
         typer.Option(
             "--any-leg",
             help="One leg, whichever it is, has to match all filters but --number, --session, "
-            "--status, --failed, --failed-command and --flow-raised; otherwise the session and its "
-            "first leg.",
+            "--status, --failed, --failed-command, --flow-raised, --leg-cause and --leg-sip; "
+            "otherwise the session and its first leg.",
         ),
     ] = False,
     limit: Annotated[
@@ -178,6 +191,8 @@ def calls(
         "hangup_cause": _checked("--cause", cause, patterns_in),
         "hangup_source": _checked("--source", source, patterns_in),
         "sip_hangup_cause": _checked("--sip", sip, patterns_in),
+        "leg_hangup_cause": _checked("--leg-cause", leg_cause, patterns_in),
+        "leg_sip_hangup_cause": _checked("--leg-sip", leg_sip, patterns_in),
         "direction": direction,
         "connection_id": connection,
         "flow": flow,

@@ -33,6 +33,7 @@ FIRST = (
 STARTED = ("started_from", "started_before")
 TIMES = (*STARTED, "flow_raised_from", "flow_raised_before")
 MORE = (
+    *("leg_hangup_cause", "leg_sip_hangup_cause"),
     *("from_number", "to_number", "direction", "hangup_source", "flow", "flow_version"),
     *("connection_id", "session_id", "call_control_id"),
     *TIMES,
@@ -121,11 +122,6 @@ async def shown(request: Request, api: Api) -> Shown:
     }
 
 
-ASKS_OF_SESSIONS = frozenset({"failed", "number", "session_id", "status", "last", "tz"})
-"""Filters that mean the same when a leg's cause is asked for too. Others would then have to hold of
-the leg with that cause."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Cause:
     """How many of the sessions have it, in words, and the query that finds just them, if any."""
@@ -163,7 +159,7 @@ def causes_of(given: Mapping[str, str], counted: Mapping[str, Any]) -> list[Caus
         is_exact = (
             given["failed_command"] == "*"
             if "failed_command" in filters
-            else given.keys() <= ASKS_OF_SESSIONS
+            else not given.keys() & filters.keys()
         )
         link = f"?{urlencode({**given, **filters}, safe='*')}" if is_exact else None
         return Cause(sessions=sessions, words=words, title=title, link=link)
@@ -174,7 +170,7 @@ def causes_of(given: Mapping[str, str], counted: Mapping[str, Any]) -> list[Caus
             name, sip = each["hangup_cause"], each["sip_hangup_cause"]
             code = "" if sip in (None, "unspecified") else f" {sip}"
             title = ", ".join(filter(None, [cause_text(name), sip_text(sip)]))
-            asked = {"hangup_cause": name, "sip_hangup_cause": sip or "!*", "any_leg": "true"}
+            asked = {"leg_hangup_cause": name or "!*", "leg_sip_hangup_cause": sip or "!*"}
             found.append(cause(each["sessions"], f"{name}{code}", title, **asked))
         if raised := counted["flow_raised"]:
             title = "The flow raised, and the session is or was parked"

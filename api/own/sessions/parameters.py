@@ -26,6 +26,13 @@ Numbers: TypeAlias = Annotated[
     str | None, Query(description=f"Of the session, which is that of its first leg. {_PATTERNS}")
 ]
 Texts: TypeAlias = Annotated[str | None, Query(description=f"Of its first leg. {_TEXTS}")]
+OfSomeLeg: TypeAlias = Annotated[
+    str | None,
+    Query(
+        description="Of any leg, which has both if both are given, whatever the other filters ask "
+        f"of the session or of a leg. {_TEXTS}"
+    ),
+]
 Seconds: TypeAlias = Annotated[
     Number | None,
     Query(ge=0, le=10**9, description="From the start to the end, in seconds; bound included"),
@@ -68,6 +75,8 @@ async def session_filter(
     hangup_cause: Texts = None,
     hangup_source: Texts = None,
     sip_hangup_cause: Texts = None,
+    leg_hangup_cause: OfSomeLeg = None,
+    leg_sip_hangup_cause: OfSomeLeg = None,
     flow: Annotated[str | None, Query(description=f"Of the last decision. {_UNKNOWN}")] = None,
     flow_version: Annotated[
         str | None, Query(description=f"Of the last decision. {_UNKNOWN}")
@@ -135,6 +144,8 @@ async def session_filter(
         hangup_cause=_texts("hangup_cause", hangup_cause),
         hangup_source=_texts("hangup_source", hangup_source),
         sip_hangup_cause=_texts("sip_hangup_cause", sip_hangup_cause),
+        leg_hangup_cause=_texts("leg_hangup_cause", leg_hangup_cause),
+        leg_sip_hangup_cause=_texts("leg_sip_hangup_cause", leg_sip_hangup_cause),
         flow=flow,
         flow_version=flow_version,
         failed=None if failed is None else failed == "true",

@@ -165,8 +165,14 @@ class _Sessions:
         position = optional_as_of(self._views, as_of)
         included = _included_in(include)
         if position is not None:
-            any_leg = wanted.any_leg or None
-            _refuse_with_as_of(phase=phase, include=include, number=wanted.number, any_leg=any_leg)
+            _refuse_with_as_of(
+                phase=phase,
+                include=include,
+                number=wanted.number,
+                any_leg=wanted.any_leg or None,
+                leg_hangup_cause=wanted.leg_hangup_cause,
+                leg_sip_hangup_cause=wanted.leg_sip_hangup_cause,
+            )
         require_before_seq(self._views, before_seq)
         async with self._views.snapshot(min_seq, timeout_s) as snapshot:
             now, full = self._now(), None

@@ -1,11 +1,13 @@
 """Which sessions are listed: the same rule as a condition in SQL and for a row in hand.
 
-`number` and `any_leg` are of any leg, which a row in hand does not have: `is_listed` ignores them.
+`number`, `any_leg` and `leg_…` are of any leg, which a row in hand does not have: `is_listed`
+ignores them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,7 +35,8 @@ class SessionFilter:
     last time.
 
     With `any_leg` a single leg, any of them, has to meet all conditions but those on the session:
-    `session_id`, `status`, `number`, `failed`, `failed_command`, `flow_raised` and its range.
+    `session_id`, `status`, `number`, `failed`, `failed_command`, `flow_raised` and its range, and
+    `leg_hangup_cause` with `leg_sip_hangup_cause`, which a leg has to meet by itself.
     """
 
     session_id: str | None = None
@@ -47,6 +50,8 @@ class SessionFilter:
     hangup_cause: str | None = None
     hangup_source: str | None = None
     sip_hangup_cause: str | None = None
+    leg_hangup_cause: str | None = None
+    leg_sip_hangup_cause: str | None = None
     flow: str | None = None
     flow_version: str | None = None
     failed: bool | None = None
@@ -78,9 +83,10 @@ SPANS = {
     "answer_delay": ("started_at", "answered_at"),
     "talk": ("answered_at", "ended_at"),
 }
+ENDINGS = ("hangup_cause", "sip_hangup_cause")
 TEXTS = (
     *("session_id", "call_control_id"),
-    *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+    *(*ENDINGS, "hangup_source"),
 )
 
 
@@ -167,6 +173,8 @@ def _conditions(wanted: SessionFilter, *, have_number: bool) -> "Iterator[Column
     yield from _flow_raised(wanted)
     if wanted.number is not None:
         yield from has_number(wanted.number, have_one=have_number)
+    if how_it_ended := list(_of_some_leg(wanted)):
+        yield sessions.c.session_id.in_(select(legs.c.session_id).where(*how_it_ended))
     of_row = list(_of_row(wanted, legs if wanted.any_leg else sessions))
     if wanted.any_leg and of_row:
         yield sessions.c.session_id.in_(select(legs.c.session_id).where(*of_row))
@@ -184,10 +192,7 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
         is_answered = columns.answered_at.is_not(None)
         yield is_answered if wanted.answered else ~is_answered
     for name, patterns in _patterns(wanted):
-        if patterns.any_of:
-            yield matches(columns[name], patterns.any_of)
-        if patterns.none_of:
-            yield matches(columns[name], patterns.none_of).is_not(True)
+        yield from _match(columns[name], patterns)
     for name in RANGES:
         column: ColumnElement[datetime | None] = columns[f"{name}_at"]
         if within := _within(column, wanted, name):
@@ -203,6 +208,19 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
             yield lasted_s >= least
         if (most := getattr(wanted, f"{name}_s_max")) is not None:
             yield lasted_s <= most
+
+
+def _of_some_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":
+    for name in ENDINGS:
+        if (text := getattr(wanted, f"leg_{name}")) is not None:
+            yield from _match(legs.c[name], patterns_in(storable(text)))
+
+
+def _match(column: "ColumnElement[Any]", patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
+    if patterns.any_of:
+        yield matches(column, patterns.any_of)
+    if patterns.none_of:
+        yield matches(column, patterns.none_of).is_not(True)
 
 
 def _within(

@@ -100,16 +100,16 @@ def test_causes_lead_to_their_calls() -> None:
     assert (legs.sessions, legs.words) == (3, "not_found 404")
     assert legs.title == "the number does not exist or cannot be routed, SIP 404 Not Found"
     assert legs.link == (
-        "?failed=true&last=today&hangup_cause=not_found&sip_hangup_cause=404&any_leg=true"
+        "?failed=true&last=today&leg_hangup_cause=not_found&leg_sip_hangup_cause=404"
     )
     assert (raised.sessions, raised.link) == (2, "?failed=true&last=today&flow_raised=true")
     dials, ended = causes_of({"failed_command": "*"}, counted)
     assert (dials.sessions, dials.words, dials.link) == (5, "dial", "?failed_command=dial")
     assert ended.link == "?failed_command=call_ended"
-    # Where the link would find other calls, there is none: a filter of legs would be asked of the
-    # leg with the cause, and another failed command is not asked for any more.
-    for given in ({"failed": "true", "direction": "incoming"}, {"failed_command": "speak"}):
-        assert [each.link for each in causes_of(given, counted)] == [None, None]
+    # Where the link would find other calls, because it replaces a filter, there is none.
+    assert [each.link for each in causes_of({"failed_command": "speak"}, counted)] == [None, None]
+    given = {"failed": "true", "leg_hangup_cause": "!user_busy"}
+    assert causes_of(given, counted)[0].link is None
 
 
 def test_today_is_since_midnight_in_a_time_zone() -> None:

@@ -4,8 +4,9 @@
         [--projectors 1] [--sessions 10000 100000] [--events 10 10000 100000]
 
 Rates: appends in an open loop over a bare connection, and so many projector processes, which share
-the partitions; latency is from the append to the commit, by Postgres' notification. Then every row
-of the views is compared with a cold fold of the log: a difference prints WRONG instead of figures.
+the partitions; latency is from the append to the commit, by Postgres' notification. Beside it is
+the processor time of all that take part, the load included. Then every row of the views is compared
+with a cold fold of the log: a difference prints WRONG instead of figures.
 `--sessions`: what a record costs in processor time with so many sessions in the views; `--events`:
 with so many records of one session. These two apply batches in this process, without a log, and
 count its processor time and PostgreSQL's.
@@ -30,9 +31,9 @@ from rich.table import Table
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.setting.children import Child, cpu_s_of, role
+from bench.setting.children import Child, cpu_s_of, cpu_s_with_children, role
 from bench.setting.machine import describe, hold_collections, percentile
-from bench.setting.sender import sender_of
+from bench.setting.sender import Appends, Entry
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS, prepare
@@ -69,9 +70,10 @@ MEASURED = 5_000
 CATCH_UP_S = 120.0
 STARTED_AT = datetime(2026, 11, 27, tzinfo=UTC)
 CALLS_AT_ONCE = 100
+PROCESSES = ("projector", "Postgres", "NATS", "load")
+"""Whose processor time is counted. `load` is this process, with what receives the notifications."""
 
 RECORDS_OF_A_CALL = 8
-Entry = tuple[str, Side, Encoded]
 Cost = tuple[str, str, str]
 """Milliseconds of this process and of PostgreSQL for a record, and megabytes of this process."""
 
@@ -108,9 +110,11 @@ def main() -> None:
 
 
 def measure_rates(chosen: argparse.Namespace, folder: Path, postgres: PostgresServer) -> None:
-    found = Table(title="append → views", title_justify="left")
-    columns = ("projectors", "p50 ms", "p99 ms", "max ms", "CPU ms each", "a batch", "views")
-    for column in ("records/s", *columns):
+    found = Table(
+        title="append → views; processor time in ms for each record", title_justify="left"
+    )
+    columns = ("processes", "p50 ms", "p99 ms", "max ms", *PROCESSES, "a batch", "views")
+    for column in ("per s", *columns):
         found.add_column(column, justify="right")
     for rate, count in itertools.product(chosen.rates, chosen.projectors):
         name = f"rate_{rate}_{count}"
@@ -127,7 +131,8 @@ def measure_rates(chosen: argparse.Namespace, folder: Path, postgres: PostgresSe
                 stack.enter_context(role("projections", settings, folder / f"{name}-{number}.log"))
                 for number in range(count)
             ]
-            row = uvloop.run(at_rate(settings, rate, chosen.seconds, projectors))
+            servers = (postgres.pid, nats.pid)
+            row = uvloop.run(at_rate(settings, rate, chosen.seconds, projectors, servers))
         found.add_row(f"{rate:,}", str(count), *row)
     console.print(found)
 
@@ -150,9 +155,16 @@ _HELD = text(
 
 
 async def at_rate(
-    settings: Settings, rate: int, seconds: float, projectors: Sequence[Child]
+    settings: Settings,
+    rate: int,
+    seconds: float,
+    projectors: Sequence[Child],
+    servers: tuple[int, int],
 ) -> list[str]:
-    """A row: latencies, processor time, and whether the views are right."""
+    """A row: latencies, processor time, and whether the views are right.
+
+    `servers` are the processes of Postgres and nats-server.
+    """
     seen: list[tuple[float, int]] = []
     url = settings.postgres_url.replace("postgresql+asyncpg", "postgresql")
     listening = await asyncpg.connect(url)
@@ -172,44 +184,46 @@ async def at_rate(
         names.add(entry[0])
         await log.append(*entry)
     names |= {entry[0] for entry in sent}
-    async with sender_of(settings.nats_url, sent) as sender:
-        await asyncio.sleep(2)
-        seen.clear()
-        hold_collections()
-        cpu_before, began_at = _cpu_s(projectors), time.perf_counter()
-        for number in range(len(sent)):
-            due_at = began_at + number / rate
-            if (wait_s := due_at - time.perf_counter()) > 0.001:
-                await asyncio.sleep(wait_s)
-            sender.send_next()
-        async with asyncio.timeout(CATCH_UP_S):
-            await sender.all_stored()
-    appended = sender.began
+    appends = Appends(sent)
+    await asyncio.sleep(2)
+    seen.clear()
+    hold_collections()
+    cpu_before = _cpu_s(projectors, *servers)
+    appended = await asyncio.to_thread(appends.send, settings.nats_url, rate)
     ends: dict[int, int] = {}
     for seq in appended:
         ends[partition_of(seq)] = max(seq, ends.get(partition_of(seq), 0))
     async with asyncio.timeout(CATCH_UP_S):
         while not all(any(at >= end for _, at in seen) for end in ends.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    used_s = _cpu_s(projectors) - cpu_before
+    used = [
+        after - before
+        for after, before in zip(_cpu_s(projectors, *servers), cpu_before, strict=True)
+    ]
     is_right = await are_right(engine, log, names)
     batches = await _batches_of(engine, appended)
     await engine.dispose()
     await close(client)
     await listening.close()
     if not is_right:
-        return ["WRONG"] * 6
+        return ["WRONG"] * (len(PROCESSES) + 5)
     latencies = _latencies(appended, seen)
     return [
         *(f"{percentile(latencies, percent) * 1000:.1f}" for percent in (50, 99, 100)),
-        f"{used_s / len(appended) * 1000:.2f}",
+        *(f"{used_s / len(appended) * 1000:.3f}" for used_s in used),
         f"{len(appended) / batches:.1f}",
-        "equal a cold fold",
+        "as a cold fold",
     ]
 
 
-def _cpu_s(processes: Sequence[Child]) -> float:
-    return sum(each.cpu_s() for each in processes)
+def _cpu_s(projectors: Sequence[Child], postgres: int, nats: int) -> list[float]:
+    """Processor time by now, in the order of PROCESSES."""
+    return [
+        sum(each.cpu_s() for each in projectors),
+        cpu_s_with_children(postgres),
+        cpu_s_of(nats),
+        time.process_time(),
+    ]
 
 
 def _latencies(appended: Mapping[int, float], seen: Sequence[tuple[float, int]]) -> list[float]:

@@ -26,9 +26,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.projection import Entry, are_right, entries_of, shared_out
+from bench.projection import are_right, entries_of, shared_out
 from bench.setting.children import Child, role
 from bench.setting.machine import describe, percentile
+from bench.setting.sender import Entry
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare

@@ -52,6 +52,21 @@ def cpu_s_of(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_s_with_children(pid: int) -> float:
+    """The same with the processes that it has started, and those of them that have ended."""
+    total = 0.0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+        if path.parent.name == str(pid):
+            total += sum(map(int, fields[11:15]))
+        elif fields[1] == str(pid):
+            total += sum(map(int, fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def role(package: str, settings: Settings, log: Path) -> Iterator[Child]:
     """A role of Offhook as its own process."""

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.projection import BATCH, STARTED_AT, entries_of, stored
 from bench.setting.children import cpu_s_of
-from bench.setting.filling import fill_table
+from bench.setting.filling import fill_table, has_database
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
@@ -101,19 +101,6 @@ def show_queries(postgres: PostgresServer, sizes: Sequence[int], rounds: int) ->
         ratios = (f"{each[-1] / each[0]:.2f}" for each in (medians, worst))
         table.add_row(query, *figures, *ratios)
     console.print(table)
-
-
-def has_database(postgres: PostgresServer, name: str) -> bool:
-    async def has() -> bool:
-        engine = open_database(postgres.url)
-        async with engine.connect() as connection:
-            found = await connection.execute(
-                text("select 1 from pg_database where datname = :name"), {"name": name}
-            )
-        await engine.dispose()
-        return found.first() is not None
-
-    return asyncio.run(has())
 
 
 def queries() -> Mapping[str, GroupsWanted]:

@@ -113,9 +113,14 @@ legs = table_of(
         postgresql_where=text("ended_at IS NULL"),
     ),
     Index("legs_up_until_index", "up_until", postgresql_where=text("ended_at IS NULL")),
-    # See those of sessions.
+    # See those of sessions. A search reads the sessions of a number from them alone.
     *(
-        Index(f"legs_{number}_index", number, postgresql_ops={number: "text_pattern_ops"})
+        Index(
+            f"legs_{number}_index",
+            number,
+            postgresql_ops={number: "text_pattern_ops"},
+            postgresql_include=["session_id"],
+        )
         for number in ("from_number", "to_number")
     ),
     *(
@@ -123,6 +128,7 @@ legs = table_of(
             f"legs_{number}_reversed_index",
             literal_column(f"reverse({number})").label("reversed"),
             postgresql_ops={"reversed": "text_pattern_ops"},
+            postgresql_include=[number, "session_id"],
         )
         for number in ("from_number", "to_number")
     ),

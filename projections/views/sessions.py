@@ -122,6 +122,15 @@ sessions = table_of(
         postgresql_where=text("failed_commands IS NOT NULL"),
     ),
     Index(
+        "sessions_failed_commands_words_index",
+        "failed_commands",
+        postgresql_using="gin",
+        postgresql_ops={"failed_commands": "jsonb_path_ops"},
+        # Without a list of what is not yet in the index, which each search would read.
+        postgresql_with={"fastupdate": "off"},
+        postgresql_where=text("failed_commands IS NOT NULL"),
+    ),
+    Index(
         "sessions_flow_raised_index",
         desc("first_stored_at"),
         desc("first_seq"),

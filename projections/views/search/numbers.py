@@ -4,7 +4,7 @@ A command that failed placed no leg, and yet its number is what a reader looks f
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
     union_all,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from offhook.patterns import Pattern, number_patterns_in
 from offhook.projections.views.commands import (
@@ -32,9 +33,10 @@ from offhook.projections.views.sessions import sessions
 from offhook.projections.views.view import storable
 
 NUMBERS = ("from_number", "to_number")
-
+_COMPARED = {"legs": NUMBERS, "commands": ("status", "operation", "parameters")}
 
 Patterns = Sequence[Pattern]
+Columns: TypeAlias = "ReadOnlyColumnCollection[str, ColumnElement[Any]]"
 
 
 def sessions_with_number(wanted: Patterns, limit: int | None = None) -> "CompoundSelect[Any]":
@@ -47,7 +49,7 @@ def sessions_with_number(wanted: Patterns, limit: int | None = None) -> "Compoun
             select(table.c.session_id).where(place).limit(limit)
             for table in (legs, commands)
             for each in wanted
-            for place in _places(table, [each])
+            for place in _places(table, [each], table.c)
         )
     )
 
@@ -66,16 +68,18 @@ def has_number(number: str, *, have_one: bool = False) -> "Iterator[ColumnElemen
 
 
 def _has_one(wanted: Patterns) -> "ColumnElement[bool]":
-    return or_(
-        *(
-            # With an offset, Postgres does not read all that match beforehand.
-            select(1)
-            .where(table.c.session_id == sessions.c.session_id, or_(*_places(table, wanted)))
-            .offset(0)
-            .exists()
-            for table in (legs, commands)
-        )
-    )
+    return or_(*(_one_of_session(table, wanted) for table in (legs, commands)))
+
+
+def _one_of_session(table: Table, wanted: Patterns) -> "ColumnElement[bool]":
+    of_session = table.c.session_id == sessions.c.session_id
+    its = select(*(table.c[name] for name in _COMPARED[table.name])).where(of_session)
+    if table is commands:
+        its = its.where(text(FAILED_DIAL))
+    # With an offset Postgres reads the session's rows first. It takes most patterns for rare, and
+    # would read all rows that match from the index of numbers, again for each session.
+    rows = its.offset(0).correlate(sessions).subquery()
+    return exists().select_from(rows).where(or_(*_places(table, wanted, rows.c)))
 
 
 def wants_number(number: str | None) -> bool:
@@ -95,15 +99,15 @@ def matches(column: "ColumnElement[str | None]", patterns: Patterns) -> "ColumnE
     return or_(false(), *conditions)
 
 
-def _places(table: Table, wanted: Patterns) -> "Iterator[ColumnElement[bool]]":
+def _places(table: Table, wanted: Patterns, columns: "Columns") -> "Iterator[ColumnElement[bool]]":
     """The conditions for a row with such a number, one for each place where it may be."""
     if table is legs:
         for name in NUMBERS:
-            yield matches(legs.c[name], wanted)
+            yield matches(columns[name], wanted)
         return
     for number in DIAL_NUMBERS:
         yield and_(text(FAILED_DIAL), matches(number, wanted))
-    to = func.jsonb_array_elements_text(commands.c.parameters["to"]).table_valued("value")
+    to = func.jsonb_array_elements_text(columns.parameters["to"]).table_valued("value")
     one = to.render_derived()
     several = exists().select_from(one).where(matches(one.c.value, wanted))
     yield and_(text(FAILED_DIAL_TO_SEVERAL), several)

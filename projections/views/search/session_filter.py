@@ -4,6 +4,7 @@
 ignores them.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -266,6 +267,8 @@ def _start(session: SessionView, wanted: SessionFilter) -> datetime | None:
 FAILURE_WORDS = ("operation", "reason", "http_status")
 """What a pattern of `failed_command` is compared with."""
 
+_HTTP_STATUS = re.compile(r"[1-9][0-9]{0,8}")
+
 
 def _failed_commands(wanted: SessionFilter) -> Patterns:
     if wanted.failed_command is None:
@@ -284,15 +287,33 @@ def _has_failed_command(patterns: Patterns) -> "Iterator[ColumnElement[bool]]":
     failed = sessions.c.failed_commands
 
     def any_command(wanted: Sequence[Pattern]) -> "ColumnElement[bool]":
-        each = func.jsonb_array_elements(failed).table_valued("value").render_derived()
-        words = (cast(each.c.value, JSONB)[name].astext for name in FAILURE_WORDS)
-        found = or_(*(matches(word, wanted) for word in words))
-        return and_(failed.is_not(None), exists().select_from(each).where(found))
+        # Whole words are found by their index, however rare they are.
+        found = [
+            failed.contains([{name: word}])
+            for each in wanted
+            if each.kind == "exact"
+            for name, word in _whole_words(each.text)
+        ]
+        if parts := [each for each in wanted if each.kind != "exact"]:
+            each = func.jsonb_array_elements(failed).table_valued("value").render_derived()
+            words = (cast(each.c.value, JSONB)[name].astext for name in FAILURE_WORDS)
+            matching = or_(*(matches(word, parts) for word in words))
+            found.append(exists().select_from(each).where(matching))
+        return and_(failed.is_not(None), or_(*found))
 
     if patterns.any_of:
         yield any_command(patterns.any_of)
     if patterns.none_of:
         yield any_command(patterns.none_of).is_not(True)
+
+
+def _whole_words(word: str) -> "Iterator[tuple[str, str | int]]":
+    """The failure words that a text may be, with the value that is stored."""
+    for name in FAILURE_WORDS:
+        if name != "http_status":
+            yield name, word
+        elif _HTTP_STATUS.fullmatch(word):
+            yield name, int(word)
 
 
 def _patterns(wanted: SessionFilter) -> "Iterator[tuple[str, Patterns]]":

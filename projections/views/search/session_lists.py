@@ -2,16 +2,29 @@
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, any_, literal, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    any_,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
 from offhook.patterns import number_patterns_in
 from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
-from offhook.projections.views.search.numbers import sessions_with_number
+from offhook.projections.views.search.numbers import NUMBERS, sessions_with_number
 from offhook.projections.views.search.session_filter import SessionFilter, listed
 from offhook.projections.views.sessions import (
     SessionView,
@@ -23,7 +36,11 @@ from offhook.projections.views.stored.event_log import newest_first, older_than
 from offhook.projections.views.view import PAGE_MAX, rows_as, storable
 
 FEW_MAX = 3_000
-"""Sessions with a number that are looked up one by one. If more have it, some of the newest do."""
+"""Sessions with a number that are looked up one by one."""
+
+SOME_MAX = 30_000
+"""Sessions with a number that the newest sessions are compared with. If more have it, the newest
+are looked at for it one by one: enough of them have it."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
@@ -61,9 +78,7 @@ async def list_sessions(
     its status is asked for, or if something is wrong with it. Raises SearchTooLong.
     """
     bounded = max(1, min(limit, PAGE_MAX))
-    query = (await _query(connection, wanted, now, before_seq)).limit(bounded)
-    if also is not None:
-        query = query.where(also)
+    query = await _query(connection, wanted, now, before_seq, limit=bounded, also=also)
     with bounded_search():
         found = await connection.execute(query)
     return [session_at(row, now) for row in rows_as(SessionView, found)]
@@ -78,7 +93,7 @@ async def stream_sessions(
     before_seq: int | None = None,
 ) -> AsyncGenerator[SessionView, None]:
     """As `list_sessions`, as a stream, with any `limit`; None for all. Raises SearchTooLong."""
-    query = (await _query(connection, wanted, now, before_seq)).limit(limit)
+    query = await _query(connection, wanted, now, before_seq, limit=limit)
     with bounded_search():
         found = await connection.stream(query, execution_options={"yield_per": FETCHED_MAX})
         async for row in found:
@@ -86,37 +101,91 @@ async def stream_sessions(
 
 
 async def _query(
-    connection: AsyncConnection, wanted: SessionFilter, now: datetime, before_seq: int | None
+    connection: AsyncConnection,
+    wanted: SessionFilter,
+    now: datetime,
+    before_seq: int | None,
+    *,
+    limit: int | None,
+    also: "ColumnElement[bool] | None" = None,
 ) -> "Select[Any]":
     # Until the transaction ends. A plan for any values could not use an index for LIKE.
     await connection.execute(text(_FOR_SEARCHES))
-    few = None
-    if wanted.number is not None:
-        few = await _few_with_number(connection, wanted.number)
-    listable = listed(wanted, now, have_number=few is not None)
-    query = sessions_and_errors().where(listable).order_by(*newest_first(sessions))
+    conditions = [] if also is None else [also]
     if before_seq is not None:
-        query = query.where(await older_than(connection, sessions, before_seq))
-    if few is not None:
-        # As one parameter: thousands of them take long to compile.
-        query = query.where(sessions.c.session_id == any_(literal(few, ARRAY(Text))))
-    return query
+        conditions.append(await older_than(connection, sessions, before_seq))
+    is_one = None
+    if wanted.number is not None:
+        is_one = await _is_one_of_some(connection, wanted.number)
+    if is_one is not None:
+        conditions.append(is_one)
+    have_number = is_one is not None
+    number = None if limit is None else _exact_number(wanted)
+    if number is not None:
+        # The comparison with each of them is below.
+        wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
+    conditions.append(listed(wanted, now, have_number=have_number))
+    rows = sessions_and_errors().where(*conditions)
+    if number is not None:
+        return _newest_of_each(rows, sessions.c[number.column], number.spellings, limit)
+    return rows.order_by(*newest_first(sessions)).limit(limit)
 
 
-async def _few_with_number(connection: AsyncConnection, number: str) -> Sequence[str] | None:
-    """The sessions that have such a number, if they are at most FEW_MAX; None if there are more.
+class _ExactNumber(NamedTuple):
+    column: str
+    spellings: Sequence[str]
 
-    For few of them Postgres may expect many, and then looks for them in all sessions, newest first.
+
+def _exact_number(wanted: SessionFilter) -> _ExactNumber | None:
+    """A number that the session itself has to have, if there is one."""
+    for name in () if wanted.any_leg else NUMBERS:
+        if (number := getattr(wanted, name)) is not None:
+            patterns = number_patterns_in(storable(number))
+            is_exact = all(each.kind == "exact" for each in patterns.any_of)
+            if patterns.any_of and is_exact and not patterns.none_of:
+                return _ExactNumber(name, sorted({each.text for each in patterns.any_of}))
+    return None
+
+
+def _newest_of_each(
+    rows: "Select[Any]", column: "ColumnElement[Any]", values: Sequence[str], limit: int | None
+) -> "Select[Any]":
+    """The newest rows with one of the values: an index has those of each value in their order.
+
+    Of several values it has no order, and all rows would be read and sorted.
+    """
+    each = func.unnest(literal(values, ARRAY(Text))).table_valued("value").render_derived()
+    newest = rows.where(column == each.c.value).order_by(*newest_first(sessions)).limit(limit)
+    of_each = newest.lateral()
+    found = select(of_each).select_from(each.join(of_each, true()))
+    return found.order_by(*newest_first(of_each)).limit(limit)
+
+
+async def _is_one_of_some(connection: AsyncConnection, number: str) -> "ColumnElement[bool] | None":
+    """The condition for the sessions with such a number; None if more than SOME_MAX have it.
+
+    Postgres expects any number of them, and cannot choose itself between reading these and looking
+    for them in all sessions, newest first.
     """
     wanted = number_patterns_in(storable(number)).any_of
     if not wanted:
         return None
-    query = sessions_with_number(wanted, FEW_MAX + 1)
+    some = sessions_with_number(wanted, SOME_MAX + 1).limit(SOME_MAX + 1).subquery()
+    count, ids = func.count(), func.array_agg(some.c.session_id)
     with bounded_search():
-        await connection.execute(text(_BY_INDEX.format("off")))
-        found = (await connection.execute(query.limit(FEW_MAX + 1))).scalars().all()
-        await connection.execute(text(_BY_INDEX.format("on")))
-    return sorted({str(each) for each in found}) if len(found) <= FEW_MAX else None
+        await connection.execute(text(_BY_INDEX))
+        found = await connection.execute(select(count, case((count <= FEW_MAX, ids))))
+        await connection.execute(text(_BY_BITMAPS_TOO))
+    number_of, few = found.one()
+    if number_of <= FEW_MAX:
+        # As one parameter: thousands of them take long to compile.
+        return sessions.c.session_id == any_(literal(sorted(set(few or ())), ARRAY(Text)))
+    if number_of <= SOME_MAX:
+        # Not as a join: Postgres would look each up, and sort them. A transaction that sees what
+        # is new may find a few more than were counted.
+        again = sessions_with_number(wanted).limit(2 * SOME_MAX)
+        return sessions.c.session_id.in_(again).is_(true())
+    return None
 
 
 @contextmanager
@@ -130,10 +199,18 @@ def bounded_search() -> Iterator[None]:
 
 
 _CANCELLED = "57014"
-_BY_INDEX = """
-    select set_config('enable_seqscan', '{0}', true), set_config('enable_bitmapscan', '{0}', true)
-"""
 _FOR_SEARCHES = f"""
     select set_config('plan_cache_mode', 'force_custom_plan', true),
-        set_config('statement_timeout', '{SEARCH_TIMEOUT_S * 1000:.0f}', true)
+        set_config('statement_timeout', '{SEARCH_TIMEOUT_S * 1000:.0f}', true),
+        set_config('jit', 'off', true)
 """
+# Whatever Postgres expects of a pattern: a whole table takes seconds, and what has the number has
+# to fit into a hash table.
+_BY_INDEX = """
+    select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config(
+            'work_mem',
+            greatest(pg_size_bytes(current_setting('work_mem')) / 1024, 8 * 1024) || 'kB', true
+        )
+"""
+_BY_BITMAPS_TOO = "select set_config('enable_bitmapscan', 'on', true)"

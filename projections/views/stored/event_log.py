@@ -195,7 +195,7 @@ async def read_time_at(connection: AsyncConnection, position: int) -> datetime |
     return found.scalar_one_or_none()
 
 
-def newest_first(table: Table) -> "tuple[ColumnElement[Any], ColumnElement[Any]]":
+def newest_first(table: "FromClause") -> "tuple[ColumnElement[Any], ColumnElement[Any]]":
     """The order of a list over many sessions, by the first record of each row."""
     return table.c.first_stored_at.desc(), table.c.first_seq.desc()
 

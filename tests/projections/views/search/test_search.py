@@ -43,6 +43,10 @@ NUMBERS = (
     *("+12025550101", "12025550101", "+12025550199", "+4930123456", "4930123499", "+442071234"),
     *("anonymous", "100%", "+1_2", "sip:+12025550101@example.com", None),
 )
+WANTED_NUMBERS = (
+    *("+12025550101", "+4930123456,+12025550199", "+12025550101,!*99", "anonymous"),
+    *("+1202*", "*0101", "4930*,*34", "*", "!+1202*", "+44205550102", "*5550102", "+999"),
+)
 RAISED = {"flow_raised", "flow_raised_from", "flow_raised_before"}
 CAUSES = ("normal_clearing", "user_busy", "not_found", None)
 REFUSED = {"operation": "dial", "reason": "refused", "http_status": 422, "count": 1}
@@ -114,7 +118,8 @@ def seeded(seed: int) -> list[dict[str, Any]]:
     any_of = random.Random(seed)
     rows = []
     for number in range(1, COUNT + 1):
-        started_at = NOW - timedelta(seconds=any_of.randrange(15_000))
+        # Some start at the same time.
+        started_at = NOW - timedelta(minutes=any_of.randrange(250))
         status = any_of.choice(("ended", "ended", "active", "empty"))
         ended_at = started_at + timedelta(seconds=any_of.choice((0, 30, 60, 600)))
         its_legs = [
@@ -261,7 +266,7 @@ def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
         return False
     asks_what_failed = "failed_command" in asked or asks_raised or asks_number
     if asked.get("status") == "empty" or (asks_what_failed and "status" not in asked):
-        row = row | {"started_at": row["started_at"] or row["first_stored_at"]}
+        row = row | {"listed_at": row["started_at"] or row["first_stored_at"]}
     numbers = [leg[name] for leg in row["legs"] for name in ("from_number", "to_number")]
     numbers += [number for command in row["commands"] for number in _numbers(command)]
     words = [
@@ -289,9 +294,10 @@ def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
 
 def _has(row: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Whether a session, or a leg, has all of this."""
+    start = row.get("listed_at", row["started_at"])
     checks: dict[str, Callable[[Any], bool]] = {
-        "started_from": lambda at: bool(row["started_at"]) and row["started_at"] >= at,
-        "started_before": lambda at: bool(row["started_at"]) and row["started_at"] < at,
+        "started_from": lambda at: bool(start) and start >= at,
+        "started_before": lambda at: bool(start) and start < at,
         "ended_from": lambda at: bool(row["ended_at"]) and row["ended_at"] >= at,
         "ended_before": lambda at: bool(row["ended_at"]) and row["ended_at"] < at,
         "answered": lambda value: (row["answered_at"] is not None) == value,
@@ -331,6 +337,44 @@ async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> 
                 every = [session_at(SessionView(**_view(row)), NOW) for row in newest]
                 in_hand = [each.session_id for each in every if is_listed(each, wanted)]
                 assert in_hand == expected, (seed, wanted)
+
+
+@pytest.mark.parametrize(
+    ("few_max", "some_max"),
+    [(3_000, 30_000), (0, 30_000), (0, 0)],
+    ids=["of few", "of some", "of many"],
+)
+async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_finds(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, few_max: int, some_max: int
+) -> None:
+    monkeypatch.setattr(session_lists, "FEW_MAX", few_max)
+    monkeypatch.setattr(session_lists, "SOME_MAX", some_max)
+    seed = random.randrange(10**6)
+    any_of, rows = random.Random(seed), seeded(seed)
+    newest = sorted(rows, key=lambda row: (row["first_stored_at"], row["first_seq"]), reverse=True)
+    async with engine.connect() as connection:
+        await stored(connection, rows)
+        for _ in range(40):
+            wanted = _combined(any_of)
+            expected = [row["session_id"] for row in newest if is_found(row, wanted)]
+            found: list[str] = []
+            before_seq: int | None = None
+            limit = any_of.choice((1, 7, 50))
+            while page := await list_sessions(
+                connection, wanted, limit=limit, now=NOW, before_seq=before_seq
+            ):
+                found += [each.session_id for each in page]
+                before_seq = page[-1].first_seq
+            assert found == expected, (seed, wanted)
+
+
+def _combined(any_of: random.Random) -> SessionFilter:
+    """A number of any leg, or of a session, with two other filters."""
+    asked: dict[str, Any] = {}
+    for other in any_of.sample(FILTERS, 2):
+        asked |= {name: value for name, value in asdict(other).items() if value is not None}
+    name = any_of.choice(("number", "number", "from_number", "to_number"))
+    return SessionFilter(**asked | {name: any_of.choice(WANTED_NUMBERS)})
 
 
 def _view(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,44 +12,28 @@ and stored a snapshot.
 in processor time; `others` is what the read of a short session beside it took, at the 99th
 percentile, and in the first row without anything beside it. Medians of the rounds; a state that
 differs from a plain fold of the records prints WRONG.
-
-Then calls at a worker, one every 10 ms: from the append of their first record to their command at
-the carrier. Rounds of them take turns, alone and beside cold starts: each second one more record of
-a session of 10,000 arrives, another one each time. WRONG if a call has not exactly one command, if
-a session was not read from its snapshot, or if more was recorded in it than one decision, on that
-record: without the earlier ones the worker would be making them up all the time.
+What calls at a worker take beside such reads: `bench.beside`.
 """
 
 import argparse
 import asyncio
-import tempfile
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import httpx
 import uvloop
-from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
 from bench.fold import body_of, event_id_of
-from bench.setting.calls import CountingCarrier, calls_at_rate, in_turn
-from bench.setting.carrier import listening
-from bench.setting.children import role
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import encode, encoded_webhook
 from offhook.events import Decided
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.snapshots import JetStreamSnapshots
-from offhook.jetstream.stream import WORKER, streams_of
 from offhook.session import Session, fold
-from offhook.settings import Settings
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.fingerprint import fold_fingerprint
@@ -61,13 +45,6 @@ OTHER = "other"
 TARGET_MS = 150.0
 EVENTS_AT_ONCE = 32
 ALONE_S = 0.5
-
-CALLS_PER_S = 100
-COLD_EVERY_S = 1.0
-ROUND_S = 4.0
-LONG = 10_000  # records
-LATE_S = 30.0
-POLL_S = 0.02
 
 
 @dataclass(kw_only=True)
@@ -85,7 +62,6 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench.cold")
     options.add_argument("--events", default="100,1000,10000", help="records of the session")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--only", choices=["reads", "calls"])
     given = options.parse_args()
     console = Console(width=110)
     console.print(describe("bench.cold"), highlight=False)
@@ -95,14 +71,11 @@ def main() -> None:
         "right",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
-    if given.only != "calls":
-        for count in map(int, given.events.split(",")):
-            with NatsServer() as nats_server:
-                for row in uvloop.run(measure(nats_server, count, given.rounds)):
-                    table.add_row(f"{count:,}", *row)
-        console.print(table)
-    if given.only != "reads":
-        console.print(uvloop.run(calls_beside(given.rounds)))
+    for count in map(int, given.events.split(",")):
+        with NatsServer() as nats_server:
+            for row in uvloop.run(measure(nats_server, count, given.rounds)):
+                table.add_row(f"{count:,}", *row)
+    console.print(table)
 
 
 async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list[str]]:
@@ -111,10 +84,10 @@ async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list
     await provision(client, [nats_server.monitor_url])
     log = JetStreamLog(client)
     snapshots = Snapshots(
-        JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
+        JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=at_once
     )
-    await _append_long(log, SESSION, count, snapshots)
-    await _append_event(log, OTHER, 0)
+    await append_long(log, SESSION, count, snapshots)
+    await append_event(log, OTHER, 0)
     wanted = fold(SESSION, await log.read(SESSION))
     kept = await snapshots.read(SESSION)
     tail = count - len(kept.session.facts) - len(kept.session.decided) if kept else count
@@ -153,73 +126,11 @@ async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list
     ]
 
 
-async def _at_once(seconds: float) -> None:
+async def at_once(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-async def calls_beside(rounds: int) -> Table:
-    """What calls take, alone and beside cold starts."""
-    ms: tuple[list[list[float]], list[list[float]]] = ([], [])  # of each round
-    wrong = ""
-    per_round = round(ROUND_S / COLD_EVERY_S)
-    with ExitStack() as stack:
-        nats_server = stack.enter_context(NatsServer())
-        client = await connect(nats_server.url, "bench")
-        await provision(client, [nats_server.monitor_url])
-        log = JetStreamLog(client)
-        snapshots = Snapshots(
-            JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=_at_once
-        )
-        sessions = [f"long-{number}" for number in range(rounds * per_round)]
-        ends = {each: await _append_long(log, each, LONG, snapshots) for each in sessions}
-        await _skip(client)
-        async with listening(CountingCarrier()) as carrier:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
-            settings = Settings(
-                nats_url=nats_server.url,
-                nats_monitor_urls=(nats_server.monitor_url,),
-                carrier_url=carrier.url,
-                carrier_key="bench",
-                flows=("bench.setting.flows:ANSWERING",),
-            )
-            started = role("workers", settings, directory / "worker.log")
-            worker = await asyncio.to_thread(stack.enter_context, started)
-            count = int(CALLS_PER_S * ROUND_S)
-            await calls_at_rate(log, carrier, count, CALLS_PER_S, label="warm")
-            waiting = iter(sessions)
-            for number in range(rounds):
-                for is_beside in in_turn(number):
-                    cold = [next(waiting) for _ in range(per_round * is_beside)]
-                    waking = asyncio.create_task(_wake(log, cold, ends))
-                    done = await calls_at_rate(
-                        log, carrier, count, CALLS_PER_S, label=f"{number}-{is_beside:d}"
-                    )
-                    wrong = await waking or wrong
-                    ms[is_beside].append([each * 1000 for each in done.latencies_s(carrier)])
-                    if not all(map(carrier.is_once, done.healthy)):
-                        wrong = "a call has not exactly one command"
-            async with httpx.AsyncClient() as http:
-                metrics = (await http.get(f"http://127.0.0.1:{worker.port}/metrics")).text
-            if f'offhook_snapshots_total{{outcome="used"}} {len(sessions)}.0' not in metrics:
-                wrong = wrong or "not every session was read from its snapshot"
-            await close(client)
-            await asyncio.to_thread(stack.close)
-    table = Table(title=f"Calls at a worker, {CALLS_PER_S}/s", title_justify="left")
-    for heading in ("beside", "p50 ms", "p99 ms", "p99, ratio of rounds", "right"):
-        table.add_column(heading, justify="right")
-    alone, beside = ([percentile(each, 99) for each in some] for some in ms)
-    ratios = [after / before for before, after in zip(alone, beside, strict=True)]
-    for name, some, p99, ratio in (
-        ("nothing", ms[0], alone, ""),
-        ("a cold start each second", ms[1], beside, f"{median(ratios):.2f} ×"),
-    ):
-        p50 = median([percentile(each, 50) for each in some])
-        right = f"WRONG: {wrong}" if wrong else "yes"
-        table.add_row(name, f"{p50:.1f}", f"{median(p99):.1f}", ratio, right)
-    return table
-
-
-async def _append_long(log: JetStreamLog, session_id: str, count: int, snapshots: Snapshots) -> int:
+async def append_long(log: JetStreamLog, session_id: str, count: int, snapshots: Snapshots) -> int:
     """A session of so many records, with a snapshot as old as one can be, if it is long enough.
 
     Returns its last position.
@@ -236,42 +147,13 @@ async def _append_long(log: JetStreamLog, session_id: str, count: int, snapshots
     return await _append(log, session_id, range(kept, events))
 
 
-async def _skip(client: Client) -> None:
-    """Workers begin with what comes from now on, as if others had settled the rest."""
-    js = client.jetstream()
-    for stream in streams_of(await partitions_of(client)):
-        last_seq = (await js.stream_info(stream)).state.last_seq
-        await js.reset_consumer(stream, WORKER, seq=last_seq + 1)
-
-
-async def _wake(log: JetStreamLog, sessions: list[str], ends: dict[str, int]) -> str:
-    """Append one more record to each, one after another. Returns what is wrong afterwards."""
-    for session_id in sessions:
-        await asyncio.sleep(COLD_EVERY_S / 2)
-        await _append_event(log, session_id, LONG)
-        await asyncio.sleep(COLD_EVERY_S / 2)
-    deadline = time.perf_counter() + LATE_S
-    while True:
-        added = [
-            await log.read(each, in_after=ends[each], out_after=ends[each]) for each in sessions
-        ]
-        if all(len(each) > 1 for each in added) or time.perf_counter() > deadline:
-            break
-        await asyncio.sleep(POLL_S)
-    for cause, *others in added:
-        causes = [each.fact.cause_seq for each in others if isinstance(each.fact, Decided)]
-        if len(others) != 1 or causes != [cause.seq]:
-            return "a long session has not exactly one more decision"
-    return ""
-
-
 async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:
     """Append these events, and the decisions on them. Returns the last position."""
     last = 0
     for first in range(numbers.start, numbers.stop, EVENTS_AT_ONCE):
         some = range(first, min(first + EVENTS_AT_ONCE, numbers.stop))
         # Each side in order: a client sends in the order in which it was asked to.
-        seqs = await asyncio.gather(*(_append_event(log, session_id, each) for each in some))
+        seqs = await asyncio.gather(*(append_event(log, session_id, each) for each in some))
         decisions = [
             Decided(
                 cause_seq=seq,
@@ -290,7 +172,7 @@ async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:
     return last
 
 
-async def _append_event(log: JetStreamLog, session_id: str, number: int) -> int:
+async def append_event(log: JetStreamLog, session_id: str, number: int) -> int:
     """Returns its position."""
     encoded = encoded_webhook(body_of(number, session_id), event_id_of(number, session_id))
     return (await log.append(session_id, "in", encoded)).seq

@@ -43,6 +43,7 @@ from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.fingerprint import fold_fingerprint
 from offhook.workers.sessions.flow_loading import flows_from
 from offhook.workers.sessions.parked_policy import policy_from
+from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.settle import Settler
 from offhook.workers.sessions.snapshots import Snapshots
 
@@ -81,7 +82,10 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             key=settings.carrier_key,
             timeout_s=settings.carrier_timeout_s,
         )
-        snapshots = Snapshots(JetStreamSnapshots(client), fold_fingerprint(), metrics=metrics)
+        precedence = Precedence()
+        snapshots = Snapshots(
+            JetStreamSnapshots(client), fold_fingerprint(), metrics=metrics, precedence=precedence
+        )
         settler = Settler(
             worker=worker,
             log=JetStreamLog(client, health.appends, partitions=role.partitions),
@@ -97,6 +101,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
             webhook_url=settings.webhook_url,
             was_archived=ArchivedMarks(client).contains,
             snapshots=snapshots,
+            precedence=precedence,
         )
         other_workers = OtherWorkers(client)
         dispatcher = Dispatcher(

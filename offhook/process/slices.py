@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Self
 
 SLICE_S = 0.00025
@@ -16,6 +18,12 @@ TURNS_S = 0.002
 
 BATCH_SLICE_S = 0.002
 """A slice where no call waits: in the projector, beside leases and health."""
+
+
+between_slices: ContextVar[Callable[[float], Awaitable[None]] | None] = ContextVar(
+    "between_slices", default=None
+)
+"""What a task waits for between two slices, after so many seconds of work; None for nothing."""
 
 
 class Slices:
@@ -39,4 +47,6 @@ class Slices:
             await asyncio.sleep(0)
             if time.perf_counter() - ended_at > TURNS_S:
                 break
+        if (give_way := between_slices.get()) is not None:
+            await give_way(ended_at - self._until + self._slice_s)
         self._until = time.perf_counter() + self._slice_s

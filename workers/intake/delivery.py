@@ -10,6 +10,7 @@ from offhook.jetstream.consuming.delivery import place_of
 from offhook.jetstream.stream import partition_in
 from offhook.jetstream.timetable import Alarm
 from offhook.position import position_of
+from offhook.process.slices import Slices
 
 
 class Delivery(Protocol):
@@ -65,11 +66,14 @@ class ConsumerDelivery:
 async def acknowledge(deliveries: Sequence[Delivery], nak_s: float | None = None) -> None:
     """Acknowledge deliveries; with `nak_s`, have them redelivered after so many seconds.
 
-    One that cannot be acknowledged is redelivered in any case.
+    One that cannot be acknowledged is redelivered in any case. A session that catches up has
+    thousands.
     """
+    slices = Slices()
     for delivery in deliveries:
         with suppress(Exception):
             if nak_s is None:
                 await delivery.ack()
             else:
                 await delivery.nak(nak_s)
+        await slices.yield_if_due()

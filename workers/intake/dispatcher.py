@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from offhook.process.slices import Slices
 from offhook.workers.intake.delivery import Delivery, acknowledge
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
@@ -39,8 +40,6 @@ HANDED_OVER_S = 0.5
 
 HANDED_OVER_MAX = 1000
 """Deliveries kept while another worker holds their session; the rest are redelivered."""
-
-BEATS_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
 
@@ -127,11 +126,11 @@ class Dispatcher:
         """Until cancelled, keep what is held from being redelivered."""
         while True:
             await asyncio.sleep(every_s)
-            for number, delivery in enumerate(tuple(self._held), 1):
+            slices = Slices()
+            for delivery in tuple(self._held):
                 with contextlib.suppress(Exception):
                     await delivery.in_progress()
-                if number % BEATS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                await slices.yield_if_due()
 
     async def drain(self, within_s: float) -> None:
         """Wait until every session at work is settled; the rest is left to other workers.

@@ -9,6 +9,7 @@ Files, from the top:
     flows           which flow decides, and what it says, within bounds
     lease           this worker's lease: every append, and how long the lease lasts
     cache           reads sessions, and keeps those used last
+    precedence      which session goes first: one with little to do before one with much
     state           a session as the worker knows it, with its positions
     snapshots       stores how far a long session is folded, and reads it
     fingerprint     which code folds

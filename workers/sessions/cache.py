@@ -11,6 +11,7 @@ from offhook.jetstream.log import EventLog, is_last, pages
 from offhook.process.slices import Slices
 from offhook.recent import RecentDict
 from offhook.session import Session
+from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState
 
@@ -36,10 +37,12 @@ class SessionCache:
         sleep: Callable[[float], Awaitable[None]],
         cached_max: int = SESSIONS_CACHED_MAX,
         snapshots: Snapshots | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
         self._log = log
         self._sleep = sleep
         self._snapshots = snapshots
+        self._precedence = precedence or Precedence()
         self._states = RecentDict[str, SessionState](cached_max)
 
     async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
@@ -85,11 +88,39 @@ class SessionCache:
         )
 
     async def _read_on(self, state: SessionState) -> None:
-        if self._snapshots is not None and state.is_unread():
-            is_all = await self._read_first(state, self._snapshots)
-            if is_all:
-                return
-            await state.next_cause()  # as below
+        is_first = state.is_unread() and self._snapshots is not None
+        limit = self._snapshots.short_max if is_first and self._snapshots else PAGE_MAX
+        page = await self._log.read(
+            state.session.session_id, in_after=state.in_seq, out_after=state.out_seq, limit=limit
+        )
+        if is_last(page, limit):
+            await _add(state, page)
+            return
+        with self._precedence.long():
+            if not (is_first and await self._begin_at_snapshot(state)):
+                await _add(state, page)
+            await self._read_rest(state)
+
+    async def _begin_at_snapshot(self, state: SessionState) -> bool:
+        """Begin at the session's snapshot, with the first records after it; False without one."""
+        assert self._snapshots is not None
+        session_id = state.session.session_id
+        if (snapshot := await self._snapshots.read(session_id)) is None:
+            return False
+        tail = await self._log.read(
+            session_id, in_after=snapshot.in_seq, out_after=snapshot.out_seq - 1, limit=PAGE_MAX
+        )
+        if not snapshot.is_followed_by(tail):
+            self._snapshots.count("outdated")
+            return False
+        self._snapshots.count("used")
+        state.begin_at(snapshot)
+        await _add(state, (each for each in tail if each.seq != snapshot.out_seq))
+        return True
+
+    async def _read_rest(self, state: SessionState) -> None:
+        """Read on, page by page. What is decided already need not be held until the end."""
+        await state.next_cause()
         async for page in pages(
             self._log,
             state.session.session_id,
@@ -99,34 +130,7 @@ class SessionCache:
         ):
             await _add(state, page)
             if len(page) >= PAGE_MAX:
-                # More is to come: what was decided need not be held until then.
                 await state.next_cause()
-
-    async def _read_first(self, state: SessionState, snapshots: Snapshots) -> bool:
-        """Read the session's first records, or its snapshot and what follows if it is long.
-
-        Returns whether that was all of it.
-        """
-        session_id = state.session.session_id
-        page = await self._log.read(session_id, limit=snapshots.short_max)
-        if is_last(page, snapshots.short_max):
-            await _add(state, page)
-            return True
-        if (snapshot := await snapshots.read(session_id)) is not None:
-            tail = await self._log.read(
-                session_id,
-                in_after=snapshot.in_seq,
-                out_after=snapshot.out_seq - 1,
-                limit=PAGE_MAX,
-            )
-            if snapshot.is_followed_by(tail):
-                snapshots.count("used")
-                state.begin_at(snapshot)
-                await _add(state, (each for each in tail if each.seq != snapshot.out_seq))
-                return is_last(tail, PAGE_MAX)
-            snapshots.count("outdated")
-        await _add(state, page)
-        return False
 
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""

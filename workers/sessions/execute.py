@@ -30,6 +30,7 @@ from offhook.workers.sending.permits import PermitRequest, Sender
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sessions.decide import Decider, RecordedDecision
 from offhook.workers.sessions.lease import OwnLease
+from offhook.workers.sessions.precedence import Precedence
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class CommandExecutor:
         timing: Timing,
         metrics: WorkerMetrics,
         readiness: CarrierReadiness,
+        precedence: Precedence,
     ) -> None:
         """`send_s` is the longest that one send takes."""
         self._sender = sender
@@ -69,6 +71,7 @@ class CommandExecutor:
         self._timing = timing
         self._metrics = metrics
         self._readiness = readiness
+        self._precedence = precedence
 
     async def execute(self, lease: OwnLease, decision: RecordedDecision) -> bool:
         """Execute what was decided, in order. Returns whether all of it has succeeded."""
@@ -150,13 +153,17 @@ class CommandExecutor:
                             # It took so long that another worker may have taken over since.
                             recency = "stale"
                     case Wait(seconds=seconds):
-                        await self._queue.pause(seconds)
+                        with self._precedence.elsewhere():
+                            await self._queue.pause(seconds)
                         attempt, recency = attempt.paused(), "stale"
                     case Queue(within_s=within_s, goes_first=goes_first):
-                        if await request.ask(within_s, goes_first=goes_first):
+                        with self._precedence.elsewhere():
+                            waited = await request.ask(within_s, goes_first=goes_first)
+                        if waited:
                             recency = "stale"
                     case Send(repeated=repeated):
-                        came_to = await request.send(self._sender, command, repeated=repeated)
+                        with self._precedence.elsewhere():
+                            came_to = await request.send(self._sender, command, repeated=repeated)
                         after = attempt.sent(came_to, self._timing.chance)
                         if isinstance(after, Done):
                             return after.outcome

@@ -40,6 +40,7 @@ from offhook.workers.sessions.decide import Decider
 from offhook.workers.sessions.execute import CommandExecutor, Timing
 from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
 from offhook.workers.sessions.lease import LEASE_MARGIN_S, OwnLease
+from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState
 from offhook.workers.sessions.timers import SessionTimers, due_timers
@@ -47,6 +48,12 @@ from offhook.workers.sessions.timers import SessionTimers, due_timers
 OTHERS_FIRST_S = (0.01, 0.02, 0.04)
 """How long, from read to read, a worker leaves a record to the one that it was delivered to: when
 two decide on it at once, the work of one is wasted."""
+
+FEW_MAX = 4
+"""With more records to decide on than this a session catches up, and others go first."""
+
+DECISION_S = 0.001
+"""What it takes to decide on one of many records, about."""
 
 CONFLICTS_MAX = 5
 """A replica that lags does not show the record that another worker appended either, for a while."""
@@ -93,6 +100,7 @@ class Settler:
         webhook_url: str = "",
         was_archived: WasArchived = _never,
         snapshots: Snapshots | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
         """`send_s` is the longest that one send takes.
 
@@ -107,7 +115,10 @@ class Settler:
         self._send_s = send_s
         self._metrics = metrics
         self._has_policy = policy is not None
-        self._cache = SessionCache(log, timing.sleep, snapshots=snapshots)
+        self._precedence = precedence or Precedence()
+        self._cache = SessionCache(
+            log, timing.sleep, snapshots=snapshots, precedence=self._precedence
+        )
         self._snapshots = snapshots
         self._timers = SessionTimers(timetable)
         self._decider = Decider(
@@ -126,6 +137,7 @@ class Settler:
             timing=timing,
             metrics=metrics,
             readiness=readiness,
+            precedence=self._precedence,
         )
 
     async def settle(
@@ -151,10 +163,11 @@ class Settler:
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
         try:
-            state = self._cache.known(session_id) if as_known else None
-            if state is None:
-                state = await self._cache.read(session_id, wake_seq, decided_seq)
-            settled = await self._settle(state, alarms, is_deadly, void, first_seq)
+            with self._precedence.at_work():
+                state = self._cache.known(session_id) if as_known else None
+                if state is None:
+                    state = await self._cache.read(session_id, wake_seq, decided_seq)
+                settled = await self._settle(state, alarms, is_deadly, void, first_seq)
             if self._snapshots is not None and (
                 (snapshot := state.due_snapshot(self._snapshots.every)) is not None
             ):
@@ -222,8 +235,12 @@ class Settler:
                     and cause[0].seq < first_seq
                     and (pause_s := next(pauses_s, None))
                 ):
-                    await self._timing.sleep(pause_s)
+                    with self._precedence.elsewhere():
+                        await self._timing.sleep(pause_s)
                 elif cause is not None:
+                    if len(state.ahead) > FEW_MAX:
+                        self._precedence.stay_long()
+                    await self._precedence.give_way(DECISION_S)
                     await self._look_into_archive(state)
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
                         raise FlowRaised(cause[0], NOT_ASKED, state)

@@ -25,6 +25,7 @@ from offhook.recent import RecentDict
 from offhook.session import Session
 from offhook.session.stored import parts_of, with_part
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.state import Snapshot
 
 EVERY = 250
@@ -59,6 +60,7 @@ class Snapshots:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         every: int = EVERY,
         short_max: int = SHORT_MAX,
+        precedence: Precedence | None = None,
     ) -> None:
         self.every = every
         self.short_max = short_max
@@ -66,6 +68,7 @@ class Snapshots:
         self._fingerprint = fingerprint
         self._metrics = metrics
         self._sleep = sleep
+        self._precedence = precedence or Precedence()
         self._offered = RecentDict[str, Snapshot](OFFERED_MAX)
         self._wake = asyncio.Event()
 
@@ -111,7 +114,8 @@ class Snapshots:
             await self._sleep(PAUSE_S)
             session_id, snapshot = self._offered.popitem(last=False)
             try:
-                body = await _written(snapshot, self._fingerprint)
+                with self._precedence.at_work(), self._precedence.long():
+                    body = await _written(snapshot, self._fingerprint)
                 is_stored = await self._store.write(session_id, body)
             except LogUnavailable as error:
                 _log.warning("a snapshot is not stored", extra={"error": str(error)})

@@ -1,0 +1,270 @@
+"""What calls at a worker take beside long work of the same worker: `python -m bench.beside`.
+
+One call every 10 ms: from the append of its first record to its command at the carrier. Rounds take
+turns, beside
+
+    nothing                alone
+    cold starts            each second one more record of a session of 10,000, another one each time
+    cold reads elsewhere   the same sessions, read in the same way by another process: what of the
+                           difference is the machine's, which has few cores
+    one catching up        a session with 2,000 records that nobody has decided on
+    many catching up       16 sessions of 125 such records, all at once
+
+`ratio` is of the 99th percentiles of each round and the one beside nothing next to it, at the
+median. `took` is from the append of the one more record to the last decision, by the log's clock;
+elsewhere, what the read took. Processor time is the worker's in a round. WRONG if a call has not
+exactly one command, if a session was not read from its snapshot, or if its records have not exactly
+one decision each, in their order.
+"""
+
+import argparse
+import asyncio
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import uvloop
+from nats.aio.client import Client
+from rich.console import Console
+from rich.table import Table
+
+from bench.cold import append_event, append_long, at_once
+from bench.setting.calls import CountingCarrier, calls_at_rate
+from bench.setting.carrier import listening
+from bench.setting.children import Child, role
+from bench.setting.machine import describe, median, percentile
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.events import Decided
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.partitions import partitions_of
+from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.snapshots import JetStreamSnapshots
+from offhook.jetstream.stream import WORKER, streams_of
+from offhook.settings import Settings
+from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sessions.fingerprint import fold_fingerprint
+from offhook.workers.sessions.snapshots import Snapshots
+
+CALLS_PER_S = 100
+ROUND_S = 4.0
+COLD_EVERY_S = 1.0
+LONG = 10_000  # records
+BACKLOG = 2_000
+MANY = 16
+LATE_S = 60.0
+POLL_S = 0.05
+KINDS = {
+    "cold": "cold starts",
+    "elsewhere": "cold reads elsewhere",
+    "one": "one catching up",
+    "many": "many catching up",
+}
+
+
+@dataclass(kw_only=True)
+class Row:
+    p50: list[float] = field(default_factory=list)  # of each round, as all below
+    p99: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    took_ms: list[float] = field(default_factory=list)
+    wrong: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """Sessions that the worker does not know, each with its last position that is decided on."""
+
+    records: int  # undecided in each
+    ends: dict[str, int]
+    every_s: float  # from one to the next
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench.beside")
+    options.add_argument("--rounds", type=int, default=4)
+    options.add_argument("--only", default=",".join(KINDS), help="kinds: " + ", ".join(KINDS))
+    given = options.parse_args()
+    console = Console(width=110)
+    console.print(describe("bench.beside"), highlight=False)
+    console.print(uvloop.run(measure(given.rounds, given.only.split(","))))
+
+
+async def measure(rounds: int, kinds: list[str]) -> Table:
+    """A row for each kind of work beside the calls."""
+    with ExitStack() as stack:
+        nats_server = stack.enter_context(NatsServer())
+        client = await connect(nats_server.url, "bench")
+        await provision(client, [nats_server.monitor_url])
+        log = JetStreamLog(client)
+        backlogs = {
+            (kind, each): await _backlog(client, log, kind, each)
+            for kind in kinds
+            for each in range(rounds)
+        }
+        await _skip(client)
+        async with listening(CountingCarrier()) as carrier:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
+            settings = Settings(
+                nats_url=nats_server.url,
+                nats_monitor_urls=(nats_server.monitor_url,),
+                carrier_url=carrier.url,
+                carrier_key="bench",
+                flows=("bench.setting.flows:ANSWERING",),
+            )
+            started = role("workers", settings, directory / "worker.log")
+            worker = await asyncio.to_thread(stack.enter_context, started)
+            reader = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bench.setting.cold_reader", nats_server.url,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            bench = _Calls(log=log, carrier=carrier, worker=worker, reader=reader)
+            await bench.round("warm", Row(), None)
+            rows = {kind: Row() for kind in ("nothing", *kinds)}
+            for number in range(rounds):
+                for kind in kinds:
+                    both = ("nothing", kind) if number % 2 == 0 else (kind, "nothing")
+                    for each in both:
+                        backlog = backlogs.get((each, number)) if each != "nothing" else None
+                        await bench.round(each, rows[each], backlog)
+                    rows[kind].ratios.append(rows[kind].p99[-1] / rows["nothing"].p99[-1])
+            if "cold" in rows:
+                rows["cold"].wrong = rows["cold"].wrong or await _why_not_used(
+                    worker, rounds * int(ROUND_S / COLD_EVERY_S)
+                )
+            assert reader.stdin is not None
+            reader.stdin.close()
+            await reader.wait()
+            await close(client)
+            await asyncio.to_thread(stack.close)
+    return _table(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Calls:
+    """Runs rounds of calls at the worker."""
+
+    log: JetStreamLog
+    carrier: CountingCarrier
+    worker: Child
+    reader: asyncio.subprocess.Process
+    labels: Iterator[int] = field(default_factory=itertools.count)
+
+    async def round(self, kind: str, row: Row, backlog: Backlog | None) -> None:
+        """Calls for ROUND_S, beside what the backlog's sessions need."""
+        cpu_s = self.worker.cpu_s()
+        label = f"{kind}-{next(self.labels)}"
+        count = int(CALLS_PER_S * ROUND_S)
+        calling = calls_at_rate(self.log, self.carrier, count, CALLS_PER_S, label=label)
+        done, _ = await asyncio.gather(calling, self._beside(kind, row, backlog))
+        if backlog is not None and kind != "elsewhere":
+            await self._until_decided(row, backlog)
+        row.cpu_s.append(self.worker.cpu_s() - cpu_s)
+        if not all(map(self.carrier.is_once, done.healthy)):
+            row.wrong = "a call has not exactly one command"
+        latencies_ms = [each * 1000 for each in done.latencies_s(self.carrier)]
+        row.p50.append(percentile(latencies_ms, 50))
+        row.p99.append(percentile(latencies_ms, 99))
+
+    async def _beside(self, kind: str, row: Row, backlog: Backlog | None) -> None:
+        """Append one more record to each of the sessions, or have them read elsewhere."""
+        if backlog is None:
+            return
+        for session_id in backlog.ends:
+            await asyncio.sleep(backlog.every_s / 2)
+            if kind == "elsewhere":
+                await self._read_elsewhere(session_id, row)
+            else:
+                await append_event(self.log, session_id, LONG)
+            await asyncio.sleep(backlog.every_s / 2)
+
+    async def _read_elsewhere(self, session_id: str, row: Row) -> None:
+        assert self.reader.stdin is not None
+        assert self.reader.stdout is not None
+        began_at = time.perf_counter()
+        self.reader.stdin.write(f"{session_id}\n".encode())
+        await self.reader.stdout.readline()
+        row.took_ms.append((time.perf_counter() - began_at) * 1000)
+
+    async def _until_decided(self, row: Row, backlog: Backlog) -> None:
+        """Wait until everything is decided, and check it."""
+        deadline = time.perf_counter() + LATE_S
+        took_s: list[float] = []
+        for session_id, end in backlog.ends.items():
+            while True:
+                new = await self.log.read(session_id, in_after=end, out_after=end)
+                causes = [each.seq for each in new if each.side == "in"]
+                decided = [each.fact for each in new if isinstance(each.fact, Decided)]
+                if len(decided) >= len(causes) or time.perf_counter() > deadline:
+                    break
+                await asyncio.sleep(POLL_S)
+            if [each.cause_seq for each in decided] != causes:
+                row.wrong = "a record has not exactly one decision, in their order"
+                continue
+            woken_at = max(each.stored_at for each in new if each.side == "in")
+            took_s.append((new[-1].stored_at - woken_at).total_seconds())
+        if took_s:
+            row.took_ms.append((max(took_s) if backlog.records else median(took_s)) * 1000)
+
+
+async def _backlog(client: Client, log: JetStreamLog, kind: str, number: int) -> Backlog:
+    if kind in ("cold", "elsewhere"):
+        snapshots = Snapshots(
+            JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=at_once
+        )
+        names = [f"{kind}-{number}-{each}" for each in range(int(ROUND_S / COLD_EVERY_S))]
+        ends = {each: await append_long(log, each, LONG, snapshots) for each in names}
+        return Backlog(records=0, ends=ends, every_s=COLD_EVERY_S)
+    count = 1 if kind == "one" else MANY
+    names = [f"{kind}-{number}-{each}" for each in range(count)]
+    for session_id in names:
+        await asyncio.gather(
+            *(append_event(log, session_id, each) for each in range(BACKLOG // count))
+        )
+    return Backlog(records=BACKLOG // count, ends=dict.fromkeys(names, 0), every_s=0.0)
+
+
+async def _skip(client: Client) -> None:
+    """Workers begin with what comes from now on, as if others had settled the rest."""
+    js = client.jetstream()
+    for stream in streams_of(await partitions_of(client)):
+        last_seq = (await js.stream_info(stream)).state.last_seq
+        await js.reset_consumer(stream, WORKER, seq=last_seq + 1)
+
+
+async def _why_not_used(worker: Child, count: int) -> str:
+    """Empty if so many sessions were read from their snapshots."""
+    async with httpx.AsyncClient() as http:
+        metrics = (await http.get(f"http://127.0.0.1:{worker.port}/metrics")).text
+    if f'offhook_snapshots_total{{outcome="used"}} {count}.0' in metrics:
+        return ""
+    return "not every session was read from its snapshot"
+
+
+def _table(rows: dict[str, Row]) -> Table:
+    table = Table(title=f"Calls at a worker, {CALLS_PER_S}/s", title_justify="left")
+    headings = ("beside", "p50 ms", "p99 ms", "ratio of p99", "took ms", "worker CPU s", "right")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for kind, row in rows.items():
+        table.add_row(
+            KINDS.get(kind, kind),
+            f"{median(row.p50):.1f}",
+            f"{median(row.p99):.1f}",
+            f"{median(row.ratios):.2f} ×" if row.ratios else "",
+            f"{median(row.took_ms):,.0f}" if row.took_ms else "",
+            f"{median(row.cpu_s):.2f}",
+            f"WRONG: {row.wrong}" if row.wrong else "yes",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@
     422 90015  no such call               429 10011  too many commands are waiting
     422 90018  the call has ended
     422        a wrong parameter: `offhook.telnyx.error_codes.code_of_parameter`
-    500, 503 10007                        a bug; the log or the views do not answer
+    500, 503 10007                        a bug; the log, the views or the archive do not answer
     504 10008  not in time
 
 Titles are the carrier's. Source: developers.telnyx.com `api-errors`.
@@ -24,7 +24,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from offhook.errors import LogUnavailable, OffhookError, ParameterInvalid, shown
+from offhook.errors import ArchiveUnreadable, LogUnavailable, OffhookError, ParameterInvalid, shown
 from offhook.projections.views.database.errors import UNREACHABLE, StatementFailed, will_pass
 from offhook.projections.views.search.session_lists import SearchTooLong
 from offhook.telnyx.error_codes import code_of_parameter
@@ -113,6 +113,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(LogUnavailable, _log_unavailable)
     app.add_exception_handler(SearchTooLong, _too_long)
+    app.add_exception_handler(ArchiveUnreadable, _archive_unreadable)
     for kind in UNREACHABLE:
         app.add_exception_handler(kind, _views_unavailable)
     app.add_exception_handler(StatementFailed, _views_refuse)
@@ -161,6 +162,11 @@ async def _log_unavailable(_: Request, raised: Exception) -> Response:
 async def _views_unavailable(_: Request, raised: Exception) -> Response:
     _log.warning("the views are not available", extra={"error": repr(raised)})
     return refusal(503, "10007", "The views cannot be read: Postgres does not answer").response()
+
+
+async def _archive_unreadable(_: Request, raised: Exception) -> Response:
+    _log.warning("a session of the archive cannot be read", extra={"error": str(raised)})
+    return refusal(503, "10007", f"The archive cannot be read: {raised}").response()
 
 
 async def _views_refuse(request: Request, raised: Exception) -> Response:

@@ -21,6 +21,7 @@ OffhookError
 └── OperatorFault               the deployment is wrong: stop, and say what to change
     ├── LogUnsafe               the server would lose acknowledged writes
     ├── LogMissing              a stream or consumer was never provisioned
+    ├── ArchiveUnreadable       a file with archived sessions is out of reach or damaged
     ├── LogReplaced             the stream is not the one that the views were built from
     ├── PartMissing             an embedded server's wheel is not installed
     └── AddressUnusable         a role cannot listen where its settings say
@@ -144,6 +145,10 @@ class LogUnsafe(OperatorFault):
 
 class LogMissing(OperatorFault):
     """A stream or consumer that `offhook provision` creates is missing."""
+
+
+class ArchiveUnreadable(OperatorFault):
+    """A session is archived, and its file cannot be read: names both."""
 
 
 class LogReplaced(OperatorFault):

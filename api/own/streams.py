@@ -30,7 +30,7 @@ from offhook.api.freshness import Views
 from offhook.api.own.live import Following, Live, LiveRecord, end_event
 from offhook.api.own.parameters import WAIT_DEFAULT_S, MinSeq, WaitS
 from offhook.api.query_parameters import number_in
-from offhook.errors import shown
+from offhook.errors import ArchiveUnreadable, shown
 from offhook.jetstream.subjects import partition_for
 from offhook.phone_numbers import spellings
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, seq_of
@@ -229,6 +229,9 @@ async def _events(
                     yield chunk
             except ErrorAnswer as error:
                 yield end_event("archived", error.errors[0]["detail"])
+            except ArchiveUnreadable as error:
+                _log.warning("a stream ends", extra={"error": str(error)})
+                yield end_event("unavailable", str(error))
             except DATABASE_ERRORS as error:
                 _log.warning("a stream ends", extra={"error": repr(error)})
                 yield end_event(

@@ -17,7 +17,7 @@ from offhook.api.errors import ErrorAnswer, install, parameter_invalid
 from offhook.api.freshness import Views
 from offhook.api.own.sessions.sessions import sessions_router
 from offhook.api.telnyx.bodies import body_of
-from offhook.errors import LogUnavailable, ParameterInvalid
+from offhook.errors import ArchiveUnreadable, LogUnavailable, ParameterInvalid
 from offhook.jetstream.lookup import StreamLookup
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.progress.waiting import PositionWatch
@@ -83,6 +83,10 @@ async def api(postgres_port: int) -> AsyncIterator[httpx.AsyncClient]:
     async def mistake() -> None:
         raise AssertionError("our own")
 
+    @app.get("/archive")
+    async def archive() -> None:
+        raise ArchiveUnreadable("session s is archived, and its file cannot be read: x")
+
     @app.get("/log")
     async def log() -> None:
         raise LogUnavailable("no acknowledgement in 8 s")
@@ -101,6 +105,7 @@ async def api(postgres_port: int) -> AsyncIterator[httpx.AsyncClient]:
     [
         ("/mistake", 500, "unexpected"),
         ("/log", 503, "no acknowledgement in 8 s"),
+        ("/archive", 503, "The archive cannot be read: session s is archived"),
         ("/sessions", 503, "Postgres does not answer"),
         ("/sessions/x", 503, "Postgres does not answer"),
     ],

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.errors import ArchiveUnreadable, HistoryUnreadable, OperatorFault
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import Block, read_block
 from offhook.position import partition_of, position_of
@@ -127,8 +127,8 @@ async def read_archived(
     """The session's archived records in order of position; none if it is not archived.
 
     Repeated deliveries of an event are left out, as they are in event_log. Read event_log first: a
-    session that is archived in between is then in both, and not in neither. Raises OperatorFault
-    if a segment cannot be read, or HistoryUnreadable.
+    session that is archived in between is then in both, and not in neither. Raises
+    ArchiveUnreadable.
     """
     return [
         stored_from(each)
@@ -141,7 +141,7 @@ async def log_of(connection: AsyncConnection, session_ids: Collection[str]) -> F
     """event_log, with the archived records of these sessions as further rows.
 
     Until the transaction ends no session is archived: its records would be in neither. Raises
-    OperatorFault if a segment cannot be read, or HistoryUnreadable.
+    ArchiveUnreadable.
     """
     await connection.execute(
         text("select pg_advisory_xact_lock_shared(:key)"), {"key": MOVING_LOCK}
@@ -211,7 +211,7 @@ def stored_from(record: HistoryRecord) -> StoredRecord:
 async def _read(connection: AsyncConnection, session_id: str) -> list[tuple[HistoryRecord, bool]]:
     """The records, and whether each is a repeated delivery."""
     known: Sequence[Place] | None = None
-    failed: OperatorFault | HistoryUnreadable | None = None
+    failed: ArchiveUnreadable | None = None
     for _ in range(REWRITTEN_TRIES):
         places = (await places_of(connection, [session_id])).get(session_id, [])
         if failed is not None and places == known:
@@ -220,7 +220,9 @@ async def _read(connection: AsyncConnection, session_id: str) -> list[tuple[Hist
         try:
             return await asyncio.to_thread(_read_places, places)
         except (OperatorFault, HistoryUnreadable) as error:
-            failed = error
+            failed = ArchiveUnreadable(
+                f"session {session_id} is archived, and its file cannot be read: {error}"
+            )
     assert failed is not None
     raise failed
 

@@ -17,6 +17,7 @@ from offhook.api.own import live as live_module
 from offhook.api.own.live import Following, Live
 from offhook.api.own.streams import begun, id_of, positions_in
 from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.errors import ArchiveUnreadable
 from offhook.position import partition_of, position_of
 from offhook.projections.views.database.engine import Engine, open_database
 from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
@@ -241,6 +242,31 @@ async def test_without_postgres_a_stream_is_refused_or_ended_with_the_reason(
     assert sent[-1]["event"] == "end"
     assert json.loads(sent[-1]["data"])["reason"] == "unavailable"
     assert not any(each.get("event") == "record" for each in sent)
+
+
+async def test_a_stream_whose_archived_records_cannot_be_read_ends_with_the_reason(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(*_: object) -> None:
+        raise ArchiveUnreadable("session s is archived, and its file cannot be read: gone")
+
+    log = PartitionedLog()
+    log.append(*call("s"))
+    monkeypatch.setattr(live_module, "read_changes", unreadable)
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        PositionWatch(engine) as watch,
+        Live(engine, watch, partitions=4) as live,
+    ):
+        async with engine.connect() as connection:
+            await project(connection, log)
+        stream = await begun(live, EVERYTHING, BEGIN)
+        chunks = cast(AsyncIterator[bytes], stream.body_iterator)
+        sent = [each async for chunk in chunks for each in parsed(chunk)]
+    assert sent[-1]["event"] == "end"
+    reason = json.loads(sent[-1]["data"])
+    assert reason["reason"] == "unavailable"
+    assert reason["detail"].endswith("its file cannot be read: gone")
 
 
 def _refused(_: Engine) -> None:

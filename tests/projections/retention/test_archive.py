@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.errors import ArchiveUnreadable, OperatorFault
 from offhook.history.files import records_in
 from offhook.history.segments import read_manifest, segment_url
 from offhook.jetstream.archived import ArchivedMarks
@@ -191,7 +191,7 @@ async def test_a_damaged_segment_is_an_error_and_harms_no_other_session(
     damaged = await _segment_of(engine, "b")
     (tmp_path / f"{damaged}.jsonl.zst").write_bytes(b"\0" * 1000)
     async with engine.connect() as connection:
-        with pytest.raises(HistoryUnreadable):
+        with pytest.raises(ArchiveUnreadable, match="session b is archived"):
             await read_timeline(connection, "b")
         assert (await read_timeline(connection, "a")).entries
     await publish(log, [late("b"), late("c")])

@@ -7,10 +7,11 @@ import os
 import sys
 import traceback
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from offhook.cli.analytics.command import analytics
 from offhook.cli.apps.command import app as apps
@@ -40,8 +41,23 @@ from offhook.errors import OffhookError, OperationUnknown, ParameterInvalid, wor
 from offhook.process.logs import redacted
 from offhook.settings import secrets_in
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. What it refuses is named: typer says only what it expects."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            refused: list[Any] = getattr(error.__cause__, "errors", list)()  # of pydantic
+            if len(refused) == 1:
+                said = error.message.removeprefix("Value error, ")
+                error.message = said.replace("Input ", f"{refused[0]['input']!r} ", 1)
+            raise
+
+
 app = typer.Typer(
     name="offhook",
+    cls=_Commands,
     help="Event-sourced call sessions for Telnyx Call Control.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

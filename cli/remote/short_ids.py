@@ -40,8 +40,13 @@ def session_starting(api: RemoteServer, start: str) -> str | None:
 def whole_leg(api: RemoteServer, text: str) -> str:
     """The leg whose id is the text, or starts so; the text itself if there is none.
 
-    Raises OperatorFault if there are several.
+    Raises OperatorFault if there are several, or if the start is too short to be searched.
     """
+    if text.startswith("v3:") and len(text) < LEG_START_MIN:  # no id of the carrier is so short
+        raise OperatorFault(
+            f"{text} is too short for the start of a leg's id; expected at least {LEG_START_MIN} "
+            "characters"
+        )
     if not LEG_START_MIN <= len(text) <= LEG_START_MAX or not _START.fullmatch(text):
         return text
     try:

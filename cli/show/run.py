@@ -39,6 +39,7 @@ from offhook.history.selection import moment_from
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.lookup import StreamLookup
 from offhook.position import position_from, position_text
+from offhook.projections.views.stored.erasures import ERASED
 from offhook.redact import hidden
 from offhook.settings import Settings
 from offhook.wording.why import why
@@ -115,6 +116,8 @@ async def _show(
         read = [await read_call(log, wanted, each) for each in until]
         session_id, records = max(read, key=lambda each: len(each[1]))
         if not records:
+            if asked.session.startswith(ERASED):
+                raise OperatorFault(f"session {asked.session} was erased: no record of it is kept")
             missing = f"there is no record of session {asked.session}"
             if moments and await log.read(wanted):
                 raise OperatorFault(f"{missing} as of {_moment_text(asked.moments[-1])}")

@@ -64,7 +64,7 @@ def main() -> None:
     loop = asyncio.new_event_loop()  # it has a pair of sockets of its own
     close_network()
     try:
-        (flow,) = flows_from([name], said_by="")
+        (flow,) = flows_from([name], said_by="FLOW is ")
     except SettingInvalid as error:
         _answer(answers, Loaded(error=str(error)))
         return

@@ -125,6 +125,11 @@ def replacing(target: str) -> Iterator[IO[bytes]]:
         raise
 
 
+def require_supported(name: str) -> None:
+    """Raise OperatorFault if it is a URL that fsspec does not support here."""
+    _located(name)
+
+
 def stored_bytes(source: str, offset: int = 0, length: int | None = None) -> bytes:
     """The bytes of a file, all or `length` of them. Raises OperatorFault."""
     filesystem, path = _located(source)

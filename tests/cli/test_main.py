@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
+from offhook.cli.main import app
 
 HEAVY = ("nats", "faststream", "sqlalchemy", "alembic", "fastapi", "starlette")
 
@@ -35,6 +38,20 @@ def test_no_output_is_lost_in_an_old_locale(encoding: str) -> None:
         timeout=60,
     )
     assert json.loads(printed.stdout.decode(encoding)) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("calls", "--limit", "-1"), "'--limit': '-1' should be greater than or equal to 1"),
+        (("calls", "--status", "up"), "'--status': 'up' is not one of 'active', 'ended', 'empty'."),
+        (("rebuild", "start", "--workers", "x"), "'--workers': 'x' should be a valid integer"),
+    ],
+)
+def test_a_value_that_is_refused_is_named(words: tuple[str, ...], said: str) -> None:
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.stderr.replace("│", " ").split())
 
 
 def loaded_by(module: str, of: tuple[str, ...]) -> str:

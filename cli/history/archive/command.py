@@ -55,8 +55,10 @@ def _archive(settings: Settings, root: str, age: timedelta, every: str | None) -
     """Once; or at an interval, and then a run that fails does not end the command."""
     pause = None if every is None else duration("--every", every)
     from offhook.cli.history.archive.run import FAULTS, require_old_enough, run_archive
+    from offhook.history.files import require_supported
 
     require_old_enough(age)
+    require_supported(root)
     while True:
         try:
             asyncio.run(run_archive(console, settings, root, age, datetime.now(UTC)))

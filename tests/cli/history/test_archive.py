@@ -43,3 +43,9 @@ def test_every_does_not_go_on_with_an_age_that_is_always_refused() -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1
     assert "expected at least 1 day" in str(result.exception)
+
+
+def test_a_place_that_is_not_supported_is_refused_before_there_is_anything_to_archive() -> None:
+    result = CliRunner().invoke(app, ["archive", "--to", "nowhere://bucket"])
+    assert result.exit_code == 1
+    assert "nowhere://bucket cannot be opened: Protocol not known" in str(result.exception)

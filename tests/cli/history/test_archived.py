@@ -112,6 +112,12 @@ async def _finish_an_erasure(here: Installation, root: Path) -> None:
     assert "finished: 0 records, 1 message of the streams; found 0 times" in printed.output
     assert await here.log.read(SECOND) == []
     assert "finished" not in (await _typed(here, "archive", "--to", str(root))).output
+    async with here.engine.connect() as connection:
+        erased = await connection.scalar(
+            text("select session_id from sessions where session_id like 'erased:%'")
+        )
+    printed = await _typed(here, "show", str(erased))
+    assert f"session {erased} was erased: no record of it is kept" in printed.errors
 
 
 async def _miss_a_segment(here: Installation, root: Path) -> None:

@@ -92,12 +92,14 @@ def test_a_leg_is_named_by_the_start_of_its_id(api: RemoteServer) -> None:
 
 def test_a_leg_that_is_not_known_is_left_as_it_is(api: RemoteServer, served: Api) -> None:
     assert whole_leg(api, "v3:leg-8f3b-1") == "v3:leg-8f3b-1"
+    with pytest.raises(OperatorFault, match="v3:leg- is too short"):
+        whole_leg(api, "v3:leg-")
     assert served.asked == ["/v2/calls/v3:leg-8f3b-1"]
     assert whole_leg(api, "v3:nobody") == "v3:nobody"
 
 
 def test_of_a_whole_leg_nothing_is_asked(api: RemoteServer, served: Api) -> None:
     leg = "v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg"
-    for text in (leg, "v3:a"):
+    for text in (leg, "leg-a"):
         assert whole_leg(api, text) == text
     assert served.asked == []

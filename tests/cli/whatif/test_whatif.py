@@ -250,7 +250,7 @@ def test_a_check_of_nothing_fails(terminal: Terminal, file: str) -> None:
     ("arguments", "said"),
     [
         ([f"{FLOWS}:nobody"], "has no attribute 'nobody'"),
-        (["greet"], "'greet'; expected module:attribute"),
+        (["greet"], "FLOW is 'greet'; expected module:attribute"),
         ([f"{FLOWS}:greet", "--since", "yesterday"], "--since: 'yesterday' is not a time"),
         ([f"{FLOWS}:greet", "--sessions", "session-1,nope"], "session 'nope' has no records in "),
         ([f"{FLOWS}:greet", "--sessions", ","], "--sessions names no session"),

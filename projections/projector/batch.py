@@ -4,6 +4,9 @@
       an event id that          one that raises           one statement; a session whose values
       repeats is left out       is parked                 Postgres refuses is parked
 
+A batch is plain if its sessions are in memory or new, no event id repeats, and none is parked or
+refused. Then the two statements are one, a transaction by itself: one round trip in place of four.
+
 A parked session is folded again from its first record whenever another record of it arrives, and
 whenever a projector takes its partition, so that an upgrade that can read it heals it. One with a
 text that is too long for an index is kept folded, and not written again until its long texts
@@ -11,7 +14,7 @@ change: other calls would wait for each attempt.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +31,9 @@ from offhook.projections.projector.statements import (
     Move,
     Statement,
     copy_statement,
+    plain_statement,
     stub_statement,
+    write_statement,
 )
 from offhook.projections.projector.writing import (
     REFUSED_MAX,
@@ -39,11 +44,12 @@ from offhook.projections.projector.writing import (
 )
 from offhook.projections.views.analytics.subjects.webhooks import sums_of
 from offhook.projections.views.database.engine import Connection, Driver, driver_in
+from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import BEGINNING, Folded, advanced, is_out_of_order, written
-from offhook.projections.views.registry import long_texts, rows_of
+from offhook.projections.views.registry import fits_every_index, long_texts, rows_of
 from offhook.projections.views.sessions import SESSIONS, session_view
 from offhook.projections.views.stored.erasures import digest_of
-from offhook.projections.views.stored.event_log import StoredRecord, read_stored
+from offhook.projections.views.stored.event_log import StoredRecord, event_id_of, read_stored
 from offhook.projections.views.view import columns_of, storable
 from offhook.recent import RecentDict
 from offhook.session import Session
@@ -55,6 +61,10 @@ ERROR_CHARS_MAX = 2_000
 READ_AHEAD = 200
 """Records of earlier batches that are read in one round trip: a long call's, held all at once, fill
 the memory."""
+
+PLAIN_IN_A_ROW_MIN = 4
+"""After so many plain batches the next one is expected to be plain. If it is not, it was folded for
+nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +79,7 @@ class Applied:
     folded: Sequence[Folded] = ()
     parked: Mapping[str, str] = field(default_factory=dict)  # session id -> error
     refused: Mapping[str, Refused] = field(default_factory=dict)  # by session id
+    is_plain: bool = False
 
 
 class Projection:
@@ -78,6 +89,50 @@ class Projection:
         self._name = name
         self._cached = RecentDict[str, Folded](sessions_cached_max)
         self._refused = RecentDict[str, Refused](REFUSED_MAX)
+        self._plain_in_a_row = 0
+
+    async def apply_plain(
+        self, driver: Driver, records: Sequence[StoredRecord], fences: Mapping[int, Fence]
+    ) -> Applied | None:
+        """Apply them as `apply` does, and commit, with one statement.
+
+        None if that cannot be done, or is not expected to be possible: nothing is changed then.
+        """
+        if self._plain_in_a_row < PLAIN_IN_A_ROW_MIN:
+            return None
+        kept = _by_session(records)
+        read = [each.record for each in records if each.record]
+        known = _Known(parked=frozenset(), recorded={}, special=SpecialSessions(), copied=read)
+        folding = await self._folded(driver, known, kept)
+        rows = [each for _, each in folding.done]
+        self._plain_in_a_row = 0  # until it is kept
+        event_ids = [each for each in map(event_id_of, records) if each]
+        if (
+            folding.parked
+            or len(event_ids) > len(set(event_ids))
+            or not all(map(fits_every_index, rows))
+        ):
+            return None
+        moves = _moves(records, fences)
+        sums = sums_of(read, (), folding.out_of_order)
+        copy, _ = self._copy_of(records, fences)
+        statement = plain_statement(copy, write_statement(rows, self._name, moves, sums))
+        try:
+            if not await driver.fetch(statement.text, *statement.values):
+                return None
+        except asyncpg.UniqueViolationError:
+            return None  # copied already: the checkpoint was set back, or by another just now
+        except Exception as error:
+            if not is_of_a_value(error):
+                raise
+            return None
+        self._plain_in_a_row = PLAIN_IN_A_ROW_MIN
+        return Applied(
+            positions={move.partition: move.seq for move in moves},
+            copied=len(records),
+            folded=[each for each, _ in folding.done],
+            is_plain=True,
+        )
 
     async def apply(
         self,
@@ -93,16 +148,7 @@ class Projection:
         unless `in_savepoints`: the caller's transaction must be rolled back then. After the commit
         call `keep`.
         """
-        last = {partition_of(record.seq): record for record in records}
-        moves = [
-            Move(
-                partition=partition,
-                fence=fences[partition],
-                seq=record.seq,
-                stored_at=record.stored_at,
-            )
-            for partition, record in last.items()
-        ]
+        moves = _moves(records, fences)
         driver = await driver_in(connection)
         kept, found = await self._copied(connection, driver, records, fences)
         folding = await self._folded(driver, found, kept)
@@ -130,6 +176,7 @@ class Projection:
             folded=[each for each, _ in folding.done if each.session.session_id not in parked],
             parked=parked,
             refused={**folding.refused, **refused_among(folding.done, errors)},
+            is_plain=copied == len(records) and not (found.recorded or found.parked or parked),
         )
 
     async def retry_parked(
@@ -178,9 +225,11 @@ class Projection:
             self._cached.pop(session_id, None)
             self._refused.pop(session_id, None)
         self._refused.update(applied.refused)
+        self._plain_in_a_row = self._plain_in_a_row + 1 if applied.is_plain else 0
 
     def forget(self, partition: int | None = None) -> None:
         """Drop cached sessions, of one partition or of all: they may differ from what is stored."""
+        self._plain_in_a_row = 0
         for session_id, folded in list(self._cached.items()):
             if partition in (None, partition_of(folded.last_seq)):
                 del self._cached[session_id]
@@ -196,11 +245,9 @@ class Projection:
         fences: Mapping[int, Fence],
     ) -> tuple[dict[str, list[StoredRecord]], "_Known"]:
         """Copy into event_log; returns what is in it now, without repeated event ids."""
-        positions = {record.session_id: fences[partition_of(record.seq)].seq for record in records}
-        unknown = {key: seq for key, seq in positions.items() if key not in self._cached}
-        rows = [record.row() for record in records]
-        digests = [digest_of(session_id) for session_id in positions]
-        row = await _row(driver, copy_statement(rows, list(positions), digests, unknown))
+        statement, positions = self._copy_of(records, fences)
+        unknown = {key for key in positions if key not in self._cached}
+        row = await _row(driver, statement)
         copied_now = new = set(row["copied"])
         if len(new) < len(records):
             # An event id that was seen before, or this very record: the checkpoint was set back.
@@ -213,9 +260,7 @@ class Projection:
         if row["is_special"]:
             special = await special_among(connection, {each.session_id for each in copied})
             copied = await wanted(connection, copied, special)
-        kept: dict[str, list[StoredRecord]] = {}
-        for record in copied:
-            kept.setdefault(record.session_id, []).append(record)
+        kept = _by_session(copied)
         parked = frozenset(row["parked"]) & kept.keys()
         archived = {key for key in special.archived.keys() | special.failed if key in unknown}
         refused = {key: self._refused[key] for key in parked - archived if key in self._refused}
@@ -228,6 +273,16 @@ class Projection:
             copied=[each.record for each in copied if each.record and each.seq in copied_now],
             repeated=[each.record for each in records if each.record and each.seq not in new],
         )
+
+    def _copy_of(
+        self, records: Sequence[StoredRecord], fences: Mapping[int, Fence]
+    ) -> tuple[Statement, Mapping[str, int]]:
+        """The statement that copies them, and the position up to which each session was folded."""
+        positions = {record.session_id: fences[partition_of(record.seq)].seq for record in records}
+        unknown = {key: seq for key, seq in positions.items() if key not in self._cached}
+        rows = [record.row() for record in records]
+        digests = [digest_of(session_id) for session_id in positions]
+        return copy_statement(rows, list(positions), digests, unknown), positions
 
     async def _folded(
         self,
@@ -295,6 +350,26 @@ class _Folding:
     parked: Mapping[str, str]  # session id -> error
     refused: Mapping[str, Refused]  # that would be refused again
     out_of_order: Sequence[Record] = ()
+
+
+def _moves(records: Sequence[StoredRecord], fences: Mapping[int, Fence]) -> list[Move]:
+    last = {partition_of(record.seq): record for record in records}
+    return [
+        Move(
+            partition=partition,
+            fence=fences[partition],
+            seq=record.seq,
+            stored_at=record.stored_at,
+        )
+        for partition, record in last.items()
+    ]
+
+
+def _by_session(records: Iterable[StoredRecord]) -> dict[str, list[StoredRecord]]:
+    found: dict[str, list[StoredRecord]] = {}
+    for record in records:
+        found.setdefault(record.session_id, []).append(record)
+    return found
 
 
 def _nothing(session_id: str) -> Folded:

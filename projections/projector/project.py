@@ -142,7 +142,7 @@ class Projector:
                     while not stopping.is_set():
                         await self._follow(connection, driver)
                         if batch := await self._gathered(stopping):
-                            await self._apply(connection, batch)
+                            await self._apply(connection, driver, batch)
             finally:
                 stopped.cancel()
                 for partition in list(self._held):
@@ -263,17 +263,21 @@ class Projector:
             await self._drop(partition)
             self._pause(partition, error)
 
-    async def _apply(self, connection: AsyncConnection, batch: dict[int, list[Msg]]) -> None:
+    async def _apply(
+        self, connection: AsyncConnection, driver: Driver, batch: dict[int, list[Msg]]
+    ) -> None:
         """One transaction for the whole batch, without the partitions that were lost."""
         started_at, in_savepoints = time.monotonic(), False
         while batch:
             records = await records_in(each for messages in batch.values() for each in messages)
             fences = {partition: self._held[partition].fence for partition in batch}
             try:
-                async with begun(connection):
-                    applied = await self._projection.apply(
-                        connection, records, fences, in_savepoints=in_savepoints
-                    )
+                applied = await self._projection.apply_plain(driver, records, fences)
+                if applied is None:
+                    async with begun(connection):
+                        applied = await self._projection.apply(
+                            connection, records, fences, in_savepoints=in_savepoints
+                        )
             except RowsRefused:
                 in_savepoints = True
                 continue

@@ -6,14 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.projections.projector.batch import PLAIN_IN_A_ROW_MIN
 from tests.forked import Forked
 from tests.projections.projector.run_projector import run
 
 
 @contextmanager
-def process(server: NatsServer, database_url: str) -> Iterator[Forked]:
+def process(
+    server: NatsServer, database_url: str, plain_in_a_row_min: int = PLAIN_IN_A_ROW_MIN
+) -> Iterator[Forked]:
     """The process, killed at the end whatever state it is in."""
-    started = Forked(run, [server.url, database_url], os.environ, Path(os.devnull))
+    started = Forked(
+        run, [server.url, database_url, str(plain_in_a_row_min)], os.environ, Path(os.devnull)
+    )
     try:
         yield started
     finally:

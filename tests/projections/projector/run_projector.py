@@ -4,12 +4,14 @@ import asyncio
 import signal
 
 from offhook.jetstream.client.connection import close, connect
+from offhook.projections.projector import batch
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.database.engine import open_database
 
 
-def run(nats_url: str, postgres_url: str) -> None:
+def run(nats_url: str, postgres_url: str, plain_in_a_row_min: str) -> None:
     """In the new process: project until SIGTERM."""
+    batch.PLAIN_IN_A_ROW_MIN = int(plain_in_a_row_min)
     asyncio.run(_run(nats_url, postgres_url))
 
 

@@ -26,13 +26,18 @@ from tests.projections.story import (
     stored_views,
 )
 
+every_way = pytest.mark.parametrize("plain_in_a_row_min", [0, 1_000])
+"""Each batch is tried in one statement, or none is."""
 
+
+@every_way
 async def test_killed_between_writing_and_committing(
     client: Client,
     log: JetStreamLog,
     engine: AsyncEngine,
     own_nats_server: NatsServer,
     database_url: str,
+    plain_in_a_row_min: int,
 ) -> None:
     names = [f"s{number}" for number in range(12)]
     entries = interleaved([call(name) for name in names])
@@ -47,24 +52,26 @@ async def test_killed_between_writing_and_committing(
         # the projector in the middle of it, with the records copied and nothing committed.
         async with engine.connect() as holding:
             await holding.execute(text("select seq from checkpoint for update"))
-            with process(own_nats_server, database_url):
+            with process(own_nats_server, database_url, plain_in_a_row_min):
                 await _blocked_on_checkpoint(engine)
             await holding.rollback()
         assert await checkpoint_seq(engine) == before
     await publish(log, entries[2 * third :])
-    with process(own_nats_server, database_url) as last:
+    with process(own_nats_server, database_url, plain_in_a_row_min) as last:
         await caught_up(client, engine)
         last.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(last.wait, TIMEOUT_S) == 0
     assert await stored_views(engine) == await cold_views(log, names)
 
 
+@every_way
 async def test_killed_at_random_again_and_again(
     client: Client,
     log: JetStreamLog,
     engine: AsyncEngine,
     own_nats_server: NatsServer,
     database_url: str,
+    plain_in_a_row_min: int,
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
@@ -73,11 +80,11 @@ async def test_killed_at_random_again_and_again(
     publishing = asyncio.create_task(publish(log, interleaved([call(name) for name in names])))
     for _ in range(5):
         before = await checkpoint_seq(engine)
-        with process(own_nats_server, database_url):
+        with process(own_nats_server, database_url, plain_in_a_row_min):
             await _moved_from(engine, before, publishing)
             await asyncio.sleep(chance.random() * 0.1)
     await publishing
-    with process(own_nats_server, database_url):
+    with process(own_nats_server, database_url, plain_in_a_row_min):
         await caught_up(client, engine)
     assert await stored_views(engine) == await cold_views(log, names)
 
@@ -130,7 +137,7 @@ async def test_a_commit_whose_answer_was_lost(
 async def _blocked_on_checkpoint(engine: AsyncEngine) -> None:
     asked = text(
         "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock' and query like '%update checkpoint%'"
+        " and wait_event_type = 'Lock' and query like '%checkpoint as c%'"
         " and pid <> pg_backend_pid()"
     )
     async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:

@@ -103,12 +103,14 @@ async def test_processes_share_out_the_partitions_and_take_over_from_the_dead_an
     assert await stored_views(engine) == await cold_views(log, [*names, "after"])
 
 
+@pytest.mark.parametrize("plain_in_a_row_min", [0, 1_000])
 async def test_an_open_transaction_of_a_frozen_process_blocks_nobody(
     client: Client,
     log: JetStreamLog,
     engine: AsyncEngine,
     own_nats_server: NatsServer,
     database_url: str,
+    plain_in_a_row_min: int,
 ) -> None:
     names = [f"s{number}" for number in range(12)]
     await publish(log, interleaved([call(name) for name in names]))
@@ -118,7 +120,7 @@ async def test_an_open_transaction_of_a_frozen_process_blocks_nobody(
         await connection.commit()
         # Whoever has this row keeps the process in its transaction, its statement sent.
         await connection.execute(text("select seq from checkpoint for update"))
-        with process(own_nats_server, database_url) as frozen:
+        with process(own_nats_server, database_url, plain_in_a_row_min) as frozen:
             await _blocked(engine)
             frozen.send_signal(signal.SIGSTOP)
             await connection.rollback()
@@ -179,7 +181,7 @@ async def test_one_of_two_is_killed_at_random_again_and_again(
     publishing = asyncio.create_task(publish(log, interleaved([call(name) for name in names])))
     with process(own_nats_server, database_url):
         for _ in range(KILLS):
-            with process(own_nats_server, database_url):
+            with process(own_nats_server, database_url, plain_in_a_row_min=0):
                 await asyncio.sleep(1 + chance.random())
         await publishing
         await _caught_up(client, engine)
@@ -356,7 +358,7 @@ async def _shared_out(engine: AsyncEngine, wanted: list[int]) -> None:
 async def _blocked(engine: AsyncEngine) -> None:
     asked = text(
         "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock' and query like '%update checkpoint%'"
+        " and wait_event_type = 'Lock' and query like '%checkpoint as c%'"
         " and pid <> pg_backend_pid()"
     )
     async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:

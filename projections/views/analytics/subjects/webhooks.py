@@ -118,13 +118,16 @@ def arrays_of(sums: Sums) -> Sequence[Sequence[Any]]:
     return list(zip(*rows, strict=True))
 
 
-def add_sums(number: int) -> str:
-    """The statement that adds sums, with the first of its five arrays as `$number`."""
+def add_sums(number: int, only_if: str = "") -> str:
+    """The statement that adds sums, with the first of its five arrays as `$number`.
+
+    `only_if` is a clause that may keep it from adding anything.
+    """
     kinds = ("timestamptz", "int", "text", "int", "bigint")
     arrays = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(kinds, start=number))
     return (
         "insert into webhook_sums (starts_at, shard, name, class, total)"
-        f" select * from unnest({arrays})"
+        f" select * from unnest({arrays}){only_if}"
         " on conflict (starts_at, shard, name, class) do update"
         " set total = webhook_sums.total + excluded.total"
     )

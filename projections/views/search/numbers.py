@@ -42,14 +42,17 @@ Columns: TypeAlias = "ReadOnlyColumnCollection[str, ColumnElement[Any]]"
 def sessions_with_number(wanted: Patterns, limit: int | None = None) -> "CompoundSelect[Any]":
     """Ids of sessions that have a wanted number, some twice: `limit` for each pattern and place.
 
-    A query for each, so that each can be read from its index as far as needed.
+    A query for each, so that each can be read from its index as far as needed; one for all numbers
+    without a star, which an index reads at once.
     """
+    exact = [each for each in wanted if each.kind == "exact"]
+    groups = [[each] for each in wanted if each.kind != "exact"]
     return union_all(
         *(
             select(table.c.session_id).where(place).limit(limit)
             for table in (legs, commands)
-            for each in wanted
-            for place in _places(table, [each], table.c)
+            for group in ([exact] if exact else []) + groups
+            for place in _places(table, group, table.c)
         )
     )
 

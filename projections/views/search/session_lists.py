@@ -15,6 +15,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    literal_column,
     select,
     text,
     true,
@@ -39,8 +40,9 @@ FEW_MAX = 3_000
 """Sessions with a number that are looked up one by one."""
 
 SOME_MAX = 30_000
-"""Sessions with a number that the newest sessions are compared with. If more have it, the newest
-are looked at for it one by one: enough of them have it."""
+"""Sessions with a number that the newest sessions are compared with, or that are looked up if other
+filters may leave few of them. If more have it, the newest are looked at for it one by one: enough
+of them have it."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
@@ -114,21 +116,24 @@ async def _query(
     conditions = [] if also is None else [also]
     if before_seq is not None:
         conditions.append(await older_than(connection, sessions, before_seq))
-    is_one = None
+    order = newest_first(sessions)
+    found = None
     if wanted.number is not None:
-        is_one = await _is_one_of_some(connection, wanted.number)
-    if is_one is not None:
-        conditions.append(is_one)
-    have_number = is_one is not None
+        is_narrowed = also is not None or replace(wanted, number=None) != SessionFilter()
+        few_max = SOME_MAX if is_narrowed else FEW_MAX
+        found = await _sessions_with_number(connection, wanted.number, few_max)
+    if found is not None:
+        conditions.append(found.condition)
+        order = _SORTED if found.are_few else order
     number = None if limit is None else _exact_number(wanted)
     if number is not None:
         # The comparison with each of them is below.
         wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
-    conditions.append(listed(wanted, now, have_number=have_number))
+    conditions.append(listed(wanted, now, have_number=found is not None))
     rows = sessions_and_errors().where(*conditions)
     if number is not None:
         return _newest_of_each(rows, sessions.c[number.column], number.spellings, limit)
-    return rows.order_by(*newest_first(sessions)).limit(limit)
+    return rows.order_by(*order).limit(limit)
 
 
 class _ExactNumber(NamedTuple):
@@ -161,7 +166,14 @@ def _newest_of_each(
     return found.order_by(*newest_first(of_each)).limit(limit)
 
 
-async def _is_one_of_some(connection: AsyncConnection, number: str) -> "ColumnElement[bool] | None":
+class _WithNumber(NamedTuple):
+    condition: "ColumnElement[bool]"
+    are_few: bool
+
+
+async def _sessions_with_number(
+    connection: AsyncConnection, number: str, few_max: int
+) -> _WithNumber | None:
     """The condition for the sessions with such a number; None if more than SOME_MAX have it.
 
     Postgres expects any number of them, and cannot choose itself between reading these and looking
@@ -174,17 +186,18 @@ async def _is_one_of_some(connection: AsyncConnection, number: str) -> "ColumnEl
     count, ids = func.count(), func.array_agg(some.c.session_id)
     with bounded_search():
         await connection.execute(text(_BY_INDEX))
-        found = await connection.execute(select(count, case((count <= FEW_MAX, ids))))
+        found = await connection.execute(select(count, case((count <= few_max, ids))))
         await connection.execute(text(_BY_BITMAPS_TOO))
     number_of, few = found.one()
-    if number_of <= FEW_MAX:
+    if number_of <= few_max:
         # As one parameter: thousands of them take long to compile.
-        return sessions.c.session_id == any_(literal(sorted(set(few or ())), ARRAY(Text)))
+        one_of = any_(literal(sorted(set(few or ())), ARRAY(Text)))
+        return _WithNumber(sessions.c.session_id == one_of, are_few=True)
     if number_of <= SOME_MAX:
         # Not as a join: Postgres would look each up, and sort them. A transaction that sees what
         # is new may find a few more than were counted.
         again = sessions_with_number(wanted).limit(2 * SOME_MAX)
-        return sessions.c.session_id.in_(again).is_(true())
+        return _WithNumber(sessions.c.session_id.in_(again).is_(true()), are_few=False)
     return None
 
 
@@ -199,6 +212,11 @@ def bounded_search() -> Iterator[None]:
 
 
 _CANCELLED = "57014"
+# No index has this order: Postgres reads what matches and sorts it, rather than all sessions.
+_SORTED = (
+    (sessions.c.first_stored_at + literal_column("interval '0'")).desc(),
+    sessions.c.first_seq.desc(),
+)
 _FOR_SEARCHES = f"""
     select set_config('plan_cache_mode', 'force_custom_plan', true),
         set_config('statement_timeout', '{SEARCH_TIMEOUT_S * 1000:.0f}', true),

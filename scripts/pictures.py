@@ -10,6 +10,7 @@ that the README shows to docs/pictures.
 import argparse
 import itertools
 import json
+import math
 import os
 import random
 import subprocess
@@ -38,6 +39,7 @@ HISTORY = timedelta(days=15)
 LIVE_CALLS = 36
 READY_S = 120.0
 SHOWN_MS = 60_000.0
+MARGIN_PX = 16
 SETTLE_MS = 1_500.0
 """For charts, which are drawn after their page has loaded."""
 
@@ -200,6 +202,7 @@ def _take(
             page = _signed_in(browser, ready, "light", "readme")
             for name in IN_README:
                 _open(page, f"{ready['api']}/console{paths[name]}")
+                _grow_to_ladder(page)
                 picture = page.screenshot()
                 (README / f"{name}.png").write_bytes(with_palette(picture))
         for scheme, size in itertools.product(("light", "dark"), ("wide", "phone")):
@@ -222,6 +225,15 @@ def _open(page: Page, url: str) -> None:
     if page.locator("#series").count():
         page.locator("#series .main-svg").first.wait_for()
     page.wait_for_timeout(SETTLE_MS)
+
+
+def _grow_to_ladder(page: Page) -> None:
+    """Make the window as high as a ladder and its legend need: the last row would be cut."""
+    width, height = SIZES["readme"]
+    legend = page.locator(".legend")
+    if legend.count() and (box := legend.bounding_box()):
+        height = math.ceil(box["y"] + box["height"] + MARGIN_PX)
+    page.set_viewport_size({"width": width, "height": height})
 
 
 def _first_record(ready: Mapping[str, str], session_id: str) -> int:

@@ -9,13 +9,15 @@ from offhook.errors import LogUnavailable
 from offhook.events import Record
 from offhook.jetstream.log import EventLog, is_last, pages
 from offhook.process.slices import Slices
-from offhook.recent import RecentDict
 from offhook.session import Session
 from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import SessionState
 
 SESSIONS_CACHED_MAX = 10_000
+
+FACTS_CACHED_MAX = 1_000_000
+"""Facts and decisions of all sessions in the cache: one of 100,000 is as large as thousands."""
 
 PAGE_MAX = 25
 """Records of each side that are read at once. They arrive together, and nats-py takes 10 µs for
@@ -36,6 +38,7 @@ class SessionCache:
         log: EventLog,
         sleep: Callable[[float], Awaitable[None]],
         cached_max: int = SESSIONS_CACHED_MAX,
+        facts_max: int = FACTS_CACHED_MAX,
         snapshots: Snapshots | None = None,
         precedence: Precedence | None = None,
     ) -> None:
@@ -43,7 +46,11 @@ class SessionCache:
         self._sleep = sleep
         self._snapshots = snapshots
         self._precedence = precedence or Precedence()
-        self._states = RecentDict[str, SessionState](cached_max)
+        self._cached_max = cached_max
+        self._facts_max = facts_max
+        self._states: dict[str, SessionState] = {}  # the one used last is the last
+        self._sizes: dict[str, int] = {}  # their facts and decisions, when they were used
+        self._size = 0  # of all of them
 
     async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
@@ -53,7 +60,7 @@ class SessionCache:
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, decided_seq)
         await self.refresh(state, wake_seq)
-        self._states[session_id] = state
+        self._keep(session_id, state)
         return state
 
     def known(self, session_id: str) -> SessionState | None:
@@ -134,17 +141,33 @@ class SessionCache:
 
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""
-        if (state := self._states.pop(session_id, None)) is not None:
-            self._states[session_id] = SessionState(
+        if (state := self._states.get(session_id)) is not None:
+            unread = SessionState(
                 session=Session(session_id=session_id),
                 dropped_seq=max(state.dropped_seq, state.tail_seq, state.out_seq),
             )
+            self._keep(session_id, unread)
 
     def expect(self, session_id: str, tail_seq: int) -> None:
         """The next read must include the record at this position on the session's `.out`."""
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, tail_seq)
+        self._keep(session_id, state)
+
+    def _keep(self, session_id: str, state: SessionState) -> None:
+        """Put it into the cache, and forget what was not used for longest if there is too much."""
+        self._forget(session_id)
         self._states[session_id] = state
+        self._sizes[session_id] = state.size
+        self._size += state.size
+        while len(self._states) > self._cached_max or (
+            self._size > self._facts_max and len(self._states) > 1
+        ):
+            self._forget(next(iter(self._states)))
+
+    def _forget(self, session_id: str) -> None:
+        self._states.pop(session_id, None)
+        self._size -= self._sizes.pop(session_id, 0)
 
 
 async def _add(state: SessionState, records: Iterable[Record]) -> None:

@@ -175,6 +175,11 @@ class SessionState:
         self._resumed_seq = session.parked.seq if session.parked is not None else 0
         self._kept = len(session.facts) + len(session.decided)
 
+    @property
+    def size(self) -> int:
+        """Facts and decisions that it holds: memory grows with these."""
+        return len(self.session.facts) + len(self.session.decided) + len(self.ahead)
+
     def is_parked(self) -> bool:
         """Whether the flow failed on this session, and it was not resumed since."""
         parked = self.session.parked

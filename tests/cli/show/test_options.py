@@ -14,7 +14,7 @@ from tests.cli.terminal import Terminal
         (["s", "--as-of", "1", "--follow"], "--as-of, --diff and --follow exclude one another"),
         (["s", "--diff", "1", "2", "--last", "3"], "--diff does not print records"),
         (["s", "--follow", "--json"], "--follow prints text; for JSON read GET /sessions/ID"),
-        (["s", "--last", "0"], "'--last': Input should be greater than or equal to 1"),
+        (["s", "--last", "0"], "'--last': '0' should be greater than or equal to 1"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_expected(

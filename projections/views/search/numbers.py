@@ -42,19 +42,32 @@ Columns: TypeAlias = "ReadOnlyColumnCollection[str, ColumnElement[Any]]"
 def sessions_with_number(wanted: Patterns, limit: int | None = None) -> "CompoundSelect[Any]":
     """Ids of sessions that have a wanted number, some twice: `limit` for each pattern and place.
 
-    A query for each, so that each can be read from its index as far as needed; one for all numbers
-    without a star, which an index reads at once.
+    A query for each, so that each can be read from its index as far as needed.
     """
-    exact = [each for each in wanted if each.kind == "exact"]
-    groups = [[each] for each in wanted if each.kind != "exact"]
     return union_all(
         *(
             select(table.c.session_id).where(place).limit(limit)
             for table in (legs, commands)
-            for group in ([exact] if exact else []) + groups
+            for group in _groups(wanted)
             for place in _places(table, group, table.c)
         )
     )
+
+
+def legs_with_number(name: str, wanted: Patterns, limit: int) -> "CompoundSelect[Any]":
+    """Ids of sessions with a leg that has such a number there, some twice: `limit` a pattern."""
+    return union_all(
+        *(
+            select(legs.c.session_id).where(matches(legs.c[name], group)).limit(limit)
+            for group in _groups(wanted)
+        )
+    )
+
+
+def _groups(wanted: Patterns) -> "Sequence[Patterns]":
+    """The patterns that an index is read for at once: all without a star, each with one."""
+    exact = [each for each in wanted if each.kind == "exact"]
+    return [*([exact] if exact else ()), *([each] for each in wanted if each.kind != "exact")]
 
 
 def has_number(number: str, *, have_one: bool = False) -> "Iterator[ColumnElement[bool]]":

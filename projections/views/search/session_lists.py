@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import SenderFault
 from offhook.patterns import number_patterns_in
 from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
-from offhook.projections.views.search.numbers import NUMBERS, sessions_with_number
+from offhook.projections.views.search.numbers import NUMBERS, legs_with_number, sessions_with_number
 from offhook.projections.views.search.session_filter import SessionFilter, listed
 from offhook.projections.views.sessions import (
     SessionView,
@@ -126,6 +126,8 @@ async def _query(
         conditions.append(found.condition)
         order = _SORTED if found.are_few else order
     number = None if limit is None else _exact_number(wanted)
+    if number is None and await _have_few_a_number(connection, wanted):
+        order = _SORTED
     if number is not None:
         # The comparison with each of them is below.
         wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
@@ -150,6 +152,26 @@ def _exact_number(wanted: SessionFilter) -> _ExactNumber | None:
             if patterns.any_of and is_exact and not patterns.none_of:
                 return _ExactNumber(name, sorted({each.text for each in patterns.any_of}))
     return None
+
+
+async def _have_few_a_number(connection: AsyncConnection, wanted: SessionFilter) -> bool:
+    """Whether few sessions have a number of their own that is wanted, counted by their legs.
+
+    Postgres takes the start or the end of one number of a hundred for frequent, and then looks for
+    it in all sessions.
+    """
+    for name in () if wanted.any_leg else NUMBERS:
+        number = getattr(wanted, name)
+        if number is not None and (any_of := number_patterns_in(storable(number)).any_of):
+            found = legs_with_number(name, any_of, FEW_MAX + 1).subquery()
+            some = select(found).limit(FEW_MAX + 1).subquery()
+            with bounded_search():
+                await connection.execute(text(_BY_INDEX))
+                count = await connection.execute(select(func.count()).select_from(some))
+                await connection.execute(text(_BY_BITMAPS_TOO))
+            if count.scalar_one() <= FEW_MAX:
+                return True
+    return False
 
 
 def _newest_of_each(

@@ -212,7 +212,7 @@ async def at_rate(
         *(f"{percentile(latencies, percent) * 1000:.1f}" for percent in (50, 99, 100)),
         *(f"{used_s / len(appended) * 1000:.3f}" for used_s in used),
         f"{len(appended) / batches:.1f}",
-        "as a cold fold",
+        "equal",
     ]
 
 

@@ -133,6 +133,8 @@ class Projector:
             await driver.execute("set synchronous_commit = off")
             # Planned once: with arrays for parameters no plan is better for some values of them.
             await driver.execute("set plan_cache_mode = force_generic_plan")
+            # Such a plan is kept. Made while a table was empty, it would read the whole table.
+            await driver.execute("set enable_seqscan = off")
             stopped = asyncio.create_task(stopping.wait())
             stopped.add_done_callback(lambda _: self._look.set())
             try:

@@ -179,9 +179,11 @@ async def _compared(
     if counts.added or counts.removed or counts.changed:
         found = await connection.execute(
             text(
-                f"select to_jsonb(old) as old, to_jsonb(new) as new{joined}"
+                "select to_jsonb(old) as old, to_jsonb(new) as new"
+                # Only then as JSON, or every row that differs would be.
+                f" from (select {keys}, old, new{joined}"
                 f" where old.is_there is null or new.is_there is null or ({changed})"
-                f" order by {keys} limit {EXAMPLES_MAX}"
+                f" order by {keys} limit {EXAMPLES_MAX}) as example order by {keys}"
             ),
             left_out,
         )

@@ -119,22 +119,14 @@ class ColdWorker:
             return Chunk(number, after_id, to_id)
 
     async def _fold(self, chunk: Chunk) -> None:
-        rows: dict[str, list[Any]] = {view.name: [] for view in VIEWS}
-        folds, records = await self._folds(chunk)
-        later: list[str] = []
-        for fold in folds:
-            of_session = fold.rows()
-            if of_session is None or not fits_every_index(of_session):
-                later.append(fold.folded.session.session_id)
-                continue
-            for name, several in of_session.items():
-                rows[name] += several
+        made = await self._made(chunk)
+        later = made.later
         try:
             async with self._driver.transaction():
                 for copy in self._copies:
-                    await copy.write(self._driver, rows[copy.name])
+                    await copy.write(self._driver, made.rows[copy.name])
         except REFUSED:
-            later = [fold.folded.session.session_id for fold in folds]
+            later = made.session_ids
         await self._driver.executemany(
             f"insert into {self._aside}.later (session_id) values ($1)",
             [(session_id,) for session_id in later],
@@ -143,53 +135,77 @@ class ColdWorker:
         done = await self._driver.fetchval(
             f"update {self._aside}.chunk set is_done = true, records = $1"
             " where number = $2 and owner = $3 and not is_done returning number",
-            records,
+            made.records,
             chunk.number,
             self._owner,
         )
         if done is None:
             raise ChunkTaken(f"chunk {chunk.number} was taken over by another run")
 
-    async def _folds(self, chunk: Chunk) -> tuple[list[Fold], int]:
-        """The sessions of the chunk, and how many records were read."""
-        folds: list[Fold] = []
+    async def _made(self, chunk: Chunk) -> "_Made":
+        """The rows of the chunk's sessions. Only one fold is in memory at a time."""
+        made = _Made()
         fold: Fold | None = None
-        session_id, limit, records = "", 0, 0
+        session_id, limit = "", 0
         until = "" if chunk.to_id is None else " and session_id <= $2"
         arguments = [chunk.after_id] if chunk.to_id is None else [chunk.after_id, chunk.to_id]
-        cursor = self._driver.cursor(
+        cursor = await self._driver.cursor(
             "select seq, session_id, type, version, stored_at, body"
             f" from {self._live}.event_log where session_id > $1{until}"
             # The tail folds those whose first records are in a segment.
             f" and session_id not in (select session_id from {self._live}.archived_sessions)"
             " order by session_id, seq",
             *arguments,
-            prefetch=FETCHED_AT_ONCE,
         )
-        async for seq, its_session_id, type_name, version, stored_at, body in cursor:
-            if its_session_id != session_id:
-                session_id, fold = its_session_id, None
-                limit = position_in(self._limits, partition_of(seq))
-            records += 1
-            if seq > limit:
-                continue
-            if fold is None:
-                fold = Fold(session_id)
-                folds.append(fold)
-            try:
-                record = decode_record(
-                    type_name,
-                    version,
-                    body,
-                    position=seq,
-                    session_id=session_id,
-                    stored_at=stored_at,
-                )
-            except Exception as error:
-                fold.fail(seq, error)
-            else:
-                fold.advance(record)
-        return folds, records
+        while found := await cursor.fetch(FETCHED_AT_ONCE):
+            made.records += len(found)
+            for seq, its_session_id, type_name, version, stored_at, body in found:
+                if its_session_id != session_id:
+                    if fold is not None:
+                        made.add(fold)
+                    session_id, fold = its_session_id, None
+                    limit = position_in(self._limits, partition_of(seq))
+                if seq > limit:
+                    continue
+                if fold is None:
+                    fold = Fold(session_id)
+                try:
+                    record = decode_record(
+                        type_name,
+                        version,
+                        body,
+                        position=seq,
+                        session_id=session_id,
+                        stored_at=stored_at,
+                    )
+                except Exception as error:
+                    fold.fail(seq, error)
+                else:
+                    fold.advance(record)
+        if fold is not None:
+            made.add(fold)
+        return made
+
+
+class _Made:
+    """What a chunk comes to."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Any]] = {view.name: [] for view in VIEWS}
+        self.session_ids: list[str] = []  # of all its sessions
+        self.later: list[str] = []  # of those that are left to the tail
+        self.records = 0  # that were read
+
+    def add(self, fold: Fold) -> None:
+        """A session of which all records were read."""
+        session_id = fold.folded.session.session_id
+        self.session_ids.append(session_id)
+        rows = fold.rows()
+        if rows is None or not fits_every_index(rows):
+            self.later.append(session_id)
+            return
+        for name, several in rows.items():
+            self.rows[name] += several
 
 
 @contextmanager

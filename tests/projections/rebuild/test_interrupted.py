@@ -158,18 +158,18 @@ async def test_a_worker_of_a_run_that_was_given_up_commits_nothing(
 ) -> None:
     """It holds a chunk that another run has taken over: its rows would be there twice."""
     await projected(client, log, engine)
-    folds = cold.ColdWorker._folds
+    made = cold.ColdWorker._made
     taken = False
 
     async def take_over(worker: cold.ColdWorker, chunk: cold.Chunk) -> object:
         nonlocal taken
-        found = await folds(worker, chunk)
+        found = await made(worker, chunk)
         if not taken:
             taken = True
             await run_sql(engine, "update public_rebuild.chunk set owner = 'another'")
         return found
 
-    monkeypatch.setattr(cold.ColdWorker, "_folds", take_over)
+    monkeypatch.setattr(cold.ColdWorker, "_made", take_over)
     with pytest.raises(cold.ChunkTaken):
         await built(engine)
     assert await value(engine, "select count(*) from public_rebuild.sessions") == 0
@@ -196,11 +196,11 @@ class _killed_after:
 
     def __enter__(self) -> None:
         patched = self._patch.__enter__()
-        folds, whole = cold.ColdWorker._folds, tail.Tail._fold
+        made, whole = cold.ColdWorker._made, tail.Tail._fold
 
-        async def cold_folds(worker: cold.ColdWorker, chunk: cold.Chunk) -> object:
+        async def cold_made(worker: cold.ColdWorker, chunk: cold.Chunk) -> object:
             self._step()
-            return await folds(worker, chunk)
+            return await made(worker, chunk)
 
         async def tail_fold(follower: tail.Tail, *arguments: object) -> None:
             await whole(follower, *arguments)  # type: ignore[arg-type]
@@ -209,7 +209,7 @@ class _killed_after:
         async def last(*_: object, **__: object) -> object:
             raise Killed
 
-        patched.setattr(cold.ColdWorker, "_folds", cold_folds)
+        patched.setattr(cold.ColdWorker, "_made", cold_made)
         patched.setattr(tail.Tail, "_fold", tail_fold)
         patched.setattr("offhook.projections.rebuild.run.compare", last)
 

@@ -135,7 +135,9 @@ def decode_record(
         in_seq = None if fact.in_seq is None else referred(fact.in_seq, position)
         if (cause_seq, in_seq) != (fact.cause_seq, fact.in_seq):
             fact = dataclasses.replace(fact, cause_seq=cause_seq, in_seq=in_seq)
-    return Record(
+    # Not by its constructor, which sets each of the fields through `object.__setattr__`.
+    record = object.__new__(Record)
+    record.__dict__.update(
         seq=position,
         stored_at=stored_at,
         session_id=session_id,
@@ -144,6 +146,7 @@ def decode_record(
         traceparent=traceparent,
         imported_from=imported_from,
     )
+    return record
 
 
 def fact_id_of(fact: Fact, session_id: str) -> str:

@@ -210,30 +210,29 @@ def _event_from(data: Mapping[str, Any], event_id: str) -> CallEvent:
     payload = payload if isinstance(payload, dict) else {}
     event_type = data["event_type"] if _is_text(data.get("event_type")) else ""
     kind = BY_TYPE.get(event_type, UnknownEvent)
+    # Not by its constructor, which sets each of the fields through `object.__setattr__`.
+    event = object.__new__(kind)
+    fields = event.__dict__
+    fields.update(_DEFAULTS[kind])
     places = _PLACES[kind]
-    values: dict[str, Any] = {}
     for wire, value in payload.items():
         if value is None or (place := places.get(wire)) is None:
             continue
         name, exact, read = place
         if type(value) is exact:
-            values[name] = value
+            fields[name] = value
         elif read is not None:
-            values[name] = read(value)
+            fields[name] = read(value)
     # The documents put occurred_at inside payload for some events, real ones have it in data.
     occurred_at = (
         _time(data.get("occurred_at"))
         or _time(payload.get("occurred_at"))
         or _time(data.get("created_at"))
     )
-    # Not by its constructor, which sets each of the fields through `object.__setattr__`.
-    event = object.__new__(kind)
-    fields = event.__dict__
-    fields.update(_DEFAULTS[kind])
-    fields.update(values)
-    fields.update(
-        event_type=event_type, event_id=event_id, occurred_at=occurred_at, payload=payload
-    )
+    fields["event_type"] = event_type
+    fields["event_id"] = event_id
+    fields["occurred_at"] = occurred_at
+    fields["payload"] = payload
     return event
 
 

@@ -34,7 +34,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.session.conference import conferences_after, recordings_after
-from offhook.session.folding import altered
+from offhook.session.folding import altered, with_changes
 from offhook.session.inserted import UNWANTED_LEG, is_inserted
 from offhook.session.leg import Leg
 from offhook.session.leg_fold import leg_after, leg_after_placed
@@ -58,7 +58,7 @@ def evolve(session: Session, record: Record) -> Session:
         case WebhookReceived(event=event):
             changes = _seen(session, record)
             _add_event(changes, session, record, event)
-            return altered(session, **changes) if changes else session
+            return with_changes(session, changes) if changes else session
         case CommandRequested():
             return _after_request(_with_seen(session, record), record, fact)
         case Decided():
@@ -133,7 +133,7 @@ def _seen(session: Session, record: Record) -> dict[str, Any]:
 
 def _with_seen(session: Session, record: Record) -> Session:
     changes = _seen(session, record)
-    return altered(session, **changes) if changes else session
+    return with_changes(session, changes) if changes else session
 
 
 def _add_event(
@@ -238,7 +238,7 @@ def _with_command(session: Session, state: CommandState) -> Session:
             if issued is not None:
                 operations[issued.operation] = operations.get(issued.operation, 0) + count
         changes["operations"] = {name: count for name, count in operations.items() if count}
-    return altered(session, **changes)
+    return with_changes(session, changes)
 
 
 def _with_timers(session: Session, record: Record) -> Session:

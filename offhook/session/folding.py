@@ -37,7 +37,7 @@ def with_latest(
     known = held.get(topic)
     if known is not None and stamp_of(known) >= stamp_of(event):
         return held
-    return {**held, topic: altered(event, payload=_NO_PAYLOAD)}
+    return {**held, topic: with_changes(event, _WITHOUT_PAYLOAD)}
 
 
 def bounded(held: Mapping[str, Kept], entries_max: int) -> Mapping[str, Kept]:
@@ -53,6 +53,11 @@ def altered(value: Kept, **changes: Any) -> Kept:
     `replace` runs the constructor, which sets each field through `object.__setattr__`; a fold makes
     a copy for every event.
     """
+    return with_changes(value, changes)
+
+
+def with_changes(value: Kept, changes: Mapping[str, Any]) -> Kept:
+    """As `altered`, with the changes by the names of their fields."""
     copy = object.__new__(type(value))
     fields = copy.__dict__
     fields.update(value.__dict__)
@@ -60,4 +65,4 @@ def altered(value: Kept, **changes: Any) -> Kept:
     return copy
 
 
-_NO_PAYLOAD: Mapping[str, Any] = {}
+_WITHOUT_PAYLOAD: Mapping[str, Any] = {"payload": {}}

@@ -189,6 +189,8 @@ class Leg:
     @property
     def conference_id(self) -> str | None:
         """The conference it is in, or was in last."""
+        if not self.memberships:
+            return None
         is_in = {
             key: event
             for key, event in self.memberships.items()

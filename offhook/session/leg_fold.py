@@ -69,7 +69,7 @@ from offhook.carrier_events import (
     StreamingStopped,
 )
 from offhook.events import PlacedLeg, Record
-from offhook.session.folding import LAST, NEVER, Stamp, altered, bounded, stamp_of, with_latest
+from offhook.session.folding import LAST, NEVER, Stamp, bounded, stamp_of, with_changes, with_latest
 from offhook.session.leg import Leg
 from offhook.session.queue_visits import queue_events_after
 
@@ -101,6 +101,15 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int) -> L
         latest = with_latest(leg.latest, topic, event)
         if latest is not leg.latest:
             changes["latest"] = latest
+    if kind in _EACH_COUNTS:
+        _count(changes, leg, event, stored_at, seq)
+    return with_changes(leg, changes) if changes else leg
+
+
+def _count(
+    changes: dict[str, Any], leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int
+) -> None:
+    """Add what an event of which each one counts changes."""
     match event:
         case CallEnqueued() | CallDequeued():
             queue_events = queue_events_after(leg.queue_events, event, seq, stored_at)
@@ -118,7 +127,6 @@ def leg_after(leg: Leg, event: CarrierEvent, stored_at: datetime, seq: int) -> L
             memberships = bounded(memberships, CONFERENCES_MAX)
             if memberships != leg.memberships:
                 changes["memberships"] = memberships
-    return altered(leg, **changes) if changes else leg
 
 
 def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
@@ -137,7 +145,7 @@ def leg_after_placed(leg: Leg, placed: PlacedLeg, record: Record) -> Leg:
     if placed.client_state is not None:
         stamp = (NEVER, f"\0{record.seq:020}")  # before that of any event
         _set_client_state(changes, leg, placed.client_state, stamp)
-    return altered(leg, **changes) if changes else leg
+    return with_changes(leg, changes) if changes else leg
 
 
 def _set_client_state(
@@ -147,7 +155,9 @@ def _set_client_state(
     held = leg.stamps.get("client_state")
     if held is None or held < stamp:
         changes["client_state"] = client_state
-        changes.setdefault("stamps", dict(leg.stamps))["client_state"] = stamp
+        if "stamps" not in changes:
+            changes["stamps"] = {**leg.stamps}
+        changes["stamps"]["client_state"] = stamp
 
 
 def _common(event: CarrierEvent) -> dict[str, Any]:
@@ -216,6 +226,17 @@ _MAY_COME_AFTER: frozenset[type[CarrierEvent]] = frozenset(
     }
 )
 """Events that do not prove that the leg was up when they occurred."""
+
+_EACH_COUNTS: frozenset[type[CarrierEvent]] = frozenset(
+    {
+        CallEnqueued,
+        CallDequeued,
+        CallDtmfReceived,
+        ConferenceParticipantJoined,
+        ConferenceParticipantLeft,
+    }
+)
+"""Events of which each one counts."""
 
 _TOPICS: Mapping[type[CarrierEvent], str] = {
     CallHold: "hold",

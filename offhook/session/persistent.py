@@ -43,7 +43,7 @@ def with_member(held: AbstractSet[Key], member: Key) -> AbstractSet[Key]:
     if member in held:
         return held
     if len(held) < COPIED_MAX:
-        return frozenset((*held, member))
+        return held | {member}
     return HashTrieSet(held).insert(member)
 
 

@@ -10,7 +10,7 @@ from offhook.events import CommandFailed, Decided, Fact, Record, SessionParked, 
 from offhook.flow import WITHOUT_FLOW
 from offhook.session import Session, evolve, touched_by
 from offhook.session.failures import is_command_failure
-from offhook.session.folding import altered
+from offhook.session.folding import altered, with_changes
 from offhook.session.persistent import with_entry
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,34 +65,47 @@ def advanced(folded: Folded, record: Record) -> Folded:
     if record.seq <= folded.last_seq:
         return folded
     before, after = folded.session, evolve(folded.session, record)
-    touched, seq = touched_by(record), record.seq
+    seq, fact = record.seq, record.fact
     changes: dict[str, Any] = {
         "session": after,
-        "first_seq": folded.first_seq or seq,
         "last_seq": seq,
-        "first_stored_at": folded.first_stored_at if folded.first_seq else record.stored_at,
         "last_stored_at": record.stored_at,
-        "leg_seqs": _changed(before.legs, after.legs, touched.legs, folded.leg_seqs, seq),
-        "command_seqs": _changed(
-            before.commands, after.commands, touched.commands, folded.command_seqs, seq
-        ),
-        "is_call": folded.is_call or _is_of_a_call(record.fact),
     }
-    if (at := _occurred_at(record)) is not None and at > folded.occurred_at:
-        changes["occurred_at"] = at
-    if isinstance(record.fact, Decided | SessionParked) and record.fact.flow not in _NO_FLOWS:
-        changes |= {"flow": record.fact.flow, "flow_version": record.fact.flow_version}
-        if (folded.flow, folded.flow_version) != (record.fact.flow, record.fact.flow_version):
-            changes["leg_seqs"] = dict.fromkeys(after.legs, seq)  # their rows have the flow as well
-    if isinstance(record.fact, SessionParked):
+    if not folded.first_seq:
+        changes |= {"first_seq": seq, "first_stored_at": record.stored_at}
+    if not folded.is_call:
+        changes["is_call"] = _is_of_a_call(fact)
+    if after.legs is not before.legs or after.commands is not before.commands:
+        legs, commands = touched_by(record)
+        changes["leg_seqs"] = _changed(before.legs, after.legs, legs, folded.leg_seqs, seq)
+        changes["command_seqs"] = _changed(
+            before.commands, after.commands, commands, folded.command_seqs, seq
+        )
+    if isinstance(fact, WebhookReceived):
+        at = fact.event.occurred_at
+        if at is not None and at > folded.occurred_at:
+            changes["occurred_at"] = at
+    else:
+        _add_own(changes, folded, record, after)
+    return with_changes(folded, changes)
+
+
+def _add_own(changes: dict[str, Any], folded: Folded, record: Record, after: Session) -> None:
+    """Add what only a fact of our own changes."""
+    fact = record.fact
+    if isinstance(fact, Decided | SessionParked) and fact.flow not in _NO_FLOWS:
+        changes |= {"flow": fact.flow, "flow_version": fact.flow_version}
+        if (folded.flow, folded.flow_version) != (fact.flow, fact.flow_version):
+            # The rows of its legs have the flow as well.
+            changes["leg_seqs"] = dict.fromkeys(after.legs, record.seq)
+    if isinstance(fact, SessionParked):
         changes["flow_raised_at"] = max(folded.flow_raised_at or BEGINNING, record.stored_at)
-    if isinstance(record.fact, CommandFailed) and _is_outcome(record.fact, after, before):
+    if isinstance(fact, CommandFailed) and _is_outcome(fact, after, folded.session):
         changes["command_failures"] = _with_failure(
             folded.command_failures,
-            record.fact,
-            attempts=after.commands[record.fact.command_id].attempts_made,
+            fact,
+            attempts=after.commands[fact.command_id].attempts_made,
         )
-    return altered(folded, **changes)
 
 
 def is_out_of_order(folded: Folded, record: Record) -> bool:

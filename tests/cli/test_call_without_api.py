@@ -30,7 +30,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 def test_an_unknown_action_is_told_the_known_ones(offline: Terminal) -> None:
     for operation in ("spek", "dial"):  # dial is for no leg
-        refused = offline("call", "action", operation, "v3:a", "-p", "payload=hello")
+        refused = offline("call", "action", operation, "leg-a", "-p", "payload=hello")
         assert refused.status == 2
         assert f"{operation!r} is not an action on a leg; expected one of ai_" in refused.errors
         assert ", speak, " in refused.errors
@@ -46,12 +46,12 @@ WRONG = [
     (["dial", FRIEND, "--from", OURS, "--timeout-secs", "soon"], "timeout_secs is 'soon'"),
     (["dial", FRIEND, "--from", OURS, "-p", "timeout=9"], "timeout is '9'; there is no such"),
     (["dial", FRIEND, "--from", OURS, "-p", "link_to="], "dial: link_to is ''"),
-    (["bridge", "v3:a"], "exactly one of call_control_id (the leg to bridge with), queue"),
-    (["refer", "v3:a", "desk"], "sip_address is 'desk'; expected a SIP URI"),
-    (["action", "speak", "v3:a", "-p", "text=hello"], "speak: text is 'hello'; there is no such"),
-    (["reject", "v3:a", "--cause", "NO"], "cause is 'NO'; expected one of 'CALL_REJECTED'"),
-    (["sip-info", "v3:a", "--body", "x" * 1401], "it has 1401 bytes; at most 1400 are allowed"),
-    (["answer", "v3:a", "--client-state", "?"], "client_state is '?'; expected base64"),
+    (["bridge", "leg-a"], "exactly one of call_control_id (the leg to bridge with), queue"),
+    (["refer", "leg-a", "desk"], "sip_address is 'desk'; expected a SIP URI"),
+    (["action", "speak", "leg-a", "-p", "text=hello"], "speak: text is 'hello'; there is no such"),
+    (["reject", "leg-a", "--cause", "NO"], "cause is 'NO'; expected one of 'CALL_REJECTED'"),
+    (["sip-info", "leg-a", "--body", "x" * 1401], "it has 1401 bytes; at most 1400 are allowed"),
+    (["answer", "leg-a", "--client-state", "?"], "client_state is '?'; expected base64"),
 ]
 
 
@@ -70,9 +70,9 @@ def test_what_is_not_documented_is_not_sent(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["answer", "v3:a", "-p", "record"], "--param 'record': expected NAME=VALUE"),
-        (["answer", "v3:a", "-p", "command_id=1"], "--param command_id: there is an option"),
-        (["answer", "v3:a", "-p", "record=1", "-p", "record=2"], "record is given twice: '1' and"),
+        (["answer", "leg-a", "-p", "record"], "--param 'record': expected NAME=VALUE"),
+        (["answer", "leg-a", "-p", "command_id=1"], "--param command_id: there is an option"),
+        (["answer", "leg-a", "-p", "record=1", "-p", "record=2"], "record is given twice: '1' and"),
         (["active"], "name an application, or set OFFHOOK_CONNECTION_ID"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_wrong_command_line_is_status_2(
 
 
 def test_an_api_that_is_not_there(offline: Terminal) -> None:
-    refused = offline("call", "hangup", "v3:a")
+    refused = offline("call", "hangup", "leg-a")
     assert refused.status == 1
     assert "the API does not answer at http://127.0.0.1:1: ConnectError" in refused.errors
     assert "see OFFHOOK_API_URL, or give --ready-file" in refused.errors
@@ -98,7 +98,7 @@ def test_an_api_that_is_not_there(offline: Terminal) -> None:
     offline.variables = {"OFFHOOK_API_URL": "localhost:8081", "OFFHOOK_API_TOKEN": "t"}
     assert (
         "of the API is 'localhost:8081'; expected http://"
-        in offline("call", "status", "v3:a").errors
+        in offline("call", "status", "leg-a").errors
     )
 
 
@@ -113,7 +113,7 @@ def test_a_lost_answer_is_asked_for_by_the_commands_id(offline: Terminal) -> Non
         taking = threading.Thread(target=take_and_hang_up)
         taking.start()
         offline.variables["OFFHOOK_API_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        asked = offline("call", "hangup", "v3:a", "--command-id", "desk-3")
+        asked = offline("call", "hangup", "leg-a", "--command-id", "desk-3")
         taking.join()
     assert asked.status == 1
     assert "send it again with --command-id desk-3 to get its answer, without" in asked.errors

@@ -127,7 +127,8 @@ def stub_statement(table: Table, rows: Sequence[Mapping[str, Any]]) -> Statement
 @cache
 def _write(names: tuple[str, ...], is_leased: bool, has_sums: bool, copied: int = 0) -> str:
     """With `copied`, the number of the copy's values, it is the plain statement."""
-    only_if = " where (select is_plain from known)" if copied else ""
+    is_plain = "(select is_plain from known)"
+    only_if = f" where {is_plain}" if copied else ""
     number = 1 + copied
     written = []
     for view in VIEWS:
@@ -165,7 +166,7 @@ def _write(names: tuple[str, ...], is_leased: bool, has_sums: bool, copied: int 
         "moved as (update checkpoint as c set seq = held.seq, stored_at = held.stored_at,"
         " updated_at = clock_timestamp() from held where"
         f" c.name = {name} and c.partition = held.partition and c.seq = held.expected_seq"
-        f"{only_if.replace(' where', ' and')} returning c.partition, c.seq)"
+        f"{f' and {is_plain}' if copied else ''} returning c.partition, c.seq)"
     )
     parts = [f"held as materialized ({held}{''.join(locked)})"]
     if copied:

@@ -296,6 +296,21 @@ async def checkpoint_seq(engine: AsyncEngine) -> int:
 Tables = Mapping[str, list[dict[str, Any]]]
 
 
+async def blocked(engine: AsyncEngine, statement: str) -> None:
+    """Wait until another connection waits for a lock in a statement with this text near its start.
+
+    Postgres shows the first 1,024 bytes of a statement.
+    """
+    asked = text(
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        f" and wait_event_type = 'Lock' and query like '%{statement}%' and pid <> pg_backend_pid()"
+    )
+    async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
+        while not (await connection.execute(asked)).scalar_one():
+            await connection.rollback()  # a transaction sees the same activity for ever
+            await asyncio.sleep(0.02)
+
+
 async def stored_views(engine: AsyncEngine) -> Tables:
     """Every row of the views, whose roll-ups are those of these rows."""
     await assert_rolled_up(engine)

@@ -124,9 +124,14 @@ async def _connect(**options: Any) -> Driver:
         if server not in _with_sessions:
             await _require_sessions(connection, lambda: asyncpg.connect(**options))
             _with_sessions.add(server)
-        # JIT pays for itself in long analytical queries only; here it costs milliseconds. PgBouncer
-        # refuses connections that set it as a startup parameter.
-        await connection.execute("set jit = off", timeout=CONNECT_TIMEOUT_S)
+        # JIT pays for itself in long analytical queries only; here it costs milliseconds. A
+        # statement without `begin` has to see what was committed while it waited for a lock, which
+        # one of a database with another default does not. PgBouncer refuses connections that set
+        # these as startup parameters.
+        await connection.execute(
+            "set jit = off; set default_transaction_isolation = 'read committed'",
+            timeout=CONNECT_TIMEOUT_S,
+        )
     except BaseException:
         connection.terminate()
         raise

@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.log import JetStreamLog
+from offhook.projections.projector import batch
 from offhook.projections.projector.batch import Applied, Projection
 from offhook.projections.projector.project import Projector
 from tests.projections.projector.projector_process import process
 from tests.projections.story import (
     TIMEOUT_S,
+    blocked,
     call,
     caught_up,
     checkpoint_seq,
@@ -49,11 +51,11 @@ async def test_killed_between_writing_and_committing(
         await publish(log, part)
         before = await checkpoint_seq(engine)
         # The statement that writes the views moves the checkpoint: whoever holds its row catches
-        # the projector in the middle of it, with the records copied and nothing committed.
+        # the projector in the middle of it, with nothing committed.
         async with engine.connect() as holding:
             await holding.execute(text("select seq from checkpoint for update"))
             with process(own_nats_server, database_url, plain_in_a_row_min):
-                await _blocked_on_checkpoint(engine)
+                await blocked(engine, "checkpoint as c")
             await holding.rollback()
         assert await checkpoint_seq(engine) == before
     await publish(log, entries[2 * third :])
@@ -112,9 +114,15 @@ async def test_the_servers_killed_under_a_projector(
     assert await stored_views(engine) == await cold_views(log, ["a", "b", "c"])
 
 
+@every_way
 async def test_a_commit_whose_answer_was_lost(
-    client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    plain_in_a_row_min: int,
 ) -> None:
+    monkeypatch.setattr(batch, "PLAIN_IN_A_ROW_MIN", plain_in_a_row_min)
     kept = Projection.keep
     lost = 0
 
@@ -132,18 +140,6 @@ async def test_a_commit_whose_answer_was_lost(
             await caught_up(client, engine)
     assert lost > 0
     assert await stored_views(engine) == await cold_views(log, ["s"])
-
-
-async def _blocked_on_checkpoint(engine: AsyncEngine) -> None:
-    asked = text(
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock' and query like '%checkpoint as c%'"
-        " and pid <> pg_backend_pid()"
-    )
-    async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
-        while not (await connection.execute(asked)).scalar_one():
-            await connection.rollback()  # a transaction sees the same activity for ever
-            await asyncio.sleep(0.02)
 
 
 async def _moved_from(engine: AsyncEngine, seq: int, publishing: "asyncio.Task[None]") -> None:

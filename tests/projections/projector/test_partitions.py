@@ -32,6 +32,7 @@ from tests.projections.story import (
     NOON,
     TIMEOUT_S,
     Entry,
+    blocked,
     call,
     cold_views,
     interleaved,
@@ -121,7 +122,7 @@ async def test_an_open_transaction_of_a_frozen_process_blocks_nobody(
         # Whoever has this row keeps the process in its transaction, its statement sent.
         await connection.execute(text("select seq from checkpoint for update"))
         with process(own_nats_server, database_url, plain_in_a_row_min) as frozen:
-            await _blocked(engine)
+            await blocked(engine, "checkpoint as c")
             frozen.send_signal(signal.SIGSTOP)
             await connection.rollback()
             with process(own_nats_server, database_url):
@@ -353,15 +354,3 @@ async def _shared_out(engine: AsyncEngine, wanted: list[int]) -> None:
                     found = sorted((await connection.execute(asked)).scalars())
                 await asyncio.sleep(0.05)
     assert found == wanted
-
-
-async def _blocked(engine: AsyncEngine) -> None:
-    asked = text(
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and wait_event_type = 'Lock' and query like '%checkpoint as c%'"
-        " and pid <> pg_backend_pid()"
-    )
-    async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
-        while not (await connection.execute(asked)).scalar_one():
-            await connection.rollback()
-            await asyncio.sleep(0.02)

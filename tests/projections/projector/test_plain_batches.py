@@ -1,6 +1,8 @@
 """A batch in one statement: committed as in two, or nothing of it is, and the two are needed."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy import text
@@ -13,14 +15,15 @@ from offhook.projections.projector.batch import Applied, Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.leases import Leases
 from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
-from offhook.projections.views.database.engine import driver_of
+from offhook.projections.views.database.engine import driver_of, open_database
 from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import checkpoint, read_checkpoint
 from offhook.projections.views.registry import TABLES
+from offhook.projections.views.schema.migrate import hold_off_projectors
 from offhook.projections.views.stored.erasures import digest_of
 from offhook.projections.views.stored.event_log import StoredRecord
 from tests.projections.projector.records import stored_records
-from tests.projections.story import NOON, call, interleaved, stored_views
+from tests.projections.story import NOON, blocked, call, interleaved, stored_views
 
 FENCE = Fence(seq=0, epoch=3)
 RECORDS = stored_records(interleaved([call("a"), call("b")]))
@@ -34,6 +37,12 @@ def always_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with ready_to_write(engine) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def ready_to_write(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         async with connection.begin():
             await begin(connection, PROJECTOR, NOON)
@@ -131,6 +140,33 @@ async def test_a_batch_of_a_lease_that_changed_hands_is_refused_in_either_way(
     with pytest.raises(CheckpointMoved):
         await in_two(connection, projection, RECORDS, FENCE)
     assert await contents(engine) == found
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_what_is_erased_while_a_batch_waits_stays_erased(
+    engine: AsyncEngine, database_url: str, isolation: str
+) -> None:
+    """A database can have another default; its statements do not see what they waited for."""
+    async with engine.begin() as changing:
+        name = (await changing.execute(text("select current_database()"))).scalar_one()
+        await changing.execute(
+            text(f"alter database \"{name}\" set default_transaction_isolation = '{isolation}'")
+        )
+    own = open_database(database_url)
+    try:
+        async with ready_to_write(own) as connection, engine.begin() as erasing:
+            await hold_off_projectors(erasing)
+            await erasing.execute(text(f"insert into erased_sessions values ('{digest_of('b')}')"))
+            applying = asyncio.create_task(
+                plainly(connection, Projection(PROJECTOR), RECORDS, FENCE)
+            )
+            await blocked(engine, "nothing as")
+            await erasing.commit()
+            assert await applying is None
+        async with engine.connect() as reading:
+            assert not (await reading.execute(text("select seq from event_log"))).all()
+    finally:
+        await own.dispose()
 
 
 async def test_records_that_are_there_already_are_not_copied_plainly(

@@ -152,19 +152,25 @@ async def test_what_is_erased_while_a_batch_waits_stays_erased(
         await changing.execute(
             text(f"alter database \"{name}\" set default_transaction_isolation = '{isolation}'")
         )
-    own = open_database(database_url)
+    own, projection = open_database(database_url), Projection(PROJECTOR)
+    again = stored_records(interleaved([call("c"), call("d")]), after_seq=len(RECORDS))
     try:
-        async with ready_to_write(own) as connection, engine.begin() as erasing:
-            await hold_off_projectors(erasing)
-            await erasing.execute(text(f"insert into erased_sessions values ('{digest_of('b')}')"))
-            applying = asyncio.create_task(
-                plainly(connection, Projection(PROJECTOR), RECORDS, FENCE)
-            )
-            await blocked(engine, "nothing as")
-            await erasing.commit()
+        async with ready_to_write(own) as connection:
+            # A statement that is not prepared yet would wait before it begins.
+            applied = await plainly(connection, projection, RECORDS, FENCE)
+            assert applied is not None
+            projection.keep(applied)
+            found = await contents(engine)
+            async with engine.begin() as erasing:
+                await hold_off_projectors(erasing)
+                await erasing.execute(
+                    text(f"insert into erased_sessions values ('{digest_of('d')}')")
+                )
+                fence = Fence(seq=len(RECORDS), epoch=3)
+                applying = asyncio.create_task(plainly(connection, projection, again, fence))
+                await blocked(engine, "nothing as")
             assert await applying is None
-        async with engine.connect() as reading:
-            assert not (await reading.execute(text("select seq from event_log"))).all()
+        assert await contents(engine) == found
     finally:
         await own.dispose()
 

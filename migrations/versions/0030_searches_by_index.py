@@ -1,6 +1,8 @@
 """Indexes that searches read without the rows: the sessions of a number, and of a failed command.
 
-The new ones are made beside those that there are, so that searches only wait at the very end.
+The new ones are made beside those that there are, and searches go on meanwhile. They wait only at
+the end: to drop the old ones, Postgres waits for whoever still reads legs, such as an export, and
+searches that come then wait behind it.
 """
 
 from alembic import op

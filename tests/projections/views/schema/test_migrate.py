@@ -242,6 +242,57 @@ async def test_histograms_are_read_until_those_in_blocks_are_made(
     await engine.dispose()
 
 
+async def test_numbers_are_searched_by_the_indexes_before_until_the_new_ones_are_made(
+    empty_database_url: str, migrations: Path
+) -> None:
+    await migrate(empty_database_url, migrations, "0029")
+    engine = open_database(empty_database_url)
+    async with engine.connect() as looking, engine.connect() as searching:
+        await looking.execute(text(_SESSION), {"id": "s"})
+        await looking.execute(
+            text(
+                "insert into legs (call_control_id, session_id, state, from_number, to_number,"
+                " last_seq) values ('l', 's', 'ended', '+12025550101', '+4930123456', 2)"
+            )
+        )
+        await looking.commit()
+        before = await _indexes(looking)
+        await searching.execute(text("select from legs"))
+        migrating = asyncio.create_task(migrate(empty_database_url, migrations, "0030"))
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (waiting := await _waiting(looking)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [each.strip().lower() for each in waiting] == ["drop index legs_from_number_index"]
+        await searching.rollback()
+        await migrating
+        after = await _indexes(looking)
+        assert after.keys() - before.keys() == {"sessions_failed_commands_words_index"}
+        changed = [name for name in before if after[name] != before[name]]
+        assert len(changed) == 4
+        assert all(after[name].count("session_id") == 1 for name in changed)
+        for place in ("from_number like '+1202%'", "reverse(to_number) like '654321%'"):
+            await looking.execute(text("set local enable_seqscan = off"))
+            found = await looking.execute(text(f"select session_id from legs where {place}"))
+            assert found.scalars().all() == ["s"]
+        await looking.rollback()
+        await downgrade(empty_database_url, migrations, "0029")
+        assert await _indexes(looking) == before
+    await engine.dispose()
+
+
+async def _indexes(looking: AsyncConnection) -> dict[str, str]:
+    """The definitions of the indexes of sessions and legs that are ready."""
+    async with looking.begin():
+        found = await looking.execute(
+            text(
+                "select relname, pg_get_indexdef(indexrelid) from pg_index"
+                " join pg_class on oid = indexrelid where indisvalid"
+                " and indrelid in ('sessions'::regclass, 'legs'::regclass)"
+            )
+        )
+        return {name: definition for name, definition in found}
+
+
 _SESSION = """
     insert into sessions (session_id, status, leg_count, recording_count, parked, failed,
     first_seq, last_seq, first_stored_at, last_stored_at)

@@ -9,7 +9,7 @@ async def plan_once(connection: AsyncConnection) -> None:
 
     Planning such a statement takes longer than running it, and its plan is the same for any range:
     what there is to read is looked up by period. Postgres overestimates how much that is, so it
-    would compile the statement, and start processes for the few legs at the ends of the range.
+    would start processes for the few legs at the ends of the range.
     """
     await connection.execute(_ONCE)
 
@@ -22,9 +22,7 @@ async def plan_for_range(connection: AsyncConnection) -> None:
 
 _ONCE = text(
     "select set_config('plan_cache_mode', 'force_generic_plan', true),"
-    " set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)"
+    " set_config('max_parallel_workers_per_gather', '0', true)"
 )
-_FOR_RANGE = text(
-    "select set_config('plan_cache_mode', 'auto', true), set_config('jit', 'off', true)"
-)
+_FOR_RANGE = text("select set_config('plan_cache_mode', 'auto', true)")
 _PARALLEL = text("set local max_parallel_workers_per_gather to default")

@@ -40,9 +40,12 @@ FEW_MAX = 3_000
 """Sessions with a number that are looked up one by one."""
 
 SOME_MAX = 30_000
-"""Sessions with a number that the newest sessions are compared with, or that are looked up if other
-filters may leave few of them. If more have it, the newest are looked at for it one by one: enough
-of them have it."""
+"""Sessions with a number that the newest sessions are compared with, or that are looked up if that
+finds too few, or if other filters may leave few of them. If more have it, the newest are looked at
+for it one by one: enough of them have it."""
+
+COMPARED_MAX = 100_000
+"""Sessions that are compared with those that have a number: perhaps none of the newest has it."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
@@ -80,10 +83,15 @@ async def list_sessions(
     its status is asked for, or if something is wrong with it. Raises SearchTooLong.
     """
     bounded = max(1, min(limit, PAGE_MAX))
-    query = await _query(connection, wanted, now, before_seq, limit=bounded, also=also)
-    with bounded_search():
-        found = await connection.execute(query)
-    return [session_at(row, now) for row in rows_as(SessionView, found)]
+    found: list[SessionView] = []
+    for query in await _queries(
+        connection, wanted, now, before_seq, limit=bounded, also=also, is_page=True
+    ):
+        with bounded_search():
+            found = rows_as(SessionView, await connection.execute(query)) or found
+        if len(found) == bounded:
+            break
+    return [session_at(row, now) for row in found]
 
 
 async def stream_sessions(
@@ -95,14 +103,14 @@ async def stream_sessions(
     before_seq: int | None = None,
 ) -> AsyncGenerator[SessionView, None]:
     """As `list_sessions`, as a stream, with any `limit`; None for all. Raises SearchTooLong."""
-    query = await _query(connection, wanted, now, before_seq, limit=limit)
+    [query] = await _queries(connection, wanted, now, before_seq, limit=limit)
     with bounded_search():
         found = await connection.stream(query, execution_options={"yield_per": FETCHED_MAX})
         async for row in found:
             yield session_at(SessionView(**row._mapping), now)
 
 
-async def _query(
+async def _queries(
     connection: AsyncConnection,
     wanted: SessionFilter,
     now: datetime,
@@ -110,21 +118,26 @@ async def _query(
     *,
     limit: int | None,
     also: "ColumnElement[bool] | None" = None,
-) -> "Select[Any]":
+    is_page: bool = False,
+) -> "Sequence[Select[Any]]":
+    """One query, or for a page perhaps two: the other if the first does not fill it.
+
+    What the other finds takes the place of what the first did, unless it finds nothing.
+    """
     # Until the transaction ends. A plan for any values could not use an index for LIKE.
     await connection.execute(text(_FOR_SEARCHES))
     conditions = [] if also is None else [also]
     if before_seq is not None:
         conditions.append(await older_than(connection, sessions, before_seq))
     order = newest_first(sessions)
+    newest: Select[Any] = (
+        select(literal_column("*")).select_from(sessions).where(*conditions).order_by(*order)
+    )
     found = None
     if wanted.number is not None:
         is_narrowed = also is not None or replace(wanted, number=None) != SessionFilter()
-        few_max = SOME_MAX if is_narrowed else FEW_MAX
+        few_max = FEW_MAX if is_page and not is_narrowed else SOME_MAX
         found = await _sessions_with_number(connection, wanted.number, few_max)
-    if found is not None:
-        conditions.append(found.condition)
-        order = _SORTED if found.are_few else order
     number = None if limit is None else _exact_number(wanted)
     if number is None and await _have_few_a_number(connection, wanted):
         order = _SORTED
@@ -133,9 +146,21 @@ async def _query(
         wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
     conditions.append(listed(wanted, now, have_number=found is not None))
     rows = sessions_and_errors().where(*conditions)
+    queries = []
+    if found is not None:
+        if found.compared is not None:
+            # By its name it takes the place of the table; no more of it is read than needed.
+            some = newest.limit(COMPARED_MAX).cte(sessions.name)
+            compared = rows.where(found.compared).add_cte(some)
+            queries.append(compared.order_by(*order).limit(limit))
+            have_more = newest.with_only_columns(true(), maintain_column_froms=True)
+            rows = rows.where(have_more.offset(COMPARED_MAX).correlate(None).exists())
+        rows, order = rows.where(found.looked_up), _SORTED
     if number is not None:
-        return _newest_of_each(rows, sessions.c[number.column], number.spellings, limit)
-    return rows.order_by(*order).limit(limit)
+        rows = _newest_of_each(rows, sessions.c[number.column], number.spellings, limit)
+    else:
+        rows = rows.order_by(*order).limit(limit)
+    return [*queries, rows]
 
 
 class _ExactNumber(NamedTuple):
@@ -189,14 +214,16 @@ def _newest_of_each(
 
 
 class _WithNumber(NamedTuple):
-    condition: "ColumnElement[bool]"
-    are_few: bool
+    """Conditions for the sessions with a number, by two plans; `compared` only if they are many."""
+
+    looked_up: "ColumnElement[bool]"
+    compared: "ColumnElement[bool] | None" = None
 
 
 async def _sessions_with_number(
     connection: AsyncConnection, number: str, few_max: int
 ) -> _WithNumber | None:
-    """The condition for the sessions with such a number; None if more than SOME_MAX have it.
+    """The conditions for the sessions with such a number; None if more than SOME_MAX have it.
 
     Postgres expects any number of them, and cannot choose itself between reading these and looking
     for them in all sessions, newest first.
@@ -214,12 +241,15 @@ async def _sessions_with_number(
     if number_of <= few_max:
         # As one parameter: thousands of them take long to compile.
         one_of = any_(literal(sorted(set(few or ())), ARRAY(Text)))
-        return _WithNumber(sessions.c.session_id == one_of, are_few=True)
+        return _WithNumber(sessions.c.session_id == one_of)
     if number_of <= SOME_MAX:
         # Not as a join: Postgres would look each up, and sort them. A transaction that sees what
         # is new may find a few more than were counted.
         again = sessions_with_number(wanted).limit(2 * SOME_MAX)
-        return _WithNumber(sessions.c.session_id.in_(again).is_(true()), are_few=False)
+        return _WithNumber(
+            sessions.c.session_id == any_(func.array(again.scalar_subquery())),
+            compared=sessions.c.session_id.in_(again).is_(true()),
+        )
     return None
 
 
@@ -241,8 +271,7 @@ _SORTED = (
 )
 _FOR_SEARCHES = f"""
     select set_config('plan_cache_mode', 'force_custom_plan', true),
-        set_config('statement_timeout', '{SEARCH_TIMEOUT_S * 1000:.0f}', true),
-        set_config('jit', 'off', true)
+        set_config('statement_timeout', '{SEARCH_TIMEOUT_S * 1000:.0f}', true)
 """
 # Whatever Postgres expects of a pattern: a whole table takes seconds, and what has the number has
 # to fit into a hash table.

@@ -340,22 +340,27 @@ async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> 
 
 
 @pytest.mark.parametrize(
-    ("few_max", "some_max"),
-    [(3_000, 30_000), (0, 30_000), (0, 0)],
-    ids=["of few", "of some", "of many"],
+    ("few_max", "some_max", "compared_max"),
+    [(3_000, 30_000, 100_000), (0, 30_000, 100_000), (0, 30_000, 20), (0, 0, 0)],
+    ids=["of few", "of some", "of some, long ago", "of many"],
 )
 async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_finds(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, few_max: int, some_max: int
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    few_max: int,
+    some_max: int,
+    compared_max: int,
 ) -> None:
     monkeypatch.setattr(session_lists, "FEW_MAX", few_max)
     monkeypatch.setattr(session_lists, "SOME_MAX", some_max)
+    monkeypatch.setattr(session_lists, "COMPARED_MAX", compared_max)
     seed = random.randrange(10**6)
     any_of, rows = random.Random(seed), seeded(seed)
     newest = sorted(rows, key=lambda row: (row["first_stored_at"], row["first_seq"]), reverse=True)
     async with engine.connect() as connection:
         await stored(connection, rows)
-        for _ in range(40):
-            wanted = _combined(any_of)
+        alone = [SessionFilter(number=each) for each in WANTED_NUMBERS]
+        for wanted in (*alone, *(_combined(any_of) for _ in range(25))):
             expected = [row["session_id"] for row in newest if is_found(row, wanted)]
             found: list[str] = []
             before_seq: int | None = None

@@ -96,8 +96,12 @@ async def test_a_first_connection_that_drops_a_cancellation_is_given_up_even_so(
     assert dropped.is_set()
 
 
-async def test_a_connection_that_was_made_when_it_was_cancelled_is_closed() -> None:
+async def test_a_connection_that_was_made_when_it_was_cancelled_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun = asyncio.Event()
+    # However long it takes to connect: one more cancellation would end that.
+    monkeypatch.setattr(connection, "end", partial(end, again_s=TIMEOUT_S))
 
     async def made() -> Client:
         begun.set()

@@ -6,9 +6,9 @@
                long: much to read, or many records to decide on ────┘
                      gives way between two slices of work, and before each decision
 
-A long session waits until no short one is at work, but only in proportion to its own work; and no
-more than LONG_AT_ONCE long ones work at a time, in turns. A session that waits for the carrier or
-for a permit is not at work. No order depends on this but that of sessions among each other.
+A long session waits until no short one is at work, and before a decision for one of a few slots,
+each only in proportion to its own work. A session that waits for the carrier or for a permit is not
+at work. This affects only the order of sessions, never the order within one.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from dataclasses import dataclass
 from offhook.process.slices import between_slices
 
 WAIT_SHARE = 2.0
-"""A long session waits for short ones at most so many times what it has worked: however many there
-are, a third of the time is its own."""
+"""A long session waits for short ones at most so many times as long as it has worked."""
 
 WAIT_MAX_S = 0.1
 """The longest such wait, after long work while there were none."""
 
 LONG_AT_ONCE = 2
-"""Each of them may have answers on their way when a short session begins, which then waits for what
-is done with these."""
+"""How many long sessions decide at a time. Each may have a response of the log on its way when a
+short session begins, which then waits for what is done with these."""
 
-TURN_MAX_S = 0.25
-"""How long a long session waits for its turn: another one may wait for a log that is away."""
+SLOT_WAIT_SHARE = 8.0
+"""A long session waits for a slot at most so many times as long as a decision takes. Then it
+decides without one: those that have the slots may wait for a log that is slow or away."""
 
 
 @dataclass(kw_only=True)
@@ -40,7 +40,7 @@ class _Work:
     """What a task does for a session."""
 
     is_short: bool = False  # and at work: long ones give way to it
-    has_turn: bool = False  # of the long ones
+    has_slot: bool = False
     may_wait_s: float = 0.0
 
 
@@ -51,7 +51,7 @@ class Precedence:
         self._short = 0  # sessions at work that long ones give way to
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
-        self._turns = asyncio.Semaphore(LONG_AT_ONCE)
+        self._slots = asyncio.Semaphore(LONG_AT_ONCE)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -63,7 +63,7 @@ class Precedence:
             yield
         finally:
             self._count(work, is_short=False)
-            self._end_turn(work)
+            self._free_slot(work)
             between_slices.reset(waits)
             _work.reset(of_task)
 
@@ -92,23 +92,18 @@ class Precedence:
             return
         was_short = work.is_short
         self._count(work, is_short=False)
-        self._end_turn(work)
+        self._free_slot(work)
         try:
             yield
         finally:
-            self._end_turn(work)
+            self._free_slot(work)
             self._count(work, is_short=was_short)
 
     async def give_way(self, worked_s: float) -> None:
-        """Let others work, if the session is long and has worked so much since the last time."""
+        """Let short ones work, if the session is long and has worked so much since last time."""
         work = _work.get()
         if work is None or work.is_short:
             return
-        self._end_turn(work)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TURN_MAX_S):
-                await self._turns.acquire()
-                work.has_turn = True
         work.may_wait_s = min(work.may_wait_s + worked_s * WAIT_SHARE, WAIT_MAX_S)
         if not self._short or work.may_wait_s <= 0:
             return
@@ -119,10 +114,25 @@ class Precedence:
                     await self._is_quiet.wait()
         work.may_wait_s -= time.perf_counter() - began_at
 
-    def _end_turn(self, work: _Work) -> None:
-        if work.has_turn:
-            work.has_turn = False
-            self._turns.release()
+    async def before_decision(self, decision_s: float) -> None:
+        """Let others work before a decision that takes so long, if the session is long.
+
+        It has a slot then until its next decision, or until it waits for others than this process.
+        """
+        work = _work.get()
+        if work is None or work.is_short:
+            return
+        self._free_slot(work)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(decision_s * SLOT_WAIT_SHARE):
+                await self._slots.acquire()
+                work.has_slot = True
+        await self.give_way(decision_s)
+
+    def _free_slot(self, work: _Work) -> None:
+        if work.has_slot:
+            work.has_slot = False
+            self._slots.release()
 
     def _count(self, work: _Work, *, is_short: bool) -> None:
         if work.is_short == is_short:

@@ -240,7 +240,7 @@ class Settler:
                 elif cause is not None:
                     if len(state.ahead) > FEW_MAX:
                         self._precedence.stay_long()
-                    await self._precedence.give_way(DECISION_S)
+                    await self._precedence.before_decision(DECISION_S)
                     await self._look_into_archive(state)
                     if is_deadly and _asks_flow(cause[0]) and not state.is_parked():
                         raise FlowRaised(cause[0], NOT_ASKED, state)

@@ -1,6 +1,8 @@
-"""A worker's sessions that have little to do go first, and those that have much take turns."""
+"""A worker's sessions that have little to do go first; few that have much decide at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ from offhook.codec.webhooks import wire_body
 from offhook.events import CallTranscription, Decided
 from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
+from offhook.process.ending import end
 from offhook.process.slices import Slices
 from offhook.workers.sessions import precedence as precedence_module
-from offhook.workers.sessions.precedence import LONG_AT_ONCE, Precedence
-from offhook.workers.sessions.settle import FEW_MAX
+from offhook.workers.sessions.precedence import LONG_AT_ONCE, SLOT_WAIT_SHARE, Precedence
+from offhook.workers.sessions.settle import DECISION_S, FEW_MAX
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.stand import ScriptedCarrier, settler_on
 
@@ -25,7 +28,7 @@ FOREVER_S = 1e6
 def waits_are_unbounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precedence_module, "WAIT_SHARE", FOREVER_S)
     monkeypatch.setattr(precedence_module, "WAIT_MAX_S", FOREVER_S)
-    monkeypatch.setattr(precedence_module, "TURN_MAX_S", FOREVER_S)
+    monkeypatch.setattr(precedence_module, "SLOT_WAIT_SHARE", FOREVER_S)
 
 
 @pytest.mark.usefixtures("waits_are_unbounded")
@@ -82,7 +85,7 @@ async def test_a_long_session_waits_between_slices_of_work() -> None:
 
 
 @pytest.mark.usefixtures("waits_are_unbounded")
-async def test_long_sessions_take_turns() -> None:
+async def test_a_few_long_sessions_decide_at_a_time_one_after_the_other() -> None:
     precedence, at_once, steps = Precedence(), 0, list[int]()
 
     async def work(number: int) -> None:
@@ -90,7 +93,7 @@ async def test_long_sessions_take_turns() -> None:
         with precedence.at_work():
             precedence.stay_long()
             for _ in range(4):
-                await precedence.give_way(0.001)
+                await precedence.before_decision(DECISION_S)
                 at_once += 1
                 assert at_once <= LONG_AT_ONCE
                 steps.append(number)
@@ -98,23 +101,72 @@ async def test_long_sessions_take_turns() -> None:
                 at_once -= 1
 
     await asyncio.gather(*(work(number) for number in range(6)))
-    for end in range(len(steps)):
-        counts = [steps[:end].count(number) for number in range(6)]
+    for until in range(len(steps)):
+        counts = [steps[:until].count(number) for number in range(6)]
         assert max(counts) - min(counts) <= 2, steps
 
 
 @pytest.mark.usefixtures("waits_are_unbounded")
-async def test_a_long_session_that_is_cancelled_leaves_its_turn_to_others() -> None:
-    precedence = Precedence()
-    with precedence.at_work():
-        tasks = [asyncio.create_task(_long(precedence, asyncio.Event())) for _ in range(5)]
+async def test_a_long_session_that_is_cancelled_leaves_its_slot_to_others() -> None:
+    precedence, decided = Precedence(), asyncio.Event()
+
+    async def decide() -> None:
+        with precedence.at_work():
+            precedence.stay_long()
+            await precedence.before_decision(DECISION_S)
+            decided.set()
+
+    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE + 3):
+        pass
+    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE - 1):
+        task = asyncio.create_task(decide())
         await _turns()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    done = asyncio.Event()
-    await _long(precedence, done)
-    assert done.is_set()
+        assert decided.is_set()
+        await task
+
+
+@pytest.mark.usefixtures("waits_are_unbounded")
+async def test_reading_a_long_session_waits_for_no_other_long_one() -> None:
+    precedence, slices_read = Precedence(), 0
+
+    async def read() -> None:
+        nonlocal slices_read
+        with precedence.at_work(), precedence.long():
+            slices = Slices(slice_s=0.0)
+            for _ in range(100):
+                await slices.yield_if_due()
+                slices_read += 1
+
+    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE + 1):
+        task = asyncio.create_task(read())
+        for _ in range(100):
+            await _turns()
+        assert slices_read == 100
+        await task
+
+
+async def test_a_decision_waits_for_other_long_sessions_in_proportion_to_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    precedence, loop, decided = Precedence(), asyncio.get_running_loop(), 0
+    now = loop.time()
+
+    async def decide() -> None:
+        nonlocal decided
+        with precedence.at_work():
+            precedence.stay_long()
+            for _ in range(3):
+                await precedence.before_decision(DECISION_S)
+                decided += 1
+
+    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE + 1):
+        monkeypatch.setattr(loop, "time", lambda: now)
+        task = asyncio.create_task(decide())
+        for expected in range(3):
+            await _turns()
+            assert decided == expected
+            now += DECISION_S * SLOT_WAIT_SHARE
+        await task
 
 
 class _SlowLog(MemoryLog):
@@ -161,6 +213,24 @@ async def _long(precedence: Precedence, done: asyncio.Event) -> None:
     with precedence.at_work(), precedence.long():
         await precedence.give_way(0.001)
         done.set()
+
+
+@asynccontextmanager
+async def _decisions_that_do_not_end(precedence: Precedence, count: int) -> AsyncIterator[None]:
+    """Of so many long sessions, whose log does not answer. Some wait for a slot."""
+
+    async def decide() -> None:
+        with precedence.at_work():
+            precedence.stay_long()
+            await precedence.before_decision(DECISION_S)
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(decide()) for _ in range(count)]
+    await _turns()
+    try:
+        yield
+    finally:
+        await end(tasks)
 
 
 async def _turns() -> None:

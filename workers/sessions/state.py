@@ -233,18 +233,30 @@ class SessionState:
         return leg if leg is not None and leg.state == "ended" else None
 
     def _decided(self, record: Record, fact: Decided) -> None:
-        """Add a decision, and what it is on if that is folded already: it need not be again.
+        """Add a decision, after what it is on: as for who made it, legs are in this order too.
 
-        Not if a request was decided out of turn: older records are decided on without it.
+        Not after a request that was decided out of turn: older records are decided on without it.
         """
         if fact.cause_seq not in self.ahead and fact.cause_seq not in self.session.decided:
             self.settled_seq = max(self.settled_seq, fact.cause_seq)
-        before, asked = self.session, self._asked
-        self._asked = None
-        if asked is not None and asked[0] is before and asked[1] == fact.cause_seq:
-            before = asked[2]
+        asked, self._asked = self._asked, None
+        if asked is not None and asked[0] is self.session and asked[1] == fact.cause_seq:
+            self.session = asked[2]
             self._leave_ahead(fact.cause_seq)
-        self.session = evolve(before, record)
+        elif fact.cause_seq in self.ahead:
+            self._fold_until(fact.cause_seq)
+        self.session = evolve(self.session, record)
+
+    def _fold_until(self, cause_seq: int) -> None:
+        """Fold what is ahead up to this record, unless something before it needs a decision."""
+        while (first := self._first_ahead(requests_only=False)) is not None:
+            if first.seq > cause_seq:
+                return
+            folded = evolve(self.session, first)
+            if first.seq in folded.undecided and first.seq != cause_seq:
+                return
+            self.session = folded
+            self._leave_ahead(first.seq)
 
     def _leave_ahead(self, seq: int) -> None:
         """The record is in `session` now: it is no longer ahead of it."""

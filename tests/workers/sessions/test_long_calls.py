@@ -1,6 +1,7 @@
 """What a worker does for each record and each decision does not depend on the call's length."""
 
 import asyncio
+from dataclasses import replace
 
 from offhook.events import Decided, Record, TimerFired
 from offhook.session import Session, fold
@@ -69,7 +70,13 @@ async def test_an_undecided_fact_is_still_asked_about_after_a_decision_on_a_late
 
 
 async def test_other_tasks_run_while_a_long_call_is_folded() -> None:
-    state = state_of([each for each in decided(LONG) if each.seq % 5 in (1, 2)])
+    first, *others_of = undecided(LONG)
+    state = state_of([first, *(replace(each, fact_id=first.fact_id) for each in others_of)])
+    assert await state.next_cause() is not None
+    said = Decided(
+        cause_seq=first.seq, cause_id="", flow="f", flow_version="1", worker="w", lease_s=3.0
+    )
+    state.add(record(LONG + 1, said, "decided"))
     others = 0
 
     async def other() -> None:

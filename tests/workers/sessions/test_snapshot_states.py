@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from offhook.codec.facts import fact_id_of
 from offhook.codec.webhooks import read_event, wire_body
 from offhook.events import (
+    CallAnswered,
     CallEvent,
     CommandAttempted,
     CommandFailed,
@@ -208,6 +209,42 @@ def test_most_positions_of_a_call_that_is_kept_up_with_can_be_begun_at() -> None
             )
         )
     assert asyncio.run(_compare(log.records, set(range(20)))) >= 17
+
+
+def test_a_cold_read_has_the_legs_in_the_order_of_who_decided() -> None:
+    """The leg that a dial placed comes after the leg for which it was dialled."""
+    dial = IssuedCommand(command_id="d", operation="dial")
+    log = Worked()
+    for event_id, leg in (("1", "leg-a"), ("2", "leg-a"), ("3", "leg-b")):
+        event = CallAnswered(event_id=event_id, call_control_id=leg, occurred_at=at(1))
+        seq = log.add(WebhookReceived(event=event, attempt=1))
+        commands = (dial,) if event_id == "2" else ()
+        log.add(
+            Decided(
+                cause_seq=seq,
+                cause_id="c",
+                flow="f",
+                flow_version="1",
+                worker="w",
+                lease_s=1.0,
+                commands=commands,
+            )
+        )
+        if commands:
+            placed = PlacedLeg(call_control_id="leg-b", session_id=SESSION)
+            log.add(CommandSucceeded(command_id="d", http_status=200, placed=placed))
+
+    async def legs(asked: set[int]) -> list[str]:
+        state = SessionState(session=Session(session_id=SESSION))
+        for position, each in enumerate(log.records):
+            if position in asked:
+                await state.next_cause()
+            state.add(each)
+        await state.next_cause()
+        return [*state.session.legs]
+
+    kept_up = asyncio.run(legs(set(range(len(log.records)))))
+    assert kept_up == asyncio.run(legs(set())) == ["leg-a", "leg-b"]
 
 
 async def _compare(records: list[Record], asked_at: set[int]) -> int:

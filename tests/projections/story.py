@@ -307,7 +307,7 @@ async def blocked(engine: AsyncEngine, statement: str) -> None:
     )
     async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
         while not (await connection.execute(asked)).scalar_one():
-            await connection.rollback()  # a transaction sees the same activity for ever
+            await connection.rollback()  # a transaction sees no newer activity
             await asyncio.sleep(0.02)
 
 

@@ -12,12 +12,9 @@ NATS and httpx cost by themselves.
 import argparse
 import asyncio
 import dataclasses
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import uvloop
 from nacl.signing import SigningKey
@@ -27,15 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.setting import carrier as stub
-from bench.setting.children import Child, child, role
+from bench.setting.children import Child, child
 from bench.setting.load import SignedWebhook, at_rate, webhooks
 from bench.setting.machine import describe, hold_collections, percentile
-from offhook.cli.embedded.nats_server import NatsServer
+from bench.setting.servers import Servers, running_log
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import stream_config
-from offhook.settings import Settings
 from offhook.telnyx.signature import public_key_text
 
 ROUNDS = 4
@@ -83,29 +77,22 @@ async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
     key = SigningKey.generate()
     routes = [Route(name="offhook"), Route(name="lean"), Route(name="floor")]
     count = int(seconds * rate / ROUNDS)
-    async with stub.listening(stub.StubCarrier()) as carrier:
-        with ExitStack() as stack:
-            nats_server = stack.enter_context(NatsServer())
-            await _prepare(nats_server)
-            # In a thread, so that the carrier can answer meanwhile.
-            await asyncio.to_thread(_start, stack, nats_server, carrier, key, workers, routes)
-            client = await connect(nats_server.url, "bench")
-            publisher = Publisher(client.jetstream())
-            for size, counts in ((WARM_UP, False), *[(count, True)] * ROUNDS):
-                for route in routes:
-                    work = webhooks(size, key, per_session=1)
-                    sent_at: dict[str, float] = {}
-                    cpu_s = sum(each.cpu_s() for each in route.workers)
-                    if route.port:
-                        await _by_http(route.port, work, rate, sent_at)
-                    else:
-                        await publisher.at_rate(work, rate, sent_at)
-                    await _all_arrived(sent_at, carrier)
-                    if counts:
-                        route.add(sent_at, carrier.arrived_at)
-                        route.cpu_s += sum(each.cpu_s() for each in route.workers) - cpu_s
-            await close(client)
-            await asyncio.to_thread(stack.close)
+    async with stub.listening(stub.StubCarrier()) as carrier, running_log() as servers:
+        await _start(servers, carrier, key, workers, routes)
+        publisher = Publisher(servers.client.jetstream())
+        for size, counts in ((WARM_UP, False), *[(count, True)] * ROUNDS):
+            for route in routes:
+                work = webhooks(size, key, per_session=1)
+                sent_at: dict[str, float] = {}
+                cpu_s = sum(each.cpu_s() for each in route.workers)
+                if route.port:
+                    await _by_http(route.port, work, rate, sent_at)
+                else:
+                    await publisher.at_rate(work, rate, sent_at)
+                await _all_arrived(sent_at, carrier)
+                if counts:
+                    route.add(sent_at, carrier.arrived_at)
+                    route.cpu_s += sum(each.cpu_s() for each in route.workers) - cpu_s
     return routes
 
 
@@ -144,17 +131,8 @@ class Publisher:
         return await self._jetstream.publish(f"{FLOOR_STREAM}.in", body, headers=headers)
 
 
-async def _prepare(nats_server: NatsServer) -> None:
-    client = await connect(nats_server.url, "bench")
-    await provision(client, [nats_server.monitor_url])
-    floor = dataclasses.replace(stream_config(1), name=FLOOR_STREAM, subjects=[f"{FLOOR_STREAM}.>"])
-    await client.jetstream().add_stream(floor)
-    await close(client)
-
-
-def _start(
-    stack: ExitStack,
-    nats_server: NatsServer,
+async def _start(
+    servers: Servers,
     carrier: stub.StubCarrier,
     key: SigningKey,
     workers: int,
@@ -162,31 +140,29 @@ def _start(
 ) -> None:
     """Every process but the carrier."""
     ours, lean, floor = routes
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
-    settings = Settings(
-        nats_url=nats_server.url,
-        nats_monitor_urls=(nats_server.monitor_url,),
-        ingress_port=0,
-        public_keys=(public_key_text(key),),
-        carrier_url=carrier.url,
-        carrier_key="bench",
-        flows=("bench.setting.flows:ANSWERING",),
+    stream = dataclasses.replace(
+        stream_config(1), name=FLOOR_STREAM, subjects=[f"{FLOOR_STREAM}.>"]
     )
-    bare = ["-m", "bench.rivals.floor_worker", nats_server.url, FLOOR_STREAM, carrier.url]
-    database = stack.enter_context(PostgresServer()).libpq_url
+    await servers.client.jetstream().add_stream(stream)
+    settings = servers.worker_settings(carrier, ingress_port=0, public_keys=(public_key_text(key),))
+    bare = [
+        *("-m", "bench.rivals.floor_worker"),
+        *(servers.nats_server.url, FLOOR_STREAM, carrier.url),
+    ]
+    database = (await servers.enter(PostgresServer())).libpq_url
     hand_made = ["-m", "bench.rivals.lean_worker", database, carrier.url, str(LEAN_SLOTS)]
+    directory = servers.directory
     for number in range(workers):
-        log = directory / f"worker-{number}.log"
-        ours.workers.append(stack.enter_context(role("workers", settings, log)))
+        ours.workers.append(await servers.start("workers", settings))
         log = directory / f"lean-{number}.log"
-        lean.workers.append(stack.enter_context(child(hand_made, {}, log)))
+        lean.workers.append(await servers.enter(child(hand_made, {}, log)))
         log = directory / f"floor-{number}.log"
-        floor.workers.append(stack.enter_context(child(bare, {}, log)))
-    ours.port = stack.enter_context(role("ingress", settings, directory / "ingress.log")).port
+        floor.workers.append(await servers.enter(child(bare, {}, log)))
+    ours.port = (await servers.start("ingress", settings)).port
     environment = {"DATABASE_URL": database, "PUBLIC_KEY": key.verify_key.encode().hex()}
     program = ["-m", "uvicorn", "bench.rivals.lean_ingress:app", "--port", "0", "--no-access-log"]
     serving = child(program, environment, directory / "lean-ingress.log")
-    lean.port = stack.enter_context(serving).port
+    lean.port = (await servers.enter(serving)).port
 
 
 async def _all_arrived(sent_at: dict[str, float], carrier: stub.StubCarrier) -> None:

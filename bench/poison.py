@@ -17,12 +17,10 @@ import argparse
 import asyncio
 import bisect
 import secrets
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import asyncpg
 import uvloop
@@ -39,20 +37,17 @@ from bench.setting.calls import (
     in_turn,
 )
 from bench.setting.carrier import listening
-from bench.setting.children import Child, role
+from bench.setting.children import Child
 from bench.setting.machine import describe, median, percentile
-from offhook.cli.embedded.nats_server import NatsServer
+from bench.setting.servers import running_log
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
 from offhook.codec.facts import Encoded, encoded_webhook
 from offhook.codec.webhooks import wire_body
 from offhook.events import CallInitiated
-from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import Side
 from offhook.projections.views.progress.checkpoint import CHANNEL
-from offhook.settings import Settings
 
 POISONED_OF = 100
 """One in so many is poisoned."""
@@ -107,79 +102,43 @@ def main() -> None:
 async def in_workers(rate: float, rounds: int, seconds: float) -> Kind:
     """Two workers with a flow that raises in some calls."""
     kind = Kind(name="raises", rate=rate)
-    async with listening(CountingCarrier()) as carrier:
-        with ExitStack() as stack:
-            nats_server = stack.enter_context(NatsServer())
-            client = await connect(nats_server.url, "bench")
-            await provision(client, [nats_server.monitor_url])
-            log = JetStreamLog(client)
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
-            settings = Settings(
-                nats_url=nats_server.url,
-                nats_monitor_urls=(nats_server.monitor_url,),
-                carrier_url=carrier.url,
-                carrier_key="bench",
-                flows=("bench.setting.flows:POISONED",),
-            )
-            workers = [
-                # In a thread, so that the carrier can answer meanwhile.
-                await asyncio.to_thread(
-                    stack.enter_context, role("workers", settings, directory / f"{number}.log")
+    async with listening(CountingCarrier()) as carrier, running_log() as servers:
+        settings = servers.worker_settings(carrier, "POISONED")
+        workers = [await servers.start("workers", settings) for _ in range(2)]
+        calls = partial(calls_at_rate, servers.log, carrier)
+        await calls(int(rate * WARM_UP_S), rate, label="warm", poisoned_of=POISONED_OF)
+        for number in range(rounds):
+            for is_poisoned in in_turn(number):
+                cpu_s = _cpu_s(workers)
+                done = await calls(
+                    int(rate * seconds),
+                    rate,
+                    label=f"{rate:.0f}-{number}-{is_poisoned:d}",
+                    poisoned_of=POISONED_OF if is_poisoned else 0,
                 )
-                for number in range(2)
-            ]
-            await calls_at_rate(
-                log,
-                carrier,
-                int(rate * WARM_UP_S),
-                rate,
-                label="warm",
-                poisoned_of=POISONED_OF,
-            )
-            for number in range(rounds):
-                for is_poisoned in in_turn(number):
-                    cpu_s = _cpu_s(workers)
-                    done = await calls_at_rate(
-                        log,
-                        carrier,
-                        int(rate * seconds),
-                        rate,
-                        label=f"{rate:.0f}-{number}-{is_poisoned:d}",
-                        poisoned_of=POISONED_OF if is_poisoned else 0,
-                    )
-                    for name in (*done.healthy, *done.poisoned):
-                        if not carrier.is_once(name):
-                            kind.wrong = f"{name}: {dict(carrier.times[f'v3:{name}'])}"
-                    latencies = done.latencies_s(carrier)
-                    kind.behind |= done.took_s > seconds * 1.05
-                    kind.add(is_poisoned, latencies, _cpu_s(workers) - cpu_s, int(rate * seconds))
-            await close(client)
-            await asyncio.to_thread(stack.close)
+                for name in (*done.healthy, *done.poisoned):
+                    if not carrier.is_once(name):
+                        kind.wrong = f"{name}: {dict(carrier.times[f'v3:{name}'])}"
+                latencies = done.latencies_s(carrier)
+                kind.behind |= done.took_s > seconds * 1.05
+                kind.add(is_poisoned, latencies, _cpu_s(workers) - cpu_s, int(rate * seconds))
     return kind
 
 
 async def in_projector(name: str, rate: float, rounds: int, seconds: float) -> Kind:
     """One projector, with records that it cannot fold or whose rows it cannot write."""
     kind = Kind(name=name, rate=rate)
-    with ExitStack() as stack:
-        nats_server = stack.enter_context(NatsServer())
-        postgres = stack.enter_context(PostgresServer())
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
-        settings = Settings(
-            nats_url=nats_server.url,
-            nats_monitor_urls=(nats_server.monitor_url,),
-            postgres_url=postgres.create_database("poison"),
-            partitions=1,
-            projector_port=0,
+    async with running_log() as servers:
+        postgres = await servers.enter(PostgresServer())
+        settings = servers.settings(
+            postgres_url=postgres.create_database("poison"), partitions=1, projector_port=0
         )
         await asyncio.to_thread(prepare, settings)
-        running = role("projections", settings, directory / "projector.log")
-        projector = await asyncio.to_thread(stack.enter_context, running)
+        projector = await servers.start("projections", settings)
         database = await asyncpg.connect(
             settings.postgres_url.replace("postgresql+asyncpg", "postgresql")
         )
-        client = await connect(settings.nats_url, "bench")
-        views = Views(JetStreamLog(client), database)
+        views = Views(servers.log, database)
         await database.add_listener(CHANNEL, views.committed)
         await views.records(name, int(rate * WARM_UP_S), rate, is_poisoned=True)
         for number in range(rounds):
@@ -192,8 +151,6 @@ async def in_projector(name: str, rate: float, rounds: int, seconds: float) -> K
                 kind.add(is_poisoned, latencies, _cpu_s([projector]) - cpu_s, int(rate * seconds))
         kind.wrong = await views.wrong()
         await database.close()
-        await close(client)
-        await asyncio.to_thread(stack.close)
     return kind
 
 

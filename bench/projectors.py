@@ -13,12 +13,10 @@ import argparse
 import asyncio
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import asyncpg
 import uvloop
@@ -27,18 +25,15 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.projection import are_right, entries_of, shared_out
-from bench.setting.children import Child, role
 from bench.setting.machine import describe, percentile
 from bench.setting.sender import Entry
-from offhook.cli.embedded.nats_server import NatsServer
+from bench.setting.servers import running_log
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
-from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.position import partition_of
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.progress.checkpoint import CHANNEL
-from offhook.settings import Settings
 
 PARTITIONS = 4
 RATE = 100.0
@@ -111,42 +106,26 @@ def main() -> None:
         )
         if times
     ]
-    with (
-        tempfile.TemporaryDirectory(prefix="offhook-bench-") as name,
-        PostgresServer(Path(name) / "postgres") as postgres,
-    ):
+    with PostgresServer() as postgres:
         for fault in faults:
-            folder = Path(name) / f"{fault.number.name}_{fault.processes}".lower()
-            folder.mkdir()
-            uvloop.run(measure(fault, chosen.rate, folder, postgres))
+            uvloop.run(measure(fault, chosen.rate, postgres))
     console.print(table_of(faults, chosen.rate))
 
 
-async def measure(fault: Fault, rate: float, folder: Path, postgres: PostgresServer) -> None:
+async def measure(fault: Fault, rate: float, postgres: PostgresServer) -> None:
     """Lose a process again and again, on one log, and add to the fault's waits."""
-    with ExitStack() as stack:
-        nats_server = stack.enter_context(NatsServer(folder / "nats"))
-        settings = Settings(
-            nats_url=nats_server.url,
-            nats_monitor_urls=(nats_server.monitor_url,),
-            postgres_url=postgres.create_database(folder.name),
+    async with running_log(PARTITIONS) as servers:
+        settings = servers.settings(
+            postgres_url=postgres.create_database(f"{fault.number.name}_{fault.processes}".lower()),
             partitions=PARTITIONS,
             projector_port=0,
         )
         await asyncio.to_thread(prepare, settings)
-        client = await connect(nats_server.url, "bench")
-        traffic = Traffic(log=JetStreamLog(client), rate=rate)
+        traffic = Traffic(log=servers.log, rate=rate)
         engine = open_database(settings.postgres_url)
         listening = await asyncpg.connect(settings.postgres_url.replace("+asyncpg", ""))
         await listening.add_listener(CHANNEL, traffic.saw)
-        started = 0
-
-        async def another() -> Child:
-            nonlocal started
-            started += 1
-            running = role("projections", settings, folder / f"projector-{started}.log")
-            return await asyncio.to_thread(stack.enter_context, running)
-
+        another = partial(servers.start, "projections", settings)
         running = [await another() for _ in range(fault.processes)]
         async with asyncio.TaskGroup() as group:
             appending = group.create_task(traffic.run())
@@ -170,8 +149,6 @@ async def measure(fault: Fault, rate: float, folder: Path, postgres: PostgresSer
         fault.wrong = not await are_right(engine, traffic.log, traffic.names)
         await listening.close()
         await engine.dispose()
-        await close(client)
-        await asyncio.to_thread(stack.close)
 
 
 async def _wait_s(traffic: Traffic) -> float:

@@ -11,27 +11,20 @@ import argparse
 import asyncio
 import os
 import signal
-import tempfile
 import time
-from collections import defaultdict
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.setting.carrier import StubCarrier, listening
-from bench.setting.children import Child, role
+from bench.setting.calls import CountingCarrier, append_call
+from bench.setting.carrier import listening
+from bench.setting.children import Child
 from bench.setting.machine import describe, percentile
-from bench.workers import append_call
-from offhook.cli.embedded.nats_server import NatsServer
+from bench.setting.servers import running_log
 from offhook.events import Decided
-from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.provisioning.provision import provision
-from offhook.settings import Settings
 
 KILLS = 30
 FREEZES = 10
@@ -41,19 +34,6 @@ BEFORE_S = 1.5
 AFTER_S = 0.5
 LATE_S = 20.0
 POLL_S = 0.02
-
-
-@dataclass(kw_only=True)
-class CountingCarrier(StubCarrier):
-    """`arrivals` has the times at which each command arrived, by call and command id."""
-
-    answer_s: float = ANSWER_S
-    arrivals: dict[str, dict[str, list[float]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
-
-    def arrived(self, call_control_id: str, command_id: str) -> None:
-        self.arrivals[call_control_id][command_id].append(time.perf_counter())
 
 
 @dataclass(kw_only=True)
@@ -85,47 +65,14 @@ async def measure(kills: int, freezes: int, rate: float) -> list[Fault]:
     """Run all kills, then all freezes, on one log."""
     killed = Fault(name="kill -9", number=signal.SIGKILL)
     frozen = Fault(name="frozen", number=signal.SIGSTOP)
-    async with listening(CountingCarrier()) as carrier:
-        with ExitStack() as stack:
-            nats_server = stack.enter_context(NatsServer())
-            client = await connect(nats_server.url, "bench")
-            await provision(client, [nats_server.monitor_url])
-            log = JetStreamLog(client)
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
-            pool = _WorkerPool(stack, nats_server, carrier, directory)
-            workers = [await pool.add(), await pool.add()]
-            for fault, times in ((killed, kills), (frozen, freezes)):
-                for _ in range(times):
-                    await _once(fault, workers.pop(0), log, carrier, rate)
-                    workers.append(await pool.add())
-            await close(client)
-            await asyncio.to_thread(stack.close)
+    async with listening(CountingCarrier(answer_s=ANSWER_S)) as carrier, running_log() as servers:
+        settings = servers.worker_settings(carrier)
+        workers = [await servers.start("workers", settings) for _ in range(2)]
+        for fault, times in ((killed, kills), (frozen, freezes)):
+            for _ in range(times):
+                await _once(fault, workers.pop(0), servers.log, carrier, rate)
+                workers.append(await servers.start("workers", settings))
     return [killed, frozen]
-
-
-class _WorkerPool:
-    """Starts workers, each a process of its own."""
-
-    def __init__(
-        self, stack: ExitStack, nats_server: NatsServer, carrier: StubCarrier, directory: Path
-    ) -> None:
-        self._stack = stack
-        self._directory = directory
-        self._count = 0
-        self._settings = Settings(
-            nats_url=nats_server.url,
-            nats_monitor_urls=(nats_server.monitor_url,),
-            carrier_url=carrier.url,
-            carrier_key="bench",
-            flows=("bench.setting.flows:ANSWERING",),
-        )
-
-    async def add(self) -> Child:
-        self._count += 1
-        log = self._directory / f"worker-{self._count}.log"
-        running = role("workers", self._settings, log)
-        # In a thread, so that the carrier can answer meanwhile.
-        return await asyncio.to_thread(self._stack.enter_context, running)
 
 
 async def _once(
@@ -151,7 +98,7 @@ async def _once(
     fault.times += 1
     fault.calls += len(calls)
     for name, appended_at in calls.items():
-        commands = carrier.arrivals.get(f"v3:{name}", {})
+        commands = carrier.times.get(f"v3:{name}", {})
         fault.lost += not commands
         fault.doubled += len(commands) > 1
         since = max(appended_at, lost_at)

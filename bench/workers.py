@@ -10,13 +10,12 @@ take turns; a figure is the median of its rounds.
 import argparse
 import asyncio
 import math
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import asyncpg
 import uvloop
@@ -24,18 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.rivals.lean_worker import INSERT, TABLE
-from bench.setting.calls import call_initiated, fit_for_ids
+from bench.setting.calls import append_call, call_initiated
 from bench.setting.carrier import StubCarrier, listening
-from bench.setting.children import Child, child, role
+from bench.setting.children import Child, child
 from bench.setting.machine import describe, median
-from offhook.cli.embedded.nats_server import NatsServer
+from bench.setting.servers import Servers, running_log
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.codec.facts import encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.provisioning.provision import provision
-from offhook.settings import Settings
 
 WORKERS = (1, 2, 4)
 TARGETS = {2: 1.7, 4: 2.8}
@@ -104,13 +98,12 @@ class Stage:
     """Where the workers' calls are appended, and the carrier they send commands to."""
 
     carrier: SlowCarrier
-    nats_server: NatsServer
-    log: JetStreamLog
+    servers: Servers
     database_url: str
     rows: "asyncpg.Pool[asyncpg.Record]"
 
     def append_to(self, name: str) -> Append:
-        return self._append_row if name == "lean" else lambda each: append_call(self.log, each)
+        return self._append_row if name == "lean" else partial(append_call, self.servers.log)
 
     async def _append_row(self, name: str) -> None:
         event = call_initiated(name)
@@ -144,47 +137,29 @@ async def measure(calls: int, rounds: int, answer_s: float) -> Sequence[Crew]:
         for workers in WORKERS
         for name in ("offhook", "lean")
     ]
-    async with listening(SlowCarrier(answer_s=answer_s)) as carrier:
-        with ExitStack() as stack:
-            nats_server = stack.enter_context(NatsServer())
-            database_url = stack.enter_context(PostgresServer()).libpq_url
-            client = await connect(nats_server.url, "bench")
-            await provision(client, [nats_server.monitor_url])
-            async with asyncpg.create_pool(database_url, max_size=ROWS_AT_ONCE) as rows:
-                await rows.execute(TABLE)
-                stage = Stage(
-                    carrier=carrier,
-                    nats_server=nats_server,
-                    log=JetStreamLog(client),
-                    database_url=database_url,
-                    rows=rows,
-                )
-                for _ in range(rounds):
-                    for crew in crews:
-                        await _round(crew, stage, calls)
-            await close(client)
+    async with listening(SlowCarrier(answer_s=answer_s)) as carrier, running_log() as servers:
+        database_url = (await servers.enter(PostgresServer())).libpq_url
+        async with asyncpg.create_pool(database_url, max_size=ROWS_AT_ONCE) as rows:
+            await rows.execute(TABLE)
+            stage = Stage(carrier=carrier, servers=servers, database_url=database_url, rows=rows)
+            for _ in range(rounds):
+                for crew in crews:
+                    await _round(crew, stage, calls)
     return crews
 
 
 async def _round(crew: Crew, stage: Stage, calls: int) -> None:
-    carrier, nats_server = stage.carrier, stage.nats_server
+    carrier, servers = stage.carrier, stage.servers
     hand_made = ["-m", "bench.rivals.lean_worker", stage.database_url, carrier.url, str(SLOTS)]
-    settings = Settings(
-        nats_url=nats_server.url,
-        nats_monitor_urls=(nats_server.monitor_url,),
-        carrier_url=carrier.url,
-        carrier_key="bench",
-        flows=("bench.setting.flows:ANSWERING",),
-        lanes_max=SLOTS,
-    )
-    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name, ExitStack() as stack:
+    settings = servers.worker_settings(carrier, lanes_max=SLOTS)
+    with ExitStack() as stack:
         children: list[Child] = []
         for number in range(crew.workers):
-            log = Path(name) / f"worker-{number}.log"
-            if crew.name == "lean":
-                running = child(hand_made, {}, log)
-            else:
-                running = role("workers", settings, log)
+            running = (
+                child(hand_made, {}, servers.directory / f"lean-{number}.log")
+                if crew.name == "lean"
+                else servers.role("workers", settings)
+            )
             # In a thread, so that the carrier can answer meanwhile.
             children.append(await asyncio.to_thread(stack.enter_context, running))
         append = stage.append_to(crew.name)
@@ -216,15 +191,6 @@ async def _burst(append_one: Append, carrier: SlowCarrier, calls: int) -> float:
         await asyncio.gather(*(append(f"{began}-{each}") for each in range(calls)))
         await carrier.all_answered.wait()
     return began
-
-
-async def append_call(log: JetStreamLog, name: str) -> str:
-    """Append `call.initiated` of leg v3:NAME in session-NAME; returns NAME as it is in both."""
-    name = fit_for_ids(name)
-    event = call_initiated(name)
-    encoded = encoded_webhook(wire_body(event), event.event_id)
-    await log.append(f"session-{name}", "in", encoded)
-    return name
 
 
 def table_of(crews: Sequence[Crew], calls: int) -> Table:

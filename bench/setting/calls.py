@@ -5,7 +5,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bench.setting.carrier import StubCarrier
 from bench.setting.flows import POISON_NUMBER
@@ -17,6 +17,7 @@ from offhook.jetstream.log import JetStreamLog
 
 LATE_S = 30.0
 POLL_S = 0.05
+CALLER = "+12025550101"
 
 
 @dataclass(kw_only=True)
@@ -72,14 +73,9 @@ async def calls_at_rate(
 
     async def append(number: int) -> None:
         name = f"{label}-{number}"
-        event, session_id = call_initiated(name), f"session-{name}"
-        began_at = time.perf_counter()
-        if poisoned_of and number % poisoned_of == poisoned_of // 2:
-            event = replace(event, from_=POISON_NUMBER)
-            poisoned[name] = began_at
-        else:
-            healthy[name] = began_at
-        await log.append(session_id, "in", encoded_webhook(wire_body(event), event.event_id))
+        is_poisoned = poisoned_of and number % poisoned_of == poisoned_of // 2
+        (poisoned if is_poisoned else healthy)[name] = time.perf_counter()
+        await append_call(log, name, from_=POISON_NUMBER if is_poisoned else CALLER)
 
     took_s = await at_rate(count, rate, append)
     deadline = time.perf_counter() + LATE_S
@@ -108,7 +104,15 @@ def fit_for_ids(name: str) -> str:
     return re.sub("[^A-Za-z0-9-]", "-", name)
 
 
-def call_initiated(name: str) -> CallInitiated:
+async def append_call(log: JetStreamLog, name: str, *, from_: str = CALLER) -> str:
+    """Append `call.initiated` of leg v3:NAME in session-NAME; returns NAME as it is in both."""
+    event = call_initiated(name, from_=from_)
+    encoded = encoded_webhook(wire_body(event), event.event_id)
+    await log.append(f"session-{fit_for_ids(name)}", "in", encoded)
+    return fit_for_ids(name)
+
+
+def call_initiated(name: str, *, from_: str = CALLER) -> CallInitiated:
     """Of leg v3:NAME in session-NAME."""
     name = fit_for_ids(name)
     return CallInitiated(
@@ -116,6 +120,6 @@ def call_initiated(name: str) -> CallInitiated:
         call_control_id=f"v3:{name}",
         call_session_id=f"session-{name}",
         direction="incoming",
-        from_="+12025550101",
+        from_=from_,
         to="+12025550102",
     )

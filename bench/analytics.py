@@ -42,7 +42,7 @@ from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, make_
 from offhook.projections.views.analytics.load.load import read_load
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
-from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
+from offhook.projections.views.analytics.rollups.tables import ROLLUPS
 from offhook.projections.views.analytics.subject_figures import read_figures
 from offhook.projections.views.analytics.subjects.commands import COMMANDS
 from offhook.projections.views.analytics.subjects.subject import Subject

@@ -18,7 +18,7 @@ from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.refold import Refolded, refold
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
 from offhook.projections.standby import Process
-from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
+from offhook.projections.views.analytics.rollups.tables import ROLLUPS
 from offhook.projections.views.database.engine import Connection, Engine, open_database
 from offhook.projections.views.registry import TABLES, VIEWS
 from offhook.projections.views.schema.migrate import hold_off_projectors, require_migrated

@@ -1,7 +1,7 @@
 """Roll-ups of legs by hour, day and month, and the triggers that keep them.
 
 They are filled from the legs that there are. The SQL is that of
-`offhook.projections.views.analytics.rollups.rollups` at this revision; a test compares the two.
+`offhook.projections.views.analytics.rollups.triggers` at this revision; a test compares the two.
 """
 
 from alembic import op

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
-from offhook.projections.views.analytics.rollups.rollups import ROLLUPS, TRIGGER
+from offhook.projections.views.analytics.rollups.tables import ROLLUPS
+from offhook.projections.views.analytics.rollups.triggers import TRIGGER
 from offhook.projections.views.database.engine import driver_in
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import VIEWS

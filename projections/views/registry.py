@@ -28,7 +28,7 @@ from sqlalchemy import Table, Text
 
 from offhook.projections.views import view
 from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES
-from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
+from offhook.projections.views.analytics.rollups.tables import ROLLUPS
 from offhook.projections.views.analytics.subjects.webhooks import webhook_sums
 from offhook.projections.views.commands import COMMANDS
 from offhook.projections.views.fold import Folded

@@ -12,7 +12,7 @@ from offhook.projections.views.analytics.hourly.kept import HOURLY_TABLES, KEPT_
 from offhook.projections.views.analytics.hourly.making import Hourly, make_hours
 from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
-from offhook.projections.views.analytics.rollups.rollups import OF_BLOCK
+from offhook.projections.views.analytics.rollups.tables import OF_BLOCK
 from offhook.projections.views.database.transactions import read_at_one_moment
 
 # A row that has come to nothing stays.

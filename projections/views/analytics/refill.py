@@ -4,13 +4,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.hourly.kept import make_everything
-from offhook.projections.views.analytics.rollups.changes import (
-    FILL_CHANGES,
-    FUNCTIONS,
-    hour_triggers_on,
-)
+from offhook.projections.views.analytics.rollups.changes import FILL_CHANGES
 from offhook.projections.views.analytics.rollups.filling import fill_rollups
-from offhook.projections.views.analytics.rollups.rollups import triggers_on
+from offhook.projections.views.analytics.rollups.triggers import TRIGGERS
 
 
 async def refill(connection: AsyncConnection, schema: str) -> None:
@@ -22,6 +18,5 @@ async def refill(connection: AsyncConnection, schema: str) -> None:
     for statement in (*FILL_CHANGES.values(), analyze):
         await connection.execute(text(statement))
     await make_everything(connection)
-    of_hours = (each for table in FUNCTIONS for each in hour_triggers_on(table))
-    for statement in (*triggers_on("legs"), *of_hours):
+    for statement in TRIGGERS:
         await connection.execute(text(statement))

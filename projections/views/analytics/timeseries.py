@@ -28,7 +28,7 @@ from offhook.projections.views.analytics.kpis import (
     Ratio,
     ratios_of,
 )
-from offhook.projections.views.analytics.rollups.rollups import IS_COUNTED
+from offhook.projections.views.analytics.rollups.tables import IS_COUNTED
 from offhook.projections.views.view import storable
 
 BUCKETS_MAX = 1_500

@@ -14,7 +14,7 @@ from offhook.projections.projector import batch
 from offhook.projections.projector.batch import Applied, Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.leases import Leases
-from offhook.projections.views.analytics.rollups.rollups import ROLLUPS
+from offhook.projections.views.analytics.rollups.tables import ROLLUPS
 from offhook.projections.views.database.engine import driver_of, open_database
 from offhook.projections.views.database.transactions import begun
 from offhook.projections.views.progress.checkpoint import checkpoint, read_checkpoint

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US
-from offhook.projections.views.analytics.rollups.rollups import BLOCK
+from offhook.projections.views.analytics.rollups.tables import BLOCK
 
 PERCENTILES_FORMULA = "nearest rank of the durations, as the end of its class of 10 %"
 

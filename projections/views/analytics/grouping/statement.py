@@ -15,7 +15,7 @@ from offhook.projections.views.analytics.grouping.buckets import (
 )
 from offhook.projections.views.analytics.grouping.percentiles import Blocks, added
 from offhook.projections.views.analytics.leg_facts import BOUNDS_US, DIMENSIONS, facts_of
-from offhook.projections.views.analytics.rollups.rollups import (
+from offhook.projections.views.analytics.rollups.tables import (
     BLOCK,
     CLASSES,
     COST,

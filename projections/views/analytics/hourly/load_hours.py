@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Index, Integer, Tabl
 
 from offhook.projections.views.analytics.hourly.making import Hourly
 from offhook.projections.views.analytics.rollups.changes import LOAD, UP_HOURS_MAX, UP_TO
-from offhook.projections.views.analytics.rollups.rollups import IS_COUNTED
+from offhook.projections.views.analytics.rollups.tables import IS_COUNTED
 from offhook.projections.views.view import metadata
 
 KINDS: Mapping[str, Sequence[str]] = {

@@ -98,7 +98,7 @@ _MOVED = f"""select span.since, span.until, {SHARD.format(row="later")} as shard
     ) as span"""
 
 OF_REPEATS = added(LOAD, _up("(select * from legs where call_control_id = any(due))"))
-"""For `rollups`: which rows of these legs count may have changed."""
+"""For `triggers`: which rows of these legs count may have changed."""
 
 
 def _at(row: str, column: str) -> str:
@@ -233,19 +233,3 @@ FUNCTIONS: Mapping[str, str] = {
     ),
 }
 """The bodies of the triggers' functions, in PL/pgSQL, by table."""
-
-_ROWS = {
-    "insert": "referencing new table as new_rows",
-    "update": "referencing old table as old_rows new table as new_rows",
-    "delete": "referencing old table as old_rows",
-    "truncate": "",
-}
-
-
-def hour_triggers_on(table: str) -> list[str]:
-    """Statements that create the triggers."""
-    return [
-        f"create trigger {TRIGGER}_{event} after {event} on {table} {rows}"
-        f" for each statement execute function {TRIGGER}_{table}()"
-        for event, rows in _ROWS.items()
-    ]

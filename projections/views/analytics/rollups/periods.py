@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 LEVELS = ("hour", "day", "month")
+"""Each leg is in one row of each: readers take the longest that fit."""
 
 
 class Span(NamedTuple):

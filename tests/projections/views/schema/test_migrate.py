@@ -12,8 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
-from offhook.projections.views.analytics.rollups import changes as hourly
-from offhook.projections.views.analytics.rollups.rollups import FUNCTION, TRIGGER, triggers_on
+from offhook.projections.views.analytics.rollups.triggers import FUNCTIONS, TRIGGER, TRIGGERS
 from offhook.projections.views.commands import count_outcomes
 from offhook.projections.views.database.engine import asyncpg_url, open_database
 from offhook.projections.views.schema.migrate import (
@@ -434,10 +433,6 @@ async def test_a_postgres_that_does_not_answer_is_the_operators_to_mend(
 
 
 async def test_the_triggers_are_those_that_the_code_knows(engine: AsyncEngine) -> None:
-    bodies = {TRIGGER: FUNCTION}
-    bodies |= {f"{hourly.TRIGGER}_{table}": body for table, body in hourly.FUNCTIONS.items()}
-    triggers = triggers_on("legs")
-    triggers += [each for table in hourly.FUNCTIONS for each in hourly.hour_triggers_on(table)]
     async with engine.connect() as connection:
         functions = await connection.execute(
             text("select proname, prosrc from pg_proc where starts_with(proname, :name)"),
@@ -451,10 +446,10 @@ async def test_the_triggers_are_those_that_the_code_knows(engine: AsyncEngine) -
             {"name": TRIGGER},
         )
     assert {row.proname: _words(row.prosrc) for row in functions} == {
-        name: _words(body) for name, body in bodies.items()
+        name: _words(body) for name, body in FUNCTIONS.items()
     }
     assert {_words(each.replace("public.", "")) for each in found.scalars()} == {
-        _words(each) for each in triggers
+        _words(each) for each in TRIGGERS
     }
 
 

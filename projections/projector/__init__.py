@@ -3,7 +3,7 @@
     leases ─▶ project ─▶ deliveries    records of the partitions that it holds, in order
                  │
                  ├─▶ batch ─▶ statements    copy into event_log ─┐ one
-                 │     │  └─▶ special_sessions                   │ transaction
+                 │     ├────▶ folding ─▶ special_sessions        │ transaction
                  │     └────▶ writing ─▶ checkpoint              ┘ views and positions, or neither
                  └─▶ progress ◀─ lag    what it has done, and what the views lack
 

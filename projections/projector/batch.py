@@ -13,60 +13,44 @@ text that is too long for an index is kept folded, and not written again until i
 change: other calls would wait for each attempt.
 """
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
 import asyncpg
 
-from offhook.events import Record
 from offhook.position import partition_of
-from offhook.process.slices import Slices
 from offhook.projections.projector.checkpoint import Fence
+from offhook.projections.projector.folding import Known, by_session, fold_sessions, parked_because
 from offhook.projections.projector.special_sessions import SpecialSessions, special_among, wanted
 from offhook.projections.projector.statements import (
     Move,
     Statement,
     copy_statement,
     plain_statement,
-    stub_statement,
     write_statement,
 )
 from offhook.projections.projector.writing import (
     REFUSED_MAX,
-    Done,
     Refused,
+    list_parked,
     refused_among,
     write_rows,
 )
 from offhook.projections.views.analytics.subjects.webhooks import sums_of
 from offhook.projections.views.database.engine import Connection, Driver, driver_in
 from offhook.projections.views.database.errors import is_of_a_value
-from offhook.projections.views.fold import BEGINNING, Folded, advanced, is_out_of_order, written
-from offhook.projections.views.registry import fits_every_index, long_texts, rows_of
-from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.fold import BEGINNING, Folded, written
+from offhook.projections.views.registry import fits_every_index
 from offhook.projections.views.stored.erasures import digest_of
-from offhook.projections.views.stored.event_log import StoredRecord, event_id_of, read_stored
-from offhook.projections.views.view import columns_of, storable
+from offhook.projections.views.stored.event_log import StoredRecord, event_id_of
 from offhook.recent import RecentDict
-from offhook.session import Session
 
 SESSIONS_CACHED_MAX = 10_000
 PARKED_RETRIED_MAX = 1_000
-ERROR_CHARS_MAX = 2_000
-
-READ_AHEAD = 200
-"""Records of earlier batches that are read in one round trip: a long call's, held all at once, fill
-the memory."""
 
 PLAIN_IN_A_ROW_MIN = 4
 """After so many plain batches the next one is expected to be plain. If it is not, it was folded for
 nothing."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +84,9 @@ class Projection:
         """
         if self._plain_in_a_row < PLAIN_IN_A_ROW_MIN:
             return None
-        kept = _by_session(records)
+        kept = by_session(records)
         read = [each.record for each in records if each.record]
-        known = _Known(parked=frozenset(), recorded={}, special=SpecialSessions(), copied=read)
-        folding = await self._folded(driver, known, kept)
+        folding = await fold_sessions(driver, Known(copied=read), kept, self._cached)
         rows = [each for _, each in folding.done]
         self._plain_in_a_row = 0  # until it is kept
         event_ids = [each for each in map(event_id_of, records) if each]
@@ -151,7 +134,7 @@ class Projection:
         moves = _moves(records, fences)
         driver = await driver_in(connection)
         kept, found = await self._copied(connection, driver, records, fences)
-        folding = await self._folded(driver, found, kept)
+        folding = await fold_sessions(driver, found, kept, self._cached)
         errors = await write_rows(
             driver,
             folding.done,
@@ -161,8 +144,8 @@ class Projection:
             sums_of(found.copied, found.repeated, folding.out_of_order),
             in_savepoints=in_savepoints,
         )
-        parked = {**folding.parked, **{key: _reason(each) for key, each in errors.items()}}
-        await _settle(
+        parked = {**folding.parked, **{key: parked_because(each) for key, each in errors.items()}}
+        await list_parked(
             driver,
             found.parked - folding.refused.keys(),
             parked,
@@ -202,17 +185,17 @@ class Projection:
         since = {row["session_id"]: (row["since_seq"], BEGINNING) for row in found}
         if not since:
             return Applied()
-        known = _Known(
+        known = Known(
             parked=frozenset(since),
             recorded={key: None for key in since},
             special=await special_among(connection, since),
         )
-        folding = await self._folded(driver, known, {key: () for key in since})
+        folding = await fold_sessions(driver, known, {key: () for key in since}, self._cached)
         errors = await write_rows(
             driver, folding.done, known.parked, self._name, (), {}, in_savepoints=True
         )
-        parked = {**folding.parked, **{key: _reason(each) for key, each in errors.items()}}
-        await _settle(driver, known.parked, parked, since)
+        parked = {**folding.parked, **{key: parked_because(each) for key, each in errors.items()}}
+        await list_parked(driver, known.parked, parked, since)
         done = [each for each, _ in folding.done if each.session.session_id not in parked]
         return Applied(folded=done, parked=parked)
 
@@ -243,7 +226,7 @@ class Projection:
         driver: Driver,
         records: Sequence[StoredRecord],
         fences: Mapping[int, Fence],
-    ) -> tuple[dict[str, list[StoredRecord]], "_Known"]:
+    ) -> tuple[dict[str, list[StoredRecord]], Known]:
         """Copy into event_log; returns what is in it now, without repeated event ids."""
         statement, positions = self._copy_of(records, fences)
         unknown = {key for key in positions if key not in self._cached}
@@ -260,12 +243,12 @@ class Projection:
         if row["is_special"]:
             special = await special_among(connection, {each.session_id for each in copied})
             copied = await wanted(connection, copied, special)
-        kept = _by_session(copied)
+        kept = by_session(copied)
         parked = frozenset(row["parked"]) & kept.keys()
         archived = {key for key in special.archived.keys() | special.failed if key in unknown}
         refused = {key: self._refused[key] for key in parked - archived if key in self._refused}
         earlier = {*row["known"], *parked, *archived} & kept.keys()
-        return kept, _Known(
+        return kept, Known(
             parked=parked,
             recorded={key: positions[key] for key in earlier - refused.keys()},
             refused=refused,
@@ -284,73 +267,6 @@ class Projection:
         digests = [digest_of(session_id) for session_id in positions]
         return copy_statement(rows, list(positions), digests, unknown), positions
 
-    async def _folded(
-        self,
-        driver: Driver,
-        known: "_Known",
-        kept: Mapping[str, Sequence[StoredRecord]],
-    ) -> "_Folding":
-        """Fold the sessions; those that fail come back with their error."""
-        earlier, parked = await _earlier(driver, known.recorded, known.special)
-        done: list[Done] = []
-        refused: dict[str, Refused] = {}
-        out_of_order: list[Record] = []
-        new = {each.seq for each in known.copied}
-        slices = Slices.of_batch()
-        for session_id, records in kept.items():
-            if session_id in parked:
-                continue
-            # All records of a parked session are read, including those of the batch.
-            counted = frozenset[int]() if session_id in known.parked else new
-            try:
-                before, held = earlier.get(session_id), known.refused.get(session_id)
-                if held is not None:
-                    before = held.folded
-                elif before is None and session_id not in known.parked:
-                    before = self._cached.get(session_id)
-                before = after = before or _nothing(session_id)
-                for record in records:
-                    read = record.record if record.seq in counted else None
-                    if read is not None and is_out_of_order(after, read):
-                        out_of_order.append(read)
-                    after = _advanced(after, record)
-                    await slices.yield_if_due()
-                # Rows that have not changed since the last batch are in the views already.
-                in_views = 0 if session_id in known.parked else before.last_seq
-                rows = rows_of(after, in_views)
-                if held is not None and held.texts == long_texts(rows):
-                    refused[session_id] = Refused(folded=after, texts=held.texts)
-                else:
-                    done.append((after, rows))
-            except Exception as error:
-                parked[session_id] = _reason(error)
-        return _Folding(done=done, parked=parked, refused=refused, out_of_order=out_of_order)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What event_log and parked_sessions have of a batch's sessions.
-
-    `recorded`: those with records to be read first, and up to which position; None for all.
-    `refused`: those of `parked` that are held in memory, and need not be read.
-    `copied` are the records that the batch has copied, `repeated` those whose event was there.
-    """
-
-    parked: frozenset[str]
-    recorded: Mapping[str, int | None]
-    special: SpecialSessions
-    refused: Mapping[str, Refused] = field(default_factory=dict)
-    copied: Sequence[Record] = ()
-    repeated: Sequence[Record] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Folding:
-    done: Sequence[Done]
-    parked: Mapping[str, str]  # session id -> error
-    refused: Mapping[str, Refused]  # that would be refused again
-    out_of_order: Sequence[Record] = ()
-
 
 def _moves(records: Sequence[StoredRecord], fences: Mapping[int, Fence]) -> list[Move]:
     last = {partition_of(record.seq): record for record in records}
@@ -365,108 +281,7 @@ def _moves(records: Sequence[StoredRecord], fences: Mapping[int, Fence]) -> list
     ]
 
 
-def _by_session(records: Iterable[StoredRecord]) -> dict[str, list[StoredRecord]]:
-    found: dict[str, list[StoredRecord]] = {}
-    for record in records:
-        found.setdefault(record.session_id, []).append(record)
-    return found
-
-
-def _nothing(session_id: str) -> Folded:
-    return Folded(session=Session(session_id=session_id))
-
-
-def _advanced(folded: Folded, record: StoredRecord) -> Folded:
-    if record.record is None:
-        raise _Unreadable(record.error)
-    return advanced(folded, record.record)
-
-
-class _Unreadable(Exception):
-    """A record of the session cannot be read."""
-
-
-def _reason(error: Exception) -> str:
-    reason = str(error) if isinstance(error, _Unreadable) else repr(error)
-    return str(storable(reason))[:ERROR_CHARS_MAX]
-
-
 async def _row(driver: Driver, statement: Statement) -> "asyncpg.Record":
     row = await driver.fetchrow(statement.text, *statement.values)
     assert row is not None
     return row
-
-
-async def _earlier(
-    driver: Driver, recorded: Mapping[str, int | None], special: SpecialSessions
-) -> tuple[dict[str, Folded], dict[str, str]]:
-    """The sessions as of their positions, and the error of each that cannot be folded."""
-    folded: dict[str, Folded] = {}
-    if not recorded:
-        return folded, {}
-    failed = {key: special.failed[key] for key in recorded if key in special.failed}
-    slices = Slices.of_batch()
-    for session_id in recorded:
-        try:
-            for record in special.archived.get(session_id, ()):
-                before = folded.get(session_id) or _nothing(session_id)
-                folded[session_id] = _advanced(before, record)
-                await slices.yield_if_due()
-        except Exception as error:
-            failed[session_id] = _reason(error)
-    async for row in driver.cursor(
-        "select e.seq, e.session_id, side, type, version, stored_at, body from event_log as e"
-        " join unnest($1::text[], $2::bigint[]) as u (session_id, position)"
-        " on e.session_id = u.session_id and e.seq <= coalesce(u.position, e.seq)"
-        " order by e.seq",
-        *(list(recorded), list(recorded.values())),
-        prefetch=READ_AHEAD,
-    ):
-        session_id = row["session_id"]
-        if session_id in failed:
-            continue
-        try:
-            before = folded.get(session_id) or _nothing(session_id)
-            folded[session_id] = _advanced(before, read_stored(**row))
-        except Exception as error:
-            failed[session_id] = _reason(error)
-        await slices.yield_if_due()
-    return folded, failed
-
-
-async def _settle(
-    driver: Driver,
-    known: AbstractSet[str],
-    parked: Mapping[str, str],
-    since: Mapping[str, tuple[int, datetime]],
-) -> None:
-    """List the sessions that are parked now, and no longer those of `known` that are not.
-
-    `since` has the position at which each failed, and when that record was stored.
-    """
-    for session_id, error in parked.items():
-        _log.error("session parked", extra={"session_id": session_id, "error": error})
-    if parked:
-        await driver.execute(
-            "insert into parked_sessions"
-            " (session_id, since_seq, error, attempts, parked_at, tried_at)"
-            " select session_id, since_seq, error, 1, now(), now()"
-            " from unnest($1::text[], $2::bigint[], $3::text[]) as u (session_id, since_seq, error)"
-            " on conflict (session_id) do update set error = excluded.error,"
-            " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at",
-            *(list(parked), [since[each][0] for each in parked], list(parked.values())),
-        )
-    if new := parked.keys() - known:
-        # A session that could never be folded is listed too, as an empty one.
-        stubs: list[Mapping[str, Any]] = [
-            columns_of(SESSIONS.table, session_view(_nothing(session_id)))
-            | {"first_seq": since[session_id][0]}
-            | dict.fromkeys(("first_stored_at", "last_stored_at"), since[session_id][1])
-            for session_id in sorted(new)
-        ]
-        statement = stub_statement(SESSIONS.table, stubs)
-        await driver.execute(statement.text, *statement.values)
-    if healed := known - parked.keys():
-        await driver.execute(
-            "delete from parked_sessions where session_id = any($1::text[])", sorted(healed)
-        )

@@ -1,8 +1,8 @@
-"""Writes the rows of a batch. Sessions whose values Postgres refuses are found and left out.
+"""Writes the rows of a batch, and which sessions are parked.
 
 All rows are written in one statement. If Postgres refuses one of them, the transaction has failed:
 it is rolled back, and the batch is applied again in savepoints, where the sessions at fault are
-found by halves. A savepoint each time would cost two round trips of every batch.
+found by halves and left out. A savepoint each time would cost two round trips of every batch.
 
 A session with a text that is too long for an index would be refused again with the same rows:
 
@@ -12,21 +12,34 @@ What is held is of use only while `parked_sessions` has the session, and is forg
 of its partition; then it is read and written again, as any parked session.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import asyncpg
 
 from offhook.errors import CheckpointMoved
-from offhook.projections.projector.statements import Move, Statement, write_statement
+from offhook.projections.projector.statements import (
+    Move,
+    Statement,
+    stub_statement,
+    write_statement,
+)
 from offhook.projections.views.analytics.subjects.webhooks import Sums
 from offhook.projections.views.database.engine import Driver
 from offhook.projections.views.database.errors import is_of_a_value
-from offhook.projections.views.fold import Folded
+from offhook.projections.views.fold import Folded, folded_from
 from offhook.projections.views.registry import LongTexts, Rows, fits_every_index, long_texts
+from offhook.projections.views.sessions import SESSIONS, session_view
+from offhook.projections.views.view import columns_of
 
 REFUSED_MAX = 1_000
 """Sessions that are held. Those beyond are read and tried with each of their records."""
+
+_log = logging.getLogger(__name__)
 
 Done = tuple[Folded, Rows]
 """A session that was folded, and its rows to be written."""
@@ -97,6 +110,44 @@ def refused_among(done: Sequence[Done], errors: Mapping[str, Exception]) -> dict
         )
         and (texts := long_texts(rows))
     }
+
+
+async def list_parked(
+    driver: Driver,
+    known: AbstractSet[str],
+    parked: Mapping[str, str],
+    since: Mapping[str, tuple[int, datetime]],
+) -> None:
+    """List the sessions that are parked now, and no longer those of `known` that are not.
+
+    `since` has the position at which each failed, and when that record was stored.
+    """
+    for session_id, error in parked.items():
+        _log.error("session parked", extra={"session_id": session_id, "error": error})
+    if parked:
+        await driver.execute(
+            "insert into parked_sessions"
+            " (session_id, since_seq, error, attempts, parked_at, tried_at)"
+            " select session_id, since_seq, error, 1, now(), now()"
+            " from unnest($1::text[], $2::bigint[], $3::text[]) as u (session_id, since_seq, error)"
+            " on conflict (session_id) do update set error = excluded.error,"
+            " attempts = parked_sessions.attempts + 1, tried_at = excluded.tried_at",
+            *(list(parked), [since[each][0] for each in parked], list(parked.values())),
+        )
+    if new := parked.keys() - known:
+        # A session that could never be folded is listed too, as an empty one.
+        stubs: list[Mapping[str, Any]] = [
+            columns_of(SESSIONS.table, session_view(folded_from(session_id, ())))
+            | {"first_seq": since[session_id][0]}
+            | dict.fromkeys(("first_stored_at", "last_stored_at"), since[session_id][1])
+            for session_id in sorted(new)
+        ]
+        statement = stub_statement(SESSIONS.table, stubs)
+        await driver.execute(statement.text, *statement.values)
+    if healed := known - parked.keys():
+        await driver.execute(
+            "delete from parked_sessions where session_id = any($1::text[])", sorted(healed)
+        )
 
 
 async def _written_apart(

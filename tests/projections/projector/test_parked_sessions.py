@@ -77,7 +77,7 @@ async def test_a_session_that_can_be_read_again_is_healed_at_the_next_start(
 
     await publish(log, call("s"))
     with monkeypatch.context() as patched:
-        patched.setattr("offhook.projections.projector.batch.rows_of", refuse)
+        patched.setattr("offhook.projections.projector.folding.rows_of", refuse)
         async with projecting(Projector(client, engine)):
             await caught_up(client, engine)
         assert await attempts_by_session(engine) == {"s": 1}

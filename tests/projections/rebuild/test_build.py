@@ -227,7 +227,7 @@ async def test_a_session_that_can_be_folded_again_is_no_longer_parked(
         raise ZeroDivisionError("a fold with a mistake in it")
 
     with monkeypatch.context() as patched:
-        patched.setattr("offhook.projections.projector.batch.rows_of", refuse)
+        patched.setattr("offhook.projections.projector.folding.rows_of", refuse)
         patched.setattr("offhook.projections.rebuild.folding.rows_of", refuse)
         await projected(client, log, engine, ["s"])
         assert (await built(engine)).parked == 1

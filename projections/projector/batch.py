@@ -15,6 +15,7 @@ change: other calls would wait for each attempt.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import asyncpg
 
@@ -263,7 +264,8 @@ class Projection:
         """The statement that copies them, and the position up to which each session was folded."""
         positions = {record.session_id: fences[partition_of(record.seq)].seq for record in records}
         unknown = {key: seq for key, seq in positions.items() if key not in self._cached}
-        rows = [record.row() for record in records]
+        # In one order, so that two projectors with the same records do not wait for each other.
+        rows = [record.row() for record in sorted(records, key=attrgetter("seq"))]
         digests = [digest_of(session_id) for session_id in positions]
         return copy_statement(rows, list(positions), digests, unknown), positions
 

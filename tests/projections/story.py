@@ -296,8 +296,9 @@ async def checkpoint_seq(engine: AsyncEngine) -> int:
 Tables = Mapping[str, list[dict[str, Any]]]
 
 
-async def blocked(engine: AsyncEngine, statement: str) -> None:
-    """Wait until another connection waits for a lock in a statement with this text near its start.
+async def blocked(engine: AsyncEngine, statement: str, *, count: int = 1) -> None:
+    """Wait until so many other connections wait for a lock in a statement with this text near its
+    start.
 
     Postgres shows the first 1,024 bytes of a statement.
     """
@@ -306,7 +307,7 @@ async def blocked(engine: AsyncEngine, statement: str) -> None:
         f" and wait_event_type = 'Lock' and query like '%{statement}%' and pid <> pg_backend_pid()"
     )
     async with asyncio.timeout(TIMEOUT_S), engine.connect() as connection:
-        while not (await connection.execute(asked)).scalar_one():
+        while (await connection.execute(asked)).scalar_one() < count:
             await connection.rollback()  # a transaction sees no newer activity
             await asyncio.sleep(0.02)
 

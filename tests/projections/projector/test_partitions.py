@@ -19,6 +19,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import partition_for
+from offhook.position import position_of
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
 from offhook.projections.projector.lag import LagWatch
@@ -28,6 +29,7 @@ from offhook.projections.views.database.engine import driver_of
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.event_log import read_stored
 from tests.projections.projector.projector_process import process
+from tests.projections.projector.records import stored_records
 from tests.projections.story import (
     NOON,
     TIMEOUT_S,
@@ -227,6 +229,45 @@ async def test_a_batch_of_a_lease_that_changed_hands_is_refused_with_all_its_row
     async with engine.begin() as connection:
         applied = await Projection(PROJECTOR).apply(connection, records[1:], fences)
     assert applied.positions == {2: (2 << 47) + 1}
+
+
+async def test_two_with_the_same_records_in_another_order_do_not_end_in_a_deadlock(
+    engine: AsyncEngine,
+) -> None:
+    """As one that was frozen in its batch, and the one that took its partitions over."""
+    batches = {
+        partition: stored_records(call(f"s{partition}"), after_seq=position_of(partition, 0))
+        for partition in (0, 1)
+    }
+    fences = {partition: Fence(seq=position_of(partition, 0)) for partition in (0, 1)}
+    async with engine.begin() as connection:
+        for partition in (0, 1):
+            await begin(connection, PROJECTOR, NOON, partition)
+
+    async def apply(*order: int) -> None:
+        records = [each for partition in order for each in batches[partition]]
+        async with engine.begin() as connection:
+            await Projection(PROJECTOR).apply(connection, records, fences)
+
+    async with engine.connect() as holding:
+        # Whoever has this row keeps the first one in the midst of its copy.
+        await holding.execute(
+            text(
+                "insert into event_log (seq, session_id, side, type, version, stored_at, body)"
+                " values (:seq, '', '', '', 1, now(), '')"
+            ),
+            {"seq": batches[1][1].seq},
+        )
+        first = asyncio.create_task(apply(1, 0))
+        await blocked(engine, "with copied as")
+        second = asyncio.create_task(apply(0, 1))
+        await blocked(engine, "with copied as", count=2)
+        await holding.rollback()
+        await first
+        with pytest.raises(CheckpointMoved):
+            await second
+    views = await stored_views(engine)
+    assert [row["session_id"] for row in views["sessions"]] == ["s0", "s1"]
 
 
 def test_partitions_are_shared_out_evenly_however_they_were_held() -> None:

@@ -4,12 +4,14 @@ A webhook's is shown as it was stored. In a record of our own positions are writ
 `2:1234`, and the traceback of a flow has lines of its own instead of one with `\\n` in it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from offhook.api.console.rendering import DIRECTIONS
 from offhook.position import position_text, referred
 
 
@@ -32,14 +34,20 @@ def record_text(record: Mapping[str, Any]) -> RecordText:
         return RecordText(body=body, traceback="")
     if record["signature"] is not None or not isinstance(value, dict):
         # Not made from the value: the names and numbers are as they were sent.
-        return RecordText(body=msgspec.json.format(body.encode()).decode(), traceback="")
+        text = msgspec.json.format(body.encode()).decode()
+        return RecordText(body=_visible(text), traceback="")
     traceback = value.get("traceback")
     if isinstance(traceback, str) and traceback:
         del value["traceback"]
     return RecordText(
-        body=pretty(with_positions(value, record["seq"])),
+        body=_visible(pretty(with_positions(value, record["seq"]))),
         traceback=traceback if isinstance(traceback, str) else "",
     )
+
+
+def _visible(json: str) -> str:
+    """The same JSON, in which these characters are written as JSON's escapes."""
+    return re.sub(f"[{DIRECTIONS}]", lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
 def with_positions(value: Any, position: int) -> Any:

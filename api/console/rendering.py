@@ -14,6 +14,9 @@ from offhook.api.console.assets import CHARTS, chart_assets, own_assets
 from offhook.position import position_text
 from offhook.wording.durations import age, duration
 
+DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
+"""Characters that turn the direction of writing, as a class of a regular expression."""
+
 _environment = jinja2.Environment(
     loader=jinja2.PackageLoader("offhook.api.console"),
     autoescape=True,
@@ -27,9 +30,10 @@ def render(template: str, **shown: Any) -> str:
     """The template with these names in it; a name that is missing is an error.
 
     A character that XML does not allow is replaced: a caller's name may have any, and an SVG with
-    one does not open.
+    one does not open. So is one that turns the direction of writing, which would show what follows
+    it backwards: a caller could seem to be somebody else.
     """
-    return _NOT_XML.sub("\ufffd", _environment.get_template(template).render(**shown))
+    return _NOT_SHOWN.sub("\ufffd", _environment.get_template(template).render(**shown))
 
 
 def rendered_parts(template: str, **shown: Any) -> Iterator[str]:
@@ -39,16 +43,17 @@ def rendered_parts(template: str, **shown: Any) -> Iterator[str]:
         if piece != _PART:
             pieces.append(piece)
         elif pieces:
-            yield _NOT_XML.sub("\ufffd", "".join(pieces))
+            yield _NOT_SHOWN.sub("\ufffd", "".join(pieces))
             pieces = []
-    yield _NOT_XML.sub("\ufffd", "".join(pieces))
+    yield _NOT_SHOWN.sub("\ufffd", "".join(pieces))
 
 
 # A reader's text has its angle brackets escaped.
 _PART = Markup("<!-- part -->")
 
 # XML 1.0, section 2.2; without lone surrogates, which UTF-8 cannot encode either.
-_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+_NOT_XML = "[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]"
+_NOT_SHOWN = re.compile(f"{_NOT_XML}|[{DIRECTIONS}]")
 
 
 def moment(text: str | None) -> Markup:

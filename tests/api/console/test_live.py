@@ -123,3 +123,19 @@ async def test_without_scripts_a_reader_sees_the_calls_and_no_button(
     await expect(page.locator(f"[id='call-{session_id}'] a.open")).to_be_visible()
     await expect(page.get_by_role("button", name="Hang up")).to_have_count(0)
     await plain.close()
+
+
+async def test_a_long_address_leaves_room_for_the_other_columns(stack: Stack, page: Page) -> None:
+    connection_id = await stack.connection()
+    caller = f"sip:{'a' * 180}@b.example"
+    session_id = (await stack.ring(connection_id, **{"from": caller}))["call_session_id"]
+    await stack.session(session_id)
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    for path in ("/", "/search", f"/sessions/{session_id}"):
+        ours = "connection_id" if path == "/search" else "connection"
+        await page.goto(f"/console{path}?{'' if 'sessions' in path else f'{ours}={connection_id}'}")
+        link = page.locator("td .open", has_text=caller).first
+        await expect(link).to_be_visible()
+        box = await link.bounding_box()
+        assert box is not None
+        assert box["width"] < 600, path

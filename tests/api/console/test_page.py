@@ -158,3 +158,11 @@ async def test_what_nobody_waits_for_any_more_is_not_asked_for() -> None:
     assert await anext(parts) == "bar"
     await parts.aclose()
     assert shown.cancelled()
+
+
+def test_a_text_cannot_turn_the_direction_of_what_follows_it() -> None:
+    names: Shown = {"figure": "sip:\u202eevil@x \u2067\u0007שלום"}
+    assert rendering.render("part.html", **names) == "sip:\ufffdevil@x \ufffd\ufffdשלום"
+    assert list(rendering.rendered_parts("part.html", **names)) == [
+        "sip:\ufffdevil@x \ufffd\ufffdשלום"
+    ]

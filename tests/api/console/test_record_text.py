@@ -38,6 +38,14 @@ def test_a_webhook_is_shown_as_it_was_stored() -> None:
     assert "".join(found.body.split()) == stored
 
 
+def test_a_character_that_turns_the_direction_of_writing_is_seen() -> None:
+    stored = '{"from":"sip:\u202eevil@x"}'
+    for signature in (None, {"verdict": "authentic"}):
+        found = record_text(record(stored, signature=signature))
+        assert "sip:\\u202eevil@x" in found.body
+        assert json.loads(found.body) == json.loads(stored)
+
+
 def test_what_is_no_json_is_shown_as_it_is() -> None:
     assert record_text(record("<xml/>")).body == "<xml/>"
     odd = record("") | {"body": None, "body_base64": "/w=="}

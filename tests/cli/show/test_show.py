@@ -1,42 +1,23 @@
-"""`offhook show`: what it prints of a known session, and that it reads it from the log."""
+"""`offhook show` reads a session from the log."""
 
-import dataclasses
 import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.cli.show.text import session_text
-from offhook.codec.facts import decode, fact_id_of
 from offhook.events import (
-    Decided,
     IssuedCommand,
-    Record,
-    SessionParked,
-    SessionResumed,
-    TimerCancelled,
-    TimerFired,
-    TimerOrder,
-    TimerSet,
 )
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
-from offhook.position import position_of
-from offhook.session.inserted import reason_of_hangup
 from offhook.settings import Settings, environment_from
 from tests import forked
-from tests.example_events import example_event
 from tests.projections.story import (
-    NOON,
-    Entry,
     call,
     dial_of,
     events_of,
@@ -46,210 +27,11 @@ from tests.projections.story import (
     webhook,
 )
 
-PARKED = SessionParked(cause_seq=1, error="flow frontdesk 7: ValueError: no [x]", attempts=5)
-
-PRINTED = """\
-session s: 16 records, ended
-The flow frontdesk 7 raised an error on call.initiated in each of 5 attempts: ValueError: no [x]. An
-operator has resumed the session since.
-The command hangup failed: the carrier refused it (HTTP 422, 90015).
-The caller +12025550100 hung up 57 s after the answer (normal_clearing, SIP 200 OK, ended by the
-caller).
-L1  v3:s
-L2  v3:s-2
- seq  2026-11-22                  times are UTC, + since the first record
- 0:1  12:00:01.123   +0.000  in   call.initiated  L1 incoming, +12025550100 → +12025550101, 1 s
-                                  after it occurred
-                                  ▸active · ▸L1 initiated
- 0:2  12:00:02.123   +1.000  out  Decided  on 0:1 by frontdesk 7: answer L1, hangup L1
-                                  active · L1 initiated · ▸answer L1 pending · ▸hangup L1 pending
- 0:3  12:00:03.123   +2.000  out  CommandAttempted  answer L1, attempt 2: 503
-                                  active · L1 initiated · answer L1 pending · hangup L1 pending
- 0:4  12:00:04.123   +3.000  in   call.answered  L1, 1 s after it occurred
-                                  active · ▸L1 answered · answer L1 pending · hangup L1 pending
- 0:5  12:00:05.123   +4.000  in   call.initiated  L2 outgoing, +12025550100 → +12025550101, 1 s
-                                  after it occurred
-                                  active · L1 answered · ▸L2 initiated · answer L1 pending · hangup
-                                  L1 pending
- 0:6  12:00:06.123   +5.000  in   call.answered  L2
-                                  active · L1 answered · ▸L2 answered · answer L1 pending · hangup
-                                  L1 pending
- 0:7  12:00:07.123   +6.000  in   call.bridged  L1
-                                  active · ▸L1 bridged · L2 answered · answer L1 pending · hangup L1
-                                  pending
- 0:8  12:00:08.123   +7.000  out  CommandSucceeded  answer L1, HTTP 200, in 6 s
-                                  active · L1 bridged · L2 answered · ▸answer L1 succeeded · hangup
-                                  L1 pending
- 0:9  12:00:09.123   +8.000  in   call.bridged  L2
-                                  active · L1 bridged · ▸L2 bridged · hangup L1 pending · answer L1
-                                  succeeded
-0:10  12:00:10.123   +9.000  in   call.hangup  L1 normal_clearing, by caller, SIP 200
-                                  active · ▸L1 ended · L2 bridged · hangup L1 pending · answer L1
-                                  succeeded
-0:11  12:00:11.123  +10.000  in   call.hangup  L2 normal_clearing, by caller, SIP 200
-                                  ▸ended · L1 ended · ▸L2 ended · hangup L1 pending · answer L1
-                                  succeeded
-0:12  12:00:12.123  +11.000  in   call.recording.saved  L1
-                                  ended · L1 ended · L2 ended · hangup L1 pending · answer L1
-                                  succeeded
-0:13  12:00:13.123  +12.000  out  CommandFailed  hangup L1, refused, HTTP 422, 90015, in 11 s
-                                  ended · L1 ended · L2 ended · ▸hangup L1 failed · answer L1
-                                  succeeded
-0:14  12:00:14.123  +13.000  in   CommandRequested  dial +12025550102 by tests
-                                  ended · L1 ended · L2 ended · ▸dial requested · answer L1
-                                  succeeded · hangup L1 failed
-0:15  12:00:15.123  +14.000  out  SessionParked  on 0:1 after 5 attempts: flow frontdesk 7:
-                                  ValueError: no [x]
-                                  ▸ended, parked · L1 ended · L2 ended · dial requested · answer L1
-                                  succeeded · hangup L1 failed
-0:16  12:00:16.123  +15.000  in   SessionResumed  by cli:root
-                                  ▸ended · L1 ended · L2 ended · dial requested · answer L1
-                                  succeeded · hangup L1 failed
-"""
-
 
 @pytest.fixture
 def own_nats() -> Iterator[NatsServer]:
     with NatsServer() as server:
         yield server
-
-
-def test_each_record_is_printed_with_the_session_after_it() -> None:
-    entries = [
-        *call("s"),
-        fact("s", request_of("s"), "in"),
-        fact("s", PARKED),
-        fact("s", SessionResumed(resumed_by="cli:root"), "in"),
-    ]
-    assert _printed("s", entries, width=100) == PRINTED
-    assert all(len(line) <= 80 for line in _printed("s", entries, width=80).splitlines())
-
-
-def test_a_call_whose_hangup_was_lost_has_ended_once_it_must_have() -> None:
-    entries = call("s")[:6]
-    printed = _printed("s", entries, width=200)
-    assert printed.splitlines()[0] == "session s: 6 records, active"
-    printed = _printed("s", entries, width=200, now=NOON + timedelta(days=2))
-    assert printed.splitlines()[0] == "session s: 6 records, ended (no hangup)"
-
-
-def test_a_timer_is_shown_from_its_decision_to_its_end() -> None:
-    def decided(cause_seq: int, *timers: TimerOrder) -> Decided:
-        return Decided(
-            cause_seq=cause_seq,
-            cause_id="e",
-            flow="frontdesk",
-            flow_version="7",
-            worker="w",
-            lease_s=3,
-            timers=timers,
-        )
-
-    order = TimerOrder(timer_id="1-0", name="menu", after_s=5)
-    again = TimerOrder(timer_id="2-0", name="menu", after_s=8)
-    due_at = NOON + timedelta(seconds=6)
-    entries = [
-        fact("s", decided(1, order)),
-        fact("s", TimerSet(timer_id="1-0", name="menu", due_at=due_at)),
-        fact("s", decided(2, dataclasses.replace(order, after_s=None), again)),
-        fact("s", TimerCancelled(timer_id="1-0", name="menu")),
-        fact("s", TimerFired(timer_id="2-0", name="menu", due_at=due_at)),
-    ]
-    said = [line.strip() for line in _printed("s", entries, width=100).splitlines()[3:]]
-    assert said == [
-        "0:1  12:00:01.123  +0.000  out  Decided  on 0:1 by frontdesk 7: timer menu in 5 s",
-        "empty · ▸timer menu set",
-        "0:2  12:00:02.123  +1.000  out  TimerSet  menu, due 12:00:06.123",
-        "empty · timer menu set",
-        "0:3  12:00:03.123  +2.000  out  Decided  on 0:2 by frontdesk 7: cancel timer menu, timer "
-        "menu in 8 s",
-        "empty · ▸timer menu set",
-        "0:4  12:00:04.123  +3.000  out  TimerCancelled  menu",
-        "empty · timer menu set",
-        "0:5  12:00:05.123  +4.000  out  TimerFired  menu",
-        "empty",
-    ]
-
-
-def test_a_decision_shows_its_warnings() -> None:
-    decided = Decided(
-        cause_seq=1,
-        cause_id="e",
-        flow="frontdesk",
-        flow_version="7",
-        worker="w",
-        lease_s=3,
-        warnings=("speak: the incoming call was not answered yet (90034)",),
-    )
-    printed = _printed("s", [fact("s", decided)], width=140)
-    assert "nothing; warning: speak: the incoming call was not answered yet (90034)" in printed
-
-
-def test_a_hangup_that_offhook_added_has_its_name() -> None:
-    hangup = IssuedCommand(
-        command_id="h-1", operation="hangup", call_control_id="leg", parameters={}
-    )
-    decided = Decided(
-        cause_seq=1,
-        cause_id="e",
-        flow="frontdesk",
-        flow_version="7",
-        worker="w",
-        lease_s=3,
-        commands=(hangup,),
-        warnings=(reason_of_hangup("d"),),
-    )
-    printed = _printed("s", [fact("s", decided)], width=140)
-    assert "(by unwanted-leg); warning: hangup: the leg's dial (d) has failed" in printed
-
-
-def test_of_many_settled_commands_only_the_number_is_told() -> None:
-    entries = [entry for _ in range(6) for entry in call("s")]
-    for number, entry in enumerate(entries):
-        body = entry.encoded.body.replace(b"s-answer", f"s-answer-{number // 13}".encode())
-        entries[number] = _with_body(entry, body)
-    lines = _printed("s", entries, width=100).splitlines()
-    assert any("commands settled before" in line for line in lines)
-    assert any("answer L1 #6 succeeded" in line for line in lines)
-
-
-def test_the_last_records_are_printed_as_they_are_among_all() -> None:
-    entries = [*call("s"), fact("s", request_of("s"), "in"), fact("s", PARKED)]
-    everything = _printed("s", entries, width=100).splitlines()
-    printed = _printed("s", entries, width=100, last=2).splitlines()
-    assert printed[0] == "session s: 15 records, ended, parked; the last 2"
-    day = next(at for at, line in enumerate(printed) if line.lstrip().startswith("seq "))
-    assert printed[1 : day + 1] == everything[1 : day + 1]
-    assert printed[day + 1 :] == everything[-len(printed[day + 1 :]) :]
-    assert printed[day + 1].startswith("0:14  12:00:14.123  +13.000  in   CommandRequested  dial ")
-    assert _printed("s", entries, width=100, last=99).splitlines() == everything
-
-
-def test_what_an_event_is_about_is_told_in_a_word_and_how_the_leg_is() -> None:
-    entries = [
-        webhook("s", replace(event, occurred_at=None))
-        for event in (
-            example_event("call.hold"),
-            example_event("call.enqueued", queue="support"),
-            example_event("conference.participant.joined", conference_id="c"),
-            example_event("call.dtmf.received", digit="5"),
-            example_event("call.gather.ended", digits="5", status="valid"),
-        )
-    ]
-    lines = [line.strip() for line in _printed("s", entries, width=100).splitlines()]
-    state = "L1 unseen, held, in queue support, in conference c"
-    assert [line.partition("  in   ")[2] or line for line in lines[4:]] == [
-        "call.hold  L1",
-        "▸active · ▸L1 unseen, held",
-        "call.enqueued  L1 support",
-        "active · ▸L1 unseen, held, in queue support",
-        "conference.participant.joined  L1 c",
-        f"active · ▸{state}",
-        "call.dtmf.received  L1 5",
-        f"active · {state}",
-        "call.gather.ended  L1 5, valid",
-        f"active · {state}",
-    ]
 
 
 async def test_the_session_comes_from_the_log_alone(own_nats: NatsServer) -> None:
@@ -373,28 +155,6 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
         assert _show(own_nats, "s", *wrong).returncode != 0
 
 
-def test_positions_are_printed_as_partition_and_sequence() -> None:
-    first, decided = _records("s", call("s")[:2])
-    # A log that was moved to several partitions has causes that are sequences.
-    moved = [replace(each, seq=position_of(3, each.seq)) for each in (first, decided)]
-    console = Console(width=200)
-    with console.capture() as captured:
-        console.print(session_text("s", moved, now=NOON))
-    shown = captured.get()
-    assert re.findall(r"^ *(\S+)  \d\d:", shown, re.MULTILINE) == ["3:1", "3:2"]
-    assert "on 3:1 by frontdesk 7" in shown
-
-
-def test_an_id_is_never_broken_over_two_lines() -> None:
-    leg = "v3:" + "x" * 90
-    event = replace(events_of("s")[0], call_control_id=leg)
-    console = Console(width=40)
-    with console.capture() as captured:
-        records = [*_records("s", [webhook("s", event)])]
-        console.print(session_text("s", records, now=NOON), crop=False)
-    assert f"L1  {leg}" in captured.get().splitlines()
-
-
 async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
     client = await connect(own_nats.url, "test")
     await provision(client, [own_nats.monitor_url])
@@ -410,38 +170,6 @@ async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:
         shown = _show(own_nats, "nobody", *options)
         assert shown.returncode == 1
         assert "10:30 is a position in partition 10; expected one of this log" in shown.stderr
-
-
-def _printed(
-    session_id: str,
-    entries: Sequence[Entry],
-    *,
-    width: int,
-    last: int | None = None,
-    now: datetime = NOON,
-) -> str:
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(
-            session_text(session_id, [*_records(session_id, entries)], last, now=now, width=width)
-        )
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
-def _records(session_id: str, entries: Sequence[Entry]) -> Iterator[Record]:
-    for seq, entry in enumerate(entries, start=1):
-        value = decode(entry.encoded.type, entry.encoded.version, entry.encoded.body)
-        yield Record(
-            seq=seq,
-            stored_at=NOON + timedelta(seconds=seq),
-            session_id=session_id,
-            fact=value,
-            fact_id=fact_id_of(value, session_id),
-        )
-
-
-def _with_body(entry: Entry, body: bytes) -> Entry:
-    return replace(entry, encoded=replace(entry.encoded, body=body))
 
 
 def _show(server: NatsServer, *arguments: str) -> "subprocess.CompletedProcess[str]":

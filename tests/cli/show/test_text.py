@@ -15,12 +15,12 @@ from offhook.cli.show import follow
 from offhook.cli.show.columns import elapsed
 from offhook.cli.show.fold import detail_of_call, links_of
 from offhook.cli.show.hanging import hanging
-from offhook.cli.show.text import is_over, session_text
-from offhook.codec.facts import decode
-from offhook.events import CommandFailed, CommandSucceeded, Decided, IssuedCommand, Record
+from offhook.cli.show.text import is_over
+from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 from offhook.position import position_of
 from offhook.session import fold
 from offhook.settings import Settings
+from tests.cli.show.printing import decision, printed, records_of, shown
 from tests.example_events import example_event
 from tests.memory_log import MemoryLog
 from tests.projections.story import NOON, Entry, call, dial_of, events_of, fact, webhook
@@ -51,12 +51,12 @@ def test_what_is_spoken_is_in_quotes_and_shortened() -> None:
         command("hangup"),
     )
     heard = example_event("call.transcription", transcription_data={"transcript": "the desk"})
-    shown = printed([fact("s", decided), webhook("s", replace(heard, occurred_at=None))])
+    text = printed([fact("s", decided), webhook("s", replace(heard, occurred_at=None))])
     assert (
         "speak L1 “Hello.”, gather_using_speak L1 “For sales press 1, for support press 2, for all "
         "else stay o…”, gather_using_ai L1 “Who is calling?”, transfer L1 +12025550121, hangup L1\n"
-    ) in shown
-    assert re.search(r"call.transcription  L\d “the desk”\n", shown)
+    ) in text
+    assert re.search(r"call.transcription  L\d “the desk”\n", text)
 
 
 def test_an_outcome_has_the_time_since_its_decision_and_the_session_that_it_placed() -> None:
@@ -67,9 +67,9 @@ def test_an_outcome_has_the_time_since_its_decision_and_the_session_that_it_plac
         fact("s", decision(dial)),
         fact("s", CommandSucceeded(command_id="dial", http_status=200, answer=answer)),
     ]
-    shown = printed(entries)
-    assert "dial L1, HTTP 200, in 1 s, placed session other\n" in shown
-    assert "\ndialled +12025550102 in session other\n" in shown
+    text = printed(entries)
+    assert "dial L1, HTTP 200, in 1 s, placed session other\n" in text
+    assert "\ndialled +12025550102 in session other\n" in text
     records = records_of(entries)
     assert links_of("s", detail_of_call("s", records, NOON), records) == [
         {"how": "dialled", "session_id": "other", "to": "+12025550102"}
@@ -164,49 +164,13 @@ def test_ids_are_whole_at_every_width(width: int | None) -> None:
         replace(record, session_id=at)
         for record, at in zip(records_of(entries), [other, other, session_id, other], strict=True)
     ]
-    console = Console(width=width or 80)
-    with console.capture() as captured:
-        text = session_text(session_id, records, now=NOON, width=width)
-        console.print(text, crop=False)
-    shown = captured.get()
-    assert f"dialled by request {other}" in shown.replace("\n", " ")
-    assert len(re.findall(session_id, shown)) == 3  # the title, the leg, "placed session"
-    assert len(re.findall(other, shown)) == 2
+    text = shown(records, session_id=session_id, width=width)
+    assert f"dialled by request {other}" in text.replace("\n", " ")
+    assert len(re.findall(session_id, text)) == 3  # the title, the leg, "placed session"
+    assert len(re.findall(other, text)) == 2
     if width is None:
         heading = ["title", "why", "link", "L1", "day"]
-        assert len(shown.splitlines()) == len(heading) + 2 * len(records)
-
-
-def printed(entries: Sequence[Entry]) -> str:
-    console = Console(width=80)
-    with console.capture() as captured:
-        console.print(session_text("s", records_of(entries), now=NOON), crop=False)
-    return captured.get()
-
-
-def records_of(entries: Sequence[Entry]) -> list[Record]:
-    return [
-        Record(
-            seq=seq,
-            stored_at=NOON + timedelta(seconds=seq),
-            session_id="s",
-            fact=decode(entry.encoded.type, entry.encoded.version, entry.encoded.body),
-            fact_id=str(seq),
-        )
-        for seq, entry in enumerate(entries, start=1)
-    ]
-
-
-def decision(*commands: IssuedCommand) -> Decided:
-    return Decided(
-        cause_seq=1,
-        cause_id="e",
-        flow="desk",
-        flow_version="7",
-        worker="w",
-        lease_s=3,
-        commands=commands,
-    )
+        assert len(text.splitlines()) == len(heading) + 2 * len(records)
 
 
 def command(operation: str, **parameters: object) -> IssuedCommand:

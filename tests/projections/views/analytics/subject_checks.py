@@ -1,4 +1,4 @@
-"""Load, commands, visits and webhooks as they are read, against `oracle_more`."""
+"""Load, commands, visits and webhooks as they are read, against `oracle_subjects`."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from offhook.projections.views.analytics.subjects.visits import VISITS
 from offhook.projections.views.analytics.subjects.webhooks import WEBHOOKS
 from tests.projections.views.analytics.oracle import Event, Leg, Numbers, legs_of
 from tests.projections.views.analytics.oracle_groups import Bid
-from tests.projections.views.analytics.oracle_more import (
+from tests.projections.views.analytics.oracle_subjects import (
     Fact,
     Group,
     Thing,
@@ -39,7 +39,7 @@ ZONES = ("America/New_York", "Asia/Kolkata")
 
 
 @dataclass(frozen=True, kw_only=True)
-class More:
+class Sent:
     """What was sent, and the legs that it makes."""
 
     events: Sequence[Event]

@@ -7,16 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from dataclasses import fields, is_dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytest
 
-from offhook.cli.whatif.replay import Replay, Replayed, Row
-from offhook.codec.facts import encode, encoded_webhook
-from offhook.codec.webhooks import wire_body
-from offhook.commands import Answer, Dial, Hangup, Speak, UpdateClientState
+from offhook.cli.whatif.replay import Replay
+from offhook.codec.facts import encode
+from offhook.commands import Dial, Hangup, UpdateClientState
 from offhook.events import (
     CallAnswered,
     CallHangup,
@@ -25,23 +23,28 @@ from offhook.events import (
     CommandRequested,
     Decided,
     Event,
-    Fact,
-    IssuedCommand,
-    LegPlaced,
-    PlacedLeg,
     SessionParked,
     SessionResumed,
 )
 from offhook.flow import API_FLOW, PARKED, Flow, Order
-from offhook.position import position_of
 from offhook.session import Session
 from offhook.session.timers import CancelTimer, SetTimer
 from offhook.workers.sessions.flows import NOT_ASKED
+from tests.cli.whatif.history import (
+    LEG,
+    NOW,
+    History,
+    answered,
+    command,
+    flow_of,
+    greet,
+    hung_up,
+    initiated,
+    replayed,
+)
 from tests.cli.whatif.recording import SESSION, recorded
 
 SEEDS = 20
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-LEG = "v3:leg-a"
 
 
 def plain(value: Any, *left_out: str) -> Any:
@@ -93,15 +96,6 @@ def orders_by(shown: str) -> Sequence[Order]:
     return orders
 
 
-def flow_of(decide: Any, name: str = "f", version: str = "1") -> Flow:
-    return Flow(name=name, version=version, decide=decide)
-
-
-async def replayed(rows: Sequence[Row], flow: Flow, *names: str) -> Replayed:
-    replay = Replay(flow, frozenset(names or (flow.name,)), nullcontext)
-    return await replay.of(SESSION, rows)
-
-
 @pytest.mark.parametrize(
     ("decide", "policy"),
     [(everything, "none"), (nearly_everything, "none"), (nearly_everything, "hangup")],
@@ -141,70 +135,6 @@ async def test_two_flows_of_one_session_are_told_apart() -> None:
             verdicts[found.verdict] += 1
             assert found.verdict != "different", (number, flow.name, found)
     assert verdicts["same"] > SEEDS // 4
-
-
-class History:
-    """Records of a call, as they are stored, a second apart."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-
-    def webhook(self, event: Any) -> int:
-        encoded = encoded_webhook(wire_body(event), event.event_id)
-        return self._add(encoded.type, encoded.version, encoded.body)
-
-    def fact(self, fact: Fact) -> int:
-        encoded = encode(fact, SESSION)
-        return self._add(encoded.type, encoded.version, encoded.body)
-
-    def decided(
-        self,
-        seq: int,
-        *commands: IssuedCommand,
-        flow: str = "f",
-        version: str = "1",
-        in_seq: int | None = None,
-    ) -> int:
-        return self.fact(
-            Decided(
-                cause_seq=seq, cause_id="x", flow=flow, flow_version=version, worker="w",
-                lease_s=3.0, commands=commands, in_seq=in_seq,
-            )
-        )  # fmt: skip
-
-    def _add(self, type_name: str, version: int, body: bytes) -> int:
-        seq = len(self.rows) + 1
-        self.rows.append((seq, type_name, version, NOW + timedelta(seconds=seq), body))
-        return seq
-
-
-def command(operation: str, number: int = 1, **parameters: Any) -> IssuedCommand:
-    return IssuedCommand(
-        command_id=f"{operation}-{number}", operation=operation, call_control_id=LEG,
-        parameters=parameters,
-    )  # fmt: skip
-
-
-def initiated() -> CallInitiated:
-    return CallInitiated(event_id="e1", call_control_id=LEG, direction="incoming")
-
-
-def answered() -> CallAnswered:
-    return CallAnswered(event_id="e2", call_control_id=LEG)
-
-
-def hung_up() -> CallHangup:
-    return CallHangup(event_id="e3", call_control_id=LEG)
-
-
-def greet(event: Event, session: Session) -> Sequence[Order]:
-    match event:
-        case CallInitiated():
-            return [Answer()]
-        case CallAnswered():
-            return [Speak(payload="Hello", voice="female")]
-        case _:
-            return []
 
 
 GREET = flow_of(greet, version="2")
@@ -347,82 +277,6 @@ async def test_a_failed_command_is_named_by_its_operation_and_reason() -> None:
     found = (await replayed(history.rows, flow_of(nothing))).found
     assert found is not None
     assert found.event == "failed transfer (refused)"
-
-
-async def test_a_record_that_the_worker_had_not_read_yet_is_kept_from_the_flow() -> None:
-    """It reads the two sides one after the other: the one may be older than the other."""
-
-    def counts(event: Event, session: Session) -> Sequence[Order]:
-        return [Speak(payload=f"{len(session.legs)} legs", voice="female")]
-
-    history = History()
-    history.decided(
-        history.webhook(initiated()), command("speak", payload="1 legs", voice="female")
-    )
-    unread = history.webhook(CallInitiated(event_id="e4", call_control_id="v3:leg-b"))
-    failed = CommandFailed(command_id="speak-1", operation="speak", reason="refused")
-    one = command("speak", 2, payload="1 legs", voice="female")
-    history.decided(history.fact(failed), replace(one, call_control_id=None))
-    other = command("speak", 3, payload="2 legs", voice="female")
-    history.decided(unread, replace(other, call_control_id="v3:leg-b"))
-    found = await replayed(history.rows, flow_of(counts))
-    assert (found.verdict, found.same) == ("same", 3), found
-
-
-def by_legs(event: Event, session: Session) -> Sequence[Order]:
-    match event:
-        case CommandFailed():
-            return [Hangup()] * len(session.legs)
-        case _:
-            return greet(event, session)
-
-
-def placed_unread(*in_seqs: int | None) -> History:
-    """Several commands fail; another leg is placed, and the decisions on them read so far."""
-    history = History()
-    commands = [command("speak", number) for number in range(len(in_seqs))]
-    history.decided(history.webhook(initiated()), *commands, flow="other", in_seq=1)
-    placed = PlacedLeg(call_control_id="v3:leg-b", session_id=SESSION)
-    history.fact(LegPlaced(leg=placed, command_id="c", command_session_id="s"))
-    failed = [
-        history.fact(CommandFailed(command_id=each.command_id, operation="speak", reason="refused"))
-        for each in commands
-    ]
-    for seq, in_seq in zip(failed, in_seqs, strict=True):
-        legs = 1 if in_seq == 1 else 2
-        hangups = [replace(command("hangup", legs), call_control_id=None) for _ in range(legs)]
-        history.decided(seq, *hangups, in_seq=in_seq)
-    return history
-
-
-@pytest.mark.parametrize("in_seqs", [(1,), (3,), (None,), (1, 3), (3, 1), (3, 1, 3, 1), (1, None)])
-async def test_a_flow_is_shown_what_the_worker_had_read(in_seqs: Sequence[int | None]) -> None:
-    """Also what needs no decision; and one worker may have read less than another before it."""
-    found = await replayed(placed_unread(*in_seqs).rows, flow_of(by_legs))
-    assert (found.verdict, found.same) == ("same", len(in_seqs)), found
-
-
-async def test_a_worker_of_an_earlier_version_may_have_read_less() -> None:
-    history = History()
-    history.decided(history.webhook(initiated()), command("speak"), flow="other", in_seq=1)
-    legs = [
-        history.webhook(CallInitiated(event_id=f"e-{each}", call_control_id=f"v3:leg-{each}"))
-        for each in "bc"
-    ]
-    answers = [replace(command("answer"), call_control_id=f"v3:leg-{each}") for each in "bc"]
-    failed = CommandFailed(command_id="speak-1", operation="speak", reason="refused")
-    seq = history.fact(failed)
-    history.decided(legs[0], answers[0], in_seq=legs[1])
-    history.decided(seq, *[replace(command("hangup"), call_control_id=None)] * 2)
-    history.decided(legs[1], answers[1], in_seq=legs[1])
-    found = await replayed(history.rows, flow_of(by_legs))
-    assert (found.verdict, found.same) == ("same", 3), found
-
-
-async def test_references_of_a_log_that_was_one_stream_are_sequences() -> None:
-    rows: list[Row] = [(position_of(2, row[0]), *row[1:]) for row in placed_unread(3, 1).rows]
-    found = await replayed(rows, flow_of(by_legs))
-    assert (found.verdict, found.same) == ("same", 2), found
 
 
 async def test_a_record_that_cannot_be_read_is_reported_and_nothing_is_compared() -> None:

@@ -1,7 +1,6 @@
 """The migrations, against the tables of `offhook.projections.views.registry`."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault, SettingInvalid
 from offhook.projections.views.analytics.rollups.triggers import FUNCTIONS, TRIGGER, TRIGGERS
-from offhook.projections.views.commands import count_outcomes
 from offhook.projections.views.database.engine import asyncpg_url, open_database
 from offhook.projections.views.schema.migrate import (
     REVISION,
@@ -23,10 +21,9 @@ from offhook.projections.views.schema.migrate import (
     require_migrated,
     revision,
 )
-from offhook.projections.views.sessions import read_session
 from offhook.projections.views.view import metadata
-from tests.projections.rollups import assert_rolled_up, rolled_up
 from tests.projections.story import TIMEOUT_S
+from tests.projections.views.schema.sessions import insert_session
 
 
 async def test_migrations_make_the_tables_that_the_code_knows(engine: AsyncEngine) -> None:
@@ -72,153 +69,6 @@ async def test_downgrade_leaves_nothing(database_url: str, migrations: Path) -> 
     assert await revision(database_url) == REVISION
 
 
-async def test_rows_from_before_survive_the_columns_that_came_later(
-    empty_database_url: str, migrations: Path
-) -> None:
-    await migrate(empty_database_url, migrations, "0002")
-    engine = open_database(empty_database_url)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text(
-                "insert into sessions (session_id, status, leg_count, parked, first_seq, last_seq)"
-                " values ('s', 'ended', 1, false, 1, 2)"
-            )
-        )
-    await migrate(empty_database_url, migrations)
-    async with engine.connect() as connection:
-        found = await read_session(connection, "s")
-    await engine.dispose()
-    assert found is not None
-    assert (found.session.recording_count, found.session.cost) == (0, None)
-
-
-async def test_calls_that_a_network_refused_before_have_failed(
-    empty_database_url: str, migrations: Path
-) -> None:
-    await migrate(empty_database_url, migrations, "0018")
-    engine = open_database(empty_database_url)
-    async with engine.begin() as connection:
-        for session_id in ("forbidden", "declined"):
-            await connection.execute(text(_SESSION), {"id": session_id})
-        await connection.execute(
-            text(
-                "insert into legs (call_control_id, session_id, state, ended_at, hangup_cause,"
-                " sip_hangup_cause, last_seq) values"
-                " ('a', 'forbidden', 'ended', now(), 'call_rejected', '403', 2),"
-                " ('b', 'declined', 'ended', now(), 'call_rejected', '603', 2)"
-            )
-        )
-    for revision_, failed in (("0019", {"forbidden"}), ("0018", set())):
-        change = migrate if revision_ == "0019" else downgrade
-        await change(empty_database_url, migrations, revision_)
-        async with engine.connect() as connection:
-            found = await connection.execute(text("select session_id from sessions where failed"))
-            assert set(found.scalars()) == failed
-    await engine.dispose()
-
-
-async def test_sessions_from_before_have_their_failed_commands(
-    empty_database_url: str, migrations: Path
-) -> None:
-    await migrate(empty_database_url, migrations, "0019")
-    engine = open_database(empty_database_url)
-    async with engine.begin() as connection:
-        for session_id in ("failed", "none"):
-            await connection.execute(text(_SESSION), {"id": session_id})
-        await connection.execute(
-            text(
-                "insert into commands (session_id, command_id, operation, status, reason,"
-                " http_status, attempts, ordinal, last_seq) values"
-                " ('failed', '1', 'dial', 'failed', 'deadline', null, 3, 0, 9),"
-                " ('failed', '2', 'transfer', 'failed', 'refused', 422, 1, 0, 4),"
-                " ('failed', '3', 'transfer', 'failed', 'refused', 422, 1, 0, 8),"
-                " ('failed', '4', 'speak', 'failed', 'call_ended', 422, 1, 0, 9),"
-                " ('failed', '6', 'speak', 'failed', 'call_ended', null, 0, 0, 9),"
-                " ('failed', '7', 'answer', 'failed', 'call_ended', null, 2, 0, 6),"
-                " ('failed', '8', 'bridge', 'failed', 'call_ended', 422, 2, 0, 11),"
-                " ('none', '5', 'speak', 'succeeded', null, 200, 1, 0, 2)"
-            )
-        )
-    refused = {"operation": "transfer", "reason": "refused", "http_status": 422, "count": 2}
-    late = {"operation": "dial", "reason": "deadline", "http_status": None, "count": 1}
-    answer = {"operation": "answer", "reason": "call_ended", "http_status": None, "count": 1}
-    bridge = {"operation": "bridge", "reason": "call_ended", "http_status": 422, "count": 1}
-    for change, to, expected in (
-        (migrate, "0025", [refused, late]),
-        (migrate, "0026", [refused, answer, late, bridge]),
-        (downgrade, "0025", [refused, late]),
-    ):
-        await change(empty_database_url, migrations, to)
-        async with engine.connect() as connection:
-            rows = await connection.execute(
-                text("select failed_commands from sessions order by session_id")
-            )
-            assert rows.scalars().all() == [expected, None]
-            await connection.execute(text("update commands set decided_at = now()"))
-            outcomes = await count_outcomes(connection, datetime(2026, 11, 1, tzinfo=UTC))
-            assert (outcomes.failed["call_ended"], outcomes.overtaken) == (4, 2)
-    await engine.dispose()
-
-
-async def test_sessions_from_before_have_when_their_flow_raised(
-    empty_database_url: str, migrations: Path
-) -> None:
-    await migrate(empty_database_url, migrations, "0024")
-    engine = open_database(empty_database_url)
-    async with engine.begin() as connection:
-        for session_id in ("raised", "none"):
-            await connection.execute(text(_SESSION), {"id": session_id})
-        await connection.execute(
-            text(
-                "insert into event_log (seq, session_id, side, type, version, stored_at, body)"
-                " select seq, session_id, 'out', type, 1, timestamptz '2026-11-22 10:00:00+00'"
-                " + seq * interval '1 s', '{}' from (values"
-                " (1, 'raised', 'SessionParked'), (3, 'raised', 'SessionParked'),"
-                " (4, 'raised', 'Decided'), (5, 'none', 'Decided')"
-                ") as stored (seq, session_id, type)"
-            )
-        )
-    await migrate(empty_database_url, migrations)
-    async with engine.connect() as connection:
-        raised, none = [await read_session(connection, each) for each in ("raised", "none")]
-    await engine.dispose()
-    assert raised is not None
-    assert none is not None
-    assert raised.session.flow_raised_at == datetime(2026, 11, 22, 10, 0, 3, tzinfo=UTC)
-    assert none.session.flow_raised_at is None
-
-
-async def test_legs_from_before_are_in_every_histogram(
-    empty_database_url: str, migrations: Path
-) -> None:
-    await migrate(empty_database_url, migrations, "0026")
-    engine = open_database(empty_database_url)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text(
-                "insert into legs (call_control_id, session_id, direction, connection_id, state,"
-                " started_at, answered_at, ended_at, cost, currency, last_seq)"
-                " select n, n, nullif(direction, ''), 'c-' || n % 2, 'ended', at,"
-                " case when n % 3 > 0 then at + n * interval '1 s' end, at + n * interval '9 s',"
-                " 0.5, 'USD', n::bigint << 45"
-                " from generate_series(1, 12) as n cross join lateral (select"
-                " (array['incoming', 'outgoing', ''])[1 + n % 3] as direction,"
-                " timestamptz '2026-11-29 22:10:00+00' + n * interval '1 hour' as at) as each"
-            )
-        )
-    # A row for each class, and costs among them, as up to revision 0027.
-    conditions = {"leg_sums": "calls <> 0", "leg_classes": "legs <> 0"}
-    async with engine.connect() as connection:
-        before = await rolled_up(connection, conditions)
-    assert all(before.values())
-    await migrate(empty_database_url, migrations)
-    await assert_rolled_up(engine)
-    await downgrade(empty_database_url, migrations, "0026")
-    async with engine.connect() as connection:
-        assert await rolled_up(connection, conditions) == before
-    await engine.dispose()
-
-
 async def test_histograms_are_read_until_those_in_blocks_are_made(
     empty_database_url: str, migrations: Path
 ) -> None:
@@ -247,7 +97,7 @@ async def test_numbers_are_searched_by_the_indexes_before_until_the_new_ones_are
     await migrate(empty_database_url, migrations, "0029")
     engine = open_database(empty_database_url)
     async with engine.connect() as looking, engine.connect() as searching:
-        await looking.execute(text(_SESSION), {"id": "s"})
+        await insert_session(looking, "s")
         await looking.execute(
             text(
                 "insert into legs (call_control_id, session_id, state, from_number, to_number,"
@@ -290,13 +140,6 @@ async def _indexes(looking: AsyncConnection) -> dict[str, str]:
             )
         )
         return {name: definition for name, definition in found}
-
-
-_SESSION = """
-    insert into sessions (session_id, status, leg_count, recording_count, parked, failed,
-    first_seq, last_seq, first_stored_at, last_stored_at)
-    values (:id, 'ended', 1, 0, false, false, 1, 2, now(), now())
-"""
 
 
 @pytest.mark.parametrize(

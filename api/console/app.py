@@ -1,6 +1,7 @@
 """The console as one application, to be mounted at /console beside the API that it asks."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from urllib.parse import parse_qs, quote
 
 from starlette.applications import Starlette
@@ -70,12 +71,14 @@ def _trouble(
 
 
 async def _form(request: Request) -> Response:
-    return _form_page(request, "")
+    return _form_page(request, "", following=request.query_params.get("next", HOME))
 
 
-def _form_page(request: Request, error: str, status: int = 200) -> Response:
-    following = local_path(request.query_params.get("next", HOME))
-    html = render("sign_in.html", request=request, following=following, error=error)
+def _form_page(
+    request: Request, error: str, status: int = 200, *, following: str = HOME
+) -> Response:
+    """`following` is where signing in leads to."""
+    html = render("sign_in.html", request=request, following=local_path(following), error=error)
     return HTMLResponse(html, status_code=status)
 
 
@@ -85,15 +88,17 @@ def _signing_in(client: ApiClient) -> Callable[[Request], Awaitable[Response]]:
             return _form_page(request, "Sign in with the form on this page.", 403)
         form = await _form_of(request)
         token = form.get("token", "").strip()
+        following = form.get("next", HOME)
+        again = partial(_form_page, request, following=following)
         if not token or len(token) > TOKEN_CHARS_MAX or not token.isascii():
-            return _form_page(request, "Enter a token of OFFHOOK_API_TOKENS.", 422)
+            return again("Enter a token of OFFHOOK_API_TOKENS.", 422)
         try:
             await client.signed_in(token).get("/whoami")
         except ApiRefused as refused:
             if refused.status == 401:
-                return _form_page(request, "This API does not know the token.", 401)
-            return _form_page(request, refused.detail, refused.status)
-        response = RedirectResponse(local_path(form.get("next", HOME)), status_code=303)
+                return again("This API does not know the token.", 401)
+            return again(refused.detail, refused.status)
+        response = RedirectResponse(local_path(following), status_code=303)
         remember(response, token, secure=request.url.scheme == "https")
         return response
 

@@ -24,6 +24,9 @@ async def test_a_page_leads_to_the_form_and_back(stack: Stack, context: BrowserC
     await page.get_by_label("API token").fill("wrong")
     await page.get_by_role("button", name="Sign in").click()
     assert "does not know the token" in await page.get_by_role("alert").inner_text()
+    await page.get_by_label("API token").fill(READER)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url("**/console/?status=active")
 
 
 async def test_the_form_keeps_the_token_from_scripts_until_signing_out(

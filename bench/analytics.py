@@ -27,10 +27,10 @@ from rich.table import Table
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bench.projection import BATCH, STARTED_AT, entries_of, stored
 from bench.setting.children import cpu_s_of
 from bench.setting.filling import fill_table, has_database
 from bench.setting.machine import describe, median, percentile
+from bench.setting.records import BATCH, STARTED_AT, entries_of, stored
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.jetstream.stream import PROJECTOR

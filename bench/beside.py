@@ -21,12 +21,9 @@ import argparse
 import asyncio
 import itertools
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import uvloop
@@ -34,23 +31,16 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
-from bench.cold import append_event, append_long, at_once
 from bench.setting.calls import CountingCarrier, calls_at_rate
 from bench.setting.carrier import listening
-from bench.setting.children import Child, role
+from bench.setting.children import Child
+from bench.setting.long_sessions import append_event, append_long, snapshots_of
 from bench.setting.machine import describe, median, percentile
-from offhook.cli.embedded.nats_server import NatsServer
+from bench.setting.servers import running_log
 from offhook.events import Decided
-from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.partitions import partitions_of
-from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import WORKER, streams_of
-from offhook.settings import Settings
-from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.fingerprint import fold_fingerprint
-from offhook.workers.sessions.snapshots import Snapshots
 
 CALLS_PER_S = 100
 ROUND_S = 4.0
@@ -99,51 +89,36 @@ def main() -> None:
 
 async def measure(rounds: int, kinds: list[str]) -> Table:
     """A row for each kind of work beside the calls."""
-    with ExitStack() as stack:
-        nats_server = stack.enter_context(NatsServer())
-        client = await connect(nats_server.url, "bench")
-        await provision(client, [nats_server.monitor_url])
-        log = JetStreamLog(client)
+    async with listening(CountingCarrier()) as carrier, running_log() as servers:
+        client, log = servers.client, servers.log
         backlogs = {
             (kind, each): await _backlog(client, log, kind, each)
             for kind in kinds
             for each in range(rounds)
         }
         await _skip(client)
-        async with listening(CountingCarrier()) as carrier:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory("-offhook-bench")))
-            settings = Settings(
-                nats_url=nats_server.url,
-                nats_monitor_urls=(nats_server.monitor_url,),
-                carrier_url=carrier.url,
-                carrier_key="bench",
-                flows=("bench.setting.flows:ANSWERING",),
+        worker = await servers.start("workers", servers.worker_settings(carrier))
+        reader = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.setting.cold_reader", servers.nats_server.url,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        bench = _Calls(log=log, carrier=carrier, worker=worker, reader=reader)
+        await bench.round("warm", Row(), None)
+        rows = {kind: Row() for kind in ("nothing", *kinds)}
+        for number in range(rounds):
+            for kind in kinds:
+                both = ("nothing", kind) if number % 2 == 0 else (kind, "nothing")
+                for each in both:
+                    backlog = backlogs.get((each, number)) if each != "nothing" else None
+                    await bench.round(each, rows[each], backlog)
+                rows[kind].ratios.append(rows[kind].p99[-1] / rows["nothing"].p99[-1])
+        if "cold" in rows:
+            rows["cold"].wrong = rows["cold"].wrong or await _why_not_used(
+                worker, rounds * int(ROUND_S / COLD_EVERY_S)
             )
-            started = role("workers", settings, directory / "worker.log")
-            worker = await asyncio.to_thread(stack.enter_context, started)
-            reader = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.setting.cold_reader", nats_server.url,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            bench = _Calls(log=log, carrier=carrier, worker=worker, reader=reader)
-            await bench.round("warm", Row(), None)
-            rows = {kind: Row() for kind in ("nothing", *kinds)}
-            for number in range(rounds):
-                for kind in kinds:
-                    both = ("nothing", kind) if number % 2 == 0 else (kind, "nothing")
-                    for each in both:
-                        backlog = backlogs.get((each, number)) if each != "nothing" else None
-                        await bench.round(each, rows[each], backlog)
-                    rows[kind].ratios.append(rows[kind].p99[-1] / rows["nothing"].p99[-1])
-            if "cold" in rows:
-                rows["cold"].wrong = rows["cold"].wrong or await _why_not_used(
-                    worker, rounds * int(ROUND_S / COLD_EVERY_S)
-                )
-            assert reader.stdin is not None
-            reader.stdin.close()
-            await reader.wait()
-            await close(client)
-            await asyncio.to_thread(stack.close)
+        assert reader.stdin is not None
+        reader.stdin.close()
+        await reader.wait()
     return _table(rows)
 
 
@@ -216,9 +191,7 @@ class _Calls:
 
 async def _backlog(client: Client, log: JetStreamLog, kind: str, number: int) -> Backlog:
     if kind in ("cold", "elsewhere"):
-        snapshots = Snapshots(
-            JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=at_once
-        )
+        snapshots = snapshots_of(client)
         names = [f"{kind}-{number}-{each}" for each in range(int(ROUND_S / COLD_EVERY_S))]
         ends = {each: await append_long(log, each, LONG, snapshots) for each in names}
         return Backlog(records=0, ends=ends, every_s=COLD_EVERY_S)

@@ -24,26 +24,16 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.fold import body_of, event_id_of
+from bench.setting.long_sessions import append_event, append_long, snapshots_of
 from bench.setting.machine import describe, median, percentile
-from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec.facts import encode, encoded_webhook
-from offhook.events import Decided
-from offhook.jetstream.client.connection import close, connect
+from bench.setting.servers import running_log
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.session import Session, fold
-from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.fingerprint import fold_fingerprint
-from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import SNAPSHOT_SHARE
 
 SESSION = "long"
 OTHER = "other"
 TARGET_MS = 150.0
-EVENTS_AT_ONCE = 32
 ALONE_S = 0.5
 
 
@@ -72,36 +62,30 @@ def main() -> None:
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for count in map(int, given.events.split(",")):
-        with NatsServer() as nats_server:
-            for row in uvloop.run(measure(nats_server, count, given.rounds)):
-                table.add_row(f"{count:,}", *row)
+        for row in uvloop.run(measure(count, given.rounds)):
+            table.add_row(f"{count:,}", *row)
     console.print(table)
 
 
-async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list[str]]:
+async def measure(count: int, rounds: int) -> list[list[str]]:
     """A row for each way to read the session, after one for nothing."""
-    client = await connect(nats_server.url, "bench")
-    await provision(client, [nats_server.monitor_url])
-    log = JetStreamLog(client)
-    snapshots = Snapshots(
-        JetStreamSnapshots(client), fold_fingerprint(), metrics=WorkerMetrics(), sleep=at_once
-    )
-    await append_long(log, SESSION, count, snapshots)
-    await append_event(log, OTHER, 0)
-    wanted = fold(SESSION, await log.read(SESSION))
-    kept = await snapshots.read(SESSION)
-    tail = count - len(kept.session.facts) - len(kept.session.decided) if kept else count
-    from_log, from_snapshot, known, is_right = Cost(), Cost(), Cost(), True
-    for _ in range(rounds):
-        for cost, kept_in in ((from_log, None), (from_snapshot, snapshots)):
-            cache = SessionCache(log, asyncio.sleep, snapshots=kept_in)
-            is_right &= await _read(cache, cost) == wanted
-            if kept_in is not None:
-                is_right &= await _read(cache, known) == wanted
-            cache = SessionCache(log, asyncio.sleep, snapshots=kept_in)
-            cost.others += await _others_beside(cache, log)
-    alone = await _alone(log)
-    await close(client)
+    async with running_log() as servers:
+        log, snapshots = servers.log, snapshots_of(servers.client)
+        await append_long(log, SESSION, count, snapshots)
+        await append_event(log, OTHER, 0)
+        wanted = fold(SESSION, await log.read(SESSION))
+        kept = await snapshots.read(SESSION)
+        tail = count - len(kept.session.facts) - len(kept.session.decided) if kept else count
+        from_log, from_snapshot, known, is_right = Cost(), Cost(), Cost(), True
+        for _ in range(rounds):
+            for cost, kept_in in ((from_log, None), (from_snapshot, snapshots)):
+                cache = SessionCache(log, asyncio.sleep, snapshots=kept_in)
+                is_right &= await _read(cache, cost) == wanted
+                if kept_in is not None:
+                    is_right &= await _read(cache, known) == wanted
+                cache = SessionCache(log, asyncio.sleep, snapshots=kept_in)
+                cost.others += await _others_beside(cache, log)
+        alone = await _alone(log)
     rows = (
         ("from the log", count, from_log),
         ("snapshot", tail, from_snapshot),
@@ -124,58 +108,6 @@ async def measure(nats_server: NatsServer, count: int, rounds: int) -> list[list
             for name, read, cost in rows
         ),
     ]
-
-
-async def at_once(seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
-async def append_long(log: JetStreamLog, session_id: str, count: int, snapshots: Snapshots) -> int:
-    """A session of so many records, with a snapshot as old as one can be, if it is long enough.
-
-    Returns its last position.
-    """
-    events = count // 2
-    tail = max(snapshots.every, count // (SNAPSHOT_SHARE + 1)) // 2
-    kept = max(0, events - tail)
-    await _append(log, session_id, range(kept))
-    state = await SessionCache(log, asyncio.sleep).read(session_id)
-    assert await state.next_cause() is None, "everything is decided"
-    if (snapshot := state.due_snapshot(snapshots.every)) is not None:
-        snapshots.offer(snapshot)
-        await snapshots.store_offered()
-    return await _append(log, session_id, range(kept, events))
-
-
-async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:
-    """Append these events, and the decisions on them. Returns the last position."""
-    last = 0
-    for first in range(numbers.start, numbers.stop, EVENTS_AT_ONCE):
-        some = range(first, min(first + EVENTS_AT_ONCE, numbers.stop))
-        # Each side in order: a client sends in the order in which it was asked to.
-        seqs = await asyncio.gather(*(append_event(log, session_id, each) for each in some))
-        decisions = [
-            Decided(
-                cause_seq=seq,
-                cause_id=event_id_of(number, session_id),
-                flow="f",
-                flow_version="1",
-                worker="w",
-                lease_s=3.0,
-            )
-            for number, seq in zip(some, seqs, strict=True)
-        ]
-        appended = await asyncio.gather(
-            *(log.append(session_id, "out", encode(each, session_id)) for each in decisions)
-        )
-        last = appended[-1].seq
-    return last
-
-
-async def append_event(log: JetStreamLog, session_id: str, number: int) -> int:
-    """Returns its position."""
-    encoded = encoded_webhook(body_of(number, session_id), event_id_of(number, session_id))
-    return (await log.append(session_id, "in", encoded)).seq
 
 
 async def _alone(log: JetStreamLog) -> list[float]:

@@ -10,15 +10,15 @@ already loaded, with the rows that it changes; `show` is the plain fold, which `
 import argparse
 import asyncio
 import gc
-import json
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.setting.long_sessions import BEGAN, body_of, event_id_of
 from bench.setting.machine import describe
 from offhook.codec.facts import decode, encode
 from offhook.events import Decided, Record
@@ -28,7 +28,8 @@ from offhook.projections.views.registry import rows_of
 from offhook.session import Session, fold
 from offhook.workers.sessions.state import SessionState
 
-BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)
+SESSION = "long"
+
 MORE = 1_000
 """Events added to a call that is already loaded, to measure what one more record costs."""
 
@@ -36,43 +37,16 @@ RECORDS_MIN = 1_000
 """A short call is folded repeatedly until this many records were folded."""
 
 
-def body_of(number: int, session_id: str = "long") -> bytes:
-    payload = {
-        "call_control_id": "v3:leg",
-        "call_leg_id": "6b3e3bb2-2f9e-11ee-9a53-6f66686f6f6b",
-        "call_session_id": session_id,
-        "connection_id": "1494404757140276705",
-        "client_state": None,
-        "transcription_data": {
-            "transcript": f"interim {number}",
-            "is_final": False,
-            "confidence": 0.9,
-        },
-    }
-    data = {
-        "record_type": "event",
-        "event_type": "call.transcription",
-        "id": event_id_of(number, session_id),
-        "occurred_at": (BEGAN + timedelta(milliseconds=100 * number)).isoformat(),
-        "payload": payload,
-    }
-    return json.dumps({"data": data, "meta": {"attempt": 1}}).encode()
-
-
-def event_id_of(number: int, session_id: str) -> str:
-    return f"event-{number:08}-2f9e-11ee-9a53-{session_id}"
-
-
-def stored_of(events: int, session_id: str = "long") -> list[tuple[int, str, bytes, str]]:
+def stored_of(events: int) -> list[tuple[int, str, bytes, str]]:
     """Sequence, type, body and id of a fact and the decision on it, for each event."""
     stored = []
     for number in range(events):
-        seq, event_id = 2 * number + 1, event_id_of(number, session_id)
+        seq, event_id = 2 * number + 1, event_id_of(number, SESSION)
         decided = Decided(
             cause_seq=seq, cause_id=event_id, flow="f", flow_version="1", worker="w", lease_s=3.0
         )
-        decision = encode(decided, session_id)
-        stored.append((seq, "WebhookReceived", body_of(number, session_id), event_id))
+        decision = encode(decided, SESSION)
+        stored.append((seq, "WebhookReceived", body_of(number, SESSION), event_id))
         stored.append((seq + 1, decision.type, decision.body, decision.fact_id))
     return stored
 
@@ -80,11 +54,11 @@ def stored_of(events: int, session_id: str = "long") -> list[tuple[int, str, byt
 def record_of(seq: int, kind: str, body: bytes, fact_id: str) -> Record:
     at = BEGAN + timedelta(milliseconds=20 * seq)
     fact = decode(kind, 1, body)
-    return Record(seq=seq, stored_at=at, session_id="long", fact=fact, fact_id=fact_id)
+    return Record(seq=seq, stored_at=at, session_id=SESSION, fact=fact, fact_id=fact_id)
 
 
 async def worker(records: list[Record]) -> SessionState:
-    state = SessionState(session=Session(session_id="long"))
+    state = SessionState(session=Session(session_id=SESSION))
     slices = Slices()
     for side in ("out", "in"):  # the order of the log if the decisions are read first
         for record in records:
@@ -96,7 +70,7 @@ async def worker(records: list[Record]) -> SessionState:
 
 
 async def projector(records: list[Record]) -> Folded:
-    folded = Folded(session=Session(session_id="long"))
+    folded = Folded(session=Session(session_id=SESSION))
     slices = Slices()
     for record in records:
         folded = advanced(folded, record)
@@ -115,7 +89,7 @@ async def read(stored: list[tuple[int, str, bytes, str]]) -> list[Record]:
 
 
 async def whole(records: list[Record]) -> Session:
-    return fold("long", records)
+    return fold(SESSION, records)
 
 
 async def measured(work: Callable[[], Awaitable[object]], count: int) -> tuple[float, float]:

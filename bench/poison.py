@@ -27,7 +27,6 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.projection import RECORDS_OF_A_CALL, call_records
 from bench.setting.calls import (
     LATE_S,
     POLL_S,
@@ -39,6 +38,7 @@ from bench.setting.calls import (
 from bench.setting.carrier import listening
 from bench.setting.children import Child
 from bench.setting.machine import describe, median, percentile
+from bench.setting.records import RECORDS_OF_A_CALL, call_records
 from bench.setting.servers import running_log
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare

@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -33,25 +32,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.setting.children import Child, cpu_s_of, cpu_s_with_children, role
 from bench.setting.machine import describe, hold_collections, percentile
+from bench.setting.records import BATCH, STARTED_AT, call_records, entries_of, stored
 from bench.setting.sender import Appends, Entry
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS, prepare
-from offhook.codec.facts import Encoded, encode, encoded_webhook
-from offhook.codec.webhooks import wire_body
-from offhook.events import (
-    CallAnswered,
-    CallHangup,
-    CallInitiated,
-    CarrierEvent,
-    CommandSucceeded,
-    Decided,
-    IssuedCommand,
-)
+from offhook.codec.facts import Encoded
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import PROJECTOR
-from offhook.jetstream.subjects import Side
 from offhook.position import partition_of
 from offhook.projections.projector.batch import Projection
 from offhook.projections.projector.checkpoint import Fence, begin
@@ -61,19 +50,14 @@ from offhook.projections.views.fold import folded_from
 from offhook.projections.views.progress.checkpoint import CHANNEL
 from offhook.projections.views.registry import VIEWS, rows_of
 from offhook.projections.views.schema.migrate import migrate
-from offhook.projections.views.stored.event_log import StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.settings import Settings
 
-BATCH = 100
 MEASURED = 5_000
 CATCH_UP_S = 120.0
-STARTED_AT = datetime(2026, 11, 27, tzinfo=UTC)
-CALLS_AT_ONCE = 100
 PROCESSES = ("projector", "Postgres", "NATS", "load")
 """Whose processor time is counted. `load` is this process, with what receives the notifications."""
 
-RECORDS_OF_A_CALL = 8
 Cost = tuple[str, str, str]
 """Milliseconds of this process and of PostgreSQL for a record, and megabytes of this process."""
 
@@ -273,14 +257,6 @@ async def are_right(engine: AsyncEngine, log: JetStreamLog, names: set[str]) -> 
     return True
 
 
-def entries_of() -> Iterator[Entry]:
-    """Records of calls that overlap, without end."""
-    for first in itertools.count(0, CALLS_AT_ONCE):
-        calls = [call_records(first + number) for number in range(CALLS_AT_ONCE)]
-        for records in zip(*calls, strict=True):
-            yield from records
-
-
 async def cost_with_sessions(url: str, count: int) -> list[Cost]:
     """Of a record of the latest of so many sessions, and of any: those are mostly not cached."""
     projection, calls = Projection(PROJECTOR), map(call_records, range(count))
@@ -303,63 +279,6 @@ async def cost_at_length(url: str, count: int) -> list[Cost]:
     projection = Projection(PROJECTOR)
     await _apply(url, projection, itertools.chain(one, more))
     return [await _apply(url, projection, last, after_seq=count)]
-
-
-def _call(session_id: str) -> Iterator[tuple[Side, Encoded]]:
-    """The records of an answered call, as ingress and a worker write them."""
-    start = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    number = int(session_id[-7:])
-    ids = {
-        "call_control_id": f"v3:{session_id}-{'x' * 40}",
-        "call_leg_id": f"leg-{session_id}",
-        "call_session_id": session_id,
-        "connection_id": "2811212257810187800",
-    }
-    ends = {"from_": f"+1202555{number % 10_000:04d}", "to": "+12025550101", "start_time": start}
-
-    def at(ordinal: int, seconds: float) -> dict[str, object]:
-        event_id = f"{session_id}-event-{ordinal}"
-        return {"event_id": event_id, "occurred_at": start + timedelta(seconds=number + seconds)}
-
-    def received(event: CarrierEvent) -> tuple[Side, Encoded]:
-        return "in", encoded_webhook(wire_body(event), event.event_id)  # type: ignore[arg-type]
-
-    def decided(cause: int, *commands: IssuedCommand) -> tuple[Side, Encoded]:
-        fact = Decided(
-            cause_seq=number * RECORDS_OF_A_CALL + cause,
-            cause_id=f"{session_id}-event-{cause}",
-            flow="bench",
-            flow_version="1",
-            worker="worker-1",
-            lease_s=3.0,
-            commands=commands,
-        )
-        return "out", encode(fact, session_id)
-
-    answer = IssuedCommand(
-        command_id=f"{session_id}-answer",
-        operation="answer",
-        call_control_id=ids["call_control_id"],
-        parameters={"client_state": "c3RhdGU="},
-    )
-    hangup = {"hangup_cause": "normal_clearing", "hangup_source": "caller"}
-    yield received(CallInitiated(**at(1, 0), **ids, **ends, direction="incoming"))  # type: ignore[arg-type]
-    yield decided(1, answer)
-    done = CommandSucceeded(
-        command_id=answer.command_id, http_status=200, answer={"data": {"result": "ok"}}
-    )
-    yield "out", encode(done, session_id)
-    yield received(CallAnswered(**at(2, 2), **ids, **ends))  # type: ignore[arg-type]
-    yield decided(4)
-    yield received(CallHangup(**at(3, 60), **ids, **ends, **hangup, end_time=start))  # type: ignore[arg-type]
-    yield decided(6)
-    yield received(CallAnswered(**at(4, 2), **ids, **ends))  # type: ignore[arg-type]
-
-
-def call_records(number: int) -> list[Entry]:
-    """The same with the session's id."""
-    session_id = f"bench-{number:07d}"
-    return [(session_id, side, encoded) for side, encoded in _call(session_id)]
 
 
 def _renamed(encoded: Encoded, number: int) -> Encoded:
@@ -403,19 +322,6 @@ async def _apply(
     count = seq - after_seq
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return f"{ours_s / count * 1000:.3f}", f"{theirs_s / count * 1000:.3f}", f"{memory:.0f}"
-
-
-def stored(seq: int, session_id: str, side: Side, encoded: Encoded) -> StoredRecord:
-    """A record as event_log has it."""
-    return read_stored(
-        seq=seq,
-        session_id=session_id,
-        side=side,
-        type=encoded.type,
-        version=encoded.version,
-        stored_at=STARTED_AT + timedelta(microseconds=seq),
-        body=encoded.body,
-    )
 
 
 def _database(postgres: PostgresServer, kind: str, count: int) -> str:

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.projection import are_right, entries_of, shared_out
+from bench.projection import are_right, shared_out
 from bench.setting.machine import describe, percentile
+from bench.setting.records import entries_of
 from bench.setting.sender import Entry
 from bench.setting.servers import running_log
 from offhook.cli.embedded.postgres_server import PostgresServer

@@ -53,6 +53,10 @@ HEARTBEAT_S = ACK_WAIT_S * 0.3
 DRAIN_S = 15.0
 """How long calls may take to finish at the end; well within the 30 s that compose gives."""
 
+READERS = 2
+"""Connections over which sessions are read: if old records are looked for on the one, calls are
+read on the other."""
+
 REST_S = 2 * LOST_AFTER_S
 """How long messages that were asked for may take to arrive at the end."""
 
@@ -88,7 +92,12 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
         )
         settler = Settler(
             worker=worker,
-            log=JetStreamLog(client, health.appends, partitions=role.partitions),
+            log=JetStreamLog(
+                client,
+                health.appends,
+                partitions=role.partitions,
+                readers=await role.connect_more(READERS),
+            ),
             timetable=JetStreamTimetable(client, health.alarms),
             sender=carrier,
             flows=flows,

@@ -83,14 +83,21 @@ class JetStreamLog:
     """The event log on JetStream streams, one for each partition."""
 
     def __init__(
-        self, client: Client, appends: Appends | None = None, *, partitions: int | None = None
+        self,
+        client: Client,
+        appends: Appends | None = None,
+        *,
+        partitions: int | None = None,
+        readers: Sequence[Client] = (),
     ) -> None:
         """`appends` is updated with each outcome, for readiness.
 
-        Without `partitions` the first read discovers their number.
+        Without `partitions` the first read discovers their number. Sessions are read over the
+        connections of `readers`, while there is one that is up.
         """
         self._client = client
         self._inbox = Inbox(client)
+        self._read_inboxes = [Inbox(each) for each in readers]
         self._appends = appends or Appends()
         self._partitions = partitions
 
@@ -226,7 +233,8 @@ class JetStreamLog:
             while True:
                 batch_max = READ_BATCH_MAX if limit is None else limit - len(messages)
                 ask = {"seq": from_seq, "batch": batch_max, "next_by_subj": subject}
-                async with self._inbox.answers(direct_get, json.dumps(ask).encode()) as queue:
+                inbox = self._free_inbox()
+                async with inbox.answers(direct_get, json.dumps(ask).encode()) as queue:
                     batch, is_last = await _collect(queue, subject)
                 messages += batch
                 if is_last or len(messages) == limit:
@@ -234,6 +242,15 @@ class JetStreamLog:
                 from_seq = seq_of(position_of_read(batch[-1])) + 1
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"{subject}: no answer to a read: {words_of(error)}") from error
+
+    def _free_inbox(self) -> Inbox:
+        """Of the connection to read on: the one with the fewest reads in progress.
+
+        nats-server answers the reads of one connection one after the other, and takes milliseconds
+        to find old records, in which it takes nothing else from that connection either.
+        """
+        connected = [each for each in self._read_inboxes if each.is_connected]
+        return min(connected, key=lambda each: each.waiting, default=self._inbox)
 
     async def _direct_get(self, session_id: str) -> str:
         """The subject to read the session's partition on."""

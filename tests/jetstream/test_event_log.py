@@ -298,3 +298,24 @@ async def test_what_a_slow_log_stored_at_the_first_try_was_not_stored_before(
         (record,) = await log.read(session)
         assert record.seq == (await appending).seq
         await close(client)
+
+
+async def test_sessions_are_read_over_the_connection_that_reads_least(
+    server: tuple[int, NatsServer | None],
+) -> None:
+    partitions, nats = server
+    if nats is None:
+        return
+    client, *readers = [await connect(nats.url, "test") for _ in range(3)]
+    await provision(client, [nats.monitor_url], partitions=partitions)
+    log, session = JetStreamLog(client, partitions=partitions, readers=readers), new_session()
+    appended = await log.append(session, "in", encoded_webhook(answered("e"), "e"))
+    await log.read(session)
+    before = [each.stats["out_msgs"] for each in (client, *readers)]
+    assert [each.seq for each in await log.read(session)] == [appended.seq]
+    after = [each.stats["out_msgs"] for each in (client, *readers)]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [0, 1, 1], "a side each"
+    for reader in readers:
+        await close(reader)
+    assert [each.seq for each in await log.read(session)] == [appended.seq], "over the first"
+    await close(client)

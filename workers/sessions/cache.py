@@ -23,6 +23,9 @@ PAGE_MAX = 25
 """Records of each side that are read at once. They arrive together, and nats-py takes 10 µs for
 each: what is read for other calls waits behind them."""
 
+PAGE_S = 0.003
+"""What it takes to read one, about."""
+
 READ_ON_MAX = 5
 """How often a webhook is looked for that a decision is on; an archive run may have removed it."""
 
@@ -128,6 +131,7 @@ class SessionCache:
     async def _read_rest(self, state: SessionState) -> None:
         """Read on, page by page. What is decided already need not be held until the end."""
         await state.next_cause()
+        await self._precedence.before_page(PAGE_S)
         async for page in pages(
             self._log,
             state.session.session_id,
@@ -138,6 +142,7 @@ class SessionCache:
             await _add(state, page)
             if len(page) >= PAGE_MAX:
                 await state.next_cause()
+                await self._precedence.before_page(PAGE_S)
 
     def drop(self, session_id: str) -> None:
         """Read this session from its first record next time."""

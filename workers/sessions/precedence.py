@@ -4,11 +4,11 @@
                  │ ▲                                                ▲
                  ▼ │ read                                           │
                long: much to read, or many records to decide on ────┘
-                     gives way between two slices of work, and before each decision
+                     gives way between two slices of work, and before each page or decision
 
-A long session waits until no short one is at work, and before a decision for one of a few slots,
-each only in proportion to its own work. A session that waits for the carrier or for a permit is not
-at work. This affects only the order of sessions, never the order within one.
+A long session waits until no short one is at work, and for one of a few slots before it reads a
+page or decides, each only in proportion to its own work. A session that waits for the carrier or
+for a permit is not at work. This affects only the order of sessions, never the order within one.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ WAIT_MAX_S = 0.1
 """The longest such wait, after long work while there were none."""
 
 LONG_AT_ONCE = 2
-"""How many long sessions decide at a time. Each may have a response of the log on its way when a
-short session begins, which then waits for what is done with these."""
+"""How many long sessions decide at a time, and how many read. Each may have a response of the log
+on its way when a short session begins, which then waits for what is done with these."""
 
 SLOT_WAIT_SHARE = 8.0
-"""A long session waits for a slot at most so many times as long as a decision takes. Then it
-decides without one: those that have the slots may wait for a log that is slow or away."""
+"""A long session waits for a slot at most so many times as long as its next step takes. Then it
+takes that without one: those that have the slots may wait for a log that is slow or away."""
 
 
 @dataclass(kw_only=True)
@@ -40,7 +40,7 @@ class _Work:
     """What a task does for a session."""
 
     is_short: bool = False  # and at work: long ones give way to it
-    has_slot: bool = False
+    slots: asyncio.Semaphore | None = None  # it has one of these
     may_wait_s: float = 0.0
 
 
@@ -51,7 +51,8 @@ class Precedence:
         self._short = 0  # sessions at work that long ones give way to
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
-        self._slots = asyncio.Semaphore(LONG_AT_ONCE)
+        self._deciding = asyncio.Semaphore(LONG_AT_ONCE)
+        self._reading = asyncio.Semaphore(LONG_AT_ONCE)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -119,20 +120,29 @@ class Precedence:
 
         It has a slot then until its next decision, or until it waits for others than this process.
         """
+        if await self._took_slot(self._deciding, decision_s):
+            await self.give_way(decision_s)
+
+    async def before_page(self, page_s: float) -> None:
+        """The same before a page is read that takes so long. Its slices give way by themselves."""
+        await self._took_slot(self._reading, page_s)
+
+    async def _took_slot(self, slots: asyncio.Semaphore, step_s: float) -> bool:
+        """Wait for a slot, in proportion to the step; False if the session is not long."""
         work = _work.get()
         if work is None or work.is_short:
-            return
+            return False
         self._free_slot(work)
         with suppress(TimeoutError):
-            async with asyncio.timeout(decision_s * SLOT_WAIT_SHARE):
-                await self._slots.acquire()
-                work.has_slot = True
-        await self.give_way(decision_s)
+            async with asyncio.timeout(step_s * SLOT_WAIT_SHARE):
+                await slots.acquire()
+                work.slots = slots
+        return True
 
     def _free_slot(self, work: _Work) -> None:
-        if work.has_slot:
-            work.has_slot = False
-            self._slots.release()
+        if work.slots is not None:
+            work.slots.release()
+            work.slots = None
 
     def _count(self, work: _Work, *, is_short: bool) -> None:
         if work.is_short == is_short:

@@ -39,6 +39,11 @@ class Inbox:
         self._starting = asyncio.Lock()
 
     @property
+    def is_connected(self) -> bool:
+        """Whether a request would be sent at once."""
+        return self._client.is_connected
+
+    @property
     def waiting(self) -> int:
         """How many requests are in progress."""
         return len(self._waiting)

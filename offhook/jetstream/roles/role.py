@@ -44,6 +44,7 @@ class Role:
         health: LogHealth,
         closing: AsyncExitStack,
         partitions: int,
+        nats_url: str,
     ) -> None:
         self.client = client
         self.health = health
@@ -51,8 +52,20 @@ class Role:
         self.closing = closing
         self.ending = Event()
         self._name = name
+        self._nats_url = nats_url
+        self._clients = [client]
         self._readiness = Readiness(health.trouble)
         self._registry = CollectorRegistry()
+
+    async def connect_more(self, count: int) -> list[Client]:
+        """So many more connections, which are closed with the first. Raises LogUnavailable."""
+        more = []
+        for _ in range(count):
+            client = await connect(self._nats_url, self._name)
+            self.closing.push_async_callback(close, client)
+            more.append(client)
+        self._clients += more
+        return more
 
     def health_routes(
         self, registry: CollectorRegistry, *, metrics_token: str, unready: Ready | None = None
@@ -91,7 +104,7 @@ class Role:
         )
         await first_of(
             serve(app, host=host, port=port, on_exit=on_exit),
-            until_refused(self.client, self._name, self.ending, watch_s),
+            *(until_refused(each, self._name, self.ending, watch_s) for each in self._clients),
             self.health.watch(),
             *beside,
         )
@@ -119,7 +132,7 @@ async def connected(
             client = await first_connection(nats_url, broker.connect())
         partitions = await require_provisioned(client, monitor_urls, consumer)
         health = LogHealth(client, monitor_urls, consumer, partitions=partitions)
-        yield Role(name, client, health, closing, partitions)
+        yield Role(name, client, health, closing, partitions, nats_url)
 
 
 @asynccontextmanager

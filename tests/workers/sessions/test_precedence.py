@@ -1,7 +1,7 @@
-"""A worker's sessions that have little to do go first; few that have much decide at once."""
+"""A worker's sessions that have little to do go first; of the others few are at work at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from offhook.jetstream.subjects import Side
 from offhook.process.ending import end
 from offhook.process.slices import Slices
 from offhook.workers.sessions import precedence as precedence_module
+from offhook.workers.sessions.cache import PAGE_S
 from offhook.workers.sessions.precedence import LONG_AT_ONCE, SLOT_WAIT_SHARE, Precedence
 from offhook.workers.sessions.settle import DECISION_S, FEW_MAX
 from tests.memory_log import MemoryLog
@@ -85,7 +86,10 @@ async def test_a_long_session_waits_between_slices_of_work() -> None:
 
 
 @pytest.mark.usefixtures("waits_are_unbounded")
-async def test_a_few_long_sessions_decide_at_a_time_one_after_the_other() -> None:
+@pytest.mark.parametrize("before_step", [Precedence.before_decision, Precedence.before_page])
+async def test_a_few_long_sessions_decide_or_read_at_a_time_one_after_the_other(
+    before_step: Callable[[Precedence, float], Awaitable[None]],
+) -> None:
     precedence, at_once, steps = Precedence(), 0, list[int]()
 
     async def work(number: int) -> None:
@@ -93,7 +97,7 @@ async def test_a_few_long_sessions_decide_at_a_time_one_after_the_other() -> Non
         with precedence.at_work():
             precedence.stay_long()
             for _ in range(4):
-                await precedence.before_decision(DECISION_S)
+                await before_step(precedence, DECISION_S)
                 at_once += 1
                 assert at_once <= LONG_AT_ONCE
                 steps.append(number)
@@ -116,9 +120,9 @@ async def test_a_long_session_that_is_cancelled_leaves_its_slot_to_others() -> N
             await precedence.before_decision(DECISION_S)
             decided.set()
 
-    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE + 3):
+    async with _steps_that_do_not_end(precedence, LONG_AT_ONCE + 3):
         pass
-    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE - 1):
+    async with _steps_that_do_not_end(precedence, LONG_AT_ONCE - 1):
         task = asyncio.create_task(decide())
         await _turns()
         assert decided.is_set()
@@ -126,7 +130,7 @@ async def test_a_long_session_that_is_cancelled_leaves_its_slot_to_others() -> N
 
 
 @pytest.mark.usefixtures("waits_are_unbounded")
-async def test_reading_a_long_session_waits_for_no_other_long_one() -> None:
+async def test_reading_a_long_session_waits_for_none_that_decides() -> None:
     precedence, slices_read = Precedence(), 0
 
     async def read() -> None:
@@ -134,10 +138,11 @@ async def test_reading_a_long_session_waits_for_no_other_long_one() -> None:
         with precedence.at_work(), precedence.long():
             slices = Slices(slice_s=0.0)
             for _ in range(100):
+                await precedence.before_page(PAGE_S)
                 await slices.yield_if_due()
                 slices_read += 1
 
-    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE + 1):
+    async with _steps_that_do_not_end(precedence, LONG_AT_ONCE + 1):
         task = asyncio.create_task(read())
         for _ in range(100):
             await _turns()
@@ -145,8 +150,9 @@ async def test_reading_a_long_session_waits_for_no_other_long_one() -> None:
         await task
 
 
-async def test_a_decision_waits_for_other_long_sessions_in_proportion_to_what_it_takes(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("before_step", [Precedence.before_decision, Precedence.before_page])
+async def test_a_step_waits_for_other_long_sessions_in_proportion_to_what_it_takes(
+    before_step: Callable[[Precedence, float], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     precedence, loop, decided = Precedence(), asyncio.get_running_loop(), 0
     now = loop.time()
@@ -156,10 +162,10 @@ async def test_a_decision_waits_for_other_long_sessions_in_proportion_to_what_it
         with precedence.at_work():
             precedence.stay_long()
             for _ in range(3):
-                await precedence.before_decision(DECISION_S)
+                await before_step(precedence, DECISION_S)
                 decided += 1
 
-    async with _decisions_that_do_not_end(precedence, LONG_AT_ONCE + 1):
+    async with _steps_that_do_not_end(precedence, LONG_AT_ONCE + 1, before_step):
         monkeypatch.setattr(loop, "time", lambda: now)
         task = asyncio.create_task(decide())
         for expected in range(3):
@@ -216,13 +222,17 @@ async def _long(precedence: Precedence, done: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _decisions_that_do_not_end(precedence: Precedence, count: int) -> AsyncIterator[None]:
+async def _steps_that_do_not_end(
+    precedence: Precedence,
+    count: int,
+    before_step: Callable[[Precedence, float], Awaitable[None]] = Precedence.before_decision,
+) -> AsyncIterator[None]:
     """Of so many long sessions, whose log does not answer. Some wait for a slot."""
 
     async def decide() -> None:
         with precedence.at_work():
             precedence.stay_long()
-            await precedence.before_decision(DECISION_S)
+            await before_step(precedence, DECISION_S)
             await asyncio.Event().wait()
 
     tasks = [asyncio.create_task(decide()) for _ in range(count)]

@@ -106,12 +106,21 @@ def writing(target: str) -> Iterator[LineWriter]:
 def replacing(target: str) -> Iterator[IO[bytes]]:
     """A file to write, which gets the name `target`, a path or URL, at the end, at once.
 
+    A device or a pipe is written to as it is.
+
     Raises OperatorFault if it cannot be written.
     """
     filesystem, path = _located(target)
+    if isinstance(filesystem, LocalFileSystem):
+        if os.path.exists(path) and not os.path.isfile(path):
+            # A device, a pipe, or a folder, which cannot be opened. It must not be replaced.
+            with _written(filesystem, path, target) as file:
+                yield file
+            return
+        path = os.path.realpath(path)  # /dev/stdout is a link, which must stay
     part = f"{path}.{secrets.token_hex(4)}.part"
     try:
-        with _open(filesystem, part, "wb", target) as file:
+        with _written(filesystem, part, target) as file:
             yield file
             if isinstance(filesystem, LocalFileSystem):
                 with _named(target, "written"):
@@ -206,11 +215,15 @@ def records_in(source: str) -> Iterator[HistoryRecord]:
     Raises OperatorFault, and HistoryUnreadable, which names the file and the line.
     """
     for number, line in lines_in(source):
-        try:
-            record = record_from(line)
-        except HistoryUnreadable as error:
-            raise HistoryUnreadable(f"{shown_url(source)}, line {number}: {error}") from error
-        yield record
+        yield record_at(source, number, line)
+
+
+def record_at(source: str, number: int, line: bytes) -> HistoryRecord:
+    """The record in a line of a file. Raises HistoryUnreadable, which names both."""
+    try:
+        return record_from(line)
+    except HistoryUnreadable as error:
+        raise HistoryUnreadable(f"{shown_url(source)}, line {number}: {error}") from error
 
 
 def _contents_of(source: str) -> Iterator[bytes]:
@@ -276,6 +289,19 @@ def _open(filesystem: Any, path: str, mode: str, name: str) -> IO[bytes]:
     with _named(name, "opened"):
         file: IO[bytes] = filesystem.open(path, mode)
         return file
+
+
+@contextmanager
+def _written(filesystem: Any, path: str, name: str) -> Iterator[IO[bytes]]:
+    file = _open(filesystem, path, "wb", name)
+    try:
+        yield file
+    except BaseException:
+        with suppress(Exception):  # a full disk says so again; what was raised first counts
+            file.close()
+        raise
+    with _named(name, "written"):
+        file.close()
 
 
 @contextmanager

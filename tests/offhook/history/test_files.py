@@ -22,6 +22,9 @@ from tests.offhook.history.test_lines import RECORD
 LINES = [b'{"a": %d}' % number for number in range(5)]
 
 
+WRITTEN = b"".join(line + b"\n" for line in LINES)
+
+
 def write(target: str, lines: list[bytes]) -> None:
     with writing(target) as file:
         for line in lines:
@@ -168,6 +171,36 @@ def test_a_file_that_cannot_be_written_is_named(folder: str) -> None:
     Path(folder, "file").write_bytes(b"")
     with pytest.raises(OperatorFault, match=r"calls\.jsonl cannot be opened"):
         write(f"{folder}/file/calls.jsonl", LINES)
+
+
+def test_a_pipe_is_written_to_and_stays(folder: str) -> None:
+    pipe = f"{folder}/pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write(pipe, LINES)
+        assert os.read(reader, 1_000_000) == WRITTEN
+    finally:
+        os.close(reader)
+    assert Path(pipe).is_fifo()
+    assert os.listdir(folder) == ["pipe"]
+
+
+def test_a_device_is_written_to_and_stays(folder: str) -> None:
+    link = f"{folder}/calls.jsonl"
+    os.symlink("/dev/full", link)
+    with pytest.raises(OperatorFault, match=r"calls\.jsonl cannot be written: No space left"):
+        write(link, LINES)
+    assert Path(link).is_char_device()
+    assert Path(link).is_symlink()
+
+
+def test_the_file_behind_a_link_is_replaced(folder: str) -> None:
+    os.symlink("calls.jsonl", f"{folder}/latest.jsonl")
+    Path(folder, "calls.jsonl").write_bytes(b"")
+    write(f"{folder}/latest.jsonl", LINES)
+    assert Path(folder, "latest.jsonl").is_symlink()
+    assert Path(folder, "calls.jsonl").read_bytes() == WRITTEN
 
 
 def test_a_full_disk_is_named() -> None:

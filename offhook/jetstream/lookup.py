@@ -55,12 +55,12 @@ class StreamLookup:
 
     async def record_at(self, position: int) -> Record | None:
         """The record at that position. Raises LogUnavailable, or RecordUnreadable."""
-        message = await self._get(position, {"seq": seq_of(position)})
+        message = await self._get_at(position)
         return None if message is None else record_of(message)
 
     async def headers_at(self, position: int) -> dict[str, str] | None:
         """That record's headers: `lasting_headers`. Raises LogUnavailable."""
-        message = await self._get(position, {"seq": seq_of(position)})
+        message = await self._get_at(position)
         return None if message is None else lasting_headers(message.headers or {})
 
     async def stored_after(self, position: int) -> datetime | None:
@@ -73,6 +73,11 @@ class StreamLookup:
         if message is None:
             return None
         return msgspec.convert((message.headers or {})["Nats-Time-Stamp"], datetime)
+
+    async def _get_at(self, position: int) -> Msg | None:
+        # A stream begins at 1; asked for 0, the server takes the request for an empty one.
+        seq = seq_of(position)
+        return await self._get(position, {"seq": seq}) if seq else None
 
     async def _get(self, position: int, ask: Mapping[str, Any]) -> Msg | None:
         partition, partitions = partition_of(position), await self._count()

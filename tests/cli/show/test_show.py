@@ -151,8 +151,12 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
     none = json.loads(_show(own_nats, "s", "--diff", "3", "3", "--json").stdout)
     assert none == {"session_id": "s", "changes": []}
     assert json.loads(_show(own_nats, "s", "--as-of", "0s", "--json").stdout)["records"] == whole
-    for wrong in (("--as-of", "64:1"), ("--as-of", "0")):
-        assert _show(own_nats, "s", *wrong).returncode != 0
+    for wrong, why in (("64:1", "not a moment"), ("0", "no record of session s as of")):
+        refused = _show(own_nats, "s", "--as-of", wrong)
+        assert refused.returncode != 0
+        assert why in refused.stderr
+    from_nothing = _show(own_nats, "s", "--diff", "0", str(eighth.seq))
+    assert "leg v3:s-2  new" in from_nothing.stdout
 
 
 async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from offhook.cli.whatif.processes import run_parts
 from offhook.cli.whatif.report import Report, json_of, print_report
 from offhook.cli.whatif.sources import SESSIONS_MAX, WantedSessions, from_database, from_files
 from offhook.cli.whatif.tally import Tally
-from offhook.errors import OperatorFault, SelectionInvalid
+from offhook.errors import SelectionInvalid
 from offhook.events import session_id_from
+from offhook.history.files import replacing
 from offhook.history.selection import moment_from
 from offhook.settings import Settings
 
@@ -42,13 +44,16 @@ def run_whatif(
     if asked.all_flows and asked.recorded:
         raise UsageWrong("--all and --flow cannot be used together")
     showing = _Showing(Console(stderr=True) if as_json else console)
-    report = _compared(settings, asked, processes, showing)
-    if as_json:
-        print(json_of(report).decode())  # noqa: T201
-    else:
-        print_report(console, report)
+    # Opened first: a path that is wrong is refused before thousands of sessions are compared.
+    with nullcontext() if html is None else replacing(str(html)) as page:
+        report = _compared(settings, asked, processes, showing)
+        if as_json:
+            print(json_of(report).decode())  # noqa: T201
+        else:
+            print_report(console, report)
+        if page is not None:
+            page.write(page_of(report).encode())
     if html is not None:
-        _write(html, page_of(report))
         showing.say(f"report: {html}")
     return report.tally.is_clean
 
@@ -86,13 +91,6 @@ def _compared(
         took_s=took_s,
         tally=tally,
     )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise OperatorFault(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _wanted(asked: WhatifOptions, now: datetime) -> WantedSessions:

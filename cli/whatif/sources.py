@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +22,7 @@ import uvloop
 from offhook.cli.whatif.child import Part
 from offhook.cli.whatif.replay import Row
 from offhook.errors import HistoryUnreadable, OperatorFault, SelectionInvalid, shown, shown_url
-from offhook.history.files import lines_in
+from offhook.history.files import lines_in, record_at, records_in
 from offhook.history.lines import HistoryRecord, record_from
 from offhook.history.selection import Selection
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
@@ -104,14 +105,15 @@ def from_files(names: Sequence[str], wanted: WantedSessions) -> Iterator[Source]
         buckets = [Path(folder) / str(number) for number in range(BUCKETS)]
         latest = _deal_out(names, buckets, wanted)
         chosen = set(heapq.nlargest(wanted.limit, latest, key=lambda each: (latest[each], each)))
-        by_session = (each for bucket in buckets for each in _in_bucket(bucket, chosen))
+        by_session = _chosen(names, buckets, chosen)
         yield Source(sessions=len(chosen), parts=_parts(by_session))
 
 
 class _Head(msgspec.Struct):
-    session: str = ""
-    type: str = ""
-    stored_at: datetime | None = None
+    v: int
+    session: str
+    type: str
+    stored_at: datetime
 
 
 _HEADS = msgspec.json.Decoder(_Head)
@@ -130,14 +132,14 @@ def _deal_out(
                 try:
                     head = _HEADS.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    record_from(line)  # says more
+                    record_at(name, number, line)  # says more
                     raise HistoryUnreadable(f"{shown_url(name)}, line {number}: {error}") from error
                 if wanted.session_ids is not None and head.session not in wanted.session_ids:
                     continue
                 missing.discard(head.session)
                 files[zlib.crc32(head.session.encode()) % BUCKETS].write(line + b"\n")
                 at = head.stored_at
-                if head.type in _DECISIONS and at is not None and _is_within(at, wanted):
+                if head.type in _DECISIONS and _is_within(at, wanted):
                     latest[head.session] = max(at, latest.get(head.session, at))
     if missing:
         places = ", ".join(map(shown_url, names))
@@ -151,6 +153,16 @@ _DECISIONS = ("Decided", "SessionParked")
 def _is_within(at: datetime, wanted: WantedSessions) -> bool:
     after = wanted.since is None or at >= wanted.since
     return after and (wanted.until is None or at < wanted.until)
+
+
+def _chosen(names: Sequence[str], buckets: Sequence[Path], chosen: Collection[str]) -> Sessions:
+    try:
+        for bucket in buckets:
+            yield from _in_bucket(bucket, chosen)
+    except HistoryUnreadable:
+        for _ in chain.from_iterable(map(records_in, names)):
+            pass  # until it raises at the line, which it names
+        raise
 
 
 def _in_bucket(bucket: Path, chosen: Collection[str]) -> Sessions:

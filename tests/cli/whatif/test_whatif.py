@@ -265,3 +265,25 @@ def test_a_mistake_is_one_line(
     assert said in printed.errors
     assert "Traceback" not in printed.errors
     assert os.getpid()
+
+
+def test_a_page_that_cannot_be_written_is_refused_first(
+    terminal: Terminal, file: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "none" / "page.html"
+    printed = terminal("whatif", f"{FLOWS}:greet", "--from", file, "--html", str(page))
+    assert printed.status == 1
+    assert f"{page} cannot be opened: No such file or directory" in printed.errors
+    assert "compared" not in printed.output
+
+
+LATER = '{"v": 2, "session": "s", "type": "Decided", "stored_at": "2026-11-22T10:00:00Z"}'
+
+
+@pytest.mark.parametrize("line", ["hello world", '{"a": 1}', '{"data": {}}', '{"v": 2}', LATER])
+def test_a_line_that_is_no_record_is_named(terminal: Terminal, tmp_path: Path, line: str) -> None:
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_text(f"\n{line}\n")
+    printed = terminal("whatif", f"{FLOWS}:greet", "--from", str(foreign))
+    assert printed.status == 1
+    assert f"{foreign}, line 2: " in printed.errors

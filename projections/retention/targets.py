@@ -38,6 +38,10 @@ def digits_of(number: str) -> str:
     return number.removeprefix("+")
 
 
+def _listed(numbers: Collection[str]) -> str:
+    return " or ".join(map(repr, numbers))
+
+
 async def find_target(
     connection: AsyncConnection,
     session_ids: Collection[str],
@@ -56,7 +60,7 @@ async def find_target(
         found |= await _with_number(connection, number, doing)
     found = {each for each in await _linked(connection, found) if not each.startswith(ERASED)}
     if not found:
-        raise OperatorFault("no session has this number; nothing was erased")
+        raise OperatorFault(f"no session has number {_listed(numbers)}; nothing was erased")
     for session_id in sorted(found):
         detail = await read_session(connection, session_id, commands_max=1)
         if detail is not None and session_at(detail.session, now).status == "active":

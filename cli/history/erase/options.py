@@ -48,6 +48,8 @@ class ErasureOptions:
             metavar="DIR",
             help="A NATS server's store directory, for the proof. Detected if the server runs"
             " on this machine. May be repeated.",
+            exists=True,
+            file_okay=False,
         ),
     ] = None
     full_vacuum: Annotated[

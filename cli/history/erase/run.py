@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from offhook.cli.history.progress import showing
 from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
 from offhook.errors import OperatorFault, PassingFault
+from offhook.history.files import replacing
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
 from offhook.projections.retention.erase import Erased, Eraser
@@ -46,16 +48,18 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
     for option, texts in (("SESSION", wanted.session_ids), ("--name", wanted.names)):
         if not all(each.strip() for each in texts or ()):  # it would be found everywhere
             raise UsageWrong(f"{option} is empty; expected a text, nothing was erased")
-    try:
-        erased = asyncio.run(_erase(console, settings, wanted))
-    except FAULTS as error:
-        raise OperatorFault(
-            f"{getattr(error, 'orig', None) or error}. Run `offhook erase --resume` to finish"
-        ) from error
-    if wanted.report is not None:
-        wanted.report.write_bytes(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")
-    for each in erased:
-        _print(console, each)
+    # Opened before anything is erased: the proof of an erasure cannot be had a second time.
+    with nullcontext() if wanted.report is None else replacing(str(wanted.report)) as report:
+        try:
+            erased = asyncio.run(_erase(console, settings, wanted))
+        except FAULTS as error:
+            raise OperatorFault(
+                f"{getattr(error, 'orig', None) or error}. Run `offhook erase --resume` to finish"
+            ) from error
+        for each in erased:
+            _print(console, each)
+        if report is not None:
+            report.write(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")
     if wanted.resumes and not erased:
         console.print("nothing was left to erase")
     return not any(each.proof.found for each in erased)

@@ -1,5 +1,7 @@
 """`offhook erase`: what is refused before anything is read."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -19,3 +21,17 @@ def test_what_names_nothing_is_refused(words: tuple[str, ...], refused: str) -> 
     result = CliRunner().invoke(app, ["erase", *words, "--yes"])
     assert result.exit_code == 1
     assert refused in str(result.exception)
+
+
+def test_where_the_proof_cannot_go_is_refused_first(tmp_path: Path) -> None:
+    report = tmp_path / "none" / "proof.json"
+    result = CliRunner().invoke(app, ["erase", "s1", "--yes", "--report", str(report)])
+    assert result.exit_code == 1
+    assert str(result.exception) == f"{report} cannot be opened: No such file or directory"
+
+
+def test_a_store_that_does_not_exist_is_refused_first(tmp_path: Path) -> None:
+    store = tmp_path / "none"
+    result = CliRunner().invoke(app, ["erase", "s1", "--yes", "--store", str(store)])
+    assert result.exit_code == 2
+    assert "Invalid value for '--store'" in result.output

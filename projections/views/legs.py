@@ -119,7 +119,7 @@ legs = table_of(
             f"legs_{number}_index",
             number,
             postgresql_ops={number: "text_pattern_ops"},
-            postgresql_include=["session_id"],
+            postgresql_include=["session_id", "started_at"],
         )
         for number in ("from_number", "to_number")
     ),
@@ -128,7 +128,7 @@ legs = table_of(
             f"legs_{number}_reversed_index",
             literal_column(f"reverse({number})").label("reversed"),
             postgresql_ops={"reversed": "text_pattern_ops"},
-            postgresql_include=[number, "session_id"],
+            postgresql_include=[number, "session_id", "started_at"],
         )
         for number in ("from_number", "to_number")
     ),

@@ -5,7 +5,7 @@ Whether a session is up at a given time is decided as for its legs: see `legs`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -77,6 +77,10 @@ class SessionView:
     end_inferred: bool = False
 
 
+STORED_LATE_AFTER = timedelta(minutes=1)
+STORED_LATE = "first_stored_at - started_at > interval '1 minute'"
+"""Of a session whose first record was stored that long after its start: imported, or delayed."""
+
 sessions = table_of(
     "sessions",
     SessionView,
@@ -135,6 +139,13 @@ sessions = table_of(
         desc("first_stored_at"),
         desc("first_seq"),
         postgresql_where=text("flow_raised_at IS NOT NULL"),
+    ),
+    # A search for a number knows of the others when they can have been stored at the latest.
+    Index(
+        "sessions_stored_late_index",
+        desc("first_stored_at"),
+        desc("first_seq"),
+        postgresql_where=text(STORED_LATE),
     ),
     Index("sessions_started_at_index", "started_at"),
     Index("sessions_parked_index", "session_id", postgresql_where=text("parked")),

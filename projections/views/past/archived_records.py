@@ -7,7 +7,7 @@ event_log, and none is in both or in neither. What an erasure removes meanwhile 
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from heapq import heappop, heappush, heappushpop, heapreplace
 from itertools import count
 from typing import Any
@@ -25,12 +25,10 @@ from offhook.projections.views.stored.archive import (
     archived_sessions,
     block_of,
 )
+from offhook.projections.views.stored.event_log import CLOCK_STEP_MAX
 
 HELD_BYTES_MAX = 64 * 1024 * 1024
 """Bodies in memory of sessions that went on at the same time. Beyond it frames are read again."""
-
-CLOCK_STEP_MAX = timedelta(days=1)
-"""How far the log's clock may have been set back within a session."""
 
 DECISIONS = ("Decided", "SessionParked")
 

@@ -3,12 +3,13 @@
 A command that failed placed no leg, and yet its number is what a reader looks for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Select,
     Table,
     and_,
     exists,
@@ -29,7 +30,8 @@ from offhook.projections.views.commands import (
     commands,
 )
 from offhook.projections.views.legs import legs
-from offhook.projections.views.sessions import sessions
+from offhook.projections.views.sessions import STORED_LATE_AFTER, sessions
+from offhook.projections.views.stored.event_log import CLOCK_STEP_MAX
 from offhook.projections.views.view import storable
 
 NUMBERS = ("from_number", "to_number")
@@ -44,9 +46,31 @@ def sessions_with_number(wanted: Patterns, limit: int | None = None) -> "Compoun
 
     A query for each, so that each can be read from its index as far as needed.
     """
+    columns = {table.name: [table.c.session_id] for table in (legs, commands)}
+    return _with_number(wanted, limit, columns)
+
+
+def timed_sessions_with_number(wanted: Patterns, limit: int) -> "CompoundSelect[Any]":
+    """As `sessions_with_number`, each with a time that its first record is not after, as `latest`.
+
+    Unless it is `STORED_LATE`. The time is null if none is known.
+    """
+    latest = {
+        # A session starts with the first leg of it that does.
+        legs: legs.c.started_at + STORED_LATE_AFTER,
+        # By the log's clock, as the first record.
+        commands: commands.c.decided_at + CLOCK_STEP_MAX,
+    }
+    columns = {table.name: [table.c.session_id, at.label("latest")] for table, at in latest.items()}
+    return _with_number(wanted, limit, columns)
+
+
+def _with_number(
+    wanted: Patterns, limit: int | None, columns: "Mapping[str, Sequence[ColumnElement[Any]]]"
+) -> "CompoundSelect[Any]":
     return union_all(
         *(
-            select(table.c.session_id).where(place).limit(limit)
+            select(*columns[table.name]).where(place).limit(limit)
             for table in (legs, commands)
             for group in _groups(wanted)
             for place in _places(table, group, table.c)
@@ -61,6 +85,19 @@ def legs_with_number(name: str, wanted: Patterns, limit: int) -> "CompoundSelect
             select(legs.c.session_id).where(matches(legs.c[name], group)).limit(limit)
             for group in _groups(wanted)
         )
+    )
+
+
+def last_legs_with_number(wanted: Patterns, walked_max: int) -> "Select[Any]":
+    """Of the legs that started last those with such a number, as `timed_sessions_with_number`.
+
+    First are those whose start is not known.
+    """
+    columns = (legs.c[name] for name in ("session_id", "started_at", *NUMBERS))
+    last = select(*columns).order_by(legs.c.started_at.desc()).limit(walked_max).subquery()
+    latest = (last.c.started_at + STORED_LATE_AFTER).label("latest")
+    return select(last.c.session_id, last.c.started_at, latest).where(
+        or_(*_places(legs, wanted, last.c))
     )
 
 

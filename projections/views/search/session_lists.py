@@ -8,26 +8,39 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     ColumnElement,
+    Row,
     Select,
     Text,
+    TextClause,
     any_,
     case,
     func,
     literal,
     literal_column,
+    null,
     select,
     text,
     true,
+    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import SenderFault
-from offhook.patterns import number_patterns_in
+from offhook.patterns import Pattern, number_patterns_in
 from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
-from offhook.projections.views.search.numbers import NUMBERS, legs_with_number, sessions_with_number
+from offhook.projections.views.search.numbers import (
+    NUMBERS,
+    last_legs_with_number,
+    legs_with_number,
+    sessions_with_number,
+    timed_sessions_with_number,
+    wants_number,
+)
 from offhook.projections.views.search.session_filter import SessionFilter, listed
 from offhook.projections.views.sessions import (
+    STORED_LATE,
     SessionView,
     session_at,
     sessions,
@@ -46,6 +59,20 @@ for it one by one: enough of them have it."""
 
 COMPARED_MAX = 100_000
 """Sessions that are compared with those that have a number: perhaps none of the newest has it."""
+
+NEWEST_OF_A_PAGE = 3
+"""Legs with a number, for each session of a page, that a page is made of: both legs of a session
+may have it, and what starts within a minute is in no order."""
+
+COUNTED_FIRST_MAX = 6_000
+"""Sessions with a number that are counted before the last legs are looked at for it."""
+
+WALKED_MAX = 20_000
+"""Of the legs that started last, those that are looked at for a number that many have."""
+
+OTHERS_MAX = 500
+"""Sessions that are looked at for a number because the start of their legs does not say when they
+were stored."""
 
 FETCHED_MAX = 500
 """Rows of a stream that are in memory, and that one statement reads."""
@@ -84,12 +111,13 @@ async def list_sessions(
     """
     bounded = max(1, min(limit, PAGE_MAX))
     found: list[SessionView] = []
-    for query in await _queries(
+    async for query in _queries(
         connection, wanted, now, before_seq, limit=bounded, also=also, is_page=True
     ):
         with bounded_search():
-            found = rows_as(SessionView, await connection.execute(query)) or found
-        if len(found) == bounded:
+            found = rows_as(SessionView, await connection.execute(query.select)) or found
+        is_full = len(found) == bounded
+        if is_full and (query.after is None or found[-1].first_stored_at > query.after):
             break
     return [session_at(row, now) for row in found]
 
@@ -103,11 +131,18 @@ async def stream_sessions(
     before_seq: int | None = None,
 ) -> AsyncGenerator[SessionView, None]:
     """As `list_sessions`, as a stream, with any `limit`; None for all. Raises SearchTooLong."""
-    [query] = await _queries(connection, wanted, now, before_seq, limit=limit)
+    [query] = [each async for each in _queries(connection, wanted, now, before_seq, limit=limit)]
     with bounded_search():
-        found = await connection.stream(query, execution_options={"yield_per": FETCHED_MAX})
+        found = await connection.stream(query.select, execution_options={"yield_per": FETCHED_MAX})
         async for row in found:
             yield session_at(SessionView(**row._mapping), now)
+
+
+class _Query(NamedTuple):
+    """What it finds is right if it fills the page, or is the last; `after`: up to this time."""
+
+    select: "Select[Any]"
+    after: datetime | None = None
 
 
 async def _queries(
@@ -119,48 +154,53 @@ async def _queries(
     limit: int | None,
     also: "ColumnElement[bool] | None" = None,
     is_page: bool = False,
-) -> "Sequence[Select[Any]]":
-    """One query, or for a page perhaps two: the other if the first does not fill it.
+) -> AsyncGenerator[_Query, None]:
+    """One query, or for a page perhaps several: the next if one does not fill it.
 
-    What the other finds takes the place of what the first did, unless it finds nothing.
+    What the next finds takes the place of what one did, unless it finds nothing.
     """
     # Until the transaction ends. A plan for any values could not use an index for LIKE.
     await connection.execute(text(_FOR_SEARCHES))
-    conditions = [] if also is None else [also]
-    if before_seq is not None:
-        conditions.append(await older_than(connection, sessions, before_seq))
+    older = [] if before_seq is None else [await older_than(connection, sessions, before_seq)]
+    conditions = [*older] if also is None else [also, *older]
     order = newest_first(sessions)
-    newest: Select[Any] = (
-        select(literal_column("*")).select_from(sessions).where(*conditions).order_by(*order)
-    )
-    found = None
-    if wanted.number is not None:
-        is_narrowed = also is not None or replace(wanted, number=None) != SessionFilter()
-        few_max = FEW_MAX if is_page and not is_narrowed else SOME_MAX
-        found = await _sessions_with_number(connection, wanted.number, few_max)
+    rows = sessions_and_errors().where(*conditions)
+    have_number: _WithNumber | None = None
+    if wants_number(wanted.number):
+        is_alone = also is None and replace(wanted, number=None) == SessionFilter()
+        newest_max = NEWEST_OF_A_PAGE * limit if limit and is_page and is_alone else None
+        async for found in _with_number(connection, wanted, older, before_seq, newest_max):
+            if found.after is None:
+                have_number = found
+                break
+            some = rows.where(found.looked_up, listed(wanted, now, have_number=found.all_have))
+            yield _Query(some.order_by(*_SORTED).limit(limit), found.after)
     number = None if limit is None else _exact_number(wanted)
     if number is None and await _have_few_a_number(connection, wanted):
         order = _SORTED
     if number is not None:
         # The comparison with each of them is below.
         wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
-    conditions.append(listed(wanted, now, have_number=found is not None))
-    rows = sessions_and_errors().where(*conditions)
-    queries = []
-    if found is not None:
-        if found.compared is not None:
+    rows = rows.where(listed(wanted, now, have_number=have_number is not None))
+    if have_number is not None:
+        if have_number.compared is not None:
             # By its name it takes the place of the table; no more of it is read than needed.
-            some = newest.limit(COMPARED_MAX).cte(sessions.name)
-            compared = rows.where(found.compared).add_cte(some)
-            queries.append(compared.order_by(*order).limit(limit))
+            newest: Select[Any] = (
+                select(literal_column("*")).select_from(sessions).where(*conditions)
+            )
+            newest = newest.order_by(*order)
+            compared = rows.where(have_number.compared).add_cte(
+                newest.limit(COMPARED_MAX).cte(sessions.name)
+            )
+            yield _Query(compared.order_by(*order).limit(limit))
             have_more = newest.with_only_columns(true(), maintain_column_froms=True)
             rows = rows.where(have_more.offset(COMPARED_MAX).correlate(None).exists())
-        rows, order = rows.where(found.looked_up), _SORTED
+        rows, order = rows.where(have_number.looked_up), _SORTED
     if number is not None:
         rows = _newest_of_each(rows, sessions.c[number.column], number.spellings, limit)
     else:
         rows = rows.order_by(*order).limit(limit)
-    return [*queries, rows]
+    yield _Query(rows)
 
 
 class _ExactNumber(NamedTuple):
@@ -214,43 +254,150 @@ def _newest_of_each(
 
 
 class _WithNumber(NamedTuple):
-    """Conditions for the sessions with a number, by two plans; `compared` only if they are many."""
+    """Conditions for the sessions with a number, by two plans; `compared` only if they are many.
+
+    If `after` is given, perhaps not all of those that are stored up to that time are `looked_up`;
+    without `all_have` some of them may not have the number.
+    """
 
     looked_up: "ColumnElement[bool]"
     compared: "ColumnElement[bool] | None" = None
+    after: datetime | None = None
+    all_have: bool = True
 
 
-async def _sessions_with_number(
-    connection: AsyncConnection, number: str, few_max: int
-) -> _WithNumber | None:
-    """The conditions for the sessions with such a number; None if more than SOME_MAX have it.
+async def _with_number(
+    connection: AsyncConnection,
+    wanted: SessionFilter,
+    older: "Sequence[ColumnElement[bool]]",
+    before_seq: int | None,
+    newest_max: int | None,
+) -> AsyncGenerator[_WithNumber, None]:
+    """The conditions for the sessions with such a number; none for all if over SOME_MAX have it.
 
     Postgres expects any number of them, and cannot choose itself between reading these and looking
-    for them in all sessions, newest first.
+    for them in all sessions, newest first. With `newest_max` those come first that a page needs
+    which has no other condition: perhaps that many of the newest are enough.
     """
-    wanted = number_patterns_in(storable(number)).any_of
-    if not wanted:
-        return None
+    patterns = number_patterns_in(storable(wanted.number)).any_of
+    count_max = SOME_MAX if newest_max is None else COUNTED_FIRST_MAX
+    query = _newest_of_some(patterns, older, before_seq, newest_max, count_max)
+    found = await _read_by_index(connection, query)
+    if found.number_of > count_max and newest_max is not None:
+        if before_seq is None:
+            last = await _read_by_index(connection, _newest_of_many(patterns, newest_max))
+            if last.taken == newest_max and last.after and len(last.others) <= OTHERS_MAX:
+                yield _newest(last)
+            query = _newest_of_some(patterns, older, before_seq, newest_max, SOME_MAX)
+        else:
+            query = _count_of_some(patterns)
+        found = await _read_by_index(connection, query)
+    if found.number_of > SOME_MAX:
+        return
+    if found.taken == found.number_of:
+        yield _WithNumber(_one_of(found.ids))
+        return
+    if found.after is not None and len(found.others) <= OTHERS_MAX:
+        yield _newest(found)
+    # Not as a join: Postgres would look each up, and sort them. A transaction that sees what is
+    # new may find a few more than were counted.
+    again = sessions_with_number(patterns).limit(2 * SOME_MAX)
+    yield _WithNumber(
+        sessions.c.session_id == any_(func.array(again.scalar_subquery())),
+        compared=sessions.c.session_id.in_(again).is_(true())
+        if found.number_of > FEW_MAX
+        else None,
+    )
+
+
+def _newest(found: "Row[Any]") -> _WithNumber:
+    ids = _one_of([*found.ids, *found.others])
+    return _WithNumber(ids, after=found.after, all_have=not found.others)
+
+
+def _newest_of_some(
+    wanted: Sequence[Pattern],
+    older: "Sequence[ColumnElement[bool]]",
+    before_seq: int | None,
+    newest_max: int | None,
+    count_max: int,
+) -> "Select[Any]":
+    """Of sessions with a number: how many have it, and the `ids` of the newest.
+
+    None of the rest is stored after the time `after`, but for `others` that were stored late. How
+    many of the ids are before `before_seq` is not known: those that may be after it come first.
+    """
+    some = timed_sessions_with_number(wanted, count_max + 1).limit(count_max + 1).cte("some")
+    counted = select(func.count().label("number_of")).select_from(some).cte("counted")
+    number_of = select(counted.c.number_of).scalar_subquery()
+    taken: ColumnElement[int] | int = SOME_MAX if newest_max is None else newest_max
+    if newest_max is not None and before_seq is not None:
+        before = select(sessions.c.first_stored_at).where(sessions.c.first_seq == before_seq)
+        is_passed = some.c.latest.is_(None) | (some.c.latest >= before.scalar_subquery())
+        passed = select(func.count()).select_from(some).where(is_passed).scalar_subquery()
+        taken = case((passed <= FEW_MAX, passed + newest_max), else_=0)
+    newest = (
+        select(some.c.session_id, some.c.latest)
+        .where(number_of <= count_max)
+        .order_by(some.c.latest.desc())  # those without one first
+        .limit(taken)
+        .cte("newest")
+    )
+    return _ids_of(newest, [text(STORED_LATE)], older).add_columns(number_of.label("number_of"))
+
+
+def _count_of_some(wanted: Sequence[Pattern]) -> "Select[Any]":
+    """As `_newest_of_some`, without ids."""
     some = sessions_with_number(wanted, SOME_MAX + 1).limit(SOME_MAX + 1).subquery()
-    count, ids = func.count(), func.array_agg(some.c.session_id)
+    number_of = select(func.count()).select_from(some).scalar_subquery().label("number_of")
+    return select(literal(0).label("taken"), null().label("after"), number_of)
+
+
+def _newest_of_many(wanted: Sequence[Pattern], newest_max: int) -> "Select[Any]":
+    """As `_newest_of_some`, from the legs that started last, for a number that many of them have.
+
+    The sessions in which a dial failed are among the `others`.
+    """
+    last = last_legs_with_number(wanted, WALKED_MAX).subquery()
+    newest = select(last.c.session_id, last.c.latest).order_by(last.c.started_at.desc())
+    are_others = (text(STORED_LATE), sessions.c.failed_commands.is_not(None))
+    return _ids_of(newest.limit(newest_max).cte("newest"), are_others, [])
+
+
+def _ids_of(
+    newest: "CTE[Any]",
+    are_others: "Sequence[ColumnElement[bool] | TextClause]",
+    older: "Sequence[ColumnElement[bool]]",
+) -> "Select[Any]":
+    after = select(func.min(newest.c.latest)).scalar_subquery()
+    others = union_all(
+        *(
+            select(sessions.c.session_id)
+            .where(is_other, sessions.c.first_stored_at > after, *older)
+            .order_by(*newest_first(sessions))
+            .limit(OTHERS_MAX + 1)
+            for is_other in are_others
+        )
+    )
+    return select(
+        select(func.count()).select_from(newest).scalar_subquery().label("taken"),
+        func.array(select(newest.c.session_id).scalar_subquery()).label("ids"),
+        after.label("after"),
+        func.array(others.scalar_subquery()).label("others"),
+    )
+
+
+async def _read_by_index(connection: AsyncConnection, query: "Select[Any]") -> "Row[Any]":
     with bounded_search():
         await connection.execute(text(_BY_INDEX))
-        found = await connection.execute(select(count, case((count <= few_max, ids))))
+        found: Row[Any] = (await connection.execute(query)).one()
         await connection.execute(text(_BY_BITMAPS_TOO))
-    number_of, few = found.one()
-    if number_of <= few_max:
-        # As one parameter: thousands of them take long to compile.
-        one_of = any_(literal(sorted(set(few or ())), ARRAY(Text)))
-        return _WithNumber(sessions.c.session_id == one_of)
-    if number_of <= SOME_MAX:
-        # Not as a join: Postgres would look each up, and sort them. A transaction that sees what
-        # is new may find a few more than were counted.
-        again = sessions_with_number(wanted).limit(2 * SOME_MAX)
-        return _WithNumber(
-            sessions.c.session_id == any_(func.array(again.scalar_subquery())),
-            compared=sessions.c.session_id.in_(again).is_(true()),
-        )
-    return None
+    return found
+
+
+def _one_of(session_ids: Sequence[str]) -> "ColumnElement[bool]":
+    # As one parameter: thousands of them take long to compile.
+    return sessions.c.session_id == any_(literal(session_ids, ARRAY(Text)))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Nothing that was stored is ever refused: a record that cannot be read is here al
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -34,6 +34,9 @@ from offhook.events import Record, WebhookReceived
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of, position_text
 from offhook.process.slices import Slices
 from offhook.projections.views.view import metadata, storable
+
+CLOCK_STEP_MAX = timedelta(days=1)
+"""How far the log's clock may have been set back within a session."""
 
 INDEXED_CHARS_MAX = 200
 """An index entry holds 2.7 kB; the carrier's ids have 36 characters, longer ones are hashed."""

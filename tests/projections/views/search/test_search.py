@@ -113,13 +113,15 @@ FILTERS = (
 )
 
 
-def seeded(seed: int) -> list[dict[str, Any]]:
-    """Rows of sessions, with those of their legs and commands."""
+def seeded(seed: int, delayed: float = 0.5) -> list[dict[str, Any]]:
+    """Rows of sessions, with those of their legs and commands; `delayed`: the share of them."""
     any_of = random.Random(seed)
     rows = []
     for number in range(1, COUNT + 1):
         # Some start at the same time.
         started_at = NOW - timedelta(minutes=any_of.randrange(250))
+        delay_s = any_of.choice((0, 0, 0, 50, 70, 5_000))
+        stored_at = started_at + timedelta(seconds=delay_s if any_of.random() < delayed else 0)
         status = any_of.choice(("ended", "ended", "active", "empty"))
         ended_at = started_at + timedelta(seconds=any_of.choice((0, 30, 60, 600)))
         its_legs = [
@@ -129,9 +131,12 @@ def seeded(seed: int) -> list[dict[str, Any]]:
             }
             for place in range(3)
         ]
+        its_commands = [_command(any_of, f"s{number}-{place}") for place in range(2)]
+        starts = [leg["started_at"] for leg in its_legs if leg["started_at"]]
         rows.append(
             {
                 **_row(any_of, started_at, ended_at, status),
+                "started_at": min(starts, default=None),
                 "from_number": its_legs[0]["from_number"],
                 "to_number": its_legs[0]["to_number"],
                 "session_id": f"s{number}",
@@ -143,17 +148,19 @@ def seeded(seed: int) -> list[dict[str, Any]]:
                 "parked": any_of.random() < 0.1,
                 "failed": any_of.random() < 0.2,
                 "failed_commands": any_of.choice(
-                    (None, None, [REFUSED], [LATE], [FAILED, REFUSED])
+                    [[REFUSED], [LATE], [FAILED, REFUSED]]
+                    if any(each["status"] == "failed" for each in its_commands)
+                    else [None]
                 ),
                 "flow_raised_at": any_of.choice(
                     (None, None, started_at + timedelta(seconds=any_of.randrange(5_000)))
                 ),
                 "first_seq": number,
                 "last_seq": number,
-                "first_stored_at": started_at,
-                "last_stored_at": started_at,
+                "first_stored_at": stored_at,
+                "last_stored_at": stored_at,
                 "legs": its_legs,
-                "commands": [_command(any_of, f"s{number}-{place}") for place in range(2)],
+                "commands": [{**each, "decided_at": stored_at} for each in its_commands],
             }
         )
     return rows
@@ -313,6 +320,10 @@ def _has(row: dict[str, Any], asked: dict[str, Any]) -> bool:
     return all(checks[name](value) for name, value in asked.items())
 
 
+_OF_SOME = {"FEW_MAX": 0, "COUNTED_FIRST_MAX": 0}
+_OF_MANY = {**_OF_SOME, "SOME_MAX": 0}
+
+
 async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> None:
     seed = random.randrange(10**6)
     rows = seeded(seed)
@@ -340,20 +351,21 @@ async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> 
 
 
 @pytest.mark.parametrize(
-    ("few_max", "some_max", "compared_max"),
-    [(3_000, 30_000, 100_000), (0, 30_000, 100_000), (0, 30_000, 20), (0, 0, 0)],
-    ids=["of few", "of some", "of some, long ago", "of many"],
+    "bounds",
+    [
+        {},
+        _OF_SOME,
+        {**_OF_SOME, "COMPARED_MAX": 20, "OTHERS_MAX": 1},
+        _OF_MANY,
+        {**_OF_MANY, "WALKED_MAX": 20},
+    ],
+    ids=["of few", "of some", "of some, long ago", "of many", "of many, long ago"],
 )
 async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_finds(
-    engine: AsyncEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    few_max: int,
-    some_max: int,
-    compared_max: int,
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int]
 ) -> None:
-    monkeypatch.setattr(session_lists, "FEW_MAX", few_max)
-    monkeypatch.setattr(session_lists, "SOME_MAX", some_max)
-    monkeypatch.setattr(session_lists, "COMPARED_MAX", compared_max)
+    for name, bound in bounds.items():
+        monkeypatch.setattr(session_lists, name, bound)
     seed = random.randrange(10**6)
     any_of, rows = random.Random(seed), seeded(seed)
     newest = sorted(rows, key=lambda row: (row["first_stored_at"], row["first_seq"]), reverse=True)
@@ -364,7 +376,7 @@ async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_fi
             expected = [row["session_id"] for row in newest if is_found(row, wanted)]
             found: list[str] = []
             before_seq: int | None = None
-            limit = any_of.choice((1, 7, 50))
+            limit = any_of.choice((2, 7, 50))
             while page := await list_sessions(
                 connection, wanted, limit=limit, now=NOW, before_seq=before_seq
             ):

@@ -33,6 +33,7 @@ NARROW_GUTTER, NARROW_RIGHT, NARROW_BETWEEN_MIN, NARROW_ELAPSED = 70, 44, 84, 50
 MARGIN = 8
 HEAD, FOOT = 62, 18
 CHAR = 7.2  # the usual width of a bold character in the drawing's size
+NOTE_CHAR = 6.2
 STATES = ("setup", "initiated", "answered", "bridged", "ended")
 _STATE_AFTER = {
     "call.initiated": "initiated",
@@ -87,7 +88,15 @@ class Placed:
         """Where the text is: over the middle of an arrow, or beside a mark."""
         if self.x1 == self.x2:
             return self.x1 - 14 if self.is_before else self.x1 + 14
-        middle, half = (self.x1 + self.x2) // 2, int(len(self.text) * CHAR / 2)
+        return self._centre(len(self.text) * CHAR)
+
+    @property
+    def note_x(self) -> int:
+        """Where the note is, as the text."""
+        return self.text_x if self.x1 == self.x2 else self._centre(len(self.note) * NOTE_CHAR)
+
+    def _centre(self, width: float) -> int:
+        middle, half = (self.x1 + self.x2) // 2, int(width / 2)
         if not self.within:
             return middle
         return max(MARGIN + half, min(middle, self.within - MARGIN - half))

@@ -30,9 +30,10 @@ LONG_AT_ONCE = 2
 """How many long sessions decide at a time, and how many read. Each may have a response of the log
 on its way when a short session begins, which then waits for what is done with these."""
 
-SLOT_WAIT_SHARE = 8.0
+SLOT_WAIT_SHARE = 32.0
 """A long session waits for a slot at most so many times as long as its next step takes. Then it
-takes that without one: those that have the slots may wait for a log that is slow or away."""
+takes that without one: those that have the slots may wait for a log that is slow or away. With 8,
+16 sessions that catch up would not all have had their turn."""
 
 
 @dataclass(kw_only=True)

@@ -139,8 +139,8 @@ class Views:
             parameter=parameter,
         )
 
-    async def require_stored(self, parameter: str, positions: Sequence[int]) -> None:
-        """Raise ErrorAnswer 422 if one of the positions is after the end of its partition.
+    async def require_stored(self, positions: Sequence[int]) -> None:
+        """Raise ErrorAnswer 422 if a position of a last_event_id is after the end of its partition.
 
         Raises LogUnavailable. What the views have already is known without the log.
         """
@@ -152,10 +152,10 @@ class Views:
                 raise refusal(
                     422,
                     "10015",
-                    f"{parameter} is {position_text(position)}, but the log ends at "
+                    f"last_event_id is {position_text(position)}, but the log ends at "
                     f"{position_text(end)} there: it is from another log, or from before this one "
                     "was restored. Leave it out, and read what was missed from the lists",
-                    parameter=parameter,
+                    parameter="last_event_id",
                 )
 
     async def catch_up(self) -> bool:

@@ -168,7 +168,7 @@ async def _follow_all(
     live.require_room()
     after = None if resumed is None else positions_in(resumed, live.partitions)
     if after is not None:
-        await views.require_stored("last_event_id", after)
+        await views.require_stored(after)
         await live.require_kept(after)
     return await begun(live, Following(wants=wants, id_of=id_of), after)
 
@@ -193,7 +193,7 @@ async def _follow_one(
         position = _position_in(resumed)
         views.require_in_log("last_event_id", position)
         if partition_of(position) == partition:
-            await views.require_stored("last_event_id", [position])
+            await views.require_stored([position])
             after[partition] = position
         # A position of another partition, or 0, is before its first record.
     wanted = Following(

@@ -108,11 +108,6 @@ async def repartition_log(
         await close(client)
 
 
-async def migrate_database(
-    settings: Settings,
-    *,
-    report: Report = lambda migrating: None,
-    warn: Say = lambda warning: None,
-) -> None:
+async def migrate_database(settings: Settings, *, report: Report, warn: Say) -> None:
     """Migrate the database to the newest revision; `report` and `warn` are as of `migrate`."""
     await migrate(settings.postgres_url, MIGRATIONS, report=report, warn=warn)

@@ -198,7 +198,7 @@ class Stack:
         """Drain a role and wait until it has ended."""
         process = self.processes.pop(name)
         process.terminate()
-        _wait_or_kill(process, STOP_TIMEOUT_S)
+        _wait_or_kill(process)
 
     def kill(self, name: str) -> None:
         """End a role as a crash would (`kill -9`)."""
@@ -264,12 +264,12 @@ class Stack:
                 # A process stopped by SIGSTOP acts on SIGTERM only once it continues.
                 self.processes[name].send_signal(signal.SIGCONT)
             for name in names:
-                _wait_or_kill(self.processes.pop(name), STOP_TIMEOUT_S)
+                _wait_or_kill(self.processes.pop(name))
 
 
-def _wait_or_kill(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
+def _wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
     try:
-        process.wait(timeout_s)
+        process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -121,20 +121,28 @@ def block_of(row: Any) -> Block:
     )
 
 
-async def read_archived(
-    connection: AsyncConnection, session_id: str, *, with_repeated: bool = False
-) -> list[StoredRecord]:
+async def read_archived(connection: AsyncConnection, session_id: str) -> list[StoredRecord]:
     """The session's archived records in order of position; none if it is not archived.
 
     Repeated deliveries of an event are left out, as they are in event_log. Read event_log first: a
     session that is archived in between is then in both, and not in neither. Raises
     ArchiveUnreadable.
     """
-    return [
-        stored_from(each)
-        for each, repeated in await _read(connection, session_id)
-        if with_repeated or not repeated
-    ]
+    known: Sequence[Place] | None = None
+    failed: ArchiveUnreadable | None = None
+    for _ in range(REWRITTEN_TRIES):
+        places = (await places_of(connection, [session_id])).get(session_id, [])
+        if failed is not None and places == known:
+            raise failed
+        known = places
+        try:
+            return await asyncio.to_thread(_read_places, places)
+        except (OperatorFault, HistoryUnreadable) as error:
+            failed = ArchiveUnreadable(
+                f"session {session_id} is archived, and its file cannot be read: {error}"
+            )
+    assert failed is not None
+    raise failed
 
 
 async def log_of(connection: AsyncConnection, session_ids: Collection[str]) -> FromClause:
@@ -208,32 +216,14 @@ def stored_from(record: HistoryRecord) -> StoredRecord:
     )
 
 
-async def _read(connection: AsyncConnection, session_id: str) -> list[tuple[HistoryRecord, bool]]:
-    """The records, and whether each is a repeated delivery."""
-    known: Sequence[Place] | None = None
-    failed: ArchiveUnreadable | None = None
-    for _ in range(REWRITTEN_TRIES):
-        places = (await places_of(connection, [session_id])).get(session_id, [])
-        if failed is not None and places == known:
-            raise failed
-        known = places
-        try:
-            return await asyncio.to_thread(_read_places, places)
-        except (OperatorFault, HistoryUnreadable) as error:
-            failed = ArchiveUnreadable(
-                f"session {session_id} is archived, and its file cannot be read: {error}"
-            )
-    assert failed is not None
-    raise failed
-
-
-def _read_places(places: Sequence[Place]) -> list[tuple[HistoryRecord, bool]]:
-    found: list[tuple[HistoryRecord, bool]] = []
+def _read_places(places: Sequence[Place]) -> list[StoredRecord]:
+    found: list[StoredRecord] = []
     for place in places:
         repeated = frozenset(place.block.repeated)
         found += [
-            (record, record.position in repeated)
+            stored_from(record)
             for record in read_block(place.root, place.segment, place.block)
+            if record.position not in repeated
         ]
     return found
 

@@ -23,6 +23,14 @@ def test_a_role_that_checks_the_revision_loads_no_migrations() -> None:
     assert loaded_by("offhook.projections.views.schema.migrate", ("alembic", "mako")) == "[]"
 
 
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    with open("/dev/full", "wb") as full:
+        words = [sys.executable, "-m", "offhook", "asyncapi"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "offhook: the output cannot be written: No space left on device\n"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_no_output_is_lost_in_an_old_locale(encoding: str) -> None:
     said = "+1 → Zoë 😀"

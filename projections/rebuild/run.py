@@ -201,7 +201,8 @@ async def claimed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await connection.commit()
         except TimeoutError:
             raise OperatorFault(
-                "another rebuild of these views is running: see `offhook rebuild status`"
+                "another rebuild, archive run or erasure of these views is running: wait for it, or"
+                " see `offhook rebuild status`"
             ) from None
         try:
             yield connection

@@ -131,8 +131,13 @@ def run_status(console: Console, settings: Settings, *, as_json: bool) -> None:
     elif build.state == "rejected":
         console.print("rolled back; the rejected version is yet to be dropped")
     else:
-        at_work = "at work" if status.is_at_work else "not at work: `offhook rebuild resume`"
-        console.print(f"begun {build.started_at:%Y-%m-%d %H:%M:%S} UTC, {at_work}")
+        if status.is_at_work:
+            at_work = ", at work"
+        elif build.state == "following":  # nobody need be: the cutover folds what is new
+            at_work = ""
+        else:
+            at_work = ", not at work: `offhook rebuild resume`"
+        console.print(f"begun {build.started_at:%Y-%m-%d %H:%M:%S} UTC{at_work}")
         console.print(f"{build.folded:,} of {counted(build.total, 'record')} folded")
         if build.state == "following":
             console.print(

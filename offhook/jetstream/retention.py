@@ -22,7 +22,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import TYPE_HEADER, VERSION_HEADER, position_of_read, time_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.snapshots import JetStreamSnapshots
-from offhook.jetstream.stream import TIMERS, stream_of
+from offhook.jetstream.stream import STREAM, TIMERS, stream_of
 from offhook.jetstream.subjects import fired_subject, parse, set_subject
 from offhook.position import partition_of, seq_of
 
@@ -165,6 +165,14 @@ def store_directories(monitor_urls: Sequence[str]) -> list[Path]:
         if said.config.store_dir:
             found.append(Path(said.config.store_dir))
     return found
+
+
+def has_streams(directory: Path) -> bool:
+    """Whether a server keeps streams of the log there, or may: in `…/<account>/streams`.
+
+    As the configuration names the directory, or as the server does, which adds `jetstream`.
+    """
+    return any(any(directory.glob(f"{above}*/streams/{STREAM}*")) for above in ("", "jetstream/"))
 
 
 class _Config(msgspec.Struct):

@@ -20,7 +20,7 @@ from offhook.cli.options import UsageWrong
 from offhook.errors import OperatorFault, PassingFault
 from offhook.history.files import replacing
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.retention import store_directories
+from offhook.jetstream.retention import has_streams, store_directories
 from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.database.engine import Engine, open_database
@@ -48,6 +48,12 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
     for option, texts in (("SESSION", wanted.session_ids), ("--name", wanted.names)):
         if not all(each.strip() for each in texts or ()):  # it would be found everywhere
             raise UsageWrong(f"{option} is empty; expected a text, nothing was erased")
+    for store in wanted.stores or ():
+        if not has_streams(store):
+            raise UsageWrong(
+                f"--store {store} has no streams of the log; expected the store directory of a"
+                " NATS server, nothing was erased"
+            )
     # Opened before anything is erased: the proof of an erasure cannot be had a second time.
     with nullcontext() if wanted.report is None else replacing(str(wanted.report)) as report:
         try:

@@ -35,3 +35,10 @@ def test_a_store_that_does_not_exist_is_refused_first(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["erase", "s1", "--yes", "--store", str(store)])
     assert result.exit_code == 2
     assert "Invalid value for '--store'" in result.output
+
+
+def test_a_directory_that_is_no_store_of_the_log_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "jetstream" / "$G" / "streams" / "OTHER").mkdir(parents=True)
+    result = CliRunner().invoke(app, ["erase", "s1", "--yes", "--store", str(tmp_path)])
+    assert result.exit_code == 1
+    assert str(result.exception).startswith(f"--store {tmp_path} has no streams of the log")

@@ -97,7 +97,9 @@ def test_each_command_says_what_it_did(settings: Settings) -> None:
     assert "rebuilt views, at 0:130: they differ" in output
     assert "sessions s0: only in the rebuilt views" in output
     assert "`offhook rebuild cutover` puts them in use" in output
-    assert "ready but for 0 positions" in run("status")[1]
+    output = run("status")[1]
+    assert "ready but for 0 positions" in output
+    assert "not at work" not in output
     assert json.loads(run("status", "--json")[1])["build"]["state"] == "following"
     status, output = run("resume", "--no-cutover")
     assert "Resumed after 130 records." in output, output

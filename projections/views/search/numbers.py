@@ -4,6 +4,7 @@ A command that failed placed no leg, and yet its number is what a reader looks f
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -98,6 +99,24 @@ def last_legs_with_number(wanted: Patterns, walked_max: int) -> "Select[Any]":
     latest = (last.c.started_at + STORED_LATE_AFTER).label("latest")
     return select(last.c.session_id, last.c.started_at, latest).where(
         or_(*_places(legs, wanted, last.c))
+    )
+
+
+def failed_dials_with_number(
+    wanted: Patterns, after: "ColumnElement[datetime]", limit: int
+) -> "CompoundSelect[Any]":
+    """The sessions with a failed dial to or from such a number, that may be stored after a time.
+
+    `sessions.failed_commands` does not tell: it leaves out one that lost a race with the hangup.
+    """
+    at = commands.c.decided_at
+    return union_all(
+        *(
+            select(commands.c.session_id)
+            .where(text(FAILED_DIAL), is_late, or_(*_places(commands, wanted, commands.c)))
+            .limit(limit)
+            for is_late in (at > after - CLOCK_STEP_MAX, at.is_(None))
+        )
     )
 
 

@@ -10,10 +10,11 @@ from sqlalchemy import (
     ARRAY,
     CTE,
     ColumnElement,
+    CompoundSelect,
     Row,
+    ScalarSelect,
     Select,
     Text,
-    TextClause,
     any_,
     case,
     func,
@@ -32,6 +33,7 @@ from offhook.patterns import Pattern, number_patterns_in
 from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
 from offhook.projections.views.search.numbers import (
     NUMBERS,
+    failed_dials_with_number,
     last_legs_with_number,
     legs_with_number,
     sessions_with_number,
@@ -343,7 +345,7 @@ def _newest_of_some(
         .limit(taken)
         .cte("newest")
     )
-    return _ids_of(newest, [text(STORED_LATE)], older).add_columns(number_of.label("number_of"))
+    return _ids_of(newest, older).add_columns(number_of.label("number_of"))
 
 
 def _count_of_some(wanted: Sequence[Pattern]) -> "Select[Any]":
@@ -356,34 +358,35 @@ def _count_of_some(wanted: Sequence[Pattern]) -> "Select[Any]":
 def _newest_of_many(wanted: Sequence[Pattern], newest_max: int) -> "Select[Any]":
     """As `_newest_of_some`, from the legs that started last, for a number that many of them have.
 
-    The sessions in which a dial failed are among the `others`.
+    The sessions with a failed dial to or from the number are among the `others`.
     """
     last = last_legs_with_number(wanted, WALKED_MAX).subquery()
     newest = select(last.c.session_id, last.c.latest).order_by(last.c.started_at.desc())
-    are_others = (text(STORED_LATE), sessions.c.failed_commands.is_not(None))
-    return _ids_of(newest.limit(newest_max).cte("newest"), are_others, [])
+    newest_legs = newest.limit(newest_max).cte("newest")
+    dials = failed_dials_with_number(wanted, _after(newest_legs), OTHERS_MAX + 1)
+    return _ids_of(newest_legs, [], dials)
+
+
+def _after(newest: "CTE[Any]") -> "ScalarSelect[Any]":
+    return select(func.min(newest.c.latest)).scalar_subquery()
 
 
 def _ids_of(
-    newest: "CTE[Any]",
-    are_others: "Sequence[ColumnElement[bool] | TextClause]",
-    older: "Sequence[ColumnElement[bool]]",
+    newest: "CTE[Any]", older: "Sequence[ColumnElement[bool]]", *others: "CompoundSelect[Any]"
 ) -> "Select[Any]":
-    after = select(func.min(newest.c.latest)).scalar_subquery()
-    others = union_all(
-        *(
-            select(sessions.c.session_id)
-            .where(is_other, sessions.c.first_stored_at > after, *older)
-            .order_by(*newest_first(sessions))
-            .limit(OTHERS_MAX + 1)
-            for is_other in are_others
-        )
+    """What `newest` has, and `others`: these, and the sessions that were stored late."""
+    after = _after(newest)
+    stored_late = (
+        select(sessions.c.session_id)
+        .where(text(STORED_LATE), sessions.c.first_stored_at > after, *older)
+        .order_by(*newest_first(sessions))
+        .limit(OTHERS_MAX + 1)
     )
     return select(
         select(func.count()).select_from(newest).scalar_subquery().label("taken"),
         func.array(select(newest.c.session_id).scalar_subquery()).label("ids"),
         after.label("after"),
-        func.array(others.scalar_subquery()).label("others"),
+        func.array(union_all(stored_late, *others).scalar_subquery()).label("others"),
     )
 
 

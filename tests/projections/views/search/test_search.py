@@ -148,7 +148,8 @@ def seeded(seed: int, delayed: float = 0.5) -> list[dict[str, Any]]:
                 "parked": any_of.random() < 0.1,
                 "failed": any_of.random() < 0.2,
                 "failed_commands": any_of.choice(
-                    [[REFUSED], [LATE], [FAILED, REFUSED]]
+                    # None if its command only lost a race with the hangup.
+                    [[REFUSED], [LATE], [FAILED, REFUSED], None]
                     if any(each["status"] == "failed" for each in its_commands)
                     else [None]
                 ),
@@ -383,6 +384,34 @@ async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_fi
                 found += [each.session_id for each in page]
                 before_seq = page[-1].first_seq
             assert found == expected, (seed, wanted)
+
+
+async def test_a_transfer_that_lost_a_race_with_the_hangup_is_found_among_many(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, bound in _OF_MANY.items():
+        monkeypatch.setattr(session_lists, name, bound)
+    rows, number = seeded(0), "+12025550101"
+    for place, row in enumerate(rows):
+        at = NOW - timedelta(minutes=2 * place)
+        row |= {"first_stored_at": at, "started_at": at, "commands": [], "failed_commands": None}
+        row["legs"] = [{**row["legs"][0], "started_at": at, "from_number": number}]
+    newest = rows[0]
+    newest["legs"] = [{**newest["legs"][0], "from_number": None, "to_number": None}]
+    newest["commands"] = [
+        {
+            "command_id": "transfer",
+            "operation": "transfer",
+            "status": "failed",
+            "parameters": {"to": number},
+            "decided_at": newest["first_stored_at"],
+        }
+    ]
+    async with engine.connect() as connection:
+        await stored(connection, rows)
+        wanted = SessionFilter(number=number)
+        page = await list_sessions(connection, wanted, limit=2, now=NOW)
+    assert page[0].session_id == newest["session_id"]
 
 
 def _combined(any_of: random.Random) -> SessionFilter:

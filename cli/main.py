@@ -116,7 +116,8 @@ def main() -> None:
         _fail(f"a server does not answer: {why}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            _fail(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
+            where = error.filename or "the output or a temporary file"
+            _fail(f"{where} cannot be written: {error.strerror}")
         # A mistake of ours: the whole traceback, as Python shows it, but for secrets.
         text = "".join(traceback.format_exception(error))
         sys.stderr.write(redacted(text, secrets_in(os.environ)))

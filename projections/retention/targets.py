@@ -60,6 +60,8 @@ async def find_target(
         found |= await _with_number(connection, number, doing)
     found = {each for each in await _linked(connection, found) if not each.startswith(ERASED)}
     if not found:
+        if not numbers:
+            raise OperatorFault("these sessions are erased already; nothing was erased")
         raise OperatorFault(f"no session has number {_listed(numbers)}; nothing was erased")
     for session_id in sorted(found):
         detail = await read_session(connection, session_id, commands_max=1)

@@ -28,7 +28,10 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
         words = [sys.executable, "-m", "offhook", "asyncapi"]
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
-    assert done.stderr == "offhook: the output cannot be written: No space left on device\n"
+    assert (
+        done.stderr
+        == "offhook: the output or a temporary file cannot be written: No space left on device\n"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

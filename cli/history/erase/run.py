@@ -62,10 +62,10 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
             raise OperatorFault(
                 f"{getattr(error, 'orig', None) or error}. Run `offhook erase --resume` to finish"
             ) from error
-        for each in erased:
-            _print(console, each)
         if report is not None:
             report.write(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")
+    for each in erased:
+        _print(console, each)
     if wanted.resumes and not erased:
         console.print("nothing was left to erase")
     return not any(each.proof.found for each in erased)

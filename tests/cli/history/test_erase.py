@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from offhook.cli.history.erase import run
 from offhook.cli.main import app
 
 
@@ -42,3 +43,19 @@ def test_a_directory_that_is_no_store_of_the_log_is_refused_first(tmp_path: Path
     result = CliRunner().invoke(app, ["erase", "s1", "--yes", "--store", str(tmp_path)])
     assert result.exit_code == 1
     assert str(result.exception).startswith(f"--store {tmp_path} has no streams of the log")
+
+
+def test_the_proof_is_kept_if_it_cannot_be_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def erase(*_: object) -> list[str]:
+        return ["s1"]
+
+    def print_(*_: object) -> None:
+        raise BrokenPipeError
+
+    for name, instead in (("_erase", erase), ("_print", print_), ("_report", str)):
+        monkeypatch.setattr(run, name, instead)
+    report = tmp_path / "proof.json"
+    CliRunner().invoke(app, ["erase", "s1", "--yes", "--report", str(report)])
+    assert "s1" in report.read_text()

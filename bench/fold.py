@@ -5,6 +5,7 @@
 Needs no server. Half of the records are interim results of a transcription, half the decisions on
 them. `worker` and `projector` fold a whole call, `one more` is a record added to a call that is
 already loaded, with the rows that it changes; `show` is the plain fold, which `as_of` uses too.
+WRONG if one of the ways ends in another state than a plain fold of all records.
 """
 
 import argparse
@@ -116,12 +117,13 @@ async def measured(work: Callable[[], Awaitable[object]], count: int) -> tuple[f
     return took / rounds / count, longest
 
 
-async def more_in_projector(folded: Folded, following: list[Record]) -> None:
+async def more_in_projector(folded: Folded, following: list[Record]) -> Folded:
     folded = written(folded)
     for record in following:
         after = advanced(folded, record)
         rows_of(after, folded.last_seq)
         folded = written(after)
+    return folded
 
 
 async def row_of(events: int) -> list[str]:
@@ -129,6 +131,8 @@ async def row_of(events: int) -> list[str]:
     records = await read(stored)
     known, following = records[: 2 * events], records[2 * events :]
     state, folded = await worker(known), await projector(known)
+    of_known, of_all = fold(SESSION, known), fold(SESSION, records)
+    are_right = state.latest() == folded.session == of_known
 
     async def add() -> None:  # once: it changes the state
         for record in following:
@@ -144,6 +148,11 @@ async def row_of(events: int) -> list[str]:
     projecting, projector_held = await measured(partial(projector, known), 2 * events)
     written_more, _ = await measured(partial(more_in_projector, folded, following), len(following))
     folding, _ = await measured(partial(whole, known), 2 * events)
+    more_folded = await more_in_projector(folded, following)
+    are_right = are_right and state.latest() == more_folded.session == of_all
+    are_right = are_right and len(of_all.facts) == len(of_all.decided) == events + MORE
+    if not are_right:
+        return [f"{events:,}", *["WRONG"] * 7]
     each = (decoding, anew, more, projecting, written_more, folding)
     held = max(read_held, worker_held, projector_held)
     return [f"{events:,}", *(f"{value * 1e6:.1f}" for value in each), f"{held * 1e3:.1f}"]

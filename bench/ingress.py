@@ -10,7 +10,7 @@ All use the same load generator on the same machine and take turns; a figure is 
 rounds. Each number of partitions has a NATS server of its own. Offhook and the floor are served
 with the same settings, the usual way by `uvicorn module:app`. `CPU ms each` is the server process
 alone, the steadiest figure on a busy machine. NATS flushes before it acknowledges, PostgreSQL
-before it commits.
+before it commits. WRONG if a store has not one record for each webhook that was answered with 200.
 """
 
 import argparse
@@ -24,8 +24,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import uvloop
 from nacl.signing import SigningKey
+from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
@@ -38,7 +40,7 @@ from offhook.codec.facts import encoded_webhook
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import EventLog, JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.stream import stream_config
+from offhook.jetstream.stream import stream_config, streams_of
 from offhook.settings import Settings
 from offhook.telnyx.signature import public_key_text, sign
 
@@ -63,6 +65,8 @@ class Contender:
     cpu_s: float = 0.0  # of its process, while saturated
     saturated: list[Measured] = field(default_factory=list)
     paced: list[Measured] = field(default_factory=list)
+    warm: Measured = field(default_factory=Measured)
+    is_right: bool = True
 
     @property
     def per_s(self) -> float:
@@ -75,6 +79,12 @@ class Contender:
     @property
     def refused(self) -> int:
         return sum(each.refused for each in (*self.saturated, *self.paced))
+
+    def compare(self, stored: int) -> None:
+        """With the records in its store; one that was not accepted may be there as well."""
+        rounds = (self.warm, *self.saturated, *self.paced)
+        taken = sum(each.taken for each in rounds)
+        self.is_right = taken <= stored <= taken + sum(each.refused for each in rounds)
 
     def latency_ms(self, percent: int) -> float:
         return median([percentile(each.latencies_ms, percent) for each in self.paced])
@@ -111,12 +121,13 @@ async def measure(
     """
     key = SigningKey.generate()
     log_per_s: dict[int, list[float]] = {count: [] for count in partitions}
+    appended = dict.fromkeys(partitions, 0)
     with ExitStack() as stack:
-        contenders, nats_urls = await _started(stack, key, partitions)
+        contenders, nats_urls, postgres_url = await _started(stack, key, partitions)
         clients = {count: await connect(url, "bench") for count, url in nats_urls.items()}
         logs = {count: JetStreamLog(client) for count, client in clients.items()}
         for each in contenders:
-            await saturate(
+            each.warm = await saturate(
                 each.child.port,
                 webhooks(300, key, per_session=PER_SESSION),
                 connections=connections,
@@ -131,21 +142,45 @@ async def measure(
                 )
                 each.cpu_s += each.child.cpu_s() - used_s
             for count, log in logs.items():
-                log_per_s[count].append(
-                    await _append_alone(log, at_once=connections, seconds=seconds)
-                )
+                number, took_s = await _append_alone(log, at_once=connections, seconds=seconds)
+                appended[count] += number
+                log_per_s[count].append(number / took_s)
             for each in contenders:
                 work = webhooks(int(seconds * rate), key, per_session=PER_SESSION)
                 each.paced.append(
                     await at_rate(each.child.port, work, per_s=rate, connections=connections)
                 )
+        for each in contenders:
+            if each.name == "usual":
+                each.compare(await _rows_in(postgres_url))
+                continue
+            stored = await _records_in(clients[each.partitions], each)
+            each.compare(stored - (appended[each.partitions] if each.name == "offhook" else 0))
         for client in clients.values():
             await close(client)
     return contenders, log_per_s
 
 
-async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> float:
-    """Appends/s of webhooks of the usual size by a client that does nothing else."""
+async def _records_in(client: Client, contender: Contender) -> int:
+    count = contender.partitions
+    names = streams_of(count) if contender.name == "offhook" else _floor_streams(count)
+    infos = [await client.jetstream().stream_info(name) for name in names]
+    return sum(info.state.messages for info in infos)
+
+
+async def _rows_in(postgres_url: str) -> int:
+    connection = await asyncpg.connect(postgres_url)
+    found = await connection.fetchval("select count(*) from events")
+    await connection.close()
+    return int(found)
+
+
+def _floor_streams(count: int) -> list[str]:
+    return [f"{FLOOR_STREAM}_{number}" for number in range(count)]
+
+
+async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> tuple[int, float]:
+    """Appends of webhooks of the usual size by a client that does nothing else, and the seconds."""
     key = SigningKey.generate()
     body = webhooks(1, key, per_session=1)[0].request.partition(b"\r\n\r\n")[2]
     headers = sign(body, key, time.time())
@@ -160,13 +195,13 @@ async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> float
             count += 1
 
     await asyncio.gather(*(keep_on() for _ in range(at_once)))
-    return count / (time.perf_counter() - started)
+    return count, time.perf_counter() - started
 
 
 async def _started(
     stack: ExitStack, key: SigningKey, partitions: Sequence[int]
-) -> tuple[list[Contender], dict[int, str]]:
-    """The measured servers, and the URL of the NATS server with so many partitions."""
+) -> tuple[list[Contender], dict[int, str], str]:
+    """The measured servers, the URL of the NATS server with so many partitions, and Postgres'."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-bench-")))
     public_key = public_key_text(key)
     contenders: list[Contender] = []
@@ -198,18 +233,16 @@ async def _started(
         directory / "usual.log",
     )
     contenders.append(Contender(name="usual", partitions=0, child=stack.enter_context(usual)))
-    return contenders, urls
+    return contenders, urls, postgres_server.libpq_url
 
 
 async def _provision(server: NatsServer, count: int) -> None:
     """The log, and as many streams for the floor."""
     client = await connect(server.url, "bench")
     await provision(client, [server.monitor_url], partitions=count)
-    for number in range(count):
+    for number, name in enumerate(_floor_streams(count)):
         floor = dataclasses.replace(
-            stream_config(1),
-            name=f"{FLOOR_STREAM}_{number}",
-            subjects=[f"{FLOOR_STREAM}.{number}"],
+            stream_config(1), name=name, subjects=[f"{FLOOR_STREAM}.{number}"]
         )
         await client.jetstream().add_stream(floor)
     await close(client)
@@ -240,6 +273,9 @@ def table_of(contenders: list[Contender], log_per_s: dict[int, list[float]], rat
         speeds = [measured.per_s for measured in each.saturated]
         is_ours = each.name == "offhook"
         floor = per_s.get(("floor", each.partitions), 0.0)
+        if not each.is_right:
+            table.add_row(each.name, str(each.partitions or ""), *["WRONG"] * 8)
+            continue
         table.add_row(
             each.name,
             str(each.partitions or ""),

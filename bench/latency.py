@@ -6,13 +6,14 @@
 
 All have the same fixed rate, one webhook per call and the same carrier stub, and send commands
 with httpx; rounds take turns. The floor neither verifies nor records: it shows what the machine,
-NATS and httpx cost by themselves.
+NATS and httpx cost by themselves. WRONG if a call got commands with more than one `command_id`.
 """
 
 import argparse
 import asyncio
 import dataclasses
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -51,12 +52,26 @@ class Route:
     workers: list[Child] = field(default_factory=list)
     port: int = 0  # of its ingress
     latencies_ms: list[float] = field(default_factory=list)
+    calls: set[str] = field(default_factory=set)
+    doubled: int = 0  # calls that got more than one command
 
     def add(self, sent_at: dict[str, float], arrived_at: dict[str, float]) -> None:
         self.sent += len(sent_at)
+        self.calls |= sent_at.keys()
         self.latencies_ms += [
             (arrived_at[each] - at) * 1000 for each, at in sent_at.items() if each in arrived_at
         ]
+
+
+@dataclass(kw_only=True)
+class NotingCarrier(stub.StubCarrier):
+    """Notes the ids of the commands that each call got."""
+
+    command_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def arrived(self, call_control_id: str, command_id: str) -> None:
+        super().arrived(call_control_id, command_id)
+        self.command_ids[call_control_id].add(command_id)
 
 
 def main() -> None:
@@ -77,7 +92,7 @@ async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
     key = SigningKey.generate()
     routes = [Route(name="offhook"), Route(name="lean"), Route(name="floor")]
     count = int(seconds * rate / ROUNDS)
-    async with stub.listening(stub.StubCarrier()) as carrier, running_log() as servers:
+    async with stub.listening(NotingCarrier()) as carrier, running_log() as servers:
         await _start(servers, carrier, key, workers, routes)
         publisher = Publisher(servers.client.jetstream())
         for size, counts in ((WARM_UP, False), *[(count, True)] * ROUNDS):
@@ -93,6 +108,8 @@ async def measure(seconds: float, rate: float, workers: int) -> list[Route]:
                 if counts:
                     route.add(sent_at, carrier.arrived_at)
                     route.cpu_s += sum(each.cpu_s() for each in route.workers) - cpu_s
+        for route in routes:
+            route.doubled = sum(len(carrier.command_ids[each]) > 1 for each in route.calls)
     return routes
 
 
@@ -183,6 +200,8 @@ def table_of(routes: Sequence[Route], rate: float) -> Table:
         missing = each.sent - len(each.latencies_ms)
         figures = [f"{percentile(each.latencies_ms, percent):.1f}" for percent in PERCENTS]
         cpu_ms = each.cpu_s * 1000 / each.sent
+        if each.doubled:
+            figures = ["WRONG"] * len(figures)
         table.add_row(each.name, str(each.sent), str(missing), *figures, f"{cpu_ms:.2f}")
     ours = routes[0]
     for other in routes[1:]:

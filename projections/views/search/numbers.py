@@ -102,22 +102,14 @@ def last_legs_with_number(wanted: Patterns, walked_max: int) -> "Select[Any]":
     )
 
 
-def failed_dials_with_number(
-    wanted: Patterns, after: "ColumnElement[datetime]", limit: int
-) -> "CompoundSelect[Any]":
-    """The sessions with a failed dial to or from such a number, that may be stored after a time.
+def start_of_last_legs(walked_max: int) -> "ColumnElement[datetime]":
+    """When the session of a leg was stored at the latest that is none of these last legs.
 
-    `sessions.failed_commands` does not tell: it leaves out one that lost a race with the hangup.
+    As `latest` of `timed_sessions_with_number`; null if there are fewer legs.
     """
-    at = commands.c.decided_at
-    return union_all(
-        *(
-            select(commands.c.session_id)
-            .where(text(FAILED_DIAL), is_late, or_(*_places(commands, wanted, commands.c)))
-            .limit(limit)
-            for is_late in (at > after - CLOCK_STEP_MAX, at.is_(None))
-        )
-    )
+    starts = select(legs.c.started_at).order_by(legs.c.started_at.desc())
+    first: ColumnElement[datetime] = starts.offset(walked_max - 1).limit(1).scalar_subquery()
+    return first + STORED_LATE_AFTER
 
 
 def _groups(wanted: Patterns) -> "Sequence[Patterns]":
@@ -152,6 +144,14 @@ def _one_of_session(table: Table, wanted: Patterns) -> "ColumnElement[bool]":
     # would read all rows that match from the index of numbers, again for each session.
     rows = its.offset(0).correlate(sessions).subquery()
     return exists().select_from(rows).where(or_(*_places(table, wanted, rows.c)))
+
+
+def has_failed_dial(wanted: Patterns) -> "ColumnElement[bool]":
+    """The condition for sessions with a failed dial to or from such a number.
+
+    `sessions.failed_commands` does not tell: it leaves out one that lost a race with the hangup.
+    """
+    return _one_of_session(commands, wanted)
 
 
 def wants_number(number: str | None) -> bool:

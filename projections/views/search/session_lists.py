@@ -10,11 +10,11 @@ from sqlalchemy import (
     ARRAY,
     CTE,
     ColumnElement,
-    CompoundSelect,
     Row,
     ScalarSelect,
     Select,
     Text,
+    TextClause,
     any_,
     case,
     func,
@@ -33,10 +33,11 @@ from offhook.patterns import Pattern, number_patterns_in
 from offhook.projections.views.database.errors import StatementFailed, sqlstate_of
 from offhook.projections.views.search.numbers import (
     NUMBERS,
-    failed_dials_with_number,
+    has_failed_dial,
     last_legs_with_number,
     legs_with_number,
     sessions_with_number,
+    start_of_last_legs,
     timed_sessions_with_number,
     wants_number,
 )
@@ -288,7 +289,8 @@ async def _with_number(
     if found.number_of > count_max and newest_max is not None:
         if before_seq is None:
             last = await _read_by_index(connection, _newest_of_many(patterns, newest_max))
-            if last.taken == newest_max and last.after and len(last.others) <= OTHERS_MAX:
+            are_enough = last.taken * NEWEST_OF_A_PAGE >= newest_max
+            if are_enough and last.after and len(last.others) <= OTHERS_MAX:
                 yield _newest(last)
             query = _newest_of_some(patterns, older, before_seq, newest_max, SOME_MAX)
         else:
@@ -345,7 +347,9 @@ def _newest_of_some(
         .limit(taken)
         .cte("newest")
     )
-    return _ids_of(newest, older).add_columns(number_of.label("number_of"))
+    return _ids_of(newest, _after(newest), [text(STORED_LATE)], older).add_columns(
+        number_of.label("number_of")
+    )
 
 
 def _count_of_some(wanted: Sequence[Pattern]) -> "Select[Any]":
@@ -358,13 +362,15 @@ def _count_of_some(wanted: Sequence[Pattern]) -> "Select[Any]":
 def _newest_of_many(wanted: Sequence[Pattern], newest_max: int) -> "Select[Any]":
     """As `_newest_of_some`, from the legs that started last, for a number that many of them have.
 
-    The sessions with a failed dial to or from the number are among the `others`.
+    If fewer of them have it than asked for, all that did not start before them are there. The
+    sessions with a failed dial to or from the number are among the `others`.
     """
     last = last_legs_with_number(wanted, WALKED_MAX).subquery()
-    newest = select(last.c.session_id, last.c.latest).order_by(last.c.started_at.desc())
-    newest_legs = newest.limit(newest_max).cte("newest")
-    dials = failed_dials_with_number(wanted, _after(newest_legs), OTHERS_MAX + 1)
-    return _ids_of(newest_legs, [], dials)
+    found = select(last.c.session_id, last.c.latest).order_by(last.c.started_at.desc())
+    newest = found.limit(newest_max).cte("newest")
+    are_all = select(func.count() < newest_max).select_from(newest).scalar_subquery()
+    after = case((are_all, start_of_last_legs(WALKED_MAX)), else_=_after(newest))
+    return _ids_of(newest, after, [text(STORED_LATE), has_failed_dial(wanted)], [])
 
 
 def _after(newest: "CTE[Any]") -> "ScalarSelect[Any]":
@@ -372,21 +378,25 @@ def _after(newest: "CTE[Any]") -> "ScalarSelect[Any]":
 
 
 def _ids_of(
-    newest: "CTE[Any]", older: "Sequence[ColumnElement[bool]]", *others: "CompoundSelect[Any]"
+    newest: "CTE[Any]",
+    after: "ColumnElement[datetime]",
+    are_others: "Sequence[ColumnElement[bool] | TextClause]",
+    older: "Sequence[ColumnElement[bool]]",
 ) -> "Select[Any]":
-    """What `newest` has, and `others`: these, and the sessions that were stored late."""
-    after = _after(newest)
-    stored_late = (
-        select(sessions.c.session_id)
-        .where(text(STORED_LATE), sessions.c.first_stored_at > after, *older)
-        .order_by(*newest_first(sessions))
-        .limit(OTHERS_MAX + 1)
+    others = union_all(
+        *(
+            select(sessions.c.session_id)
+            .where(is_other, sessions.c.first_stored_at > after, *older)
+            .order_by(*newest_first(sessions))
+            .limit(OTHERS_MAX + 1)
+            for is_other in are_others
+        )
     )
     return select(
         select(func.count()).select_from(newest).scalar_subquery().label("taken"),
         func.array(select(newest.c.session_id).scalar_subquery()).label("ids"),
         after.label("after"),
-        func.array(union_all(stored_late, *others).scalar_subquery()).label("others"),
+        func.array(others.scalar_subquery()).label("others"),
     )
 
 

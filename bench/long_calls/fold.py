@@ -1,6 +1,6 @@
 """What a record costs in calls of 10 to 100,000 events, and how long the event loop was blocked.
 
-    python -m bench.fold [--events 10,1000,10000,100000]
+    python -m bench.long_calls.fold [--events 10,1000,10000,100000]
 
 Needs no server. Half of the records are interim results of a transcription, half the decisions on
 them. `worker` and `projector` fold a whole call, `one more` is a record added to a call that is
@@ -19,7 +19,7 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from bench.setting.long_sessions import BEGAN, body_of, event_id_of
+from bench.long_calls.sessions import BEGAN, body_of, event_id_of
 from bench.setting.machine import describe
 from offhook.codec.facts import decode, encode
 from offhook.events import Decided, Record
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--events", default="10,1000,10000,100000")
     sizes = [int(each) for each in parser.parse_args().events.split(",")]
     console = Console()
-    print(describe("bench.fold"))  # noqa: T201
+    print(describe("bench.long_calls.fold"))  # noqa: T201
     console.print(table_of(sizes))
 
 

@@ -1,4 +1,4 @@
-"""What calls at a worker take beside long work of the same worker: `python -m bench.beside`.
+"""What calls at a worker take beside long work of it: `python -m bench.long_calls.beside`.
 
 One call every 10 ms: from the append of its first record to its command at the carrier. Rounds take
 turns, beside
@@ -31,10 +31,10 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
+from bench.long_calls.sessions import append_event, append_long, snapshots_of
 from bench.setting.calls import CountingCarrier, calls_at_rate
 from bench.setting.carrier import listening
 from bench.setting.children import Child
-from bench.setting.long_sessions import append_event, append_long, snapshots_of
 from bench.setting.machine import describe, median, percentile
 from bench.setting.servers import running_log
 from offhook.events import Decided
@@ -78,12 +78,12 @@ class Backlog:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m bench.beside")
+    options = argparse.ArgumentParser(prog="python -m bench.long_calls.beside")
     options.add_argument("--rounds", type=int, default=4)
     options.add_argument("--only", default=",".join(KINDS), help="kinds: " + ", ".join(KINDS))
     given = options.parse_args()
     console = Console(width=110)
-    console.print(describe("bench.beside"), highlight=False)
+    console.print(describe("bench.long_calls.beside"), highlight=False)
     console.print(uvloop.run(measure(given.rounds, given.only.split(","))))
 
 
@@ -99,7 +99,7 @@ async def measure(rounds: int, kinds: list[str]) -> Table:
         await _skip(client)
         worker = await servers.start("workers", servers.worker_settings(carrier))
         reader = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.setting.cold_reader", servers.nats_server.url,
+            sys.executable, "-m", "bench.long_calls.reader", servers.nats_server.url,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         bench = _Calls(log=log, carrier=carrier, worker=worker, reader=reader)

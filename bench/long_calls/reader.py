@@ -1,6 +1,6 @@
 """A process that reads sessions as a worker does which does not know them; no command is sent.
 
-    python -m bench.setting.cold_reader NATS_URL
+    python -m bench.long_calls.reader NATS_URL
 
 Reads the sessions that are named on its standard input, one a line, and answers each with `read`.
 """

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.setting.machine import describe
-from bench.setting.whatif_calls import plan, planted, rows_of
+from bench.whatif.calls import plan, planted, rows_of
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.projections.views.database.engine import open_database
@@ -37,7 +37,7 @@ from offhook.projections.views.stored.event_log import event_log
 TEMPORAL_SHARE = 10
 """The Replayer gets one in this many of the calls: it needs as long for them."""
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 Calls = Sequence[tuple[str, str]]
 
@@ -97,7 +97,9 @@ class Contender:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.whatif", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--calls", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--log-calls", type=int, default=20_000)
@@ -113,9 +115,7 @@ def main() -> None:
             stderr=subprocess.DEVNULL,
         )
         (version,) = Path(temporal).glob("temporalio-*.dist-info")
-        contenders = [
-            Contender(name="offhook", module="bench.setting.whatif_calls", path=str(_ROOT))
-        ]
+        contenders = [Contender(name="offhook", module="bench.whatif.calls", path=str(_ROOT))]
         for runner in ("unsandboxed", "sandboxed"):
             contenders.append(
                 Contender(
@@ -196,7 +196,7 @@ async def whole_command(folder: str, chosen: argparse.Namespace) -> tuple[list[f
                 subprocess.run,
                 [
                     *(sys.executable, "-m", "offhook", "whatif"),
-                    *(f"bench.setting.whatif_flows:{which}", "--json"),
+                    *(f"bench.whatif.flows:{which}", "--json"),
                 ],
                 env={**os.environ, "OFFHOOK_POSTGRES_URL": url},
                 cwd=_ROOT,

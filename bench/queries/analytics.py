@@ -1,6 +1,7 @@
 """What analytics take over many calls, and what the roll-ups cost the projector.
 
-    python -m bench.analytics [--legs 100000 10000000] [--rounds 40] [--records 16000] [--keep DIR]
+    python -m bench.queries.analytics [--legs 100000 10000000] [--rounds 40] [--records 16000]
+        [--keep DIR]
 
 Legs are made inside Postgres, over a year: eight connections, 40 number prefixes, two flows, ten
 outcomes; with a command for each, and a visit to a queue for each fourth. Each query runs once to
@@ -27,8 +28,8 @@ from rich.table import Table
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bench.queries.filling import fill_table, has_database
 from bench.setting.children import cpu_s_of
-from bench.setting.filling import fill_table, has_database
 from bench.setting.machine import describe, median, percentile
 from bench.setting.records import BATCH, STARTED_AT, entries_of, stored
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=16_000)
     parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args()
-    console.print(describe("bench.analytics"), highlight=False)
+    console.print(describe("bench.queries.analytics"), highlight=False)
     with (
         tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder,
         PostgresServer(chosen.keep or Path(folder) / "postgres") as postgres,

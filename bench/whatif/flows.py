@@ -1,5 +1,5 @@
 """The flows of `bench.whatif` by name, as the command loads them."""
 
-from bench.setting.whatif_calls import FLOWS
+from bench.whatif.calls import FLOWS
 
 same, changed = FLOWS["same"], FLOWS["changed"]

@@ -1,6 +1,6 @@
 """How long a search for sessions takes, with millions of them.
 
-    python -m bench.search [--sessions 1000000] [--rounds 30] [--explain] [--keep DIR]
+    python -m bench.queries.search [--sessions 1000000] [--rounds 30] [--explain] [--keep DIR]
 
 Rows are made by Postgres itself (`generate_series`), two legs for each session; indexes are those
 of the migrations. Each round asks for every search once, as the API does (`list_sessions`, a page
@@ -26,7 +26,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bench.setting.filling import fill_table, has_database
+from bench.queries.filling import fill_table, has_database
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--explain", action="store_true")
     parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args()
-    before = describe("bench.search")
+    before = describe("bench.queries.search")
     with (
         tempfile.TemporaryDirectory(prefix="offhook-bench-") as folder,
         PostgresServer(chosen.keep or Path(folder) / "postgres") as postgres,

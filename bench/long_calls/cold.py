@@ -1,4 +1,6 @@
-"""What a long call costs a worker that does not know it: `python -m bench.cold [--events 10000]`.
+"""What a long call costs a worker that does not know it.
+
+    python -m bench.long_calls.cold [--events 100,1000,10000] [--rounds 5]
 
 A session of so many records (half of them events, half the decisions on them) is in the log, and a
 worker's cache reads it, as when its first delivery arrives. Another worker had it while it grew,
@@ -12,7 +14,7 @@ and stored a snapshot.
 in processor time; `others` is what the read of a short session beside it took, at the 99th
 percentile, and in the first row without anything beside it. Medians of the rounds; a state that
 differs from a plain fold of the records prints WRONG.
-What calls at a worker take beside such reads: `bench.beside`.
+What calls at a worker take beside such reads: `bench.long_calls.beside`.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.setting.long_sessions import append_event, append_long, snapshots_of
+from bench.long_calls.sessions import append_event, append_long, snapshots_of
 from bench.setting.machine import describe, median, percentile
 from bench.setting.servers import running_log
 from offhook.jetstream.log import JetStreamLog
@@ -49,12 +51,12 @@ class Cost:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m bench.cold")
+    options = argparse.ArgumentParser(prog="python -m bench.long_calls.cold")
     options.add_argument("--events", default="100,1000,10000", help="records of the session")
     options.add_argument("--rounds", type=int, default=5)
     given = options.parse_args()
     console = Console(width=110)
-    console.print(describe("bench.cold"), highlight=False)
+    console.print(describe("bench.long_calls.cold"), highlight=False)
     table = Table(title="A session that the worker does not know", title_justify="left")
     for heading in (
         "records", "", "tail", "wall ms", "target", "CPU ms", "wait ms", "of it CPU", "others ms",

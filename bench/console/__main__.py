@@ -17,16 +17,11 @@ asked for, by the browser's element timing.
 
 import argparse
 import asyncio
-import itertools
-import random
 import subprocess
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,69 +29,29 @@ from playwright.async_api import Page, async_playwright
 from rich.console import Console
 from rich.table import Table
 
+from bench.console.calls import Load
 from bench.setting.children import role
 from bench.setting.machine import describe, hold_collections, median, percentile
 from offhook.api.console.app import PAGES
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
-from offhook.codec.facts import encode, encoded_webhook
-from offhook.codec.webhooks import wire_body
-from offhook.events import (
-    CallAnswered,
-    CallDtmfReceived,
-    CallEvent,
-    CallHangup,
-    CallInitiated,
-    CommandSucceeded,
-    Decided,
-    IssuedCommand,
-)
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.settings import Settings
 
 TOKEN = "bench"
-OF_EVERY = 20
-SHOWN = 30
-"""The newest calls, which stay on the page for seconds, however many begin."""
-
-APART_S = 3.0
-"""Between two webhooks of one shown call, so that a change of its row has one cause."""
-
 SETTLE_S = 4.0
 LOOK_S = 1.0
 """From a visit to the next one: a page goes on loading what it needs after its first content."""
 
-AT_ONCE = 64
 PROJECTED_MS = 60_000.0
 
 console = Console(width=110)
 
 
-@dataclass(kw_only=True)
-class Call:
-    """A call of the load."""
-
-    number: int
-    touched_at: float = 0.0
-
-    @property
-    def session_id(self) -> str:
-        return f"bench-{self.number:07d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Appended:
-    """A change to look for on the page; `at` is in seconds of the wall clock."""
-
-    session_id: str
-    kind: str  # begins, changes, ends
-    at: float
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog="python -m bench.console")
     parser.add_argument("--calls", type=int, default=2_000)
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30.0)
@@ -147,37 +102,21 @@ class _Measurement:
         self._chosen = chosen
         self._url = url
         self._cpu_s = cpu_s
-        self._chance = random.Random(1)
-        self._numbers = itertools.count()
-        self._event_numbers = itertools.count()
-        self._calls: deque[Call] = deque()  # oldest first
-        self._appended: list[Appended] = []
-        self._long = {int(each): self._new() for each in chosen.records.split(",") if each}
 
     async def run(self) -> None:
         client = await connect(self._settings.nats_url, "bench")
-        self._log = JetStreamLog(client)
+        self._load = Load(JetStreamLog(client))
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=self._chromium, args=["--no-sandbox", "--disable-gpu"]
             )
             context = await browser.new_context(viewport={"width": 1440, "height": 900})
             page = await context.new_page()
-            await self._place()
+            await self._load.place(self._chosen.calls)
             await self._first_content(page)
             await self._delays(page)
             await browser.close()
         await close(client)
-
-    async def _place(self) -> None:
-        limit = asyncio.Semaphore(AT_ONCE)
-
-        async def placed() -> None:
-            async with limit:
-                await self._begin()
-
-        await asyncio.gather(*(placed() for _ in range(self._chosen.calls)))
-        await asyncio.gather(*(self._end(call, count) for count, call in self._long.items()))
 
     # ---- first content
 
@@ -198,8 +137,9 @@ class _Measurement:
         active = page.locator("#tiles .value").first
         await active.filter(has_text=placed).wait_for(timeout=PROJECTED_MS)
         pages = {page.in_menu: page.path for page in PAGES if page.in_menu}
-        for count, call in self._long.items():
-            path = pages[f"a session, {count:,} records"] = f"/sessions/{call.session_id}"
+        for count in (int(each) for each in self._chosen.records.split(",") if each):
+            session_id = await self._load.ended_session(count)
+            path = pages[f"a session, {count:,} records"] = f"/sessions/{session_id}"
             await page.goto(f"{self._url}/console{path}")
             await page.locator(".call-title", has_text="ended").wait_for(timeout=PROJECTED_MS)
         for name, path in pages.items():
@@ -226,87 +166,13 @@ class _Measurement:
             due_at = began_at + number / self._chosen.rate
             if (wait_s := due_at - time.perf_counter()) > 0.001:
                 await asyncio.sleep(wait_s)
-            tasks.append(asyncio.create_task(self._change(number % OF_EVERY)))
+            tasks.append(asyncio.create_task(self._load.append(number)))
         await asyncio.gather(*tasks)
         took_s = time.perf_counter() - began_at
         used = (self._cpu_s() - cpu_before) / took_s
         await asyncio.sleep(SETTLE_S)
         seen, frames = await page.evaluate("[window.benchSeen, window.benchFrames]")
         self._print(seen, frames, used, len(tasks) / took_s)
-
-    async def _change(self, turn: int) -> None:
-        shown = list(itertools.islice(reversed(self._calls), SHOWN))
-        now = time.time()
-        if turn == 0:
-            call = Call(number=next(self._numbers), touched_at=now)
-            self._appended.append(Appended(session_id=call.session_id, kind="begins", at=now))
-            await self._begin(call)
-            return
-        rested = [each for each in shown if now - each.touched_at > APART_S]
-        if turn in (1, 2) and rested:
-            call = self._chance.choice(rested)
-            call.touched_at = now
-            kind = "ends" if turn == 1 else "changes"
-            if turn == 1:
-                self._calls.remove(call)
-            self._appended.append(Appended(session_id=call.session_id, kind=kind, at=now))
-            await self._append(call, _hangup(call) if turn == 1 else self._key(call))
-            return
-        call = self._calls[self._chance.randrange(len(self._calls) - 2 * SHOWN)]
-        await self._append(call, self._key(call))
-
-    async def _begin(self, call: Call | None = None) -> None:
-        """A call with its answer, appended in the order in which it happens."""
-        call = call or self._new()
-        now = datetime.now(UTC)
-        leg = _leg(call)
-        initiated = CallInitiated(
-            event_id=f"{call.session_id}-1",
-            occurred_at=now,
-            start_time=now,
-            direction="incoming",
-            **leg,
-        )
-        answered = CallAnswered(
-            event_id=f"{call.session_id}-2",
-            occurred_at=now + timedelta(seconds=1),
-            start_time=now,
-            **leg,
-        )
-        await self._append(call, initiated)
-        self._calls.append(call)
-        await self._decide(call, "answer")
-        await self._append(call, answered)
-
-    async def _end(self, call: Call, records: int) -> None:
-        """A call of so many records, about a third of them keys and the rest what they led to."""
-        await self._begin(call)
-        self._calls.remove(call)
-        for number in range((records - 5) // 3):
-            await self._append(call, self._key(call))
-            await self._decide(call, "speak", number)
-        for _ in range((records - 5) % 3):
-            await self._append(call, self._key(call))
-        await self._append(call, _hangup(call))
-
-    async def _decide(self, call: Call, operation: str, number: int = 0) -> None:
-        for fact in _decision(call, operation, number):
-            await self._log.append(call.session_id, "out", encode(fact, call.session_id))
-
-    def _new(self) -> Call:
-        return Call(number=next(self._numbers))
-
-    async def _append(self, call: Call, event: CallEvent) -> None:
-        encoded = encoded_webhook(wire_body(event), event.event_id)
-        await self._log.append(call.session_id, "in", encoded)
-
-    def _key(self, call: Call) -> CallEvent:
-        return CallDtmfReceived(
-            event_id=f"{call.session_id}-key-{next(self._event_numbers)}",
-            occurred_at=datetime.now(UTC),
-            digit=self._chance.choice("0123456789"),
-            **_leg(call),
-        )
 
     def _print(self, seen: list[list[Any]], frames: list[float], used: float, rate: float) -> None:
         observed: dict[tuple[str, str], list[float]] = {}
@@ -320,7 +186,7 @@ class _Measurement:
         for column in ("a call", "changes", "p50", "p99", "max", "not seen"):
             found.add_column(column, justify="right")
         for kind in ("begins", "changes", "ends"):
-            wanted = [each for each in self._appended if each.kind == kind]
+            wanted = [each for each in self._load.appended if each.kind == kind]
             delays = []
             for each in wanted:
                 times = observed.get((each.session_id, kind), [])
@@ -339,50 +205,6 @@ class _Measurement:
             f"the API used {used:.2f} of a core",
             highlight=False,
         )
-
-
-def _leg(call: Call) -> dict[str, Any]:
-    return {
-        "call_control_id": f"v3:{call.session_id}-{'x' * 40}",
-        "call_leg_id": f"leg-{call.session_id}",
-        "call_session_id": call.session_id,
-        "connection_id": "2811212257810187800",
-        "from_": f"+1202555{call.number % 10_000:04d}",
-        "to": "+12025550101",
-    }
-
-
-def _decision(call: Call, operation: str, number: int) -> Iterator[Decided | CommandSucceeded]:
-    command = IssuedCommand(
-        command_id=f"{call.session_id}-{operation}-{number}",
-        operation=operation,
-        call_control_id=_leg(call)["call_control_id"],
-        parameters={"payload": f"Thank you. This was key number {number}."} if number else {},
-    )
-    yield Decided(
-        cause_seq=1 + number,
-        cause_id=f"{call.session_id}-{1 + number}",
-        flow="bench",
-        flow_version="1",
-        worker="worker-1",
-        lease_s=3.0,
-        commands=(command,),
-    )
-    yield CommandSucceeded(
-        command_id=command.command_id, http_status=200, answer={"data": {"result": "ok"}}
-    )
-
-
-def _hangup(call: Call) -> CallEvent:
-    now = datetime.now(UTC)
-    return CallHangup(
-        event_id=f"{call.session_id}-3",
-        occurred_at=now,
-        end_time=now,
-        hangup_cause="normal_clearing",
-        hangup_source="caller",
-        **_leg(call),
-    )
 
 
 _PAINT = """async () => {

@@ -15,13 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import msgspec
-
 from offhook.carrier_events import OF_A_CONFERENCE_ALONE
 from offhook.carrier_events.base import payload_fields
-from offhook.commands import COMMANDS, Command, LegCommand
-from offhook.commands.catalog import check, wire_name
-from offhook.errors import OffhookError
 from offhook.events import (
     CallEvent,
     CarrierEvent,
@@ -30,19 +25,17 @@ from offhook.events import (
     CommandSucceeded,
     Decided,
     Fact,
-    IssuedCommand,
     LegPlaced,
     Record,
     SessionParked,
     TimerFired,
-    TimerOrder,
     UnknownEvent,
     WebhookReceived,
 )
 from offhook.flow import WITHOUT_FLOW, Flow, Order
+from offhook.flow_tests.orders import is_same, orders_of, refusal_of, without_secrets
 from offhook.redact import hidden
 from offhook.session.inserted import is_inserted
-from offhook.session.timers import CancelTimer, SetTimer
 from offhook.testing import ExampleLog, Orders, Past
 
 _IDS = frozenset({"call_control_id", "call_leg_id", "call_session_id"})
@@ -224,11 +217,11 @@ class _Copy:
 
     def _add_orders(self, cause: Record, event: Any, decided: Decided) -> None:
         place = len(self.past) - 1
-        orders = _orders(decided, _leg_of(cause.fact))
+        orders = orders_of(decided, _leg_of(cause.fact))
         if orders is None:
             self._add_stored(decided)
             return
-        refused = _refused(decided.commands)
+        refused = refusal_of(decided.commands)
         self.cases.append(
             Case(
                 record=cause,
@@ -242,7 +235,7 @@ class _Copy:
         if not (decided.commands or decided.timers):
             return
         made = self._decided_by(orders)
-        if made is None or not _is_same(made, decided):
+        if made is None or not is_same(made, decided):
             self._add_stored(decided)
             return
         self.past += orders
@@ -271,7 +264,7 @@ class _Copy:
                 cause_id="",
                 worker="",
                 lease_s=0,
-                commands=tuple(map(_without_secrets, decided.commands)),
+                commands=tuple(map(without_secrets, decided.commands)),
                 warnings=decided.warnings[: is_inserted(0, decided.warnings)],
             )
         )
@@ -290,7 +283,7 @@ class _Copy:
                     return None
                 return TimerFired(name=name)
             case CommandRequested(command=command):
-                return replace(fact, command=_without_secrets(command))
+                return replace(fact, command=without_secrets(command))
             case _:
                 return None
 
@@ -345,77 +338,3 @@ def _leg_of(fact: Fact) -> str | None:
     event = fact.event if isinstance(fact, WebhookReceived) else fact
     leg: str | None = getattr(event, "call_control_id", None)
     return leg
-
-
-def _orders(decided: Decided, own_leg: str | None) -> list[Order] | None:
-    """What the flow returned, as far as it was stored; None if that is not known.
-
-    A timer that replaces another of its name is stored as a cancellation and a new one.
-    """
-    orders: list[Order] = []
-    for issued in decided.commands[is_inserted(0, decided.warnings) :]:
-        command = _command(_without_secrets(issued), own_leg)
-        if command is None:
-            return None
-        orders.append(command)
-    set_again = {timer.name for timer in decided.timers if timer.after_s is not None}
-    for timer in decided.timers:
-        if timer.after_s is not None:
-            orders.append(SetTimer(name=timer.name, after_s=timer.after_s))
-        elif timer.name not in set_again:
-            orders.append(CancelTimer(name=timer.name))
-    return orders
-
-
-def _command(issued: IssuedCommand, own_leg: str | None) -> Command | None:
-    """The order; None for one that this version of Offhook cannot give."""
-    kind = COMMANDS.get(issued.operation)
-    if kind is None:
-        return None
-    names = {
-        wire_name(item.name): item.name
-        for item in dataclasses.fields(kind)
-        if item.name != "call_control_id"
-    }
-    values: dict[str, Any] = {}
-    for name, value in issued.parameters.items():
-        if name not in names:
-            return None
-        values[names[name]] = value
-    if issubclass(kind, LegCommand) and issued.call_control_id != own_leg:
-        values["call_control_id"] = issued.call_control_id
-    try:
-        return kind(**values)
-    except (TypeError, ValueError):
-        return None
-
-
-def _refused(commands: Sequence[IssuedCommand]) -> str:
-    """Why the documents do not allow one of them; empty if they allow all."""
-    for command in commands:
-        try:
-            check(command)
-        except OffhookError as error:
-            return str(error)
-    return ""
-
-
-def _is_same(made: Decided, decided: Decided) -> bool:
-    recorded = _bare(tuple(map(_without_secrets, decided.commands)), decided.timers)
-    return bool(_bare(made.commands, made.timers) == recorded)
-
-
-def _bare(commands: Sequence[IssuedCommand], timers: Sequence[TimerOrder]) -> Any:
-    """Without ids, as JSON."""
-    return msgspec.json.decode(
-        msgspec.json.encode(
-            [
-                [(each.operation, each.call_control_id, each.parameters) for each in commands],
-                [(each.name, each.after_s) for each in timers],
-            ]
-        )
-    )
-
-
-def _without_secrets(issued: IssuedCommand) -> IssuedCommand:
-    return replace(issued, parameters=hidden(issued.parameters))

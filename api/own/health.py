@@ -22,7 +22,7 @@ from offhook.jetstream.lookup import StreamLookup
 from offhook.jetstream.roles.answers import RoleAnswer, ask_roles
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import seq_of
-from offhook.projections.views.commands import CommandOutcomes, count_outcomes
+from offhook.projections.views.live.outcomes import CommandOutcomes, count_outcomes
 from offhook.projections.views.progress.checkpoint import Checkpoint, read_checkpoints
 from offhook.projections.views.progress.projectors import Holder, read_holders
 from offhook.projections.views.schema.versions import RebuildView, read_rebuild_progress

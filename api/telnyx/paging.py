@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from offhook.api.errors import refusal
 from offhook.errors import shown
-from offhook.projections.views.legs import LegPage
+from offhook.projections.views.live.active_legs import LegPage
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 250

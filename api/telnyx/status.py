@@ -16,7 +16,7 @@ from offhook.api.telnyx.legs import Legs
 from offhook.api.telnyx.paging import PAGE_PARAMETERS, meta_of, page_request_from
 from offhook.api.telnyx.resources import active_call, call_status
 from offhook.errors import shown
-from offhook.projections.views.legs import read_active_page
+from offhook.projections.views.live.active_legs import read_active_page
 
 
 def status_router(

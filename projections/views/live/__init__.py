@@ -1,1 +1,1 @@
-"""What is up now: phases of calls, how many there are, and what a list of sessions includes."""
+"""What is up now: calls by phase, active legs, what lists include, and the last outcomes."""

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from offhook.api.telnyx.paging import PageRequest, meta_of
 from offhook.cli.embedded.postgres_server import PostgresServer
-from offhook.projections.views import legs
 from offhook.projections.views.database.engine import open_database
-from offhook.projections.views.legs import LegPage, list_active_legs, read_active_page
+from offhook.projections.views.live import active_legs
+from offhook.projections.views.live.active_legs import LegPage, list_active_legs, read_active_page
 
 
 async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
@@ -36,7 +36,7 @@ async def test_a_leg_that_ends_while_a_page_is_read_cuts_no_later_page_off(
             )
         return await list_active_legs(*given, **more)
 
-    monkeypatch.setattr(legs, "list_active_legs", after_an_end)
+    monkeypatch.setattr(active_legs, "list_active_legs", after_an_end)
     wanted = PageRequest(size=2, after="v3:1")
     async with engine.connect() as connection:
         page, start = await read_active_page(

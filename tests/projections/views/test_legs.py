@@ -13,7 +13,8 @@ from offhook.events import (
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.commands import read_commands
-from offhook.projections.views.legs import list_active_legs, read_leg
+from offhook.projections.views.legs import read_leg
+from offhook.projections.views.live.active_legs import list_active_legs
 from tests.projections.story import (
     NOON,
     call,

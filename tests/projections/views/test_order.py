@@ -15,7 +15,8 @@ from offhook.projections.views.commands import (
     read_commands,
     read_commands_of,
 )
-from offhook.projections.views.legs import read_active_page, read_leg
+from offhook.projections.views.legs import read_leg
+from offhook.projections.views.live.active_legs import read_active_page
 from offhook.projections.views.queues import QueueVisitFilter, list_queue_visits
 from offhook.projections.views.schema.migrate import downgrade, migrate
 from offhook.projections.views.search.session_filter import SessionFilter

@@ -12,7 +12,8 @@ from offhook.events import CallAnswered, CallCost, CallEvent, CallHangup, CallIn
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.fold import folded_from
-from offhook.projections.views.legs import LegView, leg_at, leg_rows, list_active_legs, read_leg
+from offhook.projections.views.legs import LegView, leg_at, leg_rows, read_leg
+from offhook.projections.views.live.active_legs import list_active_legs
 from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.sessions import (

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections.views.commands import count_outcomes
 from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.live.outcomes import count_outcomes
 from offhook.projections.views.schema.migrate import downgrade, migrate
 from offhook.projections.views.sessions import read_session
 from tests.projections.rollups import assert_rolled_up, rolled_up

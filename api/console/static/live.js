@@ -1,5 +1,6 @@
 // The live page: follows the stream, and asks for what changed, at most a few times a second.
-import { follow, post } from "./api.js";
+import { follow } from "./api.js";
+import { askToHangUp } from "./hang_up.js";
 import { age, showTimes } from "./times.js";
 
 const REFRESH_MS = 250; // from one request to the next
@@ -111,52 +112,13 @@ function tick() {
 setInterval(tick, 1_000);
 
 // ---- hanging up
-const dialog = document.getElementById("hangup");
-const outcome = document.getElementById("hangup-outcome");
-const yes = document.getElementById("hangup-yes");
-const no = document.getElementById("hangup-no");
-let legs = [];
-
 rows.addEventListener("click", (event) => {
   const button = event.target.closest("button.hangup");
   if (!button) return;
-  // The ids are those of this dialog, so that whatever is sent twice has one effect.
-  legs = button.dataset.legs.split(" ").map((leg) => ({ leg, commandId: `console-${randomHex()}` }));
+  const legs = button.dataset.legs.split(" ");
   const counted = legs.length === 1 ? "1 leg" : `${legs.length} legs`;
-  document.getElementById("hangup-call").textContent = `${button.dataset.call} (${counted} up)`;
-  outcome.textContent = "";
-  yes.hidden = yes.disabled = false;
-  no.textContent = "Cancel";
-  dialog.showModal();
-  no.focus();
+  askToHangUp(`${button.dataset.call} (${counted} up)`, legs);
 });
-
-no.addEventListener("click", () => dialog.close());
-
-yes.addEventListener("click", async () => {
-  yes.disabled = true;
-  outcome.textContent = "Hanging up …";
-  const failures = [];
-  for (const { leg, commandId } of legs) {
-    try {
-      await post(`/v2/calls/${encodeURIComponent(leg)}/actions/hangup`, { command_id: commandId });
-    } catch (error) {
-      if (error.code !== ALREADY_ENDED) failures.push(error.message);
-    }
-  }
-  outcome.textContent = failures.length ? `Not hung up: ${failures.join("; ")}` : "The call is hung up.";
-  yes.disabled = false;
-  yes.hidden = !failures.length;
-  no.textContent = "Close";
-  no.focus();
-});
-
-// One leg's hangup may end the others before they are asked to.
-const ALREADY_ENDED = "90018";
-
-function randomHex() {
-  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 // ---- the stream
 // Once the page is painted: following it takes a connection and a first refresh.

@@ -1,5 +1,6 @@
 // The session's page: follows the stream, swaps the page's content in place, and sends commands.
 import { follow, post } from "./api.js";
+import { askToHangUp } from "./hang_up.js";
 import { showTimes } from "./times.js";
 
 const REDRAW_AFTER_MS = 150; // records come in bursts: one redraw for each
@@ -101,24 +102,24 @@ document.addEventListener("input", (event) => {
   swap(url.href, { remember: true });
 });
 
+document.addEventListener("click", (event) => {
+  const form = event.target.closest("[data-hangup]")?.closest("form");
+  if (form) askToHangUp(form.leg.selectedOptions[0].textContent, [form.leg.value]);
+});
+
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-action]");
+  const button = event.target.closest("[data-transfer]");
   if (!button) return;
   const form = button.closest("form");
-  const action = button.dataset.action;
-  const body = {};
-  if (action === "transfer") {
-    body.to = form.to.value.trim();
-    if (!body.to) return form.to.focus();
-  }
-  const path = `/v2/calls/${encodeURIComponent(form.leg.value)}/actions/${action}`;
-  say(`${action}: sending…`);
+  const to = form.to.value.trim();
+  if (!to) return form.to.focus();
+  say("transfer: sending…");
   button.disabled = true;
   try {
-    await post(path, body);
-    say(`${action}: the carrier accepted it.`);
+    await post(`/v2/calls/${encodeURIComponent(form.leg.value)}/actions/transfer`, { to });
+    say("transfer: the carrier accepted it.");
   } catch (error) {
-    say(`${action} failed: ${error.message}`);
+    say(`transfer failed: ${error.message}`);
   }
   button.disabled = false;
   return undefined;

@@ -21,7 +21,7 @@ from offhook.api.console.sign_in import COOKIE
 from offhook.process.asgi import Receive, Scope, Send
 from tests.api.console.conftest import WAIT_MS
 from tests.api.imported import imported, received
-from tests.api.stack import FRIEND, READER, Stack, until
+from tests.api.stack import CALLER, FRIEND, OURS, READER, Stack, until
 
 LONG = "Nobody can take your call at the moment. Please try again tomorrow from nine."
 
@@ -251,9 +251,18 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await expect(why).to_have_text("The call is up: two legs are connected.")
     await expect(ladder.locator(".bridge")).to_have_count(1)
 
+    await page.get_by_role("button", name="Hang up").press("Enter")
+    dialog = page.get_by_role("dialog", name="Hang up this leg?")
+    await expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(dialog).to_be_hidden()
     await page.get_by_role("button", name="Hang up").click()
+    await expect(dialog).to_contain_text(f"{CALLER} → {OURS}, bridged")
+    await dialog.get_by_role("button", name="Hang up").click()
+    await expect(dialog.get_by_role("status")).to_have_text("The leg is hung up.")
     await expect(why).to_have_text(re.compile("^An application hung up .* after the answer"))
-    await expect(page.locator("[data-action]")).to_have_count(0)
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(page.locator("[data-hangup], [data-transfer]")).to_have_count(0)
     await expect(page.locator("[data-live]")).to_have_text("")
 
     await stack.settled(session_id, "ended")  # or a later record would move the slider

@@ -9,6 +9,7 @@ let wanted = 0; // the last swap asked for; an earlier one that comes later is d
 let target = location.href; // the page that the reader wants, which may still be on its way
 let timer = null; // to the next redraw, or the end of the pause after one
 let isDue = false; // a record came since the last redraw began
+let isNewStep = false; // the next page that is shown has a history entry of its own, for Back
 let refusal = ""; // why the ladder of the last swap could not be read
 
 const page = () => document.getElementById("session");
@@ -37,23 +38,41 @@ async function swap(url, { remember = false } = {}) {
   const leg = old.querySelector("#leg")?.value;
   const said = old.querySelector("[data-said]");
   const isOpen = [...old.querySelectorAll("details")].map((each) => each.open);
-  old.replaceWith(fresh);
-  if (url !== location.href) history.replaceState(null, "", url);
   showTimes(fresh);
-  const now = fresh.querySelector(".ladder-box");
+  const shown = replaced(old, fresh);
+  if (url !== location.href) history[isNewStep ? "pushState" : "replaceState"](null, "", url);
+  isNewStep = false;
+  const now = shown.querySelector(".ladder-box");
   if (now) now.scrollTo(kept.left, kept.top);
-  if (typed && fresh.querySelector("#to")) fresh.querySelector("#to").value = typed;
-  const choice = fresh.querySelector("#leg");
+  if (typed && shown.querySelector("#to")) shown.querySelector("#to").value = typed;
+  const choice = shown.querySelector("#leg");
   if (choice && [...choice.options].some((each) => each.value === leg)) choice.value = leg;
-  if (said.textContent !== refusal) fresh.querySelector("[data-said]").textContent = said.textContent;
-  fresh.querySelectorAll("details").forEach((each, place) => (each.open = isOpen[place] ?? false));
+  if (said.textContent !== refusal) shown.querySelector("[data-said]").textContent = said.textContent;
+  shown.querySelectorAll("details").forEach((each, place) => (each.open = isOpen[place] ?? false));
   if (kept.focus) document.getElementById(kept.focus)?.focus();
   // Where the record is a sheet over the page, its row must not be below it.
   if (remember && matchMedia("(max-width: 75rem)").matches) {
-    fresh.querySelector(".row.chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    shown.querySelector(".row.chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   showState();
   return undefined;
+}
+
+// A slider that is taken away is no longer held, so its part of the page stays until it is let go.
+function replaced(old, fresh) {
+  const text = fresh.querySelector("#as-of-text");
+  const held = isHeld && text && old.querySelector(".ladder-head");
+  if (!held) {
+    old.replaceWith(fresh);
+    return fresh;
+  }
+  held.querySelector("#as-of-text").replaceWith(text.cloneNode(true));
+  const parts = [...fresh.childNodes];
+  const place = parts.indexOf(text.closest(".ladder-head"));
+  for (const each of [...old.childNodes]) if (each !== held) each.remove();
+  held.before(...parts.slice(0, place));
+  held.after(...parts.slice(place + 1));
+  return old;
 }
 
 let state = "";
@@ -73,7 +92,13 @@ document.addEventListener("click", (event) => {
   const href = link.getAttribute("href");
   if (!href) return;
   event.preventDefault();
+  isNewStep = true;
   swap(new URL(href, location.href).href, { remember: true });
+});
+
+addEventListener("popstate", () => {
+  isNewStep = false;
+  swap(location.href).catch(() => location.reload());
 });
 
 // A row with more text than fits says all of it below, while the pointer or the focus is on it.
@@ -92,10 +117,27 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && close && !document.querySelector("dialog[open]")) close.click();
 });
 
+// Moving the slider is one step, from where it was taken to where it is let go.
+let isHeld = false; // by a pointer or a key
+let isMoving = false;
+for (const type of ["pointerdown", "keydown"]) {
+  document.addEventListener(type, (event) => { isHeld ||= event.target.id === "as-of"; });
+}
+for (const type of ["pointerup", "pointercancel", "keyup", "blur"]) {
+  addEventListener(type, () => {
+    isHeld = false;
+    if (isMoving) swap(target, { remember: true });
+    isMoving = false;
+  });
+}
+
 document.addEventListener("input", (event) => {
   if (event.target.id !== "as-of") return;
+  isNewStep ||= !isMoving;
+  isMoving = isHeld;
   const positions = event.target.dataset.positions.split(",");
   const place = Number(event.target.value);
+  event.target.setAttribute("aria-valuetext", `record ${place} of ${positions.length}`);
   const url = new URL(location.href);
   if (place === positions.length) url.searchParams.delete("as_of");
   else url.searchParams.set("as_of", positions[place - 1]);

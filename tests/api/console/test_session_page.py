@@ -314,6 +314,53 @@ async def test_a_call_is_followed_hung_up_and_seen_as_it_was(stack: Stack, page:
     await until(all_of_its_text, "the row in focus to have all of its text below the ladder")
 
 
+async def test_back_leads_to_the_place_before(stack: Stack, page: Page) -> None:
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    async with stack.http() as http:
+        path = f"/v2/calls/{ids['call_control_id']}/actions"
+        assert (await http.post(f"{path}/answer", json={})).status_code == 200
+        assert (await http.post(f"{path}/hangup", json={})).status_code == 200
+    await stack.settled(session_id, "ended")
+    records = await records_of(stack, session_id)
+    await page.goto("/console/search")
+    await page.goto(f"/console/sessions/{session_id}")
+    drawn = page.locator(".ladder-box [data-record]")
+    await expect(drawn).to_have_count(len(records))
+
+    # The slider stays in the hand, and the page follows it; all of the way is one step.
+    slider = page.get_by_label("The session as of a record")
+    box = await slider.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    await page.mouse.move(box["x"] + box["width"] - 8, y)
+    await page.mouse.down()
+    for share in (0.5, 0.01):
+        await page.mouse.move(box["x"] + box["width"] * share, y)
+        await expect(drawn).to_have_count(int(await slider.input_value()))
+    await expect(drawn).to_have_count(1)
+    await page.mouse.up()
+    one_on = page.get_by_role("link", name="One record on")
+    await expect(one_on).to_have_attribute("href", re.compile("as_of="))
+    await one_on.click()
+    await expect(drawn).to_have_count(2)
+    await page.get_by_role("link", name="As they happened").click()
+    await expect(page).to_have_url(re.compile("order=true"))
+
+    await page.go_back()
+    await expect(page.get_by_role("link", name="As they arrived")).to_have_attribute(
+        "aria-current", "true"
+    )
+    await expect(drawn).to_have_count(2)
+    await page.go_back()
+    await expect(drawn).to_have_count(1)
+    await page.go_back()
+    await expect(drawn).to_have_count(len(records))
+    assert "?" not in page.url
+    await page.go_back()
+    await page.wait_for_url("**/console/search")
+
+
 async def test_a_session_is_copied_as_a_flow_test(stack: Stack, page: Page) -> None:
     session_id = await imported(stack, received("copied on the page", "1"))
     async with stack.http(READER) as http:

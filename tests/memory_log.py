@@ -3,12 +3,21 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
 from offhook.codec.facts import Encoded, decode, fact_id_of
 from offhook.errors import PositionTaken
 from offhook.events import Record
 from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended
-from offhook.jetstream.message import TRACE_HEADER, imported_from, stored_elsewhere_at
-from offhook.jetstream.subjects import Side
+from offhook.jetstream.message import (
+    TRACE_HEADER,
+    headers_of,
+    imported_from,
+    stored_elsewhere_at,
+)
+from offhook.jetstream.stream import STREAM
+from offhook.jetstream.subjects import Side, subject_of
 
 
 class MemoryLog:
@@ -17,6 +26,8 @@ class MemoryLog:
     def __init__(self, now: datetime = datetime(2026, 11, 22, tzinfo=UTC)) -> None:
         self.now = now
         self._stored: list[tuple[Side, Record]] = []
+        self._client = Client()
+        self._messages: dict[int, Msg] = {}
         self._seqs: dict[str, int] = {}
         self._last_seq = 0
 
@@ -53,6 +64,15 @@ class MemoryLog:
             imported_from=imported_from(headers or {}),
         )
         self._stored.append((side, record))
+        read = {
+            "Nats-Subject": subject_of(session_id, side),
+            "Nats-Stream": STREAM,
+            "Nats-Sequence": str(seq),
+            "Nats-Time-Stamp": f"{self.now:%Y-%m-%dT%H:%M:%S.%f}000Z",
+        }
+        self._messages[seq] = Msg(
+            self._client, data=encoded.body, headers=headers_of(encoded, None, headers) | read
+        )
         if encoded.fact_id:
             self._seqs[encoded.fact_id] = seq
         self.now += timedelta(microseconds=1)
@@ -71,6 +91,12 @@ class MemoryLog:
                 found.append(record)
             counts[side] += 1
         return found
+
+    async def messages(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
+    ) -> Sequence[Msg]:
+        records = await self.read(session_id, in_after=in_after, out_after=out_after, limit=limit)
+        return [self._messages[each.seq] for each in records]
 
     def forget(self, session_id: str) -> None:
         """Its records leave the log, as an archive run and an erasure make them."""

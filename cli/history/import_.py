@@ -7,6 +7,7 @@ import typer
 
 from offhook.cli.counted import counted
 from offhook.cli.options import ReadyFile, settings_of_command
+from offhook.cli.printable import printable
 from offhook.settings import Settings
 from offhook.wording.durations import duration
 
@@ -18,7 +19,6 @@ CHUNK_MAX = 2_000
 """Records read before they are appended; of a session in order, of several at once."""
 
 CHUNK_BYTES_MAX = 16 * 1024 * 1024
-SHOWN_MAX = 20
 
 
 def import_(
@@ -44,46 +44,65 @@ def import_(
 async def _imported(settings: Settings, files: Sequence[str]) -> None:
     from offhook.cli.history.progress import Advance
     from offhook.history.importing import Importer
-    from offhook.history.lines import HistoryRecord
+    from offhook.history.lines import PlacedRecord
     from offhook.history.sources import records_of
     from offhook.jetstream.client.connection import close, connect
     from offhook.jetstream.log import JetStreamLog
 
     client = await connect(settings.nats_url, "import")
+    importer = Importer(JetStreamLog(client))
+    progress = Advance("importing")
+
+    async def take(chunk: Sequence[PlacedRecord]) -> None:
+        await importer.take(chunk)
+        if differing := importer.done.differing.count:
+            progress.note = f", {differing:,} differ from the log"
+        progress.add(len(chunk))
+
     try:
-        importer = Importer(JetStreamLog(client))
-        with Advance("importing") as progress:
+        with progress:
             for file in files:
-                chunk: list[HistoryRecord] = []
+                chunk: list[PlacedRecord] = []
                 size = 0
-                for record in records_of(file):
-                    chunk.append(record)
+                for place, record in records_of(file):
+                    chunk.append((place, record))
                     size += len(record.body)
                     if len(chunk) >= CHUNK_MAX or size >= CHUNK_BYTES_MAX:
-                        await importer.take(chunk)
-                        progress.add(len(chunk))
+                        await take(chunk)
                         chunk, size = [], 0
-                await importer.take(chunk)
-                progress.add(len(chunk))
+                await take(chunk)
     finally:
+        # Whatever ended it: what was done stays done.
+        _print(progress, importer.done)
         await close(client)
-    _print(progress, importer.done)
-    if importer.done.refused or importer.done.unreadable:
+    done = importer.done
+    if done.refused or done.unreadable.count or done.differing.count:
         raise SystemExit(1)
 
 
 def _print(progress: "Advance", done: "Imported") -> None:
+    from offhook.history.importing import NAMED_MAX
+
     progress.say(
         f"{counted(done.added, 'record')} added, {done.known:,} already there;"
         f" {duration(progress.took_s)}, {progress.rate:,.0f} records/s"
     )
-    for noun, what, said in (
-        ("session", "refused", list(done.refused.values())),
-        ("record", "left out, as unreadable", done.unreadable),
+    refused = list(done.refused.values())
+    differ = "differs" if done.differing.count == 1 else "differ"
+    differing, unreadable = done.differing, done.unreadable
+    for noun, count, what, first in (
+        (
+            "record",
+            differing.count,
+            f"{differ} from the log, which was left as it is",
+            differing.first,
+        ),
+        ("session", len(refused), "refused", refused),
+        ("record", unreadable.count, "left out, as unreadable", unreadable.first),
     ):
-        if said:
-            progress.say(f"{counted(len(said), noun)} {what}", style="red")
-            for text in said[:SHOWN_MAX]:
-                progress.say(f"  {text}", style="red")
-            if len(said) > SHOWN_MAX:
-                progress.say(f"  and {len(said) - SHOWN_MAX:,} more", style="red")
+        if count:
+            progress.say(f"{counted(count, noun)} {what}", style="red")
+            for text in first[:NAMED_MAX]:
+                progress.say(f"  {printable(text)}", style="red")
+            if count > NAMED_MAX:
+                progress.say(f"  and {count - NAMED_MAX:,} more", style="red")

@@ -24,6 +24,7 @@ class Advance:
         """`doing` begins each line; `total` may not be known."""
         self.console = Console(stderr=True, log_path=False)
         self.count = 0
+        self.note = ""  # behind the count
         self._doing = doing
         self._total = total
         self._began = self._printed = time.monotonic()
@@ -31,14 +32,14 @@ class Advance:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:,.0f} records/s"),
+            TextColumn("{task.fields[rate]:,.0f} records/s{task.fields[note]}"),
             TextColumn("ETA"),
             TimeRemainingColumn(compact=True),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task(doing, total=total, rate=0.0)
+        self._task = self._bar.add_task(doing, total=total, rate=0.0, note="")
 
     @property
     def took_s(self) -> float:
@@ -55,12 +56,13 @@ class Advance:
         before, self.count = self.count, self.count + count
         if self.count // UPDATE_EVERY == before // UPDATE_EVERY:
             return
-        self._bar.update(self._task, completed=self.count, rate=self.rate)
+        self._bar.update(self._task, completed=self.count, rate=self.rate, note=self.note)
         now = time.monotonic()
         if not self.console.is_terminal and now - self._printed >= PRINT_EVERY_S:
             self._printed = now
             of = "" if self._total is None else f" of {self._total:,}"
-            self.say(f"{self._doing}: {self.count:,}{of} records, {self.rate:,.0f} records/s")
+            rate = f"{self.rate:,.0f} records/s{self.note}"
+            self.say(f"{self._doing}: {self.count:,}{of} records, {rate}")
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a line beside the bar."""

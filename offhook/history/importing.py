@@ -2,25 +2,30 @@
 
 An imported record carries its position and time in the log it comes from (`imported_headers`), so
 workers fold it and never act on it, and so a second import, or one that was killed, sees in the log
-what is there already. What it refers to by position is rewritten to the position here.
+what is there already. What it refers to by position is rewritten to the position here. One that is
+there with other content is counted and named (`differing.py`), and the log keeps what it has.
 
 A session takes records of one history only: of those already here each must be in that history, and
 new ones follow them. Any other session is refused, and the others go on.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 from uuid import uuid4
 
 import msgspec
+from nats.aio.msg import Msg
 
 from offhook.codec.facts import Encoded, decode, encoded_webhook, fact_id_of
 from offhook.errors import OperatorFault, PositionTaken, RecordUnreadable
 from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived, side_of
-from offhook.history.lines import HistoryRecord
-from offhook.jetstream.log import Appended, EventLog, pages
-from offhook.jetstream.message import IMPORTED_HEADER, STORED_AT_HEADER, imported_headers
+from offhook.history.differing import capture_differences, differences, digest_of, lasting
+from offhook.history.lines import HistoryRecord, PlacedRecord
+from offhook.jetstream.consuming.delivery import delivery_of_read
+from offhook.jetstream.log import READ_BATCH_MAX, Appended, EventLog
+from offhook.jetstream.message import imported_headers, record_of
 from offhook.jetstream.subjects import Side
 from offhook.position import position_text, referred
 from offhook.recent import RecentDict
@@ -37,6 +42,33 @@ REFUSED_MAX = 1_000
 CAPTURED = 0
 """The position of a captured webhook, which comes from no log; its event id says which it is."""
 
+NAMED_MAX = 20
+"""Records that are named of each kind that was not imported; the others are counted."""
+
+
+class Log(EventLog, Protocol):
+    """A log whose messages can be compared with those of a file."""
+
+    async def messages(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
+    ) -> Sequence[Msg]:
+        """What `read` reads, as it is stored. Raises LogUnavailable."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Named:
+    """Records that were not imported: how many, and why of the first ones."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, why: str) -> None:
+        """Count one, and name it if it is among the first."""
+        self.count += 1
+        if len(self.first) < NAMED_MAX:
+            self.first.append(why)
+
 
 @dataclass(kw_only=True)
 class Imported:
@@ -44,7 +76,8 @@ class Imported:
 
     added: int = 0
     known: int = 0  # records that were there already
-    unreadable: list[str] = field(default_factory=list)  # left out, and why; each is named
+    differing: Named = field(default_factory=Named)  # there, with other content
+    unreadable: Named = field(default_factory=Named)
     refused: dict[str, str] = field(default_factory=dict)  # sessions, and why
 
 
@@ -52,11 +85,13 @@ class SessionRefused(Exception):
     """The session has records that are not of this history."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
     position: int  # here
     type: str
     fact_id: str
+    is_own: bool  # was not imported
+    digest: bytes  # of what is stored
 
 
 @dataclass(kw_only=True)
@@ -66,41 +101,47 @@ class _Session:
     session_id: str
     # By position in the log that it comes from; records of this very log by their own.
     places: dict[int, _Place] = field(default_factory=dict)
-    captured: set[str] = field(default_factory=set)  # event ids of captured webhooks
-    fact_ids: set[str] = field(default_factory=set)
+    has_captured: bool = False
+    first: dict[str, _Place] = field(default_factory=dict)  # by fact id
     last: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})  # on each side, here
     last_origin: int = 0
     own: Record | None = None  # one that was not imported
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, digest: bytes) -> None:
         """A record that is in the log."""
-        place = _Place(position=record.seq, type=type(record.fact).__name__, fact_id=record.fact_id)
+        place = _Place(
+            position=record.seq,
+            type=type(record.fact).__name__,
+            fact_id=record.fact_id,
+            is_own=not record.is_imported,
+            digest=digest,
+        )
         origin = record.seq if record.imported_from is None else record.imported_from
         if record.imported_from is None:
             self.own = self.own or record
         if origin == CAPTURED:
-            self.captured.add(record.fact_id)
+            self.has_captured = True
         else:
             self.places[origin] = place
             self.last_origin = max(self.last_origin, origin)
-        self.fact_ids.add(record.fact_id)
+        self.first.setdefault(record.fact_id, place)
         self.last[record.side] = max(self.last[record.side], record.seq)
 
 
 class Importer:
     """Takes records in the order of a file."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: Log) -> None:
         self.done = Imported()
         self._log = log
         self._sessions = RecentDict[str, _Session](SESSIONS_KNOWN_MAX)
         self._free = asyncio.Semaphore(SESSIONS_AT_ONCE)
 
-    async def take(self, records: Sequence[HistoryRecord]) -> None:
+    async def take(self, records: Sequence[PlacedRecord]) -> None:
         """Import some; all are in the log afterwards. Raises LogUnavailable or OperatorFault."""
-        by_session: dict[str, list[HistoryRecord]] = {}
-        for record in records:
-            by_session.setdefault(record.session_id, []).append(record)
+        by_session: dict[str, list[PlacedRecord]] = {}
+        for each in records:
+            by_session.setdefault(each[1].session_id, []).append(each)
         tasks = [
             asyncio.create_task(self._bounded(session_id, some))
             for session_id, some in by_session.items()
@@ -118,7 +159,7 @@ class Importer:
                 f" the last: {next(reversed(self.done.refused.values()))}"
             )
 
-    async def _bounded(self, session_id: str, records: Sequence[HistoryRecord]) -> None:
+    async def _bounded(self, session_id: str, records: Sequence[PlacedRecord]) -> None:
         async with self._free:
             try:
                 await self._take(session_id, records)
@@ -127,40 +168,78 @@ class Importer:
             except RecordUnreadable as error:  # in the log: what is there cannot be compared
                 self.done.refused[session_id] = f"session {session_id}: {error}"
 
-    async def _take(self, session_id: str, records: Sequence[HistoryRecord]) -> None:
+    async def _take(self, session_id: str, records: Sequence[PlacedRecord]) -> None:
         session = self._sessions.get(session_id) or await self._read(session_id)
-        for record in records:
+        for place, record in records:
             try:
                 fact = _fact_of(record)
             except RecordUnreadable as error:
-                self.done.unreadable.append(f"position {position_text(record.position)}: {error}")
+                self.done.unreadable.add(f"{place}: {error}")
                 continue
             try:
-                is_new = await self._append(session, record, fact)
+                await self._take_one(session, place, record, fact)
             except PositionTaken:
                 # Somebody else appends to it. If it is another import, both come to the same.
                 session = await self._read(session_id)
-                is_new = await self._append(session, record, fact)
-            self.done.added += is_new
-            self.done.known += not is_new
+                await self._take_one(session, place, record, fact)
+
+    async def _take_one(
+        self, session: _Session, place: str, record: HistoryRecord, fact: Fact
+    ) -> None:
+        """Raises SessionRefused, PositionTaken, LogUnavailable."""
+        known = _known(session, place, record, fact)
+        if known is None:
+            await self._append(session, record, fact)
+            self.done.added += 1
+        elif differing := await self._differences(session, known, record, fact):
+            self.done.differing.add(
+                f"{place}: {known.fact_id or record.type} of session {session.session_id}, in the"
+                f" log at position {position_text(known.position)}, differs: {'; '.join(differing)}"
+            )
+        else:
+            self.done.known += 1
+
+    async def _differences(
+        self, session: _Session, known: _Place, record: HistoryRecord, fact: Fact
+    ) -> list[str]:
+        """What of the record differs from what is in the log. Raises LogUnavailable."""
+        if not known.is_own:
+            record = replace(record, body=_moved(session, record, fact)[1])
+        if known.digest == digest_of(record):
+            return []
+        before = known.position - 1
+        messages = await self._log.messages(
+            session.session_id, in_after=before, out_after=before, limit=1
+        )
+        for stored in map(delivery_of_read, messages):
+            if stored.seq == known.position:
+                compared = differences if record.position != CAPTURED else capture_differences
+                return compared(stored, record)
+        return ["it has left the log since it was read"]
 
     async def _read(self, session_id: str) -> _Session:
         session = _Session(session_id=session_id)
-        async for page in pages(self._log, session_id):
-            for record in page:
-                session.add(record)
+        after = {"in": 0, "out": 0}
+        is_last = False
+        while not is_last:
+            page = await self._log.messages(
+                session_id, in_after=after["in"], out_after=after["out"], limit=READ_BATCH_MAX
+            )
+            for message in page:
+                stored = delivery_of_read(message)
+                after[stored.side] = stored.seq
+                session.add(record_of(message), digest_of(stored))
+            is_last = len(page) < READ_BATCH_MAX
         self._sessions[session_id] = session
         return session
 
-    async def _append(self, session: _Session, record: HistoryRecord, fact: Fact) -> bool:
-        """Whether it was new. Raises SessionRefused, PositionTaken, LogUnavailable."""
-        if _is_known(session, record, fact):
-            return False
+    async def _append(self, session: _Session, record: HistoryRecord, fact: Fact) -> None:
+        """Raises PositionTaken, LogUnavailable."""
         fact, body = _moved(session, record, fact)
         side = side_of(type(fact))
         fact_id = fact_id_of(fact, session.session_id)
         message_id = _message_id(record, fact_id)
-        if not fact_id or fact_id in session.fact_ids:
+        if not fact_id or fact_id in session.first:
             # The log's window would drop it as a repetition, which it was not.
             message_id = f"import:{session.session_id}:{record.position}:{len(session.places)}"
         appended = await self._appended(session, side, record, body, message_id)
@@ -175,9 +254,9 @@ class Importer:
                 fact=fact,
                 fact_id=fact_id,
                 imported_from=record.position,
-            )
+            ),
+            digest_of(replace(record, body=body)),
         )
-        return True
 
     async def _appended(
         self, session: _Session, side: Side, record: HistoryRecord, body: bytes, message_id: str
@@ -187,7 +266,7 @@ class Importer:
             side,
             Encoded(type=record.type, version=record.version, fact_id=message_id, body=body),
             expected_seq=session.last[side],
-            headers=_lasting(record.headers) | imported_headers(record.position, record.stored_at),
+            headers=lasting(record.headers) | imported_headers(record.position, record.stored_at),
         )
 
     async def _is_there(self, session: _Session, record: HistoryRecord, position: int) -> bool:
@@ -208,26 +287,28 @@ def _fact_of(record: HistoryRecord) -> Fact:
     return fact
 
 
-def _is_known(session: _Session, record: HistoryRecord, fact: Fact) -> bool:
-    """Whether the record is in the log. Raises SessionRefused if it has no place there."""
+def _known(session: _Session, place: str, record: HistoryRecord, fact: Fact) -> _Place | None:
+    """Where the record is in the log, whatever its content; None if it is new.
+
+    Raises SessionRefused if it has no place there.
+    """
     fact_id = fact_id_of(fact, session.session_id)
     if record.position == CAPTURED:
-        if fact_id in session.captured or fact_id in session.fact_ids:
-            return True
-        if session.own is None and not session.places:
-            return False
+        here = session.first.get(fact_id)
+        if here is not None or (session.own is None and not session.places):
+            return here
     else:
         here = session.places.get(record.position)
+        if here is None:
+            is_next = record.position > session.last_origin
+            if is_next and session.own is None and not session.has_captured:
+                return None
         # A decision's id has a position in it, which differs here.
-        is_same = isinstance(fact, Decided) or (here is not None and here.fact_id == fact_id)
-        if here is not None and here.type == record.type and is_same:
-            return True
-        is_next = here is None and record.position > session.last_origin
-        if is_next and session.own is None and not session.captured:
-            return False
+        elif here.fact_id == fact_id or (isinstance(fact, Decided) and here.type == record.type):
+            return here
     raise SessionRefused(
-        f"session {session.session_id} has other records already, so the {record.type} at position"
-        f" {position_text(record.position)} of the file has no place in it: import into an"
+        f"{place}: session {session.session_id} has other records already, so the {record.type} at"
+        f" position {position_text(record.position)} of the file has no place in it: import into an"
         " installation without this session, or the whole history at once"
     )
 
@@ -261,12 +342,3 @@ def _message_id(record: HistoryRecord, fact_id: str) -> str:
     if record.type == WebhookReceived.__name__:
         return encoded_webhook(record.body, fact_id).fact_id
     return fact_id
-
-
-def _lasting(headers: Mapping[str, str]) -> dict[str, str]:
-    """Without those of an earlier import, and without what would tell the server something."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if name not in (IMPORTED_HEADER, STORED_AT_HEADER) and not name.startswith("Nats-")
-    }

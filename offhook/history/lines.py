@@ -38,6 +38,10 @@ class HistoryRecord:
     headers: Mapping[str, str] = field(default_factory=dict)  # those that no other field holds
 
 
+PlacedRecord = tuple[str, HistoryRecord]
+"""A record, and where in a file it was found: "FILE, line 7"."""
+
+
 def line_of(record: HistoryRecord) -> bytes:
     """The record as one line, with the newline at its end."""
     try:

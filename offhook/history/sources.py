@@ -7,11 +7,11 @@ import msgspec
 
 from offhook.errors import HistoryUnreadable, shown_url
 from offhook.history.captures import CONTENT_BYTES_MAX, captured_record, captures_in
-from offhook.history.files import STDIO, content_of, lines_in, records_in
-from offhook.history.lines import HistoryRecord, record_from
+from offhook.history.files import STDIO, content_of, lines_in, record_at
+from offhook.history.lines import PlacedRecord, record_from
 
 
-def records_of(source: str) -> Iterator[HistoryRecord]:
+def records_of(source: str) -> Iterator[PlacedRecord]:
     """The records in a file, in its order. `-` is standard input, with one of them a line.
 
     Raises OperatorFault, and HistoryUnreadable, which names the file and the line.
@@ -22,7 +22,9 @@ def records_of(source: str) -> Iterator[HistoryRecord]:
         return
     _, first = next(lines_in(source), (0, b""))
     if is_history(first):
-        yield from records_in(source)
+        name = shown_url(source)
+        for number, line in lines_in(source):
+            yield f"{name}, line {number}", record_at(source, number, line)
     elif _is_object(first):
         for number, line in lines_in(source):
             yield _record(source, number, line)
@@ -31,9 +33,10 @@ def records_of(source: str) -> Iterator[HistoryRecord]:
         with _named(shown_url(source)):
             captures = list(captures_in(content))
         for number, capture in enumerate(captures, start=1):
-            with _named(f"{shown_url(source)}, webhook {number}"):
+            place = f"{shown_url(source)}, webhook {number}"
+            with _named(place):
                 record = captured_record(capture)
-            yield record
+            yield place, record
 
 
 def is_history(line: bytes) -> bool:
@@ -50,14 +53,15 @@ class _LineOfHistory(msgspec.Struct):
     position: msgspec.Raw
 
 
-def _record(source: str, number: int, line: bytes) -> HistoryRecord:
-    with _named(f"{shown_url(source)}, line {number}"):
+def _record(source: str, number: int, line: bytes) -> PlacedRecord:
+    place = f"{shown_url(source)}, line {number}"
+    with _named(place):
         if is_history(line):
-            return record_from(line)
+            return place, record_from(line)
         captures = list(captures_in(line))
         if len(captures) != 1:
             raise HistoryUnreadable(f"{len(captures)} webhooks in an array; expected one a line")
-        return captured_record(captures[0])
+        return place, captured_record(captures[0])
 
 
 @contextmanager

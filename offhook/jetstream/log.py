@@ -200,22 +200,22 @@ class JetStreamLog:
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
         """See `EventLog.read`."""
-        both = await asyncio.gather(
-            self._read(session_id, "in", in_after, limit),
-            self._read(session_id, "out", out_after, limit),
-        )
         records: list[Record] = []
         slices = Slices()
-        for message in chain(*both):
+        for message in await self.messages(
+            session_id, in_after=in_after, out_after=out_after, limit=limit
+        ):
             records.append(record_of(message))
             await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
 
-    async def messages(self, session_id: str) -> list[Msg]:
-        """The session's messages as they are stored, `.in` then `.out`. Raises LogUnavailable."""
+    async def messages(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
+    ) -> list[Msg]:
+        """What `read` reads, as it is stored: `.in` then `.out`. Raises LogUnavailable."""
         both = await asyncio.gather(
-            self._read(session_id, "in", 0),
-            self._read(session_id, "out", 0),
+            self._read(session_id, "in", in_after, limit),
+            self._read(session_id, "out", out_after, limit),
         )
         return [*chain(*both)]
 

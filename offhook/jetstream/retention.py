@@ -13,17 +13,15 @@ from typing import Any
 
 import msgspec
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable, words_of
-from offhook.jetstream.consuming.delivery import DeliveredRecord, lasting_headers
+from offhook.jetstream.consuming.delivery import DeliveredRecord, delivery_of_read
 from offhook.jetstream.log import JetStreamLog
-from offhook.jetstream.message import TYPE_HEADER, VERSION_HEADER, position_of_read, time_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import STREAM, TIMERS, stream_of
-from offhook.jetstream.subjects import fired_subject, parse, set_subject
+from offhook.jetstream.subjects import fired_subject, set_subject
 from offhook.position import partition_of, seq_of
 
 AT_ONCE = 2
@@ -49,7 +47,7 @@ class Retention:
 
     async def read(self, session_id: str) -> list[DeliveredRecord]:
         """Every record of the session that the log has, repeated deliveries too."""
-        return [_delivered(each) for each in await self._log.messages(session_id)]
+        return [delivery_of_read(each) for each in await self._log.messages(session_id)]
 
     async def delete(self, positions: Iterable[int]) -> int:
         """Overwrite and delete these records of the log; returns how many were there."""
@@ -112,23 +110,6 @@ class Retention:
         if answer.error is not None and answer.error.err_code not in _NOT_THERE:
             raise LogUnavailable(f"{subject} {ask}: NATS says: {answer.error.description}")
         return answer
-
-
-def _delivered(message: Msg) -> DeliveredRecord:
-    headers = message.headers or {}
-    place = parse(headers["Nats-Subject"])
-    assert place is not None, "a session's own subjects were read"
-    version = headers.get(VERSION_HEADER, "")
-    return DeliveredRecord(
-        seq=position_of_read(message),
-        session_id=place.session_id,
-        side=place.side,
-        type=headers.get(TYPE_HEADER, ""),
-        version=int(version) if version.isdecimal() and len(version) < 9 else 0,
-        stored_at=time_of(headers),
-        body=message.data,
-        headers=lasting_headers(headers),
-    )
 
 
 class _Error(msgspec.Struct):

@@ -65,7 +65,7 @@ async def imported(
     client = await connect(stack.settings.nats_url, "test")
     try:
         importer = Importer(JetStreamLog(client))
-        await importer.take(lines)
+        await importer.take([("here", each) for each in lines])
     finally:
         await close(client)
     assert (importer.done.added, importer.done.refused) == (len(lines), {})

@@ -1,4 +1,4 @@
-"""A consumer's delivery, taken apart: what is stored, and where. Nothing is decoded.
+"""A stored message, taken apart: what is stored, and where. Nothing is decoded.
 
 What JetStream says about a delivery is in its reply subject:
 
@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 from nats.aio.msg import Msg
 
-from offhook.jetstream.message import TYPE_HEADER, VERSION_HEADER, stored_elsewhere_at
+from offhook.jetstream.message import (
+    TYPE_HEADER,
+    VERSION_HEADER,
+    position_of_read,
+    stored_elsewhere_at,
+    time_of,
+)
 from offhook.jetstream.stream import partition_in
 from offhook.jetstream.subjects import parse
 from offhook.position import position_of
@@ -21,7 +27,7 @@ from offhook.position import position_of
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredRecord:
-    """A stored message as a consumer delivers it."""
+    """A stored message as it was delivered or read."""
 
     seq: int  # its position (`offhook.position`)
     session_id: str  # the subject itself, if that is of no known shape
@@ -35,19 +41,19 @@ class DeliveredRecord:
 
 def delivery_of(message: Msg) -> DeliveredRecord:
     """The delivery; `message` must come from a consumer of the log."""
-    headers = message.headers or {}
-    place, subject = place_of(message), parse(message.subject)
-    version = headers.get(VERSION_HEADER, "")
-    return DeliveredRecord(
-        seq=position_of(partition_in(place.stream), place.seq),
-        session_id=subject.session_id if subject is not None else message.subject,
-        side=subject.side if subject is not None else "",
-        type=headers.get(TYPE_HEADER, ""),
-        version=int(version) if version.isdecimal() and len(version) < 9 else 0,
-        stored_at=stored_elsewhere_at(headers) or _time(place.nanoseconds),
-        body=message.data,
-        headers=lasting_headers(headers),
+    place = place_of(message)
+    return _record(
+        message,
+        message.subject,
+        position_of(partition_in(place.stream), place.seq),
+        _time(place.nanoseconds),
     )
+
+
+def delivery_of_read(message: Msg) -> DeliveredRecord:
+    """The same record; `message` must be the answer to a direct get."""
+    headers = message.headers or {}
+    return _record(message, headers["Nats-Subject"], position_of_read(message), time_of(headers))
 
 
 class Place(NamedTuple):
@@ -82,6 +88,22 @@ def lasting_headers(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name not in _OWN_FIELDS and not name.startswith("Nats-")
     }
+
+
+def _record(message: Msg, on: str, position: int, stored_at: datetime) -> DeliveredRecord:
+    headers = message.headers or {}
+    subject = parse(on)
+    version = headers.get(VERSION_HEADER, "")
+    return DeliveredRecord(
+        seq=position,
+        session_id=subject.session_id if subject is not None else on,
+        side=subject.side if subject is not None else "",
+        type=headers.get(TYPE_HEADER, ""),
+        version=int(version) if version.isdecimal() and len(version) < 9 else 0,
+        stored_at=stored_elsewhere_at(headers) or stored_at,
+        body=message.data,
+        headers=lasting_headers(headers),
+    )
 
 
 def _time(nanoseconds: int) -> datetime:

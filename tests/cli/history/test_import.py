@@ -248,7 +248,7 @@ async def test_what_cannot_be_read_is_left_out_and_named(
     printed = await asyncio.to_thread(there.terminal, "import", str(path))
     assert printed.status == 1
     assert "21 records added" in printed.errors
-    assert "position 0:999: record type 'FromTheFuture' is not known" in printed.errors
+    assert "odd.jsonl, line 22: record type 'FromTheFuture' is not known" in printed.errors
 
 
 async def test_a_file_that_is_not_there_is_named(there: Installation) -> None:

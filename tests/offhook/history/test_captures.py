@@ -48,7 +48,7 @@ def test_a_file_of_webhooks_is_read_byte_for_byte(
 ) -> None:
     path = tmp_path / "captured.json"
     path.write_bytes(content)
-    found = list(records_of(str(path)))
+    found = [record for _, record in records_of(str(path))]
     assert [each.body for each in found] == bodies
     assert {each.session_id for each in found} <= {"s"}
     assert {each.position for each in found} <= {0}
@@ -57,11 +57,11 @@ def test_a_file_of_webhooks_is_read_byte_for_byte(
 def test_headers_that_were_captured_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "captured.json"
     path.write_bytes(WRAPPED)
-    [found] = records_of(str(path))
+    [(_, found)] = records_of(str(path))
     assert found.headers == {"telnyx-signature-ed25519": "c2ln", "telnyx-timestamp": "1763805600"}
     assert found.stored_at == datetime.fromtimestamp(1763805600, UTC)
     path.write_bytes(body(1))
-    [found] = records_of(str(path))
+    [(_, found)] = records_of(str(path))
     assert (found.headers, found.stored_at) == ({}, AT)
 
 
@@ -69,7 +69,7 @@ def test_a_file_of_history_is_read_as_one(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl.zst"
     with writing(str(path)) as file:
         file.write(line_of(RECORD))
-    assert list(records_of(str(path))) == [RECORD]
+    assert list(records_of(str(path))) == [(f"{path}, line 1", RECORD)]
 
 
 @pytest.mark.parametrize(

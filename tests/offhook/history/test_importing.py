@@ -21,8 +21,8 @@ from offhook.events import (
     WebhookReceived,
     side_of,
 )
-from offhook.history.importing import REFUSED_MAX, Importer
-from offhook.history.lines import HistoryRecord
+from offhook.history.importing import REFUSED_MAX, Importer, Named
+from offhook.history.lines import HistoryRecord, PlacedRecord
 from offhook.position import position_of
 from tests.memory_log import MemoryLog
 
@@ -60,8 +60,12 @@ def decided(cause_seq: int, in_seq: int | None = None) -> Decided:
 
 async def into(log: MemoryLog, records: Sequence[HistoryRecord]) -> Importer:
     importer = Importer(log)
-    await importer.take(records)
+    await importer.take(placed(records))
     return importer
+
+
+def placed(records: Sequence[HistoryRecord]) -> list[PlacedRecord]:
+    return [(f"file, line {number}", each) for number, each in enumerate(records, start=1)]
 
 
 async def causes(log: MemoryLog) -> list[tuple[int, int | None]]:
@@ -145,8 +149,8 @@ async def test_two_imports_at_once_come_to_the_same() -> None:
     records = [record(1, answered("e1")), record(2, decided(1)), record(3, answered("e2"))]
     one, other = Importer(log), Importer(log)
     for each in records:
-        await one.take([each])
-        await other.take([each])
+        await one.take(placed([each]))
+        await other.take(placed([each]))
     assert [each.imported_from for each in await log.read("s")] == [1, 2, 3]
     assert await causes(log) == [(1, None)]
     assert (one.done.refused, other.done.refused) == ({}, {})
@@ -155,8 +159,9 @@ async def test_two_imports_at_once_come_to_the_same() -> None:
 async def test_a_record_on_the_wrong_side_is_left_out() -> None:
     log = MemoryLog()
     importer = await into(log, [replace(record(1, answered()), side="")])
-    assert importer.done.unreadable == ["position 0:1: WebhookReceived is on side '' of s: no"
-                                        " session's record"]  # fmt: skip
+    assert importer.done.unreadable == Named(
+        count=1, first=["file, line 1: WebhookReceived is on side '' of s: no session's record"]
+    )
     assert list(await log.read("s")) == []
 
 

@@ -135,9 +135,23 @@ def _of_validation(found: Mapping[str, Any]) -> dict[str, Any]:
     name = "/".join(path)
     if found["type"] == "missing":
         return error("10004", f"{name} is missing; it is required", parameter=name)
-    detail = f"{name} is {shown(found['input'])}; {found['msg'].removeprefix('Value error, ')}"
+    detail = f"{name} is {shown(found['input'])}; {_expected(found)}"
     place = {"pointer": f"/{name}"} if where == "body" else {"parameter": name}
     return error("10015", detail, **place)
+
+
+def _expected(found: Mapping[str, Any]) -> str:
+    """What pydantic expected, in the words of our own checks."""
+    bounds = found.get("ctx", {})
+    match found["type"]:
+        case "literal_error":
+            return f"expected {bounds['expected'].replace(chr(39), '')}"
+        case "greater_than_equal":
+            return f"expected {bounds['ge']} or more"
+        case "less_than_equal":
+            return f"expected {bounds['le']} or less"
+        case _:
+            return str(found["msg"].removeprefix("Value error, "))
 
 
 async def _of_the_framework(request: Request, raised: Exception) -> Response:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from offhook.api.console.client import ApiRefused
+from offhook.api.console.page_query import choice_in, not_expected
 
 TODAY = "today"
 LENGTHS = {
@@ -40,20 +41,19 @@ def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        detail = f"tz is {name[:80]!r}; expected a name such as Europe/Berlin or UTC"
-        raise ApiRefused(422, detail) from None
+        raise not_expected("tz", name, "a name such as Europe/Berlin or UTC") from None
 
 
 def range_of(given: Mapping[str, str], tz: ZoneInfo, now: datetime) -> Range:
     """The range. A time without an offset, as the form sends it, is in `tz`. Raises ApiRefused."""
-    last = given.get("last", LENGTH_DEFAULT)
+    last = choice_in(given, "last", LENGTHS, LENGTH_DEFAULT)
     end = _moment("to", given["to"], tz) if "to" in given else now
     if "from" in given:
         start = _moment("from", given["from"], tz)
     elif last == TODAY:
         start = floor_of(end.astimezone(tz) - timedelta.resolution, "day")
     else:
-        start = end - LENGTHS.get(last, LENGTHS[LENGTH_DEFAULT])[1]
+        start = end - LENGTHS[last][1]
     if start >= end:
         raise ApiRefused(422, f"from is {start.isoformat()}; expected a time before to")
     return Range(start.astimezone(tz), end.astimezone(tz))
@@ -64,8 +64,7 @@ def _moment(name: str, text: str, tz: ZoneInfo) -> datetime:
         at = datetime.fromisoformat(text.replace(" ", "+"))
         return (at if at.tzinfo else at.replace(tzinfo=tz)).astimezone(UTC)
     except (ValueError, OverflowError):
-        detail = f"{name} is {text[:80]!r}; expected a time such as 2026-11-22T10:00"
-        raise ApiRefused(422, detail) from None
+        raise not_expected(name, text, "a time such as 2026-11-22T10:00") from None
 
 
 def unit_of(length: timedelta) -> str:

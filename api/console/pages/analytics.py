@@ -49,6 +49,7 @@ from offhook.api.console.charts.traffic import (
 )
 from offhook.api.console.client import Api
 from offhook.api.console.page import BAR, Later, Page, Shown
+from offhook.api.console.page_query import choice_in
 from offhook.wording.causes import cause_text, sip_text
 
 SHOW_DEFAULT = "calls"
@@ -126,14 +127,13 @@ async def shown(request: Request, api: Api) -> Shown:
 def _asked(given: Mapping[str, str], now: datetime) -> _Asked:
     tz = zone_of(given.get("tz", "UTC"))
     within = range_of(given, tz, now)
-    by = given.get("by", BREAKDOWN_DEFAULT)
     return _Asked(
         given=given,
         tz=tz,
         within=within,
         unit=unit_of(within.end - within.start),
         filters={name: given[name] for name in FILTERS if name in given},
-        by=by if by in BREAKDOWNS else BREAKDOWN_DEFAULT,
+        by=choice_in(given, "by", BREAKDOWNS, BREAKDOWN_DEFAULT),
     )
 
 
@@ -203,8 +203,8 @@ def _over_time(asked: _Asked, found: Mapping[str, Any]) -> dict[str, Any]:
     (total,), before = found["total"], found["before"]
     whole = [each.group for each in buckets if not each.part(asked.unit)]
     tiles = tiles_of(total, whole, before, found["definitions"])
-    wanted = asked.given.get("show", SHOW_DEFAULT)
-    show = next((tile for tile in tiles if tile.key == wanted), tiles[0])
+    by_key = {tile.key: tile for tile in tiles}
+    show = by_key[choice_in(asked.given, "show", by_key, SHOW_DEFAULT)]
     points = points_of(buckets, asked.unit, show.key, asked.filters)
     earlier = buckets_of(before, asked.within.week_earlier, asked.unit) if before else []
     points_before = points_of(earlier, asked.unit, show.key, asked.filters, WEEK)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import HEAD, Page, Shown
+from offhook.api.console.page_query import choice_in
 from offhook.wording.why import REASONS
 
 PARKED_ROWS_MAX = 50
@@ -41,7 +42,7 @@ REFUSED = {
 
 async def shown(request: Request, api: Api) -> Shown:
     """Each part of the page, or why it is not known: roles are needed most while others fail."""
-    is_whole = request.query_params.get("roles") == "wait"
+    is_whole = choice_in(request.query_params, "roles", ("later", "wait"), "later") == "wait"
     roles, views, commands, parked = await asyncio.gather(
         _asked(api, "/health/roles", {}) if is_whole else _not_asked(),
         _asked(api, "/health/views", {}),

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from offhook.api.console.client import Api
 from offhook.api.console.live_rows import live_row
 from offhook.api.console.page import BAR, Page, Shown
+from offhook.api.console.page_query import choice_in, named
 from offhook.wording.found_row import STATES
 
 ROWS_MAX = 50
@@ -30,11 +31,19 @@ LAG_EXPECTED_MS = 1_000
 FAILED_MAX = 1_000
 """GET /live counts failed sessions up to this many."""
 
+NAMES = {
+    "connection_id": "connection",
+    "from_number": "from",
+    "to_number": "to",
+    "before_seq": "before",
+}
+"""What the API calls a parameter, and what the page does."""
+
 FILTERS = ("status", "connection", "from", "to")
-STATUSES = ("active", "setting_up", "waiting", "talking", "ended", "all")
+STATUSES = ("active", "setting_up", "waiting", "talking", "ended", "empty", "all")
 PHASES = ("setting_up", "waiting", "talking")
-PAST = ("ended", "all")
-"""Lists with calls that have ended, which show when each started."""
+PAST = ("ended", "empty", "all")
+"""Lists with calls that are not up, which show when each started."""
 
 
 async def shown(request: Request, api: Api) -> Shown:
@@ -50,23 +59,16 @@ async def shown_now(request: Request, api: Api) -> Shown:
 async def _shown(request: Request, api: Api, rows_max: int) -> Shown:
     """The sessions that the query asks for, newest first, and how many calls are up."""
     query = {name: value for name, value in request.query_params.items() if value}
-    status = query.get("status", "active")
-    counts, listed = await asyncio.gather(
-        api.get("/live"),
-        api.get(
-            "/sessions",
-            {
-                "status": None if status == "all" or status in PHASES else status,
-                "phase": status if status in PHASES else None,
-                "connection_id": query.get("connection"),
-                "from_number": query.get("from"),
-                "to_number": query.get("to"),
-                "before_seq": query.get("before"),
-                "include": "legs,last",
-                "limit": rows_max,
-            },
-        ),
-    )
+    status = choice_in(query, "status", STATUSES, "active")
+    asked = {
+        "status": None if status == "all" or status in PHASES else status,
+        "phase": status if status in PHASES else None,
+        **{theirs: query.get(ours) for theirs, ours in NAMES.items()},
+        "include": "legs,last",
+        "limit": rows_max,
+    }
+    with named(NAMES):
+        counts, listed = await asyncio.gather(api.get("/live"), api.get("/sessions", asked))
     now = datetime.now(UTC)
     filters = {name: query[name] for name in FILTERS if name in query}
     following = listed["meta"]["next"]
@@ -93,8 +95,7 @@ async def _shown(request: Request, api: Api, rows_max: int) -> Shown:
 
 def _searched(filters: dict[str, str]) -> str:
     """The search for these among all calls, whether they are up or not; empty without a filter."""
-    names = {"connection": "connection_id", "from": "from_number", "to": "to_number"}
-    asked = {names[name]: text for name, text in filters.items() if name in names}
+    asked = {theirs: filters[ours] for theirs, ours in NAMES.items() if ours in filters}
     return f"/console/search?{urlencode({**asked, 'any_leg': 'true'})}" if asked else ""
 
 
@@ -156,6 +157,7 @@ _STATUS_WORDS = {
     "waiting": "Waiting",
     "talking": "Talking",
     "ended": "Ended",
+    "empty": "No legs",
     "all": "All",
 }
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from offhook.api.console.client import Api
 from offhook.api.console.page import BAR, Page, Shown
+from offhook.api.console.page_query import choice_in
 
 WAITING_ROWS_MAX = 100
 VISIT_ROWS_MAX = 50
@@ -26,7 +27,7 @@ RANGE_DEFAULT = "24h"
 async def shown(request: Request, api: Api) -> Shown:
     """The waiting legs, and the queues, agents and visits of the range in the URL."""
     given = {name: value for name, value in request.query_params.items() if value.strip()}
-    chosen = given.get("last", RANGE_DEFAULT)
+    chosen = choice_in(given, "last", RANGES, RANGE_DEFAULT)
     name, start, end = range_of(given, datetime.now(UTC))
     queue = given.get("queue")
     asked = {"queue": queue, "from": start, "to": end}
@@ -67,7 +68,7 @@ def range_of(given: Mapping[str, str], now: datetime) -> tuple[str, str | None, 
     if "from" in given or "to" in given:
         start, end = given.get("from"), given.get("to")
         return f"{start or '24 hours before'} to {end or 'now'}", start, end
-    name, length = RANGES.get(given.get("last", RANGE_DEFAULT), RANGES[RANGE_DEFAULT])
+    name, length = RANGES[given.get("last", RANGE_DEFAULT)]
     return name, (now - length).isoformat(), None
 
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from offhook.api.console.charts.ranges import TODAY, floor_of, zone_of
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.page import BAR, Page, Shown
+from offhook.api.console.page_query import choice_in
 from offhook.commands import COMMANDS
 from offhook.wording.causes import CAUSES, cause_text, sip_text
 from offhook.wording.found_row import found_row
@@ -191,8 +192,6 @@ def given_in(query: Mapping[str, str]) -> dict[str, str]:
     """What the query filters by, in the order of the form."""
     names = (*FIRST, "last", "tz", *MORE)
     given = {name: text for name in names if (text := query.get(name, "").strip())}
-    if given.get("last") not in RANGES:
-        given.pop("last", None)
     if given.get("last") != TODAY:
         given.pop("tz", None)
     if "last" in given:
@@ -225,11 +224,11 @@ def offers_for(given: Mapping[str, str]) -> list[tuple[str, str, str]]:
 def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """The parameters of the API. A time without an offset is in UTC, as in the form.
 
-    Raises ApiRefused 422 for a time zone that is none.
+    Raises ApiRefused 422 for a range or a time zone that is none.
     """
     filters = {name: text for name, text in given.items() if name not in ("last", "tz")}
     if "last" in given:
-        length = RANGES[given["last"]][1]
+        length = RANGES[choice_in(given, "last", RANGES, TODAY)][1]
         since = (
             now - length
             if length

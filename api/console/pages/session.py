@@ -16,6 +16,7 @@ from starlette.requests import Request
 from offhook.api.console.client import Api, ApiRefused
 from offhook.api.console.ladder.drawing import Order, draw
 from offhook.api.console.page import HEAD, Later, Page, Shown
+from offhook.api.console.page_query import choice_in, named, not_expected
 from offhook.api.console.record_text import pretty, record_text, with_positions
 from offhook.flow import WITHOUT_FLOW
 from offhook.position import position_from, position_text
@@ -43,6 +44,8 @@ ISSUED_MAX = 10
 
 LINKS_MAX = 10
 """Sessions that are linked from one."""
+
+ORDERS = ("arrival", "true")
 
 PARAMETERS = ("as_of", "order", "record", "before", "after")
 
@@ -105,7 +108,8 @@ async def _ladder(
 ) -> Shown:
     """The records on the page, drawn, and what the tables below them need."""
     query, as_of = request.query_params, head["as_of"]
-    order: Order = "true" if query.get("order") == "true" else "arrival"
+    order: Order = "true" if choice_in(query, "order", ORDERS, "arrival") == "true" else "arrival"
+    chosen = _chosen(query.get("record"))
     session_id = head["session"]["session_id"]
 
     async def read() -> _Window:
@@ -118,7 +122,6 @@ async def _ladder(
     every, records = window.every, window.shown
     positions = [entry["seq"] for entry in every]
     has_earlier = bool(every) and head["session"]["first_seq"] not in positions
-    chosen = position_from(query.get("record") or "")
     drawn = {**head, "commands": [*await issued_before(api, head, records), *head["commands"]]}
     record, links, drawing = await asyncio.gather(
         _record(api, session_id, chosen, records),
@@ -154,6 +157,15 @@ async def _ladder(
         "signed_at": signed_at,
         "link": _linker(query),
     }
+
+
+def _chosen(record: str | None) -> int | None:
+    """The position of the record to show. Raises ApiRefused if it is none."""
+    if not record:
+        return None
+    if (position := position_from(record)) is None:
+        raise not_expected("record", record, "a position such as 2:1234")
+    return position
 
 
 async def _nothing_more() -> Shown:
@@ -289,7 +301,8 @@ async def _records(api: Api, session_id: str, query: Mapping[str, str]) -> _Wind
 
     async def found(parameters: Mapping[str, object]) -> tuple[Sequence[Mapping[str, Any]], bool]:
         asked = {"limit": RECORDS_MAX, **parameters}
-        reply = await api.get(f"/sessions/{session_id}/timeline", asked)
+        with named({"before_seq": "before", "after_seq": "after"}):
+            reply = await api.get(f"/sessions/{session_id}/timeline", asked)
         return reply["data"], reply["meta"]["next"] is not None
 
     if after := query.get("after"):

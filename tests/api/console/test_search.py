@@ -38,7 +38,8 @@ def test_a_range_until_now_becomes_a_start() -> None:
     given = given_in({"last": "24h", "started_before": "2026-11-01T00:00"})
     assert given == {"last": "24h"}
     assert filters_of(given, NOW) == {"started_from": "2026-11-21T12:00:00+00:00"}
-    assert given_in({"last": "a week"}) == {}
+    with pytest.raises(ApiRefused, match="last is 'a week'; expected today, 1h, 24h, 7d or 31d"):
+        filters_of(given_in({"last": "a week"}), NOW)
     raised = given_in({"last": "24h", "flow_raised_from": "2026-11-01T10:00"})
     assert filters_of(raised, NOW) == {
         "started_from": "2026-11-21T12:00:00+00:00",

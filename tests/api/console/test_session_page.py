@@ -162,7 +162,7 @@ async def test_the_head_asks_only_for_what_its_sentence_needs(
     # The records that the head has read are not read again; what was refused is said by the ladder.
     paths.clear()
     if query:
-        with pytest.raises(ApiRefused, match="before_seq is x"):
+        with pytest.raises(ApiRefused, match="before is x"):
             await ladder.shown()
     else:
         assert (await ladder.shown())["records"] == []

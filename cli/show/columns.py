@@ -1,8 +1,9 @@
 """A session's records in columns, and elapsed times. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.text import Text
 
@@ -52,6 +53,32 @@ class Columns:
 
     def _prefix(self, seq: str, at: str, since: str, side: str) -> str:
         return f"{seq:>{self.seq}}  {at:<12}  {since:>{self.elapsed}}  {side:<3}  "
+
+
+def elapsed_from(text: str) -> timedelta | None:
+    """What `elapsed` writes, or `+90s`, `+1.5m`, `+250ms`; None if it is neither.
+
+    A record that is printed with that time is not after it: half of what rounding took is added.
+    """
+    found = _ELAPSED.fullmatch(text)
+    if found is None:
+        return None
+    if (unit := found["unit"]) is not None:
+        length = timedelta(**{_UNITS[unit]: float(found["count"])})
+    else:
+        seconds = 0.0
+        for part in text[1:].split(":"):
+            seconds = seconds * 60 + float(part)
+        length = timedelta(seconds=seconds)
+    return length + _ROUNDED
+
+
+_ELAPSED = re.compile(
+    r"\+((?P<count>[0-9]{1,6}(\.[0-9]{1,6})?)(?P<unit>ms|s|m|h|d)"
+    r"|([0-9]{1,4}:)?([0-5]?[0-9]:)?[0-9]{1,6}(\.[0-9]{1,6})?)"
+)
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_ROUNDED = timedelta(microseconds=500)
 
 
 def elapsed(at: datetime, since: datetime) -> str:

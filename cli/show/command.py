@@ -19,8 +19,9 @@ def show(
         str | None,
         typer.Option(
             metavar="MOMENT",
-            help="Print the log as it was at a position (the seq of a record), or at a time such "
-            "as 2026-11-22T10:00:00Z.",
+            help="Print the log as it was at a position (the seq of a record), at a time since "
+            "the first record as it is printed (+1:05.123, +1.5s), or at a time such as "
+            "2026-11-22T10:00:00Z.",
         ),
     ] = None,
     diff: Annotated[

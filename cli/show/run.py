@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from offhook.cli.remote.exchange import ErrorResponse, Unanswered, open_api
 from offhook.cli.remote.short_ids import session_starting
 from offhook.cli.show.archived import LogAndArchive
 from offhook.cli.show.call_records import Moment, read_call
+from offhook.cli.show.columns import elapsed_from
 from offhook.cli.show.diff import changes_between, diff_text
 from offhook.cli.show.fold import (
     advanced_call,
@@ -96,11 +97,15 @@ class _NoRecord(OperatorFault):
     """No session has this id, or it is the start of one."""
 
 
+_Given = int | datetime | timedelta
+"""A moment as it was given: a position, a time, or how long after the first record."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
     session: str
     last: int | None
-    moments: Sequence[int | datetime]  # as they were given
+    moments: Sequence[_Given]
     as_json: bool
 
 
@@ -110,8 +115,9 @@ async def _show(
     client = await connect(settings.nats_url, "show")
     try:
         log = LogAndArchive(client, settings.postgres_url)
-        moments = [await _moment(StreamLookup(client), each) for each in asked.moments]
         wanted = session_id_from(asked.session)
+        stream = StreamLookup(client)
+        moments = [await _moment(stream, log, wanted, each) for each in asked.moments]
         until: Sequence[Moment | None] = moments or [None]
         read = [await read_call(log, wanted, each) for each in until]
         session_id, records = max(read, key=lambda each: len(each[1]))
@@ -156,25 +162,33 @@ async def _show(
         await close(client)
 
 
-def _moment_in(text: str) -> int | datetime:
-    """A position, or a time. Raises BadParameter."""
+def _moment_in(text: str) -> _Given:
+    """The moment. Raises BadParameter."""
     if (position := position_from(text)) is not None:
         return position
+    if (since_start := elapsed_from(text.strip())) is not None:
+        return since_start
     with contextlib.suppress(SelectionInvalid):
         return moment_from(text, datetime.now(UTC))
     raise typer.BadParameter(
-        f"{text!r} is not a moment; expected a position (the seq of a record), a time in RFC 3339 "
-        "with its offset from UTC, such as 2026-11-22T10:00:00Z, or how long ago, such as 15m"
+        f"{text!r} is not a moment; expected a position (the seq of a record), the time since the "
+        "first record, such as +1.5s or +1:05.123, a time in RFC 3339 with its offset from UTC, "
+        "such as 2026-11-22T10:00:00Z, or how long ago, such as 15m"
     )
 
 
-def _moment_text(moment: int | datetime) -> str:
+def _moment_text(moment: _Given) -> str:
     return position_text(moment) if isinstance(moment, int) else str(moment)
 
 
-async def _moment(stream: StreamLookup, given: int | datetime) -> Moment:
+async def _moment(
+    stream: StreamLookup, log: LogAndArchive, session_id: str, given: _Given
+) -> Moment:
     if isinstance(given, datetime):
         return Moment(at=given)
+    if isinstance(given, timedelta):
+        _, records = await read_call(log, session_id)
+        return Moment(at=records[0].stored_at + given if records else None)
     try:
         await stream.require_in_log(given)
     except SelectionInvalid as error:

@@ -9,6 +9,7 @@ from tests.cli.terminal import Terminal
     ("arguments", "message"),
     [
         ([" "], "SESSION is empty; expected the id of a session"),
+        (["s", "--as-of", "+1x"], "the time since the first record, such as +1.5s or +1:05.123"),
         (["s", "--as-of", "noon"], "'noon' is not a moment; expected a position"),
         (["s", "--diff", "1", "-5m"], "'-5m' is not a moment; expected a position"),
         (["s", "--as-of", "1", "--follow"], "--as-of, --diff and --follow exclude one another"),

@@ -135,6 +135,12 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
     for moment in (str(eighth.seq), f"0:{eighth.seq}", eighth.stored_at.isoformat()):
         shown = json.loads(_show(own_nats, "s", "--as-of", moment, "--json").stdout)
         assert shown["records"] == whole[:8]
+    elapsed = re.search(r"^ *0:8  \S+  (\+\S+)", _show(own_nats, "s").stdout, re.MULTILINE)
+    assert elapsed is not None
+    printed = json.loads(_show(own_nats, "s", "--as-of", elapsed[1], "--json").stdout)["records"]
+    assert printed[:8] == whole[:8]
+    # Others may be printed with the same time.
+    assert all(each["elapsed_s"] <= whole[7]["elapsed_s"] + 0.001 for each in printed)
     text = _show(own_nats, "s", "--as-of", str(eighth.seq), "--last", "1").stdout
     assert text.startswith("session s: 8 records, ")
     assert len(re.findall(r"^ *0:\d+  \d\d:", text, re.MULTILINE)) == 1

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from offhook.cli.show import follow
-from offhook.cli.show.columns import elapsed
+from offhook.cli.show.columns import elapsed, elapsed_from
 from offhook.cli.show.fold import detail_of_call, links_of
 from offhook.cli.show.hanging import hanging
 from offhook.cli.show.text import is_over
@@ -39,6 +39,19 @@ from tests.projections.story import NOON, Entry, call, dial_of, events_of, fact,
 )
 def test_elapsed_times_are_in_seconds_minutes_and_hours(seconds: float, shown: str) -> None:
     assert elapsed(NOON + timedelta(seconds=seconds), NOON) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("+1s", 1), ("+1.5m", 90), ("+250ms", 0.25), ("+1:05.123", 65.123), ("+2:01:05", 7265)],
+)
+def test_an_elapsed_time_is_read_as_it_is_written(text: str, seconds: float) -> None:
+    assert elapsed_from(text) == timedelta(seconds=seconds, microseconds=500)
+
+
+@pytest.mark.parametrize("text", ["1s", "+", "+1x", "-1s", "+1:99:", "+1:2:3:4", "+1e9", "5m"])
+def test_what_is_no_elapsed_time_is_not_read(text: str) -> None:
+    assert elapsed_from(text) is None
 
 
 def test_what_is_spoken_is_in_quotes_and_shortened() -> None:

@@ -46,11 +46,12 @@ async def _imported(settings: Settings, files: Sequence[str]) -> None:
     from offhook.history.importing import Importer
     from offhook.history.lines import PlacedRecord
     from offhook.history.sources import records_of
+    from offhook.jetstream.archived import ArchivedMarks
     from offhook.jetstream.client.connection import close, connect
     from offhook.jetstream.log import JetStreamLog
 
     client = await connect(settings.nats_url, "import")
-    importer = Importer(JetStreamLog(client))
+    importer = Importer(JetStreamLog(client), has_left=ArchivedMarks(client).contains)
     progress = Advance("importing")
 
     async def take(chunk: Sequence[PlacedRecord]) -> None:

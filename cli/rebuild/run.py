@@ -140,9 +140,8 @@ def run_status(console: Console, settings: Settings, *, as_json: bool) -> None:
         console.print(f"begun {build.started_at:%Y-%m-%d %H:%M:%S} UTC{at_work}")
         console.print(f"{build.folded:,} of {counted(build.total, 'record')} folded")
         if build.state == "following":
-            console.print(
-                f"ready but for {counted(status.behind, 'position')}: `offhook rebuild cutover`"
-            )
+            behind = f" but for {counted(status.behind, 'position')}" if status.behind else ""
+            console.print(f"ready{behind}: `offhook rebuild cutover`")
         if not status.is_of_this_code:
             console.print(
                 "built by another version of Offhook: `start` begins again", style="yellow"

@@ -6,11 +6,12 @@ what is there already. What it refers to by position is rewritten to the positio
 there with other content is counted and named (`differing.py`), and the log keeps what it has.
 
 A session takes records of one history only: of those already here each must be in that history, and
-new ones follow them. Any other session is refused, and the others go on.
+new ones follow them. Any other session is refused, and the others go on. So is one that was
+archived or erased: its records have left the log, and would be in it a second time.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import uuid4
@@ -131,9 +132,11 @@ class _Session:
 class Importer:
     """Takes records in the order of a file."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, has_left: Callable[[str], Awaitable[bool]]) -> None:
+        """`has_left` says whether a session was archived or erased. It may raise LogUnavailable."""
         self.done = Imported()
         self._log = log
+        self._has_left = has_left
         self._sessions = RecentDict[str, _Session](SESSIONS_KNOWN_MAX)
         self._free = asyncio.Semaphore(SESSIONS_AT_ONCE)
 
@@ -155,7 +158,7 @@ class Importer:
             await asyncio.gather(*tasks, return_exceptions=True)
         if len(self.done.refused) >= REFUSED_MAX:
             raise OperatorFault(
-                f"stopped: {REFUSED_MAX:,} sessions have records that are not of this history;"
+                f"stopped: {REFUSED_MAX:,} sessions were refused;"
                 f" the last: {next(reversed(self.done.refused.values()))}"
             )
 
@@ -230,6 +233,11 @@ class Importer:
                 after[stored.side] = stored.seq
                 session.add(record_of(message), digest_of(stored))
             is_last = len(page) < READ_BATCH_MAX
+        if not session.first and await self._has_left(session_id):
+            raise SessionRefused(
+                f"session {session_id} was archived or erased: its records have left the log, and"
+                " none can be added; import into an installation without this session"
+            )
         self._sessions[session_id] = session
         return session
 

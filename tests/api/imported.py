@@ -9,6 +9,7 @@ from offhook.codec.webhooks import wire_body
 from offhook.events import Record, WebhookReceived
 from offhook.history.importing import Importer
 from offhook.history.lines import HistoryRecord
+from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.simulator.random_ids import RandomIds
@@ -64,7 +65,7 @@ async def imported(
         )
     client = await connect(stack.settings.nats_url, "test")
     try:
-        importer = Importer(JetStreamLog(client))
+        importer = Importer(JetStreamLog(client), has_left=ArchivedMarks(client).contains)
         await importer.take([("here", each) for each in lines])
     finally:
         await close(client)

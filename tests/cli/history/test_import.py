@@ -16,6 +16,7 @@ from offhook.codec.webhooks import wire_body
 from offhook.events import Decided, Record, SessionParked
 from offhook.history.files import records_in, writing
 from offhook.history.lines import HistoryRecord, line_of
+from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.stream import WORKER, stream_of
 from offhook.settings import Settings, environment_from
 from tests.cli.history.conftest import Installation, take_calls
@@ -203,6 +204,23 @@ async def test_a_session_with_other_records_is_refused_and_the_others_are_import
     assert len(await read(there, "s2")) == 21
     # Where they come from nothing is new, and a later part of the history can follow.
     assert "0 records added, 42 already there" in await imported(here, path)
+
+
+async def test_a_session_that_was_archived_or_erased_is_not_brought_back(
+    here: Installation, there: Installation, tmp_path: Path
+) -> None:
+    await take_calls(here, "left", "new")
+    path = tmp_path / "calls.jsonl"
+    await exported(here, path)
+    await ArchivedMarks(there.client).add(["left"])
+
+    printed = await asyncio.to_thread(there.terminal, "import", str(path))
+
+    assert printed.status == 1
+    assert "21 records added, 0 already there" in printed.errors
+    assert "1 session refused" in printed.errors
+    assert "session left was archived or erased: its records have left the log" in printed.errors
+    assert (await read(there, "left"), len(await read(there, "new"))) == ([], 21)
 
 
 async def test_a_history_can_come_in_parts_but_not_out_of_order(

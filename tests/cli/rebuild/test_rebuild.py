@@ -98,7 +98,7 @@ def test_each_command_says_what_it_did(settings: Settings) -> None:
     assert "sessions s0: only in the rebuilt views" in output
     assert "`offhook rebuild cutover` puts them in use" in output
     output = run("status")[1]
-    assert "ready but for 0 positions" in output
+    assert "folded ready: `offhook rebuild cutover`" in output
     assert "not at work" not in output
     assert json.loads(run("status", "--json")[1])["build"]["state"] == "following"
     status, output = run("resume", "--no-cutover")

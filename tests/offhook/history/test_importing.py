@@ -59,9 +59,13 @@ def decided(cause_seq: int, in_seq: int | None = None) -> Decided:
 
 
 async def into(log: MemoryLog, records: Sequence[HistoryRecord]) -> Importer:
-    importer = Importer(log)
+    importer = Importer(log, has_left=stays)
     await importer.take(placed(records))
     return importer
+
+
+async def stays(session_id: str) -> bool:
+    return False
 
 
 def placed(records: Sequence[HistoryRecord]) -> list[PlacedRecord]:
@@ -147,7 +151,7 @@ async def test_an_id_that_the_log_remembers_from_elsewhere_hides_no_record() -> 
 async def test_two_imports_at_once_come_to_the_same() -> None:
     log = MemoryLog()
     records = [record(1, answered("e1")), record(2, decided(1)), record(3, answered("e2"))]
-    one, other = Importer(log), Importer(log)
+    one, other = Importer(log, has_left=stays), Importer(log, has_left=stays)
     for each in records:
         await one.take(placed([each]))
         await other.take(placed([each]))
@@ -172,5 +176,8 @@ async def test_the_wrong_installation_is_given_up() -> None:
         name, body = f"s{number}", wire_body(answered(f"e{number}"))
         await log.append(name, "in", encoded_webhook(body, f"e{number}"))
         records.append(record(number + 5000, answered("other"), name))
-    with pytest.raises(OperatorFault, match="1,000 sessions have records that are not of this"):
+    with pytest.raises(
+        OperatorFault,
+        match="1,000 sessions were refused; the last: file, line 1000: session s999 has other",
+    ):
         await into(log, records)

@@ -44,7 +44,7 @@ class CallControlApplication(NewApplication, frozen=True, kw_only=True, forbid_u
 
 
 class Applications:
-    """All applications, at most `applications_max`.
+    """All applications, at most APPLICATIONS_MAX.
 
     With a `journal` the created ones survive the process; the others come from settings.
     """
@@ -57,11 +57,9 @@ class Applications:
         ids: RandomIds,
         connections: Collection[str] = (),
         journal: Journal | None = None,
-        applications_max: int = APPLICATIONS_MAX,
     ) -> None:
         self._clock = clock
         self._ids = ids
-        self._applications_max = applications_max
         now = iso_milliseconds(clock())
         self.default = CallControlApplication(
             id=DEFAULT_ID,
@@ -101,9 +99,9 @@ class Applications:
 
     def create(self, body: Mapping[str, Any]) -> CallControlApplication:
         """A new application. Raises CarrierError (422)."""
-        if len(self._applications) >= self._applications_max:
+        if len(self._applications) >= APPLICATIONS_MAX:
             raise call_errors.not_possible(
-                f"The simulator keeps at most {self._applications_max} applications."
+                f"The simulator keeps at most {APPLICATIONS_MAX} applications."
             )
         request = _read(body, NewApplication)
         now = iso_milliseconds(self._clock())

@@ -40,8 +40,8 @@ class LiveLegs:
         applications: Applications,
         clock: Callable[[], datetime],
         ids: Ids,
-        journal: Journal | None = None,
-        speed: float = 1.0,
+        journal: Journal | None,
+        speed: float,
     ) -> None:
         assert speed > 0, f"speed is {speed}"
         self._sender = sender

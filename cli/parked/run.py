@@ -33,7 +33,6 @@ from offhook.settings import Settings
 
 LISTED_MAX = 1_000
 
-RETRIED_PER_S = 50.0
 """Sessions to resume in a second: a live call must not wait behind all those that were parked."""
 
 DECIDED_WITHIN_S = 10.0
@@ -82,7 +81,7 @@ def run_retry(
     session_ids: Sequence[str],
     *,
     every: bool,
-    rate: float = RETRIED_PER_S,
+    rate: float,
 ) -> bool:
     """Resume these sessions, or every one, at most `rate` per second.
 

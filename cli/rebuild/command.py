@@ -74,7 +74,7 @@ def rebuild(context: typer.Context, ready_file: ReadyFile = None) -> None:
 @with_options(_BUILD)
 def start(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
     """Build a new version of the views. If interrupted, run it again to continue."""
-    _build(ready_file, **wanted)
+    _build(ready_file, only_resume=False, **wanted)
 
 
 @app.command()
@@ -125,9 +125,7 @@ def rollback(ready_file: ReadyFile = None) -> None:
     run_rollback(console, settings_of_command(ready_file))
 
 
-def _build(
-    ready_file: Path | None, *, workers: int | None, only_resume: bool = False, **wanted: Any
-) -> None:
+def _build(ready_file: Path | None, *, workers: int | None, **wanted: Any) -> None:
     with _workers(workers) as standing_by:
         from offhook.cli.rebuild.run import run_start
 
@@ -135,7 +133,6 @@ def _build(
             console,
             settings_of_command(ready_file),
             workers=standing_by,
-            only_resume=only_resume,
             **wanted,
         )
 

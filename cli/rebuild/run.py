@@ -41,7 +41,7 @@ def run_start(
     workers: Sequence[Process],
     grace_hours: float,
     despite_missing: bool,
-    only_resume: bool = False,
+    only_resume: bool,
 ) -> None:
     """Build a version, report how it differs, and put it in use if that is wanted.
 

@@ -60,10 +60,10 @@ CHANGED = "▸"
 def session_text(
     session_id: str,
     records: Sequence[Record],
-    last: int | None = None,
+    last: int | None,
     *,
     now: datetime,
-    width: int | None = None,
+    width: int | None,
     is_continued: bool = False,
 ) -> Group:
     """The records, or the `last` ones, as they are printed: below what became of the session.

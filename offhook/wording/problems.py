@@ -21,9 +21,7 @@ class Problem:
     look: str
 
 
-def problems_of(
-    session: Mapping[str, Any], legs: Sequence[Mapping[str, Any]] = ()
-) -> Sequence[Problem]:
+def problems_of(session: Mapping[str, Any], legs: Sequence[Mapping[str, Any]]) -> Sequence[Problem]:
     """Of a session as the API lists it: that its flow raised, its failed commands, its failed legs.
 
     Not the flow of a parked session, as its outcome says that already.

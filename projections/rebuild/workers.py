@@ -23,7 +23,7 @@ class WorkerEnded(PassingFault):
 
 @asynccontextmanager
 async def working(
-    task: Task, count: int, ready: Sequence[Process] = ()
+    task: Task, count: int, ready: Sequence[Process]
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """So many workers on the task, one of them in this process, others of those that are ready.
 

@@ -18,7 +18,7 @@ DRAIN_S = 5.0
 
 
 def asgi_application(
-    exchange: Exchange, *, clock: Callable[[], datetime], key: str | None = None
+    exchange: Exchange, *, clock: Callable[[], datetime], key: str | None
 ) -> Starlette:
     """The carrier as an ASGI application. Its lifespan opens the exchange, and drains it.
 

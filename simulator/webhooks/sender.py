@@ -68,7 +68,6 @@ class WebhookSender:
         dice: Random,
         faults: DeliveryFaults,
         retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
-        deliveries_max: int = DELIVERIES_MAX,
     ) -> None:
         self.on_settled: Callable[[WebhookDelivery], None] = lambda delivery: None
         self._signing_key = signing_key
@@ -76,7 +75,7 @@ class WebhookSender:
         self._dice = dice
         self._faults = faults
         self._retry_pauses_s = tuple(retry_pauses_s)
-        self._deliveries = RecentDict[str, WebhookDelivery](deliveries_max)
+        self._deliveries = RecentDict[str, WebhookDelivery](DELIVERIES_MAX)
         self._posting: set[asyncio.Task[None]] = set()
         # By session: set once the first attempt of its newest webhook has been made.
         self._newest: dict[str, asyncio.Event] = {}
@@ -107,7 +106,7 @@ class WebhookSender:
 
     @property
     def forgotten(self) -> int:
-        """How many deliveries were dropped, beyond `deliveries_max`."""
+        """How many deliveries were dropped, beyond DELIVERIES_MAX."""
         return self._deliveries.dropped
 
     def deliveries(self) -> list[WebhookDelivery]:

@@ -54,7 +54,7 @@ class LineReader:
         timeline: Sequence[Mapping[str, Any]],
         *,
         is_arrival: bool,
-        commands: Sequence[Mapping[str, Any]] = (),
+        commands: Sequence[Mapping[str, Any]],
     ) -> None:
         self._is_arrival = is_arrival
         self._commands: dict[str, Mapping[str, Any]] = {}  # by command_id: issued

@@ -168,9 +168,7 @@ class _Reconnected:
             do()
 
 
-async def until_refused(
-    client: Client, who: str, ending: asyncio.Event, every_s: float = WATCH_S
-) -> None:
+async def until_refused(client: Client, who: str, ending: asyncio.Event, every_s: float) -> None:
     """Raise LogUnavailable once the server has refused the connection; not while we are ending.
 
     Such a client never comes back, also when it would be let in again: nats-py closes it, or

@@ -100,13 +100,8 @@ class Pull:
         pull._forget = when_reconnected(client, pull._reconnected)
         return pull
 
-    async def next(
-        self, timeout_s: float, count_max: int | None = None, *, gather_s: float = 0.0
-    ) -> list[Msg]:
-        """All that has arrived, oldest first, at most `count_max`; empty after timeout_s.
-
-        After the first one it waits `gather_s` for more.
-        """
+    async def next(self, timeout_s: float, count_max: int | None = None) -> list[Msg]:
+        """All that has arrived, oldest first, at most `count_max`; empty after timeout_s."""
         self._begin()
         if not self._arrived_messages:
             if self._is_drained:
@@ -115,8 +110,6 @@ class Pull:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._arrival.wait()
-                if gather_s and self._arrived_messages:
-                    await asyncio.sleep(gather_s)
         return self.take(count_max)
 
     def take(self, count_max: int | None = None) -> list[Msg]:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -48,18 +48,16 @@ class LogHealth:
         consumer: str | None = None,
         *,
         partitions: int | None = None,
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Without `partitions` each check discovers their number."""
-        self.appends = Appends(now)  # to be given to the log
-        self.alarms = Appends(now)  # to be given to the timetable
+        self.appends = Appends()  # to be given to the log
+        self.alarms = Appends()  # to be given to the timetable
         self.alarms.doubt = self.appends.doubt
         self.condition = Condition()
         self._client = client
         self._monitor_urls = monitor_urls
         self._consumer = consumer
         self._partitions = partitions
-        self._now = now
         self._behind_since: dict[str, float] = {}
 
     async def trouble(self) -> str:
@@ -108,11 +106,11 @@ class LogHealth:
             # A cluster with fewer than half of its nodes has no leader that would answer.
             return unanswered(servers, error)
         late = frozenset(
-            name for name, since in self._behind_since.items() if self._now() - since >= LATE_S
+            name for name, since in self._behind_since.items() if time.monotonic() - since >= LATE_S
         )
         found = condition_of(servers, streams, await self._account(), late=late)
         self._behind_since = {
-            name: self._behind_since.get(name, self._now()) for name in found.behind
+            name: self._behind_since.get(name, time.monotonic()) for name in found.behind
         }
         return found
 

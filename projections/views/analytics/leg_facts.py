@@ -85,7 +85,7 @@ def class_of(duration_us: str) -> str:
     return f"width_bucket({duration_us} - 1, array[{bounds}]::bigint[])"
 
 
-def facts_of(rows: str, columns: Mapping[str, str], condition: str = "true") -> str:
+def facts_of(rows: str, columns: Mapping[str, str], condition: str) -> str:
     """A query over the rows of a table like `legs`: the dimensions, counters, sums and durations.
 
     Counters and sums are integers or null. `columns` are more columns, as expressions; they and the

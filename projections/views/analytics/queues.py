@@ -99,7 +99,7 @@ class AgentView:
 
 
 async def list_waiting(
-    connection: AsyncConnection, now: datetime, *, queue: str | None = None, limit: int
+    connection: AsyncConnection, now: datetime, *, queue: str | None, limit: int
 ) -> list[WaitingLeg]:
     """The legs that wait now, the longest wait first."""
     found = await connection.execute(

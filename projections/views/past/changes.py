@@ -41,7 +41,7 @@ class Changes:
 
 
 async def read_changes(
-    connection: AsyncConnection, after: int, until: int, session_id: str | None = None
+    connection: AsyncConnection, after: int, until: int, session_id: str | None
 ) -> Changes:
     """The records of one partition above `after`, up to `until`, in order; of one session only.
 

@@ -38,9 +38,8 @@ class PositionWatch:
     should be its own then, because waiting for a connection of a busy pool would look the same.
     """
 
-    def __init__(self, engine: AsyncEngine, name: str = PROJECTOR) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._name = name
         self._positions: dict[int, int] = {}
         self._on_move: set[Callable[[int], None]] = set()
         self._on_erasure: set[Callable[[], None]] = set()
@@ -123,7 +122,7 @@ class PositionWatch:
                 known = dict(self._positions)
                 with self._noticing_silence(driver):
                     async with connection.begin():
-                        found = await read_checkpoints(connection, self._name)
+                        found = await read_checkpoints(connection, PROJECTOR)
                 for partition in known.keys() | found.keys():
                     position = reached(found, partition)
                     before = known.get(partition, 0)
@@ -155,7 +154,7 @@ class PositionWatch:
             self._announce_erasure()
             return
         name, _, position = payload.rpartition(":")
-        if name == self._name:
+        if name == PROJECTOR:
             self._moved(int(position))
 
     def _moved(self, position: int) -> None:

@@ -166,7 +166,7 @@ def event_id_of(stored: StoredRecord) -> str | None:
 
 
 async def read_records(
-    connection: AsyncConnection, *conditions: Any, log: FromClause = event_log
+    connection: AsyncConnection, *conditions: Any, log: FromClause
 ) -> AsyncIterator[StoredRecord]:
     """The records that meet the conditions, in order of seq.
 

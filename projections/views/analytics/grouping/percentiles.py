@@ -47,15 +47,13 @@ def added(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
     return [*map(operator.add, one, other)]
 
 
-def percentiles_of(classes: Mapping[int, int], *, with_histogram: bool = False) -> Percentiles:
+def percentiles_of(classes: Mapping[int, int]) -> Percentiles:
     """Nearest rank, of how many there are in each class."""
     numbers = sorted(classes)
-    return _percentiles(
-        numbers, [*map(classes.__getitem__, numbers)], with_histogram=with_histogram
-    )
+    return _percentiles(numbers, [*map(classes.__getitem__, numbers)], with_histogram=False)
 
 
-def percentiles_of_blocks(blocks: Blocks, *, with_histogram: bool = False) -> Percentiles:
+def percentiles_of_blocks(blocks: Blocks, *, with_histogram: bool) -> Percentiles:
     """The same of whole blocks of classes."""
     order = sorted(blocks)
     return _percentiles(

@@ -118,7 +118,7 @@ def arrays_of(sums: Sums) -> Sequence[Sequence[Any]]:
     return list(zip(*rows, strict=True))
 
 
-def add_sums(number: int, only_if: str = "") -> str:
+def add_sums(number: int, only_if: str) -> str:
     """The statement that adds sums, with the first of its five arrays as `$number`.
 
     `only_if` is a clause that may keep it from adding anything.

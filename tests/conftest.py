@@ -6,6 +6,7 @@ A missing server fails the tests that need it; nothing is skipped.
 import asyncio
 import functools
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -91,6 +92,13 @@ def migrated(postgres_server: PostgresServer) -> str:
 def a_free_port() -> int:
     """A loopback port for this test alone."""
     return free_port()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _an_interrupt_reaches_children() -> None:
+    """A shell that starts the run in the background lets it, and what it starts, ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -79,7 +79,9 @@ class LogHealth:
         before: tuple[str, Sequence[str]] = ("", ())
         while True:
             found = (await self.trouble(), self.warnings())
-            if found != before:
+            # A connection that is closed says nothing about the log: the role is about to end.
+            is_closed = self._client.is_draining or self._client.is_closed
+            if found != before and not is_closed:
                 level = logging.WARNING if any(found) else logging.INFO
                 extra = {"trouble": found[0], "warnings": list(found[1])}
                 _log.log(level, "the log's state has changed", extra=extra)

@@ -6,8 +6,8 @@ Only composition roots (`*/app.py`, `cli`) import it; everything below is handed
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_type_hints
-from urllib.parse import unquote
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -26,6 +26,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Factor = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 Rate = Annotated[float, msgspec.Meta(ge=0, le=10_000)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)]
+HttpUrl = Annotated[str, "http://… or https://…"]
+NatsUrls = Annotated[str, "nats://host:port, several separated by commas"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ class Settings:
     """Field `nats_url` is read from `OFFHOOK_NATS_URL`, and so on; commas separate list items."""
 
     # The log.
-    nats_url: str = "nats://127.0.0.1:4222"
-    nats_monitor_urls: tuple[str, ...] = ("http://127.0.0.1:8222",)  # of every server
+    nats_url: NatsUrls = "nats://127.0.0.1:4222"
+    nats_monitor_urls: tuple[HttpUrl, ...] = ("http://127.0.0.1:8222",)  # of every server
     stream_replicas: Count = 1  # 3 on a cluster
     partitions: Partitions = 0  # unset, 0: as many as the log has; a new log gets 4
 
@@ -61,7 +63,7 @@ class Settings:
     signature_tolerance_s: WholeSeconds = 300
 
     # The carrier.
-    carrier_url: str = "https://api.telnyx.com/v2"
+    carrier_url: HttpUrl = "https://api.telnyx.com/v2"
     carrier_key: str = field(default="", repr=False)
     carrier_timeout_s: Seconds = 2.0
 
@@ -81,13 +83,13 @@ class Settings:
     answer_timeout_s: Seconds = 10.0  # how long a command waits for the carrier's answer
 
     # The command line: the API's URL, a token for it, and the id of your Call Control Application.
-    api_url: str = ""  # empty: http://, api_host and api_port
+    api_url: HttpUrl = ""  # empty: http://, api_host and api_port
     api_token: str = field(default="", repr=False)  # empty: the widest of api_tokens
     connection_id: str = ""
 
     # Where the carrier reaches ingress: the simulator posts there, and a command that sends
     # webhooks to another address gets a warning.
-    webhook_url: str = f"http://127.0.0.1:8080{WEBHOOK_PATH}"
+    webhook_url: HttpUrl = f"http://127.0.0.1:8080{WEBHOOK_PATH}"
 
     # The simulator: the base64 seed it signs with, and its seeded faults.
     signing_key: str = field(default="", repr=False)
@@ -181,12 +183,31 @@ def _repr_of(value: Any) -> str:
 
 
 def _value(variable: str, text: str, kind: Any) -> Any:
-    if kind == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if get_origin(kind) is tuple:
+        parts = (part.strip() for part in text.split(","))
+        return tuple(_value(variable, part, get_args(kind)[0]) for part in parts if part)
     try:
+        if kind in _URLS and not _URLS[kind](text):
+            raise ValueError
         return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError:
-        raise SettingInvalid(f"{variable} is {text!r}; expected {_expected(kind)}") from None
+    except (msgspec.ValidationError, ValueError):
+        expected = kind.__metadata__[0] if kind in _URLS else _expected(kind)
+        raise SettingInvalid(f"{variable} is {_repr_of(text)}; expected {expected}") from None
+
+
+def _is_http(text: str) -> bool:
+    url = urlsplit(text)
+    return not text or (url.scheme in ("http", "https") and bool(url.hostname))
+
+
+def _are_nats(text: str) -> bool:
+    return all(
+        "://" not in url or url.strip().partition("://")[0] in ("nats", "tls", "ws", "wss")
+        for url in text.split(",")
+    )
+
+
+_URLS = {HttpUrl: _is_http, NatsUrls: _are_nats}
 
 
 def _expected(kind: Any) -> str:

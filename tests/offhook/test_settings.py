@@ -12,6 +12,8 @@ from offhook.settings import (
     PREFIX,
     Count,
     Factor,
+    HttpUrl,
+    NatsUrls,
     Partitions,
     Port,
     Rate,
@@ -69,6 +71,14 @@ NUMBERS = {
     Rate: (float, "a number from 0 to 10000"),
     Seed: (int, "a whole number from 0 to 4294967295"),
 }
+URLS = {
+    HttpUrl: "http://… or https://…",
+    NatsUrls: "nats://host:port, several separated by commas",
+}
+HTTP_URLS = (
+    *("OFFHOOK_WEBHOOK_URL", "OFFHOOK_CARRIER_URL", "OFFHOOK_API_URL"),
+    "OFFHOOK_NATS_MONITOR_URLS",
+)
 WRONG_TEXTS = {
     int: ["", "many", "1.5", "0x10", "true"],
     float: ["", "soon", "1,5", "2 s", "nan", "inf", "-1", "99999"],
@@ -85,6 +95,12 @@ WRONG += [
     ("OFFHOOK_LANES_MAX", "0", NUMBERS[Count][1]),
     *(("OFFHOOK_PARTITIONS", text, NUMBERS[Partitions][1]) for text in ("0", "65")),
     ("OFFHOOK_CARRIER_TIMEOUT_S", "0", NUMBERS[Seconds][1]),
+    *((variable, "ftp://x", URLS[HttpUrl]) for variable in HTTP_URLS),
+    *(
+        ("OFFHOOK_WEBHOOK_URL", text, URLS[HttpUrl])
+        for text in ("ours.example", "http://", "https:/x")
+    ),
+    *(("OFFHOOK_NATS_URL", text, URLS[NatsUrls]) for text in ("ftp://x", "nats://a:1,http://b:1")),
     *(("OFFHOOK_API_DOCS", text, "true or false") for text in ("", "yes", "2", "off")),
 ]
 
@@ -136,6 +152,9 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     Share: st.floats(0, 1),
     Factor: st.floats(0, 1000, exclude_min=True),
     Rate: st.floats(0, 10_000),
+    HttpUrl: st.sampled_from(["", "http://127.0.0.1:8081", "HTTPS://ours.example/x?y=z"]),
+    NatsUrls: st.sampled_from(["", "log:4222", "nats://a:4222,tls://b:4222", "localhost"]),
+    tuple[HttpUrl, ...]: st.just(("http://a:8222", "http://b:8222")),
     LIST: st.lists(
         texts.map(lambda text: text.replace(",", "").strip()).filter(bool), max_size=3
     ).map(tuple),
@@ -159,4 +178,4 @@ def test_only_what_differs_is_handed_on() -> None:
 
 
 def test_every_field_has_a_type_that_can_be_read() -> None:
-    assert {item.type for item in FIELDS} <= {str, bool, LIST, *NUMBERS}
+    assert {item.type for item in FIELDS} <= {str, bool, LIST, tuple[HttpUrl, ...], *URLS, *NUMBERS}

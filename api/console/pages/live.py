@@ -18,6 +18,7 @@ from offhook.api.console.client import Api
 from offhook.api.console.live_rows import live_row
 from offhook.api.console.page import BAR, Page, Shown
 from offhook.api.console.page_query import choice_in, named
+from offhook.session.failures import CHOSEN_CAUSES
 from offhook.wording.found_row import STATES
 
 ROWS_MAX = 50
@@ -38,6 +39,9 @@ NAMES = {
     "before_seq": "before",
 }
 """What the API calls a parameter, and what the page does."""
+
+UNANSWERED = sorted(CHOSEN_CAUSES - {"normal_clearing", "originator_cancel"})
+"""Causes of a leg that was busy, declined or not answered, which is no failure of the call."""
 
 FILTERS = ("status", "connection", "from", "to")
 STATUSES = ("active", "setting_up", "waiting", "talking", "ended", "empty", "all")
@@ -77,6 +81,7 @@ async def _shown(request: Request, api: Api, rows_max: int) -> Shown:
         "counts": counts["data"],
         "tiles": _tiles(counts["data"], filters),
         "failures": _failures(counts["data"]),
+        "unanswered": f"leg_hangup_cause={','.join(UNANSWERED)}",
         "dials_max": counts["limits"]["dials_per_s"],
         "lag_ms": counts["meta"]["lag_ms"],
         "lag_expected_ms": LAG_EXPECTED_MS,
@@ -134,7 +139,8 @@ _FAILURES = (
     (
         "failed",
         "failed",
-        "Calls whose flow raised, or with a leg that failed and none answered later",
+        "Calls of the last hour that are parked because their flow raised, or with a leg that "
+        "failed and none answered later. A leg that was busy or not answered has not failed",
         {"failed": "true"},
     ),
     (

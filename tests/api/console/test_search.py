@@ -21,8 +21,9 @@ from offhook.api.console.pages.search import (
 )
 from tests.api.console.conftest import WAIT_MS
 from tests.api.own.sessions.asking import refused_speak
-from tests.api.stack import CALLER, OURS, Stack
+from tests.api.stack import CALLER, OURS, Stack, until
 
+BUSY = "+12025550186"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 expect.set_options(timeout=WAIT_MS)
@@ -226,6 +227,28 @@ async def test_pages_and_times_work_without_scripts(stack: Stack, page: Page) ->
     await search.locator("form.search .actions a").click()
     await expect(search.get_by_label("Connection id")).to_have_value("")
     await plain.close()
+
+
+async def test_a_call_with_a_busy_transfer_is_found_from_the_front_page(
+    stack: Stack, page: Page
+) -> None:
+    ids = await stack.ring()
+    session_id = ids["call_session_id"]
+    async with stack.http() as http:
+        path = f"/v2/calls/{ids['call_control_id']}/actions"
+        assert (await http.post(f"{path}/answer", json={})).status_code == 200
+        transfer = await http.post(f"{path}/transfer", json={"to": BUSY})
+        assert transfer.status_code == 200
+
+        async def is_found() -> bool:
+            asked = {"leg_hangup_cause": "user_busy", "session_id": session_id}
+            return bool((await http.get("/sessions", params=asked)).json()["data"])
+
+        await until(is_found, "the leg to be busy")
+    await page.goto("/console/")
+    await page.get_by_role("link", name="unanswered legs").click()
+    row = page.locator(f"[id='call-{session_id}']")
+    await expect(row.get_by_text("leg user_busy 486")).to_be_visible()
 
 
 async def test_a_failed_command_is_found_from_the_front_page_and_from_health(

@@ -1,7 +1,8 @@
 """Calls that are up: their phases, how many there are, and what a list includes."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -9,6 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from offhook.events import SessionParked
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.views.fold import folded_from
@@ -35,10 +37,12 @@ from tests.projections.story import (
     call,
     caught_up,
     dial_of,
+    fact,
     projecting,
     publish,
     queued,
 )
+from tests.projections.views.search.test_failures import failed, not_up
 from tests.projections.views.test_rows import records
 
 CALLS: dict[str, list[Entry]] = {
@@ -167,3 +171,35 @@ async def test_new_calls_and_dials_of_the_last_seconds_are_counted(
         later = await count_live(connection, max(stored) + timedelta(seconds=30))
     assert (counts.calls_per_s, counts.dials_per_s) == (0.2, 0.1)
     assert (later.calls_per_s, later.dials_per_s) == (0.0, 0.0)
+
+
+async def test_what_failed_in_the_last_hour_is_counted_as_its_search_lists_it(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    now = datetime.now(UTC)
+    yesterday = now - timedelta(days=1)
+    for entries in (
+        not_up("now", "not_found", "404", occurred_at=now, start_time=now),
+        # Stored now, as history that is imported.
+        not_up("earlier", "not_found", "404", occurred_at=yesterday, start_time=yesterday),
+        [failed("dialled", 1, operation="dial")],
+        [fact("parked", SessionParked(cause_seq=1, error="ValueError: x", attempts=5))],
+    ):
+        await publish(log, entries)
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    hour: dict[str, Any] = {"started_from": now - timedelta(hours=1)}
+    searches: dict[str, dict[str, Any]] = {
+        "failed": {"failed": True},
+        "failed_commands": {"failed_command": "*"},
+        "flow_raised": {"flow_raised": True},
+    }
+    async with engine.connect() as connection:
+        counts = await count_live(connection, now)
+        found = {
+            name: await list_sessions(connection, SessionFilter(**asked, **hour), limit=50, now=now)
+            for name, asked in searches.items()
+        }
+    ids = {name: [each.session_id for each in listed] for name, listed in found.items()}
+    assert ids == {"failed": ["now"], "failed_commands": ["dialled"], "flow_raised": ["parked"]}
+    assert {name: getattr(counts, name) for name in searches} == dict.fromkeys(searches, 1)

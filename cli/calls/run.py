@@ -31,6 +31,14 @@ RECORDS_MAX = 1_000
 GATHERED_S = 0.3
 """Records of one call come in groups: one line for all of a group."""
 
+OF_A_LEG = frozenset(
+    {
+        *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+        *("from_number", "to_number", "direction", "connection_id", "call_control_id"),
+    }
+)
+"""Filters that may find another leg than the first one."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
@@ -63,7 +71,7 @@ def run_calls(
             count += len(page["data"])
             has_more = page["meta"]["next"] is not None
     if not as_json:
-        _say(_summary(count, has_more=has_more))
+        _say(_summary(count, filters, has_more=has_more))
 
 
 def _pages(
@@ -100,9 +108,11 @@ def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
-def _summary(count: int, *, has_more: bool) -> str:
+def _summary(count: int, filters: Mapping[str, str], *, has_more: bool) -> str:
     if not count:
-        return "no call matches"
+        is_of_first = OF_A_LEG & filters.keys() and filters.get("any_leg") != "true"
+        hint = "; only first legs were searched: --any-leg" if is_of_first else ""
+        return f"no call matches{hint}"
     more = "; there are more: --limit" if has_more else ""
     return f"{counted(count, 'call')}, newest first{more}"
 

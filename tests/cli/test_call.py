@@ -192,6 +192,8 @@ def test_calls_are_listed_and_searched(offhook: Terminal, stack: Stack) -> None:
     assert offhook(*mine, *first).errors == "no call matches\n"
     nothing = offhook(*mine, "--failed")
     assert (nothing.status, nothing.output, nothing.errors) == (0, "", "no call matches\n")
+    of_first = offhook(*mine, "--cause", "user_busy").errors
+    assert of_first == "no call matches; only first legs were searched: --any-leg\n"
     assert offhook("call", "hangup", leg).status == 0
     ended = _until(
         lambda: offhook(*mine, "--status", "ended", "--json"), lambda each: bool(each.output)

@@ -10,12 +10,15 @@ All use the same load generator on the same machine and take turns; a figure is 
 rounds. Each number of partitions has a NATS server of its own. Offhook and the floor are served
 with the same settings, the usual way by `uvicorn module:app`. `CPU ms each` is the server process
 alone, the steadiest figure on a busy machine. NATS flushes before it acknowledges, PostgreSQL
-before it commits. WRONG if a store has not one record for each webhook that was answered with 200.
+before it commits. WRONG if a store has not, once, each webhook that was answered with 200: byte for
+byte, or in PostgreSQL its id and payload.
 """
 
 import argparse
 import asyncio
 import dataclasses
+import hashlib
+import json
 import tempfile
 import time
 import uuid
@@ -28,11 +31,12 @@ import asyncpg
 import uvloop
 from nacl.signing import SigningKey
 from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
 from rich.console import Console
 from rich.table import Table
 
 from bench.setting.children import Child, child, role
-from bench.setting.load import Measured, at_rate, saturate, webhooks
+from bench.setting.load import Measured, at_rate, body_of, saturate, webhooks
 from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
@@ -50,6 +54,8 @@ PER_SESSION = 5
 PER_S_MAX = 8000
 """Webhooks signed beforehand for each second of saturation."""
 
+BATCH = 1000  # records read at once for the comparison
+READ_TIMEOUT_S = 30.0
 FLOOR_STREAM = "FLOOR"
 PARTITIONS = "1,2,4,8"
 TARGETS = "targets: ≥ 0.85 of the floor with equal partitions, ≥ 8 × the usual way with 4"
@@ -65,7 +71,8 @@ class Contender:
     cpu_s: float = 0.0  # of its process, while saturated
     saturated: list[Measured] = field(default_factory=list)
     paced: list[Measured] = field(default_factory=list)
-    warm: Measured = field(default_factory=Measured)
+    taken: set[bytes] = field(default_factory=set)  # digests of webhooks answered with 200
+    not_taken: set[bytes] = field(default_factory=set)  # and of the others
     is_right: bool = True
 
     @property
@@ -80,11 +87,20 @@ class Contender:
     def refused(self) -> int:
         return sum(each.refused for each in (*self.saturated, *self.paced))
 
-    def compare(self, stored: int) -> None:
-        """With the records in its store; one that was not accepted may be there as well."""
-        rounds = (self.warm, *self.saturated, *self.paced)
-        taken = sum(each.taken for each in rounds)
-        self.is_right = taken <= stored <= taken + sum(each.refused for each in rounds)
+    def remember(self, measured: Measured) -> Measured:
+        """What was answered, as digests: all requests of a run would be a gigabyte."""
+        digest = _digest_of_row if self.name == "usual" else _digest
+        for kept, requests in zip((self.taken, self.not_taken), measured.answered, strict=True):
+            kept |= {digest(body_of(each)) for each in requests}
+            requests.clear()
+        return measured
+
+    def compare(self, stored: Sequence[bytes]) -> None:
+        """With the digests of its store; a webhook that was refused may be there as well."""
+        found = set(stored)
+        self.is_right = (
+            len(found) == len(stored) and self.taken <= found <= self.taken | self.not_taken
+        )
 
     def latency_ms(self, percent: int) -> float:
         return median([percentile(each.latencies_ms, percent) for each in self.paced])
@@ -121,69 +137,90 @@ async def measure(
     """
     key = SigningKey.generate()
     log_per_s: dict[int, list[float]] = {count: [] for count in partitions}
-    appended = dict.fromkeys(partitions, 0)
+    alone = body_of(webhooks(1, key, per_session=1)[0].request)
     with ExitStack() as stack:
         contenders, nats_urls, postgres_url = await _started(stack, key, partitions)
         clients = {count: await connect(url, "bench") for count, url in nats_urls.items()}
         logs = {count: JetStreamLog(client) for count, client in clients.items()}
         for each in contenders:
-            each.warm = await saturate(
-                each.child.port,
-                webhooks(300, key, per_session=PER_SESSION),
-                connections=connections,
-                seconds=1,
-            )
+            work = webhooks(300, key, per_session=PER_SESSION)
+            each.remember(await saturate(each.child.port, work, connections=connections, seconds=1))
         for _ in range(rounds):
             for each in contenders:
                 work = webhooks(int(seconds * PER_S_MAX), key, per_session=PER_SESSION)
                 used_s = each.child.cpu_s()
-                each.saturated.append(
-                    await saturate(each.child.port, work, connections=connections, seconds=seconds)
+                measured = await saturate(
+                    each.child.port, work, connections=connections, seconds=seconds
                 )
                 each.cpu_s += each.child.cpu_s() - used_s
+                each.saturated.append(each.remember(measured))
             for count, log in logs.items():
-                number, took_s = await _append_alone(log, at_once=connections, seconds=seconds)
-                appended[count] += number
+                number, took_s = await _append_alone(
+                    log, alone, at_once=connections, seconds=seconds
+                )
                 log_per_s[count].append(number / took_s)
             for each in contenders:
                 work = webhooks(int(seconds * rate), key, per_session=PER_SESSION)
-                each.paced.append(
-                    await at_rate(each.child.port, work, per_s=rate, connections=connections)
-                )
+                measured = await at_rate(each.child.port, work, per_s=rate, connections=connections)
+                each.paced.append(each.remember(measured))
         for each in contenders:
             if each.name == "usual":
                 each.compare(await _rows_in(postgres_url))
                 continue
             stored = await _records_in(clients[each.partitions], each)
-            each.compare(stored - (appended[each.partitions] if each.name == "offhook" else 0))
+            each.compare([digest for digest in stored if digest != _digest(alone)])
         for client in clients.values():
             await close(client)
     return contenders, log_per_s
 
 
-async def _records_in(client: Client, contender: Contender) -> int:
+async def _records_in(client: Client, contender: Contender) -> list[bytes]:
+    """The digest of every record in its streams."""
     count = contender.partitions
     names = streams_of(count) if contender.name == "offhook" else _floor_streams(count)
-    infos = [await client.jetstream().stream_info(name) for name in names]
-    return sum(info.state.messages for info in infos)
+    jetstream = client.jetstream()
+    found: list[bytes] = []
+    for name in names:
+        left = (await jetstream.stream_info(name)).state.messages
+        consumer = await jetstream.add_consumer(name, ConsumerConfig(ack_policy=AckPolicy.NONE))
+        pull = await jetstream.pull_subscribe_bind(consumer.name, name)
+        while left:
+            batch = await pull.fetch(min(left, BATCH), timeout=READ_TIMEOUT_S)
+            found += [_digest(message.data) for message in batch]
+            left -= len(batch)
+    return found
 
 
-async def _rows_in(postgres_url: str) -> int:
+async def _rows_in(postgres_url: str) -> list[bytes]:
     connection = await asyncpg.connect(postgres_url)
-    found = await connection.fetchval("select count(*) from events")
+    rows = await connection.fetch("select event_id, payload from events")
     await connection.close()
-    return int(found)
+    return [_digest_of(row["event_id"], json.loads(row["payload"])) for row in rows]
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def _digest_of_row(body: bytes) -> bytes:
+    """What the usual way stores of a webhook."""
+    data = json.loads(body)["data"]
+    return _digest_of(data["id"], data["payload"])
+
+
+def _digest_of(event_id: str, payload: object) -> bytes:
+    return _digest(json.dumps([event_id, payload], sort_keys=True).encode())
 
 
 def _floor_streams(count: int) -> list[str]:
     return [f"{FLOOR_STREAM}_{number}" for number in range(count)]
 
 
-async def _append_alone(log: EventLog, *, at_once: int, seconds: float) -> tuple[int, float]:
-    """Appends of webhooks of the usual size by a client that does nothing else, and the seconds."""
-    key = SigningKey.generate()
-    body = webhooks(1, key, per_session=1)[0].request.partition(b"\r\n\r\n")[2]
-    headers = sign(body, key, time.time())
+async def _append_alone(
+    log: EventLog, body: bytes, *, at_once: int, seconds: float
+) -> tuple[int, float]:
+    """Appends by a client that does nothing else, and the seconds they took."""
+    headers = sign(body, SigningKey.generate(), time.time())
     count = 0
     started = time.perf_counter()
 

@@ -33,10 +33,14 @@ class SignedWebhook:
 
 @dataclass(kw_only=True)
 class Measured:
-    """What a server answered. `taken` counts status 200, `seconds` is the length of the run."""
+    """What a server answered. `taken` counts status 200, `seconds` is the length of the run.
+
+    `answered` are the requests behind `taken` and `refused`.
+    """
 
     taken: int = 0
     refused: int = 0
+    answered: tuple[list[bytes], list[bytes]] = field(default_factory=lambda: ([], []))
     seconds: float = 0.0
     latencies_ms: list[float] = field(default_factory=list)
 
@@ -63,6 +67,10 @@ def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[SignedWeb
         )
         made.append(SignedWebhook(call_control_id=call_control_id, request=request.encode() + body))
     return made
+
+
+def body_of(request: bytes) -> bytes:
+    return request.partition(b"\r\n\r\n")[2]
 
 
 async def saturate(
@@ -147,6 +155,7 @@ class _Connection(asyncio.Protocol):
         self._answered = answered
         self._transport: asyncio.Transport | None = None
         self._sent_at = 0.0
+        self._request = b""
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,7 +163,7 @@ class _Connection(asyncio.Protocol):
 
     def send(self, request: bytes, since: float) -> None:
         assert self._transport is not None
-        self._sent_at = since
+        self._sent_at, self._request = since, request
         self._transport.write(request)
 
     def close(self) -> None:
@@ -168,10 +177,13 @@ class _Connection(asyncio.Protocol):
             return
         self._received = b""
         self._measured.latencies_ms.append((time.perf_counter() - self._sent_at) * 1000)
+        taken, refused = self._measured.answered
         if head.startswith(b"HTTP/1.1 200"):
             self._measured.taken += 1
+            taken.append(self._request)
         else:
             self._measured.refused += 1
+            refused.append(self._request)
         self._answered(self)
 
 

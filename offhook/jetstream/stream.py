@@ -167,37 +167,26 @@ _ALARM_BYTES_MAX = 4 * 1024
 def consumer_configs() -> tuple[ConsumerConfig, ...]:
     """A partition's durable pull consumers: the workers' shared one and the projector's."""
     return (
-        ConsumerConfig(
-            durable_name=WORKER,
-            filter_subject=ALL_IN,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
-            max_deliver=-1,
-            max_ack_pending=WORKER_PENDING_MAX,
-        ),
-        ConsumerConfig(
-            durable_name=PROJECTOR,
-            filter_subject=ALL_CALLS,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=30.0,
-            max_deliver=-1,
-            max_ack_pending=PROJECTOR_BATCH_MAX,
-        ),
+        _pulled(WORKER, ALL_IN, ACK_WAIT_S, WORKER_PENDING_MAX),
+        _pulled(PROJECTOR, ALL_CALLS, 30.0, PROJECTOR_BATCH_MAX),
     )
 
 
 def timers_consumer_config() -> ConsumerConfig:
     """The workers' shared consumer of alarms that rang."""
+    return _pulled(WORKER_TIMERS, ALL_FIRED, ACK_WAIT_S, WORKER_PENDING_MAX)
+
+
+def _pulled(name: str, subjects: str, ack_wait_s: float, pending_max: int) -> ConsumerConfig:
+    """A durable consumer that delivers each message until it is acknowledged."""
     return ConsumerConfig(
-        durable_name=WORKER_TIMERS,
-        filter_subject=ALL_FIRED,
+        durable_name=name,
+        filter_subject=subjects,
         deliver_policy=DeliverPolicy.ALL,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT_S,
+        ack_wait=ack_wait_s,
         max_deliver=-1,
-        max_ack_pending=WORKER_PENDING_MAX,
+        max_ack_pending=pending_max,
     )
 
 

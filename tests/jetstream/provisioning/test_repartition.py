@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import Encoded, encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.errors import LogReplaced, LogUnavailable, LogUnsafe, SettingInvalid
+from offhook.errors import LogReplaced, LogUnsafe, SettingInvalid
 from offhook.events import CallAnswered, Decided, Record, SessionParked, TimerOrder, TimerSet
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.consuming.delivery import delivery_of
@@ -33,7 +33,7 @@ from offhook.jetstream.subjects import partition_for
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.position import partition_of, position_of, seq_of
 from offhook.session import fold
-from tests.jetstream.provisioning.test_rewrite import Killed, Killing
+from tests.jetstream.provisioning.interrupted import Killed, Killing, through_elections
 from tests.nats_cluster import NatsCluster
 
 COUNT = 4
@@ -200,13 +200,7 @@ async def test_a_log_of_replicas_is_moved(tmp_path: Path) -> None:
         client = await connect(cluster.url, "provision")
         old = OldLog(client, cluster.monitor_urls, 3)
         await old.make()
-        async with asyncio.timeout(PATIENCE_S):
-            while True:  # a busy cluster may elect in between: then it is run again
-                try:
-                    await old.move()
-                    break
-                except LogUnavailable:
-                    await asyncio.sleep(0.5)
+        await through_elections(old.move)
         await old.require_moved()
         await close(client)
 

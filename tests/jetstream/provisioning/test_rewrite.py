@@ -2,11 +2,9 @@
 
 import asyncio
 import itertools
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -14,7 +12,7 @@ from nats.js.api import StoreCompression, StreamInfo
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import encoded_webhook
-from offhook.errors import LogUnavailable, LogUnsafe
+from offhook.errors import LogUnsafe
 from offhook.events import Record
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
@@ -30,35 +28,11 @@ from offhook.jetstream.stream import (
 )
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.projections.projector.deliveries import require_same_stream
+from tests.jetstream.provisioning.interrupted import Killed, Killing, through_elections
 from tests.nats_cluster import NatsCluster
 
 SESSIONS = 12
 PATIENCE_S = 60.0
-
-
-class Killed(Exception):
-    """In place of a kill: nothing after it is asked of the server."""
-
-
-class Killing:
-    """Ends a rewrite once the server has made so many changes for it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-        self._left = after
-        asked = Client.request
-
-        async def request(client: Client, subject: str, *args: Any, **options: Any) -> Any:
-            answer = await asked(client, subject, *args, **options)
-            if not _LOOKS.search(subject):
-                self._left -= 1
-                if not self._left:
-                    raise Killed(subject)
-            return answer
-
-        monkeypatch.setattr(Client, "request", request)
-
-
-_LOOKS = re.compile(r"[.](INFO|MSG[.]GET|LIST)\b")
 
 
 class Stored:
@@ -166,13 +140,7 @@ async def test_a_rewrite_of_replicas(tmp_path: Path) -> None:
         client = await connect(cluster.url, "provision")
         stored = Stored(client, cluster.monitor_urls, 3)
         await stored.make()
-        async with asyncio.timeout(PATIENCE_S):
-            while True:  # a busy cluster may elect in between: then it is run again
-                try:
-                    await stored.rewrite(lambda line: None)
-                    break
-                except LogUnavailable:
-                    await asyncio.sleep(0.5)
+        await through_elections(lambda: stored.rewrite(lambda line: None))
         await stored.require_moved()
         await close(client)
 

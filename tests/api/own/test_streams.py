@@ -5,7 +5,7 @@ import json
 import random
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
 
@@ -52,6 +52,17 @@ async def engine(postgres_server: PostgresServer, migrated: str) -> AsyncIterato
     engine = open_database(url)
     yield engine
     await engine.dispose()
+
+
+@asynccontextmanager
+async def streaming(engine: Engine, **more: Any) -> AsyncIterator[Live]:
+    """The streams of an API, which must be done by DEADLINE_S."""
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        PositionWatch(engine) as watch,
+        Live(engine, watch, partitions=4, **more) as live,
+    ):
+        yield live
 
 
 def parsed(chunk: bytes) -> list[dict[str, str]]:
@@ -163,7 +174,7 @@ async def test_what_was_erased_is_not_sent_to_a_client_that_resumes(engine: Engi
 async def test_a_stream_of_all_sessions_does_not_leave_out_what_was_archived(
     engine: Engine,
 ) -> None:
-    async with PositionWatch(engine) as watch, Live(engine, watch, partitions=4) as live:
+    async with streaming(engine) as live:
         await live.require_kept(BEGIN)
         async with engine.begin() as connection:
             await connection.execute(text(ARCHIVED), {"last": position_of(2, 9)})
@@ -178,11 +189,7 @@ async def test_a_client_that_is_too_slow_is_ended_with_the_reason_and_resumes(
     monkeypatch.setattr(live_module, "RING_RECORDS_MAX", 4)
     monkeypatch.setattr(live_module, "CHUNK_BYTES_MAX", 1)
     log = PartitionedLog()
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4) as live,
-    ):
+    async with streaming(engine) as live:
         with live.client():
             after = await live.heads()
             following = cast(Any, live.follow(EVERYTHING, after))
@@ -204,11 +211,7 @@ async def test_a_client_that_is_too_slow_is_ended_with_the_reason_and_resumes(
 
 
 async def test_a_client_is_ended_when_the_server_stops(engine: Engine) -> None:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4) as live,
-    ):
+    async with streaming(engine) as live:
         with live.client():
             following = cast(Any, live.follow(EVERYTHING, BEGIN))
             await anext(following)
@@ -222,11 +225,7 @@ async def test_without_postgres_a_stream_is_refused_or_ended_with_the_reason(
 ) -> None:
     log = PartitionedLog()
     log.append(*call("s"))
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4) as live,
-    ):
+    async with streaming(engine) as live:
         async with engine.connect() as connection:
             await project(connection, log)
         with monkeypatch.context() as away:
@@ -253,11 +252,7 @@ async def test_a_stream_whose_archived_records_cannot_be_read_ends_with_the_reas
     log = PartitionedLog()
     log.append(*call("s"))
     monkeypatch.setattr(live_module, "read_changes", unreadable)
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4) as live,
-    ):
+    async with streaming(engine) as live:
         async with engine.connect() as connection:
             await project(connection, log)
         stream = await begun(live, EVERYTHING, BEGIN)
@@ -276,11 +271,7 @@ def _refused(_: Engine) -> None:
 async def test_a_filter_and_a_session_see_only_theirs(engine: Engine) -> None:
     log = PartitionedLog(of={"a": 1, "b": 1, "c": 2})
     log.append(*interleaved([call("a"), call("b"), call("c")]))
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4) as live,
-    ):
+    async with streaming(engine) as live:
         async with engine.connect() as connection:
             await project(connection, log)
         own = [each.seq for each in log.records if each.session_id == "a"]
@@ -302,11 +293,7 @@ async def test_a_status_is_that_of_the_list_at_the_time(engine: Engine) -> None:
     log = PartitionedLog(of={"over": 1, "up": 1})
     log.append(*call("over"), *call("up")[:3])
     of = {name: [each.seq for each in log.records if each.session_id == name] for name in log.of}
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4) as live,
-    ):
+    async with streaming(engine) as live:
         async with engine.connect() as connection:
             await project(connection, log)
         soon = log.records[-1].stored_at
@@ -327,11 +314,7 @@ async def test_the_id_moves_on_with_what_a_client_does_not_want(engine: Engine) 
     """Or it would read all that again whenever it reconnects."""
     log = PartitionedLog()
     nothing = Following(wants=lambda record: False, id_of=id_of)
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4, heartbeat_s=0.05) as live,
-    ):
+    async with streaming(engine, heartbeat_s=0.05) as live:
         with live.client():
             async with aclosing(cast(Any, live.follow(nothing, BEGIN))) as following:
                 await anext(following)

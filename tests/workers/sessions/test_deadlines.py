@@ -26,6 +26,14 @@ from tests.workers.sessions.stand import (
 )
 
 
+async def assert_given_up(log: MemoryLog, carrier: ScriptedCarrier) -> None:
+    """The command was never sent, and has failed for its deadline."""
+    assert carrier.sent == []
+    (failed,) = await facts(log, CommandFailed)
+    assert isinstance(failed, CommandFailed)
+    assert failed.reason == "deadline"
+
+
 async def test_after_45_seconds_a_command_is_given_up() -> None:
     log = MemoryLog()
     carrier = ScriptedCarrier(log, *[NoAnswer(detail="ReadTimeout")] * 100, slow_s=2)
@@ -47,10 +55,7 @@ async def test_a_request_that_waited_too_long_is_not_sent() -> None:
     await request(log, "hangup")
     log.now += timedelta(seconds=46)
     await settler_on(log, carrier).settle(SESSION)
-    assert carrier.sent == []
-    (failed,) = await facts(log, CommandFailed)
-    assert isinstance(failed, CommandFailed)
-    assert failed.reason == "deadline"
+    await assert_given_up(log, carrier)
 
 
 async def test_a_decision_found_too_old_is_given_up_not_sent() -> None:
@@ -60,10 +65,7 @@ async def test_a_decision_found_too_old_is_given_up_not_sent() -> None:
     await log.append(SESSION, "out", encode(held_by("w2", seq), SESSION))
     log.now += timedelta(seconds=46)
     await settler_on(log, carrier).settle(SESSION)
-    assert carrier.sent == []
-    (failed,) = await facts(log, CommandFailed)
-    assert isinstance(failed, CommandFailed)
-    assert failed.reason == "deadline"
+    await assert_given_up(log, carrier)
 
 
 async def test_a_request_that_is_taken_over_counts_from_the_request() -> None:
@@ -77,10 +79,7 @@ async def test_a_request_that_is_taken_over_counts_from_the_request() -> None:
 
     await settler_on(log, carrier).settle(SESSION)
 
-    assert carrier.sent == []
-    (failed,) = await facts(log, CommandFailed)
-    assert isinstance(failed, CommandFailed)
-    assert failed.reason == "deadline"
+    await assert_given_up(log, carrier)
 
 
 async def test_a_request_that_went_ahead_counts_from_the_request_when_it_is_taken_over() -> None:

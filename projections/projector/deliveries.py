@@ -12,11 +12,11 @@ from typing import Self
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from offhook.errors import DeliveryDoubtful, LogMissing, LogReplaced, LogUnavailable, words_of
+from offhook.jetstream.consuming.acknowledge import acknowledge_all
 from offhook.jetstream.consuming.delivery import delivery_of, place_of
 from offhook.jetstream.consuming.pull import Pull
 from offhook.jetstream.provisioning.provision import created_at as stream_created_at
@@ -66,13 +66,13 @@ class Deliveries:
 
     def __init__(
         self,
-        jetstream: JetStreamContext,
+        client: Client,
         stream: str,
         consumer: str,
         pull: Pull,
         position: int,
     ) -> None:
-        self._jetstream = jetstream
+        self._client = client
         self._stream = stream
         self._consumer = consumer
         self._pull = pull
@@ -113,7 +113,7 @@ class Deliveries:
             raise LogUnavailable(
                 f"consumer {consumer} of stream {stream} cannot be reset: {words_of(error)}"
             ) from error
-        return cls(jetstream, stream, consumer, pull, position)
+        return cls(client, stream, consumer, pull, position)
 
     @classmethod
     async def open_alone(
@@ -147,7 +147,7 @@ class Deliveries:
                 f"stream {stream} cannot have a consumer: {words_of(error)}"
             ) from error
         pull = await Pull.open(client, stream, info.name, batch_max=batch_max)
-        return cls(jetstream, stream, info.name, pull, position)
+        return cls(client, stream, info.name, pull, position)
 
     async def next(
         self, timeout_s: float = WAIT_S, *, batch_max: int = PROJECTOR_BATCH_MAX
@@ -190,8 +190,7 @@ class Deliveries:
 
     async def acknowledge(self, messages: Sequence[Msg]) -> None:
         """Make room for the next batch. If one is lost, its record is delivered again: a doubt."""
-        for message in messages:
-            await message.ack()
+        await acknowledge_all(self._client, messages)
 
     async def check(self) -> int:
         """How many records wait. Raises LogMissing, LogUnavailable, or DeliveryDoubtful.
@@ -200,7 +199,8 @@ class Deliveries:
         """
         delivery = self._delivery
         try:
-            info = await self._jetstream.consumer_info(self._stream, self._consumer)
+            jetstream = self._client.jetstream(timeout=API_TIMEOUT_S)
+            info = await jetstream.consumer_info(self._stream, self._consumer)
         except NotFoundError as error:
             raise LogMissing(
                 f"stream {self._stream} has no consumer {self._consumer}: run `offhook provision`"

@@ -7,7 +7,6 @@ Appends and reads share it. With 32 appends at once a client got 5,500/s over it
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -15,6 +14,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import FlushTimeoutError
 
 from offhook.jetstream.client.connection import PENDING_BYTES_MAX
+from offhook.jetstream.client.shortcuts import send, subscribe_at_once
 
 Answered = Callable[[Msg], None]
 
@@ -121,11 +121,7 @@ class Inbox:
             head,
             body,
         )
-        client.stats["out_msgs"] += 1
-        client.stats["out_bytes"] += len(body)
-        await client._send_command(command)
-        if client._flush_queue is not None and client._flush_queue.empty():
-            await client._flush_pending()
+        await send(client, command, count=1, size=len(body))
 
     def _require_room(self, size: int) -> None:
         if self._client.is_connected and self._client.pending_data_size + size > UNSENT_BYTES_MAX:
@@ -140,27 +136,14 @@ class Inbox:
     async def _start(self) -> None:
         async with self._starting:
             if self._subscription is None:
-                # As if it were the future of a single answer: nats-py hands a message over to it
-                # at once. To a callback it does so over a queue and a task.
-                self._subscription = await self._client.subscribe(
-                    f"{self._prefix}.*", future=cast("asyncio.Future[Msg]", _Answers(self._arrived))
+                self._subscription = await subscribe_at_once(
+                    self._client, f"{self._prefix}.*", self._arrived
                 )
 
     def _arrived(self, message: Msg) -> None:
         answered = self._waiting.get(message.subject.rpartition(".")[2])
         if answered is not None:
             answered(message)
-
-
-class _Answers:
-    """All answers, each handed over as if it were the only one."""
-
-    def __init__(self, arrived: Answered) -> None:
-        self.set_result = arrived
-
-    def cancelled(self) -> bool:
-        """Never: each belongs to a request of its own."""
-        return False
 
 
 def _answer(answer: "asyncio.Future[Msg]", message: Msg) -> None:

@@ -22,6 +22,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from offhook.jetstream.client.connection import when_reconnected
+from offhook.jetstream.client.shortcuts import subscribe_at_once
 
 EXPIRES_S = 1.0
 """Short, so that a frozen process receives nothing for longer, and a lost request costs little."""
@@ -96,7 +97,7 @@ class Pull:
         The consumer may be missing. `on_arrival` is called for each message.
         """
         pull = cls(client, stream, consumer, batch_max=batch_max, room=room, on_arrival=on_arrival)
-        pull._subscription = await client.subscribe(pull._inbox, cb=pull._take)
+        pull._subscription = await subscribe_at_once(client, pull._inbox, pull._take)
         pull._forget = when_reconnected(client, pull._reconnected)
         return pull
 
@@ -213,7 +214,7 @@ class Pull:
             self._asked -= count
             self._pause_until = now + REFUSED_PAUSE_S
 
-    async def _take(self, message: Msg) -> None:
+    def _take(self, message: Msg) -> None:
         if message.reply:
             self._refusal = ""
             self._asked = max(0, self._asked - 1)

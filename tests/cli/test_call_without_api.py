@@ -97,7 +97,7 @@ def test_an_api_that_is_not_there(offline: Terminal) -> None:
     )
     offline.variables = {"OFFHOOK_API_URL": "localhost:8081", "OFFHOOK_API_TOKEN": "t"}
     assert (
-        "of the API is 'localhost:8081'; expected http://"
+        "OFFHOOK_API_URL is 'localhost:8081'; expected http://"
         in offline("call", "status", "leg-a").errors
     )
 

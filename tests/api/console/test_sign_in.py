@@ -88,7 +88,7 @@ async def test_a_tab_names_the_error_of_a_page_whose_title_was_sent(
     stack: Stack, page: Page
 ) -> None:
     await page.goto("/console/?before=yesterday")
-    await expect(page.get_by_role("alert")).to_contain_text("before_seq")
+    await expect(page.get_by_role("alert")).to_contain_text("before is 'yesterday'")
     await expect(page).to_have_title("Not a valid request · Offhook")
 
 

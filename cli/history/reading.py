@@ -18,6 +18,7 @@ from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.past.selected_records import (
     Order,
+    changed_segments_of,
     count_records,
     require_partitions,
     require_sessions,
@@ -44,10 +45,16 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 @asynccontextmanager
 async def selected_records(
-    settings: Settings, selection: Selection, order: Order, doing: str
+    settings: Settings,
+    selection: Selection,
+    order: Order,
+    doing: str,
+    *,
+    changed_segments: list[str] | None = None,
 ) -> AsyncIterator[tuple[AsyncIterator[HistoryRecord], Advance]]:
     """The records as of one moment, and the progress that whoever takes them keeps.
 
+    At the end `changed_segments` gets what is wrong with each file of the archive that was changed.
     Raises SelectionInvalid if a partition, a session or a number has no records, and OffhookError.
     """
     await require_migrated(settings.postgres_url)
@@ -65,6 +72,8 @@ async def selected_records(
                 )
                 with Advance(doing, total) as progress:
                     yield _counted(records, selection, progress), progress
+                if changed_segments is not None:
+                    changed_segments += await changed_segments_of(connection, selection)
     finally:
         await log.close()
         await engine.dispose()

@@ -51,6 +51,7 @@ def verify(
 ) -> None:
     """Check the signatures of stored webhooks again. Fails if one is altered or unsigned.
 
+    It also fails if a file of the archive is not as it was written.
     Their age does not matter. Files are checked without a server.
     """
     from offhook.cli.history.reading import run
@@ -67,7 +68,8 @@ def verify(
         raise UsageWrong("--number needs the views: it cannot be used with --file")
     found = run(_verified(settings, selection, file or (), keys))
     (_print_json if as_json else _print)(found, keys)
-    if found.altered or (found.unsigned and not allow_unsigned):
+    unsigned = found.unsigned and not allow_unsigned
+    if found.altered or found.changed_segments or unsigned:
         raise SystemExit(1)
 
 
@@ -95,7 +97,9 @@ async def _verified(
         unfound.require_nothing(f" in {', '.join(map(shown_url, files))} that are selected")
         return found
     records: AsyncIterator[HistoryRecord]
-    async with selected_records(settings, selection, "position", "verifying") as (records, _):
+    async with selected_records(
+        settings, selection, "position", "verifying", changed_segments=found.changed_segments
+    ) as (records, _):
         async for record in records:
             found.check(record, verifying)
     return found
@@ -118,6 +122,8 @@ def _print(found: "Verified", keys: Sequence[str]) -> None:
             "altered: changed since, or signed with a key that is not in OFFHOOK_PUBLIC_KEYS; an"
             " older key is given with --public-key"
         )
+    for each in found.changed_segments:
+        say(f"changed since it was archived: {each}; restore it from a backup", "red")
 
 
 def _print_json(found: "Verified", keys: Sequence[str]) -> None:
@@ -127,6 +133,7 @@ def _print_json(found: "Verified", keys: Sequence[str]) -> None:
             "authentic": found.authentic,
             "altered": found.altered,
             "unsigned": found.unsigned,
+            "changed_segments": found.changed_segments,
             "by_key": {keys[number]: count for number, count in sorted(found.by_key.items())},
             "examples": {
                 kind: [

@@ -147,6 +147,16 @@ def stored_bytes(source: str, offset: int = 0, length: int | None = None) -> byt
         return file.read(-1 if length is None else length)
 
 
+def sha256_of(source: str) -> str:
+    """The SHA-256 of a file as it is stored, in hexadecimal. Raises OperatorFault."""
+    filesystem, path = _located(source)
+    digest = hashlib.sha256()
+    with _open(filesystem, path, "rb", source) as file:
+        while content := _read(file, source):
+            digest.update(content)
+    return digest.hexdigest()
+
+
 def make_folder(folder: str) -> None:
     """Create the folder, and those above it, unless it exists. Raises OperatorFault."""
     filesystem, path = _located(folder)

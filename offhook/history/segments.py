@@ -17,8 +17,8 @@ from typing import IO
 import msgspec
 import zstandard
 
-from offhook.errors import HistoryUnreadable
-from offhook.history.files import LEVEL, names_in, remove, replacing, stored_bytes
+from offhook.errors import HistoryUnreadable, shown_url
+from offhook.history.files import LEVEL, names_in, remove, replacing, sha256_of, stored_bytes
 from offhook.history.lines import HistoryRecord, line_of, record_from
 
 SEGMENT = ".jsonl.zst"
@@ -117,20 +117,30 @@ def without_sessions(
     with replacing(segment_url(root, name)) as file:
         out = _Counted(file)
         for each in kept:
-            frame = stored_bytes(segment_url(root, old.name), each.offset, each.length)
+            frame = _frame(root, old.name, each)
             times += [record.stored_at for record in _records_in(frame, each, old.name)]
             blocks.append(replace(each, offset=out.bytes))
             out.write(frame)
     manifest = _manifest(name, out, blocks, min(times), max(times))
-    _require_hash(root, manifest)
+    require_hash(root, manifest.name, manifest.sha256)
     _write_manifest(root, manifest)
     return manifest
 
 
 def read_block(root: str, name: str, block: Block) -> list[HistoryRecord]:
     """A session's records, in order of position. Raises OperatorFault, or HistoryUnreadable."""
-    frame = stored_bytes(segment_url(root, name), block.offset, block.length)
-    return _records_in(frame, block, name)
+    return _records_in(_frame(root, name, block), block, name)
+
+
+def require_hash(root: str, name: str, sha256: str) -> None:
+    """Raise HistoryUnreadable unless the segment's file, as it is stored, has this SHA-256.
+
+    Raises OperatorFault if it cannot be read.
+    """
+    url = segment_url(root, name)
+    found = sha256_of(url)
+    if found != sha256:
+        raise HistoryUnreadable(f"{shown_url(url)} has SHA-256 {found}; expected {sha256}")
 
 
 def read_manifest(root: str, name: str) -> Manifest:
@@ -197,7 +207,7 @@ def _write_manifest(root: str, manifest: Manifest) -> None:
 
 def _require_as_written(root: str, manifest: Manifest, sessions: Sequence[Archived]) -> None:
     """Raise HistoryUnreadable unless what is stored is what was to be written."""
-    _require_hash(root, manifest)
+    require_hash(root, manifest.name, manifest.sha256)
     for block, each in zip(manifest.blocks, sessions, strict=True):
         if read_block(root, manifest.name, block) != list(each.records):
             raise HistoryUnreadable(
@@ -206,11 +216,14 @@ def _require_as_written(root: str, manifest: Manifest, sessions: Sequence[Archiv
             )
 
 
-def _require_hash(root: str, manifest: Manifest) -> None:
-    url = segment_url(root, manifest.name)
-    found = hashlib.sha256(stored_bytes(url)).hexdigest()
-    if found != manifest.sha256:
-        raise HistoryUnreadable(f"{url} has SHA-256 {found}; expected {manifest.sha256}")
+def _frame(root: str, name: str, block: Block) -> bytes:
+    frame = stored_bytes(segment_url(root, name), block.offset, block.length)
+    if len(frame) < block.length:
+        raise HistoryUnreadable(
+            f"segment {name} is cut off: {len(frame):,} of the {block.length:,} bytes of session"
+            f" {block.session_id} are there, from byte {block.offset:,} of the file on"
+        )
+    return frame
 
 
 def _records_in(frame: bytes, block: Block, name: str) -> list[HistoryRecord]:

@@ -29,11 +29,15 @@ Verdict = Literal["authentic", "altered", "unsigned"]
 
 @dataclass(kw_only=True)
 class Verified:
-    """What was found. `by_key` counts the authentic ones by the number of their key, from 0."""
+    """What was found. `by_key` counts the authentic ones by the number of their key, from 0.
+
+    `changed_segments` says what is wrong with each file of the archive that was changed.
+    """
 
     authentic: int = 0
     altered: int = 0
     unsigned: int = 0
+    changed_segments: list[str] = field(default_factory=list)
     by_key: Counter[int] = field(default_factory=Counter)
     examples: Mapping[str, list[HistoryRecord]] = field(
         default_factory=lambda: {"altered": [], "unsigned": []}

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import HistoryUnreadable, OperatorFault, shown_url
 from offhook.history.lines import HistoryRecord
-from offhook.history.segments import read_block, segment_url
+from offhook.history.segments import read_block, require_hash, segment_url
 from offhook.projections.views.sessions import sessions
 from offhook.projections.views.stored.archive import (
     Place,
@@ -120,6 +120,29 @@ async def read_place(place: Place) -> list[HistoryRecord]:
         ) from error
     repeated = frozenset(place.block.repeated)
     return [each for each in records if each.position not in repeated]
+
+
+async def changed_segments(
+    connection: AsyncConnection, *conditions: "ColumnElement[bool]"
+) -> list[str]:
+    """What is wrong with each segment of these sessions that is not as it was written.
+
+    Raises OperatorFault if one cannot be read.
+    """
+    own = select(archived_sessions.c.segment).where(*conditions)
+    columns = archive_segments.c
+    found = await connection.execute(
+        select(columns.root, columns.name, columns.sha256)
+        .where(columns.name.in_(own))
+        .order_by(columns.name)
+    )
+    changed: list[str] = []
+    for row in found:
+        try:
+            await asyncio.to_thread(require_hash, row.root, row.name, row.sha256)
+        except HistoryUnreadable as error:
+            changed.append(str(error))
+    return changed
 
 
 async def last_decided(

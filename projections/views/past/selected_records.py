@@ -28,6 +28,7 @@ from offhook.position import PARTITIONS_MAX, SEQ_MAX, partition_of, position_of,
 from offhook.projections.views.past.archived_records import (
     archived_in_order,
     archived_places,
+    changed_segments,
     count_archived,
     has_archived,
     read_place,
@@ -125,6 +126,14 @@ async def select_records(
     async for record in merged(streams):
         if selection.takes_type_of(record):
             yield record
+
+
+async def changed_segments_of(connection: AsyncConnection, selection: Selection) -> list[str]:
+    """What is wrong with each segment of the selected sessions that is not as it was written.
+
+    Raises OperatorFault if one cannot be read.
+    """
+    return await changed_segments(connection, *_archived_conditions(selection))
 
 
 async def select_session_ids(

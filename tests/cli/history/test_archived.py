@@ -1,6 +1,7 @@
 """The commands of history read archived sessions, and say which file they miss."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from sqlalchemy import text
 
 from offhook.cli.show import follow
@@ -54,6 +56,8 @@ async def test_everything_reads_the_same_before_and_after_an_archive_run(
     assert (printed.status, "6 rows of 3 sessions" in printed.errors) == (0, True), printed.errors
     assert await stored_views(here.engine) == views
     await _finish_an_erasure(here, tmp_path)
+    await _change_a_segment(here, tmp_path)
+    await _cut_a_segment_off(here, tmp_path)
     await _miss_a_segment(here, tmp_path)
 
 
@@ -120,11 +124,65 @@ async def _finish_an_erasure(here: Installation, root: Path) -> None:
     assert f"session {erased} was erased: no record of it is kept" in printed.errors
 
 
-async def _miss_a_segment(here: Installation, root: Path) -> None:
+async def _change_a_segment(here: Installation, root: Path) -> None:
+    """Into one that reads well: only its hash shows it."""
+    file = root / f"{await _segment_of(here, THIRD)}.jsonl.zst"
+    content = file.read_bytes()
+    where = await _block_of(here, THIRD)
+    lines = zstandard.ZstdDecompressor().decompress(content[where])
+    altered = lines.replace(b"+12025550100", b"+12025550199")
+    assert altered != lines
+    smaller = zstandard.ZstdCompressor(level=19, write_checksum=True).compress(altered)
+    changed = smaller.ljust(where.stop - where.start, b"\0")  # bytes after a frame are not read
+    assert len(changed) == where.stop - where.start
+    file.write_bytes(content[: where.start] + changed + content[where.stop :])
+    assert (await _typed(here, "export", "-o", "-")).status == 0
+    printed = await _typed(here, "verify")
+    found, expected = (hashlib.sha256(each).hexdigest() for each in (file.read_bytes(), content))
+    assert printed.status == 1
+    wrong = f"{file} has SHA-256 {found}; expected {expected}"
+    assert f"changed since it was archived: {wrong}; restore it from a backup" in printed.output
+    assert re.search(r"^[1-9]\d* altered$", printed.output, re.MULTILINE)
+    printed = await _typed(here, "verify", "--json")
+    assert (printed.status, printed.json["changed_segments"]) == (1, [wrong])
+    assert (await _typed(here, "verify", "--session", FIRST)).status == 0
+    file.write_bytes(content)
+    assert (await _typed(here, "verify")).status == 0
+
+
+async def _cut_a_segment_off(here: Installation, root: Path) -> None:
+    name = await _segment_of(here, THIRD)
+    file = root / f"{name}.jsonl.zst"
+    content = file.read_bytes()
+    where = await _block_of(here, THIRD)
+    for left in (100, 0):
+        file.write_bytes(content[: where.start + left])
+        printed = await _typed(here, "export", "-o", "-", "--session", THIRD)
+        assert printed.status == 1
+        assert (
+            f"segment {name} is cut off: {left} of the {where.stop - where.start:,} bytes of"
+            f" session {THIRD} are there, from byte {where.start:,} of the file on"
+        ) in " ".join(printed.errors.split())
+    file.write_bytes(content)
+
+
+async def _segment_of(here: Installation, session_id: str) -> str:
     async with here.engine.connect() as connection:
-        name = await connection.scalar(
-            text("select segment from archived_sessions where session_id = :id"), {"id": THIRD}
+        query = text("select segment from archived_sessions where session_id = :id")
+        return str(await connection.scalar(query, {"id": session_id}))
+
+
+async def _block_of(here: Installation, session_id: str) -> slice:
+    async with here.engine.connect() as connection:
+        query = text(
+            "select byte_offset, byte_length from archived_sessions where session_id = :id"
         )
+        row = (await connection.execute(query, {"id": session_id})).one()
+    return slice(row.byte_offset, row.byte_offset + row.byte_length)
+
+
+async def _miss_a_segment(here: Installation, root: Path) -> None:
+    name = await _segment_of(here, THIRD)
     (root / f"{name}.jsonl.zst").unlink()
     target = root / "calls.jsonl"
     for arguments in (

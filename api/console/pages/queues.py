@@ -28,7 +28,7 @@ async def shown(request: Request, api: Api) -> Shown:
     """The waiting legs, and the queues, agents and visits of the range in the URL."""
     given = {name: value for name, value in request.query_params.items() if value.strip()}
     chosen = choice_in(given, "last", RANGES, RANGE_DEFAULT)
-    name, start, end = range_of(given, datetime.now(UTC))
+    name, start, end = range_of(given, chosen, datetime.now(UTC))
     queue = given.get("queue")
     asked = {"queue": queue, "from": start, "to": end}
     levels = {each: given.get(each) for each in ("service_level_s", "short_abandon_s")}
@@ -63,12 +63,14 @@ async def shown(request: Request, api: Api) -> Shown:
     }
 
 
-def range_of(given: Mapping[str, str], now: datetime) -> tuple[str, str | None, str | None]:
+def range_of(
+    given: Mapping[str, str], last: str, now: datetime
+) -> tuple[str, str | None, str | None]:
     """What the range is called, and its start and end for the API."""
     if "from" in given or "to" in given:
         start, end = given.get("from"), given.get("to")
         return f"{start or '24 hours before'} to {end or 'now'}", start, end
-    name, length = RANGES[given.get("last", RANGE_DEFAULT)]
+    name, length = RANGES[last]
     return name, (now - length).isoformat(), None
 
 

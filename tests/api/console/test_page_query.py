@@ -46,6 +46,8 @@ async def test_a_value_that_is_not_known_is_named_with_what_is_expected(
     for path, words in WRONG.items():
         answer = await page.request.get(f"/console/{path.format(id=session_id)}")
         assert words in html.unescape(await answer.text()), path
+    spaces = await page.request.get("/console/queues?last=%2024h%20")
+    assert "the last 24 hours" in await spaces.text()
     await page.goto("/console/search?last=zzz")
     await expect(page.get_by_role("alert")).to_contain_text(WRONG["search?last=zzz"])
     await page.goto("/console/analytics?last=zzz")

@@ -44,9 +44,9 @@ def test_without_a_queue_no_ratio_has_a_value() -> None:
 
 
 def test_the_url_has_the_range() -> None:
-    assert range_of({}, NOW) == ("the last 24 hours", "2026-11-21T12:00:00+00:00", None)
-    assert range_of({"last": "1h"}, NOW)[1] == "2026-11-22T11:00:00+00:00"
-    assert range_of({"from": "2026-11-01T00:00:00Z", "last": "1h"}, NOW) == (
+    assert range_of({}, "24h", NOW) == ("the last 24 hours", "2026-11-21T12:00:00+00:00", None)
+    assert range_of({}, "1h", NOW)[1] == "2026-11-22T11:00:00+00:00"
+    assert range_of({"from": "2026-11-01T00:00:00Z"}, "1h", NOW) == (
         "2026-11-01T00:00:00Z to now",
         "2026-11-01T00:00:00Z",
         None,

@@ -33,8 +33,6 @@ from offhook.settings import Settings
 
 LISTED_MAX = 1_000
 
-"""Sessions to resume in a second: a live call must not wait behind all those that were parked."""
-
 DECIDED_WITHIN_S = 10.0
 """How long the command waits for the workers to decide on what it resumed."""
 

@@ -12,7 +12,7 @@ from nats.aio.subscription import Subscription
 async def subscribe_at_once(
     client: Client, subject: str, take: Callable[[Msg], None]
 ) -> Subscription:
-    """Call `take` with each message as it is read.
+    """Call `take` with each message as it is read. It must not raise: reading would end.
 
     As if it were the future of a single answer: nats-py hands a message over to it at once. To a
     callback it does so over a queue and a task.

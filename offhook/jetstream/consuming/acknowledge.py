@@ -9,7 +9,7 @@ from offhook.jetstream.client.shortcuts import send
 
 
 async def acknowledge_all(client: Client, messages: Sequence[Msg]) -> None:
-    """Acknowledge what consumers delivered to this client. Raises what `Msg.ack` does.
+    """Acknowledge what consumers delivered to this client. Raises what `Client.publish` does.
 
     Their commands are sent as one. nats-py checks each, and asks for each to be sent.
     """

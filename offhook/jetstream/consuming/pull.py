@@ -33,8 +33,7 @@ example with the leader of a replicated consumer."""
 
 REQUEST_BYTES_MAX = 16 * 1024 * 1024
 """Of what one request may bring, and of what has arrived when another one is sent. A batch of the
-largest records has 3 GB; nats-server ends a connection that has over 64 MB to be read, and nats-py
-drops what is over 128 MB in a subscription."""
+largest records has 3 GB, and nats-server ends a connection that has over 64 MB to be read."""
 
 REFUSED_PAUSE_S = 0.1
 """Pause after a refused request: no consumer, no leader, too many requests."""

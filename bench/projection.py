@@ -1,12 +1,13 @@
 """From an event to the views: latency and processor time at given rates, and what a record costs.
 
-    python -m bench.projection [--rates 100 1000 2000] [--seconds 10] [--partitions 4]
+    python -m bench.projection [--rates 100 1000 2000] [--rounds 1] [--seconds 10] [--partitions 4]
         [--projectors 1] [--sessions 10000 100000] [--events 10 10000 100000]
 
 Rates: appends in an open loop over a bare connection, and so many projector processes, which share
 the partitions; latency is from the append to the commit, by Postgres' notification. Beside it is
 the processor time of all that take part, the load included. Then every row of the views is compared
-with a cold fold of the log: a difference prints WRONG instead of figures.
+with a cold fold of the log: a difference prints WRONG instead of figures. The rates take turns in
+each round; figures are medians of the rounds, and `p99 of rounds` has the least and the most.
 `--sessions`: what a record costs in processor time with so many sessions in the views; `--events`:
 with so many records of one session. These two apply batches in this process, without a log, and
 count its processor time and PostgreSQL's.
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -31,7 +33,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.setting.children import Child, cpu_s_of, cpu_s_with_children, role
-from bench.setting.machine import describe, hold_collections, percentile
+from bench.setting.machine import describe, hold_collections, median, percentile
 from bench.setting.records import BATCH, STARTED_AT, call_records, entries_of, stored
 from bench.setting.sender import Appends, Entry
 from offhook.cli.embedded.nats_server import NatsServer
@@ -61,12 +63,24 @@ PROCESSES = ("projector", "Postgres", "NATS", "load")
 Cost = tuple[str, str, str]
 """Milliseconds of this process and of PostgreSQL for a record, and megabytes of this process."""
 
-console = Console(width=110)
+PERCENTILES = (50, 99, 100)
+
+console = Console(width=130)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Of one round."""
+
+    latency_ms: Mapping[int, float]  # by percentile
+    used_ms: Sequence[float]  # for each record, in the order of PROCESSES
+    batch: float  # records
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rates", type=int, nargs="*", default=[100, 1_000, 2_000])
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--projectors", type=int, nargs="*", default=[1])
@@ -94,14 +108,10 @@ def main() -> None:
 
 
 def measure_rates(chosen: argparse.Namespace, folder: Path, postgres: PostgresServer) -> None:
-    found = Table(
-        title="append → views; processor time in ms for each record", title_justify="left"
-    )
-    columns = ("processes", "p50 ms", "p99 ms", "max ms", *PROCESSES, "a batch", "views")
-    for column in ("per s", *columns):
-        found.add_column(column, justify="right")
-    for rate, count in itertools.product(chosen.rates, chosen.projectors):
-        name = f"rate_{rate}_{count}"
+    kinds = [*itertools.product(chosen.rates, chosen.projectors)]
+    rounds: dict[tuple[int, int], list[Figures | None]] = {kind: [] for kind in kinds}
+    for number, (rate, count) in itertools.product(range(chosen.rounds), kinds):
+        name = f"rate_{rate}_{count}_{number}"
         with NatsServer(folder / name) as nats, ExitStack() as stack:
             settings = Settings(
                 nats_url=nats.url,
@@ -112,13 +122,37 @@ def measure_rates(chosen: argparse.Namespace, folder: Path, postgres: PostgresSe
             )
             prepare(settings)
             projectors = [
-                stack.enter_context(role("projections", settings, folder / f"{name}-{number}.log"))
-                for number in range(count)
+                stack.enter_context(role("projections", settings, folder / f"{name}-{each}.log"))
+                for each in range(count)
             ]
             servers = (postgres.pid, nats.pid)
-            row = uvloop.run(at_rate(settings, rate, chosen.seconds, projectors, servers))
-        found.add_row(f"{rate:,}", str(count), *row)
-    console.print(found)
+            rounds[rate, count].append(
+                uvloop.run(at_rate(settings, rate, chosen.seconds, projectors, servers))
+            )
+    console.print(_rates_table(rounds))
+
+
+def _rates_table(rounds: Mapping[tuple[int, int], Sequence[Figures | None]]) -> Table:
+    table = Table(
+        title="append → views; processor time in ms for each record", title_justify="left"
+    )
+    latencies = ("p50 ms", "p99 ms", "p99 of rounds", "max ms")
+    for column in ("per s", "processes", *latencies, *PROCESSES, "a batch", "views"):
+        table.add_column(column, justify="right")
+    for (rate, count), found in rounds.items():
+        right = [each for each in found if each is not None]
+        if len(right) < len(found):
+            table.add_row(f"{rate:,}", str(count), *["WRONG"] * (len(PROCESSES) + 6))
+            continue
+        p50, p99, most = ([each.latency_ms[percent] for each in right] for percent in PERCENTILES)
+        used_ms = zip(*(each.used_ms for each in right), strict=True)
+        table.add_row(
+            *(f"{rate:,}", str(count), f"{median(p50):.1f}", f"{median(p99):.1f}"),
+            *(f"{min(p99):.0f}–{max(p99):.0f}", f"{median(most):.1f}"),
+            *(f"{median(each):.3f}" for each in used_ms),
+            *(f"{median([each.batch for each in right]):.1f}", "equal"),
+        )
+    return table
 
 
 async def shared_out(engine: AsyncEngine, partitions: int, processes: int) -> None:
@@ -144,8 +178,8 @@ async def at_rate(
     seconds: float,
     projectors: Sequence[Child],
     servers: tuple[int, int],
-) -> list[str]:
-    """A row: latencies, processor time, and whether the views are right.
+) -> Figures | None:
+    """Latencies and processor time; None if the views are not right.
 
     `servers` are the processes of Postgres and nats-server.
     """
@@ -190,14 +224,13 @@ async def at_rate(
     await close(client)
     await listening.close()
     if not is_right:
-        return ["WRONG"] * (len(PROCESSES) + 5)
+        return None
     latencies = _latencies(appended, seen)
-    return [
-        *(f"{percentile(latencies, percent) * 1000:.1f}" for percent in (50, 99, 100)),
-        *(f"{used_s / len(appended) * 1000:.3f}" for used_s in used),
-        f"{len(appended) / batches:.1f}",
-        "equal",
-    ]
+    return Figures(
+        latency_ms={each: percentile(latencies, each) * 1000 for each in PERCENTILES},
+        used_ms=[used_s / len(appended) * 1000 for used_s in used],
+        batch=len(appended) / batches,
+    )
 
 
 def _cpu_s(projectors: Sequence[Child], postgres: int, nats: int) -> list[float]:

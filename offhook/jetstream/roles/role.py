@@ -23,6 +23,7 @@ from offhook.jetstream.client.connection import (
     first_connection,
     until_refused,
 )
+from offhook.jetstream.client.pieces import receive_in_pieces
 from offhook.jetstream.health.log_health import LogHealth
 from offhook.jetstream.provisioning.provision import require_provisioned
 from offhook.jetstream.roles.answers import answer_questions
@@ -58,10 +59,14 @@ class Role:
         self._registry = CollectorRegistry()
 
     async def connect_more(self, count: int) -> list[Client]:
-        """So many more connections, which are closed with the first. Raises LogUnavailable."""
+        """So many more connections, which are closed with the first. Raises LogUnavailable.
+
+        Much that arrives at once on one of them keeps nobody waiting.
+        """
         more = []
         for _ in range(count):
             client = await connect(self._nats_url, self._name)
+            receive_in_pieces(client)
             self.closing.push_async_callback(close, client)
             more.append(client)
         self._clients += more

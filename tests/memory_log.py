@@ -98,6 +98,12 @@ class MemoryLog:
         records = await self.read(session_id, in_after=in_after, out_after=out_after, limit=limit)
         return [self._messages[each.seq] for each in records]
 
+    async def record_at(self, session_id: str, position: int) -> Record | None:
+        for _, record in self._stored:
+            if (record.session_id, record.seq) == (session_id, position):
+                return record
+        return None
+
     def forget(self, session_id: str) -> None:
         """Its records leave the log, as an archive run and an erasure make them."""
         self._stored = [

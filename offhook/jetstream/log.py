@@ -78,6 +78,13 @@ class EventLog(Protocol):
         """
         ...
 
+    async def record_at(self, session_id: str, position: int) -> Record | None:
+        """The session's record at a position; None if it has none there. Raises LogUnavailable.
+
+        For one record this is cheaper than `read`, above all among old ones.
+        """
+        ...
+
 
 class JetStreamLog:
     """The event log on JetStream streams, one for each partition."""
@@ -209,6 +216,27 @@ class JetStreamLog:
             await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
 
+    async def record_at(self, session_id: str, position: int) -> Record | None:
+        """See `EventLog.record_at`."""
+        ask = json.dumps({"seq": seq_of(position)}).encode()
+        direct_get = await self._direct_get(session_id)
+        try:
+            answer = await self._free_inbox().request(direct_get, ask, {}, READ_TIMEOUT_S)
+        except (NatsError, TimeoutError) as error:
+            raise _unread(f"{session_id} at {position_text(position)}", error) from error
+        headers = answer.headers or {}
+        match headers.get("Status"):
+            case None:
+                subjects = [subject_of(session_id, side) for side in ("in", "out")]
+                is_it = headers["Nats-Subject"] in subjects and position_of_read(answer) == position
+                # That of another session is not read: it may be one that cannot be.
+                return record_of(answer) if is_it else None
+            case "404":
+                return None
+            case status:
+                description = headers.get("Description", "")
+                raise LogUnavailable(f"{session_id}: read answered {status} {description}")
+
     async def messages(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> list[Msg]:
@@ -241,7 +269,7 @@ class JetStreamLog:
                     return messages
                 from_seq = seq_of(position_of_read(batch[-1])) + 1
         except (NatsError, TimeoutError) as error:
-            raise LogUnavailable(f"{subject}: no answer to a read: {words_of(error)}") from error
+            raise _unread(subject, error) from error
 
     def _free_inbox(self) -> Inbox:
         """Of the connection to read on: the one with the fewest reads in progress.
@@ -287,6 +315,10 @@ def is_last(page: Sequence[Record], limit: int) -> bool:
     """Whether a page that was read with this limit has the last records of both sides."""
     of_in = sum(each.side == "in" for each in page)
     return max(of_in, len(page) - of_in) < limit
+
+
+def _unread(what: str, error: Exception) -> LogUnavailable:
+    return LogUnavailable(f"{what}: no answer to a read: {words_of(error)}")
 
 
 class _TooLarge(LogUnavailable):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.facts import Encoded, encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
 from offhook.errors import PositionTaken
 from offhook.events import (
@@ -110,6 +110,33 @@ async def test_a_read_after_a_sequence_gives_the_rest(log: EventLog) -> None:
     tail = await log.read(session, in_after=placed[1].seq)
 
     assert [record.fact_id for record in tail] == ids[2:]
+
+
+async def test_one_record_is_read_by_its_position(log: EventLog) -> None:
+    session, other = new_session(), new_session()
+    encoded = encode(
+        CommandRequested(command=IssuedCommand(command_id="c", operation="x")), session
+    )
+    positions = [
+        (await log.append(session, "in", encoded_webhook(answered("at"), "at"))).seq,
+        (await log.append(session, "in", encoded)).seq,
+    ]
+    found = [await log.record_at(session, each) for each in positions]
+    assert found == await log.read(session)
+    assert await log.record_at(other, positions[0]) is None
+    assert await log.record_at(session, positions[1] + 100_000) is None
+
+
+async def test_an_unreadable_record_of_another_session_is_none_of_this_one(
+    nats_server: NatsServer,
+) -> None:
+    client = await connect(nats_server.url, "test")
+    await provision(client, [nats_server.monitor_url])
+    log, session, other = JetStreamLog(client), new_session(), new_session()
+    unknown = Encoded(type="FromTheFuture", version=1, fact_id="f", body=b"{}")
+    position = (await log.append(other, "out", unknown)).seq
+    assert await log.record_at(session, position) is None
+    await close(client)
 
 
 async def test_an_imported_record_keeps_its_place_and_time(log: EventLog) -> None:

@@ -21,6 +21,7 @@ class Delivery(Protocol):
     seq: int  # position of the record that arrived; 0 for an alarm
     alarm: Alarm | None
     count: int  # how often it was delivered, from 1
+    may_begin: bool  # its record looks like the first one of a session; only a hint
 
     async def ack(self) -> None:
         """It is done with, and is not delivered again."""
@@ -46,6 +47,7 @@ class ConsumerDelivery:
         self.seq = 0 if alarm is not None else position_of(partition_in(place.stream), place.seq)
         self.alarm = alarm
         self.count = place.delivered
+        self.may_begin = alarm is None and any(each in message.data for each in _BEGINNINGS)
 
     async def ack(self) -> None:
         """Acknowledge it."""
@@ -61,6 +63,10 @@ class ConsumerDelivery:
         """Report that it is being worked on, so that it is not redelivered."""
         if not self._message.is_acked:
             await self._message.in_progress()
+
+
+_BEGINNINGS = (b'"call.initiated"', b'"dial"')
+"""In a webhook, and in a request of an application, that a session may begin with."""
 
 
 async def acknowledge(deliveries: Sequence[Delivery], nak_s: float | None = None) -> None:

@@ -263,6 +263,7 @@ class Dispatcher:
         alarms = [delivery.alarm for delivery in deliveries if delivery.alarm is not None]
         count = max((delivery.count for delivery in deliveries), default=0)
         is_deadly = count >= POISON_DELIVERIES
+        is_new = any(delivery.may_begin for delivery in deliveries)
         seq, raises, as_known = 0, 0, False
         while True:
             try:
@@ -274,6 +275,7 @@ class Dispatcher:
                     void=void,
                     first_seq=first_seq,
                     as_known=as_known,
+                    is_new=is_new,
                 )
             except FlowRaised as raised:
                 raises = raises + 1 if raised.record.seq == seq else 1

@@ -23,6 +23,10 @@ PAGE_MAX = 25
 """Records of each side that are read at once. They arrive together, and nats-py takes 10 µs for
 each: what is read for other calls waits behind them."""
 
+TAIL_MAX = 200
+"""The same after a snapshot of the session: all of most tails, for nats-server counts the records
+that follow anew for each request, and nothing is appended meanwhile. They arrive in pieces."""
+
 PAGE_S = 0.003
 """What it takes to read one, about."""
 
@@ -55,14 +59,17 @@ class SessionCache:
         self._sizes: dict[str, int] = {}  # their facts and decisions, when they were used
         self._size = 0  # of all of them
 
-    async def read(self, session_id: str, wake_seq: int = 0, decided_seq: int = 0) -> SessionState:
+    async def read(
+        self, session_id: str, wake_seq: int = 0, decided_seq: int = 0, *, is_new: bool = False
+    ) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
 
-        `decided_seq` is the position of a decision whose alarm rang.
+        `decided_seq` is the position of a decision whose alarm rang. If the session `is_new`, its
+        snapshot is asked for only once it turns out to be long.
         """
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, decided_seq)
-        await self.refresh(state, wake_seq)
+        await self.refresh(state, wake_seq, is_new=is_new)
         self._keep(session_id, state)
         return state
 
@@ -71,7 +78,9 @@ class SessionCache:
         state = self._states.get(session_id)
         return state if state is not None and not state.is_unread() else None
 
-    async def refresh(self, state: SessionState, wake_seq: int = 0) -> None:
+    async def refresh(
+        self, state: SessionState, wake_seq: int = 0, *, is_new: bool = False
+    ) -> None:
         """Read the session's tail. Its cost does not grow with the length of the call.
 
         A replica that lags is asked again: what was read must include the record that woke us and
@@ -83,7 +92,7 @@ class SessionCache:
         """
         session_id = state.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
-            await self._read_on(state)
+            await self._read_on(state, is_new=is_new)
             if state.in_seq >= wake_seq and state.out_seq >= state.tail_seq:
                 for _ in range(READ_ON_MAX):
                     if state.in_seq >= state.settled_seq:
@@ -97,9 +106,11 @@ class SessionCache:
             f"but the log has {wake_seq} (in) and {state.tail_seq} (out)"
         )
 
-    async def _read_on(self, state: SessionState) -> None:
-        is_first = state.is_unread() and self._snapshots is not None
-        limit = self._snapshots.short_max if is_first and self._snapshots else PAGE_MAX
+    async def _read_on(self, state: SessionState, *, is_new: bool = False) -> None:
+        snapshots = self._snapshots if state.is_unread() else None
+        if snapshots and not is_new and await self._read_from_snapshot(state, snapshots):
+            return
+        limit = snapshots.short_max if snapshots else PAGE_MAX
         page = await self._log.read(
             state.session.session_id, in_after=state.in_seq, out_after=state.out_seq, limit=limit
         )
@@ -107,28 +118,26 @@ class SessionCache:
             await _add(state, page)
             return
         with self._precedence.long():
-            if not (is_first and await self._begin_at_snapshot(state)):
-                await _add(state, page)
-            await self._read_rest(state)
+            if snapshots and is_new and await self._read_from_snapshot(state, snapshots):
+                return
+            await _add(state, page)
+            await self._read_rest(state, PAGE_MAX)
 
-    async def _begin_at_snapshot(self, state: SessionState) -> bool:
-        """Begin at the session's snapshot, with the first records after it; False without one."""
-        assert self._snapshots is not None
+    async def _read_from_snapshot(self, state: SessionState, snapshots: Snapshots) -> bool:
+        """Read the session from its snapshot on; False without one that counts."""
         session_id = state.session.session_id
-        if (snapshot := await self._snapshots.read(session_id)) is None:
+        if (snapshot := await snapshots.read(session_id)) is None:
             return False
-        tail = await self._log.read(
-            session_id, in_after=snapshot.in_seq, out_after=snapshot.out_seq - 1, limit=PAGE_MAX
-        )
-        if not snapshot.is_followed_by(tail):
-            self._snapshots.count("outdated")
-            return False
-        self._snapshots.count("used")
-        state.begin_at(snapshot)
-        await _add(state, (each for each in tail if each.seq != snapshot.out_seq))
-        return True
+        with self._precedence.long():
+            if not snapshot.ends_with(await self._log.record_at(session_id, snapshot.out_seq)):
+                snapshots.count("outdated")
+                return False
+            snapshots.count("used")
+            state.begin_at(snapshot)
+            await self._read_rest(state, TAIL_MAX)
+            return True
 
-    async def _read_rest(self, state: SessionState) -> None:
+    async def _read_rest(self, state: SessionState, limit: int) -> None:
         """Read on, page by page. What is decided already need not be held until the end."""
         await state.next_cause()
         await self._precedence.before_page(PAGE_S)
@@ -137,10 +146,10 @@ class SessionCache:
             state.session.session_id,
             in_after=state.in_seq,
             out_after=state.out_seq,
-            limit=PAGE_MAX,
+            limit=limit,
         ):
             await _add(state, page)
-            if len(page) >= PAGE_MAX:
+            if len(page) >= limit:
                 await state.next_cause()
                 await self._precedence.before_page(PAGE_S)
 

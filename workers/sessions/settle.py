@@ -150,6 +150,7 @@ class Settler:
         void: int = 0,
         first_seq: int = 0,
         as_known: bool = False,
+        is_new: bool = False,
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
@@ -159,6 +160,7 @@ class Settler:
         there is none. What is older was delivered to another worker, which gets a moment for it.
         `as_known`: begin without reading. The flow has just raised on what was read, and an append
         that follows is refused if another worker has appended since.
+        `is_new`: the session is probably short, and is not asked for a snapshot first.
         Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
@@ -166,7 +168,7 @@ class Settler:
             with self._precedence.at_work():
                 state = self._cache.known(session_id) if as_known else None
                 if state is None:
-                    state = await self._cache.read(session_id, wake_seq, decided_seq)
+                    state = await self._cache.read(session_id, wake_seq, decided_seq, is_new=is_new)
                 settled = await self._settle(state, alarms, is_deadly, void, first_seq)
             if self._snapshots is not None and (
                 (snapshot := state.due_snapshot(self._snapshots.every)) is not None

@@ -2,7 +2,7 @@
 
     settled ──▶ offered ──▶ in parts, compressed ──▶ stored        beside the work on calls
                                                        │
-    an unknown session that is long ──▶ read ──────────┘ ──▶ the records after it
+    an unknown session ──▶ read ───────────────────────┘ ──▶ the records after it
 
 The log is the only truth. A snapshot counts only if the same code folded it, and if the record that
 it ends with is in the log, unchanged; otherwise the session is read from its first record. Whatever
@@ -32,7 +32,8 @@ EVERY = 250
 """Facts and decisions after which a session gets another snapshot; fewer are read in 20 ms."""
 
 SHORT_MAX = 32
-"""Records of each side that are read first. Of a session that has more, a snapshot is asked for."""
+"""Records of each side that are read first, without a snapshot or before it is known that one is of
+use: a session that seemed to begin and has more is asked for its snapshot then."""
 
 OFFERED_MAX = 256
 """Snapshots that wait to be stored. They share what they consist of with the sessions in memory."""
@@ -82,7 +83,8 @@ class Snapshots:
             if not _is_of(self._fingerprint, body):
                 self.count("other_code")
                 return None
-            return await _read(body, session_id)
+            with self._precedence.long():
+                return await _read(body, session_id)
         except LogUnavailable as error:
             _log.warning("no snapshot is read", extra={"error": str(error)})
         except Exception:

@@ -9,7 +9,6 @@ at once is a coroutine, and lets other calls run in between.
 """
 
 import heapq
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -50,9 +49,9 @@ class Snapshot:
     out_seq: int  # of the last one on `.out`
     out_at: datetime  # when that was stored
 
-    def is_followed_by(self, tail: Sequence[Record]) -> bool:
-        """Whether the log still has the record it ends with: `tail` are those from there on."""
-        return any(each.seq == self.out_seq and each.stored_at == self.out_at for each in tail)
+    def ends_with(self, record: Record | None) -> bool:
+        """Whether this is the last record on `.out` that was folded, as the log has it now."""
+        return record is not None and (record.seq, record.stored_at) == (self.out_seq, self.out_at)
 
 
 @dataclass(kw_only=True)

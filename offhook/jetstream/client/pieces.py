@@ -14,11 +14,12 @@ PIECE_BYTES = 8 * 1024
 def receive_in_pieces(client: Client) -> None:
     """Have the client take what it receives in pieces."""
     parse = client._ps.parse
-    slices = Slices()
 
     async def parse_in_pieces(data: bytes = b"") -> None:
-        for start in range(0, len(data), PIECE_BYTES):
-            await parse(data[start : start + PIECE_BYTES])
+        slices = Slices()
+        await parse(data[:PIECE_BYTES])
+        for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
             await slices.yield_if_due()
+            await parse(data[start : start + PIECE_BYTES])
 
     client._ps.parse = parse_in_pieces  # type: ignore[method-assign]

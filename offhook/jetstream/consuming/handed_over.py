@@ -32,6 +32,7 @@ class HandedOverDelivery:
         self.seq = delivery.seq
         self.count = delivery.count
         self.alarm = delivery.alarm
+        self.may_begin = False  # two workers know the session
 
     async def ack(self) -> None:
         """Acknowledge it: it is not delivered again."""

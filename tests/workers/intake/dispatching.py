@@ -31,6 +31,7 @@ class FakeDelivery:
     seq: int = 1
     alarm: Alarm | None = None
     count: int = 1
+    may_begin: bool = False
     answers: list[str | float] = field(default_factory=list)
     heartbeats: int = 0
     is_unreachable: bool = False
@@ -61,6 +62,7 @@ class FakeSettler:
         self.settled: list[tuple[str, int]] = []
         self.alarms: list[Alarm] = []
         self.voids: list[int] = []
+        self.new: list[str] = []
         self.parked: list[int] = []
         self.park_error: Exception | None = None
         self.running: list[str] = []
@@ -76,6 +78,7 @@ class FakeSettler:
         void: int = 0,
         first_seq: int = 0,
         as_known: bool = False,
+        is_new: bool = False,
     ) -> Settled | HeldElsewhere:
         self.voids += [void] if void else []
         assert session_id not in self.running, "two tasks for one session"
@@ -83,6 +86,7 @@ class FakeSettler:
         self.running_max = max(self.running_max, len(self.running))
         self.settled.append((session_id, wake_seq))
         self.alarms += alarms
+        self.new += [session_id] if is_new else []
         try:
             await self.gate.wait()
         finally:

@@ -28,6 +28,15 @@ async def test_an_alarm_is_told_to_who_settles_and_is_no_record_to_look_for() ->
     assert delivery.answers == ["ack"]
 
 
+@pytest.mark.parametrize("may_begin", [False, True])
+async def test_who_settles_is_told_that_a_session_may_be_new(may_begin: bool) -> None:
+    bench = Bench()
+    delivery = FakeDelivery(session_id="s", may_begin=may_begin)
+    await bench.dispatcher.take(delivery)
+    await until_answered(delivery)
+    assert bench.settler.new == (["s"] if may_begin else [])
+
+
 async def test_a_settled_delivery_is_acknowledged_last() -> None:
     bench = Bench()
     bench.settler.gate.clear()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from unittest.mock import AsyncMock
 
 import pytest
 
@@ -60,28 +59,33 @@ def counted(metrics: WorkerMetrics) -> dict[str, float]:
     }
 
 
-class ReadLog(MemoryLog):
-    """Counts the records that are read, and how often some are asked for."""
+class AskedLog(MemoryLog):
+    """Notes in `asked` what it is asked for: the first records, a record, or those after some."""
 
-    reads = 0
-    asked = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
 
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> Sequence[Record]:
-        found = await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
-        self.reads += len(found)
-        self.asked += 1
-        return found
+        self.asked.append("tail" if in_after or out_after else "first")
+        return await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
+
+    async def record_at(self, session_id: str, position: int) -> Record | None:
+        self.asked.append("record")
+        return await super().record_at(session_id, position)
 
 
 class AskedSnapshots(MemorySnapshots):
-    """Counts how often one is asked for."""
+    """Notes the same beside it."""
 
-    asked = 0
+    def __init__(self, asked: list[str]) -> None:
+        super().__init__()
+        self.asked = asked
 
     async def read(self, session_id: str) -> bytes | None:
-        self.asked += 1
+        self.asked.append("snapshot")
         return await super().read(session_id)
 
 
@@ -136,39 +140,59 @@ async def next_seen(
     return session
 
 
-@pytest.mark.parametrize(("events", "asks"), [(SHORT_MAX - 2, False), (SHORT_MAX - 1, True)])
-async def test_a_call_with_few_records_of_each_side_is_read_at_once(
-    events: int, asks: bool
+@pytest.mark.parametrize(
+    ("is_new", "events", "asked"),
+    [
+        (True, SHORT_MAX - 2, ["first"]),
+        (True, SHORT_MAX - 1, ["first", "snapshot", "tail"]),
+        (False, SHORT_MAX - 2, ["snapshot", "first"]),
+        (False, SHORT_MAX - 1, ["snapshot", "first", "tail"]),
+    ],
+)
+async def test_of_a_session_without_a_snapshot_the_first_records_are_read(
+    is_new: bool, events: int, asked: list[str]
 ) -> None:
-    log, store = ReadLog(), AskedSnapshots()
+    log = AskedLog()
     settler = settler_on(log, ScriptedCarrier(log), Watching().flow)
     arriving: list[CallEvent] = [initiated(), *(transcription(3 * n + 1) for n in range(events))]
     for event in arriving:
         await settler.settle(SESSION, await arrive(log, event))
-    log.asked = 0
-    cache = SessionCache(log, asyncio.sleep, snapshots=snapshots_in(store))
-    state = await cache.read(SESSION)
-    assert state.latest() == fold(SESSION, await log.read(SESSION))
-    assert (store.asked, log.asked) == (1, 3) if asks else (0, 2)
+    expected = fold(SESSION, await log.read(SESSION))
+    log.asked.clear()
+    snapshots = snapshots_in(AskedSnapshots(log.asked))
+    state = await SessionCache(log, asyncio.sleep, snapshots=snapshots).read(SESSION, is_new=is_new)
+    assert state.latest() == expected
+    assert log.asked == asked
 
 
-async def test_a_worker_that_takes_a_long_call_over_reads_its_tail() -> None:
-    log, store = ReadLog(), MemorySnapshots()
+@pytest.mark.parametrize(
+    ("is_new", "asked"),
+    [
+        (False, ["snapshot", "record", "tail"]),
+        (True, ["first", "snapshot", "record", "tail"]),
+    ],
+)
+async def test_a_worker_that_takes_a_long_call_over_reads_its_tail(
+    is_new: bool, asked: list[str]
+) -> None:
+    log = AskedLog()
+    store = AskedSnapshots(log.asked)
     await long_call(log, store)
-    held = len(await log.read(SESSION))
-    reads = log.reads
+    expected = fold(SESSION, await log.read(SESSION))
+    log.asked.clear()
+    cache = SessionCache(log, asyncio.sleep, snapshots=snapshots_in(store))
+    state = await cache.read(SESSION, is_new=is_new)
+    assert state.latest() == expected
+    assert log.asked == asked
     await next_seen(log, store)
-    # For the comparison once more everything, and the first records.
-    assert log.reads - reads - (held + 1) < held / 2
 
 
-async def test_nobody_asks_for_a_snapshot_of_a_short_call() -> None:
-    log, store = MemoryLog(), MemorySnapshots()
-    await long_call(log, store, events=0)
-    assert store.bodies == {}
-    store.read = AsyncMock(side_effect=AssertionError)  # type: ignore[method-assign]
-    await next_seen(log, store)
-    store.read.assert_not_called()
+async def test_nothing_else_is_read_for_the_first_record_of_a_session() -> None:
+    log = AskedLog()
+    snapshots = snapshots_in(AskedSnapshots(log.asked))
+    settler = settler_on(log, ScriptedCarrier(log), Watching().flow, snapshots=snapshots)
+    await settler.settle(SESSION, await arrive(log, initiated()), is_new=True)
+    assert log.asked == ["first"]
 
 
 BREAKS: dict[str, Callable[[bytes], bytes]] = {

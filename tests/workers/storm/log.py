@@ -112,6 +112,14 @@ class WorkerLog:
         await self._come_back()
         return found
 
+    async def record_at(self, session_id: str, position: int) -> Record | None:
+        await self._go()
+        found = await self._log.record_at(session_id, position)
+        if self._dice.random() < self._weather.lagging:
+            found = None
+        await self._come_back()
+        return found
+
     async def _go(self) -> None:
         await self._gate.passed()
         await asyncio.sleep(self._way_s())

@@ -37,4 +37,5 @@ class StormSnapshots(MemorySnapshots):
 
         session_id = stored.session.session_id
         records = [each for each in self._log.records()[session_id] if is_in(each)]
-        return stored.is_followed_by(records) and stored.session == fold(session_id, records)
+        is_ended = any(map(stored.ends_with, records))
+        return is_ended and stored.session == fold(session_id, records)

@@ -34,6 +34,7 @@ class StormDelivery:
     """A message at one worker."""
 
     reply = "reply"
+    may_begin = False
 
     def __init__(self, message: Message, gate: Gate) -> None:
         self.message = message

@@ -1,0 +1,36 @@
+"""What a delivery says before anything is read from the log."""
+
+import pytest
+from nats.aio.msg import Msg
+
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
+from offhook.events import CallAnswered, CallInitiated, CommandRequested, IssuedCommand
+from offhook.workers.intake.delivery import ConsumerDelivery
+
+
+def requested(operation: str) -> bytes:
+    command = IssuedCommand(command_id="c", operation=operation)
+    return encode(CommandRequested(command=command), "s").body
+
+
+def webhook(event: CallInitiated | CallAnswered) -> bytes:
+    return encoded_webhook(wire_body(event), event.event_id).body
+
+
+@pytest.mark.parametrize(
+    ("body", "may_begin"),
+    [
+        (webhook(CallInitiated(event_id="e", call_control_id="v3:a")), True),
+        (webhook(CallAnswered(event_id="e", call_control_id="v3:a")), False),
+        (requested("dial"), True),
+        (requested("hangup"), False),
+    ],
+)
+def test_a_session_may_begin_with_an_initiated_call_and_with_a_dial(
+    body: bytes, may_begin: bool
+) -> None:
+    # Only what a message carries matters here, not the client it came from.
+    reply = "$JS.ACK.CALLS.worker.1.42.7.1795348800123456999.0"
+    message = Msg(_client=None, reply=reply, data=body)  # type: ignore[arg-type]
+    assert ConsumerDelivery(message, "s").may_begin is may_begin

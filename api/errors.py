@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 
 from offhook.errors import ArchiveUnreadable, LogUnavailable, OffhookError, ParameterInvalid, shown
 from offhook.projections.views.database.errors import UNREACHABLE, StatementFailed, will_pass
-from offhook.projections.views.search.session_lists import SearchTooLong
+from offhook.projections.views.search.time_bound import SearchTooLong
 from offhook.telnyx.error_codes import code_of_parameter
 
 RETRY_HEADER = "x-should-retry"

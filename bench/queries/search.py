@@ -34,7 +34,8 @@ from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.search.session_filter import SessionFilter, listed
-from offhook.projections.views.search.session_lists import SearchTooLong, list_sessions
+from offhook.projections.views.search.session_lists import list_sessions
+from offhook.projections.views.search.time_bound import SearchTooLong
 from offhook.projections.views.sessions import sessions, sessions_and_errors
 from offhook.projections.views.stored.event_log import newest_first
 

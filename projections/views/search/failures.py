@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.legs import LegView, legs, list_legs
 from offhook.projections.views.search.session_filter import SessionFilter
-from offhook.projections.views.search.session_lists import bounded_search, stream_sessions
+from offhook.projections.views.search.session_lists import stream_sessions
+from offhook.projections.views.search.time_bound import bounded_search
 from offhook.projections.views.sessions import SessionView
 from offhook.session.failures import is_failure
 

@@ -1,328 +1,40 @@
 """The search in SQL against plain Python on seeded sessions."""
 
 import random
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from operator import eq
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, literal_column, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import literal_column, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections.views.commands import commands
-from offhook.projections.views.legs import legs
-from offhook.projections.views.search import session_lists
-from offhook.projections.views.search.session_filter import UNKNOWN, SessionFilter, is_listed
+from offhook.projections.views.search import number_plans, session_lists
+from offhook.projections.views.search.session_filter import SessionFilter, is_listed
 from offhook.projections.views.search.session_lists import (
-    SearchTooLong,
     list_sessions,
     stream_sessions,
 )
+from offhook.projections.views.search.time_bound import SearchTooLong
 from offhook.projections.views.sessions import SessionView, session_at, sessions
-
-TEXTS = (
-    *("call_control_id", "from_number", "to_number"),
-    *("hangup_cause", "hangup_source", "sip_hangup_cause"),
+from tests.projections.views.search.oracle import (
+    COUNT,
+    FILTERS,
+    NOW,
+    WANTED_NUMBERS,
+    is_found,
+    seeded,
+    stored,
 )
-EQUAL = ("connection_id", "direction", "flow", "flow_version")
-SPANS = {
-    "duration_s": ("started_at", "ended_at"),
-    "answer_delay_s": ("started_at", "answered_at"),
-    "talk_s": ("answered_at", "ended_at"),
-}
-PARTS = ("legs", "commands")
-NOW = datetime(2026, 11, 22, 13, tzinfo=UTC)
-COUNT = 250
-SOME_IDS = ",".join([*(f"s{number}" for number in range(7, 17)), "s700"])
-"""Ten that are there: a list leaves out a quarter of all, of a few perhaps each."""
-
-NUMBERS = (
-    *("+12025550101", "12025550101", "+12025550199", "+4930123456", "4930123499", "+442071234"),
-    *("anonymous", "100%", "+1_2", "sip:+12025550101@example.com", None),
-)
-WANTED_NUMBERS = (
-    *("+12025550101", "+4930123456,+12025550199", "+12025550101,!*99", "anonymous"),
-    *("+1202*", "*0101", "4930*,*34", "*", "!+1202*", "+44205550102", "*5550102", "+999"),
-)
-RAISED = {"flow_raised", "flow_raised_from", "flow_raised_before"}
-CAUSES = ("normal_clearing", "user_busy", "not_found", None)
-REFUSED = {"operation": "dial", "reason": "refused", "http_status": 422, "count": 1}
-LATE = {"operation": "transfer", "reason": "deadline", "http_status": None, "count": 3}
-FAILED = {"operation": "transfer", "reason": "refused", "http_status": 500, "count": 1}
-FILTERS = (
-    *(SessionFilter(from_number=each) for each in ("+12025550101", "+1202*", "*99", "!+1202*")),
-    *(SessionFilter(to_number=each) for each in ("100%", "+1_*", "+4930*,!*99", "anonymous,*34")),
-    *(
-        SessionFilter(number=each)
-        for each in ("+12025550101", "4930*", "*0199", "sip:*", "!+1202*")
-    ),
-    SessionFilter(number="+1202*,+49*,!*01", status="ended"),
-    *(
-        SessionFilter(number=each)
-        for each in ("+4420555*", "+44205550102", "*5550102", "!*5550102")
-    ),
-    SessionFilter(number="+4420555*", started_from=NOW - timedelta(hours=2)),
-    SessionFilter(number="+4420555*", status="empty"),
-    *(SessionFilter(hangup_cause=each) for each in ("user_busy", "user_busy,not*", "!n*")),
-    *(SessionFilter(sip_hangup_cause=each) for each in ("4*", "!200", "*6")),
-    *(SessionFilter(session_id=each) for each in (SOME_IDS, "s1*", "!s2*,!*3")),
-    SessionFilter(call_control_id="v3:s1*"),
-    SessionFilter(any_leg=True, call_control_id="v3:s7-2,v3:s7-1,*3-1"),
-    SessionFilter(hangup_source="caller", direction="incoming"),
-    SessionFilter(flow="b", flow_version="2"),
-    SessionFilter(failed=True),
-    SessionFilter(failed=False, connection_id="1"),
-    *(SessionFilter(failed_command=each) for each in ("*", "dial", "refused,!500", "5*,trans*")),
-    SessionFilter(failed_command="!*", status="ended"),
-    SessionFilter(failed_command="*", status="empty"),
-    SessionFilter(failed_command="*", started_from=NOW - timedelta(hours=2)),
-    SessionFilter(flow_raised=True),
-    SessionFilter(flow_raised=False, status="ended"),
-    SessionFilter(flow_raised=True, status="empty"),
-    SessionFilter(flow_raised_from=NOW - timedelta(hours=2), started_before=NOW),
-    SessionFilter(
-        flow_raised_from=NOW - timedelta(hours=2), flow_raised_before=NOW - timedelta(hours=1)
-    ),
-    SessionFilter(any_leg=True, flow_raised_before=NOW - timedelta(hours=1), direction="outgoing"),
-    SessionFilter(status="empty", started_before=NOW - timedelta(hours=2)),
-    SessionFilter(any_leg=True, failed_command="refused", direction="outgoing"),
-    SessionFilter(started_from=NOW - timedelta(hours=2), started_before=NOW - timedelta(hours=1)),
-    SessionFilter(ended_from=NOW - timedelta(hours=2), ended_before=NOW - timedelta(hours=1)),
-    SessionFilter(duration_s_min=30, duration_s_max=60),
-    SessionFilter(duration_s_max=0.5),
-    SessionFilter(answered=True),
-    SessionFilter(answered=False, status="ended"),
-    SessionFilter(answer_delay_s_min=2.5, answer_delay_s_max=10),
-    SessionFilter(talk_s_min=30),
-    SessionFilter(talk_s_max=20),
-    SessionFilter(hangup_cause="!*", status="ended"),
-    SessionFilter(flow="!*", flow_version="1"),
-    SessionFilter(any_leg=True, connection_id="!*", direction="incoming"),
-    SessionFilter(sip_hangup_cause="*"),
-    SessionFilter(any_leg=True),
-    SessionFilter(any_leg=True, hangup_cause="user_busy", sip_hangup_cause="486"),
-    SessionFilter(any_leg=True, hangup_cause="!*", direction="outgoing", failed=False),
-    SessionFilter(any_leg=True, flow="b", from_number="+1202*", number="+4930*"),
-    SessionFilter(any_leg=True, talk_s_min=30, answer_delay_s_max=2.5),
-    SessionFilter(any_leg=True, answered=False, started_from=NOW - timedelta(hours=1)),
-    SessionFilter(status="active"),
-    SessionFilter(status="empty"),
-)
-
-
-def seeded(seed: int, delayed: float = 0.5) -> list[dict[str, Any]]:
-    """Rows of sessions, with those of their legs and commands; `delayed`: the share of them."""
-    any_of = random.Random(seed)
-    rows = []
-    for number in range(1, COUNT + 1):
-        # Some start at the same time.
-        started_at = NOW - timedelta(minutes=any_of.randrange(250))
-        delay_s = any_of.choice((0, 0, 0, 50, 70, 5_000))
-        stored_at = started_at + timedelta(seconds=delay_s if any_of.random() < delayed else 0)
-        status = any_of.choice(("ended", "ended", "active", "empty"))
-        ended_at = started_at + timedelta(seconds=any_of.choice((0, 30, 60, 600)))
-        its_legs = [
-            {
-                **_row(any_of, started_at, ended_at, status),
-                "call_control_id": f"v3:s{number}-{place}",
-            }
-            for place in range(3)
-        ]
-        its_commands = [_command(any_of, f"s{number}-{place}") for place in range(2)]
-        starts = [leg["started_at"] for leg in its_legs if leg["started_at"]]
-        rows.append(
-            {
-                **_row(any_of, started_at, ended_at, status),
-                "started_at": min(starts, default=None),
-                "from_number": its_legs[0]["from_number"],
-                "to_number": its_legs[0]["to_number"],
-                "session_id": f"s{number}",
-                "call_control_id": its_legs[0]["call_control_id"],
-                "status": status,
-                "up_until": NOW + timedelta(seconds=any_of.choice((-60, 60))),
-                "leg_count": len(its_legs),
-                "recording_count": 0,
-                "parked": any_of.random() < 0.1,
-                "failed": any_of.random() < 0.2,
-                "failed_commands": any_of.choice(
-                    # None if its command only lost a race with the hangup.
-                    [[REFUSED], [LATE], [FAILED, REFUSED], None]
-                    if any(each["status"] == "failed" for each in its_commands)
-                    else [None]
-                ),
-                "flow_raised_at": any_of.choice(
-                    (None, None, started_at + timedelta(seconds=any_of.randrange(5_000)))
-                ),
-                "first_seq": number,
-                "last_seq": number,
-                "first_stored_at": stored_at,
-                "last_stored_at": stored_at,
-                "legs": its_legs,
-                "commands": [{**each, "decided_at": stored_at} for each in its_commands],
-            }
-        )
-    return rows
-
-
-def _command(any_of: random.Random, command_id: str) -> dict[str, Any]:
-    to = any_of.choice((None, "+44205550101", ["44205550102", "+44205550103"]))
-    return {
-        "command_id": command_id,
-        "operation": any_of.choice(("dial", "transfer", "speak")),
-        "status": any_of.choice(("failed", "succeeded")),
-        "parameters": {"from": any_of.choice(NUMBERS), "to": to},
-    }
-
-
-def _numbers(command: dict[str, Any]) -> list[str | None]:
-    """Those that a search finds: of a call that it should have placed."""
-    if command["operation"] == "speak" or command["status"] == "succeeded":
-        return []
-    to = command["parameters"]["to"]
-    return [command["parameters"]["from"], *(to if isinstance(to, list) else [to])]
-
-
-def _row(
-    any_of: random.Random, started_at: datetime, ended_at: datetime, status: str
-) -> dict[str, Any]:
-    """What a session has of its first leg, and each leg has."""
-    answered_at = started_at + timedelta(seconds=any_of.choice((0, 2.5, 10)))
-    return {
-        "started_at": any_of.choice((started_at, started_at, None)),
-        "answered_at": any_of.choice((answered_at, None)),
-        "ended_at": ended_at if status == "ended" else None,
-        "connection_id": any_of.choice(("1", "2", None)),
-        "direction": any_of.choice(("incoming", "outgoing")),
-        "from_number": any_of.choice(NUMBERS),
-        "to_number": any_of.choice(NUMBERS),
-        "hangup_cause": any_of.choice(CAUSES),
-        "hangup_source": any_of.choice(("caller", "callee", None)),
-        "sip_hangup_cause": any_of.choice(("200", "404", "486", None)),
-        "flow": any_of.choice(("a", "b", None)),
-        "flow_version": any_of.choice(("1", "2")),
-    }
-
-
-async def stored(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
-    plain = [{name: row[name] for name in row if name not in PARTS} for row in rows]
-    await connection.execute(insert(sessions), plain)
-    of_legs = [
-        {
-            **leg,
-            "session_id": row["session_id"],
-            "state": "ended",
-            "last_seq": row["last_seq"],
-        }
-        for row in rows
-        for leg in row["legs"]
-    ]
-    await connection.execute(insert(legs), of_legs)
-    its = {"attempts": 1, "ordinal": 0, "last_seq": 1}
-    of_commands = [
-        {**its, **command, "session_id": row["session_id"]}
-        for row in rows
-        for command in row["commands"]
-    ]
-    await connection.execute(insert(commands), of_commands)
-
-
-def is_spelled(wanted: str, value: str) -> bool:
-    """Whether a pattern without ! matches. The oracle: by digits, as a reader would compare."""
-    start, star, end = wanted.partition("*")
-    is_number = all(each.isdigit() for each in (start + end).removeprefix("+"))
-    if is_number:
-        start, value = start.removeprefix("+"), value.removeprefix("+")
-    if not star:
-        return value == start
-    return value.startswith(start) and value.endswith(end)
-
-
-def matches(text: str | None, *values: str | None) -> bool:
-    if text is None:
-        return True
-    known = [value for value in values if value is not None]
-    wanted = [each for each in text.split(",") if not each.startswith("!")]
-    unwanted = [each[1:] for each in text.split(",") if each.startswith("!")]
-    if any(is_spelled(each, value) for each in unwanted for value in known):
-        return False
-    return not wanted or any(is_spelled(each, value) for each in wanted for value in known)
-
-
-def _has_text(value: str | None, wanted: str) -> bool:
-    return matches(wanted, value)
-
-
-def _is_value(value: str | None, wanted: str) -> bool:
-    return value == (None if wanted == UNKNOWN else wanted)
-
-
-def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
-    asked = {name: value for name, value in asdict(wanted).items() if value is not None}
-    del asked["any_leg"]
-    status, is_up = row["status"], row["up_until"] > NOW
-    if status == "active" and not is_up:
-        status = "ended"
-    asks_raised = bool(asked.keys() & RAISED) and asked.get("flow_raised") is not False
-    asks_number = any(not each.startswith("!") for each in asked.get("number", "!").split(","))
-    is_asked = (("failed_command" in asked or asks_number) and row["failed_commands"]) or (
-        asks_raised and row["flow_raised_at"]
-    )
-    if "status" not in asked and status == "empty" and not (row["parked"] or is_asked):
-        return False
-    asks_what_failed = "failed_command" in asked or asks_raised or asks_number
-    if asked.get("status") == "empty" or (asks_what_failed and "status" not in asked):
-        row = row | {"listed_at": row["started_at"] or row["first_stored_at"]}
-    numbers = [leg[name] for leg in row["legs"] for name in ("from_number", "to_number")]
-    numbers += [number for command in row["commands"] for number in _numbers(command)]
-    words = [
-        str(each[name])
-        for each in row["failed_commands"] or ()
-        for name in ("operation", "reason", "http_status")
-        if each[name] is not None
-    ]
-    raised_at = row["flow_raised_at"]
-    checks: dict[str, Callable[[Any], bool]] = {
-        "status": lambda value: status == value,
-        "number": lambda value: matches(value, *numbers),
-        "session_id": partial(_has_text, row["session_id"]),
-        "failed": partial(eq, row["failed"]),
-        "failed_command": lambda value: matches(value, *words),
-        "flow_raised": partial(eq, raised_at is not None),
-        "flow_raised_from": lambda at: raised_at is not None and raised_at >= at,
-        "flow_raised_before": lambda at: raised_at is not None and raised_at < at,
-    }
-    of_session = all(check(asked.pop(name)) for name, check in checks.items() if name in asked)
-    return of_session and any(
-        _has(each, asked) for each in (row["legs"] if wanted.any_leg else [row])
-    )
-
-
-def _has(row: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Whether a session, or a leg, has all of this."""
-    start = row.get("listed_at", row["started_at"])
-    checks: dict[str, Callable[[Any], bool]] = {
-        "started_from": lambda at: bool(start) and start >= at,
-        "started_before": lambda at: bool(start) and start < at,
-        "ended_from": lambda at: bool(row["ended_at"]) and row["ended_at"] >= at,
-        "ended_before": lambda at: bool(row["ended_at"]) and row["ended_at"] < at,
-        "answered": lambda value: (row["answered_at"] is not None) == value,
-    }
-    for name, (first, last) in SPANS.items():
-        lasted_s = float("nan")  # is neither more nor less than anything
-        if row[first] and row[last]:
-            lasted_s = (row[last] - row[first]).total_seconds()
-        checks[f"{name}_min"] = lasted_s.__ge__
-        checks[f"{name}_max"] = lasted_s.__le__
-    checks |= {name: partial(_has_text, row[name]) for name in TEXTS}
-    checks |= {name: partial(_is_value, row[name]) for name in EQUAL}
-    return all(checks[name](value) for name, value in asked.items())
-
 
 _OF_SOME = {"FEW_MAX": 0, "COUNTED_FIRST_MAX": 0}
 _OF_MANY = {**_OF_SOME, "SOME_MAX": 0}
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int]) -> None:
+    for module in (number_plans, session_lists):
+        for name, bound in bounds.items():
+            monkeypatch.setattr(module, name, bound, raising=False)
 
 
 async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> None:
@@ -365,15 +77,14 @@ async def test_the_search_finds_what_plain_python_finds(engine: AsyncEngine) -> 
 async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_finds(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int]
 ) -> None:
-    for name, bound in bounds.items():
-        monkeypatch.setattr(session_lists, name, bound)
+    _set(monkeypatch, bounds)
     seed = random.randrange(10**6)
     any_of, rows = random.Random(seed), seeded(seed)
     newest = sorted(rows, key=lambda row: (row["first_stored_at"], row["first_seq"]), reverse=True)
     async with engine.connect() as connection:
         await stored(connection, rows)
         alone = [SessionFilter(number=each) for each in WANTED_NUMBERS]
-        for wanted in (*alone, *(_combined(any_of) for _ in range(25))):
+        for wanted in (*alone, *(_combined(any_of) for _ in range(35))):
             expected = [row["session_id"] for row in newest if is_found(row, wanted)]
             found: list[str] = []
             before_seq: int | None = None
@@ -389,13 +100,13 @@ async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_fi
 async def test_a_transfer_that_lost_a_race_with_the_hangup_is_found_among_many(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, bound in _OF_MANY.items():
-        monkeypatch.setattr(session_lists, name, bound)
+    _set(monkeypatch, _OF_MANY)
     rows, number = seeded(0), "+12025550101"
     for place, row in enumerate(rows):
         at = NOW - timedelta(minutes=2 * place)
         row |= {"first_stored_at": at, "started_at": at, "commands": [], "failed_commands": None}
-        row["legs"] = [{**row["legs"][0], "started_at": at, "from_number": number}]
+        row |= {"status": "ended", "legs": [{**row["legs"][0], "started_at": at}]}
+        row["legs"][0]["from_number"] = number
     newest = rows[0]
     newest["legs"] = [{**newest["legs"][0], "from_number": None, "to_number": None}]
     newest["commands"] = [
@@ -415,12 +126,15 @@ async def test_a_transfer_that_lost_a_race_with_the_hangup_is_found_among_many(
 
 
 def _combined(any_of: random.Random) -> SessionFilter:
-    """A number of any leg, or of a session, with up to two other filters."""
+    """A number of any leg, or of a session, with up to two other filters, perhaps in a range."""
     asked: dict[str, Any] = {}
     for other in any_of.sample(FILTERS, any_of.randrange(3)):
         asked |= {name: value for name, value in asdict(other).items() if value is not None}
     name = any_of.choice(("number", "number", "from_number", "to_number"))
-    return SessionFilter(**asked | {name: any_of.choice(WANTED_NUMBERS)})
+    asked[name] = any_of.choice(WANTED_NUMBERS)
+    for bound in any_of.sample(("started_from", "started_before"), any_of.randrange(3)):
+        asked[bound] = NOW - timedelta(minutes=any_of.randrange(250))
+    return SessionFilter(**asked)
 
 
 def _view(row: dict[str, Any]) -> dict[str, Any]:
@@ -437,8 +151,8 @@ async def test_a_search_has_a_bound_of_time(
                 " 'select $1 from pg_sleep(30)'"
             )
         )
-        await stored(connection, seeded(1)[:1])
-        monkeypatch.setattr(session_lists, "_FOR_SEARCHES", "set local statement_timeout = 50")
+        await stored(connection, [{**seeded(1)[0], "status": "ended"}])
+        monkeypatch.setattr(session_lists, "FOR_SEARCHES", "set local statement_timeout = 50")
         also = literal_column("pg_temp.slow(sessions.session_id)").is_not(None)
         with pytest.raises(SearchTooLong, match="more than 10 s"):
             await list_sessions(

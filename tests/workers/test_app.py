@@ -57,7 +57,7 @@ def test_flows_are_found_by_module_and_attribute() -> None:
         (".flows:answer_then_transfer", "expected module:attribute"),
         ("no_such_module:flow", "No module named 'no_such_module'"),
         ("tests.whole.flows:nothing", "has no attribute 'nothing'"),
-        ("tests.whole.flows:decide", "a function; expected a Flow"),
+        ("tests.whole.flows:decide", "of type function; expected a Flow"),
         ("queue:flow", r"module 'queue' \(/.*/queue.py\) has no attribute 'flow'"),
         ("offhook.flow:API_FLOW", "the name 'api' is taken"),
     ],

@@ -52,7 +52,7 @@ def _flow_from(name: str, said_by: str) -> Flow:
         )
     flow = getattr(module, attribute)
     if not isinstance(flow, Flow):
-        raise SettingInvalid(f"{said_by}{name!r}, a {type(flow).__name__}; expected a Flow")
+        raise SettingInvalid(f"{said_by}{name!r}, of type {type(flow).__name__}; expected a Flow")
     return flow
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import offhook
 from offhook.cli.embedded.revisions import RevisionLines
 from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.partitions import is_moving
 from offhook.jetstream.provisioning.copies import Say
 from offhook.jetstream.provisioning.leaders import spread_leaders
 from offhook.jetstream.provisioning.provision import provision, require_safe
@@ -93,7 +94,8 @@ async def repartition_log(
 
     client = await connect(settings.nats_url, "provision")
     try:
-        if rewrite_compressed:
+        # Once a move has begun nothing is compressed.
+        if rewrite_compressed and not await is_moving(client):
             await rewrite(client, settings.nats_monitor_urls, settings.stream_replicas, say)
         return await repartition(
             client,

@@ -27,11 +27,7 @@ async def partitions_of(client: Client) -> int:
 
 async def find_partitions(client: Client) -> int | None:
     """See `partitions_of`; None if there is no log yet."""
-    js = client.jetstream(timeout=API_TIMEOUT_S)
-    try:
-        whole, first = await asyncio.gather(find_stream(js, STREAM), find_stream(js, _FIRST))
-    except (NatsError, TimeoutError) as error:
-        raise LogUnavailable(f"JetStream does not answer: {words_of(error)}") from error
+    whole, first = await _whole_and_first(client)
     if whole is not None and first is not None:
         raise LogUnsafe(
             f"streams {STREAM} and {_FIRST} both exist: the move to several partitions has not "
@@ -46,6 +42,19 @@ async def find_partitions(client: Client) -> int | None:
             f"to {PARTITIONS_MAX}: restore the stream as `offhook provision` created it"
         )
     return int(text)
+
+
+async def is_moving(client: Client) -> bool:
+    """Whether a move to several partitions has begun and not ended. Raises LogUnavailable."""
+    return None not in await _whole_and_first(client)
+
+
+async def _whole_and_first(client: Client) -> tuple[StreamInfo | None, StreamInfo | None]:
+    js = client.jetstream(timeout=API_TIMEOUT_S)
+    try:
+        return await asyncio.gather(find_stream(js, STREAM), find_stream(js, _FIRST))
+    except (NatsError, TimeoutError) as error:
+        raise LogUnavailable(f"JetStream does not answer: {words_of(error)}") from error
 
 
 async def find_stream(js: JetStreamContext, stream: str) -> StreamInfo | None:

@@ -1,6 +1,7 @@
 """`offhook provision --repartition`: the log is moved, the views are emptied, or it refuses."""
 
 import asyncio
+import itertools
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from offhook.codec.webhooks import wire_body
 from offhook.events import CallAnswered
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.stream import PROJECTOR
 from offhook.jetstream.subjects import partition_for
@@ -33,6 +35,7 @@ from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.event_log import event_log
 from offhook.settings import Settings, environment_from
 from tests import forked
+from tests.jetstream.provisioning.interrupted import Killed, Killing
 from tests.projections.retention.settled_calls import archive, settled_calls
 from tests.projections.story import (
     TIMEOUT_S,
@@ -139,6 +142,30 @@ async def test_what_starts_the_servers_itself_moves_the_log_too(settings: Settin
     said.clear()
     await asyncio.to_thread(prepare, settings, is_alone=True, say=said.append)
     assert said == []
+
+
+async def test_what_starts_the_servers_itself_goes_on_with_a_move_that_was_killed(
+    settings: Settings,
+) -> None:
+    """Killed after one change of the log, then after four, and so on until one reaches the end."""
+    await fill(settings)
+    kills, said = 0, list[str]()
+    for changes in itertools.count(1, 3):
+        with pytest.MonkeyPatch.context() as patched:
+            Killing(patched, changes)
+            try:
+                await asyncio.to_thread(prepare, settings, is_alone=True, say=said.append)
+            except Killed:
+                kills += 1
+            else:
+                break
+    assert kills >= 3
+    client = await connect(settings.nats_url, "test")
+    log = JetStreamLog(client)
+    assert await partitions_of(client) == 4
+    for number in range(RECORDS):
+        assert [each.seq > 0 for each in await log.read(f"s{number}")] == [True]
+    await close(client)
 
 
 async def test_a_log_of_which_sessions_were_archived_gets_there_by_export_and_import(

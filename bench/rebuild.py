@@ -51,24 +51,6 @@ EMMETT_PROGRESS = ("emt_processors", "emt_projections")
 _ROOT = Path(__file__).resolve().parent.parent
 _RIVALS = Path(__file__).with_name("rivals")
 
-_LOADED = """
-import os, sys, time
-from rich.console import Console
-from offhook.cli.rebuild.run import run_start
-from offhook.projections.standby import standing_by
-from offhook.settings import settings_from
-
-quiet, settings = Console(file=open(os.devnull, "w")), settings_from(os.environ)
-with standing_by(int(sys.argv[1]) - 1) as workers:
-    time.sleep(3)  # they load
-    started = time.perf_counter()
-    run_start(
-        quiet, settings, cutover=True, workers=workers, grace_hours=24, despite_missing=False
-    )
-    print(time.perf_counter() - started)
-"""
-"""What `offhook rebuild start --cutover` does, timed once its processes have loaded."""
-
 Timed = tuple[float, Expected]
 """Seconds, and what came of it."""
 
@@ -89,7 +71,7 @@ class Offhook:
         settings = Settings(nats_url="nats://127.0.0.1:9", postgres_url=self._url)
         took_s = float(
             subprocess.run(
-                [sys.executable, "-c", _LOADED, str(self._workers)],
+                [sys.executable, "-m", "bench.setting.loaded_rebuild", str(self._workers)],
                 env={**kept, **environment_from(settings)},
                 cwd=_ROOT,
                 check=True,

@@ -224,7 +224,7 @@ def offers_for(given: Mapping[str, str]) -> list[tuple[str, str, str]]:
 def filters_of(given: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """The parameters of the API. A time without an offset is in UTC, as in the form.
 
-    Raises ApiRefused 422 for a range or a time zone that is none.
+    Raises ApiRefused 422 for an unknown range or time zone.
     """
     filters = {name: text for name, text in given.items() if name not in ("last", "tz")}
     if "last" in given:

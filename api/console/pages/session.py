@@ -160,7 +160,7 @@ async def _ladder(
 
 
 def _chosen(record: str | None) -> int | None:
-    """The position of the record to show. Raises ApiRefused if it is none."""
+    """The position of the record to show. Raises ApiRefused for anything else."""
     if not record:
         return None
     if (position := position_from(record)) is None:

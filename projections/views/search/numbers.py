@@ -103,7 +103,7 @@ def last_legs_with_number(wanted: Patterns, walked_max: int) -> "Select[Any]":
 
 
 def start_of_last_legs(walked_max: int) -> "ColumnElement[datetime]":
-    """When the session of a leg was stored at the latest that is none of these last legs.
+    """The latest time at which the session of any leg but these last ones was stored.
 
     As `latest` of `timed_sessions_with_number`; null if there are fewer legs.
     """

@@ -1,4 +1,4 @@
-"""What Postgres is told for the statements of a search: a bound of time, and how to plan them."""
+"""Settings of Postgres for the statements of a search: a bound of time, and how to plan them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -13,7 +13,7 @@ from offhook.errors import LogReplaced, OperatorFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
 from offhook.projections.rebuild import cutover, run
-from offhook.projections.rebuild.build import Build, Positions
+from offhook.projections.rebuild.build import UNFINISHED, Build, Positions
 from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.refold import Refolded, refold
 from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
@@ -25,6 +25,7 @@ from offhook.projections.views.schema.migrate import hold_off_projectors, requir
 
 __all__ = [
     "GRACE_S",
+    "UNFINISHED",
     "Build",
     "Compared",
     "Example",
@@ -64,10 +65,17 @@ async def build_version(
         )
 
 
-async def cut_over(postgres_url: str, *, grace_s: float, despite_missing: bool) -> Positions:
+async def cut_over(
+    postgres_url: str, *, grace_s: float, despite_missing: bool, despite_unreadable: bool
+) -> Positions:
     """Put the version aside in use; the one before is kept that long."""
     async with _engine(postgres_url) as engine:
-        return await run.cut_over_version(engine, grace_s=grace_s, despite_missing=despite_missing)
+        return await run.cut_over_version(
+            engine,
+            grace_s=grace_s,
+            despite_missing=despite_missing,
+            despite_unreadable=despite_unreadable,
+        )
 
 
 async def roll_back(postgres_url: str) -> Positions:

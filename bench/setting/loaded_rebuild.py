@@ -27,6 +27,7 @@ def main() -> None:
             workers=workers,
             grace_hours=24,
             despite_missing=False,
+            despite_unreadable=False,
             only_resume=False,
         )
         sys.stdout.write(f"{time.perf_counter() - began_at}\n")

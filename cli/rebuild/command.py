@@ -38,6 +38,14 @@ class _Cutover:
             "--despite-missing", help="Go on even if event_log lacks sessions that the views have."
         ),
     ] = False
+    despite_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--despite-unreadable",
+            help="Go on even if files of archived sessions are missing or changed; these sessions "
+            "keep their rows.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +81,10 @@ def rebuild(context: typer.Context, ready_file: ReadyFile = None) -> None:
 @app.command()
 @with_options(_BUILD)
 def start(*, ready_file: ReadyFile = None, **wanted: Any) -> None:
-    """Build a new version of the views. If interrupted, run it again to continue."""
+    """Build a new version of the views. If interrupted, run it again to continue.
+
+    The exit status is 1 if records are missing, or archived files are missing or changed.
+    """
     _build(ready_file, only_resume=False, **wanted)
 
 

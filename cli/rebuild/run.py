@@ -1,34 +1,27 @@
-"""What `offhook rebuild …` does: build, show the progress, report what differs, swap."""
+"""What `offhook rebuild …` does: build, report what differs, swap; and say how far it is."""
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import typer
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
-from rich.text import Text
 
 from offhook.cli.counted import counted
+from offhook.cli.rebuild.progress import Showing, pace_of
+from offhook.cli.rebuild.report import positions_text, print_parity
 from offhook.errors import OperatorFault, PassingFault
-from offhook.position import position_text
 from offhook.projections import maintenance
-from offhook.projections.maintenance import Compared, Example, Parity, RebuildProgress
+from offhook.projections.maintenance import UNFINISHED, RebuildStatus
 from offhook.projections.standby import Process
 from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.settings import Settings
 from offhook.wording.durations import duration
 
 FAULTS: tuple[type[Exception], ...] = (PassingFault, *DATABASE_ERRORS)
-
-PRINT_EVERY_S = 2.0
-"""Pause between progress lines when the output is not a terminal."""
 
 Result = TypeVar("Result")
 
@@ -41,6 +34,7 @@ def run_start(
     workers: Sequence[Process],
     grace_hours: float,
     despite_missing: bool,
+    despite_unreadable: bool,
     only_resume: bool,
 ) -> None:
     """Build a version, report how it differs, and put it in use if that is wanted.
@@ -48,14 +42,12 @@ def run_start(
     `workers` are those that stand by: this process is one too.
     """
     url = settings.postgres_url
-    build = _run(maintenance.read_rebuild(url)).build
-    is_begun = build is not None and build.state in ("folding", "following")
-    if only_resume and not is_begun:
+    status = _run(maintenance.read_rebuild(url))
+    if only_resume and (status.build is None or status.build.state not in UNFINISHED):
         raise OperatorFault("there is no rebuild to resume: run `offhook rebuild start`")
-    if build is not None and build.state == "live":
-        console.print("The views from before the last cutover are dropped: a new rebuild begins.")
+    _print_begin(console, status)
     started = time.monotonic()
-    with _Showing(console).shown() as showing:
+    with Showing(console).shown() as showing:
         found = _run(
             maintenance.build_version(
                 url, workers=len(workers) + 1, ready=workers, on_progress=showing
@@ -69,26 +61,53 @@ def run_start(
         f"{showing.records:,} records folded in {duration(showing.folded_s)}, {showing.rate:,.0f}"
         f" records/s; {duration(time.monotonic() - started)} in all"
     )
-    _print_parity(console, found)
+    print_parity(console, found)
+    is_complete = not (
+        (found.unreadable and not despite_unreadable) or (found.unrecorded and not despite_missing)
+    )
     if cutover is None:
-        cutover = console.is_terminal and typer.confirm("Put the rebuilt views in use?")
+        cutover = (
+            is_complete and console.is_terminal and typer.confirm("Put the rebuilt views in use?")
+        )
     if cutover:
-        run_cutover(console, settings, grace_hours=grace_hours, despite_missing=despite_missing)
-    else:
+        run_cutover(
+            console,
+            settings,
+            grace_hours=grace_hours,
+            despite_missing=despite_missing,
+            despite_unreadable=despite_unreadable,
+        )
+    elif is_complete:
         console.print("The rebuilt views are aside; `offhook rebuild cutover` puts them in use.")
+    else:
+        console.print(
+            "The rebuilt views are aside, and incomplete. Restore what is missing, and run"
+            " `offhook rebuild start` again; `offhook rebuild cutover` says how to use them as"
+            " they are.",
+            style="red",
+        )
+        raise SystemExit(1)
 
 
 def run_cutover(
-    console: Console, settings: Settings, *, grace_hours: float, despite_missing: bool
+    console: Console,
+    settings: Settings,
+    *,
+    grace_hours: float,
+    despite_missing: bool,
+    despite_unreadable: bool,
 ) -> None:
     """Put the version aside in use."""
     reached = _run(
         maintenance.cut_over(
-            settings.postgres_url, grace_s=grace_hours * 3600, despite_missing=despite_missing
+            settings.postgres_url,
+            grace_s=grace_hours * 3600,
+            despite_missing=despite_missing,
+            despite_unreadable=despite_unreadable,
         )
     )
     console.print(
-        f"The rebuilt views are in use, {_positions(reached)}. For {grace_hours:g} h"
+        f"The rebuilt views are in use, {positions_text(reached)}. For {grace_hours:g} h"
         " `offhook rebuild rollback` returns to those before.",
         style="green",
     )
@@ -97,7 +116,9 @@ def run_cutover(
 def run_rollback(console: Console, settings: Settings) -> None:
     """Put the version before in use again."""
     reached = _run(maintenance.roll_back(settings.postgres_url))
-    console.print(f"The views from before are in use again, {_positions(reached)}.", style="green")
+    console.print(
+        f"The views from before are in use again, {positions_text(reached)}.", style="green"
+    )
 
 
 def run_pause(console: Console, settings: Settings) -> None:
@@ -138,14 +159,36 @@ def run_status(console: Console, settings: Settings, *, as_json: bool) -> None:
         else:
             at_work = ", not at work: `offhook rebuild resume`"
         console.print(f"begun {build.started_at:%Y-%m-%d %H:%M:%S} UTC{at_work}")
-        console.print(f"{build.folded:,} of {counted(build.total, 'record')} folded")
-        if build.state == "following":
+        rate = build.rate if status.is_at_work else 0.0
+        _print_folded(console, build.folded, build.total, "record", rate)
+        if build.archived:
+            is_next = build.state == "folding"
+            _print_folded(
+                console,
+                build.archived_folded,
+                build.archived,
+                "archived record",
+                0.0 if is_next else rate,
+            )
+        if build.unreadable:
+            console.print(
+                f"{counted(build.unreadable, 'archived session')} cannot be read: restore the"
+                " files and run `offhook rebuild start`",
+                style="yellow",
+            )
+        elif build.state == "following":
             behind = f" but for {counted(status.behind, 'position')}" if status.behind else ""
             console.print(f"ready{behind}: `offhook rebuild cutover`")
         if not status.is_of_this_code:
             console.print(
                 "built by another version of Offhook: `start` begins again", style="yellow"
             )
+
+
+def _print_folded(console: Console, folded: int, total: int, noun: str, rate: float) -> None:
+    is_going_on = rate and folded < total
+    pace = f", {pace_of(folded, total, rate)}" if is_going_on else ""
+    console.print(f"{folded:,} of {counted(total, noun)} folded{pace}")
 
 
 def _run(work: Coroutine[Any, Any, Result], *, interrupted: str = "interrupted") -> Result:
@@ -162,129 +205,25 @@ def _run(work: Coroutine[Any, Any, Result], *, interrupted: str = "interrupted")
         ) from error
 
 
-class _Showing:
-    """Draws the progress bar, or prints a line now and then; measures the rate."""
-
-    def __init__(self, console: Console) -> None:
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            TextColumn("{task.fields[more]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self.records = 0  # folded by this run
-        self.folded_s = 0.0
-        self._console = console
-        self._started = 0.0
-        self._printed = 0.0
-        self._phase = ""
-        self._task = self.bar.add_task("folding", total=None, visible=False, more="")
-
-    @property
-    def rate(self) -> float:
-        """Records folded per second, in this run."""
-        return self.records / self.folded_s if self.folded_s else 0.0
-
-    @contextmanager
-    def shown(self) -> "Iterator[_Showing]":
-        """The bar is on the terminal for as long as the block lasts."""
-        with self.bar:
-            yield self
-
-    def __call__(self, progress: RebuildProgress) -> None:
-        now = time.monotonic()
-        if not self._started:
-            self._started = self._printed = now
-            self._begin(progress)
-        if progress.phase == "folding":
-            self.records = progress.folded - progress.resumed_at
-            self.folded_s = now - self._started
-        line = self._line(progress)
-        self.bar.update(
-            self._task,
-            description=progress.phase,
-            completed=progress.folded,
-            total=progress.total,
-            more=line,
-            visible=True,
-        )
-        if self._console.is_terminal:
-            return
-        if progress.phase != self._phase or now - self._printed >= PRINT_EVERY_S:
-            self._phase, self._printed = progress.phase, now
-            self._console.print(
-                f"{progress.phase}: {progress.folded:,} of"
-                f" {counted(progress.total, 'record')}, {line}"
-            )
-
-    def _line(self, progress: RebuildProgress) -> str:
-        if progress.phase == "following":
-            return f"{progress.behind:,} behind the live views"
-        left_s = (progress.total - progress.folded) / self.rate if self.rate else 0.0
-        return f"{self.rate:,.0f} records/s, ETA {int(left_s // 60)}:{int(left_s % 60):02}"
-
-    def _begin(self, progress: RebuildProgress) -> None:
-        self._console.print(
-            "The views are rebuilt from event_log beside the live ones, which stay in use."
-        )
-        if progress.resumed_at:
-            self._console.print(f"Resumed after {counted(progress.resumed_at, 'record')}.")
-
-
-def _print_parity(console: Console, found: Parity) -> None:
-    table = Table()
-    for column in ("table", "rows", "checksum", "compared with the live one"):
-        table.add_column(column, justify="right" if column == "rows" else "left")
-    for each in found.compared:
-        table.add_row(
-            each.table,
-            f"{each.rows:,}",
-            each.checksum[:_SHOWN],
-            "identical" if each.identical else _difference(each),
-            style=None if each.identical else "yellow",
-        )
-    console.print(table)
-    for each in found.compared:
-        for example in each.examples:
-            console.print(Text(f"  {each.table} {_example(example)}"), soft_wrap=True)
-    if found.sessions_left_out:
-        console.print(f"not compared: {counted(found.sessions_left_out, 'session')} in motion")
-    if found.parked:
+def _print_begin(console: Console, status: RebuildStatus) -> None:
+    console.print("The views are rebuilt from event_log beside the live ones, which stay in use.")
+    build = status.build
+    if build is None:
+        return
+    if build.state == "live":
+        console.print("The views from before the last cutover are dropped: a new rebuild begins.")
+    elif build.state not in UNFINISHED or not status.is_of_this_code:
+        console.print("The version aside is of other code: it is dropped, and a new one begins.")
+    elif build.unreadable:
         console.print(
-            f"not folded, with the rows of before: {counted(found.parked, 'session')};"
-            " see `offhook parked list`",
-            style="yellow",
+            f"A rebuilt version is aside: {counted(build.unreadable, 'archived session')} that"
+            f" could not be read {'is' if build.unreadable == 1 else 'are'} tried again. {_ANEW}"
         )
-    if found.unrecorded:
-        console.print(
-            f"without records in event_log: {counted(found.unrecorded, 'session')} of"
-            " the live views",
-            style="yellow",
-        )
-    if found.identical:
-        console.print(f"rebuilt views, {_positions(found.positions)}: identical", style="green")
+    elif build.state == "following":
+        console.print(f"A rebuilt version is aside: it is compared again. {_ANEW}")
     else:
-        console.print(f"rebuilt views, {_positions(found.positions)}: they differ", style="yellow")
+        done = build.folded + build.archived_folded
+        console.print(f"Resumed after {counted(done, 'record')}.")
 
 
-_SHOWN = 16
-"""Characters shown of the 32 that are compared."""
-
-
-def _positions(positions: maintenance.Positions) -> str:
-    """In each partition: `at 0:9, 1:12, 2:7`."""
-    return f"at {', '.join(position_text(position) for _, position in sorted(positions.items()))}"
-
-
-def _difference(each: Compared) -> str:
-    return f"{counted(each.changed, 'row')} changed, {each.added:,} added, {each.removed:,} removed"
-
-
-def _example(example: Example) -> str:
-    key = " ".join(example.key.values())
-    if example.only_in:
-        return f"{key}: only in the {example.only_in} views"
-    changes = (f"{name} {old} → {new}" for name, (old, new) in example.columns.items())
-    return f"{key}: {'; '.join(changes)}"
+_ANEW = "`offhook rebuild cancel` drops it, to begin anew."

@@ -1,7 +1,8 @@
 """The state of a build, in the schema aside: what is done, and how far it has come.
 
-    folding ──▶ following ──▶ live (in its grace period)
-     cold        tail, parity    after the cutover
+    folding ──▶ finishing ──▶ following ──▶ live (in its grace period)
+     cold        tail: archived  tail, parity    after the cutover
+                 sessions
 
 An earlier version of Offhook marked it `rejected` after a rollback, before it dropped the schema.
 
@@ -26,7 +27,10 @@ from offhook.position import partition_of, position_of
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.erasures import copy_erased
 
-State = Literal["folding", "following", "live", "rejected"]
+State = Literal["folding", "finishing", "following", "live", "rejected"]
+UNFINISHED: tuple[State, ...] = ("folding", "finishing", "following")
+"""What `build_version` goes on with."""
+
 Wanted = Literal["pause", "cancel"]
 Positions = Mapping[int, int]
 """The position of the last record of each partition, by partition."""
@@ -54,8 +58,12 @@ class Build:
     wanted: Wanted | None  # by another process
     limits: Positions  # what the cold phase folds up to
     positions: Positions  # of the last records in the version aside, once it follows
-    total: int  # records up to `limits`
+    total: int  # records in event_log up to `limits`, but for those of archived sessions
     folded: int  # of those, in chunks that are done
+    archived: int  # records in segments
+    archived_folded: int
+    unreadable: int  # archived sessions of which a segment cannot be read, or was changed
+    rate: float  # records folded per second since a process began with this state
     started_at: datetime
     cut_over_at: datetime | None
     grace_until: datetime | None
@@ -67,8 +75,10 @@ async def create_build(connection: AsyncConnection, live: str, aside: str) -> No
         text(
             f"create table {aside}.build (fingerprint text not null, state text not null,"
             " wanted text, limits jsonb not null, positions jsonb not null, total bigint not null,"
-            " claimed_to text not null, is_claimed boolean not null,"
-            " started_at timestamptz not null, cut_over_at timestamptz, grace_until timestamptz)"
+            " archived bigint not null, claimed_to text not null, is_claimed boolean not null,"
+            " started_at timestamptz not null, cut_over_at timestamptz, grace_until timestamptz,"
+            # When a process began with the state at hand, and how many records were folded then.
+            " run_began_s double precision, run_began_with bigint not null default 0)"
         )
     )
     # A chunk is the sessions above `after_id` up to `to_id`, or to the last one.
@@ -79,47 +89,139 @@ async def create_build(connection: AsyncConnection, live: str, aside: str) -> No
             " is_done boolean not null default false, records bigint not null default 0)"
         )
     )
-    # Sessions that the cold phase leaves to the tail.
-    await connection.execute(text(f"create table {aside}.later (session_id text primary key)"))
-    limits = json.dumps(await live_positions(connection, live))
+    # Sessions that the cold phase leaves to the tail, with their number of archived records, and
+    # why these cannot be read, if that was tried.
     await connection.execute(
         text(
-            f"insert into {aside}.build (fingerprint, state, limits, positions, total, claimed_to,"
-            " is_claimed, started_at) select :fingerprint, 'folding', cast(:limits as jsonb),"
-            f" cast(:limits as jsonb), count(*), '', false, now() from {live}.event_log"
+            f"create table {aside}.later (session_id text primary key,"
+            " archived bigint not null default 0, unreadable text)"
+        )
+    )
+    # One statement, and so one moment: records that come later are not counted.
+    found = await connection.execute(
+        text(
+            f"select (select array_agg(seq) from {live}.checkpoint where name = :name and seq > 0),"
+            f" (select count(*) from {live}.event_log where session_id not in"
+            f" (select session_id from {live}.archived_sessions)),"
+            f" (select coalesce(sum(records), 0) from {live}.archived_sessions)"
         ),
-        {"fingerprint": fingerprint(), "limits": limits},
+        {"name": PROJECTOR},
+    )
+    reached, total, archived = found.one()
+    await connection.execute(
+        text(
+            f"insert into {aside}.build (fingerprint, state, limits, positions, total, archived,"
+            " claimed_to, is_claimed, started_at) values (:fingerprint, 'folding',"
+            " cast(:limits as jsonb), cast(:limits as jsonb), :total, :archived, '', false, now())"
+        ),
+        {
+            "fingerprint": fingerprint(),
+            "limits": json.dumps({partition_of(seq): seq for seq in reached}),
+            "total": total,
+            "archived": archived,
+        },
     )
 
 
 async def leave_archived(connection: AsyncConnection, live: str, aside: str) -> None:
-    """Leave the archived sessions to the tail, and copy the rows of those that were erased."""
+    """Leave the archived sessions to the tail, and copy the rows of those that were erased.
+
+    Sessions that were archived since the build began are no longer among those of the cold phase.
+    """
     await connection.execute(
         text(
-            f"insert into {aside}.later (session_id) select distinct session_id"
-            f" from {live}.archived_sessions on conflict do nothing"
+            f"insert into {aside}.later (session_id, archived) select session_id, sum(records)"
+            f" from {live}.archived_sessions group by session_id"
+            " on conflict (session_id) do update set archived = excluded.archived"
+        )
+    )
+    await connection.execute(
+        text(
+            f"update {aside}.build set total = (select coalesce(sum(records), 0)"
+            f" from {aside}.chunk), archived = (select coalesce(sum(archived), 0)"
+            f" from {aside}.later)"
         )
     )
     await copy_erased(connection, [each.name for each in VIEWS], live, aside)
 
 
 async def read_build(connection: AsyncConnection, aside: str) -> Build | None:
-    """The build; None if there is none, or one of a version of Offhook that kept no such state."""
+    """The build; None if there is none, or one of a version of Offhook that kept no such state.
+
+    Columns that not every version has had are read as JSON, where they may be missing.
+    """
     found = await connection.execute(text("select to_regclass(:name)"), {"name": f"{aside}.build"})
     if found.scalar_one() is None:
         return None
     found = await connection.execute(
         text(
             "select fingerprint, state, wanted, limits, positions, total, started_at,"
-            " cut_over_at, grace_until, coalesce((select sum(records)"
-            f" from {aside}.chunk where is_done), 0) as folded from {aside}.build"
+            " cut_over_at, grace_until, to_jsonb(build) as stored,"
+            f" (select coalesce(sum(records), 0) from {aside}.chunk where is_done) as folded,"
+            " (select coalesce(sum(cast(to_jsonb(later) ->> 'archived' as bigint)), 0)"
+            f" from {aside}.later) as archived_left,"
+            f" (select count(*) from {aside}.later"
+            " where to_jsonb(later) ->> 'unreadable' is not null) as unreadable,"
+            f" extract(epoch from clock_timestamp()) as now_s from {aside}.build"
         )
     )
-    values: dict[str, Any] = dict(found.one()._mapping)
-    values["folded"] = int(values["folded"])
-    for name in ("limits", "positions"):
-        values[name] = positions_in(values[name])
-    return Build(**values)
+    row = found.one()
+    stored = json.loads(row.stored) if isinstance(row.stored, str) else row.stored
+    archived, folded = stored.get("archived", 0), int(row.folded)
+    archived_folded = 0 if row.state == "folding" else archived - int(row.archived_left)
+    rate = 0.0
+    if (began_s := stored.get("run_began_s")) is not None:
+        done = folded + archived_folded - stored["run_began_with"]
+        rate = done / max(0.001, float(row.now_s) - began_s)
+    return Build(
+        fingerprint=row.fingerprint,
+        state=row.state,
+        wanted=row.wanted,
+        limits=positions_in(row.limits),
+        positions=positions_in(row.positions),
+        total=row.total,
+        folded=folded,
+        archived=archived,
+        archived_folded=archived_folded,
+        unreadable=row.unreadable,
+        rate=rate,
+        started_at=row.started_at,
+        cut_over_at=row.cut_over_at,
+        grace_until=row.grace_until,
+    )
+
+
+async def read_unreadable(connection: AsyncConnection, aside: str) -> dict[str, int]:
+    """Why archived sessions cannot be read, and how many, of each reason. It names the segment."""
+    found = await connection.execute(
+        text(
+            f"select unreadable, count(*) from {aside}.later where unreadable is not null"
+            " group by unreadable order by count(*) desc, unreadable"
+        )
+    )
+    return {reason: count for reason, count in found}
+
+
+async def try_unreadable_again(connection: AsyncConnection, aside: str) -> None:
+    """Have the tail read again what could not be read: it may have been restored."""
+    tried = await connection.execute(
+        text(f"update {aside}.later set unreadable = null where unreadable is not null")
+    )
+    if tried.rowcount:
+        await write_build(connection, aside, state="finishing")
+
+
+async def begin_run(connection: AsyncConnection, aside: str) -> None:
+    """Measure the rate from now on."""
+    build = await read_build(connection, aside)
+    assert build is not None
+    await connection.execute(
+        text(
+            f"update {aside}.build set run_began_s = extract(epoch from clock_timestamp()),"
+            " run_began_with = :done"
+        ),
+        {"done": build.folded + build.archived_folded},
+    )
 
 
 async def write_build(connection: AsyncConnection, aside: str, **values: Any) -> None:

@@ -158,7 +158,6 @@ class ColdWorker:
             *arguments,
         )
         while found := await cursor.fetch(FETCHED_AT_ONCE):
-            made.records += len(found)
             for seq, its_session_id, type_name, version, stored_at, body in found:
                 if its_session_id != session_id:
                     if fold is not None:
@@ -167,6 +166,7 @@ class ColdWorker:
                     limit = position_in(self._limits, partition_of(seq))
                 if seq > limit:
                     continue
+                made.records += 1
                 if fold is None:
                     fold = Fold(session_id)
                 try:
@@ -194,7 +194,7 @@ class _Made:
         self.rows: dict[str, list[Any]] = {view.name: [] for view in VIEWS}
         self.session_ids: list[str] = []  # of all its sessions
         self.later: list[str] = []  # of those that are left to the tail
-        self.records = 0  # that were read
+        self.records = 0  # up to the limits
 
     def add(self, fold: Fold) -> None:
         """A session of which all records were read."""

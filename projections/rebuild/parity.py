@@ -16,7 +16,12 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.position import partition_of
-from offhook.projections.rebuild.build import Positions, live_positions, position_in
+from offhook.projections.rebuild.build import (
+    Positions,
+    live_positions,
+    position_in,
+    read_unreadable,
+)
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.erasures import ERASED
@@ -62,8 +67,10 @@ class Parity:
 
     positions: Positions
     compared: Sequence[Compared]
-    sessions_left_out: int  # in motion
-    parked: int  # sessions that cannot be folded
+    moving: int  # sessions with a record that only the live version has
+    parked: int  # sessions that cannot be folded, but for those that cannot be read
+    unreadable: Mapping[str, int]  # archived sessions, by what is wrong with their segment
+    uncompared: int  # sessions: all of these, and those that are parked in the live version
     unrecorded: int
 
     @property
@@ -87,12 +94,24 @@ async def compare(engine: AsyncEngine, *, live: str, aside: str, positions: Posi
                 compared[table.name] = await _compared(connection, table, live, aside, parameters)
 
         await asyncio.gather(compare_some(first), compare_some(second))
-        parked = await first.execute(text(f"select count(*) from {aside}.parked_sessions"))
+        unreadable = await read_unreadable(first, aside)
+        counted = await first.execute(
+            text(
+                f"select (select count(*) from {aside}.parked_sessions) as parked,"
+                f" (select count(*) from (select session_id from {live}.parked_sessions union"
+                f" select session_id from {aside}.parked_sessions union"
+                " select unnest(cast(:left_out as text[]))) as each) as uncompared"
+            ),
+            parameters,
+        )
+        counts = counted.one()
         return Parity(
             positions=positions,
             compared=[compared[table.name] for table in tables],
-            sessions_left_out=len(moving),
-            parked=parked.scalar_one(),
+            moving=len(moving),
+            parked=counts.parked - sum(unreadable.values()),
+            unreadable=unreadable,
+            uncompared=counts.uncompared,
             unrecorded=await count_unrecorded(first, live),
         )
 

@@ -1,7 +1,8 @@
 """The order of a rebuild, and what other processes may ask of one.
 
-build ─▶ cold ─▶ indexes ─▶ tail ─▶ parity ─▶ ready ─▶ cutover
-           └────────┴─────────┴─ pause: all that is committed stays; `build` goes on from there
+build ─▶ cold ─▶ indexes ─▶ archived ─▶ tail ─▶ parity ─▶ ready ─▶ cutover
+           └────────┴───────────┴─────────┴─ pause: all that is committed stays; `build` goes on
+                                             from there
 """
 
 import asyncio
@@ -18,13 +19,17 @@ from offhook.errors import OperatorFault
 from offhook.projections.projector.checkpoint import become_active
 from offhook.projections.rebuild.aside import create_aside, create_indexes
 from offhook.projections.rebuild.build import (
+    UNFINISHED,
     Build,
     Positions,
+    begin_run,
     create_build,
     fingerprint,
     leave_archived,
     live_positions,
     read_build,
+    read_unreadable,
+    try_unreadable_again,
     write_build,
 )
 from offhook.projections.rebuild.cutover import CLOSE_RECORDS, cut_over, drop_versions
@@ -49,18 +54,18 @@ RECORDS_A_PROCESS = 10_000
 
 GRACE_S = 24 * 3600.0
 
-Phase = Literal["folding", "indexing", "following", "comparing"]
+Phase = Literal["folding", "indexing", "folding archived", "following", "comparing"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildProgress:
-    """Records folded in the cold phase, of how many; positions behind, while following."""
+    """Records folded, of how many: those in event_log, or in segments while these are read."""
 
     phase: Phase
     folded: int
     total: int
     resumed_at: int  # records that an earlier run had folded
-    behind: int = 0
+    behind: int = 0  # positions, while following
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +104,11 @@ async def build_version(
             await create_indexes(engine, live, aside)
             async with engine.begin() as writing:
                 await leave_archived(writing, live, aside)
-                await write_build(writing, aside, state="following")
+                await write_build(writing, aside, state="finishing")
                 await refill(writing, aside)
         async with _following(engine, live, aside) as tail:
-            while await tail.fold_later():
-                await tail.connection.commit()
+            if not await _finish(tail, aside, on_progress):
+                return None
             while await tail.follow():
                 await tail.connection.commit()
                 behind = await tail.behind()
@@ -119,7 +124,11 @@ async def build_version(
 
 
 async def cut_over_version(
-    engine: AsyncEngine, *, grace_s: float = GRACE_S, despite_missing: bool = False
+    engine: AsyncEngine,
+    *,
+    grace_s: float = GRACE_S,
+    despite_missing: bool = False,
+    despite_unreadable: bool = False,
 ) -> Positions:
     """Make the version aside the live one; the positions it is at. Raises OperatorFault."""
     async with claimed(engine) as connection:
@@ -132,6 +141,13 @@ async def cut_over_version(
             raise OperatorFault(
                 "the version aside was built by another version of Offhook:"
                 " run `offhook rebuild start`, which begins again"
+            )
+        unreadable = await read_unreadable(connection, aside)
+        if unreadable and not despite_unreadable:
+            raise OperatorFault(
+                f"archived sessions are not in the rebuilt views ({sum(unreadable.values()):,}):"
+                f" {next(iter(unreadable))}. Restore what is missing and run `offhook rebuild"
+                " start`, or use --despite-unreadable: these sessions then keep their present rows"
             )
         missing = await count_unrecorded(connection, live)
         if missing and not despite_missing:
@@ -169,7 +185,7 @@ async def pause(engine: AsyncEngine) -> Build:
     async with engine.begin() as connection:
         aside = aside_of(await live_schema(connection))
         build = await read_build(connection, aside)
-        if build is None or build.state not in ("folding", "following"):
+        if build is None or build.state not in UNFINISHED:
             raise OperatorFault("no rebuild is at work")
         await write_build(connection, aside, wanted="pause")
     async with claimed(engine), engine.connect() as connection:
@@ -238,11 +254,12 @@ async def _begun(engine: AsyncEngine, live: str, aside: str) -> Build:
         build = await read_build(connection, aside)
         if (
             build is not None
-            and build.state in ("folding", "following")
+            and build.state in UNFINISHED
             and build.fingerprint == fingerprint()
             and build.wanted != "cancel"
         ):
             await write_build(connection, aside, wanted=None)
+            await try_unreadable_again(connection, aside)
             return build
     await drop_versions(engine)
     async with engine.begin() as connection:
@@ -269,6 +286,9 @@ async def _fold(
     progress: _Progress,
 ) -> bool:
     """The cold phase; whether it was finished, and not paused."""
+    async with engine.begin() as connection:
+        await begin_run(connection, aside)
+    progress.show("folding")
     task = Task(postgres_url=postgres_url, live=live, aside=aside, owner=uuid4().hex)
     count = min(workers, -(-progress.left // RECORDS_A_PROCESS))
     async with working(task, count, ready) as work:
@@ -295,6 +315,35 @@ async def _fold(
         )
         if left.scalar_one():
             raise OperatorFault("the rebuild's workers ended, but not all of it is done")
+    return True
+
+
+async def _finish(tail: Tail, aside: str, on_progress: Callable[[RebuildProgress], None]) -> bool:
+    """Fold what the cold phase left; whether all was tried, and it was not paused."""
+    build = await read_build(tail.connection, aside)
+    assert build is not None
+    if build.state == "following":
+        return True
+    await begin_run(tail.connection, aside)
+    folded = build.archived_folded
+    while True:
+        await tail.connection.commit()
+        if build.archived:
+            on_progress(
+                RebuildProgress(
+                    phase="folding archived",
+                    folded=folded,
+                    total=build.archived,
+                    resumed_at=build.archived_folded,
+                )
+            )
+        if await _is_wanted_to_stop(tail.connection, aside):
+            return False
+        if (more := await tail.fold_later()) is None:
+            break
+        folded += more
+    await write_build(tail.connection, aside, state="following")
+    await tail.connection.commit()
     return True
 
 

@@ -1,15 +1,21 @@
 """The tail phase: what the projector has folded since is folded into the version aside as well.
 
+Before that, the sessions that the cold phase left: archived ones, and those with a problem. An
+archived session stays listed in `later` if a segment of it cannot be read or was changed.
+
 A batch is one transaction: the touched sessions folded on, their rows written, the positions moved.
 The last batch is in the transaction of the cutover.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.history.segments import require_hash
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import (
     Positions,
@@ -23,7 +29,7 @@ from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import Folded, written
 from offhook.projections.views.registry import VIEWS, Rows
 from offhook.projections.views.sessions import SESSIONS, session_view
-from offhook.projections.views.stored.archive import places_of, read_archived
+from offhook.projections.views.stored.archive import Place, places_of, read_archived
 from offhook.projections.views.stored.event_log import STORED, StoredRecord, read_stored
 from offhook.projections.views.view import columns_of
 from offhook.recent import RecentDict
@@ -49,19 +55,28 @@ class Tail:
         self.connection = connection
         self._live, self._aside = live, aside
         self._cached = RecentDict[str, Folded](SESSIONS_CACHED_MAX)
+        self._faults: dict[
+            tuple[str, str], str
+        ] = {}  # of each segment so far; empty if it has none
 
-    async def fold_later(self) -> int:
-        """Fold some of the sessions that the cold phase left; how many, 0 if there are none."""
+    async def fold_later(self) -> int | None:
+        """Fold some of the sessions that the cold phase left; None if there are none.
+
+        Returns how many archived records were folded.
+        """
         found = await self.connection.execute(
             text(
-                f"delete from {self._aside}.later where session_id in"
-                f" (select session_id from {self._aside}.later limit :limit) returning session_id"
+                f"delete from {self._aside}.later where session_id in (select session_id"
+                f" from {self._aside}.later where unreadable is null limit :limit)"
+                " returning session_id, archived"
             ),
             {"limit": LATER_AT_ONCE},
         )
-        session_ids = found.scalars().all()
-        await self._fold({session_id: () for session_id in session_ids}, self.positions)
-        return len(session_ids)
+        archived: dict[str, int] = {row.session_id: row.archived for row in found}
+        if not archived:
+            return None
+        unreadable = await self._fold({each: () for each in archived}, self.positions)
+        return sum(count for each, count in archived.items() if each not in unreadable)
 
     async def behind(self) -> int:
         """How many positions the version aside is behind the live one."""
@@ -106,10 +121,13 @@ class Tail:
 
     async def _fold(
         self, by_session: Mapping[str, Sequence[StoredRecord]], until: Positions
-    ) -> None:
-        """Fold on the sessions that are known, and all others from their first record."""
+    ) -> Mapping[str, "_Unreadable"]:
+        """Fold on the sessions that are known, and all others from their first record.
+
+        Returns the archived ones that cannot be read.
+        """
         if not by_session:
-            return
+            return {}
         folds: list[Fold] = []
         for session_id, records in by_session.items():
             if (known := self._cached.get(session_id)) is not None:
@@ -117,33 +135,39 @@ class Tail:
                 for record in records:
                     fold.add(record)
                 folds.append(fold)
-        folds += await self._whole([key for key in by_session if key not in self._cached], until)
+        unknown = [key for key in by_session if key not in self._cached]
+        whole, unreadable = await self._whole(unknown, until)
+        folds += whole
         rows = [(fold, made) for fold in folds if (made := fold.rows()) is not None]
         await self._write(rows)
         failures = [fold.failure for fold in folds if fold.failure is not None]
         await self._park(failures)
         await self._unpark([*by_session], failures)
+        await self._list_unreadable([*by_session], unreadable)
         for fold in folds:
             session_id = fold.folded.session.session_id
             if fold.failure is None:
                 self._cached[session_id] = written(fold.folded)
             else:
                 self._cached.pop(session_id, None)
+        return unreadable
 
-    async def _whole(self, session_ids: Sequence[str], until: Positions) -> list[Fold]:
-        """These sessions folded from their first record up to there."""
-        if not session_ids:
-            return []
+    async def _whole(
+        self, session_ids: Sequence[str], until: Positions
+    ) -> "tuple[list[Fold], dict[str, _Unreadable]]":
+        """These sessions folded from their first record up to there; those that cannot be read."""
         folds: dict[str, Fold] = {}
+        unreadable: dict[str, _Unreadable] = {}
+        if not session_ids:
+            return [], unreadable
         for session_id, places in (await places_of(self.connection, session_ids)).items():
             folds[session_id] = fold = Fold(session_id)
-            try:
-                for record in await read_archived(self.connection, session_id):
-                    fold.add(record)
-            except (OperatorFault, HistoryUnreadable) as error:
+            if reason := await self._take_archived(fold, places):
+                archived = sum(each.block.records for each in places)
+                unreadable[session_id] = _Unreadable(archived=archived, reason=reason)
                 # Its position has the partition, whose projector folds it again.
                 since_seq = places[0].block.first_position
-                fold.fail(since_seq, f"its archived records cannot be read: {error}")
+                fold.fail(since_seq, f"its archived records cannot be read: {reason}")
         result = await self.connection.stream(
             text(
                 f"select {_COLUMNS} from {self._live}.event_log"
@@ -157,7 +181,22 @@ class Tail:
                     row.session_id, Fold(row.session_id)
                 )
                 fold.add(read_stored(**row._mapping))
-        return [*folds.values()]
+        return [*folds.values()], unreadable
+
+    async def _take_archived(self, fold: Fold, places: Sequence[Place]) -> str:
+        """Take in the session's archived records; empty, or why that is not possible."""
+        for place in places:
+            segment = (place.root, place.segment)
+            if segment not in self._faults:
+                self._faults[segment] = await asyncio.to_thread(_fault_of, place)
+            if fault := self._faults[segment]:
+                return fault
+        try:
+            for record in await read_archived(self.connection, places[0].block.session_id):
+                fold.add(record)
+        except (OperatorFault, HistoryUnreadable) as error:
+            return str(error)
+        return ""
 
     async def _write(self, several: Sequence[tuple[Fold, Rows]]) -> None:
         """Upsert all rows at once; if Postgres refuses one, session by session, to find whose."""
@@ -205,3 +244,39 @@ class Tail:
             text(f"delete from {self._aside}.parked_sessions where session_id = any(:session_ids)"),
             {"session_ids": [each for each in session_ids if each not in failed]},
         )
+
+    async def _list_unreadable(
+        self, session_ids: Sequence[str], unreadable: "Mapping[str, _Unreadable]"
+    ) -> None:
+        """Note in `later` which of these sessions cannot be read, and which can be again."""
+        await self.connection.execute(
+            text(f"delete from {self._aside}.later where session_id = any(:session_ids)"),
+            {"session_ids": session_ids},
+        )
+        for session_id, each in unreadable.items():
+            await self.connection.execute(
+                text(
+                    f"insert into {self._aside}.later (session_id, archived, unreadable)"
+                    " values (:session_id, :archived, :reason)"
+                ),
+                {"session_id": session_id, "archived": each.archived, "reason": each.reason},
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unreadable:
+    """An archived session of which a segment cannot be read, or was changed."""
+
+    archived: int  # records
+    reason: str
+
+
+def _fault_of(place: Place) -> str:
+    """Empty if the segment is as it was written, else what is wrong."""
+    if place.sha256 is None:
+        return ""
+    try:
+        require_hash(place.root, place.segment, place.sha256)
+    except (OperatorFault, HistoryUnreadable) as error:
+        return str(error)
+    return ""

@@ -244,10 +244,10 @@ async def _latest_first(
 
 
 def _select() -> Any:
-    return select(archived_sessions, archive_segments.c.root).join(
+    return select(archived_sessions, archive_segments.c.root, archive_segments.c.sha256).join(
         archive_segments, archive_segments.c.name == archived_sessions.c.segment
     )
 
 
 def _place(row: Any) -> Place:
-    return Place(root=row.root, segment=row.segment, block=block_of(row))
+    return Place(root=row.root, segment=row.segment, sha256=row.sha256, block=block_of(row))

@@ -50,13 +50,16 @@ class RebuildView:
     """A rebuild of the views, as far as it is.
 
     folding      `folded` of `total` records are in the version aside
-    following    it is complete, and `behind` positions behind the live views
+    finishing    the records of archived sessions are being folded, too
+    following    it is `behind` positions behind the live views, and complete but for `unreadable`
+                 archived sessions, whose files are missing or were changed
     live         it is in use, and can be rolled back until `grace_until`
     """
 
     state: str
     total: int
     folded: int
+    unreadable: int
     behind: int
     started_at: datetime
     cut_over_at: datetime | None
@@ -76,6 +79,9 @@ async def read_rebuild_progress(
     found = await connection.execute(
         text(
             "select state, total, started_at, cut_over_at, grace_until, wanted, positions,"
+            # Not every version has had this column.
+            f" (select count(*) from {aside}.later"
+            " where to_jsonb(later) ->> 'unreadable' is not null) as unreadable,"
             f" coalesce((select sum(records) from {aside}.chunk where is_done), 0) as folded"
             f" from {aside}.build"
         )

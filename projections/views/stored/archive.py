@@ -85,6 +85,7 @@ class Place:
 
     root: str
     segment: str
+    sha256: str | None  # of the file as it was written; unknown while it is being written
     block: Block
 
 
@@ -95,7 +96,7 @@ async def places_of(
     if not session_ids:
         return {}
     found = await connection.execute(
-        select(archived_sessions, archive_segments.c.root)
+        select(archived_sessions, archive_segments.c.root, archive_segments.c.sha256)
         .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
         .where(archived_sessions.c.session_id.in_([storable(each) for each in session_ids]))
         .order_by(archived_sessions.c.first_seq)
@@ -103,7 +104,7 @@ async def places_of(
     places: dict[str, list[Place]] = {}
     for row in found:
         places.setdefault(row.session_id, []).append(
-            Place(root=row.root, segment=row.segment, block=block_of(row))
+            Place(root=row.root, segment=row.segment, sha256=row.sha256, block=block_of(row))
         )
     return places
 

@@ -4,28 +4,42 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.main import app
+from offhook.errors import OperatorFault
+from offhook.history.segments import segment_url, write_segment
+from offhook.projections import maintenance
+from offhook.projections.maintenance import Build, RebuildStatus
+from offhook.projections.retention.archive import segment_values, session_values
+from offhook.projections.retention.settled import archived_from
 from offhook.projections.views.database.bulk import insert_new
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.fold import folded_from
 from offhook.projections.views.registry import VIEWS, rows_of
-from offhook.projections.views.stored.event_log import StoredRecord, event_log, read_stored
+from offhook.projections.views.stored.archive import archive_segments, archived_sessions
+from offhook.projections.views.stored.event_log import (
+    StoredRecord,
+    event_log,
+    read_stored,
+    read_with_headers,
+)
 from offhook.projections.views.view import columns_of
 from offhook.settings import Settings, environment_from
 from tests.projections.story import NOON, call, interleaved, stored_views
@@ -102,7 +116,7 @@ def test_each_command_says_what_it_did(settings: Settings) -> None:
     assert "not at work" not in output
     assert json.loads(run("status", "--json")[1])["build"]["state"] == "following"
     status, output = run("resume", "--no-cutover")
-    assert "Resumed after 130 records." in output, output
+    assert "A rebuilt version is aside: it is compared again." in output, output
     assert "The rebuilt views are in use, at 0:130." in run("cutover", "--grace-hours", "2")[1]
     assert "`offhook rebuild rollback` works until" in run("status")[1]
     assert "no rebuilt version is ready" in run("cutover")[1]
@@ -113,6 +127,71 @@ def test_each_command_says_what_it_did(settings: Settings) -> None:
     assert "The rebuilt views are in use, at 0:130." in output
     assert "rebuilt views, at 0:130: identical" in run("start", "--no-cutover")[1]
     assert run("cancel") == (0, "dropped what was aside")
+
+
+def test_a_rebuild_at_work_shows_its_rate_and_what_is_left(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_work(url: str) -> RebuildStatus:
+        return RebuildStatus(build=build, is_at_work=True, is_of_this_code=True, behind=0)
+
+    build = Build(
+        fingerprint="", state="folding", wanted=None, limits={}, positions={}, total=50_000,
+        folded=20_000, archived=8_000, archived_folded=0, unreadable=0, rate=200.0,
+        started_at=NOON, cut_over_at=None, grace_until=None,
+    )  # fmt: skip
+    monkeypatch.setattr(maintenance, "read_rebuild", at_work)
+
+    def status() -> str:
+        return CliRunner().invoke(app, ["rebuild", "status"], env=environment_from(settings)).output
+
+    assert "20,000 of 50,000 records folded, 200 records/s, ETA 2:30\n" in status()
+    assert "0 of 8,000 archived records folded\n" in status()
+    build = replace(build, state="finishing", folded=50_000, archived_folded=1_000)
+    assert "50,000 of 50,000 records folded\n" in status()
+    assert "1,000 of 8,000 archived records folded, 200 records/s, ETA 0:35\n" in status()
+
+
+def test_a_missing_segment_is_a_failure_until_it_is_restored(
+    settings: Settings, tmp_path: Path
+) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["rebuild", *words], env=environment_from(settings))
+        printed = result.exception if isinstance(result.exception, OperatorFault) else ""
+        return result.exit_code, _unwrapped(result.output) + str(printed)
+
+    file = asyncio.run(_archived(settings.postgres_url, tmp_path, "s1"))
+    content = file.read_bytes()
+    file.unlink()
+    status, output = run("start")
+    assert status == 1, output
+    assert "folding archived: 0 of 13 records" in output
+    assert "not folded: 1 archived session." in output
+    assert re.search(r"1 session: .*s1-segment\.jsonl\.zst cannot be opened: No such file", output)
+    assert "they differ, 1 session not compared" in output
+    assert "aside, and incomplete. Restore what is missing" in output
+    status, output = run("status")
+    assert "117 of 117 records folded 0 of 13 archived records folded" in output
+    assert "1 archived session cannot be read: restore the files and run" in output
+    assert "ready" not in output
+    status, output = run("cutover")
+    assert status == 1
+    assert "or use --despite-unreadable" in output
+    assert run()[0] == 1
+
+    file.write_bytes(content)
+    status, output = run("start")
+    assert status == 0, output
+    assert "1 archived session that could not be read is tried again" in output
+    assert "`offhook rebuild cancel` drops it, to begin anew" in output
+    assert "not compared" not in output
+    assert "13 of 13 archived records folded ready" in run("status")[1]
+    file.unlink()
+    assert "A rebuilt version is aside: it is compared again" in run("start")[1]
+    assert run("cancel") == (0, "dropped what was aside")
+    status, output = run("start", "--cutover", "--despite-unreadable")
+    assert status == 0, output
+    assert "The rebuilt views are in use" in output
 
 
 def _unwrapped(output: str) -> str:
@@ -181,6 +260,28 @@ async def _filled(url: str) -> None:
     engine = open_database(url)
     await _stored(engine, calls=10)
     await engine.dispose()
+
+
+async def _archived(url: str, root: Path, session_id: str) -> Path:
+    """Ten calls in event_log, one of them in a segment: its file."""
+    engine = open_database(url)
+    await _stored(engine, calls=10)
+    async with engine.begin() as connection:
+        rows = await read_with_headers(connection, session_id)
+        name = f"{session_id}-segment"
+        manifest = write_segment(str(root), name, [archived_from(rows, [])])
+        await connection.execute(
+            insert(archive_segments).values(
+                name=name, root=str(root), begun_at=NOON, archived_at=NOON,
+                **segment_values(manifest),
+            )
+        )  # fmt: skip
+        await connection.execute(
+            insert(archived_sessions), [session_values(name, each) for each in manifest.blocks]
+        )
+        await connection.execute(delete(event_log).where(event_log.c.session_id == session_id))
+    await engine.dispose()
+    return Path(segment_url(str(root), name))
 
 
 async def _stored(engine: AsyncEngine, *, calls: int) -> list[StoredRecord]:

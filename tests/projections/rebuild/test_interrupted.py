@@ -13,6 +13,7 @@ from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild import cold, run, tail
+from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import (
     RebuildProgress,
     build_version,
@@ -21,14 +22,17 @@ from offhook.projections.rebuild.run import (
     pause,
     read_status,
 )
+from offhook.projections.views.schema.versions import read_rebuild_progress
 from tests.projections.rebuild.versions import (
     NAMES,
+    RECORDS,
     built,
     projected,
     run_sql,
     schemas_aside,
     value,
 )
+from tests.projections.retention.settled_calls import late
 from tests.projections.story import (
     TIMEOUT_S,
     call,
@@ -96,6 +100,28 @@ async def test_half_a_fold_by_other_code_is_not_gone_on_with(
         await cut_over_version(engine)
 
 
+async def test_a_version_aside_from_before_archived_records_were_counted_is_read(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    """After an upgrade within the grace period the version before is still there."""
+    await projected(client, log, engine)
+    await built(engine)
+    await cut_over_version(engine)
+    await run_sql(
+        engine,
+        "alter table public_rebuild.build drop archived, drop run_began_s, drop run_began_with",
+    )
+    await run_sql(engine, "alter table public_rebuild.later drop archived, drop unreadable")
+    status = await read_status(engine)
+    assert status.build is not None
+    assert (status.build.state, status.build.rate, status.build.unreadable) == ("live", 0, 0)
+    async with engine.connect() as connection:
+        view = await read_rebuild_progress(connection, {})
+        assert view is not None
+        assert (view.state, view.unreadable) == ("live", 0)
+    await roll_back(engine)
+
+
 async def test_paused_it_is_resumed_where_it_was(
     client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +133,7 @@ async def test_paused_it_is_resumed_where_it_was(
     assert status.build is not None
     assert (status.build.folded, status.is_at_work) == (claimed, False)
     assert 0 < claimed < status.build.total
+    assert status.build.rate > 0
     with pytest.raises(OperatorFault, match="no rebuilt version is ready"):
         await cut_over_version(engine)
     shown: list[RebuildProgress] = []
@@ -137,6 +164,22 @@ async def test_cancelled_at_work_it_leaves_nothing(
     assert await cancelling[0]
     assert await schemas_aside(engine) == 0
     assert await stored_views(engine) == before
+
+
+async def test_records_that_come_meanwhile_are_not_counted_as_folded(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    """`status` counted past its total under live traffic."""
+    await projected(client, log, engine)
+    with pytest.raises(Killed):
+        await built(engine, on_progress=_kill_when("folding"))
+    await publish(log, [*call(NAMES[0]), *call("s0-later"), late(NAMES[0])])
+    async with projecting(Projector(client, engine)):
+        await caught_up(client, engine)
+    assert (await built(engine)).identical
+    status = await read_status(engine)
+    assert status.build is not None
+    assert status.build.folded == status.build.total == RECORDS * len(NAMES)
 
 
 async def test_of_two_rebuilds_one_is_refused(

@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any
 
-from offhook.cli.whatif.child import AHEAD, Loaded, Part
+from offhook.cli.whatif.child import AHEAD, Loaded, Part, sent
 from offhook.cli.whatif.replay import Found, Replayed
 from offhook.cli.whatif.tally import Tally
 from offhook.errors import OperatorFault, SettingInvalid
@@ -78,10 +78,15 @@ class _Pool:
         self._failed: BaseException | None = None
         self._stopped = threading.Event()
         self._running: set[_Process] = set()
-        # One first: if its flow cannot be loaded, no other is started.
-        self._first: _Process | None = self._start()
-        self.loaded = self._first.loaded
-        self._threads = [threading.Thread(target=self._serve) for _ in range(processes)]
+        # All at once: they load what they import side by side.
+        started = [self._start() for _ in range(processes)]
+        try:
+            self.loaded = started[0].load()
+        except BaseException:
+            for process in started:
+                process.end()
+            raise
+        self._threads = [threading.Thread(target=self._serve, args=(each,)) for each in started]
         for thread in self._threads:
             thread.start()
 
@@ -124,11 +129,9 @@ class _Pool:
             self._running.add(process)
         return process
 
-    def _serve(self) -> None:
+    def _serve(self, process: "_Process") -> None:
         try:
-            with self._lock:
-                process, self._first = self._first, None
-            process = process or self._start()
+            process.load()
             pending: deque[Part] = deque()
             more = True
             while more or pending:
@@ -163,6 +166,7 @@ class _Pool:
                 self._running.discard(ended)
             ended.end()
             process = self._start()
+            process.load()
             try:
                 for part in pending:
                     process.send(part)
@@ -210,19 +214,28 @@ class _Process:
         assert self._process.stdout is not None
         self._parts: IO[bytes] = self._process.stdin
         self._answers: IO[bytes] = self._process.stdout
-        try:
-            self.loaded: Loaded = self._read()
-        except _Ended as ended:
+        self._flow = flow
+        self._loaded: Loaded | None = None
+
+    def load(self) -> Loaded:
+        """Wait until it has loaded the flow. Raises SettingInvalid."""
+        if self._loaded is None:
+            try:
+                self._loaded = self._read()
+            except _Ended as ended:
+                self.end()
+                raise SettingInvalid(
+                    f"{self._flow!r} cannot be loaded: its process ended: {ended}"
+                ) from None
+        if self._loaded.error:
             self.end()
-            raise SettingInvalid(f"{flow!r} cannot be loaded: its process ended: {ended}") from None
-        if self.loaded.error:
-            self.end()
-            raise SettingInvalid(self.loaded.error)
+            raise SettingInvalid(self._loaded.error)
+        return self._loaded
 
     def send(self, part: Part) -> None:
         """Hand it a part."""
         try:
-            self._parts.write(pickle.dumps(part, protocol=pickle.HIGHEST_PROTOCOL))
+            self._parts.write(sent(part))
             self._parts.flush()
         except OSError:
             raise _Ended(self._process.wait()) from None

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
@@ -26,7 +27,12 @@ from offhook.history.files import lines_in, record_at, records_in
 from offhook.history.lines import HistoryRecord, record_from
 from offhook.history.selection import Selection
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
-from offhook.projections.views.past.decided import list_decided, read_rows, reading_only
+from offhook.projections.views.past.decided import (
+    StoredRow,
+    list_decided,
+    read_rows,
+    reading_only,
+)
 from offhook.projections.views.past.selected_records import require_sessions
 
 SESSIONS_MAX = 1_000_000
@@ -83,13 +89,13 @@ def from_database(url: str, wanted: WantedSessions) -> Iterator[Source]:
                 )
             )
 
-            def pages() -> Iterator[Sequence[tuple[str, int, str, int, datetime, bytes]]]:
+            def pages() -> Iterator[Sequence[StoredRow]]:
                 for first in range(0, len(ids), PART_SESSIONS_MAX):
                     rows = read_rows(connection, ids[first : first + PART_SESSIONS_MAX])
                     while (page := runner.run(_next(rows))) is not None:
                         yield page
 
-            by_session = _sessions((row[0], row[1:]) for page in pages() for row in page)
+            by_session = _sessions(chain.from_iterable(pages()))
             yield Source(sessions=len(ids), parts=_parts(by_session))
     except DATABASE_ERRORS as error:
         raise OperatorFault(
@@ -182,17 +188,10 @@ def _row(record: HistoryRecord) -> Row:
     return (record.position, record.type, record.version, record.stored_at, record.body)
 
 
-def _sessions(rows: Iterator[tuple[str, Row]]) -> Sessions:
+def _sessions(rows: Iterator[StoredRow]) -> Sessions:
     """Rows that come session by session, put together."""
-    current, held = "", list[Row]()
-    for session_id, row in rows:
-        if session_id != current and held:
-            yield current, held
-            held = []
-        current = session_id
-        held.append(row)
-    if held:
-        yield current, held
+    for session_id, several in groupby(rows, key=itemgetter(0)):
+        yield session_id, [row[1:] for row in several]
 
 
 def _parts(sessions: Sessions) -> Iterator[Part]:
@@ -208,7 +207,5 @@ def _parts(sessions: Sessions) -> Iterator[Part]:
         yield part
 
 
-async def _next(
-    pages: AsyncIterator[Sequence[tuple[str, int, str, int, datetime, bytes]]],
-) -> Sequence[tuple[str, int, str, int, datetime, bytes]] | None:
+async def _next(pages: AsyncIterator[Sequence[StoredRow]]) -> Sequence[StoredRow] | None:
     return await anext(pages, None)

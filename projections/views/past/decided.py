@@ -7,13 +7,13 @@ sessions are read from their segments.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
-from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.engine import driver_in, open_database
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.past.archived_records import DECISIONS, last_decided, read_place
 from offhook.projections.views.stored.archive import places_of
@@ -109,15 +109,17 @@ async def read_rows(
 async def _rows_in_event_log(
     connection: AsyncConnection, session_ids: Sequence[str]
 ) -> AsyncIterator[Sequence[StoredRow]]:
-    result = await connection.stream(
-        text(
-            "select session_id, seq, type, version, stored_at, body from event_log"
-            " where session_id = any(:ids) order by session_id, seq"
-        ),
-        {"ids": list(session_ids)},
+    # Of the driver itself: SQLAlchemy takes as long again for each row, and what-if's other
+    # processes wait for it.
+    driver = await driver_in(connection)
+    cursor = await driver.cursor(
+        "select session_id, seq, type, version, stored_at, body from event_log"
+        " where session_id = any($1::text[]) order by session_id, seq",
+        list(session_ids),
     )
-    async for page in result.partitions(ROWS_AT_ONCE):
-        yield [(*row,) for row in page]
+    # Its rows are tuples, but for their type.
+    while page := cast("Sequence[StoredRow]", await cursor.fetch(ROWS_AT_ONCE)):
+        yield page
 
 
 async def _from(connection: AsyncConnection, partition: int, since: datetime) -> tuple[int, int]:

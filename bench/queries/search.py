@@ -17,8 +17,10 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -36,13 +38,16 @@ from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.search.session_filter import SessionFilter, listed
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.search.time_bound import SearchTooLong
-from offhook.projections.views.sessions import sessions, sessions_and_errors
+from offhook.projections.views.sessions import SessionView, sessions, sessions_and_errors
 from offhook.projections.views.stored.event_log import newest_first
 
 TARGET_MS = 50
 PAGE = 50
 AGENTS = 5_000
 LINES = 2_000
+LONG_AGO = ", a day long ago"
+"""Such searches are compared with a plain statement, in the first round."""
+
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -108,6 +113,8 @@ def searches(any_of: random.Random, sessions: int, known: list[str]) -> Mapping[
     last = FIRST + timedelta(seconds=sessions)
     agent = f"+4420{70_000_000 + any_of.randrange(AGENTS)}"
     line = f"+1202{5_550_000 + any_of.randrange(LINES)}"
+    day = FIRST + timedelta(seconds=sessions // 3)
+    a_day: dict[str, Any] = {"started_from": day, "started_before": day + timedelta(days=1)}
     return {
         "newest": SessionFilter(),
         "from, exact": SessionFilter(from_number=number),
@@ -136,6 +143,10 @@ def searches(any_of: random.Random, sessions: int, known: list[str]) -> Mapping[
         "flow raised, in no time": SessionFilter(flow_raised_from=last + timedelta(days=1)),
         "flow did not raise": SessionFilter(flow_raised=False),
         "cause": SessionFilter(hangup_cause="not_found"),
+        f"any leg, 2 digits{LONG_AGO}": SessionFilter(number=f"*{number[-2:]}", **a_day),
+        f"any leg, a country{LONG_AGO}": SessionFilter(number="+49*", **a_day),
+        f"from a country{LONG_AGO}": SessionFilter(from_number="+49*", **a_day),
+        f"to, exact{LONG_AGO}": SessionFilter(to_number=line, **a_day),
     }
 
 
@@ -154,18 +165,59 @@ async def run(url: str, count: int, rounds: int, *, explain: bool) -> dict[str, 
                 await connection.execute(text("select 1"))
             took["ping"].append(time.perf_counter() - started)
             for name, wanted in searches(any_of, count, known).items():
+                page: list[SessionView] = []
                 started = time.perf_counter()
                 async with engine.connect() as connection:
                     await read_at_one_moment(connection)
                     with suppress(SearchTooLong):  # the table shows its bound
-                        await list_sessions(connection, wanted, limit=PAGE, now=NOW)
+                        page = await list_sessions(connection, wanted, limit=PAGE, now=NOW)
                 took.setdefault(name, []).append(time.perf_counter() - started)
+                if number == 0 and name.endswith(LONG_AGO):
+                    async with engine.connect() as connection:
+                        await _compare(connection, name, wanted, page)
                 if explain and number == 0:
                     async with engine.connect() as connection:
                         await _explain(connection, name, wanted)
     finally:
         await engine.dispose()
     return took
+
+
+async def _compare(
+    connection: AsyncConnection, name: str, wanted: SessionFilter, page: list[SessionView]
+) -> None:
+    """Stop if the page is not what a plain statement finds."""
+    asked = {each: value for each, value in asdict(wanted).items() if each in _PLAIN and value}
+    conditions = " and ".join(_PLAIN[each] for each in asked)
+    values = {each: str(asked[each]).replace("*", "%") for each in NUMBERS if each in asked}
+    found = await connection.execute(
+        text(
+            f"select session_id from sessions where {conditions}"
+            " order by first_stored_at desc, first_seq desc limit :limit"
+        ),
+        {**asked, **values, "limit": PAGE},
+    )
+    if list(found.scalars()) != [each.session_id for each in page]:
+        raise SystemExit(f"{name}: the page is not what a plain statement finds for {asked}")
+
+
+NUMBERS = ("number", "from_number", "to_number")
+_PLAIN = {
+    "number": """(
+        exists (
+            select from legs where legs.session_id = sessions.session_id
+            and (from_number like :number or to_number like :number) offset 0
+        )
+        or exists (
+            select from commands where commands.session_id = sessions.session_id
+            and (parameters ->> 'from' like :number or parameters ->> 'to' like :number) offset 0
+        )
+    )""",
+    "from_number": "from_number like :from_number",
+    "to_number": "to_number like :to_number",
+    "started_from": "started_at >= :started_from",
+    "started_before": "started_at < :started_before",
+}
 
 
 async def fill(url: str, count: int) -> None:

@@ -77,9 +77,12 @@ class SessionView:
     end_inferred: bool = False
 
 
-STORED_LATE_AFTER = timedelta(minutes=1)
+STORED_APART = timedelta(minutes=1)
 STORED_LATE = "first_stored_at - started_at > interval '1 minute'"
 """Of a session whose first record was stored that long after its start: imported, or delayed."""
+
+STORED_EARLY = "started_at - first_stored_at > interval '1 minute'"
+"""Of a session whose first leg started that long after its first record, such as a command."""
 
 sessions = table_of(
     "sessions",
@@ -140,12 +143,15 @@ sessions = table_of(
         desc("first_seq"),
         postgresql_where=text("flow_raised_at IS NOT NULL"),
     ),
-    # A search for a number knows of the others when they can have been stored at the latest.
-    Index(
-        "sessions_stored_late_index",
-        desc("first_stored_at"),
-        desc("first_seq"),
-        postgresql_where=text(STORED_LATE),
+    # A search knows of the others that they were stored about when they, or their legs, started.
+    *(
+        Index(
+            f"sessions_stored_{when}_index",
+            desc("first_stored_at"),
+            desc("first_seq"),
+            postgresql_where=text(where),
+        )
+        for when, where in (("late", STORED_LATE), ("early", STORED_EARLY))
     ),
     Index("sessions_started_at_index", "started_at"),
     Index("sessions_parked_index", "session_id", postgresql_where=text("parked")),

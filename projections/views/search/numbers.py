@@ -31,7 +31,7 @@ from offhook.projections.views.commands import (
     commands,
 )
 from offhook.projections.views.legs import legs
-from offhook.projections.views.sessions import STORED_LATE_AFTER, sessions
+from offhook.projections.views.sessions import STORED_APART, sessions
 from offhook.projections.views.stored.event_log import CLOCK_STEP_MAX
 from offhook.projections.views.view import storable
 
@@ -58,7 +58,7 @@ def timed_sessions_with_number(wanted: Patterns, limit: int) -> "CompoundSelect[
     """
     latest = {
         # A session starts with the first leg of it that does.
-        legs: legs.c.started_at + STORED_LATE_AFTER,
+        legs: legs.c.started_at + STORED_APART,
         # By the log's clock, as the first record.
         commands: commands.c.decided_at + CLOCK_STEP_MAX,
     }
@@ -96,7 +96,7 @@ def last_legs_with_number(wanted: Patterns, walked_max: int) -> "Select[Any]":
     """
     columns = (legs.c[name] for name in ("session_id", "started_at", *NUMBERS))
     last = select(*columns).order_by(legs.c.started_at.desc()).limit(walked_max).subquery()
-    latest = (last.c.started_at + STORED_LATE_AFTER).label("latest")
+    latest = (last.c.started_at + STORED_APART).label("latest")
     return select(last.c.session_id, last.c.started_at, latest).where(
         or_(*_places(legs, wanted, last.c))
     )
@@ -109,7 +109,7 @@ def start_of_last_legs(walked_max: int) -> "ColumnElement[datetime]":
     """
     starts = select(legs.c.started_at).order_by(legs.c.started_at.desc())
     first: ColumnElement[datetime] = starts.offset(walked_max - 1).limit(1).scalar_subquery()
-    return first + STORED_LATE_AFTER
+    return first + STORED_APART
 
 
 def _groups(wanted: Patterns) -> "Sequence[Patterns]":

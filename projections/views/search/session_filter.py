@@ -196,19 +196,26 @@ def _of_row(wanted: SessionFilter, table: Table) -> "Iterator[ColumnElement[bool
         yield from _match(columns[name], patterns)
     for name in RANGES:
         column: ColumnElement[datetime | None] = columns[f"{name}_at"]
-        if within := _within(column, wanted, name):
-            if name == "started" and table is sessions and _may_have_no_legs(wanted):
-                # An expression of both columns would be in no index.
-                stored_within = _within(columns.first_stored_at, wanted, name)
-                yield or_(and_(*within), and_(column.is_(None), *stored_within))
-            else:
-                yield from within
+        if name == "started" and table is sessions:
+            yield from started_within(wanted)
+        else:
+            yield from _within(column, wanted, name)
     for name, (first, last) in SPANS.items():
         lasted_s = func.extract("epoch", columns[last] - columns[first])
         if (least := getattr(wanted, f"{name}_s_min")) is not None:
             yield lasted_s >= least
         if (most := getattr(wanted, f"{name}_s_max")) is not None:
             yield lasted_s <= most
+
+
+def started_within(wanted: SessionFilter) -> "Sequence[ColumnElement[bool]]":
+    """The conditions for a session's own start, if it has to be in a range."""
+    within = _within(sessions.c.started_at, wanted, "started")
+    if not within or not _may_have_no_legs(wanted):
+        return within
+    # An expression of both columns would be in no index.
+    stored_within = _within(sessions.c.first_stored_at, wanted, "started")
+    return [or_(and_(*within), and_(sessions.c.started_at.is_(None), *stored_within))]
 
 
 def _of_some_leg(wanted: SessionFilter) -> "Iterator[ColumnElement[bool]]":

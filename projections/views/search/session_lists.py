@@ -29,10 +29,10 @@ from offhook.projections.views.search.number_plans import (
 )
 from offhook.projections.views.search.numbers import NUMBERS, legs_with_number, wants_number
 from offhook.projections.views.search.session_filter import SessionFilter, listed
+from offhook.projections.views.search.start_range import start_search
 from offhook.projections.views.search.time_bound import (
     BY_BITMAPS_TOO,
     BY_INDEX,
-    FOR_SEARCHES,
     bounded_search,
 )
 from offhook.projections.views.sessions import (
@@ -71,8 +71,7 @@ async def list_sessions(
     async for query in _queries(
         connection, wanted, now, before_seq, limit=bounded, also=also, is_page=True
     ):
-        with bounded_search():
-            found = rows_as(SessionView, await connection.execute(query.select)) or found
+        found = await _read(connection, query, bounded) or found
         is_full = len(found) == bounded
         if is_full and (query.after is None or found[-1].first_stored_at > query.after):
             break
@@ -89,17 +88,37 @@ async def stream_sessions(
 ) -> AsyncGenerator[SessionView, None]:
     """As `list_sessions`, as a stream, with any `limit`; None for all. Raises SearchTooLong."""
     [query] = [each async for each in _queries(connection, wanted, now, before_seq, limit=limit)]
+    count = 0
     with bounded_search():
-        found = await connection.stream(query.select, execution_options={"yield_per": FETCHED_MAX})
-        async for row in found:
-            yield session_at(SessionView(**row._mapping), now)
+        for part in query.parts:
+            rest = part if limit is None else part.limit(limit - count)
+            found = await connection.stream(rest, execution_options={"yield_per": FETCHED_MAX})
+            async for row in found:
+                yield session_at(SessionView(**row._mapping), now)
+                count += 1
+            if count == limit:
+                break
 
 
 class _Query(NamedTuple):
-    """What it finds is right if it fills the page, or is the last; `after`: up to this time."""
+    """What it finds is right if it fills the page, or is the last; `after`: up to this time.
 
-    select: "Select[Any]"
+    What a part finds is newer than what the parts after it do.
+    """
+
+    parts: "Sequence[Select[Any]]"
     after: datetime | None = None
+
+
+async def _read(connection: AsyncConnection, query: _Query, limit: int) -> list[SessionView]:
+    found: list[SessionView] = []
+    for part in query.parts:
+        with bounded_search():
+            rows = await connection.execute(part.limit(limit - len(found)))
+        found += rows_as(SessionView, rows)
+        if len(found) == limit:
+            break
+    return found
 
 
 async def _queries(
@@ -116,8 +135,7 @@ async def _queries(
 
     What the next finds takes the place of what one did, unless it finds nothing.
     """
-    # Until the transaction ends.
-    await connection.execute(text(FOR_SEARCHES))
+    parts = await start_search(connection, wanted)
     older = [] if before_seq is None else [await older_than(connection, sessions, before_seq)]
     conditions = [*older] if also is None else [also, *older]
     order = newest_first(sessions)
@@ -132,13 +150,21 @@ async def _queries(
                 have_number = found
                 break
             some = rows.where(found.looked_up, listed(wanted, now, have_number=found.all_have))
-            yield _Query(some.order_by(*_SORTED).limit(limit), found.after)
+            yield _Query([some.order_by(*_SORTED)], found.after)
     number = None if limit is None else _exact_number(wanted)
-    if number is None and await _have_few_a_number(connection, wanted):
+    have_few = None if number is not None else await _have_few_a_number(connection, wanted)
+    if have_few:
         order = _SORTED
     if number is not None:
         # The comparison with each of them is below.
         wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
+    if parts is None or have_number is not None or order is _SORTED:
+        parts = [[]]  # if there is a range, what is looked up or sorted is few enough
+    else:
+        wanted = replace(wanted, started_from=None, started_before=None)
+        if have_few is False and wanted.failed_command is None:
+            # All places of a frequent number would be read to find those of an hour.
+            await connection.execute(text(BY_INDEX))
     rows = rows.where(listed(wanted, now, have_number=have_number is not None))
     if have_number is not None:
         if have_number.compared is not None:
@@ -150,15 +176,17 @@ async def _queries(
             compared = rows.where(have_number.compared).add_cte(
                 newest.limit(COMPARED_MAX).cte(sessions.name)
             )
-            yield _Query(compared.order_by(*order).limit(limit))
+            yield _Query([compared.order_by(*order)])
             have_more = newest.with_only_columns(true(), maintain_column_froms=True)
             rows = rows.where(have_more.offset(COMPARED_MAX).correlate(None).exists())
         rows, order = rows.where(have_number.looked_up), _SORTED
+    its = [rows.where(*part) for part in parts]
     if number is not None:
-        rows = _newest_of_each(rows, sessions.c[number.column], number.spellings, limit)
+        column = sessions.c[number.column]
+        its = [_newest_of_each(each, column, number.spellings, limit) for each in its]
     else:
-        rows = rows.order_by(*order).limit(limit)
-    yield _Query(rows)
+        its = [each.order_by(*order) for each in its]
+    yield _Query(its)
 
 
 class _ExactNumber(NamedTuple):
@@ -177,12 +205,15 @@ def _exact_number(wanted: SessionFilter) -> _ExactNumber | None:
     return None
 
 
-async def _have_few_a_number(connection: AsyncConnection, wanted: SessionFilter) -> bool:
+async def _have_few_a_number(connection: AsyncConnection, wanted: SessionFilter) -> bool | None:
     """Whether few sessions have a number of their own that is wanted, counted by their legs.
+
+    None if no number is wanted.
 
     Postgres takes the start or the end of one number of a hundred for frequent, and then looks for
     it in all sessions.
     """
+    have_few = None
     for name in () if wanted.any_leg else NUMBERS:
         number = getattr(wanted, name)
         if number is not None and (any_of := number_patterns_in(storable(number)).any_of):
@@ -192,9 +223,10 @@ async def _have_few_a_number(connection: AsyncConnection, wanted: SessionFilter)
                 await connection.execute(text(BY_INDEX))
                 count = await connection.execute(select(func.count()).select_from(some))
                 await connection.execute(text(BY_BITMAPS_TOO))
-            if count.scalar_one() <= FEW_MAX:
+            have_few = count.scalar_one() <= FEW_MAX
+            if have_few:
                 return True
-    return False
+    return have_few
 
 
 def _newest_of_each(
@@ -208,7 +240,7 @@ def _newest_of_each(
     newest = rows.where(column == each.c.value).order_by(*newest_first(sessions)).limit(limit)
     of_each = newest.lateral()
     found = select(of_each).select_from(each.join(of_each, true()))
-    return found.order_by(*newest_first(of_each)).limit(limit)
+    return found.order_by(*newest_first(of_each))
 
 
 # No index has this order: Postgres reads what matches and sorts it, rather than all sessions.

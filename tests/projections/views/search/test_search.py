@@ -2,14 +2,14 @@
 
 import random
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import literal_column, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.projections.views.search import number_plans, session_lists
+from offhook.projections.views.search import number_plans, session_lists, start_range
 from offhook.projections.views.search.session_filter import SessionFilter, is_listed
 from offhook.projections.views.search.session_lists import (
     list_sessions,
@@ -32,7 +32,7 @@ _OF_MANY = {**_OF_SOME, "SOME_MAX": 0}
 
 
 def _set(monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int]) -> None:
-    for module in (number_plans, session_lists):
+    for module in (number_plans, session_lists, start_range):
         for name, bound in bounds.items():
             monkeypatch.setattr(module, name, bound, raising=False)
 
@@ -97,6 +97,57 @@ async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_fi
             assert found == expected, (seed, wanted)
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [{}, _OF_SOME, _OF_MANY, {**_OF_MANY, "APART_MAX": 0}],
+    ids=["of few", "of some", "of many", "many were stored apart"],
+)
+async def test_a_range_of_starts_finds_what_plain_python_finds(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int]
+) -> None:
+    _set(monkeypatch, bounds)
+    seed = random.randrange(10**6)
+    any_of, rows = random.Random(seed), seeded(seed)
+    newest = sorted(rows, key=lambda row: (row["first_stored_at"], row["first_seq"]), reverse=True)
+    numbers: list[dict[str, Any]] = [{}, {"status": "empty"}, {"from_number": "*", "any_leg": True}]
+    for name in ("number", "from_number", "to_number"):
+        numbers += [{name: each} for each in any_of.sample(WANTED_NUMBERS, 3)]
+    async with engine.connect() as connection:
+        await stored(connection, rows)
+        for number in numbers:
+            since = NOW - timedelta(minutes=any_of.randrange(250))
+            until = since + timedelta(minutes=any_of.choice((1, 30, 250)))
+            bounded = {"started_from": since, "started_before": until}
+            for left_out in (None, "started_from", "started_before"):
+                times = {name: at for name, at in bounded.items() if name != left_out}
+                wanted = SessionFilter(**number | times)
+                expected = [row["session_id"] for row in newest if is_found(row, wanted)]
+                limit = any_of.choice((3, 20, 100))
+                page = await list_sessions(connection, wanted, limit=limit, now=NOW)
+                found = [each.session_id for each in page]
+                while len(page) == limit:
+                    before_seq = page[-1].first_seq
+                    page = await list_sessions(
+                        connection, wanted, limit=limit, now=NOW, before_seq=before_seq
+                    )
+                    found += [each.session_id for each in page]
+                assert found == expected, (seed, wanted)
+                for most in (None, limit):
+                    streamed = stream_sessions(connection, wanted, limit=most, now=NOW)
+                    ids = [each.session_id async for each in streamed]
+                    assert ids == expected[:most], (seed, wanted)
+
+
+async def test_a_range_up_to_the_last_time_there_is_finds_all(engine: AsyncEngine) -> None:
+    ends = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
+    rows = [{**row, "status": "ended"} for row in seeded(1) if row["started_at"]]
+    wanted = SessionFilter(started_from=ends[0], started_before=ends[1])
+    async with engine.connect() as connection:
+        await stored(connection, rows)
+        page = await list_sessions(connection, wanted, limit=COUNT, now=NOW)
+    assert len(page) == len(rows)
+
+
 async def test_a_transfer_that_lost_a_race_with_the_hangup_is_found_among_many(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +203,7 @@ async def test_a_search_has_a_bound_of_time(
             )
         )
         await stored(connection, [{**seeded(1)[0], "status": "ended"}])
-        monkeypatch.setattr(session_lists, "FOR_SEARCHES", "set local statement_timeout = 50")
+        monkeypatch.setattr(start_range, "FOR_SEARCHES", "set local statement_timeout = 50")
         also = literal_column("pg_temp.slow(sessions.session_id)").is_not(None)
         with pytest.raises(SearchTooLong, match="more than 10 s"):
             await list_sessions(

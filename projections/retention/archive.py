@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nats.aio.client import Client
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
@@ -93,6 +93,7 @@ class ArchiveProgress:
     bytes: int = 0  # of the segments
     looked_at: int = 0
     candidates: int = 0  # sessions without a record for long enough
+    unfinished: int = 0  # sessions that an earlier run archived, but did not delete from the log
     kept: Counter[str] = field(default_factory=Counter)  # sessions by reason
 
 
@@ -175,13 +176,14 @@ class Archiver:
             self._at_step("removed an unfinished segment")
         async with self._engine.connect() as connection:
             left = await connection.execute(
-                select(archived_sessions.c.segment)
+                select(archived_sessions.c.segment, func.count().label("sessions"))
                 .where(archived_sessions.c.left_log_at.is_(None))
-                .distinct()
+                .group_by(archived_sessions.c.segment)
             )
-            names: Sequence[str] = left.scalars().all()
-        for name in names:
-            await self._leave_log(name)
+            segments = left.all()
+        self.progress.unfinished = sum(row.sessions for row in segments)
+        for row in segments:
+            await self._leave_log(row.segment)
 
     async def _count_candidates(self, before: datetime) -> int:
         async with self._engine.connect() as connection:

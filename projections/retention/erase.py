@@ -5,7 +5,7 @@
     a digest of                            old ones
     each session)
 
-Killed anywhere, `finish` goes on: the row says whom, until all is done, and each step can be
+Killed anywhere, `finish` goes on: the row says whom, until the proof is there, and each step can be
 repeated. From the first step on the projector drops what arrives of these sessions.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 from nats.aio.client import Client
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
@@ -112,7 +112,8 @@ class Eraser:
             async with self._engine.connect() as connection:
                 found = await connection.execute(
                     select(erasures.c.erasure_id, erasures.c.pending)
-                    .where(erasures.c.erased_at.is_(None))
+                    # Of one that is done it is JSON's null.
+                    .where(func.jsonb_typeof(erasures.c.pending) == "object")
                     .order_by(erasures.c.erasure_id)
                 )
                 pending = found.all()
@@ -149,16 +150,19 @@ class Eraser:
             await connection.execute(
                 update(erasures)
                 .where(erasures.c.erasure_id == erasure_id)
-                .values(pending=None, erased_at=text("clock_timestamp()"))
+                .values(erased_at=text("clock_timestamp()"))
             )
-        await self._vacuum(["erasures"])
         self._at_step("done")
         return found_roots
 
     async def _proved(self, erasure_id: int, target: Target, roots: Sequence[str]) -> Erased:
         self._doing("waiting until the NATS server has written its index")
         await wait_for_index(target, self._stores)
-        async with self._engine.connect() as connection:
+        # Whom is forgotten together with the end of the proof: once it is, nothing can be proved.
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(erasures).where(erasures.c.erasure_id == erasure_id).values(pending=None)
+            )
             proof = await scan(
                 connection, target, stores=self._stores, roots=roots, doing=self._doing
             )
@@ -174,6 +178,7 @@ class Eraser:
                     select(erasures).where(erasures.c.erasure_id == erasure_id)
                 )
             ).one()
+        await self._vacuum(["erasures"])
         return Erased(
             erasure_id=erasure_id,
             sessions=row.sessions,

@@ -101,7 +101,7 @@ class _Showing:
 
     def __call__(self, archiver: Archiver) -> None:
         progress = archiver.progress
-        seen, total = archiver.left_log, progress.candidates
+        seen, total = archiver.left_log, progress.unfinished + progress.candidates
         now = time.monotonic()
         rate = seen / (now - self._started)
         self._bar.update(self._task, completed=seen, total=total, visible=total > 0, rate=rate)
@@ -111,6 +111,11 @@ class _Showing:
 
 
 def _print_result(console: Console, root: str, done: ArchiveProgress, took_s: float) -> None:
+    if done.unfinished:
+        console.print(
+            f"{counted(done.unfinished, 'session')} of an interrupted run deleted from the log",
+            soft_wrap=True,
+        )
     console.print(
         f"{counted(done.sessions, 'session')} with {counted(done.records, 'record')} archived"
         f" to {root} in {counted(done.segments, 'segment')} of"

@@ -1,6 +1,6 @@
 """What was erased: that it was, when and how much; of whom only a digest, to know late records by.
 
-erasures           a row per erasure; `pending` says whom, until it is done
+erasures           a row per erasure; `pending` says whom, until it is proved
 erased_sessions    a digest per erased session: a record that arrives late is recognised by it
 """
 
@@ -22,7 +22,7 @@ erasures = Table(
     Column("erasure_id", BigInteger, Identity(), primary_key=True),
     Column("begun_at", DateTime(timezone=True), nullable=False),
     Column("erased_at", DateTime(timezone=True)),
-    Column("pending", JSONB),  # null once it is done
+    Column("pending", JSONB),  # JSON's null once it is proved
     Column("sessions", Integer, nullable=False),
     Column("records", BigInteger, nullable=False),  # in event_log and in segments
     Column("messages", BigInteger, nullable=False),  # in the streams

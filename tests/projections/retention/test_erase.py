@@ -226,6 +226,7 @@ STEPS = (
     "a segment was replaced",
     "a segment was removed",
     "the rows were erased",
+    "done",  # but for the proof
 )
 
 

@@ -54,13 +54,21 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
                 f"--store {store} has no streams of the log; expected the store directory of a"
                 " NATS server, nothing was erased"
             )
+    steps: list[str] = []
+
+    def at_step(step: str) -> None:
+        steps.append(step)
+        _say_if_done(console, step)
+
     # Opened before anything is erased: the proof of an erasure cannot be had a second time.
     with nullcontext() if wanted.report is None else replacing(str(wanted.report)) as report:
         try:
-            erased = asyncio.run(_erase(console, settings, wanted))
+            erased = asyncio.run(_erase(console, settings, wanted, at_step))
         except FAULTS as error:
+            is_noted = bool(steps or wanted.resumes)
             raise OperatorFault(
-                f"{getattr(error, 'orig', None) or error}. Run `offhook erase --resume` to finish"
+                f"{getattr(error, 'orig', None) or error}."
+                + (" Run `offhook erase --resume` to finish" if is_noted else " Nothing was erased")
             ) from error
         if report is not None:
             report.write(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")
@@ -71,7 +79,9 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
     return not any(each.proof.found for each in erased)
 
 
-async def _erase(console: Console, settings: Settings, wanted: ErasureOptions) -> list[Erased]:
+async def _erase(
+    console: Console, settings: Settings, wanted: ErasureOptions, at_step: Callable[[str], None]
+) -> list[Erased]:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-erase", statement_timeout_s=None)
     try:
@@ -91,7 +101,7 @@ async def _erase(console: Console, settings: Settings, wanted: ErasureOptions) -
                     client,
                     engine,
                     stores=stores,
-                    at_step=lambda step: _say_if_done(console, step),
+                    at_step=at_step,
                     doing=doing,
                     full_vacuum=wanted.full_vacuum,
                 )

@@ -1,5 +1,6 @@
 """`offhook erase`: what is refused before anything is read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 
 from offhook.cli.history.erase import run
 from offhook.cli.main import app
+from offhook.errors import PassingFault
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,25 @@ def test_the_proof_is_kept_if_it_cannot_be_printed(
     report = tmp_path / "proof.json"
     CliRunner().invoke(app, ["erase", "s1", "--yes", "--report", str(report)])
     assert "s1" in report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "steps", "then"),
+    [
+        (["s1"], [], "Nothing was erased"),
+        (["s1"], ["noted"], "Run `offhook erase --resume` to finish"),
+        (["--resume"], [], "Run `offhook erase --resume` to finish"),
+    ],
+)
+def test_an_erasure_that_was_not_begun_is_not_to_be_resumed(
+    words: list[str], steps: list[str], then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def erase(_1: object, _2: object, _3: object, at_step: Callable[[str], None]) -> None:
+        for step in steps:
+            at_step(step)
+        raise PassingFault("no NATS server answers")
+
+    monkeypatch.setattr(run, "_erase", erase)
+    result = CliRunner().invoke(app, ["erase", *words, "--yes"])
+    assert result.exit_code == 1
+    assert str(result.exception) == f"no NATS server answers. {then}"

@@ -120,16 +120,21 @@ def _example(found: Found) -> Iterator[str]:
         yield _orders("recorded", differs.recorded, differs.recorded)
     else:
         yield "<div class=two>"
-        yield _orders("recorded", differs.recorded, differs.now)
-        yield _orders("now", differs.now, differs.recorded)
+        by_place = differs.kind == "reordered"
+        yield _orders("recorded", differs.recorded, differs.now, by_place=by_place)
+        yield _orders("now", differs.now, differs.recorded, by_place=by_place)
         yield "</div>"
     yield "</article>\n"
 
 
-def _orders(title: str, orders: Sequence[str], others: Sequence[str]) -> str:
+def _orders(
+    title: str, orders: Sequence[str], others: Sequence[str], *, by_place: bool = False
+) -> str:
+    """Those are marked that the others lack, or have not in the same place."""
     lines = "".join(
-        f"<li{'' if order in others else ' class=new'}><code>{escape(order)}</code></li>"
-        for order in orders
+        f"<li{'' if order in (others[at : at + 1] if by_place else others) else ' class=new'}>"
+        f"<code>{escape(order)}</code></li>"
+        for at, order in enumerate(orders)
     )
     return f"<section><h3>{title}</h3><ul>{lines or '<li class=none>nothing</li>'}</ul></section>"
 
@@ -189,7 +194,7 @@ code,pre,.over{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
 ul{margin:0;padding:0;list-style:none}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem}
 .legend i{display:inline-block;width:.7rem;height:.7rem;margin-right:.4rem;border-radius:.15rem}
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.8rem;margin:1.6rem 0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.8rem;margin:1.6rem 0}
 dl div{padding:.6rem .8rem;background:var(--panel);border:1px solid var(--line);
 border-radius:.4rem}
 dt{font-size:.8rem;line-height:1.3}
@@ -197,7 +202,7 @@ dd{margin:0;font-size:1.35rem;font-variant-numeric:tabular-nums}
 details{margin:.5rem 0;background:var(--panel);border:1px solid var(--line);border-radius:.4rem}
 summary{display:flex;gap:1rem;padding:.6rem .9rem;cursor:pointer;list-style:none}
 summary::-webkit-details-marker{display:none}
-summary::after{content:"\\203a";color:var(--soft)}
+summary::after{content:"\\203a";align-self:center;color:var(--soft)}
 details[open] summary::after{rotate:90deg}
 summary:hover{background:color-mix(in srgb,var(--line) 35%,transparent)}
 .count{flex:0 0 5.5rem;text-align:right;font-variant-numeric:tabular-nums}
@@ -210,8 +215,8 @@ article{padding:.7rem .9rem;border-top:1px solid var(--line)}
 article p{display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:0 0 .4rem;overflow-wrap:anywhere}
 .two{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
 @media (max-width:40rem){.two{grid-template-columns:1fr}.count{flex-basis:3.5rem}}
-.two li{padding:.1rem .4rem;border-radius:.2rem;overflow-wrap:anywhere}
-.two .new{background:var(--new)}
+article li{padding:.1rem .4rem;border-radius:.2rem;overflow-wrap:anywhere}
+article .new{background:var(--new)}
 .none{color:var(--soft)}
 pre{margin:0 0 .5rem;padding:.6rem;overflow-x:auto;background:var(--ground);
 border:1px solid var(--line);border-radius:.3rem}

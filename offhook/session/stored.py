@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
-from rpds import HashTrieSet
 
 from offhook.carrier_events import BY_TYPE, CarrierEvent
 from offhook.events import (
@@ -28,7 +27,7 @@ from offhook.events import (
 from offhook.session.conference import Conference, Recording
 from offhook.session.folding import altered
 from offhook.session.leg import Leg
-from offhook.session.persistent import LongMap, with_entries, with_members
+from offhook.session.persistent import LongMap, LongSet, map_of, set_of
 from offhook.session.queue_visits import QueueEvent
 from offhook.session.session import CommandState, Lease, Session
 from offhook.session.timers import TimerState
@@ -38,30 +37,50 @@ ENTRIES_MAX = 250
 
 
 def parts_of(session: Session) -> Iterator[bytes]:
-    """The session's parts, in order; `with_part` adds them up."""
+    """The session's parts, in order; `StoredSession` adds them up."""
     grown = {name: getattr(session, name) for name in _GROWING}
     yield _encoded("", altered(session, **dict.fromkeys(grown, ())))
     for name, held in grown.items():
-        keys = iter(held)
-        while some := list(islice(keys, ENTRIES_MAX)):
-            is_map = isinstance(held, Mapping)
-            yield _encoded(name, {key: held[key] for key in some} if is_map else some)
+        if isinstance(held, AbstractSet):
+            members = iter(held)
+            while some := list(islice(members, ENTRIES_MAX)):
+                yield _encoded(name, some)
+        else:
+            entries = iter((held.copied() if isinstance(held, LongMap) else held).items())
+            while more := dict(islice(entries, ENTRIES_MAX)):
+                yield _encoded(name, more)
 
 
-def with_part(session: Session | None, part: bytes) -> Session:
-    """The session with its next part; None before the first one.
+class StoredSession:
+    """A session that is read again, part by part.
 
-    Raises msgspec.DecodeError, KeyError, TypeError or ValueError for bytes that are no part.
+    Both methods raise msgspec.DecodeError, KeyError, TypeError or ValueError for bytes that are not
+    the parts of a session.
     """
-    name, value = msgspec.msgpack.decode(part)
-    if session is None:
-        return _session(value)
-    held = getattr(session, name)
-    if name == "decided":
-        return altered(session, decided=with_members(held, value))
-    read = _GROWING[name]
-    entries = value if read is None else {key: read(each) for key, each in value.items()}
-    return altered(session, **{name: with_entries(held, entries)})
+
+    def __init__(self) -> None:
+        self._head: Session | None = None
+        self._maps: dict[str, dict[str, Any]] = {name: {} for name in _GROWING if name != "decided"}
+        self._decided: set[int] = set()
+
+    def add(self, part: bytes) -> None:
+        """Add the next part."""
+        name, value = msgspec.msgpack.decode(part)
+        if self._head is None:
+            self._head = _session(value)
+        elif name == "decided":
+            self._decided.update(value)
+        else:
+            read = _GROWING[name]
+            entries = value if read is None else {key: read(each) for key, each in value.items()}
+            self._maps[name].update(entries)
+
+    def session(self) -> Session:
+        """What the parts added up to. None must be added after it."""
+        if self._head is None:
+            raise ValueError("a session has a first part")
+        grown = {name: map_of(entries) for name, entries in self._maps.items()}
+        return altered(self._head, decided=set_of(self._decided), **grown)
 
 
 def _encoded(name: str, value: Any) -> bytes:
@@ -71,8 +90,8 @@ def _encoded(name: str, value: Any) -> bytes:
 def _plain(value: Any) -> Any:
     """What msgspec does not know."""
     if isinstance(value, LongMap):
-        return dict(value)
-    if isinstance(value, HashTrieSet):
+        return value.copied()
+    if isinstance(value, LongSet):
         return list(value)
     raise TypeError(f"{type(value).__name__} is not of a session")
 
@@ -92,19 +111,15 @@ def _new(kind: type[Kind], fields: dict[str, Any]) -> Kind:
 def _session(fields: dict[str, Any]) -> Session:
     for name, read in _HEAD.items():
         held = fields[name]
-        fields[name] = with_entries({}, {key: read(each) for key, each in held.items()})
+        fields[name] = map_of({key: read(each) for key, each in held.items()})
     for name in _SETS:
-        fields[name] = _members(fields[name])
+        fields[name] = set_of(fields[name])
     fields |= {name: {} for name in _GROWING} | {"decided": frozenset()}
     if fields["lease"] is not None:
         fields["lease"] = _new(Lease, fields["lease"])
     if fields["parked"] is not None:
         fields["parked"] = _parked(fields["parked"])
     return _new(Session, fields)
-
-
-def _members(values: list[str] | list[int]) -> AbstractSet[Any]:
-    return with_members(frozenset(), values)
 
 
 def _leg(fields: dict[str, Any]) -> Leg:

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from offhook.session.persistent import (
     COPIED_MAX,
-    with_entries,
+    LongMap,
+    LongSet,
+    map_of,
+    set_of,
     with_entry,
     with_member,
-    with_members,
     without_member,
 )
 
@@ -53,21 +55,34 @@ def test_a_set_is_what_a_set_is(changes: list[tuple[bool, int]]) -> None:
     assert len(held) == len(expected)
 
 
-@given(st.lists(st.sets(KEYS), max_size=4))
-def test_many_at_once_are_as_one_after_another(parts: list[set[int]]) -> None:
-    held: Mapping[int, int] = {}
-    one_by_one: Mapping[int, int] = {}
-    members: AbstractSet[int] = frozenset()
-    for part in parts:
-        new = {key: -key for key in part if key not in held}
-        before, held, members = held, with_entries(held, new), with_members(members, part)
-        assert len(before) == len(held) - len(new)
-        for key, value in new.items():
-            one_by_one = with_entry(one_by_one, key, value)
-        assert list(held.items()) == list(one_by_one.items())
-        assert type(held) is type(one_by_one)
-        assert members == set(held)
-    assert -1 not in without_member(members, -1)
+@given(st.integers(0, 40 * COPIED_MAX), st.lists(st.tuples(st.booleans(), KEYS)))
+def test_a_set_of_many_goes_on_as_one_that_grew(
+    length: int, changes: list[tuple[bool, int]]
+) -> None:
+    members = range(-length // 2, length - length // 2)
+    held: AbstractSet[int] = set_of(members)
+    assert isinstance(held, LongSet) == (len(members) > COPIED_MAX)
+    before, expected = held, set(members)
+    for is_added, member in changes:
+        (expected.add if is_added else expected.discard)(member)
+        held = (with_member if is_added else without_member)(held, member)
+        assert sorted(held) == sorted(expected)
+        assert held == expected
+    assert before == set(members)
+
+
+@given(st.integers(0, 40 * COPIED_MAX), st.lists(KEYS, max_size=3 * COPIED_MAX))
+def test_a_map_of_many_goes_on_as_one_that_grew(length: int, keys: list[int]) -> None:
+    entries = {key - length // 2: key for key in range(length)}
+    held: Mapping[int, int] = map_of(dict(entries))
+    assert isinstance(held, LongMap) == (length > COPIED_MAX)
+    before = held
+    for key in keys:
+        expected = {**held, key: -key}
+        held = with_entry(held, key, -key)
+        assert list(held.items()) == list(expected.items())
+        assert not isinstance(held, LongMap) or list(held.copied().items()) == list(held.items())
+    assert list(before.items()) == list(entries.items())
 
 
 def test_the_value_before_stays_as_it_was() -> None:

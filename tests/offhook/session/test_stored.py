@@ -13,7 +13,7 @@ from offhook.events import Record, WebhookReceived
 from offhook.session import Session, evolve, fold
 from offhook.session.folding import LAST, NEVER
 from offhook.session.persistent import LongMap
-from offhook.session.stored import ENTRIES_MAX, parts_of, with_part
+from offhook.session.stored import ENTRIES_MAX, StoredSession, parts_of
 from tests.example_events import AT, example_event
 from tests.long_calls import SESSION as LONG
 from tests.long_calls import decided
@@ -22,11 +22,10 @@ from tests.offhook.session.records import SESSION, logs
 
 def again(session: Session) -> Session:
     """As it is after it was stored."""
-    found: Session | None = None
+    found = StoredSession()
     for part in parts_of(session):
-        found = with_part(found, part)
-    assert found is not None
-    return found
+        found.add(part)
+    return found.session()
 
 
 def orders(session: Session) -> list[list[str]]:
@@ -107,4 +106,6 @@ def test_what_is_no_part_is_an_error() -> None:
     first, *_ = parts_of(Session(session_id=SESSION))
     for part in (b"", b"\x93\x01", first[:-1], b"\x92\xa0\x80"):
         with pytest.raises((ValueError, KeyError, TypeError)):
-            with_part(None, part)
+            StoredSession().add(part)
+    with pytest.raises(ValueError, match="first part"):
+        StoredSession().session()

@@ -81,15 +81,16 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench.long_calls.beside")
     options.add_argument("--rounds", type=int, default=4)
     options.add_argument("--only", default=",".join(KINDS), help="kinds: " + ", ".join(KINDS))
+    options.add_argument("--partitions", type=int, default=4)
     given = options.parse_args()
     console = Console(width=110)
     console.print(describe("bench.long_calls.beside"), highlight=False)
-    console.print(uvloop.run(measure(given.rounds, given.only.split(","))))
+    console.print(uvloop.run(measure(given.rounds, given.only.split(","), given.partitions)))
 
 
-async def measure(rounds: int, kinds: list[str]) -> Table:
+async def measure(rounds: int, kinds: list[str], partitions: int) -> Table:
     """A row for each kind of work beside the calls."""
-    async with listening(CountingCarrier()) as carrier, running_log() as servers:
+    async with listening(CountingCarrier()) as carrier, running_log(partitions) as servers:
         client, log = servers.client, servers.log
         backlogs = {
             (kind, each): await _backlog(client, log, kind, each)

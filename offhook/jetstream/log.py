@@ -35,6 +35,13 @@ APPEND_TIMEOUT_S = 8.0
 """Long enough for a cluster's election (5 to 8 s after a leader's kill -9)."""
 
 READ_TIMEOUT_S = 2.0  # from message to message
+
+LOAD_TIMEOUT_S = 0.25
+"""How long it may take to load an old block: it is a matter of speed only."""
+
+NOT_LOADED_S = 60.0
+"""How long nothing is loaded first after it was not answered: it may not be permitted."""
+
 READ_BATCH_MAX = 1000
 
 
@@ -107,6 +114,7 @@ class JetStreamLog:
         self._read_inboxes = [Inbox(each) for each in readers]
         self._appends = appends or Appends()
         self._partitions = partitions
+        self._load_at = 0.0  # by the monotonic clock; not before
 
     async def append(
         self,
@@ -219,7 +227,9 @@ class JetStreamLog:
     async def record_at(self, session_id: str, position: int) -> Record | None:
         """See `EventLog.record_at`."""
         ask = json.dumps({"seq": seq_of(position)}).encode()
-        direct_get = await self._direct_get(session_id)
+        stream = await self._stream(session_id)
+        await self._load(stream, ask)
+        direct_get = f"$JS.API.DIRECT.GET.{stream}"
         try:
             answer = await self._free_inbox().request(direct_get, ask, {}, READ_TIMEOUT_S)
         except (NatsError, TimeoutError) as error:
@@ -255,7 +265,7 @@ class JetStreamLog:
         At most `limit` if there is one.
         """
         subject, from_seq = subject_of(session_id, side), seq_of(after) + 1
-        direct_get = await self._direct_get(session_id)
+        direct_get = f"$JS.API.DIRECT.GET.{await self._stream(session_id)}"
         messages: list[Msg] = []
         try:
             while True:
@@ -280,12 +290,28 @@ class JetStreamLog:
         connected = [each for each in self._read_inboxes if each.is_connected]
         return min(connected, key=lambda each: each.waiting, default=self._inbox)
 
-    async def _direct_get(self, session_id: str) -> str:
-        """The subject to read the session's partition on."""
+    async def _load(self, stream: str, ask: bytes) -> None:
+        """Have the block of an old record loaded into the memory of nats-server, if it answers.
+
+        That takes 5 to 8 ms, in which a thread of nats-server does nothing else. A direct get is
+        answered by the one that reads from connections. If it was the only one awake, no other
+        looks at them meanwhile, and whatever else arrives waits. This request goes to another.
+        """
+        if time.monotonic() < self._load_at:
+            return
+        try:
+            await self._free_inbox().request(
+                f"$JS.API.STREAM.MSG.GET.{stream}", ask, {}, LOAD_TIMEOUT_S
+            )
+        except (NatsError, TimeoutError):
+            self._load_at = time.monotonic() + NOT_LOADED_S
+
+    async def _stream(self, session_id: str) -> str:
+        """The stream of the session's partition."""
         if self._partitions is None:
             self._partitions = await partitions_of(self._client)
         partition = partition_for(session_id, self._partitions)
-        return f"$JS.API.DIRECT.GET.{stream_of(partition, self._partitions)}"
+        return stream_of(partition, self._partitions)
 
 
 async def pages(

@@ -127,6 +127,33 @@ async def test_one_record_is_read_by_its_position(log: EventLog) -> None:
     assert await log.record_at(session, positions[1] + 100_000) is None
 
 
+class RestrictedServer(NatsServer):
+    """Whose user `restricted` may not read but with direct gets."""
+
+    def _config(self) -> str:
+        users = (
+            "{user: all, password: all}, {user: restricted, password: restricted,"
+            ' permissions: {publish: {deny: "$JS.API.STREAM.MSG.GET.>"}}}'
+        )
+        return f"{super()._config()}authorization {{users: [{users}]}}\nno_auth_user: all\n"
+
+
+async def test_a_record_is_read_although_its_block_may_not_be_loaded_first() -> None:
+    with RestrictedServer() as server:
+        owner = await connect(server.url, "owner")
+        await provision(owner, [server.monitor_url])
+        session = new_session()
+        appended = await JetStreamLog(owner).append(
+            session, "in", encoded_webhook(answered("at"), "at")
+        )
+        client = await connect(server.url.replace("//", "//restricted:restricted@"), "restricted")
+        log = JetStreamLog(client)
+        for _ in range(2):
+            assert await log.record_at(session, appended.seq) == (await log.read(session))[0]
+        await close(client)
+        await close(owner)
+
+
 async def test_an_unreadable_record_of_another_session_is_none_of_this_one(
     nats_server: NatsServer,
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.analytics.kpis import Ratio
+from offhook.projections.views.analytics.rollups.changes import UP_HOURS_MAX
 from offhook.projections.views.view import storable
 
 QUEUES_MAX = 200
@@ -177,8 +178,10 @@ def _agent(row: dict[str, Any]) -> AgentView:
 
 
 # A leg's row has its latest visit. One that was bridged since does not wait, even if its
-# call.dequeued was lost; nor does one that cannot be up any more.
-_WAITS = """ended_at is null and state not in ('ended', 'unseen') and up_until > :now
+# call.dequeued was lost; nor does one that cannot be up any more. Those that have not ended are
+# found by their start.
+_WAITS = f"""ended_at is null and state not in ('ended', 'unseen') and up_until > :now
+ and (started_at > :now - interval '{UP_HOURS_MAX} hours' or started_at is null)
  and enqueued_at is not null and dequeued_at is null
  and (bridged_at is null or bridged_at < enqueued_at)"""
 

@@ -10,15 +10,18 @@ answer.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Case, ColumnElement, and_, case, select
+from sqlalchemy import Case, ColumnElement, and_, case, or_, select
 
+from offhook.projections.views.analytics.rollups.changes import UP_HOURS_MAX
 from offhook.projections.views.legs import LegView, leg_at, legs
 from offhook.projections.views.sessions import SessionView, sessions
 
 PhaseName = Literal["setting_up", "waiting", "talking"]
+
+_UP_MAX = timedelta(hours=UP_HOURS_MAX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ def phase_column(now: datetime) -> "Case[str]":
         legs.c.ended_at.is_(None),
         legs.c.state != "ended",
         legs.c.up_until > now,
+        # Those that have not ended are found by their start.
+        or_(legs.c.started_at > now - _UP_MAX, legs.c.started_at.is_(None)),
         legs.c.enqueued_at.is_not(None),
         legs.c.dequeued_at.is_(None),
     )

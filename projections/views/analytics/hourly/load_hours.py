@@ -65,8 +65,9 @@ def legs_up(columns: str, from_at: str = "from_at", to_at: str = "to_at") -> str
         f"started_at >= {from_at} - interval '1 hour' and started_at < {from_at}",
         f"started_at >= {from_at} - interval '{UP_HOURS_MAX} hours'"
         f" and started_at < {from_at} - interval '1 hour' and ended_at > {from_at} and {LONG}",
-        f"started_at < {from_at} - interval '1 hour' and ended_at is null"
-        f" and up_until > {from_at} and up_until <= {from_at} + interval '{UP_HOURS_MAX} hours'",
+        f"started_at >= {from_at} - interval '{UP_HOURS_MAX} hours'"
+        f" and started_at < {from_at} - interval '1 hour' and ended_at is null"
+        f" and up_until > {from_at}",
     )
     return "\n        union all\n        ".join(
         f"select {columns} from legs as leg where {part} and {IS_COUNTED}" for part in parts

@@ -49,6 +49,7 @@ CALLS: dict[str, list[Entry]] = {
     "ringing": call("ringing")[:3],
     "answered": call("answered")[:6],
     "queued": [*call("queued")[:6], *queued("queued")[:1]],
+    "start-was-lost": queued("start-was-lost")[:1],
     "returned": [*call("returned")[:6], *queued("returned")],
     "hung-up-in-the-queue": [
         *call("hung-up-in-the-queue"),
@@ -59,6 +60,7 @@ PHASES: dict[str, Phase | None] = {
     "ringing": Phase(name="setting_up", since=NOON),
     "answered": Phase(name="talking", since=NOON + timedelta(seconds=3)),
     "queued": Phase(name="waiting", since=NOON + timedelta(seconds=5)),
+    "start-was-lost": Phase(name="waiting", since=NOON + timedelta(seconds=5)),
     "returned": Phase(name="talking", since=NOON + timedelta(seconds=3)),
     "hung-up-in-the-queue": None,
 }
@@ -98,7 +100,7 @@ async def test_lists_and_counts_agree_with_the_phase_of_each_call(
     assert {each.session_id: each.phase for each in await listed(engine, None, AT)} == PHASES
     expected: dict[PhaseName, set[str]] = {
         "setting_up": {"ringing"},
-        "waiting": {"queued"},
+        "waiting": {"queued", "start-was-lost"},
         "talking": {"answered", "returned"},
     }
     for phase, names in expected.items():
@@ -106,7 +108,7 @@ async def test_lists_and_counts_agree_with_the_phase_of_each_call(
     async with engine.connect() as connection:
         counts = await count_live(connection, AT)
         later = await count_live(connection, NOON + timedelta(days=2))
-    assert (counts.active, counts.setting_up, counts.waiting, counts.talking) == (4, 1, 1, 2)
+    assert (counts.active, counts.setting_up, counts.waiting, counts.talking) == (5, 1, 2, 2)
     assert (later.active, later.waiting) == (0, 0)
 
 

@@ -153,8 +153,8 @@ async def cut_over_version(
         if missing and not despite_missing:
             raise OperatorFault(
                 f"event_log has no records of {missing:,} sessions that are in the views, which"
-                " would be gone. Run `offhook repair`, which copies them from the log, or use"
-                " --despite-missing to let them go"
+                " would be gone. Run `offhook repair`, which copies them from the log, and"
+                " `offhook rebuild start`; or use --despite-missing to let them go"
             )
         await connection.commit()
         async with _following(engine, live, aside) as tail:

@@ -5,7 +5,8 @@
       not in the log         counted, and left: it may be all that there is of it
 
 What is archived or erased is in no row; a segment holds its own hash. Killed anywhere, it is run
-again. The views are not touched: if they were folded from damaged rows, rebuild them.
+again. The views are not touched: if they were folded from damaged rows, rebuild them. A rebuilt
+version that is aside, and not in use yet, is dropped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from offhook.projections.projector.deliveries import (
 from offhook.projections.projector.special_sessions import special_among, wanted
 from offhook.projections.retention.archive import alone
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
+from offhook.projections.views.schema.versions import drop_unfinished
 from offhook.projections.views.stored.event_log import StoredRecord, event_log
 
 BATCH_RECORDS = 500
@@ -169,6 +171,9 @@ class Repair:
                 .returning(event_log.c.seq)
             )
             written = {*inserted.scalars()}
+        if written or altered:
+            # It was folded from the damaged rows, and a cutover would not notice.
+            await drop_unfinished(connection)
         self._refused |= {row["event_id"] for row in writing if row["seq"] not in written}
         return len(written - altered), len(altered)
 

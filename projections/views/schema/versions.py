@@ -97,6 +97,17 @@ async def read_rebuild_progress(
     return RebuildView(**row, folded=folded, behind=behind if row["state"] == "following" else 0)
 
 
+async def drop_unfinished(connection: AsyncConnection) -> bool:
+    """Drop a version aside that is not in use yet; whether there was one."""
+    live = await live_schema(connection)
+    aside = aside_of(live)
+    found = await connection.execute(text("select to_regclass(:name)"), {"name": f"{aside}.build"})
+    if found.scalar_one() is None:
+        return False
+    state = await connection.execute(text(f"select state from {aside}.build"))
+    return state.scalar_one() != "live" and await drop_aside(connection, live)
+
+
 async def drop_aside(connection: AsyncConnection, live: str) -> bool:
     """Drop the version aside; whether there was one. What wrote to it as well no longer does."""
     if not await aside_exists(connection, live):

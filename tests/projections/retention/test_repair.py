@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nats.aio.client import Client
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.rebuild.run import cancel
+from offhook.projections.rebuild.cutover import roll_back
+from offhook.projections.rebuild.run import cancel, cut_over_version
 from offhook.projections.retention.repair import Repair
 from offhook.projections.views.stored.event_log import event_log
 from tests.projections.rebuild.versions import built, run_sql
@@ -86,6 +89,29 @@ async def test_each_kind_of_damage_is_repaired(
     await Repair(client, engine).run()
     assert await _rows(engine) == whole
     assert (await built(engine)).identical
+
+
+async def test_a_version_aside_that_was_folded_from_damaged_rows_is_dropped(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    """Its cutover was refused for the missing records, and after the repair lost their sessions."""
+    for name in NAMES:
+        await settle(log, call(name))
+    await _project(client, engine)
+    views = await stored_views(engine)
+    await run_sql(engine, "delete from event_log where session_id = 'call-number-1'")
+    assert (await built(engine)).unrecorded == 1
+    assert (await Repair(client, engine).run()).missing == 22
+    with pytest.raises(OperatorFault, match="no rebuilt version is ready"):
+        await cut_over_version(engine)
+    assert (await built(engine)).identical
+    assert (await Repair(client, engine).run()).repaired == 0
+    await cut_over_version(engine)
+    assert await stored_views(engine) == views
+    await run_sql(engine, "delete from event_log where session_id = 'call-number-1'")
+    await Repair(client, engine).run()
+    await roll_back(engine)  # the version before is not one of a rebuild
+    assert await stored_views(engine) == views
 
 
 async def _rows(engine: AsyncEngine) -> list[dict[str, Any]]:

@@ -90,7 +90,9 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
     if parked:
         named = ", ".join(parked[:PARKED_NAMED_MAX])
         more = f" and {len(parked) - PARKED_NAMED_MAX:,} more" if parked[PARKED_NAMED_MAX:] else ""
-        fix = "offhook parked list shows the errors; correct the flow, then offhook parked retry"
+        fix = (
+            "offhook parked list has the errors; correct the flow, then offhook parked retry --all"
+        )
         yield wrong("views", "parked", f"{len(parked):,}: {named}{more}", fix)
     else:
         yield good("views", "parked", "no session")

@@ -63,7 +63,7 @@ def run_list(console: Console, settings: Settings) -> None:
     names = ("session", "from → to", "by", "at seq", "since (UTC)", "error", "policy")
     print_listing(console, names, rows)
     more = "" if len(found) <= LISTED_MAX else f"the first {LISTED_MAX:,} of "
-    console.print(f"{more}{len(found):,} parked, as of {as_of}: `offhook parked retry`")
+    console.print(f"{more}{len(found):,} parked, as of {as_of}: `offhook parked retry --all`")
 
 
 def _between(parked: ParkedView) -> str:

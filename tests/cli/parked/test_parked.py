@@ -56,6 +56,7 @@ def test_one_command_clears_all_once_the_flow_is_corrected(stack: Stack) -> None
     names = [f"broken-{number}" for number in range(MANY)]
     asyncio.run(_append_calls(stack.nats.url, names))
     _until(lambda: _list(stack), lambda text: f"{MANY} parked" in text)
+    assert "`offhook parked retry --all`" in " ".join(_list(stack).split())
     is_cleared, answer = _retried(stack, rate=1_000)
     assert not is_cleared
     assert f"{MANY} sessions: {MANY} resumed, {MANY} of them parked again" in answer

@@ -4,8 +4,8 @@
 needs one, plus all that workers recorded. Later facts wait in `ahead`, so that every record is
 decided on exactly what came before it, and a replay decides the same.
 
-Everything here costs the same for each record however long the call is; what goes over many records
-at once is a coroutine, and lets other calls run in between.
+Everything here costs the same for each record on average, however long the call is; what goes over
+many records at once is a coroutine, and lets other calls run in between.
 """
 
 import heapq
@@ -37,8 +37,8 @@ UNFOLDED_MAX = 64
 """Records that `latest` may have to fold at once."""
 
 SNAPSHOT_SHARE = 96
-"""A long session gets a snapshot after a ninety-sixth more: all of them cost so many times it, and
-an entry takes less than a microsecond to store, where a record after it takes 40 to read."""
+"""A long session gets a snapshot after a ninety-sixth more: all together cost 96 times the last.
+An entry takes less than a microsecond to store, where a record after it takes 40 to read."""
 
 
 @dataclass(frozen=True, kw_only=True)

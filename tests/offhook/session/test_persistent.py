@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,3 +96,37 @@ def test_the_value_before_stays_as_it_was() -> None:
         assert dict(held) == {key: key for key in range(length)}
         assert without_member(with_member(members, -1), 0) != members
         assert set(members) == set(range(length))
+
+
+def test_it_is_copied_once_in_a_while() -> None:
+    length = 2_000
+    held: Mapping[int, int] = map_of({key: key for key in range(length)})
+    members: AbstractSet[int] = set_of(range(length))
+    copies = [0, 0]
+    for key in range(length, 2 * length):
+        before = held, members
+        held, members = with_entry(held, key, key), with_member(members, key)
+        assert isinstance(before[0], LongMap)
+        assert isinstance(held, LongMap)
+        assert isinstance(before[1], LongSet)
+        assert isinstance(members, LongSet)
+        copies[0] += held._entries is not before[0]._entries
+        copies[1] += members._members is not before[1]._members
+    assert all(0 < each <= length // COPIED_MAX for each in copies)
+
+
+@pytest.mark.parametrize("length", [3, 10 * COPIED_MAX])
+def test_sets_are_added_up_and_compared_as_any(length: int) -> None:
+    held, plain = set_of(range(length)), set(range(length))
+    other = {1, 2, length + 1}
+    for found, expected in (
+        (held - other, plain - other),
+        (held & other, plain & other),
+        (held | other, plain | other),
+        (held ^ other, plain ^ other),
+        (other - held, other - plain),
+        (other | held, other | plain),
+    ):
+        assert [each in found for each in expected] == [True] * len(expected)
+        assert found == expected
+    assert held > {1, 2}

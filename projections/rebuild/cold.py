@@ -22,7 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.codec.facts import decode_record
 from offhook.position import partition_of
-from offhook.projections.rebuild.build import Positions, position_in, positions_in
+from offhook.projections.rebuild.build import (
+    Positions,
+    not_archived,
+    position_in,
+    positions_in,
+)
 from offhook.projections.rebuild.folding import Fold
 from offhook.projections.views.registry import VIEWS, fits_every_index
 from offhook.projections.views.view import View
@@ -153,7 +158,7 @@ class ColdWorker:
             "select seq, session_id, type, version, stored_at, body"
             f" from {self._live}.event_log where session_id > $1{until}"
             # The tail folds those whose first records are in a segment.
-            f" and session_id not in (select session_id from {self._live}.archived_sessions)"
+            f" and {not_archived(self._live)}"
             " order by session_id, seq",
             *arguments,
         )

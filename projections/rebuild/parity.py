@@ -171,7 +171,7 @@ async def _compared(
     left_out: Mapping[str, Sequence[str]],
 ) -> Compared:
     keys = ", ".join(column.name for column in table.primary_key.columns)
-    old, new = _rows_in(table, live, live, aside), _rows_in(table, aside, live, aside)
+    old, new = rows_in(table, live, live, aside), rows_in(table, aside, live, aside)
     joined = f" from {old} as old full join {new} as new using ({keys})"
     # By their bytes: equal numbers may be written differently.
     changed = "old.is_there and new.is_there and old *<> new"
@@ -218,13 +218,16 @@ async def _compared(
     )
 
 
-def _rows_in(table: Table, schema: str, live: str, aside: str) -> str:
+def rows_in(table: Table, schema: str, live: str, aside: str) -> str:
+    """A subquery of the rows of a version but for those `left_out` and parked sessions."""
     columns = ", ".join(column.name for column in table.columns)
     return (
         f"(select true as is_there, {columns} from {schema}.{table.name}"
         " where session_id <> all(:left_out)"
-        f" and session_id not in (select session_id from {live}.parked_sessions)"
-        f" and session_id not in (select session_id from {aside}.parked_sessions))"
+        f" and not exists (select from {live}.parked_sessions as parked"
+        f" where parked.session_id = {table.name}.session_id)"
+        f" and not exists (select from {aside}.parked_sessions as parked"
+        f" where parked.session_id = {table.name}.session_id))"
     )
 
 

@@ -74,9 +74,10 @@ LEAVE_AT_ONCE = 16
 
 LOCK = "offhook retention"
 
-_CANDIDATES = (
+CANDIDATES = (
     "select max(stored_at) as at, session_id from event_log where side <> ''"
-    " and session_id not in (select session_id from parked_sessions)"
+    " and not exists (select from parked_sessions as parked"
+    " where parked.session_id = event_log.session_id)"
     " group by session_id having max(stored_at) < :before"
 )
 
@@ -188,7 +189,7 @@ class Archiver:
     async def _count_candidates(self, before: datetime) -> int:
         async with self._engine.connect() as connection:
             found = await connection.execute(
-                text(f"select count(*) from ({_CANDIDATES}) as each"), {"before": before}
+                text(f"select count(*) from ({CANDIDATES}) as each"), {"before": before}
             )
             return int(found.scalar_one())
 
@@ -198,7 +199,7 @@ class Archiver:
         while True:
             async with self._engine.connect() as connection:
                 found = await connection.execute(
-                    text(f"{_CANDIDATES}{later} order by 1, 2 limit {CANDIDATES_MAX}"),
+                    text(f"{CANDIDATES}{later} order by 1, 2 limit {CANDIDATES_MAX}"),
                     {"before": before, **after},
                 )
                 rows = found.all()

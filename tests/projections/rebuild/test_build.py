@@ -18,13 +18,16 @@ from offhook.events import CallInitiated
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild import run
-from offhook.projections.rebuild.build import folding_files
+from offhook.projections.rebuild.build import folding_files, not_archived
+from offhook.projections.rebuild.parity import rows_in
 from offhook.projections.rebuild.run import (
     RebuildProgress,
     cancel,
     cut_over_version,
 )
+from offhook.projections.retention.archive import CANDIDATES
 from offhook.projections.views.schema.migrate import migrate
+from offhook.projections.views.sessions import SESSIONS
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
 from tests.projections.partitioned import PartitionedLog, project
 from tests.projections.rebuild.versions import (
@@ -48,6 +51,27 @@ from tests.projections.story import (
     stored_views,
     webhook,
 )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"select count(*) from event_log where {not_archived('public')}",
+        f"select from {rows_in(SESSIONS.table, 'public', 'public', 'public')} as each",
+        CANDIDATES,
+    ],
+)
+async def test_sessions_to_be_left_out_are_not_searched_again_for_each_row(
+    statement: str, engine: AsyncEngine
+) -> None:
+    """As a subplan they are, once they do not fit into work_mem."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text(f"explain {statement}"), {"left_out": [], "before": NOON}
+        )
+        plan = "\n".join(found.scalars())
+    assert "Anti Join" in plan
+    assert "SubPlan" not in plan
 
 
 async def test_a_version_is_identical_and_nothing_is_changed_until_it_is_put_in_use(

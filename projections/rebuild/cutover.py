@@ -30,7 +30,11 @@ from offhook.projections.rebuild.aside import (
     require_same_columns,
     swap,
 )
-from offhook.projections.rebuild.build import live_positions, read_build
+from offhook.projections.rebuild.build import (
+    live_positions,
+    read_build,
+    read_unreadable,
+)
 from offhook.projections.rebuild.tail import Tail
 from offhook.projections.views.database.errors import DATABASE_ERRORS, sqlstate_of
 from offhook.projections.views.database.transactions import open_transactions
@@ -72,8 +76,10 @@ class _InUse(Exception):
     """Somebody is in the way, for now."""
 
 
-async def cut_over(engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float) -> None:
-    """Make the version aside the live one. Raises OperatorFault if the tables are never free."""
+async def cut_over(
+    engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float, despite_unreadable: bool
+) -> None:
+    """Make the version aside the live one. Raises OperatorFault if that is not possible."""
     aside = aside_of(live)
 
     async def attempt() -> None:
@@ -87,6 +93,8 @@ async def cut_over(engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float
             async with tail.connection.begin():
                 while await tail.follow():
                     pass
+                if not despite_unreadable:  # a late record has an archived session read again
+                    await require_readable(tail.connection, aside)
                 await _adopt_parked(tail.connection, live, aside)
             await _snapshots_gone(tail.connection, connection)
             await require_same_columns(connection, live, aside)
@@ -102,6 +110,16 @@ async def cut_over(engine: AsyncEngine, tail: Tail, *, live: str, grace_s: float
             )
 
     await _until_free(engine, attempt)
+
+
+async def require_readable(connection: AsyncConnection, aside: str) -> None:
+    """Raise OperatorFault if archived sessions could not be read."""
+    if unreadable := await read_unreadable(connection, aside):
+        raise OperatorFault(
+            f"archived sessions are not in the rebuilt views ({sum(unreadable.values()):,}):"
+            f" {next(iter(unreadable))}. Restore what is missing and run `offhook rebuild"
+            " start`, or use --despite-unreadable: these sessions then keep their present rows"
+        )
 
 
 async def _snapshots_gone(looking: AsyncConnection, holding: AsyncConnection) -> None:

@@ -28,11 +28,15 @@ from offhook.projections.rebuild.build import (
     leave_archived,
     live_positions,
     read_build,
-    read_unreadable,
     try_unreadable_again,
     write_build,
 )
-from offhook.projections.rebuild.cutover import CLOSE_RECORDS, cut_over, drop_versions
+from offhook.projections.rebuild.cutover import (
+    CLOSE_RECORDS,
+    cut_over,
+    drop_versions,
+    require_readable,
+)
 from offhook.projections.rebuild.parity import Parity, compare, count_unrecorded
 from offhook.projections.rebuild.tail import Tail
 from offhook.projections.rebuild.worker import Task
@@ -142,13 +146,8 @@ async def cut_over_version(
                 "the version aside was built by another version of Offhook:"
                 " run `offhook rebuild start`, which begins again"
             )
-        unreadable = await read_unreadable(connection, aside)
-        if unreadable and not despite_unreadable:
-            raise OperatorFault(
-                f"archived sessions are not in the rebuilt views ({sum(unreadable.values()):,}):"
-                f" {next(iter(unreadable))}. Restore what is missing and run `offhook rebuild"
-                " start`, or use --despite-unreadable: these sessions then keep their present rows"
-            )
+        if not despite_unreadable:
+            await require_readable(connection, aside)
         missing = await count_unrecorded(connection, live)
         if missing and not despite_missing:
             raise OperatorFault(
@@ -158,7 +157,9 @@ async def cut_over_version(
             )
         await connection.commit()
         async with _following(engine, live, aside) as tail:
-            await cut_over(engine, tail, live=live, grace_s=grace_s)
+            await cut_over(
+                engine, tail, live=live, grace_s=grace_s, despite_unreadable=despite_unreadable
+            )
             return tail.positions
 
 

@@ -174,3 +174,21 @@ async def _segment_of(engine: AsyncEngine, session_id: str) -> Path:
 async def _retried(engine: AsyncEngine, session_id: str) -> None:
     async with engine.begin() as connection:
         assert await fold_again(connection, session_id) == ""
+
+
+async def test_a_session_that_cannot_be_read_any_more_at_the_cutover_is_a_failure_too(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await _archived(client, log, engine, tmp_path)
+    assert (await built(engine)).unreadable == {}
+    file = await _segment_of(engine, "b")
+    content = file.read_bytes()
+    file.unlink()
+    await publish(log, [late("b")])
+    await project(client, engine)
+    with pytest.raises(OperatorFault, match="--despite-unreadable"):
+        await cut_over_version(engine)
+    assert [*(await built(engine)).unreadable.values()] == [1]
+    file.write_bytes(content)
+    assert (await built(engine)).unreadable == {}
+    await cut_over_version(engine)

@@ -62,9 +62,12 @@ def run_start(
         f" records/s; {duration(time.monotonic() - started)} in all"
     )
     print_parity(console, found)
-    is_complete = not (
-        (found.unreadable and not despite_unreadable) or (found.unrecorded and not despite_missing)
-    )
+    advice = []
+    if found.unreadable and not despite_unreadable:
+        advice.append("Restore the archived files.")
+    if found.unrecorded and not despite_missing:
+        advice.append("Run `offhook repair`.")
+    is_complete = not advice
     if cutover is None:
         cutover = (
             is_complete and console.is_terminal and typer.confirm("Put the rebuilt views in use?")
@@ -81,9 +84,8 @@ def run_start(
         console.print("The rebuilt views are aside; `offhook rebuild cutover` puts them in use.")
     else:
         console.print(
-            "The rebuilt views are aside, and incomplete. Restore what is missing, and run"
-            " `offhook rebuild start` again; `offhook rebuild cutover` says how to use them as"
-            " they are.",
+            f"The rebuilt views are aside, and incomplete. {' '.join(advice)} Then run `offhook"
+            " rebuild start`; `offhook rebuild cutover` says how to use them as they are.",
             style="red",
         )
         raise SystemExit(1)

@@ -51,6 +51,7 @@ class RepairProgress:
     missing: int = 0  # copied again
     altered: int = 0  # replaced
     unknown: int = 0  # rows that are not in the log: left as they are
+    dropped_aside: bool = False  # a rebuilt version that was not in use
 
     @property
     def repaired(self) -> int:
@@ -171,9 +172,9 @@ class Repair:
                 .returning(event_log.c.seq)
             )
             written = {*inserted.scalars()}
-        if written or altered:
-            # It was folded from the damaged rows, and a cutover would not notice.
-            await drop_unfinished(connection)
+        # It was folded from the damaged rows, and a cutover would not notice.
+        if (written or altered) and await drop_unfinished(connection):
+            self.progress.dropped_aside = True
         self._refused |= {row["event_id"] for row in writing if row["seq"] not in written}
         return len(written - altered), len(altered)
 

@@ -86,6 +86,12 @@ def _print_result(console: Console, done: RepairProgress) -> None:
             style="yellow",
             soft_wrap=True,
         )
+    if done.dropped_aside:
+        console.print(
+            "The rebuilt version that was aside was folded from the damaged rows: it is dropped",
+            style="yellow",
+            soft_wrap=True,
+        )
     if done.repaired:
         console.print(
             "If the views may have been folded from the damaged rows, run `offhook rebuild`",

@@ -169,7 +169,7 @@ def test_a_missing_segment_is_a_failure_until_it_is_restored(
     assert "not folded: 1 archived session." in output
     assert re.search(r"1 session: .*s1-segment\.jsonl\.zst cannot be opened: No such file", output)
     assert "they differ, 1 session not compared" in output
-    assert "aside, and incomplete. Restore what is missing" in output
+    assert "aside, and incomplete. Restore the archived files. Then run `offhook" in output
     status, output = run("status")
     assert "117 of 117 records folded 0 of 13 archived records folded" in output
     assert "1 archived session cannot be read: restore the files and run" in output

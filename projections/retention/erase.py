@@ -12,10 +12,9 @@ repeated. From the first step on the projector drops what arrives of these sessi
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from nats.aio.client import Client
@@ -92,11 +91,13 @@ class Eraser:
         async with alone(self._engine):
             await self._require_one_version()
             await self._archiver.finish()
+            roots = await self._roots()
             async with self._engine.begin() as connection:
                 found = await connection.execute(
                     insert(erasures)
                     .values(
-                        begun_at=text("clock_timestamp()"), pending=_plain(target),
+                        begun_at=text("clock_timestamp()"),
+                        pending={**asdict(target), "roots": roots},
                         sessions=len(target.session_ids), records=0, messages=0, segments=0,
                     )
                     .returning(erasures.c.erasure_id)
@@ -104,7 +105,9 @@ class Eraser:
                 erasure_id = found.scalar_one()
                 await _keep_digests(connection, erasure_id, target)
             self._at_step("noted")
-            return await self._proved(erasure_id, target, await self._go_on(erasure_id, target))
+            await self._go_on(erasure_id, target)
+            [erased] = await self._proved({erasure_id: (target, roots)})
+            return erased
 
     async def finish(self) -> list[Erased]:
         """Finish what was begun before, and erase what arrived for erased sessions since."""
@@ -117,22 +120,28 @@ class Eraser:
                     .order_by(erasures.c.erasure_id)
                 )
                 pending = found.all()
-            if pending:
-                await self._require_one_version()
-                await self._archiver.finish()
+            if not pending:
+                return []
+            await self._require_one_version()
+            left = await self._roots()
+            await self._archiver.finish()
             # All are carried out before one of them waits for the server's index.
-            done: list[tuple[int, Target, Sequence[str]]] = []
+            done: dict[int, tuple[Target, Sequence[str]]] = {}
             for row in pending:
                 target = msgspec.convert(row.pending, Target)
-                done.append((row.erasure_id, target, await self._go_on(row.erasure_id, target)))
-            return [await self._proved(*each) for each in done]
+                await self._go_on(row.erasure_id, target)
+                # The run that began it may have removed the last segment there was.
+                roots = sorted({*left, *row.pending.get("roots", ())})
+                done[row.erasure_id] = target, roots
+            return await self._proved(done)
 
-    async def _go_on(self, erasure_id: int, target: Target) -> Sequence[str]:
-        """Carry it out; returns the roots of the segments there were."""
-        # Before a segment goes, which may be the last one there.
+    async def _roots(self) -> list[str]:
+        """Of all segments. Asked for before one goes, which may be the last one there."""
         async with self._engine.connect() as connection:
-            roots = await connection.execute(select(archive_segments.c.root).distinct())
-            found_roots: Sequence[str] = roots.scalars().all()
+            found = await connection.execute(select(archive_segments.c.root).distinct())
+            return [*found.scalars()]
+
+    async def _go_on(self, erasure_id: int, target: Target) -> None:
         await self._leave_streams(erasure_id, target)
         await self._leave_segments(erasure_id, target)
         await self._leave_tables(erasure_id, target)
@@ -153,32 +162,37 @@ class Eraser:
                 .values(erased_at=text("clock_timestamp()"))
             )
         self._at_step("done")
-        return found_roots
 
-    async def _proved(self, erasure_id: int, target: Target, roots: Sequence[str]) -> Erased:
-        self._doing("waiting until the NATS server has written its index")
-        await wait_for_index(target, self._stores)
-        # Whom is forgotten together with the end of the proof: once it is, nothing can be proved.
+    async def _proved(self, done: Mapping[int, tuple[Target, Sequence[str]]]) -> list[Erased]:
+        """Prove them, and forget whom once all proofs are there: a failure loses none of them."""
+        forget = update(erasures).where(erasures.c.erasure_id.in_(done)).values(pending=None)
+        proved: list[Erased] = []
+        for erasure_id, (target, roots) in done.items():
+            self._doing("waiting until the NATS server has written its index")
+            await wait_for_index(target, self._stores)
+            async with self._engine.connect() as connection:
+                # Not to be found by the scan, and rolled back after it.
+                await connection.execute(forget)
+                proved.append(await self._prove(connection, erasure_id, target, roots))
         async with self._engine.begin() as connection:
-            await connection.execute(
-                update(erasures).where(erasures.c.erasure_id == erasure_id).values(pending=None)
-            )
-            proof = await scan(
-                connection, target, stores=self._stores, roots=roots, doing=self._doing
-            )
-            left = await self._retention.count_snapshots(target.session_ids)
-            proof.scanned.append(Scanned(where="snapshots in NATS' memory", bytes=0, found=left))
-            proof.unreachable += [
-                f"deleted rows, which stay in Postgres' files for {each}: once it has ended, vacuum"
-                " the database"
-                for each in self._kept_for
-            ]
-            row = (
-                await connection.execute(
-                    select(erasures).where(erasures.c.erasure_id == erasure_id)
-                )
-            ).one()
+            await connection.execute(forget)
         await self._vacuum(["erasures"])
+        return proved
+
+    async def _prove(
+        self, connection: AsyncConnection, erasure_id: int, target: Target, roots: Sequence[str]
+    ) -> Erased:
+        proof = await scan(connection, target, stores=self._stores, roots=roots, doing=self._doing)
+        left = await self._retention.count_snapshots(target.session_ids)
+        proof.scanned.append(Scanned(where="snapshots in NATS' memory", bytes=0, found=left))
+        proof.unreachable += [
+            f"deleted rows, which stay in Postgres' files for {each}: once it has ended, vacuum"
+            " the database"
+            for each in self._kept_for
+        ]
+        row = (
+            await connection.execute(select(erasures).where(erasures.c.erasure_id == erasure_id))
+        ).one()
         return Erased(
             erasure_id=erasure_id,
             sessions=row.sessions,
@@ -344,7 +358,3 @@ async def _keep_digests(connection: AsyncConnection, erasure_id: int, target: Ta
             ),
             {"digest": digest_of(session_id), "erasure_id": erasure_id},
         )
-
-
-def _plain(target: Target) -> dict[str, Any]:
-    return asdict(target)

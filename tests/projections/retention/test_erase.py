@@ -1,7 +1,7 @@
 """After an erasure nothing is left, anywhere, and what is counted is what it was."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,13 +244,8 @@ async def test_an_erasure_that_is_killed_is_finished_by_the_next(
     target = await _target(engine, numbers=[HERS])
     timeline = await _timeline(engine, NAMES[1])
     stores = [own_nats_server.directory / "store"]
-
-    def kill(done: str) -> None:
-        if done == step:
-            raise Killed
-
     with pytest.raises(Killed):
-        await Eraser(client, engine, stores=stores, at_step=kill).erase(target)
+        await Eraser(client, engine, stores=stores, at_step=_kill(step)).erase(target)
     [erased] = await Eraser(client, engine, stores=stores).finish()
     assert erased.proof.found == 0
     assert (await _scan(engine, target, stores, tmp_path)).found == 0
@@ -258,6 +253,68 @@ async def test_an_erasure_that_is_killed_is_finished_by_the_next(
     assert len(_segments(tmp_path)) == 1
     assert await rows_in(engine, "archive_segments") == 1
     assert erased.records == 2 * len(timeline)
+
+
+async def test_the_place_of_a_last_segment_that_a_killed_erasure_removed_is_scanned(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    await settled_calls(client, log, engine, NAMES)
+    await archive(client, engine, tmp_path)
+    target = await _target(engine, NAMES)
+    stores = [own_nats_server.directory / "store"]
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores, at_step=_kill("a segment was removed")).erase(
+            target
+        )
+    assert await rows_in(engine, "archive_segments") == 0
+    (tmp_path / "segment-1.json").write_text(NAMES[0])
+    [erased] = await Eraser(client, engine, stores=stores).finish()
+    found = {each.where: each.found for each in erased.proof.scanned}
+    assert found[f"segments in {tmp_path}"] == erased.proof.found == 1
+
+
+async def test_a_proof_that_fails_loses_none_of_the_others(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await _calls(client, log, engine)
+    stores = [own_nats_server.directory / "store"]
+    for name in NAMES[:2]:
+        target = await _target(engine, [name])
+        with pytest.raises(Killed):
+            await Eraser(client, engine, stores=stores, at_step=_kill("done")).erase(target)
+    # Of the first there is another erasure pending then.
+    await publish(log, [late(NAMES[0])])
+    await project(client, engine)
+    scanned: list[Target] = []
+
+    async def interrupted(connection: Any, target: Target, **options: Any) -> Proof:
+        scanned.append(target)
+        if len(scanned) == 2:
+            raise Killed
+        return await scan(connection, target, **options)
+
+    monkeypatch.setattr("offhook.projections.retention.erase.scan", interrupted)
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores).finish()
+    erased = await Eraser(client, engine, stores=stores).finish()
+    assert [each.proof.found for each in erased] == [0, 0, 0]
+    assert await Eraser(client, engine, stores=stores).finish() == []
+
+
+def _kill(step: str) -> Callable[[str], None]:
+    def kill(done: str) -> None:
+        if done == step:
+            raise Killed
+
+    return kill
 
 
 async def _calls(client: Client, log: JetStreamLog, engine: AsyncEngine) -> None:

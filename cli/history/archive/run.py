@@ -73,6 +73,8 @@ async def _finish_erasures(console: Console, eraser: Eraser) -> None:
             markup=False,
             soft_wrap=True,
         )
+        for place in each.proof.unreachable:
+            console.print(f"not scanned: {place}", style="yellow", markup=False, soft_wrap=True)
 
 
 class _Showing:

@@ -9,6 +9,8 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from offhook.cli.main import app
+from offhook.projections.retention.erase import Erased, Eraser
+from offhook.projections.retention.scan import Proof
 from tests.cli.history.conftest import Installation, take_calls
 
 
@@ -36,6 +38,21 @@ async def test_every_goes_on_when_a_rebuild_was_at_work(
     )
     assert "0 sessions with 0 records archived" in printed.output
     assert (printed.status, printed.errors) == (0, "")
+
+
+async def test_the_end_of_an_erasure_says_what_its_proof_could_not_reach(
+    here: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def finish(eraser: Eraser) -> list[Erased]:
+        proof = Proof(unreachable=["the stream files in /store: not on this machine"])
+        return [Erased(erasure_id=7, sessions=1, records=4, messages=2, segments=0, proof=proof)]
+
+    monkeypatch.setattr(Eraser, "finish", finish)
+    printed = await asyncio.to_thread(here.terminal, "archive", "--to", str(tmp_path))
+    assert printed.output.splitlines()[:2] == [
+        "erasure 7 finished: 4 records, 2 messages of the streams; found 0 times afterwards",
+        "not scanned: the stream files in /store: not on this machine",
+    ]
 
 
 def test_every_does_not_go_on_with_an_age_that_is_always_refused() -> None:

@@ -126,9 +126,9 @@ def run_rollback(console: Console, settings: Settings) -> None:
 def run_pause(console: Console, settings: Settings) -> None:
     """Have the rebuild at work stop."""
     build = _run(maintenance.pause_rebuild(settings.postgres_url))
+    done, total = build.folded + build.archived_folded, build.total + build.archived
     console.print(
-        f"paused after {build.folded:,} of {counted(build.total, 'record')}:"
-        " `offhook rebuild resume` continues"
+        f"paused after {done:,} of {counted(total, 'record')}: `offhook rebuild resume` continues"
     )
 
 

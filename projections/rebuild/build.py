@@ -63,7 +63,7 @@ class Build:
     archived: int  # records in segments
     archived_folded: int
     unreadable: int  # archived sessions of which a segment cannot be read, or was changed
-    rate: float  # records folded per second since a process began with this state
+    rate: float  # records folded per second since a process began with this state; 0 if it does not
     started_at: datetime
     cut_over_at: datetime | None
     grace_until: datetime | None
@@ -158,20 +158,27 @@ async def leave_archived(connection: AsyncConnection, live: str, aside: str) -> 
 async def read_build(connection: AsyncConnection, aside: str) -> Build | None:
     """The build; None if there is none, or one of a version of Offhook that kept no such state.
 
-    Columns that not every version has had are read as JSON, where they may be missing.
+    Columns of `build` that not every version has had are read as JSON, where they may be missing;
+    `later` may have very many rows.
     """
-    found = await connection.execute(text("select to_regclass(:name)"), {"name": f"{aside}.build"})
-    if found.scalar_one() is None:
+    found = await connection.execute(
+        text(
+            "select to_regclass(:build), exists (select from pg_attribute where attrelid ="
+            " to_regclass(:later) and attname = 'unreadable' and not attisdropped)"
+        ),
+        {"build": f"{aside}.build", "later": f"{aside}.later"},
+    )
+    build, counts_archived = found.one()
+    if build is None:
         return None
+    archived_left, unreadable = ("archived", "unreadable") if counts_archived else ("0", "null")
     found = await connection.execute(
         text(
             "select fingerprint, state, wanted, limits, positions, total, started_at,"
             " cut_over_at, grace_until, to_jsonb(build) as stored,"
             f" (select coalesce(sum(records), 0) from {aside}.chunk where is_done) as folded,"
-            " (select coalesce(sum(cast(to_jsonb(later) ->> 'archived' as bigint)), 0)"
-            f" from {aside}.later) as archived_left,"
-            f" (select count(*) from {aside}.later"
-            " where to_jsonb(later) ->> 'unreadable' is not null) as unreadable,"
+            f" (select coalesce(sum({archived_left}), 0) from {aside}.later) as archived_left,"
+            f" (select count({unreadable}) from {aside}.later) as unreadable,"
             f" extract(epoch from clock_timestamp()) as now_s from {aside}.build"
         )
     )
@@ -180,8 +187,10 @@ async def read_build(connection: AsyncConnection, aside: str) -> Build | None:
     archived, folded = stored.get("archived", 0), int(row.folded)
     archived_folded = 0 if row.state == "folding" else archived - int(row.archived_left)
     rate = 0.0
-    if (began_s := stored.get("run_began_s")) is not None:
-        done = folded + archived_folded - stored["run_began_with"]
+    is_folding = row.state in ("folding", "finishing") and row.wanted is None
+    if is_folding and (began_s := stored.get("run_began_s")) is not None:
+        # Fewer than then if an archived session could not be read any more.
+        done = max(0, folded + archived_folded - stored["run_began_with"])
         rate = done / max(0.001, float(row.now_s) - began_s)
     return Build(
         fingerprint=row.fingerprint,

@@ -79,9 +79,9 @@ async def read_rebuild_progress(
     found = await connection.execute(
         text(
             "select state, total, started_at, cut_over_at, grace_until, wanted, positions,"
-            # Not every version has had this column.
-            f" (select count(*) from {aside}.later"
-            " where to_jsonb(later) ->> 'unreadable' is not null) as unreadable,"
+            # Not every version has had this column. Before that state there may be many rows.
+            f" case state when 'following' then (select count(*) from {aside}.later"
+            " where to_jsonb(later) ->> 'unreadable' is not null) else 0 end as unreadable,"
             f" coalesce((select sum(records) from {aside}.chunk where is_done), 0) as folded"
             f" from {aside}.build"
         )

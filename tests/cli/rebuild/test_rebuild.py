@@ -135,21 +135,26 @@ def test_a_rebuild_at_work_shows_its_rate_and_what_is_left(
     async def at_work(url: str) -> RebuildStatus:
         return RebuildStatus(build=build, is_at_work=True, is_of_this_code=True, behind=0)
 
+    async def paused(url: str) -> Build:
+        return build
+
     build = Build(
         fingerprint="", state="folding", wanted=None, limits={}, positions={}, total=50_000,
         folded=20_000, archived=8_000, archived_folded=0, unreadable=0, rate=200.0,
         started_at=NOON, cut_over_at=None, grace_until=None,
     )  # fmt: skip
     monkeypatch.setattr(maintenance, "read_rebuild", at_work)
+    monkeypatch.setattr(maintenance, "pause_rebuild", paused)
 
-    def status() -> str:
-        return CliRunner().invoke(app, ["rebuild", "status"], env=environment_from(settings)).output
+    def status(word: str = "status") -> str:
+        return CliRunner().invoke(app, ["rebuild", word], env=environment_from(settings)).output
 
     assert "20,000 of 50,000 records folded, 200 records/s, ETA 2:30\n" in status()
     assert "0 of 8,000 archived records folded\n" in status()
     build = replace(build, state="finishing", folded=50_000, archived_folded=1_000)
     assert "50,000 of 50,000 records folded\n" in status()
     assert "1,000 of 8,000 archived records folded, 200 records/s, ETA 0:35\n" in status()
+    assert "paused after 51,000 of 58,000 records:" in status("pause")
 
 
 def test_a_missing_segment_is_a_failure_until_it_is_restored(

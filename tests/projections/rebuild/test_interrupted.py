@@ -133,6 +133,10 @@ async def test_paused_it_is_resumed_where_it_was(
     assert status.build is not None
     assert (status.build.folded, status.is_at_work) == (claimed, False)
     assert 0 < claimed < status.build.total
+    assert status.build.rate == 0
+    await run_sql(engine, "update public_rebuild.build set wanted = null")  # as if it were at work
+    status = await read_status(engine)
+    assert status.build is not None
     assert status.build.rate > 0
     with pytest.raises(OperatorFault, match="no rebuilt version is ready"):
         await cut_over_version(engine)

@@ -17,6 +17,7 @@ from offhook.projections.rebuild.run import (
     cut_over_version,
     read_status,
 )
+from offhook.projections.views.schema.versions import read_rebuild_progress
 from tests.projections.rebuild.versions import WRONG, built, run_sql, value
 from tests.projections.retention.settled_calls import archive, late, project, settled_calls
 from tests.projections.story import publish, stored_views
@@ -71,6 +72,11 @@ async def test_a_damaged_segment_is_named_and_read_again_once_it_is_restored(
     status = await read_status(engine)
     assert status.build is not None
     assert status.build.unreadable == 1
+    assert status.build.rate == 0
+    async with engine.connect() as connection:
+        view = await read_rebuild_progress(connection, {})
+        assert view is not None
+        assert (view.state, view.unreadable) == ("following", 1)
     assert status.build.archived > status.build.archived_folded > 0
 
     assert (await built(engine)).unreadable == found.unreadable  # it is still so

@@ -5,8 +5,8 @@
 Rows are made by Postgres itself (`generate_series`), two legs for each session; indexes are those
 of the migrations. Each round asks for every search once, as the API does (`list_sessions`, a page
 of 50, its transaction included), and for two floors: `ping` is "select 1" in such a transaction,
-and `newest` the page without a filter. Numbers differ from round to round. With --explain the plan
-of each search is printed. With --keep Postgres is in that folder, and what it has from another run
+and `newest` the page without a filter. Numbers differ from round to round. With --explain the plans
+of each search are printed. With --keep Postgres is in that folder, and what it has from another run
 is migrated and measured again.
 """
 
@@ -24,8 +24,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.queries.filling import fill_table, has_database
@@ -33,13 +32,13 @@ from bench.setting.machine import describe, median, percentile
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
 from offhook.projections.views.database.engine import open_database
+from offhook.projections.views.database.errors import StatementFailed
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.schema.migrate import migrate
-from offhook.projections.views.search.session_filter import SessionFilter, listed
+from offhook.projections.views.search.session_filter import SessionFilter
 from offhook.projections.views.search.session_lists import list_sessions
 from offhook.projections.views.search.time_bound import SearchTooLong
-from offhook.projections.views.sessions import SessionView, sessions, sessions_and_errors
-from offhook.projections.views.stored.event_log import newest_first
+from offhook.projections.views.sessions import SessionView
 
 TARGET_MS = 50
 PAGE = 50
@@ -232,20 +231,31 @@ async def fill(url: str, count: int) -> None:
 
 
 async def _explain(connection: AsyncConnection, name: str, wanted: SessionFilter) -> None:
-    query = (
-        sessions_and_errors()
-        .where(listed(wanted, NOW))
-        .order_by(*newest_first(sessions))
-        .limit(PAGE)
-    )
-    spelled = query.compile(
-        dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
-        compile_kwargs={"literal_binds": True},
-    )
-    found = await connection.exec_driver_sql(
-        f"explain (analyze, buffers, costs off) {spelled}".replace("%%", "%")
-    )
-    Console(soft_wrap=True).print(f"\n-- {name}", *found.scalars(), sep="\n", markup=False)
+    """The plans of the statements that a page takes, each with the settings it has there."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        ran.append((statement, parameters))
+
+    await read_at_one_moment(connection)
+    event.listen(connection.sync_connection, "before_cursor_execute", note)
+    with suppress(SearchTooLong):
+        await list_sessions(connection, wanted, limit=PAGE, now=NOW)
+    event.remove(connection.sync_connection, "before_cursor_execute", note)
+    await connection.rollback()
+    console = Console(soft_wrap=True)
+    console.print(f"\n-- {name}", markup=False)
+    for statement, parameters in ran:
+        if "set_config(" in statement:
+            await connection.exec_driver_sql(statement, parameters)
+        else:
+            explained = f"explain (analyze, buffers, costs off) {statement}"
+            try:
+                found = await connection.exec_driver_sql(explained, parameters)
+            except StatementFailed as error:
+                console.print(error, markup=False)
+                break
+            console.print(*found.scalars(), "", sep="\n", markup=False)
 
 
 def main() -> None:

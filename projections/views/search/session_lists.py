@@ -29,10 +29,11 @@ from offhook.projections.views.search.number_plans import (
 )
 from offhook.projections.views.search.numbers import NUMBERS, legs_with_number, wants_number
 from offhook.projections.views.search.session_filter import SessionFilter, listed
-from offhook.projections.views.search.start_range import start_search
+from offhook.projections.views.search.start_range import StartPart, parts_of_range
 from offhook.projections.views.search.time_bound import (
     BY_BITMAPS_TOO,
     BY_INDEX,
+    FOR_SEARCHES,
     bounded_search,
 )
 from offhook.projections.views.sessions import (
@@ -135,7 +136,8 @@ async def _queries(
 
     What the next finds takes the place of what one did, unless it finds nothing.
     """
-    parts = await start_search(connection, wanted)
+    await connection.execute(text(FOR_SEARCHES))
+    parts = await parts_of_range(connection, wanted)
     older = [] if before_seq is None else [await older_than(connection, sessions, before_seq)]
     conditions = [*older] if also is None else [also, *older]
     order = newest_first(sessions)
@@ -159,7 +161,7 @@ async def _queries(
         # The comparison with each of them is below.
         wanted = replace(wanted, **{number.column: None})  # type: ignore[arg-type]
     if parts is None or have_number is not None or order is _SORTED:
-        parts = [[]]  # if there is a range, what is looked up or sorted is few enough
+        parts = [StartPart()]  # if there is a range, what is looked up or sorted is few enough
     else:
         wanted = replace(wanted, started_from=None, started_before=None)
         if have_few is False and wanted.failed_command is None:
@@ -180,12 +182,13 @@ async def _queries(
             have_more = newest.with_only_columns(true(), maintain_column_froms=True)
             rows = rows.where(have_more.offset(COMPARED_MAX).correlate(None).exists())
         rows, order = rows.where(have_number.looked_up), _SORTED
-    its = [rows.where(*part) for part in parts]
+    its = [
+        rows.where(*part.conditions).order_by(*(_SORTED if part.are_few else order))
+        for part in parts
+    ]
     if number is not None:
         column = sessions.c[number.column]
         its = [_newest_of_each(each, column, number.spellings, limit) for each in its]
-    else:
-        its = [each.order_by(*order) for each in its]
     yield _Query(its)
 
 
@@ -232,12 +235,12 @@ async def _have_few_a_number(connection: AsyncConnection, wanted: SessionFilter)
 def _newest_of_each(
     rows: "Select[Any]", column: "ColumnElement[Any]", values: Sequence[str], limit: int | None
 ) -> "Select[Any]":
-    """The newest rows with one of the values: an index has those of each value in their order.
+    """The first rows with one of the values: an index has those of each value in their order.
 
     Of several values it has no order, and all rows would be read and sorted.
     """
     each = func.unnest(literal(values, ARRAY(Text))).table_valued("value").render_derived()
-    newest = rows.where(column == each.c.value).order_by(*newest_first(sessions)).limit(limit)
+    newest = rows.where(column == each.c.value).limit(limit)
     of_each = newest.lateral()
     found = select(of_each).select_from(each.join(of_each, true()))
     return found.order_by(*newest_first(of_each))

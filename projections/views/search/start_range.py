@@ -2,36 +2,45 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, false, func, literal, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.projections.views.search.session_filter import SessionFilter, started_within
-from offhook.projections.views.search.time_bound import FOR_SEARCHES
+from offhook.projections.views.search.time_bound import bounded_search
 from offhook.projections.views.sessions import STORED_APART, STORED_EARLY, STORED_LATE, sessions
 
 APART_MAX = 5_000
 """Sessions stored long after or before their start that are looked at for a range, of each kind."""
 
 
-async def start_search(
-    connection: AsyncConnection, wanted: SessionFilter
-) -> "Sequence[Sequence[ColumnElement[bool]]] | None":
-    """FOR_SEARCHES, and the conditions for the wanted range of starts, in parts.
+class StartPart(NamedTuple):
+    """Some of the sessions that started in a range."""
 
-    Together the parts have all sessions that started in the range, each of them once; those of a
-    part are newer than those of the next. None if no range is wanted, or one of any leg, or if
-    too many sessions were stored apart from their start.
+    conditions: "Sequence[ColumnElement[bool]]" = ()
+    are_few: bool = False
+    """They are looked up: in the order of an index nearly all sessions might be read for them."""
+
+
+async def parts_of_range(
+    connection: AsyncConnection, wanted: SessionFilter
+) -> Sequence[StartPart] | None:
+    """The sessions that started in the wanted range, in parts, each of them once.
+
+    Those of a part are newer than those of the next. None if no range is wanted, or one of any
+    leg, or if too many sessions were stored apart from their start. All statements of a search
+    have to see one moment (`read_at_one_moment`): some parts are ids.
     """
     started = [] if wanted.any_leg else started_within(wanted)
     if not started:
-        await connection.execute(text(FOR_SEARCHES))
         return None
     since = _moved(wanted.started_from, -STORED_APART)
     until = _moved(wanted.started_before, STORED_APART)
     bounds = {"started_from": wanted.started_from, "started_before": wanted.started_before}
     bounds |= {"stored_from": since, "stored_before": until}
-    apart = (await connection.execute(_STORED_APART, bounds)).one()
+    with bounded_search():
+        apart = (await connection.execute(_STORED_APART, bounds)).one()
     if max(len(apart.late), len(apart.early)) > APART_MAX:
         return None
     # Postgres would take the two times for independent, and expect far too few.
@@ -40,11 +49,7 @@ async def start_search(
         within.append(sessions.c.first_stored_at < until)
     if since is not None:
         within.append(sessions.c.first_stored_at >= since)
-    late, early = (
-        [_one_of(ids), *started] if (ids := [each for each in some if each]) else []
-        for some in (apart.late, apart.early)
-    )
-    return [part for part in (late, within, early) if part]
+    return [*_looked_up(apart.late), StartPart(within), *_looked_up(apart.early)]
 
 
 def _moved(at: datetime | None, by: timedelta) -> datetime | None:
@@ -55,8 +60,12 @@ def _moved(at: datetime | None, by: timedelta) -> datetime | None:
         return None
 
 
-def _one_of(session_ids: Sequence[str]) -> "ColumnElement[bool]":
-    return sessions.c.session_id == any_(literal(session_ids, ARRAY(Text)))
+def _looked_up(apart: Sequence[str | None]) -> Sequence[StartPart]:
+    """Those that did not start in the range are None."""
+    if not (session_ids := [each for each in apart if each is not None]):
+        return []
+    is_one = sessions.c.session_id == any_(literal(session_ids, ARRAY(Text)))
+    return [StartPart([is_one], are_few=True)]
 
 
 _SOME = f"""
@@ -69,4 +78,4 @@ _SOME = f"""
 """
 _LATE = _SOME.format(where=f"{STORED_LATE} and first_stored_at >= :stored_before")
 _EARLY = _SOME.format(where=f"{STORED_EARLY} and first_stored_at < :stored_from")
-_STORED_APART = text(f"{FOR_SEARCHES}, array({_LATE}) as late, array({_EARLY}) as early")
+_STORED_APART = text(f"select array({_LATE}) as late, array({_EARLY}) as early")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import literal_column, text
+from sqlalchemy import event, literal_column, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.projections.views.search import number_plans, session_lists, start_range
@@ -138,6 +138,36 @@ async def test_a_range_of_starts_finds_what_plain_python_finds(
                     assert ids == expected[:most], (seed, wanted)
 
 
+@pytest.mark.parametrize("number", [None, "+12025550101"])
+async def test_sessions_of_a_range_that_were_stored_late_are_looked_up(
+    engine: AsyncEngine, number: str | None
+) -> None:
+    rows = [{**row, "status": "ended"} for row in seeded(1, delayed=0)]
+    start = NOW - timedelta(days=1)
+    rows[0] |= {"started_at": start, "first_stored_at": NOW, "from_number": "+12025550101"}
+    ran: list[tuple[str, Any]] = []
+    async with engine.connect() as connection:
+        await stored(connection, rows)
+        # Postgres then reads in the order of an index wherever it can, as it may among millions.
+        await connection.execute(text("set local enable_sort = off"))
+        await connection.execute(text("set local enable_seqscan = off"))
+        event.listen(
+            connection.sync_connection,
+            "before_cursor_execute",
+            lambda _connection, _cursor, statement, parameters, *_: ran.append(
+                (statement, parameters)
+            ),
+        )
+        wanted = SessionFilter(started_before=start + timedelta(hours=1), from_number=number)
+        [found] = await list_sessions(connection, wanted, limit=1, now=NOW)
+        statement, parameters = ran[-1]
+        explained = await connection.exec_driver_sql(f"explain {statement}", parameters)
+        plan = "\n".join(explained.scalars())
+    assert found.session_id == rows[0]["session_id"]
+    assert "sessions_pkey" in plan
+    assert "first_stored_at_index" not in plan, plan
+
+
 async def test_a_range_up_to_the_last_time_there_is_finds_all(engine: AsyncEngine) -> None:
     ends = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
     rows = [{**row, "status": "ended"} for row in seeded(1) if row["started_at"]]
@@ -203,7 +233,7 @@ async def test_a_search_has_a_bound_of_time(
             )
         )
         await stored(connection, [{**seeded(1)[0], "status": "ended"}])
-        monkeypatch.setattr(start_range, "FOR_SEARCHES", "set local statement_timeout = 50")
+        monkeypatch.setattr(session_lists, "FOR_SEARCHES", "set local statement_timeout = 50")
         also = literal_column("pg_temp.slow(sessions.session_id)").is_not(None)
         with pytest.raises(SearchTooLong, match="more than 10 s"):
             await list_sessions(
@@ -213,3 +243,13 @@ async def test_a_search_has_a_bound_of_time(
                 now=NOW + timedelta(days=1),
                 also=also,
             )
+
+
+async def test_what_is_read_first_for_a_range_has_the_bound_too(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_lists, "FOR_SEARCHES", "set local statement_timeout = 50")
+    async with engine.connect() as other, engine.connect() as connection:
+        await other.execute(text("lock table sessions in access exclusive mode"))
+        with pytest.raises(SearchTooLong, match="more than 10 s"):
+            await list_sessions(connection, SessionFilter(started_from=NOW), limit=1, now=NOW)

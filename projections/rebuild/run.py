@@ -48,6 +48,9 @@ from offhook.projections.views.schema.versions import aside_of, live_schema
 NAME = "rebuild"
 """Of the lock of the one rebuild at work."""
 
+RETENTION = "offhook retention"
+"""Of an archive run or erasure, which holds the lock of the rebuild as well."""
+
 CLAIM_TIMEOUT_S = 10.0
 """Postgres notices only after the statement at hand that a killed rebuild is gone."""
 
@@ -169,8 +172,9 @@ async def read_status(engine: AsyncEngine) -> RebuildStatus:
         live = await live_schema(connection)
         build = await read_build(connection, aside_of(live))
         reached = await live_positions(connection, live)
-        is_at_work = not await become_active(connection, NAME)
-        await connection.invalidate()  # it may have the lock now
+        is_claimed = not await become_active(connection, NAME)
+        is_at_work = is_claimed and await become_active(connection, RETENTION)
+        await connection.invalidate()  # it may have one of the locks now
     positions = build.positions if build is not None else {}
     behind = sum(max(0, seq - positions.get(key, seq)) for key, seq in reached.items())
     return RebuildStatus(

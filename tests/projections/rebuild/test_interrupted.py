@@ -22,6 +22,7 @@ from offhook.projections.rebuild.run import (
     pause,
     read_status,
 )
+from offhook.projections.retention.archive import alone
 from offhook.projections.views.schema.versions import read_rebuild_progress
 from tests.projections.rebuild.versions import (
     NAMES,
@@ -143,6 +144,18 @@ async def test_paused_it_is_resumed_where_it_was(
     shown: list[RebuildProgress] = []
     assert (await built(engine, on_progress=shown.append)).identical
     assert shown[0].resumed_at == claimed
+
+
+async def test_it_is_not_at_work_because_an_archive_run_is(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    with pytest.raises(Killed):
+        await built(engine, on_progress=_kill_when("indexing"))
+    async with alone(engine):
+        assert not (await read_status(engine)).is_at_work
+    async with run.claimed(engine):
+        assert (await read_status(engine)).is_at_work
 
 
 async def test_cancelled_at_work_it_leaves_nothing(

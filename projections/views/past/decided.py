@@ -112,6 +112,10 @@ async def _rows_in_event_log(
     # Of the driver itself: SQLAlchemy takes as long again for each row, and what-if's other
     # processes wait for it.
     driver = await driver_in(connection)
+    # In a savepoint: going back to it closes the cursor in the server. The driver leaves it open,
+    # with its memory, until the transaction ends, which is the end of the run.
+    reading = driver.transaction()
+    await reading.start()
     cursor = await driver.cursor(
         "select session_id, seq, type, version, stored_at, body from event_log"
         " where session_id = any($1::text[]) order by session_id, seq",
@@ -120,6 +124,7 @@ async def _rows_in_event_log(
     # Its rows are tuples, but for their type.
     while page := cast("Sequence[StoredRow]", await cursor.fetch(ROWS_AT_ONCE)):
         yield page
+    await reading.rollback()
 
 
 async def _from(connection: AsyncConnection, partition: int, since: datetime) -> tuple[int, int]:

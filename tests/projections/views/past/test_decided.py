@@ -85,6 +85,14 @@ async def test_records_come_session_by_session_in_pages(
     )  # fmt: skip
 
 
+async def test_what_was_read_keeps_nothing_open_in_the_server(connection: AsyncConnection) -> None:
+    for minute in range(10):
+        assert [page async for page in read_rows(connection, [f"s{minute:02}"])]
+    # The first is this statement itself.
+    found = await connection.execute(text("select count(*) from pg_cursors"))
+    assert found.scalar_one() <= 2
+
+
 async def test_nothing_can_be_written(connection: AsyncConnection) -> None:
     for statement in ("delete from event_log", "create table other (a int)"):
         with pytest.raises(Exception, match=r"read-only|cannot execute"):

@@ -100,9 +100,12 @@ def sent(part: Part) -> bytes:
 
 
 def _receive(parts: IO[bytes], received: "queue.Queue[Part | None]") -> None:
-    while length := parts.read(_LENGTH_BYTES):
-        received.put(_PARTS.decode(parts.read(int.from_bytes(length))))
-    received.put(None)
+    try:
+        while length := parts.read(_LENGTH_BYTES):
+            received.put(_PARTS.decode(parts.read(int.from_bytes(length))))
+    finally:
+        # Also after part of a part, if the parent was killed while it wrote.
+        received.put(None)
 
 
 def _answer(answers: IO[bytes], answer: Any) -> None:

@@ -78,9 +78,11 @@ class _Pool:
         self._failed: BaseException | None = None
         self._stopped = threading.Event()
         self._running: set[_Process] = set()
-        # All at once: they load what they import side by side.
-        started = [self._start() for _ in range(processes)]
+        started: list[_Process] = []
         try:
+            # All at once: they load what they import side by side.
+            for _ in range(processes):
+                started.append(self._start())
             self.loaded = started[0].load()
         except BaseException:
             for process in started:

@@ -1,9 +1,11 @@
 """The proof of an erasure: every place where the target could still be, read byte by byte."""
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,10 +76,7 @@ async def scan(
     if not stores:
         proof.unreachable.append("the stream files: no server says where they are; use --store")
     for store in stores:
-        if not await asyncio.to_thread(store.is_dir):
-            proof.unreachable.append(f"the stream files in {store}: not on this machine")
-            continue
-        proof.scanned.append(await asyncio.to_thread(_scan_folder, store, searched, doing))
+        await asyncio.to_thread(_scan_store, store, searched, doing, proof)
     for root in roots:
         try:
             proof.scanned.append(await asyncio.to_thread(_scan_segments, root, searched, doing))
@@ -102,29 +101,44 @@ async def wait_for_index(
 def _is_in_index(stores: Sequence[Path], searched: "re.Pattern[bytes]") -> bool:
     """Whether an index of a stream has any of it."""
     for store in stores:
-        for path in store.rglob(INDEX):
+        for folder, _, names in os.walk(store):
             try:
-                if any(_count(part, searched) for part in _parts_of(path)):
+                if INDEX in names and any(
+                    _count(part, searched) for part in _parts_of(Path(folder, INDEX))
+                ):
                     return True
-            except FileNotFoundError:
-                continue  # the server replaces it while we read
+            except OSError:
+                # The server replaces it while we read, or the scan says that it cannot be read.
+                continue
     return False
 
 
-def _scan_folder(
-    folder: Path, searched: "re.Pattern[bytes]", doing: Callable[[str], None]
-) -> Scanned:
+def _scan_store(
+    store: Path, searched: "re.Pattern[bytes]", doing: Callable[[str], None], proof: Proof
+) -> None:
     size = found = 0
-    for path in sorted(folder.rglob("*")):
-        try:
-            if path.is_file():
-                for part in _parts_of(path):
-                    size += len(part)
-                    doing(f"scanning the stream files in {folder}: {size:,} bytes")
-                    found += _count(part, searched)
-        except FileNotFoundError:
-            continue  # the server deletes files while we read
-    return Scanned(where=f"stream files in {folder}", bytes=size, found=found)
+    failed: list[OSError] = []
+    with suppress(OSError):  # which the walk meets too
+        if not store.is_dir():
+            proof.unreachable.append(f"the stream files in {store}: not on this machine")
+            return
+    for folder, _, names in os.walk(store, onerror=failed.append):
+        for path in (Path(folder, name) for name in names):
+            try:
+                if path.is_file():
+                    for part in _parts_of(path):
+                        size += len(part)
+                        doing(f"scanning the stream files in {store}: {size:,} bytes")
+                        found += _count(part, searched)
+            except OSError as error:
+                failed.append(error)
+    # The server deletes files while we read.
+    failed = [each for each in failed if not isinstance(each, FileNotFoundError)]
+    if failed:
+        more = f", and {len(failed) - 1:,} more" if len(failed) > 1 else ""
+        proof.unreachable.append(f"some of the stream files in {store}: {failed[0]}{more}")
+    if size or not failed:
+        proof.scanned.append(Scanned(where=f"stream files in {store}", bytes=size, found=found))
 
 
 def _parts_of(path: Path) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """After an erasure nothing is left, anywhere, and what is counted is what it was."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -161,6 +162,40 @@ async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: 
     await asyncio.wait_for(waiting, 60)
     index.write_bytes(b"calls.17.erased-call.in")
     await wait_for_index(target, [tmp_path], wait_s=0)  # the proof then says that it is there
+
+
+async def test_what_of_a_store_cannot_be_read_is_named(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By root everything can be read, so that it is refused here by name."""
+    for name in ("open/kept.blk", "open/index.db", "refused/other.blk"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"erased-call")
+    reads, lists = Path.open, os.scandir
+
+    def open_(path: Path, *args: Any) -> Any:
+        if path.name == "index.db":
+            raise PermissionError(13, "Permission denied", str(path))
+        return reads(path, *args)
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("refused"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return lists(path)
+
+    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(os, "scandir", scandir)
+    target = Target(session_ids=("erased-call",))
+    await wait_for_index(target, [tmp_path], wait_s=0)
+    async with engine.connect() as connection:
+        proof = await scan(connection, target, stores=[tmp_path], roots=[])
+        refused = await scan(connection, target, stores=[tmp_path / "refused"], roots=[])
+    assert proof.found == 1
+    [said] = proof.unreachable
+    assert said.startswith(f"some of the stream files in {tmp_path}: [Errno 13] Permission denied")
+    assert said.endswith(", and 1 more")
+    assert [each.where for each in refused.scanned if "stream files" in each.where] == []
+    assert len(refused.unreachable) == 1
 
 
 async def test_the_files_of_a_segment_that_was_not_completed_are_scanned_and_removed(

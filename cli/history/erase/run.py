@@ -17,7 +17,7 @@ from offhook.cli.history.erase.options import ErasureOptions
 from offhook.cli.history.progress import showing
 from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
-from offhook.errors import OperatorFault, PassingFault
+from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
 from offhook.history.files import replacing
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import has_streams, store_directories
@@ -69,6 +69,12 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
             raise OperatorFault(
                 f"{getattr(error, 'orig', None) or error}."
                 + (" Run `offhook erase --resume` to finish" if is_noted else " Nothing was erased")
+            ) from error
+        except (OperatorFault, HistoryUnreadable) as error:
+            if not steps or "--resume" in str(error):
+                raise
+            raise OperatorFault(
+                f"{error}. Once that is mended, run `offhook erase --resume` to finish"
             ) from error
         if report is not None:
             report.write(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from offhook.cli.history.erase import run
 from offhook.cli.main import app
-from offhook.errors import PassingFault
+from offhook.errors import OperatorFault, PassingFault
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,29 @@ def test_an_erasure_that_was_not_begun_is_not_to_be_resumed(
     result = CliRunner().invoke(app, ["erase", *words, "--yes"])
     assert result.exit_code == 1
     assert str(result.exception) == f"no NATS server answers. {then}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "said", "then"),
+    [
+        ([], "nothing was erased", ""),
+        (
+            ["noted"],
+            "segment s1 cannot be read",
+            ". Once that is mended, run `offhook erase --resume` to finish",
+        ),
+        (["noted"], "run `offhook erase --resume --full-vacuum`", ""),
+    ],
+)
+def test_a_fault_of_an_erasure_that_was_begun_says_how_to_finish_it(
+    steps: list[str], said: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def erase(_1: object, _2: object, _3: object, at_step: Callable[[str], None]) -> None:
+        for step in steps:
+            at_step(step)
+        raise OperatorFault(said)
+
+    monkeypatch.setattr(run, "_erase", erase)
+    result = CliRunner().invoke(app, ["erase", "s1", "--yes"])
+    assert result.exit_code == 1
+    assert str(result.exception) == said + then

@@ -1,12 +1,14 @@
 """Erase: all records of sessions or of a number, wherever Offhook keeps them.
 
-    note whom ─▶ streams: mark, delete ─▶ segments: write without ─▶ Postgres: one   ─▶ vacuum
-    (a row, and   message by message       them, swap, remove the     transaction        and prove
-    a digest of                            old ones
+    note whom ─▶ segments: write without ─▶ Postgres: one   ─▶ streams: delete    ─▶ vacuum
+    (a row, and   them, swap, remove the     transaction        message by message    and prove
+    a digest of   old ones
     each session)
 
 Killed anywhere, `finish` goes on: the row says whom, until the proof is there, and each step can be
-repeated. From the first step on the projector drops what arrives of these sessions.
+repeated. From the first step on the projector drops what arrives of these sessions. Until the
+transaction the streams are still to come, which have it; after it the projector notes another
+erasure of that session.
 """
 
 import asyncio
@@ -142,9 +144,10 @@ class Eraser:
             return [*found.scalars()]
 
     async def _go_on(self, erasure_id: int, target: Target) -> None:
-        await self._leave_streams(erasure_id, target)
+        await self._marks.add(target.session_ids)
         await self._leave_segments(erasure_id, target)
         await self._leave_tables(erasure_id, target)
+        await self._leave_streams(erasure_id, target)
         self._doing("waiting for transactions that may still read what was erased")
         self._kept_for = await self._readers_left()
         if self._full_vacuum and self._kept_for:
@@ -155,12 +158,6 @@ class Eraser:
                 " `offhook erase --resume --full-vacuum`"
             )
         await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                update(erasures)
-                .where(erasures.c.erasure_id == erasure_id)
-                .values(erased_at=text("clock_timestamp()"))
-            )
         self._at_step("done")
 
     async def _proved(self, done: Mapping[int, tuple[Target, Sequence[str]]]) -> list[Erased]:
@@ -214,7 +211,6 @@ class Eraser:
                 )
 
     async def _leave_streams(self, erasure_id: int, target: Target) -> None:
-        await self._marks.add(target.session_ids)
         count = len(target.session_ids)
         for number, session_id in enumerate(target.session_ids, start=1):
             self._doing(f"deleting session {number:,} of {count:,} from the streams")
@@ -311,6 +307,11 @@ class Eraser:
             await hold_off_projectors(connection)
             records = await erase_rows(connection, target.session_ids)
             await _add(connection, erasure_id, records=records)
+            await connection.execute(
+                update(erasures)
+                .where(erasures.c.erasure_id == erasure_id)
+                .values(erased_at=text("clock_timestamp()"))
+            )
             await connection.execute(
                 text("select pg_notify(:channel, :notice)"),
                 {"channel": CHANNEL, "notice": ERASED_NOTICE},

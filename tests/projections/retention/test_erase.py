@@ -22,6 +22,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.timetable import JetStreamTimetable
 from offhook.projections.rebuild.run import cancel, cut_over_version
+from offhook.projections.retention import erase
 from offhook.projections.retention.erase import Eraser
 from offhook.projections.retention.rows import IDS
 from offhook.projections.retention.scan import Proof, scan, wait_for_index
@@ -150,6 +151,33 @@ async def test_what_arrives_of_an_erased_session_is_dropped_and_erased_again(
     assert await eraser.finish() == []
 
 
+@pytest.mark.parametrize("during", ["delete_segment", "open_transactions"])
+async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
+    during: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While its segment is replaced, and once its rows are gone."""
+    await _calls(client, log, engine)
+    await archive(client, engine, tmp_path)
+    target = await _target(engine, [NAMES[0]])
+    does = getattr(erase, during)
+
+    async def does_as_it_arrives(*args: Any, **options: Any) -> Any:
+        await publish(log, [late(NAMES[0])])
+        await project(client, engine)
+        return await does(*args, **options)
+
+    monkeypatch.setattr(erase, during, does_as_it_arrives)
+    await Eraser(client, engine).erase(target)
+    monkeypatch.undo()
+    await Eraser(client, engine).finish()
+    assert await log.read(NAMES[0]) == []
+
+
 async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: Path) -> None:
     target = Target(session_ids=("erased-call",))
     index = tmp_path / "streams" / "CALLS" / "index.db"
@@ -255,12 +283,12 @@ async def test_a_call_that_is_up_and_what_is_not_known_are_refused(
 
 STEPS = (
     "noted",
-    "a session left the streams",
     "a segment was begun",
     "a segment was written",
     "a segment was replaced",
     "a segment was removed",
     "the rows were erased",
+    "a session left the streams",
     "done",  # but for the proof
 )
 

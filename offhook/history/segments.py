@@ -75,6 +75,11 @@ def manifest_url(root: str, name: str) -> str:
     return f"{root.rstrip('/')}/{name}{MANIFEST}"
 
 
+def files_of(name: str) -> tuple[str, str]:
+    """The names of its two files."""
+    return f"{name}{SEGMENT}", f"{name}{MANIFEST}"
+
+
 def write_segment(root: str, name: str, sessions: Sequence[Archived]) -> Manifest:
     """Write the segment, read it back, and write its manifest. Raises OperatorFault."""
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)

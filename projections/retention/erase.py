@@ -37,6 +37,7 @@ from offhook.projections.retention.archive import (
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
+from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import OpenTransaction, open_transactions
 from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.registry import DERIVED
@@ -173,7 +174,14 @@ class Eraser:
                 proved.append(await self._prove(connection, erasure_id, target, roots))
         async with self._engine.begin() as connection:
             await connection.execute(forget)
-        await self._vacuum(["erasures"])
+        try:
+            await self._vacuum(["erasures"])
+        except DATABASE_ERRORS as error:
+            for each in proved:
+                each.proof.unreachable.append(
+                    "whom it was about, which stays in the files of table erasures until that is"
+                    f" vacuumed: {reason_of(error)}"
+                )
         return proved
 
     async def _prove(

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import zstandard
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.errors import words_of
+from offhook.errors import OperatorFault
 from offhook.history.files import names_in, stored_bytes
+from offhook.history.segments import files_of
 from offhook.projections.retention.targets import Target
+from offhook.projections.views.stored.archive import archive_segments
 
 CHUNK_BYTES = 8 * 1024 * 1024
 OVERLAP_BYTES = 512
@@ -78,10 +80,8 @@ async def scan(
     for store in stores:
         await asyncio.to_thread(_scan_store, store, searched, doing, proof)
     for root in roots:
-        try:
-            proof.scanned.append(await asyncio.to_thread(_scan_segments, root, searched, doing))
-        except Exception as error:  # each store of fsspec has errors of its own
-            proof.unreachable.append(f"the segments in {root}: {words_of(error)}")
+        expected = await _segments_of(connection, root)
+        await asyncio.to_thread(_scan_segments, root, expected, searched, doing, proof)
     proof.scanned += await _scan_tables(connection, pattern, doing)
     return proof
 
@@ -135,8 +135,7 @@ def _scan_store(
     # The server deletes files while we read.
     failed = [each for each in failed if not isinstance(each, FileNotFoundError)]
     if failed:
-        more = f", and {len(failed) - 1:,} more" if len(failed) > 1 else ""
-        proof.unreachable.append(f"some of the stream files in {store}: {failed[0]}{more}")
+        proof.unreachable.append(f"some of the stream files in {store}: {_first_of(failed)}")
     if size or not failed:
         proof.scanned.append(Scanned(where=f"stream files in {store}", bytes=size, found=found))
 
@@ -149,18 +148,53 @@ def _parts_of(path: Path) -> Iterator[bytes]:
             rest = content[-OVERLAP_BYTES:]
 
 
+async def _segments_of(connection: AsyncConnection, root: str) -> set[str]:
+    """The names of the files that the archive has there."""
+    found = await connection.execute(
+        select(archive_segments.c.name).where(
+            archive_segments.c.root == root, archive_segments.c.archived_at.is_not(None)
+        )
+    )
+    return {name for each in found.scalars() for name in files_of(each)}
+
+
 def _scan_segments(
-    root: str, searched: "re.Pattern[bytes]", doing: Callable[[str], None]
-) -> Scanned:
+    root: str,
+    expected: set[str],
+    searched: "re.Pattern[bytes]",
+    doing: Callable[[str], None],
+    proof: Proof,
+) -> None:
+    try:
+        names = names_in(root)
+    except OperatorFault as error:
+        proof.unreachable.append(f"the segments in {root}: {error}")
+        return
     size = found = 0
-    for name in names_in(root):
-        content = stored_bytes(f"{root.rstrip('/')}/{name}")
+    failed = [f"{name} is not there" for name in sorted(expected.difference(names))]
+    for name in names:
+        try:
+            content = stored_bytes(f"{root.rstrip('/')}/{name}")
+        except OperatorFault as error:
+            failed.append(str(error))
+            continue
         size += len(content)
         found += _count(content, searched)
         if ".zst" in name:  # in that of one that is not complete, too
-            found += _count(_decompressed(content), searched)
+            try:
+                found += _count(_decompressed(content), searched)
+            except zstandard.ZstdError as error:
+                failed.append(f"{name} cannot be decompressed: {error}")
         doing(f"scanning the segments in {root}: {size:,} bytes")
-    return Scanned(where=f"segments in {root}", bytes=size, found=found)
+    if failed:
+        proof.unreachable.append(f"some of the segments in {root}: {_first_of(failed)}")
+    if size or not failed:
+        proof.scanned.append(Scanned(where=f"segments in {root}", bytes=size, found=found))
+
+
+def _first_of(failed: Sequence[object]) -> str:
+    more = f", and {len(failed) - 1:,} more" if len(failed) > 1 else ""
+    return f"{failed[0]}{more}"
 
 
 def _decompressed(content: bytes) -> bytes:

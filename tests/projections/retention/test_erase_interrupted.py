@@ -1,0 +1,197 @@
+"""An erasure that is killed, or interrupted by what arrives meanwhile, is finished by the next."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.jetstream.log import JetStreamLog
+from offhook.projections.retention import erase
+from offhook.projections.retention.erase import Eraser
+from offhook.projections.retention.rows import IDS
+from offhook.projections.retention.scan import Proof, scan
+from offhook.projections.retention.targets import Target
+from offhook.projections.views.registry import VIEWS
+from tests.projections.retention.erasing import (
+    HERS,
+    NAMES,
+    calls,
+    scanned,
+    target_of,
+    timeline_of,
+)
+from tests.projections.retention.settled_calls import (
+    archive,
+    late,
+    project,
+    rows_in,
+    settled_calls,
+)
+from tests.projections.story import (
+    publish,
+)
+
+
+def test_every_column_of_every_view_is_kept_cleared_or_renamed() -> None:
+    for view in VIEWS:
+        names = {column.name for column in view.table.columns}
+        kept, cleared = view.kept_when_erased, view.cleared_when_erased
+        assert names == kept | cleared | (names & {*IDS})
+        assert not kept & cleared
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("during", ["delete_segment", "open_transactions"])
+async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
+    during: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While its segment is replaced, and once its rows are gone."""
+    await calls(client, log, engine)
+    await archive(client, engine, tmp_path)
+    target = await target_of(engine, [NAMES[0]])
+    does = getattr(erase, during)
+
+    async def does_as_it_arrives(*args: Any, **options: Any) -> Any:
+        await publish(log, [late(NAMES[0])])
+        await project(client, engine)
+        return await does(*args, **options)
+
+    monkeypatch.setattr(erase, during, does_as_it_arrives)
+    await Eraser(client, engine).erase(target)
+    monkeypatch.undo()
+    await Eraser(client, engine).finish()
+    assert await log.read(NAMES[0]) == []
+
+
+STEPS = (
+    "noted",
+    "a segment was begun",
+    "a segment was written",
+    "a segment was replaced",
+    "a segment was removed",
+    "the rows were erased",
+    "a session left the streams",
+    "done",  # but for the proof
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_erasure_that_is_killed_is_finished_by_the_next(
+    step: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    await calls(client, log, engine)
+    await archive(client, engine, tmp_path)
+    target = await target_of(engine, numbers=[HERS])
+    timeline = await timeline_of(engine, NAMES[1])
+    stores = [own_nats_server.directory / "store"]
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores, at_step=_kill(step)).erase(target)
+    [erased] = await Eraser(client, engine, stores=stores).finish()
+    assert erased.proof.found == 0
+    assert (await scanned(engine, target, stores, tmp_path)).found == 0
+    assert await timeline_of(engine, NAMES[1]) == timeline
+    assert len(_segments(tmp_path)) == 1
+    assert await rows_in(engine, "archive_segments") == 1
+    assert erased.records == 2 * len(timeline)
+
+
+async def test_the_place_of_a_last_segment_that_a_killed_erasure_removed_is_scanned(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    await settled_calls(client, log, engine, NAMES)
+    await archive(client, engine, tmp_path)
+    target = await target_of(engine, NAMES)
+    stores = [own_nats_server.directory / "store"]
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores, at_step=_kill("a segment was removed")).erase(
+            target
+        )
+    assert await rows_in(engine, "archive_segments") == 0
+    (tmp_path / "segment-1.json").write_text(NAMES[0])
+    [erased] = await Eraser(client, engine, stores=stores).finish()
+    found = {each.where: each.found for each in erased.proof.scanned}
+    assert found[f"segments in {tmp_path}"] == erased.proof.found == 1
+
+
+async def test_a_proof_that_fails_loses_none_of_the_others(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await calls(client, log, engine)
+    stores = [own_nats_server.directory / "store"]
+    for name in NAMES[:2]:
+        target = await target_of(engine, [name])
+        with pytest.raises(Killed):
+            await Eraser(client, engine, stores=stores, at_step=_kill("done")).erase(target)
+    # Of the first there is another erasure pending then.
+    await publish(log, [late(NAMES[0])])
+    await project(client, engine)
+    scanned: list[Target] = []
+
+    async def interrupted(connection: Any, target: Target, **options: Any) -> Proof:
+        scanned.append(target)
+        if len(scanned) == 2:
+            raise Killed
+        return await scan(connection, target, **options)
+
+    monkeypatch.setattr("offhook.projections.retention.erase.scan", interrupted)
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores).finish()
+    erased = await Eraser(client, engine, stores=stores).finish()
+    assert [each.proof.found for each in erased] == [0, 0, 0]
+    assert await Eraser(client, engine, stores=stores).finish() == []
+
+
+async def test_a_proof_is_not_lost_with_the_connection_after_it(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await calls(client, log, engine)
+    vacuumed: list[str] = []
+
+    def doing(what: str) -> None:
+        if what == "vacuuming table erasures":
+            vacuumed.append(what)
+            if len(vacuumed) == 2:
+                raise ConnectionResetError("connection lost")
+
+    erased = await Eraser(client, engine, doing=doing).erase(await target_of(engine, [NAMES[0]]))
+    assert erased.proof.found == 0
+    assert erased.proof.unreachable[-1].endswith(
+        "vacuumed: ConnectionResetError('connection lost')"
+    )
+
+
+def _kill(step: str) -> Callable[[str], None]:
+    def kill(done: str) -> None:
+        if done == step:
+            raise Killed
+
+    return kill
+
+
+def _segments(root: Path) -> list[Path]:
+    return [*root.glob("*.jsonl.zst")]

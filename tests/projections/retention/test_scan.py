@@ -1,0 +1,127 @@
+"""What the proof of an erasure reads, and what it says of what it cannot read."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offhook.history.files import names_in
+from offhook.history.segments import remove_segment
+from offhook.jetstream.log import JetStreamLog
+from offhook.projections.retention.scan import scan, wait_for_index
+from offhook.projections.retention.targets import Target
+from tests.projections.retention.settled_calls import archive, settled_calls
+
+
+async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: Path) -> None:
+    target = Target(session_ids=("erased-call",))
+    index = tmp_path / "streams" / "CALLS" / "index.db"
+    index.parent.mkdir(parents=True)
+    index.write_bytes(b"calls.17.erased-call.in")
+    waiting = asyncio.create_task(wait_for_index(target, [tmp_path], pause_s=0.01))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    index.write_bytes(b"calls.17.another-call.in")
+    await asyncio.wait_for(waiting, 60)
+    index.write_bytes(b"calls.17.erased-call.in")
+    await wait_for_index(target, [tmp_path], wait_s=0)  # the proof then says that it is there
+
+
+async def test_what_of_a_store_cannot_be_read_is_named(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By root everything can be read, so that it is refused here by name."""
+    for name in ("open/kept.blk", "open/index.db", "refused/other.blk"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"erased-call")
+    reads, lists = Path.open, os.scandir
+
+    def open_(path: Path, *args: Any) -> Any:
+        if path.name == "index.db":
+            raise PermissionError(13, "Permission denied", str(path))
+        return reads(path, *args)
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("refused"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return lists(path)
+
+    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(os, "scandir", scandir)
+    target = Target(session_ids=("erased-call",))
+    await wait_for_index(target, [tmp_path], wait_s=0)
+    async with engine.connect() as connection:
+        proof = await scan(connection, target, stores=[tmp_path], roots=[])
+        refused = await scan(connection, target, stores=[tmp_path / "refused"], roots=[])
+    assert proof.found == 1
+    [said] = proof.unreachable
+    assert said.startswith(f"some of the stream files in {tmp_path}: [Errno 13] Permission denied")
+    assert said.endswith(", and 1 more")
+    assert [each.where for each in refused.scanned if "stream files" in each.where] == []
+    assert len(refused.unreachable) == 1
+
+
+async def test_the_files_of_a_segment_that_was_not_completed_are_scanned_and_removed(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    frames = zstandard.ZstdCompressor().compress(b"erased-call " * 3)
+    (tmp_path / "segment-a.jsonl.zst.1f.part").write_bytes(frames)
+    (tmp_path / "segment-a.json.2e.part").write_bytes(b"erased-call")
+    (tmp_path / "segment-ab.json").write_bytes(b"kept")
+    async with engine.connect() as connection:
+        target = Target(session_ids=("erased-call",))
+        proof = await scan(connection, target, stores=[], roots=[str(tmp_path)])
+    assert proof.found == 4 + frames.count(b"erased-call")
+    remove_segment(str(tmp_path), "segment-a")
+    assert names_in(str(tmp_path)) == ["segment-ab.json"]
+
+
+async def test_what_of_an_archive_cannot_be_read_is_named_beside_what_was_found(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    names = ["erased-call", "call-2", "call-3"]
+    await settled_calls(client, log, engine, names)
+    await archive(client, engine, tmp_path, segment_sessions_max=1)
+    target = Target(session_ids=("erased-call",))
+    whole = await _found_in(engine, target, tmp_path)
+    segments = _by_session(tmp_path)
+    segments["call-2"].write_bytes(b"no frame")
+    segments["call-3"].unlink()
+    found, unreachable = await _found_in(engine, target, tmp_path)
+    assert (found, []) == whole
+    assert found
+    [said] = unreachable
+    assert said == (
+        f"some of the segments in {tmp_path}: {segments['call-3'].name} is not there, and 1 more"
+    )
+    shutil.rmtree(tmp_path)  # as of a disk that is not mounted
+    found, [said] = await _found_in(engine, target, tmp_path)
+    assert (found, said.endswith(" is not there, and 5 more")) == (None, True)
+
+
+async def _found_in(
+    engine: AsyncEngine, target: Target, root: Path
+) -> tuple[int | None, Sequence[str]]:
+    """In the segments, None if none was read; and what could not be read."""
+    async with engine.connect() as connection:
+        proof = await scan(connection, target, stores=[root], roots=[str(root)])
+    found = {each.where: each.found for each in proof.scanned}
+    unreachable = [each for each in proof.unreachable if "stream files" not in each]
+    return found.get(f"segments in {root}"), unreachable
+
+
+def _by_session(root: Path) -> dict[str, Path]:
+    """Segments of one session each."""
+    found: dict[str, Path] = {}
+    for manifest in root.glob("*.json"):
+        [block] = json.loads(manifest.read_bytes())["blocks"]
+        found[block["session_id"]] = manifest.with_suffix(".jsonl.zst")
+    return found

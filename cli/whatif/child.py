@@ -35,6 +35,9 @@ from offhook.workers.sessions.flow_loading import flows_from
 AHEAD = 2
 """Parts that a process may have received and not answered."""
 
+ALARMS = 20
+"""In the time that a flow may take to decide."""
+
 NAME_BYTES_MAX = 128
 """A session's id in the file that names it; it has 64 characters at most."""
 
@@ -75,7 +78,7 @@ def main() -> None:
         return
     _answer(answers, Loaded(name=flow.name, version=flow.version))
     with open(place, "r+b", buffering=0) as current:
-        replay = Replay(flow, _recorded_names(names, flow), _limit_of(float(within_s)))
+        replay = Replay(flow, _recorded_names(names, flow), limit_of(float(within_s)))
         loop.run_until_complete(_work(replay, parts, answers, current.fileno()))
 
 
@@ -120,16 +123,27 @@ def _recorded_names(text: str, flow: Flow) -> frozenset[str] | None:
     return frozenset(names or [flow.name])
 
 
-def _limit_of(within_s: float) -> Callable[[], AbstractContextManager[None]]:
-    def too_slow(number: int, frame: Any) -> None:
-        raise TooSlow(f"it has not decided within {within_s:g} s")
+def limit_of(within_s: float) -> Callable[[], AbstractContextManager[None]]:
+    """Raises TooSlow in a block that lasts longer, but for time in which the process stood still.
 
-    signal.signal(signal.SIGALRM, too_slow)
+    It is counted in alarms: those of a time in which the machine did not run the process come to
+    one. Processor time would not end a flow that sleeps.
+    """
+    alarms = 0
+
+    def on_alarm(number: int, frame: Any) -> None:
+        nonlocal alarms
+        alarms += 1
+        if alarms >= ALARMS:  # again and again: the flow may catch the first one
+            raise TooSlow(f"it has not decided within {within_s:g} s")
+
+    signal.signal(signal.SIGALRM, on_alarm)
 
     @contextmanager
     def limited() -> Iterator[None]:
-        # Again and again: the flow may catch the first one.
-        signal.setitimer(signal.ITIMER_REAL, within_s, within_s)
+        nonlocal alarms
+        alarms = 0
+        signal.setitimer(signal.ITIMER_REAL, within_s / ALARMS, within_s / ALARMS)
         try:
             yield
         finally:

@@ -22,11 +22,11 @@ from typing import IO, Any
 from offhook.cli.whatif.child import AHEAD, Loaded, Part, sent
 from offhook.cli.whatif.replay import Found, Replayed
 from offhook.cli.whatif.tally import Tally
-from offhook.errors import OperatorFault, SettingInvalid
+from offhook.errors import OperatorFault, SettingInvalid, words_of
 from offhook.flow.whatif import Difference
 
 DECIDES_WITHIN_S = 10.0
-"""A flow that takes longer to decide counts as raising: it may never end."""
+"""A flow that takes longer to decide counts as raising: it may never end. See `limit_of`."""
 
 ENDED_MAX = 100
 """A flow that has ended this many processes is tried on no more sessions."""
@@ -199,19 +199,20 @@ class _Process:
     """A process with the flow in it. Its methods raise _Ended once it has ended."""
 
     def __init__(self, flow: str, names: Sequence[str] | None) -> None:
+        """Raises OperatorFault if it cannot be started."""
         self._current = tempfile.NamedTemporaryFile(prefix="offhook-whatif-")  # noqa: SIM115
         kept = {name: text for name, text in os.environ.items() if not name.startswith(_WITHHELD)}
-        self._process = subprocess.Popen(
-            # -P as `offhook` itself: no module of the working directory replaces one of Python's.
-            [
-                sys.executable,
-                *("-P", "-c", "from offhook.cli.whatif.child import main; main()"),
-                *(flow, json.dumps(names), self._current.name, str(DECIDES_WITHIN_S)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=kept,
-        )
+        # -P as `offhook` itself: no module of the working directory replaces one of Python's.
+        command = [sys.executable, "-P", "-c", "from offhook.cli.whatif.child import main; main()"]
+        command += [flow, json.dumps(names), self._current.name, str(DECIDES_WITHIN_S)]
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=kept)
+        except OSError as error:
+            raise OperatorFault(
+                f"cannot start a process that runs the flow: {words_of(error)}; try fewer with"
+                " --processes"
+            ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._parts: IO[bytes] = self._process.stdin

@@ -117,7 +117,8 @@ class Projector:
                     await _sleep(self._went_back(None, error), stopping)
         finally:
             await self._leases.leave()
-        _log.info("projector stopped", extra={"projector": self._name, "seq": self.progress.seq})
+        records = self.progress.records
+        _log.info("projector stopped", extra={"projector": self._name, "records": records})
 
     async def _run_once(self, stopping: asyncio.Event) -> None:
         if self._partitions is None:

@@ -1,6 +1,7 @@
 """The projector's process: health, metrics, an orderly end."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -54,7 +55,8 @@ async def test_the_process_projects_reports_and_drains(
         _, logs = process.communicate(timeout=TIMEOUT_S)
         # uvicorn ends with the signal that it was sent, once everything is in order.
         assert process.returncode in (0, -signal.SIGTERM)
-        assert b"projector stopped" in logs
+        [stopped] = [each for each in logs.splitlines() if b"projector stopped" in each]
+        assert json.loads(stopped)["records"] == len(call("s"))
     finally:
         process.kill()
         process.wait()

@@ -1,10 +1,10 @@
-"""Whether workers and projector work: workers report, and no record waits for too long."""
+"""Whether workers and projector work: workers report, and no record or erasure waits for long."""
 
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -31,6 +31,7 @@ from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.parked import list_parked_ids
 from offhook.projections.views.progress.checkpoint import Checkpoint, reached, read_checkpoints
+from offhook.projections.views.stored.erasures import Unfinished, read_unfinished
 from offhook.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -42,6 +43,9 @@ DELIVERY_AGE_MAX_S = 10.0
 """A delivery is settled in milliseconds, or held while a command is retried."""
 
 VIEWS_AGE_MAX_S = 10.0
+
+ERASURE_AGE_MAX = timedelta(hours=1)
+"""An erasure takes minutes, and as long as the tables are large with a full vacuum."""
 
 PARKED_NAMED_MAX = 3
 
@@ -72,7 +76,8 @@ async def examine_workers(settings: Settings, urls: Sequence[str], now: Now) -> 
 
 
 async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
-    """The projector if its address is known, how far the views are behind, what is parked."""
+    """The projector if its address is known, how far the views are behind, what is parked, and
+    erasures that were not finished."""
     if url:
         yield (await examine_role("views", "projector", url, "projector"))[0]
     try:
@@ -83,6 +88,7 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
         async with engine.connect() as connection:
             checkpoints = await read_checkpoints(connection, PROJECTOR)
             parked = await list_parked_ids(connection)
+            unfinished = await read_unfinished(connection)
     except DATABASE_ERRORS:
         return  # reported by the checks of Postgres and its revision
     finally:
@@ -96,9 +102,21 @@ async def examine_projector(settings: Settings, url: str, now: Now) -> Findings:
         yield wrong("views", "parked", f"{len(parked):,}: {named}{more}", fix)
     else:
         yield good("views", "parked", "no session")
+    yield _unfinished(unfinished, now)
     async with _Log(settings) as log:
         if log is not None:
             yield await _behind(log, checkpoints, now)
+
+
+def _unfinished(found: Unfinished, now: Now) -> Finding:
+    """Erasures that were interrupted, or that are to erase what arrived late."""
+    if found.since is None:
+        return good("views", "erasures", "none to finish")
+    since = f"{found.count:,} to finish, the first since {found.since:%Y-%m-%d %H:%M:%S} UTC"
+    if now() - found.since <= ERASURE_AGE_MAX:
+        return good("views", "erasures", since)
+    fix = "offhook erase --resume finishes them; offhook archive does so too"
+    return wrong("views", "erasures", since, fix)
 
 
 class _Log:

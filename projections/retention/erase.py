@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 from nats.aio.client import Client
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
@@ -43,7 +43,7 @@ from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema.migrate import hold_off_projectors
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
-from offhook.projections.views.stored.erasures import digest_of, erasures
+from offhook.projections.views.stored.erasures import IS_PENDING, digest_of, erasures
 
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""
@@ -118,8 +118,7 @@ class Eraser:
             async with self._engine.connect() as connection:
                 found = await connection.execute(
                     select(erasures.c.erasure_id, erasures.c.pending)
-                    # Of one that is done it is JSON's null.
-                    .where(func.jsonb_typeof(erasures.c.pending) == "object")
+                    .where(IS_PENDING)
                     .order_by(erasures.c.erasure_id)
                 )
                 pending = found.all()

@@ -6,8 +6,21 @@ erased_sessions    a digest per erased session: a record that arrives late is re
 
 import hashlib
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,12 +35,15 @@ erasures = Table(
     Column("erasure_id", BigInteger, Identity(), primary_key=True),
     Column("begun_at", DateTime(timezone=True), nullable=False),
     Column("erased_at", DateTime(timezone=True)),
-    Column("pending", JSONB),  # JSON's null once it is proved
+    Column("pending", JSONB),  # see IS_PENDING
     Column("sessions", Integer, nullable=False),
     Column("records", BigInteger, nullable=False),  # in event_log and in segments
     Column("messages", BigInteger, nullable=False),  # in the streams
     Column("segments", Integer, nullable=False),  # that were written again
 )
+
+# Of one that is proved it is JSON's null.
+IS_PENDING = func.jsonb_typeof(erasures.c.pending) == "object"
 
 erased_sessions = Table(
     "erased_sessions",
@@ -40,6 +56,23 @@ erased_sessions = Table(
 def digest_of(session_id: str) -> str:
     """What is kept of an erased session's id. The carrier's ids are random, so none is guessed."""
     return hashlib.sha256(b"offhook erased session " + session_id.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """Erasures without a proof: `offhook erase --resume` finishes them."""
+
+    count: int
+    since: datetime | None  # when the first of them began
+
+
+async def read_unfinished(connection: AsyncConnection) -> Unfinished:
+    """Those that were interrupted, are at work, or are to erase what arrived late."""
+    found = await connection.execute(
+        select(func.count(), func.min(erasures.c.begun_at)).where(IS_PENDING)
+    )
+    count, since = found.one()
+    return Unfinished(count=count, since=since)
 
 
 async def erase_again(connection: AsyncConnection, session_ids: Collection[str]) -> None:

@@ -48,6 +48,7 @@ def test_where_all_is_good_nothing_is_wrong(good: Settings) -> None:
         ("views", "clock"),
         ("views", "revision"),
         ("views", "parked"),
+        ("views", "erasures"),
         ("views", "behind the log"),
         ("api", "ready"),
     ]

@@ -80,3 +80,27 @@ def test_parked_sessions(good: Settings) -> None:
     asyncio.run(park(0))
     assert (parked.check, parked.found) == ("parked", "5: s0, s1, s2 and 2 more")
     assert parked.fix.startswith("offhook parked list")
+
+
+def test_an_erasure_that_was_not_finished(good: Settings) -> None:
+    async def erasing(statement: str) -> None:
+        engine = open_database(good.postgres_url)
+        async with engine.begin() as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    begun = (
+        "insert into erasures (begun_at, pending, sessions, records, messages, segments)"
+        " values (now() - interval '{0}', '{1}', 1, 0, 0, 0)"
+    )
+    asyncio.run(erasing(begun.format("3 days", "null")))  # it is proved
+    asyncio.run(erasing(begun.format("1 minute", '{"session_ids": ["s"]}')))
+    at_work = look(good)["views", "erasures"]
+    asyncio.run(erasing(begun.format("2 days", '{"session_ids": ["s"]}')))
+    left = only_wrong(look(good))
+    asyncio.run(erasing("delete from erasures"))
+    assert at_work.state == "good"
+    assert at_work.found.startswith("1 to finish, the first since ")
+    assert left.check == "erasures"
+    assert left.found.startswith("2 to finish, the first since ")
+    assert left.fix.startswith("offhook erase --resume")

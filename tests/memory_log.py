@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from offhook.codec.facts import Encoded, decode, fact_id_of
 from offhook.errors import PositionTaken
 from offhook.events import Record
-from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended
+from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended, Counted
 from offhook.jetstream.message import (
     TRACE_HEADER,
     headers_of,
@@ -29,7 +29,7 @@ class MemoryLog:
         self._client = Client()
         self._messages: dict[int, Msg] = {}
         self._seqs: dict[str, int] = {}
-        self._last_seq = 0
+        self.last_seq = 0
 
     async def append(
         self,
@@ -51,8 +51,8 @@ class MemoryLog:
         ]
         if expected_seq is not None and expected_seq != max(here, default=0):
             raise PositionTaken(f"{session_id}.{side} has moved on from sequence {expected_seq}")
-        self._last_seq += 1
-        seq = self._last_seq
+        self.last_seq += 1
+        seq = self.last_seq
         fact = decode(encoded.type, encoded.version, encoded.body)
         record = Record(
             seq=seq,
@@ -103,6 +103,17 @@ class MemoryLog:
             if (record.session_id, record.seq) == (session_id, position):
                 return record
         return None
+
+    async def counted(self, session_id: str) -> Counted | None:
+        return self.counted_until(session_id, self.last_seq)
+
+    def counted_until(self, session_id: str, until: int) -> Counted:
+        sides = [
+            side
+            for side, record in self._stored
+            if record.session_id == session_id and record.seq <= until
+        ]
+        return Counted(in_count=sides.count("in"), out_count=sides.count("out"), until=until)
 
     def forget(self, session_id: str) -> None:
         """Its records leave the log, as an archive run and an erasure make them."""

@@ -138,6 +138,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
                 dispatcher.heartbeat(HEARTBEAT_S),
                 fleet.keep_reporting(),
                 snapshots.keep_storing(),
+                snapshots.resting.keep_waking(dispatcher.rest),
                 until_missing(client, watch_s, role.ending, role.partitions),
             ],
             watch_s=watch_s,

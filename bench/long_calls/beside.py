@@ -4,9 +4,13 @@ One call every 10 ms: from the append of its first record to its command at the 
 turns, beside
 
     nothing                alone
-    cold starts            each second one more record of a session of 10,000, another one each time
-    cold reads elsewhere   the same sessions, read in the same way by another process: what of the
-                           difference is the machine's, which has few cores
+    cold starts            each second one more record of a session of 10,000, another one each
+                           time, that has rested: the worker that knew it has stored all of it
+    their rests            the worker stores these sessions, after a rest of REST_S
+    without a rest         cold starts with as many records after the snapshot as there can be,
+                           long ago: that worker was killed less than REST_S after them
+    cold reads elsewhere   sessions like these, read in the same way by another process: what of
+                           the difference is the machine's, which has few cores
     one catching up        a session with 2,000 records that nobody has decided on
     many catching up       16 sessions of 125 such records, all at once
 
@@ -20,9 +24,10 @@ one decision each, in their order.
 import argparse
 import asyncio
 import itertools
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -41,10 +46,13 @@ from offhook.events import Decided
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import WORKER, streams_of
+from offhook.workers.sessions.resting import REST_S
 
 CALLS_PER_S = 100
 ROUND_S = 4.0
 COLD_EVERY_S = 1.0
+COLD = {"cold": "complete", "unrested": "used"}  # what becomes of the snapshots
+RESTS = "rests"
 LONG = 10_000  # records
 BACKLOG = 2_000
 MANY = 16
@@ -52,6 +60,7 @@ LATE_S = 60.0
 POLL_S = 0.05
 KINDS = {
     "cold": "cold starts",
+    "unrested": "without a rest",
     "elsewhere": "cold reads elsewhere",
     "one": "one catching up",
     "many": "many catching up",
@@ -108,15 +117,24 @@ async def measure(rounds: int, kinds: list[str], partitions: int) -> Table:
         rows = {kind: Row() for kind in ("nothing", *kinds)}
         for number in range(rounds):
             for kind in kinds:
-                both = ("nothing", kind) if number % 2 == 0 else (kind, "nothing")
-                for each in both:
-                    backlog = backlogs.get((each, number)) if each != "nothing" else None
-                    await bench.round(each, rows[each], backlog)
-                rows[kind].ratios.append(rows[kind].p99[-1] / rows["nothing"].p99[-1])
-        if "cold" in rows:
-            rows["cold"].wrong = rows["cold"].wrong or await _why_not_used(
-                worker, rounds * int(ROUND_S / COLD_EVERY_S)
-            )
+                began_at: dict[str, float] = {}
+                for each in ("nothing", kind) if number % 2 == 0 else (kind, "nothing"):
+                    began_at[each] = time.perf_counter()
+                    await bench.round(each, rows[each], backlogs.get((each, number)))
+                alone = rows["nothing"].p99[-1]
+                rows[kind].ratios.append(rows[kind].p99[-1] / alone)
+                if kind in COLD:
+                    await asyncio.sleep(began_at[kind] + REST_S - time.perf_counter())
+                    rests = rows.setdefault(RESTS, Row()) if kind == "cold" else Row()
+                    await bench.round(RESTS, rests, None)
+                    rests.ratios.append(rests.p99[-1] / alone)
+        counted = await _snapshots_of(worker)
+        cold = rounds * int(ROUND_S / COLD_EVERY_S)
+        for kind in COLD.keys() & rows.keys():
+            if counted.get(COLD[kind]) != cold:
+                rows[kind].wrong = rows[kind].wrong or "not every session was read as it should be"
+        if RESTS in rows and counted.get("stored", 0) < cold:
+            rows[RESTS].wrong = "not every session was stored"
         assert reader.stdin is not None
         reader.stdin.close()
         await reader.wait()
@@ -191,10 +209,13 @@ class _Calls:
 
 
 async def _backlog(client: Client, log: JetStreamLog, kind: str, number: int) -> Backlog:
-    if kind in ("cold", "elsewhere"):
+    if kind in ("cold", "unrested", "elsewhere"):
         snapshots = snapshots_of(client)
         names = [f"{kind}-{number}-{each}" for each in range(int(ROUND_S / COLD_EVERY_S))]
-        ends = {each: await append_long(log, each, LONG, snapshots) for each in names}
+        ends = {
+            each: await append_long(log, each, LONG, snapshots, has_rested=kind != "unrested")
+            for each in names
+        }
         return Backlog(records=0, ends=ends, every_s=COLD_EVERY_S)
     count = 1 if kind == "one" else MANY
     names = [f"{kind}-{number}-{each}" for each in range(count)]
@@ -213,13 +234,12 @@ async def _skip(client: Client) -> None:
         await js.reset_consumer(stream, WORKER, seq=last_seq + 1)
 
 
-async def _why_not_used(worker: Child, count: int) -> str:
-    """Empty if so many sessions were read from their snapshots."""
+async def _snapshots_of(worker: Child) -> Mapping[str, float]:
+    """How many it has stored, and used, by what became of them."""
     async with httpx.AsyncClient() as http:
         metrics = (await http.get(f"http://127.0.0.1:{worker.port}/metrics")).text
-    if f'offhook_snapshots_total{{outcome="used"}} {count}.0' in metrics:
-        return ""
-    return "not every session was read from its snapshot"
+    found = re.findall(r'offhook_snapshots_total\{outcome="(\w+)"\} (\S+)', metrics)
+    return {outcome: float(count) for outcome, count in found}
 
 
 def _table(rows: dict[str, Row]) -> Table:
@@ -229,7 +249,7 @@ def _table(rows: dict[str, Row]) -> Table:
         table.add_column(heading, justify="right")
     for kind, row in rows.items():
         table.add_row(
-            KINDS.get(kind, kind),
+            {**KINDS, RESTS: "their rests"}.get(kind, kind),
             f"{median(row.p50):.1f}",
             f"{median(row.p99):.1f}",
             f"{median(row.ratios):.2f} ×" if row.ratios else "",

@@ -31,21 +31,28 @@ def snapshots_of(client: Client) -> Snapshots:
     )
 
 
-async def append_long(log: JetStreamLog, session_id: str, count: int, snapshots: Snapshots) -> int:
+async def append_long(
+    log: JetStreamLog,
+    session_id: str,
+    count: int,
+    snapshots: Snapshots,
+    *,
+    has_rested: bool = False,
+) -> int:
     """A session of so many records, with a snapshot as old as one can be, if it is long enough.
 
-    Returns its last position.
+    With one of all records if it `has_rested`. Returns its last position.
     """
     events = count // 2
-    tail = max(snapshots.every, count // (SNAPSHOT_SHARE + 1)) // 2
+    tail = 0 if has_rested else max(snapshots.every, count // (SNAPSHOT_SHARE + 1)) // 2
     kept = max(0, events - tail)
-    await _append(log, session_id, range(kept))
+    last = await _append(log, session_id, range(kept))
     state = await SessionCache(log, asyncio.sleep).read(session_id)
     assert await state.next_cause() is None, "everything is decided"
     if (snapshot := state.due_snapshot(snapshots.every)) is not None:
         snapshots.offer(snapshot)
         await snapshots.store_offered()
-    return await _append(log, session_id, range(kept, events))
+    return await _append(log, session_id, range(kept, events)) or last
 
 
 async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:

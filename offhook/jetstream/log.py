@@ -27,7 +27,7 @@ from offhook.jetstream.health.appends import Appends
 from offhook.jetstream.message import ID_HEADER, headers_of, position_of_read, record_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import TAKEN, partition_in, stream_of
-from offhook.jetstream.subjects import Side, partition_for, subject_of
+from offhook.jetstream.subjects import Side, both_sides_of, partition_for, subject_of
 from offhook.position import position_of, position_text, seq_of
 from offhook.process.slices import Slices
 
@@ -36,11 +36,11 @@ APPEND_TIMEOUT_S = 8.0
 
 READ_TIMEOUT_S = 2.0  # from message to message
 
-LOAD_TIMEOUT_S = 0.25
-"""How long it may take to load an old block: it is a matter of speed only."""
+API_TIMEOUT_S = 0.25
+"""How long the API of JetStream may take, where it is a matter of speed only."""
 
-NOT_LOADED_S = 60.0
-"""How long nothing is loaded first after it was not answered: it may not be permitted."""
+NOT_ASKED_S = 60.0
+"""How long it is not asked again after it did not answer: it may not be permitted."""
 
 READ_BATCH_MAX = 1000
 
@@ -51,6 +51,15 @@ class Appended:
 
     seq: int  # its position (`offhook.position`)
     duplicate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """How many records a session has on each side, of those up to a position or beyond it."""
+
+    in_count: int
+    out_count: int
+    until: int  # position of the last record of the partition, when they were counted
 
 
 class EventLog(Protocol):
@@ -92,6 +101,13 @@ class EventLog(Protocol):
         """
         ...
 
+    async def counted(self, session_id: str) -> Counted | None:
+        """How many records the session has; None without an answer at once.
+
+        Cheaper than any read of old records: the log knows it without looking at them.
+        """
+        ...
+
 
 class JetStreamLog:
     """The event log on JetStream streams, one for each partition."""
@@ -114,7 +130,9 @@ class JetStreamLog:
         self._read_inboxes = [Inbox(each) for each in readers]
         self._appends = appends or Appends()
         self._partitions = partitions
-        self._load_at = 0.0  # by the monotonic clock; not before
+        self._ask_at: dict[
+            str, float
+        ] = {}  # a subject of the API, by the monotonic clock: not before
 
     async def append(
         self,
@@ -247,6 +265,23 @@ class JetStreamLog:
                 description = headers.get("Description", "")
                 raise LogUnavailable(f"{session_id}: read answered {status} {description}")
 
+    async def counted(self, session_id: str) -> Counted | None:
+        """See `EventLog.counted`."""
+        stream = await self._stream(session_id)
+        ask = json.dumps({"subjects_filter": both_sides_of(session_id)}).encode()
+        answer = await self._told(f"$JS.API.STREAM.INFO.{stream}", ask)
+        if answer is None:
+            return None
+        try:
+            state = _INFOS.decode(answer.data).state
+        except msgspec.DecodeError:
+            return None
+        return Counted(
+            in_count=state.subjects.get(subject_of(session_id, "in"), 0),
+            out_count=state.subjects.get(subject_of(session_id, "out"), 0),
+            until=position_of(partition_in(stream), state.last_seq),
+        )
+
     async def messages(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
     ) -> list[Msg]:
@@ -297,14 +332,17 @@ class JetStreamLog:
         answered by the one that reads from connections. If it was the only one awake, no other
         looks at them meanwhile, and whatever else arrives waits. This request goes to another.
         """
-        if time.monotonic() < self._load_at:
-            return
+        await self._told(f"$JS.API.STREAM.MSG.GET.{stream}", ask)
+
+    async def _told(self, subject: str, ask: bytes) -> Msg | None:
+        """What the API of JetStream answers; None if it does not soon, and then not asked."""
+        if time.monotonic() < self._ask_at.get(subject, 0.0):
+            return None
         try:
-            await self._free_inbox().request(
-                f"$JS.API.STREAM.MSG.GET.{stream}", ask, {}, LOAD_TIMEOUT_S
-            )
+            return await self._free_inbox().request(subject, ask, {}, API_TIMEOUT_S)
         except (NatsError, TimeoutError):
-            self._load_at = time.monotonic() + NOT_LOADED_S
+            self._ask_at[subject] = time.monotonic() + NOT_ASKED_S
+            return None
 
     async def _stream(self, session_id: str) -> str:
         """The stream of the session's partition."""
@@ -374,6 +412,20 @@ class _Ack(msgspec.Struct):
 
 
 _ACKS = msgspec.json.Decoder(_Ack)
+
+
+class _State(msgspec.Struct):
+    last_seq: int
+    subjects: dict[str, int] = {}
+
+
+class _Info(msgspec.Struct):
+    """What JetStream says about a stream."""
+
+    state: _State
+
+
+_INFOS = msgspec.json.Decoder(_Info)
 
 
 def _stored_late(late: Sequence[Msg]) -> _Ack | None:

@@ -60,20 +60,31 @@ def imported_headers(position: int, stored_at: datetime) -> dict[str, str]:
 def record_of(message: Msg) -> Record:
     """The record in the answer to a direct get. Raises RecordUnreadable."""
     headers = message.headers or {}
-    subject = headers["Nats-Subject"]
+    return record_in(message, headers["Nats-Subject"], position_of_read(message), time_of(headers))
+
+
+def record_in(message: Msg, subject: str, position: int, stored_at: datetime) -> Record:
+    """The record in a message that was stored there and then. Raises RecordUnreadable."""
+    headers = message.headers or {}
     place = parse(subject)
     session_id = place.session_id if place is not None else subject
     type_name = headers.get(TYPE_HEADER, "")
     return decode_record(
         type_name,
-        int(headers.get(VERSION_HEADER, "0")),
+        version_in(headers),
         message.data,
-        position=position_of_read(message),
+        position=position,
         session_id=session_id,
-        stored_at=stored_elsewhere_at(headers) or time_of(headers),
+        stored_at=stored_elsewhere_at(headers) or stored_at,
         traceparent=headers.get(TRACE_HEADER, ""),
         imported_from=imported_from(headers),
     )
+
+
+def version_in(headers: Mapping[str, str]) -> int:
+    """The version of the fact; 0, which no fact has, if there is none or it is no number."""
+    text = headers.get(VERSION_HEADER, "")
+    return int(text) if text.isdecimal() and len(text) <= _VERSION_DIGITS_MAX else 0
 
 
 def imported_from(headers: Mapping[str, str]) -> int | None:
@@ -115,3 +126,4 @@ def time_of(headers: Mapping[str, str]) -> datetime:
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _POSITION_DIGITS_MAX = 18
+_VERSION_DIGITS_MAX = 8

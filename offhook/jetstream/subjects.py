@@ -54,6 +54,11 @@ def subject_of(session_id: str, side: Side) -> str:
     return f"calls.{slot_of(session_id)}.{session_id}.{side}"
 
 
+def both_sides_of(session_id: str) -> str:
+    """A filter for the subjects of both sides of a session."""
+    return f"calls.{slot_of(session_id)}.{session_id}.*"
+
+
 def slot_of(session_id: str) -> int:
     """0 to 63, the same forever."""
     return zlib.crc32(session_id.encode()) % SLOTS

@@ -20,7 +20,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import EventLog, JetStreamLog, pages
+from offhook.jetstream.log import Counted, EventLog, JetStreamLog, pages
 from offhook.jetstream.message import (
     imported_from,
     imported_headers,
@@ -127,18 +127,30 @@ async def test_one_record_is_read_by_its_position(log: EventLog) -> None:
     assert await log.record_at(session, positions[1] + 100_000) is None
 
 
+async def test_records_are_counted_by_side(log: EventLog) -> None:
+    session, other, unknown = new_session(), new_session(), new_session()
+    for name, events in ((session, 3), (other, 2)):
+        for number in range(events):
+            event_id = f"{name}-{number}"
+            webhook = await log.append(name, "in", encoded_webhook(answered(event_id), event_id))
+    last = await log.append(other, "out", encode(decided(other, webhook.seq), other))
+    for name, of_in, of_out in ((session, 3, 0), (other, 2, 1), (unknown, 0, 0)):
+        counted = Counted(in_count=of_in, out_count=of_out, until=last.seq)
+        assert await log.counted(name) == counted
+
+
 class RestrictedServer(NatsServer):
-    """Whose user `restricted` may not read but with direct gets."""
+    """Whose user `restricted` may not ask the API of JetStream, but for direct gets."""
 
     def _config(self) -> str:
         users = (
             "{user: all, password: all}, {user: restricted, password: restricted,"
-            ' permissions: {publish: {deny: "$JS.API.STREAM.MSG.GET.>"}}}'
+            ' permissions: {publish: {deny: "$JS.API.STREAM.>"}}}'
         )
         return f"{super()._config()}authorization {{users: [{users}]}}\nno_auth_user: all\n"
 
 
-async def test_a_record_is_read_although_its_block_may_not_be_loaded_first() -> None:
+async def test_a_record_is_read_although_the_api_may_not_be_asked() -> None:
     with RestrictedServer() as server:
         owner = await connect(server.url, "owner")
         await provision(owner, [server.monitor_url])
@@ -147,9 +159,10 @@ async def test_a_record_is_read_although_its_block_may_not_be_loaded_first() -> 
             session, "in", encoded_webhook(answered("at"), "at")
         )
         client = await connect(server.url.replace("//", "//restricted:restricted@"), "restricted")
-        log = JetStreamLog(client)
+        log = JetStreamLog(client, partitions=1)
         for _ in range(2):
             assert await log.record_at(session, appended.seq) == (await log.read(session))[0]
+            assert await log.counted(session) is None
         await close(client)
         await close(owner)
 

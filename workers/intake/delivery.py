@@ -6,7 +6,9 @@ from typing import Protocol
 
 from nats.aio.msg import Msg
 
-from offhook.jetstream.consuming.delivery import place_of
+from offhook.errors import RecordUnreadable
+from offhook.events import Record
+from offhook.jetstream.consuming.delivery import place_of, record_delivered
 from offhook.jetstream.stream import partition_in
 from offhook.jetstream.timetable import Alarm
 from offhook.position import position_of
@@ -22,6 +24,10 @@ class Delivery(Protocol):
     alarm: Alarm | None
     count: int  # how often it was delivered, from 1
     may_begin: bool  # its record looks like the first one of a session; only a hint
+
+    def record(self) -> Record | None:
+        """The record that arrived, if this worker has it and can read it."""
+        ...
 
     async def ack(self) -> None:
         """It is done with, and is not delivered again."""
@@ -48,6 +54,14 @@ class ConsumerDelivery:
         self.alarm = alarm
         self.count = place.delivered
         self.may_begin = alarm is None and any(each in message.data for each in _BEGINNINGS)
+
+    def record(self) -> Record | None:
+        """See `Delivery.record`."""
+        if self.alarm is not None:
+            return None
+        with suppress(RecordUnreadable):
+            return record_delivered(self._message)
+        return None
 
     async def ack(self) -> None:
         """Acknowledge it."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from offhook.events import Record
 from offhook.process.slices import Slices
 from offhook.workers.intake.delivery import Delivery, acknowledge
 from offhook.workers.intake.handover import HandoverAnswer
@@ -120,6 +121,15 @@ class Dispatcher:
             return False
         self._held.update(deliveries)
         self._enter(session_id, list(deliveries))
+        return True
+
+    def rest(self, session_id: str) -> bool:
+        """Work on a session that rests; False if there is no room for it."""
+        if session_id in self._jobs:
+            return True  # it does not
+        if self._draining or not self.room():
+            return False
+        self._enter(session_id, [])
         return True
 
     async def heartbeat(self, every_s: float) -> None:
@@ -256,7 +266,11 @@ class Dispatcher:
         All in this task: redelivered to other workers, each of them would count anew. After parking
         it is settled again, for what the flow kept waiting and no other delivery may bring: the
         policy for its calls, hangups that applications asked for, alarms.
+        Without a delivery the session rests.
         """
+        if not deliveries:
+            await self._settler.rest(session_id)
+            return Settled()
         records = [delivery for delivery in deliveries if delivery.alarm is None]
         wake_seq = max((delivery.seq for delivery in deliveries), default=0)
         first_seq = min((each.seq for each in records if each.count == 1), default=0)
@@ -264,6 +278,10 @@ class Dispatcher:
         count = max((delivery.count for delivery in deliveries), default=0)
         is_deadly = count >= POISON_DELIVERIES
         is_new = any(delivery.may_begin for delivery in deliveries)
+
+        def arrived() -> list[Record]:
+            return [record for each in records if (record := each.record()) is not None]
+
         seq, raises, as_known = 0, 0, False
         while True:
             try:
@@ -276,6 +294,7 @@ class Dispatcher:
                     first_seq=first_seq,
                     as_known=as_known,
                     is_new=is_new,
+                    arrived=arrived,
                 )
             except FlowRaised as raised:
                 raises = raises + 1 if raised.record.seq == seq else 1

@@ -3,7 +3,7 @@
 A long session that is not in the cache is read from its snapshot on, if it has one.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from offhook.errors import LogUnavailable
 from offhook.events import Record
@@ -12,7 +12,7 @@ from offhook.process.slices import Slices
 from offhook.session import Session
 from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import SessionState
+from offhook.workers.sessions.state import SessionState, Snapshot
 
 SESSIONS_CACHED_MAX = 10_000
 
@@ -35,6 +35,15 @@ READ_ON_MAX = 5
 
 STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 """How long a replica that lags is waited for, from read to read."""
+
+
+Arrived = Callable[[], Sequence[Record]]
+"""The records that have woken a worker for a session, as far as they came with the deliveries."""
+
+
+def nothing_arrived() -> Sequence[Record]:
+    """No record has come with what woke the worker."""
+    return ()
 
 
 class SessionCache:
@@ -60,16 +69,23 @@ class SessionCache:
         self._size = 0  # of all of them
 
     async def read(
-        self, session_id: str, wake_seq: int = 0, decided_seq: int = 0, *, is_new: bool = False
+        self,
+        session_id: str,
+        wake_seq: int = 0,
+        decided_seq: int = 0,
+        *,
+        is_new: bool = False,
+        arrived: Arrived = nothing_arrived,
     ) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
 
         `decided_seq` is the position of a decision whose alarm rang. If the session `is_new`, its
-        snapshot is asked for only once it turns out to be long.
+        snapshot is asked for only once it turns out to be long. What has `arrived` need not be read
+        again, if there is nothing else after the snapshot.
         """
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, decided_seq)
-        await self.refresh(state, wake_seq, is_new=is_new)
+        await self.refresh(state, wake_seq, is_new=is_new, arrived=arrived)
         self._keep(session_id, state)
         return state
 
@@ -79,7 +95,12 @@ class SessionCache:
         return state if state is not None and not state.is_unread() else None
 
     async def refresh(
-        self, state: SessionState, wake_seq: int = 0, *, is_new: bool = False
+        self,
+        state: SessionState,
+        wake_seq: int = 0,
+        *,
+        is_new: bool = False,
+        arrived: Arrived = nothing_arrived,
     ) -> None:
         """Read the session's tail. Its cost does not grow with the length of the call.
 
@@ -92,7 +113,7 @@ class SessionCache:
         """
         session_id = state.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
-            await self._read_on(state, is_new=is_new)
+            await self._read_on(state, is_new=is_new, arrived=arrived)
             if state.in_seq >= wake_seq and state.out_seq >= state.tail_seq:
                 for _ in range(READ_ON_MAX):
                     if state.in_seq >= state.settled_seq:
@@ -106,9 +127,15 @@ class SessionCache:
             f"but the log has {wake_seq} (in) and {state.tail_seq} (out)"
         )
 
-    async def _read_on(self, state: SessionState, *, is_new: bool = False) -> None:
+    async def _read_on(
+        self,
+        state: SessionState,
+        *,
+        is_new: bool = False,
+        arrived: Arrived = nothing_arrived,
+    ) -> None:
         snapshots = self._snapshots if state.is_unread() else None
-        if snapshots and not is_new and await self._read_from_snapshot(state, snapshots):
+        if snapshots and not is_new and await self._read_from_snapshot(state, snapshots, arrived):
             return
         limit = snapshots.short_max if snapshots else PAGE_MAX
         page = await self._log.read(
@@ -118,17 +145,24 @@ class SessionCache:
             await _add(state, page)
             return
         with self._precedence.long():
-            if snapshots and is_new and await self._read_from_snapshot(state, snapshots):
+            if snapshots and is_new and await self._read_from_snapshot(state, snapshots, arrived):
                 return
             await _add(state, page)
             await self._read_rest(state, PAGE_MAX)
 
-    async def _read_from_snapshot(self, state: SessionState, snapshots: Snapshots) -> bool:
+    async def _read_from_snapshot(
+        self, state: SessionState, snapshots: Snapshots, arrived: Arrived
+    ) -> bool:
         """Read the session from its snapshot on; False without one that counts."""
         session_id = state.session.session_id
         if (snapshot := await snapshots.read(session_id)) is None:
             return False
         with self._precedence.long():
+            if (rest := await self._rest_of(state, snapshot, arrived)) is not None:
+                snapshots.count("complete")
+                state.begin_at(snapshot)
+                await _add(state, rest)
+                return True
             if not snapshot.ends_with(await self._log.record_at(session_id, snapshot.out_seq)):
                 snapshots.count("outdated")
                 return False
@@ -136,6 +170,27 @@ class SessionCache:
             state.begin_at(snapshot)
             await self._read_rest(state, TAIL_MAX)
             return True
+
+    async def _rest_of(
+        self, state: SessionState, snapshot: Snapshot, arrived: Arrived
+    ) -> Sequence[Record] | None:
+        """What has arrived, if that is all that the session has after the snapshot; else None.
+
+        By their number: then nothing is read among old records, not even the one that the snapshot
+        ends with. A log that was restored from a copy may have other records in their place. For
+        the next append to be taken even so, its last one on `.out` would have to be at the same
+        position. A session of which anything is in doubt is not read in this way.
+        """
+        if state.dropped_seq:
+            return None
+        rest = {each.seq: each for each in arrived() if each.seq > snapshot.in_seq}
+        counted = await self._log.counted(state.session.session_id)
+        expected = (snapshot.in_count + len(rest), snapshot.out_count)
+        if counted is None or (counted.in_count, counted.out_count) != expected:
+            return None
+        # One that was counted by a server that lags may be another one.
+        newest = max(snapshot.in_seq, snapshot.out_seq, *rest)
+        return [rest[seq] for seq in sorted(rest)] if counted.until >= newest else None
 
     async def _read_rest(self, state: SessionState, limit: int) -> None:
         """Read on, page by page. What is decided already need not be held until the end."""

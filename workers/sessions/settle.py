@@ -35,7 +35,7 @@ from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.permits import Sender
 from offhook.workers.sending.queue import CommandQueue
-from offhook.workers.sessions.cache import SessionCache
+from offhook.workers.sessions.cache import Arrived, SessionCache, nothing_arrived
 from offhook.workers.sessions.decide import Decider
 from offhook.workers.sessions.execute import CommandExecutor, Timing
 from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
@@ -151,6 +151,7 @@ class Settler:
         first_seq: int = 0,
         as_known: bool = False,
         is_new: bool = False,
+        arrived: Arrived = nothing_arrived,
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
@@ -161,6 +162,7 @@ class Settler:
         `as_known`: begin without reading. The flow has just raised on what was read, and an append
         that follows is refused if another worker has appended since.
         `is_new`: the session is probably short, and is not asked for a snapshot first.
+        `arrived` gives the records that woke us, as far as they are at hand.
         Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
@@ -168,12 +170,12 @@ class Settler:
             with self._precedence.at_work():
                 state = self._cache.known(session_id) if as_known else None
                 if state is None:
-                    state = await self._cache.read(session_id, wake_seq, decided_seq, is_new=is_new)
+                    state = await self._cache.read(
+                        session_id, wake_seq, decided_seq, is_new=is_new, arrived=arrived
+                    )
                 settled = await self._settle(state, alarms, is_deadly, void, first_seq)
-            if self._snapshots is not None and (
-                (snapshot := state.due_snapshot(self._snapshots.every)) is not None
-            ):
-                self._snapshots.offer(snapshot)
+            if self._snapshots is not None:
+                self._snapshots.settled(state)
             return settled
         except FlowRaised:
             # Nothing was appended. Reading a long call again for each raise would hold up others.
@@ -181,6 +183,28 @@ class Settler:
         except BaseException:
             self._cache.drop(session_id)
             raise
+
+    async def rest(self, session_id: str) -> None:
+        """Have a snapshot stored of all of a session that rests. Raises LogUnavailable.
+
+        Only if it is still in memory here, and its last decision is this worker's: others may have
+        it in memory, too.
+        """
+        state = self._cache.known(session_id)
+        if state is None or self._snapshots is None:
+            return
+        try:
+            with self._precedence.at_work(), self._precedence.long():
+                await self._cache.refresh(state)
+                await state.next_cause()
+        except BaseException:
+            self._cache.drop(session_id)
+            raise
+        lease = state.session.lease
+        if lease is None or lease.worker != self._worker:
+            return
+        if (snapshot := state.last_snapshot()) is not None:
+            self._snapshots.offer(snapshot)
 
     async def park(self, raised: FlowRaised, attempts: int, traceback: str = "") -> bool:
         """Set the session aside: the flow has raised on it too often. Raises LogUnavailable.

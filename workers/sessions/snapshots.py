@@ -1,12 +1,12 @@
 """Snapshots: how far this worker has folded a long session, for the next worker that reads it.
 
-    settled ──▶ offered ──▶ in parts, compressed ──▶ stored        beside the work on calls
-                                                       │
-    an unknown session ──▶ read ───────────────────────┘ ──▶ the records after it
+    settled, or rested ──▶ offered ──▶ in parts, compressed ──▶ stored     beside the work on calls
+                                                                  │
+    an unknown session ──▶ read ──────────────────────────────────┘ ──▶ the records after it
 
-The log is the only truth. A snapshot counts only if the same code folded it, and if the record that
-it ends with is in the log, unchanged; otherwise the session is read from its first record. Whatever
-goes wrong with one has no other consequence.
+The log is the only truth. A snapshot counts only if the same code folded it, and if the log has as
+many records of the session as it should, or the one that it ends with, unchanged; otherwise the
+session is read from its first record. Whatever goes wrong with one has no other consequence.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ from offhook.recent import RecentDict
 from offhook.session.stored import StoredSession, parts_of
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.precedence import Precedence
-from offhook.workers.sessions.state import Snapshot
+from offhook.workers.sessions.resting import Resting
+from offhook.workers.sessions.state import SessionState, Snapshot
 
 EVERY = 100
 """Facts and decisions after which a session gets another snapshot; fewer are read in 5 ms."""
@@ -42,8 +43,9 @@ PAUSE_S = 0.05
 
 PART_BYTES_MAX = 64 * 1024 * 1024
 
-Outcome = Literal["stored", "refused", "used", "other_code", "outdated", "unreadable"]
-"""What became of a snapshot that was to be stored, or of one that was found."""
+Outcome = Literal["stored", "refused", "complete", "used", "other_code", "outdated", "unreadable"]
+"""What became of a snapshot that was to be stored, or of one that was found. `complete`: it was
+used, and nothing came after it but what had just arrived."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +63,10 @@ class Snapshots:
         every: int = EVERY,
         short_max: int = SHORT_MAX,
         precedence: Precedence | None = None,
+        resting: Resting | None = None,
     ) -> None:
         self.every = every
+        self.resting = resting or Resting()
         self.short_max = short_max
         self._store = store
         self._fingerprint = fingerprint
@@ -95,6 +99,13 @@ class Snapshots:
     def count(self, outcome: Outcome) -> None:
         """Count what became of a snapshot."""
         self._metrics.snapshots.labels(outcome).inc()
+
+    def settled(self, state: SessionState) -> None:
+        """Store one if it is due. A long session that rests from now on gets another one then."""
+        if (snapshot := state.due_snapshot(self.every)) is not None:
+            self.offer(snapshot)
+        if state.size >= self.every:
+            self.resting.begin(state.session.session_id)
 
     def offer(self, snapshot: Snapshot) -> None:
         """Store it soon, in place of an earlier one of the session."""
@@ -137,6 +148,8 @@ class _Stored(msgspec.Struct, array_like=True):
     in_seq: int
     out_seq: int
     out_at: datetime
+    in_count: int
+    out_count: int
     parts: list[bytes]  # each compressed
 
 
@@ -154,6 +167,8 @@ async def _written(snapshot: Snapshot, fingerprint: str) -> bytes:
             in_seq=snapshot.in_seq,
             out_seq=snapshot.out_seq,
             out_at=snapshot.out_at,
+            in_count=snapshot.in_count,
+            out_count=snapshot.out_count,
             parts=parts,
         )
     )
@@ -181,4 +196,6 @@ async def _read(body: bytes, session_id: str) -> Snapshot:
         in_seq=stored.in_seq,
         out_seq=stored.out_seq,
         out_at=stored.out_at,
+        in_count=stored.in_count,
+        out_count=stored.out_count,
     )

@@ -49,6 +49,8 @@ class Snapshot:
     in_seq: int  # position of the last record on `.in`; earlier than the following
     out_seq: int  # of the last one on `.out`
     out_at: datetime  # when that was stored
+    in_count: int  # records up to `in_seq` on `.in`
+    out_count: int  # up to `out_seq` on `.out`
 
     def ends_with(self, record: Record | None) -> bool:
         """Whether this is the last record on `.out` that was folded, as the log has it now."""
@@ -75,7 +77,10 @@ class SessionState:
     _resumed_seq: int = 0  # of the last SessionResumed read
     _folded_seq: int = 0  # of the last record on `.in` that `session` has
     _out_at: datetime | None = None  # when the record at `out_seq` was stored
+    _in_count: int = 0  # records read on `.in`
+    _out_count: int = 0  # the same on `.out`
     _kept: int = 0  # facts and decisions of the last snapshot
+    _kept_at: tuple[int, int] = (0, 0)  # its positions on `.in` and `.out`
     _latest: Session = field(init=False)  # with all that was read, but for `_unfolded`
     _unfolded: list[Record] = field(default_factory=list)
     _asked: tuple[Session, int, Session] | None = None  # of `next_cause`: see `_decided`
@@ -93,12 +98,14 @@ class SessionState:
         self._note_beginning(record)
         if record.side == "in":
             self.in_seq = max(self.in_seq, record.seq)
+            self._in_count += 1
             if isinstance(record.fact, CommandRequested):
                 self._requests[record.seq] = record
             elif isinstance(record.fact, SessionResumed):
                 self._resumed_seq = max(self._resumed_seq, record.seq)
             self._put_ahead(record)
             return
+        self._out_count += 1
         if record.seq > self.out_seq:
             self.out_seq, self._out_at = record.seq, record.stored_at
         if isinstance(record.fact, TimerFired):
@@ -151,10 +158,16 @@ class SessionState:
 
         None while the session is not simply the fold of its first records.
         """
+        added = self._folded_size - self._kept
+        return self._snapshot() if added >= max(every, self._kept // SNAPSHOT_SHARE) else None
+
+    def last_snapshot(self) -> Snapshot | None:
+        """A snapshot of all that was read; None if the last one was that, or there can be none."""
+        is_kept = self._kept_at == (self.in_seq, self.out_seq)
+        return None if is_kept or self.ahead else self._snapshot()
+
+    def _snapshot(self) -> Snapshot | None:
         session = self.session
-        size = len(session.facts) + len(session.decided)
-        if size - self._kept < max(every, self._kept // SNAPSHOT_SHARE):
-            return None
         is_in_order = self._folded_seq < self.out_seq and all(
             record.side == "in" and seq > self._folded_seq for seq, record in self.ahead.items()
         )
@@ -162,9 +175,15 @@ class SessionState:
         is_usual = has_begun and not session.is_parked and not session.undecided
         if not (is_usual and is_in_order) or self._out_at is None:
             return None
-        self._kept = size
+        self._kept = self._folded_size
+        self._kept_at = (self._folded_seq, self.out_seq)
         return Snapshot(
-            session=session, in_seq=self._folded_seq, out_seq=self.out_seq, out_at=self._out_at
+            session=session,
+            in_seq=self._folded_seq,
+            out_seq=self.out_seq,
+            out_at=self._out_at,
+            in_count=self._in_count - len(self.ahead),
+            out_count=self._out_count,
         )
 
     def begin_at(self, snapshot: Snapshot) -> None:
@@ -175,12 +194,18 @@ class SessionState:
         self.out_seq, self._out_at = snapshot.out_seq, snapshot.out_at
         self.has_begun = True
         self._resumed_seq = session.parked.seq if session.parked is not None else 0
-        self._kept = len(session.facts) + len(session.decided)
+        self._in_count, self._out_count = snapshot.in_count, snapshot.out_count
+        self._kept = self._folded_size
+        self._kept_at = (snapshot.in_seq, snapshot.out_seq)
 
     @property
     def size(self) -> int:
         """Facts and decisions that it holds: memory grows with these."""
-        return len(self.session.facts) + len(self.session.decided) + len(self.ahead)
+        return self._folded_size + len(self.ahead)
+
+    @property
+    def _folded_size(self) -> int:
+        return len(self.session.facts) + len(self.session.decided)
 
     def is_parked(self) -> bool:
         """Whether the flow failed on this session, and it was not resumed since."""

@@ -13,12 +13,15 @@ from typing import NamedTuple
 
 from nats.aio.msg import Msg
 
+from offhook.events import Record
 from offhook.jetstream.message import (
     TYPE_HEADER,
     VERSION_HEADER,
     position_of_read,
+    record_in,
     stored_elsewhere_at,
     time_of,
+    version_in,
 )
 from offhook.jetstream.stream import partition_in
 from offhook.jetstream.subjects import parse
@@ -54,6 +57,13 @@ def delivery_of_read(message: Msg) -> DeliveredRecord:
     """The same record; `message` must be the answer to a direct get."""
     headers = message.headers or {}
     return _record(message, headers["Nats-Subject"], position_of_read(message), time_of(headers))
+
+
+def record_delivered(message: Msg) -> Record:
+    """The record in a delivery, decoded. Raises RecordUnreadable."""
+    place = place_of(message)
+    position = position_of(partition_in(place.stream), place.seq)
+    return record_in(message, message.subject, position, _time(place.nanoseconds))
 
 
 class Place(NamedTuple):
@@ -93,13 +103,12 @@ def lasting_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def _record(message: Msg, on: str, position: int, stored_at: datetime) -> DeliveredRecord:
     headers = message.headers or {}
     subject = parse(on)
-    version = headers.get(VERSION_HEADER, "")
     return DeliveredRecord(
         seq=position,
         session_id=subject.session_id if subject is not None else on,
         side=subject.side if subject is not None else "",
         type=headers.get(TYPE_HEADER, ""),
-        version=int(version) if version.isdecimal() and len(version) < 9 else 0,
+        version=version_in(headers),
         stored_at=stored_elsewhere_at(headers) or stored_at,
         body=message.data,
         headers=lasting_headers(headers),

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
+from offhook.events import Record
 from offhook.jetstream.timetable import Alarm
 from offhook.workers.intake.delivery import Delivery
 from offhook.workers.intake.dispatcher import Dispatcher
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sessions.cache import Arrived, nothing_arrived
 from offhook.workers.sessions.flows import FlowRaised
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 
@@ -35,6 +37,9 @@ class FakeDelivery:
     answers: list[str | float] = field(default_factory=list)
     heartbeats: int = 0
     is_unreachable: bool = False
+
+    def record(self) -> Record | None:
+        return None
 
     async def ack(self) -> None:
         self._reach()
@@ -63,6 +68,7 @@ class FakeSettler:
         self.alarms: list[Alarm] = []
         self.voids: list[int] = []
         self.new: list[str] = []
+        self.rested: list[str] = []
         self.parked: list[int] = []
         self.park_error: Exception | None = None
         self.running: list[str] = []
@@ -79,6 +85,7 @@ class FakeSettler:
         first_seq: int = 0,
         as_known: bool = False,
         is_new: bool = False,
+        arrived: Arrived = nothing_arrived,
     ) -> Settled | HeldElsewhere:
         self.voids += [void] if void else []
         assert session_id not in self.running, "two tasks for one session"
@@ -96,6 +103,10 @@ class FakeSettler:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def rest(self, session_id: str) -> None:
+        self.rested.append(session_id)
+        await self.settle(session_id)
 
     async def park(self, raised: FlowRaised, attempts: int, traceback: str) -> bool:
         if self.park_error is not None:

@@ -6,6 +6,8 @@ from nats.aio.msg import Msg
 from offhook.codec.facts import encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
 from offhook.events import CallAnswered, CallInitiated, CommandRequested, IssuedCommand
+from offhook.jetstream.subjects import subject_of
+from offhook.jetstream.timetable import Alarm
 from offhook.workers.intake.delivery import ConsumerDelivery
 
 
@@ -34,3 +36,22 @@ def test_a_session_may_begin_with_an_initiated_call_and_with_a_dial(
     reply = "$JS.ACK.CALLS.worker.1.42.7.1795348800123456999.0"
     message = Msg(_client=None, reply=reply, data=body)  # type: ignore[arg-type]
     assert ConsumerDelivery(message, "s").may_begin is may_begin
+
+
+def test_a_delivery_has_its_record_unless_it_is_an_alarm_or_cannot_be_read() -> None:
+    event = CallAnswered(event_id="e", call_control_id="v3:a")
+    headers = {"Offhook-Type": "WebhookReceived", "Offhook-Version": "1"}
+    message = Msg(
+        _client=None,  # type: ignore[arg-type]
+        subject=subject_of("s", "in"),
+        reply="$JS.ACK.CALLS.worker.1.42.7.1795348800123456999.0",
+        data=webhook(event),
+        headers=headers,
+    )
+    record = ConsumerDelivery(message, "s").record()
+    assert record is not None
+    assert (record.seq, record.session_id, record.fact_id) == (42, "s", "e")
+    alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=record.stored_at)
+    assert ConsumerDelivery(message, "s", alarm).record() is None
+    headers["Offhook-Type"] = "FromTheFuture"
+    assert ConsumerDelivery(message, "s").record() is None

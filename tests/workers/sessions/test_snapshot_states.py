@@ -260,7 +260,10 @@ async def _compare(records: list[Record], asked_at: set[int]) -> int:
         if (snapshot := live.due_snapshot(0)) is None:
             continue
         count += 1
-        assert snapshot.session == fold(SESSION, _first(records, snapshot))
+        first = _first(records, snapshot)
+        assert snapshot.session == fold(SESSION, first)
+        counts = (snapshot.in_count, snapshot.out_count)
+        assert counts == tuple(sum(each.side == side for each in first) for side in ("in", "out"))
         warm = await _begun_at(snapshot, records)
         warm_cause = await warm.next_cause()
         assert (warm_cause and warm_cause[0]) == (cause and cause[0])

@@ -2,121 +2,41 @@
 
 import ast
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import offhook
-from offhook.commands import Command, Speak
-from offhook.events import CallEvent, CallTranscription, Event, Record
-from offhook.flow import Flow
+from offhook.events import CallEvent, CallTranscription
 from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.fingerprint import FOLDED_BY, fold_fingerprint
-from offhook.workers.sessions.snapshots import Snapshots
 from offhook.workers.sessions.state import Snapshot
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
-from tests.workers.sessions.stand import (
-    LEG,
-    SESSION,
-    ScriptedCarrier,
-    arrive,
-    initiated,
-    request,
-    settler_on,
+from tests.workers.sessions.long_session import (
+    SHORT_MAX,
+    AskedLog,
+    AskedSnapshots,
+    Watching,
+    at_once,
+    counted,
+    long_call,
+    snapshots_in,
+    transcription,
 )
-
-EVERY, SHORT_MAX = 6, 8
-
-
-async def _at_once(seconds: float) -> None:
-    """The pause before something is stored."""
+from tests.workers.sessions.stand import SESSION, ScriptedCarrier, arrive, initiated, settler_on
 
 
-def snapshots_in(
-    store: MemorySnapshots, fingerprint: str = "this code", metrics: WorkerMetrics | None = None
-) -> Snapshots:
-    return Snapshots(
-        store,
-        fingerprint,
-        metrics=metrics or WorkerMetrics(),
-        sleep=_at_once,
-        every=EVERY,
-        short_max=SHORT_MAX,
+def snapshot_of(session_id: str) -> Snapshot:
+    """Of a session of a record on each side."""
+    session = Session(session_id=session_id)
+    return Snapshot(
+        session=session, in_seq=1, out_seq=2, out_at=MemoryLog().now, in_count=1, out_count=1
     )
-
-
-def counted(metrics: WorkerMetrics) -> dict[str, float]:
-    """What became of snapshots, by outcome."""
-    [family] = metrics.snapshots.collect()
-    return {
-        each.labels["outcome"]: each.value for each in family.samples if each.name.endswith("total")
-    }
-
-
-class AskedLog(MemoryLog):
-    """Notes in `asked` what it is asked for: the first records, a record, or those after some."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-
-    async def read(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
-    ) -> Sequence[Record]:
-        self.asked.append("tail" if in_after or out_after else "first")
-        return await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
-
-    async def record_at(self, session_id: str, position: int) -> Record | None:
-        self.asked.append("record")
-        return await super().record_at(session_id, position)
-
-
-class AskedSnapshots(MemorySnapshots):
-    """Notes the same beside it."""
-
-    def __init__(self, asked: list[str]) -> None:
-        super().__init__()
-        self.asked = asked
-
-    async def read(self, session_id: str) -> bytes | None:
-        self.asked.append("snapshot")
-        return await super().read(session_id)
-
-
-class Watching:
-    """A flow that speaks at each third transcription, and what it saw."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[Event, Session]] = []
-        self.flow = Flow(name="watching", version="1", decide=self._decide)
-
-    def _decide(self, event: Event, session: Session) -> Sequence[Command]:
-        self.seen.append((event, session))
-        is_third = isinstance(event, CallTranscription) and int(event.event_id[1:]) % 3 == 0
-        return [Speak(payload="hm", voice="female")] if is_third else []
-
-
-def transcription(number: int) -> CallTranscription:
-    return CallTranscription(event_id=f"t{number}", call_control_id=LEG)
-
-
-async def long_call(log: MemoryLog, store: MemorySnapshots, events: int = 30) -> None:
-    """A call that worker w1 has settled, and stored snapshots of."""
-    snapshots = snapshots_in(store)
-    settler = settler_on(log, ScriptedCarrier(log), Watching().flow, snapshots=snapshots)
-    arriving: list[CallEvent] = [initiated(), *map(transcription, range(events))]
-    for event in arriving:
-        await settler.settle(SESSION, await arrive(log, event))
-        await snapshots.store_offered()
-    await request(log, "hangup")
-    await settler.settle(SESSION)
-    log.now += timedelta(minutes=1)  # its lease is over
 
 
 async def next_seen(
@@ -168,8 +88,8 @@ async def test_of_a_session_without_a_snapshot_the_first_records_are_read(
 @pytest.mark.parametrize(
     ("is_new", "asked"),
     [
-        (False, ["snapshot", "record", "tail"]),
-        (True, ["first", "snapshot", "record", "tail"]),
+        (False, ["snapshot", "count", "record", "tail"]),
+        (True, ["first", "snapshot", "count", "record", "tail"]),
     ],
 )
 async def test_a_worker_that_takes_a_long_call_over_reads_its_tail(
@@ -253,7 +173,7 @@ async def test_a_worker_counts_what_became_of_snapshots() -> None:
 
     async def taken_over(fingerprint: str = "this code") -> None:
         snapshots = snapshots_in(store, fingerprint, metrics)
-        await SessionCache(log, _at_once, snapshots=snapshots).read(SESSION)
+        await SessionCache(log, at_once, snapshots=snapshots).read(SESSION)
 
     await taken_over()
     assert counted(metrics) == {"used": 1}
@@ -273,7 +193,7 @@ async def test_a_snapshot_that_is_stored_is_counted_with_its_size_and_an_erased_
 ):
     store, metrics = MemorySnapshots(), WorkerMetrics()
     snapshots = snapshots_in(store, metrics=metrics)
-    kept = Snapshot(session=Session(session_id="kept"), in_seq=1, out_seq=2, out_at=MemoryLog().now)
+    kept = snapshot_of("kept")
     snapshots.offer(kept)
     snapshots.offer(replace(kept, session=Session(session_id="erased")))
     store.delete("erased")  # between the offer and the storing
@@ -288,7 +208,7 @@ async def test_a_snapshot_that_is_stored_is_counted_with_its_size_and_an_erased_
 async def test_one_that_cannot_be_stored_harms_nothing_and_the_next_one_is() -> None:
     store = MemorySnapshots()
     snapshots = snapshots_in(store)
-    good = Snapshot(session=Session(session_id="good"), in_seq=1, out_seq=2, out_at=MemoryLog().now)
+    good = snapshot_of("good")
     huge = Session(session_id="bad", operations={"speak": 2**70})
     snapshots.offer(replace(good, session=huge))
     snapshots.offer(good)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from offhook.codec.facts import Encoded
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import Record
-from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended
+from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended, Counted
 from offhook.jetstream.subjects import Side
 from tests.memory_log import MemoryLog
 from tests.workers.storm.gate import Gate
@@ -25,10 +26,10 @@ def now() -> datetime:
 
 
 class StormLog(MemoryLog):
-    """`on_arrival` is called with session and position of each new record on `.in`."""
+    """`on_arrival` is called with each new record on `.in`."""
 
     def __init__(
-        self, on_arrival: Callable[[str, int], None], *, position_first: bool = False
+        self, on_arrival: Callable[[Record], None], *, position_first: bool = False
     ) -> None:
         super().__init__()
         self._on_arrival = on_arrival
@@ -68,7 +69,7 @@ class StormLog(MemoryLog):
             session_id, side, encoded, expected_seq=expected_seq, headers=headers
         )
         if side == "in" and not appended.duplicate:
-            self._on_arrival(session_id, appended.seq)
+            self._on_arrival(self._stored[-1][1])
         return appended
 
 
@@ -119,6 +120,16 @@ class WorkerLog:
             found = None
         await self._come_back()
         return found
+
+    async def counted(self, session_id: str) -> Counted | None:
+        await self._go()
+        until = self._log.last_seq
+        if self._dice.random() < self._weather.lagging:
+            until = self._dice.randint(0, until)
+        await asyncio.sleep(self._way_s())  # it says how far it is, and counts later
+        counted = self._log.counted_until(session_id, self._dice.randint(until, self._log.last_seq))
+        await self._come_back()
+        return replace(counted, until=until)
 
     async def _go(self) -> None:
         await self._gate.passed()

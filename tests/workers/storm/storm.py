@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any
 
+from offhook.events import Record
 from offhook.jetstream.timetable import Alarm
 from tests.workers.storm.calls import StormCalls, storm_flow
 from tests.workers.storm.carrier import StormCarrier
@@ -109,10 +110,10 @@ class Storm:
         name = f"w{len(self.workers)}"
         self.workers[name] = StormWorker(name, self)
 
-    def _wake(self, session_id: str, seq: int) -> None:
-        self._wakeups.add(session_id, seq)
+    def _wake(self, record: Record) -> None:
+        self._wakeups.add(record.session_id, record.seq, record=record)
         if self.dice.random() < TWICE:
-            self._wakeups.add(session_id, seq)
+            self._wakeups.add(record.session_id, record.seq, record=record)
 
     def _ring(self, alarm: Alarm) -> None:
         self._wakeups.add(alarm.session_id, 0, alarm)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from random import Random
 from typing import Protocol
 
+from offhook.events import Record
 from offhook.jetstream.timetable import Alarm
 from offhook.workers.intake.delivery import Delivery
 from tests.workers.storm.gate import Gate
@@ -18,9 +19,16 @@ class Message:
     """A wake-up, for a record or an alarm."""
 
     def __init__(
-        self, session_id: str, seq: int, alarm: Alarm | None, due_at: float, news: asyncio.Event
+        self,
+        session_id: str,
+        seq: int,
+        alarm: Alarm | None,
+        record: Record | None,
+        due_at: float,
+        news: asyncio.Event,
     ) -> None:
         """`news` is set when it may be due earlier than it was."""
+        self.record = record
         self.session_id = session_id
         self.seq = seq
         self.alarm = alarm
@@ -36,13 +44,18 @@ class StormDelivery:
     reply = "reply"
     may_begin = False
 
-    def __init__(self, message: Message, gate: Gate) -> None:
+    def __init__(self, message: Message, gate: Gate, record: Record | None = None) -> None:
+        """`record` is what arrived, at the worker that it was delivered to."""
+        self._record = record
         self.message = message
         self.session_id = message.session_id
         self.seq = message.seq
         self.alarm = message.alarm
         self.count = message.count
         self._gate = gate
+
+    def record(self) -> Record | None:
+        return self._record
 
     async def ack(self) -> None:
         await self._gate.passed()
@@ -77,9 +90,15 @@ class Wakeups:
         self._messages: list[Message] = []
         self._news = asyncio.Event()
 
-    def add(self, session_id: str, seq: int, alarm: Alarm | None = None) -> None:
+    def add(
+        self,
+        session_id: str,
+        seq: int,
+        alarm: Alarm | None = None,
+        record: Record | None = None,
+    ) -> None:
         due_at = asyncio.get_running_loop().time()
-        self._messages.append(Message(session_id, seq, alarm, due_at, self._news))
+        self._messages.append(Message(session_id, seq, alarm, record, due_at, self._news))
         self._news.set()
 
     def open(self) -> list[tuple[str, int, int]]:
@@ -102,7 +121,7 @@ class Wakeups:
                     worker = self._dice.choice(ready)
                     message.count += 1
                     message.due_at = loop.time() + ACK_WAIT_S
-                    await worker.take(StormDelivery(message, worker.gate))
+                    await worker.take(StormDelivery(message, worker.gate, message.record))
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._next_at(loop.time() + NO_ROOM_S)):
                     await self._news.wait()

@@ -20,6 +20,7 @@ from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
+from offhook.workers.sessions.resting import Resting
 from offhook.workers.sessions.settle import Settler
 from offhook.workers.sessions.snapshots import Snapshots
 from tests.memory_snapshots import MemorySnapshots
@@ -35,6 +36,7 @@ HANDOVER_S = 0.002
 HANDOVER_TIMEOUT_S = 0.5
 SNAPSHOT_EVERY = 2
 SHORT_MAX = 4
+REST_S = 1.0
 
 
 class Surroundings(Protocol):
@@ -67,7 +69,7 @@ class StormWorker:
         self._skew = timedelta(seconds=dice.uniform(-weather.skew_s, weather.skew_s))
         clock = asyncio.get_running_loop().time
         rates = rates_from(dials_per_s=weather.dials_per_s, commands_per_s=weather.commands_per_s)
-        metrics = WorkerMetrics()
+        self.metrics = metrics = WorkerMetrics()
         self.slots = Slots(weather.slots)
         self.limits = RateLimits(name, rates, clock())
         self.queue = CommandQueue(
@@ -81,8 +83,14 @@ class StormWorker:
                 metrics=metrics,
                 every=SNAPSHOT_EVERY,
                 short_max=SHORT_MAX,
+                resting=Resting(REST_S),
             )
             self._beside.append(asyncio.create_task(snapshots.keep_storing()))
+            self._beside.append(
+                asyncio.create_task(
+                    snapshots.resting.keep_waking(lambda each: self.dispatcher.rest(each))
+                )
+            )
         settler = Settler(
             worker=name,
             log=WorkerLog(shared.log, self.gate, weather, Random(dice.random())),

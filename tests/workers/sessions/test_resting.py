@@ -1,0 +1,281 @@
+"""A long session that rests: all of it is stored, and the worker it wakes reads nothing else."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from offhook.events import Record
+from offhook.jetstream.log import Counted
+from offhook.session import fold
+from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.sessions.cache import SessionCache
+from offhook.workers.sessions.resting import Resting
+from offhook.workers.sessions.settle import Settler
+from offhook.workers.sessions.snapshots import Snapshots
+from tests.memory_log import MemoryLog
+from tests.memory_snapshots import MemorySnapshots
+from tests.workers.sessions.long_session import (
+    EVERY,
+    AskedLog,
+    AskedSnapshots,
+    Watching,
+    at_once,
+    counted,
+    snapshots_in,
+    transcription,
+)
+from tests.workers.sessions.stand import (
+    SESSION,
+    ScriptedCarrier,
+    arrive,
+    initiated,
+    settler_on,
+)
+from tests.workers.storm.virtual_loop import run_virtually
+
+EVENTS = 2 * EVERY
+REST_S = 10.0
+
+
+class Worker:
+    """A worker without deliveries: it is told what to settle."""
+
+    def __init__(self, log: MemoryLog, store: MemorySnapshots, name: str = "w1") -> None:
+        self.metrics = WorkerMetrics()
+        self.snapshots: Snapshots = snapshots_in(store, metrics=self.metrics)
+        self.flow = Watching()
+        self.settler: Settler = settler_on(
+            log, ScriptedCarrier(log), self.flow.flow, name, snapshots=self.snapshots
+        )
+        self._log = log
+
+    async def call(self, events: int = EVENTS) -> None:
+        await self.settler.settle(SESSION, await arrive(self._log, initiated()))
+        for number in range(events):
+            await self.settler.settle(SESSION, await arrive(self._log, transcription(number)))
+            await self.snapshots.store_offered()
+
+    async def rest(self) -> None:
+        await self.settler.rest(SESSION)
+        await self.snapshots.store_offered()
+
+
+async def rested(log: MemoryLog, store: MemorySnapshots) -> None:
+    """A session that a worker has settled, and stored while it rested."""
+    worker = Worker(log, store)
+    await worker.call()
+    await worker.rest()
+
+
+async def woken(log: MemoryLog, *numbers: int) -> list[Record]:
+    """More records, as they are delivered."""
+    for number in numbers:
+        await arrive(log, transcription(number))
+    return [each for each in await log.read(SESSION) if each.side == "in"][-len(numbers) :]
+
+
+async def test_nothing_is_read_of_a_session_that_has_rested_but_its_snapshot() -> None:
+    log = AskedLog()
+    store = AskedSnapshots(log.asked)
+    await rested(log, store)
+    arrived = await woken(log, 100)
+    expected = fold(SESSION, await log.read(SESSION))
+    log.asked.clear()
+
+    metrics = WorkerMetrics()
+    cache = SessionCache(log, asyncio.sleep, snapshots=snapshots_in(store, metrics=metrics))
+    state = await cache.read(SESSION, arrived[-1].seq, arrived=lambda: arrived)
+
+    assert log.asked == ["snapshot", "count"]
+    assert counted(metrics) == {"complete": 1}
+    assert state.latest() == expected
+    cause = await state.next_cause()
+    assert cause is not None
+    assert cause[0] == arrived[0]
+
+
+async def test_another_worker_decides_on_it_as_the_first_would_have() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    await rested(log, store)
+    [record] = await woken(log, 102)
+    expected = fold(SESSION, await log.read(SESSION))
+    other = Worker(log, store, "w2")
+    await other.settler.settle(SESSION, record.seq, arrived=lambda: [record])
+    [(_, session)] = other.flow.seen
+    assert session == expected
+    assert counted(other.metrics)["complete"] == 1
+
+
+async def test_several_that_arrived_at_once_are_all_there_is() -> None:
+    log, store = AskedLog(), MemorySnapshots()
+    await rested(log, store)
+    arrived = await woken(log, 100, 101, 102)
+    unordered = [arrived[2], arrived[0], arrived[1], arrived[0]]
+    assert await asked_for(log, store, unordered) == ["count"]
+
+
+async def asked_for(log: AskedLog, store: MemorySnapshots, arrived: Sequence[Record]) -> list[str]:
+    """What a worker asks the log for that does not know the session, when these are delivered.
+
+    Then it has all that is there.
+    """
+    expected = fold(SESSION, await log.read(SESSION))
+    log.asked.clear()
+    cache = SessionCache(log, at_once, snapshots=snapshots_in(store))
+    wake_seq = max((each.seq for each in arrived), default=0)
+    state = await cache.read(SESSION, wake_seq, arrived=lambda: arrived)
+    assert state.latest() == expected
+    return log.asked
+
+
+async def test_what_was_delivered_to_another_worker_is_read() -> None:
+    log, store = AskedLog(), MemorySnapshots()
+    await rested(log, store)
+    _, second = await woken(log, 100, 101)
+    assert await asked_for(log, store, [second]) == ["count", "record", "tail"]
+
+
+async def test_what_came_without_its_record_is_read() -> None:
+    log, store = AskedLog(), MemorySnapshots()
+    await rested(log, store)
+    await woken(log, 100)
+    assert await asked_for(log, store, []) == ["count", "record", "tail"]
+
+
+async def test_what_another_worker_decided_meanwhile_is_read() -> None:
+    log, store = AskedLog(), MemorySnapshots()
+    await rested(log, store)
+    [record] = await woken(log, 100)
+    await Worker(log, MemorySnapshots(), "w2").settler.settle(SESSION, record.seq)
+    assert await asked_for(log, store, [record]) == ["count", "record", "tail"]
+
+
+@pytest.mark.parametrize("answer", ["none", "of a server that lags"])
+async def test_without_a_number_that_counts_the_tail_is_read(answer: str) -> None:
+    log, store = SaidLog(), MemorySnapshots()
+    await rested(log, store)
+    first, second = await woken(log, 100, 101)
+    if answer != "none":
+        # It has the first of the two, so that their number is as expected.
+        log.said = log.counted_until(SESSION, first.seq)
+    assert await asked_for(log, store, [second]) == ["record", "tail"]
+
+
+class SaidLog(AskedLog):
+    """Answers what is `said` when it is asked how many records there are."""
+
+    said: Counted | None = None
+
+    async def counted(self, session_id: str) -> Counted | None:
+        return self.said
+
+
+async def test_a_session_in_doubt_is_compared_with_the_log() -> None:
+    """A log that was restored from a copy may have as many records, but others."""
+    log, store = AskedLog(), MemorySnapshots()
+    await rested(log, store)
+    [record] = await woken(log, 100)
+    cache = SessionCache(log, at_once, snapshots=snapshots_in(store))
+    await cache.read(SESSION, record.seq, arrived=lambda: [record])
+    cache.drop(SESSION)
+    log.asked.clear()
+    await cache.read(SESSION, record.seq, arrived=lambda: [record])
+    assert log.asked == ["record", "tail"]
+
+
+# ------------------------------------------------------------------ what is stored at a rest
+
+
+async def test_at_a_rest_all_of_the_session_is_stored_once() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    worker = Worker(log, store)
+    await worker.call()
+    before = counted(worker.metrics)["stored"]
+    await worker.rest()
+    kept = await worker.snapshots.read(SESSION)
+    assert kept is not None
+    records = await log.read(SESSION)
+    assert kept.session == fold(SESSION, records)
+    assert (kept.in_count, kept.out_count) == (1 + EVENTS, len(records) - 1 - EVENTS)
+    await worker.rest()
+    assert counted(worker.metrics)["stored"] == before + 1
+
+
+async def test_only_the_worker_that_decided_last_stores_it() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    worker, other = Worker(log, store), Worker(log, MemorySnapshots(), "w2")
+    await worker.call()
+    before = store.bodies[SESSION]
+    [record] = await woken(log, 100)
+    await other.settler.settle(SESSION, record.seq)
+    await worker.rest()
+    assert store.bodies[SESSION] == before
+
+
+async def test_a_session_that_is_not_in_memory_is_not_read_for_it() -> None:
+    log, store = AskedLog(), MemorySnapshots()
+    await Worker(log, store).call()
+    log.asked.clear()
+    await Worker(log, store).rest()
+    assert log.asked == []
+
+
+async def test_a_record_that_waits_for_its_decision_is_left_to_its_delivery() -> None:
+    log, store = MemoryLog(), MemorySnapshots()
+    worker = Worker(log, store)
+    await worker.call()
+    before = store.bodies[SESSION]
+    [record] = await woken(log, 100)
+    await worker.rest()
+    assert store.bodies[SESSION] == before
+    assert len(worker.flow.seen) == 1 + EVENTS
+    await worker.settler.settle(SESSION, record.seq)
+    assert len(worker.flow.seen) == 2 + EVENTS
+
+
+def test_a_session_rests_when_it_was_not_worked_on_for_a_while() -> None:
+    woken_at: list[tuple[str, float]] = []
+
+    async def work() -> None:
+        resting, loop = Resting(REST_S), asyncio.get_running_loop()
+
+        def wake(session_id: str) -> bool:
+            woken_at.append((session_id, loop.time()))
+            return len(woken_at) != 2  # there is no room then
+
+        task = asyncio.create_task(resting.keep_waking(wake))
+        resting.begin("a")
+        await asyncio.sleep(1)
+        resting.begin("b")
+        await asyncio.sleep(8)
+        resting.begin("a")
+        await asyncio.sleep(60)
+        resting.begin("a")
+        await asyncio.sleep(60)
+        task.cancel()
+
+    run_virtually(work())
+    assert woken_at == [("b", 11), ("a", 19), ("a", 29), ("a", 79)]
+
+
+def test_only_long_sessions_are_noted() -> None:
+    noted: list[str] = []
+
+    class Noting(Resting):
+        def begin(self, session_id: str) -> None:
+            noted.append(session_id)
+
+    async def work(events: int) -> None:
+        log = MemoryLog()
+        snapshots = Snapshots(
+            MemorySnapshots(), "code", metrics=WorkerMetrics(), every=EVERY, resting=Noting()
+        )
+        settler = settler_on(log, ScriptedCarrier(log), Watching().flow, snapshots=snapshots)
+        for number in range(events):
+            await settler.settle(SESSION, await arrive(log, transcription(number)))
+
+    asyncio.run(work(EVERY // 2 - 1))
+    assert noted == []
+    asyncio.run(work(EVERY))
+    assert set(noted) == {SESSION}

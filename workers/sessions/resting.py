@@ -1,0 +1,45 @@
+"""Long sessions that rest: nothing has happened in them for a while, which may go on for long.
+
+A rest ends with a record, at any worker. One that does not know the session would have NATS look
+for its last records among old ones, which calls wait for (`docs/decisions/0063-…`); a snapshot of
+all of it spares that. So a worker is woken once for each rest, to store one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from offhook.recent import RecentDict
+
+REST_S = 10.0
+"""As long as NATS keeps in memory what was read or written last."""
+
+RESTING_MAX = 10_000
+
+
+class Resting:
+    """The sessions of one worker that are at rest, or about to be."""
+
+    def __init__(self, rest_s: float = REST_S) -> None:
+        self._rest_s = rest_s
+        self._since = RecentDict[str, float](RESTING_MAX)  # by the loop's clock; the first is first
+        self._begun = asyncio.Event()
+
+    def begin(self, session_id: str) -> None:
+        """The session was just worked on: if it rests, it does so from now on."""
+        self._since[session_id] = asyncio.get_running_loop().time()
+        self._begun.set()
+
+    async def keep_waking(self, wake: Callable[[str], bool]) -> None:
+        """Call `wake` once for each rest, forever. If it returns False, again after another one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._begun.wait()
+            while self._since:
+                session_id, since = next(iter(self._since.items()))
+                if (left_s := since + self._rest_s - loop.time()) > 0:
+                    await asyncio.sleep(left_s)
+                    continue  # it may have gone on meanwhile
+                del self._since[session_id]
+                if not wake(session_id):
+                    self.begin(session_id)
+            self._begun.clear()

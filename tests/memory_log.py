@@ -9,13 +9,14 @@ from nats.aio.msg import Msg
 from offhook.codec.facts import Encoded, decode, fact_id_of
 from offhook.errors import PositionTaken
 from offhook.events import Record
-from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended, Counted
+from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended
 from offhook.jetstream.message import (
     TRACE_HEADER,
     headers_of,
     imported_from,
     stored_elsewhere_at,
 )
+from offhook.jetstream.reads import Counted
 from offhook.jetstream.stream import STREAM
 from offhook.jetstream.subjects import Side, subject_of
 

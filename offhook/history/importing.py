@@ -25,8 +25,9 @@ from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived
 from offhook.history.differing import capture_differences, differences, digest_of, lasting
 from offhook.history.lines import HistoryRecord, PlacedRecord
 from offhook.jetstream.consuming.delivery import delivery_of_read
-from offhook.jetstream.log import READ_BATCH_MAX, Appended, EventLog
+from offhook.jetstream.log import Appended, EventLog
 from offhook.jetstream.message import imported_headers, record_of
+from offhook.jetstream.reads import READ_BATCH_MAX
 from offhook.jetstream.subjects import Side
 from offhook.position import position_text, referred
 from offhook.recent import RecentDict

@@ -1,16 +1,13 @@
 """The event log: append a fact, read a session. Nothing outside needs to know JetStream.
 
 Traps, each seen live: an append that timed out may have been stored, so it is retried with the same
-id; after a conflict our own id may already be stored (R1 checks the position first, R3 the id); a
-read of one session is two exact-subject reads, never a wildcard (0.5 ms against 13 to 58 ms).
+id; after a conflict our own id may already be stored (R1 checks the position first, R3 the id).
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -22,27 +19,15 @@ from nats.errors import NoRespondersError
 from offhook.codec.facts import Encoded
 from offhook.errors import LogUnavailable, PositionTaken, words_of
 from offhook.events import Record
-from offhook.jetstream.client.inbox import Inbox
 from offhook.jetstream.health.appends import Appends
-from offhook.jetstream.message import ID_HEADER, headers_of, position_of_read, record_of
-from offhook.jetstream.partitions import partitions_of
-from offhook.jetstream.stream import TAKEN, partition_in, stream_of
-from offhook.jetstream.subjects import Side, both_sides_of, partition_for, subject_of
-from offhook.position import position_of, position_text, seq_of
-from offhook.process.slices import Slices
+from offhook.jetstream.message import ID_HEADER, headers_of, position_of_read
+from offhook.jetstream.reads import READ_BATCH_MAX, Counted, SessionReads
+from offhook.jetstream.stream import TAKEN, partition_in
+from offhook.jetstream.subjects import Side, subject_of
+from offhook.position import position_of, position_text
 
 APPEND_TIMEOUT_S = 8.0
 """Long enough for a cluster's election (5 to 8 s after a leader's kill -9)."""
-
-READ_TIMEOUT_S = 2.0  # from message to message
-
-API_TIMEOUT_S = 0.25
-"""How long the API of JetStream may take, where it is a matter of speed only."""
-
-NOT_ASKED_S = 60.0
-"""How long it is not asked again after it did not answer: it may not be permitted."""
-
-READ_BATCH_MAX = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +36,6 @@ class Appended:
 
     seq: int  # its position (`offhook.position`)
     duplicate: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counted:
-    """How many records a session has on each side, of those up to a position or beyond it."""
-
-    in_count: int
-    out_count: int
-    until: int  # position of the last record of the partition, when they were counted
 
 
 class EventLog(Protocol):
@@ -109,8 +85,8 @@ class EventLog(Protocol):
         ...
 
 
-class JetStreamLog:
-    """The event log on JetStream streams, one for each partition."""
+class JetStreamLog(SessionReads):
+    """The event log on JetStream: what is read, and appends."""
 
     def __init__(
         self,
@@ -120,19 +96,9 @@ class JetStreamLog:
         partitions: int | None = None,
         readers: Sequence[Client] = (),
     ) -> None:
-        """`appends` is updated with each outcome, for readiness.
-
-        Without `partitions` the first read discovers their number. Sessions are read over the
-        connections of `readers`, while there is one that is up.
-        """
-        self._client = client
-        self._inbox = Inbox(client)
-        self._read_inboxes = [Inbox(each) for each in readers]
+        """`appends` is updated with each outcome, for readiness. The rest: `SessionReads`."""
+        super().__init__(client, partitions=partitions, readers=readers)
         self._appends = appends or Appends()
-        self._partitions = partitions
-        self._ask_at: dict[
-            str, float
-        ] = {}  # a subject of the API, by the monotonic clock: not before
 
     async def append(
         self,
@@ -229,128 +195,6 @@ class JetStreamLog:
         subject = subject_of(session_id, side)
         raise PositionTaken(f"{subject} has moved on from position {position_text(expected_seq)}")
 
-    async def read(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
-    ) -> Sequence[Record]:
-        """See `EventLog.read`."""
-        records: list[Record] = []
-        slices = Slices()
-        for message in await self.messages(
-            session_id, in_after=in_after, out_after=out_after, limit=limit
-        ):
-            records.append(record_of(message))
-            await slices.yield_if_due()
-        return sorted(records, key=lambda record: record.seq)
-
-    async def record_at(self, session_id: str, position: int) -> Record | None:
-        """See `EventLog.record_at`."""
-        ask = json.dumps({"seq": seq_of(position)}).encode()
-        stream = await self._stream(session_id)
-        await self._load(stream, ask)
-        direct_get = f"$JS.API.DIRECT.GET.{stream}"
-        try:
-            answer = await self._free_inbox().request(direct_get, ask, {}, READ_TIMEOUT_S)
-        except (NatsError, TimeoutError) as error:
-            raise _unread(f"{session_id} at {position_text(position)}", error) from error
-        headers = answer.headers or {}
-        match headers.get("Status"):
-            case None:
-                subjects = [subject_of(session_id, side) for side in ("in", "out")]
-                is_it = headers["Nats-Subject"] in subjects and position_of_read(answer) == position
-                # That of another session is not read: it may be one that cannot be.
-                return record_of(answer) if is_it else None
-            case "404":
-                return None
-            case status:
-                description = headers.get("Description", "")
-                raise LogUnavailable(f"{session_id}: read answered {status} {description}")
-
-    async def counted(self, session_id: str) -> Counted | None:
-        """See `EventLog.counted`."""
-        stream = await self._stream(session_id)
-        ask = json.dumps({"subjects_filter": both_sides_of(session_id)}).encode()
-        answer = await self._told(f"$JS.API.STREAM.INFO.{stream}", ask)
-        if answer is None:
-            return None
-        try:
-            state = _INFOS.decode(answer.data).state
-        except msgspec.DecodeError:
-            return None
-        return Counted(
-            in_count=state.subjects.get(subject_of(session_id, "in"), 0),
-            out_count=state.subjects.get(subject_of(session_id, "out"), 0),
-            until=position_of(partition_in(stream), state.last_seq),
-        )
-
-    async def messages(
-        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
-    ) -> list[Msg]:
-        """What `read` reads, as it is stored: `.in` then `.out`. Raises LogUnavailable."""
-        both = await asyncio.gather(
-            self._read(session_id, "in", in_after, limit),
-            self._read(session_id, "out", out_after, limit),
-        )
-        return [*chain(*both)]
-
-    async def _read(
-        self, session_id: str, side: Side, after: int, limit: int | None = None
-    ) -> list[Msg]:
-        """Every message of one side of a session above a position, oldest first.
-
-        At most `limit` if there is one.
-        """
-        subject, from_seq = subject_of(session_id, side), seq_of(after) + 1
-        direct_get = f"$JS.API.DIRECT.GET.{await self._stream(session_id)}"
-        messages: list[Msg] = []
-        try:
-            while True:
-                batch_max = READ_BATCH_MAX if limit is None else limit - len(messages)
-                ask = {"seq": from_seq, "batch": batch_max, "next_by_subj": subject}
-                inbox = self._free_inbox()
-                async with inbox.answers(direct_get, json.dumps(ask).encode()) as queue:
-                    batch, is_last = await _collect(queue, subject)
-                messages += batch
-                if is_last or len(messages) == limit:
-                    return messages
-                from_seq = seq_of(position_of_read(batch[-1])) + 1
-        except (NatsError, TimeoutError) as error:
-            raise _unread(subject, error) from error
-
-    def _free_inbox(self) -> Inbox:
-        """Of the connection to read on: the one with the fewest reads in progress.
-
-        nats-server answers the reads of one connection one after the other, and takes milliseconds
-        to find old records, in which it takes nothing else from that connection either.
-        """
-        connected = [each for each in self._read_inboxes if each.is_connected]
-        return min(connected, key=lambda each: each.waiting, default=self._inbox)
-
-    async def _load(self, stream: str, ask: bytes) -> None:
-        """Have the block of an old record loaded into the memory of nats-server, if it answers.
-
-        That takes 5 to 8 ms, in which a thread of nats-server does nothing else. A direct get is
-        answered by the one that reads from connections. If it was the only one awake, no other
-        looks at them meanwhile, and whatever else arrives waits. This request goes to another.
-        """
-        await self._told(f"$JS.API.STREAM.MSG.GET.{stream}", ask)
-
-    async def _told(self, subject: str, ask: bytes) -> Msg | None:
-        """What the API of JetStream answers; None if it does not soon, and then not asked."""
-        if time.monotonic() < self._ask_at.get(subject, 0.0):
-            return None
-        try:
-            return await self._free_inbox().request(subject, ask, {}, API_TIMEOUT_S)
-        except (NatsError, TimeoutError):
-            self._ask_at[subject] = time.monotonic() + NOT_ASKED_S
-            return None
-
-    async def _stream(self, session_id: str) -> str:
-        """The stream of the session's partition."""
-        if self._partitions is None:
-            self._partitions = await partitions_of(self._client)
-        partition = partition_for(session_id, self._partitions)
-        return stream_of(partition, self._partitions)
-
 
 async def pages(
     log: EventLog,
@@ -379,10 +223,6 @@ def is_last(page: Sequence[Record], limit: int) -> bool:
     """Whether a page that was read with this limit has the last records of both sides."""
     of_in = sum(each.side == "in" for each in page)
     return max(of_in, len(page) - of_in) < limit
-
-
-def _unread(what: str, error: Exception) -> LogUnavailable:
-    return LogUnavailable(f"{what}: no answer to a read: {words_of(error)}")
 
 
 class _TooLarge(LogUnavailable):
@@ -414,20 +254,6 @@ class _Ack(msgspec.Struct):
 _ACKS = msgspec.json.Decoder(_Ack)
 
 
-class _State(msgspec.Struct):
-    last_seq: int
-    subjects: dict[str, int] = {}
-
-
-class _Info(msgspec.Struct):
-    """What JetStream says about a stream."""
-
-    state: _State
-
-
-_INFOS = msgspec.json.Decoder(_Info)
-
-
 def _stored_late(late: Sequence[Msg]) -> _Ack | None:
     """The answer to the try that stored the record."""
     for message in late:
@@ -438,30 +264,6 @@ def _stored_late(late: Sequence[Msg]) -> _Ack | None:
         if answer.error is None and not answer.duplicate:
             return answer
     return None
-
-
-async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:
-    """A batch, and whether it is the last one: a batch also ends at 64 MB.
-
-    Raises TimeoutError if no message comes for READ_TIMEOUT_S: all of a long call may take longer.
-    """
-    messages: list[Msg] = []
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(READ_TIMEOUT_S) as limit:
-        while True:
-            message = await queue.get()
-            if queue.empty():
-                limit.reschedule(loop.time() + READ_TIMEOUT_S)
-            headers = message.headers or {}
-            match headers.get("Status"):
-                case None:
-                    messages.append(message)
-                case "204" | "404":  # the end of the batch, or nothing stored
-                    is_last = not messages or headers.get("Nats-Num-Pending", "0") == "0"
-                    return messages, is_last
-                case status:
-                    description = headers.get("Description", "")
-                    raise LogUnavailable(f"{subject}: read answered {status} {description}")
 
 
 # 10158: the first copy of this very message is still on its way through the cluster.

@@ -20,7 +20,7 @@ from offhook.events import (
     WebhookReceived,
 )
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.log import Counted, EventLog, JetStreamLog, pages
+from offhook.jetstream.log import EventLog, JetStreamLog, pages
 from offhook.jetstream.message import (
     imported_from,
     imported_headers,
@@ -28,6 +28,7 @@ from offhook.jetstream.message import (
     trace_headers,
 )
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.reads import Counted
 from offhook.jetstream.subjects import partition_for
 from tests.frozen import frozen
 from tests.memory_log import MemoryLog

@@ -6,7 +6,7 @@ from datetime import timedelta
 from offhook.commands import Command, Speak
 from offhook.events import CallEvent, CallTranscription, Event, Record
 from offhook.flow import Flow
-from offhook.jetstream.log import Counted
+from offhook.jetstream.reads import Counted
 from offhook.session import Session
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.snapshots import Snapshots

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from offhook.events import Record
-from offhook.jetstream.log import Counted
+from offhook.jetstream.reads import Counted
 from offhook.session import fold
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache

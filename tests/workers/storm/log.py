@@ -9,7 +9,8 @@ from random import Random
 from offhook.codec.facts import Encoded
 from offhook.errors import LogUnavailable, PositionTaken
 from offhook.events import Record
-from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended, Counted
+from offhook.jetstream.log import APPEND_TIMEOUT_S, Appended
+from offhook.jetstream.reads import Counted
 from offhook.jetstream.subjects import Side
 from tests.memory_log import MemoryLog
 from tests.workers.storm.gate import Gate

@@ -1,13 +1,25 @@
 """A long session that rests: all of it is stored, and the worker it wakes reads nothing else."""
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 
 import pytest
+from nats.aio.client import Client
+from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from offhook.events import Record
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.webhooks import wire_body
+from offhook.events import CallAnswered, Decided, Record
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.consuming.delivery import record_delivered
+from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.reads import Counted
-from offhook.session import fold
+from offhook.jetstream.snapshots import JetStreamSnapshots
+from offhook.jetstream.subjects import subject_of
+from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache
 from offhook.workers.sessions.resting import Resting
@@ -26,6 +38,7 @@ from tests.workers.sessions.long_session import (
     transcription,
 )
 from tests.workers.sessions.stand import (
+    LEG,
     SESSION,
     ScriptedCarrier,
     arrive,
@@ -182,6 +195,79 @@ async def test_a_session_in_doubt_is_compared_with_the_log() -> None:
     log.asked.clear()
     await cache.read(SESSION, record.seq, arrived=lambda: [record])
     assert log.asked == ["record", "tail"]
+
+
+async def test_on_jetstream_nothing_else_is_read_either(nats_server: NatsServer) -> None:
+    client = await connect(nats_server.url, "test")
+    await provision(client, [nats_server.monitor_url])
+    log, session_id = ReadingLog(client), str(uuid.uuid4())
+
+    async def append() -> int:
+        event = CallAnswered(event_id=str(uuid.uuid4()), call_control_id=LEG)
+        encoded = encoded_webhook(wire_body(event), event.event_id)
+        return (await log.append(session_id, "in", encoded)).seq
+
+    for _ in range(EVENTS):
+        seq = await append()
+        said = Decided(
+            cause_seq=seq, cause_id="", flow="f", flow_version="1", worker="w1", lease_s=3.0
+        )
+        await log.append(session_id, "out", encode(said, session_id))
+    metrics = WorkerMetrics()
+    snapshots = Snapshots(JetStreamSnapshots(client), "code", metrics=metrics, sleep=at_once)
+    known = await SessionCache(log, asyncio.sleep).read(session_id)
+    assert await known.next_cause() is None
+    snapshot = known.last_snapshot()
+    assert snapshot is not None
+    snapshots.offer(snapshot)
+    await snapshots.store_offered()
+
+    async def woken() -> Record:
+        """The next record, as a consumer delivers it."""
+        seq = await append()
+        subscription = await client.jetstream().pull_subscribe(
+            subject_of(session_id, "in"),
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=seq
+            ),
+        )
+        [message] = await subscription.fetch(1)
+        return record_delivered(message)
+
+    async def read_by_another(*arrived: Record) -> Session:
+        log.reads.clear()
+        cache = SessionCache(log, asyncio.sleep, snapshots=snapshots)
+        state = await cache.read(session_id, arrived[-1].seq, arrived=lambda: arrived)
+        return state.latest()
+
+    first = await woken()
+    assert await read_by_another(first) == fold(session_id, await log.read(session_id))
+    assert log.reads == [session_id]  # for the comparison
+    second = await woken()
+    assert await read_by_another(second) == fold(session_id, await log.read(session_id))
+    assert len(log.reads) > 1
+    assert await read_by_another(first, second) == fold(session_id, await log.read(session_id))
+    assert log.reads == [session_id]
+    assert counted(metrics) == {"stored": 1, "complete": 2, "used": 1}
+    await close(client)
+
+
+class ReadingLog(JetStreamLog):
+    """Notes each read of records."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.reads: list[str] = []
+
+    async def read(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
+    ) -> Sequence[Record]:
+        self.reads.append(session_id)
+        return await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
+
+    async def record_at(self, session_id: str, position: int) -> Record | None:
+        self.reads.append(session_id)
+        return await super().record_at(session_id, position)
 
 
 # ------------------------------------------------------------------ what is stored at a rest

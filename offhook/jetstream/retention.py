@@ -1,13 +1,16 @@
-"""What leaves the log: messages deleted one by one, so that their bytes are overwritten.
+"""What leaves the log: messages deleted one by one, so that nothing of their bytes stays.
 
-A purge is faster, but leaves the bytes in the block's file, and nothing can overwrite them later:
-the server does not find a purged message any more (nats-server 2.15.1).
+To overwrite a message the server writes the whole file of its block again, 8 MB. A plain deletion
+is much cheaper and leaves the bytes in the file, where nothing can overwrite them later: the server
+does not find a deleted message any more (nats-server 2.15.1). But it removes a file without
+messages. So what may share a file with messages that stay is overwritten, the rest is not.
 """
 
 import asyncio
 import json
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,9 @@ TIMEOUT_S = 10.0
 ALARMS_MAX = 10_000
 """Of one session."""
 
+BLOCK_BYTES_MAX = 8 * 1024 * 1024
+"""Of the file of successive messages, in a stream without a limit of bytes (2.15.1)."""
+
 
 class Retention:
     """Deletes messages. Its methods raise LogUnavailable; what was done stays done."""
@@ -49,21 +55,59 @@ class Retention:
         """Every record of the session that the log has, repeated deliveries too."""
         return [delivery_of_read(each) for each in await self._log.messages(session_id)]
 
-    async def delete(self, positions: Iterable[int]) -> int:
-        """Overwrite and delete these records of the log; returns how many were there."""
+    async def delete(
+        self, positions: Iterable[int], *, overwritten: Container[int] | None = None
+    ) -> int:
+        """Delete these records of the log, and overwrite them; returns how many were there.
+
+        With `overwritten` only those are overwritten: see `to_overwrite`.
+        """
         partitions = await partitions_of(self._client)
-        by_stream: dict[str, list[int]] = {}
+        by_stream: dict[str, dict[int, bool]] = {}
         for each in positions:
             stream = stream_of(partition_of(each), partitions)
-            by_stream.setdefault(stream, []).append(seq_of(each))
+            is_overwritten = overwritten is None or each in overwritten
+            by_stream.setdefault(stream, {})[seq_of(each)] = is_overwritten
         return sum([await self._delete(stream, seqs) for stream, seqs in by_stream.items()])
+
+    async def to_overwrite(self, sizes: Mapping[int, int]) -> set[int]:
+        """Which of these records may share a file with messages that stay, once all are deleted.
+
+        `sizes` has at most as many bytes as a record takes, by its position.
+        """
+        found: set[int] = set()
+        by_stream: dict[int, list[int]] = {}
+        for position in sorted(sizes):
+            by_stream.setdefault(partition_of(position), []).append(position)
+        partitions = await partitions_of(self._client)
+        for partition, positions in by_stream.items():
+            first, *parts = await self._parts(stream_of(partition, partitions), positions)
+            found |= near_others(first, sizes, is_first=True)
+            for part in parts:
+                found |= near_others(part, sizes)
+        return found
+
+    async def _parts(self, stream: str, positions: Sequence[int]) -> list[list[int]]:
+        """The records in parts, with other messages between these, and before all but the first."""
+        parts: list[list[int]] = [[]]
+        last = 0
+        for position in positions:
+            seq = seq_of(position)
+            if seq > last + 1:
+                ask = {"seq": last + 1, "next_by_subj": ">"}
+                there = (await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", ask)).message
+                if there is not None and there.seq < seq:
+                    parts.append([])
+            parts[-1].append(position)
+            last = seq
+        return parts
 
     async def delete_alarms(self, session_id: str) -> int:
         """Overwrite and delete the session's alarms, those set and those that rang."""
         found: list[int] = []
         for subject in (set_subject(session_id, "*"), fired_subject(session_id)):
             found += await self._sequences(TIMERS, subject)
-        return await self._delete(TIMERS, found)
+        return await self._delete(TIMERS, dict.fromkeys(found, True))
 
     async def delete_snapshot(self, session_id: str) -> None:
         """Delete what workers keep of the session to read it faster. It is in memory only."""
@@ -84,11 +128,13 @@ class Retention:
             found.append(answer.message.seq)
         return found
 
-    async def _delete(self, stream: str, seqs: Sequence[int]) -> int:
-        async def delete(seq: int) -> bool:
+    async def _delete(self, stream: str, seqs: Mapping[int, bool]) -> int:
+        """Delete them; those with True are overwritten."""
+
+        async def delete(seq: int, is_overwritten: bool) -> bool:
             async with self._slots:
-                # Without `no_erase` the server overwrites the message.
-                answer = await self._ask(f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": seq})
+                ask = {"seq": seq, "no_erase": not is_overwritten}
+                answer = await self._ask(f"$JS.API.STREAM.MSG.DELETE.{stream}", ask)
                 if answer.error is not None and answer.error.err_code == _NOT_DELETED:
                     there = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", {"seq": seq})
                     if there.message is not None:
@@ -97,7 +143,7 @@ class Retention:
                         )
                 return answer.success
 
-        return sum(await asyncio.gather(*(delete(seq) for seq in seqs)))
+        return sum(await asyncio.gather(*(delete(*each) for each in seqs.items())))
 
     async def _ask(self, subject: str, ask: Mapping[str, Any]) -> "_Answer":
         try:
@@ -110,6 +156,21 @@ class Retention:
         if answer.error is not None and answer.error.err_code not in _NOT_THERE:
             raise LogUnavailable(f"{subject} {ask}: NATS says: {answer.error.description}")
         return answer
+
+
+def near_others(
+    part: Sequence[int], sizes: Mapping[int, int], *, is_first: bool = False
+) -> set[int]:
+    """Which of successive records may be in one block with a message before or after them.
+
+    Before those that are the first of their stream there is none.
+    """
+    ends = [*accumulate((sizes[each] for each in part), initial=0)]
+    return {
+        each
+        for each, (start, end) in zip(part, pairwise(ends), strict=True)
+        if (start < BLOCK_BYTES_MAX and not is_first) or ends[-1] - end < BLOCK_BYTES_MAX
+    }
 
 
 class _Error(msgspec.Struct):

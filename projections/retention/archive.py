@@ -1,7 +1,7 @@
 """Archive: sessions that ended long ago leave event_log and the log for segment files.
 
     begin ─▶ write the segment ─▶ read it back ─▶ one transaction:      ─▶ delete from the log,
-    (a row)                                       register, and delete      message by message
+    (a row)                                       register, and delete      many segments at once
                                                   from event_log
 
 Killed anywhere, the next run finishes it first: a segment that was begun and not registered is
@@ -15,14 +15,14 @@ A record that arrives while its session is archived has a later position, and st
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
@@ -72,6 +72,9 @@ READS_AT_ONCE = 16
 LEAVE_AT_ONCE = 16
 """Sessions that are deleted from the log before one transaction records that they were."""
 
+LEAVE_RECORDS_MAX = 500_000
+"""Records that leave the log together. The more they are, the fewer have to be overwritten."""
+
 LOCK = "offhook retention"
 
 CANDIDATES = (
@@ -82,6 +85,7 @@ CANDIDATES = (
 )
 
 Step = Callable[[str], None]
+Item = TypeVar("Item")
 
 
 @dataclass(kw_only=True)
@@ -135,6 +139,8 @@ class Archiver:
         self._segment_sessions_max = segment_sessions_max
         self.progress = ArchiveProgress()
         self.left_log = 0  # sessions that this run has deleted from the log
+        self._registered: list[str] = []  # segments whose records are still in the log
+        self._registered_records = 0
 
     async def run(self, older_than: timedelta, now: datetime) -> ArchiveProgress:
         """Archive what had no record for `older_than`. Raises OperatorFault or PassingFault."""
@@ -157,6 +163,7 @@ class Archiver:
                             group = []
             if group:
                 await self._archive(group)
+            await self._leave_log()
         return self.progress
 
     def _is_full(self, group: Sequence[Archived]) -> bool:
@@ -177,14 +184,19 @@ class Archiver:
             self._at_step("removed an unfinished segment")
         async with self._engine.connect() as connection:
             left = await connection.execute(
-                select(archived_sessions.c.segment, func.count().label("sessions"))
+                select(
+                    archived_sessions.c.segment,
+                    func.count().label("sessions"),
+                    func.sum(archived_sessions.c.records).label("records"),
+                )
                 .where(archived_sessions.c.left_log_at.is_(None))
                 .group_by(archived_sessions.c.segment)
             )
             segments = left.all()
         self.progress.unfinished = sum(row.sessions for row in segments)
         for row in segments:
-            await self._leave_log(row.segment)
+            await self._leave_log_later(row.segment, row.records)
+        await self._leave_log()
 
     async def _count_candidates(self, before: datetime) -> int:
         async with self._engine.connect() as connection:
@@ -262,12 +274,11 @@ class Archiver:
         self._at_step("written")
         await self._register(manifest)
         self._at_step("registered")
-        await self._leave_log(name)
         self.progress.segments += 1
         self.progress.sessions += len(manifest.blocks)
         self.progress.records += manifest.records
         self.progress.bytes += manifest.bytes
-        self._at_step("left the log")
+        await self._leave_log_later(name, manifest.records)
 
     async def _register(self, manifest: Manifest) -> None:
         """Register the segment's sessions, and delete their rows: both or neither."""
@@ -305,40 +316,67 @@ class Archiver:
                     f" expected {wanted}; nothing was changed: run `offhook archive` again"
                 )
 
-    async def _leave_log(self, name: str) -> None:
-        """Delete the segment's records from the log, once every session is marked as archived."""
+    async def _leave_log_later(self, name: str, records: int) -> None:
+        self._registered.append(name)
+        self._registered_records += records
+        if self._registered_records >= LEAVE_RECORDS_MAX:
+            await self._leave_log()
+
+    async def _leave_log(self) -> None:
+        """Delete what is registered from the log, once every session is marked as archived."""
+        segments, self._registered, self._registered_records = self._registered, [], 0
         async with self._engine.connect() as connection:
             found = await connection.execute(
                 select(archived_sessions, archive_segments.c.root)
                 .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
                 .where(
-                    archived_sessions.c.segment == name, archived_sessions.c.left_log_at.is_(None)
+                    archived_sessions.c.segment.in_(segments),
+                    archived_sessions.c.left_log_at.is_(None),
                 )
+                .order_by(archived_sessions.c.last_seq)
             )
             rows = found.all()
-        await self._marks.add([row.session_id for row in rows])
+        if not rows:
+            return
+        await self._marks.add({row.session_id for row in rows})
         self._at_step("marked")
-        for at in range(0, len(rows), LEAVE_AT_ONCE):
-            several = rows[at : at + LEAVE_AT_ONCE]
-            await asyncio.gather(*(self._delete(name, row) for row in several))
+        sizes: list[dict[int, int]] = []
+        for some in _slices(rows, READS_AT_ONCE):
+            sizes += await asyncio.gather(*map(_sizes_of, some))
+        overwritten = await self._retention.to_overwrite(
+            {position: size for each in sizes for position, size in each.items()}
+        )
+        for several in _slices([*zip(rows, sizes, strict=True)], LEAVE_AT_ONCE):
+            await asyncio.gather(
+                *(self._delete(row.session_id, each, overwritten) for row, each in several)
+            )
             async with self._engine.begin() as connection:
                 await connection.execute(
                     update(archived_sessions)
                     .where(
-                        archived_sessions.c.session_id.in_([row.session_id for row in several]),
-                        archived_sessions.c.segment == name,
+                        tuple_(archived_sessions.c.session_id, archived_sessions.c.segment).in_(
+                            [(row.session_id, row.segment) for row, _ in several]
+                        )
                     )
                     .values(left_log_at=text("clock_timestamp()"))
                 )
             for _ in several:
                 self.left_log += 1
                 self._at_step("a session left the log")
+        self._at_step("left the log")
 
-    async def _delete(self, segment: str, row: Any) -> None:
+    async def _delete(
+        self, session_id: str, positions: Iterable[int], overwritten: Container[int]
+    ) -> None:
         """Delete an archived session's records and alarms from the log."""
-        records = await asyncio.to_thread(read_block, row.root, segment, block_of(row))
-        await self._retention.delete(each.position for each in records)
-        await self._retention.delete_alarms(row.session_id)
+        await self._retention.delete(positions, overwritten=overwritten)
+        await self._retention.delete_alarms(session_id)
+
+
+async def _sizes_of(row: Any) -> dict[int, int]:
+    """The positions of an archived session, and what each record takes in the log at least."""
+    records = await asyncio.to_thread(read_block, row.root, row.segment, block_of(row))
+    return {each.position: len(each.body) for each in records}
 
 
 def require_old_enough(older_than: timedelta) -> None:
@@ -384,5 +422,5 @@ def session_values(segment: str, block: Block) -> dict[str, object]:
     }
 
 
-def _slices(items: Sequence[str], size: int) -> list[Sequence[str]]:
+def _slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[at : at + size] for at in range(0, len(items), size)]

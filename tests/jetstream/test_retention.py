@@ -1,24 +1,72 @@
-"""What leaves the log may have left it before, wherever it was in its stream."""
+"""What leaves the log may have left it before, wherever it was, and leaves no bytes behind."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.aio.client import Client
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.codec.facts import encoded_webhook
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.retention import Retention
+from offhook.jetstream.retention import BLOCK_BYTES_MAX, Retention, near_others
 from tests.projections.story import call
 
 
-async def test_deleting_again_finds_nothing_to_delete() -> None:
+@pytest.fixture
+async def server() -> AsyncIterator[NatsServer]:
     with NatsServer() as server:
-        client = await connect(server.url, "test")
-        await provision(client, [server.monitor_url], partitions=1)
-        log, retention = JetStreamLog(client), Retention(client)
-        for entry in call("s1"):
-            await log.append("s1", entry.side, entry.encoded)
-        positions = [each.seq for each in await retention.read("s1")]
-        first, middle, last = min(positions), sorted(positions)[5], max(positions)
-        assert await retention.delete([first, middle, last]) == 3
-        assert await retention.delete([first, middle, last, last + 100]) == 0
-        assert await retention.delete(positions) == len(positions) - 3
-        assert await retention.delete(positions) == 0
-        await close(client)
+        yield server
+
+
+@pytest.fixture
+async def client(server: NatsServer) -> AsyncIterator[Client]:
+    client = await connect(server.url, "test")
+    await provision(client, [server.monitor_url], partitions=1)
+    yield client
+    await close(client)
+
+
+async def test_deleting_again_finds_nothing_to_delete(client: Client) -> None:
+    log, retention = JetStreamLog(client), Retention(client)
+    for entry in call("s1"):
+        await log.append("s1", entry.side, entry.encoded)
+    positions = [each.seq for each in await retention.read("s1")]
+    first, middle, last = min(positions), sorted(positions)[5], max(positions)
+    assert await retention.delete([first, middle, last]) == 3
+    assert await retention.delete([first, middle, last, last + 100]) == 0
+    assert await retention.delete(positions) == len(positions) - 3
+    assert await retention.delete(positions) == 0
+
+
+async def test_what_is_not_overwritten_is_gone_with_its_file(
+    server: NatsServer, client: Client
+) -> None:
+    log, retention = JetStreamLog(client), Retention(client)
+    size = BLOCK_BYTES_MAX // 32
+    sizes: dict[int, int] = {}
+    for number in range(160):
+        word = b"private" if 0 < number < 159 else b"to stay"
+        body = b'{"here": "%s"}' % (word * (size // 7 + 1))
+        appended = await log.append("s1", "in", encoded_webhook(body, f"event-{number}"))
+        sizes[appended.seq] = size
+    first, *others, last = sorted(sizes)
+    # One left the log before, and must not divide the others.
+    await retention.delete([others.pop(60)], overwritten=())
+    overwritten = await retention.to_overwrite({each: sizes[each] for each in others})
+    assert overwritten == {*others[:32], *others[-32:]}
+    assert await retention.delete(others, overwritten=overwritten) == len(others)
+    assert [each.seq for each in await retention.read("s1")] == [first, last]
+    files = [*server.directory.rglob("*.blk")]
+    assert files
+    assert not any(b"private" in file.read_bytes() for file in files)
+
+
+def test_records_that_may_share_a_block_with_others_are_those_near_them() -> None:
+    half = BLOCK_BYTES_MAX // 2
+    sizes = dict.fromkeys(range(10, 20), half)
+    assert near_others(range(10, 20), sizes) == {10, 11, 18, 19}
+    assert near_others(range(10, 20), sizes, is_first=True) == {18, 19}
+    assert near_others(range(10, 14), sizes) == {10, 11, 12, 13}
+    assert near_others([], sizes) == set()

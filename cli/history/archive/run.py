@@ -86,13 +86,12 @@ class _Showing:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} sessions"),
-            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TextColumn("{task.fields[said]}"),
             TimeRemainingColumn(compact=True),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("archiving", total=None, visible=False, rate=0.0)
+        self._task = self._bar.add_task("archiving", total=None, visible=False, said="")
 
     def __enter__(self) -> "_Showing":
         self._bar.start()
@@ -103,13 +102,17 @@ class _Showing:
 
     def __call__(self, archiver: Archiver) -> None:
         progress = archiver.progress
-        seen, total = archiver.left_log, progress.unfinished + progress.candidates
+        # A session is first written to a segment, then deleted from the log.
+        archived, left = progress.unfinished + progress.sessions, archiver.left_log
+        total = progress.unfinished + progress.candidates
         now = time.monotonic()
-        rate = seen / (now - self._started)
-        self._bar.update(self._task, completed=seen, total=total, visible=total > 0, rate=rate)
+        said = f"{archived:,} of {total:,} sessions archived, {left:,} deleted from the log"
+        self._bar.update(
+            self._task, completed=archived + left, total=2 * total, visible=total > 0, said=said
+        )
         if not self._console.is_terminal and now - self._printed >= PRINT_EVERY_S:
             self._printed = now
-            self._console.print(f"archived {seen:,} of {total:,} sessions, {rate:,.0f}/s")
+            self._console.print(f"{said}, {left / (now - self._started):,.0f}/s")
 
 
 def _print_result(console: Console, root: str, done: ArchiveProgress, took_s: float) -> None:

@@ -1,10 +1,12 @@
 """Which sessions may be archived, and what of them. Pure."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from offhook.history.lines import HistoryRecord
 from offhook.history.segments import Archived
+from offhook.jetstream.message import imported_from
 from offhook.projections.views.stored.event_log import StoredRecord, event_id_of
 from offhook.session import Session, fold
 
@@ -28,8 +30,15 @@ def why_not(session: Session, last_stored_at: datetime, *, before: datetime, now
 
 
 def session_of(rows: Sequence[StoredRecord]) -> Session | None:
-    """The fold of a session's records; None if one of them cannot be read."""
-    records = [row.record for row in rows if row.record is not None]
+    """The fold of a session's records; None if one of them cannot be read.
+
+    As workers fold it: nobody decides on an imported record, or acts on it.
+    """
+    records = [
+        replace(row.record, imported_from=imported_from(row.headers or {}))
+        for row in rows
+        if row.record is not None
+    ]
     return fold(rows[0].session_id, records) if len(records) == len(rows) else None
 
 

@@ -14,6 +14,7 @@ from offhook.history.files import records_in
 from offhook.history.segments import read_manifest, segment_url
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.message import imported_headers
 from offhook.jetstream.stream import snapshots_config
 from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import cancel, cut_over_version
@@ -181,6 +182,20 @@ async def test_sessions_that_are_not_settled_stay(
     assert (await archiver.run(OLD, datetime.now(UTC))).candidates == 0
     with pytest.raises(OperatorFault, match="at least 1 day"):
         await archiver.run(timedelta(hours=3), datetime.now(UTC))
+
+
+async def test_imported_sessions_wait_for_no_decision(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    """Webhooks that were captured elsewhere have none, and stayed in the log forever."""
+    stored_at = datetime(2026, 1, 1, tzinfo=UTC)
+    for number, entry in enumerate(call("captured"), start=1):
+        headers = imported_headers(number, stored_at)
+        await log.append(entry.session_id, entry.side, entry.encoded, headers=headers)
+    await project(client, engine)
+    done = await archive(client, engine, tmp_path)
+    assert (done.sessions, done.kept.total()) == (1, 0)
+    assert await subjects(client) == 0
 
 
 async def test_a_damaged_segment_is_an_error_and_harms_no_other_session(

@@ -67,6 +67,23 @@ def cpu_s_with_children(pid: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
+def memory_mb_of(pid: int) -> float:
+    """Memory of a process and those that it has started, in MB; nan if there is no /proc.
+
+    What several of them share counts once (PSS of proc(5)).
+    """
+    total = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = path.read_text().rpartition(")")[2].split()[1]
+            if str(pid) in (path.parent.name, parent):
+                lines = (path.parent / "smaps_rollup").read_text().splitlines()
+                total += sum(int(each.split()[1]) for each in lines if each.startswith("Pss:"))
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+    return total / 1024 or float("nan")
+
+
 @contextmanager
 def role(package: str, settings: Settings, log: Path) -> Iterator[Child]:
     """A role of Offhook as its own process."""

@@ -59,14 +59,19 @@ def webhooks(count: int, key: SigningKey, *, per_session: int) -> list[SignedWeb
             session_id = str(uuid.uuid4())
         call_control_id = f"v3:{uuid.uuid4().hex}{uuid.uuid4().hex[:22]}"
         body = _body(call_control_id, session_id)
-        headers = sign(body, key, now_s)
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = (
-            f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-            f"user-agent: telnyx-webhooks\r\n{head}content-length: {len(body)}\r\n\r\n"
-        )
-        made.append(SignedWebhook(call_control_id=call_control_id, request=request.encode() + body))
+        made.append(signed_webhook(body, key, now_s, call_control_id))
     return made
+
+
+def signed_webhook(
+    body: bytes, key: SigningKey, now_s: float, call_control_id: str
+) -> SignedWebhook:
+    head = "".join(f"{name}: {value}\r\n" for name, value in sign(body, key, now_s).items())
+    request = (
+        f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        f"user-agent: telnyx-webhooks\r\n{head}content-length: {len(body)}\r\n\r\n"
+    )
+    return SignedWebhook(call_control_id=call_control_id, request=request.encode() + body)
 
 
 def body_of(request: bytes) -> bytes:

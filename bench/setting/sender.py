@@ -36,8 +36,9 @@ class Answer(msgspec.Struct):
 class Appends:
     """Records that are encoded before the first of them is sent."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._messages = [_message(number, *entry) for number, entry in enumerate(entries)]
+    def __init__(self, entries: Iterable[Entry], headers: Mapping[str, str] | None = None) -> None:
+        """`headers` are added to those of each record."""
+        self._messages = [_message(number, headers, *entry) for number, entry in enumerate(entries)]
         self._answers = bytearray()
 
     def __len__(self) -> int:
@@ -98,8 +99,10 @@ def _stored(answers: bytes) -> Mapping[int, int]:
     return found
 
 
-def _message(number: int, session_id: str, side: Side, encoded: Encoded) -> bytes:
-    lines = [f"{name}: {value}\r\n" for name, value in headers_of(encoded, None, None).items()]
+def _message(
+    number: int, more: Mapping[str, str] | None, session_id: str, side: Side, encoded: Encoded
+) -> bytes:
+    lines = [f"{name}: {value}\r\n" for name, value in headers_of(encoded, None, more).items()]
     headers = f"NATS/1.0\r\n{''.join(lines)}\r\n".encode()
     sizes = f"{len(headers)} {len(headers) + len(encoded.body)}"
     start = f"HPUB {subject_of(session_id, side)} {INBOX}.{number} {sizes}\r\n".encode()

@@ -1,0 +1,353 @@
+"""What sessions that ended long ago cost: memory of each process, and processor time of a record.
+
+    python -m bench.old_sessions [--sessions 10000 100000] [--calls 500] [--rate 50]
+        [--partitions 1]
+
+One installation with all roles has so many sessions in its life, each size on top of the one
+before. Old sessions are appended as an import does it, four records each, then 200 calls that are
+up. `offhook archive` runs with a clock for which only these are not older than a day. Then
+`--calls` calls come in through ingress and end, and the table has a row for that size:
+
+    memory     each process' own and its share of what it shares with others (PSS), in MB: with the
+               old sessions in the log (`before`) and once nats-server has given back what it can
+    ms         processor time for each record of those calls
+    complete   whether views, archive and log have exactly the sessions that they should
+
+The server remembers ids of messages for a second here instead of ten minutes, as if old sessions
+had been stored earlier than that.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvloop
+from nacl.signing import SigningKey
+from nats.js import JetStreamContext
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from bench.setting.carrier import StubCarrier, listening
+from bench.setting.children import cpu_s_of, cpu_s_with_children, memory_mb_of, role
+from bench.setting.load import SignedWebhook, at_rate, signed_webhook
+from bench.setting.machine import describe
+from bench.setting.records import call_records
+from bench.setting.sender import Appends, Entry
+from offhook.cli.embedded.nats_server import NatsServer
+from offhook.cli.embedded.postgres_server import PostgresServer
+from offhook.cli.embedded.prepare import prepare
+from offhook.cli.history.archive.run import run_archive
+from offhook.codec.facts import Encoded
+from offhook.jetstream.client.connection import close, connect
+from offhook.jetstream.message import imported_headers
+from offhook.jetstream.stream import PROJECTOR, WORKER, streams_of
+from offhook.projections.views.database.engine import open_database
+from offhook.settings import Settings
+from offhook.telnyx.signature import public_key_text
+
+UP = 200
+"""Calls that are up all the time."""
+
+CHUNK = 10_000
+OLDER_THAN = timedelta(days=1)
+
+SETTLE_S = 1_800.0
+CONNECTIONS = 8
+MEMORY_EVERY_S = 10.0
+MEMORY_FOR_S = 60.0
+"""Go frees memory within minutes."""
+
+PROCESSES = ("nats-server", "Postgres", "projector", "worker", "ingress")
+ARCHIVE = "archive"
+
+console = Console(width=130)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """The running processes by name, and what reaches the servers."""
+
+    settings: Settings
+    pids: Mapping[str, int]
+    js: JetStreamContext
+    key: SigningKey
+    ingress_port: int
+    carrier: StubCarrier
+    folder: Path
+
+    def memory_mb(self) -> dict[str, float]:
+        return {name: memory_mb_of(pid) for name, pid in self.pids.items()}
+
+    def cpu_s(self) -> dict[str, float]:
+        return {
+            name: cpu_s_with_children(pid) if name == "Postgres" else cpu_s_of(pid)
+            for name, pid in self.pids.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    sessions: int
+    before_mb: Mapping[str, float]
+    after_mb: Mapping[str, float]
+    ms: Mapping[str, float]
+    complete: bool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sessions", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--calls", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=50.0)
+    parser.add_argument("--partitions", type=int, default=1)
+    chosen = parser.parse_args()
+    console.print(describe("bench.old_sessions"), highlight=False)
+    rows = uvloop.run(measure(chosen))
+    console.print(_table(rows))
+
+
+async def measure(chosen: argparse.Namespace) -> list[Row]:
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
+        async with _installation(Path(name), chosen.partitions) as running:
+            ever = 0
+            for count in chosen.sessions:
+                latest = count - chosen.calls - UP
+                await _append_old(running, ever, latest)
+                now = datetime.now(UTC)
+                await _append(running, range(latest, latest + UP), (0, 4), now)
+                before_mb = await _at_rest(running)
+                archive_mb = await _archive(running, now)
+                after_mb = {**await _at_rest(running), ARCHIVE: archive_mb}
+                ms = await _calls_come(running, count, chosen.calls, chosen.rate)
+                complete = await _is_complete(running, count, chosen.calls)
+                rows.append(
+                    Row(
+                        sessions=count,
+                        before_mb=before_mb,
+                        after_mb=after_mb,
+                        ms=ms,
+                        complete=complete,
+                    )
+                )
+                ever = count
+                console.print(_table(rows))
+    return rows
+
+
+@asynccontextmanager
+async def _installation(folder: Path, partitions: int):  # type: ignore[no-untyped-def]
+    key = SigningKey.generate()
+    stack = ExitStack()
+    async with listening(StubCarrier()) as carrier:
+        try:
+            nats = stack.enter_context(NatsServer(folder / "nats"))
+            postgres = stack.enter_context(PostgresServer(folder / "postgres"))
+            settings = Settings(
+                nats_url=nats.url,
+                nats_monitor_urls=(nats.monitor_url,),
+                postgres_url=postgres.create_database("old"),
+                partitions=partitions,
+                ingress_port=0,
+                projector_port=0,
+                worker_port=0,
+                carrier_url=carrier.url,
+                carrier_key="bench",
+                public_keys=(public_key_text(key),),
+                flows=("bench.setting.flows:ANSWERING",),
+            )
+            await asyncio.to_thread(prepare, settings)
+            client = await connect(nats.url, "bench")
+            js = client.jetstream()
+            for stream in streams_of(partitions):
+                config = (await js.stream_info(stream)).config
+                await js.update_stream(config.evolve(duplicate_window=1))
+            children = {}
+            for name, package in (
+                ("projector", "projections"), ("worker", "workers"), ("ingress", "ingress"),
+            ):  # fmt: skip
+                children[name] = await asyncio.to_thread(
+                    stack.enter_context, role(package, settings, folder / f"{package}.log")
+                )
+            yield Installation(
+                settings=settings,
+                pids={
+                    "nats-server": nats.pid,
+                    "Postgres": postgres.pid,
+                    **{name: each.pid for name, each in children.items()},
+                },
+                js=js,
+                key=key,
+                ingress_port=children["ingress"].port,
+                carrier=carrier,
+                folder=folder,
+            )
+            await close(client)
+        finally:
+            await asyncio.to_thread(stack.close)
+
+
+async def _append_old(running: Installation, first: int, until: int) -> None:
+    for start in range(first, until, CHUNK):
+        numbers = range(start, min(start + CHUNK, until))
+        await _append(running, numbers, (0, 4, 5, 6), _BEGAN)
+        console.print(f"{numbers.stop:,} of {until:,} old sessions appended", highlight=False)
+        await _settled(running)
+
+
+async def _append(
+    running: Installation, numbers: range, which: Sequence[int], began: datetime
+) -> None:
+    """Append those records of each call, as an import of what was stored then."""
+    appends = Appends(_calls(numbers, which, began), imported_headers(1, began))
+    await asyncio.to_thread(appends.send, running.settings.nats_url, float("inf"))
+    await _settled(running)
+
+
+def _calls(numbers: Iterable[int], which: Sequence[int], began: datetime) -> Iterator[Entry]:
+    """Those records of each call, made from the records of one."""
+    of_one = call_records(0)
+    for number in numbers:
+        at = began + timedelta(seconds=6 * number) if began is _BEGAN else began
+        changed = {
+            "bench-0000000": f"bench-{number:07d}",
+            "+12025550000": f"+1202555{number % 10_000:04d}",
+            "2026-11-22T12:00": f"{at:%Y-%m-%dT%H:%M}",
+            "2026-11-22T12:01": f"{at + timedelta(minutes=1):%Y-%m-%dT%H:%M}",
+        }
+        for session_id, side, encoded in (of_one[each] for each in which):
+            body, fact_id = encoded.body, encoded.fact_id
+            for old, new in changed.items():
+                body, fact_id = body.replace(old.encode(), new.encode()), fact_id.replace(old, new)
+            made = Encoded(type=encoded.type, version=encoded.version, fact_id=fact_id, body=body)
+            yield changed[session_id], side, made
+
+
+async def _settled(running: Installation) -> None:
+    """Wait until workers and projector have acknowledged every record."""
+    async with asyncio.timeout(SETTLE_S):
+        for stream in streams_of(running.settings.partitions):
+            for consumer in (WORKER, PROJECTOR):
+                while True:
+                    found = await running.js.consumer_info(stream, consumer)
+                    if not found.num_pending and not found.num_ack_pending:
+                        break
+                    await asyncio.sleep(0.2)
+
+
+async def _at_rest(running: Installation) -> dict[str, float]:
+    """The memory of each process, once nats-server's does not fall any more."""
+    least, since = running.memory_mb()["nats-server"], time.monotonic()
+    while time.monotonic() - since < MEMORY_FOR_S:
+        await asyncio.sleep(MEMORY_EVERY_S)
+        now = running.memory_mb()["nats-server"]
+        if now < 0.98 * least:
+            least, since = now, time.monotonic()
+    return running.memory_mb()
+
+
+async def _archive(running: Installation, old_until: datetime) -> float:
+    """Archive what was stored by then; the memory of the process that did, at most."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return await asyncio.get_running_loop().run_in_executor(
+            process,
+            archive_later,
+            running.settings,
+            str(running.folder / "archive"),
+            old_until + OLDER_THAN,
+        )
+
+
+def archive_later(settings: Settings, root: str, now: datetime) -> float:
+    """Archive with that clock; the memory of this process at most, in MB."""
+    asyncio.run(run_archive(Console(width=130), settings, root, OLDER_THAN, now))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def _calls_come(
+    running: Installation, ever: int, calls: int, rate: float
+) -> dict[str, float]:
+    """Calls that come in and end: what each record cost each process, in milliseconds."""
+    numbers = range(ever - calls, ever)
+    before_s, before = running.cpu_s(), await _records(running)
+    for which in (0, 5):
+        now = time.time()
+        work: list[SignedWebhook] = [
+            signed_webhook(encoded.body, running.key, now, session_id)
+            for session_id, _, encoded in _calls(numbers, (which,), datetime.now(UTC))
+        ]
+        measured = await at_rate(running.ingress_port, work, per_s=rate, connections=CONNECTIONS)
+        assert measured.taken == calls, measured
+        await asyncio.sleep(1.0)
+        await _settled(running)
+    appended = await _records(running) - before
+    return {
+        name: (used_s - before_s[name]) / appended * 1000
+        for name, used_s in running.cpu_s().items()
+    }
+
+
+async def _records(running: Installation) -> int:
+    """How many records the log has had."""
+    streams = streams_of(running.settings.partitions)
+    return sum([(await running.js.stream_info(each)).state.last_seq for each in streams])
+
+
+async def _is_complete(running: Installation, ever: int, latest: int) -> bool:
+    """Whether everything is where it belongs: the latest calls, and those up, are in the log."""
+    streams = streams_of(running.settings.partitions)
+    states = [(await running.js.stream_info(each)).state for each in streams]
+    in_log = 2 * UP + 5 * latest
+    wanted = (ever, ever, ever - UP - latest, in_log, in_log)
+    engine = open_database(running.settings.postgres_url)
+    async with engine.connect() as connection:
+        found = (await connection.execute(_COUNTS)).one()
+    await engine.dispose()
+    is_right = (*found, sum(each.messages for each in states)) == wanted
+    if not is_right:
+        console.print(f"found {(*found, *(each.messages for each in states))}, not {wanted}")
+    return is_right
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(title="before and after an archive run, and the calls behind it")
+    table.add_column("process")
+    for column in ("sessions ever", "MB before", "MB after", "ms a record", "complete"):
+        table.add_column(column, justify="right")
+    for name in (*PROCESSES, ARCHIVE, "all"):
+        for row in rows:
+            mb = [
+                f"{each[name]:.0f}" if name in each else ""
+                for each in (row.before_mb, row.after_mb)
+            ]
+            ms = sum(row.ms.values()) if name == "all" else row.ms.get(name)
+            table.add_row(
+                name,
+                f"{row.sessions:,}",
+                *mb,
+                f"{ms:.2f}" if ms is not None else "",
+                ("yes" if row.complete else "WRONG") if name == "all" else "",
+            )
+    return table
+
+
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_COUNTS = text(
+    "select (select count(*) from sessions), (select count(*) from legs),"
+    " (select count(*) from archived_sessions where left_log_at is not null),"
+    " (select count(*) from event_log)"
+)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """The proof of an erasure: every place where the target could still be, read byte by byte."""
 
 import asyncio
+import json
 import os
 import re
 import time
@@ -53,11 +54,27 @@ class Proof:
         return sum(each.found for each in self.scanned)
 
 
-def pattern_of(target: Target) -> str:
-    """What is looked for, as a regular expression of Python and of Postgres."""
+def pattern_of(target: Target, *, in_tables: bool = False) -> str:
+    """What is looked for, as a regular expression of Python, or of Postgres for `in_tables`."""
     numbers = [f"(^|[^0-9]){each}($|[^0-9])" for each in target.numbers]
-    texts = (*target.session_ids, *target.ids, *target.names)
+    names = {each for name in target.names for each in _spelled(name)}
+    if in_tables:
+        names |= {*map(_as_bytea, names)}
+    texts = (*target.session_ids, *target.ids, *sorted(names))
     return "|".join([*numbers, *map(re.escape, texts)])
+
+
+def _spelled(name: str) -> Iterator[str]:
+    """As it is, and as JSON may have it: `Jos\\u00e9`."""
+    yield name
+    for ascii_only in (False, True):
+        yield json.dumps(name, ensure_ascii=ascii_only)[1:-1]
+
+
+def _as_bytea(name: str) -> str:
+    """As Postgres escapes it in a `bytea`: `Jos\\303\\251`."""
+    shown = (rf"\{byte:03o}" if byte > 127 else chr(byte) for byte in name.encode())
+    return "".join(each if each != "\\" else "\\\\" for each in shown)
 
 
 async def scan(
@@ -72,8 +89,7 @@ async def scan(
 
     `doing` is told how far it is, from another thread too.
     """
-    pattern = pattern_of(target)
-    searched = re.compile(pattern.encode())
+    searched = re.compile(pattern_of(target).encode())
     proof = Proof()
     if not stores:
         proof.unreachable.append("the stream files: no server says where they are; use --store")
@@ -82,7 +98,7 @@ async def scan(
     for root in roots:
         expected = await _segments_of(connection, root)
         await asyncio.to_thread(_scan_segments, root, expected, searched, doing, proof)
-    proof.scanned += await _scan_tables(connection, pattern, doing)
+    proof.scanned += await _scan_tables(connection, pattern_of(target, in_tables=True), doing)
     return proof
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 from nats.aio.client import Client
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.history.files import names_in
@@ -105,6 +106,25 @@ async def test_what_of_an_archive_cannot_be_read_is_named_beside_what_was_found(
     shutil.rmtree(tmp_path)  # as of a disk that is not mounted
     found, [said] = await _found_in(engine, target, tmp_path)
     assert (found, said.endswith(" is not there, and 5 more")) == (None, True)
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_a_name_is_found_however_it_is_written(
+    ascii_only: bool, client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    name = 'José "Pepe" Núñez'
+    (tmp_path / "kept.blk").write_text(json.dumps([name], ensure_ascii=ascii_only))
+    await settled_calls(client, log, engine, ["call-1"])
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("update event_log set body = :body"),
+            {"body": json.dumps([name], ensure_ascii=ascii_only).encode()},
+        )
+        rows = (await connection.execute(text("select count(*) from event_log"))).scalar_one()
+        target = Target(session_ids=(), names=(name,))
+        proof = await scan(connection, target, stores=[tmp_path], roots=[])
+    found = {each.where: each.found for each in proof.scanned if each.found}
+    assert found == {f"stream files in {tmp_path}": 1, "table public.event_log": rows}
 
 
 async def _found_in(

@@ -33,6 +33,22 @@ async def become_active(connection: AsyncConnection, name: str) -> bool:
     return bool(answer.scalar_one())
 
 
+async def is_active(connection: AsyncConnection, name: str) -> bool:
+    """Whether any connection has the lock of that name. It is not taken to find out: others, who
+    try for it meanwhile, would find it taken."""
+    answer = await connection.execute(
+        text(
+            "select exists (select from pg_locks where locktype = 'advisory' and granted"
+            " and database = (select oid from pg_database where datname = current_database())"
+            # A key of 64 bits is in two columns.
+            " and objsubid = 1 and classid::bigint << 32 | objid::bigint"
+            " = hashtextextended(:name, 0))"
+        ),
+        {"name": name},
+    )
+    return bool(answer.scalar_one())
+
+
 async def begin(
     connection: AsyncConnection, name: str, stream_created_at: datetime, partition: int = 0
 ) -> Checkpoint:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from offhook.projections.projector.checkpoint import become_active
+from offhook.projections.projector.checkpoint import become_active, is_active
 from offhook.projections.rebuild.aside import create_aside, create_indexes
 from offhook.projections.rebuild.build import (
     UNFINISHED,
@@ -172,9 +172,9 @@ async def read_status(engine: AsyncEngine) -> RebuildStatus:
         live = await live_schema(connection)
         build = await read_build(connection, aside_of(live))
         reached = await live_positions(connection, live)
-        is_claimed = not await become_active(connection, NAME)
-        is_at_work = is_claimed and await become_active(connection, RETENTION)
-        await connection.invalidate()  # it may have one of the locks now
+        is_at_work = await is_active(connection, NAME) and not await is_active(
+            connection, RETENTION
+        )
     positions = build.positions if build is not None else {}
     behind = sum(max(0, seq - positions.get(key, seq)) for key, seq in reached.items())
     return RebuildStatus(

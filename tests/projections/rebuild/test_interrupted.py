@@ -158,6 +158,20 @@ async def test_it_is_not_at_work_because_an_archive_run_is(
         assert (await read_status(engine)).is_at_work
 
 
+async def test_whoever_looks_at_it_keeps_nobody_out(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await projected(client, log, engine)
+    with pytest.raises(Killed):
+        await built(engine, on_progress=_kill_when("indexing"))
+
+    async def look() -> None:
+        for _ in range(10):
+            assert not (await read_status(engine)).is_at_work
+
+    await asyncio.gather(*(look() for _ in range(4)))
+
+
 async def test_cancelled_at_work_it_leaves_nothing(
     client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

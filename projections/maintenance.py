@@ -12,11 +12,12 @@ from sqlalchemy import text
 from offhook.errors import LogReplaced, OperatorFault
 from offhook.jetstream.stream import PROJECTOR
 from offhook.projections.projector.batch import Projection
-from offhook.projections.rebuild import cutover, run
+from offhook.projections.rebuild import control, cutover, run
 from offhook.projections.rebuild.build import UNFINISHED, Build, Positions
+from offhook.projections.rebuild.control import RebuildStatus
 from offhook.projections.rebuild.parity import Compared, Example, Parity
 from offhook.projections.rebuild.refold import Refolded, refold
-from offhook.projections.rebuild.run import GRACE_S, RebuildProgress, RebuildStatus
+from offhook.projections.rebuild.run import GRACE_S, RebuildProgress
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.rollups.tables import ROLLUPS
 from offhook.projections.views.database.engine import Connection, Engine, open_database
@@ -88,19 +89,19 @@ async def read_rebuild(postgres_url: str) -> RebuildStatus:
     """What there is aside, and whether a process is at work on it."""
     async with _engine(postgres_url) as engine:
         await cutover.end_grace(engine)
-        return await run.read_status(engine)
+        return await control.read_status(engine)
 
 
 async def pause_rebuild(postgres_url: str) -> Build:
     """Have the rebuild at work stop where it is."""
     async with _engine(postgres_url) as engine:
-        return await run.pause(engine)
+        return await control.pause(engine)
 
 
 async def cancel_rebuild(postgres_url: str) -> bool:
     """Drop what is aside; whether there was anything."""
     async with _engine(postgres_url) as engine:
-        return await run.cancel(engine)
+        return await control.cancel(engine)
 
 
 def view_names() -> tuple[str, ...]:
@@ -169,7 +170,7 @@ async def empty_views(postgres_url: str) -> None:
     The projector folds the log again from its beginning.
     """
     async with _engine(postgres_url) as engine:
-        await run.cancel(engine)
+        await control.cancel(engine)
         async with engine.begin() as connection:
             await hold_off_projectors(connection)
             # The roll-ups are emptied with the legs, by the trigger on those.

@@ -1,4 +1,4 @@
-"""The order of a rebuild, and what other processes may ask of one.
+"""The order of a rebuild.
 
 build ─▶ cold ─▶ indexes ─▶ archived ─▶ tail ─▶ parity ─▶ ready ─▶ cutover
            └────────┴───────────┴─────────┴─ pause: all that is committed stays; `build` goes on
@@ -16,7 +16,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from offhook.projections.projector.checkpoint import become_active, is_active
 from offhook.projections.rebuild.aside import create_aside, create_indexes
 from offhook.projections.rebuild.build import (
     UNFINISHED,
@@ -31,6 +30,7 @@ from offhook.projections.rebuild.build import (
     try_unreadable_again,
     write_build,
 )
+from offhook.projections.rebuild.claim import claimed
 from offhook.projections.rebuild.cutover import (
     CLOSE_RECORDS,
     cut_over,
@@ -44,15 +44,6 @@ from offhook.projections.rebuild.workers import working
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.refill import refill
 from offhook.projections.views.schema.versions import aside_of, live_schema
-
-NAME = "rebuild"
-"""Of the lock of the one rebuild at work."""
-
-RETENTION = "offhook retention"
-"""Of an archive run or erasure, which holds the lock of the rebuild as well."""
-
-CLAIM_TIMEOUT_S = 10.0
-"""Postgres notices only after the statement at hand that a killed rebuild is gone."""
 
 POLL_S = 0.2
 
@@ -73,16 +64,6 @@ class RebuildProgress:
     total: int
     resumed_at: int  # records that an earlier run had folded
     behind: int = 0  # positions, while following
-
-
-@dataclass(frozen=True, kw_only=True)
-class RebuildStatus:
-    """What there is aside; `build` is None if there is nothing."""
-
-    build: Build | None
-    is_at_work: bool  # a process is building it
-    is_of_this_code: bool
-    behind: int  # positions between the version aside and the live one
 
 
 async def build_version(
@@ -164,71 +145,6 @@ async def cut_over_version(
                 engine, tail, live=live, grace_s=grace_s, despite_unreadable=despite_unreadable
             )
             return tail.positions
-
-
-async def read_status(engine: AsyncEngine) -> RebuildStatus:
-    """What there is aside, and whether it is being worked on."""
-    async with engine.connect() as connection:
-        live = await live_schema(connection)
-        build = await read_build(connection, aside_of(live))
-        reached = await live_positions(connection, live)
-        is_at_work = await is_active(connection, NAME) and not await is_active(
-            connection, RETENTION
-        )
-    positions = build.positions if build is not None else {}
-    behind = sum(max(0, seq - positions.get(key, seq)) for key, seq in reached.items())
-    return RebuildStatus(
-        build=build,
-        is_at_work=is_at_work,
-        is_of_this_code=build is not None and build.fingerprint == fingerprint(),
-        behind=behind,
-    )
-
-
-async def pause(engine: AsyncEngine) -> Build:
-    """Have the build stop where it is, and wait for that. Raises OperatorFault."""
-    async with engine.begin() as connection:
-        aside = aside_of(await live_schema(connection))
-        build = await read_build(connection, aside)
-        if build is None or build.state not in UNFINISHED:
-            raise OperatorFault("no rebuild is at work")
-        await write_build(connection, aside, wanted="pause")
-    async with claimed(engine), engine.connect() as connection:
-        build = await read_build(connection, aside)
-    if build is None:
-        raise OperatorFault("the rebuild was cancelled")
-    return build
-
-
-async def cancel(engine: AsyncEngine) -> bool:
-    """Drop an unfinished version, or end a grace period; whether there was anything."""
-    async with engine.begin() as connection:
-        aside = aside_of(await live_schema(connection))
-        if await read_build(connection, aside) is not None:
-            await write_build(connection, aside, wanted="cancel")
-    async with claimed(engine):
-        return await drop_versions(engine)
-
-
-@asynccontextmanager
-async def claimed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection that is the one rebuild at work. Raises OperatorFault if there is another."""
-    async with engine.connect() as connection:
-        try:
-            async with asyncio.timeout(CLAIM_TIMEOUT_S):
-                while not await become_active(connection, NAME):
-                    await connection.commit()
-                    await asyncio.sleep(0.1)
-            await connection.commit()
-        except TimeoutError:
-            raise OperatorFault(
-                "another rebuild, archive run or erasure of these views is running: wait for it, or"
-                " see `offhook rebuild status`"
-            ) from None
-        try:
-            yield connection
-        finally:
-            await connection.invalidate()
 
 
 class _Progress:

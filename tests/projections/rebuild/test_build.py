@@ -19,12 +19,9 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild import run
 from offhook.projections.rebuild.build import folding_files, not_archived
+from offhook.projections.rebuild.control import cancel
 from offhook.projections.rebuild.parity import rows_in
-from offhook.projections.rebuild.run import (
-    RebuildProgress,
-    cancel,
-    cut_over_version,
-)
+from offhook.projections.rebuild.run import RebuildProgress, cut_over_version
 from offhook.projections.retention.archive import CANDIDATES
 from offhook.projections.views.schema.migrate import migrate
 from offhook.projections.views.sessions import SESSIONS

@@ -16,8 +16,9 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
 from offhook.projections.rebuild import cutover
 from offhook.projections.rebuild.aside import lock_versions
+from offhook.projections.rebuild.control import read_status
 from offhook.projections.rebuild.cutover import _snapshots_gone, end_grace, roll_back
-from offhook.projections.rebuild.run import cut_over_version, read_status
+from offhook.projections.rebuild.run import cut_over_version
 from offhook.projections.views.database.engine import driver_of, open_database
 from offhook.projections.views.database.transactions import name_transaction, read_at_one_moment
 from tests.projections.rebuild.versions import (

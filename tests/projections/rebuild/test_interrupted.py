@@ -12,16 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.projector.project import Projector
-from offhook.projections.rebuild import cold, run, tail
+from offhook.projections.rebuild import claim, cold, tail
+from offhook.projections.rebuild.claim import claimed
+from offhook.projections.rebuild.control import cancel, pause, read_status
 from offhook.projections.rebuild.cutover import roll_back
-from offhook.projections.rebuild.run import (
-    RebuildProgress,
-    build_version,
-    cancel,
-    cut_over_version,
-    pause,
-    read_status,
-)
+from offhook.projections.rebuild.run import RebuildProgress, build_version, cut_over_version
 from offhook.projections.retention.archive import alone
 from offhook.projections.views.schema.versions import read_rebuild_progress
 from tests.projections.rebuild.versions import (
@@ -154,7 +149,7 @@ async def test_it_is_not_at_work_because_an_archive_run_is(
         await built(engine, on_progress=_kill_when("indexing"))
     async with alone(engine):
         assert not (await read_status(engine)).is_at_work
-    async with run.claimed(engine):
+    async with claimed(engine):
         assert (await read_status(engine)).is_at_work
 
 
@@ -220,7 +215,7 @@ async def test_of_two_rebuilds_one_is_refused(
     async with engine.connect() as holding:
         await holding.execute(text("select pg_advisory_lock(hashtextextended('rebuild', 0))"))
         with monkeypatch.context() as patched:
-            patched.setattr(run, "CLAIM_TIMEOUT_S", 0.3)
+            patched.setattr(claim, "CLAIM_TIMEOUT_S", 0.3)
             with pytest.raises(OperatorFault, match="another rebuild"):
                 await built(engine)
         await holding.invalidate()

@@ -12,11 +12,8 @@ from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.maintenance import fold_again
 from offhook.projections.rebuild import run, tail
-from offhook.projections.rebuild.run import (
-    RebuildProgress,
-    cut_over_version,
-    read_status,
-)
+from offhook.projections.rebuild.control import read_status
+from offhook.projections.rebuild.run import RebuildProgress, cut_over_version
 from offhook.projections.views.schema.versions import read_rebuild_progress
 from tests.projections.rebuild.versions import WRONG, built, run_sql, value
 from tests.projections.retention.settled_calls import archive, late, project, settled_calls

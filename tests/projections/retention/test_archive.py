@@ -16,8 +16,9 @@ from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import imported_headers
 from offhook.jetstream.stream import snapshots_config
+from offhook.projections.rebuild.control import cancel
 from offhook.projections.rebuild.cutover import roll_back
-from offhook.projections.rebuild.run import cancel, cut_over_version
+from offhook.projections.rebuild.run import cut_over_version
 from offhook.projections.retention.archive import OLDER_THAN_MIN, Archiver
 from offhook.projections.views.past.session_as_of import read_session_as_of
 from offhook.projections.views.past.timeline import read_timeline

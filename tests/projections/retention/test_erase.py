@@ -15,7 +15,8 @@ from offhook.history.selection import Selection
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.timetable import JetStreamTimetable
-from offhook.projections.rebuild.run import cancel, cut_over_version
+from offhook.projections.rebuild.control import cancel
+from offhook.projections.rebuild.run import cut_over_version
 from offhook.projections.retention.erase import Eraser
 from offhook.projections.retention.rows import IDS
 from offhook.projections.views.analytics.grouping.wanted import GroupsWanted

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
+from offhook.projections.rebuild.control import cancel
 from offhook.projections.rebuild.cutover import roll_back
-from offhook.projections.rebuild.run import cancel, cut_over_version
+from offhook.projections.rebuild.run import cut_over_version
 from offhook.projections.retention.repair import Repair
 from offhook.projections.views.stored.event_log import event_log
 from tests.projections.rebuild.versions import built, run_sql

@@ -210,26 +210,6 @@ async def read_build(connection: AsyncConnection, aside: str) -> Build | None:
     )
 
 
-async def read_unreadable(connection: AsyncConnection, aside: str) -> dict[str, int]:
-    """Why archived sessions cannot be read, and how many, of each reason. It names the segment."""
-    found = await connection.execute(
-        text(
-            f"select unreadable, count(*) from {aside}.later where unreadable is not null"
-            " group by unreadable order by count(*) desc, unreadable"
-        )
-    )
-    return {reason: count for reason, count in found}
-
-
-async def try_unreadable_again(connection: AsyncConnection, aside: str) -> None:
-    """Have the tail read again what could not be read: it may have been restored."""
-    tried = await connection.execute(
-        text(f"update {aside}.later set unreadable = null where unreadable is not null")
-    )
-    if tried.rowcount:
-        await write_build(connection, aside, state="finishing")
-
-
 async def begin_run(connection: AsyncConnection, aside: str) -> None:
     """Measure the rate from now on."""
     build = await read_build(connection, aside)

@@ -30,12 +30,9 @@ from offhook.projections.rebuild.aside import (
     require_same_columns,
     swap,
 )
-from offhook.projections.rebuild.build import (
-    live_positions,
-    read_build,
-    read_unreadable,
-)
+from offhook.projections.rebuild.build import live_positions, read_build
 from offhook.projections.rebuild.tail import Tail
+from offhook.projections.rebuild.unreadable import require_readable
 from offhook.projections.views.database.errors import DATABASE_ERRORS, sqlstate_of
 from offhook.projections.views.database.transactions import open_transactions
 from offhook.projections.views.schema.migrate import hold_off_projectors
@@ -110,16 +107,6 @@ async def cut_over(
             )
 
     await _until_free(engine, attempt)
-
-
-async def require_readable(connection: AsyncConnection, aside: str) -> None:
-    """Raise OperatorFault if archived sessions could not be read."""
-    if unreadable := await read_unreadable(connection, aside):
-        raise OperatorFault(
-            f"archived sessions are not in the rebuilt views ({sum(unreadable.values()):,}):"
-            f" {next(iter(unreadable))}. Restore what is missing and run `offhook rebuild"
-            " start`, or use --despite-unreadable: these sessions then keep their present rows"
-        )
 
 
 async def _snapshots_gone(looking: AsyncConnection, holding: AsyncConnection) -> None:

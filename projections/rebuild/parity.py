@@ -16,12 +16,8 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.position import partition_of
-from offhook.projections.rebuild.build import (
-    Positions,
-    live_positions,
-    position_in,
-    read_unreadable,
-)
+from offhook.projections.rebuild.build import Positions, live_positions, position_in
+from offhook.projections.rebuild.unreadable import read_unreadable
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.registry import VIEWS
 from offhook.projections.views.stored.erasures import ERASED

@@ -27,18 +27,13 @@ from offhook.projections.rebuild.build import (
     leave_archived,
     live_positions,
     read_build,
-    try_unreadable_again,
     write_build,
 )
 from offhook.projections.rebuild.claim import claimed
-from offhook.projections.rebuild.cutover import (
-    CLOSE_RECORDS,
-    cut_over,
-    drop_versions,
-    require_readable,
-)
+from offhook.projections.rebuild.cutover import CLOSE_RECORDS, cut_over, drop_versions
 from offhook.projections.rebuild.parity import Parity, compare, count_unrecorded
 from offhook.projections.rebuild.tail import Tail
+from offhook.projections.rebuild.unreadable import require_readable, try_unreadable_again
 from offhook.projections.rebuild.worker import Task
 from offhook.projections.rebuild.workers import working
 from offhook.projections.standby import Process

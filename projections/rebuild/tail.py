@@ -9,13 +9,11 @@ The last batch is in the transaction of the cutover.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import HistoryUnreadable, OperatorFault
-from offhook.history.segments import require_hash
 from offhook.position import partition_of
 from offhook.projections.rebuild.build import (
     Positions,
@@ -24,6 +22,7 @@ from offhook.projections.rebuild.build import (
     write_positions,
 )
 from offhook.projections.rebuild.folding import Failure, Fold
+from offhook.projections.rebuild.unreadable import Unreadable, fault_of, list_unreadable
 from offhook.projections.views.database.bulk import insert_new, upsert_newer
 from offhook.projections.views.database.errors import is_of_a_value
 from offhook.projections.views.fold import Folded, written
@@ -121,7 +120,7 @@ class Tail:
 
     async def _fold(
         self, by_session: Mapping[str, Sequence[StoredRecord]], until: Positions
-    ) -> Mapping[str, "_Unreadable"]:
+    ) -> Mapping[str, Unreadable]:
         """Fold on the sessions that are known, and all others from their first record.
 
         Returns the archived ones that cannot be read.
@@ -143,7 +142,7 @@ class Tail:
         failures = [fold.failure for fold in folds if fold.failure is not None]
         await self._park(failures)
         await self._unpark([*by_session], failures)
-        await self._list_unreadable([*by_session], unreadable)
+        await list_unreadable(self.connection, self._aside, [*by_session], unreadable)
         for fold in folds:
             session_id = fold.folded.session.session_id
             if fold.failure is None:
@@ -154,17 +153,17 @@ class Tail:
 
     async def _whole(
         self, session_ids: Sequence[str], until: Positions
-    ) -> "tuple[list[Fold], dict[str, _Unreadable]]":
+    ) -> tuple[list[Fold], dict[str, Unreadable]]:
         """These sessions folded from their first record up to there; those that cannot be read."""
         folds: dict[str, Fold] = {}
-        unreadable: dict[str, _Unreadable] = {}
+        unreadable: dict[str, Unreadable] = {}
         if not session_ids:
             return [], unreadable
         for session_id, places in (await places_of(self.connection, session_ids)).items():
             folds[session_id] = fold = Fold(session_id)
             if reason := await self._take_archived(fold, places):
                 archived = sum(each.block.records for each in places)
-                unreadable[session_id] = _Unreadable(archived=archived, reason=reason)
+                unreadable[session_id] = Unreadable(archived=archived, reason=reason)
                 # Its position has the partition, whose projector folds it again.
                 since_seq = places[0].block.first_position
                 fold.fail(since_seq, f"its archived records cannot be read: {reason}")
@@ -188,7 +187,7 @@ class Tail:
         for place in places:
             segment = (place.root, place.segment)
             if segment not in self._faults:
-                self._faults[segment] = await asyncio.to_thread(_fault_of, place)
+                self._faults[segment] = await asyncio.to_thread(fault_of, place)
             if fault := self._faults[segment]:
                 return fault
         try:
@@ -244,39 +243,3 @@ class Tail:
             text(f"delete from {self._aside}.parked_sessions where session_id = any(:session_ids)"),
             {"session_ids": [each for each in session_ids if each not in failed]},
         )
-
-    async def _list_unreadable(
-        self, session_ids: Sequence[str], unreadable: "Mapping[str, _Unreadable]"
-    ) -> None:
-        """Note in `later` which of these sessions cannot be read, and which can be again."""
-        await self.connection.execute(
-            text(f"delete from {self._aside}.later where session_id = any(:session_ids)"),
-            {"session_ids": session_ids},
-        )
-        for session_id, each in unreadable.items():
-            await self.connection.execute(
-                text(
-                    f"insert into {self._aside}.later (session_id, archived, unreadable)"
-                    " values (:session_id, :archived, :reason)"
-                ),
-                {"session_id": session_id, "archived": each.archived, "reason": each.reason},
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Unreadable:
-    """An archived session of which a segment cannot be read, or was changed."""
-
-    archived: int  # records
-    reason: str
-
-
-def _fault_of(place: Place) -> str:
-    """Empty if the segment is as it was written, else what is wrong."""
-    if place.sha256 is None:
-        return ""
-    try:
-        require_hash(place.root, place.segment, place.sha256)
-    except (OperatorFault, HistoryUnreadable) as error:
-        return str(error)
-    return ""

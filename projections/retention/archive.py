@@ -16,7 +16,6 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -29,16 +28,20 @@ from offhook.errors import OperatorFault
 from offhook.history.files import make_folder
 from offhook.history.segments import (
     Archived,
-    Block,
     Manifest,
     read_block,
-    remove_segment,
     write_segment,
 )
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of
+from offhook.projections.retention.alone import alone
+from offhook.projections.retention.segment_rows import (
+    delete_segment,
+    segment_values,
+    session_values,
+)
 from offhook.projections.retention.settled import archived_from, session_of, unexplained, why_not
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.stored.archive import (
@@ -75,8 +78,6 @@ LEAVE_AT_ONCE = 16
 LEAVE_RECORDS_MAX = 500_000
 """Records that leave the log together. The more they are, the fewer have to be overwritten."""
 
-LOCK = "offhook retention"
-
 CANDIDATES = (
     "select max(stored_at) as at, session_id from event_log where side <> ''"
     " and not exists (select from parked_sessions as parked"
@@ -100,23 +101,6 @@ class ArchiveProgress:
     candidates: int = 0  # sessions without a record for long enough
     unfinished: int = 0  # sessions that an earlier run archived, but did not delete from the log
     kept: Counter[str] = field(default_factory=Counter)  # sessions by reason
-
-
-@asynccontextmanager
-async def alone(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Only one archive run, erasure or rebuild works at a time. Raises OperatorFault."""
-    async with engine.connect() as connection:
-        try:
-            for name, who in ((LOCK, "archive run or erasure"), ("rebuild", "rebuild")):
-                found = await connection.execute(
-                    text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name}
-                )
-                if not found.scalar_one():
-                    raise OperatorFault(f"another {who} of these views is running: wait for it")
-            await connection.commit()
-            yield
-        finally:
-            await connection.invalidate()  # the locks are the connection's
 
 
 class Archiver:
@@ -387,39 +371,6 @@ def require_old_enough(older_than: timedelta) -> None:
             " events may still come;"
             f" expected at least {OLDER_THAN_MIN.days} day"
         )
-
-
-async def delete_segment(engine: AsyncEngine, root: str, name: str) -> None:
-    """Delete a segment's file, then its row."""
-    await asyncio.to_thread(remove_segment, root, name)
-    async with engine.begin() as connection:
-        await connection.execute(archive_segments.delete().where(archive_segments.c.name == name))
-
-
-def segment_values(manifest: Manifest) -> dict[str, object]:
-    """What a registered segment's row says."""
-    return {
-        "sha256": manifest.sha256,
-        "bytes": manifest.bytes,
-        "records": manifest.records,
-        "sessions": len(manifest.blocks),
-        "first_seq": manifest.first_position,
-        "last_seq": manifest.last_position,
-    }
-
-
-def session_values(segment: str, block: Block) -> dict[str, object]:
-    """An archived session's row."""
-    return {
-        "session_id": block.session_id,
-        "segment": segment,
-        "byte_offset": block.offset,
-        "byte_length": block.length,
-        "records": block.records,
-        "first_seq": block.first_position,
-        "last_seq": block.last_position,
-        "repeated": list(block.repeated),
-    }
 
 
 def _slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:

@@ -27,15 +27,15 @@ from offhook.errors import OperatorFault
 from offhook.history.segments import read_manifest, without_sessions
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
-from offhook.projections.retention.archive import (
-    Archiver,
-    alone,
+from offhook.projections.retention.alone import alone
+from offhook.projections.retention.archive import Archiver
+from offhook.projections.retention.rows import erase_rows
+from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
+from offhook.projections.retention.segment_rows import (
     delete_segment,
     segment_values,
     session_values,
 )
-from offhook.projections.retention.rows import erase_rows
-from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.targets import Target
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import OpenTransaction, open_transactions

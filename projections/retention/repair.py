@@ -29,7 +29,7 @@ from offhook.projections.projector.deliveries import (
     require_same_stream,
 )
 from offhook.projections.projector.special_sessions import special_among, wanted
-from offhook.projections.retention.archive import alone
+from offhook.projections.retention.alone import alone
 from offhook.projections.views.progress.checkpoint import reached, read_checkpoints
 from offhook.projections.views.schema.versions import drop_unfinished
 from offhook.projections.views.stored.event_log import StoredRecord, event_log

@@ -27,7 +27,7 @@ from offhook.errors import OperatorFault
 from offhook.history.segments import segment_url, write_segment
 from offhook.projections import maintenance
 from offhook.projections.maintenance import Build, RebuildStatus
-from offhook.projections.retention.archive import segment_values, session_values
+from offhook.projections.retention.segment_rows import segment_values, session_values
 from offhook.projections.retention.settled import archived_from
 from offhook.projections.views.database.bulk import insert_new
 from offhook.projections.views.database.engine import open_database

@@ -17,7 +17,7 @@ from offhook.projections.rebuild.claim import claimed
 from offhook.projections.rebuild.control import cancel, pause, read_status
 from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import RebuildProgress, build_version, cut_over_version
-from offhook.projections.retention.archive import alone
+from offhook.projections.retention.alone import alone
 from offhook.projections.views.schema.versions import read_rebuild_progress
 from tests.projections.rebuild.versions import (
     NAMES,

@@ -16,8 +16,8 @@ from offhook.history.lines import line_of
 from offhook.history.segments import write_segment
 from offhook.history.selection import Selection
 from offhook.position import partition_of, position_of
-from offhook.projections.retention.archive import segment_values, session_values
 from offhook.projections.retention.rows import erase_rows
+from offhook.projections.retention.segment_rows import segment_values, session_values
 from offhook.projections.retention.settled import archived_from
 from offhook.projections.views.past.archived_records import archived_in_order
 from offhook.projections.views.past.changes import read_changes

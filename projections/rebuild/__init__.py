@@ -11,8 +11,8 @@
      ├───▶ parity           ├─▶ build        the state of the build, kept in Postgres
      └───▶ cutover          └─▶ aside        the tables aside: indexes, grants, swap, mirror
 
-`claim` has the lock of the one rebuild at work, `control` what others may ask of it, `unreadable` the
-archived sessions that cannot be read.
+`claim` has the lock of the one rebuild at work, `control` what others may ask of it,
+`unreadable` the archived sessions that cannot be read.
 
 `refold` makes the rows of chosen sessions anew in the live version, without any of this.
 

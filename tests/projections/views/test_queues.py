@@ -29,7 +29,7 @@ from tests.projections.story import (
     stored_views,
     webhook,
 )
-from tests.projections.views.test_rows import records
+from tests.projections.views.stored_entries import records
 
 
 def entered(name: str, second: int, queue: str = "support") -> CallEvent:

@@ -22,7 +22,7 @@ from offhook.projections.views.sessions import (
     session_rows,
 )
 from tests.projections.story import NOON, caught_up, projecting, publish, webhook
-from tests.projections.views.test_rows import records
+from tests.projections.views.stored_entries import records
 
 ANSWERED_S = 3
 LIMIT = NOON + timedelta(seconds=ANSWERED_S, hours=4)

@@ -43,7 +43,7 @@ from tests.projections.story import (
     queued,
 )
 from tests.projections.views.search.test_failures import failed, not_up
-from tests.projections.views.test_rows import records
+from tests.projections.views.stored_entries import records
 
 CALLS: dict[str, list[Entry]] = {
     "ringing": call("ringing")[:3],

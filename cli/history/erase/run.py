@@ -60,16 +60,19 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
         steps.append(step)
         _say_if_done(console, step)
 
+    def then() -> str:
+        is_noted = bool(steps or wanted.resumes)
+        return "Run `offhook erase --resume` to finish" if is_noted else "Nothing was erased"
+
     # Opened before anything is erased: the proof of an erasure cannot be had a second time.
     with nullcontext() if wanted.report is None else replacing(str(wanted.report)) as report:
         try:
             erased = asyncio.run(_erase(console, settings, wanted, at_step))
+        except KeyboardInterrupt:
+            console.print(f"interrupted. {then()}", soft_wrap=True)
+            raise SystemExit(130) from None
         except FAULTS as error:
-            is_noted = bool(steps or wanted.resumes)
-            raise OperatorFault(
-                f"{getattr(error, 'orig', None) or error}."
-                + (" Run `offhook erase --resume` to finish" if is_noted else " Nothing was erased")
-            ) from error
+            raise OperatorFault(f"{getattr(error, 'orig', None) or error}. {then()}") from error
         except (OperatorFault, HistoryUnreadable) as error:
             if not steps or "--resume" in str(error):
                 raise

@@ -74,15 +74,19 @@ def test_the_proof_is_kept_if_it_cannot_be_printed(
 def test_an_erasure_that_was_not_begun_is_not_to_be_resumed(
     words: list[str], steps: list[str], then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ends: list[BaseException] = [PassingFault("no NATS server answers"), KeyboardInterrupt()]
+
     async def erase(_1: object, _2: object, _3: object, at_step: Callable[[str], None]) -> None:
         for step in steps:
             at_step(step)
-        raise PassingFault("no NATS server answers")
+        raise ends.pop(0)
 
     monkeypatch.setattr(run, "_erase", erase)
     result = CliRunner().invoke(app, ["erase", *words, "--yes"])
     assert result.exit_code == 1
     assert str(result.exception) == f"no NATS server answers. {then}"
+    interrupted = CliRunner().invoke(app, ["erase", *words, "--yes"])
+    assert (interrupted.exit_code, interrupted.output) == (130, f"interrupted. {then}\n")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from nats.errors import Error as NatsError
 from offhook.errors import LogUnavailable, words_of
 from offhook.jetstream.consuming.delivery import DeliveredRecord, delivery_of_read
 from offhook.jetstream.log import JetStreamLog
+from offhook.jetstream.message import time_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import STREAM, TIMERS, stream_of
@@ -52,8 +54,14 @@ class Retention:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, session_id: str) -> list[DeliveredRecord]:
-        """Every record of the session that the log has, repeated deliveries too."""
-        return [delivery_of_read(each) for each in await self._log.messages(session_id)]
+        """Every record of the session that the log has, repeated deliveries too.
+
+        With the time at which this log stored it, that of an import if it is an imported one.
+        """
+        return [
+            replace(delivery_of_read(each), stored_at=time_of(each.headers or {}))
+            for each in await self._log.messages(session_id)
+        ]
 
     async def delete(
         self, positions: Iterable[int], *, overwritten: Container[int] | None = None

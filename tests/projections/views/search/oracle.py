@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import eq
@@ -253,7 +252,7 @@ def _is_value(value: str | None, wanted: str) -> bool:
 
 
 def is_found(row: dict[str, Any], wanted: SessionFilter) -> bool:
-    asked = {name: value for name, value in asdict(wanted).items() if value is not None}
+    asked = {name: value for name, value in vars(wanted).items() if value is not None}
     del asked["any_leg"]
     status, is_up = row["status"], row["up_until"] > NOW
     if status == "active" and not is_up:

@@ -88,9 +88,12 @@ async def test_a_number_and_other_filters_find_page_by_page_what_plain_python_fi
             expected = [row["session_id"] for row in newest if is_found(row, wanted)]
             found: list[str] = []
             before_seq: int | None = None
-            limit = any_of.choice((2, 7, 50))
             while page := await list_sessions(
-                connection, wanted, limit=limit, now=NOW, before_seq=before_seq
+                connection,
+                wanted,
+                limit=any_of.choice((2, 7, 50)),
+                now=NOW,
+                before_seq=before_seq,
             ):
                 found += [each.session_id for each in page]
                 before_seq = page[-1].first_seq

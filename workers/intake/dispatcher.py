@@ -123,14 +123,10 @@ class Dispatcher:
         self._enter(session_id, list(deliveries))
         return True
 
-    def rest(self, session_id: str) -> bool:
-        """Work on a session that rests; False if there is no room for it."""
-        if session_id in self._jobs:
-            return True  # it does not
-        if self._draining or not self.room():
-            return False
-        self._enter(session_id, [])
-        return True
+    async def rest(self, session_id: str) -> None:
+        """Have a session stored that rests, once there is a slot, unless it does not any more."""
+        if session_id not in self._jobs and not self._draining:
+            await asyncio.wait([self._begin(session_id, [])])
 
     async def heartbeat(self, every_s: float) -> None:
         """Until cancelled, keep what is held from being redelivered."""
@@ -161,8 +157,10 @@ class Dispatcher:
         await asyncio.gather(*late, return_exceptions=True)
 
     def _enter(self, session_id: str, deliveries: list[Delivery]) -> None:
-        if self._joined(session_id, deliveries):
-            return
+        if not self._joined(session_id, deliveries):
+            self._begin(session_id, deliveries)
+
+    def _begin(self, session_id: str, deliveries: list[Delivery]) -> "asyncio.Task[None]":
         job = _Job(session_id=session_id, waiting=deliveries)
         self._jobs[session_id] = job
         self._without_slot += 1
@@ -170,6 +168,7 @@ class Dispatcher:
         task = asyncio.create_task(self._run(job))
         self._tasks[task] = job
         task.add_done_callback(self._tasks.pop)
+        return task
 
     def _joined(self, session_id: str, deliveries: list[Delivery]) -> bool:
         job = self._jobs.get(session_id)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from offhook.errors import LogUnavailable
 from offhook.events import Record
 from offhook.jetstream.log import EventLog, is_last, pages
+from offhook.position import partition_of, position_text
 from offhook.process.slices import Slices
 from offhook.session import Session
 from offhook.workers.sessions.precedence import Precedence
@@ -134,6 +135,7 @@ class SessionCache:
         is_new: bool = False,
         arrived: Arrived = nothing_arrived,
     ) -> None:
+        await self._compare(state)
         snapshots = self._snapshots if state.is_unread() else None
         if snapshots and not is_new and await self._read_from_snapshot(state, snapshots, arrived):
             return
@@ -148,7 +150,7 @@ class SessionCache:
             if snapshots and is_new and await self._read_from_snapshot(state, snapshots, arrived):
                 return
             await _add(state, page)
-            await self._read_rest(state, PAGE_MAX)
+            await self._read_tail(state, PAGE_MAX)
 
     async def _read_from_snapshot(
         self, state: SessionState, snapshots: Snapshots, arrived: Arrived
@@ -158,41 +160,59 @@ class SessionCache:
         if (snapshot := await snapshots.read(session_id)) is None:
             return False
         with self._precedence.long():
-            if (rest := await self._rest_of(state, snapshot, arrived)) is not None:
+            if (tail := await self._arrived_after(snapshot, state, arrived)) is not None:
                 snapshots.count("complete")
-                state.begin_at(snapshot)
-                await _add(state, rest)
+                state.begin_at(snapshot, is_compared=False)
+                await _add(state, tail)
                 return True
             if not snapshot.ends_with(await self._log.record_at(session_id, snapshot.out_seq)):
                 snapshots.count("outdated")
                 return False
             snapshots.count("used")
             state.begin_at(snapshot)
-            await self._read_rest(state, TAIL_MAX)
+            await self._read_tail(state, TAIL_MAX)
             return True
 
-    async def _rest_of(
-        self, state: SessionState, snapshot: Snapshot, arrived: Arrived
+    async def _arrived_after(
+        self, snapshot: Snapshot, state: SessionState, arrived: Arrived
     ) -> Sequence[Record] | None:
         """What has arrived, if that is all that the session has after the snapshot; else None.
 
-        By their number: then nothing is read among old records, not even the one that the snapshot
-        ends with. A log that was restored from a copy may have other records in their place. For
-        the next append to be taken even so, its last one on `.out` would have to be at the same
-        position. A session of which anything is in doubt is not read in this way.
+        By their number: then nothing is read among old records. A session of which anything is in
+        doubt is not read in this way.
         """
         if state.dropped_seq:
             return None
-        rest = {each.seq: each for each in arrived() if each.seq > snapshot.in_seq}
+        tail = {each.seq: each for each in arrived() if each.seq > snapshot.in_seq}
         counted = await self._log.counted(state.session.session_id)
-        expected = (snapshot.in_count + len(rest), snapshot.out_count)
+        expected = (snapshot.in_count + len(tail), snapshot.out_count)
         if counted is None or (counted.in_count, counted.out_count) != expected:
             return None
+        if partition_of(counted.until) != partition_of(snapshot.out_seq):
+            return None  # the log was moved to more partitions, and has it at other positions
         # One that was counted by a server that lags may be another one.
-        newest = max(snapshot.in_seq, snapshot.out_seq, *rest)
-        return [rest[seq] for seq in sorted(rest)] if counted.until >= newest else None
+        newest = max(snapshot.in_seq, snapshot.out_seq, *tail)
+        return [tail[seq] for seq in sorted(tail)] if counted.until >= newest else None
 
-    async def _read_rest(self, state: SessionState, limit: int) -> None:
+    async def _compare(self, state: SessionState) -> None:
+        """Raise LogUnavailable if the log has not the record that the session was begun at.
+
+        A log that was restored from a copy may have as many records of the session, but others.
+        That an append was taken where the snapshot ends shows the same, and is the usual way.
+        """
+        if (begun_at := state.begun_at) is None:
+            return
+        session_id = state.session.session_id
+        if not begun_at.ends_with(await self._log.record_at(session_id, begun_at.out_seq)):
+            if self._snapshots is not None:
+                self._snapshots.count("outdated")
+            at = position_text(begun_at.out_seq)
+            raise LogUnavailable(
+                f"{session_id}: at {at} the log has not what its snapshot ends with"
+            )
+        state.begun_at = None
+
+    async def _read_tail(self, state: SessionState, limit: int) -> None:
         """Read on, page by page. What is decided already need not be held until the end."""
         await state.next_cause()
         await self._precedence.before_page(PAGE_S)

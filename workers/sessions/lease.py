@@ -76,6 +76,7 @@ class OwnLease:
         is_renewal = isinstance(fact, CommandAttempted)
         if not appended.duplicate:
             self._is_held = True
+            state.begun_at = None  # the log has what it was built on
             if isinstance(fact, Decided | CommandAttempted):
                 self._until = asked_at + timedelta(seconds=fact.lease_s)
             return

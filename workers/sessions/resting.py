@@ -6,7 +6,7 @@ all of it spares that. So a worker is woken once for each rest, to store one.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from offhook.recent import RecentDict
 
@@ -14,6 +14,9 @@ REST_S = 10.0
 """As long as NATS keeps in memory what was read or written last."""
 
 RESTING_MAX = 10_000
+
+PAUSE_S = 0.05
+"""From one to the next: calls go first, and no more are stored in that time."""
 
 
 class Resting:
@@ -29,8 +32,8 @@ class Resting:
         self._since[session_id] = asyncio.get_running_loop().time()
         self._begun.set()
 
-    async def keep_waking(self, wake: Callable[[str], bool]) -> None:
-        """Call `wake` once for each rest, forever. If it returns False, again after another one."""
+    async def keep_waking(self, wake: Callable[[str], Awaitable[None]]) -> None:
+        """Call `wake` once for each rest, one after another, forever."""
         loop = asyncio.get_running_loop()
         while True:
             await self._begun.wait()
@@ -40,6 +43,6 @@ class Resting:
                     await asyncio.sleep(left_s)
                     continue  # it may have gone on meanwhile
                 del self._since[session_id]
-                if not wake(session_id):
-                    self.begin(session_id)
+                await wake(session_id)
+                await asyncio.sleep(PAUSE_S)
             self._begun.clear()

@@ -20,6 +20,7 @@ redelivery and a worker that wakes from the dead change nothing. An alarm is one
 timer is still set is read from the log, and what else has happened is decided on first.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -72,6 +73,8 @@ class HeldElsewhere:
     for_s: float
     lease_seq: int  # stream sequence of the record that gave the lease
 
+
+_log = logging.getLogger(__name__)
 
 WasArchived = Callable[[str], Awaitable[bool]]
 
@@ -185,10 +188,10 @@ class Settler:
             raise
 
     async def rest(self, session_id: str) -> None:
-        """Have a snapshot stored of all of a session that rests. Raises LogUnavailable.
+        """Have a snapshot stored of all of a session that rests.
 
         Only if it is still in memory here, and its last decision is this worker's: others may have
-        it in memory, too.
+        it in memory, too. It stays in memory if the log is away, which says nothing against it.
         """
         state = self._cache.known(session_id)
         if state is None or self._snapshots is None:
@@ -196,7 +199,10 @@ class Settler:
         try:
             with self._precedence.at_work(), self._precedence.long():
                 await self._cache.refresh(state)
-                await state.next_cause()
+                await state.next_cause(has_policy=self._has_policy)
+        except LogUnavailable as error:
+            _log.warning("a session that rests is not stored", extra={"error": str(error)})
+            return
         except BaseException:
             self._cache.drop(session_id)
             raise

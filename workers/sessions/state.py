@@ -72,6 +72,7 @@ class SessionState:
     lease_seen: tuple[int, datetime] | None = None  # its sequence, and when by our own clock
     dropped_seq: int = 0  # up to here on `.out`, an earlier state may have been acted on
     unsent: tuple[int, int] | None = None  # cause and position of an own decision not acted on yet
+    begun_at: Snapshot | None = None  # this one, which was not compared with the log yet
     _in_order: list[int] = field(default_factory=list)  # a heap of `ahead` and of some that left it
     _requests: dict[int, Record] = field(default_factory=dict)  # those of `ahead`
     _resumed_seq: int = 0  # of the last SessionResumed read
@@ -186,9 +187,13 @@ class SessionState:
             out_count=self._out_count,
         )
 
-    def begin_at(self, snapshot: Snapshot) -> None:
-        """Start from the snapshot; no record was added before."""
+    def begin_at(self, snapshot: Snapshot, *, is_compared: bool = True) -> None:
+        """Start from the snapshot; no record was added before.
+
+        If it `is_compared`, the log has the record that it ends with.
+        """
         session = snapshot.session
+        self.begun_at = None if is_compared else snapshot
         self.session = self._latest = session
         self.in_seq = self._folded_seq = snapshot.in_seq
         self.out_seq, self._out_at = snapshot.out_seq, snapshot.out_at

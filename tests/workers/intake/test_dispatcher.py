@@ -37,30 +37,35 @@ async def test_who_settles_is_told_that_a_session_may_be_new(may_begin: bool) ->
     assert bench.settler.new == (["s"] if may_begin else [])
 
 
-async def test_a_session_that_rests_is_worked_on_in_its_one_lane() -> None:
+async def test_deliveries_join_a_session_that_is_stored_at_its_rest() -> None:
     bench = Bench()
     bench.settler.gate.clear()
-    assert bench.dispatcher.rest("s")
+    resting = asyncio.create_task(bench.dispatcher.rest("s"))
     await until(lambda: bench.settler.rested)
-    delivery = await bench.take("s", seq=7)  # joins it
-    assert bench.dispatcher.rest("s"), "it does not rest: nothing is to be done"
+    delivery = await bench.take("s", seq=7)
+    await bench.dispatcher.rest("s")  # it does not rest: nothing is to be done
+    assert not resting.done()
     bench.settler.gate.set()
     await until_answered(delivery)
+    await resting
     assert bench.settler.rested == ["s"]
     assert bench.settler.settled == [("s", 0), ("s", 7)]
 
 
-async def test_a_session_that_rests_waits_for_room_and_not_at_the_end() -> None:
+async def test_a_session_that_rests_waits_for_a_slot_and_is_left_at_the_end() -> None:
     bench = Bench(slots_max=1)
     bench.settler.gate.clear()
     await bench.take("other")
     await until(lambda: bench.settler.running)
-    assert not bench.dispatcher.rest("s")
-    bench.settler.gate.set()
-    await until(lambda: bench.dispatcher.room())
-    await bench.dispatcher.drain(DRAIN_S)
-    assert not bench.dispatcher.rest("s")
+    resting = asyncio.create_task(bench.dispatcher.rest("s"))
+    await asyncio.sleep(0)
     assert bench.settler.rested == []
+    bench.settler.gate.set()
+    await resting
+    assert bench.settler.rested == ["s"]
+    await bench.dispatcher.drain(DRAIN_S)
+    await bench.dispatcher.rest("another")
+    assert bench.settler.rested == ["s"]
 
 
 async def test_a_settled_delivery_is_acknowledged_last() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from nats.aio.client import Client
@@ -11,6 +12,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
+from offhook.errors import LogUnavailable
 from offhook.events import CallAnswered, Decided, Record
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.consuming.delivery import record_delivered
@@ -19,10 +21,11 @@ from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.reads import Counted
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.subjects import subject_of
+from offhook.position import position_of
 from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.resting import Resting
+from offhook.workers.sessions.resting import PAUSE_S, Resting
 from offhook.workers.sessions.settle import Settler
 from offhook.workers.sessions.snapshots import Snapshots
 from tests.memory_log import MemoryLog
@@ -184,8 +187,40 @@ class SaidLog(AskedLog):
         return self.said
 
 
-async def test_a_session_in_doubt_is_compared_with_the_log() -> None:
+async def test_what_ends_at_a_position_of_another_partition_is_not_used() -> None:
+    """After the move to partitions there are as many records, at other positions."""
+    log, store = SaidLog(), MemorySnapshots()
+    await rested(log, store)
+    until = position_of(2, log.last_seq)
+    log.said = replace(log.counted_until(SESSION, log.last_seq), until=until)
+    assert await asked_for(log, store, []) == ["record", "tail"]
+
+
+@pytest.mark.parametrize("is_read_before", [False, True])
+async def test_no_decision_stands_on_other_records_than_the_log_has(is_read_before: bool) -> None:
     """A log that was restored from a copy may have as many records, but others."""
+    before, store = MemoryLog(), MemorySnapshots()
+    await rested(before, store)
+    log = MemoryLog(before.now)
+    await log.append("another", "in", encoded_webhook(wire_body(initiated()), "another"))
+    await rested(log, MemorySnapshots())
+    other = Worker(log, store, "w2")
+    if is_read_before:
+        await other.settler.settle(SESSION)
+    [record] = await woken(log, 100)
+    with pytest.raises(LogUnavailable, match="the log has not what its snapshot ends with"):
+        await other.settler.settle(SESSION, record.seq, arrived=lambda: [record])
+    expected = fold(SESSION, await log.read(SESSION))
+    assert not any(
+        isinstance(each.fact, Decided)
+        for each in await log.read(SESSION, in_after=record.seq, out_after=record.seq)
+    )
+    await other.settler.settle(SESSION, record.seq, arrived=lambda: [record])
+    assert other.flow.seen[-1][1] == expected
+    assert counted(other.metrics) == {"complete": 1, "outdated": 2}
+
+
+async def test_a_session_in_doubt_is_compared_with_the_log() -> None:
     log, store = AskedLog(), MemorySnapshots()
     await rested(log, store)
     [record] = await woken(log, 100)
@@ -307,6 +342,31 @@ async def test_a_session_that_is_not_in_memory_is_not_read_for_it() -> None:
     assert log.asked == []
 
 
+async def test_a_log_that_is_away_says_nothing_against_a_session_in_memory() -> None:
+    log, store = AwayLog(), MemorySnapshots()
+    worker = Worker(log, store)
+    await worker.call()
+    before = store.bodies[SESSION]
+    log.is_away = True
+    await worker.rest()
+    log.is_away = False
+    assert store.bodies[SESSION] == before
+    log.asked.clear()
+    await worker.settler.settle(SESSION, await arrive(log, transcription(100)))
+    assert set(log.asked) == {"tail"}
+
+
+class AwayLog(AskedLog):
+    is_away = False
+
+    async def read(
+        self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
+    ) -> Sequence[Record]:
+        if self.is_away:
+            raise LogUnavailable("away")
+        return await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
+
+
 async def test_a_record_that_waits_for_its_decision_is_left_to_its_delivery() -> None:
     log, store = MemoryLog(), MemorySnapshots()
     worker = Worker(log, store)
@@ -326,9 +386,9 @@ def test_a_session_rests_when_it_was_not_worked_on_for_a_while() -> None:
     async def work() -> None:
         resting, loop = Resting(REST_S), asyncio.get_running_loop()
 
-        def wake(session_id: str) -> bool:
+        async def wake(session_id: str) -> None:
             woken_at.append((session_id, loop.time()))
-            return len(woken_at) != 2  # there is no room then
+            await asyncio.sleep(3)
 
         task = asyncio.create_task(resting.keep_waking(wake))
         resting.begin("a")
@@ -336,13 +396,15 @@ def test_a_session_rests_when_it_was_not_worked_on_for_a_while() -> None:
         resting.begin("b")
         await asyncio.sleep(8)
         resting.begin("a")
+        resting.begin("c")
         await asyncio.sleep(60)
         resting.begin("a")
         await asyncio.sleep(60)
         task.cancel()
 
     run_virtually(work())
-    assert woken_at == [("b", 11), ("a", 19), ("a", 29), ("a", 79)]
+    # One after another.
+    assert woken_at == [("b", 11), ("a", 19), ("c", 22 + PAUSE_S), ("a", 79)]
 
 
 def test_only_long_sessions_are_noted() -> None:

@@ -38,4 +38,6 @@ class StormSnapshots(MemorySnapshots):
         session_id = stored.session.session_id
         records = [each for each in self._log.records()[session_id] if is_in(each)]
         is_ended = any(map(stored.ends_with, records))
-        return is_ended and stored.session == fold(session_id, records)
+        sides = [each.side for each in records]
+        is_counted = (stored.in_count, stored.out_count) == (sides.count("in"), sides.count("out"))
+        return is_ended and is_counted and stored.session == fold(session_id, records)

@@ -64,6 +64,7 @@ class Storm:
         await self._settle()
         delivering.cancel()
         await asyncio.sleep(AFTERWARDS_S)
+        await self._rest()
         return self._errors + broken_by(self)
 
     def __str__(self) -> str:
@@ -100,6 +101,14 @@ class Storm:
             if not left:
                 return
         self._errors.append(f"not settled after {SETTLED_WITHIN_S} s: {left}")
+
+    async def _rest(self) -> None:
+        """Until no worker is at work: each may be storing a session that rests."""
+        for _ in range(SETTLED_WITHIN_S):
+            if all(worker.is_idle() for worker in self.workers.values()):
+                return
+            await asyncio.sleep(1)
+        self._errors.append(f"not at rest after {SETTLED_WITHIN_S} s")
 
     def _left(self) -> Sequence[object]:
         busy = [name for name, worker in self.workers.items() if not worker.is_idle()]

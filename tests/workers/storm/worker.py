@@ -86,11 +86,8 @@ class StormWorker:
                 resting=Resting(REST_S),
             )
             self._beside.append(asyncio.create_task(snapshots.keep_storing()))
-            self._beside.append(
-                asyncio.create_task(
-                    snapshots.resting.keep_waking(lambda each: self.dispatcher.rest(each))
-                )
-            )
+            resting = snapshots.resting.keep_waking(lambda each: self.dispatcher.rest(each))
+            self._beside.append(asyncio.create_task(resting))
         settler = Settler(
             worker=name,
             log=WorkerLog(shared.log, self.gate, weather, Random(dice.random())),

@@ -37,6 +37,7 @@ async def test_axe_finds_nothing_serious(
         await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
         await page.set_viewport_size({"width": width, "height": 900})
         await page.goto(f"/console{path}")
+        await page.wait_for_function(IS_WHOLE)
         await page.evaluate(Axe().axe_script)
         if width == PHONE and path == LIVE.path:
             await page.get_by_role("button", name="Menu").press("Enter")
@@ -90,6 +91,13 @@ async def _wrong(
         found[f"{shown}: page and bar"] = wide, high
     return found
 
+
+IS_WHOLE = """() => {
+  const series = document.getElementById("series");
+  const said = document.getElementById("roles-said");
+  return (!series || series.querySelector(".main-svg")) && !said?.textContent.startsWith("Asking");
+}"""
+"""Whether the chart is drawn, and the processes have answered."""
 
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 """In the other scheme the elements are the same; of the rules that run, this one sees colours."""

@@ -159,14 +159,15 @@ def read_manifest(root: str, name: str) -> Manifest:
         ) from error
 
 
-def remove_segment(root: str, name: str) -> None:
+def remove_segment(root: str, name: str) -> bool:
     """Delete the segment, its manifest, and what was written of them before a kill -9.
 
-    Raises OperatorFault.
+    Returns whether there was any of it. Raises OperatorFault.
     """
-    for each in names_in(root):
-        if each.startswith(f"{name}.json"):
-            remove(f"{root.rstrip('/')}/{each}")
+    names = [each for each in names_in(root) if each.startswith(f"{name}.json")]
+    for each in names:
+        remove(f"{root.rstrip('/')}/{each}")
+    return bool(names)
 
 
 class _Counted:

@@ -38,7 +38,7 @@ from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of
 from offhook.projections.retention.alone import alone
 from offhook.projections.retention.segment_rows import (
-    delete_segment,
+    remove_unused,
     segment_values,
     session_values,
 )
@@ -156,16 +156,7 @@ class Archiver:
 
     async def finish(self) -> None:
         """Finish what an earlier run left unfinished."""
-        async with self._engine.connect() as connection:
-            unfinished = await connection.execute(
-                select(archive_segments.c.name, archive_segments.c.root).where(
-                    archive_segments.c.archived_at.is_(None)
-                )
-            )
-            begun = unfinished.all()
-        for row in begun:
-            await delete_segment(self._engine, row.root, row.name)
-            self._at_step("removed an unfinished segment")
+        await remove_unused(self._engine, lambda: self._at_step("removed an unused segment"))
         async with self._engine.connect() as connection:
             left = await connection.execute(
                 select(
@@ -246,6 +237,7 @@ class Archiver:
 
     async def _archive(self, sessions: Sequence[Archived]) -> None:
         name = f"segment-{secrets.token_hex(8)}"
+        await asyncio.to_thread(make_folder, self._root)
         async with self._engine.begin() as connection:
             await connection.execute(
                 insert(archive_segments).values(
@@ -253,7 +245,6 @@ class Archiver:
                 )
             )
         self._at_step("begun")
-        await asyncio.to_thread(make_folder, self._root)
         manifest = await asyncio.to_thread(write_segment, self._root, name, sessions)
         self._at_step("written")
         await self._register(manifest)

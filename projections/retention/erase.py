@@ -32,7 +32,7 @@ from offhook.projections.retention.archive import Archiver
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
 from offhook.projections.retention.segment_rows import (
-    delete_segment,
+    remove_unused,
     segment_values,
     session_values,
 )
@@ -115,6 +115,8 @@ class Eraser:
     async def finish(self) -> list[Erased]:
         """Finish what was begun before, and erase what arrived for erased sessions since."""
         async with alone(self._engine):
+            left = await self._roots()
+            await self._remove_unused()
             async with self._engine.connect() as connection:
                 found = await connection.execute(
                     select(erasures.c.erasure_id, erasures.c.pending)
@@ -125,7 +127,6 @@ class Eraser:
             if not pending:
                 return []
             await self._require_one_version()
-            left = await self._roots()
             await self._archiver.finish()
             # All are carried out before one of them waits for the server's index.
             done: dict[int, tuple[Target, Sequence[str]]] = {}
@@ -244,17 +245,11 @@ class Eraser:
         for number, row in enumerate(segments, start=1):
             self._doing(f"writing segment {number:,} of {len(segments):,} without them")
             await self._rewrite(erasure_id, row.root, row.name, frozenset(target.session_ids))
-        # What a run that was killed has replaced, and not removed: nothing refers to it any more.
-        async with self._engine.connect() as connection:
-            replaced = await connection.execute(
-                select(archive_segments.c.name, archive_segments.c.root).where(
-                    archive_segments.c.sessions == 0
-                )
-            )
-            left = replaced.all()
-        for row in left:
-            await delete_segment(self._engine, row.root, row.name)
-            self._at_step("a segment was removed")
+        await self._remove_unused()
+
+    async def _remove_unused(self) -> None:
+        """The proof names those that are not there."""
+        await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
 
     async def _rewrite(
         self, erasure_id: int, root: str, old: str, session_ids: frozenset[str]

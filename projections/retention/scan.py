@@ -165,11 +165,9 @@ def _parts_of(path: Path) -> Iterator[bytes]:
 
 
 async def _segments_of(connection: AsyncConnection, root: str) -> set[str]:
-    """The names of the files that the archive has there."""
+    """The names of the files that the archive has there, or that are to be removed."""
     found = await connection.execute(
-        select(archive_segments.c.name).where(
-            archive_segments.c.root == root, archive_segments.c.archived_at.is_not(None)
-        )
+        select(archive_segments.c.name).where(archive_segments.c.root == root)
     )
     return {name for each in found.scalars() for name in files_of(each)}
 

@@ -1,10 +1,13 @@
-"""The rows of a segment and of its sessions, for archive runs and erasures; how it is deleted."""
+"""Rows of segments and their sessions, for archive runs and erasures; removes unused segments."""
 
 import asyncio
+from collections.abc import Callable
 
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offhook.history.segments import Block, Manifest, remove_segment
+from offhook.history.files import names_in
+from offhook.history.segments import Block, Manifest, files_of, remove_segment
 from offhook.projections.views.stored.archive import archive_segments
 
 
@@ -34,8 +37,40 @@ def session_values(segment: str, block: Block) -> dict[str, object]:
     }
 
 
-async def delete_segment(engine: AsyncEngine, root: str, name: str) -> None:
-    """Delete a segment's file, then its row."""
-    await asyncio.to_thread(remove_segment, root, name)
-    async with engine.begin() as connection:
-        await connection.execute(archive_segments.delete().where(archive_segments.c.name == name))
+async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> None:
+    """Remove the segments that a killed run has begun, or replaced: nothing refers to them.
+
+    The row of one without files stays until its folder is there: its disk may not be mounted.
+    Raises OperatorFault.
+    """
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(archive_segments.c.name, archive_segments.c.root).where(
+                or_(archive_segments.c.archived_at.is_(None), archive_segments.c.sessions == 0)
+            )
+        )
+        unused = found.all()
+    for row in unused:
+        # The run may have been killed before it wrote the files, or after they were removed.
+        if await asyncio.to_thread(remove_segment, row.root, row.name) or await _is_there(
+            engine, row.root
+        ):
+            async with engine.begin() as connection:
+                await connection.execute(
+                    archive_segments.delete().where(archive_segments.c.name == row.name)
+                )
+            at_removed()
+
+
+async def _is_there(engine: AsyncEngine, root: str) -> bool:
+    """Whether the folder has segments: all that are in use."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(archive_segments.c.name).where(
+                archive_segments.c.root == root,
+                archive_segments.c.archived_at.is_not(None),
+                archive_segments.c.sessions > 0,
+            )
+        )
+        expected = {name for each in found.scalars() for name in files_of(each)}
+    return bool(expected) and expected.issubset(await asyncio.to_thread(names_in, root))

@@ -1,6 +1,6 @@
 """An erasure that is killed, or interrupted by what arrives meanwhile, is finished by the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.retention import erase
 from offhook.projections.retention.erase import Eraser
@@ -48,7 +49,7 @@ class Killed(Exception):
     """Stands for kill -9."""
 
 
-@pytest.mark.parametrize("during", ["delete_segment", "open_transactions"])
+@pytest.mark.parametrize("during", ["remove_unused", "open_transactions"])
 async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
     during: str,
     client: Client,
@@ -132,6 +133,52 @@ async def test_the_place_of_a_last_segment_that_a_killed_erasure_removed_is_scan
     [erased] = await Eraser(client, engine, stores=stores).finish()
     found = {each.where: each.found for each in erased.proof.scanned}
     assert found[f"segments in {tmp_path}"] == erased.proof.found == 1
+
+
+@pytest.mark.parametrize("run", ["resume", "archive"])
+@pytest.mark.parametrize(
+    ("names", "step"),
+    [
+        (NAMES, "a segment was replaced"),
+        (NAMES[:1], "a segment was written"),
+        (NAMES[:1], "a segment was replaced"),
+    ],
+)
+async def test_a_segment_that_is_not_there_to_be_removed_is_named_and_removed_later(
+    names: Sequence[str],
+    step: str,
+    run: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    """Its disk is not mounted when the erasure is finished."""
+    root, elsewhere = tmp_path / "archive", tmp_path / "unmounted"
+    await settled_calls(client, log, engine, NAMES)
+    await archive(client, engine, root)
+    target = await target_of(engine, names)
+    stores = [own_nats_server.directory / "store"]
+    with pytest.raises(Killed):
+        await Eraser(client, engine, stores=stores, at_step=_kill(step)).erase(target)
+    there = len(_segments(root))
+    root.rename(elsewhere)
+    if step == "a segment was written":  # the one before it cannot be read
+        with pytest.raises(OperatorFault, match="cannot be opened"):
+            await Eraser(client, engine, stores=stores).finish()
+    else:
+        [erased] = await Eraser(client, engine, stores=stores).finish()
+        [said] = erased.proof.unreachable
+        assert said.startswith(f"some of the segments in {root}: segment-")
+        assert " is not there, and " in said
+    assert len(_segments(elsewhere)) == there
+    elsewhere.rename(root)
+    if run == "archive":
+        await archive(client, engine, root)
+    await Eraser(client, engine, stores=stores).finish()
+    assert (await scanned(engine, target, stores, root)).found == 0
+    assert len(_segments(root)) == await rows_in(engine, "archive_segments")
 
 
 async def test_a_proof_that_fails_loses_none_of_the_others(

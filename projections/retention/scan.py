@@ -1,7 +1,6 @@
 """The proof of an erasure: every place where the target could still be, read byte by byte."""
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -17,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offhook.errors import OperatorFault
 from offhook.history.files import names_in, stored_bytes
 from offhook.history.segments import files_of
-from offhook.projections.retention.targets import Target
+from offhook.projections.retention.targets import Target, number_pattern
 from offhook.projections.views.stored.archive import archive_segments
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -54,27 +53,38 @@ class Proof:
         return sum(each.found for each in self.scanned)
 
 
-def pattern_of(target: Target, *, in_tables: bool = False) -> str:
-    """What is looked for, as a regular expression of Python, or of Postgres for `in_tables`."""
-    numbers = [f"(^|[^0-9]){each}($|[^0-9])" for each in target.numbers]
-    names = {each for name in target.names for each in _spelled(name)}
-    if in_tables:
-        names |= {*map(_as_bytea, names)}
-    texts = (*target.session_ids, *target.ids, *sorted(names))
-    return "|".join([*numbers, *map(re.escape, texts)])
+def pattern_of(target: Target) -> str:
+    """What is looked for, as a regular expression of Python and of Postgres."""
+    names = ("".join(map(_written, name)) for name in target.names)
+    ids = map(re.escape, (*target.session_ids, *target.ids))
+    return "|".join([*map(number_pattern, target.numbers), *ids, *names])
 
 
-def _spelled(name: str) -> Iterator[str]:
-    """As it is, and as JSON may have it: `Jos\\u00e9`."""
-    yield name
-    for ascii_only in (False, True):
-        yield json.dumps(name, ensure_ascii=ascii_only)[1:-1]
+def _written(character: str) -> str:
+    """As it is, as any JSON may have it, or as Postgres escapes it in a `bytea`.
+
+    `é` may be `\\u00e9`, `\\u00E9` or `\\303\\251`, and `/` may be `\\/`; Postgres doubles a `\\`.
+    """
+    if character.isascii() and character.isalnum():
+        return character
+    units = character.encode("utf-16-be").hex()
+    ways = [
+        re.escape(character),
+        "".join(rf"\\+u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)),
+    ]
+    if character in _SHORT:
+        ways.append(rf"\\+{_SHORT[character]}")
+    if not character.isascii():
+        ways.append("".join(rf"\\{byte:03o}" for byte in character.encode()))
+    return f"(?:{'|'.join(ways)})"
 
 
-def _as_bytea(name: str) -> str:
-    """As Postgres escapes it in a `bytea`: `Jos\\303\\251`."""
-    shown = (rf"\{byte:03o}" if byte > 127 else chr(byte) for byte in name.encode())
-    return "".join(each if each != "\\" else "\\\\" for each in shown)
+def _hex(digits: str) -> str:
+    return "".join(f"[{each}{each.upper()}]" if each.isalpha() else each for each in digits)
+
+
+# What JSON has behind a `\`.
+_SHORT = {'"': '"', "/": "/", "\\": "", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
 
 async def scan(
@@ -89,7 +99,8 @@ async def scan(
 
     `doing` is told how far it is, from another thread too.
     """
-    searched = re.compile(pattern_of(target).encode())
+    pattern = pattern_of(target)
+    searched = re.compile(pattern.encode())
     proof = Proof()
     if not stores:
         proof.unreachable.append("the stream files: no server says where they are; use --store")
@@ -98,7 +109,7 @@ async def scan(
     for root in roots:
         expected = await _segments_of(connection, root)
         await asyncio.to_thread(_scan_segments, root, expected, searched, doing, proof)
-    proof.scanned += await _scan_tables(connection, pattern_of(target, in_tables=True), doing)
+    proof.scanned += await _scan_tables(connection, pattern, doing)
     return proof
 
 

@@ -38,6 +38,15 @@ def digits_of(number: str) -> str:
     return number.removeprefix("+")
 
 
+def number_pattern(digits: str) -> str:
+    """Finds the number, and no longer one, in text, in JSON and in an escaped `bytea`, as a regular
+    expression of Python and of Postgres.
+
+    The character before it may be written with digits: `\\u4e00`, `\\344\\270\\200`, or `%20`.
+    """
+    return rf"(^|[^0-9]|\\u[0-9a-fA-F]{{4}}|\\[0-7]{{3}}|%[0-9a-fA-F]{{2}}){digits}($|[^0-9])"
+
+
 def _listed(numbers: Collection[str]) -> str:
     return " or ".join(map(repr, numbers))
 
@@ -104,7 +113,7 @@ async def _with_number(
 ) -> set[str]:
     """By the views, and by the text of every record, in event_log and in segments."""
     digits = digits_of(number)
-    pattern = f"(^|[^0-9]){digits}($|[^0-9])"
+    pattern = number_pattern(digits)
     doing(f"looking for {number} in the views and in event_log")
     found = await connection.execute(
         text(

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.history.files import names_in
 from offhook.history.segments import remove_segment
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.retention.scan import scan, wait_for_index
 from offhook.projections.retention.targets import Target
+from tests.projections.retention.erasing import HERS, scanned, target_of
 from tests.projections.retention.settled_calls import archive, settled_calls
 
 
@@ -108,23 +111,67 @@ async def test_what_of_an_archive_cannot_be_read_is_named_beside_what_was_found(
     assert (found, said.endswith(" is not there, and 5 more")) == (None, True)
 
 
-@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ('José "Pepe" Núñez', 'José \\"Pepe\\" Núñez'),
+        ('José "Pepe" Núñez', 'Jos\\u00e9 \\"Pepe\\" N\\u00fa\\u00f1ez'),
+        ("José Ö", "Jos\\u00E9 \\u00D6"),
+        ("AT&T", "AT\\u0026T"),
+        ("ann/42\\é", "ann\\/42\\\\é"),
+        ("Ann 📞", "Ann \\ud83D\\uDCDE"),
+        ("Ann 📞", "Ann 📞"),
+    ],
+)
 async def test_a_name_is_found_however_it_is_written(
-    ascii_only: bool, client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+    name: str,
+    written: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
 ) -> None:
-    name = 'José "Pepe" Núñez'
-    (tmp_path / "kept.blk").write_text(json.dumps([name], ensure_ascii=ascii_only))
+    assert json.loads(f'"{written}"') == name
+    (tmp_path / "kept.blk").write_text(f'"{written}"')
     await settled_calls(client, log, engine, ["call-1"])
     async with engine.begin() as connection:
         await connection.execute(
             text("update event_log set body = :body"),
-            {"body": json.dumps([name], ensure_ascii=ascii_only).encode()},
+            {"body": f'"{written}"'.encode()},
         )
         rows = (await connection.execute(text("select count(*) from event_log"))).scalar_one()
         target = Target(session_ids=(), names=(name,))
         proof = await scan(connection, target, stores=[tmp_path], roots=[])
     found = {each.where: each.found for each in proof.scanned if each.found}
     assert found == {f"stream files in {tmp_path}": 1, "table public.event_log": rows}
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("before", ["é", "电话", "tel:%20"])
+async def test_a_number_is_found_behind_a_character_that_is_written_with_digits(
+    before: str,
+    ascii_only: bool,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    number = json.dumps(before, ensure_ascii=ascii_only)[1:-1] + HERS.removeprefix("+")
+    await settled_calls(client, log, engine, ["call-1"], number=number)
+    stores = [own_nats_server.directory / "store"]
+    found: set[str] = set()
+    for _ in range(2):
+        target = await target_of(engine, numbers=[HERS])
+        assert target.session_ids == ("call-1",)
+        proof = await scanned(engine, replace(target, session_ids=(), ids=()), stores, tmp_path)
+        found |= {each.where for each in proof.scanned if each.found}
+        await archive(client, engine, tmp_path)
+    assert found >= {
+        f"stream files in {stores[0]}",
+        f"segments in {tmp_path}",
+        "table public.event_log",
+    }
 
 
 async def _found_in(

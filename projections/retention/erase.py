@@ -30,7 +30,7 @@ from offhook.jetstream.retention import Retention
 from offhook.projections.retention.alone import alone
 from offhook.projections.retention.archive import Archiver
 from offhook.projections.retention.rows import erase_rows
-from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_index
+from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_streams
 from offhook.projections.retention.segment_rows import (
     remove_unused,
     segment_values,
@@ -128,7 +128,7 @@ class Eraser:
                 return []
             await self._require_one_version()
             await self._archiver.finish()
-            # All are carried out before one of them waits for the server's index.
+            # All are carried out before one of them waits for the server's files.
             done: dict[int, tuple[Target, Sequence[str]]] = {}
             for row in pending:
                 target = msgspec.convert(row.pending, Target)
@@ -166,8 +166,7 @@ class Eraser:
         forget = update(erasures).where(erasures.c.erasure_id.in_(done)).values(pending=None)
         proved: list[Erased] = []
         for erasure_id, (target, roots) in done.items():
-            self._doing("waiting until the NATS server has written its index")
-            await wait_for_index(target, self._stores)
+            await wait_for_streams(target, self._stores, doing=self._doing)
             async with self._engine.connect() as connection:
                 # Not to be found by the scan, and rolled back after it.
                 await connection.execute(forget)

@@ -24,11 +24,9 @@ OVERLAP_BYTES = 512
 """A needle may lie across two chunks."""
 
 
-INDEX = "index.db"
-"""Has the subjects of a stream, with the ids of its sessions. nats-server 2.15.1 writes it about
-every two minutes if anything changed."""
-
-INDEX_WAIT_S = 180.0
+STREAMS_WAIT_S = 180.0
+"""nats-server 2.15.1 writes `index.db`, which has the ids of a stream's sessions, about every two
+minutes if anything changed, and as often removes what was deleted without being overwritten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,31 +111,47 @@ async def scan(
     return proof
 
 
-async def wait_for_index(
-    target: Target, stores: Sequence[Path], *, wait_s: float = INDEX_WAIT_S, pause_s: float = 2.0
+async def wait_for_streams(
+    target: Target,
+    stores: Sequence[Path],
+    *,
+    wait_s: float = STREAMS_WAIT_S,
+    pause_s: float = 2.0,
+    doing: Callable[[str], None] = lambda what: None,
 ) -> None:
-    """Wait until the target is in no stream's index, at most `wait_s`."""
+    """Wait until the target is in no file of the streams that has it now, at most `wait_s`."""
     searched = re.compile(pattern_of(target).encode())
     until = time.monotonic() + wait_s
-    while await asyncio.to_thread(_is_in_index, stores, searched):
+    paths = await asyncio.to_thread(_paths_in, stores)
+    doing(f"looking into {len(paths):,} stream files")
+    while paths := await asyncio.to_thread(_with_any, paths, searched):
         if time.monotonic() >= until:
             return
+        doing(
+            f"waiting until the NATS server has removed what was erased from {len(paths):,} of its"
+            f" files, at most {wait_s:.0f} s"
+        )
         await asyncio.sleep(pause_s)
 
 
-def _is_in_index(stores: Sequence[Path], searched: "re.Pattern[bytes]") -> bool:
-    """Whether an index of a stream has any of it."""
-    for store in stores:
-        for folder, _, names in os.walk(store):
-            try:
-                if INDEX in names and any(
-                    _count(part, searched) for part in _parts_of(Path(folder, INDEX))
-                ):
-                    return True
-            except OSError:
-                # The server replaces it while we read, or the scan says that it cannot be read.
-                continue
-    return False
+def _paths_in(stores: Sequence[Path]) -> list[Path]:
+    return [
+        Path(folder, name)
+        for store in stores
+        for folder, _, names in os.walk(store)
+        for name in names
+    ]
+
+
+def _with_any(paths: Sequence[Path], searched: "re.Pattern[bytes]") -> list[Path]:
+    """Those of the files that have any of it."""
+    found: list[Path] = []
+    for path in paths:
+        # The server deletes it while we read, or the scan says that it cannot be read.
+        with suppress(OSError):
+            if path.is_file() and any(_count(part, searched) for part in _parts_of(path)):
+                found.append(path)
+    return found
 
 
 def _scan_store(

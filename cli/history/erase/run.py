@@ -146,8 +146,8 @@ def _show(console: Console, target: Target) -> None:
 def _say_if_done(console: Console, step: str) -> None:
     if step == "done":
         console.print(
-            "erased; looking for what is left. The NATS server writes its index about every two"
-            " minutes: this waits for it",
+            "erased; looking for what is left. The NATS server writes its index, and removes what"
+            " was deleted, about every two minutes: this waits for it",
             soft_wrap=True,
         )
 

@@ -213,7 +213,7 @@ class _Runs:
         return row or "nothing under way"
 
 
-_WAITING = b"waiting until the NATS server has written its index"
+_WAITING = b"waiting until the NATS server has removed what was erased"
 """What an erasure says once everything has left the streams."""
 
 _CONNECTED = (

@@ -19,24 +19,34 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.history.files import names_in
 from offhook.history.segments import remove_segment
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.retention.scan import scan, wait_for_index
+from offhook.projections.retention.scan import scan, wait_for_streams
 from offhook.projections.retention.targets import Target
 from tests.projections.retention.erasing import HERS, scanned, target_of
 from tests.projections.retention.settled_calls import archive, settled_calls
 
 
-async def test_the_proof_waits_until_the_server_has_written_its_index(tmp_path: Path) -> None:
+async def test_the_proof_waits_until_the_server_has_looked_after_its_files(tmp_path: Path) -> None:
     target = Target(session_ids=("erased-call",))
-    index = tmp_path / "streams" / "CALLS" / "index.db"
-    index.parent.mkdir(parents=True)
-    index.write_bytes(b"calls.17.erased-call.in")
-    waiting = asyncio.create_task(wait_for_index(target, [tmp_path], pause_s=0.01))
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
+    index, block = tmp_path / "streams" / "CALLS" / "index.db", tmp_path / "msgs" / "5.blk"
+    for path in (index, block):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"calls.17.erased-call.in")
+    waits_for = {count: asyncio.Event() for count in (1, 2)}
+
+    def doing(what: str) -> None:
+        for count, event in waits_for.items():
+            if f"from {count} of its files" in what:
+                event.set()
+
+    waiting = asyncio.create_task(wait_for_streams(target, [tmp_path], pause_s=0.01, doing=doing))
+    await asyncio.wait_for(waits_for[2].wait(), 60)
     index.write_bytes(b"calls.17.another-call.in")
+    await asyncio.wait_for(waits_for[1].wait(), 60)
+    assert not waiting.done()
+    block.unlink()
     await asyncio.wait_for(waiting, 60)
     index.write_bytes(b"calls.17.erased-call.in")
-    await wait_for_index(target, [tmp_path], wait_s=0)  # the proof then says that it is there
+    await wait_for_streams(target, [tmp_path], wait_s=0)  # the proof then says that it is there
 
 
 async def test_what_of_a_store_cannot_be_read_is_named(
@@ -61,7 +71,7 @@ async def test_what_of_a_store_cannot_be_read_is_named(
     monkeypatch.setattr(Path, "open", open_)
     monkeypatch.setattr(os, "scandir", scandir)
     target = Target(session_ids=("erased-call",))
-    await wait_for_index(target, [tmp_path], wait_s=0)
+    await wait_for_streams(target, [tmp_path], wait_s=0)
     async with engine.connect() as connection:
         proof = await scan(connection, target, stores=[tmp_path], roots=[])
         refused = await scan(connection, target, stores=[tmp_path / "refused"], roots=[])

@@ -127,7 +127,8 @@ def limit_of(within_s: float) -> Callable[[], AbstractContextManager[None]]:
     """Raises TooSlow in a block that lasts longer, but for time in which the process stood still.
 
     It is counted in alarms: those of a time in which the machine did not run the process come to
-    one. Processor time would not end a flow that sleeps.
+    one. So do those during one call of C code, after which it raises at the earliest. Processor
+    time would not end a flow that sleeps.
     """
     alarms = 0
 

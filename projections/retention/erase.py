@@ -43,7 +43,12 @@ from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema.migrate import hold_off_projectors
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
-from offhook.projections.views.stored.erasures import IS_PENDING, digest_of, erasures
+from offhook.projections.views.stored.erasures import (
+    IS_PENDING,
+    digest_of,
+    erasures,
+    read_unfinished,
+)
 
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""
@@ -62,12 +67,14 @@ class Erased:
     records: int  # in event_log and in segments
     messages: int  # in the streams
     segments: int  # written again
+    unfinished: int  # erasures that are still to be finished, such as of what arrived meanwhile
     proof: Proof
 
 
 class Eraser:
     """`stores` are the servers' store directories. `at_step` is called after each step, and `doing`
-    with what is being done, often."""
+    with what is being done, often. `at_proof` is called with the proofs before it is forgotten
+    whom they are about: later there is no way to another."""
 
     def __init__(
         self,
@@ -77,6 +84,7 @@ class Eraser:
         stores: Sequence[Path] = (),
         at_step: Callable[[str], None] = lambda step: None,
         doing: Callable[[str], None] = lambda what: None,
+        at_proof: Callable[[Sequence[Erased]], None] = lambda proved: None,
         full_vacuum: bool = False,
     ) -> None:
         self._retention = Retention(client)
@@ -86,6 +94,7 @@ class Eraser:
         self._stores = stores
         self._at_step = at_step
         self._doing = doing
+        self._at_proof = at_proof
         self._full_vacuum = full_vacuum
         self._kept_for: Sequence[OpenTransaction] = ()
 
@@ -171,16 +180,16 @@ class Eraser:
                 # Not to be found by the scan, and rolled back after it.
                 await connection.execute(forget)
                 proved.append(await self._prove(connection, erasure_id, target, roots))
+        self._at_proof(proved)
         async with self._engine.begin() as connection:
             await connection.execute(forget)
         try:
             await self._vacuum(["erasures"])
         except DATABASE_ERRORS as error:
-            for each in proved:
-                each.proof.unreachable.append(
-                    "whom it was about, which stays in the files of table erasures until that is"
-                    f" vacuumed: {reason_of(error)}"
-                )
+            raise OperatorFault(
+                "the erasure is proved, but whom it was about stays in the files of table erasures"
+                f" until that is vacuumed: {reason_of(error)}"
+            ) from error
         return proved
 
     async def _prove(
@@ -203,6 +212,7 @@ class Eraser:
             records=row.records,
             messages=row.messages,
             segments=row.segments,
+            unfinished=(await read_unfinished(connection)).count,
             proof=proof,
         )
 

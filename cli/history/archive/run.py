@@ -5,7 +5,9 @@ First it finishes erasures: one that was interrupted, and records that arrived f
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +22,7 @@ from offhook.projections.retention.archive import (
     Archiver,
     require_old_enough,
 )
-from offhook.projections.retention.erase import Eraser
+from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.database.errors import DATABASE_ERRORS
 from offhook.projections.views.schema.migrate import require_migrated
@@ -46,7 +48,8 @@ async def run_archive(
         try:
             stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
             async with showing(console) as doing:
-                eraser = Eraser(client, engine, stores=stores, doing=doing)
+                keep = partial(_print_erasures, console)
+                eraser = Eraser(client, engine, stores=stores, doing=doing, at_proof=keep)
                 await _finish_erasures(console, eraser)
             with _Showing(console) as shown:
                 archiver = Archiver(client, engine, root, at_step=lambda step: shown(archiver))
@@ -61,11 +64,13 @@ async def run_archive(
 async def _finish_erasures(console: Console, eraser: Eraser) -> None:
     """What cannot be erased now is said, and does not keep the others from being archived."""
     try:
-        done = await eraser.finish()
+        await eraser.finish()
     except (OperatorFault, HistoryUnreadable) as error:
         console.print(f"erasures that are not finished: {error}", markup=False, soft_wrap=True)
-        return
-    for each in done:
+
+
+def _print_erasures(console: Console, proved: Sequence[Erased]) -> None:
+    for each in proved:
         console.print(
             f"erasure {each.erasure_id} finished: {counted(each.records, 'record')},"
             f" {counted(each.messages, 'message')} of the streams;"

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import typer
@@ -60,37 +60,53 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
         steps.append(step)
         _say_if_done(console, step)
 
+    kept: list[Erased] = []
+
     def then() -> str:
+        if kept:
+            return "Run `offhook erase --resume`, in case it is not finished"
         is_noted = bool(steps or wanted.resumes)
         return "Run `offhook erase --resume` to finish" if is_noted else "Nothing was erased"
 
-    # Opened before anything is erased: the proof of an erasure cannot be had a second time.
-    with nullcontext() if wanted.report is None else replacing(str(wanted.report)) as report:
+    with ExitStack() as files:
+        report: IO[bytes] | None = None
+        if wanted.report is not None:  # opened before anything is erased
+            report = files.enter_context(replacing(str(wanted.report)))
+
+        def keep(proved: Sequence[Erased]) -> None:
+            if report is not None:
+                report.write(msgspec.json.format(msgspec.json.encode(_report(proved))) + b"\n")
+            files.close()
+            kept.extend(proved)
+            for each in proved:
+                _print(console, each)
+
         try:
-            erased = asyncio.run(_erase(console, settings, wanted, at_step))
+            asyncio.run(_erase(console, settings, wanted, at_step, keep))
         except KeyboardInterrupt:
             console.print(f"interrupted. {then()}", soft_wrap=True)
             raise SystemExit(130) from None
         except FAULTS as error:
             raise OperatorFault(f"{getattr(error, 'orig', None) or error}. {then()}") from error
         except (OperatorFault, HistoryUnreadable) as error:
-            if not steps or "--resume" in str(error):
+            if not steps or kept or "--resume" in str(error):
                 raise
             raise OperatorFault(
                 f"{error}. Once that is mended, run `offhook erase --resume` to finish"
             ) from error
-        if report is not None:
-            report.write(msgspec.json.format(msgspec.json.encode(_report(erased))) + b"\n")
-    for each in erased:
-        _print(console, each)
-    if wanted.resumes and not erased:
-        console.print("nothing was left to erase")
-    return not any(each.proof.found for each in erased)
+        if wanted.resumes and not kept:
+            keep([])
+            console.print("nothing was left to erase")
+    return not any(each.proof.found for each in kept)
 
 
 async def _erase(
-    console: Console, settings: Settings, wanted: ErasureOptions, at_step: Callable[[str], None]
-) -> list[Erased]:
+    console: Console,
+    settings: Settings,
+    wanted: ErasureOptions,
+    at_step: Callable[[str], None],
+    keep: Callable[[Sequence[Erased]], None],
+) -> None:
     await require_migrated(settings.postgres_url)
     engine = open_database(settings.postgres_url, "offhook-erase", statement_timeout_s=None)
     try:
@@ -112,9 +128,13 @@ async def _erase(
                     stores=stores,
                     at_step=at_step,
                     doing=doing,
+                    at_proof=keep,
                     full_vacuum=wanted.full_vacuum,
                 )
-                return await eraser.finish() if wanted.resumes else [await eraser.erase(target)]
+                if wanted.resumes:
+                    await eraser.finish()
+                else:
+                    await eraser.erase(target)
         finally:
             await close(client)
     finally:
@@ -171,6 +191,13 @@ def _print(console: Console, erased: Erased) -> None:
         console.print(f"found {counted(erased.proof.found, 'time')}: not erased", style="red")
     else:
         console.print("nothing was found", style="green")
+    if erased.unfinished:
+        console.print(
+            f"{counted(erased.unfinished, 'erasure')} not finished, such as of records that arrived"
+            " meanwhile: run `offhook erase --resume`",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _report(erased: Sequence[Erased]) -> list[dict[str, Any]]:

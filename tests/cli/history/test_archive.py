@@ -1,6 +1,7 @@
 """`offhook archive` as an operator runs it."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from offhook.cli.main import app
-from offhook.projections.retention.erase import Erased, Eraser
+from offhook.projections.retention.erase import Erased
 from offhook.projections.retention.scan import Proof
 from tests.cli.history.conftest import Installation, take_calls
 
@@ -43,11 +44,22 @@ async def test_every_goes_on_when_a_rebuild_was_at_work(
 async def test_the_end_of_an_erasure_says_what_its_proof_could_not_reach(
     here: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def finish(eraser: Eraser) -> list[Erased]:
-        proof = Proof(unreachable=["the stream files in /store: not on this machine"])
-        return [Erased(erasure_id=7, sessions=1, records=4, messages=2, segments=0, proof=proof)]
+    proof = Proof(unreachable=["the stream files in /store: not on this machine"])
 
-    monkeypatch.setattr(Eraser, "finish", finish)
+    class Finished:
+        def __init__(
+            self, *_: object, at_proof: Callable[[list[Erased]], None], **__: object
+        ) -> None:
+            self._at_proof = at_proof
+
+        async def finish(self) -> None:
+            erased = Erased(
+                erasure_id=7, sessions=1, records=4, messages=2, segments=0, unfinished=0,
+                proof=proof,
+            )  # fmt: skip
+            self._at_proof([erased])
+
+    monkeypatch.setattr("offhook.cli.history.archive.run.Eraser", Finished)
     printed = await asyncio.to_thread(here.terminal, "archive", "--to", str(tmp_path))
     assert printed.output.splitlines()[:2] == [
         "erasure 7 finished: 4 records, 2 messages of the streams; found 0 times afterwards",

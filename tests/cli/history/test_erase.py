@@ -1,7 +1,9 @@
 """`offhook erase`: what is refused before anything is read."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +11,8 @@ from typer.testing import CliRunner
 from offhook.cli.history.erase import run
 from offhook.cli.main import app
 from offhook.errors import OperatorFault, PassingFault
+from offhook.projections.retention.erase import Erased
+from offhook.projections.retention.scan import Proof
 
 
 @pytest.mark.parametrize(
@@ -50,8 +54,8 @@ def test_a_directory_that_is_no_store_of_the_log_is_refused_first(tmp_path: Path
 def test_the_proof_is_kept_if_it_cannot_be_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def erase(*_: object) -> list[str]:
-        return ["s1"]
+    async def erase(*words: Any) -> None:
+        words[-1](["s1"])
 
     def print_(*_: object) -> None:
         raise BrokenPipeError
@@ -61,6 +65,31 @@ def test_the_proof_is_kept_if_it_cannot_be_printed(
     report = tmp_path / "proof.json"
     CliRunner().invoke(app, ["erase", "s1", "--yes", "--report", str(report)])
     assert "s1" in report.read_text()
+
+
+def test_a_proof_is_written_and_printed_before_the_erasure_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def erase(*words: Any) -> None:
+        erased = Erased(
+            erasure_id=7, sessions=1, records=4, messages=2, segments=0, unfinished=1,
+            proof=Proof(),
+        )  # fmt: skip
+        words[-1]([erased])
+        assert json.loads(report.read_bytes())[0]["erasure_id"] == 7
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_erase", erase)
+    report = tmp_path / "proof.json"
+    result = CliRunner().invoke(app, ["erase", "s1", "--yes", "--report", str(report)])
+    assert result.exit_code == 130
+    assert result.output.startswith("erasure 7: 1 session, 4 records, ")
+    assert result.output.splitlines()[-2:] == [
+        "1 erasure not finished, such as of records that arrived meanwhile:"
+        " run `offhook erase --resume`",
+        "interrupted. Run `offhook erase --resume`, in case it is not finished",
+    ]
+    assert report.exists()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +105,9 @@ def test_an_erasure_that_was_not_begun_is_not_to_be_resumed(
 ) -> None:
     ends: list[BaseException] = [PassingFault("no NATS server answers"), KeyboardInterrupt()]
 
-    async def erase(_1: object, _2: object, _3: object, at_step: Callable[[str], None]) -> None:
+    async def erase(
+        _1: object, _2: object, _3: object, at_step: Callable[[str], None], _4: object
+    ) -> None:
         for step in steps:
             at_step(step)
         raise ends.pop(0)
@@ -104,7 +135,9 @@ def test_an_erasure_that_was_not_begun_is_not_to_be_resumed(
 def test_a_fault_of_an_erasure_that_was_begun_says_how_to_finish_it(
     steps: list[str], said: str, then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def erase(_1: object, _2: object, _3: object, at_step: Callable[[str], None]) -> None:
+    async def erase(
+        _1: object, _2: object, _3: object, at_step: Callable[[str], None], _4: object
+    ) -> None:
         for step in steps:
             at_step(step)
         raise OperatorFault(said)

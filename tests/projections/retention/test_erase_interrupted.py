@@ -1,5 +1,6 @@
 """An erasure that is killed, or interrupted by what arrives meanwhile, is finished by the next."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.retention import erase
-from offhook.projections.retention.erase import Eraser
+from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.rows import IDS
 from offhook.projections.retention.scan import Proof, scan
 from offhook.projections.retention.targets import Target
@@ -70,7 +71,8 @@ async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
         return await does(*args, **options)
 
     monkeypatch.setattr(erase, during, does_as_it_arrives)
-    await Eraser(client, engine).erase(target)
+    erased = await Eraser(client, engine).erase(target)
+    assert erased.unfinished == (1 if during == "open_transactions" else 0)
     monkeypatch.undo()
     await Eraser(client, engine).finish()
     assert await log.read(NAMES[0]) == []
@@ -213,23 +215,50 @@ async def test_a_proof_that_fails_loses_none_of_the_others(
     assert await Eraser(client, engine, stores=stores).finish() == []
 
 
+@pytest.mark.parametrize(
+    ("ends", "raised"),
+    [
+        (ConnectionResetError("connection lost"), OperatorFault),
+        (asyncio.CancelledError(), asyncio.CancelledError),  # Ctrl-C
+    ],
+)
 async def test_a_proof_is_not_lost_with_the_connection_after_it(
-    client: Client, log: JetStreamLog, engine: AsyncEngine
+    ends: BaseException,
+    raised: type[BaseException],
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
 ) -> None:
     await calls(client, log, engine)
     vacuumed: list[str] = []
+    kept: list[Erased] = []
 
     def doing(what: str) -> None:
         if what == "vacuuming table erasures":
             vacuumed.append(what)
             if len(vacuumed) == 2:
-                raise ConnectionResetError("connection lost")
+                raise ends
 
-    erased = await Eraser(client, engine, doing=doing).erase(await target_of(engine, [NAMES[0]]))
-    assert erased.proof.found == 0
-    assert erased.proof.unreachable[-1].endswith(
-        "vacuumed: ConnectionResetError('connection lost')"
-    )
+    eraser = Eraser(client, engine, doing=doing, at_proof=kept.extend)
+    with pytest.raises(raised) as found:
+        await eraser.erase(await target_of(engine, [NAMES[0]]))
+    assert [each.proof.found for each in kept] == [0]
+    if raised is OperatorFault:
+        assert str(found.value).endswith("vacuumed: ConnectionResetError('connection lost')")
+
+
+async def test_it_is_not_forgotten_whom_a_proof_is_about_until_that_is_kept(
+    client: Client, log: JetStreamLog, engine: AsyncEngine
+) -> None:
+    await calls(client, log, engine)
+
+    def at_proof(proved: Sequence[Erased]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await Eraser(client, engine, at_proof=at_proof).erase(await target_of(engine, NAMES[:1]))
+    [erased] = await Eraser(client, engine).finish()
+    assert (erased.sessions, erased.proof.found) == (1, 0)
 
 
 def _kill(step: str) -> Callable[[str], None]:

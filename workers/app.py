@@ -34,18 +34,18 @@ from offhook.workers.intake.handover import OtherWorkers
 from offhook.workers.intake.slots import Slots
 from offhook.workers.intake.subscriptions import subscribe, until_missing
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.fingerprint import fold_fingerprint
+from offhook.workers.reading.precedence import Precedence
+from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.fleet import Fleet
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import LimitName, Rate, rates_from
 from offhook.workers.sessions.execute import Timing
-from offhook.workers.sessions.fingerprint import fold_fingerprint
 from offhook.workers.sessions.flow_loading import flows_from
 from offhook.workers.sessions.parked_policy import policy_from
-from offhook.workers.sessions.precedence import Precedence
 from offhook.workers.sessions.settle import Settler
-from offhook.workers.sessions.snapshots import Snapshots
 
 HEARTBEAT_S = ACK_WAIT_S * 0.3
 """So two beats may be late before anything is redelivered."""

@@ -46,7 +46,7 @@ from offhook.events import Decided
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.stream import WORKER, streams_of
-from offhook.workers.sessions.resting import REST_S
+from offhook.workers.reading.resting import REST_S
 
 CALLS_PER_S = 100
 ROUND_S = 4.0

@@ -31,7 +31,7 @@ from bench.setting.machine import describe, median, percentile
 from bench.setting.servers import running_log
 from offhook.jetstream.log import JetStreamLog
 from offhook.session import Session, fold
-from offhook.workers.sessions.cache import SessionCache
+from offhook.workers.reading.cache import SessionCache
 
 SESSION = "long"
 OTHER = "other"

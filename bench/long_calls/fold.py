@@ -27,7 +27,7 @@ from offhook.process.slices import Slices
 from offhook.projections.views.fold import Folded, advanced, written
 from offhook.projections.views.registry import rows_of
 from offhook.session import Session, fold
-from offhook.workers.sessions.state import SessionState
+from offhook.workers.reading.state import SessionState
 
 SESSION = "long"
 

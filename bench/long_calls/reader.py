@@ -14,9 +14,9 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.fingerprint import fold_fingerprint
-from offhook.workers.sessions.snapshots import Snapshots
+from offhook.workers.reading.cache import SessionCache
+from offhook.workers.reading.fingerprint import fold_fingerprint
+from offhook.workers.reading.snapshots import Snapshots
 
 
 async def main(nats_url: str) -> None:

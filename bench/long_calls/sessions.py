@@ -11,10 +11,10 @@ from offhook.events import Decided
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.fingerprint import fold_fingerprint
-from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import SNAPSHOT_SHARE
+from offhook.workers.reading.cache import SessionCache
+from offhook.workers.reading.fingerprint import fold_fingerprint
+from offhook.workers.reading.snapshots import Snapshots
+from offhook.workers.reading.state import SNAPSHOT_SHARE
 
 BEGAN = datetime(2026, 11, 26, 10, tzinfo=UTC)
 EVENTS_AT_ONCE = 32

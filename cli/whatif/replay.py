@@ -22,9 +22,9 @@ from offhook.flow import API_FLOW, PARKED, UNWANTED, Flow
 from offhook.flow.decision import Stored
 from offhook.flow.whatif import Difference, difference, event_name, orders_of
 from offhook.session import Session
+from offhook.workers.reading.state import SessionState
 from offhook.workers.sessions.flow_errors import place_of
 from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
-from offhook.workers.sessions.state import SessionState
 
 Row = tuple[int, str, int, datetime, bytes]
 """Position, type, version, when it was stored, and the stored bytes."""

@@ -1,4 +1,4 @@
-"""One session: read, leased, decided on, settled.
+"""One session: leased, decided on, settled.
 
 Files, from the top:
 
@@ -8,11 +8,6 @@ Files, from the top:
     timers          schedules and fires the timers of a session
     flows           which flow decides, and what it says, within bounds
     lease           this worker's lease: every append, and how long the lease lasts
-    cache           reads sessions, and keeps those used last
-    precedence      which session goes first: one with little to do before one with much
-    state           a session as the worker knows it, with its positions
-    snapshots       stores how far a long session is folded, and reads it
-    fingerprint     which code folds
     flow_loading    finds the user's flows
     flow_errors     what is logged of a flow that raised
     parked_policy   what becomes of a parked session's calls

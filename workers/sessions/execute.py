@@ -10,6 +10,7 @@ from offhook.commands.catalog import check
 from offhook.errors import LogUnavailable, OperationUnknown, ParameterInvalid
 from offhook.events import CommandFailed, CommandSucceeded, IssuedCommand
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.precedence import Precedence
 from offhook.workers.sending.attempt import (
     WAITING_LEASE_S,
     Attempt,
@@ -30,7 +31,6 @@ from offhook.workers.sending.permits import PermitRequest, Sender
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sessions.decide import Decider, RecordedDecision
 from offhook.workers.sessions.lease import OwnLease
-from offhook.workers.sessions.precedence import Precedence
 
 _log = logging.getLogger(__name__)
 

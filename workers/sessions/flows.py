@@ -16,7 +16,7 @@ from offhook.flow import API_FLOW, ARCHIVED, NO_FLOW, PARKED, UNWANTED, Flow, fl
 from offhook.flow.decision import NOTHING, Stored, stored
 from offhook.position import position_text
 from offhook.session import Session
-from offhook.workers.sessions.state import SessionState
+from offhook.workers.reading.state import SessionState
 
 ORDERS_BYTES_MAX = 192 * 1024
 """One decision's orders: they are read again whenever the session is."""

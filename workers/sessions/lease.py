@@ -17,8 +17,8 @@ from offhook.errors import PositionTaken
 from offhook.events import CommandAttempted, Decided, Fact, LegPlaced, PlacedLeg
 from offhook.jetstream.log import EventLog
 from offhook.jetstream.message import TRACE_HEADER
-from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.state import SessionState
+from offhook.workers.reading.cache import SessionCache
+from offhook.workers.reading.state import SessionState
 
 LEASE_MARGIN_S = 1.0
 """A lease outlasts one send of a command by this much."""

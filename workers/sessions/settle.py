@@ -33,17 +33,17 @@ from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.cache import Arrived, SessionCache, nothing_arrived
+from offhook.workers.reading.precedence import Precedence
+from offhook.workers.reading.snapshots import Snapshots
+from offhook.workers.reading.state import SessionState
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.permits import Sender
 from offhook.workers.sending.queue import CommandQueue
-from offhook.workers.sessions.cache import Arrived, SessionCache, nothing_arrived
 from offhook.workers.sessions.decide import Decider
 from offhook.workers.sessions.execute import CommandExecutor, Timing
 from offhook.workers.sessions.flows import NOT_ASKED, FlowRaised, Flows
 from offhook.workers.sessions.lease import LEASE_MARGIN_S, OwnLease
-from offhook.workers.sessions.precedence import Precedence
-from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import SessionState
 from offhook.workers.sessions.timers import SessionTimers, due_timers
 
 OTHERS_FIRST_S = (0.01, 0.02, 0.04)

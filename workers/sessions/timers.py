@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from offhook.events import TimerCancelled, TimerFired, TimerSet
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session.timers import TimerState
+from offhook.workers.reading.state import SessionState
 from offhook.workers.sessions.lease import OwnLease
-from offhook.workers.sessions.state import SessionState
 
 
 class SessionTimers:

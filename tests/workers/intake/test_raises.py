@@ -8,8 +8,8 @@ from offhook.jetstream.timetable import Alarm
 from offhook.session import Session
 from offhook.workers.intake import dispatcher as module
 from offhook.workers.intake.dispatcher import POISON_RAISES
+from offhook.workers.reading.state import SessionState
 from offhook.workers.sessions.flows import FlowRaised
-from offhook.workers.sessions.state import SessionState
 from tests.workers.intake.dispatching import HELD, NOW, Bench, FakeDelivery, until, until_answered
 
 

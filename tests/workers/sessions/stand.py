@@ -24,13 +24,13 @@ from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Outcome
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
 from offhook.workers.sessions.settle import Settler
-from offhook.workers.sessions.snapshots import Snapshots
 from tests.memory_log import MemoryLog
 from tests.memory_timetable import MemoryTimetable
 

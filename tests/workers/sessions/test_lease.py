@@ -5,7 +5,7 @@ import pytest
 from offhook.codec.facts import encode
 from offhook.errors import PositionTaken
 from offhook.events import CommandAttempted, CommandSucceeded
-from offhook.workers.sessions.cache import SessionCache
+from offhook.workers.reading.cache import SessionCache
 from offhook.workers.sessions.lease import OwnLease
 from tests.memory_log import MemoryLog
 

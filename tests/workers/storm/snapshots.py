@@ -3,8 +3,8 @@
 from offhook.events import Record
 from offhook.session import fold
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import Snapshot
+from offhook.workers.reading.snapshots import Snapshots
+from offhook.workers.reading.state import Snapshot
 from tests.memory_snapshots import MemorySnapshots
 from tests.workers.storm.log import StormLog
 

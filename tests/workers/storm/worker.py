@@ -15,14 +15,14 @@ from offhook.workers.intake.dispatcher import Dispatcher
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.resting import Resting
+from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
 from offhook.workers.sending.rate_limits import RateLimits
 from offhook.workers.sending.rates import rates_from
 from offhook.workers.sessions.execute import Timing
-from offhook.workers.sessions.resting import Resting
 from offhook.workers.sessions.settle import Settler
-from offhook.workers.sessions.snapshots import Snapshots
 from tests.memory_snapshots import MemorySnapshots
 from tests.workers.storm.carrier import TIMEOUT_S, StormCarrier
 from tests.workers.storm.gate import Gate

@@ -14,9 +14,9 @@ from offhook.jetstream.log import Appended
 from offhook.jetstream.subjects import Side
 from offhook.process.ending import end
 from offhook.process.slices import Slices
-from offhook.workers.sessions import precedence as precedence_module
-from offhook.workers.sessions.cache import PAGE_S
-from offhook.workers.sessions.precedence import LONG_AT_ONCE, SLOT_WAIT_SHARE, Precedence
+from offhook.workers.reading import precedence as precedence_module
+from offhook.workers.reading.cache import PAGE_S
+from offhook.workers.reading.precedence import LONG_AT_ONCE, SLOT_WAIT_SHARE, Precedence
 from offhook.workers.sessions.settle import DECISION_S, FEW_MAX
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.stand import ScriptedCarrier, settler_on

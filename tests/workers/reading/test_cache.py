@@ -4,7 +4,7 @@ import asyncio
 
 from offhook.codec.facts import encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.workers.sessions.cache import SessionCache
+from offhook.workers.reading.cache import SessionCache
 from tests.memory_log import MemoryLog
 from tests.workers.sessions.stand import SESSION, initiated
 

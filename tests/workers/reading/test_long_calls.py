@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from offhook.events import Decided, Record, TimerFired
 from offhook.session import Session, fold
-from offhook.workers.sessions.state import SessionState
+from offhook.workers.reading.state import SessionState
 from tests.counted_work import Work, work_of
 from tests.long_calls import SESSION, decided, record, transcription, undecided
 

@@ -33,8 +33,8 @@ from offhook.events import (
 )
 from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import SessionState, Snapshot
+from offhook.workers.reading.snapshots import Snapshots
+from offhook.workers.reading.state import SessionState, Snapshot
 from tests.memory_snapshots import MemorySnapshots
 from tests.offhook.session.records import SESSION, at, call_events
 

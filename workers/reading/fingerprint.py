@@ -13,8 +13,8 @@ FOLDED_BY = (
     "codec/*.py",
     "flow/*.py",
     "session/*.py",
-    "workers/sessions/snapshots.py",
-    "workers/sessions/state.py",
+    "workers/reading/snapshots.py",
+    "workers/reading/state.py",
 )
 """Below the package. The first has the facts, `codec` their bytes and the reading of webhooks."""
 

@@ -11,9 +11,9 @@ from offhook.jetstream.log import EventLog, is_last, pages
 from offhook.position import partition_of, position_text
 from offhook.process.slices import Slices
 from offhook.session import Session
-from offhook.workers.sessions.precedence import Precedence
-from offhook.workers.sessions.snapshots import Snapshots
-from offhook.workers.sessions.state import SessionState, Snapshot
+from offhook.workers.reading.precedence import Precedence
+from offhook.workers.reading.snapshots import Snapshots
+from offhook.workers.reading.state import SessionState, Snapshot
 
 SESSIONS_CACHED_MAX = 10_000
 

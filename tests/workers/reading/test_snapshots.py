@@ -12,12 +12,12 @@ import offhook
 from offhook.events import CallEvent, CallTranscription
 from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.fingerprint import FOLDED_BY, fold_fingerprint
-from offhook.workers.sessions.state import Snapshot
+from offhook.workers.reading.cache import SessionCache
+from offhook.workers.reading.fingerprint import FOLDED_BY, fold_fingerprint
+from offhook.workers.reading.state import Snapshot
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
-from tests.workers.sessions.long_session import (
+from tests.workers.reading.long_session import (
     SHORT_MAX,
     AskedLog,
     AskedSnapshots,
@@ -246,7 +246,7 @@ def test_any_change_of_the_code_that_folds_makes_another_fingerprint(tmp_path: P
         "session/leg_fold.py",
         "codec/webhooks.py",
         "codec/facts.py",
-        "workers/sessions/state.py",
+        "workers/reading/state.py",
     ):
         with (root / name).open("a") as file:
             file.write("\n")

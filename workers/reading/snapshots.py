@@ -24,9 +24,9 @@ from offhook.process.slices import Slices
 from offhook.recent import RecentDict
 from offhook.session.stored import StoredSession, parts_of
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.precedence import Precedence
-from offhook.workers.sessions.resting import Resting
-from offhook.workers.sessions.state import SessionState, Snapshot
+from offhook.workers.reading.precedence import Precedence
+from offhook.workers.reading.resting import Resting
+from offhook.workers.reading.state import SessionState, Snapshot
 
 EVERY = 100
 """Facts and decisions after which a session gets another snapshot; fewer are read in 5 ms."""

@@ -9,7 +9,7 @@ from offhook.flow import Flow
 from offhook.jetstream.reads import Counted
 from offhook.session import Session
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.snapshots import Snapshots
+from offhook.workers.reading.snapshots import Snapshots
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
 from tests.workers.sessions.stand import (

@@ -24,13 +24,13 @@ from offhook.jetstream.subjects import subject_of
 from offhook.position import position_of
 from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.sessions.cache import SessionCache
-from offhook.workers.sessions.resting import PAUSE_S, Resting
+from offhook.workers.reading.cache import SessionCache
+from offhook.workers.reading.resting import PAUSE_S, Resting
+from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.sessions.settle import Settler
-from offhook.workers.sessions.snapshots import Snapshots
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
-from tests.workers.sessions.long_session import (
+from tests.workers.reading.long_session import (
     EVERY,
     AskedLog,
     AskedSnapshots,

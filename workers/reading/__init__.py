@@ -1,0 +1,11 @@
+"""What a worker knows of sessions, and how it reads the rest.
+
+Files, from the top:
+
+    cache           reads sessions, and keeps those used last
+    snapshots       stores how far a long session is folded, and reads it
+    state           a session as the worker knows it, with its positions
+    resting         which long sessions rest: all of them is stored then
+    precedence      which session goes first: one with little to do before one with much
+    fingerprint     which code folds
+"""

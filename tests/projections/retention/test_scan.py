@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
+from offhook.errors import OperatorFault
 from offhook.history.files import names_in
 from offhook.history.segments import remove_segment
 from offhook.jetstream.log import JetStreamLog
@@ -182,6 +183,18 @@ async def test_a_number_is_found_behind_a_character_that_is_written_with_digits(
         f"segments in {tmp_path}",
         "table public.event_log",
     }
+
+
+@pytest.mark.parametrize("number", [f"+9{HERS[1:]}", f"{HERS}9", f"\\u00e99{HERS[1:]}"])
+async def test_a_longer_number_is_another(
+    number: str, client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await settled_calls(client, log, engine, ["call-1"], number=number)
+    (tmp_path / "kept.blk").write_text(number)
+    with pytest.raises(OperatorFault, match="no session has number"):
+        await target_of(engine, numbers=[HERS])
+    target = Target(session_ids=(), numbers=(HERS.removeprefix("+"),))
+    assert (await scanned(engine, target, [tmp_path], tmp_path)).found == 0
 
 
 async def _found_in(

@@ -36,6 +36,9 @@ ABSENT_S = 0.5
 
 BATCH_MAX = 1_000
 TIMEOUT_S = 2.0
+UPDATE_TIMEOUT_S = 300.0
+"""In which the server removes what an earlier version wrote: 2 s for 50,000 messages."""
+
 AT_ONCE = 64
 
 TRIES_MAX = 10
@@ -65,6 +68,8 @@ class ArchivedMarks:
             if stream.config.max_msgs_per_subject != 1:
                 await self._put_together(stream)
             await self._add_all(wanted)
+        except _NoAnswer:
+            raise LogUnavailable(f"stream {ARCHIVED} does not answer a read") from None
         except (NatsError, TimeoutError) as error:
             raise LogUnavailable(f"stream {ARCHIVED}: {words_of(error)}") from error
 
@@ -103,28 +108,28 @@ class ArchivedMarks:
             async for message in self._messages(subject):
                 known |= _digests_in(message)
                 last_seq = _seq_of(message)
-            if digests <= known or await self._replace(subject, known | digests, last_seq):
+            if digests <= known or await self._replaced(subject, known | digests, last_seq):
                 return
             await asyncio.sleep(PAUSE_S)
         raise LogUnavailable(f"stream {ARCHIVED}: {subject} is changed by others all the time")
 
-    async def _replace(self, subject: str, digests: Collection[bytes], last_seq: int) -> bool:
-        """Whether the bucket's last message was that one, and is this one now."""
+    async def _replaced(self, subject: str, digests: Collection[bytes], last_seq: int) -> int:
+        """The sequence of what is the bucket's last message now; 0 if it was not that one."""
         js = self._client.jetstream(timeout=TIMEOUT_S)
         headers = {EXPECTED_SEQ_HEADER: str(last_seq)}
         try:
-            await js.publish(subject, b"".join(sorted(digests)), headers=headers, stream=ARCHIVED)
+            body = b"".join(sorted(digests))
+            return (await js.publish(subject, body, headers=headers, stream=ARCHIVED)).seq
         except APIError as error:
             if error.err_code in TAKEN:
-                return False
+                return 0
             raise
-        return True
 
     async def _put_together(self, stream: StreamInfo) -> None:
         """Give each bucket one message, where an earlier version wrote one for each mark.
 
         What came before it is there until the stream keeps one message for each subject, so that a
-        mark can be found at any time.
+        mark can be found at any time. Then it is gone: first all of it must have been read.
         """
         known: defaultdict[str, set[bytes]] = defaultdict(set)
         counts: defaultdict[str, int] = defaultdict(int)
@@ -134,10 +139,15 @@ class ArchivedMarks:
             known[subject] |= _digests_in(message)
             counts[subject] += 1
             last[subject] = _seq_of(message)
+        changed = LogUnavailable(f"stream {ARCHIVED} was changed while its marks were put together")
+        if sum(counts.values()) != stream.state.messages:
+            raise changed
         for subject, digests in known.items():
-            if counts[subject] > 1 and not await self._replace(subject, digests, last[subject]):
-                raise LogUnavailable(f"stream {ARCHIVED}: {subject} was changed meanwhile")
-        js = self._client.jetstream(timeout=TIMEOUT_S)
+            if counts[subject] > 1:
+                last[subject] = await self._replaced(subject, digests, last[subject])
+        js = self._client.jetstream(timeout=UPDATE_TIMEOUT_S)
+        if (await js.stream_info(ARCHIVED)).state.last_seq != max(last.values(), default=0):
+            raise changed
         await js.update_stream(stream.config.evolve(max_msgs_per_subject=1))
 
     async def _messages(self, subject: str) -> AsyncIterator[Msg]:

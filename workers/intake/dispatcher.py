@@ -42,6 +42,9 @@ HANDED_OVER_S = 0.5
 HANDED_OVER_MAX = 1000
 """Deliveries kept while another worker holds their session; the rest are redelivered."""
 
+RESTING_S = 1.0
+"""How long to store a session that rests may hold up the next one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -126,7 +129,8 @@ class Dispatcher:
     async def rest(self, session_id: str) -> None:
         """Have a session stored that rests, once there is a slot, unless it does not any more."""
         if session_id not in self._jobs and not self._draining:
-            await asyncio.wait([self._begin(session_id, [])])
+            # What joins it may wait for the carrier, or for another worker.
+            await asyncio.wait([self._begin(session_id, [])], timeout=RESTING_S)
 
     async def heartbeat(self, every_s: float) -> None:
         """Until cancelled, keep what is held from being redelivered."""

@@ -191,7 +191,8 @@ class Settler:
         """Have a snapshot stored of all of a session that rests.
 
         Only if it is still in memory here, and its last decision is this worker's: others may have
-        it in memory, too. It stays in memory if the log is away, which says nothing against it.
+        it in memory, too. It stays in memory if the log is away, which says nothing against it,
+        unless it was not compared with the log yet.
         """
         state = self._cache.known(session_id)
         if state is None or self._snapshots is None:
@@ -201,6 +202,8 @@ class Settler:
                 await self._cache.refresh(state)
                 await state.next_cause(has_policy=self._has_policy)
         except LogUnavailable as error:
+            if state.begun_at is not None:
+                self._cache.drop(session_id)
             _log.warning("a session that rests is not stored", extra={"error": str(error)})
             return
         except BaseException:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from offhook.jetstream.timetable import Alarm
+from offhook.workers.intake import dispatcher
 from offhook.workers.intake.dispatcher import RETRY_MAX_S
 from tests.workers.intake.dispatching import (
     DRAIN_S,
@@ -50,6 +51,17 @@ async def test_deliveries_join_a_session_that_is_stored_at_its_rest() -> None:
     await resting
     assert bench.settler.rested == ["s"]
     assert bench.settler.settled == [("s", 0), ("s", 7)]
+
+
+async def test_a_session_at_rest_that_is_taken_up_again_does_not_hold_up_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatcher, "RESTING_S", 0.01)
+    bench = Bench()
+    bench.settler.gate.clear()
+    await bench.dispatcher.rest("s")
+    assert bench.settler.running == ["s"]
+    bench.settler.gate.set()
 
 
 async def test_a_session_that_rests_waits_for_a_slot_and_is_left_at_the_end() -> None:

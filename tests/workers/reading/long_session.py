@@ -10,6 +10,7 @@ from offhook.jetstream.reads import Counted
 from offhook.session import Session
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.reading.snapshots import Snapshots
+from offhook.workers.sessions.settle import Settler
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
 from tests.workers.sessions.stand import (
@@ -113,3 +114,43 @@ async def long_call(log: MemoryLog, store: MemorySnapshots, events: int = 30) ->
     await request(log, "hangup")
     await settler.settle(SESSION)
     log.now += timedelta(minutes=1)  # its lease is over
+
+
+EVENTS = 2 * EVERY
+
+
+class Worker:
+    """A worker without deliveries: it is told what to settle."""
+
+    def __init__(self, log: MemoryLog, store: MemorySnapshots, name: str = "w1") -> None:
+        self.metrics = WorkerMetrics()
+        self.snapshots: Snapshots = snapshots_in(store, metrics=self.metrics)
+        self.flow = Watching()
+        self.settler: Settler = settler_on(
+            log, ScriptedCarrier(log), self.flow.flow, name, snapshots=self.snapshots
+        )
+        self._log = log
+
+    async def call(self, events: int = EVENTS) -> None:
+        await self.settler.settle(SESSION, await arrive(self._log, initiated()))
+        for number in range(events):
+            await self.settler.settle(SESSION, await arrive(self._log, transcription(number)))
+            await self.snapshots.store_offered()
+
+    async def rest(self) -> None:
+        await self.settler.rest(SESSION)
+        await self.snapshots.store_offered()
+
+
+async def rested(log: MemoryLog, store: MemorySnapshots) -> None:
+    """A session that a worker has settled, and stored while it rested."""
+    worker = Worker(log, store)
+    await worker.call()
+    await worker.rest()
+
+
+async def woken(log: MemoryLog, *numbers: int) -> list[Record]:
+    """More records, as they are delivered."""
+    for number in numbers:
+        await arrive(log, transcription(number))
+    return [each for each in await log.read(SESSION) if each.side == "in"][-len(numbers) :]

@@ -9,7 +9,7 @@ messages. So what may share a file with messages that stay is overwritten, the r
 import asyncio
 import json
 import urllib.request
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from offhook.jetstream.message import time_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.snapshots import JetStreamSnapshots
 from offhook.jetstream.stream import STREAM, TIMERS, stream_of
-from offhook.jetstream.subjects import fired_subject, set_subject
+from offhook.jetstream.subjects import fired_subject, set_subject, subject_of
 from offhook.position import partition_of, seq_of
 
 AT_ONCE = 2
@@ -40,6 +40,11 @@ TIMEOUT_S = 10.0
 ALARMS_MAX = 10_000
 """Of one session."""
 
+PURGED_SPAN_MAX = 30_000
+"""Messages of a stream that are looked through to purge a subject: 8 MB each few thousand of them,
+which the server loads while it does nothing else with the stream.
+"""
+
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 """Of the file of successive messages, in a stream without a limit of bytes (2.15.1)."""
 
@@ -52,6 +57,7 @@ class Retention:
         self._log = JetStreamLog(client)
         self._snapshots = JetStreamSnapshots(client)
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._partitions: int | None = None
 
     async def read(self, session_id: str) -> list[DeliveredRecord]:
         """Every record of the session that the log has, repeated deliveries too.
@@ -70,13 +76,36 @@ class Retention:
 
         With `overwritten` only those are overwritten: see `to_overwrite`.
         """
-        partitions = await partitions_of(self._client)
         by_stream: dict[str, dict[int, bool]] = {}
         for each in positions:
-            stream = stream_of(partition_of(each), partitions)
+            stream = await self._stream(partition_of(each))
             is_overwritten = overwritten is None or each in overwritten
             by_stream.setdefault(stream, {})[seq_of(each)] = is_overwritten
         return sum([await self._delete(stream, seqs) for stream, seqs in by_stream.items()])
+
+    async def delete_session(
+        self, session_id: str, positions: Collection[int], overwritten: Container[int]
+    ) -> None:
+        """Delete all that the log has of the session up to the last of these positions.
+
+        They are its records. What is overwritten of them is deleted one by one, and so are those of
+        a session with many others in between; the rest is purged by subject, which is two requests.
+        """
+        by_stream: dict[str, list[int]] = {}
+        for each in positions:
+            by_stream.setdefault(await self._stream(partition_of(each)), []).append(each)
+        for stream, found in by_stream.items():
+            until = seq_of(max(found)) + 1
+            is_spread = until - seq_of(min(found)) > PURGED_SPAN_MAX
+            if is_spread or any(each in overwritten for each in found):
+                await self.delete(found, overwritten=overwritten)
+            else:
+                await asyncio.gather(
+                    *(
+                        self._purge(stream, subject_of(session_id, side), until)
+                        for side in ("in", "out")
+                    )
+                )
 
     async def to_overwrite(self, sizes: Mapping[int, int]) -> set[int]:
         """Which of these records may share a file with messages that stay, once all are deleted.
@@ -87,9 +116,8 @@ class Retention:
         by_stream: dict[int, list[int]] = {}
         for position in sorted(sizes):
             by_stream.setdefault(partition_of(position), []).append(position)
-        partitions = await partitions_of(self._client)
         for partition, positions in by_stream.items():
-            first, *parts = await self._parts(stream_of(partition, partitions), positions)
+            first, *parts = await self._parts(await self._stream(partition), positions)
             found |= near_others(first, sizes, is_first=True)
             for part in parts:
                 found |= near_others(part, sizes)
@@ -152,6 +180,16 @@ class Retention:
                 return answer.success
 
         return sum(await asyncio.gather(*(delete(*each) for each in seqs.items())))
+
+    async def _purge(self, stream: str, subject: str, until: int) -> None:
+        """Delete the messages on the subject before that sequence, without overwriting them."""
+        async with self._slots:
+            await self._ask(f"$JS.API.STREAM.PURGE.{stream}", {"filter": subject, "seq": until})
+
+    async def _stream(self, partition: int) -> str:
+        if self._partitions is None:
+            self._partitions = await partitions_of(self._client)
+        return stream_of(partition, self._partitions)
 
     async def _ask(self, subject: str, ask: Mapping[str, Any]) -> "_Answer":
         try:

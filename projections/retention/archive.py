@@ -15,7 +15,7 @@ A record that arrives while its session is archived has a later position, and st
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.history.files import make_folder
+from offhook.history.lines import HistoryRecord
 from offhook.history.segments import (
     Archived,
     Manifest,
@@ -85,6 +86,9 @@ CANDIDATES = (
     " group by session_id having max(stored_at) < :before"
 )
 
+Sizes = Mapping[int, int]
+"""Of a session: what each of its records takes in the log at least, in bytes, by its position."""
+
 Step = Callable[[str], None]
 Item = TypeVar("Item")
 
@@ -123,7 +127,8 @@ class Archiver:
         self._segment_sessions_max = segment_sessions_max
         self.progress = ArchiveProgress()
         self.left_log = 0  # sessions that this run has deleted from the log
-        self._registered: list[str] = []  # segments whose records are still in the log
+        # Segments whose records are still in the log: what is known of the sizes of their records.
+        self._registered: dict[str, Mapping[str, Sizes]] = {}
         self._registered_records = 0
 
     async def run(self, older_than: timedelta, now: datetime) -> ArchiveProgress:
@@ -133,26 +138,21 @@ class Archiver:
             await self.finish()
             before = now - older_than
             group: list[Archived] = []
+            size = 0  # of the record bodies, in bytes
             self.progress.candidates = await self._count_candidates(before)
             async for session_ids in self._candidates(before):
-                found = await asyncio.gather(
-                    *(self._session(session_id, before, now) for session_id in session_ids)
-                )
+                found = await self._sessions(session_ids, before, now)
                 self.progress.looked_at += len(session_ids)
                 for each in found:
-                    if each is not None:
-                        group.append(each)
-                        if self._is_full(group):
-                            await self._archive(group)
-                            group = []
+                    group.append(each)
+                    size += sum(len(record.body) for record in each.records)
+                    if len(group) >= self._segment_sessions_max or size >= SEGMENT_BYTES_MAX:
+                        await self._archive(group)
+                        group, size = [], 0
             if group:
                 await self._archive(group)
             await self._leave_log()
         return self.progress
-
-    def _is_full(self, group: Sequence[Archived]) -> bool:
-        size = sum(len(record.body) for each in group for record in each.records)
-        return len(group) >= self._segment_sessions_max or size >= SEGMENT_BYTES_MAX
 
     async def finish(self) -> None:
         """Finish what an earlier run left unfinished."""
@@ -170,7 +170,7 @@ class Archiver:
             segments = left.all()
         self.progress.unfinished = sum(row.sessions for row in segments)
         for row in segments:
-            await self._leave_log_later(row.segment, row.records)
+            await self._leave_log_later(row.segment, row.records, {})
         await self._leave_log()
 
     async def _count_candidates(self, before: datetime) -> int:
@@ -197,20 +197,26 @@ class Archiver:
             later = " and (max(stored_at), session_id) > (:at, :id)"
             after = {"at": rows[-1].at, "id": rows[-1].session_id}
 
-    async def _session(self, session_id: str, before: datetime, now: datetime) -> Archived | None:
-        """The session, if it may be archived."""
+    async def _sessions(
+        self, session_ids: Sequence[str], before: datetime, now: datetime
+    ) -> list[Archived]:
+        """Those of the sessions that may be archived."""
         # In this order: what is in the log by then, and at or below the checkpoint, is in the rows.
-        messages = [read_stored(**vars(each)) for each in await self._retention.read(session_id)]
+        read = await asyncio.gather(*map(self._retention.read, session_ids))
+        may_go: list[Archived] = []
         async with self._engine.connect() as connection:
             positions = await read_checkpoints(connection, PROJECTOR)
-            rows = await read_with_headers(connection, session_id)
-            reason = await self._why_not(connection, rows, messages, before, now)
-        if any(each.seq > reached(positions, partition_of(each.seq)) for each in messages):
-            reason = "has newer records"
-        if reason:
-            self.progress.kept[reason] += 1
-            return None
-        return archived_from(rows, messages)
+            stored = await read_with_headers(connection, session_ids)
+            for rows, found in zip(stored.values(), read, strict=True):
+                messages = [read_stored(**vars(each)) for each in found]
+                reason = await self._why_not(connection, rows, messages, before, now)
+                if any(each.seq > reached(positions, partition_of(each.seq)) for each in messages):
+                    reason = "has newer records"
+                if reason:
+                    self.progress.kept[reason] += 1
+                else:
+                    may_go.append(archived_from(rows, messages))
+        return may_go
 
     async def _why_not(
         self,
@@ -253,7 +259,8 @@ class Archiver:
         self.progress.sessions += len(manifest.blocks)
         self.progress.records += manifest.records
         self.progress.bytes += manifest.bytes
-        await self._leave_log_later(name, manifest.records)
+        sizes = {each.session_id: _sizes_in(each.records) for each in sessions}
+        await self._leave_log_later(name, manifest.records, sizes)
 
     async def _register(self, manifest: Manifest) -> None:
         """Register the segment's sessions, and delete their rows: both or neither."""
@@ -291,21 +298,21 @@ class Archiver:
                     f" expected {wanted}; nothing was changed: run `offhook archive` again"
                 )
 
-    async def _leave_log_later(self, name: str, records: int) -> None:
-        self._registered.append(name)
+    async def _leave_log_later(self, name: str, records: int, sizes: Mapping[str, Sizes]) -> None:
+        self._registered[name] = sizes
         self._registered_records += records
         if self._registered_records >= LEAVE_RECORDS_MAX:
             await self._leave_log()
 
     async def _leave_log(self) -> None:
         """Delete what is registered from the log, once every session is marked as archived."""
-        segments, self._registered, self._registered_records = self._registered, [], 0
+        segments, self._registered, self._registered_records = self._registered, {}, 0
         async with self._engine.connect() as connection:
             found = await connection.execute(
                 select(archived_sessions, archive_segments.c.root)
                 .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
                 .where(
-                    archived_sessions.c.segment.in_(segments),
+                    archived_sessions.c.segment.in_([*segments]),
                     archived_sessions.c.left_log_at.is_(None),
                 )
                 .order_by(archived_sessions.c.last_seq)
@@ -315,9 +322,11 @@ class Archiver:
             return
         await self._marks.add({row.session_id for row in rows})
         self._at_step("marked")
-        sizes: list[dict[int, int]] = []
-        for some in _slices(rows, READS_AT_ONCE):
-            sizes += await asyncio.gather(*map(_sizes_of, some))
+        sizes: list[Sizes] = []
+        for row in rows:
+            if (known := segments[row.segment].get(row.session_id)) is None:
+                known = await asyncio.to_thread(_sizes_of, row)
+            sizes.append(known)
         overwritten = await self._retention.to_overwrite(
             {position: size for each in sizes for position, size in each.items()}
         )
@@ -341,16 +350,19 @@ class Archiver:
         self._at_step("left the log")
 
     async def _delete(
-        self, session_id: str, positions: Iterable[int], overwritten: Container[int]
+        self, session_id: str, positions: Collection[int], overwritten: Container[int]
     ) -> None:
         """Delete an archived session's records and alarms from the log."""
-        await self._retention.delete(positions, overwritten=overwritten)
+        await self._retention.delete_session(session_id, positions, overwritten)
         await self._retention.delete_alarms(session_id)
 
 
-async def _sizes_of(row: Any) -> dict[int, int]:
-    """The positions of an archived session, and what each record takes in the log at least."""
-    records = await asyncio.to_thread(read_block, row.root, row.segment, block_of(row))
+def _sizes_of(row: Any) -> Sizes:
+    """What `_sizes_in` says of an archived session, from its segment."""
+    return _sizes_in(read_block(row.root, row.segment, block_of(row)))
+
+
+def _sizes_in(records: Sequence[HistoryRecord]) -> Sizes:
     return {each.position: len(each.body) for each in records}
 
 

@@ -1,6 +1,6 @@
 """What leaves the log may have left it before, wherever it was, and leaves no bytes behind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from nats.aio.client import Client
@@ -10,7 +10,13 @@ from offhook.codec.facts import encoded_webhook
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
-from offhook.jetstream.retention import BLOCK_BYTES_MAX, Retention, near_others
+from offhook.jetstream.retention import (
+    BLOCK_BYTES_MAX,
+    PURGED_SPAN_MAX,
+    Retention,
+    near_others,
+)
+from offhook.jetstream.subjects import Side
 from tests.projections.story import call
 
 
@@ -61,6 +67,50 @@ async def test_what_is_not_overwritten_is_gone_with_its_file(
     files = [*server.directory.rglob("*.blk")]
     assert files
     assert not any(b"private" in file.read_bytes() for file in files)
+
+
+async def test_what_is_purged_is_gone_with_its_file(server: NatsServer, client: Client) -> None:
+    log, retention = JetStreamLog(client), Retention(client)
+    body = b'{"here": "%s"}' % (b"private" * (BLOCK_BYTES_MAX // 32 // 7))
+    await log.append("first", "in", encoded_webhook(b'{"here": "to stay"}', "event"))
+    positions: dict[str, list[int]] = {"s1": [], "s2": []}
+    for number in range(80):
+        for session_id, found in positions.items():
+            side: Side = "out" if number % 4 == 0 else "in"
+            encoded = encoded_webhook(body, f"{session_id}-{number}")
+            found.append((await log.append(session_id, side, encoded)).seq)
+    for number in range(64):
+        stays = encoded_webhook(body.replace(b"private", b"to stay"), f"stays-{number}")
+        await log.append("last", "in", stays)
+    for session_id, found in positions.items():
+        await retention.delete_session(session_id, found, overwritten=())
+        assert await retention.read(session_id) == []
+    assert len(await retention.read("last")) == 64
+    files = [*server.directory.rglob("*.blk")]
+    assert files
+    # What was before and after them shares a file with some, and was not asked to be overwritten.
+    assert sum(b"private" in file.read_bytes() for file in files) <= 2
+
+
+@pytest.mark.parametrize("span_max", [0, PURGED_SPAN_MAX])
+@pytest.mark.parametrize("overwritten", [(), range(3, 12)])
+async def test_of_a_session_that_is_deleted_what_came_later_stays(
+    client: Client, monkeypatch: pytest.MonkeyPatch, span_max: int, overwritten: Sequence[int]
+) -> None:
+    monkeypatch.setattr("offhook.jetstream.retention.PURGED_SPAN_MAX", span_max)
+    log, retention = JetStreamLog(client), Retention(client)
+    positions: list[int] = []
+    for number in range(24):
+        encoded = encoded_webhook(b'{"here": "one"}', f"event-{number}")
+        positions.append((await log.append("s1", "out" if number % 3 else "in", encoded)).seq)
+        await log.append("s2", "in", encoded_webhook(b'{"here": "another"}', f"other-{number}"))
+    gone, kept = positions[:16], positions[16:]
+    other = await retention.read("s2")
+    await retention.delete_session("s1", gone, overwritten=overwritten)
+    assert sorted(each.seq for each in await retention.read("s1")) == kept
+    await retention.delete_session("s1", gone, overwritten=overwritten)
+    assert sorted(each.seq for each in await retention.read("s1")) == kept
+    assert await retention.read("s2") == other
 
 
 def test_records_that_may_share_a_block_with_others_are_those_near_them() -> None:

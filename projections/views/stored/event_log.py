@@ -4,7 +4,7 @@ Nothing that was stored is ever refused: a record that cannot be read is here al
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -223,20 +223,22 @@ async def older_than(
     )
 
 
-async def read_with_headers(connection: AsyncConnection, session_id: str) -> list[StoredRecord]:
-    """A session's records with their headers, in order of seq, all at once."""
+async def read_with_headers(
+    connection: AsyncConnection, session_ids: Collection[str]
+) -> dict[str, list[StoredRecord]]:
+    """The records of each session with their headers, in order of seq, all at once."""
     found = await connection.execute(
         select(*(event_log.c[name] for name in (*STORED, "headers")))
-        .where(event_log.c.session_id == session_id)
+        .where(event_log.c.session_id.in_(session_ids))
         .order_by(event_log.c.seq)
     )
-    records: list[StoredRecord] = []
+    records: dict[str, list[StoredRecord]] = {each: [] for each in session_ids}
     slices = Slices()
     for row in found:
         values = dict(row._mapping)
         if values["headers"] is not None:
             values["headers"] = msgspec.json.decode(values["headers"])
-        records.append(read_stored(**values))
+        records[row.session_id].append(read_stored(**values))
         await slices.yield_if_due()
     return records
 

@@ -272,7 +272,7 @@ async def _archived(url: str, root: Path, session_id: str) -> Path:
     engine = open_database(url)
     await _stored(engine, calls=10)
     async with engine.begin() as connection:
-        rows = await read_with_headers(connection, session_id)
+        rows = (await read_with_headers(connection, [session_id]))[session_id]
         name = f"{session_id}-segment"
         manifest = write_segment(str(root), name, [archived_from(rows, [])])
         await connection.execute(

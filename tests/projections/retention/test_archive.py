@@ -42,9 +42,17 @@ class Killed(Exception):
     """Stands for kill -9."""
 
 
+@pytest.mark.parametrize("is_overwritten", [True, False])
 async def test_what_is_archived_leaves_the_log_and_reads_as_before(
-    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_overwritten: bool,
 ) -> None:
+    if not is_overwritten:
+        monkeypatch.setattr("offhook.jetstream.retention.BLOCK_BYTES_MAX", 0)
     await settled_calls(client, log, engine, NAMES)
     records = await rows_in(engine, "event_log")
     views, before = await stored_views(engine), await _reads(engine)

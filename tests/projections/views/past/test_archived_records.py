@@ -69,7 +69,7 @@ async def move(connection: AsyncConnection, root: Path, session_ids: Sequence[st
     for at in range(0, len(session_ids), 2):
         sessions = []
         for session_id in session_ids[at : at + 2]:
-            rows = await read_with_headers(connection, session_id)
+            rows = (await read_with_headers(connection, [session_id]))[session_id]
             sessions.append(archived_from(rows, [_again(rows)]))
         name = f"segment-{session_ids[at]}-{len(session_ids)}"
         manifest = write_segment(str(root), name, sessions)
@@ -179,7 +179,7 @@ async def test_the_order_does_not_depend_on_how_much_is_in_memory(
 async def test_what_came_later_is_beside_the_archived_records_or_in_another_segment(
     connection: AsyncConnection, tmp_path: Path
 ) -> None:
-    rows = await read_with_headers(connection, "s2")
+    rows = (await read_with_headers(connection, ["s2"]))["s2"]
     before = [await _selected(connection, fields) for fields in SELECTIONS]
     decided = await list_decided(connection, limit=100)
     await connection.execute(delete(event_log).where(event_log.c.seq >= rows[-3].seq,
@@ -215,7 +215,7 @@ async def test_a_session_is_read_as_it_was_stored(
 
 
 async def has_rows(connection: AsyncConnection, session_id: str) -> bool:
-    return bool(await read_with_headers(connection, session_id))
+    return bool((await read_with_headers(connection, [session_id]))[session_id])
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])

@@ -1,6 +1,7 @@
 """What leaves event_log and the log: old sessions for the archive, and what is to be erased.
 
 archive    segments of sessions that ended long ago, step by step, each of which can be repeated
+leaving    what was archived is deleted from the log, many segments at once
 settled    which sessions may go, and what of them is archived; pure
 erase      all records of a session or a number, wherever they are
 targets    which sessions those are

@@ -15,29 +15,27 @@ A record that arrives while its session is archived has a later position, and st
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from nats.aio.client import Client
-from sqlalchemy import func, insert, select, text, tuple_, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
 from offhook.history.files import make_folder
-from offhook.history.lines import HistoryRecord
 from offhook.history.segments import (
     Archived,
     Manifest,
-    read_block,
     write_segment,
 )
-from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.jetstream.stream import PROJECTOR
 from offhook.position import partition_of
 from offhook.projections.retention.alone import alone
+from offhook.projections.retention.leaving import Leaving, Step, groups, sizes_in
 from offhook.projections.retention.segment_rows import (
     remove_unused,
     segment_values,
@@ -49,7 +47,6 @@ from offhook.projections.views.stored.archive import (
     MOVING_LOCK,
     archive_segments,
     archived_sessions,
-    block_of,
 )
 from offhook.projections.views.stored.event_log import (
     StoredRecord,
@@ -73,24 +70,12 @@ CANDIDATES_MAX = 100_000
 
 READS_AT_ONCE = 16
 
-LEAVE_AT_ONCE = 16
-"""Sessions that are deleted from the log before one transaction records that they were."""
-
-LEAVE_RECORDS_MAX = 500_000
-"""Records that leave the log together. The more they are, the fewer have to be overwritten."""
-
 CANDIDATES = (
     "select max(stored_at) as at, session_id from event_log where side <> ''"
     " and not exists (select from parked_sessions as parked"
     " where parked.session_id = event_log.session_id)"
     " group by session_id having max(stored_at) < :before"
 )
-
-Sizes = Mapping[int, int]
-"""Of a session: what each of its records takes in the log at least, in bytes, by its position."""
-
-Step = Callable[[str], None]
-Item = TypeVar("Item")
 
 
 @dataclass(kw_only=True)
@@ -120,16 +105,17 @@ class Archiver:
         segment_sessions_max: int = SEGMENT_SESSIONS_MAX,
     ) -> None:
         self._retention = Retention(client)
-        self._marks = ArchivedMarks(client)
+        self._leaving = Leaving(client, engine, self._retention, at_step)
         self._engine = engine
         self._root = root
         self._at_step = at_step
         self._segment_sessions_max = segment_sessions_max
         self.progress = ArchiveProgress()
-        self.left_log = 0  # sessions that this run has deleted from the log
-        # Segments whose records are still in the log: what is known of the sizes of their records.
-        self._registered: dict[str, Mapping[str, Sizes]] = {}
-        self._registered_records = 0
+
+    @property
+    def left_log(self) -> int:
+        """Sessions that this run has deleted from the log."""
+        return self._leaving.sessions
 
     async def run(self, older_than: timedelta, now: datetime) -> ArchiveProgress:
         """Archive what had no record for `older_than`. Raises OperatorFault or PassingFault."""
@@ -151,27 +137,17 @@ class Archiver:
                         group, size = [], 0
             if group:
                 await self._archive(group)
-            await self._leave_log()
+            await self._leaving.now()
         return self.progress
 
     async def finish(self) -> None:
         """Finish what an earlier run left unfinished."""
         await remove_unused(self._engine, lambda: self._at_step("removed an unused segment"))
-        async with self._engine.connect() as connection:
-            left = await connection.execute(
-                select(
-                    archived_sessions.c.segment,
-                    func.count().label("sessions"),
-                    func.sum(archived_sessions.c.records).label("records"),
-                )
-                .where(archived_sessions.c.left_log_at.is_(None))
-                .group_by(archived_sessions.c.segment)
-            )
-            segments = left.all()
-        self.progress.unfinished = sum(row.sessions for row in segments)
-        for row in segments:
-            await self._leave_log_later(row.segment, row.records, {})
-        await self._leave_log()
+        unfinished = await self._leaving.unfinished()
+        self.progress.unfinished = sum(row.sessions for row in unfinished)
+        for row in unfinished:
+            await self._leaving.later(row.segment, row.records)
+        await self._leaving.now()
 
     async def _count_candidates(self, before: datetime) -> int:
         async with self._engine.connect() as connection:
@@ -190,7 +166,7 @@ class Archiver:
                     {"before": before, **after},
                 )
                 rows = found.all()
-            for several in _slices([row.session_id for row in rows], READS_AT_ONCE):
+            for several in groups([row.session_id for row in rows], READS_AT_ONCE):
                 yield several
             if len(rows) < CANDIDATES_MAX:
                 return
@@ -259,8 +235,8 @@ class Archiver:
         self.progress.sessions += len(manifest.blocks)
         self.progress.records += manifest.records
         self.progress.bytes += manifest.bytes
-        sizes = {each.session_id: _sizes_in(each.records) for each in sessions}
-        await self._leave_log_later(name, manifest.records, sizes)
+        sizes = {each.session_id: sizes_in(each.records) for each in sessions}
+        await self._leaving.later(name, manifest.records, sizes)
 
     async def _register(self, manifest: Manifest) -> None:
         """Register the segment's sessions, and delete their rows: both or neither."""
@@ -298,73 +274,6 @@ class Archiver:
                     f" expected {wanted}; nothing was changed: run `offhook archive` again"
                 )
 
-    async def _leave_log_later(self, name: str, records: int, sizes: Mapping[str, Sizes]) -> None:
-        self._registered[name] = sizes
-        self._registered_records += records
-        if self._registered_records >= LEAVE_RECORDS_MAX:
-            await self._leave_log()
-
-    async def _leave_log(self) -> None:
-        """Delete what is registered from the log, once every session is marked as archived."""
-        segments, self._registered, self._registered_records = self._registered, {}, 0
-        async with self._engine.connect() as connection:
-            found = await connection.execute(
-                select(archived_sessions, archive_segments.c.root)
-                .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
-                .where(
-                    archived_sessions.c.segment.in_([*segments]),
-                    archived_sessions.c.left_log_at.is_(None),
-                )
-                .order_by(archived_sessions.c.last_seq)
-            )
-            rows = found.all()
-        if not rows:
-            return
-        await self._marks.add({row.session_id for row in rows})
-        self._at_step("marked")
-        sizes: list[Sizes] = []
-        for row in rows:
-            if (known := segments[row.segment].get(row.session_id)) is None:
-                known = await asyncio.to_thread(_sizes_of, row)
-            sizes.append(known)
-        overwritten = await self._retention.to_overwrite(
-            {position: size for each in sizes for position, size in each.items()}
-        )
-        for several in _slices([*zip(rows, sizes, strict=True)], LEAVE_AT_ONCE):
-            await asyncio.gather(
-                *(self._delete(row.session_id, each, overwritten) for row, each in several)
-            )
-            async with self._engine.begin() as connection:
-                await connection.execute(
-                    update(archived_sessions)
-                    .where(
-                        tuple_(archived_sessions.c.session_id, archived_sessions.c.segment).in_(
-                            [(row.session_id, row.segment) for row, _ in several]
-                        )
-                    )
-                    .values(left_log_at=text("clock_timestamp()"))
-                )
-            for _ in several:
-                self.left_log += 1
-                self._at_step("a session left the log")
-        self._at_step("left the log")
-
-    async def _delete(
-        self, session_id: str, positions: Collection[int], overwritten: Container[int]
-    ) -> None:
-        """Delete an archived session's records and alarms from the log."""
-        await self._retention.delete_session(session_id, positions, overwritten)
-        await self._retention.delete_alarms(session_id)
-
-
-def _sizes_of(row: Any) -> Sizes:
-    """What `_sizes_in` says of an archived session, from its segment."""
-    return _sizes_in(read_block(row.root, row.segment, block_of(row)))
-
-
-def _sizes_in(records: Sequence[HistoryRecord]) -> Sizes:
-    return {each.position: len(each.body) for each in records}
-
 
 def require_old_enough(older_than: timedelta) -> None:
     """Raise OperatorFault for less than OLDER_THAN_MIN."""
@@ -374,7 +283,3 @@ def require_old_enough(older_than: timedelta) -> None:
             " events may still come;"
             f" expected at least {OLDER_THAN_MIN.days} day"
         )
-
-
-def _slices(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    return [items[at : at + size] for at in range(0, len(items), size)]

@@ -13,7 +13,8 @@ from offhook.events import CallEvent, Decided, IssuedCommand
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.stream import STREAM
 from offhook.projections.projector.project import Projector
-from offhook.projections.retention.archive import ArchiveProgress, Archiver, Step
+from offhook.projections.retention.archive import ArchiveProgress, Archiver
+from offhook.projections.retention.leaving import Step
 from tests.projections.story import (
     Entry,
     call,

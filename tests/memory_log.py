@@ -99,10 +99,28 @@ class MemoryLog:
         records = await self.read(session_id, in_after=in_after, out_after=out_after, limit=limit)
         return [self._messages[each.seq] for each in records]
 
+    async def read_few(
+        self, session_id: str, *, in_after: int, out_after: int, in_count: int, out_count: int
+    ) -> Sequence[Record]:
+        found: list[Record] = []
+        left = {"in": (in_after, in_count), "out": (out_after, out_count)}
+        for side, record in self._stored:
+            after, count = left[side]
+            if record.session_id == session_id and record.seq > after and count:
+                found.append(record)
+                left[side] = (after, count - 1)
+        return found
+
     async def record_at(self, session_id: str, position: int) -> Record | None:
         for _, record in self._stored:
             if (record.session_id, record.seq) == (session_id, position):
                 return record
+        return None
+
+    async def began_at(self, session_id: str) -> datetime | None:
+        for side, record in self._stored:
+            if (side, record.session_id) == ("in", session_id):
+                return record.stored_at
         return None
 
     async def counted(self, session_id: str) -> Counted | None:

@@ -62,6 +62,13 @@ class WorkerMetrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.silences = Counter(
+            "offhook_silences",
+            "Sessions read after a silence: by what had arrived (counted), by recent records too"
+            " (recent), and a few old ones (few), or from their last known record on (searched).",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.snapshot_bytes = Histogram(
             "offhook_snapshot_bytes",
             "Size of the snapshots that were stored.",

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -70,10 +71,27 @@ class EventLog(Protocol):
         """
         ...
 
+    async def read_few(
+        self, session_id: str, *, in_after: int, out_after: int, in_count: int, out_count: int
+    ) -> Sequence[Record]:
+        """The first records above a position on each side, so many, in order of seq.
+
+        They are read one by one, and nothing is looked for beyond them: among old ones that is
+        cheaper than `read` if there are few. Raises LogUnavailable.
+        """
+        ...
+
     async def record_at(self, session_id: str, position: int) -> Record | None:
         """The session's record at a position; None if it has none there. Raises LogUnavailable.
 
         For one record this is cheaper than `read`, above all among old ones.
+        """
+        ...
+
+    async def began_at(self, session_id: str) -> datetime | None:
+        """When the first record on the session's `.in` was stored.
+
+        None without one, or without an answer at once.
         """
         ...
 

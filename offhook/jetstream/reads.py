@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 
 import msgspec
@@ -75,28 +76,40 @@ class SessionReads:
             await slices.yield_if_due()
         return sorted(records, key=lambda record: record.seq)
 
+    async def read_few(
+        self, session_id: str, *, in_after: int, out_after: int, in_count: int, out_count: int
+    ) -> Sequence[Record]:
+        """See `EventLog.read_few`."""
+        both = await asyncio.gather(
+            self._next_ones(subject_of(session_id, "in"), session_id, in_after, in_count),
+            self._next_ones(subject_of(session_id, "out"), session_id, out_after, out_count),
+        )
+        return sorted(map(record_of, chain(*both)), key=lambda record: record.seq)
+
     async def record_at(self, session_id: str, position: int) -> Record | None:
         """See `EventLog.record_at`."""
         ask = json.dumps({"seq": seq_of(position)}).encode()
         stream = await self._stream(session_id)
         await self._load(stream, ask)
-        direct_get = f"$JS.API.DIRECT.GET.{stream}"
+        answer = await self._one(stream, ask, f"{session_id} at {position_text(position)}")
+        if answer is None:
+            return None
+        subjects = [subject_of(session_id, side) for side in ("in", "out")]
+        is_of = (answer.headers or {})["Nats-Subject"] in subjects
+        # That of another session is not read: it may be one that cannot be.
+        return record_of(answer) if is_of and position_of_read(answer) == position else None
+
+    async def began_at(self, session_id: str) -> datetime | None:
+        """See `EventLog.began_at`."""
+        stream = await self._stream(session_id)
+        ask = json.dumps({"seq": 1, "next_by_subj": subject_of(session_id, "in")}).encode()
+        answer = await self._told(f"$JS.API.STREAM.MSG.GET.{stream}", ask)
+        if answer is None:
+            return None
         try:
-            answer = await self._free_inbox().request(direct_get, ask, {}, READ_TIMEOUT_S)
-        except (NatsError, TimeoutError) as error:
-            raise _unread(f"{session_id} at {position_text(position)}", error) from error
-        headers = answer.headers or {}
-        match headers.get("Status"):
-            case None:
-                subjects = [subject_of(session_id, side) for side in ("in", "out")]
-                is_it = headers["Nats-Subject"] in subjects and position_of_read(answer) == position
-                # That of another session is not read: it may be one that cannot be.
-                return record_of(answer) if is_it else None
-            case "404":
-                return None
-            case status:
-                description = headers.get("Description", "")
-                raise LogUnavailable(f"{session_id}: read answered {status} {description}")
+            return _GOTS.decode(answer.data).message.time
+        except msgspec.DecodeError:
+            return None
 
     async def counted(self, session_id: str) -> Counted | None:
         """See `EventLog.counted`."""
@@ -124,6 +137,42 @@ class SessionReads:
             self._read(session_id, "out", out_after, limit),
         )
         return [*chain(*both)]
+
+    async def _next_ones(
+        self, subject: str, session_id: str, after: int, count: int
+    ) -> Sequence[Msg]:
+        """The next messages on a subject, so many if there are.
+
+        Each without `batch`: with it nats-server counts those that follow, up to the end.
+        """
+        stream = await self._stream(session_id)
+        found: list[Msg] = []
+        while len(found) < count:
+            from_seq = seq_of(position_of_read(found[-1]) if found else after) + 1
+            ask = json.dumps({"seq": from_seq, "next_by_subj": subject}).encode()
+            if not found:
+                await self._load(stream, ask)
+            if (answer := await self._one(stream, ask, subject)) is None:
+                break
+            found.append(answer)
+        return found
+
+    async def _one(self, stream: str, ask: bytes, what: str) -> Msg | None:
+        """The message that a direct get asks for; None if there is none. Raises LogUnavailable."""
+        direct_get = f"$JS.API.DIRECT.GET.{stream}"
+        try:
+            answer = await self._free_inbox().request(direct_get, ask, {}, READ_TIMEOUT_S)
+        except (NatsError, TimeoutError) as error:
+            raise _unread(what, error) from error
+        headers = answer.headers or {}
+        match headers.get("Status"):
+            case None:
+                return answer
+            case "404":
+                return None
+            case status:
+                description = headers.get("Description", "")
+                raise LogUnavailable(f"{what}: read answered {status} {description}")
 
     async def _read(
         self, session_id: str, side: Side, after: int, limit: int | None = None
@@ -204,6 +253,19 @@ class _Info(msgspec.Struct):
 
 
 _INFOS = msgspec.json.Decoder(_Info)
+
+
+class _Message(msgspec.Struct):
+    time: datetime
+
+
+class _Got(msgspec.Struct):
+    """What JetStream answers when it is asked for a message."""
+
+    message: _Message
+
+
+_GOTS = msgspec.json.Decoder(_Got)
 
 
 async def _collect(queue: "asyncio.Queue[Msg]", subject: str) -> tuple[list[Msg], bool]:

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -113,6 +113,32 @@ async def test_a_read_after_a_sequence_gives_the_rest(log: EventLog) -> None:
     assert [record.fact_id for record in tail] == ids[2:]
 
 
+async def test_a_few_records_of_each_side_are_read_after_a_position(log: EventLog) -> None:
+    session, other = new_session(), new_session()
+    for number in range(4):
+        for name in (session, other):
+            event_id = f"{name}-{number}"
+            webhook = await log.append(name, "in", encoded_webhook(answered(event_id), event_id))
+            await log.append(name, "out", encode(decided(name, webhook.seq), name))
+    records = await log.read(session)
+
+    async def few(in_after: int, out_after: int, in_count: int, out_count: int) -> list[int]:
+        found = await log.read_few(
+            session,
+            in_after=in_after,
+            out_after=out_after,
+            in_count=in_count,
+            out_count=out_count,
+        )
+        return [records.index(each) for each in found]
+
+    assert await few(0, 0, 1, 0) == [0]
+    assert await few(0, 0, 2, 3) == [0, 1, 2, 3, 5]
+    assert await few(records[2].seq, records[1].seq, 1, 2) == [3, 4, 5]
+    assert await few(records[4].seq, records[5].seq, 5, 5) == [6, 7]
+    assert await few(records[6].seq, records[7].seq, 1, 1) == []
+
+
 async def test_one_record_is_read_by_its_position(log: EventLog) -> None:
     session, other = new_session(), new_session()
     encoded = encode(
@@ -126,6 +152,20 @@ async def test_one_record_is_read_by_its_position(log: EventLog) -> None:
     assert found == await log.read(session)
     assert await log.record_at(other, positions[0]) is None
     assert await log.record_at(session, positions[1] + 100_000) is None
+
+
+async def test_a_session_began_with_its_first_record(log: EventLog) -> None:
+    session, other = new_session(), new_session()
+    for name, number in ((other, 0), (session, 1), (session, 2)):
+        webhook = await log.append(
+            name, "in", encoded_webhook(answered(f"{name}-{number}"), f"{name}-{number}")
+        )
+        await log.append(name, "out", encode(decided(name, webhook.seq), name))
+    began_at = await log.began_at(session)
+    assert began_at is not None
+    # NATS says it to the nanosecond.
+    assert abs(began_at - (await log.read(session))[0].stored_at) <= timedelta(microseconds=1)
+    assert await log.began_at(new_session()) is None
 
 
 async def test_records_are_counted_by_side(log: EventLog) -> None:
@@ -164,6 +204,7 @@ async def test_a_record_is_read_although_the_api_may_not_be_asked() -> None:
         for _ in range(2):
             assert await log.record_at(session, appended.seq) == (await log.read(session))[0]
             assert await log.counted(session) is None
+            assert await log.began_at(session) is None
         await close(client)
         await close(owner)
 

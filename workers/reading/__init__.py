@@ -3,6 +3,7 @@
 Files, from the top:
 
     cache           reads sessions, and keeps those used last
+    silence         what a session has after a long silence, without a search through the log
     snapshots       stores how far a long session is folded, and reads it
     state           a session as the worker knows it, with its positions
     resting         which long sessions rest: all of them is stored then

@@ -4,14 +4,17 @@ A long session that is not in the cache is read from its snapshot on, if it has 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from offhook.errors import LogUnavailable
 from offhook.events import Record
 from offhook.jetstream.log import EventLog, is_last, pages
-from offhook.position import partition_of, position_text
+from offhook.position import position_text
 from offhook.process.slices import Slices
 from offhook.session import Session
 from offhook.workers.reading.precedence import Precedence
+from offhook.workers.reading.silence import Arrived, Silences, Woken, nothing_arrived
 from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.reading.state import SessionState, Snapshot
 
@@ -38,15 +41,6 @@ STALE_READ_PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 """How long a replica that lags is waited for, from read to read."""
 
 
-Arrived = Callable[[], Sequence[Record]]
-"""The records that have woken a worker for a session, as far as they came with the deliveries."""
-
-
-def nothing_arrived() -> Sequence[Record]:
-    """No record has come with what woke the worker."""
-    return ()
-
-
 class SessionCache:
     """A session is dropped from it when anything is in doubt, and then read from its start."""
 
@@ -58,11 +52,13 @@ class SessionCache:
         facts_max: int = FACTS_CACHED_MAX,
         snapshots: Snapshots | None = None,
         precedence: Precedence | None = None,
+        silences: Silences | None = None,
     ) -> None:
         self._log = log
         self._sleep = sleep
         self._snapshots = snapshots
         self._precedence = precedence or Precedence()
+        self._silences = silences or Silences(log)
         self._cached_max = cached_max
         self._facts_max = facts_max
         self._states: dict[str, SessionState] = {}  # the one used last is the last
@@ -77,16 +73,18 @@ class SessionCache:
         *,
         is_new: bool = False,
         arrived: Arrived = nothing_arrived,
+        rang_at: datetime | None = None,
     ) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
 
-        `decided_seq` is the position of a decision whose alarm rang. If the session `is_new`, its
-        snapshot is asked for only once it turns out to be long. What has `arrived` need not be read
-        again, if there is nothing else after the snapshot.
+        `decided_seq` is the position of a decision whose alarm rang, `rang_at` when. If the session
+        `is_new`, its snapshot is asked for only once it turns out to be long. What has `arrived`
+        need not be read again, if there is nothing else after the snapshot, or after a silence.
         """
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, decided_seq)
-        await self.refresh(state, wake_seq, is_new=is_new, arrived=arrived)
+        woken = Woken(seq=wake_seq, rang_at=rang_at, arrived=arrived)
+        await self.refresh(state, wake_seq, is_new=is_new, woken=woken)
         self._keep(session_id, state)
         return state
 
@@ -101,7 +99,7 @@ class SessionCache:
         wake_seq: int = 0,
         *,
         is_new: bool = False,
-        arrived: Arrived = nothing_arrived,
+        woken: Woken | None = None,
     ) -> None:
         """Read the session's tail. Its cost does not grow with the length of the call.
 
@@ -114,7 +112,7 @@ class SessionCache:
         """
         session_id = state.session.session_id
         for pause_s in (*STALE_READ_PAUSES_S, None):
-            await self._read_on(state, is_new=is_new, arrived=arrived)
+            await self._read_on(state, is_new=is_new, woken=woken)
             if state.in_seq >= wake_seq and state.out_seq >= state.tail_seq:
                 for _ in range(READ_ON_MAX):
                     if state.in_seq >= state.settled_seq:
@@ -129,17 +127,16 @@ class SessionCache:
         )
 
     async def _read_on(
-        self,
-        state: SessionState,
-        *,
-        is_new: bool = False,
-        arrived: Arrived = nothing_arrived,
+        self, state: SessionState, *, is_new: bool = False, woken: Woken | None = None
     ) -> None:
         await self._compare(state)
         snapshots = self._snapshots if state.is_unread() else None
-        if snapshots and not is_new and await self._read_from_snapshot(state, snapshots, arrived):
+        if snapshots and not is_new and await self._read_from_snapshot(state, snapshots, woken):
             return
         limit = snapshots.short_max if snapshots else PAGE_MAX
+        is_begun = not (is_new and state.is_unread())
+        if woken is not None and is_begun and await self._read_after_silence(state, woken):
+            return
         page = await self._log.read(
             state.session.session_id, in_after=state.in_seq, out_after=state.out_seq, limit=limit
         )
@@ -147,20 +144,20 @@ class SessionCache:
             await _add(state, page)
             return
         with self._precedence.long():
-            if snapshots and is_new and await self._read_from_snapshot(state, snapshots, arrived):
+            if snapshots and is_new and await self._read_from_snapshot(state, snapshots, woken):
                 return
             await _add(state, page)
             await self._read_tail(state, PAGE_MAX)
 
     async def _read_from_snapshot(
-        self, state: SessionState, snapshots: Snapshots, arrived: Arrived
+        self, state: SessionState, snapshots: Snapshots, woken: Woken | None
     ) -> bool:
         """Read the session from its snapshot on; False without one that counts."""
         session_id = state.session.session_id
         if (snapshot := await snapshots.read(session_id)) is None:
             return False
         with self._precedence.long():
-            if (tail := await self._arrived_after(snapshot, state, arrived)) is not None:
+            if (tail := await self._after_snapshot(snapshot, state, woken)) is not None:
                 snapshots.count("complete")
                 state.begin_at(snapshot, is_compared=False)
                 await _add(state, tail)
@@ -173,26 +170,43 @@ class SessionCache:
             await self._read_tail(state, TAIL_MAX)
             return True
 
-    async def _arrived_after(
-        self, snapshot: Snapshot, state: SessionState, arrived: Arrived
+    async def _after_snapshot(
+        self, snapshot: Snapshot, state: SessionState, woken: Woken | None
     ) -> Sequence[Record] | None:
-        """What has arrived, if that is all that the session has after the snapshot; else None.
+        """What has arrived, if that is all after the snapshot; or what is recent, after a silence.
 
-        By their number: then nothing is read among old records. A session of which anything is in
-        doubt is not read in this way.
+        By their number: then nothing is read among old records. Else None. A session of which
+        anything is in doubt is not read in this way.
         """
         if state.dropped_seq:
             return None
-        tail = {each.seq: each for each in arrived() if each.seq > snapshot.in_seq}
-        counted = await self._log.counted(state.session.session_id)
-        expected = (snapshot.in_count + len(tail), snapshot.out_count)
-        if counted is None or (counted.in_count, counted.out_count) != expected:
-            return None
-        if partition_of(counted.until) != partition_of(snapshot.out_seq):
-            return None  # the log was moved to more partitions, and has it at other positions
-        # One that was counted by a server that lags may be another one.
-        newest = max(snapshot.in_seq, snapshot.out_seq, *tail)
-        return [tail[seq] for seq in sorted(tail)] if counted.until >= newest else None
+        silences = self._silences
+        session_id, known = state.session.session_id, snapshot.known
+        woken = woken or Woken()
+        tail = await silences.arrived(session_id, known, woken)
+        if tail is None and silences.is_over(known, woken):
+            tail = await silences.recent(session_id, known, woken, few=False)
+        return tail
+
+    async def _read_after_silence(self, state: SessionState, woken: Woken) -> bool:
+        """Read what is new without a search from an old position on; False if that is not all."""
+        silences, session_id, known = self._silences, state.session.session_id, state.known
+        if not silences.is_over(known, woken):
+            return False
+        if state.is_unread():
+            began_at = None if state.dropped_seq else await self._log.began_at(session_id)
+            known = replace(known, at=began_at)
+            if began_at is None or not silences.is_over(known, woken):
+                return False
+            tail = None
+        else:
+            tail = await silences.arrived(session_id, known, woken)
+        if tail is None:
+            tail = await silences.recent(session_id, known, woken, few=True)
+        if tail is None:
+            return False
+        await _add(state, tail)
+        return True
 
     async def _compare(self, state: SessionState) -> None:
         """Raise LogUnavailable if the log has not the record that the session was begun at.

@@ -42,6 +42,17 @@ An entry takes less than a microsecond to store, where a record after it takes 4
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """How far a session is known: the last position of each side, and the records up to it."""
+
+    in_seq: int
+    out_seq: int
+    in_count: int
+    out_count: int
+    at: datetime | None  # when the last of them was stored; None if that is not known
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """The fold of a session's records up to a position on each side."""
 
@@ -51,6 +62,17 @@ class Snapshot:
     out_at: datetime  # when that was stored
     in_count: int  # records up to `in_seq` on `.in`
     out_count: int  # up to `out_seq` on `.out`
+
+    @property
+    def known(self) -> Known:
+        """How far it goes."""
+        return Known(
+            in_seq=self.in_seq,
+            out_seq=self.out_seq,
+            in_count=self.in_count,
+            out_count=self.out_count,
+            at=self.out_at,
+        )
 
     def ends_with(self, record: Record | None) -> bool:
         """Whether this is the last record on `.out` that was folded, as the log has it now."""
@@ -78,6 +100,7 @@ class SessionState:
     _resumed_seq: int = 0  # of the last SessionResumed read
     _folded_seq: int = 0  # of the last record on `.in` that `session` has
     _out_at: datetime | None = None  # when the record at `out_seq` was stored
+    _at: datetime | None = None  # when the last record read was stored
     _in_count: int = 0  # records read on `.in`
     _out_count: int = 0  # the same on `.out`
     _kept: int = 0  # facts and decisions of the last snapshot
@@ -97,6 +120,7 @@ class SessionState:
         if len(self._unfolded) > UNFOLDED_MAX:
             self.latest()
         self._note_beginning(record)
+        self._at = max(self._at or record.stored_at, record.stored_at)
         if record.side == "in":
             self.in_seq = max(self.in_seq, record.seq)
             self._in_count += 1
@@ -200,8 +224,20 @@ class SessionState:
         self.has_begun = True
         self._resumed_seq = session.parked.seq if session.parked is not None else 0
         self._in_count, self._out_count = snapshot.in_count, snapshot.out_count
+        self._at = snapshot.out_at
         self._kept = self._folded_size
         self._kept_at = (snapshot.in_seq, snapshot.out_seq)
+
+    @property
+    def known(self) -> Known:
+        """How far it was read."""
+        return Known(
+            in_seq=self.in_seq,
+            out_seq=self.out_seq,
+            in_count=self._in_count,
+            out_count=self._out_count,
+            at=self._at,
+        )
 
     @property
     def size(self) -> int:

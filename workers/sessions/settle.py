@@ -33,8 +33,9 @@ from offhook.jetstream.log import EventLog
 from offhook.jetstream.timetable import Alarm, Timetable
 from offhook.session import CommandState, Session
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.reading.cache import Arrived, SessionCache, nothing_arrived
+from offhook.workers.reading.cache import SessionCache
 from offhook.workers.reading.precedence import Precedence
+from offhook.workers.reading.silence import Arrived, Silences, nothing_arrived
 from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.reading.state import SessionState
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
@@ -104,6 +105,7 @@ class Settler:
         was_archived: WasArchived = _never,
         snapshots: Snapshots | None = None,
         precedence: Precedence | None = None,
+        silences: Silences | None = None,
     ) -> None:
         """`send_s` is the longest that one send takes.
 
@@ -120,7 +122,11 @@ class Settler:
         self._has_policy = policy is not None
         self._precedence = precedence or Precedence()
         self._cache = SessionCache(
-            log, timing.sleep, snapshots=snapshots, precedence=self._precedence
+            log,
+            timing.sleep,
+            snapshots=snapshots,
+            precedence=self._precedence,
+            silences=silences or Silences(log, metrics),
         )
         self._snapshots = snapshots
         self._timers = SessionTimers(timetable)
@@ -174,7 +180,12 @@ class Settler:
                 state = self._cache.known(session_id) if as_known else None
                 if state is None:
                     state = await self._cache.read(
-                        session_id, wake_seq, decided_seq, is_new=is_new, arrived=arrived
+                        session_id,
+                        wake_seq,
+                        decided_seq,
+                        is_new=is_new,
+                        arrived=arrived,
+                        rang_at=max((alarm.rang_at for alarm in alarms), default=None),
                     )
                 settled = await self._settle(state, alarms, is_deadly, void, first_seq)
             if self._snapshots is not None:

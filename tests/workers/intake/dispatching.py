@@ -14,7 +14,7 @@ from offhook.workers.intake.dispatcher import Dispatcher
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
-from offhook.workers.reading.cache import Arrived, nothing_arrived
+from offhook.workers.reading.silence import Arrived, nothing_arrived
 from offhook.workers.sessions.flows import FlowRaised
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
 

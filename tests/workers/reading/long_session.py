@@ -1,7 +1,7 @@
 """A long session in the stand-in log, with its snapshots, and what is asked of both."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from offhook.commands import Command, Speak
 from offhook.events import CallEvent, CallTranscription, Event, Record
@@ -52,8 +52,8 @@ def counted(metrics: WorkerMetrics) -> dict[str, float]:
 
 
 class AskedLog(MemoryLog):
-    """Notes in `asked` what it is asked for: the first records, a record, those after some, or how
-    many there are."""
+    """Notes in `asked` what it is asked for: the first records, a record, those after some, a few
+    of these, how many there are, or since when."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,9 +65,17 @@ class AskedLog(MemoryLog):
         self.asked.append("tail" if in_after or out_after else "first")
         return await super().read(session_id, in_after=in_after, out_after=out_after, limit=limit)
 
+    async def read_few(self, session_id: str, **more: int) -> Sequence[Record]:
+        self.asked.append("few")
+        return await super().read_few(session_id, **more)
+
     async def record_at(self, session_id: str, position: int) -> Record | None:
         self.asked.append("record")
         return await super().record_at(session_id, position)
+
+    async def began_at(self, session_id: str) -> datetime | None:
+        self.asked.append("since")
+        return await super().began_at(session_id)
 
     async def counted(self, session_id: str) -> Counted | None:
         self.asked.append("count")

@@ -114,6 +114,22 @@ class WorkerLog:
         await self._come_back()
         return found
 
+    async def read_few(
+        self, session_id: str, *, in_after: int, out_after: int, in_count: int, out_count: int
+    ) -> Sequence[Record]:
+        await self._go()
+        found = await self._log.read_few(
+            session_id,
+            in_after=in_after,
+            out_after=out_after,
+            in_count=in_count,
+            out_count=out_count,
+        )
+        if self._dice.random() < self._weather.lagging:
+            found = self._lagging(found)
+        await self._come_back()
+        return found
+
     async def record_at(self, session_id: str, position: int) -> Record | None:
         await self._go()
         found = await self._log.record_at(session_id, position)
@@ -121,6 +137,12 @@ class WorkerLog:
             found = None
         await self._come_back()
         return found
+
+    async def began_at(self, session_id: str) -> datetime | None:
+        await self._go()
+        began_at = await self._log.began_at(session_id)
+        await self._come_back()
+        return began_at
 
     async def counted(self, session_id: str) -> Counted | None:
         await self._go()

@@ -16,6 +16,7 @@ from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.reading.resting import Resting
+from offhook.workers.reading.silence import Silences
 from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
@@ -37,6 +38,8 @@ HANDOVER_TIMEOUT_S = 0.5
 SNAPSHOT_EVERY = 2
 SHORT_MAX = 4
 REST_S = 1.0
+SILENT = timedelta(seconds=0.2)
+NEAR = 3
 
 
 class Surroundings(Protocol):
@@ -88,9 +91,13 @@ class StormWorker:
             self._beside.append(asyncio.create_task(snapshots.keep_storing()))
             resting = snapshots.resting.keep_waking(lambda each: self.dispatcher.rest(each))
             self._beside.append(asyncio.create_task(resting))
+        log = WorkerLog(shared.log, self.gate, weather, Random(dice.random()))
+        silences = None
+        if shared.snapshots is not None:
+            silences = Silences(log, metrics, silent=SILENT, near=NEAR)
         settler = Settler(
             worker=name,
-            log=WorkerLog(shared.log, self.gate, weather, Random(dice.random())),
+            log=log,
             timetable=_WorkerTimetable(shared.timetable, self.gate),
             sender=self,
             flows=[shared.flow],
@@ -100,6 +107,7 @@ class StormWorker:
             readiness=CarrierReadiness(),
             queue=self.queue,
             snapshots=snapshots,
+            silences=silences,
         )
         self.dispatcher = Dispatcher(
             settler, self._hand_over, metrics, slots=self.slots, hurry=self.queue.hurry

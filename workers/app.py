@@ -139,6 +139,7 @@ async def run(settings: Settings, *, watch_s: float = WATCH_S) -> None:
                 fleet.keep_reporting(),
                 snapshots.keep_storing(),
                 snapshots.resting.keep_waking(dispatcher.rest),
+                snapshots.short_resting.keep_waking(dispatcher.rest),
                 until_missing(client, watch_s, role.ending, role.partitions),
             ],
             watch_s=watch_s,

@@ -6,7 +6,7 @@ Files, from the top:
     silence         what a session has after a long silence, without a search through the log
     snapshots       stores how far a long session is folded, and reads it
     state           a session as the worker knows it, with its positions
-    resting         which long sessions rest: all of them is stored then
+    resting         which sessions rest: they are read to their end, and long ones stored
     precedence      which session goes first: one with little to do before one with much
     fingerprint     which code folds
 """

@@ -1,8 +1,9 @@
-"""Long sessions that rest: nothing has happened in them for a while, which may go on for long.
+"""Sessions that rest: nothing has happened in them for a while, which may go on for long.
 
-A rest ends with a record, at any worker. One that does not know the session would have NATS look
-for its last records among old ones, which calls wait for (`docs/decisions/0063-…`); a snapshot of
-all of it spares that. So a worker is woken once for each rest, to store one.
+A rest ends with a record, at any worker. Then NATS would look for the session's last records among
+old ones, which calls wait for. So a worker is woken once for each rest: it reads what it appended
+itself (`docs/decisions/0065-…`), and stores a snapshot of all of a long session, for one that does
+not know it (`0063-…`).
 """
 
 import asyncio
@@ -13,17 +14,24 @@ from offhook.recent import RecentDict
 REST_S = 10.0
 """As long as NATS keeps in memory what was read or written last."""
 
+SHORT_REST_S = 60.0
+"""The same for a short one: most go on within it. NATS has not dropped its index by then."""
+
 RESTING_MAX = 10_000
 
 PAUSE_S = 0.05
-"""From one to the next: calls go first, and no more are stored in that time."""
+"""From a long one to the next: calls go first, and no more are stored in that time."""
+
+SHORT_PAUSE_S = 0.002
+"""From a short one to the next."""
 
 
 class Resting:
     """The sessions of one worker that are at rest, or about to be."""
 
-    def __init__(self, rest_s: float = REST_S) -> None:
+    def __init__(self, rest_s: float = REST_S, pause_s: float = PAUSE_S) -> None:
         self._rest_s = rest_s
+        self._pause_s = pause_s
         self._since = RecentDict[str, float](RESTING_MAX)  # by the loop's clock; the first is first
         self._begun = asyncio.Event()
 
@@ -44,5 +52,5 @@ class Resting:
                     continue  # it may have gone on meanwhile
                 del self._since[session_id]
                 await wake(session_id)
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._pause_s)
             self._begun.clear()

@@ -25,7 +25,7 @@ from offhook.recent import RecentDict
 from offhook.session.stored import StoredSession, parts_of
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.reading.precedence import Precedence
-from offhook.workers.reading.resting import Resting
+from offhook.workers.reading.resting import SHORT_PAUSE_S, SHORT_REST_S, Resting
 from offhook.workers.reading.state import SessionState, Snapshot
 
 EVERY = 100
@@ -64,9 +64,11 @@ class Snapshots:
         short_max: int = SHORT_MAX,
         precedence: Precedence | None = None,
         resting: Resting | None = None,
+        short_resting: Resting | None = None,
     ) -> None:
         self.every = every
         self.resting = resting or Resting()
+        self.short_resting = short_resting or Resting(SHORT_REST_S, SHORT_PAUSE_S)
         self.short_max = short_max
         self._store = store
         self._fingerprint = fingerprint
@@ -101,11 +103,21 @@ class Snapshots:
         self._metrics.snapshots.labels(outcome).inc()
 
     def settled(self, state: SessionState) -> None:
-        """Store one if it is due. A long session that rests from now on gets another one then."""
+        """Store one if it is due. A long session that rests from now on gets another one then.
+
+        Of a short one, what was appended to it is read then, unless it has ended.
+        """
+        session_id = state.session.session_id
         if (snapshot := state.due_snapshot(self.every)) is not None:
             self.offer(snapshot)
-        if state.size >= self.every:
-            self.resting.begin(state.session.session_id)
+        if self.is_long(state):
+            self.resting.begin(session_id)
+        elif state.tail_seq > state.out_seq and state.latest().status != "ended":
+            self.short_resting.begin(session_id)
+
+    def is_long(self, state: SessionState) -> bool:
+        """Whether the session has snapshots."""
+        return state.size >= self.every
 
     def offer(self, snapshot: Snapshot) -> None:
         """Store it soon, in place of an earlier one of the session."""

@@ -199,11 +199,11 @@ class Settler:
             raise
 
     async def rest(self, session_id: str) -> None:
-        """Have a snapshot stored of all of a session that rests.
+        """Read all of a session that rests, and have a snapshot of it stored if it is long.
 
-        Only if it is still in memory here, and its last decision is this worker's: others may have
-        it in memory, too. It stays in memory if the log is away, which says nothing against it,
-        unless it was not compared with the log yet.
+        Only if it is still in memory here, and stored only if its last decision is this worker's:
+        others may have it in memory, too. It stays in memory if the log is away, which says nothing
+        against it, unless it was not compared with the log yet.
         """
         state = self._cache.known(session_id)
         if state is None or self._snapshots is None:
@@ -215,13 +215,13 @@ class Settler:
         except LogUnavailable as error:
             if state.begun_at is not None:
                 self._cache.drop(session_id)
-            _log.warning("a session that rests is not stored", extra={"error": str(error)})
+            _log.warning("a session that rests is not read", extra={"error": str(error)})
             return
         except BaseException:
             self._cache.drop(session_id)
             raise
         lease = state.session.lease
-        if lease is None or lease.worker != self._worker:
+        if lease is None or lease.worker != self._worker or not self._snapshots.is_long(state):
             return
         if (snapshot := state.last_snapshot()) is not None:
             self._snapshots.offer(snapshot)

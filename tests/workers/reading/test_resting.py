@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from offhook.errors import LogUnavailable
-from offhook.events import Record
+from offhook.events import CallEvent, CallHangup, Record
 from offhook.session import fold
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.reading.resting import PAUSE_S, Resting
@@ -22,9 +22,11 @@ from tests.workers.reading.long_session import (
     woken,
 )
 from tests.workers.sessions.stand import (
+    LEG,
     SESSION,
     ScriptedCarrier,
     arrive,
+    initiated,
     settler_on,
 )
 from tests.workers.storm.virtual_loop import run_virtually
@@ -131,23 +133,45 @@ def test_a_session_rests_when_it_was_not_worked_on_for_a_while() -> None:
     assert woken_at == [("b", 11), ("a", 19), ("c", 22 + PAUSE_S), ("a", 79)]
 
 
-def test_only_long_sessions_are_noted() -> None:
+def test_sessions_are_noted_unless_they_have_ended() -> None:
     noted: list[str] = []
 
     class Noting(Resting):
-        def begin(self, session_id: str) -> None:
-            noted.append(session_id)
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self._name = name
 
-    async def work(events: int) -> None:
+        def begin(self, session_id: str) -> None:
+            noted.append(self._name)
+
+    async def work(*events: CallEvent) -> None:
+        noted.clear()
         log = MemoryLog()
         snapshots = Snapshots(
-            MemorySnapshots(), "code", metrics=WorkerMetrics(), every=EVERY, resting=Noting()
+            MemorySnapshots(),
+            "code",
+            metrics=WorkerMetrics(),
+            every=EVERY,
+            resting=Noting("long"),
+            short_resting=Noting("short"),
         )
         settler = settler_on(log, ScriptedCarrier(log), Watching().flow, snapshots=snapshots)
-        for number in range(events):
-            await settler.settle(SESSION, await arrive(log, transcription(number)))
+        for event in events:
+            await settler.settle(SESSION, await arrive(log, event))
 
-    asyncio.run(work(EVERY // 2 - 1))
-    assert noted == []
-    asyncio.run(work(EVERY))
-    assert set(noted) == {SESSION}
+    asyncio.run(work(initiated()))
+    assert noted == ["short"]
+    asyncio.run(work(initiated(), CallHangup(event_id="h", call_control_id=LEG)))
+    assert noted == ["short"]
+    asyncio.run(work(*map(transcription, range(EVERY))))
+    assert noted[-1] == "long"
+
+
+async def test_at_a_rest_a_worker_reads_what_it_has_appended_to_a_short_session() -> None:
+    log, store = AskedLog(), MemorySnapshots()
+    worker = Worker(log, store)
+    await worker.settler.settle(SESSION, await arrive(log, initiated()))
+    log.asked.clear()
+    await worker.rest()
+    assert log.asked == ["tail"]
+    assert store.bodies == {}

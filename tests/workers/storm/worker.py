@@ -87,10 +87,12 @@ class StormWorker:
                 every=SNAPSHOT_EVERY,
                 short_max=SHORT_MAX,
                 resting=Resting(REST_S),
+                short_resting=Resting(REST_S),
             )
             self._beside.append(asyncio.create_task(snapshots.keep_storing()))
-            resting = snapshots.resting.keep_waking(lambda each: self.dispatcher.rest(each))
-            self._beside.append(asyncio.create_task(resting))
+            for each in (snapshots.resting, snapshots.short_resting):
+                waking = each.keep_waking(lambda session_id: self.dispatcher.rest(session_id))
+                self._beside.append(asyncio.create_task(waking))
         log = WorkerLog(shared.log, self.gate, weather, Random(dice.random()))
         silences = None
         if shared.snapshots is not None:

@@ -4,12 +4,15 @@ A missing server fails the tests that need it; nothing is skipped.
 """
 
 import asyncio
+import fcntl
 import functools
+import gc
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,30 @@ def _clusters_are_copies() -> Iterator[None]:
 
         patched.setattr(PostgresServer, "_make_cluster", copy)
         patched.setattr(PostgresServer, "_tool", quick)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes stays until the end: no garbage collection has to look through it."""
+    gc.disable()
+    try:
+        with _the_first_alone():
+            return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
+def _the_first_alone() -> Iterator[None]:
+    """The first of several processes compiles all files, the others wait and read what it wrote."""
+    with Path(__file__).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not sys.dont_write_bytecode:
+                fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 

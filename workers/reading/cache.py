@@ -167,7 +167,8 @@ class SessionCache:
                 return False
             snapshots.count("used")
             state.begin_at(snapshot)
-            await self._read_tail(state, TAIL_MAX)
+            if woken is None or not await self._read_after_silence(state, woken):
+                await self._read_tail(state, TAIL_MAX)
             return True
 
     async def _after_snapshot(

@@ -146,7 +146,8 @@ class Silences:
             if len(between) == in_count + out_count and all(each.seq < before for each in between):
                 self._count("few")
                 return [*between, *_in_order(found)]
-        self._count("searched")
+        if few:
+            self._count("searched")
         return None
 
     def _count(self, outcome: Outcome) -> None:

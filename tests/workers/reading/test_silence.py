@@ -29,6 +29,7 @@ from offhook.workers.reading.silence import NEAR as USUAL_NEAR
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
 from tests.workers.reading.long_session import (
+    EVENTS,
     AskedLog,
     AskedSnapshots,
     Worker,
@@ -323,6 +324,18 @@ async def test_a_long_session_is_begun_at_its_snapshot_and_recent_records() -> N
     first, second = await woken(log, 100, 101)
     assert await stand.asked_for([second]) == ["snapshot", "count", "tail", "count"]
     assert first.seq < second.seq
+
+
+async def test_a_long_session_without_a_rest_is_begun_at_an_older_snapshot() -> None:
+    log = AskedLog()
+    stand = Stand(log)
+    worker = Worker(log, stand.store)
+    await worker.call(EVENTS + 1)
+    await silence(log)
+    asked = await stand.asked_for(await woken(log, 100))
+    assert asked[:4] == ["snapshot", "count", "tail", "count"]
+    assert asked[4:] == ["record", "count", "tail", "count", "few"]
+    assert stand.outcomes == {"few": 1}
 
 
 async def test_on_jetstream_a_silence_is_read_around(nats_server: NatsServer) -> None:

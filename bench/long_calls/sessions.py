@@ -46,16 +46,16 @@ async def append_long(
     events = count // 2
     tail = 0 if has_rested else max(snapshots.every, count // (SNAPSHOT_SHARE + 1)) // 2
     kept = max(0, events - tail)
-    last = await _append(log, session_id, range(kept))
+    last = await append_decided(log, session_id, range(kept))
     state = await SessionCache(log, asyncio.sleep).read(session_id)
     assert await state.next_cause() is None, "everything is decided"
     if (snapshot := state.due_snapshot(snapshots.every)) is not None:
         snapshots.offer(snapshot)
         await snapshots.store_offered()
-    return await _append(log, session_id, range(kept, events)) or last
+    return await append_decided(log, session_id, range(kept, events)) or last
 
 
-async def _append(log: JetStreamLog, session_id: str, numbers: range) -> int:
+async def append_decided(log: JetStreamLog, session_id: str, numbers: range) -> int:
     """Append these events, and the decisions on them. Returns the last position."""
     last = 0
     for first in range(numbers.start, numbers.stop, EVENTS_AT_ONCE):

@@ -24,6 +24,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import MIGRATIONS
+from offhook.jetstream import reads
 from offhook.projections.views.schema.migrate import migrate
 from tests import forked
 from tests.free_ports import free_port
@@ -67,6 +68,12 @@ class _ByFileOrFolder(LoadFileScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFileOrFolder:
     """In place of `--dist loadfile`."""
     return _ByFileOrFolder(config, log)
+
+
+@pytest.fixture
+def patient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what the API of JetStream says waited for, however busy the machine is."""
+    monkeypatch.setattr(reads, "API_TIMEOUT_S", START_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")

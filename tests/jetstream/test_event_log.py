@@ -154,6 +154,7 @@ async def test_one_record_is_read_by_its_position(log: EventLog) -> None:
     assert await log.record_at(session, positions[1] + 100_000) is None
 
 
+@pytest.mark.usefixtures("patient_reads")
 async def test_a_session_began_with_its_first_record(log: EventLog) -> None:
     session, other = new_session(), new_session()
     for name, number in ((other, 0), (session, 1), (session, 2)):
@@ -168,6 +169,7 @@ async def test_a_session_began_with_its_first_record(log: EventLog) -> None:
     assert await log.began_at(new_session()) is None
 
 
+@pytest.mark.usefixtures("patient_reads")
 async def test_records_are_counted_by_side(log: EventLog) -> None:
     session, other, unknown = new_session(), new_session(), new_session()
     for name, events in ((session, 3), (other, 2)):

@@ -187,6 +187,7 @@ async def test_a_session_in_doubt_is_compared_with_the_log() -> None:
     assert log.asked == ["record", "tail"]
 
 
+@pytest.mark.usefixtures("patient_reads")
 async def test_on_jetstream_nothing_else_is_read_either(nats_server: NatsServer) -> None:
     client = await connect(nats_server.url, "test")
     await provision(client, [nats_server.monitor_url])

@@ -338,6 +338,7 @@ async def test_a_long_session_without_a_rest_is_begun_at_an_older_snapshot() -> 
     assert stand.outcomes == {"few": 1}
 
 
+@pytest.mark.usefixtures("patient_reads")
 async def test_on_jetstream_a_silence_is_read_around(nats_server: NatsServer) -> None:
     client = await connect(nats_server.url, "test")
     await provision(client, [nats_server.monitor_url])

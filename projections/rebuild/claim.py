@@ -19,8 +19,14 @@ CLAIM_TIMEOUT_S = 10.0
 """Postgres notices only after the statement at hand that a killed rebuild is gone."""
 
 
+ANOTHER = (
+    "another rebuild, archive run or erasure of these views is running: wait for it, or"
+    " see `offhook rebuild status`"
+)
+
+
 @asynccontextmanager
-async def claimed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def claimed(engine: AsyncEngine, refusal: str = ANOTHER) -> AsyncIterator[AsyncConnection]:
     """A connection that is the one rebuild at work. Raises OperatorFault if there is another."""
     async with engine.connect() as connection:
         try:
@@ -30,10 +36,7 @@ async def claimed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
                     await asyncio.sleep(0.1)
             await connection.commit()
         except TimeoutError:
-            raise OperatorFault(
-                "another rebuild, archive run or erasure of these views is running: wait for it, or"
-                " see `offhook rebuild status`"
-            ) from None
+            raise OperatorFault(refusal) from None
         try:
             yield connection
         finally:

@@ -8,12 +8,13 @@ from offhook.errors import OperatorFault
 from offhook.projections.rebuild.build import (
     UNFINISHED,
     Build,
+    Wanted,
     fingerprint,
     live_positions,
     read_build,
     write_build,
 )
-from offhook.projections.rebuild.claim import claimed, is_at_work
+from offhook.projections.rebuild.claim import ANOTHER, CLAIM_TIMEOUT_S, claimed, is_at_work
 from offhook.projections.rebuild.cutover import drop_versions
 from offhook.projections.views.schema.versions import aside_of, live_schema
 
@@ -53,7 +54,7 @@ async def pause(engine: AsyncEngine) -> Build:
         if build is None or build.state not in UNFINISHED:
             raise OperatorFault("no rebuild is at work")
         await write_build(connection, aside, wanted="pause")
-    async with claimed(engine), engine.connect() as connection:
+    async with claimed(engine, _noted("pause")), engine.connect() as connection:
         build = await read_build(connection, aside)
     if build is None:
         raise OperatorFault("the rebuild was cancelled")
@@ -62,9 +63,18 @@ async def pause(engine: AsyncEngine) -> Build:
 
 async def cancel(engine: AsyncEngine) -> bool:
     """Drop an unfinished version, or end a grace period; whether there was anything."""
+    refusal = ANOTHER
     async with engine.begin() as connection:
         aside = aside_of(await live_schema(connection))
         if await read_build(connection, aside) is not None:
             await write_build(connection, aside, wanted="cancel")
-    async with claimed(engine):
+            refusal = _noted("cancel")
+    async with claimed(engine, refusal):
         return await drop_versions(engine)
+
+
+def _noted(wish: Wanted) -> str:
+    return (
+        f"the {wish} is noted, but after {CLAIM_TIMEOUT_S:g} s the rebuild is still in a step that"
+        " it ends first, such as indexing or comparing: see `offhook rebuild status`"
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from nats.aio.client import Client
@@ -220,6 +220,29 @@ async def test_of_two_rebuilds_one_is_refused(
                 await built(engine)
         await holding.invalidate()
     assert (await built(engine)).identical
+
+
+@pytest.mark.parametrize(("ask", "wish"), [(pause, "pause"), (cancel, "cancel")])
+async def test_a_rebuild_that_does_not_stop_soon_is_not_called_another(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[AsyncEngine], Awaitable[object]],
+    wish: str,
+) -> None:
+    await projected(client, log, engine, ["s"])
+    await built(engine)
+    async with engine.connect() as building:
+        await building.execute(text("select pg_advisory_lock(hashtextextended('rebuild', 0))"))
+        with monkeypatch.context() as patched:
+            patched.setattr(claim, "CLAIM_TIMEOUT_S", 0.3)
+            with pytest.raises(OperatorFault, match=f"the {wish} is noted, but"):
+                await ask(engine)
+        await building.invalidate()
+    status = await read_status(engine)
+    assert status.build is not None
+    assert status.build.wanted == wish
 
 
 async def test_a_worker_of_a_run_that_was_given_up_commits_nothing(

@@ -3,7 +3,7 @@
 A long session that is not in the cache is read from its snapshot on, if it has one.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from offhook.position import position_text
 from offhook.process.slices import Slices
 from offhook.session import Session
 from offhook.workers.reading.precedence import Precedence
-from offhook.workers.reading.silence import Arrived, Silences, Woken, nothing_arrived
+from offhook.workers.reading.silence import Arrived, Silences, Tail, Woken, nothing_arrived
 from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.reading.state import SessionState, Snapshot
 
@@ -138,7 +138,10 @@ class SessionCache:
         if woken is not None and is_begun and await self._read_after_silence(state, woken):
             return
         page = await self._log.read(
-            state.session.session_id, in_after=state.in_seq, out_after=state.out_seq, limit=limit
+            state.session.session_id,
+            in_after=max(state.in_seq, state.whole_until),
+            out_after=max(state.out_seq, state.whole_until),
+            limit=limit,
         )
         if is_last(page, limit):
             await _add(state, page)
@@ -160,7 +163,7 @@ class SessionCache:
             if (tail := await self._after_snapshot(snapshot, state, woken)) is not None:
                 snapshots.count("complete")
                 state.begin_at(snapshot, is_compared=False)
-                await _add(state, tail)
+                await _add_tail(state, tail)
                 return True
             if not snapshot.ends_with(await self._log.record_at(session_id, snapshot.out_seq)):
                 snapshots.count("outdated")
@@ -173,7 +176,7 @@ class SessionCache:
 
     async def _after_snapshot(
         self, snapshot: Snapshot, state: SessionState, woken: Woken | None
-    ) -> Sequence[Record] | None:
+    ) -> Tail | None:
         """What has arrived, if that is all after the snapshot; or what is recent, after a silence.
 
         By their number: then nothing is read among old records. Else None. A session of which
@@ -206,7 +209,7 @@ class SessionCache:
             tail = await silences.recent(session_id, known, woken, few=True)
         if tail is None:
             return False
-        await _add(state, tail)
+        await _add_tail(state, tail)
         return True
 
     async def _compare(self, state: SessionState) -> None:
@@ -234,8 +237,8 @@ class SessionCache:
         async for page in pages(
             self._log,
             state.session.session_id,
-            in_after=state.in_seq,
-            out_after=state.out_seq,
+            in_after=max(state.in_seq, state.whole_until),
+            out_after=max(state.out_seq, state.whole_until),
             limit=limit,
         ):
             await _add(state, page)
@@ -272,6 +275,11 @@ class SessionCache:
     def _forget(self, session_id: str) -> None:
         self._states.pop(session_id, None)
         self._size -= self._sizes.pop(session_id, 0)
+
+
+async def _add_tail(state: SessionState, tail: Tail) -> None:
+    await _add(state, tail.records)
+    state.whole_until = tail.until
 
 
 async def _add(state: SessionState, records: Iterable[Record]) -> None:

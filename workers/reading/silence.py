@@ -42,6 +42,14 @@ TRIES = 2
 Outcome = Literal["counted", "recent", "few", "searched"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """All that was not known of a session, in order."""
+
+    records: Sequence[Record]
+    until: int  # up to this position the log has no other record of it
+
+
 Arrived = Callable[[], Sequence[Record]]
 """The records that have woken a worker for a session, as far as they came with the deliveries."""
 
@@ -100,18 +108,18 @@ class Silences:
         at = woken.at
         return at is None or known.at is None or at - known.at > self._silent
 
-    async def arrived(self, session_id: str, known: Known, woken: Woken) -> Sequence[Record] | None:
+    async def arrived(self, session_id: str, known: Known, woken: Woken) -> Tail | None:
         """What has arrived, if that is all that is not known; else None."""
         found = _news(known, woken)
         counted = await self._log.counted(session_id)
-        if _missing(counted, known, found) != (0, 0):
+        if counted is None or _missing(counted, known, found) != (0, 0):
             return None
         self._count("counted")
-        return _in_order(found)
+        return Tail(records=_in_order(found), until=counted.until)
 
     async def recent(
         self, session_id: str, known: Known, woken: Woken, *, few: bool
-    ) -> Sequence[Record] | None:
+    ) -> Tail | None:
         """All that is not known, if it is recent; with `few`, and a few records more. Else None."""
         until = woken.seq
         if not until and (counted := await self._log.counted(session_id)) is not None:
@@ -119,20 +127,22 @@ class Silences:
         since = position_of(partition_of(until), max(0, seq_of(until) - self._near))
         if since <= max(known.in_seq, known.out_seq):
             return None
-        in_after, out_after = max(known.in_seq, since), max(known.out_seq, since)
         found = _news(known, woken)
         for _ in range(TRIES):
             page = await self._log.read(
-                session_id, in_after=in_after, out_after=out_after, limit=RECENT_MAX
+                session_id, in_after=since, out_after=since, limit=RECENT_MAX
             )
             found |= {each.seq: each for each in page}
             if not is_last(page, RECENT_MAX):
                 break
-            missing = _missing(await self._log.counted(session_id), known, found)
+            counted = await self._log.counted(session_id)
+            missing = _missing(counted, known, found)
+            if counted is None or missing is None:
+                break
             if missing == (0, 0):
                 self._count("recent")
-                return _in_order(found)
-            if missing is None or not few or not all(0 <= each <= FEW_MAX for each in missing):
+                return Tail(records=_in_order(found), until=counted.until)
+            if not few or not all(0 <= each <= FEW_MAX for each in missing):
                 break
             in_count, out_count = missing
             between = await self._log.read_few(
@@ -142,10 +152,10 @@ class Silences:
                 in_count=in_count,
                 out_count=out_count,
             )
-            before = min([since, *found])
-            if len(between) == in_count + out_count and all(each.seq < before for each in between):
+            found |= {each.seq: each for each in between}
+            if _missing(counted, known, found) == (0, 0):
                 self._count("few")
-                return [*between, *_in_order(found)]
+                return Tail(records=_in_order(found), until=counted.until)
         if few:
             self._count("searched")
         return None

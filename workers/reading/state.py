@@ -92,6 +92,7 @@ class SessionState:
     has_begun: bool = False  # its beginning is in the log: it is not archived
     is_archived: bool = False  # its earlier records have left the log
     lease_seen: tuple[int, datetime] | None = None  # its sequence, and when by our own clock
+    whole_until: int = 0  # up to here the log has no record of it that was not read
     dropped_seq: int = 0  # up to here on `.out`, an earlier state may have been acted on
     unsent: tuple[int, int] | None = None  # cause and position of an own decision not acted on yet
     begun_at: Snapshot | None = None  # this one, which was not compared with the log yet

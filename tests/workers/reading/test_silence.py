@@ -167,6 +167,29 @@ async def test_between_two_silences_is_what_another_worker_knows() -> None:
     assert await stand.asked_for(await woken(log, 101)) == ["count"]
 
 
+@pytest.mark.parametrize("rang", [False, True])
+async def test_nothing_before_the_end_of_a_silence_is_looked_at_again(rang: bool) -> None:
+    """Neither for the next record, nor for a timer that fires, nor at a rest."""
+
+    class Noting(AskedLog):
+        earliest: int = 0
+
+        async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+            self.earliest = min(self.earliest, more.get("in_after", 0), more.get("out_after", 0))
+            return await super().read(session_id, **more)
+
+    stand = await known(log := Noting())
+    await silence(log)
+    until = log.last_seq
+    await stand.asked_for([] if rang else await woken(log, 100), rang=rang)
+    await Worker(log, MemorySnapshots(), "w2").settler.settle(SESSION)
+    await arrive(log, transcription(101))
+    log.earliest = log.last_seq
+    state = await stand.cache.read(SESSION)
+    assert log.earliest >= until
+    assert state.latest() == fold(SESSION, await log.read(SESSION))
+
+
 async def test_a_session_that_is_not_known_is_read_around_the_silence() -> None:
     log = AskedLog()
     await short_call(log)

@@ -21,6 +21,9 @@ from offhook.projections.views.stored.archive import (
 RECORDS_MAX = 500_000
 """Records that leave the log together. The more they are, the fewer have to be overwritten."""
 
+WAITING_MAX = RECORDS_MAX // 2
+"""Records that wait for those after them to leave the log as well, or they would be overwritten."""
+
 AT_ONCE = 16
 """Sessions that are deleted from the log before one transaction records that they were."""
 
@@ -42,7 +45,7 @@ class Leaving:
         self._retention = retention
         self._at_step = at_step
         self.sessions = 0  # that were deleted from the log
-        self._sizes: dict[str, Mapping[str, Sizes]] = {}  # of each segment's sessions, if known
+        self._sizes: dict[str, dict[str, Sizes]] = {}  # of each segment's sessions, if known
         self._records = 0
 
     async def unfinished(self) -> Sequence[Any]:
@@ -66,13 +69,17 @@ class Leaving:
 
         `sizes` are by session; without them the segment is read.
         """
-        self._sizes[segment] = sizes or {}
+        self._sizes[segment] = dict(sizes or {})
         self._records += records
         if self._records >= RECORDS_MAX:
-            await self.now()
+            await self._leave(waiting_max=WAITING_MAX)
 
     async def now(self) -> None:
         """Delete them all, once every session is marked as archived."""
+        await self._leave(waiting_max=0)
+
+    async def _leave(self, *, waiting_max: int) -> None:
+        """Delete them. Sessions near others, which may be next, wait, up to so many records."""
         segments, self._sizes, self._records = self._sizes, {}, 0
         async with self._engine.connect() as connection:
             found = await connection.execute(
@@ -97,7 +104,13 @@ class Leaving:
         overwritten = await self._retention.to_overwrite(
             {position: size for each in sizes for position, size in each.items()}
         )
-        for several in groups([*zip(rows, sizes, strict=True)], AT_ONCE):
+        leaving = [*zip(rows, sizes, strict=True)]
+        near = [(row, each) for row, each in leaving if not overwritten.isdisjoint(each)]
+        if sum(len(each) for _, each in near) <= waiting_max:
+            leaving = [(row, each) for row, each in leaving if overwritten.isdisjoint(each)]
+            for row, each in near:
+                self._sizes.setdefault(row.segment, {})[row.session_id] = each
+        for several in groups(leaving, AT_ONCE):
             await asyncio.gather(
                 *(self._delete(row.session_id, each, overwritten) for row, each in several)
             )

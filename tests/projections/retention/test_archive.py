@@ -84,6 +84,31 @@ async def test_sessions_are_listed_in_parts_and_those_that_stay_once(
     assert done.kept.total() == 1
 
 
+@pytest.mark.parametrize("waiting_max", [0, 10_000])
+async def test_sessions_wait_for_those_after_them_to_leave_the_log_together(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    waiting_max: int,
+) -> None:
+    """At each end of what left, up to 8 MB were overwritten a record at a time."""
+    monkeypatch.setattr("offhook.projections.retention.leaving.RECORDS_MAX", 1)
+    monkeypatch.setattr("offhook.projections.retention.leaving.WAITING_MAX", waiting_max)
+    await settled_calls(client, log, engine, NAMES)
+    steps: list[str] = []
+    await archive(client, engine, tmp_path, at_step=steps.append, segment_sessions_max=1)
+    # One session's records are all near those of the next.
+    alone = ["registered", "marked", "a session left the log", "left the log"]
+    waiting = ["registered", "marked", "left the log"]
+    last = ["marked", *["a session left the log"] * len(NAMES), "left the log"]
+    expected = [*waiting * len(NAMES), *last] if waiting_max else alone * len(NAMES)
+    assert [each for each in steps if each not in ("begun", "written")] == expected
+    assert await subjects(client) == 0
+    assert await rows_in(engine, "event_log") == 0
+
+
 async def test_a_segment_can_be_read_with_nothing_but_its_files(
     client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
 ) -> None:

@@ -32,9 +32,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.long_calls.sessions import append_decided, append_event
+from bench.long_calls.sessions import BEGAN, append_decided, append_event
 from bench.setting.machine import describe, median
 from bench.setting.servers import Servers, running_log
+from offhook.codec.facts import encoded_webhook
+from offhook.codec.webhooks import wire_body
+from offhook.events import CallHangup
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.session import fold
@@ -43,7 +46,6 @@ from offhook.workers.reading.silence import Silences
 from offhook.workers.reading.state import SessionState
 
 EVENTS = 10
-HANGUP = 1_000
 BLOCK = 7_000  # records, a little more than are in one
 AT_ONCE = 200
 INDEXED_S = 130.0
@@ -118,7 +120,7 @@ class _Bench:
         )
         await append_decided(log, session_id, range(EVENTS - 1))
         if kind == "unrested":
-            await append_event(log, session_id, HANGUP - 1)
+            await append_event(log, session_id, EVENTS)
             await cache.read(session_id)
         await append_decided(log, session_id, range(EVENTS - 1, EVENTS))
         if not kind.endswith("unknown") and kind != "unrested":
@@ -139,7 +141,11 @@ class _Bench:
     async def hangup(self, kind: str, number: int, cache: SessionCache, row: Row) -> SessionState:
         """Append the end of a call, and read it as the worker does to which that is delivered."""
         session_id, nats_pid = _session_id(kind, number), self.servers.nats_server.pid
-        seq = await append_event(self.servers.log, session_id, HANGUP)
+        event = CallHangup(
+            event_id=f"{session_id}-hangup", call_control_id="v3:leg", start_time=BEGAN
+        )
+        encoded = encoded_webhook(wire_body(event), event.event_id)
+        seq = (await self.servers.log.append(session_id, "in", encoded)).seq
         record = await self.servers.log.record_at(session_id, seq)
         assert record is not None
         took_s: list[float] = []
@@ -148,7 +154,9 @@ class _Bench:
         await asyncio.sleep(ALONE_S)
         took_s.clear()
         used_ms, began_at = _cpu_ms(nats_pid), time.perf_counter()
-        state = await cache.read(session_id, seq, arrived=lambda: [record])
+        state = await cache.read(
+            session_id, seq, arrived=lambda: [record], woken_at=record.stored_at
+        )
         row.took_ms.append((time.perf_counter() - began_at) * 1000)
         row.nats_ms.append(_cpu_ms(nats_pid) - used_ms)
         is_read.set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Protocol
 
 from nats.aio.msg import Msg
@@ -22,6 +23,7 @@ class Delivery(Protocol):
     reply: str  # the subject that it is acknowledged on
     seq: int  # position of the record that arrived; 0 for an alarm
     alarm: Alarm | None
+    at: datetime | None  # when it was stored, or rang, by the log's clock; None if not known
     count: int  # how often it was delivered, from 1
     may_begin: bool  # its record looks like the first one of a session; only a hint
 
@@ -52,6 +54,7 @@ class ConsumerDelivery:
         self.reply = message.reply
         self.seq = 0 if alarm is not None else position_of(partition_in(place.stream), place.seq)
         self.alarm = alarm
+        self.at: datetime | None = place.stored_at if alarm is None else alarm.rang_at
         self.count = place.delivered
         self.may_begin = alarm is None and any(each in message.data for each in _BEGINNINGS)
 

@@ -16,6 +16,7 @@ from offhook.workers.intake.delivery import Delivery, acknowledge
 from offhook.workers.intake.handover import HandoverAnswer
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.silence import ARRIVED_MAX
 from offhook.workers.sessions.flow_errors import described, traceback_of
 from offhook.workers.sessions.flows import FlowRaised
 from offhook.workers.sessions.settle import HeldElsewhere, Settled, Settler
@@ -281,8 +282,11 @@ class Dispatcher:
         count = max((delivery.count for delivery in deliveries), default=0)
         is_deadly = count >= POISON_DELIVERIES
         is_new = any(delivery.may_begin for delivery in deliveries)
+        woken_at = max((each.at for each in deliveries if each.at is not None), default=None)
 
         def arrived() -> list[Record]:
+            if len(records) > ARRIVED_MAX:
+                return []
             return [record for each in records if (record := each.record()) is not None]
 
         seq, raises, as_known = 0, 0, False
@@ -298,6 +302,7 @@ class Dispatcher:
                     as_known=as_known,
                     is_new=is_new,
                     arrived=arrived,
+                    woken_at=woken_at,
                 )
             except FlowRaised as raised:
                 raises = raises + 1 if raised.record.seq == seq else 1

@@ -73,17 +73,17 @@ class SessionCache:
         *,
         is_new: bool = False,
         arrived: Arrived = nothing_arrived,
-        rang_at: datetime | None = None,
+        woken_at: datetime | None = None,
     ) -> SessionState:
         """The session with all that was appended since it was last read; see `refresh`.
 
-        `decided_seq` is the position of a decision whose alarm rang, `rang_at` when. If the session
-        `is_new`, its snapshot is asked for only once it turns out to be long. What has `arrived`
-        need not be read again, if there is nothing else after the snapshot, or after a silence.
+        `decided_seq` is the position of a decision whose alarm rang. If the session `is_new`, its
+        snapshot is asked for only once it turns out to be long. What has `arrived`, at `woken_at`
+        the last, need not be read again if nothing else is after the snapshot, or after a silence.
         """
         state = self._states.get(session_id) or SessionState(session=Session(session_id=session_id))
         state.tail_seq = max(state.tail_seq, decided_seq)
-        woken = Woken(seq=wake_seq, rang_at=rang_at, arrived=arrived)
+        woken = Woken(seq=wake_seq, at=woken_at, arrived=arrived)
         await self.refresh(state, wake_seq, is_new=is_new, woken=woken)
         self._keep(session_id, state)
         return state
@@ -198,7 +198,7 @@ class SessionCache:
         if not silences.is_over(known, woken):
             return False
         if state.is_unread():
-            began_at = None if state.dropped_seq else await self._log.began_at(session_id)
+            began_at = None if state.dropped_seq else await silences.began_at(session_id, woken)
             known = replace(known, at=began_at)
             if began_at is None or not silences.is_over(known, woken):
                 return False

@@ -23,7 +23,7 @@ timer is still set is read from the log, and what else has happened is decided o
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from offhook.codec.facts import encode
 from offhook.errors import LogUnavailable, PositionTaken
@@ -161,6 +161,7 @@ class Settler:
         as_known: bool = False,
         is_new: bool = False,
         arrived: Arrived = nothing_arrived,
+        woken_at: datetime | None = None,
     ) -> Settled | HeldElsewhere:
         """Do all that is left to do. `wake_seq` is the sequence of the record that woke us.
 
@@ -171,7 +172,8 @@ class Settler:
         `as_known`: begin without reading. The flow has just raised on what was read, and an append
         that follows is refused if another worker has appended since.
         `is_new`: the session is probably short, and is not asked for a snapshot first.
-        `arrived` gives the records that woke us, as far as they are at hand.
+        `arrived` gives the records that woke us, as far as they are at hand. `woken_at` is when the
+        last one was stored, or an alarm rang.
         Raises FlowRaised, and LogUnavailable; the session is then as settled as the log says.
         """
         decided_seq = max((alarm.decided_seq for alarm in alarms), default=0)
@@ -185,7 +187,7 @@ class Settler:
                         decided_seq,
                         is_new=is_new,
                         arrived=arrived,
-                        rang_at=max((alarm.rang_at for alarm in alarms), default=None),
+                        woken_at=woken_at,
                     )
                 settled = await self._settle(state, alarms, is_deadly, void, first_seq)
             if self._snapshots is not None:

@@ -49,7 +49,7 @@ def delivery_of(message: Msg) -> DeliveredRecord:
         message,
         message.subject,
         position_of(partition_in(place.stream), place.seq),
-        _time(place.nanoseconds),
+        place.stored_at,
     )
 
 
@@ -63,7 +63,7 @@ def record_delivered(message: Msg) -> Record:
     """The record in a delivery, decoded. Raises RecordUnreadable."""
     place = place_of(message)
     position = position_of(partition_in(place.stream), place.seq)
-    return record_in(message, message.subject, position, _time(place.nanoseconds))
+    return record_in(message, message.subject, position, place.stored_at)
 
 
 class Place(NamedTuple):
@@ -76,6 +76,14 @@ class Place(NamedTuple):
     delivery: int  # the consumer's number of this delivery
     nanoseconds: int  # since 1970: when the stream stored it
     pending: int  # messages that the consumer has not delivered yet
+
+    @property
+    def stored_at(self) -> datetime:
+        """When the stream stored it, in whole microseconds, cut off as all readers do.
+
+        nats-py's own timestamp goes through a float and may be one off.
+        """
+        return _EPOCH + timedelta(microseconds=self.nanoseconds // 1000)
 
 
 def place_of(message: Msg) -> Place:
@@ -113,14 +121,6 @@ def _record(message: Msg, on: str, position: int, stored_at: datetime) -> Delive
         body=message.data,
         headers=lasting_headers(headers),
     )
-
-
-def _time(nanoseconds: int) -> datetime:
-    """In whole microseconds, cut off as every reader of the log does.
-
-    nats-py's own timestamp goes through a float and may be one off.
-    """
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 _OWN_FIELDS = frozenset({TYPE_HEADER, VERSION_HEADER})

@@ -32,6 +32,7 @@ class HandedOverDelivery:
         self.seq = delivery.seq
         self.count = delivery.count
         self.alarm = delivery.alarm
+        self.at = delivery.alarm.rang_at if delivery.alarm is not None else None
         self.may_begin = False  # two workers know the session
 
     def record(self) -> None:

@@ -32,6 +32,8 @@ class FakeDelivery:
     reply: str = "$JS.ACK"
     seq: int = 1
     alarm: Alarm | None = None
+    at: datetime | None = None
+    arrived: Record | None = None
     count: int = 1
     may_begin: bool = False
     answers: list[str | float] = field(default_factory=list)
@@ -39,7 +41,7 @@ class FakeDelivery:
     is_unreachable: bool = False
 
     def record(self) -> Record | None:
-        return None
+        return self.arrived
 
     async def ack(self) -> None:
         self._reach()
@@ -68,6 +70,8 @@ class FakeSettler:
         self.alarms: list[Alarm] = []
         self.voids: list[int] = []
         self.new: list[str] = []
+        self.arrived: list[Record] = []
+        self.woken_at: list[datetime] = []
         self.rested: list[str] = []
         self.parked: list[int] = []
         self.park_error: Exception | None = None
@@ -86,6 +90,7 @@ class FakeSettler:
         as_known: bool = False,
         is_new: bool = False,
         arrived: Arrived = nothing_arrived,
+        woken_at: datetime | None = None,
     ) -> Settled | HeldElsewhere:
         self.voids += [void] if void else []
         assert session_id not in self.running, "two tasks for one session"
@@ -94,6 +99,8 @@ class FakeSettler:
         self.settled.append((session_id, wake_seq))
         self.alarms += alarms
         self.new += [session_id] if is_new else []
+        self.arrived += arrived()
+        self.woken_at += [woken_at] if woken_at is not None else []
         try:
             await self.gate.wait()
         finally:

@@ -48,8 +48,10 @@ def test_a_delivery_has_its_record_unless_it_is_an_alarm_or_cannot_be_read() -> 
         data=webhook(event),
         headers=headers,
     )
-    record = ConsumerDelivery(message, "s").record()
+    delivery = ConsumerDelivery(message, "s")
+    record = delivery.record()
     assert record is not None
+    assert delivery.at == record.stored_at
     assert (record.seq, record.session_id, record.fact_id) == (42, "s", "e")
     alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=record.stored_at)
     assert ConsumerDelivery(message, "s", alarm).record() is None

@@ -1,12 +1,15 @@
 """Dispatcher: what becomes of deliveries while sessions are settled, as a script says."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
+from offhook.events import CallAnswered, Record, WebhookReceived
 from offhook.jetstream.timetable import Alarm
 from offhook.workers.intake import dispatcher
 from offhook.workers.intake.dispatcher import RETRY_MAX_S
+from offhook.workers.reading.silence import ARRIVED_MAX
 from tests.workers.intake.dispatching import (
     DRAIN_S,
     NOW,
@@ -36,6 +39,31 @@ async def test_who_settles_is_told_that_a_session_may_be_new(may_begin: bool) ->
     await bench.dispatcher.take(delivery)
     await until_answered(delivery)
     assert bench.settler.new == (["s"] if may_begin else [])
+
+
+@pytest.mark.parametrize(("count", "decoded"), [(ARRIVED_MAX, ARRIVED_MAX), (ARRIVED_MAX + 1, 0)])
+async def test_who_settles_is_told_what_has_arrived_and_when(count: int, decoded: int) -> None:
+    """The records only if they are few."""
+    bench = Bench()
+    bench.settler.gate.clear()
+    first = await bench.take()
+    await until(lambda: bench.settler.settled)
+    fact = WebhookReceived(event=CallAnswered(event_id="e", call_control_id="v3:a"))
+    deliveries = [
+        FakeDelivery(
+            session_id="s",
+            at=NOW + timedelta(seconds=each),
+            arrived=Record(seq=each, stored_at=NOW, session_id="s", fact=fact, fact_id="e"),
+        )
+        for each in range(count)
+    ]
+    for delivery in deliveries:
+        await bench.dispatcher.take(delivery)
+    bench.settler.gate.set()
+    await until_answered(first)
+    await until_answered(deliveries[-1])
+    assert len(bench.settler.arrived) == decoded
+    assert bench.settler.woken_at == [deliveries[-1].at]
 
 
 async def test_deliveries_join_a_session_that_is_stored_at_its_rest() -> None:

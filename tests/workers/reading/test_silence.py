@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
 from offhook.errors import LogUnavailable
-from offhook.events import CallAnswered, Decided, Record
+from offhook.events import CallAnswered, CallHangup, CallUnhold, Decided, Record
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
@@ -39,7 +39,7 @@ from tests.workers.reading.long_session import (
     transcription,
     woken,
 )
-from tests.workers.sessions.stand import LEG, SESSION, arrive, initiated
+from tests.workers.sessions.stand import LEG, SESSION, arrive, initiated, request
 
 NEAR = 4
 OTHERS = 2 * NEAR
@@ -69,7 +69,7 @@ class Stand:
             SESSION,
             newest if wake_seq is None else wake_seq,
             arrived=lambda: arrived,
-            rang_at=self.log.now if rang else None,
+            woken_at=self.log.now if rang or arrived else None,
         )
         asked = [*self.log.asked]
         records = await self.log.read(SESSION)
@@ -190,14 +190,50 @@ async def test_nothing_before_the_end_of_a_silence_is_looked_at_again(rang: bool
     assert state.latest() == fold(SESSION, await log.read(SESSION))
 
 
-async def test_a_session_that_is_not_known_is_read_around_the_silence() -> None:
+async def ended(log: MemoryLog) -> Record:
+    """The end of the call, which says when it began."""
+    leg = CallHangup(
+        event_id="h", call_control_id=LEG, start_time=(await log.read(SESSION))[0].stored_at
+    )
+    await arrive(log, leg)
+    return (await log.read(SESSION))[-1]
+
+
+async def requested(log: MemoryLog) -> Record:
+    await request(log, "hangup")
+    return (await log.read(SESSION))[-1]
+
+
+async def unheld(log: MemoryLog) -> Record:
+    await arrive(log, CallUnhold(event_id="u", call_control_id=LEG))
+    return (await log.read(SESSION))[-1]
+
+
+@pytest.mark.parametrize(
+    ("wake", "asked"),
+    [(ended, []), (unheld, ["since"]), (requested, ["since"]), (None, ["since", "count"])],
+)
+async def test_a_session_that_is_not_known_is_read_around_the_silence(
+    wake: Callable[[MemoryLog], Awaitable[Record]] | None, asked: list[str]
+) -> None:
+    """The log is asked when it began, if that is not said, as by an alarm."""
     log = AskedLog()
     await short_call(log)
     await silence(log)
-    [record] = await woken(log, 100)
+    arrived = [await wake(log)] if wake is not None else []
     stand = Stand(log)
-    assert await stand.asked_for([record]) == ["snapshot", "since", "tail", "count", "few"]
+    around = ["snapshot", *asked, "tail", "count", "few"]
+    assert await stand.asked_for(arrived, rang=not arrived) == around
     assert stand.outcomes == {"few": 1}
+
+
+async def test_what_is_said_to_an_application_seldom_ends_a_silence() -> None:
+    """A session that is not known is read at once, and the log is not asked when it began."""
+    await short_call(log := AskedLog())
+    await silence(log)
+    assert await Stand(log).asked_for(await woken(log, 100)) == ["snapshot", "first"]
+    arrived = [*await woken(log, 101), await unheld(log)]
+    assert (await Stand(log).asked_for(arrived))[:2] == ["snapshot", "since"]
 
 
 async def test_what_comes_soon_is_read_as_usual() -> None:
@@ -206,7 +242,9 @@ async def test_what_comes_soon_is_read_as_usual() -> None:
     arrived = await woken(log, 100)
     assert await stand.asked_for(arrived) == ["tail"]
     other = Stand(log)
-    assert await other.asked_for(arrived) == ["snapshot", "since", "first"]
+    assert await other.asked_for([await ended(log)]) == ["snapshot", "first"]
+    other.cache = Stand(log).cache
+    assert await other.asked_for([], rang=True) == ["snapshot", "since", "first"]
     assert (stand.outcomes, other.outcomes) == ({}, {})
 
 
@@ -313,7 +351,7 @@ async def test_a_session_that_has_left_the_log_is_not_taken_for_known() -> None:
     await silence(log)
     [record] = await woken(log, 100)
     log.asked.clear()
-    await stand.cache.read(SESSION, record.seq, arrived=lambda: [record])
+    await stand.cache.read(SESSION, record.seq, arrived=lambda: [record], woken_at=record.stored_at)
     assert log.asked == ["count", "tail", "count", "tail"]
 
 
@@ -331,7 +369,9 @@ async def test_no_decision_stands_on_a_log_that_was_restored() -> None:
     [record] = await woken(log, 102)  # one that the flow speaks at
     log.asked.clear()
     with pytest.raises(LogUnavailable, match="its records have left the log"):
-        await worker.settler.settle(SESSION, record.seq, arrived=lambda: [record])
+        await worker.settler.settle(
+            SESSION, record.seq, arrived=lambda: [record], woken_at=record.stored_at
+        )
     assert log.asked[0] == "count"
     decided = [each for each in await log.read(SESSION) if isinstance(each.fact, Decided)]
     assert len(decided) == 1
@@ -392,7 +432,10 @@ async def test_on_jetstream_a_silence_is_read_around(nats_server: NatsServer) ->
     async def is_read(cache: SessionCache, *arrived: Record) -> str:
         """How; it is all there is."""
         before = outcomes(metrics)
-        state = await cache.read(session_id, arrived[-1].seq, arrived=lambda: arrived)
+        last = arrived[-1]
+        state = await cache.read(
+            session_id, last.seq, arrived=lambda: arrived, woken_at=last.stored_at
+        )
         assert state.latest() == fold(session_id, await log.read(session_id))
         after = outcomes(metrics)
         return " ".join(each for each in after if after[each] != before.get(each, 0))
@@ -415,7 +458,9 @@ async def test_on_jetstream_a_silence_is_read_around(nats_server: NatsServer) ->
     await client.jetstream().purge_stream(STREAM, subject=subject_of(session_id, "out"))
     arrived = await append(session_id)
     assert "searched" not in outcomes(metrics)
-    await knowing.read(session_id, arrived.seq, arrived=lambda: [arrived])
+    await knowing.read(
+        session_id, arrived.seq, arrived=lambda: [arrived], woken_at=arrived.stored_at
+    )
     assert outcomes(metrics)["searched"] == 1
     await close(client)
 

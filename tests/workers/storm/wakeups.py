@@ -51,6 +51,8 @@ class StormDelivery:
         self.session_id = message.session_id
         self.seq = message.seq
         self.alarm = message.alarm
+        woken_by = record.stored_at if record is not None else None
+        self.at = message.alarm.rang_at if message.alarm is not None else woken_by
         self.count = message.count
         self._gate = gate
 

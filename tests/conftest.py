@@ -74,6 +74,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFileOrFol
 def patient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what the API of JetStream says waited for, however busy the machine is."""
     monkeypatch.setattr(reads, "API_TIMEOUT_S", START_TIMEOUT_S)
+    monkeypatch.setattr(reads, "SLOW_S", START_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")

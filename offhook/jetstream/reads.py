@@ -32,6 +32,9 @@ READ_TIMEOUT_S = 2.0  # from message to message
 API_TIMEOUT_S = 0.25
 """How long the API of JetStream may take, where it is a matter of speed only."""
 
+SLOW_S = 0.05
+"""While it has not answered for so long, no other read asks and waits as well."""
+
 NOT_ASKED_S = 60.0
 """How long it is not asked again after it did not answer: it may not be permitted."""
 
@@ -61,7 +64,9 @@ class SessionReads:
         self._inbox = Inbox(client)
         self._read_inboxes = [Inbox(each) for each in readers]
         self._partitions = partitions
-        self._ask_at: dict[str, float] = {}  # by subject: not before, by the monotonic clock
+        # By subject, by the monotonic clock: not to be asked before, and asked without an answer.
+        self._ask_at: dict[str, float] = {}
+        self._asked_at: dict[str, float] = {}
 
     async def read(
         self, session_id: str, *, in_after: int = 0, out_after: int = 0, limit: int | None = None
@@ -219,15 +224,23 @@ class SessionReads:
     async def _told(self, subject: str, ask: bytes) -> Msg | None:
         """What the API of JetStream answers; None without an answer soon.
 
-        Then it is not asked again for NOT_ASKED_S.
+        Then it is not asked again for NOT_ASKED_S, nor while it may come to that.
         """
-        if time.monotonic() < self._ask_at.get(subject, 0.0):
+        now = time.monotonic()
+        is_slow = now - self._asked_at.get(subject, now) > SLOW_S
+        if is_slow or now < self._ask_at.get(subject, 0.0):
             return None
+        is_only_one = subject not in self._asked_at
+        if is_only_one:
+            self._asked_at[subject] = now
         try:
             return await self._free_inbox().request(subject, ask, {}, API_TIMEOUT_S)
         except (NatsError, TimeoutError):
             self._ask_at[subject] = time.monotonic() + NOT_ASKED_S
             return None
+        finally:
+            if is_only_one:
+                del self._asked_at[subject]
 
     async def _stream(self, session_id: str) -> str:
         """The stream of the session's partition."""

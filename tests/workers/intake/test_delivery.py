@@ -1,5 +1,7 @@
 """What a delivery says before anything is read from the log."""
 
+from datetime import timedelta
+
 import pytest
 from nats.aio.msg import Msg
 
@@ -53,7 +55,9 @@ def test_a_delivery_has_its_record_unless_it_is_an_alarm_or_cannot_be_read() -> 
     assert record is not None
     assert delivery.at == record.stored_at
     assert (record.seq, record.session_id, record.fact_id) == (42, "s", "e")
-    alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=record.stored_at)
-    assert ConsumerDelivery(message, "s", alarm).record() is None
+    rang_at = record.stored_at + timedelta(seconds=1)
+    alarm = Alarm(session_id="s", timer_id="1-0", decided_seq=2, rang_at=rang_at)
+    ringing = ConsumerDelivery(message, "s", alarm)
+    assert (ringing.record(), ringing.at) == (None, rang_at)
     headers["Offhook-Type"] = "FromTheFuture"
     assert ConsumerDelivery(message, "s").record() is None

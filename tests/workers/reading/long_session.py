@@ -135,7 +135,12 @@ class Worker:
         self.snapshots: Snapshots = snapshots_in(store, metrics=self.metrics)
         self.flow = Watching()
         self.settler: Settler = settler_on(
-            log, ScriptedCarrier(log), self.flow.flow, name, snapshots=self.snapshots
+            log,
+            ScriptedCarrier(log),
+            self.flow.flow,
+            name,
+            snapshots=self.snapshots,
+            metrics=self.metrics,
         )
         self._log = log
 

@@ -32,6 +32,7 @@ from tests.workers.reading.long_session import (
     EVENTS,
     AskedLog,
     AskedSnapshots,
+    Watching,
     Worker,
     at_once,
     rested,
@@ -39,7 +40,15 @@ from tests.workers.reading.long_session import (
     transcription,
     woken,
 )
-from tests.workers.sessions.stand import LEG, SESSION, arrive, initiated, request
+from tests.workers.sessions.stand import (
+    LEG,
+    SESSION,
+    ScriptedCarrier,
+    arrive,
+    initiated,
+    request,
+    settler_on,
+)
 
 NEAR = 4
 OTHERS = 2 * NEAR
@@ -129,6 +138,14 @@ async def test_an_alarm_after_a_silence_needs_no_read_either() -> None:
     assert await stand.asked_for([], rang=True) == ["count"]
 
 
+async def test_what_is_known_already_is_not_counted_again_if_it_is_redelivered() -> None:
+    stand = await known(log := AskedLog())
+    await silence(log)
+    first, *_ = await log.read(SESSION)
+    [record] = await woken(log, 100)
+    assert await stand.asked_for([first, record]) == ["count"]
+
+
 async def test_what_was_delivered_to_another_worker_is_found_among_recent_records() -> None:
     stand = await known(log := AskedLog())
     await silence(log)
@@ -167,16 +184,19 @@ async def test_between_two_silences_is_what_another_worker_knows() -> None:
     assert await stand.asked_for(await woken(log, 101)) == ["count"]
 
 
+class Noting(AskedLog):
+    """Notes where the earliest read began."""
+
+    earliest: int = 0
+
+    async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
+        self.earliest = min(self.earliest, more.get("in_after", 0), more.get("out_after", 0))
+        return await super().read(session_id, **more)
+
+
 @pytest.mark.parametrize("rang", [False, True])
 async def test_nothing_before_the_end_of_a_silence_is_looked_at_again(rang: bool) -> None:
     """Neither for the next record, nor for a timer that fires, nor at a rest."""
-
-    class Noting(AskedLog):
-        earliest: int = 0
-
-        async def read(self, session_id: str, **more: Any) -> Sequence[Record]:
-            self.earliest = min(self.earliest, more.get("in_after", 0), more.get("out_after", 0))
-            return await super().read(session_id, **more)
 
     stand = await known(log := Noting())
     await silence(log)
@@ -188,6 +208,18 @@ async def test_nothing_before_the_end_of_a_silence_is_looked_at_again(rang: bool
     state = await stand.cache.read(SESSION)
     assert log.earliest >= until
     assert state.latest() == fold(SESSION, await log.read(SESSION))
+
+
+async def test_nothing_before_it_is_looked_at_again_after_a_snapshot_either() -> None:
+    stand = Stand(log := Noting())
+    await rested(log, stand.store)
+    await silence(log)
+    until = log.last_seq
+    assert "few" not in await stand.asked_for(await woken(log, 100))
+    await arrive(log, transcription(101))
+    log.earliest = log.last_seq
+    await stand.cache.read(SESSION)
+    assert log.earliest >= until
 
 
 async def ended(log: MemoryLog) -> Record:
@@ -278,7 +310,9 @@ class SaidLog(AskedLog):
         return self.said
 
 
-@pytest.mark.parametrize("answer", ["none", "of a server that lags", "of another partition"])
+@pytest.mark.parametrize(
+    "answer", ["none", "of a server that lags", "of another partition", "of other sides"]
+)
 async def test_a_number_that_does_not_count_is_not_used(answer: str) -> None:
     stand = await known(log := SaidLog())
     await silence(log)
@@ -289,6 +323,10 @@ async def test_a_number_that_does_not_count_is_not_used(answer: str) -> None:
     elif answer == "of another partition":
         until = position_of(2, log.last_seq)
         log.said = replace(log.counted_until(SESSION, log.last_seq), until=until)
+    elif answer == "of other sides":
+        # One less on the one than are known, and one more on the other.
+        whole = log.counted_until(SESSION, log.last_seq)
+        log.said = replace(whole, in_count=whole.in_count - 2, out_count=whole.out_count + 1)
     assert await stand.asked_for([second]) == ["count", "tail", "count", "tail"]
     assert stand.outcomes == {"searched": 1}
 
@@ -373,10 +411,21 @@ async def test_no_decision_stands_on_a_log_that_was_restored() -> None:
             SESSION, record.seq, arrived=lambda: [record], woken_at=record.stored_at
         )
     assert log.asked[0] == "count"
+    assert outcomes(worker.metrics) == {"counted": 1}
     decided = [each for each in await log.read(SESSION) if isinstance(each.fact, Decided)]
     assert len(decided) == 1
     await worker.settler.settle(SESSION, record.seq, arrived=lambda: [record])
     assert worker.flow.seen[-1][1] == fold(SESSION, (await log.read(SESSION))[:3])
+
+
+async def test_who_settles_reads_around_the_silences_that_are_given() -> None:
+    log, metrics = MemoryLog(), WorkerMetrics()
+    silences = Silences(log, metrics, near=NEAR)
+    settler = settler_on(log, ScriptedCarrier(log), Watching().flow, silences=silences)
+    await settler.settle(SESSION, await arrive(log, initiated()))
+    await silence(log)
+    await settler.settle(SESSION, await arrive(log, transcription(0)), woken_at=log.now)
+    assert outcomes(metrics) == {"few": 1}
 
 
 async def test_a_long_session_is_begun_at_its_snapshot_and_recent_records() -> None:
@@ -387,6 +436,16 @@ async def test_a_long_session_is_begun_at_its_snapshot_and_recent_records() -> N
     first, second = await woken(log, 100, 101)
     assert await stand.asked_for([second]) == ["snapshot", "count", "tail", "count"]
     assert first.seq < second.seq
+
+
+async def test_after_a_snapshot_without_more_a_silence_begins_with_its_last_record() -> None:
+    log = AskedLog()
+    stand = Stand(log)
+    await rested(log, stand.store)
+    assert await stand.asked_for([], rang=True) == ["snapshot", "count"]
+    await silence(log, after=-timedelta(seconds=1))
+    assert (await stand.asked_for(await woken(log, 100)))[-1] == "tail"
+    assert "count" not in log.asked
 
 
 async def test_a_long_session_without_a_rest_is_begun_at_an_older_snapshot() -> None:

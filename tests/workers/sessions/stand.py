@@ -24,6 +24,7 @@ from offhook.session import Session
 from offhook.telnyx.outcomes import Accepted, Outcome
 from offhook.workers.intake.slots import Slots
 from offhook.workers.metrics import WorkerMetrics
+from offhook.workers.reading.silence import Silences
 from offhook.workers.reading.snapshots import Snapshots
 from offhook.workers.sending.carrier_readiness import CarrierReadiness
 from offhook.workers.sending.queue import CommandQueue
@@ -86,6 +87,8 @@ def settler_on(
     on_sleep: Callable[[float], Awaitable[None]] | None = None,
     archived: Container[str] = (),
     snapshots: Snapshots | None = None,
+    silences: Silences | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> Settler:
     """`ahead_s` is how much the worker's clock is ahead of the log's."""
 
@@ -97,7 +100,7 @@ def settler_on(
     async def was_archived(session_id: str) -> bool:
         return session_id in archived
 
-    metrics = WorkerMetrics()
+    metrics = metrics or WorkerMetrics()
     rates = rates_from(dials_per_s=30.0, commands_per_s=0)
     limits = RateLimits(worker, rates, log.now.timestamp())
     return Settler(
@@ -119,6 +122,7 @@ def settler_on(
         webhook_url=webhook_url,
         was_archived=was_archived,
         snapshots=snapshots,
+        silences=silences,
     )
 
 

@@ -1,5 +1,6 @@
 """Archived sessions leave the log and event_log, and nothing that reads them notices."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,20 @@ from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import ArchiveUnreadable, OperatorFault
 from offhook.history.files import records_in
+from offhook.history.lines import HistoryRecord
 from offhook.history.segments import read_manifest, segment_url
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import imported_headers
-from offhook.jetstream.stream import snapshots_config
+from offhook.jetstream.stream import STREAM, snapshots_config
 from offhook.projections.rebuild.control import cancel
 from offhook.projections.rebuild.cutover import roll_back
 from offhook.projections.rebuild.run import cut_over_version
 from offhook.projections.retention.archive import OLDER_THAN_MIN, Archiver
+from offhook.projections.retention.leaving import sizes_in
 from offhook.projections.views.past.session_as_of import read_session_as_of
 from offhook.projections.views.past.timeline import read_timeline
 from tests.projections.rebuild.versions import built
@@ -107,6 +111,36 @@ async def test_sessions_wait_for_those_after_them_to_leave_the_log_together(
     assert [each for each in steps if each not in ("begun", "written")] == expected
     assert await subjects(client) == 0
     assert await rows_in(engine, "event_log") == 0
+
+
+@pytest.mark.parametrize("records_max", [1, 500_000])
+async def test_what_leaves_the_log_beside_others_leaves_no_bytes(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    records_max: int,
+) -> None:
+    monkeypatch.setattr("offhook.projections.retention.leaving.RECORDS_MAX", records_max)
+    number = "+12025550199"
+    await publish(log, call("undecided"))
+    await settled_calls(client, log, engine, NAMES, number=number)
+    files = [*(own_nats_server.directory / "store").rglob(f"{STREAM}*/msgs/*.blk")]
+    assert any(number.encode() in each.read_bytes() for each in files)
+    done = await archive(client, engine, tmp_path, segment_sessions_max=1)
+    assert (done.sessions, done.kept.total()) == (len(NAMES), 1)
+    assert not any(number.encode() in each.read_bytes() for each in files)
+
+
+def test_a_record_is_not_taken_for_larger_than_it_is() -> None:
+    """Or one that shares a file with others would not be overwritten."""
+    record = HistoryRecord(
+        position=64, session_id="s", side="in", type="WebhookReceived", version=1,
+        stored_at=datetime(2026, 11, 28, tzinfo=UTC), body=b"{}", fact_id="e", headers={},
+    )  # fmt: skip
+    assert sizes_in([record, replace(record, position=128, body=b"")]) == {64: 2, 128: 0}
 
 
 async def test_a_segment_can_be_read_with_nothing_but_its_files(

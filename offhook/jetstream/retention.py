@@ -1,4 +1,4 @@
-"""What leaves the log: messages deleted one by one, so that nothing of their bytes stays.
+"""What leaves the log: messages deleted or purged, so that none of their bytes stay.
 
 To overwrite a message the server writes the whole file of its block again, 8 MB. A plain deletion
 is much cheaper and leaves the bytes in the file, where nothing can overwrite them later: the server
@@ -8,6 +8,7 @@ messages. So what may share a file with messages that stay is overwritten, the r
 
 import asyncio
 import json
+import time
 import urllib.request
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import time_of
 from offhook.jetstream.partitions import partitions_of
 from offhook.jetstream.snapshots import JetStreamSnapshots
-from offhook.jetstream.stream import STREAM, TIMERS, stream_of
+from offhook.jetstream.stream import STREAM, TIMERS, consumer_configs, stream_of
 from offhook.jetstream.subjects import fired_subject, set_subject, subject_of
 from offhook.position import partition_of, seq_of
 
@@ -41,9 +42,18 @@ ALARMS_MAX = 10_000
 """Of one session."""
 
 PURGED_SPAN_MAX = 30_000
-"""Messages of a stream that are looked through to purge a subject: 8 MB each few thousand of them,
-which the server loads while it does nothing else with the stream.
+"""How far apart a session's first and last message may be for a purge, in messages of the stream.
+nats-server loads every block in between, some thousand messages each, and the stream waits.
 """
+
+BACKLOG_MAX = 1_000
+"""Messages that a consumer has still to deliver. After each purge of several messages nats-server
+counts them again, in which the stream does nothing else: 82 ms of its processor time for a session,
+with 120,000 subjects and 250,000 messages to deliver, and 0.8 ms without (2.15.1).
+"""
+
+BACKLOG_ASKED_S = 2.0
+"""How long what the server said of its consumers is believed."""
 
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 """Of the file of successive messages, in a stream without a limit of bytes (2.15.1)."""
@@ -58,6 +68,7 @@ class Retention:
         self._snapshots = JetStreamSnapshots(client)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._partitions: int | None = None
+        self._backlogs: dict[str, tuple[float, bool]] = {}  # by stream: when asked, whether one has
 
     async def read(self, session_id: str) -> list[DeliveredRecord]:
         """Every record of the session that the log has, repeated deliveries too.
@@ -88,8 +99,9 @@ class Retention:
     ) -> None:
         """Delete all that the log has of the session up to the last of these positions.
 
-        They are its records. What is overwritten of them is deleted one by one, and so are those of
-        a session with many others in between; the rest is purged by subject, which is two requests.
+        They are its records. A session is purged by subject, which is two requests. Its messages
+        are deleted one by one if any is overwritten, if many others are in between, or if a
+        consumer is far behind.
         """
         by_stream: dict[str, list[int]] = {}
         for each in positions:
@@ -97,7 +109,8 @@ class Retention:
         for stream, found in by_stream.items():
             until = seq_of(max(found)) + 1
             is_spread = until - seq_of(min(found)) > PURGED_SPAN_MAX
-            if is_spread or any(each in overwritten for each in found):
+            is_near = any(each in overwritten for each in found)
+            if is_spread or is_near or await self._has_backlog(stream):
                 await self.delete(found, overwritten=overwritten)
             else:
                 await asyncio.gather(
@@ -186,6 +199,19 @@ class Retention:
         async with self._slots:
             await self._ask(f"$JS.API.STREAM.PURGE.{stream}", {"filter": subject, "seq": until})
 
+    async def _has_backlog(self, stream: str) -> bool:
+        """Whether a consumer of the stream is far behind."""
+        asked_at, has_backlog = self._backlogs.get(stream, (0.0, False))
+        if time.monotonic() - asked_at > BACKLOG_ASKED_S:
+            asked = [
+                self._ask(f"$JS.API.CONSUMER.INFO.{stream}.{each.durable_name}", {})
+                for each in consumer_configs()
+            ]
+            answers = await asyncio.gather(*asked)
+            has_backlog = any(each.num_pending > BACKLOG_MAX for each in answers)
+            self._backlogs[stream] = time.monotonic(), has_backlog
+        return has_backlog
+
     async def _stream(self, partition: int) -> str:
         if self._partitions is None:
             self._partitions = await partitions_of(self._client)
@@ -230,6 +256,7 @@ class _Message(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     success: bool = False
+    num_pending: int = 0
     message: _Message | None = None
     error: _Error | None = None
 
@@ -237,8 +264,9 @@ class _Answer(msgspec.Struct):
 _NOT_DELETED = 10057
 """Said of one that is gone if it was the stream's first (nats-server 2.15.1), and of a failure."""
 
-# 10043: no message of that sequence. 10037: no message on that subject, or of that sequence.
-_NOT_THERE = frozenset({10037, 10043, 10057})
+# 10014: no such consumer. 10043: no message of that sequence. 10037: no message on that subject, or
+# of that sequence.
+_NOT_THERE = frozenset({10014, 10037, 10043, 10057})
 
 
 def store_directories(monitor_urls: Sequence[str]) -> list[Path]:

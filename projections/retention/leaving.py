@@ -19,10 +19,11 @@ from offhook.projections.views.stored.archive import (
 )
 
 RECORDS_MAX = 500_000
-"""Records that leave the log together. The more they are, the fewer have to be overwritten."""
+"""Records that leave the log together, beside those that waited. The more they are, the fewer have
+to be overwritten. The sizes of all are in memory."""
 
 WAITING_MAX = RECORDS_MAX // 2
-"""Records that wait for those after them to leave the log as well, or they would be overwritten."""
+"""Records of sessions near others that are kept for the next group rather than overwritten now."""
 
 AT_ONCE = 16
 """Sessions that are deleted from the log before one transaction records that they were."""
@@ -65,7 +66,7 @@ class Leaving:
     async def later(
         self, segment: str, records: int, sizes: Mapping[str, Sizes] | None = None
     ) -> None:
-        """Delete the sessions of the segment as soon as there are enough of them.
+        """Delete the sessions of the segment once there are enough of them, at the latest by `now`.
 
         `sizes` are by session; without them the segment is read.
         """
@@ -79,7 +80,7 @@ class Leaving:
         await self._leave(waiting_max=0)
 
     async def _leave(self, *, waiting_max: int) -> None:
-        """Delete them. Sessions near others, which may be next, wait, up to so many records."""
+        """Delete them. Those to be overwritten wait, if they have no more records than that."""
         segments, self._sizes, self._records = self._sizes, {}, 0
         async with self._engine.connect() as connection:
             found = await connection.execute(

@@ -1,6 +1,7 @@
 """What leaves the log may have left it before, wherever it was, and leaves no bytes behind."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -111,6 +112,30 @@ async def test_of_a_session_that_is_deleted_what_came_later_stays(
     await retention.delete_session("s1", gone, overwritten=overwritten)
     assert sorted(each.seq for each in await retention.read("s1")) == kept
     assert await retention.read("s2") == other
+
+
+@pytest.mark.parametrize("backlog_max", [2, 3])
+async def test_nothing_is_purged_while_a_consumer_is_far_behind(
+    client: Client, monkeypatch: pytest.MonkeyPatch, backlog_max: int
+) -> None:
+    """After each purge nats-server counted all that the consumer had still to deliver."""
+    monkeypatch.setattr("offhook.jetstream.retention.BACKLOG_MAX", backlog_max)
+    log, retention = JetStreamLog(client), Retention(client)
+    for number in range(3):  # nobody consumes them
+        await log.append("s1", "in", encoded_webhook(b'{"here": "one"}', f"event-{number}"))
+    positions = [each.seq for each in await retention.read("s1")]
+    asked: list[str] = []
+    ask = Retention._ask
+
+    async def noted(self: Retention, subject: str, words: Mapping[str, Any]) -> object:
+        asked.append(subject.split(".")[3])
+        return await ask(self, subject, words)
+
+    monkeypatch.setattr(Retention, "_ask", noted)
+    await retention.delete_session("s1", positions, overwritten=())
+    assert await retention.read("s1") == []
+    ways = {each for each in asked if each in ("PURGE", "MSG")}
+    assert ways == ({"MSG"} if backlog_max < len(positions) else {"PURGE"})
 
 
 def test_records_that_may_share_a_block_with_others_are_those_near_them() -> None:

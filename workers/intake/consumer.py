@@ -3,7 +3,8 @@
 Each may ask for an equal share of the room that is left, and for one message at least: a request
 cannot be withdrawn, so an idle partition's must not keep the room from a busy one, and a busy
 one's must not keep the others waiting. One that alone is busy asks again and again, and so may
-fill the whole worker; all together take at most as many messages too many as there are consumers.
+fill the whole worker. If others get busy then, what they had asked for comes on top: less than the
+room once more.
 """
 
 import asyncio

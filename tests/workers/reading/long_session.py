@@ -128,7 +128,7 @@ EVENTS = 2 * EVERY
 
 
 class Worker:
-    """A worker without deliveries: it is told what to settle."""
+    """A worker without deliveries: tests say what it settles."""
 
     def __init__(self, log: MemoryLog, store: MemorySnapshots, name: str = "w1") -> None:
         self.metrics = WorkerMetrics()
